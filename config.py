@@ -1,0 +1,359 @@
+"""Every setting of the toolkit, as one tree of frozen dataclasses.
+
+Values come from the defaults below, then from an experiment's TOML file, then from the command line:
+
+    python train.py experiments/birdclef2018.toml --training.epochs 5
+
+The comment behind a setting says what changing it does, its unit and its range; it is also the text of `--help`.
+The defaults are those of the 2018 BirdCLEF baseline (Kahl et al., arXiv:1804.07177) where it had the setting.
+"""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tomli_w
+import tyro
+from annotated_types import Ge, Gt, Le, Lt, MinLen
+from pydantic import TypeAdapter, ValidationError
+
+Count = Annotated[int, Ge(1)]
+CountOrNone = Annotated[int, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Share = Annotated[float, Ge(0), Le(1)]
+PartShare = Annotated[float, Ge(0), Lt(1)]
+Seed = Annotated[int, Ge(0), Lt(2**32)]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where the recordings are and how they are divided."""
+
+    root: Path = Path("datasets/TrainingSet")  # folder in which everything made from the recordings is kept: train/, val/, metadata/, spec/
+    archive: Path | None = None  # folder of the recordings as downloaded, which is only read; none: the root itself
+    kind: Literal["auto", "birdclef2018", "folders"] = "auto"  # form of the archive: wav/ + xml/, or one folder a class; auto: recognised by its folders
+    split: Literal["auto", "given", "recordings"] = (
+        "auto"  # given: the archive's own train/ and val/ (or test/); recordings: drawn per class; auto: given if there is one
+    )
+    val_share: PartShare = 0.1  # share of each class's recordings that are held out in val/; at least one where a class has two, none where it has one
+    sort_mode: Literal["copy", "move", "symlink"] = (
+        "copy"  # how recordings get into train/ and val/; copy needs the archive's size again, move empties the archive
+    )
+    seed: Seed = 2018  # draws the split; another seed, another val/
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Which windows of a recording become clips."""
+
+    length: Positive = 1.0  # length of a clip, seconds
+    overlap: NotNegative = 0.25  # how much of a clip is heard again in the next one, seconds; less than the length
+    min_length: Positive = 1.0  # a shorter rest at a recording's end is dropped, a longer one is filled with silence, seconds
+    signal_threshold: Share = 0.001  # clips with a lower signal score are rejected as empty; 0 keeps all
+    max_per_class: CountOrNone = 1000  # a recording keeps at most (this // recordings of its class) + 1 clips, drawn at random; 0: no limit
+    noise_share: Share = 0.1  # share of the rejected clips that is kept as pictures of noise, for augmentation
+    seed: Seed = 2018  # draws which clips are kept
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """How the sound of a clip becomes a picture."""
+
+    rate: Annotated[int, Ge(100), Le(384_000)] = 44_100  # samples per second; every recording is resampled to it
+    fmin: NotNegative = 500.0  # lowest frequency of the picture, Hz; below it lies wind
+    fmax: Positive = 15_000.0  # highest frequency of the picture, Hz; at most half the rate
+    height: Annotated[int, Ge(8), Le(1024)] = 128  # mel bands, the picture's height in pixels; the Fourier window is 8 times as many samples
+    width: Annotated[int, Ge(8), Le(4096)] = 256  # frames, the picture's width in pixels
+    pre_emphasis: PartShare = 0.95  # how much of the sample before is taken off each sample; raises high frequencies, 0 to below 1
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How pictures are varied while training, each anew in every epoch."""
+
+    count: CountOrNone = 2  # at most so many different ones on a picture; 0: none
+    probability: Share = 0.5  # chance of each of them
+    roll_v: Share = 0.15  # shift in frequency, wrapping, by up to this share of the height; 0: off
+    roll_h: Share = 0.0  # shift in time, wrapping, by up to this share of the width; 0: off
+    noise: Share = 0.0  # Gaussian noise with a variance of up to this much (pixels are 0 to 1); 0: off
+    add: bool = True  # mean with the picture of a rejected clip, each weighted by a random number from 1 to 2
+
+
+@dataclass(frozen=True)
+class Model:
+    """The net."""
+
+    name: Literal["Baseline", "ResNet"] = "ResNet"  # Baseline: plain convolutions, small and quick; ResNet: wide residual net, better
+    filters: Annotated[tuple[Count, ...], MinLen(1)] = (16, 32, 64, 128)  # channels, one entry a group of layers; each group halves height and width
+    kernel_sizes: Annotated[tuple[Count, ...], MinLen(1)] = (3, 3, 3, 3)  # side of the convolutions' kernels, one odd number a group, pixels
+    groups: Annotated[tuple[Count, ...], MinLen(1)] = (1, 1, 1, 1)  # grouped convolution: into so many parts the channels of each group of layers are cut
+    nonlinearity: Literal["relu", "lrelu", "vlrelu", "elu", "identity"] = "relu"  # lrelu leaks 0.01, vlrelu 0.33 of negative values
+    batch_norm: bool = True  # normalise each channel over the batch; without it training is slower and less sure
+    max_pooling: bool = False  # halve pictures by 2×2 maxima instead of convolutions of stride 2; slower
+    dropout: PartShare = 0.0  # share of the activations that is dropped while training
+    dropout_kind: Literal["random", "location", "channel"] = "random"  # what is dropped together: single values, all channels of a place, whole channels
+    resnet_k: Count = 2  # width of the ResNet: filters are multiplied by it
+    resnet_n: Count = 2  # depth of the ResNet: blocks in each group
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the net learns."""
+
+    epochs: Count = 60  # times that all clips are seen
+    batch_size: Count = 32  # clips per step; more needs more memory
+    learning_rate: Positive = 0.001  # step width in the first epoch
+    learning_rate_end: NotNegative = 0.000001  # step width in the last epoch (schedules root and constant do not use it)
+    schedule: Literal["cosine", "linear", "step", "root", "constant"] = "cosine"  # how the learning rate falls from epoch to epoch
+    steps: Annotated[int, Ge(2)] = 3  # schedule step: into so many equal parts of constant rate training is cut
+    val_share: PartShare = 0.05  # share of each class's training recordings that watch training; none where a class has fewer than three
+    early_stopping: CountOrNone = 10  # epochs without a better validation MLRAP after which training ends; 0: never
+    signal_interval: tuple[Share, Share] = (0.005, 0.25)  # clips are learned from only if their signal score lies in it
+    seed: Seed = 1  # first weights, order of clips and augmentation; another seed, another net
+
+
+@dataclass(frozen=True)
+class Testing:
+    """How a snapshot is judged on the recordings of val/."""
+
+    snapshot: Literal["best", "latest"] = "best"  # best: highest validation MLRAP while training; latest: the last epoch
+    max_clips: CountOrNone = 128  # only the first so many clips of a recording are heard; 0: all
+    background: bool = True  # species singing in the background count as right answers, too
+    batch_size: Count = 64  # clips that the net answers at once; more needs more memory, the scores stay the same
+    ridge: bool = False  # also report a ridge regression on mean log-mel spectra, which any net should beat; reads all recordings once more
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a whole experiment."""
+
+    run: str = "birdclef2018"  # name of the training; its snapshots, log and test results are kept under it
+    snapshots: Path = Path("snapshots")  # folder of all runs
+    workers: CountOrNone = 0  # processes that read recordings; 0: one a core; results do not depend on it
+    dataset: Dataset = field(default_factory=Dataset)
+    clips: Clips = field(default_factory=Clips)
+    spectrogram: Spectrogram = field(default_factory=Spectrogram)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    model: Model = field(default_factory=Model)
+    training: Training = field(default_factory=Training)
+    testing: Testing = field(default_factory=Testing)
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the run's snapshots, log and test results are kept."""
+        return self.snapshots / self.run
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; its text is one line that names where it stands, its key, its value and what would do.
+
+    Parameters
+    ----------
+    reason : what is wrong and what would do
+    key, value : the setting, where one can be named
+    source : the file or flag that holds it
+    """
+
+    def __init__(self, reason: str, *, key: str = "", value: object = None, source: str = "") -> None:
+        self.reason, self.key, self.value, self.source = reason, key, value, source
+        what = f"{key} = {json.dumps(value, default=str)}" if key and value is not None else key
+        super().__init__(": ".join(part for part in (source, what, reason) if part))
+
+
+_TREE: TypeAdapter[Config] = TypeAdapter(Config)
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Turn the tree into the plain values that a TOML file holds; settings that are none are left out."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(entry) for key, entry in value.items() if entry is not None}
+        if isinstance(value, Path):
+            return value.as_posix()
+        return list(value) if isinstance(value, tuple) else value
+
+    return dict(plain(dataclasses.asdict(config)))
+
+
+def to_toml(config: Config) -> str:
+    """Write all settings as a TOML file that starts the same run again."""
+    return tomli_w.dumps(to_dict(config))
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Return every setting by its full name, such as `spectrogram.fmin`."""
+    return dict(_walk(to_dict(config)))
+
+
+def _walk(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _walk(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def differences(one: Config, other: Config, *, of: Sequence[str]) -> list[str]:
+    """Say, one line each, how two configs differ in the settings whose names begin with one of `of`."""
+    left, right = flat(one), flat(other)
+    names = [name for name in (left | right) if name.startswith(tuple(of)) and left.get(name) != right.get(name)]
+    return [f"{name} was {json.dumps(left.get(name))}, is {json.dumps(right.get(name))}" for name in names]
+
+
+def load(path: Path) -> Config:
+    """Read an experiment's TOML file over the defaults.
+
+    Raises
+    ------
+    SettingsError
+        If the file cannot be read, or holds a key, type or value that no setting takes.
+    """
+    tree = _read_toml(path)
+    try:
+        config = _validated(tree)
+        _check(config)
+    except SettingsError as error:
+        raise SettingsError(error.reason, key=error.key, value=error.value, source=str(path)) from None
+    return config
+
+
+def from_command_line(arguments: Sequence[str], *, doc: str, script: str, flags: type | None = None) -> tuple[Config, Any]:
+    """Read `[EXPERIMENT.toml] [--section.setting VALUE …]` over the defaults.
+
+    Parameters
+    ----------
+    arguments : the words after the script's name
+    doc, script : head of `--help`, and the name in it
+    flags : dataclass of what a single call may ask for, besides the settings
+
+    Returns
+    -------
+    The config, and the flags (None without `flags`).
+
+    Raises
+    ------
+    SettingsError
+        If anything in the file or on the command line is no setting or cannot be used.
+    """
+    words = list(arguments)
+    path = Path(words.pop(0)) if words and not words[0].startswith("-") else None
+    base = load(path) if path else Config()
+    config, call = _parse_flags(words, base, doc=doc, script=script, flags=flags)
+    try:
+        _validated(to_dict(config))
+        _check(config)
+    except SettingsError as error:
+        typed = any(word.split("=")[0] == f"--{error.key}" for word in words)
+        source = "command line" if typed or path is None else str(path)
+        raise SettingsError(error.reason, key=error.key, value=error.value, source=source) from None
+    return config, call
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        there = sorted(str(file) for file in Path("experiments").glob("*.toml"))
+        near = difflib.get_close_matches(str(path), there, n=1, cutoff=0.4) or there[:1]
+        raise SettingsError("no such file" + (f"; did you mean {near[0]}?" if near else ""), source=str(path)) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(" ".join(str(error).split()), source=str(path)) from None
+
+
+def _validated(tree: Mapping[str, Any]) -> Config:
+    """Check keys, types and ranges of plain values, as JSON: there lists may stand for tuples and text for paths, and nothing else is converted."""
+    try:
+        return _TREE.validate_json(json.dumps(tree, default=str), strict=True, extra="forbid")
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in wrong["loc"])
+    if wrong["type"] == "unexpected_keyword_argument":
+        raise SettingsError(f"no such setting; {_nearest(key)}", key=key)
+    raise SettingsError(wrong["msg"].replace("Input should", "should"), key=key, value=wrong["input"])
+
+
+def _nearest(key: str) -> str:
+    names = [*flat(Config(dataset=Dataset(archive=Path())))]
+    leaves = {name.rsplit(".", 1)[-1]: name for name in names}
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    if not near:
+        near = [leaves[leaf] for leaf in difflib.get_close_matches(key.rsplit(".", 1)[-1], leaves, n=1, cutoff=0.6)]
+    return f"did you mean {near[0]}?" if near else "--help lists them all"
+
+
+def _parse_flags(words: list[str], base: Config, *, doc: str, script: str, flags: type | None) -> tuple[Config, Any]:
+    entries: list[tuple[str, Any, Any]] = [("config", Annotated[Config, tyro.conf.arg(name="")], base)]
+    if flags:
+        entries.append(("call", Annotated[flags, tyro.conf.arg(name="")], flags()))
+    arguments = dataclasses.make_dataclass("Arguments", [(name, kind) for name, kind, _ in entries], frozen=True)
+    default = arguments(*(value for _, _, value in entries))
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            parsed = tyro.cli(arguments, args=words, default=default, prog=f"python {script} [EXPERIMENT.toml]", description=doc, use_underscores=True)
+    except SystemExit as ended:
+        if not ended.code:
+            raise
+        raise _flag_error(words, errors.getvalue()) from None
+    return parsed.config, getattr(parsed, "call", None)
+
+
+def _flag_error(words: Sequence[str], box: str) -> SettingsError:
+    """Turn tyro's box of text about a wrong flag into one line."""
+    rows = [line.strip("│╭╰╮╯─ ") for line in box.splitlines()[1:]]
+    text = " ".join(rows[: rows.index("")] if "" in rows else rows)
+    unknown = re.match(r"Unrecognized options: (\S+?),?( |$)", text)
+    if unknown:
+        key = unknown.group(1).lstrip("-")
+        return SettingsError(f"no such flag; {_nearest(key)}", source=f"--{key}" if unknown.group(1).startswith("-") else key)
+    return SettingsError(text.removeprefix("Error parsing ") or box.strip(), source="command line")
+
+
+def _check(config: Config) -> None:
+    """Refuse values that are possible alone but not together."""
+    clips, picture, model, training = config.clips, config.spectrogram, config.model, config.training
+    if not re.fullmatch(r"\w[\w .+=@-]{0,99}", config.run):
+        raise SettingsError("should be a plain name of letters, digits, '_', '-', '.', for it names a folder", key="run", value=config.run)
+    if clips.overlap >= clips.length:
+        raise SettingsError(f"should be less than clips.length ({clips.length:g} s)", key="clips.overlap", value=clips.overlap)
+    if clips.min_length > clips.length:
+        raise SettingsError(f"should be at most clips.length ({clips.length:g} s)", key="clips.min_length", value=clips.min_length)
+    if int((clips.length - clips.overlap) * picture.rate) < 1:
+        raise SettingsError("clips follow each other by less than one sample", key="clips.overlap", value=clips.overlap)
+    if picture.fmin >= picture.fmax:
+        raise SettingsError(f"should be below spectrogram.fmax ({picture.fmax:g} Hz)", key="spectrogram.fmin", value=picture.fmin)
+    if picture.fmax > picture.rate / 2:
+        nyquist = f"half of spectrogram.rate ({picture.rate / 2:g} Hz)"
+        raise SettingsError(f"should be at most {nyquist}: no sound is above it", key="spectrogram.fmax", value=picture.fmax)
+    if int(clips.length * picture.rate) < picture.width - 1:
+        raise SettingsError(f"a clip has only {int(clips.length * picture.rate)} samples", key="spectrogram.width", value=picture.width)
+    for key in ("kernel_sizes", "groups"):
+        if len(getattr(model, key)) < len(model.filters):
+            raise SettingsError(f"should have an entry for each of the {len(model.filters)} in model.filters", key=f"model.{key}", value=getattr(model, key))
+    if any(size % 2 == 0 for size in model.kernel_sizes):
+        raise SettingsError("should be odd numbers", key="model.kernel_sizes", value=model.kernel_sizes)
+    previous = model.filters[0]
+    for filters, groups in zip(model.filters, model.groups, strict=False):
+        if filters % groups or (previous % groups and groups > 1):
+            raise SettingsError(f"{groups} does not divide the channels {previous} and {filters}", key="model.groups", value=model.groups)
+        previous = filters
+    if min(picture.height, picture.width) < 2 ** len(model.filters):
+        raise SettingsError(f"halve a picture of {picture.height} × {picture.width} too often", key="model.filters", value=model.filters)
+    if training.learning_rate_end > training.learning_rate:
+        raise SettingsError(
+            f"should be at most training.learning_rate ({training.learning_rate:g})", key="training.learning_rate_end", value=training.learning_rate_end
+        )
+    if training.schedule == "step" and training.learning_rate_end == 0:
+        raise SettingsError("should be above 0 for the step schedule, which falls by factors", key="training.learning_rate_end", value=0)
+    if training.signal_interval[0] > training.signal_interval[1]:
+        raise SettingsError("should begin with the lower end", key="training.signal_interval", value=training.signal_interval)

@@ -1,0 +1,52 @@
+"""Turn the sorted recordings into pictures of one second, reject the empty ones, and keep the rest in the spectrogram store.
+
+    python spec.py experiments/birdclef2018.toml
+
+Runs on all cores; stopped or killed, it goes on where it was. Settings that change the pictures are refused for a store that is there,
+unless `--fresh` makes it anew.
+
+Source: spec.py of the 2018 BirdCLEF baseline.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import Config
+from utils import console
+from utils.recordings.splits import read_split
+from utils.spectra.filling import fill, finish, open_folder, plan
+from utils.spectra.overview import summarize
+from utils.timings import note_time
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What this call may ask for."""
+
+    fresh: bool = False  # throw the store away and make it anew
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What extraction left: the store's folder, and the recordings that could not be used."""
+
+    folder: Path
+    failures: list[console.Failure]
+
+
+def main(config: Config, flags: Flags = Flags()) -> Extracted:
+    """Fill the spectrogram store of `config.dataset.root`."""
+    passed = console.stopwatch()
+    split = read_split(config.dataset.root)
+    folder = open_folder(config, fresh=flags.fresh)
+    shards = plan(split, config, folder)
+    fill(shards, config, folder)
+    recordings = finish(shards, folder)
+    note_time(config.dataset.root, "spec", passed())
+    failures = summarize(recordings, folder, seconds=passed())
+    return Extracted(folder, failures)
+
+
+if __name__ == "__main__":
+    sys.exit(console.run(main, doc=__doc__, flags=Flags))

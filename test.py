@@ -1,0 +1,31 @@
+"""Test a snapshot on the recordings of val/, which no training has seen.
+
+    python test.py experiments/birdclef2018.toml
+    python test.py experiments/birdclef2018.toml --testing.snapshot latest
+
+Every clip of a recording is answered, without rejection, and the scores of its clips are pooled by the median-filtered mean. The headline is
+the mean label-ranking average precision (MLRAP) over the recordings, species in the background included.
+
+Source: test.py of the 2018 BirdCLEF baseline, which published an MLRAP of 0.612 on 4,399 recordings of 1,500 species.
+"""
+
+import sys
+
+from config import Config
+from utils import console
+from utils.recordings.splits import read_split
+from utils.scoring.answers import answer, chosen_snapshot
+from utils.scoring.testing import Tested, conclude, held_out_recordings
+
+
+def main(config: Config) -> Tested:
+    """Test the snapshot that `config.testing.snapshot` names, of the run `config.run`."""
+    passed = console.stopwatch()
+    split = read_split(config.dataset.root)
+    snapshot = chosen_snapshot(config)
+    answers = answer(snapshot, held_out_recordings(split), config)
+    return conclude(answers, snapshot, split, config, seconds=passed())
+
+
+if __name__ == "__main__":
+    sys.exit(console.run(main, doc=__doc__))

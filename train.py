@@ -1,0 +1,53 @@
+"""Train a net on the spectrogram store, and keep its best and its latest snapshot.
+
+    python train.py experiments/birdclef2018.toml
+    python train.py experiments/birdclef2018.toml --run small --model.name Baseline
+
+Some recordings of the training side watch: after every epoch the net answers them, and the snapshot with the highest mean label-ranking
+average precision (MLRAP) over them is the best. A run that was stopped goes on where it was; `--fresh` begins it anew.
+
+Source: train.py of the 2018 BirdCLEF baseline.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import Config
+from utils import console
+from utils.learning.examples import choose_examples
+from utils.learning.loop import learn, open_run, summarize
+from utils.recordings.splits import read_split
+from utils.spectra.store import Store, check_settings
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What this call may ask for."""
+
+    fresh: bool = False  # throw this run away and begin it anew
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training left: the run's folder, how many epochs it took, and how long they took together."""
+
+    folder: Path
+    epochs: int
+    seconds: float
+
+
+def main(config: Config, flags: Flags = Flags()) -> Trained:
+    """Train the net of `config.model` under the name `config.run`."""
+    passed = console.stopwatch()
+    root = config.dataset.root
+    check_settings(root, config)
+    examples = choose_examples(Store(root), read_split(root), config)
+    open_run(config, fresh=flags.fresh)
+    rows = learn(examples, config)
+    summarize(rows, config.run_folder, seconds=passed())
+    return Trained(config.run_folder, len(rows), sum(row.seconds for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(console.run(main, doc=__doc__, flags=Flags))

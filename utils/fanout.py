@@ -1,0 +1,112 @@
+"""One function over many recordings, in worker processes that may die or hang without taking the stage along."""
+
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import cv2
+from pebble import ProcessExpired, ProcessPool
+
+from utils.console import OUTPUT_IS_LOST, Failure, Trouble
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+TIME_LIMIT = 1800.0  # seconds for one item; a day of sound takes about 200
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # processes share the cores already
+AHEAD = 4  # items in hand per worker: enough to keep it busy, few enough to keep results out of memory
+
+
+def fan_out(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, name: Callable[[Item], str], time_limit: float = TIME_LIMIT
+) -> Generator[tuple[Item, Result | Failure]]:
+    """Call `function` on every item in worker processes; yield each item with its result as it is finished, in no fixed order.
+
+    Parameters
+    ----------
+    function : importable from a module, without JAX; what it takes and returns travels between processes
+    workers : number of processes; 0 takes one a core
+    name : what the user calls an item, for the list of failures
+    time_limit : seconds after which an item is given up
+
+    Yields
+    ------
+    (item, result), or (item, Failure) where the function raised, took too long, or its worker died.
+
+    Raises
+    ------
+    OSError
+        If the disk is full or read-only: going on would only fail for every item.
+    TypeError
+        If the function is of the running script.
+    """
+    if function.__module__ == "__main__":
+        raise TypeError(f"{function.__qualname__} is defined in the running script, which workers do not import")
+    workers = workers or os.cpu_count() or 1
+    todo = iter(items)
+    running: dict[Future[Result], Item] = {}
+    with _workers_environment():
+        pool = ProcessPool(max_workers=workers, initializer=_prepare_worker, context=multiprocessing.get_context("spawn"))
+        try:
+            while True:
+                while len(running) < AHEAD * workers and (item := next(todo, _END)) is not _END:
+                    running[pool.schedule(function, args=(item,), timeout=time_limit)] = item
+                if not running:
+                    break
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    item = running.pop(future)
+                    yield item, _outcome(future, name(item), time_limit)
+        finally:
+            pool.stop()
+            pool.join()
+
+
+_END: Any = object()
+
+
+def _prepare_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group of processes; the parent alone decides
+    cv2.setNumThreads(1)
+
+
+def _outcome(future: Any, name: str, time_limit: float) -> Any:
+    try:
+        return future.result()
+    except TimeoutError:
+        return Failure(name, f"given up after {time_limit:.0f} s")
+    except ProcessExpired as error:
+        return Failure(name, f"the worker process died on it (exit status {error.exitcode})")
+    except Trouble as error:
+        return Failure(name, str(error))
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in OUTPUT_IS_LOST:
+            raise
+        return Failure(name, f"{type(error).__name__}: {error}")
+
+
+@contextmanager
+def _workers_environment() -> Iterator[None]:
+    """Set what spawned workers inherit: one thread each for linear algebra, and no running script.
+
+    A worker would import the script again, and JAX with it, though it needs only the function's own module.
+    """
+    main = sys.modules["__main__"]
+    kept: dict[str, Any] = {key: vars(main).pop(key) for key in ("__file__", "__spec__") if key in vars(main)}
+    main.__spec__ = None
+    threads = {name: os.environ.get(name) for name in THREADS}
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    try:
+        yield
+    finally:
+        vars(main).update(kept)
+        for name, value in threads.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

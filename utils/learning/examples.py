@@ -1,0 +1,110 @@
+"""Which clips are learned from and which watch training: the store joined with the split."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Int64, UInt8
+
+from config import Config
+from utils.console import Trouble, warn
+from utils.recordings.labels import truth_of
+from utils.recordings.splits import draw, held_out
+from utils.spectra.store import Store
+
+NOISE_BANK = 512  # pictures of noise that are kept on the device, at most
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The clips of one training, as rows of `store.clips`.
+
+    Attributes
+    ----------
+    classes : in the order of the net's outputs
+    rows, labels : the clips that are learned from, and the number of the class of each
+    val_rows, val_recording : the clips that watch training, and the number of the recording of each
+    val_labels : class of each of these recordings
+    val_truth : which classes are right for it, background species included
+    noise : pictures of rejected clips
+    """
+
+    store: Store
+    classes: tuple[str, ...]
+    rows: Int64[np.ndarray, " clips"]
+    labels: Int64[np.ndarray, " clips"]
+    val_rows: Int64[np.ndarray, " val_clips"]
+    val_recording: Int64[np.ndarray, " val_clips"]
+    val_labels: Int64[np.ndarray, " val_recordings"]
+    val_truth: Bool[np.ndarray, "val_recordings classes"]
+    noise: UInt8[np.ndarray, "pictures height width"]
+
+    def fingerprint(self) -> str:
+        """Return a text that changes when the clips, their labels or their order do."""
+        table = self.store.clips[np.concatenate([self.rows, self.val_rows])].select("recording", "number", "class")
+        return hashlib.sha256(table.write_csv().encode() + "\n".join(self.classes).encode()).hexdigest()[:16]
+
+
+def choose_examples(store: Store, split: pl.DataFrame, config: Config) -> Examples:
+    """Join the store with the split, and divide the training recordings into those that are learned from and those that watch.
+
+    No recording does both.
+
+    Raises
+    ------
+    Trouble
+        If there is nothing to learn from.
+    """
+    train = split.filter(side="train")
+    watching = _watching(train, config)
+    clips = store.clips.with_row_index("clip").join(train.select("recording"), on="recording", how="semi").sort("clip")
+    low, high = config.training.signal_interval
+    watches = pl.col("recording").is_in(list(watching))
+    learned = clips.filter(pl.col("accepted") & pl.col("score").is_between(low, high) & ~watches)
+    classes = tuple(sorted(learned["class"].unique()))
+    if not classes:
+        raise Trouble("no clip to learn from: clips.signal_threshold or training.signal_interval leave nothing; spec.py says how many it kept")
+    lost = sorted(set(train["class"]) - set(classes))
+    if lost:
+        warn(f"{len(lost)} classes have no clip to learn from and are left out: {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}")
+    watch = clips.filter(pl.col("accepted") & watches & pl.col("class").is_in(classes))
+    recordings = watch.unique("recording", maintain_order=True)
+    return Examples(
+        store=store,
+        classes=classes,
+        rows=_rows(learned),
+        labels=_numbers(learned["class"], classes),
+        val_rows=_rows(watch),
+        val_recording=_numbers(watch["recording"], recordings["recording"].to_list()),
+        val_labels=_numbers(recordings["class"], classes),
+        val_truth=truth_of(recordings, classes, background=True),
+        noise=_noise(store, clips.filter(~pl.col("accepted") & ~watches), seed=config.training.seed),
+    )
+
+
+def _watching(train: pl.DataFrame, config: Config) -> set[str]:
+    """Draw the recordings that watch training; a class with fewer than three gives none."""
+    names: set[str] = set()
+    for (label,), rows in train.group_by("class", maintain_order=True):
+        count = held_out(len(rows), share=config.training.val_share, least=3)
+        names |= draw(rows["recording"].to_list(), count, seed=config.training.seed, label=str(label))
+    return names
+
+
+def _rows(clips: pl.DataFrame) -> Int64[np.ndarray, " clips"]:
+    return clips["clip"].cast(pl.Int64).to_numpy()
+
+
+def _numbers(values: pl.Series, names: tuple[str, ...] | list[str]) -> Int64[np.ndarray, " values"]:
+    number = {name: index for index, name in enumerate(names)}
+    return np.array([number[value] for value in values], np.int64)
+
+
+def _noise(store: Store, clips: pl.DataFrame, *, seed: int) -> UInt8[np.ndarray, "pictures height width"]:
+    rows = _rows(clips)
+    if len(rows) == 0:
+        first = store.pictures(np.zeros(1, np.int64))
+        return first[:0]
+    chosen = np.sort(np.random.default_rng((seed, 1)).permutation(rows)[:NOISE_BANK])
+    return store.pictures(chosen)

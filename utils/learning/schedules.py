@@ -1,0 +1,33 @@
+"""How the learning rate falls from epoch to epoch."""
+
+import optax
+
+from config import Training
+
+
+def schedule(settings: Training) -> optax.Schedule:
+    """Return the learning rate as a function of the number of finished epochs, by `training.schedule`.
+
+    constant : the same all the time
+    linear   : from `learning_rate` in the first epoch to `learning_rate_end` in the last, by equal differences
+    cosine   : the same, along half a cosine
+    step     : the same, in `steps` equal parts of constant rate, by equal factors
+    root     : `learning_rate` / √epoch; has no end value
+
+    Source: BASELINE, Training (`golden/learning_rate.json`); its cosine ended at 0 instead of at the end value.
+    """
+    start, end = settings.learning_rate, settings.learning_rate_end
+    last = max(settings.epochs - 1, 1)
+    match settings.schedule:
+        case "constant":
+            return optax.constant_schedule(start)
+        case "linear":
+            return optax.linear_schedule(start, end, last)
+        case "cosine":
+            return optax.cosine_decay_schedule(start, last, alpha=end / start)
+        case "step":
+            factor = (end / start) ** (1 / (settings.steps - 1))
+            starts = {-(-settings.epochs * part // settings.steps): factor for part in range(1, settings.steps)}
+            return optax.piecewise_constant_schedule(start, starts)
+        case "root":
+            return lambda finished: start / (finished + 1) ** 0.5

@@ -1,0 +1,68 @@
+"""The default net: a pre-activation wide residual net (BASELINE, Nets; Zagoruyko and Komodakis, arXiv:1605.07146)."""
+
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from config import Model
+from utils.models.layers import HE, NONLINEARITIES, Dropout, Norm, Picture, convolution, halve, keys_for
+
+
+class Block(nnx.Module):
+    """Norm, nonlinearity, convolution, twice, added to a shortcut.
+
+    The first block of a stack halves the picture, and its shortcut begins after the first nonlinearity; that of the others begins at the block's input.
+    """
+
+    def __init__(self, channels_in: int, index: int, settings: Model, *, first: bool, rngs: nnx.Rngs) -> None:
+        width = settings.filters[index] * settings.resnet_k
+        size, groups = settings.kernel_sizes[index], settings.groups[index]
+        stride = 2 if first and not settings.max_pooling else 1
+        self.first = first
+        self.pooled = first and settings.max_pooling
+        self.nonlinearity = NONLINEARITIES[settings.nonlinearity]
+        self.norm_in = Norm(channels_in, settings, rngs)
+        self.convolution_in = convolution(channels_in, width, size, stride=stride, groups=groups, bias=not settings.batch_norm, rngs=rngs)
+        self.norm_out = Norm(width, settings, rngs)
+        self.dropout = Dropout(settings)
+        self.convolution_out = convolution(width, width, size, groups=groups, bias=True, rngs=rngs)
+        reshapes = first or channels_in != width
+        self.shortcut = nnx.data(convolution(channels_in, width, 1, stride=stride, bias=False, rngs=rngs) if reshapes else None)
+
+    def __call__(self, x: Picture, *, train: bool, key: PRNGKeyArray | None) -> Picture:
+        """Return (B, H, W, filters), the sides halved by the first block of a stack."""
+        active = self.nonlinearity(self.norm_in(x, train=train))
+        shortcut = active if self.first else x
+        inner = self.nonlinearity(self.norm_out(self.convolution_in(active), train=train))
+        if self.pooled:
+            inner, shortcut = halve(inner), halve(shortcut)
+        inner = self.convolution_out(self.dropout(inner, train=train, key=key))
+        return inner + (shortcut if self.shortcut is None else self.shortcut(shortcut))
+
+
+class ResNet(nnx.Module):
+    """A first convolution, one stack of blocks per entry of `model.filters`, global mean, one dense layer."""
+
+    def __init__(self, settings: Model, *, channels: int, classes: int, rngs: nnx.Rngs) -> None:
+        width = settings.filters[0]
+        # no bias: the next batch norm takes it
+        self.first = convolution(channels, width, settings.kernel_sizes[0], bias=not settings.batch_norm, rngs=rngs)
+        blocks = []
+        for index, filters in enumerate(settings.filters):
+            for number in range(settings.resnet_n):
+                blocks.append(Block(width, index, settings, first=number == 0, rngs=rngs))
+                width = filters * settings.resnet_k
+        self.blocks = nnx.List(blocks)
+        self.norm = Norm(width, settings, rngs)
+        self.nonlinearity = NONLINEARITIES[settings.nonlinearity]
+        self.output = nnx.Linear(width, classes, kernel_init=HE, rngs=rngs)
+
+    def embed(self, x: Picture, *, train: bool = False, key: PRNGKeyArray | None = None) -> Float[Array, "batch features"]:
+        """Return what the last layer sees."""
+        x = self.first(x)
+        for block, block_key in zip(self.blocks, keys_for(key, len(self.blocks)), strict=True):
+            x = block(x, train=train, key=block_key)
+        return self.nonlinearity(self.norm(x, train=train)).mean(axis=(1, 2))  # (B, features)
+
+    def __call__(self, x: Picture, *, train: bool = False, key: PRNGKeyArray | None = None) -> Float[Array, "batch classes"]:
+        """Return logits."""
+        return self.output(self.embed(x, train=train, key=key))

@@ -1,0 +1,176 @@
+"""Snapshots: a saved net with the classes and settings that it needs to be used again.
+
+    <run>/epoch_012/settings.toml  classes.txt (one a line)  snapshot.json (epoch, validation figures)
+    <run>/epoch_012/net/           weights and running statistics, by Orbax
+    <run>/epoch_012/training/      what training needs besides to go on, by Orbax
+
+Which one is the best and which the latest follows from what is in them; nothing points at them.
+"""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import jax
+import orbax.checkpoint as ocp
+from flax import nnx
+
+from config import Config, load, to_toml
+from utils.console import Trouble
+from utils.files import whole_folder, write_json, write_text
+from utils.models.nets import Net, build
+
+VERSION = 1
+Tree = TypeVar("Tree")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a snapshot says of itself.
+
+    Attributes
+    ----------
+    folder : where it is
+    config : the settings of its run
+    classes : what the net answers, in the order of its outputs
+    epoch : how often the net had seen all clips
+    mlrap : validation MLRAP then; none where no recording watched training
+    data : fingerprint of the clips it learned from
+    """
+
+    folder: Path
+    config: Config
+    classes: tuple[str, ...]
+    epoch: int
+    mlrap: float | None
+    data: str
+
+
+def save(snapshot: Snapshot, net: Net, training: Any) -> None:
+    """Save a snapshot to its folder; it appears whole or not at all.
+
+    Parameters
+    ----------
+    training : tree of arrays that training needs besides the net to go on
+    """
+    with whole_folder(snapshot.folder) as new:
+        write_text(new / "settings.toml", to_toml(snapshot.config))
+        write_text(new / "classes.txt", "".join(f"{label}\n" for label in snapshot.classes))
+        write_json(new / "snapshot.json", {"version": VERSION, "epoch": snapshot.epoch, "mlrap": snapshot.mlrap, "data": snapshot.data})
+        _save_tree(new / "net", net)
+        _save_tree(new / "training", training)
+
+
+def find(run: Path, which: Literal["best", "latest"]) -> Snapshot | None:
+    """Return the best snapshot of a run (highest validation MLRAP, the earliest of equals) or its latest; None where there is none.
+
+    Raises
+    ------
+    Trouble
+        If a snapshot's description is damaged.
+    """
+    snapshots = all_of(run)
+    if not snapshots:
+        return None
+    if which == "latest" or all(snapshot.mlrap is None for snapshot in snapshots):
+        return snapshots[-1]
+    return max(snapshots, key=lambda snapshot: (-1.0 if snapshot.mlrap is None else snapshot.mlrap, -snapshot.epoch))
+
+
+def all_of(run: Path) -> list[Snapshot]:
+    """Return the snapshots of a run in the order of epochs."""
+    folders = [folder for folder in run.glob("epoch_*") if re.fullmatch(r"epoch_\d+", folder.name)]
+    return sorted((describe(folder) for folder in folders), key=lambda snapshot: snapshot.epoch)
+
+
+def keep_best_and_latest(run: Path) -> None:
+    """Remove all snapshots of a run but the best and the latest."""
+    kept = {snapshot.folder for which in ("best", "latest") if (snapshot := find(run, which))}
+    for snapshot in all_of(run):
+        if snapshot.folder not in kept:
+            shutil.rmtree(snapshot.folder)
+
+
+def describe(folder: Path) -> Snapshot:
+    """Read what a snapshot says of itself, without its weights.
+
+    Raises
+    ------
+    Trouble
+        If it is damaged, or of a version that this program does not know.
+    """
+    try:
+        state = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))
+        classes = (folder / "classes.txt").read_text(encoding="utf-8").splitlines()
+        if state["version"] != VERSION:
+            raise Trouble(f"{folder}: is of version {state['version']}, this program reads version {VERSION}")
+        mlrap = None if state["mlrap"] is None else float(state["mlrap"])
+        return Snapshot(folder, load(folder / "settings.toml"), tuple(classes), int(state["epoch"]), mlrap, str(state["data"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Trouble(f"{folder}: is no whole snapshot ({type(error).__name__}: {error}); remove it, earlier ones stay usable") from None
+
+
+def restore_net(snapshot: Snapshot, like: Net) -> Net:
+    """Read a snapshot's net.
+
+    Parameters
+    ----------
+    like : a net of the same settings and classes
+
+    Raises
+    ------
+    Trouble
+        If the weights are damaged or of another net.
+    """
+    return _restore_tree(snapshot.folder / "net", like)
+
+
+def load_net(snapshot: Snapshot) -> tuple[nnx.GraphDef, Net]:
+    """Build a snapshot's net and read its weights, to be used by `utils.models.nets.apply`.
+
+    Raises
+    ------
+    Trouble
+        As `restore_net`.
+    """
+    graph, net = build(snapshot.config.model, classes=len(snapshot.classes), seed=0)
+    return graph, restore_net(snapshot, net)
+
+
+def restore_training(snapshot: Snapshot, like: Tree) -> Tree:
+    """Read what training needs besides the net to go on; `like` is a tree of the same shapes."""
+    return _restore_tree(snapshot.folder / "training", like)
+
+
+def _named(tree: Any) -> dict[str, jax.Array]:
+    """Name the leaves of a tree by their way in it, such as 'params/blocks/0/convolution_in/kernel'."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value"): leaf for path, leaf in leaves}
+
+
+def _save_tree(folder: Path, tree: Any) -> None:
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(folder.absolute(), _named(tree))
+
+
+def _restore_tree(folder: Path, like: Tree) -> Tree:
+    wanted = _named(like)
+    abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None)) for name, leaf in wanted.items()}
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            there = {name: tuple(entry.shape) for name, entry in checkpointer.metadata(folder.absolute()).item_metadata.tree.items()}
+            _check_same(folder, there, {name: tuple(leaf.shape) for name, leaf in wanted.items()})
+            arrays = checkpointer.restore(folder.absolute(), abstract)
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise Trouble(f"{folder}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})") from None
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
+
+
+def _check_same(folder: Path, there: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:
+    """Compare names and shapes first: Orbax's own message about a difference has a hundred lines."""
+    for name in sorted(there.keys() | wanted.keys()):
+        if there.get(name) != wanted.get(name):
+            raise Trouble(f"{folder}: is of another net: {name} is {there.get(name, 'missing')}, should be {wanted.get(name, 'missing')}")

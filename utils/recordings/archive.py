@@ -1,0 +1,89 @@
+"""From a folder of any known form to its recordings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import Dataset
+from utils.console import Failure, Trouble
+from utils.recordings.birdclef2018 import is_birdclef2018, read_birdclef2018
+from utils.recordings.folders import read_folders, sides_of
+from utils.recordings.recording import Recording, from_metadata, read_metadata
+from utils.recordings.view import placed_file
+
+
+@dataclass(frozen=True)
+class Archive:
+    """What was found in a folder.
+
+    Attributes
+    ----------
+    form : what was recognised, for people
+    recordings : those whose sound is there, in the order of their names
+    failures : files that cannot be used, and why
+    divided : whether the archive says itself which recordings are for training and which are not
+    """
+
+    form: str
+    recordings: list[Recording]
+    failures: list[Failure]
+    divided: bool
+
+
+def read_archive(settings: Dataset) -> Archive:
+    """Read the archive that the settings name.
+
+    Raises
+    ------
+    Trouble
+        If the folder does not exist, or nothing in it is of a known form.
+    """
+    folder = settings.archive or settings.root
+    if not folder.is_dir():
+        raise Trouble(f"{folder}: no such folder; set dataset.{'archive' if settings.archive else 'root'} to the folder of your recordings")
+    kind = settings.kind if settings.kind != "auto" else "birdclef2018" if is_birdclef2018(folder) else "folders"
+    if kind == "birdclef2018":
+        form, divided = "BirdCLEF 2018 archive (wav/ + xml/)", False
+        if not is_birdclef2018(folder):
+            raise Trouble(f"{folder}: has no wav/ and xml/ folders, as dataset.kind = birdclef2018 says")
+        recordings, failures = read_birdclef2018(folder)
+    else:
+        divided = bool(sides_of(folder))
+        form = "folders of classes, " + ("divided into train and val" if divided else "undivided")
+        if not divided and settings.archive is None:
+            raise Trouble(
+                f"{folder}: holds neither wav/ + xml/ nor train/ + val/; if its folders are classes, "
+                "set dataset.archive to it and dataset.root to a new folder, so that the two are not mixed"
+            )
+        recordings, failures = read_folders(folder)
+    recordings, missing = _with_sound(recordings + _moved_before(settings, recordings), settings.root)
+    if not recordings:
+        raise Trouble(f"{folder}: no recording found ({form}{f'; {len(failures) + len(missing)} files were refused' if failures or missing else ''})")
+    return Archive(form, recordings, failures + missing, divided)
+
+
+def _with_sound(recordings: list[Recording], root: Path) -> tuple[list[Recording], list[Failure]]:
+    """Divide recordings into those whose sound is in the archive, or where an earlier sort put it, and those without."""
+    there, missing = [], []
+    for recording in recordings:
+        if recording.file.is_file() or placed_file(recording, root):
+            there.append(recording)
+        else:
+            missing.append(Failure(recording.name, f"{recording.file.name}: no such file"))
+    return there, missing
+
+
+def _moved_before(settings: Dataset, recordings: list[Recording]) -> list[Recording]:
+    """Return the recordings that an earlier sort moved out of the archive, so that a stopped move goes on with the same split."""
+    if settings.sort_mode != "move":
+        return []
+    known = {recording.name for recording in recordings}
+    folder = settings.root / "metadata"
+    moved = []
+    for file in sorted(folder.rglob("*.json")):
+        name = file.relative_to(folder).as_posix().removesuffix(".json")
+        if name not in known:
+            metadata = read_metadata(file)
+            recording = from_metadata(metadata, name=name, file=folder.parent / str(metadata.get("filename", "")))
+            if placed_file(recording, settings.root):
+                moved.append(recording)
+    return moved

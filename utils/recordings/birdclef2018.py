@@ -1,0 +1,70 @@
+"""Reader of the BirdCLEF 2018 archive: `wav/` holds the sound, `xml/` one file a recording that says what it is.
+
+Source: BASELINE, the archive's XML as the 2018 baseline's sort_data.py read it.
+"""
+
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import parse
+
+from utils.console import Failure
+from utils.files import check_name
+from utils.recordings.recording import Recording, check_label, clean_labels
+
+
+def is_birdclef2018(archive: Path) -> bool:
+    """Tell whether a folder has the form of the 2018 archive."""
+    return (archive / "xml").is_dir() and (archive / "wav").is_dir()
+
+
+def read_birdclef2018(archive: Path) -> tuple[list[Recording], list[Failure]]:
+    """Read every XML of the archive.
+
+    Returns
+    -------
+    The recordings in the order of their names, and the XML files that cannot be used. Whether the sound is there is not looked at.
+    """
+    recordings: dict[str, Recording] = {}
+    failures = []
+    for xml in sorted((archive / "xml").glob("*.xml")):
+        try:
+            recording = _read_xml(xml, archive / "wav")
+            if recording.name in recordings:
+                raise ValueError(f"a second recording named {recording.name}")
+            recordings[recording.name] = recording
+        except (ParseError, DefusedXmlException, ValueError, OSError) as error:
+            failures.append(Failure(f"xml/{xml.name}", f"{_kind(error)}{error}"))
+    return sorted(recordings.values(), key=lambda recording: recording.name), failures
+
+
+def _read_xml(xml: Path, wav: Path) -> Recording:
+    root = parse(xml).getroot()
+    file = check_name(_text(root, "FileName"))
+    species = check_label(f"{_text(root, 'Genus')} {_text(root, 'Species')}")
+    if " " not in species:
+        raise ValueError("Genus or Species is missing")
+    return Recording(
+        name=Path(file).stem,
+        file=wav / file,
+        species=species,
+        background=clean_labels(_text(root, "BackgroundSpecies").split(","), without=species),
+        class_id=_text(root, "ClassId"),
+        common_name=_text(root, "VernacularNames"),
+        author=_text(root, "Author"),
+        date=_text(root, "Date"),
+        time=_text(root, "Time"),
+        locality=_text(root, "Locality"),
+        quality=_text(root, "Quality"),
+    )
+
+
+def _text(root: Element, tag: str) -> str:
+    return (root.findtext(tag) or "").strip()
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, ParseError):
+        return "broken XML: "
+    return "refused XML: " if isinstance(error, DefusedXmlException) else ""

@@ -1,0 +1,98 @@
+"""The folders `train/<species>/` and `val/<species>/`: one division of the recordings, to look at and to listen to."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from utils.console import Trouble
+from utils.files import whole_file
+from utils.recordings.recording import Recording, Side
+
+SortMode = Literal["copy", "move", "symlink"]
+
+
+def view_path(recording: Recording, side: Side) -> Path:
+    """Return where a recording belongs, below the data set's root."""
+    name = recording.name.removeprefix(recording.species + "/") + recording.file.suffix
+    return Path(side, recording.species, name)
+
+
+def placed_file(recording: Recording, root: Path) -> Path | None:
+    """Return where an earlier sort put a recording, whichever side it was on then."""
+    return next((path for side in ("train", "val") if (path := root / view_path(recording, side)).is_file()), None)
+
+
+def stays(recording: Recording, root: Path) -> bool:
+    """Tell whether a recording already stands in a divided data set, where it is left as it is."""
+    return recording.side is not None and recording.file.is_relative_to(root)
+
+
+def place(recording: Recording, side: Side, *, root: Path, mode: SortMode) -> None:
+    """Bring a recording's sound to its place in `train/` or `val/`; what is there already is left alone."""
+    target = root / view_path(recording, side)
+    before = placed_file(recording, root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if before and before != target and (not recording.file.is_file() or _is_copy(before, recording.file) or before.is_symlink()):
+        os.replace(before, target)  # an earlier split had it on the other side
+    if mode == "symlink":
+        _link(recording.file, target, root=root)
+    elif mode == "move":
+        _move(recording.file, target)
+    elif target.is_symlink() or not _is_copy(target, recording.file):
+        _copy(recording.file, target)
+
+
+def check_space(recordings: list[Recording], root: Path) -> None:
+    """Refuse to begin copying what the disk cannot hold.
+
+    Raises
+    ------
+    Trouble
+        With what is needed and what is free.
+    """
+    needed = sum(recording.file.stat().st_size for recording in recordings if recording.file.is_file() and not placed_file(recording, root))
+    root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(root).free
+    if needed > free:
+        raise Trouble(f"{root}: copying needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; --dataset.sort_mode symlink needs none")
+
+
+def _is_copy(file: Path, original: Path) -> bool:
+    """Tell whether `file` is `original`'s copy, by size and time; an original that is gone was moved or is no longer needed."""
+    if not original.is_file():
+        return True
+    if not file.is_file():
+        return False
+    ours, theirs = file.stat(), original.stat()
+    return ours.st_size == theirs.st_size and ours.st_mtime_ns == theirs.st_mtime_ns
+
+
+def _copy(source: Path, target: Path) -> None:
+    with whole_file(target) as stream, source.open("rb") as original:
+        shutil.copyfileobj(original, stream, 1 << 20)
+        stream.flush()
+        times = os.stat(source)
+        os.utime(stream.fileno(), ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def _link(source: Path, target: Path, *, root: Path) -> None:
+    wanted = os.path.relpath(source, target.parent) if source.is_relative_to(root) else str(source.absolute())
+    if not source.is_file() or (target.is_symlink() and os.readlink(target) == wanted):
+        return
+    link = target.with_name(f".{target.name}.part")
+    link.unlink(missing_ok=True)
+    link.symlink_to(wanted)
+    os.replace(link, target)
+
+
+def _move(source: Path, target: Path) -> None:
+    if not source.is_file():
+        return
+    try:
+        os.replace(source, target)
+    except OSError:  # another disk: the original goes only after its copy is whole and on disk
+        _copy(source, target)
+        if not _is_copy(target, source):
+            raise
+        source.unlink()

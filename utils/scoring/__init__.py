@@ -1,0 +1,1 @@
+"""From pictures to figures: prediction, pooling, metrics, and the files that keep them."""

@@ -1,0 +1,64 @@
+"""The figures of a test."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from utils.recordings.labels import truth_of
+from utils.scoring.answers import Answers
+from utils.scoring.metrics import lrap, mean_of_defined
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How good the answers to some recordings are.
+
+    Attributes
+    ----------
+    mlrap : mean label-ranking average precision over the recordings that have a right answer; None where none has
+    top1_accuracy : share of the recordings of trained species whose first answer is that species
+    top1_confidence : mean score of the first answers
+    recordings, scored : how many there are, and how many could be used
+    without_truth : how many of these have no right answer among the trained classes, and do not count
+    """
+
+    mlrap: float | None
+    top1_accuracy: float | None
+    top1_confidence: float | None
+    recordings: int
+    scored: int
+    without_truth: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Figures, and what they are the means of."""
+
+    figures: Figures
+    truth: Bool[np.ndarray, "recordings classes"]
+    lrap: Float[np.ndarray, " recordings"]
+
+
+def judge(scores: Float[np.ndarray, "recordings classes"], answers: Answers, *, background: bool) -> Judged:
+    """Compare scores with the truth about the recordings of `answers`; rows of NaN are recordings without an answer.
+
+    Parameters
+    ----------
+    background : whether species in the background count as right answers
+    """
+    truth = truth_of(answers.recordings, answers.classes, background=background)
+    scored = ~np.isnan(scores).any(axis=1)
+    each = np.full(len(scores), np.nan)
+    each[scored] = lrap(scores[scored], truth[scored])
+    own = np.array([answers.classes.index(label) if label in answers.classes else -1 for label in answers.recordings["class"]], int)
+    first_right = np.where(own >= 0, np.nan_to_num(scores, nan=-np.inf).argmax(axis=1) == own, np.nan)
+    figures = Figures(
+        mlrap=mean_of_defined(each),
+        top1_accuracy=mean_of_defined(first_right[scored]),
+        top1_confidence=mean_of_defined(scores[scored].max(axis=1)) if scored.any() else None,
+        recordings=len(scores),
+        scored=int(scored.sum()),
+        without_truth=int((scored & ~truth.any(axis=1)).sum()),
+    )
+    return Judged(figures, truth, each)

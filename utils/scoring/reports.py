@@ -1,0 +1,104 @@
+"""The files of a test: all scores, one row a recording, the figures, and a picture of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from utils.files import whole_file, write_json
+from utils.scoring.answers import Answers
+from utils.scoring.figures import Judged
+
+TOP = 5  # answers per recording in predictions.csv
+SHOWN = 60  # classes in the picture at most: the worst ones
+
+
+def write_report(folder: Path, answers: Answers, judged: Judged, metrics: Mapping[str, Any]) -> None:
+    """Write scores.parquet, predictions.csv, report.png and, last, metrics.json into a folder."""
+    with whole_file(folder / "scores.parquet") as stream:
+        scores_table(answers, judged).write_parquet(stream)
+    with whole_file(folder / "predictions.csv") as stream:
+        predictions_table(answers, judged).write_csv(stream)
+    draw_report(folder / "report.png", answers, judged, title=folder.parent.name)
+    write_json(folder / "metrics.json", dict(metrics))
+
+
+def scores_table(answers: Answers, judged: Judged) -> pl.DataFrame:
+    """Return one row for each scored recording and class: the score, and whether the class is right."""
+    scored = [number for number, reason in enumerate(answers.reasons) if reason is None]
+    names = answers.recordings["recording"].to_list()
+    return pl.DataFrame(
+        {
+            "recording": [names[number] for number in scored for _ in answers.classes],
+            "class": list(answers.classes) * len(scored),
+            "score": answers.scores[scored].ravel(),
+            "right": judged.truth[scored].ravel(),
+        }
+    )
+
+
+def predictions_table(answers: Answers, judged: Judged) -> pl.DataFrame:
+    """Return one row a recording: what is right, the five first answers with their scores, and why there is none where there is none."""
+    rows: list[dict[str, Any]] = []
+    for number, (name, own, background) in enumerate(answers.recordings.select("recording", "class", "background").iter_rows()):
+        row = {"recording": name, "class": own, "background": ", ".join(background), "clips": int(answers.clips[number])}
+        scored = answers.reasons[number] is None
+        row["lrap"] = None if np.isnan(judged.lrap[number]) else float(judged.lrap[number])
+        best: list[int] = np.argsort(-answers.scores[number], kind="stable")[:TOP].tolist() if scored else []
+        for place in range(TOP):
+            there = place < len(best)
+            row[f"answer_{place + 1}"] = answers.classes[best[place]] if there else None
+            row[f"score_{place + 1}"] = float(answers.scores[number, best[place]]) if there else None
+        rows.append({**row, "reason": answers.reasons[number]})
+    places = range(1, TOP + 1)
+    answered = {f"{what}_{place}": kind for place in places for what, kind in (("answer", pl.String), ("score", pl.Float64))}
+    schema = {"recording": pl.String, "class": pl.String, "background": pl.String, "clips": pl.Int64, "lrap": pl.Float64, **answered, "reason": pl.String}
+    return pl.DataFrame(rows, schema=schema)
+
+
+def draw_report(path: Path, answers: Answers, judged: Judged, *, title: str) -> None:
+    """Draw the mean LRAP of each class, and which class was answered first for which."""
+    own = answers.recordings["class"].to_numpy()
+    scored = ~np.isnan(judged.lrap)
+    means = {label: float(judged.lrap[scored & (own == label)].mean()) for label in answers.classes if (scored & (own == label)).any()}
+    labels = sorted(means, key=lambda label: means[label])[:SHOWN]
+    height = max(3.5, 0.2 * len(labels) + 1.5)
+    figure = Figure(figsize=(max(9.0, height + 6), height), layout="constrained")
+    FigureCanvasAgg(figure)
+    bars, confusion = figure.subplots(1, 2, width_ratios=(1, 1.4))
+    _draw_bars(bars, means, labels)
+    firsts = np.array(answers.classes)[np.nan_to_num(answers.scores, nan=-1).argmax(axis=1)]
+    _draw_confusion(confusion, own[scored], firsts[scored], labels)
+    mlrap = "none" if judged.figures.mlrap is None else f"{judged.figures.mlrap:.3f}"
+    worst = f", the {SHOWN} hardest of {len(means)} classes" if len(means) > SHOWN else ""
+    figure.suptitle(f"{title}: MLRAP {mlrap} over {judged.figures.scored} recordings{worst}")
+    with whole_file(path) as stream:
+        figure.savefig(stream, format="png", dpi=110)
+
+
+def _draw_bars(axes: Axes, means: Mapping[str, float], labels: list[str]) -> None:
+    values = [means[label] for label in labels]
+    axes.barh(range(len(labels)), values, color="tab:green")
+    axes.set_yticks(range(len(labels)), labels, fontsize="small")
+    axes.set(title="mean LRAP by class", xlim=(0, 1), ylim=(len(labels) - 0.5, -0.5))
+    axes.grid(axis="x", alpha=0.3)
+
+
+def _draw_confusion(axes: Axes, own: np.ndarray, firsts: np.ndarray, labels: list[str]) -> None:
+    """Draw, for each class in a row, the share of its recordings whose first answer is each class in a column."""
+    number = {label: index for index, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels) + 1))
+    for right, first in zip(own, firsts, strict=True):
+        if right in number:
+            counts[number[right], number.get(first, len(labels))] += 1
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    axes.set_xticks(range(len(labels) + 1), [*labels, "other"], rotation=90, fontsize="small")
+    axes.set_yticks(range(len(labels)), labels, fontsize="small")
+    axes.set(title="first answer (columns) to recordings of a class (rows), share")
+    axes.figure.colorbar(image, ax=axes, shrink=0.7)

@@ -1,0 +1,100 @@
+"""The steps of test.py: choose, answer, compare, write, and say what came out."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+
+from config import Config
+from utils import console
+from utils.models.snapshots import Snapshot
+from utils.scoring.answers import Answers
+from utils.scoring.figures import Figures, Judged, judge
+from utils.scoring.reports import write_report
+from utils.scoring.ridge import ridge_scores
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What a test found.
+
+    Attributes
+    ----------
+    figures : those of the snapshot
+    ridge : those of the ridge regression, where it was asked for
+    folder : where the files of the test are
+    failures : the recordings that could not be used
+    seconds : how long this call took
+    """
+
+    snapshot: Snapshot
+    figures: Figures
+    ridge: Figures | None
+    folder: Path
+    failures: list[console.Failure]
+    seconds: float
+
+
+def held_out_recordings(split: pl.DataFrame) -> pl.DataFrame:
+    """Return the recordings of val/.
+
+    Raises
+    ------
+    Trouble
+        If there is none.
+    """
+    recordings = split.filter(side="val")
+    if recordings.is_empty():
+        raise console.Trouble("no recording is held out in val/; sort_data.py needs classes of two or more recordings and a dataset.val_share above 0")
+    return recordings
+
+
+def conclude(answers: Answers, snapshot: Snapshot, split: pl.DataFrame, config: Config, *, seconds: float) -> Tested:
+    """Compare the answers with the truth, write the report, and say how good they are."""
+    judged = judge(answers.scores, answers, background=config.testing.background)
+    ridge = None
+    if config.testing.ridge:
+        ridge = judge(ridge_scores(split.filter(side="train"), answers, config), answers, background=config.testing.background).figures
+    folder = config.run_folder / "test"
+    metrics = {
+        **asdict(judged.figures),
+        "background": config.testing.background,
+        "clips": int(answers.clips.sum()),
+        "snapshot": snapshot.folder.name,
+        "ridge": None if ridge is None else asdict(ridge),
+        "seconds": round(seconds, 2),
+    }
+    write_report(folder, answers, judged, metrics)
+    tested = Tested(snapshot, judged.figures, ridge, folder, answers.failures, seconds)
+    _say(tested, judged, answers)
+    return tested
+
+
+def figure_rows(tested: Tested) -> dict[str, str]:
+    """Return the figures of a test as rows of a summary."""
+    rows = {"MLRAP": _number(tested.figures.mlrap), "top-1 accuracy": _number(tested.figures.top1_accuracy)}
+    if tested.ridge:
+        rows["ridge on mean spectra"] = f"MLRAP {_number(tested.ridge.mlrap)}, top-1 accuracy {_number(tested.ridge.top1_accuracy)}"
+    return rows
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.3f}"
+
+
+def _say(tested: Tested, judged: Judged, answers: Answers) -> None:
+    figures = judged.figures
+    console.show_table(
+        "Tested",
+        {
+            "snapshot": console.shown(tested.snapshot.folder),
+            "recordings": f"{figures.scored} of {figures.recordings} scored, {int(answers.clips.sum())} clips",
+            **figure_rows(tested),
+            "top-1 confidence": _number(figures.top1_confidence),
+            "report": ", ".join(console.shown(tested.folder / name) for name in ("report.png", "predictions.csv", "scores.parquet", "metrics.json")),
+            "time": console.clock(tested.seconds),
+        },
+    )
+    if figures.without_truth:
+        console.warn(f"{figures.without_truth} recordings are of species that the net does not know; they do not count")
+    console.report_failures(tested.failures, what="recordings")

@@ -1,0 +1,89 @@
+"""From a file to its samples: mono, at one rate, block by block, so that a day of sound needs no more memory than a minute."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Float
+
+from utils.console import Trouble
+
+BLOCK = 30.0  # seconds decoded at once
+STREAMED = 0x7FFFFFFF  # a size from here on was written by a program that could not know it
+SHORT_OF = 0.99  # a file that decodes to less than this share of what its header says was cut off; some MP3 headers only estimate
+
+
+class AudioError(Trouble):
+    """A recording that cannot be used; the text says why, without naming it."""
+
+
+def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.ndarray, " samples"]]:
+    """Yield a recording's samples in blocks, resampled to `rate` and mixed down to one channel by the mean.
+
+    Parameters
+    ----------
+    file : anything libsndfile reads
+    rate : samples per second of what is yielded
+    block : seconds of sound read at once; it does not change the samples
+
+    Yields
+    ------
+    float32 samples, nominally from -1 to 1; blocks may be empty, and have different lengths
+
+    Raises
+    ------
+    AudioError
+        If the file is no sound, is cut off, holds no samples, or samples that are no numbers.
+    """
+    with _open(file) as sound:
+        _check_whole(sound)
+        resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32") if sound.samplerate != rate else None
+        frames = 0
+        while True:
+            samples = _read(sound, int(block * sound.samplerate) or 1)
+            if samples.size == 0:
+                break
+            frames += samples.size
+            yield resampler.resample_chunk(samples) if resampler else samples
+        if frames == 0:
+            raise AudioError("holds no samples")
+        if frames < SHORT_OF * sound.frames:
+            raise AudioError(f"is cut off: {frames / sound.samplerate:.1f} of {sound.frames / sound.samplerate:.1f} s are there")
+        if resampler:
+            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _open(file: Path) -> soundfile.SoundFile:
+    try:
+        if file.stat().st_size == 0:
+            raise AudioError("is empty (0 bytes)")
+        return soundfile.SoundFile(file)
+    except FileNotFoundError:
+        raise AudioError("no such file") from None
+    except OSError as error:
+        raise AudioError(f"cannot be opened: {error.strerror}") from None
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"is no sound that can be read: {error.error_string}") from None
+
+
+def _read(sound: soundfile.SoundFile, frames: int) -> Float[np.ndarray, " samples"]:
+    try:
+        samples = sound.read(frames, dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise AudioError(f"is damaged or cut off: {error.error_string}") from None
+    if not np.isfinite(samples).all():
+        raise AudioError("holds samples that are no numbers (NaN or infinite)")
+    return np.ascontiguousarray(samples[:, 0]) if samples.shape[1] == 1 else samples.mean(axis=1)
+
+
+def _check_whole(sound: soundfile.SoundFile) -> None:
+    """Refuse a file that ends before its header says; libsndfile reads on silently and only mentions it in its log."""
+    log = sound.extra_info
+    for promised, there in re.findall(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", log, flags=re.MULTILINE):
+        if int(there) < int(promised) < STREAMED:
+            raise AudioError(f"is cut off: {int(there) / 1e6:.2f} of the {int(promised) / 1e6:.2f} MB that its header promises are there")
+    if "without an End-Of-Stream" in log or "Last page lacks an end-of-stream bit" in log:
+        raise AudioError("is cut off: its last page is missing")

@@ -1,0 +1,180 @@
+"""How the spectrogram store is filled: which recordings are still to be done, by many processes, in any order, with the same result."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from config import Config, to_toml
+from utils import console
+from utils.fanout import fan_out
+from utils.files import whole_file, whole_folder, write_text
+from utils.spectra.extraction import Job, Pictures, extract, read_part
+from utils.spectra.store import CLIPS, RECORDINGS, check_settings
+
+PER_SHARD = 64  # recordings; a shard is packed, and its parts go, when its last recording is done
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some recordings of one class, whose pictures stand in one array.
+
+    Attributes
+    ----------
+    name : its folder
+    rows : their rows of the split table
+    key : tells whether a finished shard is made of the same recordings in the same way
+    jobs : what is to be done for them
+    """
+
+    name: str
+    rows: pl.DataFrame
+    key: str
+    jobs: list[Job]
+
+
+def open_folder(config: Config, *, fresh: bool) -> Path:
+    """Return the store's folder; one that was filled with other settings is refused, or emptied where `fresh`.
+
+    Raises
+    ------
+    Trouble
+        That names the settings which differ.
+    """
+    folder = config.dataset.root / "spec"
+    if fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    check_settings(config.dataset.root, config)
+    if not (folder / "settings.toml").is_file():
+        write_text(folder / "settings.toml", to_toml(config))
+    return folder
+
+
+def plan(split: pl.DataFrame, config: Config, folder: Path) -> list[Shard]:
+    """Say which recordings belong together in which shard; this follows from the split's table alone."""
+    shards = []
+    for (label,), rows in split.sort("class", "recording").group_by("class", maintain_order=True):
+        cap = config.clips.max_per_class // len(rows) + 1 if config.clips.max_per_class else 0
+        for number, start in enumerate(range(0, len(rows), PER_SHARD)):
+            shards.append(_shard(f"{label}-{number:03d}", rows[start : start + PER_SHARD], cap=cap, config=config, folder=folder))
+    return shards
+
+
+def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: Path) -> Shard:
+    jobs = []
+    key = hashlib.sha256()
+    for row in rows.iter_rows(named=True):
+        file = config.dataset.root / row["file"]
+        size = file.stat().st_size if file.is_file() else -1
+        content = json.dumps([row["recording"], size, cap]).encode()
+        part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.npz"
+        key.update(content + json.dumps(row["background"]).encode())
+        jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part))
+    return Shard(name, rows, key.hexdigest(), jobs)
+
+
+def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
+    """Do what is missing: pictures of every recording of every shard that is not finished, packed into shards as they get complete."""
+    missing = [shard for shard in shards if not _is_finished(shard, folder)]
+    jobs = {job.name: shard for shard in missing for job in shard.jobs}
+    open_jobs = {shard.name: {job.name for job in shard.jobs if not job.part.is_file()} for shard in missing}
+    reasons: dict[str, str] = {}
+    todo = [job for shard in missing for job in shard.jobs if job.name in open_jobs[shard.name]]
+    done_before = sum(len(shard.jobs) for shard in shards) - len(todo)
+    passed = console.stopwatch()
+    with console.progress("spectrograms", total=done_before + len(todo), unit="recordings") as advance:
+        advance(done_before)
+        for shard in missing:
+            if not open_jobs[shard.name]:
+                _pack(shard, reasons, folder)
+        seconds = 0.0
+        with closing(fan_out(extract, todo, workers=config.workers, name=lambda job: job.name)) as outcomes:
+            for job, outcome in outcomes:
+                if isinstance(outcome, console.Failure):
+                    reasons[job.name] = outcome.reason
+                else:
+                    seconds += float(read_part(outcome).seconds)
+                shard = jobs[job.name]
+                open_jobs[shard.name].discard(job.name)
+                if not open_jobs[shard.name]:
+                    _pack(shard, reasons, folder)
+                advance(1, note=f"{seconds / passed():.0f} × real time")
+
+
+def _is_finished(shard: Shard, folder: Path) -> bool:
+    key = folder / "shards" / shard.name / "key.txt"
+    return key.is_file() and key.read_text() == shard.key
+
+
+def _pack(shard: Shard, reasons: dict[str, str], folder: Path) -> None:
+    """Put the parts of a shard's recordings into one array, with its tables, and remove them."""
+    parts = [read_part(job.part) if job.name not in reasons else None for job in shard.jobs]
+    target = folder / "shards" / shard.name
+    if target.exists():
+        shutil.rmtree(target)
+    with whole_folder(target) as new:
+        np.save(new / "pictures.npy", np.concatenate([_nothing(shard.jobs[0]), *(part.pixels for part in parts if part)]), allow_pickle=False)
+        _clip_rows(shard, parts).write_parquet(new / "clips.parquet")
+        _recording_rows(shard, parts, reasons).write_parquet(new / "recordings.parquet")
+        (new / "key.txt").write_text(shard.key)
+    for job in shard.jobs:
+        job.part.unlink(missing_ok=True)
+
+
+def _nothing(job: Job) -> np.ndarray:
+    return np.zeros((0, job.spectrogram.height, job.spectrogram.width), np.uint8)
+
+
+def _clip_rows(shard: Shard, parts: Sequence[Pictures | None]) -> pl.DataFrame:
+    settings, rate = shard.jobs[0].clips, shard.jobs[0].spectrogram.rate
+    step = int((settings.length - settings.overlap) * rate) / rate
+    rows = [
+        (row["recording"], row["class"], row["background"], number, number * step, settings.length, score, accepted, 1.0, shard.name)
+        for row, part in zip(shard.rows.iter_rows(named=True), parts, strict=True)
+        if part
+        for number, score, accepted in zip(part.number.tolist(), part.score.tolist(), part.accepted.tolist(), strict=True)
+    ]
+    schema = {name: kind for name, kind in CLIPS.items() if name != "row"}
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(row=pl.int_range(pl.len(), dtype=pl.Int32))
+
+
+def _recording_rows(shard: Shard, parts: Sequence[Pictures | None], reasons: dict[str, str]) -> pl.DataFrame:
+    rows = []
+    for row, part in zip(shard.rows.iter_rows(named=True), parts, strict=True):
+        name = [row["recording"], row["class"]]
+        if part:
+            accepted = int(part.accepted.sum())
+            rows.append([*name, float(part.seconds), accepted, len(part.accepted) - accepted, int(part.rejected), None])
+        else:
+            rows.append([*name, None, 0, 0, 0, reasons[row["recording"]]])
+    return pl.DataFrame(rows, schema=RECORDINGS, orient="row")
+
+
+def finish(shards: Sequence[Shard], folder: Path) -> pl.DataFrame:
+    """Join the shards' tables into those of the store, and remove what no longer belongs to it.
+
+    Returns
+    -------
+    One row a recording.
+    """
+    tables = {}
+    for name in ("clips", "recordings"):
+        tables[name] = pl.concat([pl.read_parquet(folder / "shards" / shard.name / f"{name}.parquet") for shard in shards])
+    with whole_file(folder / "recordings.parquet") as stream:
+        tables["recordings"].write_parquet(stream)
+    with whole_file(folder / "rejected.csv") as stream:
+        tables["recordings"].filter(pl.col("reason").is_not_null()).select("recording", "class", "reason").write_csv(stream)
+    with whole_file(folder / "clips.parquet") as stream:  # last: a store with this table is complete
+        tables["clips"].write_parquet(stream)
+    names = {shard.name for shard in shards}
+    for left in (folder / "shards").iterdir():
+        if left.name not in names:
+            shutil.rmtree(left)
+    shutil.rmtree(folder / "parts", ignore_errors=True)
+    return tables["recordings"]

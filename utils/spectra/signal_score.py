@@ -1,0 +1,30 @@
+"""How much of a picture looks like a bird, by rules.
+
+Source: BASELINE, Signal score (`signal2noise` of the 2018 baseline).
+"""
+
+import cv2
+import numpy as np
+from jaxtyping import Float
+
+ABOVE_ROW = 1.25  # a pixel stands out where it is this much brighter than its row's median (a steady tone does not)
+ABOVE_COLUMN = 1.15  # and this much brighter than its column's (a click does not)
+_BOX = np.ones((3, 3), np.uint8)
+
+
+def signal_score(picture: Float[np.ndarray, "height width"]) -> float:
+    """Return the share of pixels that stand out in time and in frequency, in patches rather than alone.
+
+    Parameters
+    ----------
+    picture : float from 0 to 1, before it is rounded to grey levels
+
+    Returns
+    -------
+    0 (nothing, or silence) to 1.
+    """
+    row = np.median(picture, axis=1, keepdims=True)
+    column = np.median(picture, axis=0, keepdims=True)
+    on = (picture >= ABOVE_ROW * row) & (picture >= ABOVE_COLUMN * column) & (picture > 0)
+    patches = cv2.medianBlur(on.astype(np.uint8), 3)
+    return float(cv2.morphologyEx(patches, cv2.MORPH_CLOSE, _BOX).mean())

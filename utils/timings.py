@@ -1,0 +1,21 @@
+"""How long each stage took, kept beside its results for the summary at the end."""
+
+import json
+from pathlib import Path
+
+from utils.files import write_json
+
+NAME = "timings.json"
+
+
+def note_time(folder: Path, stage: str, seconds: float) -> None:
+    """Keep how long a stage's last call took in `<folder>/timings.json`."""
+    write_json(folder / NAME, {**times(folder), stage: round(seconds, 2)})
+
+
+def times(folder: Path) -> dict[str, float]:
+    """Return the seconds that each stage's last call took; nothing where that is not known."""
+    try:
+        return {str(stage): float(seconds) for stage, seconds in json.loads((folder / NAME).read_text(encoding="utf-8")).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}  # only for show: a stage's result never depends on it
