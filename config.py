@@ -224,7 +224,7 @@ def load(path: Path) -> Config:
         _check(config)
     except SettingsError as error:
         raise SettingsError(error.reason, key=error.key, value=error.value, source=str(path)) from None
-    return config
+    return _at_home(config)
 
 
 def from_command_line(arguments: Sequence[str], *, doc: str, script: str, flags: type | None = None) -> tuple[Config, Any]:
@@ -256,7 +256,14 @@ def from_command_line(arguments: Sequence[str], *, doc: str, script: str, flags:
         typed = any(word.split("=")[0] == f"--{error.key}" for word in words)
         source = "command line" if typed or path is None else str(path)
         raise SettingsError(error.reason, key=error.key, value=error.value, source=source) from None
-    return config, call
+    return _at_home(config), call
+
+
+def _at_home(config: Config) -> Config:
+    """Write out the ~ of paths, which the shell does only on the command line."""
+    archive = config.dataset.archive
+    dataset = dataclasses.replace(config.dataset, root=config.dataset.root.expanduser(), archive=archive.expanduser() if archive else None)
+    return dataclasses.replace(config, dataset=dataset, snapshots=config.snapshots.expanduser())
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

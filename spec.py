@@ -42,7 +42,7 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
     folder = open_folder(config, fresh=flags.fresh)
     shards = plan(split, config, folder)
     fill(shards, config, folder)
-    recordings = finish(shards, folder)
+    recordings = finish(shards, split, folder)
     note_time(config.dataset.root, "spec", passed())
     failures = summarize(recordings, folder, seconds=passed())
     return Extracted(folder, failures)

@@ -82,10 +82,10 @@ class Bird:
 
 _NASAL, _SOFT = (0.5, 0.8, 1.0, 0.8, 0.4), (1.0, 0.3, 0.1)
 _DOWN, _UP = (6200.0, 4400.0, 3300.0), (3300.0, 4400.0, 6200.0)
-_HIGH, _LOW = Syllable((4750.0, 4650.0), 0.17, 0.03), Syllable((3650.0, 3580.0), 0.17, 0.03)
-_SINK, _RISE = Syllable((4750.0, 4700.0, 3700.0, 3600.0), 0.42, 0.3), Syllable((3600.0, 3700.0, 4700.0, 4750.0), 0.42, 0.3)
+_HIGH, _LOW = Syllable((5150.0, 5050.0), 0.17, 0.03), Syllable((3500.0, 3430.0), 0.17, 0.03)
+_SINK, _RISE = Syllable((5150.0, 5050.0, 3500.0, 3400.0), 0.36, 0.25), Syllable((3400.0, 3500.0, 5050.0, 5150.0), 0.36, 0.25)
 _RATTLE, _FALL, _CLIMB = Syllable(_DOWN, 0.045, 0.018), Syllable(_DOWN, 0.075, 0.05), Syllable(_UP, 0.095, 0.06)
-_BUZZ = Syllable((4300.0, 4500.0, 4700.0), 0.6, 0.3, vibrato=(62.0, 0.22), beat=(62.0, 0.7))
+_BUZZ = Syllable((4300.0, 4500.0, 4700.0), 0.6, 0.3, vibrato=(34.0, 0.2), beat=(34.0, 0.7))
 _LAUGH = Syllable((1350.0, 1700.0, 1400.0), 0.11, 0.07, _NASAL)
 _CHATTER = (
     Syllable((3400.0, 5200.0, 3800.0), 0.12, 0.03),
@@ -105,13 +105,13 @@ SPECIES = (
         "Sibilator matutinus",
         "Morning Whistler",
         songs=(Strophe((_SINK,), (1, 3)), Strophe((_HIGH, _LOW, replace(_LOW, rest=0.4)), (1, 2))),
-        call=Strophe((Syllable((4900.0, 4200.0, 3500.0), 0.16, 0.5),), (1, 2)),
+        call=Strophe((Syllable((5100.0, 4200.0, 3400.0), 0.2, 0.5),), (1, 2)),
     ),
     Species(
         "Sibilator vespertinus",
         "Evening Whistler",
         songs=(Strophe((_RISE,), (1, 3)), Strophe((_LOW, _HIGH, replace(_HIGH, rest=0.4)), (1, 2))),
-        call=Strophe((Syllable((3500.0, 4200.0, 4900.0), 0.16, 0.5),), (1, 2)),
+        call=Strophe((Syllable((3400.0, 4200.0, 5100.0), 0.2, 0.5),), (1, 2)),
     ),
     Species(
         "Tremulus rapidus",

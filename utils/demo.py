@@ -214,7 +214,7 @@ def _perform(take: Take, *, seconds: float, rate: int, seed: int, rng: np.random
         distance = take.distance if near else float(rng.uniform(0.6, 1.0))
         song += np.float32(1.0 if near else 10 ** (rng.uniform(-20.0, -12.0) / 20)) * carry(voices, distance=distance, echo=site.echo, rate=rate, rng=rng)
     loudness = np.sqrt(np.mean(song[np.abs(song) > 0.02] ** 2))
-    signal_to_noise = 32.0 - 22.0 * take.distance + rng.normal(0.0, 3.0)  # dB, among the birds' frequencies
+    signal_to_noise = 33.0 - 20.0 * take.distance + rng.normal(0.0, 3.0)  # dB, among the birds' frequencies
     hiss = weather("hiss", len(song), rate=rate, rng=rng, slope=site.slope)
     song += np.float32(loudness * 10 ** (-signal_to_noise / 20)) * hiss
     for noise in site.noises:

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ AHEAD = 4  # items in hand per worker: enough to keep it busy, few enough to kee
 
 
 def fan_out(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, name: Callable[[Item], str], time_limit: float = TIME_LIMIT
+    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, name: Callable[[Item], str], time_limit: float = TIME_LIMIT
 ) -> Generator[tuple[Item, Result | Failure]]:
     """Call `function` on every item in worker processes; yield each item with its result as it is finished, in no fixed order.
 
@@ -47,7 +47,7 @@ def fan_out(
     """
     if function.__module__ == "__main__":
         raise TypeError(f"{function.__qualname__} is defined in the running script, which workers do not import")
-    workers = workers or os.cpu_count() or 1
+    workers = max(1, min(workers or os.cpu_count() or 1, len(items)))
     todo = iter(items)
     running: dict[Future[Result], Item] = {}
     with _workers_environment():

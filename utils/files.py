@@ -68,7 +68,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Write `value` as JSON that a person can read; the file appears whole or not at all."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: dict[str, Any]) -> str:
+    """Write `value` as JSON that a person can read."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def check_name(name: str) -> str:

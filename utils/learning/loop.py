@@ -26,6 +26,7 @@ from utils.scoring.pooling import median_filtered
 from utils.scoring.predict import Predict, predictor
 
 RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.")  # what decides on the net
+DRAW_EVERY = 30.0  # seconds from one drawing of the curves to the next
 IN_FLIGHT = 3  # steps that may be under way before the oldest one's loss is looked at
 
 
@@ -98,9 +99,12 @@ def learn(examples: Examples, config: Config) -> list[EpochRow]:
             save(snapshot, state.net, state.optimizer)
             keep_best_and_latest(folder)
             _say(row, best=best_row(rows) is row)
-            if drawn() > 30:
+            if drawn() > DRAW_EVERY:
                 draw_curves(folder / "curves.png", rows, title=config.run)
                 drawn = console.stopwatch()
+        if len(rows) < settings.epochs:
+            advance((settings.epochs - len(rows)) * steps)
+            console.say(f"stopped early: no better validation MLRAP for {settings.early_stopping} epochs")
     draw_curves(folder / "curves.png", rows, title=config.run)
     return rows
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from config import Dataset
 from utils.console import Failure, Trouble
+from utils.files import check_name
 from utils.recordings.birdclef2018 import is_birdclef2018, read_birdclef2018
 from utils.recordings.folders import read_folders, sides_of
 from utils.recordings.recording import Recording, from_metadata, read_metadata
@@ -55,10 +56,12 @@ def read_archive(settings: Dataset) -> Archive:
                 "set dataset.archive to it and dataset.root to a new folder, so that the two are not mixed"
             )
         recordings, failures = read_folders(folder)
-    recordings, missing = _with_sound(recordings + _moved_before(settings, recordings), settings.root)
+    moved, unreadable = _moved_before(settings, recordings)
+    recordings, missing = _with_sound(recordings + moved, settings.root)
+    failures += unreadable + missing
     if not recordings:
-        raise Trouble(f"{folder}: no recording found ({form}{f'; {len(failures) + len(missing)} files were refused' if failures or missing else ''})")
-    return Archive(form, recordings, failures + missing, divided)
+        raise Trouble(f"{folder}: no recording found ({form}{f'; {len(failures)} files were refused' if failures else ''})")
+    return Archive(form, recordings, failures, divided)
 
 
 def _with_sound(recordings: list[Recording], root: Path) -> tuple[list[Recording], list[Failure]]:
@@ -68,22 +71,27 @@ def _with_sound(recordings: list[Recording], root: Path) -> tuple[list[Recording
         if recording.file.is_file() or placed_file(recording, root):
             there.append(recording)
         else:
-            missing.append(Failure(recording.name, f"{recording.file.name}: no such file"))
+            missing.append(Failure(recording.name, f"the archive has no {recording.file.parent.name}/{recording.file.name}"))
     return there, missing
 
 
-def _moved_before(settings: Dataset, recordings: list[Recording]) -> list[Recording]:
+def _moved_before(settings: Dataset, recordings: list[Recording]) -> tuple[list[Recording], list[Failure]]:
     """Return the recordings that an earlier sort moved out of the archive, so that a stopped move goes on with the same split."""
     if settings.sort_mode != "move":
-        return []
+        return [], []
     known = {recording.name for recording in recordings}
     folder = settings.root / "metadata"
-    moved = []
+    moved, failures = [], []
     for file in sorted(folder.rglob("*.json")):
         name = file.relative_to(folder).as_posix().removesuffix(".json")
-        if name not in known:
+        if name in known:
+            continue
+        try:
             metadata = read_metadata(file)
-            recording = from_metadata(metadata, name=name, file=folder.parent / str(metadata.get("filename", "")))
-            if placed_file(recording, settings.root):
-                moved.append(recording)
-    return moved
+            recording = from_metadata(metadata, name=name, file=settings.root / check_name(str(metadata.get("filename"))))
+        except (OSError, ValueError) as error:
+            failures.append(Failure(f"metadata/{name}.json", str(error)))
+            continue
+        if placed_file(recording, settings.root):
+            moved.append(recording)
+    return moved, failures

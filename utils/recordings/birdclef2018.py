@@ -41,7 +41,10 @@ def read_birdclef2018(archive: Path) -> tuple[list[Recording], list[Failure]]:
 
 def _read_xml(xml: Path, wav: Path) -> Recording:
     root = parse(xml).getroot()
-    file = check_name(_text(root, "FileName"))
+    try:
+        file = check_name(_text(root, "FileName"))
+    except ValueError as error:
+        raise ValueError(f"cannot use its FileName: {error}") from None
     species = check_label(f"{_text(root, 'Genus')} {_text(root, 'Species')}")
     if " " not in species:
         raise ValueError("Genus or Species is missing")

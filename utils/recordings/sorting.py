@@ -7,7 +7,7 @@ import polars as pl
 
 from config import Config, Dataset
 from utils import console
-from utils.files import write_json
+from utils.files import json_text, write_text
 from utils.recordings.archive import Archive
 from utils.recordings.recording import Recording, Side, to_metadata
 from utils.recordings.splits import split_by_recording
@@ -33,7 +33,9 @@ def write_metadata(recordings: Sequence[Recording], root: Path) -> None:
     """Write `metadata/<recording>.json` for every recording, where it is not there already with the same content."""
     with console.progress("metadata", total=len(recordings), unit="recordings") as advance:
         for recording in recordings:
-            write_json(root / "metadata" / f"{recording.name}.json", to_metadata(recording))
+            path, text = root / "metadata" / f"{recording.name}.json", json_text(to_metadata(recording))
+            if not path.is_file() or path.read_text(encoding="utf-8") != text:
+                write_text(path, text)
             advance()
 
 

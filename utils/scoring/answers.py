@@ -40,8 +40,8 @@ class Answers:
     @property
     def failures(self) -> list[console.Failure]:
         """The recordings that could not be used."""
-        pairs = zip(self.recordings["recording"], self.reasons, strict=True)
-        return [console.Failure(name, reason) for name, reason in pairs if reason is not None]
+        pairs = zip(self.recordings["file"], self.reasons, strict=True)
+        return [console.Failure(file, reason) for file, reason in pairs if reason is not None]
 
 
 def chosen_snapshot(config: Config) -> Snapshot:

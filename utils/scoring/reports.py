@@ -67,8 +67,8 @@ def draw_report(path: Path, answers: Answers, judged: Judged, *, title: str) -> 
     scored = ~np.isnan(judged.lrap)
     means = {label: float(judged.lrap[scored & (own == label)].mean()) for label in answers.classes if (scored & (own == label)).any()}
     labels = sorted(means, key=lambda label: means[label])[:SHOWN]
-    height = max(3.5, 0.2 * len(labels) + 1.5)
-    figure = Figure(figsize=(max(9.0, height + 6), height), layout="constrained")
+    height = 0.22 * len(labels) + 3.0
+    figure = Figure(figsize=(height + 6, height), layout="constrained")
     FigureCanvasAgg(figure)
     bars, confusion = figure.subplots(1, 2, width_ratios=(1, 1.4))
     _draw_bars(bars, means, labels)
@@ -100,5 +100,5 @@ def _draw_confusion(axes: Axes, own: np.ndarray, firsts: np.ndarray, labels: lis
     image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(labels) + 1), [*labels, "other"], rotation=90, fontsize="small")
     axes.set_yticks(range(len(labels)), labels, fontsize="small")
-    axes.set(title="first answer (columns) to recordings of a class (rows), share")
+    axes.set(title="first answer: share of recordings", xlabel="first answer", ylabel="right answer")
     axes.figure.colorbar(image, ax=axes, shrink=0.7)

@@ -156,12 +156,12 @@ def _recording_rows(shard: Shard, parts: Sequence[Pictures | None], reasons: dic
     return pl.DataFrame(rows, schema=RECORDINGS, orient="row")
 
 
-def finish(shards: Sequence[Shard], folder: Path) -> pl.DataFrame:
+def finish(shards: Sequence[Shard], split: pl.DataFrame, folder: Path) -> pl.DataFrame:
     """Join the shards' tables into those of the store, and remove what no longer belongs to it.
 
     Returns
     -------
-    One row a recording.
+    One row a recording, with its file.
     """
     tables = {}
     for name in ("clips", "recordings"):
@@ -169,7 +169,8 @@ def finish(shards: Sequence[Shard], folder: Path) -> pl.DataFrame:
     with whole_file(folder / "recordings.parquet") as stream:
         tables["recordings"].write_parquet(stream)
     with whole_file(folder / "rejected.csv") as stream:
-        tables["recordings"].filter(pl.col("reason").is_not_null()).select("recording", "class", "reason").write_csv(stream)
+        recordings = tables["recordings"].join(split.select("recording", "file"), on="recording", maintain_order="left")
+        recordings.filter(pl.col("reason").is_not_null()).select("recording", "file", "reason").write_csv(stream)
     with whole_file(folder / "clips.parquet") as stream:  # last: a store with this table is complete
         tables["clips"].write_parquet(stream)
     names = {shard.name for shard in shards}
@@ -177,4 +178,4 @@ def finish(shards: Sequence[Shard], folder: Path) -> pl.DataFrame:
         if left.name not in names:
             shutil.rmtree(left)
     shutil.rmtree(folder / "parts", ignore_errors=True)
-    return tables["recordings"]
+    return recordings

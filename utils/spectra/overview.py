@@ -12,7 +12,7 @@ def summarize(recordings: pl.DataFrame, folder: Path, *, seconds: float) -> list
 
     Parameters
     ----------
-    recordings : the store's table of recordings
+    recordings : the store's table of recordings, with their files
     seconds : how long the extraction took
 
     Returns
@@ -33,6 +33,6 @@ def summarize(recordings: pl.DataFrame, folder: Path, *, seconds: float) -> list
             "next": "python train.py, with the same experiment",
         },
     )
-    failures = [console.Failure(name, reason) for name, reason in recordings.filter(pl.col("reason").is_not_null()).select("recording", "reason").iter_rows()]
+    failures = [console.Failure(name, reason) for name, reason in recordings.filter(pl.col("reason").is_not_null()).select("file", "reason").iter_rows()]
     console.report_failures(failures, what=f"recordings (also in {console.shown(folder / 'rejected.csv')})")
     return failures
