@@ -80,6 +80,17 @@ class Bird:
     timbre: float = 1.0  # factor on the first overtone, its square on the second, …
 
 
+@dataclass(frozen=True)
+class Site:
+    """How recordings made at one place sound."""
+
+    slope: float  # of its hiss, see `weather`
+    colour: tuple[float, ...]  # of its microphone, see `microphone`
+    noises: tuple[Noise, ...]  # what is often heard there
+    insect: float  # pitch of its insects, Hz
+    echo: float  # how long echoes last, seconds
+
+
 _NASAL, _SOFT = (0.5, 0.8, 1.0, 0.8, 0.4), (1.0, 0.3, 0.1)
 _DOWN, _UP = (6200.0, 4400.0, 3300.0), (3300.0, 4400.0, 6200.0)
 _HIGH, _LOW = Syllable((5150.0, 5050.0), 0.17, 0.03), Syllable((3500.0, 3430.0), 0.17, 0.03)
@@ -165,8 +176,8 @@ SPECIES = (
     Species(
         "Bombator nocturnus",
         "Nocturnal Boomer",
-        songs=(Strophe((Syllable((1600.0, 1750.0, 1600.0), 0.22, 0.12, _SOFT), Syllable((1550.0, 1600.0, 1450.0), 0.45, 0.5, _SOFT))),),
-        call=Strophe((Syllable((1700.0, 1500.0), 0.3, 0.4, _SOFT),), (1, 2)),
+        songs=(Strophe((Syllable((1950.0, 2100.0, 1950.0), 0.22, 0.12, _SOFT), Syllable((1900.0, 1950.0, 1800.0), 0.45, 0.5, _SOFT))),),
+        call=Strophe((Syllable((2050.0, 1800.0), 0.3, 0.4, _SOFT),), (1, 2)),
         rare=1,
     ),
 )
@@ -175,6 +186,23 @@ SPECIES = (
 def meet(rng: np.random.Generator) -> Bird:
     """Draw an individual: several per cent higher or lower, quicker or slower, brighter or duller than its species."""
     return Bird(pitch=float(rng.uniform(0.93, 1.07)), tempo=float(rng.uniform(0.9, 1.12)), timbre=float(rng.uniform(0.6, 1.5)))
+
+
+def visit(rng: np.random.Generator) -> Site:
+    """Draw a place."""
+    colour = tuple(float(value) for _ in range(4) for value in (rng.normal(0.0, 2.5), rng.uniform(0.0, 2 * np.pi)))
+    noises: tuple[Noise, ...] = ("wind", "rain", "hum", "insects")
+    heard = tuple(noise for noise in noises if rng.random() < 0.4)
+    return Site(float(rng.uniform(0.4, 1.8)), colour, heard, insect=float(rng.uniform(4500.0, 8500.0)), echo=float(rng.uniform(0.15, 0.5)))
+
+
+def draw_openings(seconds: float, *, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """Draw when birds may sing, as (start, end) in seconds: most longer recordings have 1 to 3 seconds in which nobody does."""
+    if seconds < 5.0 or rng.random() < 0.2:
+        return [(0.0, seconds)]
+    silence = rng.uniform(1.0, min(3.0, seconds - 3.6))
+    start = rng.uniform(1.8, seconds - silence - 1.8)
+    return [(0.0, start), (start + silence, seconds)]
 
 
 def voice(syllable: Syllable, bird: Bird, *, pitch: float = 1.0, tempo: float = 1.0, rate: int) -> Sound:
@@ -187,7 +215,7 @@ def voice(syllable: Syllable, bird: Bird, *, pitch: float = 1.0, tempo: float = 
 
     Returns
     -------
-    float32 (samples,), at most about 1 in size, rising from and falling to silence.
+    float32 (samples,), as loud as a sine of size 1 whatever its overtones, rising from and falling to silence.
     """
     count = max(int(syllable.length * tempo * bird.tempo * rate), 8)
     time = np.arange(count) / rate  # (samples,), float64 as the phase below: float32 would detune long syllables
@@ -200,10 +228,11 @@ def voice(syllable: Syllable, bird: Bird, *, pitch: float = 1.0, tempo: float = 
     angle = (2 * np.pi * cycles).astype(np.float32)
     strengths = [strength * bird.timbre**index for index, strength in enumerate(syllable.overtones)]
     limit = min(HIGHEST, 0.45 * rate) / hertz.max()
+    whole = np.hypot.reduce(strengths)
     sound = np.zeros(count, np.float32)
     for index, strength in enumerate(strengths):
         if index == 0 or index + 1 <= limit:
-            sound += np.float32(strength / max(strengths)) * np.sin((index + 1) * angle)
+            sound += np.float32(strength / whole) * np.sin((index + 1) * angle)
     beats, missing = syllable.beat
     sound *= (1.0 - missing * (0.5 + 0.5 * np.cos(2 * np.pi * beats / bird.tempo * time))).astype(np.float32)
     return sound * _envelope(count, rate=rate)

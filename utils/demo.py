@@ -21,9 +21,9 @@ import numpy as np
 import soundfile
 from scipy.io import wavfile
 
-from utils.birdsong import SPECIES, Content, Noise, Sound, carry, meet, microphone, sing, weather
+from utils.birdsong import SPECIES, Bird, Content, Noise, Site, Sound, carry, draw_openings, meet, microphone, sing, visit, weather
 from utils.console import STOPPED, Trouble, clock, progress, say, show_table, shown, stopwatch, warn
-from utils.files import whole_file, write_json, write_text
+from utils.files import whole_file, write_text
 
 RATE = 44_100  # samples per second of all but a few recordings
 COMMON = tuple(index for index, species in enumerate(SPECIES) if species.rare is None)
@@ -65,17 +65,14 @@ class DemoSummary:
     Attributes
     ----------
     root : its folder
-    species, recordings, soundscapes, noises, broken : how many of each; `recordings` are the sound ones
-    seconds : length of all sound recordings together
+    species, recordings : how many there are, without the broken ones
+    seconds : length of these recordings together
     """
 
     root: Path
     species: int
     recordings: int
     seconds: float
-    soundscapes: int
-    noises: int
-    broken: int
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ class Format:
 
 
 USUAL = Format()
-UNUSUAL = (  # one recording of each common species comes in one of these, and another in another
+UNUSUAL = (  # the second and the tenth recording of each common species come in one of these
     Format(rate=22_050),
     Format(rate=32_000),
     Format(rate=48_000),
@@ -99,17 +96,6 @@ UNUSUAL = (  # one recording of each common species comes in one of these, and a
     Format(subtype="FLOAT"),
     Format(rate=22_050, channels=2),
 )
-
-
-@dataclass(frozen=True)
-class Site:
-    """How recordings made at one place sound."""
-
-    slope: float  # of its hiss, see `weather`
-    colour: tuple[float, ...]  # of its microphone
-    noises: tuple[Noise, ...]  # what is often heard there
-    insect: float  # pitch of its insects, Hz
-    echo: float  # seconds
 
 
 @dataclass(frozen=True)
@@ -155,7 +141,7 @@ def make_demo(root: Path, *, seed: int = 0, per_species: int = 16) -> DemoSummar
     _claim(root, {"seed": seed, "per_species": per_species})
     counts = [species.rare or per_species for species in SPECIES]
     seconds = 0.0
-    with progress("Inventing birds", total=sum(counts) + 2 + len(NOISES) + len(BROKEN), unit="files") as advance:
+    with progress("Inventing birds", total=sum(counts) + len(BROKEN) + len(NOISES) + len(SCAPES), unit="files") as advance:
         for index, count in enumerate(counts):
             for recording in range(count):
                 seconds += _write_take(root, index, recording, seed=seed)
@@ -165,17 +151,18 @@ def make_demo(root: Path, *, seed: int = 0, per_species: int = 16) -> DemoSummar
         _write_noises(root / "noise", seed=seed)
         advance(len(NOISES), note="noises")
         _write_soundscapes(root / "soundscapes", seed=seed)
-        advance(2, note="soundscapes")
-    return DemoSummary(root, len(SPECIES), sum(counts), seconds, soundscapes=2, noises=len(NOISES), broken=len(BROKEN))
+        advance(len(SCAPES), note="soundscapes")
+    return DemoSummary(root, len(SPECIES), sum(counts), seconds)
 
 
 def _claim(root: Path, made_with: dict[str, int]) -> None:
     """Mark `root` as ours, unless recordings of another kind are there: mixed with them the demo would teach nonsense."""
     mark = root / "demo.json"
-    before = json.loads(mark.read_text(encoding="utf-8")) if mark.exists() else None
-    if before != made_with and any((root / folder).exists() for folder in ("wav", "xml")):
+    text = json.dumps(made_with) + "\n"
+    ours = mark.is_file() and mark.read_text(encoding="utf-8") == text
+    if not ours and any((root / folder).exists() for folder in ("wav", "xml")):
         raise Trouble(f"{shown(root)} already holds other recordings; delete it or name another folder")
-    write_json(mark, made_with)
+    write_text(mark, text)
 
 
 def _plan(species: int, *, number: int, rng: np.random.Generator) -> Take:
@@ -195,20 +182,20 @@ def _plan(species: int, *, number: int, rng: np.random.Generator) -> Take:
 
 
 def _site(index: int, *, seed: int) -> Site:
-    """Draw a place's sound; all recordings made there share it."""
-    rng = np.random.default_rng((seed, 1001, index))
-    colour = tuple(float(value) for _ in range(4) for value in (rng.normal(0.0, 2.5), rng.uniform(0.0, 2 * np.pi)))
-    noises: tuple[Noise, ...] = tuple(noise for noise in ("wind", "rain", "hum", "insects") if rng.random() < 0.4)
-    return Site(float(rng.uniform(0.4, 1.8)), colour, noises, float(rng.uniform(4500.0, 8500.0)), float(rng.uniform(0.15, 0.5)))
+    return visit(np.random.default_rng((seed, 1001, index)))  # all recordings made at a place share its sound
+
+
+def _bird(species: int, site: int, *, seed: int) -> Bird:
+    return meet(np.random.default_rng((seed, 1002, species, site)))  # one of each species lives there
 
 
 def _perform(take: Take, *, seconds: float, rate: int, seed: int, rng: np.random.Generator) -> Sound:
     """Make a recording's sound: its bird, those behind it, and all that disturbs them."""
     site = _site(take.site, seed=seed)
-    openings = _openings(seconds, rng=rng)
+    openings = draw_openings(seconds, rng=rng)
     song = np.zeros(round(seconds * rate), np.float32)
     for species in (take.species, *take.background):
-        bird = meet(np.random.default_rng((seed, 1002, species, take.site)))
+        bird = _bird(species, take.site, seed=seed)
         near = species == take.species
         voices, _ = sing(SPECIES[species], bird, content=take.content if near else "song", seconds=seconds, openings=openings, rate=rate, rng=rng)
         distance = take.distance if near else float(rng.uniform(0.6, 1.0))
@@ -221,17 +208,11 @@ def _perform(take: Take, *, seconds: float, rate: int, seed: int, rng: np.random
         level = rng.uniform(-10.0, 6.0) if noise in ("wind", "hum") else rng.uniform(-30.0, -10.0)
         if rng.random() < 0.7:
             song += np.float32(loudness * 10 ** (level / 20)) * weather(noise, len(song), rate=rate, rng=rng, insect=site.insect)
-    song = microphone(song, site.colour, rate=rate)
-    return song * np.float32(rng.uniform(0.25, 0.9) / np.abs(song).max())
+    return _at_peak(microphone(song, site.colour, rate=rate), rng.uniform(0.25, 0.9))
 
 
-def _openings(seconds: float, *, rng: np.random.Generator) -> list[tuple[float, float]]:
-    """Draw when birds may sing: most longer recordings have 1 to 3 seconds in which nobody does."""
-    if seconds < 5.0 or rng.random() < 0.2:
-        return [(0.0, seconds)]
-    silence = rng.uniform(1.0, min(3.0, seconds - 3.6))
-    start = rng.uniform(1.8, seconds - silence - 1.8)
-    return [(0.0, start), (start + silence, seconds)]
+def _at_peak(sound: Sound, peak: float) -> Sound:
+    return sound * np.float32(peak / np.abs(sound).max())
 
 
 def _write_take(root: Path, species: int, recording: int, *, seed: int) -> float:
@@ -327,8 +308,8 @@ def _write_noises(folder: Path, *, seed: int) -> None:
         sound = weather(kind, count, rate=RATE, rng=rng, insect=site.insect)
         if kind != "hiss":
             sound += np.float32(0.3) * weather("hiss", count, rate=RATE, rng=rng, slope=site.slope)
-        sound = microphone(sound, site.colour, rate=RATE)
-        _write_wav(folder / f"{kind}_{index + 1:02d}.wav", sound * np.float32(rng.uniform(0.2, 0.8) / np.abs(sound).max()))
+        sound = _at_peak(microphone(sound, site.colour, rate=RATE), rng.uniform(0.2, 0.8))
+        _write_wav(folder / f"{kind}_{index + 1:02d}.wav", sound)
 
 
 def _write_soundscapes(folder: Path, *, seed: int) -> None:
@@ -352,18 +333,16 @@ def _soundscape(*, seed: int, rng: np.random.Generator) -> tuple[Sound, list[tup
     blocks = int(SCAPE_SECONDS / SCAPE_BLOCK)
     quiet = rng.choice(blocks, 3, replace=False)
     for block in range(blocks):
-        singers = [] if block in quiet else rng.choice(cast, int(rng.integers(1, 3)), replace=False)
-        for species in singers:
+        for species in rng.choice(cast, int(rng.integers(1, 3)), replace=False) if block not in quiet else ():
             opening = (float(rng.uniform(0.0, 2.5)), SCAPE_BLOCK - float(rng.uniform(0.5, 3.0)))
-            bird = meet(np.random.default_rng((seed, 1002, int(species), place)))
+            bird = _bird(int(species), place, seed=seed)
             voices, times = sing(SPECIES[species], bird, content="song", seconds=SCAPE_BLOCK, openings=[opening], rate=RATE, rng=rng)
             first = int(block * SCAPE_BLOCK * RATE)
             sound[first : first + len(voices)] += carry(voices, distance=float(rng.uniform(0.1, 0.8)), echo=site.echo, rate=RATE, rng=rng)
             sung += [(block * SCAPE_BLOCK + start, block * SCAPE_BLOCK + end, int(species)) for start, end in times]
     sound += np.float32(0.04) * weather("hiss", len(sound), rate=RATE, rng=rng, slope=site.slope)
     sound += np.float32(0.08) * weather("wind", len(sound), rate=RATE, rng=rng)
-    sound = microphone(sound, site.colour, rate=RATE)
-    return sound * np.float32(0.7 / np.abs(sound).max()), sung
+    return _at_peak(microphone(sound, site.colour, rate=RATE), 0.7), sung
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -385,9 +364,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
     rows = {
         "recordings": f"{made.recordings} of {made.species} species, {clock(made.seconds)}",
-        "soundscapes": f"{made.soundscapes}, with who sings when in soundscapes/annotations.csv",
-        "noises": f"{made.noises} clips without birds",
-        "broken": f"{made.broken} files that every stage must survive",
+        "soundscapes": f"{len(SCAPES)} of {clock(SCAPE_SECONDS)}; soundscapes/annotations.csv tells who sings when",
+        "noises": f"{len(NOISES)} clips without birds",
+        "broken": f"{len(BROKEN)} files that every stage must survive",
     }
     show_table(f"Made up in {shown(made.root)} in {clock(passed())}", rows)
     say("next: python sort_data.py experiments/demo.toml")

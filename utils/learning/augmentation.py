@@ -7,16 +7,17 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Key, PRNGKeyArray, UInt8
 
 from config import Augmentation
 
 Pictures = Float[Array, "batch height width"]
 Noise = UInt8[Array, "pictures height width"]
-Variation = Callable[[Pictures, PRNGKeyArray], Pictures]
+Keys = Key[Array, " batch"]
+Variation = Callable[[Pictures, Keys], Pictures]
 
 
-def roll(pictures: Pictures, keys: PRNGKeyArray, *, amount: float, axis: int) -> Pictures:
+def roll(pictures: Pictures, keys: Keys, *, amount: float, axis: int) -> Pictures:
     """Shift each picture along an axis (0: frequency, 1: time) by up to `amount` of its side, wrapping."""
 
     def one(picture: jax.Array, key: jax.Array) -> jax.Array:
@@ -26,7 +27,7 @@ def roll(pictures: Pictures, keys: PRNGKeyArray, *, amount: float, axis: int) ->
     return jax.vmap(one)(pictures, keys)
 
 
-def gaussian(pictures: Pictures, keys: PRNGKeyArray, *, amount: float) -> Pictures:
+def gaussian(pictures: Pictures, keys: Keys, *, amount: float) -> Pictures:
     """Add Gaussian noise with a deviation of up to √amount, another one for each picture."""
 
     def one(picture: jax.Array, key: jax.Array) -> jax.Array:
@@ -37,7 +38,7 @@ def gaussian(pictures: Pictures, keys: PRNGKeyArray, *, amount: float) -> Pictur
     return jax.vmap(one)(pictures, keys)
 
 
-def add_noise(pictures: Pictures, keys: PRNGKeyArray, *, noise: Noise) -> Pictures:
+def add_noise(pictures: Pictures, keys: Keys, *, noise: Noise) -> Pictures:
     """Take the mean with a random picture of noise, weighted by two random numbers from 1 to 2."""
 
     def one(picture: jax.Array, key: jax.Array) -> jax.Array:

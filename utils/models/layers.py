@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from config import Model
 
 HE = nnx.initializers.he_normal()
-Picture = Float[Array, "batch height width channels"]
+Picture = Float[Array, "batch _ _ _"]  # batch, height, width, channels; layers change all but the first
 
 NONLINEARITIES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,

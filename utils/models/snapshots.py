@@ -145,7 +145,7 @@ def restore_training(snapshot: Snapshot, like: Tree) -> Tree:
     return _restore_tree(snapshot.folder / "training", like)
 
 
-def _named(tree: Any) -> dict[str, jax.Array]:
+def _named(tree: Any) -> dict[str, Any]:
     """Name the leaves of a tree by their way in it, such as 'params/blocks/0/convolution_in/kernel'."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value"): leaf for path, leaf in leaves}

@@ -11,15 +11,17 @@ from utils.console import Trouble
 from utils.files import whole_file
 from utils.recordings.recording import Recording, Side
 
-SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
-    "recording": pl.String,  # its name
-    "file": pl.String,  # where its sound is, below the data set's root
-    "class": pl.String,  # its species
-    "background": pl.List(pl.String),  # species that are heard besides
-    "side": pl.String,  # train or val
-    "group": pl.String,  # recordings of one group stand on one side
-    "reason": pl.String,  # why it stands there
-}
+SCHEMA = pl.Schema(
+    {
+        "recording": pl.String(),  # its name
+        "file": pl.String(),  # where its sound is, below the data set's root
+        "class": pl.String(),  # its species
+        "background": pl.List(pl.String()),  # species that are heard besides
+        "side": pl.String(),  # train or val
+        "group": pl.String(),  # recordings of one group stand on one side
+        "reason": pl.String(),  # why it stands there
+    }
+)
 
 
 def held_out(count: int, *, share: float, least: int = 2) -> int:
@@ -93,6 +95,6 @@ def read_split(root: Path) -> pl.DataFrame:
         table = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise Trouble(f"{path}: cannot be read ({' '.join(str(error).split())}); run sort_data.py again") from None
-    if dict(table.schema) != SCHEMA:
+    if table.schema != SCHEMA:
         raise Trouble(f"{path}: has other columns than this version writes; run sort_data.py again")
     return table

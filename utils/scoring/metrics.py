@@ -20,12 +20,10 @@ def lrap(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "row
     Raises
     ------
     ValueError
-        If shapes differ or a score is no number.
+        If a score is no number.
 
     Source: Tsoumakas et al., Mining multi-label data, 2010; scikit-learn's label_ranking_average_precision_score; `golden/mlrap.npz`.
     """
-    if scores.shape != truth.shape:
-        raise ValueError(f"scores are {scores.shape}, truth is {truth.shape}")
     if not np.isfinite(scores).all():
         raise ValueError("a score is not finite")
     rows = np.full(len(scores), np.nan)

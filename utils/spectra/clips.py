@@ -13,7 +13,7 @@ def clip_samples(clips: Clips, *, rate: int) -> tuple[int, int, int]:
     return int(clips.length * rate), int((clips.length - clips.overlap) * rate), int(clips.min_length * rate)
 
 
-def cut(blocks: Iterable[Float[np.ndarray, " samples"]], *, length: int, step: int, least: int) -> Iterator[tuple[int, Float[np.ndarray, "clips length"]]]:
+def cut(blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, least: int) -> Iterator[tuple[int, Float[np.ndarray, "_ length"]]]:
     """Cut a stream of samples into clips that begin every `step` samples.
 
     What is left at the end is filled with zeros if it has `least` samples, else dropped. Blocks may have any lengths: they do not change the clips.

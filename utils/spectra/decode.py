@@ -20,7 +20,7 @@ class AudioError(Trouble):
     """A recording that cannot be used; the text says why, without naming it."""
 
 
-def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.ndarray, " samples"]]:
+def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.ndarray, " _"]]:
     """Yield a recording's samples in blocks, resampled to `rate` and mixed down to one channel by the mean.
 
     Parameters

@@ -10,7 +10,9 @@
 A shard holds the clips of up to 64 recordings of one class, in the order of names and of time, so it depends neither on other classes nor on who was first.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,29 +22,32 @@ from config import Config, differences, load
 from utils.console import Trouble
 
 PICTURE_SETTINGS = ("clips.", "spectrogram.")  # what decides on the pictures
-Schema = dict[str, pl.DataType | type[pl.DataType]]
-CLIPS: Schema = {
-    "recording": pl.String,  # name of the recording
-    "class": pl.String,  # its species: the primary label
-    "background": pl.List(pl.String),  # species heard besides: the background labels
-    "number": pl.Int32,  # which clip of the recording, from 0
-    "start": pl.Float64,  # seconds from the recording's begin
-    "length": pl.Float64,  # seconds
-    "score": pl.Float32,  # signal score, 0 to 1
-    "accepted": pl.Boolean,  # False: rejected as empty, kept as noise
-    "weight": pl.Float32,  # how much the clip counts in training
-    "shard": pl.String,  # folder of its picture
-    "row": pl.Int32,  # and its place there
-}
-RECORDINGS: Schema = {
-    "recording": pl.String,
-    "class": pl.String,
-    "seconds": pl.Float64,  # length of the recording
-    "kept": pl.Int32,  # accepted clips in the store
-    "noise": pl.Int32,  # rejected clips in the store
-    "rejected": pl.Int32,  # clips that the signal rule rejected
-    "reason": pl.String,  # why the recording could not be used; null where it could
-}
+CLIPS = pl.Schema(
+    {
+        "recording": pl.String(),  # name of the recording
+        "class": pl.String(),  # its species: the primary label
+        "background": pl.List(pl.String()),  # species heard besides: the background labels
+        "number": pl.Int32(),  # which clip of the recording, from 0
+        "start": pl.Float64(),  # seconds from the recording's begin
+        "length": pl.Float64(),  # seconds
+        "score": pl.Float32(),  # signal score, 0 to 1
+        "accepted": pl.Boolean(),  # False: rejected as empty, kept as noise
+        "weight": pl.Float32(),  # how much the clip counts in training
+        "shard": pl.String(),  # folder of its picture
+        "row": pl.Int32(),  # and its place there
+    }
+)
+RECORDINGS = pl.Schema(
+    {
+        "recording": pl.String(),
+        "class": pl.String(),
+        "seconds": pl.Float64(),  # length of the recording
+        "kept": pl.Int32(),  # accepted clips in the store
+        "noise": pl.Int32(),  # rejected clips in the store
+        "rejected": pl.Int32(),  # clips that the signal rule rejected
+        "reason": pl.String(),  # why the recording could not be used; null where it could
+    }
+)
 
 
 def check_settings(root: Path, config: Config) -> None:
@@ -83,14 +88,14 @@ class Store:
         return np.stack([self._shards[self._shard[clip]][self._row[clip]] for clip in clips])
 
 
-def _read_table(path: Path, schema: Schema) -> pl.DataFrame:
+def _read_table(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
     if not path.is_file():
         raise Trouble(f"{path}: no such file; run spec.py with the same experiment first (it goes on where it was stopped)")
     try:
         table = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise Trouble(f"{path}: cannot be read ({' '.join(str(error).split())}); run spec.py --fresh") from None
-    if dict(table.schema) != schema:
+    if table.schema != schema:
         raise Trouble(f"{path}: has other columns than this version writes; run spec.py --fresh")
     return table
 

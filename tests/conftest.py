@@ -1,0 +1,73 @@
+"""What tests share: shapes are checked by jaxtyping and beartype, golden values and real recordings come from ../shared where it is there."""
+
+from pathlib import Path
+
+from jaxtyping import install_import_hook
+
+install_import_hook("utils", "beartype.beartype")
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import soundfile  # noqa: E402
+
+from config import Clips, Config, Dataset, Model, Spectrogram, Training  # noqa: E402
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = REPOSITORY.parent / "shared"
+RATE = 8000
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    if not (SHARED / "golden").is_dir():
+        pytest.skip("no ../shared/golden beside the repository")
+    return SHARED / "golden"
+
+
+@pytest.fixture(scope="session")
+def birds() -> Path:
+    if not (SHARED / "birds").is_dir():
+        pytest.skip("no ../shared/birds beside the repository")
+    return SHARED / "birds"
+
+
+def chirp(pitch: float, *, seconds: float, seed: int, rate: int = RATE) -> np.ndarray:
+    """Make short calls of one pitch (Hz), three a second, in a little noise."""
+    time = np.arange(int(seconds * rate)) / rate
+    called = np.sin(2 * np.pi * 3 * time) > 0.3
+    noise = np.random.default_rng(seed).normal(0, 0.003, len(time))
+    return (0.3 * called * np.sin(2 * np.pi * pitch * time) + noise).astype(np.float32)
+
+
+def write_folders(archive: Path, *, recordings: int = 4, seconds: float = 3.0) -> None:
+    """Write an archive of two easy species, whose calls differ in pitch, and one recording of a third."""
+    pitches = {"Altus clarus": 3000.0, "Bassus gravis": 1000.0}
+    for number, (species, pitch) in enumerate(pitches.items()):
+        for recording in range(recordings):
+            folder = archive / species
+            folder.mkdir(parents=True, exist_ok=True)
+            sound = chirp(pitch * (1 + 0.02 * recording), seconds=seconds + 0.3 * recording, seed=10 * number + recording)
+            soundfile.write(folder / f"{species[0]}{recording}.wav", sound, RATE)
+    (archive / "Solus unicus").mkdir(exist_ok=True)
+    soundfile.write(archive / "Solus unicus" / "S0.flac", chirp(2000.0, seconds=seconds, seed=99), RATE)
+
+
+def small_config(root: Path, archive: Path | None = None) -> Config:
+    """Return settings under which the whole chain takes seconds."""
+    return Config(
+        run="small",
+        snapshots=root / "snapshots",
+        workers=1,
+        dataset=Dataset(root=root, archive=archive, val_share=0.25),
+        clips=Clips(max_per_class=0, signal_threshold=0.0005),
+        spectrogram=Spectrogram(rate=RATE, fmin=500, fmax=3800, height=16, width=32),
+        model=Model(name="Baseline", filters=(4, 8)),
+        training=Training(epochs=3, batch_size=8, val_share=0.25, signal_interval=(0.0, 1.0), learning_rate=0.01),
+    )
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    folder = tmp_path / "archive"
+    write_folders(folder)
+    return folder

@@ -1,0 +1,179 @@
+"""Training learns, leaks nothing, and ends the same whether it was stopped or not."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import numpy as np
+import polars as pl
+import pytest
+
+import sort_data
+import spec
+import train
+from config import Config
+from tests.conftest import small_config, write_folders
+from utils import console
+from utils.learning import loop
+from utils.learning.batches import batches, epoch_order
+from utils.learning.examples import Examples, choose_examples
+from utils.learning.log import EpochRow, best_row, read_log
+from utils.models.snapshots import all_of, find, load_net
+from utils.recordings.splits import read_split
+from utils.spectra.store import Store
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tmp_path_factory.mktemp("loop")
+    write_folders(folder / "archive", recordings=6)
+    config = small_config(folder / "root", folder / "archive")
+    sort_data.main(config)
+    spec.main(config)
+    return config
+
+
+def with_run(config: Config, run: str, **training: object) -> Config:
+    return dataclasses.replace(config, run=run, training=dataclasses.replace(config.training, **training))
+
+
+def examples_of(config: Config) -> Examples:
+    return choose_examples(Store(config.dataset.root), read_split(config.dataset.root), config)
+
+
+def weights(run: Path) -> list[np.ndarray]:
+    latest = find(run, "latest")
+    assert latest
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(load_net(latest)[1])]
+
+
+def test_no_recording_learns_and_watches_or_is_tested(config: Config) -> None:
+    examples = examples_of(config)
+    names = examples.store.clips["recording"]
+    learned, watched = set(names[examples.rows]), set(names[examples.val_rows])
+    tested = set(read_split(config.dataset.root).filter(side="val")["recording"])
+    assert learned
+    assert watched
+    assert tested
+    assert not learned & watched
+    assert not (learned | watched) & tested
+    assert {name.split("/")[0] for name in watched} == {"Altus clarus", "Bassus gravis"}  # the third has one recording only
+    assert examples.classes == ("Altus clarus", "Bassus gravis", "Solus unicus")
+    for row, label in zip(examples.rows, examples.labels, strict=True):
+        assert examples.store.clips["class"][int(row)] == examples.classes[label]
+
+
+def test_signal_interval_and_noise(config: Config) -> None:
+    examples = examples_of(config)
+    scores = examples.store.clips["score"].to_numpy()
+    middle = float(np.median(scores[examples.rows]))
+    fewer = examples_of(with_run(config, "x", signal_interval=(0.0, middle)))
+    assert 0 < len(fewer.rows) < len(examples.rows)
+    assert scores[fewer.rows].max() <= middle
+    with pytest.raises(console.Trouble, match="no clip to learn from"):
+        examples_of(with_run(config, "x", signal_interval=(0.99, 1.0)))
+    accepted = examples.store.clips["accepted"]
+    assert len(examples.noise) <= int((~accepted).sum())
+
+
+def test_an_epoch_sees_every_clip_once() -> None:
+    order = epoch_order(10, batch_size=4, seed=1, epoch=2)
+    assert order.shape == (3, 4)
+    assert sorted(order.ravel()[:10]) == list(range(10))
+    assert order.ravel()[10:].tolist() == order.ravel()[:2].tolist()
+    assert not np.array_equal(order, epoch_order(10, batch_size=4, seed=1, epoch=3))
+    assert epoch_order(3, batch_size=8, seed=1, epoch=1).shape == (1, 8)
+
+
+def test_batches_come_in_order(config: Config) -> None:
+    examples = examples_of(config)
+    order = epoch_order(len(examples.rows), batch_size=8, seed=1, epoch=1)
+    found = list(batches(examples, order))
+    assert len(found) == len(order)
+    for clips, batch in zip(order, found, strict=True):
+        np.testing.assert_array_equal(batch.labels, examples.labels[clips])
+        np.testing.assert_array_equal(batch.pixels, examples.store.pictures(examples.rows[clips]))
+
+
+def test_it_learns(config: Config) -> None:
+    train.main(with_run(config, "learns", epochs=8))
+    folder = config.snapshots / "learns"
+    rows = read_log(folder / "log.csv", until=99)
+    assert [row.epoch for row in rows] == list(range(1, len(rows) + 1))
+    best = best_row(rows)
+    assert best
+    assert best.val_mlrap
+    assert best.val_mlrap > 0.9
+    assert rows[-1].loss < 0.6 * rows[0].loss
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    found = find(folder, "best")
+    assert found
+    assert (found.epoch, found.mlrap) == (best.epoch, best.val_mlrap)
+    assert len(all_of(folder)) <= 2
+
+
+@pytest.mark.parametrize("stop_in", ["epoch", "save", "log"])
+def test_a_stopped_run_ends_as_an_undisturbed_one(config: Config, stop_in: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = with_run(config, f"whole_{stop_in}")
+    train.main(whole)
+    stopped = with_run(config, f"stopped_{stop_in}")
+    name = {"epoch": "as_rate", "save": "save", "log": "write_log"}[stop_in]
+    original, calls = getattr(loop, name), []
+
+    def stop(*arguments: object, **more: object) -> object:
+        calls.append(1)
+        if len(calls) == (8 if stop_in == "epoch" else 2):
+            raise KeyboardInterrupt
+        return original(*arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, name, stop)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(stopped)
+    assert [snapshot.epoch for snapshot in all_of(stopped.run_folder)] == [1]
+    train.main(stopped)
+    assert all(np.array_equal(a, b) for a, b in zip(weights(whole.run_folder), weights(stopped.run_folder), strict=True))
+    columns = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_mlrap"]
+    logs = [pl.read_csv(run.run_folder / "log.csv").select(columns) for run in (whole, stopped)]
+    assert logs[0].equals(logs[1])
+
+
+def test_a_finished_run_is_left_alone_and_a_changed_one_refused(config: Config) -> None:
+    run = with_run(config, "finished", epochs=1)
+    train.main(run)
+    before = weights(run.run_folder)
+    assert train.main(run).epochs == 1
+    assert all(np.array_equal(a, b) for a, b in zip(before, weights(run.run_folder), strict=True))
+    with pytest.raises(console.Trouble, match=r"training\.epochs was 1, is 2"):
+        train.main(with_run(run, "finished", epochs=2))
+    train.main(with_run(run, "finished", epochs=2), train.Flags(fresh=True))
+    assert [snapshot.epoch for snapshot in all_of(run.run_folder)][-1] == 2
+
+
+def test_a_store_of_other_settings_is_refused(config: Config) -> None:
+    other = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, fmin=600.0))
+    with pytest.raises(console.Trouble, match=r"spectrogram\.fmin was 500\.0, is 600\.0"):
+        train.main(other)
+
+
+def test_early_stopping(config: Config) -> None:
+    run = with_run(config, "early", epochs=12, early_stopping=2)
+    trained = train.main(run)
+    rows = read_log(run.run_folder / "log.csv", until=99)
+    best = best_row(rows)
+    assert best
+    assert trained.epochs == len(rows) == best.epoch + 2 < 12
+
+
+def test_a_loss_that_is_no_number_ends_training(config: Config) -> None:
+    run = with_run(config, "nan", learning_rate=1e30, learning_rate_end=0.0)
+    with pytest.raises(console.Trouble, match=r"the loss is (nan|inf) in epoch \d+, step \d+, at learning rate .*; lower training\.learning_rate"):
+        train.main(run)
+
+
+def test_best_row_is_the_earliest_of_equals() -> None:
+    rows = [EpochRow(epoch, 1.0, 1.0, 1.0, 1.0, 1.0, mlrap, 1.0, 1.0) for epoch, mlrap in [(1, 0.2), (2, 0.5), (3, 0.5), (4, None)]]
+    best = best_row(rows)
+    assert best
+    assert best.epoch == 2
+    assert best_row([]) is None

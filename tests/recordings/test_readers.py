@@ -1,0 +1,142 @@
+"""Archives go in and come out right; what cannot be used is named."""
+
+from pathlib import Path
+
+import pytest
+
+from config import Dataset
+from utils.console import Trouble
+from utils.recordings.archive import read_archive
+from utils.recordings.birdclef2018 import read_birdclef2018
+from utils.recordings.folders import read_folders
+from utils.recordings.recording import Recording, from_metadata, label_of_folder, to_metadata
+
+XML = """<?xml version="1.0" encoding="UTF-8"?>
+<Audio><MediaId>1</MediaId><FileName>{file}</FileName><ClassId>abcdef</ClassId><Author>Ana</Author><Date>2014-05-01</Date><Time>06:30</Time>
+<Locality>Río</Locality><Quality>2</Quality><Genus>{genus}</Genus><Species>merula</Species><VernacularNames>Blackbird</VernacularNames>{more}</Audio>"""
+
+
+def write_xml(archive: Path, name: str, text: str | None = None, *, file: str = "", genus: str = "Turdus", more: str = "") -> None:
+    for folder in ("wav", "xml"):
+        (archive / folder).mkdir(parents=True, exist_ok=True)
+    (archive / "xml" / f"{name}.xml").write_text(text or XML.format(file=file or f"{name}.wav", genus=genus, more=more))
+    if not text and "/" not in file:
+        (archive / "wav" / (file or f"{name}.wav")).write_bytes(b"sound")
+
+
+def test_birdclef2018_fields(tmp_path: Path) -> None:
+    write_xml(tmp_path, "a.b", more="<BackgroundSpecies> Parus  major,,Turdus merula,Sitta europaea,Parus major</BackgroundSpecies>")
+    write_xml(tmp_path, "a.c")
+    (first, second), failures = read_birdclef2018(tmp_path)
+    assert failures == []
+    assert first == Recording(
+        name="a.b",
+        file=tmp_path / "wav" / "a.b.wav",
+        species="Turdus merula",
+        background=("Parus major", "Sitta europaea"),
+        class_id="abcdef",
+        common_name="Blackbird",
+        author="Ana",
+        date="2014-05-01",
+        time="06:30",
+        locality="Río",
+        quality="2",
+    )
+    assert (second.name, second.background) == ("a.c", ())
+
+
+BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><Audio><FileName>&b;</FileName></Audio>'
+
+
+def test_birdclef2018_refuses_each_bad_xml_alone(tmp_path: Path) -> None:
+    write_xml(tmp_path, "good")
+    write_xml(tmp_path, "cut", "<Audio><FileName>x.wav</FileName>")
+    write_xml(tmp_path, "bomb", BOMB)
+    write_xml(tmp_path, "outside", file="../../etc/passwd")
+    write_xml(tmp_path, "absolute", file="/etc/passwd")
+    write_xml(tmp_path, "slash", genus="../Turdus")
+    write_xml(tmp_path, "nameless", "<Audio><FileName>x.wav</FileName></Audio>")
+    write_xml(tmp_path, "twice", file="good.wav")
+    recordings, failures = read_birdclef2018(tmp_path)
+    assert [recording.name for recording in recordings] == ["good"]
+    reasons = {failure.name: failure.reason for failure in failures}
+    assert reasons["xml/cut.xml"].startswith("broken XML: ")
+    assert reasons["xml/bomb.xml"].startswith("refused XML: Entit")
+    assert "FileName: '../../etc/passwd'" in reasons["xml/outside.xml"]
+    assert "FileName: '/etc/passwd'" in reasons["xml/absolute.xml"]
+    assert "'../Turdus merula'" in reasons["xml/slash.xml"]
+    assert "Genus or Species is missing" in reasons["xml/nameless.xml"] or "empty" in reasons["xml/nameless.xml"]
+    assert reasons["xml/twice.xml"] == "a second recording named good"
+    assert len(reasons) == 7
+
+
+def test_recording_without_sound_is_named(tmp_path: Path) -> None:
+    write_xml(tmp_path, "here")
+    write_xml(tmp_path, "gone")
+    (tmp_path / "wav" / "gone.wav").unlink()
+    archive = read_archive(Dataset(root=tmp_path))
+    assert [recording.name for recording in archive.recordings] == ["here"]
+    assert [(failure.name, failure.reason) for failure in archive.failures] == [("gone", "the archive has no wav/gone.wav")]
+    assert archive.form.startswith("BirdCLEF 2018")
+
+
+def test_folders_undivided(tmp_path: Path) -> None:
+    names = ["Turdus_merula/x 1.WAV", "Turdus_merula/deep/x 1.ogg", "call_type_1/ü'q\".Flac", "Turdus_merula/x.m4a", "Turdus_merula/notes.txt"]
+    for name in [*names, "Turdus_merula/x 1.mp3", "Turdus_merula/.hidden.wav", ".cache/y.wav"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    recordings, failures = read_folders(tmp_path)
+    assert [(recording.name, recording.species, recording.side) for recording in recordings] == [
+        ("Turdus merula/deep/x 1", "Turdus merula", None),
+        ("Turdus merula/x 1", "Turdus merula", None),
+        ("call_type_1/ü'q\"", "call_type_1", None),
+    ]
+    assert {failure.name: failure.reason for failure in failures} == {
+        "Turdus_merula/x 1.mp3": "has the same name as Turdus_merula/x 1.WAV",
+        "Turdus_merula/x.m4a": ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3",
+    }
+
+
+@pytest.mark.parametrize("held_out", ["val", "test"])
+def test_folders_divided(tmp_path: Path, held_out: str) -> None:
+    for name in ("train/A b/1.wav", f"{held_out}/A b/2.wav", "noise/rain/3.wav"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    recordings, _ = read_folders(tmp_path)
+    assert [(recording.name, recording.side) for recording in recordings] == [("A b/1", "train"), ("A b/2", "val")]
+
+
+def test_what_the_2018_baseline_sorted_goes_in_with_its_background(tmp_path: Path) -> None:
+    for name in ("train/Turdus merula/f1.wav", "val/Turdus merula/f2.wav"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "metadata").mkdir()
+    text = '{"sci-name": "Turdus merula", "species": "Blackbird", "background": ["Parus major"], "filename": "f1.wav", "classid": "abc"}'
+    (tmp_path / "metadata" / "f1.json").write_text(text)
+    (tmp_path / "metadata" / "f2.json").write_text("[]")
+    (recording,), (failure,) = read_folders(tmp_path)
+    assert (recording.background, recording.common_name, recording.class_id) == (("Parus major",), "Blackbird", "abc")
+    assert (failure.name, failure.reason) == ("val/Turdus merula/f2.wav", "is not a JSON object")
+
+
+def test_metadata_round_trip() -> None:
+    recording = Recording("n", Path("a/n.wav"), "Turdus merula", ("Parus major",), None, "id", "Blackbird", author="Ana", quality="1")
+    assert from_metadata(to_metadata(recording), name="n", file=Path("a/n.wav")) == recording
+
+
+@pytest.mark.parametrize(
+    ("folder", "label"), [("Turdus_merula", "Turdus merula"), ("Parus_major_major", "Parus major major"), ("XC_1", "XC_1"), ("robin", "robin")]
+)
+def test_labels_of_folders(folder: str, label: str) -> None:
+    assert label_of_folder(folder) == label
+
+
+def test_unknown_archives_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(Trouble, match=r"no such folder; set dataset\.root"):
+        read_archive(Dataset(root=tmp_path / "nowhere"))
+    with pytest.raises(Trouble, match=r"set dataset\.archive to it"):
+        read_archive(Dataset(root=tmp_path))
+    with pytest.raises(Trouble, match="no recording found"):
+        read_archive(Dataset(root=tmp_path / "root", archive=tmp_path))
+    with pytest.raises(Trouble, match="has no wav/ and xml/"):
+        read_archive(Dataset(root=tmp_path, kind="birdclef2018"))

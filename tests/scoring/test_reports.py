@@ -1,0 +1,53 @@
+"""What a test writes says what was answered; recordings that could not be used stay visible."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from utils.recordings.splits import SCHEMA
+from utils.scoring.answers import Answers
+from utils.scoring.figures import judge
+from utils.scoring.reports import draw_report, predictions_table, scores_table
+
+CLASSES = ("A", "B", "C")
+
+
+@pytest.fixture
+def answers() -> Answers:
+    rows = [
+        ("r1", "val/A/r1.wav", "A", ["C"], "val", "r1", ""),
+        ("r2", "val/B/r2.wav", "B", [], "val", "r2", ""),
+        ("r3", "val/B/r3.wav", "B", [], "val", "r3", ""),
+        ("r4", "val/X/r4.wav", "X", [], "val", "r4", ""),
+    ]
+    scores = np.array([[0.9, 0.5, 0.1], [0.6, 0.4, 0.2], [np.nan] * 3, [0.3, 0.2, 0.1]])
+    return Answers(pl.DataFrame(rows, schema=SCHEMA, orient="row"), CLASSES, scores, np.array([4, 5, 0, 6]), [None, None, "is empty", None])
+
+
+def test_figures_by_hand(answers: Answers) -> None:
+    figures = judge(answers.scores, answers, background=True).figures
+    assert figures.mlrap == pytest.approx(((1 + 2 / 3) / 2 + 1 / 2) / 2)
+    assert figures.top1_accuracy == 0.5
+    assert figures.top1_confidence == pytest.approx(0.6)
+    assert (figures.recordings, figures.scored, figures.without_truth) == (4, 3, 1)
+    assert judge(answers.scores, answers, background=False).figures.mlrap == pytest.approx((1 + 1 / 2) / 2)
+
+
+def test_tables(answers: Answers) -> None:
+    judged = judge(answers.scores, answers, background=True)
+    predictions = predictions_table(answers, judged)
+    assert predictions["recording"].to_list() == ["r1", "r2", "r3", "r4"]
+    assert predictions["reason"].to_list() == [None, None, "is empty", None]
+    assert predictions["answer_1"].to_list() == ["A", "A", None, "A"]
+    assert predictions["answer_4"].to_list() == [None] * 4
+    assert predictions["background"][0] == "C"
+    scores = scores_table(answers, judged)
+    assert len(scores) == 9
+    assert scores.filter(recording="r1")["right"].to_list() == [True, False, True]
+
+
+def test_pictures_are_drawn(tmp_path: Path, answers: Answers) -> None:
+    draw_report(tmp_path / "report.png", answers, judge(answers.scores, answers, background=True), title="x")
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,104 @@
+"""Any sound comes out mono at one rate, the same whatever the blocks; what cannot be used is refused with a reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+
+from utils.spectra.decode import AudioError, decode
+
+NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, (20_000, 2)).astype(np.float32)
+
+
+def samples_of(file: Path, *, rate: int, block: float = 30.0) -> np.ndarray:
+    return np.concatenate(list(decode(file, rate=rate, block=block)))
+
+
+@pytest.mark.parametrize("block", [0.01, 0.3, 30.0])
+def test_channels_are_averaged_and_blocks_do_not_show(tmp_path: Path, block: float) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, NOISE, 8000, subtype="FLOAT")
+    np.testing.assert_allclose(samples_of(file, rate=8000, block=block), NOISE.mean(axis=1), atol=1e-7)
+
+
+@pytest.mark.parametrize("block", [0.05, 30.0])
+@pytest.mark.parametrize("rate", [22_050, 48_000, 96_000])
+def test_resampling_is_soxr_at_once(tmp_path: Path, rate: int, block: float) -> None:
+    file = tmp_path / "a.flac"
+    soundfile.write(file, NOISE[:, 0], rate)
+    there, _ = soundfile.read(file, dtype="float32")
+    expected = soxr.resample(there, rate, 44_100, quality="HQ")
+    found = samples_of(file, rate=44_100, block=block)
+    assert abs(len(found) - len(expected)) <= 1
+    count = min(len(found), len(expected))
+    np.testing.assert_allclose(found[:count], expected[:count], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a.wav", {"subtype": "PCM_U8"}),
+        ("a.wav", {"subtype": "PCM_24"}),
+        ("a.WAV", {"subtype": "DOUBLE"}),
+        ("a.aiff", {}),
+        ("a.flac", {}),
+        ("a.ogg", {}),
+        ("a.mp3", {}),
+        ("ä 'q\".opus", {"format": "OGG", "subtype": "OPUS"}),
+    ],
+)
+def test_forms(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+    rate = 48_000
+    soundfile.write(tmp_path / name, np.tile(NOISE, (1, 1)), rate, **options)
+    found = samples_of(tmp_path / name, rate=rate)
+    assert len(found) == pytest.approx(20_000, abs=3000)  # MP3 pads
+    assert 0.05 < np.abs(found).mean() < 0.4
+
+
+def test_unusable_files(tmp_path: Path) -> None:
+    def refused(name: str, content: bytes | None) -> str:
+        file = tmp_path / name
+        if content is not None:
+            file.write_bytes(content)
+        with pytest.raises(AudioError) as caught:
+            list(decode(file, rate=8000))
+        return str(caught.value)
+
+    assert refused("empty.wav", b"") == "is empty (0 bytes)"
+    assert refused("text.wav", b"hello\n" * 1000).startswith("is no sound that can be read: ")
+    assert refused("gone.wav", None) == "no such file"
+    soundfile.write(tmp_path / "none.wav", np.zeros(0, np.float32), 8000)
+    assert refused("none.wav", None) == "holds no samples"
+    for bad in (np.nan, np.inf):
+        soundfile.write(tmp_path / "nan.wav", np.array([0, bad, 0], np.float32), 8000, subtype="FLOAT")
+        assert refused("nan.wav", None) == "holds samples that are no numbers (NaN or infinite)"
+    (tmp_path / "folder.wav").mkdir()
+    assert refused("folder.wav", None)
+
+
+@pytest.mark.parametrize(
+    ("ending", "options"),
+    [("wav", {}), ("wav", {"subtype": "PCM_24"}), ("aiff", {}), ("flac", {}), ("ogg", {}), ("opus", {"format": "OGG", "subtype": "OPUS"})],
+)
+@pytest.mark.parametrize("tenths", range(1, 10))
+def test_what_was_cut_off_is_refused(tmp_path: Path, ending: str, options: dict[str, str], tenths: int) -> None:
+    file = tmp_path / f"a.{ending}"
+    soundfile.write(file, NOISE[:, 0], 48_000, **options)
+    assert len(samples_of(file, rate=48_000))
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) * tenths // 10])
+    with pytest.raises(AudioError):
+        list(decode(file, rate=48_000))
+
+
+def test_a_streamed_wav_is_whole(tmp_path: Path) -> None:
+    """Programs that write into a pipe cannot know the length; they write the largest number."""
+    file = tmp_path / "a.wav"
+    soundfile.write(file, NOISE[:, 0], 8000)
+    content = bytearray(file.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = b"\xff\xff\xff\xff"
+    file.write_bytes(bytes(content))
+    assert len(samples_of(file, rate=8000)) == len(NOISE)

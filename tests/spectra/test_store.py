@@ -1,0 +1,174 @@
+"""The store does not depend on who filled it, when, or how often it was stopped."""
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import soundfile
+
+import sort_data
+import spec
+from config import Clips, Config
+from tests.conftest import RATE, chirp, small_config
+from utils import console
+from utils.spectra import filling
+from utils.spectra.extraction import Job, choose_clips
+from utils.spectra.spectrogram import mel_picture, to_pixels
+from utils.spectra.store import Store
+
+
+@pytest.fixture
+def config(tmp_path: Path, archive: Path) -> Config:
+    soundfile.write(archive / "Altus clarus" / "short.wav", chirp(3000, seconds=0.5, seed=5), RATE)
+    (archive / "Bassus gravis" / "text.wav").write_text("no sound")
+    config = small_config(tmp_path / "root", archive)
+    sort_data.main(config)
+    return config
+
+
+def content(root: Path) -> dict[str, bytes]:
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in sorted((root / "spec").rglob("*")) if file.is_file()}
+
+
+def test_rows_and_pictures(config: Config) -> None:
+    extracted = spec.main(config)
+    assert sorted((Path(failure.name).name, failure.reason.split(" (")[0]) for failure in extracted.failures) == [
+        ("short.wav", "is 0.50 s long, shorter than a clip"),
+        ("text.wav", "is no sound that can be read: Format not recognised."),
+    ]
+    store = Store(config.dataset.root)
+    assert len(store.recordings) == 11
+    assert store.recordings["reason"].is_not_null().sum() == 2
+    rejected = pl.read_csv(config.dataset.root / "spec" / "rejected.csv")
+    assert sorted(rejected.columns) == ["file", "reason", "recording"]
+    assert len(rejected) == 2
+    row = store.clips.filter(recording="Altus clarus/A3", number=2).with_row_index().row(0, named=True)
+    assert (row["class"], row["start"], row["length"], row["weight"], row["accepted"]) == ("Altus clarus", 1.5, 1.0, 1.0, True)
+    samples, _ = soundfile.read(config.dataset.archive / "Altus clarus" / "A3.wav", dtype="float32", start=12_000, frames=8000)
+    at = store.clips.with_row_index("clip").filter(recording="Altus clarus/A3", number=2)["clip"].to_numpy().astype(np.int64)
+    np.testing.assert_array_equal(store.pictures(at)[0], to_pixels(mel_picture(samples, config.spectrogram)))
+
+
+def test_the_store_is_the_same_whatever_the_number_of_workers(config: Config, tmp_path: Path) -> None:
+    spec.main(config)
+    other = tmp_path / "other"
+    shutil.copytree(config.dataset.root, other, ignore=shutil.ignore_patterns("spec"))
+    spec.main(dataclasses.replace(config, workers=2, dataset=dataclasses.replace(config.dataset, root=other)))
+    one, two = content(config.dataset.root), content(other)
+    assert one.keys() == two.keys()
+    assert {name for name in one if one[name] != two[name]} == {"spec/settings.toml"}
+
+
+@pytest.mark.parametrize("stop_at", ["extract", "pack"])
+def test_a_stopped_extraction_goes_on_without_doing_recordings_again(config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stop_at: str) -> None:
+    root = config.dataset.root
+    spec.main(config)
+    whole = content(root)
+    shutil.rmtree(root / "spec")
+    with monkeypatch.context() as patch:
+        if stop_at == "extract":
+            patch.setattr(filling, "fan_out", stopping_after(4))
+        else:
+            patch.setattr(filling, "_recording_rows", stop)
+        with pytest.raises(KeyboardInterrupt):
+            spec.main(config)
+    assert not (root / "spec" / "clips.parquet").exists()
+    parts = list((root / "spec" / "parts").glob("*.npz"))
+    assert parts
+    again: list[str] = []
+    monkeypatch.setattr(filling, "fan_out", noting(again))
+    spec.main(config)
+    assert len(again) <= 11 - len(parts)
+    assert content(root) == whole
+    again.clear()
+    spec.main(config)
+    assert again == []
+    assert content(root) == whole
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def stopping_after(count: int):
+    original = filling.fan_out
+
+    def fan_out(*arguments, **more):
+        for number, result in enumerate(original(*arguments, **more)):
+            if number == count:
+                raise KeyboardInterrupt
+            yield result
+
+    return fan_out
+
+
+def noting(names: list[str]):
+    original = filling.fan_out
+
+    def fan_out(function, jobs, **more):
+        names.extend(job.name for job in jobs)
+        yield from original(function, jobs, **more)
+
+    return fan_out
+
+
+def test_other_settings_are_refused_by_name_unless_fresh(config: Config) -> None:
+    spec.main(config)
+    before = content(config.dataset.root)
+    other = dataclasses.replace(config, clips=dataclasses.replace(config.clips, overlap=0.5), run="other")
+    with pytest.raises(console.Trouble, match=r"clips\.overlap was 0\.25, is 0\.5\); set them back, or run spec\.py --fresh"):
+        spec.main(other)
+    assert content(config.dataset.root) == before
+    spec.main(other, spec.Flags(fresh=True))
+    assert len(Store(config.dataset.root).clips) > 0
+    assert content(config.dataset.root) != before
+
+
+def test_new_and_removed_recordings_touch_only_their_class(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec.main(config)
+    before = content(config.dataset.root)
+    soundfile.write(config.dataset.archive / "Altus clarus" / "new.wav", chirp(3000, seconds=3, seed=6), RATE)
+    (config.dataset.archive / "Solus unicus" / "S0.flac").unlink()
+    sort_data.main(config)
+    names: list[str] = []
+    monkeypatch.setattr(filling, "fan_out", noting(names))
+    spec.main(config)
+    assert {name.split("/")[0] for name in names} == {"Altus clarus"}
+    store = Store(config.dataset.root)
+    assert "Altus clarus/new" in store.clips["recording"].to_list()
+    assert not any("Solus" in name for name in content(config.dataset.root))
+    assert [name for name in before if "Bassus" in name and before[name] != content(config.dataset.root)[name]] == []
+
+
+def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:
+    with pytest.raises(console.Trouble, match=r"run spec\.py"):
+        Store(config.dataset.root)
+    spec.main(config)
+    shard = next((config.dataset.root / "spec" / "shards").rglob("pictures.npy"))
+    shard.write_bytes(shard.read_bytes()[:200])
+    with pytest.raises(console.Trouble, match=r"pictures\.npy: cannot be read .* --fresh"):
+        Store(config.dataset.root)
+
+
+def job(file: Path, clips: Clips, cap: int) -> Job:
+    return Job("x", file, cap, clips, small_config(file.parent).spectrogram)
+
+
+def test_caps_and_noise(tmp_path: Path) -> None:
+    file = tmp_path / "a.wav"
+    soundfile.write(file, np.concatenate([chirp(2000, seconds=10, seed=1), np.random.default_rng(1).normal(0, 0.1, 80_000)]).astype(np.float32), RATE)
+    every = choose_clips(job(file, Clips(overlap=0, signal_threshold=0.01, noise_share=1.0), 0))
+    assert len(every.number) == 20
+    assert every.number.tolist() == list(range(20))
+    assert int(every.rejected) == int((~every.accepted).sum()) > 3
+    assert (every.accepted == (every.score >= 0.01)).all()
+    assert float(every.seconds) == 20.0
+    few = choose_clips(job(file, Clips(overlap=0, signal_threshold=0.01, noise_share=0.0), 3))
+    assert (len(few.number), few.accepted.all(), few.rejected) == (3, True, every.rejected)
+    at = few.number
+    np.testing.assert_array_equal(few.pixels, every.pixels[at])
+    other = choose_clips(job(file, Clips(overlap=0, signal_threshold=0.01, noise_share=0.0, seed=1), 3))
+    assert other.number.tolist() != few.number.tolist() or True in (other.pixels != few.pixels)

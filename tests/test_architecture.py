@@ -1,0 +1,59 @@
+"""The house keeps its plan: who imports whom, no pickles, no file too long to read."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+ORDER = ["recordings", "spectra", "models", "scoring", "learning"]
+SCRIPTS = {path.stem for path in REPOSITORY.glob("*.py")} - {"config"}
+SOURCES = [*REPOSITORY.glob("*.py"), *(REPOSITORY / "utils").rglob("*.py")]
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_imports_go_one_way(path: Path) -> None:
+    place = path.relative_to(REPOSITORY).parts
+    for name in imports(path):
+        parts = name.split(".")
+        assert parts[0] not in {"pickle", "dill", "joblib", "shelve", "yaml", "torch", "tensorflow"}
+        if place[0] == "utils":
+            assert parts[0] not in SCRIPTS, f"{path} imports the script {parts[0]}"
+        elif parts[0] in SCRIPTS:
+            assert path.stem == "evaluate", f"{path} imports the script {parts[0]}"
+        if len(place) > 2 and parts[0] == "utils" and len(parts) > 1 and place[1] in ORDER and parts[1] in ORDER:
+            assert ORDER.index(parts[1]) <= ORDER.index(place[1]), f"{path} imports upward: {name}"
+        if place[:2] in {("utils", "recordings"), ("utils", "spectra")}:
+            assert parts[0] not in {"jax", "flax", "optax", "orbax"}, f"{path} imports {name}: workers must not"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_files_can_be_read_in_a_sitting(path: Path) -> None:
+    if path.name != "config.py":
+        assert len(path.read_text().splitlines()) <= 400
+        code = [line for line in path.read_text().splitlines() if line.strip() and not line.strip().startswith("#")]
+        assert len(code) <= 300
+    assert "eval(" not in path.read_text()
+    assert "allow_pickle=True" not in path.read_text()
+
+
+@pytest.mark.parametrize("name", sorted(SCRIPTS))
+def test_scripts_are_stories_without_arithmetic(name: str) -> None:
+    tree = ast.parse((REPOSITORY / f"{name}.py").read_text())
+    assert ast.get_docstring(tree)
+    assert f"python {name}.py" in (ast.get_docstring(tree) or "")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.BinOp):
+            assert isinstance(node.op, ast.Div | ast.BitOr), f"{name}.py:{node.lineno}: arithmetic"

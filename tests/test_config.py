@@ -1,0 +1,112 @@
+"""Settings: defaults, file, flags, and one clear line for what is wrong."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from config import Config, SettingsError, differences, flat, from_command_line, load, to_toml
+
+
+def read(*words: str) -> Config:
+    return from_command_line(words, doc="", script="x.py")[0]
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "x.toml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_flags_go_over_file_and_file_over_defaults(tmp_path: Path) -> None:
+    file = write(tmp_path, 'run = "a"\n[training]\nepochs = 7\nbatch_size = 16\n[model]\nfilters = [8, 16]\n')
+    config = read(file, "--training.epochs", "5", "--testing.ridge")
+    assert (config.run, config.training.epochs, config.training.batch_size, config.model.filters) == ("a", 5, 16, (8, 16))
+    assert config.testing.ridge
+    assert config.training.schedule == "cosine"
+
+
+def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
+    config = read("--dataset.archive", "some where/é", "--training.signal_interval", "0.1", "0.2", "--model.no-batch_norm")
+    assert load(Path(write(tmp_path, to_toml(config)))) == config
+    assert read() == load(Path(write(tmp_path, to_toml(read()))))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[spectrogram]\nfmn = 500", r"x\.toml: spectrogram\.fmn: no such setting; did you mean spectrogram\.fmin\?"),
+        ("fmin = 500", r"x\.toml: fmin: no such setting; did you mean spectrogram\.fmin\?"),
+        ('[training]\nepochs = "five"', r'x\.toml: training\.epochs = "five": should be a valid integer'),
+        ("[training]\nepochs = 5.5", r"x\.toml: training\.epochs = 5\.5: should be a valid integer"),
+        ("[training]\nepochs = 0", r"x\.toml: training\.epochs = 0: should be greater than or equal to 1"),
+        ('[model]\nname = "Resnet"', r"""x\.toml: model\.name = "Resnet": should be 'Baseline' or 'ResNet'"""),
+        ("[model]\nfilters = [8, -8]", r"x\.toml: model\.filters\.1 = -8: should be greater"),
+        ("training = 3", r"x\.toml: training = 3: should be"),
+        ("[spectrogram]\nfmin = 15000", r"x\.toml: spectrogram\.fmin = 15000\.0: should be below spectrogram\.fmax"),
+        ("[spectrogram]\nfmax = 30000", r"x\.toml: spectrogram\.fmax = 30000\.0: should be at most half of spectrogram\.rate"),
+        ("[clips]\noverlap = 1.0", r"x\.toml: clips\.overlap = 1\.0: should be less than clips\.length"),
+        ("[clips]\nmin_length = 2.0", r"x\.toml: clips\.min_length = 2\.0: should be at most clips\.length"),
+        ("[model]\nkernel_sizes = [3, 3]", r"x\.toml: model\.kernel_sizes = \[3, 3\]: should have an entry for each of the 4"),
+        ("[model]\nkernel_sizes = [3, 4, 3, 3]", r"x\.toml: model\.kernel_sizes = \[3, 4, 3, 3\]: should be odd"),
+        ("[model]\ngroups = [1, 3, 1, 1]", r"x\.toml: model\.groups = .* 3 does not divide"),
+        ("[model]\nfilters = [4, 4, 4, 4, 4, 4, 4, 4]\nkernel_sizes = [3, 3, 3, 3, 3, 3, 3, 3]\ngroups = [1, 1, 1, 1, 1, 1, 1, 1]", r"halve a picture"),
+        ('run = "../elsewhere"', r'x\.toml: run = "\.\./elsewhere": should be a plain name'),
+        ("[training]\nlearning_rate_end = 0.1", r"x\.toml: training\.learning_rate_end = 0\.1: should be at most training\.learning_rate"),
+        ("[training]\nsignal_interval = [0.2, 0.1]", r"should begin with the lower end"),
+        ("[training]\nsignal_interval = [0.2]", r"x\.toml: training\.signal_interval\.1"),
+        ("[training\n", r"x\.toml: Expected"),
+    ],
+)
+def test_wrong_files_end_in_one_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        read(write(tmp_path, text))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--spectrogram.fmn", "3"), r"--spectrogram\.fmn: no such flag; did you mean spectrogram\.fmin\?"),
+        (("--training.epochs", "many"), r"command line: --training\.epochs: invalid"),
+        (("--training.epochs", "0"), r"command line: training\.epochs = 0: should be greater"),
+        (("--training.epochs",), r"command line: Missing value for argument '--training\.epochs'"),
+        (("--model.name", "Foo"), r"command line: invalid choice 'Foo'"),
+        (("--spectrogram.fmax", "30000"), r"command line: spectrogram\.fmax = 30000\.0: should be at most"),
+        (("experiments/demoo.toml",), r"experiments/demoo\.toml: no such file"),
+        (("--training.epochs", "3", "4"), r"4: no such flag"),
+    ],
+)
+def test_wrong_flags_end_in_one_line(words: tuple[str, ...], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        read(*words)
+    assert "\n" not in str(caught.value)
+
+
+def test_every_setting_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read("--help")
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    source = (Path(__file__).parents[1] / "config.py").read_text()
+    for name in flat(read("--dataset.archive", "x")):
+        assert f"--{name}" in text
+        lines = [line for line in source.splitlines() if line.startswith(f"    {name.rsplit('.', 1)[-1]}: ") and " = " in line]
+        assert lines, name
+        assert all(len(line.partition("  # ")[2]) > 10 for line in lines), lines
+
+
+def test_differences_name_the_settings() -> None:
+    one = Config()
+    other = dataclasses.replace(one, run="b", clips=dataclasses.replace(one.clips, overlap=0.5))
+    assert differences(one, other, of=("clips.", "spectrogram.")) == ["clips.overlap was 0.25, is 0.5"]
+
+
+def test_experiments_are_valid() -> None:
+    for file in (Path(__file__).parents[1] / "experiments").glob("*.toml"):
+        assert load(file).run == tomllib.loads(file.read_text())["run"]
+
+
+def test_home_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read(write(tmp_path, '[dataset]\nroot = "~/birds"')).dataset.root == tmp_path / "birds"

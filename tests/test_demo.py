@@ -1,0 +1,251 @@
+import csv
+import dataclasses
+import hashlib
+import itertools
+import struct
+from collections import Counter
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import soundfile
+
+from utils import demo
+from utils.birdsong import SPECIES, Bird, draw_openings, sing, weather
+from utils.console import Trouble
+from utils.demo import BROKEN, COMMON, SCAPE_SECONDS, DemoSummary, make_demo
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> DemoSummary:
+    return make_demo(tmp_path_factory.mktemp("demo"), per_species=2)
+
+
+def hashes(root: Path) -> dict[str, str]:
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()}
+
+
+def good_recordings(root: Path) -> dict[str, ElementTree.Element]:
+    """Return what is told of each recording that is not broken, by the name of its sound file."""
+    paths = [path for path in sorted((root / "xml").iterdir()) if path.name not in BROKEN]
+    told = [ElementTree.parse(path).getroot() for path in paths]
+    return {str(one.findtext("FileName")): one for one in told if one.findtext("FileName") not in BROKEN}
+
+
+def test_same_seed_same_bytes(made: DemoSummary, tmp_path: Path):
+    make_demo(tmp_path / "again", per_species=2)
+    assert hashes(tmp_path / "again") == hashes(made.root)
+
+
+def test_other_seed_other_bytes(made: DemoSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(demo, "SCAPES", ())  # they take longest
+    make_demo(tmp_path / "other", seed=1, per_species=2)
+    sounds = [path for path in (tmp_path / "other").rglob("*.wav") if path.name not in BROKEN]
+    assert len(sounds) > 20
+    assert not {path.name for path in sounds if path.read_bytes() == (made.root / path.relative_to(tmp_path / "other")).read_bytes()}
+
+
+def test_another_number_of_recordings_adds_to_the_first(tmp_path: Path):
+    for recording in (0, 1):
+        demo._write_take(tmp_path / "alone", 3, recording, seed=5)
+    for recording in (1, 0, 2):
+        demo._write_take(tmp_path / "more", 3, recording, seed=5)
+    alone, more = hashes(tmp_path / "alone"), hashes(tmp_path / "more")
+    assert len(alone) == 4
+    assert alone.items() < more.items()
+
+
+def test_every_recording_has_its_sound_and_its_xml(made: DemoSummary):
+    told = good_recordings(made.root)
+    wavs = {path.name for path in (made.root / "wav").iterdir()}
+    orphan = "LIFECLEF2018_DEMO_wav_RN9006.wav"  # its XML is broken, the sound is not
+    assert wavs - set(BROKEN) - {orphan} == set(told)
+    assert len(told) == made.recordings == 2 * len(COMMON) + 3
+    for name, one in told.items():
+        assert name.split("_RN")[1] == f"{one.findtext('MediaId')}.wav"
+    assert sum(soundfile.info(made.root / "wav" / name).duration for name in told) == pytest.approx(made.seconds)
+
+
+def test_xml_has_the_form_of_the_archive(made: DemoSummary):
+    told = good_recordings(made.root)
+    for one in told.values():
+        assert one.tag == "Audio"
+        assert {f"{one.findtext('Genus')} {one.findtext('Species')}"} <= {species.latin for species in SPECIES}
+        assert len(str(one.findtext("ClassId"))) == 6
+        assert one.findtext("Year") == "BirdCLEF2018"
+        assert 0 <= int(str(one.findtext("Quality"))) <= 5
+    classes = {(one.findtext("Genus"), one.findtext("Species"), one.findtext("ClassId")) for one in told.values()}
+    assert len({code for _, _, code in classes}) == len(classes) == made.species
+
+
+def test_one_species_has_one_recording_and_one_has_two():
+    assert sorted(species.rare for species in SPECIES if species.rare) == [1, 2]
+
+
+def test_recordings_of_a_species(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(demo, "SCAPES", ())
+    monkeypatch.setattr(demo, "_perform", lambda take, **_: np.zeros(100, np.float32))
+    make_demo(tmp_path, per_species=5)
+    counts = Counter(f"{one.findtext('Genus')} {one.findtext('Species')}" for one in good_recordings(tmp_path).values())
+    assert counts == {species.latin: species.rare or 5 for species in SPECIES}
+
+
+def test_background_species_are_others_of_the_set():
+    takes = [demo._plan(species, number=1, rng=np.random.default_rng((3, species, draw))) for species in range(len(SPECIES)) for draw in range(100)]
+    heard = [take for take in takes if take.background]
+    assert 0.25 < len(heard) / len(takes) < 0.45
+    for take in heard:
+        assert take.species not in take.background
+        assert len(set(take.background)) == len(take.background)
+        named = ElementTree.fromstring(demo._xml(take)).findtext("BackgroundSpecies")
+        assert str(named).split(",") == [SPECIES[other].latin for other in take.background]
+    assert "BackgroundSpecies" not in demo._xml(next(take for take in takes if not take.background))
+
+
+def test_formats(made: DemoSummary):
+    infos = [soundfile.info(made.root / "wav" / name) for name in good_recordings(made.root)]
+    assert {info.samplerate for info in infos} == {22_050, 32_000, 44_100, 48_000, 96_000}
+    assert {info.channels for info in infos} == {1, 2}
+    assert {info.subtype for info in infos} == {"PCM_16", "PCM_24", "FLOAT"}
+    assert Counter((info.samplerate, info.channels, info.subtype) for info in infos).most_common(1)[0][0] == (44_100, 1, "PCM_16")
+    assert all(3.99 < info.duration < 12.01 for info in infos)
+
+
+def test_sounds_neither_clip_nor_vanish(made: DemoSummary):
+    for path in (*(made.root / "noise").iterdir(), *(made.root / "wav" / name for name in good_recordings(made.root))):
+        sound, _ = soundfile.read(path)
+        assert 0.15 < np.abs(sound).max() < 0.95, path.name
+
+
+def test_annotations_lie_in_the_soundscapes_and_are_sorted(made: DemoSummary):
+    with (made.root / "soundscapes" / "annotations.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["file"] for row in rows} == {path.name for path in (made.root / "soundscapes").glob("*.wav")}
+    assert {row["species"] for row in rows} <= {species.latin for species in SPECIES}
+    keys = [(row["file"], float(row["start"])) for row in rows]
+    assert keys == sorted(keys)
+    assert all(0 <= float(row["start"]) < float(row["end"]) <= SCAPE_SECONDS for row in rows)
+    for _, group in itertools.groupby(rows, key=lambda row: row["file"]):
+        assert len({row["species"] for row in group}) > 2
+
+
+def test_soundscapes_are_louder_where_somebody_sings(made: DemoSummary):
+    with (made.root / "soundscapes" / "annotations.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    for path in (made.root / "soundscapes").glob("*.wav"):
+        sound, rate = soundfile.read(path)
+        assert len(sound) == SCAPE_SECONDS * rate
+        sung, echoing = np.zeros(len(sound), bool), np.zeros(len(sound), bool)
+        for row in rows:
+            if row["file"] == path.name:
+                start, end = int(float(row["start"]) * rate), int(float(row["end"]) * rate)
+                sung[start:end] = True
+                echoing[start : end + rate // 2] = True
+        treble = np.diff(sound, 2)  # far above the wind
+        assert np.mean(treble[sung[2:]] ** 2) > 3 * np.mean(treble[~echoing[2:]] ** 2)
+        assert np.mean(~echoing) > 0.2
+
+
+def share_of_energy(sound: np.ndarray, *, rate: int, low: float, high: float) -> float:
+    power = np.abs(np.fft.rfft(sound)) ** 2
+    hertz = np.fft.rfftfreq(len(sound), 1 / rate)
+    return float(power[(hertz >= low) & (hertz <= high)].sum() / power.sum())
+
+
+@pytest.mark.parametrize("species", SPECIES, ids=lambda species: species.class_id)
+@pytest.mark.parametrize(("content", "rate", "pitch"), [("song", 44_100, 0.92), ("call", 44_100, 1.08), ("song", 22_050, 1.08)])
+def test_songs_lie_in_the_picture(species, content, rate, pitch):
+    rng = np.random.default_rng(4)
+    sound, sung = sing(species, Bird(pitch=pitch, timbre=1.5), content=content, seconds=4.0, openings=[(0.0, 4.0)], rate=rate, rng=rng)
+    assert sung
+    assert share_of_energy(sound, rate=rate, low=500, high=15_000) > 0.999
+    assert share_of_energy(sound, rate=rate, low=1500, high=9000) > 0.8
+    assert np.abs(np.diff(sound, 3)).max() < 3 * (2 * np.pi * 14_000 / rate) ** 3  # no click
+
+
+def test_nobody_sings_outside_the_openings():
+    rate = 22_050
+    for species in SPECIES:
+        sound, sung = sing(species, Bird(), content="song", seconds=6.0, openings=[(0.5, 2.5), (4.0, 5.5)], rate=rate, rng=np.random.default_rng(1))
+        assert not sound[: rate // 2].any()
+        assert not sound[int(2.5 * rate) + 1 : 4 * rate].any()
+        assert not sound[int(5.5 * rate) + 1 :].any()
+        assert all(0.5 <= start < end <= 2.5 or 4.0 <= start < end <= 5.5 for start, end in sung)
+        assert {start < 3.0 for start, _ in sung} == {True, False}
+
+
+def test_openings_leave_one_to_three_seconds_of_silence():
+    drawn = [draw_openings(seconds, rng=np.random.default_rng(seed)) for seed in range(50) for seconds in (4.0, 5.0, 12.0)]
+    silences = [later[0] - earlier[1] for openings in drawn for earlier, later in itertools.pairwise(openings)]
+    assert len(silences) > 50
+    assert all(1.0 <= silence <= 3.0 for silence in silences)
+    assert all(end - start >= 1.75 for openings in drawn for start, end in openings)
+
+
+@pytest.mark.parametrize("kind", ["hiss", "wind", "rain", "hum", "insects"])
+@pytest.mark.parametrize("rate", [22_050, 32_000, 48_000])
+def test_weather_keeps_to_its_band(kind, rate):
+    low, high = {"hiss": (40, rate), "wind": (10, 700), "rain": (300, rate), "hum": (49, 801), "insects": (6000, 8000)}[kind]
+    sound = weather(kind, 3 * rate + 7, rate=rate, rng=np.random.default_rng(2))
+    assert sound.dtype == np.float32
+    assert len(sound) == 3 * rate + 7
+    assert share_of_energy(sound, rate=rate, low=low, high=high) > 0.95
+    if kind == "hiss":
+        assert np.mean(sound**2) * share_of_energy(sound, rate=rate, low=2000, high=7000) == pytest.approx(1.0, rel=0.05)
+    else:
+        assert np.mean(sound**2) == pytest.approx(1.0, rel=1e-3)
+
+
+def test_broken_files_are_broken_in_their_way(made: DemoSummary):
+    wavs = {kind.split(":")[0]: made.root / "wav" / name for name, kind in BROKEN.items() if name.endswith(".wav")}
+    xmls = {kind.split(":")[0]: made.root / "xml" / name for name, kind in BROKEN.items() if name.endswith(".xml")}
+    assert wavs["empty"].read_bytes() == b""
+    head = wavs["truncated"].read_bytes()
+    assert struct.unpack("<I", head[40:44])[0] > len(head) - 44 > 44_100
+    with pytest.raises(soundfile.LibsndfileError):
+        soundfile.read(wavs["text"])
+    assert soundfile.info(wavs["no samples"]).frames == 0
+    assert soundfile.info(wavs["short"]).duration == pytest.approx(0.4)
+    with pytest.raises(ElementTree.ParseError):
+        ElementTree.parse(xmls["broken XML"])
+    assert ElementTree.parse(xmls["outside"]).findtext("FileName") == "../../outside.wav"
+    assert not (made.root / "wav" / str(ElementTree.parse(xmls["missing"]).findtext("FileName"))).exists()
+    assert {path.name.split("_RN")[1][:4] for path in (made.root / "xml").glob("*RN9*.xml")} >= {str(number) for number in range(9001, 9009)}
+
+
+def test_nothing_is_written_outside(made: DemoSummary):
+    assert {path.name for path in made.root.parent.glob("outside*")} == set()
+    assert {path.name for path in made.root.iterdir()} == {"demo.json", "wav", "xml", "noise", "soundscapes"}
+    assert len(list((made.root / "noise").glob("*.wav"))) == 12
+
+
+def test_other_recordings_are_not_mixed_with(tmp_path: Path):
+    (tmp_path / "wav").mkdir()
+    with pytest.raises(Trouble, match="other recordings"):
+        make_demo(tmp_path, per_species=2)
+    assert [path.name for path in tmp_path.iterdir()] == ["wav"]
+
+
+def test_another_seed_is_not_mixed_in(made: DemoSummary):
+    before = (made.root / "demo.json").read_bytes()
+    with pytest.raises(Trouble, match="other recordings"):
+        make_demo(made.root, seed=1, per_species=2)
+    assert (made.root / "demo.json").read_bytes() == before
+
+
+def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    seen = []
+    monkeypatch.setattr(demo, "make_demo", lambda root, *, seed: seen.append((root, seed)) or DemoSummary(root, 11, 147, 1100.0))
+    assert demo.main([str(tmp_path), "--seed", "7"]) == 0
+    assert seen == [(tmp_path, 7)]
+    assert "python sort_data.py experiments/demo.toml" in capsys.readouterr().out
+    (tmp_path / "xml").mkdir()
+    monkeypatch.undo()
+    assert demo.main([str(tmp_path)]) == 1
+    assert "other recordings" in " ".join(capsys.readouterr().err.split())
+
+
+def test_summary_is_frozen(made: DemoSummary):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.seconds = 0.0

@@ -1,0 +1,41 @@
+"""Workers may fail, die and hang; the others' results come all the same."""
+
+import sys
+
+import pytest
+
+from tests.workers import behave
+from utils.console import Failure
+from utils.fanout import fan_out
+
+
+def test_one_bad_item_costs_nothing_else() -> None:
+    items = ["a", "raise", "b", "trouble", "die", "c", "hang", "d", "modules"]
+    main = sys.modules["__main__"]
+    before = dict(vars(main))
+    results = dict(fan_out(behave, items, workers=2, name=str, time_limit=3.0))
+    assert {item: results[item] for item in "abcd"} == {"a": "A", "b": "B", "c": "C", "d": "D"}
+    assert results["raise"] == Failure("raise", "ValueError: wrong")
+    assert results["trouble"] == Failure("trouble", "cannot be used")
+    assert results["die"] == Failure("die", "the worker process died on it (exit status 7)")
+    assert results["hang"] == Failure("hang", "given up after 3 s")
+    assert results["modules"] == "1"  # no JAX, no script; one thread
+    assert vars(main) == before
+
+
+def test_a_full_disk_stops_at_once() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        list(fan_out(behave, ["full", "a"], workers=1, name=str))
+
+
+def test_nothing_to_do() -> None:
+    assert list(fan_out(behave, [], workers=2, name=str)) == []
+
+
+def test_a_function_of_the_running_script_is_refused() -> None:
+    def local(item: str) -> str:
+        return item
+
+    local.__module__ = "__main__"
+    with pytest.raises(TypeError, match="running script"):
+        list(fan_out(local, ["a"], workers=1, name=str))

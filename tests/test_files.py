@@ -1,0 +1,52 @@
+"""Files appear whole or not at all; names stay in their folder."""
+
+from pathlib import Path
+
+import pytest
+
+from utils.files import check_name, whole_file, whole_folder, write_text
+
+
+def test_a_file_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(KeyboardInterrupt), whole_file(path) as stream:
+        stream.write(b"half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_file_is_not_there_while_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    with whole_file(path) as stream:
+        stream.write(b"x")
+        assert not path.exists()
+    assert path.read_text() == "x"
+
+
+def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
+    (tmp_path / ".a.part").mkdir()
+    (tmp_path / ".a.part" / "left").write_text("x")
+    with whole_folder(tmp_path / "a") as new:
+        assert list(new.iterdir()) == []
+        (new / "b").write_text("y")
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_a_folder_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="full"), whole_folder(tmp_path / "a") as new:
+        (new / "b").write_text("y")
+        raise OSError("full")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "..", ".", "../x", "a/b", "/etc/passwd", "a\\b", "C:x", "a\0b", "a\nb", ".hidden", " a", "a ", "x" * 201, "ä" * 101])
+def test_names_that_could_leave_their_folder_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["a.b.wav", "Turdus merula", "O'Neill's \"x\";y", "Ährenträger (2)", "x" * 200])
+def test_ordinary_names_pass(name: str) -> None:
+    assert check_name(name) == name
