@@ -23,7 +23,7 @@ def main(config: Config) -> Tested:
     passed = console.stopwatch()
     split = read_split(config.dataset.root)
     snapshot = chosen_snapshot(config)
-    answers = answer(snapshot, held_out_recordings(split), config)
+    answers = answer(snapshot, held_out_recordings(split, snapshot), config)
     return conclude(answers, snapshot, split, config, seconds=passed())
 
 

@@ -20,6 +20,7 @@ from utils.learning.examples import Examples, choose_examples
 from utils.learning.log import EpochRow, best_row, read_log
 from utils.models.snapshots import all_of, find, load_net
 from utils.recordings.splits import read_split
+from utils.scoring.testing import held_out_recordings
 from utils.spectra.store import Store
 
 
@@ -154,6 +155,18 @@ def test_a_store_of_other_settings_is_refused(config: Config) -> None:
     other = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, fmin=600.0))
     with pytest.raises(console.Trouble, match=r"spectrogram\.fmin was 500\.0, is 600\.0"):
         train.main(other)
+
+
+def test_a_net_is_not_tested_on_what_it_learned_from(config: Config) -> None:
+    run = with_run(config, "leak", epochs=1)
+    train.main(run)
+    split = read_split(config.dataset.root)
+    snapshot = find(run.run_folder, "best")
+    assert snapshot
+    assert len(held_out_recordings(split, snapshot)) == split.filter(side="val").height
+    turned = split.with_columns(side=pl.when(pl.col("side") == "val").then(pl.lit("train")).otherwise(pl.lit("val")))
+    with pytest.raises(console.Trouble, match=r"learned from \d+ recordings that are now in val/"):
+        held_out_recordings(turned, snapshot)
 
 
 def test_early_stopping(config: Config) -> None:

@@ -12,7 +12,7 @@ from config import Config, Model
 from tests.conftest import small_config
 from utils.console import Trouble
 from utils.models.nets import Net, build
-from utils.models.snapshots import Snapshot, all_of, describe, find, keep_best_and_latest, load_net, restore_training, save
+from utils.models.snapshots import Snapshot, all_of, describe, find, keep_best_and_latest, learned_from, load_net, restore_training, save
 
 MOMENTS = {"count": np.zeros(1, np.float32)}
 CLASSES = ("Altus clarus", "O'Neill's \"x\";y", "Überall")
@@ -34,16 +34,17 @@ def same(one: object, other: object) -> bool:
 
 def test_round_trip(tmp_path: Path, net: Net) -> None:
     training = {"moments": np.arange(5, dtype=np.float32), "count": np.int32(7)}
-    save(snapshot_of(tmp_path, 2, 0.5), net, training)
+    save(snapshot_of(tmp_path, 2, 0.5), net, training, learned=["A/a", "B/b"])
     found = find(tmp_path, "best")
     assert found == snapshot_of(tmp_path, 2, 0.5)
     assert same(load_net(found)[1], net)
+    assert learned_from(found) == {"A/a", "B/b"}
     assert same(restore_training(found, training), training)
 
 
 def test_best_and_latest_are_kept(tmp_path: Path, net: Net) -> None:
     for epoch, mlrap in [(1, 0.3), (2, 0.7), (3, 0.7), (4, 0.5)]:
-        save(snapshot_of(tmp_path, epoch, mlrap), net, MOMENTS)
+        save(snapshot_of(tmp_path, epoch, mlrap), net, MOMENTS, learned=["A/a", "B/b"])
     best, latest = find(tmp_path, "best"), find(tmp_path, "latest")
     assert best
     assert latest
@@ -55,7 +56,7 @@ def test_best_and_latest_are_kept(tmp_path: Path, net: Net) -> None:
 
 def test_without_validation_the_best_is_the_latest(tmp_path: Path, net: Net) -> None:
     for epoch in (1, 2):
-        save(snapshot_of(tmp_path, epoch, None), net, MOMENTS)
+        save(snapshot_of(tmp_path, epoch, None), net, MOMENTS, learned=["A/a", "B/b"])
     best = find(tmp_path, "best")
     assert best
     assert best.epoch == 2
@@ -67,12 +68,12 @@ def test_a_snapshot_that_was_being_written_is_not_found(tmp_path: Path, net: Net
 
     monkeypatch.setattr("os.rename", fail)
     with pytest.raises(KeyboardInterrupt):
-        save(snapshot_of(tmp_path, 1, 0.5), net, MOMENTS)
+        save(snapshot_of(tmp_path, 1, 0.5), net, MOMENTS, learned=["A/a", "B/b"])
     assert find(tmp_path, "latest") is None
 
 
 def test_damaged_snapshots_are_explained(tmp_path: Path, net: Net) -> None:
-    save(snapshot_of(tmp_path, 1, 0.5), net, MOMENTS)
+    save(snapshot_of(tmp_path, 1, 0.5), net, MOMENTS, learned=["A/a", "B/b"])
     folder = tmp_path / "epoch_001"
 
     def damaged(name: str, content: bytes | None) -> str:
@@ -98,6 +99,6 @@ def test_damaged_snapshots_are_explained(tmp_path: Path, net: Net) -> None:
 def test_another_net_is_refused_by_name(tmp_path: Path, net: Net) -> None:
     config = small_config(tmp_path)
     wrong = dataclasses.replace(config, model=dataclasses.replace(config.model, filters=(4, 9)))
-    save(snapshot_of(tmp_path, 1, 0.5, wrong), net, MOMENTS)
+    save(snapshot_of(tmp_path, 1, 0.5, wrong), net, MOMENTS, learned=["A/a", "B/b"])
     with pytest.raises(Trouble, match=r"is of another net: params/groups/1/convolution/kernel is \(3, 3, 4, 8\), should be \(3, 3, 4, 9\)"):
         load_net(describe(tmp_path / "epoch_001"))

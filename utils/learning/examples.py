@@ -40,6 +40,10 @@ class Examples:
     val_truth: Bool[np.ndarray, "val_recordings classes"]
     noise: UInt8[np.ndarray, "pictures height width"]
 
+    def recordings(self) -> list[str]:
+        """Return the names of the recordings that are learned from or watch."""
+        return self.store.clips["recording"][np.concatenate([self.rows, self.val_rows])].unique(maintain_order=True).to_list()
+
     def fingerprint(self) -> str:
         """Return a text that changes when the clips, their labels or their order do."""
         table = self.store.clips[np.concatenate([self.rows, self.val_rows])].select("recording", "number", "class")

@@ -96,7 +96,7 @@ def learn(examples: Examples, config: Config) -> list[EpochRow]:
             rows.append(row)
             write_log(folder / "log.csv", rows)
             snapshot = Snapshot(folder / f"epoch_{epoch:03d}", config, examples.classes, epoch, watched.mlrap, examples.fingerprint())
-            save(snapshot, state.net, state.optimizer)
+            save(snapshot, state.net, state.optimizer, learned=examples.recordings())
             keep_best_and_latest(folder)
             _say(row, best=best_row(rows) is row)
             if drawn() > DRAW_EVERY:

@@ -1,6 +1,6 @@
 """Snapshots: a saved net with the classes and settings that it needs to be used again.
 
-    <run>/epoch_012/settings.toml  classes.txt (one a line)  snapshot.json (epoch, validation figures)
+    <run>/epoch_012/settings.toml  classes.txt  learned.txt  snapshot.json (epoch, validation MLRAP)
     <run>/epoch_012/net/           weights and running statistics, by Orbax
     <run>/epoch_012/training/      what training needs besides to go on, by Orbax
 
@@ -10,6 +10,7 @@ Which one is the best and which the latest follows from what is in them; nothing
 import json
 import re
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -49,17 +50,19 @@ class Snapshot:
     data: str
 
 
-def save(snapshot: Snapshot, net: Net, training: Any) -> None:
+def save(snapshot: Snapshot, net: Net, training: Any, *, learned: Iterable[str]) -> None:
     """Save a snapshot to its folder; it appears whole or not at all.
 
     Parameters
     ----------
+    learned : names of the recordings that the net learned from, or that watched it
     training : tree of arrays that training needs besides the net to go on
     """
     with whole_folder(snapshot.folder) as new:
         write_text(new / "settings.toml", to_toml(snapshot.config))
         write_text(new / "classes.txt", "".join(f"{label}\n" for label in snapshot.classes))
         write_json(new / "snapshot.json", {"version": VERSION, "epoch": snapshot.epoch, "mlrap": snapshot.mlrap, "data": snapshot.data})
+        write_text(new / "learned.txt", "".join(f"{name}\n" for name in learned))
         _save_tree(new / "net", net)
         _save_tree(new / "training", training)
 
@@ -111,6 +114,20 @@ def describe(folder: Path) -> Snapshot:
         return Snapshot(folder, load(folder / "settings.toml"), tuple(classes), int(state["epoch"]), mlrap, str(state["data"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Trouble(f"{folder}: is no whole snapshot ({type(error).__name__}: {error}); remove it, earlier ones stay usable") from None
+
+
+def learned_from(snapshot: Snapshot) -> set[str]:
+    """Return the names of the recordings that a snapshot's net learned from, or that watched it; no test may use them.
+
+    Raises
+    ------
+    Trouble
+        If they are not known.
+    """
+    try:
+        return set((snapshot.folder / "learned.txt").read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError) as error:
+        raise Trouble(f"{snapshot.folder}: is no whole snapshot ({error})") from None
 
 
 def restore_net(snapshot: Snapshot, like: Net) -> Net:

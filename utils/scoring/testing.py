@@ -7,7 +7,7 @@ import polars as pl
 
 from config import Config
 from utils import console
-from utils.models.snapshots import Snapshot
+from utils.models.snapshots import Snapshot, learned_from
 from utils.scoring.answers import Answers
 from utils.scoring.figures import Figures, Judged, judge
 from utils.scoring.reports import write_report
@@ -35,17 +35,23 @@ class Tested:
     seconds: float
 
 
-def held_out_recordings(split: pl.DataFrame) -> pl.DataFrame:
+def held_out_recordings(split: pl.DataFrame, snapshot: Snapshot) -> pl.DataFrame:
     """Return the recordings of val/.
 
     Raises
     ------
     Trouble
-        If there is none.
+        If there is none, or if the snapshot learned from one of them, as after another sort.
     """
     recordings = split.filter(side="val")
     if recordings.is_empty():
         raise console.Trouble("no recording is held out in val/; sort_data.py needs classes of two or more recordings and a dataset.val_share above 0")
+    known = sorted(learned_from(snapshot) & set(recordings["recording"]))
+    if known:
+        raise console.Trouble(
+            f"{snapshot.folder}: learned from {len(known)} recordings that are now in val/ ({known[0]}{', …' if len(known) > 1 else ''}); "
+            "a test on them would flatter it: train anew (--run NAME or --fresh), or sort with the old dataset settings"
+        )
     return recordings
 
 

@@ -60,8 +60,8 @@ class Pictures:
     rejected: Int32[np.ndarray, ""]
 
 
-def extract(job: Job) -> Path:
-    """Turn a recording into pictures and leave them in `job.part`; returns that file.
+def extract(job: Job) -> float:
+    """Turn a recording into pictures and leave them in `job.part`; returns how many seconds of sound it holds.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def extract(job: Job) -> Path:
     pictures = choose_clips(job)
     with whole_file(job.part) as stream:
         np.savez(stream, allow_pickle=False, **vars(pictures))
-    return job.part
+    return float(pictures.seconds)
 
 
 def read_part(part: Path) -> Pictures:

@@ -99,7 +99,7 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
                 if isinstance(outcome, console.Failure):
                     reasons[job.name] = outcome.reason
                 else:
-                    seconds += float(read_part(outcome).seconds)
+                    seconds += outcome
                 shard = jobs[job.name]
                 open_jobs[shard.name].discard(job.name)
                 if not open_jobs[shard.name]:
