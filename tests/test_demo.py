@@ -12,10 +12,15 @@ import pytest
 import soundfile
 from scipy import signal
 
-from utils import demo
-from utils.birdsong import SPECIES, Bird, Syllable, draw_openings, sing, voice, weather
 from utils.console import Trouble
-from utils.demo import BROKEN, COMMON, SCAPE_SECONDS, DemoSummary, make_demo
+from utils.demo.__main__ import main
+from utils.demo.archive import DemoSummary, make_demo
+from utils.demo.broken import BROKEN
+from utils.demo.places import weather
+from utils.demo.singing import Bird, draw_openings, sing, voice
+from utils.demo.soundscapes import SCAPE_SECONDS
+from utils.demo.species import SPECIES, Syllable
+from utils.demo.takes import COMMON, plan, write_take, xml_of
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +45,7 @@ def test_same_seed_same_bytes(made: DemoSummary, tmp_path: Path):
 
 
 def test_other_seed_other_bytes(made: DemoSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(demo, "SCAPES", ())  # they take longest
+    monkeypatch.setattr("utils.demo.soundscapes.SCAPES", ())  # they take longest
     make_demo(tmp_path / "other", seed=1, per_species=2)
     sounds = [path for path in (tmp_path / "other").rglob("*.wav") if path.name not in BROKEN]
     assert len(sounds) > 20
@@ -53,9 +58,9 @@ def test_other_seed_other_bytes(made: DemoSummary, tmp_path: Path, monkeypatch: 
 
 def test_another_number_of_recordings_adds_to_the_first(tmp_path: Path):
     for recording in (0, 1):
-        demo._write_take(tmp_path / "alone", 3, recording, seed=5)
+        write_take(tmp_path / "alone", 3, recording, seed=5)
     for recording in (1, 0, 2):
-        demo._write_take(tmp_path / "more", 3, recording, seed=5)
+        write_take(tmp_path / "more", 3, recording, seed=5)
     alone, more = hashes(tmp_path / "alone"), hashes(tmp_path / "more")
     assert len(alone) == 4
     assert alone.items() < more.items()
@@ -89,23 +94,23 @@ def test_one_species_has_one_recording_and_one_has_two():
 
 
 def test_recordings_of_a_species(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(demo, "SCAPES", ())
-    monkeypatch.setattr(demo, "_perform", lambda take, **_: np.zeros(100, np.float32))
+    monkeypatch.setattr("utils.demo.soundscapes.SCAPES", ())
+    monkeypatch.setattr("utils.demo.takes.perform", lambda take, **_: np.zeros(100, np.float32))
     make_demo(tmp_path, per_species=5)
     counts = Counter(f"{one.findtext('Genus')} {one.findtext('Species')}" for one in good_recordings(tmp_path).values())
     assert counts == {species.latin: species.rare or 5 for species in SPECIES}
 
 
 def test_background_species_are_others_of_the_set():
-    takes = [demo._plan(species, number=1, rng=np.random.default_rng((3, species, draw))) for species in range(len(SPECIES)) for draw in range(100)]
+    takes = [plan(species, number=1, rng=np.random.default_rng((3, species, draw))) for species in range(len(SPECIES)) for draw in range(100)]
     heard = [take for take in takes if take.background]
     assert 0.25 < len(heard) / len(takes) < 0.45
     for take in heard:
         assert take.species not in take.background
         assert len(set(take.background)) == len(take.background)
-        named = ElementTree.fromstring(demo._xml(take)).findtext("BackgroundSpecies")
+        named = ElementTree.fromstring(xml_of(take)).findtext("BackgroundSpecies")
         assert str(named).split(",") == [SPECIES[other].latin for other in take.background]
-    assert "BackgroundSpecies" not in demo._xml(next(take for take in takes if not take.background))
+    assert "BackgroundSpecies" not in xml_of(next(take for take in takes if not take.background))
 
 
 def test_formats(made: DemoSummary):
@@ -256,13 +261,13 @@ def test_another_seed_is_not_mixed_in(made: DemoSummary):
 
 def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     seen = []
-    monkeypatch.setattr(demo, "make_demo", lambda root, *, seed: seen.append((root, seed)) or DemoSummary(root, 11, 147, 1100.0))
-    assert demo.main([str(tmp_path), "--seed", "7"]) == 0
+    monkeypatch.setattr("utils.demo.__main__.make_demo", lambda root, *, seed: seen.append((root, seed)) or DemoSummary(root, 11, 147, 1100.0))
+    assert main([str(tmp_path), "--seed", "7"]) == 0
     assert seen == [(tmp_path, 7)]
     assert "python sort_data.py experiments/demo.toml" in capsys.readouterr().out
     (tmp_path / "xml").mkdir()
     monkeypatch.undo()
-    assert demo.main([str(tmp_path)]) == 1
+    assert main([str(tmp_path)]) == 1
     assert "other recordings" in " ".join(capsys.readouterr().err.split())
 
 

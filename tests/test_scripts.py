@@ -17,7 +17,8 @@ from sklearn.metrics import label_ranking_average_precision_score
 
 import config
 from tests.conftest import RATE, REPOSITORY, chirp, small_config, write_folders
-from utils.demo import BROKEN, make_demo
+from utils.demo.archive import make_demo
+from utils.demo.broken import BROKEN
 
 FLAGS = {
     "clips.signal_threshold": "0.0005",
