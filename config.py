@@ -17,18 +17,19 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tomli_w
 import tyro
 from annotated_types import Ge, Gt, Le, Lt, MinLen
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AllowInfNan, TypeAdapter, ValidationError
 
 Count = Annotated[int, Ge(1)]
 CountOrNone = Annotated[int, Ge(0)]
-Positive = Annotated[float, Gt(0)]
-NotNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0), AllowInfNan(False)]
+NotNegative = Annotated[float, Ge(0), AllowInfNan(False)]
 Share = Annotated[float, Ge(0), Le(1)]
 PartShare = Annotated[float, Ge(0), Lt(1)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
@@ -216,6 +217,9 @@ def load(path: Path) -> Config:
     """
     tree = _read_toml(path)
     try:
+        for key, value in _walk(tree):
+            if isinstance(value, date | time):
+                raise SettingsError("should be a text, a number, true, false or a list", key=key, value=str(value))
         config = _validated(tree)
         _check(config)
     except SettingsError as error:
@@ -264,7 +268,7 @@ def _at_home(config: Config) -> Config:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         there = sorted(str(file) for file in Path("experiments").glob("*.toml"))
         near = difflib.get_close_matches(str(path), there, n=1, cutoff=0.4) or there[:1]
@@ -276,7 +280,7 @@ def _read_toml(path: Path) -> dict[str, Any]:
 def _validated(tree: Mapping[str, Any]) -> Config:
     """Check keys, types and ranges of plain values, as JSON: there lists may stand for tuples and text for paths, and nothing else is converted."""
     try:
-        return _TREE.validate_json(json.dumps(tree, default=str), strict=True, extra="forbid")
+        return _TREE.validate_json(json.dumps(tree), strict=True, extra="forbid")
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in wrong["loc"])
@@ -316,6 +320,8 @@ def _flag_error(words: Sequence[str], box: str) -> SettingsError:
     rows = [line.strip("│╭╰╮╯─ ") for line in box.splitlines()[1:]]
     text = " ".join(rows[: rows.index("")] if "" in rows else rows)
     unknown = re.match(r"Unrecognized options: (\S+?),?( |$)", text)
+    if unknown and unknown.group(1).endswith(".toml"):
+        return SettingsError("the experiment's file goes before all flags", source=unknown.group(1))
     if unknown:
         key = unknown.group(1).lstrip("-")
         return SettingsError(f"no such flag; {_nearest(key)}", source=f"--{key}" if unknown.group(1).startswith("-") else key)
@@ -327,6 +333,9 @@ def _check(config: Config) -> None:
     clips, picture, model, training = config.clips, config.spectrogram, config.model, config.training
     if not re.fullmatch(r"\w[\w .+=@-]{0,99}", config.run):
         raise SettingsError("should be a plain name of letters, digits, '_', '-', '.', for it names a folder", key="run", value=config.run)
+    for key, path in (("dataset.root", config.dataset.root), ("dataset.archive", config.dataset.archive), ("snapshots", config.snapshots)):
+        if path and any(ord(character) < 32 for character in str(path)):
+            raise SettingsError("should be a path without control characters", key=key, value=str(path))
     if clips.overlap >= clips.length:
         raise SettingsError(f"should be less than clips.length ({clips.length:g} s)", key="clips.overlap", value=clips.overlap)
     if clips.min_length > clips.length:
@@ -356,6 +365,8 @@ def _check(config: Config) -> None:
         raise SettingsError(
             f"should be at most training.learning_rate ({training.learning_rate:g})", key="training.learning_rate_end", value=training.learning_rate_end
         )
+    if training.schedule == "step" and training.steps > training.epochs:
+        raise SettingsError(f"should be at most training.epochs ({training.epochs})", key="training.steps", value=training.steps)
     if training.schedule == "step" and training.learning_rate_end == 0:
         raise SettingsError("should be above 0 for the step schedule, which falls by factors", key="training.learning_rate_end", value=0)
     if training.signal_interval[0] > training.signal_interval[1]:

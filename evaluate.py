@@ -13,7 +13,8 @@ import test
 import train
 from config import Config
 from utils import console
-from utils.scoring.testing import Tested, figure_rows
+from utils.recordings.splits import read_split
+from utils.scoring.testing import Tested, figure_rows, held_out_recordings
 from utils.timings import times
 
 
@@ -41,6 +42,7 @@ class Evaluation:
 
 def main(config: Config, flags: train.Flags = train.Flags()) -> Evaluation:  # noqa: B008 — frozen
     """Train and test the run `config.run`, and print the summary."""
+    held_out_recordings(read_split(config.dataset.root))  # nothing to test on: better known before hours of training
     trained = train.main(config, flags)
     tested = test.main(config)
     seconds = {**times(config.dataset.root), "train": trained.seconds, "test": tested.seconds}

@@ -39,11 +39,12 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
     """Fill the spectrogram store of `config.dataset.root`."""
     passed = console.stopwatch()
     split = read_split(config.dataset.root)
-    folder = open_folder(config, fresh=flags.fresh)
-    shards = plan(split, config, folder)
-    fill(shards, config, folder)
-    recordings = finish(shards, split, folder)
-    note_time(config.dataset.root, "spec", passed())
+    with console.alone(config.dataset.root, "spec"):
+        folder = open_folder(config, fresh=flags.fresh)
+        shards = plan(split, config, folder)
+        fill(shards, config, folder)
+        recordings = finish(shards, split, folder)
+        note_time(config.dataset.root, "spec", passed())
     failures = summarize(recordings, folder, seconds=passed())
     return Extracted(folder, failures)
 

@@ -15,7 +15,7 @@ from config import Config
 from utils import console
 from utils.recordings.splits import read_split
 from utils.scoring.answers import answer, chosen_snapshot
-from utils.scoring.testing import Tested, conclude, held_out_recordings
+from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings
 
 
 def main(config: Config) -> Tested:
@@ -23,7 +23,9 @@ def main(config: Config) -> Tested:
     passed = console.stopwatch()
     split = read_split(config.dataset.root)
     snapshot = chosen_snapshot(config)
-    answers = answer(snapshot, held_out_recordings(split, snapshot), config)
+    recordings = held_out_recordings(split)
+    check_unheard(recordings, snapshot)
+    answers = answer(snapshot, recordings, config)
     return conclude(answers, snapshot, split, config, seconds=passed())
 
 

@@ -43,8 +43,9 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
     root = config.dataset.root
     check_settings(root, config)
     examples = choose_examples(Store(root), read_split(root), config)
-    open_run(config, fresh=flags.fresh)
-    rows = learn(examples, config)
+    with console.alone(config.snapshots, f"train of {config.run}"):
+        open_run(config, fresh=flags.fresh)
+        rows = learn(examples, config)
     summarize(rows, config.run_folder, seconds=passed())
     return Trained(config.run_folder, len(rows), sum(row.seconds for row in rows))
 

@@ -57,6 +57,10 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ("[training]\nsignal_interval = [0.2, 0.1]", r"should begin with the lower end"),
         ("[training]\nsignal_interval = [0.2]", r"x\.toml: training\.signal_interval\.1"),
         ("[training\n", r"x\.toml: Expected"),
+        ("[training]\nlearning_rate = inf", r"x\.toml: training\.learning_rate = .*: should be a finite number"),
+        ("run = 2018-01-01", r'x\.toml: run = "2018-01-01": should be a text'),
+        ('[dataset]\nroot = "a\\u0000b"', r"x\.toml: dataset\.root = .*: should be a path without control characters"),
+        ('[training]\nschedule = "step"\nsteps = 9\nepochs = 3', r"x\.toml: training\.steps = 9: should be at most training\.epochs \(3\)"),
     ],
 )
 def test_wrong_files_end_in_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -75,6 +79,8 @@ def test_wrong_files_end_in_one_line(tmp_path: Path, text: str, message: str) ->
         (("--model.name", "Foo"), r"command line: invalid choice 'Foo'"),
         (("--spectrogram.fmax", "30000"), r"command line: spectrogram\.fmax = 30000\.0: should be at most"),
         (("experiments/demoo.toml",), r"experiments/demoo\.toml: no such file"),
+        (("--clips.length", "inf"), r"command line: clips\.length = .*: should be a finite number"),
+        (("--training.epochs", "3", "experiments/demo.toml"), r"experiments/demo\.toml: the experiment's file goes before all flags"),
         (("--training.epochs", "3", "4"), r"4: no such flag"),
     ],
 )

@@ -41,7 +41,9 @@ def test_a_folder_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["", "..", ".", "../x", "a/b", "/etc/passwd", "a\\b", "C:x", "a\0b", "a\nb", ".hidden", " a", "a ", "x" * 201, "ä" * 101])
+@pytest.mark.parametrize(
+    "name", ["", "..", ".", "../x", "a/b", "/etc/passwd", "a\\b", "C:x", "a\0b", "a\u2028b", "a\udcffb", "a\nb", ".hidden", " a", "a ", "x" * 201, "ä" * 101]
+)
 def test_names_that_could_leave_their_folder_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         check_name(name)

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import time
+from pathlib import Path
 
 from utils.console import Trouble
 
@@ -15,6 +16,11 @@ def behave(what: str) -> str:
         raise Trouble("cannot be used")
     if what == "die":
         os._exit(7)
+    if what.startswith("die once: "):
+        mark = Path(what.removeprefix("die once: "))
+        if not mark.exists():
+            mark.touch()
+            os._exit(9)
     if what == "hang":
         time.sleep(60)
     if what == "full":

@@ -1,13 +1,16 @@
 """What a person sees while a script runs: lines, progress bars, a summary, and one clear line for what went wrong."""
 
 import errno
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
@@ -15,12 +18,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 
 from config import SettingsError, from_command_line
+from utils.files import only_one
 
 _console = Console(highlight=False, soft_wrap=True)
 _errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
 STOPPED = 130  # the shells' exit status for Ctrl-C
-OUTPUT_IS_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}  # nothing more can be written: a stage must stop, not go on to the next recording
+# nothing more can be written or opened: a stage must stop, not go on to the next recording
+OUTPUT_IS_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE}
+
+
+_asked_to_stop = threading.Event()  # set by Ctrl-C
 
 
 class Trouble(Exception):
@@ -35,29 +43,36 @@ class Failure:
     ----------
     name : the recording or file, as the user knows it
     reason : why, in a few words
+    passing : whether it may work when it is tried again, for it was not the file's fault
     """
 
     name: str
     reason: str
+    passing: bool = False
 
 
 def say(text: str) -> None:
     """Print one line."""
-    _console.print(escape(text))
+    _console.print(_plain(text))
 
 
 def warn(text: str) -> None:
     """Print one line that the user should not overlook."""
-    _errors.print(f"[yellow]warning:[/yellow] {escape(text)}")
+    _errors.print(f"[yellow]warning:[/yellow] {_plain(text)}")
+
+
+def _plain(text: str) -> str:
+    """Make any text printable: no markup, and nothing that is no Unicode, as names of files may hold."""
+    return escape(text.encode("utf-8", "backslashreplace").decode())
 
 
 def report_failures(failures: Sequence[Failure], *, what: str) -> None:
     """List what was left out and why, one line each; `what` names the kind of thing, in the plural."""
     if not failures:
         return
-    _errors.print(f"[yellow]{len(failures)} {escape(what)} left out:[/yellow]")
+    _errors.print(f"[yellow]{len(failures)} {_plain(what)} left out:[/yellow]")
     for failure in sorted(failures, key=lambda failure: failure.name):
-        _errors.print(f"  {escape(failure.name)}: {escape(failure.reason)}")
+        _errors.print(f"  {_plain(failure.name)}: {_plain(failure.reason)}")
 
 
 def show_table(title: str, rows: Mapping[str, str]) -> None:
@@ -66,13 +81,13 @@ def show_table(title: str, rows: Mapping[str, str]) -> None:
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(escape(name), escape(value))
+        table.add_row(_plain(name), _plain(value))
     _console.print(table)
 
 
 @contextmanager
 def progress(what: str, *, total: int, unit: str) -> Iterator[Callable[..., None]]:
-    """Show a progress bar; yields `advance(count=1, note="")`.
+    """Show a progress bar; yields `advance(count=1, note="")`, which also stops the stage where Ctrl-C was pressed.
 
     Parameters
     ----------
@@ -85,19 +100,36 @@ def progress(what: str, *, total: int, unit: str) -> Iterator[Callable[..., None
         TextColumn("{task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TextColumn(escape(unit)),
+        TextColumn(_plain(unit)),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=_console) as bar:
-        task = bar.add_task(escape(what), total=total, note="")
+        task = bar.add_task(_plain(what), total=total, note="")
 
         def advance(count: int = 1, note: str = "") -> None:
-            bar.update(task, advance=count, note=escape(note))
+            bar.update(task, advance=count, note=_plain(note))
+            if _asked_to_stop.is_set():  # the exception itself may get lost, where a library was called back just then
+                raise KeyboardInterrupt
 
         yield advance
+
+
+@contextmanager
+def alone(folder: Path, stage: str) -> Iterator[None]:
+    """Let only one process at a time do a stage on a folder.
+
+    Raises
+    ------
+    Trouble
+        If another process is doing it.
+    """
+    with only_one(folder, stage) as ours:
+        if not ours:
+            raise Trouble(f"{shown(folder)}: another {stage} is working here; wait until it has ended")
+        yield
 
 
 def clock(seconds: float) -> str:
@@ -137,6 +169,7 @@ def run(main: Callable[..., Any], *, doc: str, flags: type | None = None) -> int
     -------
     The exit status: 0, 1 where the stage could not be done, 2 for wrong settings, 130 after Ctrl-C.
     """
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         config, call = from_command_line(sys.argv[1:], doc=doc, script=Path(sys.argv[0]).name, flags=flags)
         main(config) if call is None else main(config, call)
@@ -145,14 +178,26 @@ def run(main: Callable[..., Any], *, doc: str, flags: type | None = None) -> int
     except Trouble as error:
         return _end(str(error), status=1)
     except KeyboardInterrupt:
-        return _end("stopped; nothing is half-written, and the same command goes on from here", status=STOPPED)
+        _leave(_end("stopped; nothing is half-written, and the same command goes on from here", status=STOPPED))
     except OSError as error:
         if error.errno in OUTPUT_IS_LOST or isinstance(error, PermissionError):
-            return _end(f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there", status=1)
+            _leave(_end(f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there", status=1))
         raise
     return 0
 
 
+def _interrupt(*_: object) -> None:
+    _asked_to_stop.set()
+    raise KeyboardInterrupt
+
+
+def _leave(status: int) -> NoReturn:
+    """End the process at once: threads that are still computing or saving would crash while Python takes itself apart."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def _end(text: str, *, status: int) -> int:
-    _errors.print(f"[red]{Path(sys.argv[0]).name}:[/red] {escape(text)}")
+    _errors.print(f"[red]{Path(sys.argv[0]).name}:[/red] {_plain(text)}")
     return status

@@ -1,9 +1,11 @@
 """One function over many recordings, in worker processes that may die or hang without taking the stage along."""
 
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
@@ -26,6 +28,8 @@ def fan_out(
     function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, name: Callable[[Item], str], time_limit: float = TIME_LIMIT
 ) -> Generator[tuple[Item, Result | Failure]]:
     """Call `function` on every item in worker processes; yield each item with its result as it is finished, in no fixed order.
+
+    What failed by no fault of its own, as when the system killed a worker for its memory, is tried once more at the end, alone.
 
     Parameters
     ----------
@@ -51,7 +55,8 @@ def fan_out(
     todo = iter(items)
     running: dict[Future[Result], Item] = {}
     with _workers_environment():
-        pool = ProcessPool(max_workers=workers, initializer=_prepare_worker, context=multiprocessing.get_context("spawn"))
+        pool = _start_pool(workers)
+        again: list[Item] = []
         try:
             while True:
                 while len(running) < AHEAD * workers and (item := next(todo, _END)) is not _END:
@@ -61,7 +66,13 @@ def fan_out(
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     item = running.pop(future)
-                    yield item, _outcome(future, name(item), time_limit)
+                    outcome = _outcome(future, name(item), time_limit)
+                    if isinstance(outcome, Failure) and outcome.passing:
+                        again.append(item)
+                    else:
+                        yield item, outcome
+            for item in again:
+                yield item, _outcome(pool.schedule(function, args=(item,), timeout=time_limit), name(item), time_limit)
         finally:
             pool.stop()
             pool.join()
@@ -70,24 +81,43 @@ def fan_out(
 _END: Any = object()
 
 
+def _start_pool(workers: int) -> ProcessPool:
+    """Start the workers deaf to Ctrl-C, which reaches the whole group of processes: the parent alone decides."""
+    pool = ProcessPool(max_workers=workers, initializer=_prepare_worker, context=multiprocessing.get_context("spawn"))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        pool.active  # noqa: B018 — starts the threads that start the workers; both inherit the mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return pool
+
+
 def _prepare_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group of processes; the parent alone decides
     cv2.setNumThreads(1)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """End a worker whose parent was killed, before it writes where the parent's successor may be writing already."""
+    parent = multiprocessing.parent_process()
+    if parent:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def _outcome(future: Any, name: str, time_limit: float) -> Any:
     try:
         return future.result()
     except TimeoutError:
-        return Failure(name, f"given up after {time_limit:.0f} s")
+        return Failure(name, f"given up after {time_limit:.0f} s")  # a second try would cost as much
     except ProcessExpired as error:
-        return Failure(name, f"the worker process died on it (exit status {error.exitcode})")
+        return Failure(name, f"the worker process died on it (exit status {error.exitcode})", passing=True)
     except Trouble as error:
         return Failure(name, str(error))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in OUTPUT_IS_LOST:
             raise
-        return Failure(name, f"{type(error).__name__}: {error}")
+        return Failure(name, f"{type(error).__name__}: {error}", passing=True)
 
 
 @contextmanager

@@ -3,11 +3,18 @@
 import json
 import os
 import shutil
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+try:
+    import fcntl
+except ImportError:  # not on Windows, where two processes are not kept apart
+    fcntl = None  # type: ignore[assignment]
+
+NEVER_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, what is no Unicode at all, ends of lines and paragraphs
 LONGEST_NAME = 200  # bytes; file systems end at 255, and a part's name is a little longer than its file's
 
 
@@ -15,10 +22,10 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut (where the system lets one sync a folder)."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Make a file, or the renames in a folder, survive a power cut."""
+    if os.name == "posix":  # elsewhere a folder cannot be synced
+        descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
@@ -42,7 +49,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    _sync(path.parent)
 
 
 @contextmanager
@@ -53,11 +60,41 @@ def whole_folder(path: Path) -> Iterator[Path]:
     part.mkdir(parents=True)
     try:
         yield part
+        for file in part.rglob("*"):
+            if file.is_file():
+                _sync(file)
         os.rename(part, path)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise
-    _sync_folder(path.parent)
+    _sync(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder and all that is in it; it is gone at once, so that no half of it is ever found."""
+    part = _part(path)
+    shutil.rmtree(part, ignore_errors=True)
+    if path.exists():
+        os.rename(path, part)
+        shutil.rmtree(part)
+
+
+@contextmanager
+def only_one(folder: Path, stage: str) -> Iterator[bool]:
+    """Hold the lock of a stage on a folder; yields False where another process holds it. The lock goes with the process, however that ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{stage}.lock").open("w") as lock:
+        yield _lock(lock.fileno())
+
+
+def _lock(descriptor: int) -> bool:
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,10 +123,10 @@ def check_name(name: str) -> str:
     """
     if not name or name != name.strip():
         raise ValueError(f"{name!r} is empty or begins or ends with a space")
-    if any(character in "/\\:" or ord(character) < 32 for character in name):
+    if any(character in "/\\:" or unicodedata.category(character) in NEVER_IN_NAMES for character in name):
         raise ValueError(f"{name!r} holds a character that no file's name may hold")
     if name.startswith("."):
         raise ValueError(f"{name!r} begins with a dot")
-    if len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME:
+    if len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"{name[:40]!r}… is longer than {LONGEST_NAME} bytes")
     return name

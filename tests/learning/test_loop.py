@@ -20,7 +20,7 @@ from utils.learning.examples import Examples, choose_examples
 from utils.learning.log import EpochRow, best_row, read_log
 from utils.models.snapshots import all_of, find, load_net
 from utils.recordings.splits import read_split
-from utils.scoring.testing import held_out_recordings
+from utils.scoring.testing import check_unheard, held_out_recordings
 from utils.spectra.store import Store
 
 
@@ -163,10 +163,10 @@ def test_a_net_is_not_tested_on_what_it_learned_from(config: Config) -> None:
     split = read_split(config.dataset.root)
     snapshot = find(run.run_folder, "best")
     assert snapshot
-    assert len(held_out_recordings(split, snapshot)) == split.filter(side="val").height
+    check_unheard(held_out_recordings(split), snapshot)
     turned = split.with_columns(side=pl.when(pl.col("side") == "val").then(pl.lit("train")).otherwise(pl.lit("val")))
     with pytest.raises(console.Trouble, match=r"learned from \d+ recordings that are now in val/"):
-        held_out_recordings(turned, snapshot)
+        check_unheard(held_out_recordings(turned), snapshot)
 
 
 def test_early_stopping(config: Config) -> None:
@@ -181,6 +181,22 @@ def test_early_stopping(config: Config) -> None:
 def test_a_loss_that_is_no_number_ends_training(config: Config) -> None:
     run = with_run(config, "nan", learning_rate=1e30, learning_rate_end=0.0)
     with pytest.raises(console.Trouble, match=r"the loss is (nan|inf) in epoch \d+, step \d+, at learning rate .*; lower training\.learning_rate"):
+        train.main(run)
+
+
+def test_a_weight_that_is_no_number_is_not_kept(config: Config) -> None:
+    # one step only: its loss is that of the first weights, which are fine
+    run = with_run(config, "nan_weights", learning_rate=1e39, learning_rate_end=0.0, batch_size=512, val_share=0.0)
+    with pytest.raises(console.Trouble, match="a weight is no number after epoch 1"):
+        train.main(run)
+    assert find(run.run_folder, "latest") is None
+
+
+def test_a_lost_log_is_explained(config: Config) -> None:
+    run = with_run(config, "lost", epochs=1)
+    train.main(run)
+    (run.run_folder / "log.csv").unlink()
+    with pytest.raises(console.Trouble, match=r"log\.csv: is missing or damaged"):
         train.main(run)
 
 

@@ -44,5 +44,5 @@ def test_steps_are_equal_parts_and_factors() -> None:
 
 
 def test_one_epoch() -> None:
-    for name in ("linear", "cosine", "root", "constant", "step"):
+    for name in ("linear", "cosine", "root", "constant"):
         assert rates(name, epochs=1)[0] == pytest.approx(0.001)

@@ -96,6 +96,19 @@ def test_damaged_snapshots_are_explained(tmp_path: Path, net: Net) -> None:
     assert "is of another net: params/output/bias is (3,), should be (2,)" in damaged("classes.txt", b"A\nB\n")
 
 
+def test_one_damaged_snapshot_does_not_hide_the_others(tmp_path: Path, net: Net, capsys: pytest.CaptureFixture[str]) -> None:
+    for epoch in (1, 2):
+        save(snapshot_of(tmp_path, epoch, 0.5), net, MOMENTS, learned=[])
+    (tmp_path / "epoch_002" / "snapshot.json").unlink()
+    latest = find(tmp_path, "latest")
+    assert latest
+    assert latest.epoch == 1
+    assert "epoch_002: is no whole snapshot" in capsys.readouterr().err
+    (tmp_path / "epoch_001" / "snapshot.json").unlink()
+    with pytest.raises(Trouble, match="is no whole snapshot"):
+        find(tmp_path, "latest")
+
+
 def test_another_net_is_refused_by_name(tmp_path: Path, net: Net) -> None:
     config = small_config(tmp_path)
     wrong = dataclasses.replace(config, model=dataclasses.replace(config.model, filters=(4, 9)))

@@ -55,6 +55,7 @@ def test_birdclef2018_refuses_each_bad_xml_alone(tmp_path: Path) -> None:
     write_xml(tmp_path, "outside", file="../../etc/passwd")
     write_xml(tmp_path, "absolute", file="/etc/passwd")
     write_xml(tmp_path, "slash", genus="../Turdus")
+    (tmp_path / "wav" / "orphan.WAV").write_bytes(b"sound")
     write_xml(tmp_path, "nameless", "<Audio><FileName>x.wav</FileName></Audio>")
     write_xml(tmp_path, "twice", file="good.wav")
     recordings, failures = read_birdclef2018(tmp_path)
@@ -67,22 +68,25 @@ def test_birdclef2018_refuses_each_bad_xml_alone(tmp_path: Path) -> None:
     assert "'../Turdus merula'" in reasons["xml/slash.xml"]
     assert "Genus or Species is missing" in reasons["xml/nameless.xml"] or "empty" in reasons["xml/nameless.xml"]
     assert reasons["xml/twice.xml"] == "a second recording named good"
-    assert len(reasons) == 7
+    assert reasons["wav/orphan.WAV"] == "no usable XML names it"
+    assert {name for name in reasons if name.startswith("wav")} == {"wav/orphan.WAV", "wav/slash.wav"}
+    assert len(reasons) == 9
 
 
 def test_recording_without_sound_is_named(tmp_path: Path) -> None:
     write_xml(tmp_path, "here")
     write_xml(tmp_path, "gone")
+    (tmp_path / "xml" / "here.xml").rename(tmp_path / "xml" / "here.XML")
     (tmp_path / "wav" / "gone.wav").unlink()
     archive = read_archive(Dataset(root=tmp_path))
     assert [recording.name for recording in archive.recordings] == ["here"]
-    assert [(failure.name, failure.reason) for failure in archive.failures] == [("gone", "the archive has no wav/gone.wav")]
+    assert [(failure.name, failure.reason) for failure in archive.failures] == [("wav/gone.wav", "is not there")]
     assert archive.form.startswith("BirdCLEF 2018")
 
 
 def test_folders_undivided(tmp_path: Path) -> None:
     names = ["Turdus_merula/x 1.WAV", "Turdus_merula/deep/x 1.ogg", "call_type_1/ü'q\".Flac", "Turdus_merula/x.m4a", "Turdus_merula/notes.txt"]
-    for name in [*names, "Turdus_merula/x 1.mp3", "Turdus_merula/.hidden.wav", ".cache/y.wav"]:
+    for name in [*names, "Turdus_merula/x 1.mp3", "Turdus_merula/.hidden.wav", ".cache/y.wav", "loose.wav"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     recordings, failures = read_folders(tmp_path)
@@ -92,6 +96,7 @@ def test_folders_undivided(tmp_path: Path) -> None:
         ("call_type_1/ü'q\"", "call_type_1", None),
     ]
     assert {failure.name: failure.reason for failure in failures} == {
+        "loose.wav": "lies in no class's folder",
         "Turdus_merula/x 1.mp3": "has the same name as Turdus_merula/x 1.WAV",
         "Turdus_merula/x.m4a": ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3",
     }
@@ -137,6 +142,6 @@ def test_unknown_archives_are_explained(tmp_path: Path) -> None:
     with pytest.raises(Trouble, match=r"set dataset\.archive to it"):
         read_archive(Dataset(root=tmp_path))
     with pytest.raises(Trouble, match="no recording found"):
-        read_archive(Dataset(root=tmp_path / "root", archive=tmp_path))
+        read_archive(Dataset(root=tmp_path.parent / "root", archive=tmp_path))
     with pytest.raises(Trouble, match="has no wav/ and xml/"):
         read_archive(Dataset(root=tmp_path, kind="birdclef2018"))

@@ -1,6 +1,7 @@
 """sort_data.py fills the folders in every mode, and goes on where it was stopped."""
 
 import dataclasses
+import os
 import shutil
 from pathlib import Path
 
@@ -113,3 +114,62 @@ def test_a_disk_too_small_is_refused_before_copying(tmp_path: Path, archive: Pat
     with pytest.raises(console.Trouble, match="symlink needs none"):
         sort_data.main(small_config(tmp_path / "root", archive))
     assert not (tmp_path / "root" / "train").exists()
+
+
+def test_a_root_with_two_names_loses_nothing(tmp_path: Path, archive: Path) -> None:
+    divided = tmp_path / "divided"
+    for side in ("train", "test"):
+        shutil.copytree(archive, divided / side)
+    originals = {file.relative_to(divided): file.read_bytes() for file in divided.rglob("*.*")}
+    other_name = tmp_path / "other name"
+    other_name.symlink_to(divided)
+    for mode in ("symlink", "copy", "move"):
+        sort_data.main(with_mode(small_config(other_name, divided), mode))
+        assert {file.relative_to(divided): file.read_bytes() for file in divided.rglob("*.*") if file.relative_to(divided) in originals} == originals
+        assert not any(file.is_symlink() for file in divided.rglob("*"))
+
+
+def test_moving_a_divided_archive_twice_keeps_its_division(tmp_path: Path, archive: Path) -> None:
+    divided, root = tmp_path / "divided", tmp_path / "root"
+    shutil.copytree(archive, divided / "train")
+    (divided / "val" / "Altus clarus").mkdir(parents=True)
+    (divided / "train" / "Altus clarus" / "A0.wav").rename(divided / "val" / "Altus clarus" / "A0.wav")
+    for _ in range(2):
+        sort_data.main(with_mode(small_config(root, divided), "move"))
+        assert read_split(root).filter(side="val")["file"].to_list() == ["val/Altus clarus/A0.wav"]
+        assert read_split(root).height == 9
+
+
+def test_a_root_inside_an_undivided_archive_is_refused(tmp_path: Path, archive: Path) -> None:
+    with pytest.raises(console.Trouble, match=r"set dataset\.root to a folder outside of it"):
+        sort_data.main(small_config(archive / "sorted", archive))
+    with pytest.raises(console.Trouble, match=r"set dataset\.archive to it"):
+        sort_data.main(small_config(archive, archive))
+
+
+def test_no_recording_is_on_both_sides_and_strangers_are_named(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "root"
+    sort_data.main(small_config(root, archive))
+    for file in archive.rglob("*.wav"):
+        os.utime(file, (1, 1))
+    for seed in range(3):
+        sort_data.main(with_mode(small_config(root, archive), "copy", seed=seed))
+        assert sorted(sounds(root)) == sorted(read_split(root)["file"])
+    (archive / "Solus unicus" / "S0.flac").unlink()
+    capsys.readouterr()
+    sort_data.main(small_config(root, archive))
+    assert "1 files in train/ and val/ belong to no recording of the archive, and are not used: train/Solus unicus/S0.flac" in capsys.readouterr().err
+
+
+def test_a_folder_with_brackets_and_a_name_that_is_no_unicode(tmp_path: Path, archive: Path) -> None:
+    (archive / "Altus clarus" / os.fsdecode(b"\xff\xfe.wav")).write_bytes(b"x")
+    root = tmp_path / "birds [2018] *"
+    result = sort_data.main(small_config(root, archive))
+    assert len(result.failures) == 1
+    assert read_split(root).height == 9
+
+
+def test_two_at_once_are_refused(tmp_path: Path, archive: Path) -> None:
+    with console.alone(tmp_path / "root", "sort_data"), pytest.raises(console.Trouble, match="another sort_data is working here"):
+        sort_data.main(small_config(tmp_path / "root", archive))
+    sort_data.main(small_config(tmp_path / "root", archive))

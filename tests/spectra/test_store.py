@@ -14,7 +14,7 @@ import spec
 from config import Clips, Config
 from tests.conftest import RATE, chirp, small_config
 from utils import console
-from utils.spectra import filling
+from utils.spectra import filling, store
 from utils.spectra.extraction import Job, choose_clips
 from utils.spectra.spectrogram import mel_picture, to_pixels
 from utils.spectra.store import Store
@@ -149,7 +149,7 @@ def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:
     spec.main(config)
     shard = next((config.dataset.root / "spec" / "shards").rglob("pictures.npy"))
     shard.write_bytes(shard.read_bytes()[:200])
-    with pytest.raises(console.Trouble, match=r"pictures\.npy: cannot be read .* --fresh"):
+    with pytest.raises(console.Trouble, match=r"pictures\.npy: is missing or damaged; run spec\.py --fresh"):
         Store(config.dataset.root)
 
 
@@ -172,3 +172,55 @@ def test_caps_and_noise(tmp_path: Path) -> None:
     np.testing.assert_array_equal(few.pixels, every.pixels[at])
     other = choose_clips(job(file, Clips(overlap=0, signal_threshold=0.01, noise_share=0.0, seed=1), 3))
     assert other.number.tolist() != few.number.tolist() or True in (other.pixels != few.pixels)
+
+
+def test_what_failed_by_no_fault_of_its_own_is_tried_again_by_the_next_call(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec.main(config)
+    whole = content(config.dataset.root)
+    shutil.rmtree(config.dataset.root / "spec")
+    original = filling.fan_out
+
+    def killing(function, jobs, **more):
+        for job, outcome in original(function, jobs, **more):
+            if job.name == "Altus clarus/A2":
+                job.part.unlink()
+                outcome = console.Failure(job.name, "the worker process died on it (exit status -9)", passing=True)
+            yield job, outcome
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filling, "fan_out", killing)
+        assert "Altus clarus/A2" in {Path(failure.name).with_suffix("").as_posix().split("/", 1)[1] for failure in spec.main(config).failures}
+    assert content(config.dataset.root) != whole
+    names: list[str] = []
+    monkeypatch.setattr(filling, "fan_out", noting(names))
+    spec.main(config)
+    assert "Altus clarus/A2" in names
+    assert "Altus clarus/A3" not in names
+    assert content(config.dataset.root) == whole
+
+
+def test_a_recording_replaced_by_another_of_its_size_is_noticed(config: Config) -> None:
+    spec.main(config)
+    before = content(config.dataset.root)
+    file = config.dataset.archive / "Altus clarus" / "A1.wav"
+    samples, rate = soundfile.read(file, dtype="int16")
+    soundfile.write(file, samples[::-1], rate)
+    sort_data.main(config)
+    spec.main(config)
+    assert content(config.dataset.root)["spec/shards/Altus clarus-000/pictures.npy"] != before["spec/shards/Altus clarus-000/pictures.npy"]
+
+
+def test_pictures_made_with_lost_settings_are_not_taken_for_others(config: Config) -> None:
+    spec.main(config)
+    before = content(config.dataset.root)
+    (config.dataset.root / "spec" / "settings.toml").unlink()
+    spec.main(dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, fmin=1000.0)))
+    assert content(config.dataset.root)["spec/shards/Altus clarus-000/pictures.npy"] != before["spec/shards/Altus clarus-000/pictures.npy"]
+
+
+def test_more_shards_than_may_be_open(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec.main(config)
+    every = np.arange(len(Store(config.dataset.root).clips))
+    expected = Store(config.dataset.root).pictures(every)
+    monkeypatch.setattr(store, "OPEN_SHARDS", 1)
+    np.testing.assert_array_equal(Store(config.dataset.root).pictures(every), expected)

@@ -1,7 +1,6 @@
 """The loop over epochs: learn, watch, write down, save; stopped anywhere, it goes on after the last finished epoch."""
 
 import math
-import shutil
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from config import Config, differences, load, to_toml
+from config import Config, differences, to_toml
 from utils import console
-from utils.files import write_text
+from utils.files import remove_folder, write_text
 from utils.learning.batches import batches, epoch_order
 from utils.learning.examples import Examples
 from utils.learning.log import EpochRow, best_row, draw_curves, read_log, write_log
@@ -27,6 +26,7 @@ from utils.scoring.predict import Predict, predictor
 
 RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.")  # what decides on the net
 DRAW_EVERY = 30.0  # seconds from one drawing of the curves to the next
+WATCHED_AT_ONCE = 1024  # clips that are read into memory together to watch training
 IN_FLIGHT = 3  # steps that may be under way before the oldest one's loss is looked at
 
 
@@ -48,14 +48,13 @@ def open_run(config: Config, *, fresh: bool) -> None:
         That names the settings which differ.
     """
     folder = config.run_folder
-    settings = folder / "settings.toml"
     if fresh:
-        shutil.rmtree(folder, ignore_errors=True)
-    if settings.is_file() and find(folder, "latest"):
-        changed = differences(load(settings), config, of=RUN_SETTINGS)
-        if changed:
-            raise console.Trouble(f"{folder}: was begun with other settings ({'; '.join(changed)}); choose another --run, or --fresh to begin anew")
-    write_text(settings, to_toml(config))
+        remove_folder(folder)
+    latest = find(folder, "latest")
+    changed = differences(latest.config, config, of=RUN_SETTINGS) if latest else []
+    if changed:
+        raise console.Trouble(f"{folder}: was begun with other settings ({'; '.join(changed)}); choose another --run, or --fresh to begin anew")
+    write_text(folder / "settings.toml", to_toml(config))
 
 
 def learn(examples: Examples, config: Config) -> list[EpochRow]:
@@ -81,6 +80,7 @@ def learn(examples: Examples, config: Config) -> list[EpochRow]:
     rate_of = schedule(settings)
     noise = jnp.asarray(examples.noise)
     steps = -(-len(examples.rows) // settings.batch_size)
+    fingerprint, learned = examples.fingerprint(), examples.recordings()
     drawn = console.stopwatch()
     with console.progress("training", total=settings.epochs * steps, unit="steps") as advance:
         advance(len(rows) * steps)
@@ -89,14 +89,15 @@ def learn(examples: Examples, config: Config) -> list[EpochRow]:
             passed = console.stopwatch()
             state, metrics = _run_epoch(state, examples, step, noise, config, epoch=epoch, rate=rate, advance=advance)
             speed = steps * settings.batch_size / passed()
+            _check_weights(state, epoch=epoch, rate=rate)
             watched = validate(state, examples, predict)
             row = EpochRow(
                 epoch, rate, float(metrics.loss), float(metrics.accuracy), watched.loss, watched.accuracy, watched.mlrap, round(passed(), 3), round(speed, 1)
             )
             rows.append(row)
             write_log(folder / "log.csv", rows)
-            snapshot = Snapshot(folder / f"epoch_{epoch:03d}", config, examples.classes, epoch, watched.mlrap, examples.fingerprint())
-            save(snapshot, state.net, state.optimizer, learned=examples.recordings())
+            snapshot = Snapshot(folder / f"epoch_{epoch:03d}", config, examples.classes, epoch, watched.mlrap, fingerprint)
+            save(snapshot, state.net, state.optimizer, learned=learned)
             keep_best_and_latest(folder)
             _say(row, best=best_row(rows) is row)
             if drawn() > DRAW_EVERY:
@@ -113,7 +114,8 @@ def validate(state: TrainState, examples: Examples, predict: Predict) -> Validat
     """Answer the clips of the recordings that watch; MLRAP is over recordings, from the pooled scores of their clips, background species included."""
     if len(examples.val_rows) == 0:
         return Validation()
-    scores = predict(state.net, examples.store.pictures(examples.val_rows))
+    chunks = np.array_split(examples.val_rows, -(-len(examples.val_rows) // WATCHED_AT_ONCE))
+    scores = np.concatenate([predict(state.net, examples.store.pictures(chunk)) for chunk in chunks])
     labels = examples.val_labels[examples.val_recording]
     pooled = np.stack([median_filtered(scores[examples.val_recording == number]) for number in range(len(examples.val_labels))])
     return Validation(
@@ -131,6 +133,8 @@ def _resume(state: TrainState, examples: Examples, config: Config) -> tuple[Trai
         raise console.Trouble(f"{config.run_folder}: the clips or classes are others than when it was begun; choose another --run, or --fresh to begin anew")
     console.say(f"going on after epoch {snapshot.epoch} ({console.shown(snapshot.folder)})")
     rows = read_log(config.run_folder / "log.csv", until=snapshot.epoch)
+    if len(rows) != snapshot.epoch:
+        raise console.Trouble(f"{config.run_folder / 'log.csv'}: is missing or damaged, so that training cannot go on; --fresh begins it anew")
     return TrainState(restore_net(snapshot, state.net), restore_training(snapshot, state.optimizer)), rows
 
 
@@ -146,9 +150,7 @@ def _run_epoch(
     def look(number: int, metrics: StepMetrics) -> None:
         values = np.asarray(jax.device_get(metrics), np.float64)
         if not math.isfinite(values[0]):
-            raise console.Trouble(
-                f"the loss is {values[0]} in epoch {epoch}, step {number}, at learning rate {rate:g}; lower training.learning_rate (snapshots are whole)"
-            )
+            raise _diverged(f"the loss is {values[0]} in epoch {epoch}, step {number}", rate=rate)
         seen.append(values)
         advance(1, note=f"epoch {epoch}, loss {np.mean(seen, axis=0)[0]:.3f}")  # type: ignore[operator]
 
@@ -161,6 +163,16 @@ def _run_epoch(
     while in_flight:
         look(*in_flight.popleft())
     return state, StepMetrics(*np.mean(seen, axis=0))
+
+
+def _check_weights(state: TrainState, *, epoch: int, rate: float) -> None:
+    """Refuse to keep a net with a weight that is no number: the last step's loss does not show what that step did."""
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(state.net)):
+        raise _diverged(f"a weight is no number after epoch {epoch}", rate=rate)
+
+
+def _diverged(what: str, *, rate: float) -> console.Trouble:
+    return console.Trouble(f"{what}, at learning rate {rate:g}; lower training.learning_rate (earlier snapshots are whole)")
 
 
 def _gets_no_better(rows: list[EpochRow], *, wait: int) -> bool:

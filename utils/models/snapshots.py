@@ -7,9 +7,10 @@
 Which one is the best and which the latest follows from what is in them; nothing points at them.
 """
 
+import errno
 import json
+import os
 import re
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,8 @@ import orbax.checkpoint as ocp
 from flax import nnx
 
 from config import Config, load, to_toml
-from utils.console import Trouble
-from utils.files import whole_folder, write_json, write_text
+from utils.console import Trouble, warn
+from utils.files import remove_folder, whole_folder, write_json, write_text
 from utils.models.nets import Net, build
 
 VERSION = 1
@@ -84,9 +85,25 @@ def find(run: Path, which: Literal["best", "latest"]) -> Snapshot | None:
 
 
 def all_of(run: Path) -> list[Snapshot]:
-    """Return the snapshots of a run in the order of epochs."""
-    folders = [folder for folder in run.glob("epoch_*") if re.fullmatch(r"epoch_\d+", folder.name)]
-    return sorted((describe(folder) for folder in folders), key=lambda snapshot: snapshot.epoch)
+    """Return the snapshots of a run in the order of epochs; damaged ones are left out with a warning.
+
+    Raises
+    ------
+    Trouble
+        If all that there are are damaged.
+    """
+    snapshots, troubles = [], []
+    for folder in run.glob("epoch_*"):
+        if re.fullmatch(r"epoch_\d+", folder.name):
+            try:
+                snapshots.append(describe(folder))
+            except Trouble as trouble:
+                troubles.append(trouble)
+    if troubles and not snapshots:
+        raise troubles[0]
+    for damaged in troubles:
+        warn(str(damaged))
+    return sorted(snapshots, key=lambda snapshot: snapshot.epoch)
 
 
 def keep_best_and_latest(run: Path) -> None:
@@ -94,7 +111,7 @@ def keep_best_and_latest(run: Path) -> None:
     kept = {snapshot.folder for which in ("best", "latest") if (snapshot := find(run, which))}
     for snapshot in all_of(run):
         if snapshot.folder not in kept:
-            shutil.rmtree(snapshot.folder)
+            remove_folder(snapshot.folder)
 
 
 def describe(folder: Path) -> Snapshot:
@@ -107,7 +124,7 @@ def describe(folder: Path) -> Snapshot:
     """
     try:
         state = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))
-        classes = (folder / "classes.txt").read_text(encoding="utf-8").splitlines()
+        classes = (folder / "classes.txt").read_text(encoding="utf-8").split("\n")[:-1]
         if state["version"] != VERSION:
             raise Trouble(f"{folder}: is of version {state['version']}, this program reads version {VERSION}")
         mlrap = None if state["mlrap"] is None else float(state["mlrap"])
@@ -125,7 +142,7 @@ def learned_from(snapshot: Snapshot) -> set[str]:
         If they are not known.
     """
     try:
-        return set((snapshot.folder / "learned.txt").read_text(encoding="utf-8").splitlines())
+        return set((snapshot.folder / "learned.txt").read_text(encoding="utf-8").split("\n")[:-1])
     except (OSError, ValueError) as error:
         raise Trouble(f"{snapshot.folder}: is no whole snapshot ({error})") from None
 
@@ -169,8 +186,13 @@ def _named(tree: Any) -> dict[str, Any]:
 
 
 def _save_tree(folder: Path, tree: Any) -> None:
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(folder.absolute(), _named(tree))
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(folder.absolute(), _named(tree))
+    except (ValueError, OSError) as error:
+        if "RESOURCE_EXHAUSTED" in str(error) or "No space left" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent)) from None
+        raise
 
 
 def _restore_tree(folder: Path, like: Tree) -> Tree:

@@ -11,7 +11,7 @@ from defusedxml.ElementTree import parse
 
 from utils.console import Failure
 from utils.files import check_name
-from utils.recordings.recording import Recording, check_label, clean_labels
+from utils.recordings.recording import AUDIO, OTHER_AUDIO, Recording, check_label, clean_labels
 
 
 def is_birdclef2018(archive: Path) -> bool:
@@ -24,11 +24,12 @@ def read_birdclef2018(archive: Path) -> tuple[list[Recording], list[Failure]]:
 
     Returns
     -------
-    The recordings in the order of their names, and the XML files that cannot be used. Whether the sound is there is not looked at.
+    The recordings in the order of their names, and the files that cannot be used: bad XML, and sound that no XML names.
+    Whether the sound of a recording is there is not looked at.
     """
     recordings: dict[str, Recording] = {}
     failures = []
-    for xml in sorted((archive / "xml").glob("*.xml")):
+    for xml in sorted(file for file in (archive / "xml").iterdir() if file.suffix.lower() == ".xml" and not file.name.startswith(".")):
         try:
             recording = _read_xml(xml, archive / "wav")
             if recording.name in recordings:
@@ -36,6 +37,9 @@ def read_birdclef2018(archive: Path) -> tuple[list[Recording], list[Failure]]:
             recordings[recording.name] = recording
         except (ParseError, DefusedXmlException, ValueError, OSError) as error:
             failures.append(Failure(f"xml/{xml.name}", f"{_kind(error)}{error}"))
+    named = {recording.file.name for recording in recordings.values()}
+    sounds = (file.name for file in (archive / "wav").iterdir() if file.suffix.lower() in AUDIO | OTHER_AUDIO and not file.name.startswith("."))
+    failures += [Failure(f"wav/{name}", "no usable XML names it") for name in sorted(set(sounds) - named)]
     return sorted(recordings.values(), key=lambda recording: recording.name), failures
 
 

@@ -27,7 +27,9 @@ def read_folders(archive: Path) -> tuple[list[Recording], list[Failure]]:
     The recordings in the order of their names, with their side where the archive is divided, and the files that cannot be used.
     """
     recordings: dict[str, Recording] = {}
-    failures = []
+    failures = [Failure(file.relative_to(archive).as_posix(), "lies in no class's folder") for file in _loose_files(archive)]
+    if (archive / "val").is_dir() and (archive / "test").is_dir() and sides_of(archive):
+        failures.append(Failure("test/", "is left aside, for there is val/, too"))
     places: list[tuple[Side | None, Path]] = [*sides_of(archive).items()] or [(None, archive)]
     for side, folder in places:
         for file in _audio_files(folder):
@@ -39,6 +41,13 @@ def read_folders(archive: Path) -> tuple[list[Recording], list[Failure]]:
             except (ValueError, OSError) as error:
                 failures.append(Failure(file.relative_to(archive).as_posix(), str(error)))
     return sorted(recordings.values(), key=lambda recording: recording.name), failures
+
+
+def _loose_files(archive: Path) -> list[Path]:
+    """Return the files of sound that lie beside the classes' folders instead of in one."""
+    folders = sides_of(archive).values() or [archive]
+    files = (file for folder in folders for file in folder.iterdir() if not file.is_dir() and not file.name.startswith("."))
+    return sorted(file for file in files if file.suffix.lower() in AUDIO)
 
 
 def _audio_files(folder: Path) -> Iterator[Path]:

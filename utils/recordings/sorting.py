@@ -9,7 +9,7 @@ from config import Config, Dataset
 from utils import console
 from utils.files import json_text, write_text
 from utils.recordings.archive import Archive
-from utils.recordings.recording import Recording, Side, to_metadata
+from utils.recordings.recording import AUDIO, Recording, Side, to_metadata
 from utils.recordings.splits import split_by_recording
 from utils.recordings.view import check_space, place, stays, view_path
 
@@ -25,7 +25,7 @@ def choose_sides(archive: Archive, settings: Dataset) -> list[tuple[Side, str]]:
     if settings.split == "given" and not archive.divided:
         raise console.Trouble("dataset.split = given, but the archive is not divided into train/ and val/ (or test/)")
     if archive.divided and settings.split in ("auto", "given"):
-        return [(recording.side or "train", "given") for recording in archive.recordings]
+        return [(recording.side, "given") for recording in archive.recordings if recording.side]
     return split_by_recording(archive.recordings, val_share=settings.val_share, seed=settings.seed)
 
 
@@ -46,7 +46,7 @@ def place_all(recordings: Sequence[Recording], sides: Sequence[tuple[Side, str]]
     -------
     Where each recording's sound is now, relative to the data set's root.
     """
-    root = settings.root
+    root = settings.root.resolve()
     to_place = [recording for recording in recordings if not stays(recording, root)]
     if settings.sort_mode == "copy":
         check_space(to_place, root)
@@ -59,7 +59,17 @@ def place_all(recordings: Sequence[Recording], sides: Sequence[tuple[Side, str]]
                 place(recording, side, root=root, mode=settings.sort_mode)
                 files.append(view_path(recording, side).as_posix())
             advance()
+    _name_strangers(root, set(files))
     return files
+
+
+def _name_strangers(root: Path, files: set[str]) -> None:
+    """Say which sounds in `train/` and `val/` are of no recording of the archive; they are left where they are."""
+    there = (file for side in ("train", "val") for file in (root / side).rglob("*") if file.suffix.lower() in AUDIO and not file.name.startswith("."))
+    strangers = sorted(name for file in there if (name := file.relative_to(root).as_posix()) not in files)
+    if strangers:
+        some = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
+        console.warn(f"{len(strangers)} files in train/ and val/ belong to no recording of the archive, and are not used: {some}")
 
 
 def summarize(table: pl.DataFrame, failures: Sequence[console.Failure], config: Config, *, seconds: float) -> None:

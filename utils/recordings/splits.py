@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from utils.console import Trouble
-from utils.files import whole_file
 from utils.recordings.recording import Recording, Side
+from utils.tables import read_table, write_table
 
 SCHEMA = pl.Schema(
     {
@@ -75,8 +74,7 @@ def split_table(recordings: Sequence[Recording], sides: Sequence[tuple[Side, str
 def write_split(root: Path, table: pl.DataFrame) -> Path:
     """Write the split of a data set; it appears whole or not at all."""
     path = root / "split.parquet"
-    with whole_file(path) as stream:
-        table.write_parquet(stream)
+    write_table(path, table)
     return path
 
 
@@ -88,13 +86,4 @@ def read_split(root: Path) -> pl.DataFrame:
     Trouble
         If there is none, or it is no table of the columns in SCHEMA.
     """
-    path = root / "split.parquet"
-    if not path.is_file():
-        raise Trouble(f"{path}: no such file; run sort_data.py with the same experiment first")
-    try:
-        table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise Trouble(f"{path}: cannot be read ({' '.join(str(error).split())}); run sort_data.py again") from None
-    if table.schema != SCHEMA:
-        raise Trouble(f"{path}: has other columns than this version writes; run sort_data.py again")
-    return table
+    return read_table(root / "split.parquet", SCHEMA, missing="run sort_data.py with the same experiment first", damaged="run sort_data.py again")

@@ -31,16 +31,20 @@ def stays(recording: Recording, root: Path) -> bool:
 def place(recording: Recording, side: Side, *, root: Path, mode: SortMode) -> None:
     """Bring a recording's sound to its place in `train/` or `val/`; what is there already is left alone."""
     target = root / view_path(recording, side)
-    before = placed_file(recording, root)
+    if _is_the_same(target, recording.file):
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
-    if before and before != target and (not recording.file.is_file() or _is_copy(before, recording.file) or before.is_symlink()):
-        os.replace(before, target)  # an earlier split had it on the other side
+    before = root / view_path(recording, "val" if side == "train" else "train")  # an earlier split may have had it there
+    if before.is_file() and not before.is_symlink() and (not recording.file.is_file() or _is_copy(before, recording.file)):
+        os.replace(before, target)
     if mode == "symlink":
         _link(recording.file, target, root=root)
     elif mode == "move":
         _move(recording.file, target)
     elif target.is_symlink() or not _is_copy(target, recording.file):
         _copy(recording.file, target)
+    if target.is_file() and not _is_the_same(before, recording.file):
+        before.unlink(missing_ok=True)
 
 
 def check_space(recordings: list[Recording], root: Path) -> None:
@@ -55,7 +59,12 @@ def check_space(recordings: list[Recording], root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(root).free
     if needed > free:
-        raise Trouble(f"{root}: copying needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free; --dataset.sort_mode symlink needs none")
+        raise Trouble(f"{root}: copying needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; --dataset.sort_mode symlink needs none")
+
+
+def _is_the_same(file: Path, original: Path) -> bool:
+    """Tell whether two paths name one file, other than by a link from the one to the other."""
+    return file.is_file() and original.is_file() and not file.is_symlink() and file.samefile(original)
 
 
 def _is_copy(file: Path, original: Path) -> bool:

@@ -74,10 +74,16 @@ def answer(snapshot: Snapshot, recordings: pl.DataFrame, config: Config) -> Answ
             if isinstance(outcome, console.Failure):
                 reasons[numbers[name]] = outcome.reason
             else:
-                scores[numbers[name]] = median_filtered(predict(net, outcome))
+                scores[numbers[name]] = median_filtered(_finite(predict(net, outcome), snapshot))
                 clips[numbers[name]] = len(outcome)
             advance()
     return Answers(recordings, snapshot.classes, scores, clips, reasons)
+
+
+def _finite(scores: Float[np.ndarray, "clips classes"], snapshot: Snapshot) -> Float[np.ndarray, "clips classes"]:
+    if not np.isfinite(scores).all():
+        raise console.Trouble(f"{snapshot.folder}: the net answers what is no number; it is damaged")
+    return scores
 
 
 def _listen(snapshot: Snapshot, recordings: pl.DataFrame, config: Config) -> Iterator[tuple[str, UInt8[np.ndarray, "clips height width"] | console.Failure]]:

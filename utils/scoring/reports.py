@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from utils.files import whole_file, write_json
 from utils.scoring.answers import Answers
 from utils.scoring.figures import Judged
+from utils.tables import write_csv, write_table
 
 TOP = 5  # answers per recording in predictions.csv
 SHOWN = 60  # classes in the picture at most: the worst ones
@@ -20,10 +21,8 @@ SHOWN = 60  # classes in the picture at most: the worst ones
 
 def write_report(folder: Path, answers: Answers, judged: Judged, metrics: Mapping[str, Any]) -> None:
     """Write scores.parquet, predictions.csv, report.png and, last, metrics.json into a folder."""
-    with whole_file(folder / "scores.parquet") as stream:
-        scores_table(answers, judged).write_parquet(stream)
-    with whole_file(folder / "predictions.csv") as stream:
-        predictions_table(answers, judged).write_csv(stream)
+    write_table(folder / "scores.parquet", scores_table(answers, judged))
+    write_csv(folder / "predictions.csv", predictions_table(answers, judged))
     draw_report(folder / "report.png", answers, judged, title=folder.parent.name)
     write_json(folder / "metrics.json", dict(metrics))
 
@@ -31,11 +30,11 @@ def write_report(folder: Path, answers: Answers, judged: Judged, metrics: Mappin
 def scores_table(answers: Answers, judged: Judged) -> pl.DataFrame:
     """Return one row for each scored recording and class: the score, and whether the class is right."""
     scored = [number for number, reason in enumerate(answers.reasons) if reason is None]
-    names = answers.recordings["recording"].to_list()
+    names, classes = answers.recordings["recording"][scored], pl.Series(answers.classes, dtype=pl.String)
     return pl.DataFrame(
         {
-            "recording": [names[number] for number in scored for _ in answers.classes],
-            "class": list(answers.classes) * len(scored),
+            "recording": names.gather(np.repeat(np.arange(len(scored)), len(classes))),
+            "class": classes.gather(np.tile(np.arange(len(classes)), len(scored))),
             "score": answers.scores[scored].ravel(),
             "right": judged.truth[scored].ravel(),
         }

@@ -35,24 +35,34 @@ class Tested:
     seconds: float
 
 
-def held_out_recordings(split: pl.DataFrame, snapshot: Snapshot) -> pl.DataFrame:
+def held_out_recordings(split: pl.DataFrame) -> pl.DataFrame:
     """Return the recordings of val/.
 
     Raises
     ------
     Trouble
-        If there is none, or if the snapshot learned from one of them, as after another sort.
+        If there is none.
     """
     recordings = split.filter(side="val")
     if recordings.is_empty():
         raise console.Trouble("no recording is held out in val/; sort_data.py needs classes of two or more recordings and a dataset.val_share above 0")
+    return recordings
+
+
+def check_unheard(recordings: pl.DataFrame, snapshot: Snapshot) -> None:
+    """Refuse to test a snapshot on recordings that it learned from, as after another sort.
+
+    Raises
+    ------
+    Trouble
+        With how many there are.
+    """
     known = sorted(learned_from(snapshot) & set(recordings["recording"]))
     if known:
         raise console.Trouble(
             f"{snapshot.folder}: learned from {len(known)} recordings that are now in val/ ({known[0]}{', …' if len(known) > 1 else ''}); "
             "a test on them would flatter it: train anew (--run NAME or --fresh), or sort with the old dataset settings"
         )
-    return recordings
 
 
 def conclude(answers: Answers, snapshot: Snapshot, split: pl.DataFrame, config: Config, *, seconds: float) -> Tested:

@@ -2,21 +2,22 @@
 
 import hashlib
 import json
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
-from config import Config, to_toml
+from config import Config, flat, to_toml
 from utils import console
 from utils.fanout import fan_out
-from utils.files import whole_file, whole_folder, write_text
+from utils.files import remove_folder, whole_folder, write_text
 from utils.spectra.extraction import Job, Pictures, extract, read_part
-from utils.spectra.store import CLIPS, RECORDINGS, check_settings
+from utils.spectra.store import CLIPS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_array
+from utils.tables import read_table, write_csv, write_table
 
 PER_SHARD = 64  # recordings; a shard is packed, and its parts go, when its last recording is done
 
@@ -49,7 +50,7 @@ def open_folder(config: Config, *, fresh: bool) -> Path:
     """
     folder = config.dataset.root / "spec"
     if fresh:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
     check_settings(config.dataset.root, config)
     if not (folder / "settings.toml").is_file():
         write_text(folder / "settings.toml", to_toml(config))
@@ -68,11 +69,12 @@ def plan(split: pl.DataFrame, config: Config, folder: Path) -> list[Shard]:
 
 def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: Path) -> Shard:
     jobs = []
+    made_with = {name: value for name, value in flat(config).items() if name.startswith(PICTURE_SETTINGS)}
     key = hashlib.sha256()
     for row in rows.iter_rows(named=True):
         file = config.dataset.root / row["file"]
-        size = file.stat().st_size if file.is_file() else -1
-        content = json.dumps([row["recording"], size, cap]).encode()
+        size, time = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else (-1, -1)
+        content = json.dumps([row["recording"], size, time, cap, made_with]).encode()
         part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.npz"
         key.update(content + json.dumps(row["background"]).encode())
         jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part))
@@ -84,7 +86,7 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
     missing = [shard for shard in shards if not _is_finished(shard, folder)]
     jobs = {job.name: shard for shard in missing for job in shard.jobs}
     open_jobs = {shard.name: {job.name for job in shard.jobs if not job.part.is_file()} for shard in missing}
-    reasons: dict[str, str] = {}
+    failures: dict[str, console.Failure] = {}
     todo = [job for shard in missing for job in shard.jobs if job.name in open_jobs[shard.name]]
     done_before = sum(len(shard.jobs) for shard in shards) - len(todo)
     passed = console.stopwatch()
@@ -92,18 +94,18 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
         advance(done_before)
         for shard in missing:
             if not open_jobs[shard.name]:
-                _pack(shard, reasons, folder)
+                _pack(shard, failures, folder)
         seconds = 0.0
         with closing(fan_out(extract, todo, workers=config.workers, name=lambda job: job.name)) as outcomes:
             for job, outcome in outcomes:
                 if isinstance(outcome, console.Failure):
-                    reasons[job.name] = outcome.reason
+                    failures[job.name] = outcome
                 else:
                     seconds += outcome
                 shard = jobs[job.name]
                 open_jobs[shard.name].discard(job.name)
                 if not open_jobs[shard.name]:
-                    _pack(shard, reasons, folder)
+                    _pack(shard, failures, folder)
                 advance(1, note=f"{seconds / passed():.0f} × real time")
 
 
@@ -112,19 +114,23 @@ def _is_finished(shard: Shard, folder: Path) -> bool:
     return key.is_file() and key.read_text() == shard.key
 
 
-def _pack(shard: Shard, reasons: dict[str, str], folder: Path) -> None:
-    """Put the parts of a shard's recordings into one array, with its tables, and remove them."""
-    parts = [read_part(job.part) if job.name not in reasons else None for job in shard.jobs]
+def _pack(shard: Shard, failures: dict[str, console.Failure], folder: Path) -> None:
+    """Put the parts of a shard's recordings into one array, with its tables, and remove them.
+
+    Where a recording failed by no fault of its own, the shard is made without it, but does not count as finished, and the parts stay for the next call.
+    """
+    parts = [read_part(job.part) if job.name not in failures else None for job in shard.jobs]
+    final = not any(failures[job.name].passing for job in shard.jobs if job.name in failures)
     target = folder / "shards" / shard.name
-    if target.exists():
-        shutil.rmtree(target)
+    remove_folder(target)
     with whole_folder(target) as new:
-        np.save(new / "pictures.npy", np.concatenate([_nothing(shard.jobs[0]), *(part.pixels for part in parts if part)]), allow_pickle=False)
-        _clip_rows(shard, parts).write_parquet(new / "clips.parquet")
-        _recording_rows(shard, parts, reasons).write_parquet(new / "recordings.parquet")
-        (new / "key.txt").write_text(shard.key)
-    for job in shard.jobs:
-        job.part.unlink(missing_ok=True)
+        write_array(new / "pictures.npy", np.concatenate([_nothing(shard.jobs[0]), *(part.pixels for part in parts if part)]))
+        write_table(new / "clips.parquet", _clip_rows(shard, parts))
+        write_table(new / "recordings.parquet", _recording_rows(shard, parts, failures))
+        write_text(new / "key.txt", shard.key if final else "to be done again")
+    if final:
+        for job in shard.jobs:
+            job.part.unlink(missing_ok=True)
 
 
 def _nothing(job: Job) -> np.ndarray:
@@ -144,7 +150,7 @@ def _clip_rows(shard: Shard, parts: Sequence[Pictures | None]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(row=pl.int_range(pl.len(), dtype=pl.Int32))
 
 
-def _recording_rows(shard: Shard, parts: Sequence[Pictures | None], reasons: dict[str, str]) -> pl.DataFrame:
+def _recording_rows(shard: Shard, parts: Sequence[Pictures | None], failures: dict[str, console.Failure]) -> pl.DataFrame:
     rows = []
     for row, part in zip(shard.rows.iter_rows(named=True), parts, strict=True):
         name = [row["recording"], row["class"]]
@@ -152,7 +158,7 @@ def _recording_rows(shard: Shard, parts: Sequence[Pictures | None], reasons: dic
             accepted = int(part.accepted.sum())
             rows.append([*name, float(part.seconds), accepted, len(part.accepted) - accepted, int(part.rejected), None])
         else:
-            rows.append([*name, None, 0, 0, 0, reasons[row["recording"]]])
+            rows.append([*name, None, 0, 0, 0, failures[row["recording"]].reason])
     return pl.DataFrame(rows, schema=RECORDINGS, orient="row")
 
 
@@ -163,19 +169,20 @@ def finish(shards: Sequence[Shard], split: pl.DataFrame, folder: Path) -> pl.Dat
     -------
     One row a recording, with its file.
     """
-    tables = {}
-    for name in ("clips", "recordings"):
-        tables[name] = pl.concat([pl.read_parquet(folder / "shards" / shard.name / f"{name}.parquet") for shard in shards])
-    with whole_file(folder / "recordings.parquet") as stream:
-        tables["recordings"].write_parquet(stream)
-    with whole_file(folder / "rejected.csv") as stream:
-        recordings = tables["recordings"].join(split.select("recording", "file"), on="recording", maintain_order="left")
-        recordings.filter(pl.col("reason").is_not_null()).select("recording", "file", "reason").write_csv(stream)
-    with whole_file(folder / "clips.parquet") as stream:  # last: a store with this table is complete
-        tables["clips"].write_parquet(stream)
+    recordings = _joined(shards, folder, "recordings", RECORDINGS)
+    write_table(folder / "recordings.parquet", recordings)
+    recordings = recordings.join(split.select("recording", "file"), on="recording", maintain_order="left")
+    write_csv(folder / "rejected.csv", recordings.filter(pl.col("reason").is_not_null()).select("recording", "file", "reason"))
+    write_table(folder / "clips.parquet", _joined(shards, folder, "clips", CLIPS))  # last: a store with this table is complete
     names = {shard.name for shard in shards}
-    for left in (folder / "shards").iterdir():
+    for left in sorted((folder / "shards").iterdir()):
         if left.name not in names:
-            shutil.rmtree(left)
-    shutil.rmtree(folder / "parts", ignore_errors=True)
+            remove_folder(left)
+    if all(_is_finished(shard, folder) for shard in shards):
+        remove_folder(folder / "parts")
     return recordings
+
+
+def _joined(shards: Sequence[Shard], folder: Path, name: str, schema: Mapping[str, Any]) -> pl.DataFrame:
+    again = "run spec.py --fresh"
+    return pl.concat([read_table(folder / "shards" / shard.name / f"{name}.parquet", schema, missing=again, damaged=again) for shard in shards])

@@ -10,9 +10,8 @@
 A shard holds the clips of up to 64 recordings of one class, in the order of names and of time, so it depends neither on other classes nor on who was first.
 """
 
-from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,7 +19,11 @@ from jaxtyping import Int64, UInt8
 
 from config import Config, differences, load
 from utils.console import Trouble
+from utils.files import whole_file
+from utils.tables import read_table
 
+OPEN_SHARDS = 256  # memory maps held at once: each takes a file descriptor, of which many systems allow 1,024
+LONGEST_HEADER = 4096  # bytes before the pictures in a .npy file
 PICTURE_SETTINGS = ("clips.", "spectrogram.")  # what decides on the pictures
 CLIPS = pl.Schema(
     {
@@ -71,37 +74,43 @@ class Store:
     ----------
     clips : one row a clip; a row's number is the clip's number in `pictures`
     recordings : one row a recording
+
+    Raises
+    ------
+    Trouble
+        If the store is not finished, or damaged.
     """
 
     def __init__(self, root: Path) -> None:
         self.folder = root / "spec"
-        self.clips = _read_table(self.folder / "clips.parquet", CLIPS)
-        self.recordings = _read_table(self.folder / "recordings.parquet", RECORDINGS)
-        names = self.clips["shard"].unique(maintain_order=True).to_list()
-        numbers = {name: number for number, name in enumerate(names)}
-        self._shards = [_map_shard(self.folder / "shards" / name / "pictures.npy") for name in names]
-        self._shard = self.clips["shard"].replace_strict(numbers, return_dtype=pl.Int64).to_numpy() if names else np.zeros(0, np.int64)
-        self._row = self.clips["row"].to_numpy()
+        first = "run spec.py with the same experiment first (it goes on where it was stopped)"
+        self.clips = read_table(self.folder / "clips.parquet", CLIPS, missing=first, damaged="run spec.py --fresh")
+        self.recordings = read_table(self.folder / "recordings.parquet", RECORDINGS, missing=first, damaged="run spec.py --fresh")
+        self._check_shards()
+        self._shards = [self.folder / "shards" / name / "pictures.npy" for name in self.clips["shard"].to_list()]
+        self._rows = self.clips["row"].to_numpy()
+        self._map = lru_cache(OPEN_SHARDS)(_map_shard)
 
     def pictures(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
-        """Gather the pictures of the given rows of `clips`."""
-        return np.stack([self._shards[self._shard[clip]][self._row[clip]] for clip in clips])
+        """Gather the pictures of the given rows of `clips`; there must be at least one."""
+        return np.stack([self._map(self._shards[clip])[self._rows[clip]] for clip in clips])
 
-
-def _read_table(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
-    if not path.is_file():
-        raise Trouble(f"{path}: no such file; run spec.py with the same experiment first (it goes on where it was stopped)")
-    try:
-        table = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise Trouble(f"{path}: cannot be read ({' '.join(str(error).split())}); run spec.py --fresh") from None
-    if table.schema != schema:
-        raise Trouble(f"{path}: has other columns than this version writes; run spec.py --fresh")
-    return table
+    def _check_shards(self) -> None:
+        picture = load(self.folder / "settings.toml").spectrogram
+        for name, clips in self.clips.group_by("shard", maintain_order=True).len().iter_rows():
+            path = self.folder / "shards" / name / "pictures.npy"
+            content = clips * picture.height * picture.width
+            if not path.is_file() or not 0 < path.stat().st_size - content <= LONGEST_HEADER:
+                raise Trouble(f"{path}: is missing or damaged; run spec.py --fresh")
 
 
 def _map_shard(path: Path) -> UInt8[np.ndarray, "clips height width"]:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise Trouble(f"{path}: cannot be read ({error}); run spec.py --fresh") from None
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def write_array(path: Path, array: UInt8[np.ndarray, "*shape"]) -> None:
+    """Write an array as .npy; NumPy's own way hides the reason when a disk is full."""
+    with whole_file(path) as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
+        if array.size:
+            stream.write(np.ascontiguousarray(array).data.cast("B"))
