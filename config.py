@@ -42,7 +42,7 @@ class Dataset:
     root: Path = Path("datasets/TrainingSet")  # folder in which everything made from the recordings is kept: train/, val/, metadata/, spec/
     archive: Path | None = None  # folder of the recordings as downloaded, which is only read; none: the root itself
     kind: Literal["auto", "birdclef2018", "folders"] = "auto"  # form of the archive: wav/ + xml/, or one folder a class; auto: recognised by its folders
-    split: Literal["auto", "given", "recordings"] = "auto"  # given: the archive's own train/ and val/ (or test/); recordings: drawn; auto: given if it is
+    split: Literal["auto", "given", "recordings"] = "auto"  # given: by the archive's train/ and val/ (or test/); recordings: drawn; auto: given where it is
     val_share: PartShare = 0.1  # share of each class's recordings that are held out in val/; at least one where a class has two, none where it has one
     sort_mode: Literal["copy", "move", "symlink"] = "copy"  # how recordings get into train/ and val/; a copy needs the space again, a move empties the archive
     seed: Seed = 2018  # draws the split; another seed, another val/

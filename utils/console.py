@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -179,6 +179,8 @@ def run(main: Callable[..., Any], *, doc: str, flags: type | None = None) -> int
         return _end(str(error), status=1)
     except KeyboardInterrupt:
         _leave(_end("stopped; nothing is half-written, and the same command goes on from here", status=STOPPED))
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        _leave(1)
     except OSError as error:
         if error.errno in OUTPUT_IS_LOST or isinstance(error, PermissionError):
             _leave(_end(f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there", status=1))
@@ -193,8 +195,9 @@ def _interrupt(*_: object) -> None:
 
 def _leave(status: int) -> NoReturn:
     """End the process at once: threads that are still computing or saving would crash while Python takes itself apart."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError):
+            stream.flush()
     os._exit(status)
 
 
