@@ -84,6 +84,8 @@ _END: Any = object()
 def _start_pool(workers: int) -> ProcessPool:
     """Start the workers deaf to Ctrl-C, which reaches the whole group of processes: the parent alone decides."""
     pool = ProcessPool(max_workers=workers, initializer=_prepare_worker, context=multiprocessing.get_context("spawn"))
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        return pool
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         pool.active  # noqa: B018 — starts the threads that start the workers; both inherit the mask

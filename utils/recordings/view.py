@@ -1,5 +1,6 @@
 """The folders `train/<species>/` and `val/<species>/`: one division of the recordings, to look at and to listen to."""
 
+import filecmp
 import os
 import shutil
 from pathlib import Path
@@ -43,8 +44,8 @@ def place(recording: Recording, side: Side, *, root: Path, mode: SortMode) -> No
         _move(recording.file, target)
     elif target.is_symlink() or not _is_copy(target, recording.file):
         _copy(recording.file, target)
-    if target.is_file() and not _is_the_same(before, recording.file):
-        before.unlink(missing_ok=True)
+    if before.is_symlink() or (before.is_file() and target.is_file() and not _is_the_same(before, recording.file) and _same_bytes(before, target)):
+        before.unlink()
 
 
 def check_space(recordings: list[Recording], root: Path) -> None:
@@ -65,6 +66,10 @@ def check_space(recordings: list[Recording], root: Path) -> None:
 def _is_the_same(file: Path, original: Path) -> bool:
     """Tell whether two paths name one file, other than by a link from the one to the other."""
     return file.is_file() and original.is_file() and not file.is_symlink() and file.samefile(original)
+
+
+def _same_bytes(one: Path, other: Path) -> bool:
+    return one.stat().st_size == other.stat().st_size and filecmp.cmp(one, other, shallow=False)
 
 
 def _is_copy(file: Path, original: Path) -> bool:
