@@ -9,8 +9,12 @@ install_import_hook("utils", "beartype.beartype")
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import soundfile  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from config import Clips, Config, Dataset, Model, Spectrogram, Training  # noqa: E402
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
