@@ -261,7 +261,7 @@ def test_another_seed_is_not_mixed_in(made: DemoSummary):
 
 def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     seen = []
-    monkeypatch.setattr("utils.demo.__main__.make_demo", lambda root, *, seed: seen.append((root, seed)) or DemoSummary(root, 11, 147, 1100.0))
+    monkeypatch.setattr("utils.demo.__main__.make_demo", lambda root, *, seed: seen.append((root, seed)) or DemoSummary(root, 10, 131, 1000.0))
     assert main([str(tmp_path), "--seed", "7"]) == 0
     assert seen == [(tmp_path, 7)]
     assert "python sort_data.py experiments/demo.toml" in capsys.readouterr().out

@@ -58,10 +58,10 @@ class Species:
 
 
 _NASAL, _SOFT = (0.5, 0.8, 1.0, 0.8, 0.4), (1.0, 0.3, 0.1)
-_DOWN, _UP = (6200.0, 4400.0, 3300.0), (3300.0, 4400.0, 6200.0)
+_DOWN = (6200.0, 4400.0, 3300.0)
 _HIGH, _LOW = Syllable((5150.0, 5050.0), 0.17, 0.03), Syllable((3500.0, 3430.0), 0.17, 0.03)
 _SINK, _RISE = Syllable((5150.0, 5050.0, 3500.0, 3400.0), 0.36, 0.25), Syllable((3400.0, 3500.0, 5050.0, 5150.0), 0.36, 0.25)
-_RATTLE, _FALL, _CLIMB = Syllable(_DOWN, 0.045, 0.018), Syllable(_DOWN, 0.075, 0.05), Syllable(_UP, 0.095, 0.06)
+_RATTLE, _FALL = Syllable(_DOWN, 0.045, 0.018), Syllable(_DOWN, 0.075, 0.05)
 _BUZZ = Syllable((4300.0, 4500.0, 4700.0), 0.6, 0.3, vibrato=(34.0, 0.2), beat=(34.0, 0.7))
 _LAUGH = Syllable((1350.0, 1700.0, 1400.0), 0.11, 0.07, _NASAL)
 _CHATTER = (
@@ -101,12 +101,6 @@ SPECIES = (
         "Sober Triller",
         songs=(Strophe((_FALL,), (8, 16)), Strophe((_FALL,), (6, 10), hurry=0.97)),
         call=Strophe((replace(_FALL, rest=0.4),), (1, 3)),
-    ),
-    Species(
-        "Tremulus ascendens",
-        "Climbing Triller",
-        songs=(Strophe((_CLIMB,), (7, 13)), Strophe((_CLIMB,), (5, 8), hurry=0.97)),
-        call=Strophe((replace(_CLIMB, rest=0.4),), (1, 3)),
     ),
     Species(
         "Stridulator ruficollis",
