@@ -169,6 +169,13 @@ def test_a_net_is_not_tested_on_what_it_learned_from(config: Config) -> None:
         check_unheard(held_out_recordings(turned), snapshot)
 
 
+def test_a_store_of_an_earlier_sort_is_refused(config: Config) -> None:
+    split = read_split(config.dataset.root)
+    new = pl.concat([split, split.head(1).with_columns(recording=pl.lit("Altus clarus/new"), side=pl.lit("train"))])
+    with pytest.raises(console.Trouble, match=r"1 recordings of split\.parquet are not in it \(Altus clarus/new, …\); run spec\.py"):
+        choose_examples(Store(config.dataset.root), new, config)
+
+
 def test_early_stopping(config: Config) -> None:
     run = with_run(config, "early", epochs=12, early_stopping=2)
     trained = train.main(run)

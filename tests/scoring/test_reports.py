@@ -1,15 +1,20 @@
 """What a test writes says what was answered; recordings that could not be used stay visible."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 
+from config import Config
+from utils.console import Trouble
+from utils.models.snapshots import Snapshot
 from utils.recordings.splits import SCHEMA
 from utils.scoring.answers import Answers
 from utils.scoring.figures import judge
 from utils.scoring.reports import draw_report, predictions_table, scores_table
+from utils.scoring.testing import conclude
 
 CLASSES = ("A", "B", "C")
 
@@ -46,6 +51,14 @@ def test_tables(answers: Answers) -> None:
     scores = scores_table(answers, judged)
     assert len(scores) == 9
     assert scores.filter(recording="r1")["right"].to_list() == [True, False, True]
+
+
+def test_nothing_scored_is_said(answers: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+    nothing = replace(answers, scores=np.full((4, 3), np.nan), reasons=["is empty"] * 4)
+    snapshot = Snapshot(Path("x"), Config(), CLASSES, 1, None, "")
+    with pytest.raises(Trouble, match=r"no recording of val/ could be used"):
+        conclude(nothing, snapshot, nothing.recordings, Config(), seconds=1.0)
+    assert "val/A/r1.wav: is empty" in capsys.readouterr().err
 
 
 def test_pictures_are_drawn(tmp_path: Path, answers: Answers) -> None:

@@ -58,9 +58,14 @@ def choose_examples(store: Store, split: pl.DataFrame, config: Config) -> Exampl
     Raises
     ------
     Trouble
-        If there is nothing to learn from.
+        If there is nothing to learn from, or the store is of an earlier sort.
     """
     train = split.filter(side="train")
+    missing = set(train["recording"]) - set(store.recordings["recording"])
+    if missing:
+        raise Trouble(
+            f"{store.folder}: {len(missing)} recordings of split.parquet are not in it ({min(missing)}, …); run spec.py with the same experiment first"
+        )
     watching = _watching(train, config)
     clips = store.clips.with_row_index("clip").join(train.select("recording"), on="recording", how="semi").sort("clip")
     low, high = config.training.signal_interval

@@ -55,5 +55,7 @@ def _mean_spectra(recordings: pl.DataFrame, config: Config) -> Spectra:
             if not isinstance(outcome, console.Failure):
                 levels[job.name] = outcome
             advance()
+    if not levels:
+        raise console.Trouble("no recording could be read for the ridge regression")
     heard = recordings.filter(pl.col("recording").is_in(list(levels)))
     return Spectra(heard, np.stack([levels[name] for name in heard["recording"]]))

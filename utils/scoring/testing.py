@@ -66,8 +66,17 @@ def check_unheard(recordings: pl.DataFrame, snapshot: Snapshot) -> None:
 
 
 def conclude(answers: Answers, snapshot: Snapshot, split: pl.DataFrame, config: Config, *, seconds: float) -> Tested:
-    """Compare the answers with the truth, write the report, and say how good they are."""
+    """Compare the answers with the truth, write the report, and say how good they are.
+
+    Raises
+    ------
+    Trouble
+        If no recording could be scored.
+    """
     judged = judge(answers.scores, answers, background=config.testing.background)
+    if not judged.figures.scored:
+        console.report_failures(answers.failures, what="recordings")
+        raise console.Trouble("no recording of val/ could be used; nothing was written")
     ridge = None
     if config.testing.ridge:
         ridge = judge(ridge_scores(split.filter(side="train"), answers, config), answers, background=config.testing.background).figures

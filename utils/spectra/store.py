@@ -87,13 +87,14 @@ class Store:
         self.clips = read_table(self.folder / "clips.parquet", CLIPS, missing=first, damaged="run spec.py --fresh")
         self.recordings = read_table(self.folder / "recordings.parquet", RECORDINGS, missing=first, damaged="run spec.py --fresh")
         self._check_shards()
-        self._shards = [self.folder / "shards" / name / "pictures.npy" for name in self.clips["shard"].to_list()]
+        self._paths = [self.folder / "shards" / name / "pictures.npy" for name in self.clips["shard"].unique(maintain_order=True)]
+        self._shards = self.clips["shard"].rle_id().to_numpy()  # the clips of a shard follow each other
         self._rows = self.clips["row"].to_numpy()
         self._map = lru_cache(OPEN_SHARDS)(_map_shard)
 
     def pictures(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
         """Gather the pictures of the given rows of `clips`; there must be at least one."""
-        return np.stack([self._map(self._shards[clip])[self._rows[clip]] for clip in clips])
+        return np.stack([self._map(self._paths[self._shards[clip]])[self._rows[clip]] for clip in clips])
 
     def _check_shards(self) -> None:
         picture = load(self.folder / "settings.toml").spectrogram
