@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config import Clips, Spectrogram
 from utils.spectra.clips import clip_samples, cut
 from utils.spectra.decode import decode
-from utils.spectra.signal_score import signal_score
+from utils.spectra.signal_score import medians, signal_score
 from utils.spectra.spectrogram import mel_picture, to_pixels
 
 
@@ -93,6 +93,12 @@ def test_signal_score_by_hand() -> None:
     picture[:] = 0.5
     picture[10, 20] = 1.0
     assert signal_score(picture) == 0  # a single pixel
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 7), (128, 256), (5, 2)])
+def test_medians_are_numpys(shape: tuple[int, int]) -> None:
+    rows = np.random.default_rng(3).random(shape, dtype=np.float32)
+    np.testing.assert_array_equal(medians(rows), np.median(rows, axis=1))
 
 
 def test_pixels_are_rounded() -> None:

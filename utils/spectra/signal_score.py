@@ -23,8 +23,15 @@ def signal_score(picture: Float[np.ndarray, "height width"]) -> float:
     -------
     0 (nothing, or silence) to 1.
     """
-    row = np.median(picture, axis=1, keepdims=True)
-    column = np.median(picture, axis=0, keepdims=True)
+    row = medians(picture)[:, None]
+    column = medians(np.ascontiguousarray(picture.T))
     on = (picture >= ABOVE_ROW * row) & (picture >= ABOVE_COLUMN * column) & (picture > 0)
     patches = cv2.medianBlur(on.astype(np.uint8), 3)
     return float(cv2.morphologyEx(patches, cv2.MORPH_CLOSE, _BOX).mean())
+
+
+def medians(rows: Float[np.ndarray, "rows values"]) -> Float[np.ndarray, " rows"]:
+    """Return the median of each row, as `np.median` does, which takes ten times as long: NumPy sorts short rows with vector instructions."""
+    ordered = np.sort(rows, axis=1)
+    count = rows.shape[1]
+    return (ordered[:, (count - 1) // 2] + ordered[:, count // 2]) / 2
