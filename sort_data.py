@@ -16,7 +16,7 @@ from pathlib import Path
 from config import Config
 from utils import console
 from utils.recordings.archive import read_archive
-from utils.recordings.sorting import choose_sides, place_all, summarize, write_metadata
+from utils.recordings.sorting import check_places, choose_sides, place_all, summarize, write_metadata
 from utils.recordings.splits import split_table, write_split
 from utils.timings import note_time
 
@@ -36,6 +36,7 @@ def main(config: Config) -> Sorted:
     console.say(f"{config.dataset.archive or config.dataset.root}: {archive.form}, {len(archive.recordings)} recordings")
     with console.alone(config.dataset.root, "sort_data"):
         sides = choose_sides(archive, config.dataset)
+        check_places(archive.recordings, config.dataset)
         write_metadata(archive.recordings, config.dataset.root)
         files = place_all(archive.recordings, sides, config.dataset)
         table = split_table(archive.recordings, sides, files)

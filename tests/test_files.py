@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.files import check_name, whole_file, whole_folder, write_text
+from utils.files import check_name, remove_folder, strangers, whole_file, whole_folder, write_text
 
 
 def test_a_file_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:
@@ -32,6 +32,24 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
         assert list(new.iterdir()) == []
         (new / "b").write_text("y")
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_a_linked_folder_is_emptied_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "large" / "deep").mkdir(parents=True)
+    (tmp_path / "large" / "deep" / "x").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "large")
+    for _ in range(2):
+        remove_folder(tmp_path / "link")
+        assert (tmp_path / "link").is_symlink()
+        assert list((tmp_path / "large").iterdir()) == []
+    assert {child.name for child in tmp_path.iterdir()} == {"large", "link"}
+
+
+def test_strangers(tmp_path: Path) -> None:
+    for name in ("epoch_001", "log.csv", ".x.part", "wav"):
+        (tmp_path / name).mkdir()
+    assert strangers(tmp_path, ("epoch_*", "log.csv")) == ["wav"]
+    assert strangers(tmp_path / "nothing", ()) == []
 
 
 def test_a_folder_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import cv2
@@ -21,6 +23,7 @@ Result = TypeVar("Result")
 
 TIME_LIMIT = 1800.0  # seconds for one item; a day of sound takes about 200
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # processes share the cores already
+MOST_POOLS = 5  # that may break before a stage gives up
 AHEAD = 4  # items in hand per worker: enough to keep it busy, few enough to keep results out of memory
 
 
@@ -52,33 +55,44 @@ def fan_out(
     if function.__module__ == "__main__":
         raise TypeError(f"{function.__qualname__} is defined in the running script, which workers do not import")
     workers = max(1, min(workers or os.cpu_count() or 1, len(items)))
-    todo = iter(items)
-    running: dict[Future[Result], Item] = {}
+    again: list[Item] = []
     with _workers_environment():
-        pool = _start_pool(workers)
-        again: list[Item] = []
-        try:
-            while True:
-                while len(running) < AHEAD * workers and (item := next(todo, _END)) is not _END:
-                    running[pool.schedule(function, args=(item,), timeout=time_limit)] = item
-                if not running:
-                    break
+        for item, outcome in _run(function, items, workers=workers, ahead=AHEAD * workers, name=name, time_limit=time_limit):
+            if isinstance(outcome, Failure) and outcome.passing:
+                again.append(item)
+            else:
+                yield item, outcome
+        yield from _run(function, again, workers=1, ahead=1, name=name, time_limit=time_limit)
+
+
+def _run(function: Any, items: Sequence[Any], *, workers: int, ahead: int, name: Callable[[Any], str], time_limit: float) -> Iterator[tuple[Any, Any]]:
+    """Do the items with at most `ahead` in hand; a pool that breaks, as when a worker is killed between two items, is replaced."""
+    todo = deque(items)
+    running: dict[Future[Any], Any] = {}
+    pool, broken = _start_pool(workers), 0
+    try:
+        while todo or running:
+            try:
+                while todo and len(running) < ahead:
+                    scheduled = pool.schedule(function, args=(todo[0],), timeout=time_limit)
+                    running[scheduled] = todo.popleft()
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    item = running.pop(future)
-                    outcome = _outcome(future, name(item), time_limit)
-                    if isinstance(outcome, Failure) and outcome.passing:
-                        again.append(item)
-                    else:
-                        yield item, outcome
-            for item in again:
-                yield item, _outcome(pool.schedule(function, args=(item,), timeout=time_limit), name(item), time_limit)
-        finally:
-            pool.stop()
-            pool.join()
-
-
-_END: Any = object()
+                outcomes = [(future, _outcome(future, name(running[future]), time_limit)) for future in finished]
+            except RuntimeError as error:  # of the pool: those of the function are outcomes
+                broken += 1
+                if broken > MOST_POOLS:
+                    raise Trouble(f"worker processes die again and again ({error}); is there enough memory? fewer --workers need less") from None
+                pool.stop()
+                pool.join()
+                todo.extendleft(running.values())
+                running.clear()
+                pool = _start_pool(workers)
+                continue
+            for future, outcome in outcomes:
+                yield running.pop(future), outcome
+    finally:
+        pool.stop()
+        pool.join()
 
 
 def _start_pool(workers: int) -> ProcessPool:
@@ -86,6 +100,7 @@ def _start_pool(workers: int) -> ProcessPool:
     pool = ProcessPool(max_workers=workers, initializer=_prepare_worker, context=multiprocessing.get_context("spawn"))
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         return pool
+    resource_tracker.ensure_running()  # starting it later would lift the mask
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         pool.active  # noqa: B018 — starts the threads that start the workers; both inherit the mask
@@ -112,6 +127,8 @@ def _outcome(future: Any, name: str, time_limit: float) -> Any:
         return future.result()
     except TimeoutError:
         return Failure(name, f"given up after {time_limit:.0f} s")  # a second try would cost as much
+    except BrokenExecutor:
+        raise
     except ProcessExpired as error:
         return Failure(name, f"the worker process died on it (exit status {error.exitcode})", passing=True)
     except Trouble as error:

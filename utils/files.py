@@ -4,8 +4,9 @@ import json
 import os
 import shutil
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -56,7 +57,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; it appears as `path`, which must not exist, when the block ends without an error."""
     part = _part(path)
-    shutil.rmtree(part, ignore_errors=True)
+    _clear(part)
     part.mkdir(parents=True)
     try:
         yield part
@@ -71,12 +72,32 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder and all that is in it; it is gone at once, so that no half of it is ever found."""
+    """Remove a folder and all that is in it; it is gone at once, so that no half of it is ever found.
+
+    Where `path` is a link to a folder, as to one on a larger disk, that folder is emptied and the link stays.
+    """
+    if path.is_symlink():
+        for child in path.iterdir():
+            _clear(child)
+        return
     part = _part(path)
-    shutil.rmtree(part, ignore_errors=True)
+    _clear(part)
     if path.exists():
         os.rename(path, part)
         shutil.rmtree(part)
+
+
+def _clear(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.exists():
+        shutil.rmtree(path)
+
+
+def strangers(folder: Path, ours: Iterable[str]) -> list[str]:
+    """Return the names in a folder that match none of the patterns `ours`; hidden ones, and a folder that is not there, hold none."""
+    names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
+    return [name for name in names if not name.startswith(".") and not any(fnmatch(name, pattern) for pattern in ours)]
 
 
 @contextmanager

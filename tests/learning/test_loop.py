@@ -169,6 +169,25 @@ def test_a_net_is_not_tested_on_what_it_learned_from(config: Config) -> None:
         check_unheard(held_out_recordings(turned), snapshot)
 
 
+def test_a_folder_that_holds_something_else_is_not_made_fresh(config: Config) -> None:
+    folder = config.snapshots / "mine"
+    (folder / "wav").mkdir(parents=True)
+    with pytest.raises(console.Trouble, match="holds wav, which is of no training"):
+        train.main(with_run(config, "mine"), train.Flags(fresh=True))
+    assert (folder / "wav").is_dir()
+
+
+def test_a_damaged_latest_snapshot_is_made_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = with_run(config, "damaged", epochs=2, early_stopping=0)
+    monkeypatch.setattr(loop, "keep_best_and_latest", lambda _: None)
+    train.main(run)
+    first, second = weights(run.run_folder), find(run.run_folder, "latest")
+    assert second
+    (second.folder / "snapshot.json").write_text("{")
+    train.main(run)
+    assert all(np.array_equal(a, b) for a, b in zip(first, weights(run.run_folder), strict=True))
+
+
 def test_a_store_of_an_earlier_sort_is_refused(config: Config) -> None:
     split = read_split(config.dataset.root)
     new = pl.concat([split, split.head(1).with_columns(recording=pl.lit("Altus clarus/new"), side=pl.lit("train"))])

@@ -100,12 +100,47 @@ def test_a_division_that_is_not_there_is_refused(tmp_path: Path, archive: Path) 
         sort_data.main(with_mode(small_config(tmp_path / "root", archive), "copy", split="given"))
 
 
-def test_a_changed_original_is_copied_again(tmp_path: Path, archive: Path) -> None:
+@pytest.mark.parametrize("mode", ["copy", "symlink", "move"])
+def test_a_name_that_comes_again_does_not_overwrite_what_was_moved(tmp_path: Path, archive: Path, mode: str) -> None:
+    root = tmp_path / "root"
+    sort_data.main(with_mode(small_config(root, archive), "move"))
+    before = sounds(root)
+    for file in ("A0", "A1"):
+        (archive / "Altus clarus" / f"{file}.wav").write_bytes(b"another bird")
+    with pytest.raises(console.Trouble, match=r"A0\.wav: is another recording than that of the same name in the archive \(2 such files\)"):
+        sort_data.main(with_mode(small_config(root, archive), mode))
+    assert sounds(root) == before
+    assert read_split(root).height == 9
+
+
+def test_an_edited_original_is_copied_when_the_old_copy_is_removed(tmp_path: Path, archive: Path) -> None:
     root = tmp_path / "root"
     sort_data.main(small_config(root, archive))
-    (archive / "Altus clarus" / "A0.wav").write_bytes(b"other")
+    (archive / "Altus clarus" / "A0.wav").write_bytes(b"edited")
+    with pytest.raises(console.Trouble, match="remove the old ones"):
+        sort_data.main(small_config(root, archive))
+    next(root.rglob("A0.wav")).unlink()
     sort_data.main(small_config(root, archive))
-    assert b"other" in sounds(root).values()
+    assert b"edited" in sounds(root).values()
+
+
+def test_a_view_is_no_archive(tmp_path: Path, archive: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(archive, root / "train")
+    with pytest.raises(console.Trouble, match=r"the folder .* that sorting fills"):
+        sort_data.main(small_config(root, root / "train"))
+    assert len(sounds(root)) == 9
+
+
+def test_moving_relative_links_keeps_them_whole(tmp_path: Path, archive: Path) -> None:
+    links = tmp_path / "links"
+    for file in archive.rglob("*.*"):
+        link = links / file.relative_to(archive)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(file, link.parent))
+    root = tmp_path / "elsewhere" / "root"
+    sort_data.main(with_mode(small_config(root, links), "move"))
+    assert sorted(sounds(root).values()) == sorted(file.read_bytes() for file in archive.rglob("*.*"))
 
 
 def test_a_disk_too_small_is_refused_before_copying(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from config import Config, differences, to_toml
 from utils import console
-from utils.files import remove_folder, write_text
+from utils.files import remove_folder, strangers, write_text
 from utils.learning.batches import batches, epoch_order
 from utils.learning.examples import Examples
 from utils.learning.log import EpochRow, best_row, draw_curves, read_log, write_log
@@ -25,6 +25,7 @@ from utils.scoring.pooling import median_filtered
 from utils.scoring.predict import Predict, predictor
 
 RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.")  # what decides on the net
+RUN_FILES = ("settings.toml", "log.csv", "curves.png", "epoch_*", "test")  # what a run's folder may hold
 DRAW_EVERY = 30.0  # seconds from one drawing of the curves to the next
 WATCHED_AT_ONCE = 1024  # clips that are read into memory together to watch training
 IN_FLIGHT = 3  # steps that may be under way before the oldest one's loss is looked at
@@ -45,9 +46,12 @@ def open_run(config: Config, *, fresh: bool) -> None:
     Raises
     ------
     Trouble
-        That names the settings which differ.
+        That names the settings which differ, or what is of no training in that folder.
     """
     folder = config.run_folder
+    others = strangers(folder, RUN_FILES)
+    if others:
+        raise console.Trouble(f"{folder}: holds {others[0]}, which is of no training; choose another --run, or another folder for --snapshots")
     if fresh:
         remove_folder(folder)
     latest = find(folder, "latest")

@@ -59,6 +59,7 @@ def save(snapshot: Snapshot, net: Net, training: Any, *, learned: Iterable[str])
     learned : names of the recordings that the net learned from, or that watched it
     training : tree of arrays that training needs besides the net to go on
     """
+    remove_folder(snapshot.folder)  # only a damaged one can be there
     with whole_folder(snapshot.folder) as new:
         write_text(new / "settings.toml", to_toml(snapshot.config))
         write_text(new / "classes.txt", "".join(f"{label}\n" for label in snapshot.classes))

@@ -42,6 +42,11 @@ def read_archive(settings: Dataset) -> Archive:
     if not given.is_dir():
         raise Trouble(f"{given}: no such folder; set dataset.{'archive' if settings.archive else 'root'} to the folder of your recordings")
     folder, root = given.resolve(), settings.root.resolve()  # one folder may have two names
+    for side in ("train", "val"):
+        if folder.is_relative_to((root / side).resolve()):
+            raise Trouble(
+                f"{given}: is, or lies in, the folder {settings.root / side} that sorting fills; leave dataset.archive out to use the root as it is divided"
+            )
     kind = settings.kind if settings.kind != "auto" else "birdclef2018" if is_birdclef2018(folder) else "folders"
     if kind == "birdclef2018":
         form, divided = "BirdCLEF 2018 archive (wav/ + xml/)", False

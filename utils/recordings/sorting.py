@@ -11,7 +11,7 @@ from utils.files import json_text, write_text
 from utils.recordings.archive import Archive
 from utils.recordings.recording import AUDIO, Recording, Side, to_metadata
 from utils.recordings.splits import split_by_recording
-from utils.recordings.view import check_space, place, stays, view_path
+from utils.recordings.view import check_conflicts, check_space, place, stays, view_path
 
 
 def choose_sides(archive: Archive, settings: Dataset) -> list[tuple[Side, str]]:
@@ -27,6 +27,21 @@ def choose_sides(archive: Archive, settings: Dataset) -> list[tuple[Side, str]]:
     if archive.divided and settings.split in ("auto", "given"):
         return [(recording.side, "given") for recording in archive.recordings if recording.side]
     return split_by_recording(archive.recordings, val_share=settings.val_share, seed=settings.seed)
+
+
+def check_places(recordings: Sequence[Recording], settings: Dataset) -> None:
+    """Find out before anything is changed whether the recordings can be brought into `train/` and `val/`.
+
+    Raises
+    ------
+    Trouble
+        If other recordings stand in their places, or the disk is too small.
+    """
+    root = settings.root.resolve()
+    to_place = [recording for recording in recordings if not stays(recording, root)]
+    check_conflicts(to_place, root)
+    if settings.sort_mode == "copy":
+        check_space(to_place, root)
 
 
 def write_metadata(recordings: Sequence[Recording], root: Path) -> None:
@@ -47,9 +62,6 @@ def place_all(recordings: Sequence[Recording], sides: Sequence[tuple[Side, str]]
     Where each recording's sound is now, relative to the data set's root.
     """
     root = settings.root.resolve()
-    to_place = [recording for recording in recordings if not stays(recording, root)]
-    if settings.sort_mode == "copy":
-        check_space(to_place, root)
     files = []
     with console.progress(settings.sort_mode, total=len(recordings), unit="recordings") as advance:
         for recording, (side, _) in zip(recordings, sides, strict=True):

@@ -30,22 +30,48 @@ def stays(recording: Recording, root: Path) -> bool:
 
 
 def place(recording: Recording, side: Side, *, root: Path, mode: SortMode) -> None:
-    """Bring a recording's sound to its place in `train/` or `val/`; what is there already is left alone."""
-    target = root / view_path(recording, side)
-    if _is_the_same(target, recording.file):
+    """Bring a recording's sound to its place in `train/` or `val/`; what is there already is left alone.
+
+    `check_conflicts` must have found nothing: what stands in the recording's place, on either side, is then an earlier copy of it, or a link.
+    """
+    source, target = recording.file, root / view_path(recording, side)
+    if _one_place(target, source):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     before = root / view_path(recording, "val" if side == "train" else "train")  # an earlier split may have had it there
-    if before.is_file() and not before.is_symlink() and (not recording.file.is_file() or _is_copy(before, recording.file)):
+    ours = before.is_file() and not _one_place(before, source)
+    if ours and not before.is_symlink() and not target.exists() and (not source.is_file() or _is_copy(before, source)):
         os.replace(before, target)
     if mode == "symlink":
-        _link(recording.file, target, root=root)
+        _link(source, target, root=root)
     elif mode == "move":
-        _move(recording.file, target)
-    elif target.is_symlink() or not _is_copy(target, recording.file):
-        _copy(recording.file, target)
-    if before.is_symlink() or (before.is_file() and target.is_file() and not _is_the_same(before, recording.file) and _same_bytes(before, target)):
+        _move(source, target, root=root)
+    elif target.is_symlink() or not _is_copy(target, source):
+        _copy(source, target)
+    if ours and before.is_file() and target.is_file() and (before.is_symlink() or _same_bytes(before, target)):
         before.unlink()
+
+
+def check_conflicts(recordings: list[Recording], root: Path) -> None:
+    """Refuse to sort where another recording of the same name was placed before: it may have been moved there, and be the only one.
+
+    Raises
+    ------
+    Trouble
+        With the first of them, and how many there are.
+    """
+    conflicts = []
+    for recording in recordings:
+        for side in ("train", "val"):
+            there = root / view_path(recording, side)
+            ours = there.is_file() and not there.is_symlink() and recording.file.is_file() and not _one_place(there, recording.file)
+            if ours and not _is_copy(there, recording.file) and not _same_bytes(there, recording.file):
+                conflicts.append(there)
+    if conflicts:
+        raise Trouble(
+            f"{conflicts[0]}: is another recording than that of the same name in the archive ({len(conflicts)} such files); "
+            "nothing was changed: rename the new ones, or remove the old ones if they are only old copies"
+        )
 
 
 def check_space(recordings: list[Recording], root: Path) -> None:
@@ -63,9 +89,9 @@ def check_space(recordings: list[Recording], root: Path) -> None:
         raise Trouble(f"{root}: copying needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; --dataset.sort_mode symlink needs none")
 
 
-def _is_the_same(file: Path, original: Path) -> bool:
-    """Tell whether two paths name one file, other than by a link from the one to the other."""
-    return file.is_file() and original.is_file() and not file.is_symlink() and file.samefile(original)
+def _one_place(one: Path, other: Path) -> bool:
+    """Tell whether two paths are one place, though a folder on the way may have two names."""
+    return one.name == other.name and one.parent.is_dir() and other.parent.is_dir() and one.parent.samefile(other.parent)
 
 
 def _same_bytes(one: Path, other: Path) -> bool:
@@ -100,8 +126,12 @@ def _link(source: Path, target: Path, *, root: Path) -> None:
     os.replace(link, target)
 
 
-def _move(source: Path, target: Path) -> None:
+def _move(source: Path, target: Path, *, root: Path) -> None:
     if not source.is_file():
+        return
+    if source.is_symlink():  # a relative link would point elsewhere from its new place
+        _link(source.resolve(), target, root=root)
+        source.unlink()
         return
     try:
         os.replace(source, target)

@@ -14,11 +14,12 @@ import polars as pl
 from config import Config, flat, to_toml
 from utils import console
 from utils.fanout import fan_out
-from utils.files import remove_folder, whole_folder, write_text
+from utils.files import remove_folder, strangers, whole_folder, write_text
 from utils.spectra.extraction import Job, Pictures, extract, read_part
 from utils.spectra.store import CLIPS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_array
 from utils.tables import read_table, write_csv, write_table
 
+STORE_FILES = ("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "shards", "parts")
 PER_SHARD = 64  # recordings; a shard is packed, and its parts go, when its last recording is done
 
 
@@ -49,6 +50,9 @@ def open_folder(config: Config, *, fresh: bool) -> Path:
         That names the settings which differ.
     """
     folder = config.dataset.root / "spec"
+    others = strangers(folder, STORE_FILES)
+    if others:
+        raise console.Trouble(f"{folder}: holds {others[0]}, which is of no store; move it away, for this folder is spec.py's")
     if fresh:
         remove_folder(folder)
     check_settings(config.dataset.root, config)
@@ -84,6 +88,8 @@ def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: P
 def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
     """Do what is missing: pictures of every recording of every shard that is not finished, packed into shards as they get complete."""
     missing = [shard for shard in shards if not _is_finished(shard, folder)]
+    if missing:
+        (folder / "clips.parquet").unlink(missing_ok=True)  # it would name rows of shards that are about to change
     jobs = {job.name: shard for shard in missing for job in shard.jobs}
     open_jobs = {shard.name: {job.name for job in shard.jobs if not job.part.is_file()} for shard in missing}
     failures: dict[str, console.Failure] = {}
