@@ -205,6 +205,7 @@ def test_a_recording_replaced_by_another_of_its_size_is_noticed(config: Config) 
     file = config.dataset.archive / "Altus clarus" / "A1.wav"
     samples, rate = soundfile.read(file, dtype="int16")
     soundfile.write(file, samples[::-1], rate)
+    next(config.dataset.root.rglob("A1.wav")).unlink()  # an old copy is never overwritten
     sort_data.main(config)
     spec.main(config)
     assert content(config.dataset.root)["spec/shards/Altus clarus-000/pictures.npy"] != before["spec/shards/Altus clarus-000/pictures.npy"]
