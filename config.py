@@ -36,16 +36,44 @@ Seed = Annotated[int, Ge(0), Lt(2**32)]
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Names of the columns in tables of annotations, where the usual ones are not used; '': recognised."""
+
+    file: str = ""  # names the recording
+    start: str = ""  # begin of an event, seconds or h:mm:ss
+    end: str = ""  # its end; tables of points in time have none
+    duration: str = ""  # its length, seconds, where there is no end
+    species: str = ""  # who sings: scientific name, common name or code
+    low: str = ""  # lowest frequency, Hz
+    high: str = ""  # highest frequency, Hz
+
+
+@dataclass(frozen=True)
 class Dataset:
-    """Where the recordings are and how they are divided."""
+    """Where the recordings are, which of them are used, and how they are divided."""
 
     root: Path = Path("datasets/TrainingSet")  # folder in which everything made from the recordings is kept: train/, val/, metadata/, spec/
     archive: Path | None = None  # folder of the recordings as downloaded, which is only read; none: the root itself
-    kind: Literal["auto", "birdclef2018", "folders"] = "auto"  # form of the archive: wav/ + xml/, or one folder a class; auto: recognised by its folders
-    split: Literal["auto", "given", "recordings"] = "auto"  # given: by the archive's train/ and val/ (or test/); recordings: drawn; auto: given where it is
-    val_share: PartShare = 0.1  # share of each class's recordings that are held out in val/; at least one where a class has two, none where it has one
-    sort_mode: Literal["copy", "move", "symlink"] = "copy"  # how recordings get into train/ and val/; a copy needs the space again, a move empties the archive
-    seed: Seed = 2018  # draws the split; another seed, another val/
+    kind: Literal["auto", "birdclef2018", "kaggle", "annotations", "xenocanto", "folders"] = "auto"  # form of the archive; auto: recognised
+    columns: Columns = field(default_factory=Columns)
+    taxonomy: Path | None = None  # CSV of species (scientific name, code, common name) by which labels become scientific names
+    aliases: Path | None = None  # CSV of renamed species: old name, new name
+    whitelist: Path | None = None  # only these species: one name or code a line, or an eBird frequency list (JSON or CSV)
+    whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0  # of a frequency list, only species that are at least so frequent, percent
+    min_recordings: CountOrNone = 0  # a class with fewer recordings (or annotations) is left out
+    max_recordings: CountOrNone = 0  # a class keeps at most so many recordings, drawn at random; 0: no limit
+    max_classes: CountOrNone = 0  # at most so many classes; 0: no limit
+    class_order: Literal["random", "alphabetical"] = "random"  # which classes stay where max_classes leaves some out
+    split: Literal["auto", "given", "recordings", "grouped", "blocked"] = "auto"  # given: as divided; recordings: by recording; auto: given, or recordings
+    val_share: PartShare = 0.1  # share of the recordings that is held out in val/; at least one where a class has two, none where it has one
+    test_share: PartShare = 0.0  # share of the recordings that is held out in test/, for the last look; 0: val/ is tested on
+    folds: CountOrNone = 0  # cut what is not test/ into so many folds instead of holding a share out; 0: no folds
+    fold: CountOrNone = 0  # which of the folds is val/; 0 to folds − 1
+    group_by: Literal["author", "site", "day", "recording"] = "author"  # split grouped: what stays together; day: of one site
+    block_degrees: Annotated[float, Gt(0), Le(90)] = 2.0  # split blocked: side of the grid's cells, degrees
+    block_recordings: Count = 20  # split blocked: cells with fewer recordings in a quarter of the year are spread at random
+    sort_mode: Literal["copy", "hardlink", "move", "symlink"] = "copy"  # how recordings get into the folders; a copy needs the space again, a move empties
+    seed: Seed = 2018  # draws classes, recordings and the split; another seed, another val/
 
 
 @dataclass(frozen=True)
@@ -120,8 +148,9 @@ class Training:
 
 @dataclass(frozen=True)
 class Testing:
-    """How a snapshot is judged on the recordings of val/."""
+    """How a snapshot is judged on recordings that were held out."""
 
+    side: Literal["auto", "val", "test"] = "auto"  # which held-out recordings; auto: test/ where the split has one, else val/
     snapshot: Literal["best", "latest"] = "best"  # best: highest validation MLRAP while training; latest: the last epoch
     max_clips: CountOrNone = 128  # only the first so many clips of a recording are heard; 0: all
     background: bool = True  # species singing in the background count as right answers, too
@@ -167,6 +196,7 @@ class SettingsError(Exception):
 
 
 _TREE: TypeAdapter[Config] = TypeAdapter(Config)
+_DATASET_PATHS = ("root", "archive", "taxonomy", "aliases", "whitelist")
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -261,8 +291,8 @@ def from_command_line(arguments: Sequence[str], *, doc: str, script: str, flags:
 
 def _at_home(config: Config) -> Config:
     """Write out the ~ of paths, which the shell does only on the command line."""
-    archive = config.dataset.archive
-    dataset = dataclasses.replace(config.dataset, root=config.dataset.root.expanduser(), archive=archive.expanduser() if archive else None)
+    paths = {name: getattr(config.dataset, name) for name in _DATASET_PATHS}
+    dataset = dataclasses.replace(config.dataset, **{name: path.expanduser() for name, path in paths.items() if path})
     return dataclasses.replace(config, dataset=dataset, snapshots=config.snapshots.expanduser())
 
 
@@ -290,7 +320,7 @@ def _validated(tree: Mapping[str, Any]) -> Config:
 
 
 def _nearest(key: str) -> str:
-    names = [*flat(Config(dataset=Dataset(archive=Path())))]
+    names = [*flat(Config(dataset=Dataset(archive=Path(), taxonomy=Path(), aliases=Path(), whitelist=Path())))]
     leaves = {name.rsplit(".", 1)[-1]: name for name in names}
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if not near:
@@ -333,9 +363,11 @@ def _check(config: Config) -> None:
     clips, picture, model, training = config.clips, config.spectrogram, config.model, config.training
     if not re.fullmatch(r"\w[\w .+=@-]{0,99}", config.run):
         raise SettingsError("should be a plain name of letters, digits, '_', '-', '.', for it names a folder", key="run", value=config.run)
-    for key, path in (("dataset.root", config.dataset.root), ("dataset.archive", config.dataset.archive), ("snapshots", config.snapshots)):
+    paths = {"snapshots": config.snapshots, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
+    for key, path in paths.items():
         if path and any(ord(character) < 32 for character in str(path)):
             raise SettingsError("should be a path without control characters", key=key, value=str(path))
+    _check_division(config.dataset)
     if clips.overlap >= clips.length:
         raise SettingsError(f"should be less than clips.length ({clips.length:g} s)", key="clips.overlap", value=clips.overlap)
     if clips.min_length > clips.length:
@@ -371,3 +403,16 @@ def _check(config: Config) -> None:
         raise SettingsError("should be above 0 for the step schedule, which falls by factors", key="training.learning_rate_end", value=0)
     if training.signal_interval[0] > training.signal_interval[1]:
         raise SettingsError("should begin with the lower end", key="training.signal_interval", value=training.signal_interval)
+
+
+def _check_division(dataset: Dataset) -> None:
+    if dataset.folds == 1:
+        raise SettingsError("should be 0 (none) or at least 2", key="dataset.folds", value=1)
+    if dataset.fold and dataset.fold >= dataset.folds:
+        raise SettingsError(f"should be below dataset.folds ({dataset.folds})", key="dataset.fold", value=dataset.fold)
+    if dataset.folds == 0 and dataset.val_share + dataset.test_share >= 1:
+        raise SettingsError(
+            f"leaves nothing to learn from beside dataset.test_share ({dataset.test_share:g})", key="dataset.val_share", value=dataset.val_share
+        )
+    if dataset.max_recordings and dataset.max_recordings < dataset.min_recordings:
+        raise SettingsError(f"should be at least dataset.min_recordings ({dataset.min_recordings})", key="dataset.max_recordings", value=dataset.max_recordings)

@@ -24,7 +24,7 @@ class Evaluation:
 
     Attributes
     ----------
-    mlrap : mean label-ranking average precision on val/, the headline; None where nothing could be scored
+    mlrap : mean label-ranking average precision on what was held out, the headline; None where nothing could be scored
     top1_accuracy : share of the recordings whose first answer is right
     ridge_mlrap : that of ridge regression on mean spectra, where `testing.ridge` asked for it
     snapshot, log, report : where they are
@@ -42,7 +42,7 @@ class Evaluation:
 
 def main(config: Config, flags: train.Flags = train.Flags()) -> Evaluation:  # noqa: B008 — frozen
     """Train and test the run `config.run`, and print the summary."""
-    held_out_recordings(read_split(config.dataset.root))  # nothing to test on: better known before hours of training
+    held_out_recordings(read_split(config.dataset), config)  # nothing to test on: better known before hours of training
     trained = train.main(config, flags)
     tested = test.main(config)
     seconds = {**times(config.dataset.root), "train": trained.seconds, "test": tested.seconds}

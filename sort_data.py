@@ -1,10 +1,11 @@
 """Sort a folder of recordings into train/ and val/, one folder a species, with a table of the split and a JSON a recording.
 
     python sort_data.py experiments/birdclef2018.toml
-    python sort_data.py --dataset.archive ~/birds --dataset.root ~/birds-sorted --dataset.sort_mode symlink
+    python sort_data.py --dataset.archive ~/birds --dataset.root ~/birds-sorted --dataset.sort_mode symlink --dry-run
 
-An archive of the BirdCLEF 2018 form (wav/ + xml/) or of plain folders of species goes in; one that comes divided into train/ and val/ (or test/) keeps
-its division. Otherwise a share of each species' recordings is held out in val/: at least one where there are two, none where there is only one.
+Archives of the BirdCLEF 2018 form (wav/ + xml/), of Kaggle's BirdCLEF challenges, of xeno-canto downloads, of long recordings with tables of
+annotations, and plain folders of species go in. `dataset.split` says how they are divided; nothing that belongs together stands on two sides, and
+an audit shows it. The exit status is 3 where something had to be left out, which is listed in sorted.log.
 
 Source: sort_data.py of the 2018 BirdCLEF baseline.
 """
@@ -16,9 +17,21 @@ from pathlib import Path
 from config import Config
 from utils import console
 from utils.recordings.archive import read_archive
-from utils.recordings.sorting import check_places, choose_sides, place_all, summarize, write_metadata
-from utils.recordings.splits import split_table, write_split
+from utils.recordings.selection import select
+from utils.recordings.sorting import check_places, divide_archive, name_strangers, place_all, show_audit, summarize, write_log, write_metadata
+from utils.recordings.split_picture import draw_split
+from utils.recordings.splits import write_split
+from utils.spectra.preflight import check_audio
+from utils.tables import write_csv
 from utils.timings import note_time
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What this call may ask for."""
+
+    dry_run: bool = False  # print the audit of the split, and change nothing
+    check_audio: bool = False  # decode every recording, list those that are unreadable, silent, clipped or short, and change nothing
 
 
 @dataclass(frozen=True)
@@ -29,22 +42,33 @@ class Sorted:
     failures: list[console.Failure]
 
 
-def main(config: Config) -> Sorted:
+def main(config: Config, flags: Flags = Flags()) -> Sorted:
     """Sort the archive that `config.dataset` names."""
     passed = console.stopwatch()
+    root = config.dataset.root
     archive = read_archive(config.dataset)
-    console.say(f"{config.dataset.archive or config.dataset.root}: {archive.form}, {len(archive.recordings)} recordings")
-    with console.alone(config.dataset.root, "sort_data"):
-        sides = choose_sides(archive, config.dataset)
-        check_places(archive.recordings, config.dataset)
-        write_metadata(archive.recordings, config.dataset.root)
-        files = place_all(archive.recordings, sides, config.dataset)
-        table = split_table(archive.recordings, sides, files)
-        path = write_split(config.dataset.root, table)
-        note_time(config.dataset.root, "sort_data", passed())
-    summarize(table, archive.failures, config, seconds=passed())
-    return Sorted(path, archive.failures)
+    console.say(f"{config.dataset.archive or root}: {archive.form}, {len(archive.recordings)} recordings")
+    selection = select(archive.recordings, config.dataset, archive.taxonomy)
+    if flags.check_audio:
+        return Sorted(root / "split.parquet", archive.failures + check_audio(selection.recordings, config))
+    division = divide_archive(archive, selection, config)
+    table = division.table(config.dataset)
+    failures = archive.failures + division.dropped
+    classes = show_audit(division, table, config.dataset, whole=flags.dry_run)
+    if not flags.dry_run:
+        with console.alone(root, "sort_data"):
+            check_places(division.recordings, config.dataset)
+            write_metadata(division.recordings, config.dataset)
+            place_all(division.recordings, division.places, config.dataset)
+            name_strangers(table, root)
+            write_log(division, selection, failures, root)
+            write_csv(root / "audit.csv", classes)
+            draw_split(root / "split.png", classes, division.recordings, table)
+            write_split(root, table)
+            note_time(root, "sort_data", passed())
+    summarize(table, selection, failures, config, seconds=passed(), dry_run=flags.dry_run)
+    return Sorted(root / "split.parquet", failures)
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__))
+    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda result: not result.failures))

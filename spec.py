@@ -38,7 +38,7 @@ class Extracted:
 def main(config: Config, flags: Flags = Flags()) -> Extracted:
     """Fill the spectrogram store of `config.dataset.root`."""
     passed = console.stopwatch()
-    split = read_split(config.dataset.root)
+    split = read_split(config.dataset)
     with console.alone(config.dataset.root, "spec"):
         folder = open_folder(config, fresh=flags.fresh)
         shards = plan(split, config, folder)

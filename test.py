@@ -1,4 +1,4 @@
-"""Test a snapshot on the recordings of val/, which no training has seen.
+"""Test a snapshot on the recordings of val/ (or test/, where the split has it), which no training has seen.
 
     python test.py experiments/birdclef2018.toml
     python test.py experiments/birdclef2018.toml --testing.snapshot latest
@@ -21,9 +21,9 @@ from utils.scoring.testing import Tested, check_unheard, conclude, held_out_reco
 def main(config: Config) -> Tested:
     """Test the snapshot that `config.testing.snapshot` names, of the run `config.run`."""
     passed = console.stopwatch()
-    split = read_split(config.dataset.root)
+    split = read_split(config.dataset)
     snapshot = chosen_snapshot(config)
-    recordings = held_out_recordings(split)
+    recordings = held_out_recordings(split, config)
     check_unheard(recordings, snapshot)
     answers = answer(snapshot, recordings, config)
     return conclude(answers, snapshot, split, config, seconds=passed())

@@ -42,7 +42,7 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
     passed = console.stopwatch()
     root = config.dataset.root
     check_settings(root, config)
-    examples = choose_examples(Store(root), read_split(root), config)
+    examples = choose_examples(Store(root), read_split(config.dataset), config)
     with console.alone(config.snapshots, f"train of {config.run}"):
         open_run(config, fresh=flags.fresh)
         rows = learn(examples, config)

@@ -24,6 +24,7 @@ _console = Console(highlight=False, soft_wrap=True)
 _errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
 STOPPED = 130  # the shells' exit status for Ctrl-C
+INCOMPLETE = 3  # exit status of a stage that is done, but had to leave something out
 # nothing more can be written or opened: a stage must stop, not go on to the next recording
 OUTPUT_IS_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE}
 
@@ -66,11 +67,11 @@ def _plain(text: str) -> str:
     return escape(text.encode("utf-8", "backslashreplace").decode())
 
 
-def report_failures(failures: Sequence[Failure], *, what: str) -> None:
-    """List what was left out and why, one line each; `what` names the kind of thing, in the plural."""
+def report_failures(failures: Sequence[Failure], *, what: str, done: str = "left out") -> None:
+    """List what was left out and why, one line each; `what` names the kind of thing, in the plural, `done` what became of it."""
     if not failures:
         return
-    _errors.print(f"[yellow]{len(failures)} {_plain(what)} left out:[/yellow]")
+    _errors.print(f"[yellow]{len(failures)} {_plain(what)} {_plain(done)}:[/yellow]")
     for failure in sorted(failures, key=lambda failure: failure.name):
         _errors.print(f"  {_plain(failure.name)}: {_plain(failure.reason)}")
 
@@ -82,6 +83,16 @@ def show_table(title: str, rows: Mapping[str, str]) -> None:
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(_plain(name), _plain(value))
+    _console.print(table)
+
+
+def show_grid(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table: the first column names, the others are figures."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(_plain(heading), style="cyan" if number == 0 else "", justify="left" if number == 0 else "right", no_wrap=number > 0)
+    for row in rows:
+        table.add_row(*map(_plain, row))
     _console.print(table)
 
 
@@ -156,7 +167,7 @@ def shown(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def run(main: Callable[..., Any], *, doc: str, flags: type | None = None) -> int:
+def run(main: Callable[..., Any], *, doc: str, flags: type | None = None, complete: Callable[[Any], bool] = lambda _: True) -> int:
     """Run one script: read the command line, call `main`, and turn what goes wrong into one line.
 
     Parameters
@@ -164,15 +175,16 @@ def run(main: Callable[..., Any], *, doc: str, flags: type | None = None) -> int
     main : called with the config, and with the script's own flags where it has any
     doc : the script's docstring, the head of its `--help`
     flags : dataclass of what a single call may ask for (such as `--fresh`); never saved with the settings
+    complete : tells by what `main` returned whether nothing was left out
 
     Returns
     -------
-    The exit status: 0, 1 where the stage could not be done, 2 for wrong settings, 130 after Ctrl-C.
+    The exit status: 0, 1 where the stage could not be done, 2 for wrong settings, 3 where it was done but something was left out, 130 after Ctrl-C.
     """
     signal.signal(signal.SIGINT, _interrupt)
     try:
         config, call = from_command_line(sys.argv[1:], doc=doc, script=Path(sys.argv[0]).name, flags=flags)
-        main(config) if call is None else main(config, call)
+        result = main(config) if call is None else main(config, call)
     except SettingsError as error:
         return _end(str(error), status=2)
     except Trouble as error:
@@ -185,7 +197,7 @@ def run(main: Callable[..., Any], *, doc: str, flags: type | None = None) -> int
         if error.errno in OUTPUT_IS_LOST or isinstance(error, PermissionError):
             _leave(_end(f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there", status=1))
         raise
-    return 0
+    return 0 if complete(result) else INCOMPLETE
 
 
 def _interrupt(*_: object) -> None:

@@ -67,6 +67,8 @@ def fan_out(
 
 def _run(function: Any, items: Sequence[Any], *, workers: int, ahead: int, name: Callable[[Any], str], time_limit: float) -> Iterator[tuple[Any, Any]]:
     """Do the items with at most `ahead` in hand; a pool that breaks, as when a worker is killed between two items, is replaced."""
+    if not items:
+        return
     todo = deque(items)
     running: dict[Future[Any], Any] = {}
     pool, broken = _start_pool(workers), 0

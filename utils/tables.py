@@ -1,7 +1,8 @@
 """Tables as Parquet files: they appear whole or not at all, and are read with the columns that they should have."""
 
 import io
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,31 @@ def read_table(path: Path, schema: Mapping[str, Any], *, missing: str, damaged: 
     if table.schema != schema:
         raise Trouble(f"{path}: has other columns than this version writes; {damaged}")
     return table
+
+
+def read_foreign_csv(path: Path) -> pl.DataFrame:
+    """Read a table that somebody else wrote: separated by commas, semicolons or tabs, all columns as text, without spaces around the headings.
+
+    Raises
+    ------
+    Trouble
+        If it cannot be read, or holds no line.
+    """
+    try:
+        content = path.read_bytes()
+        first = content.split(b"\n", 1)[0]
+        separator = max(",;\t", key=lambda mark: first.count(mark.encode()))
+        table = pl.read_csv(io.BytesIO(content), separator=separator, infer_schema=False, truncate_ragged_lines=True)
+        return table.rename({name: name.strip() for name in table.columns})
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise Trouble(f"{path}: cannot be read as a table ({' '.join(str(error).split())[:120]})") from None
+
+
+def find_column(columns: Sequence[str], usual: Sequence[str]) -> str | None:
+    """Return the first column that is called one of the `usual` names; case, spaces, underscores and brackets do not matter."""
+    by_key = {_plain(column): column for column in reversed(columns)}
+    return next((by_key[_plain(name)] for name in usual if _plain(name) in by_key), None)
+
+
+def _plain(heading: str) -> str:
+    return re.sub(r"[^\w]|_", "", heading.lower())

@@ -39,7 +39,7 @@ def with_run(config: Config, run: str, **training: object) -> Config:
 
 
 def examples_of(config: Config) -> Examples:
-    return choose_examples(Store(config.dataset.root), read_split(config.dataset.root), config)
+    return choose_examples(Store(config.dataset.root), read_split(config.dataset), config)
 
 
 def weights(run: Path) -> list[np.ndarray]:
@@ -52,7 +52,7 @@ def test_no_recording_learns_and_watches_or_is_tested(config: Config) -> None:
     examples = examples_of(config)
     names = examples.store.clips["recording"]
     learned, watched = set(names[examples.rows]), set(names[examples.val_rows])
-    tested = set(read_split(config.dataset.root).filter(side="val")["recording"])
+    tested = set(read_split(config.dataset).filter(side="val")["recording"])
     assert learned
     assert watched
     assert tested
@@ -160,7 +160,7 @@ def test_a_store_of_other_settings_is_refused(config: Config) -> None:
 def test_a_net_is_not_tested_on_what_it_learned_from(config: Config) -> None:
     run = with_run(config, "leak", epochs=1)
     train.main(run)
-    split = read_split(config.dataset.root)
+    split = read_split(config.dataset)
     snapshot = find(run.run_folder, "best")
     assert snapshot
     check_unheard(held_out_recordings(split), snapshot)
@@ -189,7 +189,7 @@ def test_a_damaged_latest_snapshot_is_made_again(config: Config, monkeypatch: py
 
 
 def test_a_store_of_an_earlier_sort_is_refused(config: Config) -> None:
-    split = read_split(config.dataset.root)
+    split = read_split(config.dataset)
     new = pl.concat([split, split.head(1).with_columns(recording=pl.lit("Altus clarus/new"), side=pl.lit("train"))])
     with pytest.raises(console.Trouble, match=r"1 recordings of split\.parquet are not in it \(Altus clarus/new, …\); run spec\.py"):
         choose_examples(Store(config.dataset.root), new, config)

@@ -1,19 +1,24 @@
 """Archives go in and come out right; what cannot be used is named."""
 
+import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config import Dataset
 from utils.console import Trouble
 from utils.recordings.archive import read_archive
+from utils.recordings.audio_files import below, stamp_of
 from utils.recordings.birdclef2018 import read_birdclef2018
 from utils.recordings.folders import read_folders
-from utils.recordings.recording import Recording, from_metadata, label_of_folder, to_metadata
+from utils.recordings.recording import NOISE, Event, Recording, from_metadata, label_of_folder, to_metadata
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
 <Audio><MediaId>1</MediaId><FileName>{file}</FileName><ClassId>abcdef</ClassId><Author>Ana</Author><Date>2014-05-01</Date><Time>06:30</Time>
-<Locality>Río</Locality><Quality>2</Quality><Genus>{genus}</Genus><Species>merula</Species><VernacularNames>Blackbird</VernacularNames>{more}</Audio>"""
+<Locality>Río</Locality><Latitude>-4.5</Latitude><Longitude>-70.25</Longitude><Elevation>80</Elevation><Quality>2</Quality>
+<Comments>By a "river"; &amp; far</Comments><Genus>{genus}</Genus><Species>merula</Species><VernacularNames>Blackbird</VernacularNames>{more}</Audio>"""
 
 
 def write_xml(archive: Path, name: str, text: str | None = None, *, file: str = "", genus: str = "Turdus", more: str = "") -> None:
@@ -27,8 +32,9 @@ def write_xml(archive: Path, name: str, text: str | None = None, *, file: str = 
 def test_birdclef2018_fields(tmp_path: Path) -> None:
     write_xml(tmp_path, "a.b", more="<BackgroundSpecies> Parus  major,,Turdus merula,Sitta europaea,Parus major</BackgroundSpecies>")
     write_xml(tmp_path, "a.c")
-    (first, second), failures = read_birdclef2018(tmp_path)
-    assert failures == []
+    contents = read_birdclef2018(tmp_path)
+    first, second = contents.recordings
+    assert contents.failures == []
     assert first == Recording(
         name="a.b",
         file=tmp_path / "wav" / "a.b.wav",
@@ -40,7 +46,11 @@ def test_birdclef2018_fields(tmp_path: Path) -> None:
         date="2014-05-01",
         time="06:30",
         locality="Río",
+        latitude=-4.5,
+        longitude=-70.25,
+        elevation="80",
         quality="2",
+        comments='By a "river"; & far',
     )
     assert (second.name, second.background) == ("a.c", ())
 
@@ -58,9 +68,9 @@ def test_birdclef2018_refuses_each_bad_xml_alone(tmp_path: Path) -> None:
     (tmp_path / "wav" / "orphan.WAV").write_bytes(b"sound")
     write_xml(tmp_path, "nameless", "<Audio><FileName>x.wav</FileName></Audio>")
     write_xml(tmp_path, "twice", file="good.wav")
-    recordings, failures = read_birdclef2018(tmp_path)
-    assert [recording.name for recording in recordings] == ["good"]
-    reasons = {failure.name: failure.reason for failure in failures}
+    contents = read_birdclef2018(tmp_path)
+    assert [recording.name for recording in contents.recordings] == ["good"]
+    reasons = {failure.name: failure.reason for failure in contents.failures}
     assert reasons["xml/cut.xml"].startswith("broken XML: ")
     assert reasons["xml/bomb.xml"].startswith("refused XML: Entit")
     assert "FileName: '../../etc/passwd'" in reasons["xml/outside.xml"]
@@ -89,13 +99,13 @@ def test_folders_undivided(tmp_path: Path) -> None:
     for name in [*names, "Turdus_merula/x 1.mp3", "Turdus_merula/.hidden.wav", ".cache/y.wav", "loose.wav"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    recordings, failures = read_folders(tmp_path)
-    assert [(recording.name, recording.species, recording.side) for recording in recordings] == [
+    contents = read_folders(tmp_path)
+    assert [(recording.name, recording.species, recording.side) for recording in contents.recordings] == [
         ("Turdus merula/deep/x 1", "Turdus merula", None),
         ("Turdus merula/x 1", "Turdus merula", None),
         ("call_type_1/ü'q\"", "call_type_1", None),
     ]
-    assert {failure.name: failure.reason for failure in failures} == {
+    assert {failure.name: failure.reason for failure in contents.failures} == {
         "loose.wav": "lies in no class's folder",
         "Turdus_merula/x 1.mp3": "has the same name as Turdus_merula/x 1.WAV",
         "Turdus_merula/x.m4a": ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3",
@@ -107,8 +117,8 @@ def test_folders_divided(tmp_path: Path, held_out: str) -> None:
     for name in ("train/A b/1.wav", f"{held_out}/A b/2.wav", "noise/rain/3.wav"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"x")
-    recordings, _ = read_folders(tmp_path)
-    assert [(recording.name, recording.side) for recording in recordings] == [("A b/1", "train"), ("A b/2", "val")]
+    contents = read_folders(tmp_path)
+    assert [(recording.name, recording.side) for recording in contents.recordings] == [("A b/1", "train"), ("A b/2", held_out)]
 
 
 def test_what_the_2018_baseline_sorted_goes_in_with_its_background(tmp_path: Path) -> None:
@@ -119,14 +129,75 @@ def test_what_the_2018_baseline_sorted_goes_in_with_its_background(tmp_path: Pat
     text = '{"sci-name": "Turdus merula", "species": "Blackbird", "background": ["Parus major"], "filename": "f1.wav", "classid": "abc"}'
     (tmp_path / "metadata" / "f1.json").write_text(text)
     (tmp_path / "metadata" / "f2.json").write_text("[]")
-    (recording,), (failure,) = read_folders(tmp_path)
+    contents = read_folders(tmp_path)
+    (recording,), (failure,) = contents.recordings, contents.failures
     assert (recording.background, recording.common_name, recording.class_id) == (("Parus major",), "Blackbird", "abc")
     assert (failure.name, failure.reason) == ("val/Turdus merula/f2.wav", "is not a JSON object")
 
 
-def test_metadata_round_trip() -> None:
-    recording = Recording("n", Path("a/n.wav"), "Turdus merula", ("Parus major",), None, "id", "Blackbird", author="Ana", quality="1")
-    assert from_metadata(to_metadata(recording), name="n", file=Path("a/n.wav")) == recording
+def test_what_a_table_says_of_the_files_of_folders(tmp_path: Path) -> None:
+    for name in ("Turdus_merula/f1.wav", "Turdus_merula/f2.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    rows = ["split,file,author,lat,lng,date,license,secondary_labels", "train,Turdus_merula/f1.wav,Ana,48.5,200,2020-05-01,CC BY,\"['Parus major', 'x']\""]
+    (tmp_path / "recordings.csv").write_text("\n".join(rows))
+    contents = read_folders(tmp_path)
+    first, second = contents.recordings
+    assert (first.author, first.latitude, first.longitude, first.date, first.licence) == ("Ana", 48.5, None, "2020-05-01", "CC BY")
+    assert first.background == ("Parus major", "x")
+    assert second == Recording("Turdus merula/f2", tmp_path / "Turdus_merula" / "f2.wav", "Turdus merula")
+    (tmp_path / "recordings.csv").write_bytes(b"")
+    (failure,) = read_folders(tmp_path).failures
+    assert (failure.name, failure.reason.split(" (")[0]) == ("recordings.csv", "cannot be read as a table")
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@given(st.dictionaries(st.sampled_from(["author", "date", "locality", "comments", "moved_from"]), TEXTS), st.lists(st.floats(0, 1e5), max_size=3))
+def test_metadata_round_trip(texts: dict[str, str], times: list[float]) -> None:
+    events = tuple(Event(time, time + 1.5, "Parus major", None, 8000.0) for time in times)
+    recording = Recording("n", Path("a/n.wav"), "Turdus merula", ("Parus major",), events, class_id="id", latitude=-1.5, **texts)  # type: ignore[arg-type]
+    text = json.dumps(to_metadata(recording))
+    assert from_metadata(json.loads(text), name="n", file=Path("a/n.wav")) == recording
+
+
+@pytest.mark.parametrize("change", [{"sci-name": 1}, {"background": "x"}, {"events": 1}, {"events": [1]}, {"events": [{"start": 1}]}, {"sci-name": "a/b"}])
+def test_metadata_that_cannot_be_used(change: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        from_metadata({"sci-name": "A b"} | change, name="n", file=Path("n.wav"))
+
+
+@pytest.mark.parametrize(
+    ("name", "stamp"),
+    [
+        ("S4A_20210712_063000", ("2021-07-12", "06:30")),
+        ("20190904T1830_COR", ("2019-09-04", "18:30")),
+        ("7019_COR_20190904", ("2019-09-04", "")),
+        ("XC20211399", ("", "")),
+        ("120210712", ("", "")),
+    ],
+)
+def test_stamps_of_recorders(name: str, stamp: tuple[str, str]) -> None:
+    assert stamp_of(name) == stamp
+
+
+@pytest.mark.parametrize("text", ["", "/etc/passwd", "../x.wav", "a/../../x.wav", "a//b.wav", "a/.hidden", "C:/x.wav", "a\\..\\b", "a/\0"])
+def test_paths_of_strangers_stay_below(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        below(Path("/data"), text)
+    assert below(Path("/data"), " a b/ü.ogg") == Path("/data/a b/ü.ogg")
+
+
+@pytest.mark.parametrize("name", ["Noise", "noise", "NOCALL", "no call"])
+def test_recordings_without_birds(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "rain.wav").write_bytes(b"x")
+    (recording,) = read_folders(tmp_path).recordings
+    assert (recording.species, recording.name) == (NOISE, "Noise/rain")
+    write_xml(tmp_path / "2018", "rain", genus="Noise")
+    (tmp_path / "2018" / "xml" / "rain.xml").write_text("<Audio><FileName>rain.wav</FileName><Genus>Noise</Genus></Audio>")
+    assert read_birdclef2018(tmp_path / "2018").recordings[0].species == NOISE
 
 
 @pytest.mark.parametrize(

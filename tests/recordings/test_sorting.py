@@ -3,16 +3,24 @@
 import dataclasses
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
+import soundfile
 
 import sort_data
-from config import Config
-from tests.conftest import small_config
+from config import Config, Dataset
+from tests.conftest import RATE, REPOSITORY, chirp, small_config
 from utils import console
-from utils.recordings import view
-from utils.recordings.splits import read_split
+from utils.recordings import splits, view
+
+
+def read_split(root: Path) -> pl.DataFrame:
+    return splits.read_split(Dataset(root=root))
 
 
 def sounds(root: Path) -> dict[str, bytes]:
@@ -91,7 +99,7 @@ def test_a_divided_archive_in_place_is_left_alone(tmp_path: Path, archive: Path)
     sort_data.main(small_config(divided))
     split = read_split(divided)
     assert set(split["reason"]) == {"given"}
-    assert {name.split("/")[0] for name in split.filter(side="val")["file"]} == {"test"}
+    assert {name.split("/")[0] for name in split.filter(side="test")["file"]} == {"test"}
     assert before == sorted(file.relative_to(divided) for file in divided.rglob("*.*") if file.suffix in (".wav", ".flac"))
 
 
@@ -193,7 +201,7 @@ def test_no_recording_is_on_both_sides_and_strangers_are_named(tmp_path: Path, a
     (archive / "Solus unicus" / "S0.flac").unlink()
     capsys.readouterr()
     sort_data.main(small_config(root, archive))
-    assert "1 files in train/ and val/ belong to no recording of the archive, and are not used: train/Solus unicus/S0.flac" in capsys.readouterr().err
+    assert "1 files in train/, val/ and test/ belong to no recording of the split, and are not used: train/Solus unicus/S0.flac" in capsys.readouterr().err
 
 
 def test_a_folder_with_brackets_and_a_name_that_is_no_unicode(tmp_path: Path, archive: Path) -> None:
@@ -208,3 +216,178 @@ def test_two_at_once_are_refused(tmp_path: Path, archive: Path) -> None:
     with console.alone(tmp_path / "root", "sort_data"), pytest.raises(console.Trouble, match="another sort_data is working here"):
         sort_data.main(small_config(tmp_path / "root", archive))
     sort_data.main(small_config(tmp_path / "root", archive))
+
+
+def with_settings(config: Config, **dataset: object) -> Config:
+    return dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, **dataset))  # type: ignore[arg-type]
+
+
+def test_hard_links_take_no_space_and_give_way_to_other_modes(tmp_path: Path, archive: Path) -> None:
+    root = tmp_path / "root"
+    originals = {file.stem: file.stat().st_ino for file in archive.rglob("*.*")}
+    for _ in range(2):
+        sort_data.main(with_mode(small_config(root, archive), "hardlink"))
+        placed = {file.stem: file for side in ("train", "val") for file in (root / side).rglob("*.*")}
+        assert {name: file.stat().st_ino for name, file in placed.items()} == originals
+        assert not any(file.is_symlink() for file in placed.values())
+    sort_data.main(with_mode(small_config(root, archive), "copy"))
+    assert not {file.stat().st_ino for side in ("train", "val") for file in (root / side).rglob("*.*")} & set(originals.values())
+    sort_data.main(with_mode(small_config(root, archive), "hardlink"))
+    sort_data.main(with_mode(small_config(root, archive), "move"))
+    assert not any(archive.rglob("*.*"))
+    assert len(sounds(root)) == 9
+
+
+def test_hard_links_to_another_disk_are_refused(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_link(*_: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", no_link)
+    with pytest.raises(console.Trouble, match=r"Invalid cross-device link\); use --dataset.sort_mode symlink"):
+        sort_data.main(with_mode(small_config(tmp_path / "root", archive), "hardlink"))
+    assert not (tmp_path / "root" / "train").exists()
+
+
+def test_a_move_to_another_disk_is_verified_before_the_original_goes(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    replace = os.replace
+
+    def across(source: Path, target: Path) -> None:
+        if archive in Path(source).parents:
+            raise OSError(18, "Invalid cross-device link")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", across)
+    before = sorted(file.read_bytes() for file in archive.rglob("*.*"))
+    with monkeypatch.context() as patch:
+        patch.setattr(view, "_same_bytes", lambda *_: False)
+        with pytest.raises(OSError, match="cross-device"):
+            sort_data.main(with_mode(small_config(tmp_path / "root", archive), "move"))
+    assert sorted(file.read_bytes() for file in archive.rglob("*.*")) == before
+    sort_data.main(with_mode(small_config(tmp_path / "root", archive), "move"))
+    assert sorted(sounds(tmp_path / "root").values()) == before
+    assert not any(archive.rglob("*.*"))
+
+
+@pytest.mark.parametrize("mode", ["copy", "symlink", "hardlink", "move"])
+def test_after_a_move_every_mode_knows_what_was_moved(tmp_path: Path, archive: Path, mode: str) -> None:
+    root = tmp_path / "root"
+    sort_data.main(with_mode(small_config(root, archive), "move"))
+    split, before = read_split(root), sounds(root)
+    shutil.copytree(root / "train" / "Altus clarus", archive / "Novus avis")
+    sort_data.main(with_mode(small_config(root, archive), mode))
+    assert set(split["recording"]) < set(read_split(root)["recording"])
+    assert set(read_split(root)["class"]) == {"Altus clarus", "Bassus gravis", "Novus avis", "Solus unicus"}
+    assert {name.split("/")[-1]: sound for name, sound in sounds(root).items()} == {name.split("/")[-1]: sound for name, sound in before.items()}
+
+
+def test_a_dry_run_changes_nothing(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sort_data.main(small_config(tmp_path / "root", archive), sort_data.Flags(dry_run=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["archive"]
+    text = capsys.readouterr().out
+    assert "groups on two sides" in text
+    assert "Altus clarus" in text
+    assert "7 train, 2 val" in text
+
+
+def test_what_is_refused_is_logged_and_told_by_the_exit_status(tmp_path: Path, archive: Path) -> None:
+    root = tmp_path / "root"
+    arguments = ["--dataset.root", str(root), "--dataset.archive", str(archive), "--workers", "1", "--dataset.max_recordings", "3"]
+
+    def status() -> int:
+        with_path = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+        return subprocess.run([sys.executable, REPOSITORY / "sort_data.py", *arguments], env=with_path, capture_output=True, check=False).returncode
+
+    assert status() == 0
+    shutil.copy(archive / "Altus clarus" / "A0.wav", archive / "Solus unicus" / "same.wav")
+    (archive / "loose.wav").write_bytes(b"x")
+    assert status() == console.INCOMPLETE
+    assert (root / "sorted.log").read_text().splitlines() == [
+        "refused: loose.wav: lies in no class's folder",
+        "left out: more than 3 recordings of a class: 2 recordings",
+        "same sound: Altus clarus/A0 = Solus unicus/same",
+    ]
+    classes = pl.read_csv(root / "audit.csv")
+    held = {label: train + val for label, train, val in classes.select("class", "train_recordings", "val_recordings").iter_rows()}
+    assert held == {"Altus clarus": 3, "Bassus gravis": 3, "Solus unicus": 2}
+    assert (root / "split.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("split", ["recordings", "grouped", "blocked"])
+def test_a_sound_under_two_names_stands_on_one_side(tmp_path: Path, archive: Path, split: str) -> None:
+    for seed in range(4):
+        shutil.copy(archive / "Altus clarus" / f"A{seed}.wav", archive / "Bassus gravis" / f"copy{seed}.wav")
+    for seed in range(4):
+        root = tmp_path / f"root{seed}"
+        sort_data.main(with_settings(small_config(root, archive), split=split, seed=seed, val_share=0.5, sort_mode="symlink"))
+        side = dict(read_split(root).select("recording", "side").iter_rows())
+        assert all(side[f"Altus clarus/A{number}"] == side[f"Bassus gravis/copy{number}"] for number in range(4))
+
+
+def test_a_given_division_that_leaks_loses_the_leak_from_train(tmp_path: Path, archive: Path) -> None:
+    shutil.copytree(archive, tmp_path / "divided" / "train")
+    held_out = tmp_path / "divided" / "test" / "Altus clarus"
+    held_out.mkdir(parents=True)
+    shutil.move(tmp_path / "divided" / "train" / "Altus clarus" / "A1.wav", held_out)
+    shutil.copy(archive / "Altus clarus" / "A0.wav", held_out / "again.wav")
+    result = sort_data.main(small_config(tmp_path / "divided"))
+    assert [(failure.name, failure.reason) for failure in result.failures] == [
+        ("train/Altus clarus/A0.wav", "holds the same sound as test/Altus clarus/again.wav, which is held out in test; it is not learned from")
+    ]
+    split = read_split(tmp_path / "divided")
+    assert split.filter(side="test")["recording"].to_list() == ["Altus clarus/A1", "Altus clarus/again"]
+    assert "Altus clarus/A0" not in split["recording"]
+    assert (tmp_path / "divided" / "train" / "Altus clarus" / "A0.wav").is_file()
+
+
+def test_three_sides_and_folds(tmp_path: Path, archive: Path) -> None:
+    root = tmp_path / "root"
+    config = with_settings(small_config(root, archive), test_share=0.25, folds=3)
+    sort_data.main(config)
+    split = read_split(root)
+    assert set(split["side"]) == {"train", "val", "test"}
+    assert sorted(sounds(root)) == sorted(name for name in split["file"] if not name.startswith("test/"))
+    assert all((root / name).is_file() for name in split["file"])
+    other = with_settings(config, fold=2)
+    sort_data.main(other)
+    again = splits.read_split(other.dataset)
+    assert again["fold"].to_list() == split["fold"].to_list()
+    assert set(again.filter(side="val")["fold"]) == {2}
+    assert all(name.startswith(f"{side}/") and (root / name).is_file() for name, side in again.select("file", "side").iter_rows())
+
+
+def test_renamed_species_and_whitelists(tmp_path: Path, archive: Path) -> None:
+    (tmp_path / "aliases.csv").write_text("old,new\nAltus clarus,Altus novus\nSolus unicus,Bassus gravis\n")
+    (tmp_path / "list.txt").write_text("Altus clarus\nSolus unicus\n")
+    root = tmp_path / "root"
+    sort_data.main(with_settings(small_config(root, archive), aliases=tmp_path / "aliases.csv"))
+    assert set(read_split(root)["class"]) == {"Altus novus", "Bassus gravis"}
+    assert "Bassus gravis/S0" in read_split(root)["recording"]
+    assert (root / "train" / "Bassus gravis" / "S0.flac").is_file() or (root / "val" / "Bassus gravis" / "S0.flac").is_file()
+    sort_data.main(with_settings(small_config(tmp_path / "other", archive), whitelist=tmp_path / "list.txt"))
+    assert set(read_split(tmp_path / "other")["class"]) == {"Altus clarus", "Solus unicus"}
+
+
+def test_check_audio_lists_what_to_listen_to(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, sound in (
+        ("silent", np.zeros(RATE)),
+        ("short", chirp(2000.0, seconds=0.4, seed=1)),
+        ("gap", np.concatenate([chirp(2000.0, seconds=1.0, seed=1), np.zeros(20 * RATE)])),
+        ("clipped", np.clip(9 * chirp(2000.0, seconds=2.0, seed=1), -1, 1)),
+    ):
+        soundfile.write(archive / "Solus unicus" / f"{name}.wav", sound, RATE)
+    (archive / "Solus unicus" / "text.wav").write_bytes(b"no sound at all")
+    (archive / "Solus unicus" / "empty.wav").write_bytes(b"")
+    root = tmp_path / "root"
+    result = sort_data.main(small_config(root, archive), sort_data.Flags(check_audio=True))
+    assert sorted(failure.name for failure in result.failures) == ["Solus unicus/empty", "Solus unicus/text"]
+    shown = capsys.readouterr()
+    for line in (
+        "Solus unicus/silent: silent: its loudest sample is 0 of full scale",
+        "Solus unicus/short: short: 0.40 s, less than a clip",
+        "Solus unicus/gap: silent for the most part: 95% of its samples are 0",
+        "Solus unicus/clipped: clipped: ",
+        "Solus unicus/empty: is empty (0 bytes)",
+    ):
+        assert line in shown.err
+    assert "13 of 15 can be read" in shown.out
+    assert not root.exists()

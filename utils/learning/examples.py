@@ -10,6 +10,7 @@ from jaxtyping import Bool, Int64, UInt8
 from config import Config
 from utils.console import Trouble, warn
 from utils.recordings.labels import truth_of
+from utils.recordings.recording import NOISE
 from utils.recordings.splits import draw, held_out
 from utils.spectra.store import Store
 
@@ -66,19 +67,21 @@ def choose_examples(store: Store, split: pl.DataFrame, config: Config) -> Exampl
         raise Trouble(
             f"{store.folder}: {len(missing)} recordings of split.parquet are not in it ({min(missing)}, …); run spec.py with the same experiment first"
         )
-    watching = _watching(train, config)
-    clips = store.clips.with_row_index("clip").join(train.select("recording"), on="recording", how="semi").sort("clip")
+    watching = _watching(split, config)
+    used = pl.col("recording").is_in([*train["recording"], *watching])
+    clips = store.clips.with_row_index("clip").filter(used)
     low, high = config.training.signal_interval
     watches = pl.col("recording").is_in(list(watching))
-    learned = clips.filter(pl.col("accepted") & pl.col("score").is_between(low, high) & ~watches)
+    loud = pl.col("score").is_between(low, high) | (pl.col("class") == NOISE)
+    learned = clips.filter(pl.col("accepted") & loud & ~watches)
     classes = tuple(sorted(learned["class"].unique()))
     if not classes:
         raise Trouble("no clip to learn from: clips.signal_threshold or training.signal_interval leave nothing; spec.py says how many it kept")
-    lost = sorted(set(train["class"]) - set(classes))
+    lost = sorted(set(train["class"]) - {"", *classes})
     if lost:
         warn(f"{len(lost)} classes have no clip to learn from and are left out: {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}")
     watch = clips.filter(pl.col("accepted") & watches & pl.col("class").is_in(classes))
-    recordings = watch.unique("recording", maintain_order=True)
+    recordings = _right_for(watch)
     return Examples(
         store=store,
         classes=classes,
@@ -92,13 +95,23 @@ def choose_examples(store: Store, split: pl.DataFrame, config: Config) -> Exampl
     )
 
 
-def _watching(train: pl.DataFrame, config: Config) -> set[str]:
-    """Draw the recordings that watch training; a class with fewer than three gives none."""
+def _watching(split: pl.DataFrame, config: Config) -> set[str]:
+    """Return the recordings that watch training: val/ where test/ is there to be tested on, else some of train/, drawn; of fewer than three none."""
+    if "test" in split["side"]:
+        return set(split.filter(side="val")["recording"])
     names: set[str] = set()
-    for (label,), rows in train.group_by("class", maintain_order=True):
+    for (label,), rows in split.filter(side="train").group_by("class", maintain_order=True):
         count = held_out(len(rows), share=config.training.val_share, least=3)
         names |= draw(rows["recording"].to_list(), count, seed=config.training.seed, label=str(label))
     return names
+
+
+def _right_for(watch: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a recording: the class of its first clip, and as background all labels of its clips, which differ in long recordings."""
+    labels = watch.group_by("recording", maintain_order=True).agg(
+        pl.col("class").first(), pl.col("class").unique().sort().alias("own"), pl.col("background").explode().drop_nulls().unique().sort()
+    )
+    return labels.with_columns(background=pl.col("own").list.concat("background"))
 
 
 def _rows(clips: pl.DataFrame) -> Int64[np.ndarray, " clips"]:

@@ -1,15 +1,30 @@
 """From a folder of any known form to its recordings."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config import Dataset
 from utils.console import Failure, Trouble
 from utils.files import check_name
+from utils.recordings.annotations import is_annotations, read_annotations
 from utils.recordings.birdclef2018 import is_birdclef2018, read_birdclef2018
 from utils.recordings.folders import read_folders, sides_of
-from utils.recordings.recording import Recording, Side, from_metadata, read_metadata
+from utils.recordings.kaggle import is_kaggle, read_kaggle
+from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
+from utils.recordings.recording import SIDES, Contents, Recording, Side, from_metadata, read_metadata
 from utils.recordings.view import placed_file
+from utils.recordings.xenocanto import is_xenocanto, read_xenocanto
+
+# how each kind is recognised, and what it needs to be read; a folder may look like several, then the first has it
+KINDS: Mapping[str, tuple[Callable[[Path], bool], str]] = {
+    "birdclef2018": (is_birdclef2018, "has no wav/ and xml/ folders"),
+    "kaggle": (is_kaggle, "has no train_metadata.csv (or train.csv) with train_audio/ (or train_short_audio/)"),
+    "folders": (lambda folder: bool(sides_of(folder)), ""),
+    "xenocanto": (is_xenocanto, "has no JSON files of xeno-canto's form"),
+    "annotations": (is_annotations, "has no table of annotations (Raven, Audacity or CSV) that belongs to its sounds"),
+}
+OWN_FOLDERS = ("birdclef2018", "kaggle")  # kinds that keep their sounds in folders of their own, so that the root may be the archive
 
 
 @dataclass(frozen=True)
@@ -19,15 +34,17 @@ class Archive:
     Attributes
     ----------
     form : what was recognised, for people
-    recordings : those whose sound is there, in the order of their names
-    failures : files that cannot be used, and why
+    recordings : those whose sound is there, in the order of their names, with scientific names as labels
+    failures : files and rows that cannot be used, and why
     divided : whether the archive says itself which recordings are for training and which are not
+    taxonomy : the names of species that the archive and the settings know
     """
 
     form: str
     recordings: list[Recording]
     failures: list[Failure]
     divided: bool
+    taxonomy: Taxonomy
 
 
 def read_archive(settings: Dataset) -> Archive:
@@ -42,34 +59,79 @@ def read_archive(settings: Dataset) -> Archive:
     if not given.is_dir():
         raise Trouble(f"{given}: no such folder; set dataset.{'archive' if settings.archive else 'root'} to the folder of your recordings")
     folder, root = given.resolve(), settings.root.resolve()  # one folder may have two names
-    for side in ("train", "val"):
+    kind = _kind(settings, folder, given)
+    divided = kind == "folders" and bool(sides_of(folder))
+    _check_apart(settings, folder, root, apart=kind not in OWN_FOLDERS and not divided)
+    contents = _read(kind, folder, settings)
+    taxonomy = _taxonomy(settings, contents)
+    recordings, failures = _translated(contents.recordings, taxonomy)
+    moved, unreadable = _moved_before(settings, recordings, divided=divided)
+    recordings, missing = _with_sound(recordings + moved, root)
+    failures += contents.failures + unreadable + missing
+    if not recordings:
+        some = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures[:2])
+        refused = f"; {len(failures)} refused, such as {some}" if failures else ""
+        raise Trouble(f"{given}: no recording found ({contents.form}{refused})")
+    return Archive(contents.form, sorted(recordings, key=lambda recording: recording.name), failures, divided, taxonomy)
+
+
+def _kind(settings: Dataset, folder: Path, given: Path) -> str:
+    """Return the kind of the archive: that of the settings, where it can be, or the one that is recognised."""
+    if settings.kind == "auto":
+        return next((kind for kind, (recognised, _) in KINDS.items() if recognised(folder)), "folders")
+    recognised, needed = KINDS[settings.kind]
+    if settings.kind != "folders" and not recognised(folder):
+        raise Trouble(f"{given}: {needed}, as dataset.kind = {settings.kind} says")
+    return settings.kind
+
+
+def _check_apart(settings: Dataset, folder: Path, root: Path, *, apart: bool) -> None:
+    """Refuse an archive in which copies would be taken for recordings; `apart`: its sounds may be anywhere in it."""
+    given = settings.archive or settings.root
+    for side in SIDES:
         if folder.is_relative_to((root / side).resolve()):
             raise Trouble(
                 f"{given}: is, or lies in, the folder {settings.root / side} that sorting fills; leave dataset.archive out to use the root as it is divided"
             )
-    kind = settings.kind if settings.kind != "auto" else "birdclef2018" if is_birdclef2018(folder) else "folders"
-    if kind == "birdclef2018":
-        form, divided = "BirdCLEF 2018 archive (wav/ + xml/)", False
-        if not is_birdclef2018(folder):
-            raise Trouble(f"{folder}: has no wav/ and xml/ folders, as dataset.kind = birdclef2018 says")
-        recordings, failures = read_birdclef2018(folder)
-    else:
-        divided = bool(sides_of(folder))
-        form = "folders of classes, " + ("divided into train and val" if divided else "undivided")
-        if root == folder and not divided:
-            raise Trouble(
-                f"{given}: holds neither wav/ + xml/ nor train/ + val/; if its folders are classes, "
-                "set dataset.archive to it and dataset.root to a new folder, so that the two are not mixed"
-            )
-        if root != folder and root.is_relative_to(folder):
-            raise Trouble(f"{given}: holds {settings.root}, whose copies would be taken for more recordings; set dataset.root to a folder outside of it")
-        recordings, failures = read_folders(folder)
-    moved, unreadable = _moved_before(settings, recordings, divided=divided)
-    recordings, missing = _with_sound(recordings + moved, root)
-    failures += unreadable + missing
-    if not recordings:
-        raise Trouble(f"{given}: no recording found ({form}{f'; {len(failures)} files were refused' if failures else ''})")
-    return Archive(form, recordings, failures, divided)
+    if apart and root == folder:
+        raise Trouble(
+            f"{given}: holds neither wav/ + xml/ nor train/ + val/, nor is it of Kaggle's form; set dataset.archive to it and dataset.root to a new folder, "
+            "so that recordings and their copies are not mixed"
+        )
+    if root != folder and root.is_relative_to(folder) and (apart or sides_of(folder)):
+        raise Trouble(f"{given}: holds {settings.root}, whose copies would be taken for more recordings; set dataset.root to a folder outside of it")
+
+
+def _read(kind: str, folder: Path, settings: Dataset) -> Contents:
+    if kind == "annotations":
+        return read_annotations(folder, settings.columns)
+    readers: Mapping[str, Callable[[Path], Contents]] = {
+        "birdclef2018": read_birdclef2018,
+        "kaggle": read_kaggle,
+        "xenocanto": read_xenocanto,
+        "folders": read_folders,
+    }
+    return readers[kind](folder)
+
+
+def _taxonomy(settings: Dataset, contents: Contents) -> Taxonomy:
+    named = read_taxonomy(settings.taxonomy) if settings.taxonomy else []
+    return Taxonomy([*named, *contents.taxa], read_aliases(settings.aliases) if settings.aliases else {})
+
+
+def _translated(recordings: Iterable[Recording], taxonomy: Taxonomy) -> tuple[list[Recording], list[Failure]]:
+    """Give the recordings the scientific names of their species; two classes that become one may hold recordings of one name."""
+    named: dict[str, Recording] = {}
+    failures = []
+    for recording in recordings:
+        try:
+            renamed = taxonomy.translate(recording)
+            if renamed.name in named:
+                raise ValueError(f"has the same name as {named[renamed.name].file.parent.name}/{named[renamed.name].file.name}, now that species are renamed")
+            named[renamed.name] = renamed
+        except ValueError as error:
+            failures.append(Failure(f"{recording.file.parent.name}/{recording.file.name}", str(error)))
+    return list(named.values()), failures
 
 
 def _with_sound(recordings: list[Recording], root: Path) -> tuple[list[Recording], list[Failure]]:
@@ -85,9 +147,10 @@ def _with_sound(recordings: list[Recording], root: Path) -> tuple[list[Recording
 
 
 def _moved_before(settings: Dataset, recordings: list[Recording], *, divided: bool) -> tuple[list[Recording], list[Failure]]:
-    """Return the recordings that an earlier sort moved out of the archive, so that a stopped move goes on with the same split."""
-    if settings.sort_mode != "move":
-        return [], []
+    """Return the recordings that an earlier sort moved out of the archive: the root is then the only place that knows them.
+
+    Only such recordings have `moved_from` in their JSON; where one was copied or linked, the archive is the list.
+    """
     known = {recording.name for recording in recordings}
     root = settings.root.resolve()
     folder = root / "metadata"
@@ -103,7 +166,7 @@ def _moved_before(settings: Dataset, recordings: list[Recording], *, divided: bo
             failures.append(Failure(f"metadata/{name}.json", str(error)))
             continue
         placed = placed_file(recording, root)
-        if placed:
-            side: Side = "val" if placed.is_relative_to(root / "val") else "train"
+        if placed and recording.moved_from:
+            side: Side = next(side for side in SIDES if placed.is_relative_to(root / side))
             moved.append(replace(recording, file=placed, side=side) if divided else recording)
     return moved, failures

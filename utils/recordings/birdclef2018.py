@@ -11,7 +11,8 @@ from defusedxml.ElementTree import parse
 
 from utils.console import Failure
 from utils.files import check_name
-from utils.recordings.recording import AUDIO, OTHER_AUDIO, Recording, check_label, clean_labels
+from utils.recordings.audio_files import check_readable, sounds_in
+from utils.recordings.recording import NOISE, Contents, Recording, check_label, clean_labels, degrees
 
 
 def is_birdclef2018(archive: Path) -> bool:
@@ -19,14 +20,8 @@ def is_birdclef2018(archive: Path) -> bool:
     return (archive / "xml").is_dir() and (archive / "wav").is_dir()
 
 
-def read_birdclef2018(archive: Path) -> tuple[list[Recording], list[Failure]]:
-    """Read every XML of the archive.
-
-    Returns
-    -------
-    The recordings in the order of their names, and the files that cannot be used: bad XML, and sound that no XML names.
-    Whether the sound of a recording is there is not looked at.
-    """
+def read_birdclef2018(archive: Path) -> Contents:
+    """Read every XML of the archive; bad XML, and sound that no XML names, are failures."""
     recordings: dict[str, Recording] = {}
     failures = []
     for xml in sorted(file for file in (archive / "xml").iterdir() if file.suffix.lower() == ".xml" and not file.name.startswith(".")):
@@ -38,9 +33,8 @@ def read_birdclef2018(archive: Path) -> tuple[list[Recording], list[Failure]]:
         except (ParseError, DefusedXmlException, ValueError, OSError) as error:
             failures.append(Failure(f"xml/{xml.name}", f"{_kind(error)}{error}"))
     named = {recording.file.name for recording in recordings.values()}
-    sounds = (file.name for file in (archive / "wav").iterdir() if file.suffix.lower() in AUDIO | OTHER_AUDIO and not file.name.startswith("."))
-    failures += [Failure(f"wav/{name}", "no usable XML names it") for name in sorted(set(sounds) - named)]
-    return sorted(recordings.values(), key=lambda recording: recording.name), failures
+    failures += [Failure(f"wav/{file.name}", "no usable XML names it") for file in sounds_in(archive / "wav") if file.name not in named]
+    return Contents("BirdCLEF 2018 archive (wav/ + xml/)", sorted(recordings.values(), key=lambda recording: recording.name), failures)
 
 
 def _read_xml(xml: Path, wav: Path) -> Recording:
@@ -49,8 +43,9 @@ def _read_xml(xml: Path, wav: Path) -> Recording:
         file = check_name(_text(root, "FileName"))
     except ValueError as error:
         raise ValueError(f"cannot use its FileName: {error}") from None
+    check_readable(wav / file)
     species = check_label(f"{_text(root, 'Genus')} {_text(root, 'Species')}")
-    if " " not in species:
+    if " " not in species and species != NOISE:
         raise ValueError("Genus or Species is missing")
     return Recording(
         name=Path(file).stem,
@@ -63,7 +58,11 @@ def _read_xml(xml: Path, wav: Path) -> Recording:
         date=_text(root, "Date"),
         time=_text(root, "Time"),
         locality=_text(root, "Locality"),
+        latitude=degrees(_text(root, "Latitude"), limit=90.0),
+        longitude=degrees(_text(root, "Longitude"), limit=180.0),
+        elevation=_text(root, "Elevation"),
         quality=_text(root, "Quality"),
+        comments=_text(root, "Comments"),
     )
 
 

@@ -1,71 +1,114 @@
-"""Reader of plain folders: one folder a class, either directly in the archive or divided into `train/` and `val/` (or `test/`).
+"""Reader of plain folders: one folder a class, either directly in the archive or divided into `train/`, `val/` and `test/`.
 
-A data set that the 2018 baseline sorted is such an archive; its `metadata/<recording>.json` files are read for the background species.
+More may be known of the recordings: a data set that the 2018 baseline sorted has `metadata/<recording>.json` files, and a table `metadata.csv` or
+`recordings.csv` in the archive may name each file (column `file`) with its author, date, time, place, background species, and so on.
 """
 
-from collections.abc import Iterator
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from utils.console import Failure
+from utils.console import Failure, Trouble
 from utils.files import check_name
-from utils.recordings.recording import AUDIO, OTHER_AUDIO, Recording, Side, from_metadata, label_of_folder, read_metadata
+from utils.recordings.audio_files import check_readable, sounds_below, sounds_in
+from utils.recordings.recording import SIDES, Contents, Recording, Side, clean_labels, degrees, from_metadata, label_of_folder, read_metadata
+from utils.tables import find_column, read_foreign_csv
+
+TABLES = ("metadata.csv", "recordings.csv")
+_COLUMNS: Mapping[str, tuple[str, ...]] = {  # attributes of a recording, by the names of columns
+    "author": ("author", "recordist", "rec"),
+    "date": ("date",),
+    "time": ("time",),
+    "locality": ("locality", "location", "site", "place"),
+    "latitude": ("latitude", "lat"),
+    "longitude": ("longitude", "lng", "lon"),
+    "elevation": ("elevation", "altitude"),
+    "quality": ("quality", "rating"),
+    "licence": ("licence", "license"),
+    "url": ("url",),
+    "comments": ("comments", "remarks"),
+    "common_name": ("common_name",),
+    "class_id": ("class_id", "code"),
+    "background": ("background", "background_species", "secondary_labels"),
+}
 
 
 def sides_of(archive: Path) -> dict[Side, Path]:
-    """Return the folders of an archive that came divided: 'train' and 'val', or nothing where it did not."""
-    held_out = [archive / name for name in ("val", "test") if (archive / name).is_dir()]
-    if not (archive / "train").is_dir() or not held_out:
-        return {}
-    return {"train": archive / "train", "val": held_out[0]}
+    """Return the folders of an archive that came divided, by side: `train/` and at least one of `val/` and `test/`; nothing where it did not."""
+    sides = {side: archive / side for side in SIDES if (archive / side).is_dir()}
+    return sides if "train" in sides and len(sides) > 1 else {}
 
 
-def read_folders(archive: Path) -> tuple[list[Recording], list[Failure]]:
-    """Read the classes and recordings of an archive of folders.
-
-    Returns
-    -------
-    The recordings in the order of their names, with their side where the archive is divided, and the files that cannot be used.
-    """
+def read_folders(archive: Path) -> Contents:
+    """Read the classes and recordings of an archive of folders; each recording has its side where the archive is divided."""
     recordings: dict[str, Recording] = {}
-    failures = [Failure(file.relative_to(archive).as_posix(), "lies in no class's folder") for file in _loose_files(archive)]
-    if (archive / "val").is_dir() and (archive / "test").is_dir() and sides_of(archive):
-        failures.append(Failure("test/", "is left aside, for there is val/, too"))
-    places: list[tuple[Side | None, Path]] = [*sides_of(archive).items()] or [(None, archive)]
+    sides = sides_of(archive)
+    loose = [file for folder in (sides.values() or [archive]) for file in sounds_in(folder)]
+    failures = [Failure(file.relative_to(archive).as_posix(), "lies in no class's folder") for file in loose]
+    known, unusable = _read_tables(archive)
+    places: list[tuple[Side | None, Path]] = [*sides.items()] or [(None, archive)]
     for side, folder in places:
-        for file in _audio_files(folder):
+        for file in _class_sounds(folder):
+            path = file.relative_to(archive).as_posix()
             try:
                 recording = _recording(file, archive=archive, folder=folder, side=side)
+                if path in known:
+                    recording = _with_row(recording, known[path])
                 if recording.name in recordings:
                     raise ValueError(f"has the same name as {recordings[recording.name].file.relative_to(archive).as_posix()}")
                 recordings[recording.name] = recording
             except (ValueError, OSError) as error:
-                failures.append(Failure(file.relative_to(archive).as_posix(), str(error)))
-    return sorted(recordings.values(), key=lambda recording: recording.name), failures
+                failures.append(Failure(path, str(error)))
+    form = f"folders of classes, {'divided into ' + ', '.join(sides) if sides else 'undivided'}"
+    return Contents(form, sorted(recordings.values(), key=lambda recording: recording.name), failures + unusable)
 
 
-def _loose_files(archive: Path) -> list[Path]:
-    """Return the files of sound that lie beside the classes' folders instead of in one."""
-    folders = sides_of(archive).values() or [archive]
-    files = (file for folder in folders for file in folder.iterdir() if not file.is_dir() and not file.name.startswith("."))
-    return sorted(file for file in files if file.suffix.lower() in AUDIO)
-
-
-def _audio_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of sound below every class's folder; hidden files and folders are not looked into."""
+def _class_sounds(folder: Path) -> Iterator[Path]:
+    """Yield the files of sound below every class's folder; hidden ones are not looked into."""
     for kind in sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")):
-        for file in sorted(kind.rglob("*")):
-            hidden = any(part.startswith(".") for part in file.relative_to(kind).parts)
-            if file.suffix.lower() in AUDIO | OTHER_AUDIO and not hidden and not file.is_dir():
-                yield file
+        yield from sounds_below(kind)
 
 
 def _recording(file: Path, *, archive: Path, folder: Path, side: Side | None) -> Recording:
-    if file.suffix.lower() in OTHER_AUDIO:
-        raise ValueError(f"{file.suffix} cannot be read; convert it to FLAC, WAV, Ogg or MP3")
+    check_readable(file)
     first, *rest = file.relative_to(folder).parts
     species = label_of_folder(first)
     name = "/".join([species, *(check_name(part) for part in rest[:-1]), check_name(file.stem)])
-    metadata = archive / "metadata" / f"{file.stem}.json"
-    if metadata.is_file():
-        return from_metadata({**read_metadata(metadata), "sci-name": species}, name=name, file=file, side=side)
+    for metadata in (archive / "metadata" / f"{name}.json", archive / "metadata" / f"{file.stem}.json"):  # ours, and the 2018 baseline's
+        if metadata.is_file():
+            return from_metadata({**read_metadata(metadata), "sci-name": species}, name=name, file=file, side=side)
     return Recording(name=name, file=file, species=species, side=side)
+
+
+def _read_tables(archive: Path) -> tuple[dict[str, dict[str, str]], list[Failure]]:
+    """Return what the archive's tables say of its files, by their paths; tables without a column of files are not ours."""
+    known: dict[str, dict[str, str]] = {}
+    failures = []
+    for path in (archive / name for name in TABLES if (archive / name).is_file()):
+        try:
+            table = read_foreign_csv(path)
+        except Trouble as error:
+            failures.append(Failure(path.name, str(error).removeprefix(f"{path}: ")))
+            continue
+        files = find_column(table.columns, ("file", "filename", "path"))
+        columns = {name: column for name, usual in _COLUMNS.items() if (column := find_column(table.columns, usual))}
+        if files is None:
+            continue
+        for row in table.iter_rows(named=True):
+            known[row[files] or ""] = {name: row[column].strip() for name, column in columns.items() if row[column]}
+    return known, failures
+
+
+def _with_row(recording: Recording, row: Mapping[str, str]) -> Recording:
+    """Return a recording with what a table says of it; its class is its folder's."""
+    background = clean_labels(re.findall(r"[^\[\]'\",;]+", row.get("background", "")), without=recording.species)
+    texts: dict[str, Any] = {name: text for name, text in row.items() if name not in ("background", "latitude", "longitude")}
+    return dataclasses.replace(
+        recording,
+        background=background or recording.background,
+        latitude=degrees(row.get("latitude"), limit=90.0),
+        longitude=degrees(row.get("longitude"), limit=180.0),
+        **texts,
+    )

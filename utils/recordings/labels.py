@@ -1,23 +1,188 @@
-"""Which classes are right for a recording."""
+"""Species by all their names, and which classes are right for a recording."""
 
-from collections.abc import Sequence
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 from jaxtyping import Bool
 
+from utils.console import Trouble
+from utils.recordings.recording import NOISE, Event, Recording, Taxon, check_label, clean_labels, sings_between
+from utils.tables import find_column, read_foreign_csv
 
-def truth_of(recordings: pl.DataFrame, classes: Sequence[str], *, background: bool) -> Bool[np.ndarray, "recordings classes"]:
-    """Tell which classes are right for each recording: its own, and, where asked for, those in its background.
+# how tables of species call their columns: our own, Kaggle's, eBird's, Zenodo's
+SPECIES_COLUMNS = ("scientific_name", "sci_name", "species", "scientific")
+CODE_COLUMNS = ("primary_label", "species_code", "species_ebird_code", "ebird_code", "code", "class_id", "classid")
+COMMON_COLUMNS = ("common_name", "primary_com_name", "com_name", "vernacular_name", "english_name")
+
+
+class Taxonomy:
+    """The names of species, both ways.
+
+    A text is looked up first among old names, then among scientific names, codes and common names; case and surplus spaces do not matter.
 
     Parameters
     ----------
-    recordings : has the columns `class` and `background`; labels that are not among `classes` are right for nothing
+    taxa : where two share a name, the first has it
+    aliases : new names of renamed species, by the old ones; either may be a code
+
+    Raises
+    ------
+    Trouble
+        If a name is renamed in a circle.
+    """
+
+    def __init__(self, taxa: Iterable[Taxon] = (), aliases: Mapping[str, str] | None = None) -> None:
+        known = [taxon for taxon in taxa if taxon.species]
+        self._species: dict[str, str] = {}
+        for names in ([taxon.species for taxon in known], [taxon.code for taxon in known], [taxon.common_name for taxon in known]):
+            for name, taxon in zip(names, known, strict=True):
+                if name:
+                    self._species.setdefault(_key(name), taxon.species)
+        renamed = {old: new for old, new in (aliases or {}).items() if _key(old) != _key(new)}
+        self._aliases = {_key(name): new for old, new in renamed.items() for name in (old, self._known(old)) if _key(name) != _key(new)}
+        for old in self._aliases:
+            self.species(old)
+        self._taxa: dict[str, Taxon] = {}
+        for taxon in known:
+            now = self.species(taxon.species)
+            self._taxa.setdefault(now, replace(taxon, species=now))
+
+    def _known(self, text: str) -> str:
+        return self._species.get(_key(text), " ".join(text.split()))
+
+    def species(self, text: str) -> str:
+        """Return the scientific name, as it is now, of a species that is called `text`; the text itself where it is not known."""
+        seen: list[str] = []
+        while True:
+            key = _key(text)
+            if key in seen:
+                raise Trouble(f"{text}: is renamed in a circle ({' → '.join(seen)}); mend the file of aliases")
+            seen.append(key)
+            if key in self._aliases:
+                text = self._aliases[key]
+            elif _key(name := self._known(text)) == key:
+                return name
+            else:
+                text = name
+
+    def code(self, species: str) -> str:
+        """Return the code of a species that has any of its names; '' where none is known."""
+        taxon = self._taxa.get(self.species(species))
+        return taxon.code if taxon else ""
+
+    def common_name(self, species: str) -> str:
+        """Return the common name of a species that has any of its names; '' where none is known."""
+        taxon = self._taxa.get(self.species(species))
+        return taxon.common_name if taxon else ""
+
+    def translate(self, recording: Recording) -> Recording:
+        """Return a recording whose labels are scientific names.
+
+        Raises
+        ------
+        ValueError
+            If a name cannot be that of a folder.
+        """
+        species = check_label(self.species(recording.species)) if recording.species else ""
+        name = recording.name
+        if recording.species and name.startswith(recording.species + "/"):  # where classes are folders, the class is part of the name
+            name = species + name.removeprefix(recording.species)
+        return replace(
+            recording,
+            name=name,
+            species=species,
+            background=clean_labels((self.species(label) for label in recording.background), without=species),
+            events=tuple(_renamed(event, check_label(self.species(event.species))) for event in recording.events),
+            class_id=recording.class_id or self.code(species),
+            common_name=recording.common_name or self.common_name(species),
+        )
+
+
+def _key(text: str) -> str:
+    return " ".join(text.split()).lower()
+
+
+def _renamed(event: Event, species: str) -> Event:
+    return event if event.species == species else replace(event, species=species)
+
+
+def read_taxonomy(path: Path) -> list[Taxon]:
+    """Read a table of species: a column of scientific names, and columns of codes and common names where there are any.
+
+    Raises
+    ------
+    Trouble
+        If it cannot be read, or has no column of scientific names.
+    """
+    table = read_foreign_csv(path)
+    columns = {name: find_column(table.columns, usual) for name, usual in zip(("species", "code", "common"), _COLUMNS, strict=True)}
+    if columns["species"] is None:
+        raise Trouble(f"{path}: has no column of scientific names, such as {SPECIES_COLUMNS[0]}; there are {', '.join(table.columns)}")
+    texts = [table[column].to_list() if column else [None] * len(table) for column in columns.values()]
+    return [Taxon(*(" ".join((text or "").split()) for text in row)) for row in zip(*texts, strict=True)]
+
+
+_COLUMNS = (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)
+
+
+def read_aliases(path: Path) -> dict[str, str]:
+    """Read a CSV of renamed species: old name, new name; a first line `old,new` is a heading.
+
+    Raises
+    ------
+    Trouble
+        If it cannot be read, or a line has not two names.
+    """
+    aliases: dict[str, str] = {}
+    for number, row in enumerate(_csv_rows(path), 1):
+        names = [" ".join(cell.split()) for cell in row]
+        if not any(names) or names[0].startswith("#") or (number == 1 and [name.lower() for name in names] == ["old", "new"]):
+            continue
+        if len(names) != 2 or not all(names):
+            raise Trouble(f"{path} line {number}: should be an old name, a comma, and a new name")
+        aliases[names[0]] = names[1]
+    return aliases
+
+
+def _csv_rows(path: Path) -> list[list[str]]:
+    try:
+        return list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Trouble(f"{path}: cannot be read ({error})") from None
+
+
+def labels_between(events: Sequence[Mapping[str, Any]], start: float, end: float) -> list[str]:
+    """Return the species that sing between two times (seconds), those that sing longest first; a point in time counts as no length, but counts."""
+    sung: dict[str, float] = {}
+    for event in events:
+        if sings_between((event["start"], event["end"]), start, end):
+            sung[event["species"]] = sung.get(event["species"], 0.0) + min(event["end"], end) - max(event["start"], start)
+    return sorted(sung, key=lambda species: -sung[species])
+
+
+def truth_of(recordings: pl.DataFrame, classes: Sequence[str], *, background: bool) -> Bool[np.ndarray, "recordings classes"]:
+    """Tell which classes are right for each recording: its own, those of its events, and, where asked for, those in its background.
+
+    Parameters
+    ----------
+    recordings : has the columns `class` and `background`, and `events` where there are any; labels that are not among `classes` are right for nothing
     """
     number = {label: index for index, label in enumerate(classes)}
     truth = np.zeros((len(recordings), len(classes)), bool)
-    for row, (own, others) in enumerate(recordings.select("class", "background").iter_rows()):
-        for label in [own, *(others if background else [])]:
+    events = recordings["events"].to_list() if "events" in recordings.columns else [[]] * len(recordings)
+    for row, ((own, others), heard) in enumerate(zip(recordings.select("class", "background").iter_rows(), events, strict=True)):
+        for label in [own, *(event["species"] for event in heard), *(others if background else [])]:
             if label in number:
                 truth[row, number[label]] = True
     return truth
+
+
+def is_binomial(text: str) -> bool:
+    """Tell whether a text has the form of a scientific name."""
+    return bool(re.fullmatch(r"[A-Z][a-z-]+( [a-z][a-z-]+){1,2}", text)) and text != NOISE

@@ -1,19 +1,45 @@
 """One audio file and what is known of it, and the JSON that keeps it."""
 
+import dataclasses
 import json
+import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from utils.console import Failure
 from utils.files import check_name
 
-Side = Literal["train", "val"]
+Side = Literal["train", "val", "test"]
+SIDES: tuple[Side, ...] = ("train", "val", "test")
 
-# what libsndfile reads, by the names people give such files
-AUDIO = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"})
-OTHER_AUDIO = frozenset({".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp"})  # sound, but of no kind that libsndfile reads
+NOISE = "Noise"  # the class of recordings in which no bird sings
+_NAMES_OF_NOISE = frozenset({"noise", "nocall", "no call", "no bird", "no birds"})
+
+
+@dataclass(frozen=True)
+class Event:
+    """Who sings when in a recording.
+
+    Attributes
+    ----------
+    start, end : seconds from the recording's begin; equal where only a point in time was marked
+    species : scientific name of the bird
+    low, high : Hz; None where not known
+    """
+
+    start: float
+    end: float
+    species: str
+    low: float | None = None
+    high: float | None = None
+
+
+def sings_between(event: tuple[float, float], start: float, end: float) -> bool:
+    """Tell whether an event (start, end) has a part between two times; all in seconds. A point in time belongs to what begins with it."""
+    return event[0] < end and (event[1] > start or event[0] == event[1] == start)
 
 
 @dataclass(frozen=True)
@@ -24,16 +50,23 @@ class Recording:
     ----------
     name : what it is called everywhere, once in a data set: the file's name without its ending, after `class/` where classes are folders
     file : where the sound is
-    species : scientific name of the bird that is recorded; the class
+    species : scientific name of the bird that is recorded; the class. '' for long recordings, of which only `events` say who sings
     background : scientific names of the birds that are heard besides
-    side : 'train' or 'val' where the archive came divided
-    class_id, common_name, author, date, time, locality, quality : as the archive has them, '' where it does not
+    events : who sings when, in the order of time, where somebody listened
+    side : 'train', 'val' or 'test' where the archive came divided
+    class_id : code of the species in the archive
+    date, time : as YYYY-MM-DD and HH:MM, where the archive keeps to that
+    latitude, longitude : degrees
+    elevation : metres, as the archive has it
+    moved_from : where sorting by move took the sound from
+    common_name, author, locality, quality, licence, url, comments : as the archive has them, '' where it does not
     """
 
     name: str
     file: Path
     species: str
     background: tuple[str, ...] = ()
+    events: tuple[Event, ...] = ()
     side: Side | None = None
     class_id: str = ""
     common_name: str = ""
@@ -41,19 +74,60 @@ class Recording:
     date: str = ""
     time: str = ""
     locality: str = ""
+    latitude: float | None = None
+    longitude: float | None = None
+    elevation: str = ""
     quality: str = ""
+    licence: str = ""
+    url: str = ""
+    comments: str = ""
+    moved_from: str = ""
+
+    @property
+    def heard(self) -> tuple[str, ...]:
+        """The species that can be learned from it: its own, or those of its events."""
+        return (self.species,) if self.species else tuple(dict.fromkeys(event.species for event in self.events))
+
+
+@dataclass(frozen=True)
+class Taxon:
+    """The names of one species: scientific, the code of eBird or of the archive, and the common one; '' where not known."""
+
+    species: str
+    code: str = ""
+    common_name: str = ""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a reader found in an archive, in the archive's own labels.
+
+    Attributes
+    ----------
+    form : what was recognised, for people
+    recordings : in the order of their names; whether the sound is there is not looked at
+    failures : files and rows that cannot be used, and why
+    taxa : the names of species that the archive itself knows
+    """
+
+    form: str
+    recordings: list[Recording]
+    failures: list[Failure]
+    taxa: list[Taxon] = field(default_factory=list)
 
 
 # names of the JSON files' keys that differ from the attributes', as the 2018 baseline wrote them
 _BASELINE_KEYS = {"sci-name": "species", "species": "common_name", "classid": "class_id"}
-_SAME_KEYS = ("author", "date", "time", "locality", "quality")
+_TEXTS = ("author", "date", "time", "locality", "elevation", "quality", "licence", "url", "comments", "moved_from")
+_NUMBERS = ("latitude", "longitude")
 
 
 def to_metadata(recording: Recording) -> dict[str, Any]:
     """Return what `metadata/<recording>.json` holds: the baseline's five keys and what else is known."""
     known = {key: getattr(recording, attribute) for key, attribute in _BASELINE_KEYS.items()}
-    more = {key: getattr(recording, key) for key in _SAME_KEYS if getattr(recording, key)}
-    return {**known, "background": list(recording.background), "filename": recording.file.name, **more}
+    more = {key: getattr(recording, key) for key in (*_TEXTS, *_NUMBERS) if getattr(recording, key) not in ("", None)}
+    events = [{key: value for key, value in dataclasses.asdict(event).items() if value is not None} for event in recording.events]
+    return {**known, "background": list(recording.background), "filename": recording.file.name, **more, **({"events": events} if events else {})}
 
 
 def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, side: Side | None = None) -> Recording:
@@ -64,12 +138,38 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, side: S
     ValueError
         If the species is missing or a value is of another type.
     """
-    texts = {attribute: metadata.get(key, "") for key, attribute in _BASELINE_KEYS.items()} | {key: metadata.get(key, "") for key in _SAME_KEYS}
+    texts = {attribute: metadata.get(key, "") for key, attribute in _BASELINE_KEYS.items()} | {key: metadata.get(key, "") for key in _TEXTS}
     background = metadata.get("background") or []
     if not isinstance(background, list) or not all(isinstance(text, str) for text in (*texts.values(), *background)):
         raise ValueError("a value is neither text nor a list of texts")
-    species = check_label(texts.pop("species"))
-    return Recording(name=name, file=file, side=side, species=species, background=clean_labels(background, without=species), **texts)
+    events = _read_events(metadata.get("events", []))
+    species = texts.pop("species")
+    species = species if events and not species else check_label(species)
+    return Recording(
+        name,
+        file,
+        species,
+        background=clean_labels(background, without=species),
+        events=events,
+        side=side,
+        latitude=degrees(metadata.get("latitude"), limit=90.0),
+        longitude=degrees(metadata.get("longitude"), limit=180.0),
+        **texts,
+    )
+
+
+def _read_events(entries: Any) -> tuple[Event, ...]:
+    if not isinstance(entries, list):
+        raise ValueError("events is no list")
+    try:
+        return tuple(_read_event(entry) for entry in entries)
+    except (AttributeError, TypeError, KeyError) as error:
+        raise ValueError(f"an event cannot be read: {error}") from None
+
+
+def _read_event(entry: Mapping[str, Any]) -> Event:
+    low, high = (None if entry.get(key) is None else float(entry[key]) for key in ("low", "high"))
+    return Event(float(entry["start"]), float(entry["end"]), check_label(entry["species"]), low, high)
 
 
 def read_metadata(file: Path) -> Mapping[str, Any]:
@@ -87,23 +187,35 @@ def read_metadata(file: Path) -> Mapping[str, Any]:
 
 
 def check_label(text: str) -> str:
-    """Return a species' name with its spaces tidied.
+    """Return a species' name with its spaces tidied; the marks for recordings without birds (noise, nocall) become 'Noise'.
 
     Raises
     ------
     ValueError
         If it cannot name a folder: labels come from strangers' files and become folders' names.
     """
+    label = " ".join(text.split())
+    if label.lower() in _NAMES_OF_NOISE:
+        return NOISE
     try:
-        return check_name(" ".join(text.split()))
+        return check_name(label)
     except ValueError as error:
         raise ValueError(f"cannot use the species' name: {error}") from None
 
 
-def clean_labels(texts: list[str], *, without: str) -> tuple[str, ...]:
+def clean_labels(texts: Iterable[str], *, without: str) -> tuple[str, ...]:
     """Tidy a list of background species: no empty ones, each once, and not the recording's own species."""
     labels = (" ".join(text.split()) for text in texts)
     return tuple(dict.fromkeys(label for label in labels if label and label != without))
+
+
+def degrees(value: object, *, limit: float) -> float | None:
+    """Return a latitude (limit 90) or longitude (limit 180) in degrees; None where the archive's text is none."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) and abs(number) <= limit else None
 
 
 def label_of_folder(folder: str) -> str:

@@ -1,6 +1,8 @@
-"""The steps of sort_data.py: choose sides, write the metadata, fill the folders, and say what was done."""
+"""The steps of sort_data.py: divide the recordings, write the metadata, fill the folders, and say what was done."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -9,97 +11,216 @@ from config import Config, Dataset
 from utils import console
 from utils.files import json_text, write_text
 from utils.recordings.archive import Archive
-from utils.recordings.recording import AUDIO, Recording, Side, to_metadata
-from utils.recordings.splits import split_by_recording
-from utils.recordings.view import check_conflicts, check_space, place, stays, view_path
+from utils.recordings.audio_files import sounds_below
+from utils.recordings.audit import GROUPINGS, per_class, shared_groups, shared_keys, show_classes
+from utils.recordings.dividing import divide
+from utils.recordings.duplicates import Sound, find_duplicates, glance_all
+from utils.recordings.grouping import Groups, group
+from utils.recordings.recording import SIDES, Recording, to_metadata
+from utils.recordings.selection import Selection
+from utils.recordings.splits import Place, split_table
+from utils.recordings.view import check_conflicts, check_hardlinks, check_space, place, sound_of, stays, view_path
 
 
-def choose_sides(archive: Archive, settings: Dataset) -> list[tuple[Side, str]]:
-    """Return the side and the reason of each recording of the archive, by `dataset.split`.
+@dataclass(frozen=True)
+class Division:
+    """Which recordings are used, and where they stand.
+
+    Attributes
+    ----------
+    recordings, places : each recording, and its place
+    groups : which of them belong together
+    seconds : length of each; None where it cannot be read
+    same_sound : names of the recordings that hold the same sound
+    dropped : recordings that an archive's own division had on two sides
+    """
+
+    recordings: list[Recording]
+    places: list[Place]
+    groups: Groups
+    seconds: list[float | None]
+    same_sound: list[list[str]]
+    dropped: list[console.Failure]
+
+    def table(self, settings: Dataset) -> pl.DataFrame:
+        """Return the split's table; `file` is where each sound will stand."""
+        root = settings.root.resolve()
+        files = [_final_file(recording, place, root).as_posix() for recording, place in zip(self.recordings, self.places, strict=True)]
+        return split_table(self.recordings, self.places, [self.groups.names[number] for number in self.groups.of], files)
+
+
+def divide_archive(archive: Archive, selection: Selection, config: Config) -> Division:
+    """Find out which recordings hold the same sound, and give each its place, by `dataset.split`.
 
     Raises
     ------
     Trouble
         If the archive's own division is asked for and it has none.
     """
+    settings = config.dataset
     if settings.split == "given" and not archive.divided:
         raise console.Trouble("dataset.split = given, but the archive is not divided into train/ and val/ (or test/)")
+    recordings = selection.recordings
+    root = settings.root.resolve()
+    files = [sound_of(recording, root) for recording in recordings]
+    sounds = glance_all(files, workers=config.workers)
+    duplicates = find_duplicates(files, sounds, workers=config.workers)
+    same_sound = [[recordings[number].name for number in same] for same in duplicates]
     if archive.divided and settings.split in ("auto", "given"):
-        return [(recording.side, "given") for recording in archive.recordings if recording.side]
-    return split_by_recording(archive.recordings, val_share=settings.val_share, seed=settings.seed)
+        return _as_given(recordings, sounds, duplicates, same_sound, settings)
+    by = {"grouped": settings.group_by, "blocked": "block"}.get(settings.split, "recording")
+    groups = group(recordings, settings, by, duplicates)  # type: ignore[arg-type]
+    return Division(recordings, divide(recordings, groups, settings), groups, _seconds(sounds), same_sound, [])
+
+
+def _seconds(sounds: Sequence[Sound | None]) -> list[float | None]:
+    return [sound.seconds if sound else None for sound in sounds]
+
+
+def _as_given(
+    recordings: list[Recording], sounds: Sequence[Sound | None], duplicates: list[list[int]], same_sound: list[list[str]], settings: Dataset
+) -> Division:
+    """Keep an archive's own division; of a sound that it has on two sides, only the held-out one is used."""
+    dropped: dict[int, console.Failure] = {}
+    for same in duplicates:
+        last = max((recordings[number] for number in same), key=lambda recording: SIDES.index(recording.side or "train"))
+        for number in same:
+            if recordings[number].side != last.side:
+                reason = f"holds the same sound as {_path(last)}, which is held out in {last.side}; it is not learned from"
+                dropped[number] = console.Failure(_path(recordings[number]), reason)
+    kept = [number for number in range(len(recordings)) if number not in dropped]
+    used = [recordings[number] for number in kept]
+    new_number = {number: row for row, number in enumerate(kept)}
+    left = [[new_number[number] for number in same if number in new_number] for same in duplicates]
+    places = [Place(recording.side or "train", None, "given") for recording in used]
+    groups = group(used, settings, "recording", [same for same in left if len(same) > 1])
+    return Division(used, places, groups, _seconds([sounds[number] for number in kept]), same_sound, list(dropped.values()))
+
+
+def _path(recording: Recording) -> str:
+    return f"{recording.side}/{recording.file.parent.name}/{recording.file.name}"
+
+
+def _final_file(recording: Recording, place_: Place, root: Path) -> Path:
+    return recording.file.relative_to(root) if stays(recording, root) else view_path(recording, place_.side)
 
 
 def check_places(recordings: Sequence[Recording], settings: Dataset) -> None:
-    """Find out before anything is changed whether the recordings can be brought into `train/` and `val/`.
+    """Find out before anything is changed whether the recordings can be brought to their places.
 
     Raises
     ------
     Trouble
-        If other recordings stand in their places, or the disk is too small.
+        If other recordings stand there, the disk is too small, or it has no hard links.
     """
     root = settings.root.resolve()
     to_place = [recording for recording in recordings if not stays(recording, root)]
     check_conflicts(to_place, root)
     if settings.sort_mode == "copy":
         check_space(to_place, root)
+    if settings.sort_mode == "hardlink":
+        check_hardlinks(to_place, root)
 
 
-def write_metadata(recordings: Sequence[Recording], root: Path) -> None:
+def write_metadata(recordings: Sequence[Recording], settings: Dataset) -> None:
     """Write `metadata/<recording>.json` for every recording, where it is not there already with the same content."""
     with console.progress("metadata", total=len(recordings), unit="recordings") as advance:
         for recording in recordings:
-            path, text = root / "metadata" / f"{recording.name}.json", json_text(to_metadata(recording))
+            if settings.sort_mode == "move" and recording.file.is_file() and not stays(recording, settings.root.resolve()):
+                recording = replace(recording, moved_from=str(recording.file))
+            path, text = settings.root / "metadata" / f"{recording.name}.json", json_text(to_metadata(recording))
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
                 write_text(path, text)
             advance()
 
 
-def place_all(recordings: Sequence[Recording], sides: Sequence[tuple[Side, str]], settings: Dataset) -> list[str]:
-    """Bring the recordings into `train/` and `val/`.
+def place_all(recordings: Sequence[Recording], places: Sequence[Place], settings: Dataset) -> None:
+    """Bring the recordings into the folders of their sides."""
+    root = settings.root.resolve()
+    with console.progress(settings.sort_mode, total=len(recordings), unit="recordings") as advance:
+        for recording, where in zip(recordings, places, strict=True):
+            if not stays(recording, root):
+                place(recording, where.side, root=root, mode=settings.sort_mode)
+            advance()
+
+
+def name_strangers(table: pl.DataFrame, root: Path) -> None:
+    """Say which sounds in the sides' folders are of no recording that is used; they are left where they are."""
+    files = set(table["file"])
+    there = (file.relative_to(root).as_posix() for side in SIDES for file in sounds_below(root / side))
+    strangers = [name for name in there if name not in files]
+    if strangers:
+        some = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
+        folders = "/, ".join(SIDES[:-1]) + f"/ and {SIDES[-1]}/"
+        console.warn(f"{len(strangers)} files in {folders} belong to no recording of the split, and are not used: {some}")
+
+
+def write_log(division: Division, selection: Selection, failures: Sequence[console.Failure], root: Path) -> Path:
+    """Write `sorted.log`: what was refused, what was left out as the settings want it, and what holds the same sound; a line each."""
+    lines = [f"refused: {failure.name}: {failure.reason}" for failure in sorted(failures, key=lambda failure: failure.name)]
+    lines += [f"left out: {line}" for line in selection.left]
+    lines += [f"same sound: {' = '.join(names)}" for names in division.same_sound]
+    path = root / "sorted.log"
+    write_text(path, "".join(f"{line}\n".encode("utf-8", "backslashreplace").decode() for line in lines))
+    return path
+
+
+def show_audit(division: Division, table: pl.DataFrame, settings: Dataset, *, whole: bool) -> pl.DataFrame:
+    """Print what each class has on each side, and what stands on two sides.
 
     Returns
     -------
-    Where each recording's sound is now, relative to the data set's root.
+    One row a class.
+
+    Raises
+    ------
+    Trouble
+        If a group stands on two sides, which would be a fault of the program.
     """
-    root = settings.root.resolve()
-    files = []
-    with console.progress(settings.sort_mode, total=len(recordings), unit="recordings") as advance:
-        for recording, (side, _) in zip(recordings, sides, strict=True):
-            if stays(recording, root):
-                files.append(recording.file.relative_to(root).as_posix())
-            else:
-                place(recording, side, root=root, mode=settings.sort_mode)
-                files.append(view_path(recording, side).as_posix())
-            advance()
-    _name_strangers(root, set(files))
-    return files
+    seconds = dict(zip((recording.name for recording in division.recordings), division.seconds, strict=True))
+    classes = per_class(table, [seconds[name] for name in table["recording"]])
+    show_classes(classes, whole=whole)
+    leaks = shared_groups(table)
+    rows = {"groups on two sides": f"{len(leaks)} of {table['group'].n_unique()}"}
+    known = shared_keys(division.recordings, table, settings)
+    for by, (shared, count) in known.items():
+        rows[f"{GROUPINGS[by]} on two sides"] = f"{shared} of {count}"
+    if any(shared for shared, _ in known.values()):
+        rows["to keep them together"] = f"dataset.split = grouped, dataset.group_by = {' or '.join(by for by, (shared, _) in known.items() if shared)}"
+    rows["same sound twice"] = f"{len(division.same_sound)} sounds, each on one side" if division.same_sound else "none"
+    console.show_table("Audit", rows)
+    if leaks:
+        raise console.Trouble(f"{len(leaks)} groups stand on two sides ({leaks[0]}, …); nothing was written: this is a fault of the program, please report it")
+    return classes
 
 
-def _name_strangers(root: Path, files: set[str]) -> None:
-    """Say which sounds in `train/` and `val/` are of no recording of the archive; they are left where they are."""
-    there = (file for side in ("train", "val") for file in (root / side).rglob("*") if file.suffix.lower() in AUDIO and not file.name.startswith("."))
-    strangers = sorted(name for file in there if (name := file.relative_to(root).as_posix()) not in files)
-    if strangers:
-        some = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
-        console.warn(f"{len(strangers)} files in train/ and val/ belong to no recording of the archive, and are not used: {some}")
-
-
-def summarize(table: pl.DataFrame, failures: Sequence[console.Failure], config: Config, *, seconds: float) -> None:
+def summarize(table: pl.DataFrame, selection: Selection, failures: Sequence[console.Failure], config: Config, *, seconds: float, dry_run: bool) -> None:
     """Say how the recordings were divided, what was left out, and what comes next."""
-    train, val = table.filter(side="train"), table.filter(side="val")
-    per_class = train.group_by("class").len().get_column("len").to_list()
-    unheard = sorted(set(val["class"]) - set(train["class"]))
+    root, counts = config.dataset.root, Counter(table["side"])
+    unheard = sorted(_heard(table.filter(pl.col("side") != "train")) - _heard(table.filter(side="train")))
+    written = ", ".join(console.shown(root / name) for name in ("split.parquet", "split.png", "audit.csv"))
+    where = {"next": "the same command without --dry-run"} if dry_run else {"split": written, "next": _NEXT}
+    folds = table["fold"].n_unique() - table["fold"].has_nulls()
     console.show_table(
-        "Sorted",
+        "Would be sorted (nothing was changed)" if dry_run else "Sorted",
         {
-            "recordings": f"{len(train)} train, {len(val)} val",
-            "classes": f"{table['class'].n_unique()} ({min(per_class)} to {max(per_class)} recordings in train)",
+            "recordings": ", ".join(f"{counts[side]} {side}" for side in SIDES if counts[side] or side == "train"),
+            **({"folds": f"{folds}, val is fold {config.dataset.fold}"} if folds else {}),
+            "classes": str(len(_heard(table))),
             "with background": f"{table.filter(pl.col('background').list.len() > 0).height} recordings",
-            "split": console.shown(config.dataset.root / "split.parquet"),
+            **{f"left out {number}": line for number, line in enumerate(selection.left, 1)},
             "time": console.clock(seconds),
-            "next": "python spec.py, with the same experiment",
+            **where,
         },
     )
     if unheard:
         console.warn(f"{len(unheard)} classes have no recording in train and cannot be learned: {', '.join(unheard[:5])}{' …' if len(unheard) > 5 else ''}")
-    console.report_failures(failures, what="files")
+    console.report_failures(failures, what="files" if dry_run else f"files (also in {console.shown(root / 'sorted.log')})")
+
+
+_NEXT = "python spec.py, with the same experiment"
+
+
+def _heard(table: pl.DataFrame) -> set[str]:
+    sung = table.explode("events").drop_nulls("events")["events"].struct.field("species").to_list()
+    return {*table["class"], *sung} - {""}

@@ -1,26 +1,41 @@
-"""Which recordings are learned from and which are held out: the split, one table, and how it is drawn."""
+"""Which recordings are learned from and which are held out: the split, one table."""
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from config import Dataset
+from utils.console import Trouble
 from utils.recordings.recording import Recording, Side
 from utils.tables import read_table, write_table
 
+EVENT = pl.Struct({"start": pl.Float64(), "end": pl.Float64(), "species": pl.String(), "low": pl.Float64(), "high": pl.Float64()})
 SCHEMA = pl.Schema(
     {
         "recording": pl.String(),  # its name
         "file": pl.String(),  # where its sound is, below the data set's root
-        "class": pl.String(),  # its species
+        "class": pl.String(),  # its species; '' where only events say who sings
         "background": pl.List(pl.String()),  # species that are heard besides
-        "side": pl.String(),  # train or val
+        "events": pl.List(EVENT),  # who sings from when to when (seconds, Hz), where somebody listened
+        "side": pl.String(),  # train, val or test
+        "fold": pl.Int32(),  # the fold that holds it out; null: none does
         "group": pl.String(),  # recordings of one group stand on one side
         "reason": pl.String(),  # why it stands there
     }
 )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a recording stands in a split: its side, the fold that holds it out (None: none does), and why."""
+
+    side: Side
+    fold: int | None
+    reason: str
 
 
 def held_out(count: int, *, share: float, least: int = 2) -> int:
@@ -39,36 +54,36 @@ def draw(names: Sequence[str], count: int, *, seed: int, label: str) -> set[str]
     return set(generator.permutation(np.array(sorted(names), dtype=object))[:count].tolist())
 
 
-def split_by_recording(recordings: Sequence[Recording], *, val_share: float, seed: int) -> list[tuple[Side, str]]:
-    """Hold out a share of every class's recordings; each class keeps at least one to learn from.
+def split_table(recordings: Sequence[Recording], places: Sequence[Place], groups: Sequence[str], files: Sequence[str]) -> pl.DataFrame:
+    """Put the split into its table, in the order of class and name.
 
-    Returns
-    -------
-    For each recording its side, and the reason in words.
+    Parameters
+    ----------
+    groups, files : of each recording: the name of its group, and where its sound is, below the root
     """
-    by_class: dict[str, list[str]] = {}
-    for recording in recordings:
-        by_class.setdefault(recording.species, []).append(recording.name)
-    chosen: set[str] = set()
-    for label, names in by_class.items():
-        chosen |= draw(names, held_out(len(names), share=val_share), seed=seed, label=label)
-    only = "the only recording of its class"
-    sides: list[tuple[Side, str]] = []
-    for recording in recordings:
-        if recording.name in chosen:
-            sides.append(("val", "drawn"))
-        else:
-            sides.append(("train", only if len(by_class[recording.species]) == 1 else "drawn"))
-    return sides
+    columns = {
+        "recording": [recording.name for recording in recordings],
+        "file": list(files),
+        "class": [recording.species for recording in recordings],
+        "background": [list(recording.background) for recording in recordings],
+        "side": [place.side for place in places],
+        "fold": [place.fold for place in places],
+        "group": list(groups),
+        "reason": [place.reason for place in places],
+    }
+    table = pl.DataFrame(columns, schema={name: kind for name, kind in SCHEMA.items() if name != "events"})
+    nothing = pl.lit([], dtype=pl.List(EVENT))
+    return (
+        table.join(_events(recordings), on="recording", how="left").with_columns(pl.col("events").fill_null(nothing)).select(*SCHEMA).sort("class", "recording")
+    )
 
 
-def split_table(recordings: Sequence[Recording], sides: Sequence[tuple[Side, str]], files: Sequence[str]) -> pl.DataFrame:
-    """Put the split into its table, in the order of class and name."""
-    rows = [
-        (recording.name, file, recording.species, list(recording.background), side, recording.name, reason)
-        for recording, (side, reason), file in zip(recordings, sides, files, strict=True)
-    ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row").sort("class", "recording")
+def _events(recordings: Sequence[Recording]) -> pl.DataFrame:
+    """Return the events of those recordings that have some: one row a recording. (Built row by row, polars takes nested lists a hundred times slower.)"""
+    rows = [(recording.name, event.start, event.end, event.species, event.low, event.high) for recording in recordings for event in recording.events]
+    fields = {field.name: field.dtype for field in EVENT.fields}
+    events = pl.DataFrame(rows, schema={"recording": pl.String(), **fields}, orient="row")
+    return events.group_by("recording", maintain_order=True).agg(pl.struct(*fields).alias("events"))
 
 
 def write_split(root: Path, table: pl.DataFrame) -> Path:
@@ -78,12 +93,22 @@ def write_split(root: Path, table: pl.DataFrame) -> Path:
     return path
 
 
-def read_split(root: Path) -> pl.DataFrame:
-    """Read the split of a data set, in the order of class and name.
+def read_split(settings: Dataset) -> pl.DataFrame:
+    """Read the split of the data set `settings.root`, in the order of class and name; of a split in folds, `settings.fold` is val.
 
     Raises
     ------
     Trouble
-        If there is none, or it is no table of the columns in SCHEMA.
+        If there is none, it is no table of the columns in SCHEMA, or it has not that fold.
     """
-    return read_table(root / "split.parquet", SCHEMA, missing="run sort_data.py with the same experiment first", damaged="run sort_data.py again")
+    path = settings.root / "split.parquet"
+    table = read_table(path, SCHEMA, missing="run sort_data.py with the same experiment first", damaged="run sort_data.py again")
+    folds = table["fold"].n_unique() - table["fold"].has_nulls()
+    if folds == 0:
+        if settings.fold:
+            raise Trouble(f"{path}: has no folds, but dataset.fold = {settings.fold}; run sort_data.py with dataset.folds")
+        return table
+    if settings.fold not in table["fold"]:
+        raise Trouble(f"{path}: has the folds 0 to {folds - 1}, but dataset.fold = {settings.fold}")
+    folded = pl.when(pl.col("fold") == settings.fold).then(pl.lit("val")).otherwise(pl.lit("train"))
+    return table.with_columns(side=pl.when(pl.col("side") == "test").then(pl.col("side")).otherwise(folded))

@@ -1,4 +1,4 @@
-"""The folders `train/<species>/` and `val/<species>/`: one division of the recordings, to look at and to listen to."""
+"""The folders `train/<species>/`, `val/<species>/` and `test/<species>/`: one division of the recordings, to look at and to listen to."""
 
 import filecmp
 import os
@@ -8,20 +8,25 @@ from typing import Literal
 
 from utils.console import Trouble
 from utils.files import whole_file
-from utils.recordings.recording import Recording, Side
+from utils.recordings.recording import SIDES, Recording, Side
 
-SortMode = Literal["copy", "move", "symlink"]
+SortMode = Literal["copy", "hardlink", "move", "symlink"]
 
 
 def view_path(recording: Recording, side: Side) -> Path:
-    """Return where a recording belongs, below the data set's root."""
+    """Return where a recording belongs, below the data set's root; long recordings of many species lie in no species' folder."""
     name = recording.name.removeprefix(recording.species + "/") + recording.file.suffix
     return Path(side, recording.species, name)
 
 
 def placed_file(recording: Recording, root: Path) -> Path | None:
     """Return where an earlier sort put a recording, whichever side it was on then."""
-    return next((path for side in ("train", "val") if (path := root / view_path(recording, side)).is_file()), None)
+    return next((path for side in SIDES if (path := root / view_path(recording, side)).is_file()), None)
+
+
+def sound_of(recording: Recording, root: Path) -> Path:
+    """Return where a recording's sound is: in the archive, or where an earlier sort moved it."""
+    return recording.file if recording.file.is_file() else placed_file(recording, root) or recording.file
 
 
 def stays(recording: Recording, root: Path) -> bool:
@@ -30,26 +35,30 @@ def stays(recording: Recording, root: Path) -> bool:
 
 
 def place(recording: Recording, side: Side, *, root: Path, mode: SortMode) -> None:
-    """Bring a recording's sound to its place in `train/` or `val/`; what is there already is left alone.
+    """Bring a recording's sound to its place on a side; what is there already is left alone.
 
-    `check_conflicts` must have found nothing: what stands in the recording's place, on either side, is then an earlier copy of it, or a link.
+    `check_conflicts` must have found nothing: what stands in the recording's place, on any side, is then an earlier copy of it, or a link.
     """
     source, target = recording.file, root / view_path(recording, side)
     if _one_place(target, source):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    before = root / view_path(recording, "val" if side == "train" else "train")  # an earlier split may have had it there
-    ours = before.is_file() and not _one_place(before, source)
-    if ours and not before.is_symlink() and not target.exists() and (not source.is_file() or _is_copy(before, source)):
-        os.replace(before, target)
+    others = [root / view_path(recording, other) for other in SIDES if other != side]  # an earlier split may have had it there
+    before = [path for path in others if path.is_file() and not _one_place(path, source)]
+    for path in before:
+        if not path.is_symlink() and not target.exists() and (not source.is_file() or _is_copy(path, source)):
+            os.replace(path, target)
     if mode == "symlink":
         _link(source, target, root=root)
+    elif mode == "hardlink":
+        _hardlink(source, target)
     elif mode == "move":
         _move(source, target, root=root)
-    elif target.is_symlink() or not _is_copy(target, source):
+    elif target.is_symlink() or not _is_copy(target, source) or _one_inode(target, source):
         _copy(source, target)
-    if ours and before.is_file() and target.is_file() and (before.is_symlink() or _same_bytes(before, target)):
-        before.unlink()
+    for path in before:
+        if path.is_file() and target.is_file() and (path.is_symlink() or _same_bytes(path, target)):
+            path.unlink()
 
 
 def check_conflicts(recordings: list[Recording], root: Path) -> None:
@@ -62,7 +71,7 @@ def check_conflicts(recordings: list[Recording], root: Path) -> None:
     """
     conflicts = []
     for recording in recordings:
-        for side in ("train", "val"):
+        for side in SIDES:
             there = root / view_path(recording, side)
             ours = there.is_file() and not there.is_symlink() and recording.file.is_file() and not _one_place(there, recording.file)
             if ours and not _is_copy(there, recording.file) and not _same_bytes(there, recording.file):
@@ -89,9 +98,35 @@ def check_space(recordings: list[Recording], root: Path) -> None:
         raise Trouble(f"{root}: copying needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; --dataset.sort_mode symlink needs none")
 
 
+def check_hardlinks(recordings: list[Recording], root: Path) -> None:
+    """Refuse hard links to another disk, or where the file system has none.
+
+    Raises
+    ------
+    Trouble
+        With what does instead.
+    """
+    source = next((recording.file for recording in recordings if recording.file.is_file()), None)
+    if source is None:
+        return
+    root.mkdir(parents=True, exist_ok=True)
+    trial = root / ".hardlink.part"
+    trial.unlink(missing_ok=True)
+    try:
+        os.link(source.resolve(), trial)
+    except OSError as error:
+        raise Trouble(f"{root}: cannot hold hard links to {source.parent} ({error.strerror}); use --dataset.sort_mode symlink or copy") from None
+    trial.unlink()
+
+
 def _one_place(one: Path, other: Path) -> bool:
     """Tell whether two paths are one place, though a folder on the way may have two names."""
     return one.name == other.name and one.parent.is_dir() and other.parent.is_dir() and one.parent.samefile(other.parent)
+
+
+def _one_inode(one: Path, other: Path) -> bool:
+    """Tell whether two paths, neither a symbolic link, are hard links to one file."""
+    return one.is_file() and other.is_file() and not one.is_symlink() and not other.is_symlink() and one.samefile(other)
 
 
 def _same_bytes(one: Path, other: Path) -> bool:
@@ -126,6 +161,16 @@ def _link(source: Path, target: Path, *, root: Path) -> None:
     os.replace(link, target)
 
 
+def _hardlink(source: Path, target: Path) -> None:
+    original = source.resolve()
+    if not original.is_file() or _one_inode(target, original):
+        return
+    link = target.with_name(f".{target.name}.part")
+    link.unlink(missing_ok=True)
+    os.link(original, link)
+    os.replace(link, target)
+
+
 def _move(source: Path, target: Path, *, root: Path) -> None:
     if not source.is_file():
         return
@@ -133,10 +178,13 @@ def _move(source: Path, target: Path, *, root: Path) -> None:
         _link(source.resolve(), target, root=root)
         source.unlink()
         return
+    if _one_inode(target, source):  # hard links to one file: renaming one to the other would leave both
+        source.unlink()
+        return
     try:
         os.replace(source, target)
     except OSError:  # another disk: the original goes only after its copy is whole and on disk
         _copy(source, target)
-        if not _is_copy(target, source):
+        if not _same_bytes(source, target):
             raise
         source.unlink()

@@ -13,6 +13,7 @@ from config import Config
 from utils import console
 from utils.fanout import fan_out
 from utils.models.snapshots import Snapshot, find, load_net
+from utils.recordings.recording import NOISE
 from utils.scoring.pooling import median_filtered
 from utils.scoring.predict import predictor
 from utils.spectra.extraction import Job, first_clips
@@ -61,7 +62,7 @@ def chosen_snapshot(config: Config) -> Snapshot:
 def answer(snapshot: Snapshot, recordings: pl.DataFrame, config: Config) -> Answers:
     """Let a snapshot answer recordings: all clips at the begin of each, without rejection, pooled by the median-filtered mean.
 
-    The pictures are made with the snapshot's settings, whatever the config's are.
+    The pictures are made with the snapshot's settings, whatever the config's are. Noise is no answer: of what was trained as 'Noise' nothing is said.
     """
     graph, net = load_net(snapshot)
     predict = predictor(graph, batch_size=config.testing.batch_size)
@@ -77,7 +78,8 @@ def answer(snapshot: Snapshot, recordings: pl.DataFrame, config: Config) -> Answ
                 scores[numbers[name]] = median_filtered(_finite(predict(net, outcome), snapshot))
                 clips[numbers[name]] = len(outcome)
             advance()
-    return Answers(recordings, snapshot.classes, scores, clips, reasons)
+    birds = [number for number, label in enumerate(snapshot.classes) if label != NOISE]
+    return Answers(recordings, tuple(snapshot.classes[number] for number in birds), scores[:, birds], clips, reasons)
 
 
 def _finite(scores: Float[np.ndarray, "clips classes"], snapshot: Snapshot) -> Float[np.ndarray, "clips classes"]:

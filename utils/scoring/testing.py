@@ -35,17 +35,20 @@ class Tested:
     seconds: float
 
 
-def held_out_recordings(split: pl.DataFrame) -> pl.DataFrame:
-    """Return the recordings of val/.
+def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """Return the recordings of the side that `testing.side` names: of test/ where there is one, else of val/, unless it names one.
 
     Raises
     ------
     Trouble
         If there is none.
     """
-    recordings = split.filter(side="val")
+    side = config.testing.side
+    if side == "auto":
+        side = "test" if "test" in split["side"] else "val"
+    recordings = split.filter(side=side)
     if recordings.is_empty():
-        raise console.Trouble("no recording is held out in val/; sort_data.py needs classes of two or more recordings and a dataset.val_share above 0")
+        raise console.Trouble(f"no recording is held out in {side}/; sort_data.py needs classes of two or more recordings and a dataset.{side}_share above 0")
     return recordings
 
 
@@ -60,7 +63,7 @@ def check_unheard(recordings: pl.DataFrame, snapshot: Snapshot) -> None:
     known = sorted(learned_from(snapshot) & set(recordings["recording"]))
     if known:
         raise console.Trouble(
-            f"{snapshot.folder}: learned from {len(known)} recordings that are now in val/ ({known[0]}{', …' if len(known) > 1 else ''}); "
+            f"{snapshot.folder}: learned from {len(known)} recordings that are now held out ({known[0]}{', …' if len(known) > 1 else ''}); "
             "a test on them would flatter it: train anew (--run NAME or --fresh), or sort with the old dataset settings"
         )
 
@@ -76,7 +79,7 @@ def conclude(answers: Answers, snapshot: Snapshot, split: pl.DataFrame, config: 
     judged = judge(answers.scores, answers, background=config.testing.background)
     if not judged.figures.scored:
         console.report_failures(answers.failures, what="recordings")
-        raise console.Trouble("no recording of val/ could be used; nothing was written")
+        raise console.Trouble("no recording that was held out could be used; nothing was written")
     ridge = None
     if config.testing.ridge:
         ridge = judge(ridge_scores(split.filter(side="train"), answers, config), answers, background=config.testing.background).figures

@@ -13,6 +13,11 @@ def clip_samples(clips: Clips, *, rate: int) -> tuple[int, int, int]:
     return int(clips.length * rate), int((clips.length - clips.overlap) * rate), int(clips.min_length * rate)
 
 
+def step_of(clips: Clips, *, rate: int) -> float:
+    """Return the step from one clip to the next, in seconds; it is a whole number of samples."""
+    return clip_samples(clips, rate=rate)[1] / rate
+
+
 def cut(blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, least: int) -> Iterator[tuple[int, Float[np.ndarray, "_ length"]]]:
     """Cut a stream of samples into clips that begin every `step` samples.
 

@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float32, Float64, Int32, UInt8
 
 from config import Clips, Spectrogram
 from utils.files import whole_file
-from utils.spectra.clips import clip_samples, cut
+from utils.recordings.recording import sings_between
+from utils.spectra.clips import clip_samples, cut, step_of
 from utils.spectra.decode import AudioError, decode
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import decibels, mel_amplitudes, mel_picture, to_pixels
@@ -28,6 +29,8 @@ class Job:
     name, file : the recording, and where its sound is
     cap : how many clips are taken at most; 0: all
     part : the file to leave the pictures in, where they are left in a file
+    spans : from when to when somebody sings (seconds), where that is known: other clips are rejected
+    reject : whether the signal rule applies; not to recordings without birds
     """
 
     name: str
@@ -36,6 +39,17 @@ class Job:
     clips: Clips
     spectrogram: Spectrogram
     part: Path = Path()
+    spans: tuple[tuple[float, float], ...] | None = None
+    reject: bool = True
+
+    def accepts(self, number: int, score: float) -> bool:
+        """Tell whether a clip of this recording is kept: it must hold a signal, and where events are known, be of a time in which one sings."""
+        if self.reject and score < self.clips.signal_threshold:
+            return False
+        if self.spans is None:
+            return True
+        start = number * step_of(self.clips, rate=self.spectrogram.rate)
+        return any(sings_between(span, start, start + self.clips.length) for span in self.spans)
 
 
 @dataclass(frozen=True)
@@ -151,7 +165,7 @@ def choose_clips(job: Job) -> Pictures:
     rejected = 0
     for number, picture in all_clips(job.file, clips=job.clips, spectrogram=job.spectrogram, lengths=lengths):
         score = signal_score(picture)
-        accepted = score >= job.clips.signal_threshold
+        accepted = job.accepts(number, score)
         rejected += not accepted
         ticket, lot = generator.random(2)
         if accepted or ticket < job.clips.noise_share:

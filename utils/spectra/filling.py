@@ -15,11 +15,15 @@ from config import Config, flat, to_toml
 from utils import console
 from utils.fanout import fan_out
 from utils.files import remove_folder, strangers, whole_folder, write_text
+from utils.recordings.labels import labels_between
+from utils.recordings.recording import NOISE
+from utils.spectra.clips import step_of
 from utils.spectra.extraction import Job, Pictures, extract, read_part
 from utils.spectra.store import CLIPS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_array
 from utils.tables import read_table, write_csv, write_table
 
 STORE_FILES = ("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "shards", "parts")
+LONG = "(long)"  # stands for the class in the names of shards of long recordings
 PER_SHARD = 64  # recordings; a shard is packed, and its parts go, when its last recording is done
 
 
@@ -65,9 +69,10 @@ def plan(split: pl.DataFrame, config: Config, folder: Path) -> list[Shard]:
     """Say which recordings belong together in which shard; this follows from the split's table alone."""
     shards = []
     for (label,), rows in split.sort("class", "recording").group_by("class", maintain_order=True):
-        cap = config.clips.max_per_class // len(rows) + 1 if config.clips.max_per_class else 0
+        share = config.clips.max_per_class // len(rows) + 1 if label else config.clips.max_per_class  # long recordings share no class
+        cap = share if config.clips.max_per_class else 0
         for number, start in enumerate(range(0, len(rows), PER_SHARD)):
-            shards.append(_shard(f"{label}-{number:03d}", rows[start : start + PER_SHARD], cap=cap, config=config, folder=folder))
+            shards.append(_shard(f"{label or LONG}-{number:03d}", rows[start : start + PER_SHARD], cap=cap, config=config, folder=folder))
     return shards
 
 
@@ -78,10 +83,12 @@ def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: P
     for row in rows.iter_rows(named=True):
         file = config.dataset.root / row["file"]
         size, time = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else (-1, -1)
-        content = json.dumps([row["recording"], size, time, cap, made_with]).encode()
+        spans = None if row["class"] else tuple((event["start"], event["end"]) for event in row["events"])
+        rule = [row["events"]] if spans else ["all"] if row["class"] == NOISE else []
+        content = json.dumps([row["recording"], size, time, cap, made_with, *rule]).encode()
         part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.npz"
         key.update(content + json.dumps(row["background"]).encode())
-        jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part))
+        jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part, spans, reject=row["class"] != NOISE))
     return Shard(name, rows, key.hexdigest(), jobs)
 
 
@@ -144,16 +151,24 @@ def _nothing(job: Job) -> np.ndarray:
 
 
 def _clip_rows(shard: Shard, parts: Sequence[Pictures | None]) -> pl.DataFrame:
-    settings, rate = shard.jobs[0].clips, shard.jobs[0].spectrogram.rate
-    step = int((settings.length - settings.overlap) * rate) / rate
+    settings = shard.jobs[0].clips
+    step = step_of(settings, rate=shard.jobs[0].spectrogram.rate)
     rows = [
-        (row["recording"], row["class"], row["background"], number, number * step, settings.length, score, accepted, 1.0, shard.name)
+        (row["recording"], *_labels(row, number * step, settings.length), number, number * step, settings.length, score, accepted, 1.0, shard.name)
         for row, part in zip(shard.rows.iter_rows(named=True), parts, strict=True)
         if part
         for number, score, accepted in zip(part.number.tolist(), part.score.tolist(), part.accepted.tolist(), strict=True)
     ]
     schema = {name: kind for name, kind in CLIPS.items() if name != "row"}
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(row=pl.int_range(pl.len(), dtype=pl.Int32))
+
+
+def _labels(row: Mapping[str, Any], start: float, length: float) -> tuple[str, list[str]]:
+    """Return the class of a clip, and what is heard besides: those of its recording, or of the events in it."""
+    if row["class"]:
+        return row["class"], row["background"]
+    label, *others = labels_between(row["events"], start, start + length) or [""]
+    return label, others
 
 
 def _recording_rows(shard: Shard, parts: Sequence[Pictures | None], failures: dict[str, console.Failure]) -> pl.DataFrame:

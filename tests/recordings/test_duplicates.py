@@ -1,0 +1,53 @@
+"""The same sound is found under other names, headers and formats, and nothing else is taken for it."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from tests.conftest import RATE, chirp
+from utils.recordings.duplicates import find_duplicates, glance_all
+
+
+def duplicates(files: list[Path]) -> list[list[str]]:
+    found = find_duplicates(files, glance_all(files, workers=1), workers=1)
+    return [[files[number].name for number in same] for same in found]
+
+
+def test_one_sound_in_many_forms(tmp_path: Path) -> None:
+    sound = (chirp(2000.0, seconds=6.0, seed=1) * 32768).astype(np.int16)
+    other = sound.copy()
+    other[-1] += 1  # long after what is compared first
+    late = np.concatenate([sound, sound[:1]])
+    files = []
+    for name, samples, rate, subtype in (
+        ("a.wav", sound, RATE, "PCM_16"),
+        ("b.flac", sound, RATE, "PCM_16"),
+        ("c.aiff", sound, RATE, "PCM_24"),
+        ("d.wav", (sound / 32768).astype(np.float32), 2 * RATE, "FLOAT"),
+        ("e.wav", other, RATE, "PCM_16"),
+        ("f.wav", late, RATE, "PCM_16"),
+        ("g.wav", np.stack([sound, sound], axis=1), RATE, "PCM_16"),
+        ("h.wav", np.zeros(RATE, np.int16), RATE, "PCM_16"),
+        ("i.ogg", sound, RATE, "VORBIS"),
+    ):
+        files.append(tmp_path / name)
+        soundfile.write(files[-1], samples, rate, subtype=subtype)
+    tagged = files[0].read_bytes()
+    (tmp_path / "tagged.wav").write_bytes(tagged + b"LIST\x04\x00\x00\x00INFO")
+    ogg = tmp_path / "copy.ogg"
+    ogg.write_bytes(files[-1].read_bytes())
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "text.wav").write_bytes(b"no sound")
+    files += [tmp_path / "tagged.wav", ogg, tmp_path / "empty.wav", tmp_path / "text.wav", tmp_path / "not there.wav"]
+    assert duplicates(files) == [["a.wav", "b.flac", "c.aiff", "d.wav", "tagged.wav"], ["i.ogg", "copy.ogg"]]
+    assert [sound is None for sound in glance_all(files, workers=1)] == [False] * 11 + [True] * 3
+
+
+def test_lengths(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros((RATE * 2, 2)), RATE)
+    (glance,) = glance_all([tmp_path / "a.wav"], workers=1)
+    assert glance is not None
+    assert (glance.seconds, glance.channels, glance.rate) == (2.0, 2, RATE)
+    assert glance_all([], workers=1) == []
+    assert find_duplicates([], [], workers=1) == []

@@ -1,0 +1,92 @@
+"""Species are found by all their names, old ones included."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from utils.console import Trouble
+from utils.recordings.labels import Taxonomy, labels_between, read_aliases, read_taxonomy, truth_of
+from utils.recordings.recording import NOISE, Event, Recording, Taxon
+
+TAXA = [Taxon("Turdus merula", "eurbla", "Common Blackbird"), Taxon("Parus major", "gretit1", "Great Tit"), Taxon("Sitta europaea")]
+
+
+def test_names_both_ways() -> None:
+    taxonomy = Taxonomy(TAXA)
+    for name in ("Turdus merula", "turdus  Merula", "eurbla", "EURBLA", "common blackbird"):
+        assert taxonomy.species(name) == "Turdus merula"
+        assert taxonomy.code(name) == "eurbla"
+        assert taxonomy.common_name(name) == "Common Blackbird"
+    assert (taxonomy.species("Sitta europaea"), taxonomy.code("Sitta europaea")) == ("Sitta europaea", "")
+    assert (taxonomy.species("who  knows"), taxonomy.code("who knows")) == ("who knows", "")
+
+
+def test_renamed_species() -> None:
+    aliases = {"Parus caeruleus": "Cyanistes caeruleus", "Turdus merula": "Turdus mandarinus", "Turdus mandarinus": "Turdus novus", "gretit1": "Parus minor"}
+    taxonomy = Taxonomy(TAXA, aliases)
+    assert taxonomy.species("parus caeruleus") == "Cyanistes caeruleus"
+    assert taxonomy.species("eurbla") == taxonomy.species("Turdus merula") == "Turdus novus"
+    assert taxonomy.species("Great Tit") == taxonomy.species("gretit1") == "Parus minor"
+    assert taxonomy.code("Turdus novus") == "eurbla"
+    with pytest.raises(Trouble, match="renamed in a circle"):
+        Taxonomy(TAXA, {"A b": "C d", "C d": "A b"})
+    assert Taxonomy(TAXA, {"A b": "a  B"}).species("A b") == "A b"
+
+
+def test_recordings_are_translated() -> None:
+    events = (Event(0.0, 1.0, "gretit1"), Event(1.0, 2.0, "nocall"))
+    recording = Recording("eurbla/x", Path("x.wav"), "eurbla", ("Great Tit", "eurbla", "???"), events)
+    translated = Taxonomy(TAXA).translate(recording)
+    assert (translated.name, translated.species, translated.class_id) == ("Turdus merula/x", "Turdus merula", "eurbla")
+    assert translated.background == ("Parus major", "???")
+    assert [event.species for event in translated.events] == ["Parus major", NOISE]
+    assert translated.common_name == "Common Blackbird"
+    with pytest.raises(ValueError, match="cannot use the species' name"):
+        Taxonomy([Taxon("../x", "code")]).translate(Recording("x", Path("x.wav"), "code"))
+
+
+def test_tables_of_species(tmp_path: Path) -> None:
+    forms = {
+        "ebird.csv": "TAXON_ORDER,CATEGORY,SPECIES_CODE,PRIMARY_COM_NAME,SCI_NAME\n2,species,eurbla,Common Blackbird,Turdus merula\n",
+        "kaggle.csv": "primary_label,inat_taxon_id,scientific_name,common_name,class_name\neurbla,1,Turdus merula,Common Blackbird,Aves\n",
+        "zenodo.csv": "Species eBird Code;Scientific Name;Common Name\neurbla;Turdus merula;Common Blackbird\n",
+        "tabs.tsv": "\ufeffscientific name\tcode\tcommon name\n Turdus  merula \teurbla\tCommon Blackbird\n",
+    }
+    for name, text in forms.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        assert read_taxonomy(tmp_path / name) == TAXA[:1], name
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(Trouble, match=r"no column of scientific names, such as scientific_name; there are a, b"):
+        read_taxonomy(tmp_path / "bad.csv")
+    with pytest.raises(Trouble, match="cannot be read"):
+        read_taxonomy(tmp_path / "none.csv")
+    (tmp_path / "empty.csv").write_text("")
+    with pytest.raises(Trouble, match="cannot be read"):
+        read_taxonomy(tmp_path / "empty.csv")
+
+
+def test_files_of_aliases(tmp_path: Path) -> None:
+    path = tmp_path / "aliases.csv"
+    path.write_text('old,new\n# a remark\nParus  caeruleus,Cyanistes caeruleus\n\n"A, b",C d\n')
+    assert read_aliases(path) == {"Parus caeruleus": "Cyanistes caeruleus", "A, b": "C d"}
+    path.write_text("A b,C d\nE f\n")
+    with pytest.raises(Trouble, match=r"aliases\.csv line 2: should be an old name"):
+        read_aliases(path)
+
+
+def test_who_sings_when() -> None:
+    events = [vars(event) for event in (Event(0.0, 2.0, "A"), Event(1.5, 4.0, "B"), Event(3.0, 3.0, "C"), Event(0.5, 1.0, "A"))]
+    assert labels_between(events, 0.0, 1.0) == ["A"]
+    assert labels_between(events, 1.0, 3.0) == ["B", "A"]
+    assert labels_between(events, 3.0, 4.0) == ["B", "C"]
+    assert labels_between(events, 2.5, 3.0) == ["B"]
+    assert labels_between(events, 4.0, 5.0) == []
+
+
+def test_truth() -> None:
+    table = pl.DataFrame({"class": ["A", "X"], "background": [["C", "Y"], ["B"]]})
+    assert truth_of(table, ("A", "B", "C"), background=True).tolist() == [[True, False, True], [False, True, False]]
+    assert truth_of(table, ("A", "B", "C"), background=False).tolist() == [[True, False, False], [False, False, False]]
+    heard = table.with_columns(pl.Series("events", [[], [{"species": "C"}, {"species": "A"}]]))
+    assert truth_of(heard, ("A", "B", "C"), background=False).tolist() == [[True, False, False], [True, False, True]]

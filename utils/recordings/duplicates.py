@@ -1,0 +1,118 @@
+"""How long recordings are, and which of them hold the same sound under two names, whatever their headers and formats."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from utils.console import Failure, progress
+from utils.fanout import fan_out
+
+HEAD = 1 << 15  # frames that are compared first; most recordings differ there, and need not be decoded to their end
+BLOCK = 1 << 20  # frames read at once
+BATCH = 32  # files a worker looks at in one go
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What a file of sound is at a glance.
+
+    Attributes
+    ----------
+    frames, channels, rate : as its header says
+    head : fingerprint of the first samples
+    """
+
+    frames: int
+    channels: int
+    rate: int
+    head: str
+
+    @property
+    def seconds(self) -> float:
+        """Length by the header."""
+        return self.frames / self.rate
+
+
+def glance_all(files: Sequence[Path], *, workers: int) -> list[Sound | None]:
+    """Look at every file, in parallel; None for those that cannot be read, which later stages report."""
+    sounds: dict[Path, Sound | None] = {}
+    batches = [tuple(files[start : start + BATCH]) for start in range(0, len(files), BATCH)]
+    with progress("looking at sounds", total=len(files), unit="files") as advance:
+        alone: list[tuple[Path, ...]] = []
+        for todo in (batches, alone):  # a file on which a worker dies takes its batch along, which is then looked at one by one
+            with closing(fan_out(_glance, list(todo), workers=workers, name=lambda batch: batch[0].name)) as outcomes:
+                for batch, outcome in outcomes:
+                    if isinstance(outcome, Failure) and len(batch) > 1:
+                        alone += [(file,) for file in batch]
+                        continue
+                    sounds.update(zip(batch, [None] if isinstance(outcome, Failure) else outcome, strict=True))
+                    advance(len(batch))
+    return [sounds[file] for file in files]
+
+
+def _glance(files: tuple[Path, ...]) -> list[Sound | None]:
+    return [_glance_one(file) for file in files]
+
+
+def _glance_one(file: Path) -> Sound | None:
+    try:
+        with soundfile.SoundFile(file) as sound:
+            head = _digest(sound, frames=HEAD)
+            return Sound(sound.frames, sound.channels, sound.samplerate, head)
+    except (soundfile.LibsndfileError, OSError, ValueError):
+        return None
+
+
+def _digest(sound: soundfile.SoundFile, *, frames: int | None = None) -> str:
+    """Return a fingerprint of the samples that follow, as float32; 16 and 24 bits are exact in it."""
+    content = hashlib.sha256()
+    left = sound.frames if frames is None else frames
+    while left > 0:
+        samples = sound.read(min(BLOCK, left), dtype="float32", always_2d=True)
+        if len(samples) == 0:
+            break
+        content.update((samples + np.float32(0)).tobytes())  # −0 and 0 are the same sound
+        left -= len(samples)
+    return content.hexdigest()
+
+
+def digest_whole(file: Path) -> str:
+    """Return a fingerprint of all samples of a file.
+
+    Raises
+    ------
+    soundfile.LibsndfileError
+        If it cannot be read to its end.
+    """
+    with soundfile.SoundFile(file) as sound:
+        return _digest(sound)
+
+
+def find_duplicates(files: Sequence[Path], sounds: Sequence[Sound | None], *, workers: int) -> list[list[int]]:
+    """Return the numbers of the files that hold the same samples, in lists of two or more.
+
+    Only files that are equal in length, channels and their first samples are decoded whole. Rates do not count: a wrong one in a header is common.
+    """
+    alike: dict[tuple[int, int, str], list[int]] = {}
+    for number, sound in enumerate(sounds):
+        if sound and sound.frames:
+            alike.setdefault((sound.frames, sound.channels, sound.head), []).append(number)
+    suspects = [number for numbers in alike.values() if len(numbers) > 1 for number in numbers]
+    if not suspects:
+        return []
+    same: dict[str, list[int]] = {}
+    numbers = {files[number]: number for number in suspects}
+    with (
+        progress("comparing sounds", total=len(suspects), unit="files") as advance,
+        closing(fan_out(digest_whole, [*numbers], workers=workers, name=lambda file: file.name)) as outcomes,
+    ):
+        for file, outcome in outcomes:
+            if not isinstance(outcome, Failure):
+                same.setdefault(outcome, []).append(numbers[file])
+            advance()
+    return sorted(sorted(found) for found in same.values() if len(found) > 1)

@@ -1,0 +1,76 @@
+"""A picture of a split: what every class has on each side, and where in the world and the year the sides are."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from utils.files import whole_file
+from utils.recordings.grouping import quarter_of
+from utils.recordings.recording import SIDES, Recording
+
+COLOURS = {"train": "#7aa6c2", "val": "#e07b39", "test": "#5b3a8c"}
+NAMED = 60  # classes whose names can still be read
+QUARTERS = ("no month", "January to March", "April to June", "July to September", "October to December")
+
+
+def draw_split(path: Path, classes: pl.DataFrame, recordings: Sequence[Recording], table: pl.DataFrame) -> None:
+    """Draw the split as PNG.
+
+    Parameters
+    ----------
+    classes : one row a class, as `audit.per_class` counts them
+    table : the split of `recordings`
+    """
+    side = dict(table.select("recording", "side").iter_rows())
+    placed = [(recording, side[recording.name]) for recording in recordings if recording.latitude is not None and recording.longitude is not None]
+    named = len(classes) <= NAMED
+    heights = [max(2.5, 0.16 * len(classes)) if named else 4.0, *([4.5] if placed else [])]
+    figure = Figure(figsize=(10, sum(heights)), layout="constrained")
+    FigureCanvasAgg(figure)
+    top, *below = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    _draw_classes(top, classes, named=named)
+    if placed:
+        _draw_map(below[0], placed)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=110)
+    with whole_file(path) as stream:
+        stream.write(content.getbuffer())
+
+
+def _draw_classes(axes: Axes, classes: pl.DataFrame, *, named: bool) -> None:
+    total = pl.sum_horizontal(f"{side}_recordings" for side in SIDES)
+    rows = classes.sort(total, "class")
+    left = [0] * len(rows)
+    for side in SIDES:
+        counts = rows[f"{side}_recordings"].to_list()
+        if any(counts):
+            axes.barh(range(len(rows)), counts, left=left, height=0.8 if named else 1.0, color=COLOURS[side], label=side)
+        left = [one + more for one, more in zip(left, counts, strict=True)]
+    axes.set_yticks(range(len(rows)) if named else [], rows["class"].to_list() if named else [], fontsize=8)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel("recordings (of long recordings: annotations)")
+    axes.set_title(f"{len(rows)} classes", loc="left")
+    axes.legend(loc="lower right", frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _draw_map(axes: Axes, placed: Sequence[tuple[Recording, str]]) -> None:
+    """Draw where the recordings were made; which quarter of the year is told by the marker."""
+    markers = ".o^sD"
+    for number, quarter in enumerate(QUARTERS):
+        for side in SIDES:
+            points = [(recording.longitude, recording.latitude) for recording, own in placed if own == side and quarter_of(recording) == number]
+            if points:
+                east, north = zip(*points, strict=True)
+                label = f"{side}, {quarter}"
+                axes.scatter(east, north, s=9 if side == "train" else 14, marker=markers[number], color=COLOURS[side], alpha=0.6, linewidths=0, label=label)
+    axes.set_xlabel("longitude, degrees")
+    axes.set_ylabel("latitude, degrees")
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axes.spines[["top", "right"]].set_visible(False)
