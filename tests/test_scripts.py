@@ -1,5 +1,6 @@
 """The whole chain as a user runs it: on the made-up data set, stopped and started again, and with broken files."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -13,10 +14,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import soundfile
 from sklearn.metrics import label_ranking_average_precision_score
 
 import config
+import sort_data
+import spec
+import test
+import train
 from tests.conftest import RATE, REPOSITORY, chirp, small_config, write_folders
+from utils import console
 from utils.demo.archive import make_demo
 from utils.demo.broken import BROKEN
 
@@ -56,7 +63,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, subp
 def test_every_stage_ends_well_and_says_what_is_next(demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]]) -> None:
     _, results = demo
     for script, result in results.items():
-        assert result.returncode == 0, (script, result.stdout, result.stderr)
+        assert result.returncode == (console.INCOMPLETE if script == "sort_data.py" else 0), (script, result.stdout, result.stderr)
         assert "Traceback" not in result.stderr
     for script, following in pairwise(STAGES):
         assert f"python {following}" in results[script].stdout
@@ -208,6 +215,60 @@ def test_real_recordings(tmp_path: Path, birds: Path) -> None:
     metrics = json.loads((root / "snapshots" / "t" / "test" / "metrics.json").read_text())
     assert metrics["scored"] == metrics["recordings"] == split.filter(side="val").height
     assert 0 < metrics["mlrap"] <= 1
+
+
+def test_long_recordings_with_annotations_go_through_the_chain(tmp_path: Path) -> None:
+    archive, pitches = tmp_path / "archive", {"Altus clarus": 3000.0, "Bassus gravis": 1000.0}
+    archive.mkdir()
+    rows = ["file,start,end,species"]
+    for tape in range(6):
+        sound = np.random.default_rng(tape).normal(0, 0.003, 24 * RATE).astype(np.float32)
+        for number, (species, pitch) in enumerate(pitches.items()):
+            start = 2 + 8 * number + tape / 2
+            sound[int(start * RATE) : int((start + 5) * RATE)] += chirp(pitch, seconds=5.0, seed=10 * tape + number)
+            rows.append(f"tape{tape}.wav,{start},{start + 5},{species}")
+        soundfile.write(archive / f"tape{tape}.wav", sound, RATE)
+    (archive / "annotations.csv").write_text("\n".join(rows))
+    (archive / "rain").mkdir()
+    base = small_config(tmp_path / "root", archive)
+    settings = dataclasses.replace(base, dataset=dataclasses.replace(base.dataset, test_share=0.2, val_share=0.2, seed=3))
+    sort_data.main(settings)
+    split = pl.read_parquet(tmp_path / "root" / "split.parquet")
+    assert split["class"].to_list() == [""] * 6
+    assert set(split["side"]) == {"train", "val", "test"}
+    spec.main(settings)
+    clips = pl.read_parquet(tmp_path / "root" / "spec" / "clips.parquet")
+    for recording, start, label in clips.filter("accepted").select("recording", "start", "class").iter_rows():
+        offset = int(recording[4:]) / 2
+        expected = [species for number, species in enumerate(pitches) if start + 1 > 2 + 8 * number + offset and start < 7 + 8 * number + offset]
+        assert [label] == expected
+    assert clips.filter("accepted").height > 60
+    trained = train.main(settings)
+    assert (trained.folder / "epoch_003" / "classes.txt").read_text().split("\n")[:2] == list(pitches)
+    tested = test.main(settings)
+    assert tested.figures.recordings == split.filter(side="test").height
+    assert tested.figures.mlrap == 1.0  # both sing in every recording
+
+
+def test_recordings_without_birds_become_a_class_that_no_rule_rejects_and_no_answer(tmp_path: Path, archive: Path) -> None:
+    (archive / "Noise").mkdir()
+    for number in range(3):
+        soundfile.write(archive / "Noise" / f"hiss{number}.wav", np.random.default_rng(number).normal(0, 0.01, 4 * RATE), RATE)
+    base = small_config(tmp_path / "root", archive)
+    settings = dataclasses.replace(
+        base,
+        clips=dataclasses.replace(base.clips, signal_threshold=0.02),
+        training=dataclasses.replace(base.training, signal_interval=(0.02, 1.0)),
+    )
+    sort_data.main(settings)
+    spec.main(settings)
+    recordings = pl.read_parquet(tmp_path / "root" / "spec" / "recordings.parquet").filter(pl.col("class") == "Noise")
+    assert (recordings["kept"].to_list(), recordings["rejected"].to_list()) == ([5, 5, 5], [0, 0, 0])
+    trained = train.main(settings)
+    assert "Noise" in (trained.folder / "epoch_003" / "classes.txt").read_text().splitlines()
+    tested = test.main(settings)
+    assert tested.figures.without_truth == 1
+    assert "Noise" not in pl.read_parquet(tested.folder / "scores.parquet")["class"]
 
 
 def test_a_small_config_is_valid() -> None:

@@ -28,14 +28,20 @@ def draw_split(path: Path, classes: pl.DataFrame, recordings: Sequence[Recording
     """
     side = dict(table.select("recording", "side").iter_rows())
     placed = [(recording, side[recording.name]) for recording in recordings if recording.latitude is not None and recording.longitude is not None]
+    quarters = sorted({quarter_of(recording) for recording, _ in placed})
     named = len(classes) <= NAMED
-    heights = [max(2.5, 0.16 * len(classes)) if named else 4.0, *([4.5] if placed else [])]
-    figure = Figure(figsize=(10, sum(heights)), layout="constrained")
+    heights = [max(2.5, 0.16 * len(classes)) if named else 4.0, *([3.0] if placed else [])]
+    figure = Figure(figsize=(11, sum(heights)), layout="constrained")
     FigureCanvasAgg(figure)
-    top, *below = figure.subplots(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
-    _draw_classes(top, classes, named=named)
-    if placed:
-        _draw_map(below[0], placed)
+    grid = figure.add_gridspec(len(heights), max(1, len(quarters)), height_ratios=heights)
+    _draw_classes(figure.add_subplot(grid[0, :]), classes, named=named)
+    first: Axes | None = None
+    for column, quarter in enumerate(quarters):
+        axes = figure.add_subplot(grid[1, column], sharex=first, sharey=first)
+        if first is None:
+            first = axes
+            axes.set_ylabel("degrees north")
+        _draw_map(axes, [(recording, own) for recording, own in placed if quarter_of(recording) == quarter], QUARTERS[quarter])
     content = io.BytesIO()
     figure.savefig(content, dpi=110)
     with whole_file(path) as stream:
@@ -55,22 +61,18 @@ def _draw_classes(axes: Axes, classes: pl.DataFrame, *, named: bool) -> None:
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("recordings (of long recordings: annotations)")
     axes.set_title(f"{len(rows)} classes", loc="left")
-    axes.legend(loc="lower right", frameon=False)
+    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(SIDES), frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_map(axes: Axes, placed: Sequence[tuple[Recording, str]]) -> None:
-    """Draw where the recordings were made; which quarter of the year is told by the marker."""
-    markers = ".o^sD"
-    for number, quarter in enumerate(QUARTERS):
-        for side in SIDES:
-            points = [(recording.longitude, recording.latitude) for recording, own in placed if own == side and quarter_of(recording) == number]
-            if points:
-                east, north = zip(*points, strict=True)
-                label = f"{side}, {quarter}"
-                axes.scatter(east, north, s=9 if side == "train" else 14, marker=markers[number], color=COLOURS[side], alpha=0.6, linewidths=0, label=label)
-    axes.set_xlabel("longitude, degrees")
-    axes.set_ylabel("latitude, degrees")
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+def _draw_map(axes: Axes, placed: Sequence[tuple[Recording, str]], title: str) -> None:
+    """Draw where the recordings of one quarter of the year were made."""
+    for side in SIDES:
+        points = [(recording.longitude, recording.latitude) for recording, own in placed if own == side]
+        if points:
+            east, north = zip(*points, strict=True)
+            axes.scatter(east, north, s=8 if side == "train" else 16, color=COLOURS[side], alpha=0.6, linewidths=0)
+    axes.set_xlabel("degrees east")
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)

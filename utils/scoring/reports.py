@@ -16,6 +16,7 @@ from utils.scoring.figures import Judged
 from utils.tables import write_csv, write_table
 
 TOP = 5  # answers per recording in predictions.csv
+LONG = "(long recordings)"  # stands for the class of recordings in which several sing
 SHOWN = 60  # classes in the picture at most: the worst ones
 
 
@@ -44,8 +45,9 @@ def scores_table(answers: Answers, judged: Judged) -> pl.DataFrame:
 def predictions_table(answers: Answers, judged: Judged) -> pl.DataFrame:
     """Return one row a recording: what is right, the five first answers with their scores, and why there is none where there is none."""
     rows: list[dict[str, Any]] = []
-    for number, (name, own, background) in enumerate(answers.recordings.select("recording", "class", "background").iter_rows()):
-        row = {"recording": name, "class": own, "background": ", ".join(background), "clips": int(answers.clips[number])}
+    for number, (name, own, events, background) in enumerate(answers.recordings.select("recording", "class", "events", "background").iter_rows()):
+        heard = own or ", ".join(dict.fromkeys(event["species"] for event in events))
+        row = {"recording": name, "class": heard, "background": ", ".join(background), "clips": int(answers.clips[number])}
         scored = answers.reasons[number] is None
         row["lrap"] = None if np.isnan(judged.lrap[number]) else float(judged.lrap[number])
         best: list[int] = np.argsort(-answers.scores[number], kind="stable")[:TOP].tolist() if scored else []
@@ -62,9 +64,9 @@ def predictions_table(answers: Answers, judged: Judged) -> pl.DataFrame:
 
 def draw_report(path: Path, answers: Answers, judged: Judged, *, title: str) -> None:
     """Draw the mean LRAP of each class, and which class was answered first for which."""
-    own = answers.recordings["class"].to_numpy()
+    own = answers.recordings["class"].replace("", LONG).to_numpy()
     scored = ~np.isnan(judged.lrap)
-    means = {label: float(judged.lrap[scored & (own == label)].mean()) for label in answers.classes if (scored & (own == label)).any()}
+    means = {label: float(judged.lrap[scored & (own == label)].mean()) for label in (*answers.classes, LONG) if (scored & (own == label)).any()}
     labels = sorted(means, key=lambda label: means[label])[:SHOWN]
     height = 0.22 * len(labels) + 3.0
     figure = Figure(figsize=(height + 6, height), layout="constrained")
