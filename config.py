@@ -140,7 +140,7 @@ class Training:
     learning_rate_end: NotNegative = 0.000001  # step width in the last epoch (schedules root and constant do not use it)
     schedule: Literal["cosine", "linear", "step", "root", "constant"] = "cosine"  # how the learning rate falls from epoch to epoch
     steps: Annotated[int, Ge(2)] = 3  # schedule step: into so many equal parts of constant rate training is cut
-    val_share: PartShare = 0.05  # share of each class's training recordings that watch training, at least one; none where a class has fewer than three
+    val_share: PartShare = 0.05  # share of each class's recordings in train/ that watch training (of three, one); where there is test/, val/ watches
     early_stopping: CountOrNone = 10  # epochs without a better validation MLRAP after which training ends; 0: never
     signal_interval: tuple[Share, Share] = (0.005, 0.25)  # clips are learned from only if their signal score lies in it
     seed: Seed = 1  # first weights, order of clips and augmentation; another seed, another net

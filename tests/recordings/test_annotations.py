@@ -98,7 +98,8 @@ def test_raven_tables_of_several_files_count_the_time_through_all_of_them(tmp_pa
         (3, "Spectrogram 1", 1, 3620, 3621, 500, 900, "L:\\Field Work\\2011\\b.wav", "", "b.wav", "amerob"),
         more=(*RAVEN_FILES, "Species"),
     )
-    contents = read(tmp_path, {"all.selections.txt": table}, "deep/a_20111107_000000.wav", "deep/b.wav")
+    contents = read(tmp_path, {"all.selections.txt": table}, "deep/a_20111107_000000.wav", "b.wav")
+    assert list(events(contents)) == ["a_20111107_000000", "b"]
     assert contents.failures == []
     assert events(contents) == {
         "a_20111107_000000": (Event(1.25, 2.5, "amerob", 500.0, 900.0),),
@@ -112,10 +113,11 @@ def test_raven_tables_may_name_the_sound_by_its_path_alone(tmp_path: Path) -> No
 
 
 def test_one_row_a_view_is_left_in_each_file(tmp_path: Path) -> None:
-    rows = [(1, view, 1, begin, begin + 1, 500, 900, file, "amerob") for file, begin in (("a.wav", 1), ("b.wav", 5)) for view in ("Waveform 1", "Waveform 2")]
-    loose = ("", "Waveform 7", 1, 9, 10, 500, 900, "a.wav", "amerob")
-    contents = read(tmp_path, {"all.txt": raven(*rows, loose, more=("Begin File", "Species"))}, "a.wav", "b.wav")
-    assert {name: [event.start for event in found] for name, found in events(contents).items()} == {"a": [1.0, 9.0], "b": [5.0]}
+    views = {"a.wav": ("Waveform 1", "Waveform 2"), "b.wav": ("Waveform 2", "Waveform 3")}
+    rows = [(1, view, 1, start, start + 1, 500, 900, file, "amerob") for file in views for start, view in enumerate(views[file])]
+    loose = [("", view, 1, 7, 8 + start, 500, 900, "b.wav", "amerob") for start, view in enumerate(views["b.wav"])]
+    contents = read(tmp_path, {"all.txt": raven(*rows, *loose, more=("Begin File", "Species"))}, "a.wav", "b.wav")
+    assert {name: [(event.start, event.end) for event in found] for name, found in events(contents).items()} == {"a": [(0, 1)], "b": [(0, 1), (7, 8), (7, 9)]}
 
 
 def test_raven_quotes_nothing_but_r_does(tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_raven_tables_without_labels_are_named(tmp_path: Path) -> None:
 
 def test_audacity_writes_frequencies_in_a_second_line(tmp_path: Path) -> None:
     table = (
-        "1.000000\t1.000000\tpoint at 6928 Hz\n\\\t6928.456055\t6928.456055\n"
+        "\ufeff1.000000\t1.000000\tpoint at 6928 Hz\n\\\t6928.456055\t6928.456055\n"
         "2.000000\t2.500000\tno lowest\n\\\t-1.000000\t6334.588867\n"
         "3.000000\t3.500000\tno highest\n\\\t8908.015625\t-1.000000\n"
         "4,000000\t4,500000\tcomma\ttab\n"
@@ -256,6 +258,8 @@ def test_where_no_table_is_one_of_events_the_likeliest_is_named(tmp_path: Path) 
         ("b/twin.wav", "b/twin.wav"),
         ("x\\y\\C\\twin.wav", "c/twin.wav"),
         ("near.wav", "tables/near.wav"),
+        ("CASE.wav", "c/CASE.wav"),
+        ("Case.wav", 2),
         ("tape1.3", None),
         ("tape", None),
         ("tape11.wav", None),
@@ -267,7 +271,7 @@ def test_where_no_table_is_one_of_events_the_likeliest_is_named(tmp_path: Path) 
 )
 def test_how_tables_name_sounds(tmp_path: Path, text: str, found: str | int | None) -> None:
     sounds = ["tape1.wav", "tape1.2.wav", "Drossel u\u0308.wav", "two  spaces.wav", "both.wav", "both.flac", "old.m4a", "old.ogg", "near.wav"]
-    places = [*(f"a/{name}" for name in sounds), "b/twin.wav", "c/twin.wav", "tables/near.wav"]
+    places = [*(f"a/{name}" for name in sounds), "b/twin.wav", "c/twin.wav", "b/case.wav", "c/CASE.wav", "tables/near.wav"]
     contents = read(tmp_path, {"tables/calls.csv": f"file,start,species\n{text},1,Pica pica\n{text},2,Pica pica\n"}, *places)
     assert [recording.file for recording in contents.recordings] == ([tmp_path / found] if isinstance(found, str) else [])
     reason = f"of which there are {found}" if isinstance(found, int) else "which is not there"
@@ -358,7 +362,7 @@ def test_each_bad_row_is_refused_alone(tmp_path: Path) -> None:
 
 
 def test_bad_rows_of_raven_and_audacity(tmp_path: Path) -> None:
-    selections = raven((1, "Spectrogram 1", 1, 2, 1, 500, 900, "a"), (2, "Spectrogram 1", 1, 1, 2, 500, 900), (3, "Spectrogram 1", 1, 1, 2, 500, 900, "a", "b"))
+    selections = raven((1, "Spectrogram 1", 1, 2, 1, 500, 900, "a"), (2, "Spectrogram 1", 1, 1, 2, 500, 900), (3, "Spectrogram 1", 1, 1, 2, 500, 900, "", "b"))
     labels = "1\t2\ta\n\nx\t2\ta\n\\\t500\t900\n3\tonly\n3\t2\ta\n"
     contents = read(tmp_path, {"a.selections.txt": selections, "b.txt": labels}, "a.wav", "b.wav")
     assert events(contents) == {"b": (Event(1.0, 2.0, "a"),)}

@@ -258,10 +258,10 @@ def test_sounds_that_no_usable_row_names(tmp_path: Path) -> None:
     ("table", "reason"),
     [
         ("", "holds no table"),
-        ("filename,rating\nx,1\n", "has no column primary_label"),
-        ("primary_label,file_name\nx,1\n", "has no column filename"),
+        ("filename,rating\nx,1\n", "has no column primary_label; there are filename, rating"),
+        ("primary_label,file_name\nx,1\n", "has no column filename; there are primary_label, file_name"),
         ('"primary_label,filename\nx,1\n', "holds no table"),
-        (HEAD.encode("utf-16"), "has no column primary_label"),
+        (HEAD.encode("utf-16"), "is not UTF-8"),
     ],
 )
 def test_tables_that_are_none(tmp_path: Path, table: str | bytes, reason: str) -> None:
@@ -292,6 +292,13 @@ def test_names_come_from_the_rows_then_from_the_lists(tmp_path: Path) -> None:
 def soundscapes(archive: Path, table: str, text: str, *sounds: str) -> Contents:
     """Read an archive that holds labelled soundscapes and nothing else."""
     return read_kaggle(write(archive, {"train_metadata.csv": HEAD, table: text}, *(f"train_soundscapes/{sound}" for sound in sounds)))
+
+
+def test_names_that_many_codes_share_name_none_of_them(tmp_path: Path) -> None:
+    lists = "primary_label,inat_taxon_id,scientific_name,common_name,class_name\n"
+    sons = "".join(f"47158son{number:02d},47158,Insecta,Insect sonotype {number},Insecta\n" for number in range(3))
+    write(tmp_path, {"train.csv": HEAD + ROW, "taxonomy.csv": lists + sons + "grekis,1,Pitangus sulphuratus,Great Kiskadee,Aves\n"})
+    assert {taxon.code: taxon.species for taxon in read_kaggle(tmp_path).taxa} == {"asbfly": "Muscicapa dauurica", "grekis": "Pitangus sulphuratus"}
 
 
 def test_soundscapes_of_2021(tmp_path: Path) -> None:
@@ -389,7 +396,7 @@ def test_tables_of_soundscapes_that_are_none_do_not_cost_the_recordings(tmp_path
     write(tmp_path, {"train_metadata.csv": HEAD + ROW, LABELS_2021: "row_id\n7019_COR_5\n", LABELS_2026: ""})
     contents = read_kaggle(tmp_path)
     assert names(contents) == ["XC134896"]
-    assert reasons(contents) == {LABELS_2021: "has no column birds", LABELS_2026: "holds no table"}
+    assert reasons(contents) == {LABELS_2021: "has no column birds; there are row_id", LABELS_2026: "holds no table"}
 
 
 def test_a_soundscape_may_not_take_a_recordings_name(tmp_path: Path) -> None:

@@ -62,8 +62,11 @@ def test_tables_of_species(tmp_path: Path) -> None:
     with pytest.raises(Trouble, match="cannot be read"):
         read_taxonomy(tmp_path / "none.csv")
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(Trouble, match="cannot be read"):
+    with pytest.raises(Trouble, match="holds no table"):
         read_taxonomy(tmp_path / "empty.csv")
+    (tmp_path / "quotes.csv").write_text('scientific_name\nA b\n"C d\n')
+    with pytest.raises(Trouble, match=r"quotes\.csv line 3: broken quoting"):
+        read_taxonomy(tmp_path / "quotes.csv")
 
 
 def test_files_of_aliases(tmp_path: Path) -> None:

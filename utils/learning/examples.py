@@ -96,8 +96,8 @@ def choose_examples(store: Store, split: pl.DataFrame, config: Config) -> Exampl
 
 
 def _watching(split: pl.DataFrame, config: Config) -> set[str]:
-    """Return the recordings that watch training: val/ where test/ is there to be tested on, else some of train/, drawn; of fewer than three none."""
-    if "test" in split["side"]:
+    """Return the recordings that watch training: val/ where test/ is there besides, to be tested on; else some of train/, of fewer than three none."""
+    if {"val", "test"} <= set(split["side"]):
         return set(split.filter(side="val")["recording"])
     names: set[str] = set()
     for (label,), rows in split.filter(side="train").group_by("class", maintain_order=True):

@@ -46,6 +46,7 @@ _USUAL: Mapping[str, Sequence[str]] = {
 }
 _OF_RECORDINGS = ("date", "latitude", "lat", "author", "recordist", "licence", "license")  # beside one of these, a `time` is a time of day
 _UNKNOWN = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})  # in place of a frequency
+_NO_UTF8 = re.compile("[\udc80-\udcff]")  # what Python makes of bytes that are none
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _CLOCK = re.compile(r"(?:(\d{1,6}):(?=[0-5]?\d:))?(\d{1,6}):([0-5]?\d(?:\.\d*)?)", re.ASCII)  # h:mm:ss or mm:ss
 
@@ -159,10 +160,8 @@ def check_columns(table: Path, head: Head, columns: Columns) -> None:
 def read_rows(table: Path, head: Head) -> list[Row]:
     """Read all rows of a table of events, those that cannot be used with what is wrong with them."""
     lines = _lines(table.read_bytes())
-    if head.form == "Audacity labels":
-        return [_row(line, values, head) for line, values in _label_values(lines)]
-    _, *found = _values(lines, head.form, head.separator)
-    return [_row(line, values, head) for line, values in _one_view(found, head)]
+    found = _label_values(lines) if head.form == "Audacity labels" else _one_view([*_values(lines, head.form, head.separator)][1:], head)
+    return [_row(line, values, head) for line, values in found]
 
 
 def _lines(content: bytes) -> list[str]:
@@ -210,7 +209,7 @@ def _csv_values(lines: Sequence[str], separator: str) -> Iterator[tuple[int, lis
         line += read
 
 
-def _label_values(lines: Iterable[str]) -> list[tuple[int, list[str]]]:
+def _label_values(lines: Iterable[str]) -> Iterable[tuple[int, list[str] | None]]:
     """Return the line and the values of each label of Audacity's; a line that begins with a backslash has the frequencies of the label above it."""
     found: list[tuple[int, list[str]]] = []
     for line, text in enumerate(lines, 1):
@@ -243,7 +242,7 @@ def _row(line: int, values: Sequence[str] | None, head: Head) -> Row:
         return Row(line, fault="broken quoting")
     cells = {kind: _cell(values, kind, head) for kind in head.places}
     row = Row(line, cells.get("file", ""), cells["species"] if cells["species"].strip("? ") else "")
-    if any("\udc80" <= character <= "\udcff" for character in "".join(values)):
+    if _NO_UTF8.search("".join(values)):
         return replace(row, fault="is not UTF-8")
     if head.names and any(values[len(head.names) :]):
         return replace(row, fault=f"has {len(values)} values, the table {len(head.names)} columns")

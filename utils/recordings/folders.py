@@ -14,7 +14,7 @@ from utils.console import Failure, Trouble
 from utils.files import check_name
 from utils.recordings.audio_files import check_readable, sounds_below, sounds_in
 from utils.recordings.recording import SIDES, Contents, Recording, Side, clean_labels, degrees, from_metadata, label_of_folder, read_metadata
-from utils.tables import find_column, read_foreign_csv
+from utils.tables import find_column, read_foreign
 
 TABLES = ("metadata.csv", "recordings.csv")
 _COLUMNS: Mapping[str, tuple[str, ...]] = {  # attributes of a recording, by the names of columns
@@ -88,16 +88,15 @@ def _read_tables(archive: Path) -> tuple[dict[str, dict[str, str]], list[Failure
     failures = []
     for path in (archive / name for name in TABLES if (archive / name).is_file()):
         try:
-            table = read_foreign_csv(path)
+            table = read_foreign(path)
         except Trouble as error:
             failures.append(Failure(path.name, str(error).removeprefix(f"{path}: ")))
             continue
         files = find_column(table.columns, ("file", "filename", "path"))
         columns = {name: column for name, usual in _COLUMNS.items() if (column := find_column(table.columns, usual))}
-        if files is None:
-            continue
-        for row in table.iter_rows(named=True):
-            known[row[files] or ""] = {name: row[column].strip() for name, column in columns.items() if row[column]}
+        if files:
+            known |= {row[files]: {name: row[column].strip() for name, column in columns.items() if row[column]} for row in table.rows.values()}
+            failures += table.bad
     return known, failures
 
 

@@ -5,10 +5,9 @@ Labels are codes: eBird's ('amerob'), or iNaturalist's numbers for what is no bi
 Source: the data pages of the competitions, kaggle.com/competitions/birdclef-2021/data and those of the years after.
 """
 
-import csv
-import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from utils.console import Failure, Trouble
 from utils.files import check_name
 from utils.recordings.audio_files import below, check_readable, sounds_below, sounds_in, stamp_of
 from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, clean_labels, degrees
+from utils.tables import read_foreign
 
 Row = Mapping[str, str]
 
@@ -43,10 +43,8 @@ def read_kaggle(archive: Path) -> Contents:
     """
     table = next(archive / name for name in _TABLES if (archive / name).is_file())
     folder = next(archive / name for name in _FOLDERS if (archive / name).is_dir())
-    try:
-        rows, failures = _read_csv(table, needed=("primary_label", "filename"))
-    except (ValueError, OSError) as error:
-        raise Trouble(f"{table}: {error}") from None
+    read = read_foreign(table, needed=("primary_label", "filename"), separators=",")
+    rows, failures = read.rows, list(read.bad)
     recordings: dict[str, Recording] = {}
     for place, row in rows.items():
         try:
@@ -133,12 +131,12 @@ def _add_soundscapes(recordings: dict[str, Recording], archive: Path) -> list[Fa
         if not (archive / table).is_file():
             continue
         try:
-            rows, bad = _read_csv(archive / table, needed=needed)
-        except (ValueError, OSError) as error:
-            failures.append(_failure(table, error))
+            read = read_foreign(archive / table, needed=needed, separators=",")
+        except Trouble as error:
+            failures.append(Failure(table, str(error).removeprefix(f"{archive / table}: ")))
             continue
-        windows, unread = _windows(rows)
-        failures += bad + unread
+        windows, unread = _windows(read.rows)
+        failures += read.bad + unread
         sounds = sounds_in(folder)
         for sound, of_it in windows.items():
             try:
@@ -222,11 +220,11 @@ def _read_names(archive: Path) -> tuple[list[Row], list[Failure]]:
     for file in (archive / "taxonomy.csv", *sorted(archive.glob("eBird_Taxonomy*.csv"))):
         if file.is_file():
             try:
-                found, bad = _read_csv(file, needed=())
-                rows += found.values()
-                failures += bad
-            except OSError as error:
-                failures.append(_failure(file.name, error))
+                table = read_foreign(file, separators=",")
+                rows += table.rows.values()
+                failures += table.bad
+            except Trouble as error:
+                failures.append(Failure(file.name, str(error).removeprefix(f"{file}: ")))
     return rows, failures
 
 
@@ -242,51 +240,5 @@ def _taxa(rows: Iterable[Row]) -> list[Taxon]:
                 continue
             if species != NOISE:
                 taxa.setdefault(code or species, Taxon(species, code, common_name))
-    return list(taxa.values())
-
-
-def _read_csv(file: Path, *, needed: Sequence[str]) -> tuple[dict[str, Row], list[Failure]]:
-    """Read a table of texts; polars would refuse all of it for one bad row, and knows no lines.
-
-    Returns
-    -------
-    The rows by the name and line where they stand, and the rows that are none.
-
-    Raises
-    ------
-    ValueError
-        If a needed column is missing.
-    """
-    text = file.read_bytes().decode("utf-8-sig", "surrogateescape")
-    parsed = ((line, values) for line, values in _parse(list(io.StringIO(text, newline=""))) if values != [])
-    _, header = next(parsed, (1, None))
-    columns = [column.strip() for column in header or []]
-    missing = [column for column in needed if column not in columns]
-    if missing:
-        raise ValueError(f"has no column {missing[0]}" if columns else "holds no table")
-    rows: dict[str, Row] = {}
-    failures = []
-    for line, values in parsed:
-        place = f"{file.name} line {line}"
-        if values is None:
-            failures.append(Failure(place, "broken quoting"))
-        elif len(values) != len(columns):
-            failures.append(Failure(place, f"has {len(values)} values, the table {len(columns)} columns"))
-        elif any("\udc80" <= character <= "\udcff" for character in set("".join(values))):
-            failures.append(Failure(place, "is not UTF-8"))
-        else:
-            rows[place] = dict(zip(columns, values, strict=True))
-    return rows, failures
-
-
-def _parse(lines: Sequence[str]) -> Iterator[tuple[int, list[str] | None]]:
-    """Yield the line and the values of each row; None where the quoting is broken, after which it goes on in the next line."""
-    line = 0
-    while line < len(lines):
-        reader = csv.reader(map(lines.__getitem__, range(line, len(lines))), strict=True)
-        try:
-            values, read = next(reader), reader.line_num
-        except csv.Error:
-            values, read = None, 1
-        yield line + 1, values
-        line += read
+    codes = Counter(taxon.species for taxon in taxa.values())
+    return [taxon for taxon in taxa.values() if codes[taxon.species] == 1]  # 'Insecta' of many codes names none of them: the code stays their label

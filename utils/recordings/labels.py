@@ -1,6 +1,5 @@
 """Species by all their names, and which classes are right for a recording."""
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ from jaxtyping import Bool
 
 from utils.console import Trouble
 from utils.recordings.recording import NOISE, Event, Recording, Taxon, check_label, clean_labels, sings_between
-from utils.tables import find_column, read_foreign_csv
+from utils.tables import csv_rows, find_column, lines_of, not_utf8, read_foreign, refuse_bad_rows
 
 # how tables of species call their columns: our own, Kaggle's, eBird's, Zenodo's
 SPECIES_COLUMNS = ("scientific_name", "sci_name", "species", "scientific")
@@ -120,15 +119,12 @@ def read_taxonomy(path: Path) -> list[Taxon]:
     Trouble
         If it cannot be read, or has no column of scientific names.
     """
-    table = read_foreign_csv(path)
-    columns = {name: find_column(table.columns, usual) for name, usual in zip(("species", "code", "common"), _COLUMNS, strict=True)}
-    if columns["species"] is None:
+    table = read_foreign(path)
+    columns = [find_column(table.columns, usual) for usual in (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)]
+    if columns[0] is None:
         raise Trouble(f"{path}: has no column of scientific names, such as {SPECIES_COLUMNS[0]}; there are {', '.join(table.columns)}")
-    texts = [table[column].to_list() if column else [None] * len(table) for column in columns.values()]
-    return [Taxon(*(" ".join((text or "").split()) for text in row)) for row in zip(*texts, strict=True)]
-
-
-_COLUMNS = (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)
+    refuse_bad_rows(path, table)
+    return [Taxon(*(" ".join(row[column].split()) if column else "" for column in columns)) for row in table.rows.values()]
 
 
 def read_aliases(path: Path) -> dict[str, str]:
@@ -139,22 +135,19 @@ def read_aliases(path: Path) -> dict[str, str]:
     Trouble
         If it cannot be read, or a line has not two names.
     """
+    try:
+        lines = lines_of(path.read_bytes())
+    except OSError as error:
+        raise Trouble(f"{path}: cannot be read ({error.strerror})") from None
     aliases: dict[str, str] = {}
-    for number, row in enumerate(_csv_rows(path), 1):
-        names = [" ".join(cell.split()) for cell in row]
+    for number, row in csv_rows(lines, separator=","):
+        names = [" ".join(cell.split()) for cell in (["broken quoting"] if row is None else row)] or [""]
         if not any(names) or names[0].startswith("#") or (number == 1 and [name.lower() for name in names] == ["old", "new"]):
             continue
-        if len(names) != 2 or not all(names):
-            raise Trouble(f"{path} line {number}: should be an old name, a comma, and a new name")
+        if len(names) != 2 or not all(names) or not_utf8("".join(names)):
+            raise Trouble(f"{path} line {number}: should be an old name, a comma, and a new name, in UTF-8")
         aliases[names[0]] = names[1]
     return aliases
-
-
-def _csv_rows(path: Path) -> list[list[str]]:
-    try:
-        return list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise Trouble(f"{path}: cannot be read ({error})") from None
 
 
 def labels_between(events: Sequence[Mapping[str, Any]], start: float, end: float) -> list[str]:

@@ -14,7 +14,7 @@ from utils.console import Trouble
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS, Taxonomy
 from utils.recordings.recording import NOISE, Recording
 from utils.recordings.splits import draw
-from utils.tables import find_column, read_foreign_csv
+from utils.tables import find_column, read_foreign, refuse_bad_rows
 
 
 @dataclass(frozen=True)
@@ -156,13 +156,13 @@ def _json_entry(entry: Any, path: Path) -> tuple[str, float | None]:
 
 
 def _csv_entries(path: Path) -> list[tuple[str, float | None]]:
-    table = read_foreign_csv(path)
+    table = read_foreign(path)
     column = find_column(table.columns, (*SPECIES_COLUMNS, *CODE_COLUMNS, *COMMON_COLUMNS))
     if column is None:
         raise Trouble(f"{path}: has no column of species, such as scientific_name or species_code; there are {', '.join(table.columns)}")
+    refuse_bad_rows(path, table)
     often = find_column(table.columns, ("frequency", "freq"))
     try:
-        numbers = [float(text) if text else None for text in table[often].to_list()] if often else [None] * len(table)
+        return [(row[column].strip(), float(row[often]) if often and row[often].strip() else None) for row in table.rows.values()]
     except ValueError as error:
         raise Trouble(f"{path}: a frequency is no number ({error})") from None
-    return [((name or "").strip(), number) for name, number in zip(table[column].to_list(), numbers, strict=True)]
