@@ -50,10 +50,10 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
     console.say(f"{config.dataset.archive or root}: {archive.form}, {len(archive.recordings)} recordings")
     selection = select(archive.recordings, config.dataset, archive.taxonomy)
     if flags.check_audio:
-        return Sorted(root / "split.parquet", archive.failures + check_audio(selection.recordings, config))
+        return Sorted(root / "split.parquet", [*archive.failures, *check_audio(selection.recordings, config)])
     division = divide_archive(archive, selection, config)
     table = division.table(config.dataset)
-    failures = archive.failures + division.dropped
+    failures = [*archive.failures, *division.dropped]
     classes = show_audit(division, table, config.dataset, whole=flags.dry_run)
     if not flags.dry_run:
         with console.alone(root, "sort_data"):

@@ -465,14 +465,21 @@ def test_what_is_no_table_says_nothing(tmp_path: Path) -> None:
 
 
 def test_damaged_tables_are_one_line(tmp_path: Path) -> None:
-    tables = {"open.csv": '"file,start,species\ntape.wav,1,a\n', "species.csv": b"code,scientific_name\nx,\xff\n", "tape.txt": "1\t2\ta\n"}
+    tables = {
+        "open.csv": '"file,start,species\ntape.wav,1,a\n',
+        "deep/species.csv": b"code,scientific_name\nx,\xff\ny,Pica pica\n",
+        "other.csv": b"scientific_name,seconds\n\xff,1\n",
+        "latin.csv": b"code,scientific_name,\xff\n",
+        "tape.txt": "1\t2\ta\n",
+    }
     contents = read(tmp_path, tables, "tape.wav")
     assert events(contents) == {"tape": (Event(1.0, 2.0, "a"),)}
-    assert contents.taxa == []
-    found = reasons(contents)
-    assert found.pop("open.csv") == "cannot be read as a table (broken quoting in its headings)"
-    assert found.pop("species.csv").startswith("cannot be read as a table (")
-    assert found == {}
+    assert contents.taxa == [Taxon("Pica pica", "y")]
+    assert reasons(contents) == {
+        "open.csv": "cannot be read as a table (broken quoting in its headings)",
+        "deep/species.csv line 2": "is not UTF-8",
+        "latin.csv": "is not UTF-8",
+    }
 
 
 def test_tables_that_cannot_be_opened_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -216,3 +218,23 @@ def test_unknown_archives_are_explained(tmp_path: Path) -> None:
         read_archive(Dataset(root=tmp_path.parent / "root", archive=tmp_path))
     with pytest.raises(Trouble, match="has no wav/ and xml/"):
         read_archive(Dataset(root=tmp_path, kind="birdclef2018"))
+
+
+XML_TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="￾￿"), max_size=30)
+
+
+@given(st.fixed_dictionaries(dict.fromkeys(("Author", "Locality", "Comments", "Quality", "VernacularNames", "Date"), XML_TEXTS)), st.floats(-90, 90))
+def test_what_was_written_as_xml_is_read_again(texts: dict[str, str], north: float) -> None:
+    with TemporaryDirectory() as folder:
+        archive = Path(folder)
+        write_xml(archive, "good")
+        audio = ElementTree.Element("Audio")
+        fields = {**texts, "FileName": "x y ü.wav", "Genus": "Turdus", "Species": "merula", "Latitude": repr(north), "Longitude": "far west"}
+        for tag, text in fields.items():
+            ElementTree.SubElement(audio, tag).text = text
+        (archive / "xml" / "x.xml").write_bytes(ElementTree.tostring(audio, encoding="utf-8"))
+        _, read = read_birdclef2018(archive).recordings
+    names = {"Author": "author", "Locality": "locality", "Comments": "comments", "Quality": "quality", "VernacularNames": "common_name", "Date": "date"}
+    for tag, attribute in names.items():
+        assert getattr(read, attribute) == texts[tag].strip()
+    assert (read.name, read.latitude, read.longitude) == ("x y ü", north, None)

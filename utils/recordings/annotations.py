@@ -15,9 +15,9 @@ from utils.console import Failure, Trouble
 from utils.files import check_name
 from utils.recordings.audio_files import READABLE, UNREADABLE, check_readable, sounds_below, stamp_of
 from utils.recordings.event_tables import FORMS, Head, Row, check_columns, read_head, read_rows, tables_below
-from utils.recordings.labels import CODE_COLUMNS, SPECIES_COLUMNS, read_taxonomy
+from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS
 from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label
-from utils.tables import find_column
+from utils.tables import find_column, read_foreign
 
 _AS_USUAL = Columns()
 _LOOKED_INTO = 100  # tables that must tell whether it is such an archive
@@ -184,12 +184,10 @@ def _read_heads(archive: Path, columns: Columns) -> tuple[dict[Path, Head], list
     failures = []
     for table in tables_below(archive):
         try:
-            head = read_head(table, columns)
+            if head := read_head(table, columns):
+                heads[table] = head
         except (OSError, ValueError) as error:
             failures.append(_failure(_place(table, archive), _why(error)))
-            continue
-        if head:
-            heads[table] = head
     return heads, failures
 
 
@@ -268,12 +266,19 @@ def _taxa(archive: Path, heads: Mapping[Path, Head]) -> tuple[list[Taxon], list[
     """Return the names of species from tables that have both codes and scientific names."""
     taxa: dict[Taxon, None] = {}
     failures = []
-    for table, head in heads.items():
-        if find_column(head.names, CODE_COLUMNS) and find_column(head.names, SPECIES_COLUMNS):
-            try:
-                taxa |= dict.fromkeys(taxon for taxon in read_taxonomy(table) if taxon.species and taxon.code)
-            except Trouble as error:
-                failures.append(_failure(_place(table, archive), str(error).removeprefix(f"{table}: ")))
+    for file, head in heads.items():
+        if not find_column(head.names, CODE_COLUMNS) or not find_column(head.names, SPECIES_COLUMNS):
+            continue
+        try:
+            table = read_foreign(file)
+        except Trouble as error:
+            failures.append(_failure(_place(file, archive), str(error).removeprefix(f"{file}: ")))
+            continue
+        columns = [find_column(table.columns, usual) for usual in (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)]
+        for row in table.rows.values():
+            taxon = Taxon(*(" ".join(row[column].split()) if column else "" for column in columns))
+            taxa |= {taxon: None} if taxon.species and taxon.code else {}
+        failures += [_failure(_place(file.parent / failure.name, archive), failure.reason) for failure in table.bad]
     return list(taxa), failures
 
 

@@ -1,13 +1,11 @@
 """Tables of events as people's programs write them: Raven's selection tables, Audacity's labels, and CSV.
 
-Rows come as text and line; a bad row costs nobody but itself, which is why polars, that refuses a whole table and knows no lines, does not read them.
+A bad row costs nobody but itself.
 
 Source: the selection tables of Raven Pro (ravensoundsoftware.com), manual.audacityteam.org/man/importing_and_exporting_labels.html, the annotations.csv of
 the soundscapes on Zenodo (7050014, 7079380, 7525349), the results of BirdNET-Analyzer.
 """
 
-import csv
-import io
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,14 +15,13 @@ from typing import Literal
 
 from config import Columns
 from utils.console import Trouble
-from utils.tables import find_column
+from utils.tables import csv_rows, find_column, lines_of, not_utf8
 
 Form = Literal["Raven selection tables", "Audacity labels", "CSV"]
 FORMS: tuple[Form, ...] = ("Raven selection tables", "Audacity labels", "CSV")
 
 _ENDINGS = (".txt", ".csv", ".tsv")
 _HEAD = 65_536  # bytes at a file's begin that must tell what it is
-_LONGEST_ROW = 100  # lines; a quotation mark that nobody closes must not swallow the table
 _LARGEST = 1e12  # seconds or Hz; beyond, sums become infinite
 # how tables call their columns; what is nearer to a scientific name goes first, as does the file's name before its path
 _TIMES, _FREQUENCIES = ("", "s", "sec", "seconds"), ("", "hz", "khz")  # units that headings may end with
@@ -46,7 +43,6 @@ _USUAL: Mapping[str, Sequence[str]] = {
 }
 _OF_RECORDINGS = ("date", "latitude", "lat", "author", "recordist", "licence", "license")  # beside one of these, a `time` is a time of day
 _UNKNOWN = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})  # in place of a frequency
-_NO_UTF8 = re.compile("[\udc80-\udcff]")  # what Python makes of bytes that are none
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _CLOCK = re.compile(r"(?:(\d{1,6}):(?=[0-5]?\d:))?(\d{1,6}):([0-5]?\d(?:\.\d*)?)", re.ASCII)  # h:mm:ss or mm:ss
 
@@ -128,7 +124,7 @@ def read_head(table: Path, columns: Columns) -> Head | None:
         If its headings cannot be read.
     """
     with table.open("rb") as stream:
-        lines = _lines(stream.read(_HEAD))
+        lines = lines_of(stream.read(_HEAD))
     first = next((line for line in lines if line.strip()), "")
     cells = [cell.strip() for cell in first.split("\t")]
     if len(cells) > 1 and all(_NUMBER.fullmatch(cell.replace(",", ".")) for cell in cells[:2]):
@@ -159,13 +155,9 @@ def check_columns(table: Path, head: Head, columns: Columns) -> None:
 
 def read_rows(table: Path, head: Head) -> list[Row]:
     """Read all rows of a table of events, those that cannot be used with what is wrong with them."""
-    lines = _lines(table.read_bytes())
+    lines = lines_of(table.read_bytes())
     found = _label_values(lines) if head.form == "Audacity labels" else _one_view([*_values(lines, head.form, head.separator)][1:], head)
     return [_row(line, values, head) for line, values in found]
-
-
-def _lines(content: bytes) -> list[str]:
-    return list(io.StringIO(content.decode("utf-8-sig", "surrogateescape"), newline=""))
 
 
 def _places(names: Sequence[str], columns: Columns) -> dict[str, int]:
@@ -180,7 +172,7 @@ def _places(names: Sequence[str], columns: Columns) -> dict[str, int]:
 
 def _values(lines: Sequence[str], form: Form, separator: str) -> Iterator[tuple[int, list[str] | None]]:
     """Yield the line and the values of each row that is not empty, the headings first; None where the quoting is broken."""
-    found = _raven_values(lines) if form == "Raven selection tables" else _csv_values(lines, separator)
+    found = _raven_values(lines) if form == "Raven selection tables" else csv_rows(lines, separator=separator)
     for line, values in found:
         if values is None or any(map(str.strip, values)):
             yield line, values and [value.strip() for value in values]
@@ -195,18 +187,6 @@ def _raven_values(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
 def _unquoted(cell: str) -> str:
     inner = re.fullmatch(r'"((?:[^"]|"")*)"', cell.strip())
     return inner[1].replace('""', '"') if inner else cell
-
-
-def _csv_values(lines: Sequence[str], separator: str) -> Iterator[tuple[int, list[str] | None]]:
-    line = 0
-    while line < len(lines):
-        reader = csv.reader(lines[line : line + _LONGEST_ROW], delimiter=separator, strict=True)
-        try:
-            values, read = next(reader), reader.line_num
-        except csv.Error:  # go on in the next line
-            values, read = None, 1
-        yield line + 1, values
-        line += read
 
 
 def _label_values(lines: Iterable[str]) -> Iterable[tuple[int, list[str] | None]]:
@@ -242,7 +222,7 @@ def _row(line: int, values: Sequence[str] | None, head: Head) -> Row:
         return Row(line, fault="broken quoting")
     cells = {kind: _cell(values, kind, head) for kind in head.places}
     row = Row(line, cells.get("file", ""), cells["species"] if cells["species"].strip("? ") else "")
-    if _NO_UTF8.search("".join(values)):
+    if not_utf8("".join(values)):
         return replace(row, fault="is not UTF-8")
     if head.names and any(values[len(head.names) :]):
         return replace(row, fault=f"has {len(values)} values, the table {len(head.names)} columns")
