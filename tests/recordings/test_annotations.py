@@ -494,11 +494,13 @@ def test_tables_that_cannot_be_opened_are_one_line(tmp_path: Path, monkeypatch: 
         return fine(path, mode, **more)
 
     monkeypatch.setattr(Path, "open", opened)
+    (archive / "d.txt").symlink_to("nowhere")
     contents = read_annotations(archive, USUAL)
     assert (list(events(contents)), is_annotations(archive)) == (["c"], True)
     assert reasons(contents) == {
         "a.txt": "cannot be read (Permission denied)",
         "b.txt": "cannot be read (Permission denied)",
+        "d.txt": "cannot be read (No such file or directory)",
         "a.wav": "no table names it",
         "b.wav": "no table names it",
     }
@@ -571,8 +573,10 @@ def test_real_mixed_soundscapes(birds: Path) -> None:
     assert found == sorted(table.select("file", "start", "end", "scientific_name").iter_rows())
 
 
-def test_real_folders_of_species_are_none(birds: Path) -> None:
-    assert [is_annotations(birds / name) for name in ("train", "test", "noise")] == [False, False, False]
+def test_real_tables_of_recordings_are_none(birds: Path, tmp_path: Path) -> None:
+    tables = {name: (birds / name).read_bytes() for name in ("recordings.csv", "noise.csv")}
+    assert not is_annotations(write(tmp_path, tables, "recordings.wav", "noise.wav"))
+    assert not is_annotations(birds / "train")
 
 
 def is_name(text: str) -> bool:

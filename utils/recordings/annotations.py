@@ -16,12 +16,11 @@ from utils.files import check_name
 from utils.recordings.audio_files import READABLE, UNREADABLE, check_readable, sounds_below, stamp_of
 from utils.recordings.event_tables import FORMS, Head, Row, check_columns, read_head, read_rows, tables_below
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS
-from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label
+from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, refused
 from utils.tables import find_column, read_foreign
 
 _AS_USUAL = Columns()
 _LOOKED_INTO = 100  # tables that must tell whether it is such an archive
-_LONGEST_REASON = 200  # characters; a value of a broken table may be endless
 
 
 def is_annotations(archive: Path, columns: Columns = _AS_USUAL) -> bool:
@@ -63,7 +62,7 @@ def read_annotations(archive: Path, columns: Columns) -> Contents:
     for table, head in heads.items():
         if table not in tables and "start" in head.places and (head.names_files or head.form == "Raven selection tables"):
             there = ", ".join(head.names)
-            failures.append(_failure(_place(table, archive), f"no column of species is known (dataset.columns.species may name it); there are {there}"))
+            failures.append(refused(_place(table, archive), f"no column of species is known (dataset.columns.species may name it); there are {there}"))
     recordings, unheard = _recordings(sounds, heard, archive)
     taxa, unread = _taxa(archive, {table: head for table, head in heads.items() if table not in tables})
     found = {head.form for head in tables.values()}
@@ -187,7 +186,7 @@ def _read_heads(archive: Path, columns: Columns) -> tuple[dict[Path, Head], list
             if head := read_head(table, columns):
                 heads[table] = head
         except (OSError, ValueError) as error:
-            failures.append(_failure(_place(table, archive), _why(error)))
+            failures.append(refused(_place(table, archive), _why(error)))
     return heads, failures
 
 
@@ -206,7 +205,7 @@ def _hear(table: Path, head: Head, *, archive: Path, sounds: _Sounds, heard: dic
         if not head.names_files:
             heard.setdefault(sounds.owner(table), _Heard())  # a table without a row says something, too
     except (OSError, ValueError) as error:
-        return [_failure(place, _why(error))]
+        return [refused(place, _why(error))]
     by_name: dict[str, list[Row]] = {}
     for row in rows:
         by_name.setdefault(row.file, []).append(row)
@@ -223,18 +222,18 @@ def _hear(table: Path, head: Head, *, archive: Path, sounds: _Sounds, heard: dic
                 said.add(row)
             except ValueError as error:
                 said.doubtful = True
-                failures.append(_failure(f"{place} line {row.line}", str(error)))
+                failures.append(refused(f"{place} line {row.line}", str(error)))
         nameless += sum(not row.label and not row.fault for row in of_it)
     if nameless:
-        failures.append(_failure(place, f"{nameless} annotations name no species" if nameless > 1 else "1 annotation names no species"))
+        failures.append(refused(place, f"{nameless} annotations name no species" if nameless > 1 else "1 annotation names no species"))
     return failures
 
 
 def _unplaced(rows: Sequence[Row], *, place: str, reason: str) -> list[Failure]:
     """Return the failures of rows that name a sound which is not there, or none."""
     if not rows[0].file:
-        return [_failure(f"{place} line {row.line}", row.fault or "names no sound") for row in rows]
-    return [_failure(place, f"{_shortened(reason)} ({len(rows)} {'rows' if len(rows) > 1 else 'row'})")]
+        return [refused(f"{place} line {row.line}", row.fault or "names no sound") for row in rows]
+    return [refused(place, f"{reason} ({len(rows)} {'rows' if len(rows) > 1 else 'row'})")]
 
 
 def _recordings(sounds: _Sounds, heard: Mapping[Path, _Heard], archive: Path) -> tuple[list[Recording], list[Failure]]:
@@ -249,7 +248,7 @@ def _recordings(sounds: _Sounds, heard: Mapping[Path, _Heard], archive: Path) ->
                 raise ValueError(f"has the same name as {_place(recordings[recording.name].file, archive)}")
             recordings[recording.name] = recording
         except ValueError as error:
-            failures.append(_failure(_place(file, archive), str(error)))
+            failures.append(refused(_place(file, archive), str(error)))
     return sorted(recordings.values(), key=lambda recording: recording.name), failures
 
 
@@ -272,13 +271,13 @@ def _taxa(archive: Path, heads: Mapping[Path, Head]) -> tuple[list[Taxon], list[
         try:
             table = read_foreign(file)
         except Trouble as error:
-            failures.append(_failure(_place(file, archive), str(error).removeprefix(f"{file}: ")))
+            failures.append(refused(_place(file, archive), str(error).removeprefix(f"{file}: ")))
             continue
         columns = [find_column(table.columns, usual) for usual in (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)]
         for row in table.rows.values():
             taxon = Taxon(*(" ".join(row[column].split()) if column else "" for column in columns))
             taxa |= {taxon: None} if taxon.species and taxon.code else {}
-        failures += [_failure(_place(file.parent / failure.name, archive), failure.reason) for failure in table.bad]
+        failures += [refused(_place(file.parent / failure.name, archive), failure.reason) for failure in table.bad]
     return list(taxa), failures
 
 
@@ -288,11 +287,3 @@ def _place(file: Path, archive: Path) -> str:
 
 def _why(error: OSError | ValueError) -> str:
     return f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
-
-
-def _failure(name: str, reason: str) -> Failure:
-    return Failure(name, _shortened(reason))
-
-
-def _shortened(reason: str) -> str:
-    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…"

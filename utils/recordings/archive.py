@@ -17,12 +17,15 @@ from utils.recordings.view import placed_file
 from utils.recordings.xenocanto import is_xenocanto, read_xenocanto
 
 # how each kind is recognised, and what it needs to be read; a folder may look like several, then the first has it
-KINDS: Mapping[str, tuple[Callable[[Path], bool], str]] = {
-    "birdclef2018": (is_birdclef2018, "has no wav/ and xml/ folders"),
-    "kaggle": (is_kaggle, "has no train_metadata.csv (or train.csv) with train_audio/ (or train_short_audio/)"),
-    "folders": (lambda folder: bool(sides_of(folder)), ""),
-    "xenocanto": (is_xenocanto, "has no JSON files of xeno-canto's form"),
-    "annotations": (is_annotations, "has no table of annotations (Raven, Audacity or CSV) that belongs to its sounds"),
+KINDS: Mapping[str, tuple[Callable[[Path, Dataset], bool], str]] = {
+    "birdclef2018": (lambda folder, _: is_birdclef2018(folder), "has no wav/ and xml/ folders"),
+    "kaggle": (lambda folder, _: is_kaggle(folder), "has no train_metadata.csv (or train.csv) with train_audio/ (or train_short_audio/)"),
+    "folders": (lambda folder, _: bool(sides_of(folder)), ""),
+    "xenocanto": (lambda folder, _: is_xenocanto(folder), "has no JSON files of xeno-canto's form"),
+    "annotations": (
+        lambda folder, settings: is_annotations(folder, settings.columns),
+        "has no table of annotations (Raven, Audacity, CSV) that belongs to its sounds",
+    ),
 }
 OWN_FOLDERS = ("birdclef2018", "kaggle")  # kinds that keep their sounds in folders of their own, so that the root may be the archive
 
@@ -78,9 +81,9 @@ def read_archive(settings: Dataset) -> Archive:
 def _kind(settings: Dataset, folder: Path, given: Path) -> str:
     """Return the kind of the archive: that of the settings, where it can be, or the one that is recognised."""
     if settings.kind == "auto":
-        return next((kind for kind, (recognised, _) in KINDS.items() if recognised(folder)), "folders")
+        return next((kind for kind, (recognised, _) in KINDS.items() if recognised(folder, settings)), "folders")
     recognised, needed = KINDS[settings.kind]
-    if settings.kind != "folders" and not recognised(folder):
+    if settings.kind != "folders" and not recognised(folder, settings):
         raise Trouble(f"{given}: {needed}, as dataset.kind = {settings.kind} says")
     return settings.kind
 

@@ -110,9 +110,7 @@ def tables_below(folder: Path) -> Iterator[Path]:
     """Yield the files in a folder, then those in the folders below it, that may be tables by their endings; what is hidden is passed over."""
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for file in (Path(here, name) for name in sorted(files) if name.lower().endswith(_ENDINGS) and not name.startswith(".")):
-            if file.is_file():
-                yield file
+        yield from (Path(here, name) for name in sorted(files) if name.lower().endswith(_ENDINGS) and not name.startswith("."))
 
 
 def read_head(table: Path, columns: Columns) -> Head | None:
@@ -130,8 +128,6 @@ def read_head(table: Path, columns: Columns) -> Head | None:
     if len(cells) > 1 and all(_NUMBER.fullmatch(cell.replace(",", ".")) for cell in cells[:2]):
         return _LABELS
     separator = max(",;\t", key=first.count)
-    if separator not in first:
-        return None
     form: Form = "Raven selection tables" if separator == "\t" and find_column([*map(_unquoted, cells)], ["Begin Time (s)"]) else "CSV"
     _, headings = next(_values(lines, form, separator), (0, []))
     if headings is None and table.suffix.lower() != ".txt":  # which may be prose

@@ -14,7 +14,7 @@ from pathlib import Path
 from utils.console import Failure, Trouble
 from utils.files import check_name
 from utils.recordings.audio_files import below, check_readable, sounds_below, sounds_in, stamp_of
-from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, clean_labels, degrees
+from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, clean_labels, degrees, refused
 from utils.tables import read_foreign
 
 Row = Mapping[str, str]
@@ -25,7 +25,6 @@ _FOLDERS = ("train_short_audio", "train_audio")
 _LABELS = {"train_soundscape_labels.csv": ("birds",), "train_soundscapes_labels.csv": ("filename", "start", "end", "primary_label")}
 _NAMES = (("scientific_name", "primary_label", "common_name"), ("SCI_NAME", "SPECIES_CODE", "PRIMARY_COM_NAME"))  # of columns: Kaggle's, eBird's
 _WINDOW = 5.0  # seconds of a soundscape that one row of 2021 labels; the row says where they end
-_LONGEST_REASON = 200  # characters; a value of a broken table may be endless
 
 
 def is_kaggle(archive: Path) -> bool:
@@ -50,7 +49,7 @@ def read_kaggle(archive: Path) -> Contents:
         try:
             _add(_recording(row, folder), recordings, archive)
         except ValueError as error:
-            failures.append(_failure(place, error))
+            failures.append(refused(place, error))
     failures += _add_soundscapes(recordings, archive)
     used = {recording.file for recording in recordings.values()}
     failures += [Failure(sound.relative_to(archive).as_posix(), "no usable row names it") for sound in sounds_below(folder) if sound not in used]
@@ -63,11 +62,6 @@ def _add(recording: Recording, recordings: dict[str, Recording], archive: Path) 
     if recording.name in recordings:
         raise ValueError(f"has the same name as {recordings[recording.name].file.relative_to(archive).as_posix()}")
     recordings[recording.name] = recording
-
-
-def _failure(name: str, error: Exception) -> Failure:
-    reason = str(error)
-    return Failure(name, reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…")
 
 
 def _recording(row: Row, folder: Path) -> Recording:
@@ -143,7 +137,7 @@ def _add_soundscapes(recordings: dict[str, Recording], archive: Path) -> list[Fa
                 file = folder / sound if "filename" in needed else _begins(sound, sounds)
                 _add(_soundscape(file, of_it), recordings, archive)
             except ValueError as error:
-                failures.append(_failure(f"train_soundscapes/{sound}", error))
+                failures.append(refused(f"train_soundscapes/{sound}", error))
     return failures
 
 
@@ -156,7 +150,7 @@ def _windows(rows: Mapping[str, Row]) -> tuple[dict[str, list[_Window]], list[Fa
             window = _window(row)
             windows.setdefault(window.sound, []).append(window)
         except ValueError as error:
-            failures.append(_failure(place, error))
+            failures.append(refused(place, error))
     return windows, failures
 
 

@@ -15,6 +15,7 @@ from utils.files import check_name
 Side = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = ("train", "val", "test")
 
+LONGEST_REASON = 200  # characters
 NOISE = "Noise"  # the class of recordings in which no bird sings
 _NAMES_OF_NOISE = frozenset({"noise", "nocall", "no call", "no bird", "no birds"})
 
@@ -96,6 +97,12 @@ class Taxon:
     species: str
     code: str = ""
     common_name: str = ""
+
+
+def refused(name: str, error: object) -> Failure:
+    """Return that something cannot be used, and why; the values of broken tables may be endless, a reason is not."""
+    reason = str(error)
+    return Failure(name, reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}…")
 
 
 @dataclass(frozen=True)

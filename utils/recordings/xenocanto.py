@@ -14,11 +14,10 @@ from typing import Any
 from utils.console import Failure
 from utils.files import check_name
 from utils.recordings.audio_files import UNREADABLE, check_readable, sounds_below
-from utils.recordings.recording import Contents, Recording, Taxon, check_label, clean_labels, degrees
+from utils.recordings.recording import Contents, Recording, Taxon, check_label, clean_labels, degrees, refused
 
 _LOOKED_INTO = 100  # files of JSON that must tell whether it is such an archive: a data set that was sorted holds one a recording
 _NO_SPECIES = {"mystery": "nobody knows the bird", "sonus naturalis": "a soundscape without a main species"}
-_LONGEST_REASON = 200  # characters; a value of a broken file may be endless
 
 
 def is_xenocanto(archive: Path) -> bool:
@@ -45,7 +44,7 @@ def read_xenocanto(archive: Path) -> Contents:
         try:
             records = _records(file)
         except (ValueError, OSError) as error:
-            failures.append(_failure(place, error))
+            failures.append(refused(place, error))
             continue
         answered = answered or bool(records)
         others += [] if records else [Failure(place, "holds no recordings as xeno-canto's API answers them")]
@@ -53,7 +52,7 @@ def read_xenocanto(archive: Path) -> Contents:
             try:
                 _add(_recording(record, archive, by_number), recordings, owners)
             except ValueError as error:
-                failures.append(_failure(place if len(records) == 1 else f"{place} record {number}", error))
+                failures.append(refused(place if len(records) == 1 else f"{place} record {number}", error))
     failures += [] if answered else others
     failures += [Failure(sound.relative_to(archive).as_posix(), "no usable record names it") for sound in sounds if sound not in owners]
     ordered = sorted(recordings.values(), key=lambda recording: recording.name)
@@ -69,11 +68,6 @@ def _add(recording: Recording, recordings: dict[str, Recording], owners: dict[Pa
     if owner != recording.name:
         raise ValueError(f"{recording.name} has the same file as {owner}")
     recordings[recording.name] = recording
-
-
-def _failure(name: str, error: Exception) -> Failure:
-    reason = str(error)
-    return Failure(name, reason if len(reason) <= _LONGEST_REASON else f"{reason[:_LONGEST_REASON]}…")
 
 
 def _taxa(recordings: Iterable[Recording]) -> list[Taxon]:
