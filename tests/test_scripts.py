@@ -213,7 +213,7 @@ def test_real_recordings(tmp_path: Path, birds: Path) -> None:
     assert set(split["reason"]) == {"given"}
     assert set(split["class"]) == {"Corvus corax", "Phylloscopus collybita", "Columba palumbus"}
     metrics = json.loads((root / "snapshots" / "t" / "test" / "metrics.json").read_text())
-    assert metrics["scored"] == metrics["recordings"] == split.filter(side="val").height
+    assert metrics["scored"] == metrics["recordings"] == split.filter(side="test").height
     assert 0 < metrics["mlrap"] <= 1
 
 
