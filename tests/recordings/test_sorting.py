@@ -280,6 +280,20 @@ def test_after_a_move_every_mode_knows_what_was_moved(tmp_path: Path, archive: P
     assert {name.split("/")[-1]: sound for name, sound in sounds(root).items()} == {name.split("/")[-1]: sound for name, sound in before.items()}
 
 
+@pytest.mark.parametrize("mode", ["copy", "symlink", "hardlink", "move"])
+def test_species_that_were_renamed_after_a_move_take_their_recordings_along(tmp_path: Path, archive: Path, mode: str) -> None:
+    root = tmp_path / "root"
+    originals = sorted(file.read_bytes() for file in archive.rglob("*.*"))
+    sort_data.main(with_mode(small_config(root, archive), "move"))
+    (tmp_path / "aliases.csv").write_text("Altus clarus,Altus novus\n")
+    shutil.copy(next((root / "train" / "Bassus gravis").iterdir()), archive / "Bassus gravis")  # something is left in the archive
+    for _ in range(2):
+        sort_data.main(with_settings(small_config(root, archive), aliases=tmp_path / "aliases.csv", sort_mode=mode))
+        assert sorted(sounds(root).values()) == originals
+        assert set(read_split(root)["class"]) == {"Altus novus", "Bassus gravis", "Solus unicus"}
+        assert sorted(sounds(root)) == sorted(read_split(root)["file"])
+
+
 def test_a_dry_run_changes_nothing(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sort_data.main(small_config(tmp_path / "root", archive), sort_data.Flags(dry_run=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive"]

@@ -68,7 +68,7 @@ def read_archive(settings: Dataset) -> Archive:
     contents = _read(kind, folder, settings)
     taxonomy = _taxonomy(settings, contents)
     recordings, failures = _translated(contents.recordings, taxonomy)
-    moved, unreadable = _moved_before(settings, recordings, divided=divided)
+    moved, unreadable = _moved_before(root, {recording.name for recording in recordings}, taxonomy, divided=divided)
     recordings, missing = _with_sound(recordings + moved, root)
     failures += contents.failures + unreadable + missing
     if not recordings:
@@ -149,15 +149,14 @@ def _with_sound(recordings: list[Recording], root: Path) -> tuple[list[Recording
     return there, missing
 
 
-def _moved_before(settings: Dataset, recordings: list[Recording], *, divided: bool) -> tuple[list[Recording], list[Failure]]:
-    """Return the recordings that an earlier sort moved out of the archive: the root is then the only place that knows them.
+def _moved_before(root: Path, known: set[str], taxonomy: Taxonomy, *, divided: bool) -> tuple[list[Recording], list[Failure]]:
+    """Return the recordings that an earlier sort moved out of the archive: the root is then the only place that knows them, and their file is there.
 
     Only such recordings have `moved_from` in their JSON; where one was copied or linked, the archive is the list.
     """
-    known = {recording.name for recording in recordings}
-    root = settings.root.resolve()
     folder = root / "metadata"
-    moved, failures = [], []
+    moved: dict[str, Recording] = {}
+    failures = []
     for file in sorted(folder.rglob("*.json")):
         name = file.relative_to(folder).as_posix().removesuffix(".json")
         if name in known:
@@ -165,11 +164,12 @@ def _moved_before(settings: Dataset, recordings: list[Recording], *, divided: bo
         try:
             metadata = read_metadata(file)
             recording = from_metadata(metadata, name=name, file=root / check_name(str(metadata.get("filename"))))
+            placed = placed_file(recording, root)
+            renamed = taxonomy.translate(recording)
         except (OSError, ValueError) as error:
             failures.append(Failure(f"metadata/{name}.json", str(error)))
             continue
-        placed = placed_file(recording, root)
-        if placed and recording.moved_from:
+        if placed and recording.moved_from and renamed.name not in known | moved.keys():
             side: Side = next(side for side in SIDES if placed.is_relative_to(root / side))
-            moved.append(replace(recording, file=placed, side=side) if divided else recording)
-    return moved, failures
+            moved[renamed.name] = replace(renamed, file=placed, side=side if divided else None)
+    return list(moved.values()), failures

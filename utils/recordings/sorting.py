@@ -126,7 +126,7 @@ def write_metadata(recordings: Sequence[Recording], settings: Dataset) -> None:
     """Write `metadata/<recording>.json` for every recording, where it is not there already with the same content."""
     with console.progress("metadata", total=len(recordings), unit="recordings") as advance:
         for recording in recordings:
-            if settings.sort_mode == "move" and recording.file.is_file() and not stays(recording, settings.root.resolve()):
+            if settings.sort_mode == "move" and not recording.moved_from and recording.file.is_file() and not stays(recording, settings.root.resolve()):
                 recording = replace(recording, moved_from=str(recording.file))
             path, text = settings.root / "metadata" / f"{recording.name}.json", json_text(to_metadata(recording))
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -139,8 +139,8 @@ def place_all(recordings: Sequence[Recording], places: Sequence[Place], settings
     root = settings.root.resolve()
     with console.progress(settings.sort_mode, total=len(recordings), unit="recordings") as advance:
         for recording, where in zip(recordings, places, strict=True):
-            if not stays(recording, root):
-                place(recording, where.side, root=root, mode=settings.sort_mode)
+            if not stays(recording, root):  # what was moved before is ours, and moves on whatever the mode is
+                place(recording, where.side, root=root, mode="move" if recording.file.is_relative_to(root) and recording.moved_from else settings.sort_mode)
             advance()
 
 

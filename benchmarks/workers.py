@@ -1,0 +1,80 @@
+"""What worker processes do in the benchmark of extraction: our way, the way of the 2018 baseline's code, and decoding alone.
+
+Each returns its process's peak memory in MB, so that it can be reported.
+"""
+
+import resource
+from pathlib import Path
+
+import cv2
+import librosa
+import numpy as np
+import soundfile
+
+from utils.spectra.extraction import Job, extract
+
+RATE, LENGTH, STEP = 44_100, 44_100, 33_075  # samples a second, a clip, and from one clip to the next
+FMIN, FMAX, HEIGHT, WIDTH = 500, 15_000, 128, 256
+THRESHOLD = 0.001
+
+
+def ours(job: Job) -> float:
+    """Decode, cut, picture, score and keep, as spec.py does."""
+    extract(job)
+    return _peak()
+
+
+def baseline(job: Job) -> float:
+    """Do the same as the 2018 baseline's spec.py did, with today's librosa: a PNG for each accepted clip."""
+    samples, _ = librosa.load(job.file, sr=RATE, mono=True)
+    job.part.mkdir(parents=True, exist_ok=True)
+    for number, start in enumerate(range(0, len(samples), STEP)):
+        clip = samples[start : start + LENGTH]
+        if len(clip) == LENGTH:
+            picture = librosa_picture(clip)
+            score = numpy_score(picture)
+            if score >= THRESHOLD:
+                cv2.imwrite(str(job.part / f"{int(score * 10_000):04d}_{job.file.stem}_{number:03d}.png"), picture * 255.0)
+    return _peak()
+
+
+def librosa_picture(clip: np.ndarray) -> np.ndarray:
+    """Return the mel picture by librosa's own functions."""
+    hop = len(clip) // (WIDTH - 1)
+    emphasised = np.append(clip[0], clip[1:] - 0.95 * clip[:-1]).astype(np.float32)
+    bands = librosa.feature.melspectrogram(y=emphasised, sr=RATE, n_fft=8 * HEIGHT, hop_length=hop, n_mels=HEIGHT, fmin=FMIN, fmax=FMAX, power=1.0)
+    levels = librosa.amplitude_to_db(bands, ref=np.max)[::-1, :WIDTH]
+    return (levels - levels.min()) / max(levels.max() - levels.min(), 1e-9)
+
+
+def numpy_score(picture: np.ndarray) -> float:
+    """Return the signal score by the baseline's NumPy and OpenCV calls."""
+    row, column = np.median(picture, axis=1, keepdims=True), np.median(picture, axis=0, keepdims=True)
+    on = ((picture >= 1.25 * row) & (picture >= 1.15 * column) & (picture > 0)).astype(np.float32)
+    patches = cv2.medianBlur(on, 3)
+    return float(cv2.morphologyEx(patches, cv2.MORPH_CLOSE, np.ones((3, 3), np.float32)).mean())
+
+
+def decode_only(job: Job) -> float:
+    """Decode and drop: the floor."""
+    with soundfile.SoundFile(job.file) as sound:
+        while len(sound.read(1 << 20, dtype="float32")):
+            pass
+    return _peak()
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def write_song(path: Path, *, rate: int, seconds: float, seed: int) -> None:
+    """Write a made-up recording: calls that rise and fall, in noise; in blocks, for libsndfile crashes on long pieces of Vorbis."""
+    rng = np.random.default_rng(seed)
+    time = np.arange(int(seconds * rate)) / rate
+    pitch = 3000 + 1500 * np.sin(2 * np.pi * 0.7 * time) + 300 * np.sin(2 * np.pi * 9 * time)
+    called = (np.sin(2 * np.pi * 0.45 * time + seed) > 0.4) * (np.sin(2 * np.pi * 6 * time) > -0.3)
+    sound = 0.3 * called * np.sin(2 * np.pi * np.cumsum(pitch) / rate) + rng.normal(0, 0.01, len(time))
+    subtype = "VORBIS" if path.suffix == ".ogg" else None
+    with soundfile.SoundFile(path, "w", rate, 1, subtype=subtype) as stream:
+        for start in range(0, len(sound), rate):
+            stream.write(sound[start : start + rate].astype(np.float32))
