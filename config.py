@@ -33,6 +33,7 @@ NotNegative = Annotated[float, Ge(0), AllowInfNan(False)]
 Share = Annotated[float, Ge(0), Le(1)]
 PartShare = Annotated[float, Ge(0), Lt(1)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
+SHORTEST_WINDOW, LONGEST_WINDOW = 16, 65_536  # of Fourier transforms, samples
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,16 @@ class Spectrogram:
     rate: Annotated[int, Ge(100), Le(384_000)] = 44_100  # samples per second; every recording is resampled to it
     fmin: NotNegative = 500.0  # lowest frequency of the picture, Hz; below it lies wind
     fmax: Positive = 15_000.0  # highest frequency of the picture, Hz; at most half the rate
-    height: Annotated[int, Ge(8), Le(1024)] = 128  # mel bands, the picture's height in pixels; the Fourier window is 8 times as many samples
+    height: Annotated[int, Ge(8), Le(1024)] = 128  # mel bands, or bins of a linear picture: the picture's height in pixels
     width: Annotated[int, Ge(8), Le(4096)] = 256  # frames, the picture's width in pixels
-    pre_emphasis: PartShare = 0.95  # how much of the sample before is taken off each sample; raises high frequencies, 0 to below 1
+    kind: Literal["mel", "linear", "pcen"] = "mel"  # mel: mel bands in decibels; linear: equal steps of Hz, in decibels; pcen: mel bands, evened out in time
+    n_fft: Annotated[int, Ge(0), Le(LONGEST_WINDOW)] = 0  # Fourier window, samples, even; 0: 8 × height; for linear, so that height bins lie from fmin to fmax
+    hop: CountOrNone = 0  # samples from one frame to the next; 0: so that a clip gives exactly width frames
+    resize: Literal["squeeze", "crop", "crop_random", "fill"] = "squeeze"  # where n_fft or hop give another size; fill: with noise (crops stretch short sides)
+    pre_emphasis: PartShare = 0.95  # how much of the sample before is taken off each sample; raises high frequencies, 0 to below 1; linear does without
+    high_pass: NotNegative = 0.0  # sound below it is taken out first, by 24 dB an octave, Hz; 0: off
+    noise_reduction: Share = 0.0  # how much of what lies below each frequency's noise floor in the clip is taken away, 0 (off) to 1 (all)
+    normalize: Literal["none", "peak", "rms"] = "none"  # make clips equally loud: peak at full scale, or a root mean square of 0.1; matters most to pcen
 
 
 @dataclass(frozen=True)
@@ -379,8 +387,7 @@ def _check(config: Config) -> None:
     if picture.fmax > picture.rate / 2:
         nyquist = f"half of spectrogram.rate ({picture.rate / 2:g} Hz)"
         raise SettingsError(f"should be at most {nyquist}: no sound is above it", key="spectrogram.fmax", value=picture.fmax)
-    if int(clips.length * picture.rate) < picture.width - 1:
-        raise SettingsError(f"a clip has only {int(clips.length * picture.rate)} samples", key="spectrogram.width", value=picture.width)
+    _check_picture(picture, samples=int(clips.length * picture.rate))
     for key in ("kernel_sizes", "groups"):
         if len(getattr(model, key)) < len(model.filters):
             raise SettingsError(f"should have an entry for each of the {len(model.filters)} in model.filters", key=f"model.{key}", value=getattr(model, key))
@@ -403,6 +410,23 @@ def _check(config: Config) -> None:
         raise SettingsError("should be above 0 for the step schedule, which falls by factors", key="training.learning_rate_end", value=0)
     if training.signal_interval[0] > training.signal_interval[1]:
         raise SettingsError("should begin with the lower end", key="training.signal_interval", value=training.signal_interval)
+
+
+def _check_picture(picture: Spectrogram, *, samples: int) -> None:
+    """Refuse pictures that clips of so many samples do not give."""
+    if not picture.hop and samples < picture.width - 1:
+        raise SettingsError(f"a clip has only {samples} samples", key="spectrogram.width", value=picture.width)
+    if picture.hop > samples:
+        raise SettingsError(f"should be at most a clip's {samples} samples", key="spectrogram.hop", value=picture.hop)
+    if picture.n_fft and (picture.n_fft < SHORTEST_WINDOW or picture.n_fft % 2):
+        raise SettingsError(f"should be 0 or an even number from {SHORTEST_WINDOW} on", key="spectrogram.n_fft", value=picture.n_fft)
+    if picture.kind == "linear":
+        apart = picture.rate / (picture.n_fft or LONGEST_WINDOW)  # from one bin of the Fourier transform to the next, Hz
+        least = apart * (2 if picture.n_fft else picture.height)
+        if picture.fmax - picture.fmin < least:
+            raise SettingsError(f"should be {least:.0f} Hz or more above spectrogram.fmin, for bins", key="spectrogram.fmax", value=picture.fmax)
+    if picture.high_pass >= picture.fmax:
+        raise SettingsError(f"should be below spectrogram.fmax ({picture.fmax:g} Hz)", key="spectrogram.high_pass", value=picture.high_pass)
 
 
 def _check_division(dataset: Dataset) -> None:

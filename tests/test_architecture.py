@@ -35,8 +35,19 @@ def test_imports_go_one_way(path: Path) -> None:
             assert path.stem == "evaluate", f"{path} imports the script {parts[0]}"
         if len(place) > 2 and parts[0] == "utils" and len(parts) > 1 and place[1] in ORDER and parts[1] in ORDER:
             assert ORDER.index(parts[1]) <= ORDER.index(place[1]), f"{path} imports upward: {name}"
-        if place[:2] in {("utils", "recordings"), ("utils", "spectra")}:
-            assert parts[0] not in {"jax", "flax", "optax", "orbax"}, f"{path} imports {name}: workers must not"
+
+
+def test_workers_import_no_jax() -> None:
+    jax = {path for path in SOURCES if {"jax", "flax", "optax", "orbax"} & {name.split(".")[0] for name in imports(path)}}
+    early = {path for path in jax if path.parent.name in {"recordings", "spectra"}}
+    assert early == {REPOSITORY / "utils" / "spectra" / "on_device.py"}
+    reached, ahead = set(), {REPOSITORY / "utils" / "spectra" / f"{name}.py" for name in ("extraction", "preflight", "filling")}
+    while ahead:
+        path = ahead.pop()
+        reached.add(path)
+        modules = {REPOSITORY / f"{name.replace('.', '/')}.py" for name in imports(path)}
+        ahead |= {module for module in modules if module in SOURCES} - reached
+    assert not reached & jax
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))

@@ -1,18 +1,19 @@
 """The picture is the 2018 baseline's."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import librosa
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config import Clips, Spectrogram
 from utils.spectra.clips import clip_samples, cut
 from utils.spectra.decode import decode
 from utils.spectra.signal_score import medians, signal_score
-from utils.spectra.spectrogram import mel_picture, to_pixels
+from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
 
 
 def test_golden_pictures_and_scores(golden: Path, birds: Path) -> None:
@@ -22,52 +23,126 @@ def test_golden_pictures_and_scores(golden: Path, birds: Path) -> None:
     blocks = decode(birds / "Acadian Flycatcher.wav", rate=picture.rate, block=3.3)
     clips = {first + index: clip for first, batch in cut(blocks, length=length, step=step, least=least) for index, clip in enumerate(batch)}
     for number, mel, score in zip(expected["clip"], expected["mel"], expected["signal_score"], strict=True):
-        found = mel_picture(clips[int(number)], picture)
+        found = make_picture(clips[int(number)], picture)
         assert np.abs(found - mel).max() < 0.02
         assert np.abs(found - mel).mean() < 0.0015
         assert abs(signal_score(found) - score) < 1e-4
 
 
 def librosa_picture(samples: np.ndarray, picture: Spectrogram) -> np.ndarray:
-    hop = len(samples) // (picture.width - 1)
-    emphasized = np.append(samples[0], samples[1:] - np.float32(picture.pre_emphasis) * samples[:-1])
-    mel = librosa.feature.melspectrogram(
-        y=emphasized, sr=picture.rate, n_fft=8 * picture.height, hop_length=hop, n_mels=picture.height, fmin=picture.fmin, fmax=picture.fmax, power=1
-    )
-    levels = librosa.amplitude_to_db(mel, ref=np.max)[::-1, : picture.width]
+    hop = picture.hop or len(samples) // (picture.width - 1)
+    if picture.kind == "linear":
+        n_fft = picture.n_fft or 390
+        frequencies = librosa.fft_frequencies(sr=picture.rate, n_fft=n_fft)
+        bins = np.abs(librosa.stft(samples, n_fft=n_fft, hop_length=hop, window="hamming"))[(frequencies >= picture.fmin) & (frequencies <= picture.fmax)]
+        levels = librosa.amplitude_to_db(bins, ref=np.max)
+    else:
+        emphasized = np.append(samples[0], samples[1:] - np.float32(picture.pre_emphasis) * samples[:-1])
+        shape = {"n_fft": picture.n_fft or 8 * picture.height, "hop_length": hop, "n_mels": picture.height}
+        mel = librosa.feature.melspectrogram(y=emphasized, sr=picture.rate, **shape, fmin=picture.fmin, fmax=picture.fmax, power=1)
+        levels = librosa.pcen(mel * 2**31, sr=picture.rate, hop_length=hop) if picture.kind == "pcen" else librosa.amplitude_to_db(mel, ref=np.max)
+    levels = levels[::-1, : picture.width]
     return (levels - levels.min()) / (levels.max() - levels.min())
+
+
+def sweep(rate: int) -> np.ndarray:
+    time = np.arange(rate) / rate
+    noise = 0.01 * np.random.default_rng(1).normal(size=rate)
+    return (np.sin(2 * np.pi * (1000 + 2000 * time) * time) * (time > 0.4) + noise).astype(np.float32)
 
 
 @pytest.mark.parametrize(
     "picture",
-    [Spectrogram(), Spectrogram(height=32, width=100, fmin=100, fmax=8000, pre_emphasis=0), Spectrogram(rate=22_050, fmin=0, fmax=11_025, height=64)],
-    ids=["default", "small", "whole band"],
+    [
+        Spectrogram(),
+        Spectrogram(height=32, width=100, fmin=100, fmax=8000, pre_emphasis=0),
+        Spectrogram(rate=22_050, fmin=0, fmax=11_025, height=64),
+        Spectrogram(height=40, width=138, n_fft=2048, hop=320),
+        Spectrogram(kind="linear"),
+        Spectrogram(kind="linear", rate=32_000, fmin=0.0, fmax=16_000.0, height=257, n_fft=512, width=101, hop=320),
+        Spectrogram(kind="pcen"),
+        Spectrogram(kind="pcen", rate=22_050, height=40, width=44, fmin=0, fmax=11_025, n_fft=2048, hop=512, pre_emphasis=0),
+    ],
+    ids=["default", "small", "whole band", "n_fft and hop", "linear", "linear, whole band", "pcen", "pcen of librosa's own defaults"],
 )
 @pytest.mark.filterwarnings("ignore:Empty filters detected")
 def test_the_formula_is_librosas(picture: Spectrogram) -> None:
-    time = np.arange(picture.rate) / picture.rate
-    rng = np.random.default_rng(1)
-    samples = (np.sin(2 * np.pi * (1000 + 2000 * time) * time) * (time > 0.4) + 0.01 * rng.normal(size=picture.rate)).astype(np.float32)
-    np.testing.assert_allclose(mel_picture(samples, picture), librosa_picture(samples, picture), atol=2e-3)
+    samples = sweep(picture.rate)
+    expected = librosa_picture(samples, picture)
+    assert expected.shape == (picture.height, picture.width)
+    np.testing.assert_allclose(make_picture(samples, picture), expected, atol=2e-3)
+    assert (to_pixels(make_picture(samples, picture)) != to_pixels(expected)).mean() < 0.001
 
 
 def test_a_tone_is_a_line_at_its_height() -> None:
     picture = Spectrogram(pre_emphasis=0)
     samples = np.sin(2 * np.pi * 4000 * np.arange(44_100) / 44_100).astype(np.float32)
-    row = int(mel_picture(samples, picture)[:, 50:200].mean(axis=1).argmax())
+    row = int(make_picture(samples, picture)[:, 50:200].mean(axis=1).argmax())
     bands = librosa.mel_frequencies(n_mels=130, fmin=500, fmax=15_000)[1:-1]
     assert abs(bands[::-1][row] - 4000) < 150
     assert row > 32  # low frequencies are at the bottom: 4 kHz is below the middle of a linear scale, in the middle of mel
 
 
-SMALL = Spectrogram(rate=8000, fmin=200, fmax=4000, height=16, width=32)
+@pytest.mark.parametrize("frequency", [600, 7750, 14_900])
+def test_a_linear_picture_has_the_true_band(frequency: int) -> None:
+    """The 2018 baseline's had half of it."""
+    samples = np.sin(2 * np.pi * frequency * np.arange(44_100) / 44_100).astype(np.float32)
+    row = int(make_picture(samples, Spectrogram(kind="linear"))[:, 50:200].mean(axis=1).argmax())
+    assert abs(15_000 - row * 14_500 / 127 - frequency) < 14_500 / 127
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(31, 9000), st.integers(0, 100), st.sampled_from([0.0, 1e-7, 0.1, 1.0, 1e4]), st.sampled_from([0.0, 0.5]))
-def test_any_clip_gives_a_picture(samples: int, seed: int, loudness: float, offset: float) -> None:
+def test_pcen_evens_out_what_stays() -> None:
+    time = np.arange(44_100) / 44_100
+    hum, call = np.sin(2 * np.pi * 1500 * time), 0.1 * np.sin(2 * np.pi * 6000 * time) * (time > 0.5) * (time < 0.6)
+    samples = (hum + call).astype(np.float32)
+    mel, evened = make_picture(samples, Spectrogram()), make_picture(samples, Spectrogram(kind="pcen"))
+    called, steady = np.s_[:, 130:150], np.s_[:, 170:250]
+    assert mel[steady].max() > 0.9 * mel[called].max()
+    assert evened[steady].max() < 0.7 * evened[called].max()
+
+
+def test_the_mean_spectrum_is_of_mel_bands_whatever_the_picture() -> None:
+    samples = sweep(44_100)
+    levels = mel_levels(samples, Spectrogram())
+    assert levels.shape == (128,)
+    np.testing.assert_array_equal(mel_levels(samples, Spectrogram(kind="linear", n_fft=390)), levels)
+    np.testing.assert_array_equal(mel_levels(samples, Spectrogram(kind="pcen")), levels)
+    band = int(np.abs(librosa.mel_frequencies(n_mels=130, fmin=500, fmax=15_000)[1:-1] - 4500).argmin())
+    assert levels[band] - levels[:20].mean() > 20  # the sweep goes through it, and not below 1.8 kHz
+
+
+def test_chance_is_an_argument() -> None:
+    settings = Spectrogram(hop=60, resize="crop_random")
+    one, same, other = (make_picture(sweep(44_100), settings, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one, same)
+    assert (one != other).any()
+
+
+SMALL = Spectrogram(rate=8000, fmin=200.0, fmax=4000.0, height=16, width=32)
+ANY = st.builds(
+    Spectrogram,
+    rate=st.just(8000),
+    fmin=st.just(200.0),
+    fmax=st.just(4000.0),
+    height=st.just(16),
+    width=st.just(32),
+    kind=st.sampled_from(["mel", "linear", "pcen"]),
+    n_fft=st.sampled_from([0, 64, 300]),
+    hop=st.sampled_from([0, 7, 31]),
+    resize=st.sampled_from(["squeeze", "crop", "crop_random", "fill"]),
+    high_pass=st.sampled_from([0.0, 150.0, 3000.0]),
+    noise_reduction=st.sampled_from([0.0, 0.5, 1.0]),
+    normalize=st.sampled_from(["none", "peak", "rms"]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ANY, st.integers(31, 9000), st.integers(0, 100), st.sampled_from([0.0, 1e-7, 0.1, 1.0, 1e4]), st.sampled_from([0.0, 0.5]))
+@example(SMALL, 31, 0, 0.0, 0.0)
+@pytest.mark.filterwarnings("ignore:Empty filters detected")
+def test_any_clip_gives_a_picture(picture_settings: Spectrogram, samples: int, seed: int, loudness: float, offset: float) -> None:
     sound = (offset + loudness * np.random.default_rng(seed).uniform(-1, 1, samples)).astype(np.float32)
-    picture = mel_picture(sound, SMALL)
+    picture = make_picture(sound, picture_settings)
     assert picture.shape == (16, 32)
     assert picture.dtype == np.float32
     assert np.isfinite(picture).all()
@@ -76,10 +151,21 @@ def test_any_clip_gives_a_picture(samples: int, seed: int, loudness: float, offs
     assert 0 <= signal_score(picture) <= 1
 
 
-def test_silence_is_black_and_scores_nothing() -> None:
-    picture = mel_picture(np.zeros(8000, np.float32), SMALL)
+@pytest.mark.parametrize("kind", ["mel", "linear", "pcen"])
+def test_silence_is_black_and_scores_nothing(kind: str) -> None:
+    picture = make_picture(np.zeros(8000, np.float32), replace(SMALL, kind=kind, high_pass=300.0, noise_reduction=1.0, normalize="rms"))
     assert not picture.any()
     assert signal_score(picture) == 0
+
+
+@pytest.mark.parametrize("kind", ["mel", "linear", "pcen"])
+def test_a_click_is_a_column(kind: str) -> None:
+    samples = np.zeros(62 * 31, np.float32)
+    samples[62 * 16] = 1
+    picture = make_picture(samples, replace(SMALL, kind=kind))
+    assert picture.max() == 1
+    assert picture.mean(axis=0).argmax() == 16
+    assert not picture[:, [*range(14), *range(19, 32)]].any()
 
 
 def test_signal_score_by_hand() -> None:

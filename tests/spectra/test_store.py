@@ -16,7 +16,7 @@ from tests.conftest import RATE, chirp, small_config
 from utils import console
 from utils.spectra import filling, store
 from utils.spectra.extraction import Job, choose_clips
-from utils.spectra.spectrogram import mel_picture, to_pixels
+from utils.spectra.spectrogram import make_picture, to_pixels
 from utils.spectra.store import Store
 
 
@@ -49,7 +49,7 @@ def test_rows_and_pictures(config: Config) -> None:
     assert (row["class"], row["start"], row["length"], row["weight"], row["accepted"]) == ("Altus clarus", 1.5, 1.0, 1.0, True)
     samples, _ = soundfile.read(config.dataset.archive / "Altus clarus" / "A3.wav", dtype="float32", start=12_000, frames=8000)
     at = store.clips.with_row_index("clip").filter(recording="Altus clarus/A3", number=2)["clip"].to_numpy().astype(np.int64)
-    np.testing.assert_array_equal(store.pictures(at)[0], to_pixels(mel_picture(samples, config.spectrogram)))
+    np.testing.assert_array_equal(store.pictures(at)[0], to_pixels(make_picture(samples, config.spectrogram)))
 
 
 def test_the_store_is_the_same_whatever_the_number_of_workers(config: Config, tmp_path: Path) -> None:

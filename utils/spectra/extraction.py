@@ -17,7 +17,7 @@ from utils.recordings.recording import sings_between
 from utils.spectra.clips import clip_samples, cut, step_of
 from utils.spectra.decode import AudioError, decode
 from utils.spectra.signal_score import signal_score
-from utils.spectra.spectrogram import decibels, mel_amplitudes, mel_picture, to_pixels
+from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def all_clips(
     for first, batch in cut(_counted(decode(file, rate=spectrogram.rate), lengths), length=length, step=step, least=least):
         for number, samples in enumerate(batch, first):
             empty = False
-            yield number, mel_picture(samples, spectrogram)
+            yield number, make_picture(samples, spectrogram, seed=number)
     if empty:
         raise AudioError(f"is {sum(lengths) / spectrogram.rate:.2f} s long, shorter than a clip (clips.min_length = {clips.min_length:g} s)")
 
@@ -147,7 +147,7 @@ def mean_spectrum(job: Job) -> Float32[np.ndarray, " bands"]:
     """
     length, step, least = clip_samples(job.clips, rate=job.spectrogram.rate)
     batches = cut(decode(job.file, rate=job.spectrogram.rate), length=length, step=step, least=least)
-    levels = [decibels(mel_amplitudes(samples, job.spectrogram)).mean(axis=0) for _, batch in batches for samples in batch]
+    levels = [mel_levels(samples, job.spectrogram) for _, batch in batches for samples in batch]
     if not levels:
         raise AudioError("is shorter than a clip")
     spectrum = np.mean(levels, axis=0, dtype=np.float32)

@@ -1,87 +1,107 @@
-"""The picture of a clip: a mel spectrogram in decibels, low frequencies at the bottom.
+"""The picture of a clip: its spectrogram in decibels or evened out by PCEN, low frequencies at the bottom. `on_device.py` is the same for accelerators.
 
-Source: BASELINE, Spectrograms; the formula is librosa's `melspectrogram(power=1)` and `amplitude_to_db(ref=max)`, written for many frames at once.
+Source: BASELINE, Spectrograms; the formulas are librosa's `melspectrogram(power=1)`, `amplitude_to_db(ref=max)` and `pcen`, written for many frames at once.
 """
 
-from functools import lru_cache
-from typing import NamedTuple
+import math
+from dataclasses import replace
 
-import librosa.filters
 import numpy as np
 import scipy.fft
 import scipy.signal
 from jaxtyping import Float, UInt8
 
 from config import Spectrogram
+from utils.spectra.bands import bands_of, hop_of
+from utils.spectra.resizing import resize
+from utils.spectra.waveform import prepare
 
 FLOOR = 1e-5  # amplitudes below it count as this much
 RANGE_DB = 80.0  # decibels below the clip's peak at which the picture is black
-WINDOW_PER_BAND = 8  # samples of the Fourier window for each mel band
+AT_ONCE = 98_304  # samples of the frames transformed at a time: they stay in the cache, and their memory with the program
+PCEN_SCALE = 2.0**31  # librosa's PCEN is meant for samples of 32-bit integers
+PCEN_GAIN, PCEN_BIAS, PCEN_POWER, PCEN_SECONDS, PCEN_LEAST = 0.98, 2.0, 0.5, 0.4, 1e-6  # librosa's defaults; the last but one is its time constant
 
 
-class MelBands(NamedTuple):
-    """What a mel spectrogram is made with.
-
-    Attributes
-    ----------
-    window : the Fourier transform's window, (n_fft,)
-    weights : share of each Fourier bin in each mel band, (bins, bands); bins that no band hears are left away
-    first_bin : the bin that weights[0] belongs to
-    """
-
-    window: Float[np.ndarray, " n_fft"]
-    weights: Float[np.ndarray, "bins bands"]
-    first_bin: int
-
-
-@lru_cache(maxsize=8)
-def mel_bands(settings: Spectrogram) -> MelBands:
-    """Return window and mel filters (Slaney's scale, each of area one) of a kind of picture."""
-    n_fft = WINDOW_PER_BAND * settings.height
-    bank = librosa.filters.mel(sr=settings.rate, n_fft=n_fft, n_mels=settings.height, fmin=settings.fmin, fmax=settings.fmax)
-    heard = np.flatnonzero(bank.any(axis=0))
-    first, last = (int(heard[0]), int(heard[-1]) + 1) if heard.size else (0, 1)
-    window = scipy.signal.get_window("hann", n_fft, fftbins=True).astype(np.float32)
-    return MelBands(window, np.ascontiguousarray(bank[:, first:last].T, dtype=np.float32), first)
-
-
-def mel_amplitudes(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, "frames bands"]:
-    """Return a clip's amplitude in each mel band and frame, lowest band first."""
-    bands = mel_bands(settings)
-    n_fft = len(bands.window)
-    hop = len(samples) // (settings.width - 1)  # the width is exact, the hop is not; one frame more than the width may come out
-    padded = np.zeros(len(samples) + n_fft, np.float32)
-    padded[n_fft // 2 : n_fft // 2 + len(samples)] = samples
-    if settings.pre_emphasis:
-        padded[n_fft // 2 + 1 : n_fft // 2 + len(samples)] -= np.float32(settings.pre_emphasis) * samples[:-1]
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop] * bands.window
-    spectrum = scipy.fft.rfft(frames, axis=1)[:, bands.first_bin : bands.first_bin + len(bands.weights)]
-    return np.abs(spectrum) @ bands.weights
-
-
-def decibels(amplitudes: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return levels in decibels above an amplitude of 1; amplitudes below FLOOR count as FLOOR."""
-    return 20 * np.log10(np.maximum(amplitudes, np.float32(FLOOR)))
-
-
-def mel_picture(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, "height width"]:
+def make_picture(samples: Float[np.ndarray, " samples"], settings: Spectrogram, *, seed: int = 0) -> Float[np.ndarray, "height width"]:
     """Return the picture of one clip.
 
     Parameters
     ----------
-    samples : float32, at `settings.rate`
+    samples : float32, at `settings.rate`; at least width − 1, or hop where that is set
     settings : how sound becomes a picture
+    seed : draws what `settings.resize` leaves to chance
 
     Returns
     -------
-    float32 from 0 (the clip's quietest point, at most 80 dB below its peak) to 1 (its peak), lowest frequency in the last row; silence is all 0.
+    float32 from 0 (the clip's quietest point, in decibels at most 80 below its peak) to 1 (its peak), lowest frequency in the last row; silence is all 0.
     """
-    levels = decibels(mel_amplitudes(samples, settings))
-    levels = np.maximum(levels, levels.max() - RANGE_DB)[: settings.width].T[::-1]
+    levels = amplitudes(prepare(samples, settings), settings)
+    if settings.kind == "pcen":
+        levels = pcen(levels, frames_per_second=settings.rate / hop_of(settings, samples=len(samples)))
+    else:
+        levels = decibels(levels)
+        np.maximum(levels, levels.max() - np.float32(RANGE_DB), out=levels)
+    if not settings.hop:
+        levels = levels[:, : settings.width]
     low, high = levels.min(), levels.max()
     if not high > low:
         return np.zeros((settings.height, settings.width), np.float32)
-    return (levels - low) / (high - low)
+    levels -= low
+    levels /= high - low
+    return resize(levels[::-1], height=settings.height, width=settings.width, mode=settings.resize, seed=seed)
+
+
+def amplitudes(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, "rows frames"]:
+    """Return a clip's amplitude in each band (or bin) and frame, lowest band first."""
+    bands = bands_of(settings)
+    n_fft, hop = len(bands.window), hop_of(settings, samples=len(samples))
+    padded = np.zeros(len(samples) + n_fft, np.float32)
+    sound = padded[n_fft // 2 : n_fft // 2 + len(samples)]
+    sound[:] = samples
+    if settings.pre_emphasis and settings.kind != "linear":
+        sound[1:] -= np.float32(settings.pre_emphasis) * samples[:-1]
+    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
+    result = np.empty((bands.rows, len(frames)), np.float32)
+    block = max(1, AT_ONCE // n_fft)
+    for start in range(0, len(frames), block):
+        spectrum = scipy.fft.rfft(frames[start : start + block] * bands.window, axis=1, overwrite_x=True)
+        bins = np.abs(spectrum[:, bands.first_bin : bands.last_bin]).T
+        result[:, start : start + block] = bins if bands.weights is None else bands.weights @ bins
+    return result
+
+
+def mel_levels(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " bands"]:
+    """Return a clip's mean level in each mel band in decibels, lowest band first, whatever the kind of picture."""
+    n_fft = 0 if settings.kind == "linear" else settings.n_fft
+    return decibels(amplitudes(prepare(samples, settings), replace(settings, kind="mel", n_fft=n_fft))).mean(axis=1)
+
+
+def decibels(amplitudes: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return levels in decibels above an amplitude of 1; amplitudes below FLOOR count as FLOOR."""
+    levels = np.maximum(amplitudes, np.float32(FLOOR))
+    np.log10(levels, out=levels)
+    levels *= 20
+    return levels
+
+
+def pcen(amplitudes: Float[np.ndarray, "rows frames"], *, frames_per_second: float) -> Float[np.ndarray, "rows frames"]:
+    """Return amplitudes with each row's gain controlled by its own running mean, and their range compressed.
+
+    Source: `librosa.pcen` and its defaults (Wang et al. 2017, arXiv:1607.05666).
+    """
+    scaled = amplitudes * np.float32(PCEN_SCALE)
+    share = smoothing(frames_per_second)
+    feed, back = np.array([share], np.float32), np.array([1, share - 1], np.float32)
+    mean, _ = scipy.signal.lfilter(feed, back, scaled, axis=1, zi=np.full((len(scaled), 1), 1 - share, np.float32))
+    gain = np.exp(np.float32(-PCEN_GAIN) * (np.float32(math.log(PCEN_LEAST)) + np.log1p(mean / np.float32(PCEN_LEAST))))
+    return np.float32(PCEN_BIAS**PCEN_POWER) * np.expm1(np.float32(PCEN_POWER) * np.log1p(scaled * gain / np.float32(PCEN_BIAS)))
+
+
+def smoothing(frames_per_second: float) -> float:
+    """Return how much of each frame goes into PCEN's running mean."""
+    frames = PCEN_SECONDS * frames_per_second
+    return (math.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
 
 
 def to_pixels(picture: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:

@@ -1,0 +1,175 @@
+"""Whether the picture and the signal score are the same from the CPU, from the accelerator and from librosa, on real recordings, and how long each takes.
+
+    python benchmarks/engines.py
+    python benchmarks/engines.py --quick
+    python benchmarks/engines.py --folder RECORDINGS --kind pcen
+
+Every clip of every recording below the folder is drawn three times. librosa's picture is that of BASELINE (melspectrogram, amplitude_to_db; stft; pcen), its
+score that of NumPy's medians. Decoding is not counted. Without an accelerator JAX runs on the CPU: the comparison holds, its time says little.
+"""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as workers run
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import cv2
+import jax
+import librosa
+import numpy as np
+
+from config import Clips, Spectrogram
+from utils import console
+from utils.files import write_json
+from utils.spectra.bands import bands_of, hop_of
+from utils.spectra.clips import clip_samples, cut
+from utils.spectra.decode import AudioError, decode
+from utils.spectra.on_device import make_pictures
+from utils.spectra.signal_score import signal_score
+from utils.spectra.spectrogram import make_picture, to_pixels
+
+BATCH = 64  # clips that the device draws at once
+NEAR = 1e-4  # scores so near to the threshold may go either way
+
+Drawn = tuple[np.ndarray, np.ndarray]  # uint8 (clips, height, width), scores (clips,)
+
+
+def on_cpu(clips: np.ndarray, settings: Spectrogram) -> Drawn:
+    """Draw clips one by one, as workers do."""
+    pictures = [make_picture(clip, settings) for clip in clips]
+    return np.stack([to_pixels(picture) for picture in pictures]), np.array([signal_score(picture) for picture in pictures])
+
+
+def on_device(clips: np.ndarray, settings: Spectrogram) -> Drawn:
+    """Draw clips at once, where JAX runs, and bring them back."""
+    pictures, scores = make_pictures(jax.numpy.asarray(clips), settings)
+    return np.asarray(pictures), np.asarray(scores)
+
+
+def by_librosa(clips: np.ndarray, settings: Spectrogram) -> Drawn:
+    """Draw clips as a notebook would, with librosa, OpenCV and NumPy."""
+    pictures = [_by_librosa(clip, settings) for clip in clips]
+    return np.stack([to_pixels(picture) for picture in pictures]), np.array([_numpy_score(picture) for picture in pictures])
+
+
+def _by_librosa(clip: np.ndarray, settings: Spectrogram) -> np.ndarray:
+    bands, hop = bands_of(settings), hop_of(settings, samples=len(clip))
+    if settings.kind == "linear":
+        spectrum = np.abs(librosa.stft(clip, n_fft=len(bands.window), hop_length=hop, window="hamming"))[bands.first_bin : bands.last_bin]
+    else:
+        emphasized = np.append(clip[0], clip[1:] - np.float32(settings.pre_emphasis) * clip[:-1])
+        spectrum = librosa.feature.melspectrogram(
+            y=emphasized,
+            sr=settings.rate,
+            n_fft=len(bands.window),
+            hop_length=hop,
+            power=1,
+            n_mels=settings.height,
+            fmin=settings.fmin,
+            fmax=settings.fmax,
+        )
+    levels = librosa.amplitude_to_db(spectrum, ref=np.max)
+    if settings.kind == "pcen":
+        levels = librosa.pcen(spectrum * 2**31, sr=settings.rate, hop_length=hop)
+    levels = levels[::-1, : settings.width]
+    spread = levels.max() - levels.min()
+    return (levels - levels.min()) / (spread if spread else 1)
+
+
+def _numpy_score(picture: np.ndarray) -> float:
+    row, column = np.median(picture, axis=1, keepdims=True), np.median(picture, axis=0, keepdims=True)
+    on = (picture >= 1.25 * row) & (picture >= 1.15 * column) & (picture > 0)
+    patches = cv2.medianBlur(on.astype(np.uint8), 3)
+    return float(cv2.morphologyEx(patches, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)).mean())
+
+
+def batches_of(paths: list[Path], settings: Spectrogram) -> Iterator[np.ndarray]:
+    """Yield the clips of all recordings in batches of one size; the last one is left out where it is not full."""
+    length, step, least = clip_samples(Clips(), rate=settings.rate)
+    waiting: list[np.ndarray] = []
+    for path in paths:
+        try:
+            for _, clips in cut(decode(path, rate=settings.rate), length=length, step=step, least=least):
+                waiting += [*clips]
+        except AudioError as error:
+            print(f"{path.name}: {error}")
+        while len(waiting) >= BATCH:
+            yield np.stack(waiting[:BATCH])
+            waiting = waiting[BATCH:]
+
+
+class Comparison:
+    """How pictures and scores of another engine differ from those of the CPU."""
+
+    def __init__(self) -> None:
+        self.clips, self.pixels, self.far, self.decisions, self.excused, self.score = 0, 0, 0, 0, 0, 0.0
+
+    def add(self, ours: Drawn, other: Drawn) -> None:
+        """Count one batch."""
+        threshold = Clips().signal_threshold
+        self.clips += len(ours[0])
+        self.pixels += ours[0].size
+        self.far += int((np.abs(ours[0].astype(np.int16) - other[0]) > 1).sum())
+        differing = (ours[1] >= threshold) != (other[1] >= threshold)
+        near = np.minimum(np.abs(ours[1] - threshold), np.abs(other[1] - threshold)) <= NEAR
+        self.decisions += int((differing & ~near).sum())
+        self.excused += int((differing & near).sum())
+        self.score = max(self.score, float(np.abs(ours[1] - other[1]).max()))
+
+    def cells(self) -> list[str]:
+        """Return what was counted, as texts."""
+        within = f"{100 * (1 - self.far / self.pixels):.5f}"
+        return [f"{self.clips:,}", within, str(self.decisions), str(self.excused), f"{self.score:.5f}"]
+
+
+def main() -> None:
+    """Draw everything three times, in turn, and print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="the first 1,024 clips of every twentieth recording")
+    parser.add_argument("--folder", type=Path, default=Path(__file__).parents[2] / "shared" / "birds", help="recordings, in any folders")
+    parser.add_argument("--kind", choices=["mel", "linear", "pcen"], default="mel", help="kind of picture")
+    call = parser.parse_args()
+    paths = sorted(path for path in call.folder.rglob("*") if path.suffix in {".wav", ".ogg", ".flac", ".mp3"})[:: 20 if call.quick else 1]
+    if not paths:
+        print(f"{call.folder}: no recordings")
+        return
+    settings = Spectrogram(kind=call.kind)
+    engines: dict[str, Callable[[np.ndarray, Spectrogram], Drawn]] = {"CPU": on_cpu, "device": on_device, "librosa": by_librosa}
+    seconds: dict[str, list[float]] = {name: [] for name in engines}
+    compared = {name: Comparison() for name in engines}
+    for number, clips in enumerate(islice(batches_of(paths, settings), 16 if call.quick else None)):
+        drawn: dict[str, Drawn] = {}
+        for name, draw in engines.items():
+            start = time.perf_counter()
+            drawn[name] = draw(clips, settings)
+            if number:  # the first batch compiles
+                seconds[name].append((time.perf_counter() - start) / BATCH)
+            compared[name].add(drawn["CPU"], drawn[name])
+    rows = [[name, *compared[name].cells(), *_times(seconds[name])] for name in engines]
+    device: Any = jax.devices()[0]
+    kind = "cpu" if device.platform == "cpu" else "gpu"
+    title = f"{call.kind}, {len(paths)} recordings, {device.device_kind}, jax {jax.__version__}, librosa {version('librosa')}"
+    heads = ["engine", "clips", "% pixels", "decisions", "near", "score", "ms", "from", "to"]
+    console.show_grid(title, heads, rows)
+    print("beside the CPU: pixels within one grey level; decisions that differ, and more that do within 1e-4 of the threshold; how far scores differ at most;")
+    print("milliseconds a clip with its score: median of batches, 5% and 95%")
+    ours = min(np.median(seconds["CPU"]), np.median(seconds["device"]))
+    ratio = float(np.median(seconds["librosa"]) / ours)
+    write_json(Path(__file__).parent / "results" / f"engines-{call.kind}-{kind}.json", {"device": device.device_kind, "ratio": round(ratio, 2), "table": rows})
+    print(f"ratio {ratio:.2f}")
+
+
+def _times(seconds: list[float]) -> list[str]:
+    return [f"{1000 * part:.2f}" for part in np.percentile(seconds, [50, 5, 95])]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""The engine for accelerators draws the same pictures, and scores them the same, as the one on the CPU; both run here on the CPU."""
+
+from pathlib import Path
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from config import Spectrogram
+from tests.conftest import RATE, chirp
+from utils.spectra.clips import cut
+from utils.spectra.decode import decode
+from utils.spectra.on_device import blur, cubic, make_pictures, refusal, signal_scores, squeeze
+from utils.spectra.signal_score import signal_score
+from utils.spectra.spectrogram import make_picture, to_pixels
+
+THRESHOLD, NEAR = 0.001, 1e-4  # of the signal rule; scores so near to it may go either way
+
+
+def both(clips: np.ndarray, settings: Spectrogram) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return pictures and scores of the device, and of the CPU."""
+    pictures, scores = make_pictures(jnp.asarray(clips), settings)
+    drawn = [make_picture(clip, settings) for clip in clips]
+    return np.asarray(pictures), np.asarray(scores), np.stack([to_pixels(picture) for picture in drawn]), np.array([signal_score(picture) for picture in drawn])
+
+
+def check(clips: np.ndarray, settings: Spectrogram) -> None:
+    pictures, scores, expected, expected_scores = both(clips, settings)
+    assert pictures.dtype == np.uint8
+    assert pictures.shape == (len(clips), settings.height, settings.width)
+    far = np.abs(pictures.astype(int) - expected) > 1
+    assert far.mean() <= 0.001
+    assert np.abs(scores - expected_scores).max() < 0.003
+    decided = np.abs(expected_scores - THRESHOLD) > NEAR
+    np.testing.assert_array_equal((scores >= THRESHOLD)[decided], (expected_scores >= THRESHOLD)[decided])
+
+
+def made_up(samples: int) -> np.ndarray:
+    """Make calls, noise, silence, a click, an offset, a square wave and full scale."""
+    rng = np.random.default_rng(0)
+    clips = [chirp(pitch, seconds=samples / RATE + 0.01, seed=0)[:samples] for pitch in (700, 1800, 3100)]
+    clips += [rng.normal(0, 0.1, samples), np.zeros(samples), np.eye(1, samples, samples // 2)[0], np.full(samples, 0.5)]
+    clips += [np.sign(np.sin(np.arange(samples) / 5)), rng.uniform(-1, 1, samples) * np.linspace(0, 1, samples) ** 4]
+    return np.stack(clips).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        {},
+        {"kind": "linear"},
+        {"kind": "pcen"},
+        {"n_fft": 128, "hop": 100},
+        {"kind": "linear", "n_fft": 512, "hop": 150, "resize": "crop"},
+        {"hop": 60, "resize": "crop"},
+        {"high_pass": 600.0, "normalize": "rms", "pre_emphasis": 0.0},
+        {"noise_reduction": 0.8, "normalize": "peak"},
+        {"kind": "pcen", "high_pass": 600.0, "normalize": "rms"},
+    ],
+    ids=lambda steps: " ".join(map(str, steps.values())) or "default",
+)
+def test_engines_agree_on_made_up_clips(steps: dict[str, object]) -> None:
+    check(made_up(RATE), Spectrogram(**{"rate": RATE, "fmin": 300.0, "fmax": 3800.0, "height": 32, "width": 64} | steps))
+
+
+@pytest.mark.parametrize("samples", [15, 16, 777, 8001])
+def test_engines_agree_on_any_length(samples: int) -> None:
+    check(made_up(samples), Spectrogram(rate=RATE, fmin=300.0, fmax=3800.0, height=8, width=16, high_pass=100.0))
+
+
+def test_engines_agree_on_real_recordings(birds: Path) -> None:
+    recordings = [birds / "Acadian Flycatcher.wav", *sorted((birds / "train").rglob("*.ogg"))[::100], *sorted((birds / "noise").rglob("*.*"))[::90]]
+    clips = [batch[::7] for path in recordings for _, batch in cut(decode(path, rate=44_100), length=44_100, step=33_075, least=44_100)]
+    check(np.concatenate(clips)[:48], Spectrogram())
+
+
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.7])
+def test_scores_are_those_of_opencv_to_the_border(share: float) -> None:
+    rng = np.random.default_rng(0)
+    pictures = (rng.random((40, 17, 24)) * (rng.random((40, 17, 24)) < share)).astype(np.float32)
+    found = np.asarray(signal_scores(jnp.asarray(pictures)))
+    np.testing.assert_allclose(found, [signal_score(picture) for picture in pictures], atol=1e-7)
+    assert found.max() > 0.02
+
+
+@pytest.mark.parametrize(("height", "width"), [(20, 31), (41, 17), (7, 90), (10, 10)])
+def test_squeeze_is_opencvs(height: int, width: int) -> None:
+    picture = np.random.default_rng(0).random((20, 30), dtype=np.float32)
+    expected = np.clip(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
+    np.testing.assert_allclose(np.asarray(squeeze(jnp.asarray(picture[None]), height=height, width=width))[0], expected, atol=1e-5)
+    np.testing.assert_allclose(cubic(20, height).sum(axis=1), 1, atol=1e-6)
+
+
+def test_blur_is_opencvs() -> None:
+    pixels = np.random.default_rng(0).random((30, 20), dtype=np.float32)
+    across, down = np.array([0.1, 0.5, 0.4], np.float32), np.array([0.2, 0.1, 0.3, 0.3, 0.1], np.float32)
+    expected = cv2.sepFilter2D(pixels, -1, across, down, borderType=cv2.BORDER_REPLICATE)
+    np.testing.assert_allclose(np.asarray(blur(jnp.asarray(pixels[None]), across, down))[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["crop_random", "fill"])
+def test_what_is_drawn_at_random_is_refused(mode: str) -> None:
+    settings = Spectrogram(rate=RATE, fmax=3800.0, height=8, width=16, hop=200, resize=mode)
+    assert mode in refusal(settings, samples=RATE)
+    with pytest.raises(ValueError, match=mode):
+        make_pictures(jnp.zeros((1, RATE)), settings)
+    assert refusal(Spectrogram(resize=mode), samples=44_100) == ""  # nothing has to be resized
+
+
+def test_one_clip_more_changes_no_other() -> None:
+    settings = Spectrogram(rate=RATE, fmin=300.0, fmax=3800.0, height=32, width=64)
+    clips = made_up(RATE)
+    alone, together = (make_pictures(jnp.asarray(batch), settings) for batch in (clips[:3], clips))
+    assert isinstance(together[0], jax.Array)
+    assert np.abs(np.asarray(alone[0], int) - np.asarray(together[0][:3], int)).max() <= 1
