@@ -150,8 +150,10 @@ def main() -> None:
         table = [[form, *(f"{times[step]:.2f}" for step in names)] for form, times in alone.items()]
         console.show_grid("Milliseconds a clip, one core", ["", *names], table)
         rows = measure_whole(folder, copies=copies, seconds=seconds, repeats=repeats)
-    headings = ["", "ours × real time", "baseline", "ratio, 1 core", "ratio, all cores", "all cores / one", "of decoding alone", "peak MB a worker"]
-    console.show_grid("File to store (of the baseline: to PNG), times real time", headings, rows)
+    headings = ["", "ours", "2018", "ratio", "all", "cores", "floor", "MB"]
+    console.show_grid("File to store (2018: to PNG), times real time", headings, rows)
+    console.say("ours, 2018: on one core; ratio: of the two; all: the same on all cores; cores: ours on all, of one;")
+    console.say("floor: ours, of decoding alone; MB: peak memory of a worker, ours / 2018")
     ratio = statistics.geometric_mean(float(row[3]) for row in rows)
     write_json(
         Path(__file__).parent / "results" / "extraction-cpu.json", {"device": "cpu", "ratio": round(ratio, 2), "steps": alone, "table": [headings, *rows]}

@@ -7,7 +7,6 @@ import resource
 from pathlib import Path
 
 import cv2
-import librosa
 import numpy as np
 import soundfile
 
@@ -26,6 +25,8 @@ def ours(job: Job) -> float:
 
 def baseline(job: Job) -> float:
     """Do the same as the 2018 baseline's spec.py did, with today's librosa: a PNG for each accepted clip."""
+    import librosa  # in here, so that it does not count as our memory
+
     samples, _ = librosa.load(job.file, sr=RATE, mono=True)
     job.part.mkdir(parents=True, exist_ok=True)
     for number, start in enumerate(range(0, len(samples), STEP)):
@@ -34,12 +35,14 @@ def baseline(job: Job) -> float:
             picture = librosa_picture(clip)
             score = numpy_score(picture)
             if score >= THRESHOLD:
-                cv2.imwrite(str(job.part / f"{int(score * 10_000):04d}_{job.file.stem}_{number:03d}.png"), picture * 255.0)
+                cv2.imwrite(str(job.part / f"{int(score * 10_000):04d}_{job.file.stem}_{number:03d}.png"), (picture * 255).astype(np.uint8))
     return _peak()
 
 
 def librosa_picture(clip: np.ndarray) -> np.ndarray:
     """Return the mel picture by librosa's own functions."""
+    import librosa
+
     hop = len(clip) // (WIDTH - 1)
     emphasised = np.append(clip[0], clip[1:] - 0.95 * clip[:-1]).astype(np.float32)
     bands = librosa.feature.melspectrogram(y=emphasised, sr=RATE, n_fft=8 * HEIGHT, hop_length=hop, n_mels=HEIGHT, fmin=FMIN, fmax=FMAX, power=1.0)
