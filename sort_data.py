@@ -55,10 +55,12 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
     table = division.table(config.dataset)
     failures = [*archive.failures, *division.dropped]
     classes = show_audit(division, table, config.dataset, whole=flags.dry_run)
-    if not flags.dry_run:
+    if flags.dry_run:
+        check_places(division.recordings, config.dataset, dry_run=True)
+    else:
         with console.alone(root, "sort_data"):
-            check_places(division.recordings, config.dataset)
-            write_metadata(division.recordings, config.dataset)
+            check_places(division.recordings, config.dataset, dry_run=False)
+            write_metadata(division.recordings, archive, config.dataset)
             place_all(division.recordings, division.places, config.dataset)
             name_strangers(table, root)
             write_log(division, selection, failures, root)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import sys
 import threading
@@ -63,8 +64,13 @@ def warn(text: str) -> None:
 
 
 def _plain(text: str) -> str:
-    """Make any text printable: no markup, and nothing that is no Unicode, as names of files may hold."""
-    return escape(text.encode("utf-8", "backslashreplace").decode())
+    """Make any text printable as one line, without markup."""
+    return escape(one_line(text))
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line: what is no Unicode, and ends of lines, as names of files may hold, are written out."""
+    return re.sub(r"[\x00-\x1f\x7f\u2028\u2029]", lambda found: repr(found.group())[1:-1], text.encode("utf-8", "backslashreplace").decode())
 
 
 def report_failures(failures: Sequence[Failure], *, what: str, done: str = "left out") -> None:
@@ -194,6 +200,8 @@ def run(main: Callable[..., Any], *, doc: str, flags: type | None = None, comple
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         _leave(1)
     except OSError as error:
+        if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+            return _end(f"{error.filename or 'output'}: {error.strerror}; move it away, for something else belongs there", status=1)
         if error.errno in OUTPUT_IS_LOST or isinstance(error, PermissionError):
             _leave(_end(f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there", status=1))
         raise

@@ -37,12 +37,13 @@ def _sync(path: Path) -> None:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open `path` for writing; it appears, complete and on disk, when the block ends without an error.
 
-    The bytes go to a hidden neighbour first, which is then renamed. A neighbour that a killed process left is overwritten by the next.
+    The bytes go to a hidden neighbour first, which is then renamed. A neighbour that a killed process left is removed: it may be a link to something dear.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
+    part.unlink(missing_ok=True)
     try:
-        with part.open("wb") as stream:
+        with part.open("xb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())

@@ -3,6 +3,7 @@
 import csv
 import errno
 import io
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -585,7 +586,7 @@ def is_name(text: str) -> bool:
 
 
 letters = st.characters(categories=("L", "N"), include_characters=" ',.;()\"-&?äöüßéñ")
-labels = st.text(letters, min_size=1, max_size=20).map(lambda text: " ".join(text.split())).filter(is_name)
+labels = st.text(letters, min_size=1, max_size=20).map(lambda text: unicodedata.normalize("NFC", " ".join(text.split()))).filter(is_name)
 seconds = st.floats(0, 1e5) | st.integers(0, 3600).map(float)
 bands = st.tuples(st.none() | st.floats(0, 1e4), st.none() | st.floats(1e4, 1e5))
 made = st.builds(lambda start, length, species, band: Event(start, start + length, species, *band), seconds, seconds, labels, bands)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from config import Dataset
@@ -199,9 +199,28 @@ def test_blocks_are_whole_and_every_quarter_is_in_every_fold() -> None:
         assert min(sizes) > 0.6 * max(sizes)
 
 
+def test_tapes_of_which_no_class_has_enough_are_divided_all_the_same() -> None:
+    heard = {"g1": "ab", "g2": "cd", "g3": "acx", "g4": "bdy", "s1": "x", "s2": "y"}
+    tapes = [Recording(name, Path("x"), "", events=tuple(Event(float(n), n + 1.0, label) for n, label in enumerate(labels))) for name, labels in heard.items()]
+    places, _ = split_of(tapes, replace(GROUPED, group_by="recording", folds=2))
+    for fold in range(2):
+        assert learnable(tapes, places, fold=fold) == set("abcdxy")
+
+
+def test_small_shares_of_many_tapes_are_neither_slow_nor_large() -> None:
+    rng = np.random.default_rng(0)
+    tapes = []
+    for number in range(1000):
+        events = tuple(Event(float(time), time + 1.0, f"Class {int(40 * rng.random() ** 2)}") for time in range(5))
+        tapes.append(Recording(f"tape{number}", Path("x"), "", events=events))
+    places, _ = split_of(tapes, replace(GROUPED, group_by="recording", val_share=0.01))
+    assert 5 <= sum(place.side == "val" for place in places) <= 15
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), min_size=1, max_size=60), st.integers(0, 3), st.sampled_from([0, 2, 3]), st.floats(0, 0.4))
 def test_any_small_archive_is_divided_without_leaks(rows: list[tuple[int, int]], seed: int, folds: int, test_share: float) -> None:
     recordings = [Recording(f"r{number:02d}", Path("x"), f"Class {label}", author=f"A{author}") for number, (label, author) in enumerate(rows)]
+    assume(folds <= len({recording.author for recording in recordings}))
     settings = replace(GROUPED, seed=seed, folds=folds, test_share=test_share)
     places, table = split_of(recordings, settings)
     assert shared_groups(table) == []

@@ -6,12 +6,14 @@ import numpy as np
 import soundfile
 
 from tests.conftest import RATE, chirp
-from utils.recordings.duplicates import find_duplicates, glance_all
+from utils.recordings.duplicates import Sound, find_duplicates, glance_all
 
 
 def duplicates(files: list[Path]) -> list[list[str]]:
-    found = find_duplicates(files, glance_all(files, workers=1), workers=1)
-    return [[files[number].name for number in same] for same in found]
+    pairs = [(file, sound) for file, sound in zip(files, glance_all(files, workers=1), strict=True) if isinstance(sound, Sound)]
+    readable = [file for file, _ in pairs]
+    found = find_duplicates(readable, [sound for _, sound in pairs], workers=1)
+    return [[readable[number].name for number in same] for same in found]
 
 
 def test_one_sound_in_many_forms(tmp_path: Path) -> None:
@@ -41,13 +43,15 @@ def test_one_sound_in_many_forms(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_bytes(b"no sound")
     files += [tmp_path / "tagged.wav", ogg, tmp_path / "empty.wav", tmp_path / "text.wav", tmp_path / "not there.wav"]
     assert duplicates(files) == [["a.wav", "b.flac", "c.aiff", "d.wav", "tagged.wav"], ["i.ogg", "copy.ogg"]]
-    assert [sound is None for sound in glance_all(files, workers=1)] == [False] * 11 + [True] * 3
+    *_, empty, text, missing = glance_all(files, workers=1)
+    assert (empty, missing) == ("is empty (0 bytes)", "cannot be opened: No such file or directory")
+    assert str(text).startswith("is no sound that can be read")
 
 
 def test_lengths(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros((RATE * 2, 2)), RATE)
     (glance,) = glance_all([tmp_path / "a.wav"], workers=1)
-    assert glance is not None
+    assert isinstance(glance, Sound)
     assert (glance.seconds, glance.channels, glance.rate) == (2.0, 2, RATE)
     assert glance_all([], workers=1) == []
     assert find_duplicates([], [], workers=1) == []

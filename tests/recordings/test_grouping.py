@@ -36,6 +36,11 @@ def test_two_recordings(by: Grouping, change: dict[str, object], one: bool) -> N
     assert together(ONE, other, by=by) == ([0, 0] if one else [0, 1])
 
 
+def test_sites_at_the_equator_are_not_cut_in_two() -> None:
+    north, south = replace(ONE, locality="", latitude=0.001), replace(ONE, name="2", locality="", latitude=-0.001)
+    assert together(north, south, by="site") == [0, 0]
+
+
 def test_what_is_not_known_stands_alone() -> None:
     nothing = [Recording(str(number), Path("x"), "A", author="?", date="2020-00-00") for number in range(3)]
     for by in ("author", "site", "day", "block"):

@@ -164,7 +164,19 @@ def test_metadata_round_trip(texts: dict[str, str], times: list[float]) -> None:
     assert from_metadata(json.loads(text), name="n", file=Path("a/n.wav")) == recording
 
 
-@pytest.mark.parametrize("change", [{"sci-name": 1}, {"background": "x"}, {"events": 1}, {"events": [1]}, {"events": [{"start": 1}]}, {"sci-name": "a/b"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sci-name": 1},
+        {"background": "x"},
+        {"events": 1},
+        {"events": [1]},
+        {"events": [{"start": 1}]},
+        {"sci-name": "a/b"},
+        {"author": "\ud800"},
+        {"events": [NOT_A_TIME]},
+    ],
+)
 def test_metadata_that_cannot_be_used(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"."):
         from_metadata({"sci-name": "A b"} | change, name="n", file=Path("n.wav"))

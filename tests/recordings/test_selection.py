@@ -51,7 +51,7 @@ def test_at_most_so_many_classes() -> None:
 )
 def test_whitelists(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    assert set(counts(Dataset(whitelist=tmp_path / name, whitelist_frequency=20.0))) == {"B b", "C c", NOISE}
+    assert set(counts(Dataset(whitelist=tmp_path / name, whitelist_frequency=20.0 if "frequen" in name else 0.0))) == {"B b", "C c", NOISE}
 
 
 def test_whitelists_that_cannot_be_used(tmp_path: Path) -> None:
@@ -68,6 +68,19 @@ def test_whitelists_that_cannot_be_used(tmp_path: Path) -> None:
         read_whitelist(tmp_path / "x.csv", TAXONOMY, frequency=0.0)
     with pytest.raises(Trouble, match="cannot be read"):
         read_whitelist(tmp_path / "none.txt", TAXONOMY, frequency=0.0)
+
+
+def test_frequencies_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "list.json"
+    path.write_text('[{"speciesCode": "bb", "frequency": "70.5"}, {"speciesCode": "cc", "frequency": "0.1"}]')
+    assert read_whitelist(path, TAXONOMY, frequency=10.0) == {"B b"}
+    for value in ('"often"', "[1]", "1" + 400 * "0"):
+        path.write_text(f'[{{"speciesCode": "bb", "frequency": {value}}}]')
+        with pytest.raises(Trouble, match="is no number"):
+            read_whitelist(path, TAXONOMY, frequency=10.0)
+    (tmp_path / "list.txt").write_text("B b\n")
+    with pytest.raises(Trouble, match=r"has no frequencies, so that dataset\.whitelist_frequency = 10 does nothing"):
+        read_whitelist(tmp_path / "list.txt", TAXONOMY, frequency=10.0)
 
 
 def test_nothing_left_is_explained(tmp_path: Path) -> None:

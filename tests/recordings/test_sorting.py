@@ -17,6 +17,7 @@ from config import Config, Dataset
 from tests.conftest import RATE, REPOSITORY, chirp, small_config
 from utils import console
 from utils.recordings import splits, view
+from utils.recordings.recording import Recording
 
 
 def read_split(root: Path) -> pl.DataFrame:
@@ -114,7 +115,10 @@ def test_a_name_that_comes_again_does_not_overwrite_what_was_moved(tmp_path: Pat
     sort_data.main(with_mode(small_config(root, archive), "move"))
     before = sounds(root)
     for file in ("A0", "A1"):
-        (archive / "Altus clarus" / f"{file}.wav").write_bytes(b"another bird")
+        size, times = next(root.rglob(f"{file}.wav")).stat().st_size, os.stat(next(root.rglob(f"{file}.wav")))
+        soundfile.write(archive / "Altus clarus" / f"{file}.wav", chirp(2000.0, seconds=(size - 44) / 2 / RATE, seed=7), RATE)
+        os.utime(archive / "Altus clarus" / f"{file}.wav", ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert (archive / "Altus clarus" / f"{file}.wav").stat().st_size == size  # as recorders write them: equal in size and, here, time
     with pytest.raises(console.Trouble, match=r"A0\.wav: is another recording than that of the same name in the archive \(2 such files\)"):
         sort_data.main(with_mode(small_config(root, archive), mode))
     assert sounds(root) == before
@@ -124,12 +128,13 @@ def test_a_name_that_comes_again_does_not_overwrite_what_was_moved(tmp_path: Pat
 def test_an_edited_original_is_copied_when_the_old_copy_is_removed(tmp_path: Path, archive: Path) -> None:
     root = tmp_path / "root"
     sort_data.main(small_config(root, archive))
-    (archive / "Altus clarus" / "A0.wav").write_bytes(b"edited")
+    soundfile.write(archive / "Altus clarus" / "A0.wav", chirp(3000.0, seconds=1.5, seed=3), RATE)
+    edited = (archive / "Altus clarus" / "A0.wav").read_bytes()
     with pytest.raises(console.Trouble, match="remove the old ones"):
         sort_data.main(small_config(root, archive))
     next(root.rglob("A0.wav")).unlink()
     sort_data.main(small_config(root, archive))
-    assert b"edited" in sounds(root).values()
+    assert edited in sounds(root).values()
 
 
 def test_a_view_is_no_archive(tmp_path: Path, archive: Path) -> None:
@@ -294,6 +299,154 @@ def test_species_that_were_renamed_after_a_move_take_their_recordings_along(tmp_
         assert sorted(sounds(root)) == sorted(read_split(root)["file"])
 
 
+def test_a_killed_link_does_not_lead_a_copy_to_the_original(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    originals = {file: file.read_bytes() for file in archive.rglob("*.*")}
+    for number, mode in enumerate(("symlink", "hardlink")):
+        root = tmp_path / f"root{number}"
+
+        def killed(*_: object) -> None:
+            raise SystemExit  # as by a signal, between making the link and renaming it
+
+        with monkeypatch.context() as patch:
+            patch.setattr("utils.recordings.view.os.replace", killed)
+            patch.setattr(Path, "unlink", lambda *_, **__: None)  # nor was there time to clean up
+            with pytest.raises(SystemExit):
+                place = Recording("Altus clarus/A0", archive / "Altus clarus" / "A0.wav", "Altus clarus")
+                view.place(place, "train", root=root, mode=mode)  # type: ignore[arg-type]
+        (root / "train" / "Altus clarus" / ".A0.wav.part").symlink_to(archive / "Altus clarus" / "A0.wav")
+        sort_data.main(small_config(root, archive))
+        assert {file: file.read_bytes() for file in archive.rglob("*.*")} == originals
+        assert sum(not Path(name).name.startswith(".") for name in sounds(root)) == 9
+
+
+@pytest.mark.parametrize("mode", ["symlink", "move", "copy", "hardlink"])
+def test_an_archive_that_links_into_the_root_is_refused(tmp_path: Path, archive: Path, mode: str) -> None:
+    root = tmp_path / "root"
+    sort_data.main(with_mode(small_config(root, archive), "move"))
+    before = sounds(root)
+    for file in root.rglob("A*.wav"):
+        (archive / "Altus clarus" / file.name).symlink_to(file)
+    with pytest.raises(console.Trouble, match=r"A0\.wav: is a link into .*remove such links from the archive"):
+        sort_data.main(with_mode(small_config(root, archive), mode))
+    assert sounds(root) == before
+
+
+def test_links_to_recordings_that_are_moved_away_become_copies(tmp_path: Path, archive: Path) -> None:
+    (archive / "Solus unicus" / "link.wav").symlink_to("../Altus clarus/A0.wav")
+    (archive / "Aaa first").mkdir()
+    (archive / "Aaa first" / "link.wav").symlink_to("../Altus clarus/A1.wav")
+    root = tmp_path / "root"
+    for _ in range(2):
+        sort_data.main(with_mode(small_config(root, archive), "move"))
+        split = read_split(root)
+        assert split.height == 11
+        assert all((root / file).is_file() and not (root / file).is_symlink() for file in split["file"])
+
+
+def test_a_given_division_outlives_moves_and_other_splits(tmp_path: Path, archive: Path) -> None:
+    divided, root = tmp_path / "divided", tmp_path / "root"
+    shutil.copytree(archive, divided / "train")
+    (divided / "val").mkdir()
+    shutil.move(divided / "train" / "Altus clarus", divided / "val" / "Altus clarus")
+    given = {f"A{number}" for number in range(4)}
+    for split in ("recordings", "given"):
+        sort_data.main(with_settings(small_config(root, divided), split=split, sort_mode="move", val_share=0.3))
+    assert {name.split("/")[1] for name in read_split(root).filter(side="val")["recording"]} == given
+    shutil.rmtree(divided / "val")
+    sort_data.main(with_settings(small_config(root, divided), sort_mode="move"))
+    assert {name.split("/")[1] for name in read_split(root).filter(side="val")["recording"]} == given
+    assert set(read_split(root)["reason"]) == {"given"}
+
+
+def test_equal_names_on_two_sides_of_a_division_are_two_recordings(tmp_path: Path, archive: Path) -> None:
+    divided, root = tmp_path / "divided", tmp_path / "root"
+    shutil.copytree(archive, divided / "train")
+    shutil.copytree(archive, divided / "val")
+    for number, file in enumerate(sorted((divided / "val").rglob("*.*"))):
+        file.unlink()
+        soundfile.write(file.with_suffix(".wav"), chirp(2500.0, seconds=2.0, seed=50 + number), RATE)
+    sort_data.main(small_config(root, divided))
+    split = read_split(root)
+    assert split.group_by("side").len().sort("side").rows() == [("train", 9), ("val", 9)]
+    assert "Altus clarus/A0 (val)" in split["recording"]
+    assert all((root / file).is_file() for file in split["file"])
+
+
+def test_long_recordings_keep_all_their_annotations_through_moves_and_whitelists(tmp_path: Path) -> None:
+    archive, root = tmp_path / "archive", tmp_path / "root"
+    archive.mkdir()
+    rows = ["file,start,end,species"]
+    for tape in range(4):
+        soundfile.write(archive / f"tape{tape}.wav", chirp(2000.0, seconds=5.0, seed=tape), RATE)
+        rows += [f"tape{tape}.wav,{start},{start + 1},{species}" for start, species in enumerate(("A a", "B b", "C c"))]
+    (archive / "annotations.csv").write_text("\n".join(rows))
+    (tmp_path / "list.txt").write_text("A a\n")
+    base = with_settings(small_config(root, archive), sort_mode="move", kind="annotations", val_share=0.3)
+    sort_data.main(with_settings(base, whitelist=tmp_path / "list.txt"))
+    assert {event["species"] for events in read_split(root)["events"] for event in events} == {"A a"}
+    for config in (base, with_settings(base, kind="auto", sort_mode="copy")):
+        result = sort_data.main(config)
+        assert result.failures == []
+        assert {event["species"] for events in read_split(root)["events"] for event in events} == {"A a", "B b", "C c"}
+        assert len(sounds(root)) == 4
+
+
+def test_moved_recordings_of_another_root_stay_there(tmp_path: Path, archive: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    sort_data.main(with_mode(small_config(first, archive), "move"))
+    sort_data.main(small_config(second, first))
+    relabelled = next((first / "train" / "Altus clarus").iterdir())
+    relabelled.rename(first / "train" / "Bassus gravis" / relabelled.name)
+    sort_data.main(small_config(second, first))
+    names = [name.split("/")[1] for name in read_split(second)["recording"]]
+    assert len(names) == len(set(names)) == 9
+
+
+def test_sounds_that_cannot_be_opened_do_not_count_for_their_class(tmp_path: Path, archive: Path) -> None:
+    for seed in range(3):
+        (archive / "Solus unicus" / f"bad{seed}.wav").write_bytes(b"")
+    result = sort_data.main(small_config(tmp_path / "root", archive))
+    assert [failure.reason for failure in result.failures] == ["is empty (0 bytes)"] * 3
+    split = read_split(tmp_path / "root").filter(pl.col("class") == "Solus unicus")
+    assert split.select("recording", "side").rows() == [("Solus unicus/S0", "train")]
+
+
+def test_links_reach_through_a_side_on_another_disk(tmp_path: Path, archive: Path) -> None:
+    root = archive.parent / "root"
+    far = tmp_path / "far" / "away" / "val"
+    far.mkdir(parents=True)
+    root.mkdir()
+    (root / "val").symlink_to(far)
+    shutil.copytree(archive, root / "train_audio")
+    rows = ["primary_label,filename", *(f"{file.parent.name},{file.parent.name}/{file.name}" for file in archive.rglob("*.*"))]
+    (root / "train.csv").write_text("\n".join(rows))
+    sort_data.main(with_settings(small_config(root), sort_mode="symlink"))
+    split = read_split(root)
+    assert split.filter(side="val").height == 2
+    assert all((root / file).is_file() for file in split["file"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"split": "grouped"}, "group_by = author, but of no recording it is known"),
+        ({"split": "blocked"}, "of no recording the place is known"),
+        ({"folds": 20}, "only 9 groups"),
+    ],
+)
+def test_splits_that_cannot_be_made_are_refused(tmp_path: Path, archive: Path, settings: dict[str, object], reason: str) -> None:
+    with pytest.raises(console.Trouble, match=reason):
+        sort_data.main(with_settings(small_config(tmp_path / "root", archive), **settings))
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_divided_archive_is_not_cut_into_folds_unasked(tmp_path: Path, archive: Path) -> None:
+    shutil.copytree(archive, tmp_path / "divided" / "train")
+    shutil.copytree(archive, tmp_path / "divided" / "val")
+    with pytest.raises(console.Trouble, match=r"the archive is divided, so that dataset\.folds"):
+        sort_data.main(with_settings(small_config(tmp_path / "root", tmp_path / "divided"), folds=3))
+
+
 def test_a_dry_run_changes_nothing(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sort_data.main(small_config(tmp_path / "root", archive), sort_data.Flags(dry_run=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive"]
@@ -328,8 +481,11 @@ def test_what_is_refused_is_logged_and_told_by_the_exit_status(tmp_path: Path, a
 
 @pytest.mark.parametrize("split", ["recordings", "grouped", "blocked"])
 def test_a_sound_under_two_names_stands_on_one_side(tmp_path: Path, archive: Path, split: str) -> None:
+    rows = ["file,author,latitude,longitude,date"]
     for seed in range(4):
         shutil.copy(archive / "Altus clarus" / f"A{seed}.wav", archive / "Bassus gravis" / f"copy{seed}.wav")
+        rows += [f"Altus clarus/A{seed}.wav,Ana {seed},{seed},1,2020-05-01", f"Bassus gravis/copy{seed}.wav,Bo {seed},{seed},9,2020-05-01"]
+    (archive / "metadata.csv").write_text("\n".join(rows))
     for seed in range(4):
         root = tmp_path / f"root{seed}"
         sort_data.main(with_settings(small_config(root, archive), split=split, seed=seed, val_share=0.5, sort_mode="symlink"))

@@ -23,7 +23,7 @@ _AS_USUAL = Columns()
 _LOOKED_INTO = 100  # tables that must tell whether it is such an archive
 
 
-def is_annotations(archive: Path, columns: Columns = _AS_USUAL) -> bool:
+def is_annotations(archive: Path, columns: Columns = _AS_USUAL, gone: Sequence[Path] = ()) -> bool:
     """Tell whether a folder holds sounds, and a table of events that names sounds, is named for one, or, if it is Raven's, lies beside one."""
     sounds: _Sounds | None = None
     for table in islice(tables_below(archive), _LOOKED_INTO):
@@ -32,26 +32,27 @@ def is_annotations(archive: Path, columns: Columns = _AS_USUAL) -> bool:
         except (OSError, ValueError):
             continue
         if head and head.holds_events:
-            sounds = sounds or _Sounds(sounds_below(archive))  # not sought for nothing: there may be many
+            sounds = sounds or _Sounds([*sounds_below(archive), *gone])  # not sought for nothing: there may be many
             beside = head.form == "Raven selection tables" and table.parent in sounds.folders
             if sounds.files and (head.names_files or beside or sounds.may_own(table)):
                 return True
     return False
 
 
-def read_annotations(archive: Path, columns: Columns) -> Contents:
+def read_annotations(archive: Path, columns: Columns, gone: Sequence[Path] = ()) -> Contents:
     """Read every table of events and find its sounds; sounds that nobody annotated, and rows that cannot be used, are failures.
 
     Parameters
     ----------
     columns : the names of columns that are not the usual ones
+    gone : files that were in the archive, and were moved
 
     Raises
     ------
     Trouble
         If a table lacks a column which the settings name.
     """
-    sounds = _Sounds(sounds_below(archive))
+    sounds = _Sounds([*sounds_below(archive), *gone])
     heads, failures = _read_heads(archive, columns)
     tables = {table: head for table, head in heads.items() if head.holds_events}
     for table, head in (tables or _likeliest(heads, columns)).items():

@@ -1,6 +1,6 @@
 """From a folder of any known form to its recordings."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,20 +12,18 @@ from utils.recordings.birdclef2018 import is_birdclef2018, read_birdclef2018
 from utils.recordings.folders import read_folders, sides_of
 from utils.recordings.kaggle import is_kaggle, read_kaggle
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
-from utils.recordings.recording import SIDES, Contents, Recording, Side, from_metadata, read_metadata
+from utils.recordings.recording import SIDES, Contents, Recording, from_metadata, read_metadata
 from utils.recordings.view import placed_file
 from utils.recordings.xenocanto import is_xenocanto, read_xenocanto
 
+Recognise = Callable[[Path, Dataset, Sequence[Path]], bool]  # by the folder, the settings, and the files that were moved out of it
 # how each kind is recognised, and what it needs to be read; a folder may look like several, then the first has it
-KINDS: Mapping[str, tuple[Callable[[Path, Dataset], bool], str]] = {
-    "birdclef2018": (lambda folder, _: is_birdclef2018(folder), "has no wav/ and xml/ folders"),
-    "kaggle": (lambda folder, _: is_kaggle(folder), "has no train_metadata.csv (or train.csv) with train_audio/ (or train_short_audio/)"),
-    "folders": (lambda folder, _: bool(sides_of(folder)), ""),
-    "xenocanto": (lambda folder, _: is_xenocanto(folder), "has no JSON files of xeno-canto's form"),
-    "annotations": (
-        lambda folder, settings: is_annotations(folder, settings.columns),
-        "has no table of annotations (Raven, Audacity, CSV) that belongs to its sounds",
-    ),
+KINDS: Mapping[str, tuple[Recognise, str]] = {
+    "birdclef2018": (lambda folder, _settings, _gone: is_birdclef2018(folder), "has no wav/ and xml/ folders"),
+    "kaggle": (lambda folder, _settings, _gone: is_kaggle(folder), "has no train_metadata.csv (or train.csv) with train_audio/ (or train_short_audio/)"),
+    "folders": (lambda folder, _settings, gone: bool(sides_of(folder, gone)), ""),
+    "xenocanto": (lambda folder, _settings, _gone: is_xenocanto(folder), "has no JSON files of xeno-canto's form"),
+    "annotations": (lambda folder, settings, gone: is_annotations(folder, settings.columns, gone), "has no table of annotations that belongs to its sounds"),
 }
 OWN_FOLDERS = ("birdclef2018", "kaggle")  # kinds that keep their sounds in folders of their own, so that the root may be the archive
 
@@ -62,15 +60,18 @@ def read_archive(settings: Dataset) -> Archive:
     if not given.is_dir():
         raise Trouble(f"{given}: no such folder; set dataset.{'archive' if settings.archive else 'root'} to the folder of your recordings")
     folder, root = given.resolve(), settings.root.resolve()  # one folder may have two names
-    kind = _kind(settings, folder, given)
-    divided = kind == "folders" and bool(sides_of(folder))
+    moved, unreadable = _moved_before(root)
+    gone = sorted(file for file in moved if file.is_relative_to(folder))  # to readers they are where they were
+    kind = _kind(settings, folder, given, gone)
+    divided = kind == "folders" and bool(sides_of(folder, gone))
     _check_apart(settings, folder, root, apart=kind not in OWN_FOLDERS and not divided)
-    contents = _read(kind, folder, settings)
+    contents = _read(kind, folder, settings, gone)
     taxonomy = _taxonomy(settings, contents)
     recordings, failures = _translated(contents.recordings, taxonomy)
-    moved, unreadable = _moved_before(root, {recording.name for recording in recordings}, taxonomy, divided=divided)
-    recordings, missing = _with_sound(recordings + moved, root)
-    failures += contents.failures + unreadable + missing
+    recordings, missing = _with_sound(recordings, moved, root)
+    forgotten, unnamed = _forgotten(moved, recordings, taxonomy)
+    recordings += forgotten
+    failures += contents.failures + unreadable + missing + unnamed
     if not recordings:
         some = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures[:2])
         refused = f"; {len(failures)} refused, such as {some}" if failures else ""
@@ -78,12 +79,12 @@ def read_archive(settings: Dataset) -> Archive:
     return Archive(contents.form, sorted(recordings, key=lambda recording: recording.name), failures, divided, taxonomy)
 
 
-def _kind(settings: Dataset, folder: Path, given: Path) -> str:
+def _kind(settings: Dataset, folder: Path, given: Path, gone: Sequence[Path]) -> str:
     """Return the kind of the archive: that of the settings, where it can be, or the one that is recognised."""
     if settings.kind == "auto":
-        return next((kind for kind, (recognised, _) in KINDS.items() if recognised(folder, settings)), "folders")
+        return next((kind for kind, (recognised, _) in KINDS.items() if recognised(folder, settings, gone)), "folders")
     recognised, needed = KINDS[settings.kind]
-    if settings.kind != "folders" and not recognised(folder, settings):
+    if settings.kind != "folders" and not recognised(folder, settings, gone):
         raise Trouble(f"{given}: {needed}, as dataset.kind = {settings.kind} says")
     return settings.kind
 
@@ -105,16 +106,14 @@ def _check_apart(settings: Dataset, folder: Path, root: Path, *, apart: bool) ->
         raise Trouble(f"{given}: holds {settings.root}, whose copies would be taken for more recordings; set dataset.root to a folder outside of it")
 
 
-def _read(kind: str, folder: Path, settings: Dataset) -> Contents:
+def _read(kind: str, folder: Path, settings: Dataset, gone: Sequence[Path]) -> Contents:
     if kind == "annotations":
-        return read_annotations(folder, settings.columns)
-    readers: Mapping[str, Callable[[Path], Contents]] = {
-        "birdclef2018": read_birdclef2018,
-        "kaggle": read_kaggle,
-        "xenocanto": read_xenocanto,
-        "folders": read_folders,
-    }
-    return readers[kind](folder)
+        return read_annotations(folder, settings.columns, gone)
+    if kind == "xenocanto":
+        return read_xenocanto(folder, gone)
+    if kind == "folders":
+        return read_folders(folder, gone)
+    return read_kaggle(folder) if kind == "kaggle" else read_birdclef2018(folder)
 
 
 def _taxonomy(settings: Dataset, contents: Contents) -> Taxonomy:
@@ -137,39 +136,50 @@ def _translated(recordings: Iterable[Recording], taxonomy: Taxonomy) -> tuple[li
     return list(named.values()), failures
 
 
-def _with_sound(recordings: list[Recording], root: Path) -> tuple[list[Recording], list[Failure]]:
+def _with_sound(recordings: Iterable[Recording], moved: Mapping[Path, Recording], root: Path) -> tuple[list[Recording], list[Failure]]:
     """Divide recordings into those whose sound is in the archive, or where an earlier sort put it, and those without."""
+    by_name = {recording.name: recording for recording in moved.values()}
     there, missing = [], []
     for recording in recordings:
-        if recording.file.is_file() or placed_file(recording, root):
+        before = moved.get(recording.file) or by_name.get(recording.name)
+        if recording.file.is_file() or (not before and placed_file(recording, root)):
             there.append(recording)
+        elif before:
+            there.append(replace(recording, file=before.file, moved_from=before.moved_from))
         else:
             what = "is a link to nothing" if recording.file.is_symlink() else "is no file" if recording.file.exists() else "is not there"
             missing.append(Failure(f"{recording.file.parent.name}/{recording.file.name}", what))
     return there, missing
 
 
-def _moved_before(root: Path, known: set[str], taxonomy: Taxonomy, *, divided: bool) -> tuple[list[Recording], list[Failure]]:
-    """Return the recordings that an earlier sort moved out of the archive: the root is then the only place that knows them, and their file is there.
+def _moved_before(root: Path) -> tuple[dict[Path, Recording], list[Failure]]:
+    """Return the recordings that an earlier sort moved here, by where they were, with the file that they have now, and metadata that cannot be read.
 
-    Only such recordings have `moved_from` in their JSON; where one was copied or linked, the archive is the list.
+    Their JSON has `moved_from`, which is written before a file is moved: one that is still there was not.
     """
     folder = root / "metadata"
-    moved: dict[str, Recording] = {}
+    moved: dict[Path, Recording] = {}
     failures = []
     for file in sorted(folder.rglob("*.json")):
         name = file.relative_to(folder).as_posix().removesuffix(".json")
-        if name in known:
-            continue
         try:
             metadata = read_metadata(file)
-            recording = from_metadata(metadata, name=name, file=root / check_name(str(metadata.get("filename"))))
-            placed = placed_file(recording, root)
-            renamed = taxonomy.translate(recording)
+            if not metadata.get("moved_from"):
+                continue
+            side = next((side for side in SIDES if side == metadata.get("side")), None)
+            recording = from_metadata(metadata, name=name, file=root / check_name(str(metadata.get("filename"))), side=side)
         except (OSError, ValueError) as error:
             failures.append(Failure(f"metadata/{name}.json", str(error)))
             continue
-        if placed and recording.moved_from and renamed.name not in known | moved.keys():
-            side: Side = next(side for side in SIDES if placed.is_relative_to(root / side))
-            moved[renamed.name] = replace(renamed, file=placed, side=side if divided else None)
-    return list(moved.values()), failures
+        placed, original = placed_file(recording, root), Path(recording.moved_from)
+        if placed and not placed.is_symlink() and not original.is_file():
+            moved[original] = replace(recording, file=placed)
+    return moved, failures
+
+
+def _forgotten(moved: Mapping[Path, Recording], known: Iterable[Recording], taxonomy: Taxonomy) -> tuple[list[Recording], list[Failure]]:
+    """Return the moved recordings that the archive does not know any more, as when it was mounted elsewhere or its tables are gone."""
+    there = {recording.file for recording in known}
+    names = {recording.name for recording in known}
+    forgotten, failures = _translated((recording for recording in moved.values() if recording.file not in there), taxonomy)
+    return [recording for recording in forgotten if recording.name not in names], failures

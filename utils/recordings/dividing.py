@@ -23,12 +23,13 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from config import Dataset
+from utils.console import Trouble
 from utils.recordings.grouping import Groups, quarter_of
 from utils.recordings.recording import Recording, Side
 from utils.recordings.splits import Place, draw, held_out
 
 TRAIN, TEST = -1, -2  # places of groups beside the folds 0, 1, …; where there are no folds, val is 0
-SMALLEST_SHARE = 0.005  # of what is cut into equal folds
+SMALLEST_SHARE = 0.05  # of what is cut into equal folds: the time to cut grows with the square of their number
 MOST_TAKEN = 0.5  # of what is free to be held out; the rest is learned from
 
 
@@ -55,7 +56,15 @@ class Samples:
 
 
 def divide(recordings: Sequence[Recording], groups: Groups, settings: Dataset) -> list[Place]:
-    """Return the place of every recording: its side, its fold where there are folds, and why."""
+    """Return the place of every recording: its side, its fold where there are folds, and why.
+
+    Raises
+    ------
+    Trouble
+        If there are fewer groups than folds.
+    """
+    if settings.folds > len(groups.names):
+        raise Trouble(f"dataset.folds = {settings.folds}, but there are only {len(groups.names)} groups of recordings to divide")
     samples = _samples(recordings, groups, by_quarter=settings.split == "blocked")
     place = np.full(len(groups.names), TRAIN, np.int64)
     only = _only_groups(samples)
@@ -130,12 +139,17 @@ def _held_out(samples: Samples, free: Bool[np.ndarray, " groups"], *, share: flo
 
 
 def _share_of(samples: Samples, groups: Bool[np.ndarray, " groups"], *, share: float, seed: int) -> Bool[np.ndarray, " groups"]:
-    """Cut the groups into folds of about `share`, or of the rest where that is smaller, and take the fold that is nearest to it."""
+    """Cut the groups into folds of about `share`, or of the rest where that is smaller, and take the fold that is nearest to it, or a part of one."""
     small = min(share, 1 - share)
     fold = _stratified(samples, groups, folds=max(2, round(min(1 / max(small, SMALLEST_SHARE), groups.sum()))), seed=seed)
     sizes = np.bincount(fold[groups], weights=samples.sizes()[groups])
-    nearest = int(np.argmin(np.abs(sizes - small * sizes.sum())))
-    return groups & ((fold == nearest) if small == share else (fold != nearest))
+    wanted = small * sizes.sum()
+    taken = groups & (fold == int(np.argmin(np.abs(sizes - wanted))))
+    if small < SMALLEST_SHARE:
+        order = np.random.default_rng((seed, 3)).permutation(np.flatnonzero(taken))
+        count = max(1, int(np.searchsorted(np.cumsum(samples.sizes()[order]), wanted, side="right")))
+        taken = np.isin(np.arange(len(groups)), order[:count])
+    return taken if small == share else groups & ~taken
 
 
 def _dealt(samples: Samples, free: Bool[np.ndarray, " groups"], *, folds: int, seed: int) -> Int64[np.ndarray, " groups"]:
@@ -191,6 +205,7 @@ def _deal_part(samples: Samples, groups: Bool[np.ndarray, " groups"], fold: Int6
     shuffled[numbers] = generator.permutation(len(numbers))  # which of two groups of one size is dealt first
     mine = groups[samples.group]
     group, stratum = shuffled[samples.group[mine]], samples.stratum[mine]
+    stratify = stratify and int(np.bincount(stratum).max()) >= folds  # else scikit-learn refuses
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed) if stratify else GroupKFold(folds)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that some class has fewer samples than there are folds

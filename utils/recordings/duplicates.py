@@ -13,6 +13,7 @@ from utils.console import Failure, progress
 from utils.fanout import fan_out
 
 HEAD = 1 << 15  # frames that are compared first; most recordings differ there, and need not be decoded to their end
+UNKNOWN = 1 << 48  # more frames than any file has
 BLOCK = 1 << 20  # frames read at once
 BATCH = 32  # files a worker looks at in one go
 
@@ -33,14 +34,14 @@ class Sound:
     head: str
 
     @property
-    def seconds(self) -> float:
-        """Length by the header."""
-        return self.frames / self.rate
+    def seconds(self) -> float | None:
+        """Length by the header; None where it does not say, as of sound that was written into a pipe."""
+        return self.frames / self.rate if self.frames < UNKNOWN else None
 
 
-def glance_all(files: Sequence[Path], *, workers: int) -> list[Sound | None]:
-    """Look at every file, in parallel; None for those that cannot be read, which later stages report."""
-    sounds: dict[Path, Sound | None] = {}
+def glance_all(files: Sequence[Path], *, workers: int) -> list[Sound | str]:
+    """Look at every file, in parallel; of those that cannot be opened, return the reason."""
+    sounds: dict[Path, Sound | str] = {}
     batches = [tuple(files[start : start + BATCH]) for start in range(0, len(files), BATCH)]
     with progress("looking at sounds", total=len(files), unit="files") as advance:
         alone: list[tuple[Path, ...]] = []
@@ -50,22 +51,27 @@ def glance_all(files: Sequence[Path], *, workers: int) -> list[Sound | None]:
                     if isinstance(outcome, Failure) and len(batch) > 1:
                         alone += [(file,) for file in batch]
                         continue
-                    sounds.update(zip(batch, [None] if isinstance(outcome, Failure) else outcome, strict=True))
+                    sounds.update(zip(batch, [outcome.reason] if isinstance(outcome, Failure) else outcome, strict=True))
                     advance(len(batch))
     return [sounds[file] for file in files]
 
 
-def _glance(files: tuple[Path, ...]) -> list[Sound | None]:
+def _glance(files: tuple[Path, ...]) -> list[Sound | str]:
     return [_glance_one(file) for file in files]
 
 
-def _glance_one(file: Path) -> Sound | None:
+def _glance_one(file: Path) -> Sound | str:
     try:
+        if file.stat().st_size == 0:
+            return "is empty (0 bytes)"
         with soundfile.SoundFile(file) as sound:
-            head = _digest(sound, frames=HEAD)
-            return Sound(sound.frames, sound.channels, sound.samplerate, head)
-    except (soundfile.LibsndfileError, OSError, ValueError):
-        return None
+            if sound.frames == 0:
+                return "holds no samples"
+            return Sound(sound.frames, sound.channels, sound.samplerate, _digest(sound, frames=HEAD))
+    except soundfile.LibsndfileError as error:
+        return f"is no sound that can be read: {error.error_string}"
+    except (OSError, ValueError) as error:
+        return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
 
 
 def _digest(sound: soundfile.SoundFile, *, frames: int | None = None) -> str:
@@ -93,14 +99,14 @@ def digest_whole(file: Path) -> str:
         return _digest(sound)
 
 
-def find_duplicates(files: Sequence[Path], sounds: Sequence[Sound | None], *, workers: int) -> list[list[int]]:
+def find_duplicates(files: Sequence[Path], sounds: Sequence[Sound], *, workers: int) -> list[list[int]]:
     """Return the numbers of the files that hold the same samples, in lists of two or more.
 
     Only files that are equal in length, channels and their first samples are decoded whole. Rates do not count: a wrong one in a header is common.
     """
     alike: dict[tuple[int, int, str], list[int]] = {}
     for number, sound in enumerate(sounds):
-        if sound and sound.frames:
+        if sound.frames < UNKNOWN:
             alike.setdefault((sound.frames, sound.channels, sound.head), []).append(number)
     suspects = [number for numbers in alike.values() if len(numbers) > 1 for number in numbers]
     if not suspects:

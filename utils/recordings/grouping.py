@@ -92,7 +92,8 @@ def keys_of(recording: Recording, settings: Dataset, by: Grouping, dense: Contai
 def _sites(recording: Recording) -> list[str]:
     sites = [] if _plain(recording.locality) in _NOBODY else [f"site: {_plain(recording.locality)}"]
     if recording.latitude is not None and recording.longitude is not None:
-        sites.append(f"site: {recording.latitude:.{SITE_DIGITS}f}, {recording.longitude:.{SITE_DIGITS}f}")
+        north, east = (round(value, SITE_DIGITS) + 0.0 for value in (recording.latitude, recording.longitude))  # −0 and 0 are one place
+        sites.append(f"site: {north:g}, {east:g}")
     return sites
 
 

@@ -1,6 +1,7 @@
 """Species by all their names, and which classes are right for a recording."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -104,7 +105,7 @@ class Taxonomy:
 
 
 def _key(text: str) -> str:
-    return " ".join(text.split()).lower()
+    return unicodedata.normalize("NFC", " ".join(text.split())).lower()
 
 
 def _renamed(event: Event, species: str) -> Event:

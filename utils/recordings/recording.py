@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +55,7 @@ class Recording:
     species : scientific name of the bird that is recorded; the class. '' for long recordings, of which only `events` say who sings
     background : scientific names of the birds that are heard besides
     events : who sings when, in the order of time, where somebody listened
-    side : 'train', 'val' or 'test' where the archive came divided
+    side : 'train', 'val' or 'test' where the archive came divided and its division is kept
     class_id : code of the species in the archive
     date, time : as YYYY-MM-DD and HH:MM, where the archive keeps to that
     latitude, longitude : degrees
@@ -132,7 +133,7 @@ _NUMBERS = ("latitude", "longitude")
 def to_metadata(recording: Recording) -> dict[str, Any]:
     """Return what `metadata/<recording>.json` holds: the baseline's five keys and what else is known."""
     known = {key: getattr(recording, attribute) for key, attribute in _BASELINE_KEYS.items()}
-    more = {key: getattr(recording, key) for key in (*_TEXTS, *_NUMBERS) if getattr(recording, key) not in ("", None)}
+    more = {key: getattr(recording, key) for key in (*_TEXTS, *_NUMBERS, "side") if getattr(recording, key) not in ("", None)}
     events = [{key: value for key, value in dataclasses.asdict(event).items() if value is not None} for event in recording.events]
     return {**known, "background": list(recording.background), "filename": recording.file.name, **more, **({"events": events} if events else {})}
 
@@ -149,6 +150,8 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, side: S
     background = metadata.get("background") or []
     if not isinstance(background, list) or not all(isinstance(text, str) for text in (*texts.values(), *background)):
         raise ValueError("a value is neither text nor a list of texts")
+    if any("\ud800" <= character <= "\udfff" for text in (*texts.values(), *background) for character in text):
+        raise ValueError("a value is no Unicode")
     events = _read_events(metadata.get("events", []))
     species = texts.pop("species")
     species = species if events and not species else check_label(species)
@@ -170,13 +173,16 @@ def _read_events(entries: Any) -> tuple[Event, ...]:
         raise ValueError("events is no list")
     try:
         return tuple(_read_event(entry) for entry in entries)
-    except (AttributeError, TypeError, KeyError) as error:
+    except (AttributeError, TypeError, KeyError, OverflowError) as error:
         raise ValueError(f"an event cannot be read: {error}") from None
 
 
 def _read_event(entry: Mapping[str, Any]) -> Event:
     low, high = (None if entry.get(key) is None else float(entry[key]) for key in ("low", "high"))
-    return Event(float(entry["start"]), float(entry["end"]), check_label(entry["species"]), low, high)
+    start, end = float(entry["start"]), float(entry["end"])
+    if not all(math.isfinite(number) for number in (start, end, low or 0.0, high or 0.0)):
+        raise ValueError("an event's time or frequency is no number")
+    return Event(start, end, check_label(entry["species"]), low, high)
 
 
 def read_metadata(file: Path) -> Mapping[str, Any]:
@@ -187,7 +193,10 @@ def read_metadata(file: Path) -> Mapping[str, Any]:
     ValueError
         If it is no JSON object.
     """
-    metadata = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        metadata = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("is nested too deeply to be read") from None
     if not isinstance(metadata, dict):
         raise ValueError("is not a JSON object")
     return metadata
@@ -201,7 +210,7 @@ def check_label(text: str) -> str:
     ValueError
         If it cannot name a folder: labels come from strangers' files and become folders' names.
     """
-    label = " ".join(text.split())
+    label = unicodedata.normalize("NFC", " ".join(text.split()))  # macOS takes accents to pieces
     if label.lower() in _NAMES_OF_NOISE:
         return NOISE
     try:

@@ -120,6 +120,8 @@ def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[s
     """
     kind = path.suffix.lower()
     entries = _json_entries(path) if kind == ".json" else _csv_entries(path) if kind in (".csv", ".tsv") else _lines(path)
+    if frequency and all(often is None for _, often in entries):
+        raise Trouble(f"{path}: has no frequencies, so that dataset.whitelist_frequency = {frequency:g} does nothing; set it to 0")
     species = {taxonomy.species(name) for name, often in entries if name and (often is None or often >= frequency)}
     if not species:
         raise Trouble(f"{path}: names no species{f' with a frequency of {frequency:g} or more' if frequency else ''}")
@@ -150,8 +152,7 @@ def _json_entry(entry: Any, path: Path) -> tuple[str, float | None]:
     if isinstance(entry, Mapping):
         for key in ("speciesCode", "sciName", "comName"):
             if isinstance(entry.get(key), str):
-                often = entry.get("frequency")
-                return entry[key], float(often) if isinstance(often, int | float) else None
+                return entry[key], _frequency(entry.get("frequency"), path)
     raise Trouble(f"{path}: {str(entry)[:60]} names no species; should be a text, or an object with speciesCode and frequency")
 
 
@@ -162,7 +163,11 @@ def _csv_entries(path: Path) -> list[tuple[str, float | None]]:
         raise Trouble(f"{path}: has no column of species, such as scientific_name or species_code; there are {', '.join(table.columns)}")
     refuse_bad_rows(path, table)
     often = find_column(table.columns, ("frequency", "freq"))
+    return [(row[column].strip(), _frequency(row[often].strip() or None, path) if often else None) for row in table.rows.values()]
+
+
+def _frequency(value: object, path: Path) -> float | None:
     try:
-        return [(row[column].strip(), float(row[often]) if often and row[often].strip() else None) for row in table.rows.values()]
-    except ValueError as error:
-        raise Trouble(f"{path}: a frequency is no number ({error})") from None
+        return None if value is None else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise Trouble(f"{path}: the frequency {str(value)[:20]!r} is no number") from None

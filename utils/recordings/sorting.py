@@ -15,11 +15,11 @@ from utils.recordings.audio_files import sounds_below
 from utils.recordings.audit import GROUPINGS, per_class, shared_groups, shared_keys, show_classes
 from utils.recordings.dividing import divide
 from utils.recordings.duplicates import Sound, find_duplicates, glance_all
-from utils.recordings.grouping import Groups, group
+from utils.recordings.grouping import Groups, group, keys_of
 from utils.recordings.recording import SIDES, Recording, to_metadata
 from utils.recordings.selection import Selection
 from utils.recordings.splits import Place, split_table
-from utils.recordings.view import check_conflicts, check_hardlinks, check_space, place, sound_of, stays, view_path
+from utils.recordings.view import check_conflicts, check_hardlinks, check_space, place, sound_of, stays, take_links_first, view_path
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class Division:
     ----------
     recordings, places : each recording, and its place
     groups : which of them belong together
-    seconds : length of each; None where it cannot be read
+    seconds : length of each; None where its header does not say
     same_sound : names of the recordings that hold the same sound
-    dropped : recordings that an archive's own division had on two sides
+    dropped : recordings that cannot be read, or that an archive's own division had on two sides
     """
 
     recordings: list[Recording]
@@ -50,36 +50,72 @@ class Division:
 
 
 def divide_archive(archive: Archive, selection: Selection, config: Config) -> Division:
-    """Find out which recordings hold the same sound, and give each its place, by `dataset.split`.
+    """Leave out sounds that cannot be read, find out which recordings hold the same sound, and give each its place, by `dataset.split`.
 
     Raises
     ------
     Trouble
-        If the archive's own division is asked for and it has none.
+        If the split is not possible: an archive is not divided, or nothing is known to group by.
     """
     settings = config.dataset
-    if settings.split == "given" and not archive.divided:
-        raise console.Trouble("dataset.split = given, but the archive is not divided into train/ and val/ (or test/)")
-    recordings = selection.recordings
-    root = settings.root.resolve()
-    files = [sound_of(recording, root) for recording in recordings]
-    sounds = glance_all(files, workers=config.workers)
+    given = settings.split == "given" or (settings.split == "auto" and archive.divided)
+    _check_split(archive, settings, given=given)
+    recordings, sounds, unreadable = _readable(selection.recordings, config)
+    files = [sound_of(recording, settings.root.resolve()) for recording in recordings]
     duplicates = find_duplicates(files, sounds, workers=config.workers)
     same_sound = [[recordings[number].name for number in same] for same in duplicates]
-    if archive.divided and settings.split in ("auto", "given"):
-        return _as_given(recordings, sounds, duplicates, same_sound, settings)
+    if given:
+        division = _as_given(recordings, sounds, duplicates, same_sound, settings)
+        return replace(division, dropped=[*unreadable, *division.dropped])
     by = {"grouped": settings.group_by, "blocked": "block"}.get(settings.split, "recording")
     groups = group(recordings, settings, by, duplicates)  # type: ignore[arg-type]
-    return Division(recordings, divide(recordings, groups, settings), groups, _seconds(sounds), same_sound, [])
+    return Division(recordings, divide(recordings, groups, settings), groups, _seconds(sounds), same_sound, unreadable)
 
 
-def _seconds(sounds: Sequence[Sound | None]) -> list[float | None]:
-    return [sound.seconds if sound else None for sound in sounds]
+def _check_split(archive: Archive, settings: Dataset, *, given: bool) -> None:
+    if given and not archive.divided:
+        raise console.Trouble("dataset.split = given, but the archive is not divided into train/ and val/ (or test/)")
+    if given and (settings.folds or settings.test_share):
+        raise console.Trouble(
+            "the archive is divided, so that dataset.folds and dataset.test_share do nothing; dataset.split = recordings, grouped or blocked divides it anew"
+        )
+    if settings.split == "grouped" and settings.group_by != "recording":
+        known = sum(bool(keys_of(recording, settings, settings.group_by)) for recording in archive.recordings)
+        if not known:
+            raise console.Trouble(f"dataset.group_by = {settings.group_by}, but of no recording it is known; dataset.split = recordings needs to know nothing")
+        if known < len(archive.recordings):
+            console.warn(f"of {len(archive.recordings) - known} recordings no {settings.group_by} is known: each is a group of its own")
+    if settings.split == "blocked" and not any(recording.latitude is not None for recording in archive.recordings):
+        raise console.Trouble("dataset.split = blocked, but of no recording the place is known; dataset.split = recordings needs to know nothing")
 
 
-def _as_given(
-    recordings: list[Recording], sounds: Sequence[Sound | None], duplicates: list[list[int]], same_sound: list[list[str]], settings: Dataset
-) -> Division:
+def _readable(recordings: Sequence[Recording], config: Config) -> tuple[list[Recording], list[Sound], list[console.Failure]]:
+    """Divide recordings into those whose sound can be opened, with what it is at a glance, and those whose cannot, with the reason.
+
+    Raises
+    ------
+    Trouble
+        If none can be opened.
+    """
+    root = config.dataset.root.resolve()
+    readable, sounds, failures = [], [], []
+    outcomes = glance_all([sound_of(recording, root) for recording in recordings], workers=config.workers)
+    for recording, sound in zip(recordings, outcomes, strict=True):
+        if isinstance(sound, Sound):
+            readable.append(recording)
+            sounds.append(sound)
+        else:
+            failures.append(console.Failure(f"{recording.file.parent.name}/{recording.file.name}", sound))
+    if not readable:
+        raise console.Trouble(f"no recording can be read: {failures[0].name}: {failures[0].reason}, and {len(failures) - 1} more")
+    return readable, sounds, failures
+
+
+def _seconds(sounds: Sequence[Sound]) -> list[float | None]:
+    return [sound.seconds for sound in sounds]
+
+
+def _as_given(recordings: list[Recording], sounds: Sequence[Sound], duplicates: list[list[int]], same_sound: list[list[str]], settings: Dataset) -> Division:
     """Keep an archive's own division; of a sound that it has on two sides, only the held-out one is used."""
     dropped: dict[int, console.Failure] = {}
     for same in duplicates:
@@ -105,8 +141,8 @@ def _final_file(recording: Recording, place_: Place, root: Path) -> Path:
     return recording.file.relative_to(root) if stays(recording, root) else view_path(recording, place_.side)
 
 
-def check_places(recordings: Sequence[Recording], settings: Dataset) -> None:
-    """Find out before anything is changed whether the recordings can be brought to their places.
+def check_places(recordings: Sequence[Recording], settings: Dataset, *, dry_run: bool) -> None:
+    """Find out before anything is changed whether the recordings can be brought to their places; of a dry run, only what changes nothing.
 
     Raises
     ------
@@ -115,17 +151,23 @@ def check_places(recordings: Sequence[Recording], settings: Dataset) -> None:
     """
     root = settings.root.resolve()
     to_place = [recording for recording in recordings if not stays(recording, root)]
-    check_conflicts(to_place, root)
+    check_conflicts(to_place, root, mode=settings.sort_mode)
+    if dry_run:
+        return
     if settings.sort_mode == "copy":
         check_space(to_place, root)
     if settings.sort_mode == "hardlink":
         check_hardlinks(to_place, root)
 
 
-def write_metadata(recordings: Sequence[Recording], settings: Dataset) -> None:
-    """Write `metadata/<recording>.json` for every recording, where it is not there already with the same content."""
+def write_metadata(recordings: Sequence[Recording], archive: Archive, settings: Dataset) -> None:
+    """Write `metadata/<recording>.json` for every recording, where it is not there already with the same content.
+
+    All that the archive says is kept, also of classes that the settings leave out: after a move, the JSON is what is known.
+    """
+    whole = {recording.name: recording for recording in archive.recordings}
     with console.progress("metadata", total=len(recordings), unit="recordings") as advance:
-        for recording in recordings:
+        for recording in (whole[recording.name] for recording in recordings):
             if settings.sort_mode == "move" and not recording.moved_from and recording.file.is_file() and not stays(recording, settings.root.resolve()):
                 recording = replace(recording, moved_from=str(recording.file))
             path, text = settings.root / "metadata" / f"{recording.name}.json", json_text(to_metadata(recording))
@@ -137,6 +179,9 @@ def write_metadata(recordings: Sequence[Recording], settings: Dataset) -> None:
 def place_all(recordings: Sequence[Recording], places: Sequence[Place], settings: Dataset) -> None:
     """Bring the recordings into the folders of their sides."""
     root = settings.root.resolve()
+    (root / "split.parquet").unlink(missing_ok=True)  # where this stops half-way, the old one would name what has moved on
+    if settings.sort_mode == "move":
+        take_links_first(recordings)
     with console.progress(settings.sort_mode, total=len(recordings), unit="recordings") as advance:
         for recording, where in zip(recordings, places, strict=True):
             if not stays(recording, root):  # what was moved before is ours, and moves on whatever the mode is
@@ -145,8 +190,17 @@ def place_all(recordings: Sequence[Recording], places: Sequence[Place], settings
 
 
 def name_strangers(table: pl.DataFrame, root: Path) -> None:
-    """Say which sounds in the sides' folders are of no recording that is used; they are left where they are."""
+    """Say which sounds in the sides' folders are of no recording that is used; they are left where they are.
+
+    Raises
+    ------
+    Trouble
+        If a sound of the split is not in its place.
+    """
     files = set(table["file"])
+    missing = [file for file in table["file"] if not (root / file).is_file()]
+    if missing:
+        raise console.Trouble(f"{root / missing[0]}: is not there after sorting ({len(missing)} such files); no split was written: has the archive changed?")
     there = (file.relative_to(root).as_posix() for side in SIDES for file in sounds_below(root / side))
     strangers = [name for name in there if name not in files]
     if strangers:
@@ -161,7 +215,7 @@ def write_log(division: Division, selection: Selection, failures: Sequence[conso
     lines += [f"left out: {line}" for line in selection.left]
     lines += [f"same sound: {' = '.join(names)}" for names in division.same_sound]
     path = root / "sorted.log"
-    write_text(path, "".join(f"{line}\n".encode("utf-8", "backslashreplace").decode() for line in lines))
+    write_text(path, "".join(f"{console.one_line(line)}\n" for line in lines))
     return path
 
 
@@ -213,6 +267,8 @@ def summarize(table: pl.DataFrame, selection: Selection, failures: Sequence[cons
             **where,
         },
     )
+    if set(counts) == {"train"}:
+        console.warn("nothing is held out, so that nothing can be tested: there is one group only, or every group holds the only one of some class")
     if unheard:
         console.warn(f"{len(unheard)} classes have no recording in train and cannot be learned: {', '.join(unheard[:5])}{' …' if len(unheard) > 5 else ''}")
     console.report_failures(failures, what="files" if dry_run else f"files (also in {console.shown(root / 'sorted.log')})")

@@ -3,12 +3,14 @@
 import filecmp
 import os
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 from utils.console import Trouble
 from utils.files import whole_file
-from utils.recordings.recording import SIDES, Recording, Side
+from utils.recordings.recording import SIDES, Recording, Side, read_metadata
 
 SortMode = Literal["copy", "hardlink", "move", "symlink"]
 
@@ -31,7 +33,7 @@ def sound_of(recording: Recording, root: Path) -> Path:
 
 def stays(recording: Recording, root: Path) -> bool:
     """Tell whether a recording already stands in a divided data set, where it is left as it is."""
-    return recording.side is not None and recording.file.is_relative_to(root)
+    return recording.side is not None and recording.file.is_relative_to(root) and not recording.moved_from
 
 
 def place(recording: Recording, side: Side, *, root: Path, mode: SortMode) -> None:
@@ -44,9 +46,9 @@ def place(recording: Recording, side: Side, *, root: Path, mode: SortMode) -> No
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     others = [root / view_path(recording, other) for other in SIDES if other != side]  # an earlier split may have had it there
-    before = [path for path in others if path.is_file() and not _one_place(path, source)]
+    before = [path for path in others if (path.is_symlink() or path.is_file()) and not _one_place(path, source)]
     for path in before:
-        if not path.is_symlink() and not target.exists() and (not source.is_file() or _is_copy(path, source)):
+        if path.is_file() and not path.is_symlink() and not target.exists() and (not source.is_file() or _is_copy(path, source)):
             os.replace(path, target)
     if mode == "symlink":
         _link(source, target, root=root)
@@ -54,33 +56,50 @@ def place(recording: Recording, side: Side, *, root: Path, mode: SortMode) -> No
         _hardlink(source, target)
     elif mode == "move":
         _move(source, target, root=root)
-    elif target.is_symlink() or not _is_copy(target, source) or _one_inode(target, source):
+    elif source.is_file() and (target.is_symlink() or not _is_copy(target, source) or _one_inode(target, source)):
         _copy(source, target)
     for path in before:
-        if path.is_file() and target.is_file() and (path.is_symlink() or _same_bytes(path, target)):
+        if target.is_file() and (path.is_symlink() or (path.is_file() and _same_bytes(path, target))):
             path.unlink()
 
 
-def check_conflicts(recordings: list[Recording], root: Path) -> None:
+def check_conflicts(recordings: list[Recording], root: Path, *, mode: SortMode) -> None:
     """Refuse to sort where another recording of the same name was placed before: it may have been moved there, and be the only one.
+
+    A copy is known by its size and time. Where one of the two may be the only one, every byte is compared.
 
     Raises
     ------
     Trouble
-        With the first of them, and how many there are.
+        With the first of them, and how many there are; also where the archive only links to what stands in the root.
     """
     conflicts = []
     for recording in recordings:
+        if not recording.file.is_file():
+            continue
+        real = recording.file.resolve()
+        if not recording.file.is_relative_to(root) and any(real.is_relative_to((root / side).resolve()) for side in SIDES):
+            raise Trouble(f"{recording.file}: is a link into {root}, which sorting fills; nothing was changed: remove such links from the archive")
         for side in SIDES:
             there = root / view_path(recording, side)
-            ours = there.is_file() and not there.is_symlink() and recording.file.is_file() and not _one_place(there, recording.file)
-            if ours and not _is_copy(there, recording.file) and not _same_bytes(there, recording.file):
+            ours = there.is_file() and not there.is_symlink() and not _one_place(there, recording.file) and not _one_inode(there, real)
+            only_a_copy = ours and mode != "move" and _is_copy(there, recording.file) and not _was_moved(recording, root)
+            if ours and not only_a_copy and not _same_bytes(there, recording.file):
                 conflicts.append(there)
     if conflicts:
         raise Trouble(
             f"{conflicts[0]}: is another recording than that of the same name in the archive ({len(conflicts)} such files); "
             "nothing was changed: rename the new ones, or remove the old ones if they are only old copies"
         )
+
+
+def _was_moved(recording: Recording, root: Path) -> bool:
+    """Tell whether an earlier sort moved the recording of this name, whose file may then be the only one."""
+    file = root / "metadata" / f"{recording.name}.json"
+    try:
+        return file.is_file() and bool(read_metadata(file).get("moved_from"))
+    except (OSError, ValueError):
+        return True  # not known: compare
 
 
 def check_space(recordings: list[Recording], root: Path) -> None:
@@ -152,23 +171,39 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _link(source: Path, target: Path, *, root: Path) -> None:
-    wanted = os.path.relpath(source, target.parent) if source.is_relative_to(root) else str(source.absolute())
+    wanted = os.path.relpath(source, target.parent.resolve()) if source.is_relative_to(root) else str(source.absolute())
     if not source.is_file() or (target.is_symlink() and os.readlink(target) == wanted):
         return
-    link = target.with_name(f".{target.name}.part")
+    with _new_link(target) as link:
+        link.symlink_to(wanted)
+
+
+@contextmanager
+def _new_link(target: Path) -> Iterator[Path]:
+    """Yield a free name beside the target for a link, which then takes the target's place; nothing is left behind."""
+    link = target.with_name(f".{target.name}.link")
     link.unlink(missing_ok=True)
-    link.symlink_to(wanted)
-    os.replace(link, target)
+    try:
+        yield link
+        os.replace(link, target)
+    finally:
+        link.unlink(missing_ok=True)
 
 
 def _hardlink(source: Path, target: Path) -> None:
     original = source.resolve()
     if not original.is_file() or _one_inode(target, original):
         return
-    link = target.with_name(f".{target.name}.part")
-    link.unlink(missing_ok=True)
-    os.link(original, link)
-    os.replace(link, target)
+    with _new_link(target) as link:
+        os.link(original, link)
+
+
+def take_links_first(recordings: Sequence[Recording]) -> None:
+    """Turn links of an archive to other recordings of it into copies, before those are moved away and leave the links pointing to nothing."""
+    real = {recording.file for recording in recordings if recording.file.is_file() and not recording.file.is_symlink()}
+    for recording in recordings:
+        if recording.file.is_symlink() and recording.file.is_file() and recording.file.resolve() in real:
+            _copy(recording.file.resolve(), recording.file)
 
 
 def _move(source: Path, target: Path, *, root: Path) -> None:

@@ -6,7 +6,7 @@ Source: xeno-canto.org/explore/api, versions 2 and 3.
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,14 @@ def _answers(file: Path) -> bool:
         return False
 
 
-def read_xenocanto(archive: Path) -> Contents:
-    """Read all JSON with recordings, and find their sounds; JSON of another form is nobody's fault while there is some of the right one."""
-    sounds = list(sounds_below(archive))
+def read_xenocanto(archive: Path, gone: Sequence[Path] = ()) -> Contents:
+    """Read all JSON with recordings, and find their sounds; JSON of another form is nobody's fault while there is some of the right one.
+
+    Parameters
+    ----------
+    gone : files that were in the archive, and were moved
+    """
+    sounds = [*sounds_below(archive), *gone]
     by_number = _by_number(sounds)
     recordings: dict[str, Recording] = {}
     owners: dict[Path, str] = {}
