@@ -24,7 +24,7 @@ class Bands(NamedTuple):
     Attributes
     ----------
     window : the Fourier transform's window, (n_fft,)
-    first_bin, last_bin : which of its bins are used; the last one is not
+    first_bin, last_bin : the first of its bins that is used, and the one after the last
     weights : share of each of them in each mel band, sparse (bands, bins); none: a row is a bin
     """
 
