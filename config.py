@@ -425,6 +425,8 @@ def _check_picture(picture: Spectrogram, *, samples: int) -> None:
         least = apart * (2 if picture.n_fft else picture.height)
         if picture.fmax - picture.fmin < least:
             raise SettingsError(f"should be {least:.0f} Hz or more above spectrogram.fmin, for bins", key="spectrogram.fmax", value=picture.fmax)
+    if 0 < picture.high_pass < 1:
+        raise SettingsError("should be 0 (off) or at least 1 Hz", key="spectrogram.high_pass", value=picture.high_pass)
     if picture.high_pass >= picture.fmax:
         raise SettingsError(f"should be below spectrogram.fmax ({picture.fmax:g} Hz)", key="spectrogram.high_pass", value=picture.high_pass)
 

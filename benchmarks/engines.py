@@ -92,7 +92,7 @@ def _numpy_score(picture: np.ndarray) -> float:
 
 
 def batches_of(paths: list[Path], settings: Spectrogram) -> Iterator[np.ndarray]:
-    """Yield the clips of all recordings in batches of one size; the last one is left out where it is not full."""
+    """Yield the clips of all recordings in batches of one size, but for the last."""
     length, step, least = clip_samples(Clips(), rate=settings.rate)
     waiting: list[np.ndarray] = []
     for path in paths:
@@ -104,6 +104,8 @@ def batches_of(paths: list[Path], settings: Spectrogram) -> Iterator[np.ndarray]
         while len(waiting) >= BATCH:
             yield np.stack(waiting[:BATCH])
             waiting = waiting[BATCH:]
+    if waiting:
+        yield np.stack(waiting)
 
 
 class Comparison:
@@ -150,7 +152,7 @@ def main() -> None:
         for name, draw in engines.items():
             start = time.perf_counter()
             drawn[name] = draw(clips, settings)
-            if number:  # the first batch compiles
+            if number and len(clips) == BATCH:  # other batches compile
                 seconds[name].append((time.perf_counter() - start) / BATCH)
             compared[name].add(drawn["CPU"], drawn[name])
     rows = [[name, *compared[name].cells(), *_times(seconds[name])] for name in engines]

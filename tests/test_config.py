@@ -53,6 +53,7 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ("[spectrogram]\nn_fft = 131072", r"x\.toml: spectrogram\.n_fft = 131072: should be less than or equal to 65536"),
         ('[spectrogram]\nkind = "linear"\nfmax = 580', r"spectrogram\.fmax = 580\.0: should be 86 Hz or more above spectrogram\.fmin"),
         ('[spectrogram]\nkind = "linear"\nn_fft = 64\nfmax = 1800', r"fmax = 1800\.0: should be 1378 Hz or more above spectrogram\.fmin"),
+        ("[spectrogram]\nhigh_pass = 0.5", r"x\.toml: spectrogram\.high_pass = 0\.5: should be 0 \(off\) or at least 1 Hz"),
         ("[spectrogram]\nhigh_pass = 15000", r"x\.toml: spectrogram\.high_pass = 15000\.0: should be below spectrogram\.fmax"),
         ("[spectrogram]\nnoise_reduction = 1.5", r"x\.toml: spectrogram\.noise_reduction = 1\.5: should be less than or equal to 1"),
         ('[spectrogram]\nkind = "log"', r"""x\.toml: spectrogram\.kind = "log": should be 'mel', 'linear' or 'pcen'"""),

@@ -130,7 +130,7 @@ ANY = st.builds(
     n_fft=st.sampled_from([0, 64, 300]),
     hop=st.sampled_from([0, 7, 31]),
     resize=st.sampled_from(["squeeze", "crop", "crop_random", "fill"]),
-    high_pass=st.sampled_from([0.0, 150.0, 3000.0]),
+    high_pass=st.sampled_from([0.0, 1.0, 150.0, 3000.0]),
     noise_reduction=st.sampled_from([0.0, 0.5, 1.0]),
     normalize=st.sampled_from(["none", "peak", "rms"]),
 )

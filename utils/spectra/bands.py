@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import librosa.filters
 import numpy as np
-import scipy.fft
 import scipy.signal
 import scipy.sparse
 from jaxtyping import Float
@@ -25,7 +24,7 @@ class Bands(NamedTuple):
     Attributes
     ----------
     window : the Fourier transform's window, (n_fft,)
-    first_bin, last_bin : which of its bins are used; the last one is not
+    first_bin, last_bin : the first of its bins that is used, and the one after the last
     weights : share of each of them in each mel band, sparse (bands, bins); none: a row is a bin
     """
 
@@ -60,20 +59,17 @@ def bins_between(low: float, high: float, *, rate: int, n_fft: int) -> tuple[int
 
 
 def linear_window(*, rate: int, fmin: float, fmax: float, height: int) -> int:
-    """Return an even length of window of which exactly `height` bins lie from fmin to fmax; of those that do, one whose transform is quick.
+    """Return the shortest even length of window of which exactly `height` bins lie from fmin to fmax.
 
     There is one: the number of bins grows by at most one from one even length to the next, for fmax is at most half the rate.
     The 2018 baseline took half of the window for the number of samples, and so a band of half the frequencies.
     """
-
-    def rows(n_fft: int) -> int:
-        first, last = bins_between(fmin, fmax, rate=rate, n_fft=n_fft)
-        return last - first
-
-    about = int(rate * height / (fmax - fmin))
-    within = int(2 * rate / (fmax - fmin)) + 2  # rows(n_fft) differs from n_fft · (fmax − fmin) / rate by less than 2
-    lengths = [length for length in range((about - within) // 2 * 2, about + within + 2, 2) if rows(length) == height]
-    return next((length for length in lengths if scipy.fft.next_fast_len(length, real=True) == length), lengths[0])
+    length = max(2, int(rate * (height - 2) / (fmax - fmin)) // 2 * 2)  # fewer than length · (fmax − fmin) / rate + 1 bins lie in the band
+    while True:
+        first, last = bins_between(fmin, fmax, rate=rate, n_fft=length)
+        if last - first >= height:
+            return length
+        length += 2
 
 
 def hop_of(settings: Spectrogram, *, samples: int) -> int:
