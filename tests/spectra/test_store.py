@@ -1,7 +1,6 @@
 """The store does not depend on who filled it, when, or how often it was stopped."""
 
 import dataclasses
-import io
 import shutil
 import tempfile
 from pathlib import Path
@@ -162,10 +161,16 @@ def extracted(file: Path, clips: Clips, cap: int) -> tuple[Part, np.ndarray]:
     picture = small_config(file.parent).spectrogram
     part = file.with_suffix(".npz")
     seconds = extract(Job("x", file, cap, clips, picture, part))
-    found, pixels = read_part(part), io.BytesIO()
-    copy_pixels(part, pixels)
+    found = read_part(part)
     assert seconds == found.seconds
-    return found, np.frombuffer(pixels.getvalue(), np.uint8).reshape(-1, picture.height, picture.width)
+    return found, pixels_of(part).reshape(-1, picture.height, picture.width)
+
+
+def pixels_of(part: Path) -> np.ndarray:
+    with tempfile.TemporaryFile() as stream:
+        copy_pixels(part, stream)
+        stream.seek(0)
+        return np.frombuffer(stream.read(), np.uint8)
 
 
 def test_caps_and_noise(tmp_path: Path) -> None:
@@ -193,12 +198,11 @@ def test_the_smallest_lots_stay_with_their_own_pictures(cap: int, lots: list[tup
             draw.offer(clip, np.full((2, 3), clip.number, np.uint8), lot=lot)
         with (Path(folder) / "part").open("wb") as stream:
             draw.write(stream, peaks=[], seconds=3.0, rejected=0)
-        found, pixels = read_part(Path(folder) / "part"), io.BytesIO()
-        copy_pixels(Path(folder) / "part", pixels)
+        found, pixels = read_part(Path(folder) / "part"), pixels_of(Path(folder) / "part")
     expected = [clip.number for kind in (True, False) for _, clip in sorted(entry for entry in offered if entry[1].accepted == kind)[: cap or None]]
     assert found.number.tolist() == sorted(expected)
     assert found.accepted.tolist() == [lots[number][1] for number in sorted(expected)]
-    assert pixels.getvalue() == bytes(number for number in sorted(expected) for _ in range(6))
+    assert pixels.tolist() == np.repeat(sorted(expected), 6).tolist()
 
 
 def test_what_failed_by_no_fault_of_its_own_is_tried_again_by_the_next_call(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,16 +46,17 @@ class Job:
 
 
 class Sound:
-    """A recording that can be heard more than once, and how long it was found to be.
+    """A recording that can be heard more than once, and what was found when it was heard the last time.
 
     Attributes
     ----------
-    samples : that were decoded the last time
+    samples : how many there are
+    lowest, highest : of them
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self.samples = 0
+        self.samples, self.lowest, self.highest = 0, np.inf, -np.inf
 
     @property
     def seconds(self) -> float:
@@ -64,9 +65,10 @@ class Sound:
 
     def hear(self) -> Iterator[Float[np.ndarray, " _"]]:
         """Decode it from its begin."""
-        self.samples = 0
+        self.samples, self.lowest, self.highest = 0, np.inf, -np.inf
         for block in decode(self._job.file, rate=self._job.spectrogram.rate):
             self.samples += len(block)
+            self.lowest, self.highest = block.min(initial=self.lowest), block.max(initial=self.highest)
             yield block
 
     def check_length(self) -> None:
@@ -80,6 +82,17 @@ class Sound:
         _, _, least = clip_samples(self._job.clips, rate=self._job.spectrogram.rate)
         if self.samples < max(least, 1):
             raise AudioError(f"is {self.seconds:.2f} s long, shorter than a clip (clips.min_length = {self._job.clips.min_length:g} s)")
+
+    def check_level(self) -> None:
+        """Refuse silence.
+
+        Raises
+        ------
+        AudioError
+            If all samples are the same.
+        """
+        if self.lowest == self.highest:
+            raise AudioError(f"is silent: all its samples are {self.highest:g}")
 
 
 def extract(job: Job) -> float:
@@ -115,6 +128,7 @@ def extract(job: Job) -> float:
                 possible = accepted
             rejected += not possible
         sound.check_length()
+        sound.check_level()
         draw.write(stream, peaks=peaks, seconds=sound.seconds, rejected=rejected)
     return sound.seconds
 

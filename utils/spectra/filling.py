@@ -82,7 +82,7 @@ def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: P
     key = hashlib.sha256()
     for row in rows.iter_rows(named=True):
         file = config.dataset.root / row["file"]
-        size, time = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else (-1, -1)
+        size, time = _stamp(file)
         events = _events(row, config)
         rule = [row["events"]] if events else ["all"] if row["class"] == NOISE else []
         content = json.dumps([row["recording"], size, time, cap, made_with, *rule]).encode()
@@ -90,6 +90,14 @@ def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: P
         key.update(content + json.dumps(row["background"]).encode())
         jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part, events, reject=row["class"] != NOISE))
     return Shard(name, rows, key.hexdigest(), jobs)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """Return size and time of a file, by which a change is noticed; of one that is gone or may not be looked at, −1."""
+    try:
+        return file.stat().st_size, file.stat().st_mtime_ns
+    except OSError:
+        return -1, -1
 
 
 def _events(row: Mapping[str, Any], config: Config) -> tuple[Heard, ...] | None:
