@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from config import Clips, Spectrogram
 from tests.conftest import RATE, chirp
 from utils.spectra.choosing import chosen_windows
-from utils.spectra.peaks import hop_samples, mel_weights, peak_windows, snr_curve, strongest
+from utils.spectra.peaks import _evenly, hop_samples, mel_weights, peak_windows, snr_curve, strongest
 
 SMALL = Spectrogram(rate=RATE, fmin=200, fmax=4000, height=16, width=32)
 
@@ -49,6 +49,14 @@ def test_blocks_do_not_change_the_curve(samples: int, borders: list[int], kind: 
     assert len(whole) == 1 + len(sound) // hop_samples(RATE)
     assert np.isfinite(whole).all()
     np.testing.assert_array_equal(snr_curve(np.split(sound, sorted(border for border in borders if border <= samples)), SMALL), whole)
+
+
+@given(st.lists(st.integers(0, 30), max_size=6), st.integers(1, 20))
+def test_all_sums_are_made_of_as_many_frames(lengths: list[int], size: int) -> None:
+    sound = np.arange(sum(lengths), dtype=np.float32)
+    found = list(_evenly(np.split(sound, np.cumsum(lengths)), size))
+    np.testing.assert_array_equal(np.concatenate(found), sound)
+    assert [len(block) for block in found] == [size] * (len(sound) // size) + [len(sound) % size]
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.integers(1, 10), st.integers(0, 5))

@@ -119,22 +119,21 @@ def extract(job: Job) -> float:
                 peaks.append((window.peak, window.strength, number))
             ticket, lot = generator.random(2)
             possible = sung is None or sung.touch(start, start + job.clips.length)
+            accepted = False
             if possible or ticket < job.clips.noise_share:
-                picture = make_picture(samples, job)
+                picture = _picture(samples, job)
                 score = signal_score(picture)
                 accepted = possible and (score >= job.clips.signal_threshold or not job.reject)
                 if accepted or ticket < job.clips.noise_share:
                     draw.offer(Clip(number, start, window.event, window.strength, score, accepted), to_pixels(picture), lot=lot)
-                possible = accepted
-            rejected += not possible
+            rejected += not accepted
         sound.check_length()
         sound.check_level()
         draw.write(stream, peaks=peaks, seconds=sound.seconds, rejected=rejected)
     return sound.seconds
 
 
-def make_picture(samples: Float[np.ndarray, " length"], job: Job) -> Float32[np.ndarray, "height width"]:
-    """Return the picture of a clip."""
+def _picture(samples: Float[np.ndarray, " length"], job: Job) -> Float32[np.ndarray, "height width"]:
     return mel_picture(samples, job.spectrogram)
 
 
@@ -161,7 +160,7 @@ def first_clips(job: Job) -> UInt8[np.ndarray, "clips height width"]:
     AudioError
         If the recording cannot be used.
     """
-    return np.stack([to_pixels(make_picture(samples, job)) for samples in islice(grid_clips(job), job.cap or None)])
+    return np.stack([to_pixels(_picture(samples, job)) for samples in islice(grid_clips(job), job.cap or None)])
 
 
 def mean_spectrum(job: Job) -> Float32[np.ndarray, " bands"]:
