@@ -35,6 +35,8 @@ PartShare = Annotated[float, Ge(0), Lt(1)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 SHORTEST_WINDOW, LONGEST_WINDOW = 16, 65_536  # of Fourier transforms, samples
 
+LEAST_BAND = 100.0  # Hz; in less, peaks cannot be told from noise by comparing mel bands
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -81,12 +83,14 @@ class Dataset:
 class Clips:
     """Which windows of a recording become clips."""
 
+    choose: Literal["grid", "peaks", "annotations", "first"] = "grid"  # peaks: where most is heard; annotations: around events; first: begin of the grid
+    count: CountOrNone = 10  # choose peaks and first: so many clips of a recording, before the signal rule; 0: all
     length: Positive = 1.0  # length of a clip, seconds
     overlap: NotNegative = 0.25  # how much of a clip is heard again in the next one, seconds; less than the length
     min_length: Positive = 1.0  # a shorter rest at a recording's end is dropped, a longer one is filled with silence, seconds
     signal_threshold: Share = 0.001  # clips with a lower signal score are rejected as empty; 0 keeps all
     max_per_class: CountOrNone = 1000  # a recording keeps at most (this // recordings of its class) + 1 clips, drawn at random; 0: no limit
-    noise_share: Share = 0.1  # share of the rejected clips that is kept as pictures of noise, for augmentation
+    noise_share: Share = 0.1  # share of the rejected clips (choose annotations: also of those between events) that is kept as noise, for augmentation
     seed: Seed = 2018  # draws which clips are kept
 
 
@@ -382,6 +386,8 @@ def _check(config: Config) -> None:
         raise SettingsError(f"should be at most clips.length ({clips.length:g} s)", key="clips.min_length", value=clips.min_length)
     if int((clips.length - clips.overlap) * picture.rate) < 1:
         raise SettingsError("clips follow each other by less than one sample", key="clips.overlap", value=clips.overlap)
+    if clips.choose == "peaks" and picture.fmin < picture.fmax < picture.fmin + LEAST_BAND:
+        raise SettingsError(f"should be at least {LEAST_BAND:g} Hz below spectrogram.fmax for clips.choose = peaks", key="spectrogram.fmin", value=picture.fmin)
     if picture.fmin >= picture.fmax:
         raise SettingsError(f"should be below spectrogram.fmax ({picture.fmax:g} Hz)", key="spectrogram.fmin", value=picture.fmin)
     if picture.fmax > picture.rate / 2:

@@ -59,6 +59,12 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ('[spectrogram]\nkind = "log"', r"""x\.toml: spectrogram\.kind = "log": should be 'mel', 'linear' or 'pcen'"""),
         ("[clips]\noverlap = 1.0", r"x\.toml: clips\.overlap = 1\.0: should be less than clips\.length"),
         ("[clips]\nmin_length = 2.0", r"x\.toml: clips\.min_length = 2\.0: should be at most clips\.length"),
+        ('[clips]\nchoose = "loudest"', r"""x\.toml: clips\.choose = "loudest": should be 'grid', 'peaks', 'annotations' or 'first'"""),
+        ("[clips]\ncount = -1", r"x\.toml: clips\.count = -1: should be greater than or equal to 0"),
+        (
+            '[clips]\nchoose = "peaks"\n[spectrogram]\nfmin = 950.0\nfmax = 1000.0',
+            r"x\.toml: spectrogram\.fmin = 950\.0: should be at least 100 Hz below spectrogram\.fmax for clips\.choose = peaks",
+        ),
         ("[model]\nkernel_sizes = [3, 3]", r"x\.toml: model\.kernel_sizes = \[3, 3\]: should have an entry for each of the 4"),
         ("[model]\nkernel_sizes = [3, 4, 3, 3]", r"x\.toml: model\.kernel_sizes = \[3, 4, 3, 3\]: should be odd"),
         ("[model]\ngroups = [1, 3, 1, 1]", r"x\.toml: model\.groups = .* 3 does not divide"),

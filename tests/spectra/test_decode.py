@@ -1,5 +1,6 @@
 """Any sound comes out mono at one rate, the same whatever the blocks; what cannot be used is refused with a reason."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -74,8 +75,59 @@ def test_unusable_files(tmp_path: Path) -> None:
     for bad in (np.nan, np.inf):
         soundfile.write(tmp_path / "nan.wav", np.array([0, bad, 0], np.float32), 8000, subtype="FLOAT")
         assert refused("nan.wav", None) == "holds samples that are no numbers (NaN or infinite)"
+    for loud in (3e38, -2e10):
+        soundfile.write(tmp_path / "loud.wav", np.array([0, loud, 0], np.float32), 8000, subtype="FLOAT")
+        assert refused("loud.wav", None) == f"holds samples of {abs(loud):.0e}, full scale is 1"
+    soundfile.write(tmp_path / "slow.wav", NOISE[:1000], 1)
+    assert refused("slow.wav", None) == "is sampled at 1 Hz, sound at 100 Hz or more"
     (tmp_path / "folder.wav").mkdir()
     assert refused("folder.wav", None)
+
+
+def test_what_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "a.wav", NOISE, 8000)
+    original = Path.stat
+
+    def stat(path: Path, **more: bool) -> os.stat_result:
+        if path.suffix == ".wav":
+            raise PermissionError(13, "Permission denied")
+        return original(path, **more)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    with pytest.raises(AudioError, match=r"^cannot be opened: Permission denied$"):
+        list(decode(tmp_path / "a.wav", rate=8000))
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "subtype"),
+    [
+        (NOISE[:1, 0], 8000, "PCM_16"),
+        (np.zeros(8000), 8000, "PCM_16"),
+        (np.full(8000, 0.25), 8000, "PCM_16"),
+        (np.sign(NOISE), 8000, "FLOAT"),
+        (1e9 * NOISE, 8000, "FLOAT"),
+        (NOISE, 100, "PCM_16"),
+        (NOISE, 192_000, "PCM_16"),
+        (np.tile(NOISE, (1, 4)), 8000, "DOUBLE"),
+        (np.tile(NOISE, (1, 16)), 8000, "PCM_U8"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.txt"])
+def test_odd_sound_is_decoded(tmp_path: Path, samples: np.ndarray, rate: int, subtype: str, name: str) -> None:
+    """The content says what it is, not the name."""
+    soundfile.write(tmp_path / name, samples, rate, subtype=subtype, format="WAV")
+    found = samples_of(tmp_path / name, rate=8000)
+    assert len(found) == pytest.approx(len(samples) * 8000 / rate, abs=1)
+    assert np.isfinite(found).all()
+
+
+def test_many_channels_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    soundfile.write(tmp_path / "a.wav", np.tile(NOISE, (1, 4)), 8000)
+    whole = samples_of(tmp_path / "a.wav", rate=8000)
+    monkeypatch.setattr("utils.spectra.decode.BLOCK_VALUES", 800)
+    blocks = list(decode(tmp_path / "a.wav", rate=8000))
+    assert {len(block) for block in blocks} == {100}
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)
 
 
 @pytest.mark.parametrize(

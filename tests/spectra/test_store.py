@@ -2,12 +2,15 @@
 
 import dataclasses
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 import sort_data
 import spec
@@ -15,7 +18,8 @@ from config import Clips, Config
 from tests.conftest import RATE, chirp, small_config
 from utils import console
 from utils.spectra import filling, store
-from utils.spectra.extraction import Job, choose_clips
+from utils.spectra.extraction import Job, extract
+from utils.spectra.parts import Clip, Draw, Part, copy_pixels, read_part
 from utils.spectra.spectrogram import make_picture, to_pixels
 from utils.spectra.store import Store
 
@@ -153,25 +157,52 @@ def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:
         Store(config.dataset.root)
 
 
-def job(file: Path, clips: Clips, cap: int) -> Job:
-    return Job("x", file, cap, clips, small_config(file.parent).spectrogram)
+def extracted(file: Path, clips: Clips, cap: int) -> tuple[Part, np.ndarray]:
+    picture = small_config(file.parent).spectrogram
+    part = file.with_suffix(".npz")
+    seconds = extract(Job("x", file, cap, clips, picture, part))
+    found = read_part(part)
+    assert seconds == found.seconds
+    return found, pixels_of(part).reshape(-1, picture.height, picture.width)
+
+
+def pixels_of(part: Path) -> np.ndarray:
+    with tempfile.TemporaryFile() as stream:
+        copy_pixels(part, stream)
+        stream.seek(0)
+        return np.frombuffer(stream.read(), np.uint8)
 
 
 def test_caps_and_noise(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
     soundfile.write(file, np.concatenate([chirp(2000, seconds=10, seed=1), np.random.default_rng(1).normal(0, 0.1, 80_000)]).astype(np.float32), RATE)
-    every = choose_clips(job(file, Clips(overlap=0, signal_threshold=0.01, noise_share=1.0), 0))
-    assert len(every.number) == 20
-    assert every.number.tolist() == list(range(20))
+    every, pictures = extracted(file, Clips(overlap=0, signal_threshold=0.01, noise_share=1.0), 0)
+    assert every.number.tolist() == every.start.tolist() == list(range(20))
     assert int(every.rejected) == int((~every.accepted).sum()) > 3
     assert (every.accepted == (every.score >= 0.01)).all()
     assert float(every.seconds) == 20.0
-    few = choose_clips(job(file, Clips(overlap=0, signal_threshold=0.01, noise_share=0.0), 3))
+    assert (set(every.event), np.isnan(every.strength).all(), len(every.peaks)) == ({-1}, True, 0)
+    few, fewer_pictures = extracted(file, Clips(overlap=0, signal_threshold=0.01, noise_share=0.0), 3)
     assert (len(few.number), few.accepted.all(), few.rejected) == (3, True, every.rejected)
-    at = few.number
-    np.testing.assert_array_equal(few.pixels, every.pixels[at])
-    other = choose_clips(job(file, Clips(overlap=0, signal_threshold=0.01, noise_share=0.0, seed=1), 3))
-    assert other.number.tolist() != few.number.tolist() or True in (other.pixels != few.pixels)
+    np.testing.assert_array_equal(fewer_pictures, pictures[few.number])
+    other, _ = extracted(file, Clips(overlap=0, signal_threshold=0.01, noise_share=0.0, seed=1), 3)
+    assert other.number.tolist() != few.number.tolist()
+
+
+@given(st.integers(0, 6), st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=30))
+def test_the_smallest_lots_stay_with_their_own_pictures(cap: int, lots: list[tuple[int, bool]]) -> None:
+    offered = [(lot + number / 100, Clip(number, number / 4, -1, 1.5, 0.25, accepted)) for number, (lot, accepted) in enumerate(lots)]
+    with tempfile.TemporaryDirectory() as folder, tempfile.SpooledTemporaryFile(8) as scratch:
+        draw = Draw(cap, scratch)
+        for lot, clip in offered:
+            draw.offer(clip, np.full((2, 3), clip.number, np.uint8), lot=lot)
+        with (Path(folder) / "part").open("wb") as stream:
+            draw.write(stream, peaks=[], seconds=3.0, rejected=0)
+        found, pixels = read_part(Path(folder) / "part"), pixels_of(Path(folder) / "part")
+    expected = [clip.number for kind in (True, False) for _, clip in sorted(entry for entry in offered if entry[1].accepted == kind)[: cap or None]]
+    assert found.number.tolist() == sorted(expected)
+    assert found.accepted.tolist() == [lots[number][1] for number in sorted(expected)]
+    assert pixels.tolist() == np.repeat(sorted(expected), 6).tolist()
 
 
 def test_what_failed_by_no_fault_of_its_own_is_tried_again_by_the_next_call(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
-"""Cutting a recording into overlapping clips, on a stream of blocks."""
+"""Cutting clips out of a recording that comes as a stream of blocks: in a grid, or where they are wanted."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from math import nan
 
 import numpy as np
 from jaxtyping import Float
@@ -8,14 +10,26 @@ from jaxtyping import Float
 from config import Clips
 
 
+@dataclass(frozen=True)
+class Window:
+    """Where a clip is cut out of a recording, and why there.
+
+    Attributes
+    ----------
+    start : its first sample, from the recording's begin
+    event : number of the event that it is cut for; -1: none
+    peak, strength : the peak that it is cut for: seconds from the recording's begin, and decibels; NaN: none
+    """
+
+    start: int
+    event: int = -1
+    peak: float = nan
+    strength: float = nan
+
+
 def clip_samples(clips: Clips, *, rate: int) -> tuple[int, int, int]:
     """Return a clip's length, the step from one clip to the next, and the least length of the last one, in samples."""
     return int(clips.length * rate), int((clips.length - clips.overlap) * rate), int(clips.min_length * rate)
-
-
-def step_of(clips: Clips, *, rate: int) -> float:
-    """Return the step from one clip to the next, in seconds; it is a whole number of samples."""
-    return clip_samples(clips, rate=rate)[1] / rate
 
 
 def cut(blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, least: int) -> Iterator[tuple[int, Float[np.ndarray, "_ length"]]]:
@@ -52,3 +66,35 @@ def cut(blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, le
         yield first, last
         first += 1
         rest = rest[step:]
+
+
+def cut_out(blocks: Iterable[Float[np.ndarray, " _"]], windows: Iterable[Window], *, length: int) -> Iterator[tuple[Window, Float[np.ndarray, " length"]]]:
+    """Cut clips of `length` samples out of a stream of samples, where `windows` say.
+
+    A window that goes past the end is moved until it ends with the recording; a recording shorter than a clip is filled with zeros.
+    Windows that begin where there is no more sound are left out. Blocks may have any lengths: they do not change the clips.
+
+    Parameters
+    ----------
+    blocks : float32 samples, one after the other
+    windows : in the order of their starts, none below 0; may be endless
+
+    Yields
+    ------
+    Each window, where it was cut in the end, and its samples.
+    """
+    wanted = iter(windows)
+    window = next(wanted, None)
+    rest = np.zeros(0, np.float32)
+    first, end = 0, 0  # the samples that `rest` begins with and ends before
+    for block in blocks:
+        rest, end = np.concatenate([rest, block]), end + len(block)
+        while window and window.start + length <= end:
+            yield window, rest[window.start - first :][:length]
+            window = next(wanted, None)
+        keep = max(first, min(window.start if window else end, end - length))  # the last clip may have to be moved back to the end
+        rest, first = rest[keep - first :], keep
+    last = max(0, end - length)
+    while window and window.start < end:
+        yield replace(window, start=last), np.pad(rest[last - first :], (0, length - (end - last)))
+        window = next(wanted, None)

@@ -12,6 +12,9 @@ from jaxtyping import Float
 from utils.console import Trouble
 
 BLOCK = 30.0  # seconds decoded at once
+BLOCK_VALUES = 2**22  # values of all channels decoded at once, at most: 16 MB
+LEAST_RATE = 100  # samples per second; slower recordings hold no sound, and raising their rate takes hundreds of megabytes
+LOUDEST = 1e10  # beyond it, the energies of a spectrogram are no numbers; full scale is 1, of integers stored as floats 2**31
 STREAMED = 0x7FFFFFFF  # a size from here on was written by a program that could not know it
 SHORT_OF = 0.99  # a file that decodes to less than this share of what its header says was cut off; some MP3 headers only estimate
 
@@ -27,7 +30,7 @@ def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.
     ----------
     file : anything libsndfile reads
     rate : samples per second of what is yielded
-    block : seconds of sound read at once; it does not change the samples
+    block : seconds of sound read at once, fewer where there are many channels; it does not change the samples
 
     Yields
     ------
@@ -36,14 +39,17 @@ def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.
     Raises
     ------
     AudioError
-        If the file is no sound, is cut off, holds no samples, or samples that are no numbers.
+        If the file is no sound, is cut off, holds no samples, or samples that are no numbers or absurdly loud.
     """
     with _open(file) as sound:
         _check_whole(sound)
+        if sound.samplerate < LEAST_RATE:
+            raise AudioError(f"is sampled at {sound.samplerate} Hz, sound at {LEAST_RATE} Hz or more")
+        at_once = max(1, min(int(block * sound.samplerate), BLOCK_VALUES // sound.channels))
         resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32") if sound.samplerate != rate else None
         frames = 0
         while True:
-            samples = _read(sound, int(block * sound.samplerate) or 1)
+            samples = _read(sound, at_once)
             if samples.size == 0:
                 break
             frames += samples.size
@@ -74,8 +80,11 @@ def _read(sound: soundfile.SoundFile, frames: int) -> Float[np.ndarray, " sample
         samples = sound.read(frames, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise AudioError(f"is damaged or cut off: {error.error_string}") from None
-    if not np.isfinite(samples).all():
+    loudest = max(-samples.min(initial=0.0), samples.max(initial=0.0))  # NaN where a sample is
+    if not np.isfinite(loudest):
         raise AudioError("holds samples that are no numbers (NaN or infinite)")
+    if loudest > LOUDEST:
+        raise AudioError(f"holds samples of {loudest:.1g}, full scale is 1")
     return np.ascontiguousarray(samples[:, 0]) if samples.shape[1] == 1 else samples.mean(axis=1)
 
 

@@ -1,23 +1,25 @@
-"""What a worker does with one recording: decode, cut, picture, score, choose, and keep."""
+"""What a worker does with one recording: decode, choose windows, picture, score, reject, and keep."""
 
-import heapq
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from tempfile import SpooledTemporaryFile
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, UInt8
+from jaxtyping import Float, Float32, UInt8
 
 from config import Clips, Spectrogram
 from utils.files import whole_file
-from utils.recordings.recording import sings_between
-from utils.spectra.clips import clip_samples, cut, step_of
+from utils.spectra.choosing import Heard, Spans, chosen_windows
+from utils.spectra.clips import clip_samples, cut
 from utils.spectra.decode import AudioError, decode
+from utils.spectra.parts import Clip, Draw
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
+
+IN_MEMORY = 64 * 2**20  # bytes of pictures that a worker holds in memory; more go to disk
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Job:
     name, file : the recording, and where its sound is
     cap : how many clips are taken at most; 0: all
     part : the file to leave the pictures in, where they are left in a file
-    spans : from when to when somebody sings (seconds), where that is known: other clips are rejected
+    events : who sings from when to when, where only that says what a clip is: clips in which nobody sings are rejected
     reject : whether the signal rule applies; not to recordings without birds
     """
 
@@ -39,102 +41,126 @@ class Job:
     clips: Clips
     spectrogram: Spectrogram
     part: Path = Path()
-    spans: tuple[tuple[float, float], ...] | None = None
+    events: tuple[Heard, ...] | None = None
     reject: bool = True
 
-    def accepts(self, number: int, score: float) -> bool:
-        """Tell whether a clip of this recording is kept: it must hold a signal, and where events are known, be of a time in which one sings."""
-        if self.reject and score < self.clips.signal_threshold:
-            return False
-        if self.spans is None:
-            return True
-        start = number * step_of(self.clips, rate=self.spectrogram.rate)
-        return any(sings_between(span, start, start + self.clips.length) for span in self.spans)
 
-
-@dataclass(frozen=True)
-class Pictures:
-    """The clips of one recording that are kept, in the order of time.
+class Sound:
+    """A recording that can be heard more than once, and what was found when it was heard the last time.
 
     Attributes
     ----------
-    pixels : uint8, low frequencies in the last row
-    number : which clip of the recording each one is, from 0
-    score : signal score, 0 to 1
-    accepted : False for clips that were rejected and are kept as noise
-    seconds : length of the recording
-    rejected : how many clips the signal rule rejected
+    samples : how many there are
+    lowest, highest : of them
     """
 
-    pixels: UInt8[np.ndarray, "clips height width"]
-    number: Int32[np.ndarray, " clips"]
-    score: Float32[np.ndarray, " clips"]
-    accepted: Bool[np.ndarray, " clips"]
-    seconds: Float64[np.ndarray, ""]
-    rejected: Int32[np.ndarray, ""]
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.samples, self.lowest, self.highest = 0, np.inf, -np.inf
+
+    @property
+    def seconds(self) -> float:
+        """The length that was found."""
+        return self.samples / self._job.spectrogram.rate
+
+    def hear(self) -> Iterator[Float[np.ndarray, " _"]]:
+        """Decode it from its begin."""
+        self.samples, self.lowest, self.highest = 0, np.inf, -np.inf
+        for block in decode(self._job.file, rate=self._job.spectrogram.rate):
+            self.samples += len(block)
+            self.lowest, self.highest = block.min(initial=self.lowest), block.max(initial=self.highest)
+            yield block
+
+    def check_length(self) -> None:
+        """Refuse what turned out to be too short for a clip.
+
+        Raises
+        ------
+        AudioError
+            That says how short it is.
+        """
+        _, _, least = clip_samples(self._job.clips, rate=self._job.spectrogram.rate)
+        if self.samples < max(least, 1):
+            raise AudioError(f"is {self.seconds:.2f} s long, shorter than a clip (clips.min_length = {self._job.clips.min_length:g} s)")
+
+    def check_level(self) -> None:
+        """Refuse silence.
+
+        Raises
+        ------
+        AudioError
+            If all samples are the same.
+        """
+        if self.lowest == self.highest:
+            raise AudioError(f"is silent: all its samples are {self.highest:g}")
 
 
 def extract(job: Job) -> float:
     """Turn a recording into pictures and leave them in `job.part`; returns how many seconds of sound it holds.
+
+    Clips are accepted by the signal rule, a share of the rejected ones is kept as noise, and of both at most `job.cap`: every clip draws a lot as it
+    comes, and those with the smallest lots stay.
 
     Raises
     ------
     AudioError
         If the recording cannot be used.
     """
-    pictures = choose_clips(job)
-    with whole_file(job.part) as stream:
-        np.savez(stream, allow_pickle=False, **vars(pictures))
-    return float(pictures.seconds)
+    generator = np.random.default_rng((job.clips.seed, zlib.crc32(job.name.encode())))
+    sung = None if job.events is None else Spans(job.events)
+    sound = Sound(job)
+    peaks: list[tuple[float, float, int]] = []
+    rejected = 0
+    with whole_file(job.part) as stream, SpooledTemporaryFile(IN_MEMORY, dir=str(job.part.parent)) as scratch:
+        draw = Draw(job.cap, scratch)
+        for number, (window, samples) in enumerate(chosen_windows(sound.hear, job.clips, job.spectrogram, events=job.events)):
+            start = window.start / job.spectrogram.rate
+            if np.isfinite(window.strength):
+                peaks.append((window.peak, window.strength, number))
+            ticket, lot = generator.random(2)
+            possible = sung is None or sung.touch(start, start + job.clips.length)
+            accepted = False
+            if possible or ticket < job.clips.noise_share:
+                picture = _picture(samples, job, number=number)
+                score = signal_score(picture)
+                accepted = possible and (score >= job.clips.signal_threshold or not job.reject)
+                if accepted or ticket < job.clips.noise_share:
+                    draw.offer(Clip(number, start, window.event, window.strength, score, accepted), to_pixels(picture), lot=lot)
+            rejected += not accepted
+        sound.check_length()
+        sound.check_level()
+        draw.write(stream, peaks=peaks, seconds=sound.seconds, rejected=rejected)
+    return sound.seconds
 
 
-def read_part(part: Path) -> Pictures:
-    """Read back what `extract` left."""
-    with np.load(part, allow_pickle=False) as arrays:
-        return Pictures(**arrays)
+def _picture(samples: Float[np.ndarray, " length"], job: Job, *, number: int) -> Float32[np.ndarray, "height width"]:
+    return make_picture(samples, job.spectrogram, seed=number)
 
 
-def all_clips(
-    file: Path, *, clips: Clips, spectrogram: Spectrogram, lengths: list[int] | None = None
-) -> Iterator[tuple[int, Float32[np.ndarray, "height width"]]]:
-    """Yield the number and the picture of every clip of a recording, in the order of time.
-
-    Parameters
-    ----------
-    lengths : where given, the length of every decoded block is put into it, in samples
+def grid_clips(job: Job) -> Iterator[Float32[np.ndarray, " length"]]:
+    """Yield the clips of a recording's grid, whatever `clips.choose` says.
 
     Raises
     ------
     AudioError
         If the recording cannot be read, or is too short for a clip.
     """
-    length, step, least = clip_samples(clips, rate=spectrogram.rate)
-    lengths = [] if lengths is None else lengths
-    empty = True
-    for first, batch in cut(_counted(decode(file, rate=spectrogram.rate), lengths), length=length, step=step, least=least):
-        for number, samples in enumerate(batch, first):
-            empty = False
-            yield number, make_picture(samples, spectrogram, seed=number)
-    if empty:
-        raise AudioError(f"is {sum(lengths) / spectrogram.rate:.2f} s long, shorter than a clip (clips.min_length = {clips.min_length:g} s)")
-
-
-def _counted(blocks: Iterator[Any], lengths: list[int]) -> Iterator[Any]:
-    for block in blocks:
-        lengths.append(len(block))
-        yield block
+    length, step, least = clip_samples(job.clips, rate=job.spectrogram.rate)
+    sound = Sound(job)
+    for _, batch in cut(sound.hear(), length=length, step=step, least=least):
+        yield from batch
+    sound.check_length()
 
 
 def first_clips(job: Job) -> UInt8[np.ndarray, "clips height width"]:
-    """Return the pictures of a recording's first clips, at most `job.cap` of them, without any rejection.
+    """Return the pictures of the first clips of a recording's grid, at most `job.cap` of them, without any rejection.
 
     Raises
     ------
     AudioError
         If the recording cannot be used.
     """
-    pictures = all_clips(job.file, clips=job.clips, spectrogram=job.spectrogram)
-    return np.stack([to_pixels(picture) for _, picture in islice(pictures, job.cap or None)])
+    return np.stack([to_pixels(_picture(samples, job, number=number)) for number, samples in enumerate(islice(grid_clips(job), job.cap or None))])
 
 
 def mean_spectrum(job: Job) -> Float32[np.ndarray, " bands"]:
@@ -145,42 +171,6 @@ def mean_spectrum(job: Job) -> Float32[np.ndarray, " bands"]:
     AudioError
         If the recording cannot be used.
     """
-    length, step, least = clip_samples(job.clips, rate=job.spectrogram.rate)
-    batches = cut(decode(job.file, rate=job.spectrogram.rate), length=length, step=step, least=least)
-    levels = [mel_levels(samples, job.spectrogram) for _, batch in batches for samples in batch]
-    if not levels:
-        raise AudioError("is shorter than a clip")
+    levels = [mel_levels(samples, job.spectrogram) for samples in grid_clips(job)]
     spectrum = np.mean(levels, axis=0, dtype=np.float32)
     return spectrum - spectrum.mean()
-
-
-def choose_clips(job: Job) -> Pictures:
-    """Accept clips by the signal rule, keep a share of the rejected ones as noise, and of both at most `job.cap`, drawn at random.
-
-    Every clip draws a number as it comes; those with the smallest numbers stay. So a recording of any length needs memory for `cap` pictures only.
-    """
-    generator = np.random.default_rng((job.clips.seed, zlib.crc32(job.name.encode())))
-    kept: dict[bool, list[tuple[float, int, float, Any]]] = {True: [], False: []}
-    lengths: list[int] = []
-    rejected = 0
-    for number, picture in all_clips(job.file, clips=job.clips, spectrogram=job.spectrogram, lengths=lengths):
-        score = signal_score(picture)
-        accepted = job.accepts(number, score)
-        rejected += not accepted
-        ticket, lot = generator.random(2)
-        if accepted or ticket < job.clips.noise_share:
-            heap = kept[accepted]
-            entry = (-lot, number, score, to_pixels(picture))  # the heap's first is the highest lot, the next to leave
-            if job.cap and len(heap) >= job.cap:
-                heapq.heappushpop(heap, entry)
-            else:
-                heapq.heappush(heap, entry)
-    clips = sorted((number, accepted, score, pixels) for accepted, heap in kept.items() for _, number, score, pixels in heap)
-    return Pictures(
-        pixels=np.array([clip[3] for clip in clips], np.uint8).reshape(-1, job.spectrogram.height, job.spectrogram.width),
-        number=np.array([clip[0] for clip in clips], np.int32),
-        score=np.array([clip[2] for clip in clips], np.float32),
-        accepted=np.array([clip[1] for clip in clips], bool),
-        seconds=np.array(sum(lengths) / job.spectrogram.rate),
-        rejected=np.array(rejected, np.int32),
-    )

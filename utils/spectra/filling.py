@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from config import Config, flat, to_toml
@@ -17,12 +16,13 @@ from utils.fanout import fan_out
 from utils.files import remove_folder, strangers, whole_folder, write_text
 from utils.recordings.labels import labels_between
 from utils.recordings.recording import NOISE
-from utils.spectra.clips import step_of
-from utils.spectra.extraction import Job, Pictures, extract, read_part
-from utils.spectra.store import CLIPS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_array
+from utils.spectra.choosing import Heard
+from utils.spectra.extraction import Job, extract
+from utils.spectra.parts import Part, read_part
+from utils.spectra.store import CLIPS, PEAKS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_pictures
 from utils.tables import read_table, write_csv, write_table
 
-STORE_FILES = ("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "shards", "parts")
+STORE_FILES = ("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "peaks.csv", "shards", "parts")
 LONG = "(long)"  # stands for the class in the names of shards of long recordings
 PER_SHARD = 64  # recordings; a shard is packed, and its parts go, when its last recording is done
 
@@ -82,14 +82,29 @@ def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: P
     key = hashlib.sha256()
     for row in rows.iter_rows(named=True):
         file = config.dataset.root / row["file"]
-        size, time = (file.stat().st_size, file.stat().st_mtime_ns) if file.is_file() else (-1, -1)
-        spans = None if row["class"] else tuple((event["start"], event["end"]) for event in row["events"])
-        rule = [row["events"]] if spans else ["all"] if row["class"] == NOISE else []
+        size, time = _stamp(file)
+        events = _events(row, config)
+        rule = [row["events"]] if events else ["all"] if row["class"] == NOISE else []
         content = json.dumps([row["recording"], size, time, cap, made_with, *rule]).encode()
         part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.npz"
         key.update(content + json.dumps(row["background"]).encode())
-        jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part, spans, reject=row["class"] != NOISE))
+        jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part, events, reject=row["class"] != NOISE))
     return Shard(name, rows, key.hexdigest(), jobs)
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """Return size and time of a file, by which a change is noticed; of one that is gone or may not be looked at, −1."""
+    try:
+        return file.stat().st_size, file.stat().st_mtime_ns
+    except OSError:
+        return -1, -1
+
+
+def _events(row: Mapping[str, Any], config: Config) -> tuple[Heard, ...] | None:
+    """Return the events that say what is heard in a recording's clips; none where its class does, and no clips are to be cut around events."""
+    if row["class"] and not (row["events"] and config.clips.choose == "annotations"):
+        return None
+    return tuple((event["start"], event["end"], event["species"]) for event in row["events"])
 
 
 def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
@@ -137,41 +152,68 @@ def _pack(shard: Shard, failures: dict[str, console.Failure], folder: Path) -> N
     target = folder / "shards" / shard.name
     remove_folder(target)
     with whole_folder(target) as new:
-        write_array(new / "pictures.npy", np.concatenate([_nothing(shard.jobs[0]), *(part.pixels for part in parts if part)]))
+        picture = shard.jobs[0].spectrogram
+        made = [(job.part, part) for job, part in zip(shard.jobs, parts, strict=True) if part]
+        shape = (sum(len(part.number) for _, part in made), picture.height, picture.width)
+        write_pictures(new / "pictures.npy", [path for path, _ in made], shape=shape)
         write_table(new / "clips.parquet", _clip_rows(shard, parts))
         write_table(new / "recordings.parquet", _recording_rows(shard, parts, failures))
+        if _has_peaks(shard):
+            write_table(new / "peaks.parquet", _peak_rows(shard, parts))
         write_text(new / "key.txt", shard.key if final else "to be done again")
     if final:
         for job in shard.jobs:
             job.part.unlink(missing_ok=True)
 
 
-def _nothing(job: Job) -> np.ndarray:
-    return np.zeros((0, job.spectrogram.height, job.spectrogram.width), np.uint8)
+def _clip_rows(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
+    tables = [_rows_of(row, part, length=shard.jobs[0].clips.length) for row, part in zip(shard.rows.iter_rows(named=True), parts, strict=True) if part]
+    schema = {name: kind for name, kind in CLIPS.items() if name not in ("shard", "row")}
+    table = pl.concat([pl.DataFrame(schema=schema), *(pl.DataFrame(columns, schema=schema) for columns in tables)])
+    return table.with_columns(shard=pl.lit(shard.name), row=pl.int_range(pl.len(), dtype=pl.Int32))
 
 
-def _clip_rows(shard: Shard, parts: Sequence[Pictures | None]) -> pl.DataFrame:
-    settings = shard.jobs[0].clips
-    step = step_of(settings, rate=shard.jobs[0].spectrogram.rate)
-    rows = [
-        (row["recording"], *_labels(row, number * step, settings.length), number, number * step, settings.length, score, accepted, 1.0, shard.name)
-        for row, part in zip(shard.rows.iter_rows(named=True), parts, strict=True)
-        if part
-        for number, score, accepted in zip(part.number.tolist(), part.score.tolist(), part.accepted.tolist(), strict=True)
-    ]
-    schema = {name: kind for name, kind in CLIPS.items() if name != "row"}
-    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(row=pl.int_range(pl.len(), dtype=pl.Int32))
+def _rows_of(row: Mapping[str, Any], part: Part, *, length: float) -> dict[str, Any]:
+    labels = [_labels(row, start, length, event=event) for start, event in zip(part.start.tolist(), part.event.tolist(), strict=True)]
+    return {
+        "recording": [row["recording"]] * len(labels),
+        "class": [label for label, _ in labels],
+        "background": [others for _, others in labels],
+        "number": part.number,
+        "start": part.start,
+        "length": [length] * len(labels),
+        "score": part.score,
+        "accepted": part.accepted,
+        "weight": [1.0] * len(labels),
+        "strength": pl.Series(part.strength).fill_nan(None),
+    }
 
 
-def _labels(row: Mapping[str, Any], start: float, length: float) -> tuple[str, list[str]]:
-    """Return the class of a clip, and what is heard besides: those of its recording, or of the events in it."""
+def _labels(row: Mapping[str, Any], start: float, length: float, *, event: int) -> tuple[str, list[str]]:
+    """Return the class of a clip, and what is heard besides: those of its recording, or of the events in it; a clip cut for an event is of its class."""
+    if event >= 0:
+        label = row["events"][event]["species"]
+        return label, [other for other in labels_between(row["events"], start, start + length) if other != label]
     if row["class"]:
         return row["class"], row["background"]
     label, *others = labels_between(row["events"], start, start + length) or [""]
     return label, others
 
 
-def _recording_rows(shard: Shard, parts: Sequence[Pictures | None], failures: dict[str, console.Failure]) -> pl.DataFrame:
+def _has_peaks(shard: Shard) -> bool:
+    return shard.jobs[0].clips.choose == "peaks"
+
+
+def _peak_rows(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
+    rows = []
+    for name, part in zip(shard.rows["recording"], parts, strict=True):
+        if part:
+            kept = set(part.number[part.accepted].tolist())
+            rows += [(name, round(seconds, 3), round(strength, 2), int(number) in kept) for seconds, strength, number in part.peaks.tolist()]
+    return pl.DataFrame(rows, schema=PEAKS, orient="row")
+
+
+def _recording_rows(shard: Shard, parts: Sequence[Part | None], failures: dict[str, console.Failure]) -> pl.DataFrame:
     rows = []
     for row, part in zip(shard.rows.iter_rows(named=True), parts, strict=True):
         name = [row["recording"], row["class"]]
@@ -194,6 +236,8 @@ def finish(shards: Sequence[Shard], split: pl.DataFrame, folder: Path) -> pl.Dat
     write_table(folder / "recordings.parquet", recordings)
     recordings = recordings.join(split.select("recording", "file"), on="recording", maintain_order="left")
     write_csv(folder / "rejected.csv", recordings.filter(pl.col("reason").is_not_null()).select("recording", "file", "reason"))
+    if any(_has_peaks(shard) for shard in shards):
+        write_csv(folder / "peaks.csv", _joined(shards, folder, "peaks", PEAKS))
     write_table(folder / "clips.parquet", _joined(shards, folder, "clips", CLIPS))  # last: a store with this table is complete
     names = {shard.name for shard in shards}
     for left in sorted((folder / "shards").iterdir()):

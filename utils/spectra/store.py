@@ -4,12 +4,14 @@
     <root>/spec/clips.parquet       one row a clip (CLIPS)
     <root>/spec/recordings.parquet  one row a recording (RECORDINGS)
     <root>/spec/rejected.csv        the recordings that could not be used, and why
+    <root>/spec/peaks.csv           where clips.choose = peaks: the peaks of every recording (PEAKS)
     <root>/spec/shards/<class>-000/ pictures.npy: uint8 (clips, height, width); clips.parquet, recordings.parquet: its rows; key.txt: what it was made of
     <root>/spec/parts/              recordings that are done while their shard is not
 
 A shard holds the clips of up to 64 recordings of one class, in the order of names and of time, so it depends neither on other classes nor on who was first.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from jaxtyping import Int64, UInt8
 from config import Config, differences, load
 from utils.console import Trouble
 from utils.files import whole_file
+from utils.spectra.parts import copy_pixels
 from utils.tables import read_table
 
 OPEN_SHARDS = 256  # memory maps held at once: each takes a file descriptor, of which many systems allow 1,024
@@ -36,6 +39,7 @@ CLIPS = pl.Schema(
         "score": pl.Float32(),  # signal score, 0 to 1
         "accepted": pl.Boolean(),  # False: rejected as empty, kept as noise
         "weight": pl.Float32(),  # how much the clip counts in training
+        "strength": pl.Float32(),  # of the peak that it was cut for, decibels above the recording's median; null: for none
         "shard": pl.String(),  # folder of its picture
         "row": pl.Int32(),  # and its place there
     }
@@ -49,6 +53,14 @@ RECORDINGS = pl.Schema(
         "noise": pl.Int32(),  # rejected clips in the store
         "rejected": pl.Int32(),  # clips that the signal rule rejected
         "reason": pl.String(),  # why the recording could not be used; null where it could
+    }
+)
+PEAKS = pl.Schema(
+    {
+        "recording": pl.String(),
+        "seconds": pl.Float64(),  # where the peak is, from the recording's begin
+        "strength": pl.Float32(),  # decibels above the recording's median
+        "kept": pl.Boolean(),  # whether its clip is in the store, accepted
     }
 )
 
@@ -109,9 +121,14 @@ def _map_shard(path: Path) -> UInt8[np.ndarray, "clips height width"]:
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
-def write_array(path: Path, array: UInt8[np.ndarray, "*shape"]) -> None:
-    """Write an array as .npy; NumPy's own way hides the reason when a disk is full."""
+def write_pictures(path: Path, parts: Sequence[Path], *, shape: tuple[int, int, int]) -> None:
+    """Write the pictures of some parts as one .npy, without holding them in memory.
+
+    Parameters
+    ----------
+    shape : (clips, height, width) of all together
+    """
     with whole_file(path) as stream:
-        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(array))
-        if array.size:
-            stream.write(np.ascontiguousarray(array).data.cast("B"))
+        np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        for part in parts:
+            copy_pixels(part, stream)

@@ -1,0 +1,118 @@
+"""The signal-to-noise curve is BirdVox's, and its peaks are where the birds are."""
+
+from itertools import pairwise
+
+import librosa
+import numpy as np
+import pytest
+import scipy.signal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config import Clips, Spectrogram
+from tests.conftest import RATE, chirp
+from utils.spectra.choosing import chosen_windows
+from utils.spectra.peaks import _evenly, hop_samples, mel_weights, peak_windows, snr_curve, strongest
+
+SMALL = Spectrogram(rate=RATE, fmin=200, fmax=4000, height=16, width=32)
+
+
+def noise(seconds: float, *, seed: int = 0, rate: int = RATE) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.003, int(seconds * rate)).astype(np.float32)
+
+
+def birdvox_curve(samples: np.ndarray, picture: Spectrogram) -> np.ndarray:
+    """Return what BirdVox's detect_activity computes, with librosa."""
+    hop = hop_samples(picture.rate)
+    power = librosa.feature.melspectrogram(y=samples, sr=picture.rate, n_fft=4 * hop, hop_length=hop, n_mels=64, fmin=picture.fmin, fmax=picture.fmax)
+    pcen = librosa.pcen(power, sr=picture.rate, hop_length=hop, gain=0.8, bias=10, power=0.25, time_constant=0.06, eps=1e-6)
+    snr = pcen.max(axis=0) - pcen.min(axis=0)
+    return scipy.signal.medfilt(librosa.power_to_db(snr / np.median(snr)), kernel_size=15)
+
+
+@pytest.mark.parametrize("rate", [8000, 22_050, 44_100])
+def test_the_curve_is_birdvoxs(rate: int) -> None:
+    picture = Spectrogram(rate=rate, fmin=200, fmax=4000)
+    samples = np.concatenate([noise(3, rate=rate), chirp(3000, seconds=2, seed=1, rate=rate), noise(3.3, seed=2, rate=rate)])
+    found, expected = snr_curve([samples], picture), birdvox_curve(samples, picture)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found[7:-7], expected[7:-7], atol=2e-3)  # at the ends, medians are taken of silence there
+    assert hop_samples(22_050) == 512
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 20_000), st.lists(st.integers(0, 20_000), max_size=5), st.sampled_from(["silence", "noise", "constant", "clipped"]))
+def test_blocks_do_not_change_the_curve(samples: int, borders: list[int], kind: str) -> None:
+    sound = {"silence": np.zeros(samples), "constant": np.ones(samples)}.get(kind, noise(3)[:samples])
+    sound = (np.sign(sound) if kind == "clipped" else sound).astype(np.float32)
+    whole = snr_curve([sound], SMALL)
+    assert len(whole) == 1 + len(sound) // hop_samples(RATE)
+    assert np.isfinite(whole).all()
+    np.testing.assert_array_equal(snr_curve(np.split(sound, sorted(border for border in borders if border <= samples)), SMALL), whole)
+
+
+@given(st.lists(st.integers(0, 30), max_size=6), st.integers(1, 20))
+def test_all_sums_are_made_of_as_many_frames(lengths: list[int], size: int) -> None:
+    sound = np.arange(sum(lengths), dtype=np.float32)
+    found = list(_evenly(np.split(sound, np.cumsum(lengths)), size))
+    np.testing.assert_array_equal(np.concatenate(found), sound)
+    assert [len(block) for block in found] == [size] * (len(sound) // size) + [len(sound) % size]
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.integers(1, 10), st.integers(0, 5))
+def test_the_strongest_peaks(heights: list[int], apart: int, count: int) -> None:
+    curve = np.array(heights, np.float32)
+    found = strongest(curve, count=count, apart=apart).tolist()
+    assert found == sorted(found)
+    assert found
+    assert count == 0 or len(found) <= count
+    assert curve[found].max() == curve.max()
+    assert all(later - earlier >= apart for earlier, later in pairwise(found))
+    for peak in found:
+        left, right = curve[max(0, peak - 1)], curve[min(len(curve) - 1, peak + 1)]
+        assert curve[peak] >= max(left, right)
+    if count == 0:  # no other peak is left
+        for index in range(1, len(curve) - 1):
+            if curve[index - 1] < curve[index] > curve[index + 1]:
+                assert any(abs(index - peak) < apart and curve[peak] >= curve[index] for peak in found)
+
+
+def test_peaks_by_hand() -> None:
+    curve = np.array([0, 3, 0, 5, 0, 4, 0, 0, 2, 2, 2, 0, 1], np.float32)
+    assert strongest(curve, count=0, apart=1).tolist() == [1, 3, 5, 9, 12]
+    assert strongest(curve, count=2, apart=1).tolist() == [3, 5]
+    assert strongest(curve, count=2, apart=3).tolist() == [3, 9]
+    assert strongest(np.zeros(9, np.float32), count=3, apart=2).tolist() == [4]  # nothing stands out: the middle
+
+
+def test_windows_lie_inside_and_one_place_has_one() -> None:
+    hop = hop_samples(RATE)
+    curve = np.zeros(100, np.float32)
+    curve[[2, 50, 97]] = 5, 3, 7
+    windows = peak_windows(curve, samples=99 * hop, length=20 * hop, count=0, rate=RATE)
+    assert [(window.start // hop, window.strength) for window in windows] == [(0, 5.0), (40, 3.0), (79, 7.0)]
+    assert windows[0].peak == 2 * hop / RATE
+    (only,) = peak_windows(curve, samples=80 * hop, length=90 * hop, count=0, rate=RATE)
+    assert (only.start, only.strength) == (0, 7.0)
+
+
+def test_calls_are_found() -> None:
+    sound = noise(60)
+    for start in (7.0, 23.5, 51.0):
+        sound[int(start * RATE) : int((start + 1) * RATE)] += chirp(2500, seconds=1.0, seed=3)
+    clips = Clips(choose="peaks", count=3, length=2.0)
+    found = list(chosen_windows(lambda: iter([sound]), clips, SMALL, events=None))
+    assert [abs(window.start / RATE + 1 - (start + 0.5)) < 0.75 for (window, _), start in zip(found, (7.0, 23.5, 51.0), strict=True)] == [True] * 3
+    for window, samples in found:
+        np.testing.assert_array_equal(samples, sound[window.start : window.start + 2 * RATE])
+        assert window.strength > 3
+    in_blocks = list(chosen_windows(lambda: iter(np.split(sound, [1, 77_777, 300_000])), clips, SMALL, events=None))
+    assert [window for window, _ in in_blocks] == [window for window, _ in found]
+
+
+def test_bands_between_two_bins_are_left_away() -> None:
+    weights = mel_weights(Spectrogram(rate=8000, fmin=500, fmax=600))
+    assert 2 <= weights.shape[1] < 64
+    assert weights.any(axis=0).all()
+    sound = np.sin(2 * np.pi * 550 * np.arange(16_000) / RATE).astype(np.float32)
+    assert np.isfinite(snr_curve([sound], Spectrogram(rate=8000, fmin=500, fmax=600))).all()

@@ -1,0 +1,117 @@
+"""What a worker leaves of one recording: its pictures and what is known of them, in one file; the pictures are never all in memory."""
+
+import heapq
+import shutil
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import IO, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Float64, Int32, UInt8
+
+PIXELS = "pixels"
+KINDS: Mapping[str, type] = MappingProxyType(
+    {"number": np.int32, "start": np.float64, "event": np.int32, "strength": np.float32, "score": np.float32, "accepted": np.bool_}
+)
+
+
+class Clip(NamedTuple):
+    """What is known of a clip, besides its picture; see `Part`."""
+
+    number: int
+    start: float
+    event: int
+    strength: float
+    score: float
+    accepted: bool
+
+
+@dataclass(frozen=True)
+class Part:
+    """The clips of one recording that are kept, in the order of time.
+
+    Attributes
+    ----------
+    number : which of the recording's windows each one is, from 0
+    start : seconds from the recording's begin
+    event : number of the event that it was cut for; -1: none
+    strength : of the peak that it was cut for, decibels; NaN: none
+    score : signal score, 0 to 1
+    accepted : False for clips that were rejected and are kept as noise
+    peaks : where peaks were looked for, all that were found: seconds, decibels, and the number of the window
+    seconds : length of the recording
+    rejected : how many clips the signal rule rejected
+    """
+
+    number: Int32[np.ndarray, " clips"]
+    start: Float64[np.ndarray, " clips"]
+    event: Int32[np.ndarray, " clips"]
+    strength: Float32[np.ndarray, " clips"]
+    score: Float32[np.ndarray, " clips"]
+    accepted: Bool[np.ndarray, " clips"]
+    peaks: Float64[np.ndarray, "peaks 3"]
+    seconds: Float64[np.ndarray, ""]
+    rejected: Int32[np.ndarray, ""]
+
+
+class Draw:
+    """Clips of which at most `cap` accepted ones and `cap` rejected ones stay: those with the smallest lots. However many stay, they need little memory.
+
+    Parameters
+    ----------
+    cap : 0: all stay
+    scratch : file in which the pictures stand meanwhile
+    """
+
+    def __init__(self, cap: int, scratch: IO[bytes]) -> None:
+        self._cap = cap
+        self._staying: dict[bool, list[tuple[float, Clip, int]]] = {True: [], False: []}  # heaps, the highest lot first: the next to leave
+        self._scratch = scratch
+        self._size = 0
+
+    def offer(self, clip: Clip, pixels: UInt8[np.ndarray, "height width"], *, lot: float) -> None:
+        """Take a clip in, where one with a higher lot leaves or there is still room."""
+        heap = self._staying[clip.accepted]
+        place = len(self._staying[True]) + len(self._staying[False])
+        if self._cap and len(heap) >= self._cap:
+            if heap[0] > (-lot, clip, 0):
+                return
+            place = heapq.heappop(heap)[-1]
+        heapq.heappush(heap, (-lot, clip, place))
+        self._size = pixels.size
+        self._scratch.seek(place * self._size)
+        self._scratch.write(pixels.tobytes())
+
+    def write(self, stream: IO[bytes], *, peaks: Sequence[tuple[float, float, int]], seconds: float, rejected: int) -> None:
+        """Write what stayed as one part."""
+        staying = sorted((clip, place) for heap in self._staying.values() for _, clip, place in heap)
+        columns = dict(zip(Clip._fields, zip(*(clip for clip, _ in staying), strict=True), strict=True)) if staying else {}
+        part = Part(
+            **{name: np.array(columns.get(name, ()), kind) for name, kind in KINDS.items()},
+            peaks=np.array(peaks, float).reshape(-1, 3),
+            seconds=np.array(seconds),
+            rejected=np.array(rejected, np.int32),
+        )
+        with zipfile.ZipFile(stream, "w") as archive:
+            for name, array in vars(part).items():
+                with archive.open(f"{name}.npy", "w") as entry:
+                    np.lib.format.write_array(entry, array, allow_pickle=False)
+            with archive.open(PIXELS, "w", force_zip64=True) as entry:
+                for _, place in staying:
+                    self._scratch.seek(place * self._size)
+                    entry.write(self._scratch.read(self._size))
+
+
+def read_part(path: Path) -> Part:
+    """Read what is known of the clips of a part."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return Part(**{field.name: arrays[field.name] for field in fields(Part)})
+
+
+def copy_pixels(path: Path, stream: IO[bytes]) -> None:
+    """Copy the pictures of a part, one after the other: uint8, low frequencies in the last row."""
+    with zipfile.ZipFile(path) as archive, archive.open(PIXELS) as entry:
+        shutil.copyfileobj(entry, stream, 1 << 20)

@@ -1,0 +1,131 @@
+"""Where most is heard in a recording: the peaks of its signal-to-noise curve, as the BirdVox project draws it.
+
+A mel power spectrogram goes through per-channel energy normalization (PCEN), which takes off what sounds all the time. The curve is, frame by frame,
+the loudest band minus the quietest, in decibels above the recording's median; a running median takes off clicks.
+
+Source: V. Lostanlen et al., github.com/BirdVox/PCEN-SNR (src/pcen_snr.py: hop of 512 samples at 22,050 Hz, windows of 2,048, gain 0.8, bias 10, power 0.25,
+time constant 60 ms, maximum minus minimum, decibels above the median); PCEN as in `librosa.pcen`, which it calls: Wang et al., arXiv:1607.05666.
+64 mel bands and the median over 15 frames are those of the notebook that chose the clips in `seeds/000` (kaggle.com/code/johnowhitaker/peak-identification).
+"""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import chain
+
+import librosa.filters
+import numpy as np
+import scipy.fft
+import scipy.ndimage
+import scipy.signal
+from jaxtyping import Float, Float32, Int64
+
+from config import Spectrogram
+from utils.spectra.clips import Window, cut
+
+HOP = 512 / 22_050  # seconds from one frame to the next
+WINDOW = 4  # hops, length of the Fourier window
+BANDS = 64
+GAIN, BIAS, POWER, TIME_CONSTANT, EPS = 0.8, 10.0, 0.25, 0.06, 1e-6
+SMOOTHED = 15  # frames
+FLOOR = 1e-10  # a signal-to-noise ratio below it counts as this much
+BATCH = 256  # frames at once; always as many, for sums of another number of rows may differ in the last bit
+
+
+def hop_samples(rate: int) -> int:
+    """Return the step from one frame to the next, in samples."""
+    return max(1, round(HOP * rate))
+
+
+def snr_curve(blocks: Iterable[Float[np.ndarray, " _"]], settings: Spectrogram) -> Float32[np.ndarray, " frames"]:
+    """Return how much stands out in each frame, in decibels above the recording's median; frame i is centred on sample `i * hop_samples(rate)`.
+
+    Parameters
+    ----------
+    blocks : float32 samples at `settings.rate`, one after the other; of any lengths, which do not change the curve
+    settings : rate, fmin and fmax: what the picture will not show is no peak
+    """
+    ratios = [energies.max(axis=1) - energies.min(axis=1) for energies in _normalized(_mel_power(blocks, settings), rate=settings.rate)]
+    levels = 10 * np.log10(np.maximum(np.concatenate(ratios), FLOOR))
+    return scipy.ndimage.median_filter((levels - np.median(levels)).astype(np.float32), size=SMOOTHED, mode="nearest")
+
+
+def _mel_power(blocks: Iterable[Float[np.ndarray, " _"]], settings: Spectrogram) -> Iterator[Float32[np.ndarray, "frames bands"]]:
+    hop = hop_samples(settings.rate)
+    n_fft = WINDOW * hop
+    weights = mel_weights(settings)
+    window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
+    silence = np.zeros(n_fft // 2, np.float32)
+    for _, frames in cut(_evenly(chain([silence], blocks, [silence]), BATCH * hop), length=n_fft, step=hop, least=n_fft):
+        spectrum = scipy.fft.rfft(frames * window, axis=1)
+        yield (spectrum.real**2 + spectrum.imag**2) @ weights
+
+
+def _evenly(blocks: Iterable[Float[np.ndarray, " _"]], size: int) -> Iterator[Float[np.ndarray, " _"]]:
+    """Yield the same samples in blocks of `size`, the last one shorter."""
+    rest = np.zeros(0, np.float32)
+    for block in blocks:
+        rest = np.concatenate([rest, block])
+        for start in range(0, len(rest) - size + 1, size):
+            yield rest[start : start + size]
+        rest = rest[len(rest) // size * size :]
+    yield rest
+
+
+@lru_cache(maxsize=8)
+def mel_weights(settings: Spectrogram) -> Float32[np.ndarray, "bins bands"]:
+    """Return the share of each Fourier bin in each mel band; bands between two bins hear nothing and are left away."""
+    with warnings.catch_warnings(action="ignore"):
+        bank = librosa.filters.mel(sr=settings.rate, n_fft=WINDOW * hop_samples(settings.rate), n_mels=BANDS, fmin=settings.fmin, fmax=settings.fmax)
+    return np.ascontiguousarray(bank[bank.any(axis=1)].T, dtype=np.float32)
+
+
+def _normalized(powers: Iterable[Float32[np.ndarray, "frames bands"]], *, rate: int) -> Iterator[Float[np.ndarray, "frames bands"]]:
+    """Yield `librosa.pcen` of a spectrogram that comes in pieces; like there, the mean over time begins at 1."""
+    frames = TIME_CONSTANT * rate / hop_samples(rate)
+    share = (np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
+    state = None
+    for power in powers:
+        if state is None:
+            state = np.full((1, power.shape[1]), scipy.signal.lfilter_zi([share], [1, share - 1]))
+        mean, state = scipy.signal.lfilter([share], [1, share - 1], power, axis=0, zi=state)
+        gained = power * np.exp(-GAIN * (np.log(EPS) + np.log1p(mean / EPS)))
+        yield BIAS**POWER * np.expm1(POWER * np.log1p(gained / BIAS))
+
+
+def strongest(curve: Float[np.ndarray, " frames"], *, count: int, apart: int) -> Int64[np.ndarray, " peaks"]:
+    """Return the frames of the highest peaks, in the order of time: the highest, then the highest that is at least `apart` frames away, and so on.
+
+    The ends may be peaks, and of a curve that is flat the middle is one.
+
+    Parameters
+    ----------
+    count : of peaks, at most; 0: all
+    """
+    peaks = scipy.signal.find_peaks(np.concatenate([[-np.inf], curve, [-np.inf]]))[0] - 1
+    free = np.ones(len(curve), bool)
+    chosen: list[int] = []
+    for peak in peaks[np.argsort(-curve[peaks], kind="stable")].tolist():
+        if free[peak]:
+            chosen.append(peak)
+            free[max(0, peak - apart + 1) : peak + apart] = False
+            if len(chosen) == count:
+                break
+    return np.array(sorted(chosen), np.int64)
+
+
+def peak_windows(curve: Float[np.ndarray, " frames"], *, samples: int, length: int, count: int, rate: int) -> list[Window]:
+    """Return windows around the strongest peaks, in the order of time. Those at the ends of the recording are moved inside.
+
+    Parameters
+    ----------
+    samples, length : of the recording and of a clip, in samples; peaks are at least `length` apart
+    count : of peaks, at most; 0: all
+    """
+    hop = hop_samples(rate)
+    found: dict[int, Window] = {}
+    for peak in strongest(curve, count=count, apart=-(-length // hop)).tolist():
+        start = max(0, min(peak * hop - length // 2, samples - length))
+        window = Window(start, peak=peak * hop / rate, strength=float(curve[peak]))
+        found[start] = max(found.get(start, window), window, key=lambda one: one.strength)  # short recordings have one place for two peaks
+    return list(found.values())
