@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, UInt8
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
 from config import Clips, Spectrogram
 from utils.files import whole_file
@@ -18,6 +18,7 @@ from utils.spectra.clips import clip_samples, cut, step_of
 from utils.spectra.decode import AudioError, decode
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import decibels, mel_amplitudes, mel_picture, to_pixels
+from utils.spectra.thresholds import count_scores
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ class Pictures:
     accepted : False for clips that were rejected and are kept as noise
     seconds : length of the recording
     rejected : how many clips the signal rule rejected
+    histogram : how many of all clips on which the signal rule decides have which score (`thresholds.EDGES`)
     """
 
     pixels: UInt8[np.ndarray, "clips height width"]
@@ -72,6 +74,7 @@ class Pictures:
     accepted: Bool[np.ndarray, " clips"]
     seconds: Float64[np.ndarray, ""]
     rejected: Int32[np.ndarray, ""]
+    histogram: Int64[np.ndarray, " bins"]
 
 
 def extract(job: Job) -> float:
@@ -162,11 +165,14 @@ def choose_clips(job: Job) -> Pictures:
     generator = np.random.default_rng((job.clips.seed, zlib.crc32(job.name.encode())))
     kept: dict[bool, list[tuple[float, int, float, Any]]] = {True: [], False: []}
     lengths: list[int] = []
+    scores: list[float] = []
     rejected = 0
     for number, picture in all_clips(job.file, clips=job.clips, spectrogram=job.spectrogram, lengths=lengths):
         score = signal_score(picture)
         accepted = job.accepts(number, score)
         rejected += not accepted
+        if job.accepts(number, 1.0):  # where nobody sings, no score helps
+            scores.append(score)
         ticket, lot = generator.random(2)
         if accepted or ticket < job.clips.noise_share:
             heap = kept[accepted]
@@ -183,4 +189,5 @@ def choose_clips(job: Job) -> Pictures:
         accepted=np.array([clip[1] for clip in clips], bool),
         seconds=np.array(sum(lengths) / job.spectrogram.rate),
         rejected=np.array(rejected, np.int32),
+        histogram=count_scores(scores),
     )

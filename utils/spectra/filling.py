@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from config import Config, flat, to_toml
+from config import Config, deciding, to_toml
 from utils import console
 from utils.fanout import fan_out
 from utils.files import remove_folder, strangers, whole_folder, write_text
@@ -22,7 +22,7 @@ from utils.spectra.extraction import Job, Pictures, extract, read_part
 from utils.spectra.store import CLIPS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_array
 from utils.tables import read_table, write_csv, write_table
 
-STORE_FILES = ("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "shards", "parts")
+STORE_FILES = ("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "classes.csv", "overview.html", "shards", "parts", "pictures", "noise")
 LONG = "(long)"  # stands for the class in the names of shards of long recordings
 PER_SHARD = 64  # recordings; a shard is packed, and its parts go, when its last recording is done
 
@@ -78,7 +78,7 @@ def plan(split: pl.DataFrame, config: Config, folder: Path) -> list[Shard]:
 
 def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: Path) -> Shard:
     jobs = []
-    made_with = {name: value for name, value in flat(config).items() if name.startswith(PICTURE_SETTINGS)}
+    made_with = deciding(config, of=PICTURE_SETTINGS)
     key = hashlib.sha256()
     for row in rows.iter_rows(named=True):
         file = config.dataset.root / row["file"]
@@ -102,7 +102,7 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
     failures: dict[str, console.Failure] = {}
     todo = [job for shard in missing for job in shard.jobs if job.name in open_jobs[shard.name]]
     done_before = sum(len(shard.jobs) for shard in shards) - len(todo)
-    passed = console.stopwatch()
+    passed, step = console.stopwatch(), step_of(config.clips, rate=config.spectrogram.rate)
     with console.progress("spectrograms", total=done_before + len(todo), unit="recordings") as advance:
         advance(done_before)
         for shard in missing:
@@ -119,7 +119,7 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
                 open_jobs[shard.name].discard(job.name)
                 if not open_jobs[shard.name]:
                     _pack(shard, failures, folder)
-                advance(1, note=f"{seconds / passed():.0f} × real time")
+                advance(1, note=f"{seconds / step / passed():,.0f} clips/s, {seconds / passed():,.0f} × real time")
 
 
 def _is_finished(shard: Shard, folder: Path) -> bool:
@@ -177,9 +177,9 @@ def _recording_rows(shard: Shard, parts: Sequence[Pictures | None], failures: di
         name = [row["recording"], row["class"]]
         if part:
             accepted = int(part.accepted.sum())
-            rows.append([*name, float(part.seconds), accepted, len(part.accepted) - accepted, int(part.rejected), None])
+            rows.append([*name, float(part.seconds), accepted, len(part.accepted) - accepted, int(part.rejected), part.histogram.tolist(), None])
         else:
-            rows.append([*name, None, 0, 0, 0, failures[row["recording"]].reason])
+            rows.append([*name, None, 0, 0, 0, None, failures[row["recording"]].reason])
     return pl.DataFrame(rows, schema=RECORDINGS, orient="row")
 
 
