@@ -172,7 +172,7 @@ def test_extraction_writes_both_and_tells_the_same_as_the_store(tmp_path: Path, 
         assert counts.sum() == row["rejected"] + int(counts[EDGES.index(0.063) :].sum())
         assert row["kept"] <= counts[EDGES.index(0.063) :].sum()  # before the limit
     assert re.search(r"Altus clarus +4 +\d +7 ", shown)
-    assert "0.063 keeps 71% (now)" in shown
+    assert "0.063 keeps 76% (now)" in shown
     text = (tmp_path / "root" / "spec" / "overview.html").read_text()
     picture = cv2.imdecode(np.frombuffer(base64.b64decode(re.findall(r"base64,([^\"]+)", text)[0]), np.uint8), cv2.IMREAD_GRAYSCALE)
     assert picture.shape == (16, 32)
