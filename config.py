@@ -111,6 +111,7 @@ class Spectrogram:
     high_pass: NotNegative = 0.0  # sound below it is taken out first, by 24 dB an octave, Hz; 0: off
     noise_reduction: Share = 0.0  # how much of what lies below each frequency's noise floor in the clip is taken away, 0 (off) to 1 (all)
     normalize: Literal["none", "peak", "rms"] = "none"  # make clips equally loud: peak at full scale, or a root mean square of 0.1; matters most to pcen
+    pictures: bool = False  # also write every clip as a PNG file for the eye: spec/pictures/<class>/ and, of what was rejected, spec/noise/<class>/
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ class Training:
     val_share: PartShare = 0.05  # share of each class's recordings in train/ that watch training (of three, one); where there is test/, val/ watches
     early_stopping: CountOrNone = 10  # epochs without a better validation MLRAP after which training ends; 0: never
     signal_interval: tuple[Share, Share] = (0.005, 0.25)  # clips are learned from only if their signal score lies in it
+    pictures: Path | None = None  # learn from a folder of PNG files, named as the 2018 baseline did: <class>/0123_recording_004.png; none: from the store
     seed: Seed = 1  # first weights, order of clips and augmentation; another seed, another net
 
 
@@ -209,6 +211,7 @@ class SettingsError(Exception):
 
 _TREE: TypeAdapter[Config] = TypeAdapter(Config)
 _DATASET_PATHS = ("root", "archive", "taxonomy", "aliases", "whitelist")
+_FOR_THE_EYE = ("spectrogram.pictures",)  # settings that change what is shown, and nothing that is made from it
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -242,10 +245,15 @@ def _walk(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
+def deciding(config: Config, *, of: Sequence[str]) -> dict[str, Any]:
+    """Return the settings whose names begin with one of `of`, without those that are only for the eye."""
+    return {name: value for name, value in flat(config).items() if name.startswith(tuple(of)) and name not in _FOR_THE_EYE}
+
+
 def differences(one: Config, other: Config, *, of: Sequence[str]) -> list[str]:
-    """Say, one line each, how two configs differ in the settings whose names begin with one of `of`."""
-    left, right = flat(one), flat(other)
-    names = [name for name in (left | right) if name.startswith(tuple(of)) and left.get(name) != right.get(name)]
+    """Say, one line each, how two configs differ in the settings whose names begin with one of `of` and that decide on something."""
+    left, right = deciding(one, of=of), deciding(other, of=of)
+    names = [name for name in (left | right) if left.get(name) != right.get(name)]
     return [f"{name} was {json.dumps(left.get(name))}, is {json.dumps(right.get(name))}" for name in names]
 
 
@@ -305,7 +313,9 @@ def _at_home(config: Config) -> Config:
     """Write out the ~ of paths, which the shell does only on the command line."""
     paths = {name: getattr(config.dataset, name) for name in _DATASET_PATHS}
     dataset = dataclasses.replace(config.dataset, **{name: path.expanduser() for name, path in paths.items() if path})
-    return dataclasses.replace(config, dataset=dataset, snapshots=config.snapshots.expanduser())
+    pictures = config.training.pictures
+    training = dataclasses.replace(config.training, pictures=pictures.expanduser() if pictures else None)
+    return dataclasses.replace(config, dataset=dataset, training=training, snapshots=config.snapshots.expanduser())
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -332,7 +342,8 @@ def _validated(tree: Mapping[str, Any]) -> Config:
 
 
 def _nearest(key: str) -> str:
-    names = [*flat(Config(dataset=Dataset(archive=Path(), taxonomy=Path(), aliases=Path(), whitelist=Path())))]
+    full = Config(dataset=Dataset(archive=Path(), taxonomy=Path(), aliases=Path(), whitelist=Path()), training=Training(pictures=Path()))
+    names = [*flat(full)]
     leaves = {name.rsplit(".", 1)[-1]: name for name in names}
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if not near:
@@ -375,7 +386,8 @@ def _check(config: Config) -> None:
     clips, picture, model, training = config.clips, config.spectrogram, config.model, config.training
     if not re.fullmatch(r"\w[\w .+=@-]{0,99}", config.run):
         raise SettingsError("should be a plain name of letters, digits, '_', '-', '.', for it names a folder", key="run", value=config.run)
-    paths = {"snapshots": config.snapshots, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
+    others = {"snapshots": config.snapshots, "training.pictures": training.pictures}
+    paths = {**others, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
     for key, path in paths.items():
         if path and any(ord(character) < 32 for character in str(path)):
             raise SettingsError("should be a path without control characters", key=key, value=str(path))

@@ -3,7 +3,7 @@
     python spec.py experiments/birdclef2018.toml
 
 Runs on all cores; stopped or killed, it goes on where it was. Settings that change the pictures are refused for a store that is there,
-unless `--fresh` makes it anew.
+unless `--fresh` makes it anew. `<root>/spec/overview.html` shows what was kept and rejected, and what other thresholds would keep.
 
 Source: spec.py of the 2018 BirdCLEF baseline.
 """
@@ -17,6 +17,9 @@ from utils import console
 from utils.recordings.splits import read_split
 from utils.spectra.filling import fill, finish, open_folder, plan
 from utils.spectra.overview import summarize
+from utils.spectra.overview_page import write_overview
+from utils.spectra.picture_files import write_pictures
+from utils.spectra.store import Store
 from utils.timings import note_time
 
 
@@ -44,8 +47,11 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
         shards = plan(split, config, folder)
         fill(shards, config, folder)
         recordings = finish(shards, split, folder)
+        store = Store(config.dataset.root)
+        write_pictures(store, config)
+        write_overview(store, config)
         note_time(config.dataset.root, "spec", passed())
-    failures = summarize(recordings, folder, seconds=passed())
+    failures = summarize(recordings, store, config, seconds=passed())
     return Extracted(folder, failures)
 
 

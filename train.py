@@ -2,9 +2,11 @@
 
     python train.py experiments/birdclef2018.toml
     python train.py experiments/birdclef2018.toml --run small --model.name Baseline
+    python train.py experiments/birdclef2018.toml --training.pictures datasets/TrainingSet/pictures
 
 Some recordings of the training side watch: after every epoch the net answers them, and the snapshot with the highest mean label-ranking
-average precision (MLRAP) over them is the best. A run that was stopped goes on where it was; `--fresh` begins it anew.
+average precision (MLRAP) over them is the best. A run that was stopped goes on where it was; `--fresh` begins it anew. With `training.pictures`, a folder of
+PNG files in the baseline's naming is learned from instead of the store.
 
 Source: train.py of the 2018 BirdCLEF baseline.
 """
@@ -15,10 +17,8 @@ from pathlib import Path
 
 from config import Config
 from utils import console
-from utils.learning.examples import choose_examples
+from utils.learning.examples import read_examples
 from utils.learning.loop import learn, open_run, summarize
-from utils.recordings.splits import read_split
-from utils.spectra.store import Store, check_settings
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ class Trained:
 def main(config: Config, flags: Flags = Flags()) -> Trained:
     """Train the net of `config.model` under the name `config.run`."""
     passed = console.stopwatch()
-    root = config.dataset.root
-    check_settings(root, config)
-    examples = choose_examples(Store(root), read_split(config.dataset), config)
+    examples = read_examples(config)
     with console.alone(config.snapshots, f"train of {config.run}"):
         open_run(config, fresh=flags.fresh)
         rows = learn(examples, config)

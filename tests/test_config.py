@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config import Config, SettingsError, differences, flat, from_command_line, load, to_toml
+from config import Config, SettingsError, deciding, differences, flat, from_command_line, load, to_toml
 
 
 def read(*words: str) -> Config:
@@ -77,6 +77,7 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ("[training]\nlearning_rate = inf", r"x\.toml: training\.learning_rate = .*: should be a finite number"),
         ("run = 2018-01-01", r'x\.toml: run = "2018-01-01": should be a text'),
         ('[dataset]\nroot = "a\\u0000b"', r"x\.toml: dataset\.root = .*: should be a path without control characters"),
+        ('[training]\npictures = "a\\u0000b"', r"x\.toml: training\.pictures = .*: should be a path without control characters"),
         ('[training]\nschedule = "step"\nsteps = 9\nepochs = 3', r"x\.toml: training\.steps = 9: should be at most training\.epochs \(3\)"),
     ],
 )
@@ -89,6 +90,7 @@ def test_wrong_files_end_in_one_line(tmp_path: Path, text: str, message: str) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (("--training.picture", "x"), r"--training\.picture: no such flag; did you mean training\.pictures\?"),
         (("--spectrogram.fmn", "3"), r"--spectrogram\.fmn: no such flag; did you mean spectrogram\.fmin\?"),
         (("--training.epochs", "many"), r"command line: --training\.epochs: invalid"),
         (("--training.epochs", "0"), r"command line: training\.epochs = 0: should be greater"),
@@ -112,7 +114,7 @@ def test_every_setting_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
         read("--help")
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
     source = (Path(__file__).parents[1] / "config.py").read_text()
-    for name in flat(read("--dataset.archive", "x")):
+    for name in flat(read("--dataset.archive", "x", "--training.pictures", "x")):
         assert f"--{name}" in text
         lines = [line for line in source.splitlines() if line.startswith(f"    {name.rsplit('.', 1)[-1]}: ") and " = " in line]
         assert lines, name
@@ -125,6 +127,14 @@ def test_differences_name_the_settings() -> None:
     assert differences(one, other, of=("clips.", "spectrogram.")) == ["clips.overlap was 0.25, is 0.5"]
 
 
+def test_what_is_only_for_the_eye_decides_on_nothing() -> None:
+    one = Config()
+    other = dataclasses.replace(one, spectrogram=dataclasses.replace(one.spectrogram, pictures=True))
+    assert differences(one, other, of=("clips.", "spectrogram.")) == []
+    assert deciding(one, of=("spectrogram.",)) == deciding(other, of=("spectrogram.",))
+    assert "spectrogram.pictures" in flat(other)
+
+
 def test_experiments_are_valid() -> None:
     for file in (Path(__file__).parents[1] / "experiments").glob("*.toml"):
         assert load(file).run == tomllib.loads(file.read_text())["run"]
@@ -133,3 +143,4 @@ def test_experiments_are_valid() -> None:
 def test_home_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert read(write(tmp_path, '[dataset]\nroot = "~/birds"')).dataset.root == tmp_path / "birds"
+    assert read(write(tmp_path, '[training]\npictures = "~/birds"')).training.pictures == tmp_path / "birds"

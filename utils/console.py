@@ -25,6 +25,7 @@ _console = Console(highlight=False, soft_wrap=True)
 _errors = Console(highlight=False, soft_wrap=True, stderr=True)
 
 STOPPED = 130  # the shells' exit status for Ctrl-C
+WIDE = 110  # characters in a line, from which on progress has room for a bar, too
 INCOMPLETE = 3  # exit status of a stage that is done, but had to leave something out
 # nothing more can be written or opened: a stage must stop, not go on to the next recording
 OUTPUT_IS_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE}
@@ -112,13 +113,14 @@ def progress(what: str, *, total: int, unit: str) -> Iterator[Callable[..., None
     total : how many `unit` there are to do
     unit : what is counted, in the plural
     """
+    wide = _console.width >= WIDE
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
+        *([BarColumn(bar_width=30)] if wide else []),
         MofNCompleteColumn(),
         TextColumn(_plain(unit)),
-        TimeElapsedColumn(),
+        *([TimeElapsedColumn()] if wide else []),
         TextColumn("left"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),

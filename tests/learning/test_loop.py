@@ -1,6 +1,7 @@
 """Training learns, leaks nothing, and ends the same whether it was stopped or not."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import jax
@@ -16,7 +17,7 @@ from tests.conftest import small_config, write_folders
 from utils import console
 from utils.learning import loop
 from utils.learning.batches import batches, epoch_order
-from utils.learning.examples import Examples, choose_examples
+from utils.learning.examples import Examples, choose_examples, read_examples
 from utils.learning.log import EpochRow, best_row, read_log
 from utils.models.snapshots import all_of, find, load_net
 from utils.recordings.splits import read_split
@@ -232,3 +233,33 @@ def test_best_row_is_the_earliest_of_equals() -> None:
     assert best
     assert best.epoch == 2
     assert best_row([]) is None
+
+
+def test_a_folder_of_pictures_teaches_what_the_store_does(config: Config) -> None:
+    pictured = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, pictures=True))
+    spec.main(pictured)
+    folder = config.dataset.root / "spec" / "pictures"
+    from_folder, from_store = read_examples(with_run(config, "x", pictures=folder)), read_examples(config)
+    assert from_folder.fingerprint() == from_store.fingerprint()
+    assert from_folder.classes == from_store.classes
+    for name in ("rows", "labels", "val_rows", "val_recording", "val_labels", "val_truth", "noise"):
+        np.testing.assert_array_equal(getattr(from_folder, name), getattr(from_store, name))
+    np.testing.assert_array_equal(from_folder.store.pictures(from_folder.rows), from_store.store.pictures(from_store.rows))
+
+
+def test_training_from_a_folder_that_stands_alone(config: Config, tmp_path: Path) -> None:
+    spec.main(dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, pictures=True)))
+    shutil.copytree(config.dataset.root / "spec" / "pictures", tmp_path / "old")
+    elsewhere = dataclasses.replace(config, snapshots=tmp_path / "snapshots", dataset=dataclasses.replace(config.dataset, root=tmp_path / "nothing"))
+    settings = with_run(elsewhere, "alone", pictures=tmp_path / "old", epochs=1)
+    examples = read_examples(settings)
+    names = examples.store.clips["recording"]
+    learned, watched = set(names[examples.rows]), set(names[examples.val_rows])
+    assert len(learned | watched) == 13
+    assert len(watched) == 4  # a quarter of six recordings, of two classes
+    assert not learned & watched
+    trained = train.main(settings)
+    assert trained.epochs == 1
+    (tmp_path / "old").rename(tmp_path / "other")
+    with pytest.raises(console.Trouble, match=r"training\.pictures was"):
+        train.main(with_run(elsewhere, "alone", pictures=tmp_path / "other", epochs=1))

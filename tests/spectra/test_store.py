@@ -160,9 +160,9 @@ def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:
 def extracted(file: Path, clips: Clips, cap: int) -> tuple[Part, np.ndarray]:
     picture = small_config(file.parent).spectrogram
     part = file.with_suffix(".npz")
-    seconds = extract(Job("x", file, cap, clips, picture, part))
+    work = extract(Job("x", file, cap, clips, picture, part))
     found = read_part(part)
-    assert seconds == found.seconds
+    assert (work.seconds, work.clips) == (found.seconds, found.histogram.sum())
     return found, pixels_of(part).reshape(-1, picture.height, picture.width)
 
 
@@ -197,7 +197,7 @@ def test_the_smallest_lots_stay_with_their_own_pictures(cap: int, lots: list[tup
         for lot, clip in offered:
             draw.offer(clip, np.full((2, 3), clip.number, np.uint8), lot=lot)
         with (Path(folder) / "part").open("wb") as stream:
-            draw.write(stream, peaks=[], seconds=3.0, rejected=0)
+            draw.write(stream, peaks=[], seconds=3.0, rejected=0, histogram=np.zeros(41, np.int64))
         found, pixels = read_part(Path(folder) / "part"), pixels_of(Path(folder) / "part")
     expected = [clip.number for kind in (True, False) for _, clip in sorted(entry for entry in offered if entry[1].accepted == kind)[: cap or None]]
     assert found.number.tolist() == sorted(expected)

@@ -11,8 +11,9 @@ from config import Config
 from utils.console import Trouble, warn
 from utils.recordings.labels import truth_of
 from utils.recordings.recording import NOISE
-from utils.recordings.splits import draw, held_out
-from utils.spectra.store import Store
+from utils.recordings.splits import draw, held_out, read_split
+from utils.spectra.picture_folder import PictureFolder
+from utils.spectra.store import Store, check_settings
 
 NOISE_BANK = 512  # pictures of noise that are kept on the device, at most
 
@@ -31,7 +32,7 @@ class Examples:
     noise : pictures of rejected clips
     """
 
-    store: Store
+    store: Store | PictureFolder
     classes: tuple[str, ...]
     rows: Int64[np.ndarray, " clips"]
     labels: Int64[np.ndarray, " clips"]
@@ -51,7 +52,23 @@ class Examples:
         return hashlib.sha256(table.write_csv().encode() + "\n".join(self.classes).encode()).hexdigest()[:16]
 
 
-def choose_examples(store: Store, split: pl.DataFrame, config: Config) -> Examples:
+def read_examples(config: Config) -> Examples:
+    """Open what is learned from, the spectrogram store or the folder `training.pictures`, and choose the examples.
+
+    Raises
+    ------
+    Trouble
+        If it is not there, was made with other settings, or holds nothing to learn from.
+    """
+    if config.training.pictures:
+        split = read_split(config.dataset) if (config.dataset.root / "split.parquet").is_file() else None
+        pictures = PictureFolder(config.training.pictures, split, config)
+        return choose_examples(pictures, pictures.split, config)
+    check_settings(config.dataset.root, config)
+    return choose_examples(Store(config.dataset.root), read_split(config.dataset), config)
+
+
+def choose_examples(store: Store | PictureFolder, split: pl.DataFrame, config: Config) -> Examples:
     """Join the store with the split, and divide the training recordings into those that are learned from and those that watch.
 
     No recording does both.
@@ -123,7 +140,7 @@ def _numbers(values: pl.Series, names: tuple[str, ...] | list[str]) -> Int64[np.
     return np.array([number[value] for value in values], np.int64)
 
 
-def _noise(store: Store, clips: pl.DataFrame, *, seed: int) -> UInt8[np.ndarray, "pictures height width"]:
+def _noise(store: Store | PictureFolder, clips: pl.DataFrame, *, seed: int) -> UInt8[np.ndarray, "pictures height width"]:
     rows = _rows(clips)
     if len(rows) == 0:
         first = store.pictures(np.zeros(1, np.int64))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from config import Config, Dataset
@@ -32,7 +33,7 @@ class Division:
     groups : which of them belong together
     seconds : length of each; None where its header does not say
     same_sound : names of the recordings that hold the same sound
-    dropped : recordings that cannot be read, or that an archive's own division had on two sides
+    dropped : recordings that an archive's own division had on two sides
     """
 
     recordings: list[Recording]
@@ -50,7 +51,7 @@ class Division:
 
 
 def divide_archive(archive: Archive, selection: Selection, config: Config) -> Division:
-    """Leave out sounds that cannot be read, find out which recordings hold the same sound, and give each its place, by `dataset.split`.
+    """Find out which recordings hold the same sound, and give each its place, by `dataset.split`; those that cannot be opened do not count.
 
     Raises
     ------
@@ -60,16 +61,16 @@ def divide_archive(archive: Archive, selection: Selection, config: Config) -> Di
     settings = config.dataset
     given = settings.split == "given" or (settings.split == "auto" and archive.divided)
     _check_split(archive, settings, given=given)
-    recordings, sounds, unreadable = _readable(selection.recordings, config)
+    recordings, sounds, unreadable = _opened(selection.recordings, config)
     files = [sound_of(recording, settings.root.resolve()) for recording in recordings]
     duplicates = find_duplicates(files, sounds, workers=config.workers)
     same_sound = [[recordings[number].name for number in same] for same in duplicates]
     if given:
-        division = _as_given(recordings, sounds, duplicates, same_sound, settings)
-        return replace(division, dropped=[*unreadable, *division.dropped])
+        return _with_unreadable(_as_given(recordings, sounds, duplicates, same_sound, settings), unreadable, given=True)
     by = {"grouped": settings.group_by, "blocked": "block"}.get(settings.split, "recording")
     groups = group(recordings, settings, by, duplicates)  # type: ignore[arg-type]
-    return Division(recordings, divide(recordings, groups, settings), groups, _seconds(sounds), same_sound, unreadable)
+    division = Division(recordings, divide(recordings, groups, settings), groups, _seconds(sounds), same_sound, [])
+    return _with_unreadable(division, unreadable, given=False)
 
 
 def _check_split(archive: Archive, settings: Dataset, *, given: bool) -> None:
@@ -89,7 +90,7 @@ def _check_split(archive: Archive, settings: Dataset, *, given: bool) -> None:
         raise console.Trouble("dataset.split = blocked, but of no recording the place is known; dataset.split = recordings needs to know nothing")
 
 
-def _readable(recordings: Sequence[Recording], config: Config) -> tuple[list[Recording], list[Sound], list[console.Failure]]:
+def _opened(recordings: Sequence[Recording], config: Config) -> tuple[list[Recording], list[Sound], list[tuple[Recording, str]]]:
     """Divide recordings into those whose sound can be opened, with what it is at a glance, and those whose cannot, with the reason.
 
     Raises
@@ -98,17 +99,35 @@ def _readable(recordings: Sequence[Recording], config: Config) -> tuple[list[Rec
         If none can be opened.
     """
     root = config.dataset.root.resolve()
-    readable, sounds, failures = [], [], []
+    opened, sounds, unreadable = [], [], []
     outcomes = glance_all([sound_of(recording, root) for recording in recordings], workers=config.workers)
     for recording, sound in zip(recordings, outcomes, strict=True):
         if isinstance(sound, Sound):
-            readable.append(recording)
+            opened.append(recording)
             sounds.append(sound)
         else:
-            failures.append(console.Failure(f"{recording.file.parent.name}/{recording.file.name}", sound))
-    if not readable:
-        raise console.Trouble(f"no recording can be read: {failures[0].name}: {failures[0].reason}, and {len(failures) - 1} more")
-    return readable, sounds, failures
+            unreadable.append((recording, sound))
+    if not opened:
+        raise console.Trouble(f"no recording can be read: {unreadable[0][0].file}: {unreadable[0][1]}, and {len(unreadable) - 1} more")
+    return opened, sounds, unreadable
+
+
+def _with_unreadable(division: Division, unreadable: Sequence[tuple[Recording, str]], *, given: bool) -> Division:
+    """Add the recordings that cannot be opened: to train, where they are no harm; spec.py will name them."""
+    if not unreadable:
+        return division
+    console.warn(f"{len(unreadable)} recordings cannot be opened and do not count; spec.py will name them, --check-audio does so now")
+    more = [recording for recording, _ in unreadable]
+    places = [Place((recording.side or "train") if given else "train", None, f"cannot be opened: it {reason}") for recording, reason in unreadable]
+    names = [*division.groups.names, *(recording.name for recording in more)]
+    of = np.concatenate([division.groups.of, np.arange(len(division.groups.names), len(names))])
+    return replace(
+        division,
+        recordings=[*division.recordings, *more],
+        places=[*division.places, *places],
+        groups=Groups(of, names),
+        seconds=[*division.seconds, *(None for _ in more)],
+    )
 
 
 def _seconds(sounds: Sequence[Sound]) -> list[float | None]:

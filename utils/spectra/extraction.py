@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -18,6 +19,7 @@ from utils.spectra.decode import AudioError, decode
 from utils.spectra.parts import Clip, Draw
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
+from utils.spectra.thresholds import count_scores
 
 IN_MEMORY = 64 * 2**20  # bytes of pictures that a worker holds in memory; more go to disk
 
@@ -95,8 +97,15 @@ class Sound:
             raise AudioError(f"is silent: all its samples are {self.highest:g}")
 
 
-def extract(job: Job) -> float:
-    """Turn a recording into pictures and leave them in `job.part`; returns how many seconds of sound it holds.
+class Work(NamedTuple):
+    """What was done of one recording: how many seconds of sound it holds, and of how many clips a picture was made."""
+
+    seconds: float
+    clips: int
+
+
+def extract(job: Job) -> Work:
+    """Turn a recording into pictures and leave them in `job.part`.
 
     Clips are accepted by the signal rule, a share of the rejected ones is kept as noise, and of both at most `job.cap`: every clip draws a lot as it
     comes, and those with the smallest lots stay.
@@ -110,7 +119,8 @@ def extract(job: Job) -> float:
     sung = None if job.events is None else Spans(job.events)
     sound = Sound(job)
     peaks: list[tuple[float, float, int]] = []
-    rejected = 0
+    scores: list[float] = []
+    rejected = drawn = 0
     with whole_file(job.part) as stream, SpooledTemporaryFile(IN_MEMORY, dir=str(job.part.parent)) as scratch:
         draw = Draw(job.cap, scratch)
         for number, (window, samples) in enumerate(chosen_windows(sound.hear, job.clips, job.spectrogram, events=job.events)):
@@ -122,15 +132,18 @@ def extract(job: Job) -> float:
             accepted = False
             if possible or ticket < job.clips.noise_share:
                 picture = _picture(samples, job, number=number)
+                drawn += 1
                 score = signal_score(picture)
+                if possible:  # where nobody sings, no score helps
+                    scores.append(score)
                 accepted = possible and (score >= job.clips.signal_threshold or not job.reject)
                 if accepted or ticket < job.clips.noise_share:
                     draw.offer(Clip(number, start, window.event, window.strength, score, accepted), to_pixels(picture), lot=lot)
             rejected += not accepted
         sound.check_length()
         sound.check_level()
-        draw.write(stream, peaks=peaks, seconds=sound.seconds, rejected=rejected)
-    return sound.seconds
+        draw.write(stream, peaks=peaks, seconds=sound.seconds, rejected=rejected, histogram=count_scores(scores))
+    return Work(sound.seconds, drawn)
 
 
 def _picture(samples: Float[np.ndarray, " length"], job: Job, *, number: int) -> Float32[np.ndarray, "height width"]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from config import Config, flat, to_toml
+from config import Config, deciding, to_toml
 from utils import console
 from utils.fanout import fan_out
 from utils.files import remove_folder, strangers, whole_folder, write_text
@@ -22,7 +22,10 @@ from utils.spectra.parts import Part, read_part
 from utils.spectra.store import CLIPS, PEAKS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_pictures
 from utils.tables import read_table, write_csv, write_table
 
-STORE_FILES = ("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "peaks.csv", "shards", "parts")
+STORE_FILES = (
+    *("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "peaks.csv", "classes.csv", "overview.html"),
+    *("shards", "parts", "pictures", "noise"),
+)
 LONG = "(long)"  # stands for the class in the names of shards of long recordings
 PER_SHARD = 64  # recordings; a shard is packed, and its parts go, when its last recording is done
 
@@ -78,7 +81,7 @@ def plan(split: pl.DataFrame, config: Config, folder: Path) -> list[Shard]:
 
 def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: Path) -> Shard:
     jobs = []
-    made_with = {name: value for name, value in flat(config).items() if name.startswith(PICTURE_SETTINGS)}
+    made_with = deciding(config, of=PICTURE_SETTINGS)
     key = hashlib.sha256()
     for row in rows.iter_rows(named=True):
         file = config.dataset.root / row["file"]
@@ -123,18 +126,19 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
         for shard in missing:
             if not open_jobs[shard.name]:
                 _pack(shard, failures, folder)
-        seconds = 0.0
+        seconds, clips = 0.0, 0
         with closing(fan_out(extract, todo, workers=config.workers, name=lambda job: job.name)) as outcomes:
             for job, outcome in outcomes:
                 if isinstance(outcome, console.Failure):
                     failures[job.name] = outcome
                 else:
-                    seconds += outcome
+                    seconds += outcome.seconds
+                    clips += outcome.clips
                 shard = jobs[job.name]
                 open_jobs[shard.name].discard(job.name)
                 if not open_jobs[shard.name]:
                     _pack(shard, failures, folder)
-                advance(1, note=f"{seconds / passed():.0f} × real time")
+                advance(1, note=f"{clips / passed():,.0f} clips/s, {seconds / passed():,.0f} × real time")
 
 
 def _is_finished(shard: Shard, folder: Path) -> bool:
@@ -219,9 +223,9 @@ def _recording_rows(shard: Shard, parts: Sequence[Part | None], failures: dict[s
         name = [row["recording"], row["class"]]
         if part:
             accepted = int(part.accepted.sum())
-            rows.append([*name, float(part.seconds), accepted, len(part.accepted) - accepted, int(part.rejected), None])
+            rows.append([*name, float(part.seconds), accepted, len(part.accepted) - accepted, int(part.rejected), part.histogram.tolist(), None])
         else:
-            rows.append([*name, None, 0, 0, 0, failures[row["recording"]].reason])
+            rows.append([*name, None, 0, 0, 0, None, failures[row["recording"]].reason])
     return pl.DataFrame(rows, schema=RECORDINGS, orient="row")
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import IO, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, UInt8
+from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
 PIXELS = "pixels"
 KINDS: Mapping[str, type] = MappingProxyType(
@@ -44,6 +44,7 @@ class Part:
     peaks : where peaks were looked for, all that were found: seconds, decibels, and the number of the window
     seconds : length of the recording
     rejected : how many clips the signal rule rejected
+    histogram : how many of all clips on which the signal rule decides have which score (`thresholds.EDGES`)
     """
 
     number: Int32[np.ndarray, " clips"]
@@ -55,6 +56,7 @@ class Part:
     peaks: Float64[np.ndarray, "peaks 3"]
     seconds: Float64[np.ndarray, ""]
     rejected: Int32[np.ndarray, ""]
+    histogram: Int64[np.ndarray, " bins"]
 
 
 class Draw:
@@ -85,7 +87,9 @@ class Draw:
         self._scratch.seek(place * self._size)
         self._scratch.write(pixels.tobytes())
 
-    def write(self, stream: IO[bytes], *, peaks: Sequence[tuple[float, float, int]], seconds: float, rejected: int) -> None:
+    def write(
+        self, stream: IO[bytes], *, peaks: Sequence[tuple[float, float, int]], seconds: float, rejected: int, histogram: Int64[np.ndarray, " bins"]
+    ) -> None:
         """Write what stayed as one part."""
         staying = sorted((clip, place) for heap in self._staying.values() for _, clip, place in heap)
         columns = dict(zip(Clip._fields, zip(*(clip for clip, _ in staying), strict=True), strict=True)) if staying else {}
@@ -94,6 +98,7 @@ class Draw:
             peaks=np.array(peaks, float).reshape(-1, 3),
             seconds=np.array(seconds),
             rejected=np.array(rejected, np.int32),
+            histogram=histogram,
         )
         with zipfile.ZipFile(stream, "w") as archive:
             for name, array in vars(part).items():

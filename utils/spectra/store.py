@@ -5,6 +5,9 @@
     <root>/spec/recordings.parquet  one row a recording (RECORDINGS)
     <root>/spec/rejected.csv        the recordings that could not be used, and why
     <root>/spec/peaks.csv           where clips.choose = peaks: the peaks of every recording (PEAKS)
+    <root>/spec/classes.csv         what was kept and rejected of each class
+    <root>/spec/overview.html       the same with pictures, to look at
+    <root>/spec/pictures/ noise/    the clips as PNG files, where `spectrogram.pictures` asked for them
     <root>/spec/shards/<class>-000/ pictures.npy: uint8 (clips, height, width); clips.parquet, recordings.parquet: its rows; key.txt: what it was made of
     <root>/spec/parts/              recordings that are done while their shard is not
 
@@ -52,6 +55,7 @@ RECORDINGS = pl.Schema(
         "kept": pl.Int32(),  # accepted clips in the store
         "noise": pl.Int32(),  # rejected clips in the store
         "rejected": pl.Int32(),  # clips that the signal rule rejected
+        "scores": pl.List(pl.Int64()),  # how many clips have which signal score (thresholds.EDGES), before any limit; null where it could not be used
         "reason": pl.String(),  # why the recording could not be used; null where it could
     }
 )
@@ -73,7 +77,17 @@ def check_settings(root: Path, config: Config) -> None:
     Trouble
         That names the settings which differ.
     """
-    settings = root / "spec" / "settings.toml"
+    check_made_with(root / "spec" / "settings.toml", config)
+
+
+def check_made_with(settings: Path, config: Config) -> None:
+    """Refuse pictures whose settings file, beside them, names other settings than the config's.
+
+    Raises
+    ------
+    Trouble
+        That names the settings which differ.
+    """
     changed = differences(load(settings), config, of=PICTURE_SETTINGS) if settings.is_file() else []
     if changed:
         raise Trouble(f"{settings.parent}: was made with other settings ({'; '.join(changed)}); set them back, or run spec.py --fresh to make it anew")
