@@ -4,8 +4,8 @@
     python sort_data.py --dataset.archive ~/birds --dataset.root ~/birds-sorted --dataset.sort_mode symlink --dry-run
 
 Archives of the BirdCLEF 2018 form (wav/ + xml/), of Kaggle's BirdCLEF challenges, of xeno-canto downloads, of long recordings with tables of
-annotations, and plain folders of species go in. `dataset.split` says how they are divided; nothing that belongs together stands on two sides, and
-an audit shows it. The exit status is 3 where something had to be left out, which is listed in sorted.log.
+annotations, and plain folders of species go in. `dataset.split` says how they are divided and what is kept together; an audit shows that it was, and
+which recordists, sites and days are heard on two sides all the same. The exit status is 3 where something had to be left out, as sorted.log lists.
 
 Source: sort_data.py of the 2018 BirdCLEF baseline.
 """

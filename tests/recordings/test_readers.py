@@ -164,6 +164,9 @@ def test_metadata_round_trip(texts: dict[str, str], times: list[float]) -> None:
     assert from_metadata(json.loads(text), name="n", file=Path("a/n.wav")) == recording
 
 
+NOT_A_TIME = {"start": float("nan"), "end": 1, "species": "A"}
+
+
 @pytest.mark.parametrize(
     "change",
     [
