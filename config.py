@@ -111,6 +111,7 @@ class Spectrogram:
     high_pass: NotNegative = 0.0  # sound below it is taken out first, by 24 dB an octave, Hz; 0: off
     noise_reduction: Share = 0.0  # how much of what lies below each frequency's noise floor in the clip is taken away, 0 (off) to 1 (all)
     normalize: Literal["none", "peak", "rms"] = "none"  # make clips equally loud: peak at full scale, or a root mean square of 0.1; matters most to pcen
+    engine: Literal["auto", "cpu", "device"] = "auto"  # what draws the pictures; device: JAX, on an accelerator where there is one; auto: device, if so
     pictures: bool = False  # also write every clip as a PNG file for the eye: spec/pictures/<class>/ and, of what was rejected, spec/noise/<class>/
 
 
@@ -211,7 +212,7 @@ class SettingsError(Exception):
 
 _TREE: TypeAdapter[Config] = TypeAdapter(Config)
 _DATASET_PATHS = ("root", "archive", "taxonomy", "aliases", "whitelist")
-_FOR_THE_EYE = ("spectrogram.pictures",)  # settings that change what is shown, and nothing that is made from it
+_NOT_DECIDING = ("spectrogram.pictures", "spectrogram.engine")  # settings that change nothing that a store or a net is made of
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -246,8 +247,8 @@ def _walk(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def deciding(config: Config, *, of: Sequence[str]) -> dict[str, Any]:
-    """Return the settings whose names begin with one of `of`, without those that are only for the eye."""
-    return {name: value for name, value in flat(config).items() if name.startswith(tuple(of)) and name not in _FOR_THE_EYE}
+    """Return the settings whose names begin with one of `of`, without those that change nothing that is made."""
+    return {name: value for name, value in flat(config).items() if name.startswith(tuple(of)) and name not in _NOT_DECIDING}
 
 
 def differences(one: Config, other: Config, *, of: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from config import Config
 from utils import console
 from utils.recordings.splits import read_split
+from utils.spectra.engines import engine_of
 from utils.spectra.filling import fill, finish, open_folder, plan
 from utils.spectra.overview import summarize
 from utils.spectra.overview_page import write_overview
@@ -45,7 +46,8 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
     with console.alone(config.dataset.root, "spec"):
         folder = open_folder(config, fresh=flags.fresh)
         shards = plan(split, config, folder)
-        fill(shards, config, folder)
+        work, then = engine_of(config)
+        fill(shards, config, folder, work=work, then=then)
         recordings = finish(shards, split, folder)
         store = Store(config.dataset.root)
         write_pictures(store, config)

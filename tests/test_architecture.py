@@ -1,6 +1,8 @@
 """The house keeps its plan: who imports whom, no pickles, no file too long to read."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,7 +42,7 @@ def test_imports_go_one_way(path: Path) -> None:
 def test_workers_import_no_jax() -> None:
     jax = {path for path in SOURCES if {"jax", "flax", "optax", "orbax"} & {name.split(".")[0] for name in imports(path)}}
     early = {path for path in jax if path.parent.name in {"recordings", "spectra"}}
-    assert early == {REPOSITORY / "utils" / "spectra" / "on_device.py"}
+    assert early == {REPOSITORY / "utils" / "spectra" / name for name in ("on_device.py", "engines.py")}  # engines does so when asked for the device
     reached, ahead = set(), {REPOSITORY / "utils" / "spectra" / f"{name}.py" for name in ("extraction", "preflight", "filling")}
     while ahead:
         path = ahead.pop()
@@ -48,6 +50,8 @@ def test_workers_import_no_jax() -> None:
         modules = {REPOSITORY / f"{name.replace('.', '/')}.py" for name in imports(path)}
         ahead |= {module for module in modules if module in SOURCES} - reached
     assert not reached & jax
+    loaded = subprocess.run([sys.executable, "-c", "import sys, utils.spectra.engines; print('jax' in sys.modules)"], cwd=REPOSITORY, capture_output=True)
+    assert loaded.stdout.decode().strip() == "False"
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))

@@ -1,5 +1,6 @@
 """The engine for accelerators draws the same pictures, and scores them the same, as the one on the CPU; both run here on the CPU."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -7,14 +8,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import soundfile
 
-from config import Spectrogram
-from tests.conftest import RATE, chirp
+import sort_data
+import spec
+from config import Config, Spectrogram
+from tests.conftest import RATE, chirp, small_config
+from utils.console import Trouble
 from utils.spectra.clips import cut
 from utils.spectra.decode import decode
+from utils.spectra.engines import engine_of
 from utils.spectra.on_device import blur, cubic, make_pictures, refusal, signal_scores, squeeze
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_picture, to_pixels
+from utils.spectra.store import Store
 
 THRESHOLD, NEAR = 0.001, 1e-4  # of the signal rule; scores so near to it may go either way
 
@@ -115,3 +122,42 @@ def test_one_clip_more_changes_no_other() -> None:
     alone, together = (make_pictures(jnp.asarray(batch), settings) for batch in (clips[:3], clips))
     assert isinstance(together[0], jax.Array)
     assert np.abs(np.asarray(alone[0], int) - np.asarray(together[0][:3], int)).max() <= 1
+
+
+@pytest.mark.parametrize("choose", ["grid", "annotations"])
+def test_a_store_that_the_device_drew_is_the_workers_store(tmp_path: Path, choose: str) -> None:
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    rows = ["file,start,end,species"]
+    for tape in range(3):
+        soundfile.write(archive / f"tape{tape}.wav", chirp(2000.0 + 300 * tape, seconds=9.3, seed=tape), RATE)
+        rows += [f"tape{tape}.wav,{1 + tape},{3 + tape},Altus clarus", f"tape{tape}.wav,4,4.5,Bassus gravis"]
+    (archive / "annotations.csv").write_text("\n".join(rows))
+    tables = {}
+    for engine in ("cpu", "device"):
+        base = small_config(tmp_path / engine, archive)
+        config = replace(base, clips=replace(base.clips, choose=choose, noise_share=0.5), spectrogram=replace(base.spectrogram, engine=engine))
+        sort_data.main(config)
+        spec.main(config)
+        store = Store(config.dataset.root)
+        tables[engine] = store.clips.drop("score"), store.recordings, store.pictures(np.arange(len(store.clips)))
+        assert not (config.dataset.root / "spec" / "parts").exists()
+    (ours, recordings, pictures), (theirs, others, drawn) = tables["cpu"], tables["device"]
+    assert ours.height > 10
+    assert theirs.equals(ours)
+    assert others.equals(recordings)
+    assert np.abs(drawn.astype(int) - pictures).max() <= 1
+
+
+def test_engines_are_chosen_by_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    def chosen(**settings: object) -> bool:
+        return engine_of(Config(spectrogram=Spectrogram(**settings)))[1] is not None  # type: ignore[arg-type]
+
+    assert [chosen(engine="cpu"), chosen(engine="auto"), chosen(engine="device")] == [False, False, True]
+    monkeypatch.setattr("utils.spectra.engines.find_spec", lambda _: True)
+    assert not chosen(engine="auto")  # JAX sees only a CPU
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    assert chosen(engine="auto")
+    assert not chosen(engine="auto", hop=100, resize="fill")
+    with pytest.raises(Trouble, match=r"resize = fill draws random numbers.*cpu draws them"):
+        chosen(engine="device", hop=100, resize="fill")

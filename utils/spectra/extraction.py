@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -104,46 +104,97 @@ class Work(NamedTuple):
     clips: int
 
 
+class Candidate(NamedTuple):
+    """A window of which a picture is made: its clip, as yet without a score; whether it may be accepted; and the two lots that it drew."""
+
+    clip: Clip
+    possible: bool
+    ticket: float
+    lot: float
+
+
+class Listening:
+    """The windows of a recording that may be kept, and what is found besides while they are looked for.
+
+    Attributes
+    ----------
+    seconds : length of the recording
+    peaks : where peaks were looked for: seconds, decibels, and the number of the window
+    passed_over : how many windows are rejected without a picture, for nobody sings in them
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.seconds = 0.0
+        self.peaks: list[tuple[float, float, int]] = []
+        self.passed_over = 0
+
+    def candidates(self) -> Iterator[tuple[Candidate, Float[np.ndarray, " length"]]]:
+        """Yield the windows of which a picture is made, with their samples, in the order of time.
+
+        Raises
+        ------
+        AudioError
+            If the recording cannot be used.
+        """
+        job, sound = self._job, Sound(self._job)
+        generator = np.random.default_rng((job.clips.seed, zlib.crc32(job.name.encode())))
+        sung = None if job.events is None else Spans(job.events)
+        for number, (window, samples) in enumerate(chosen_windows(sound.hear, job.clips, job.spectrogram, events=job.events)):
+            start = window.start / job.spectrogram.rate
+            if np.isfinite(window.strength):
+                self.peaks.append((window.peak, window.strength, number))
+            ticket, lot = generator.random(2)
+            possible = sung is None or sung.touch(start, start + job.clips.length)
+            if possible or ticket < job.clips.noise_share:
+                yield Candidate(Clip(number, start, window.event, window.strength, 0.0, False), possible, ticket, lot), samples
+            else:
+                self.passed_over += 1
+        sound.check_length()
+        sound.check_level()
+        self.seconds = sound.seconds
+
+
 def extract(job: Job) -> Work:
     """Turn a recording into pictures and leave them in `job.part`.
-
-    Clips are accepted by the signal rule, a share of the rejected ones is kept as noise, and of both at most `job.cap`: every clip draws a lot as it
-    comes, and those with the smallest lots stay.
 
     Raises
     ------
     AudioError
         If the recording cannot be used.
     """
-    generator = np.random.default_rng((job.clips.seed, zlib.crc32(job.name.encode())))
-    sung = None if job.events is None else Spans(job.events)
-    sound = Sound(job)
-    peaks: list[tuple[float, float, int]] = []
+    heard = Listening(job)
+
+    def drawn() -> Iterator[tuple[Candidate, Float32[np.ndarray, "height width"], float]]:
+        for candidate, samples in heard.candidates():
+            picture = _picture(samples, job, number=candidate.clip.number)
+            yield candidate, picture, signal_score(picture)
+
+    return leave_part(job, heard, drawn())
+
+
+def leave_part(job: Job, heard: Listening, drawn: Iterator[tuple[Candidate, Any, float]]) -> Work:
+    """Accept clips by the signal rule, keep a share of the rejected ones as noise, and of both at most `job.cap`: those with the smallest lots.
+
+    Parameters
+    ----------
+    drawn : the candidates with their pictures, from 0 to 1 or in grey levels, and their signal scores; `heard` is complete when it ends
+    """
     scores: list[float] = []
-    rejected = drawn = 0
+    rejected = pictures = 0
     with whole_file(job.part) as stream, SpooledTemporaryFile(IN_MEMORY, dir=str(job.part.parent)) as scratch:
         draw = Draw(job.cap, scratch)
-        for number, (window, samples) in enumerate(chosen_windows(sound.hear, job.clips, job.spectrogram, events=job.events)):
-            start = window.start / job.spectrogram.rate
-            if np.isfinite(window.strength):
-                peaks.append((window.peak, window.strength, number))
-            ticket, lot = generator.random(2)
-            possible = sung is None or sung.touch(start, start + job.clips.length)
-            accepted = False
-            if possible or ticket < job.clips.noise_share:
-                picture = _picture(samples, job, number=number)
-                drawn += 1
-                score = signal_score(picture)
-                if possible:  # where nobody sings, no score helps
-                    scores.append(score)
-                accepted = possible and (score >= job.clips.signal_threshold or not job.reject)
-                if accepted or ticket < job.clips.noise_share:
-                    draw.offer(Clip(number, start, window.event, window.strength, score, accepted), to_pixels(picture), lot=lot)
+        for candidate, picture, score in drawn:
+            pictures += 1
+            if candidate.possible:  # where nobody sings, no score helps
+                scores.append(score)
+            accepted = candidate.possible and (score >= job.clips.signal_threshold or not job.reject)
+            if accepted or candidate.ticket < job.clips.noise_share:
+                pixels = picture if picture.dtype == np.uint8 else to_pixels(picture)
+                draw.offer(candidate.clip._replace(score=score, accepted=accepted), pixels, lot=candidate.lot)
             rejected += not accepted
-        sound.check_length()
-        sound.check_level()
-        draw.write(stream, peaks=peaks, seconds=sound.seconds, rejected=rejected, histogram=count_scores(scores))
-    return Work(sound.seconds, drawn)
+        draw.write(stream, peaks=heard.peaks, seconds=heard.seconds, rejected=rejected + heard.passed_over, histogram=count_scores(scores))
+    return Work(heard.seconds, pictures)
 
 
 def _picture(samples: Float[np.ndarray, " length"], job: Job, *, number: int) -> Float32[np.ndarray, "height width"]:

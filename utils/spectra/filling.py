@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from utils.files import remove_folder, strangers, whole_folder, write_text
 from utils.recordings.labels import labels_between
 from utils.recordings.recording import NOISE
 from utils.spectra.choosing import Heard
-from utils.spectra.extraction import Job, extract
+from utils.spectra.extraction import Job, Work, extract
 from utils.spectra.parts import Part, read_part
 from utils.spectra.store import CLIPS, PEAKS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_pictures
 from utils.tables import read_table, write_csv, write_table
@@ -110,8 +110,14 @@ def _events(row: Mapping[str, Any], config: Config) -> tuple[Heard, ...] | None:
     return tuple((event["start"], event["end"], event["species"]) for event in row["events"])
 
 
-def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
-    """Do what is missing: pictures of every recording of every shard that is not finished, packed into shards as they get complete."""
+def fill(shards: Sequence[Shard], config: Config, folder: Path, *, work: Callable[[Job], Any] = extract, then: Callable[[Job], Work] | None = None) -> None:
+    """Do what is missing: pictures of every recording of every shard that is not finished, packed into shards as they get complete.
+
+    Parameters
+    ----------
+    work : what a worker does with a recording; it returns what was done
+    then : what is done here with what a worker left, where that is not all
+    """
     missing = [shard for shard in shards if not _is_finished(shard, folder)]
     if missing:
         (folder / "clips.parquet").unlink(missing_ok=True)  # it would name rows of shards that are about to change
@@ -127,13 +133,14 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path) -> None:
             if not open_jobs[shard.name]:
                 _pack(shard, failures, folder)
         seconds, clips = 0.0, 0
-        with closing(fan_out(extract, todo, workers=config.workers, name=lambda job: job.name)) as outcomes:
+        with closing(fan_out(work, todo, workers=config.workers, name=lambda job: job.name)) as outcomes:
             for job, outcome in outcomes:
                 if isinstance(outcome, console.Failure):
                     failures[job.name] = outcome
                 else:
-                    seconds += outcome.seconds
-                    clips += outcome.clips
+                    done = then(job) if then else outcome
+                    seconds += done.seconds
+                    clips += done.clips
                 shard = jobs[job.name]
                 open_jobs[shard.name].discard(job.name)
                 if not open_jobs[shard.name]:
