@@ -51,9 +51,9 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
         recordings = finish(shards, split, folder)
         store = Store(config.dataset.root)
         write_pictures(store, config)
-        write_overview(store, config)
+        classes = write_overview(store, config)
         note_time(config.dataset.root, "spec", passed())
-    failures = summarize(recordings, store, config, seconds=passed())
+    failures = summarize(classes, recordings, store, config, seconds=passed())
     return Extracted(folder, failures)
 
 

@@ -8,7 +8,6 @@ scikit-learn's StratifiedGroupKFold alone, as a notebook would call it, which ne
 """
 
 import argparse
-import json
 import multiprocessing
 import resource
 import statistics
@@ -28,7 +27,7 @@ from utils import console
 from utils.files import write_json
 from utils.recordings.audit import per_class, shared_groups, shared_keys
 from utils.recordings.dividing import divide
-from utils.recordings.grouping import group
+from utils.recordings.grouping import group, kept_together
 from utils.recordings.recording import Recording
 from utils.recordings.splits import split_table
 
@@ -68,8 +67,7 @@ def made_up(*, recordings: int, classes: int, authors: int, seed: int = 0) -> li
 
 def ours(recordings: Sequence[Recording], settings: Dataset) -> int:
     """Divide and audit as sort_data.py does; return the number of groups on two sides."""
-    by = {"grouped": settings.group_by, "blocked": "block"}.get(settings.split, "recording")
-    groups = group(recordings, settings, by)  # type: ignore[arg-type]
+    groups = group(recordings, settings, kept_together(settings))
     places = divide(recordings, groups, settings)
     table = split_table(recordings, places, [groups.names[number] for number in groups.of], [recording.file.name for recording in recordings])
     per_class(table, [60.0] * len(recordings))
@@ -114,7 +112,7 @@ def main() -> None:
     title = f"{sizes['recordings']:,} recordings, {sizes['classes']:,} classes, {sizes['authors']:,} recordists"
     console.show_grid(title, ["split", "seconds", "spread", "peak MB", "groups on two sides"], [[str(cell) for cell in row] for row in rows])
     ratio = statistics.median(run[0] for run in results["scikit-learn alone, by author"]) / statistics.median(run[0] for run in results["grouped by author"])
-    write_json(Path(__file__).parent / "results" / "splitting-cpu.json", {"device": "cpu", "ratio": round(ratio, 2), "table": json.loads(json.dumps(rows))})
+    write_json(Path(__file__).parent / "results" / "splitting-cpu.json", {"device": "cpu", "ratio": round(ratio, 2), "table": rows})
     print(f"ratio {ratio:.2f}")
 
 

@@ -12,6 +12,7 @@ import soundfile  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from config import Clips, Config, Dataset, Model, Spectrogram, Training  # noqa: E402
+from utils.recordings.recording import Contents  # noqa: E402
 
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -33,6 +34,19 @@ def birds() -> Path:
     if not (SHARED / "birds").is_dir():
         pytest.skip("no ../shared/birds beside the repository")
     return SHARED / "birds"
+
+
+def reasons(contents: Contents) -> dict[str, str]:
+    """Return why each thing of an archive was refused; each has one short line."""
+    found = {failure.name: failure.reason for failure in contents.failures}
+    assert len(found) == len(contents.failures)
+    assert all("\n" not in name + reason and len(reason) < 250 for name, reason in found.items())
+    return found
+
+
+def names(contents: Contents) -> list[str]:
+    """Return the names of the recordings that were read."""
+    return [recording.name for recording in contents.recordings]
 
 
 def chirp(pitch: float, *, seconds: float, seed: int, rate: int = RATE) -> np.ndarray:

@@ -113,6 +113,11 @@ def read_foreign(path: Path, *, needed: Sequence[str] = (), separators: str = ",
     return ForeignTable(columns, rows, bad)
 
 
+def reason_of(error: Trouble, path: Path) -> str:
+    """Return what is wrong with a table, without its path, which a list of failures names already."""
+    return str(error).removeprefix(f"{path}: ")
+
+
 def refuse_bad_rows(path: Path, table: ForeignTable) -> None:
     """Refuse a table in which a row cannot be read, where the user wrote it for us and wants to know.
 

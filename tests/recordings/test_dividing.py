@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from config import Dataset
 from utils.recordings.audit import per_class, shared_groups, shared_keys
 from utils.recordings.dividing import divide
-from utils.recordings.grouping import block_of, group, quarter_of
+from utils.recordings.grouping import block_of, group, kept_together, quarter_of
 from utils.recordings.recording import Event, Recording
 from utils.recordings.splits import Place, held_out, split_table
 
@@ -51,8 +51,7 @@ def archive_of(*, recordings: int = 400, classes: int = 12, authors: int = 40, s
 
 
 def split_of(recordings: Sequence[Recording], settings: Dataset, duplicates: Sequence[Sequence[int]] = ()) -> tuple[list[Place], pl.DataFrame]:
-    by = {"grouped": settings.group_by, "blocked": "block"}.get(settings.split, "recording")
-    groups = group(recordings, settings, by, duplicates)  # type: ignore[arg-type]
+    groups = group(recordings, settings, kept_together(settings), duplicates)
     places = divide(recordings, groups, settings)
     table = split_table(recordings, places, [groups.names[number] for number in groups.of], [recording.name for recording in recordings])
     return places, table

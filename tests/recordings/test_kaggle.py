@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import names, reasons
 from utils.console import Trouble
 from utils.recordings.kaggle import is_kaggle, read_kaggle
 from utils.recordings.recording import Contents, Event, Recording, Taxon
@@ -63,17 +64,6 @@ def write(archive: Path, tables: Mapping[str, str | bytes], *sounds: str, folder
 def row(label: str = "asbfly", filename: str = "asbfly/XC1.ogg", *, secondary: str = "[]") -> str:
     """Write a row of 2024 of which only these values matter."""
     return f"{label},{secondary},['call'],,,,,,,,,{filename}\n"
-
-
-def reasons(contents: Contents) -> dict[str, str]:
-    found = {failure.name: failure.reason for failure in contents.failures}
-    assert len(found) == len(contents.failures)
-    assert all("\n" not in name + reason and len(reason) < 250 for name, reason in found.items())
-    return found
-
-
-def names(contents: Contents) -> list[str]:
-    return [recording.name for recording in contents.recordings]
 
 
 def test_recordings_of_2021_lie_in_their_labels_folders(tmp_path: Path) -> None:

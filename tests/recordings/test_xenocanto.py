@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from utils.recordings.recording import Contents, Recording, Taxon, to_metadata
+from tests.conftest import names, reasons
+from utils.recordings.recording import Recording, Taxon, to_metadata
 from utils.recordings.xenocanto import is_xenocanto, read_xenocanto
 
 NIGHTHAWK = {  # as the second version of the API answers
@@ -91,17 +92,6 @@ def write(archive: Path, files: dict[str, str | bytes], *sounds: str) -> Path:
         (archive / name).parent.mkdir(parents=True, exist_ok=True)
         (archive / name).write_bytes(text.encode() if isinstance(text, str) else text)
     return archive
-
-
-def reasons(contents: Contents) -> dict[str, str]:
-    found = {failure.name: failure.reason for failure in contents.failures}
-    assert len(found) == len(contents.failures)
-    assert all("\n" not in name + reason and len(reason) < 250 for name, reason in found.items())
-    return found
-
-
-def names(contents: Contents) -> list[str]:
-    return [recording.name for recording in contents.recordings]
 
 
 def test_a_page_of_the_second_version(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from utils.recordings.audio_files import READABLE, UNREADABLE, check_readable, s
 from utils.recordings.event_tables import FORMS, Head, Row, check_columns, read_head, read_rows, tables_below
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS
 from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, refused
-from utils.tables import find_column, read_foreign
+from utils.tables import find_column, read_foreign, reason_of
 
 _AS_USUAL = Columns()
 _LOOKED_INTO = 100  # tables that must tell whether it is such an archive
@@ -272,7 +272,7 @@ def _taxa(archive: Path, heads: Mapping[Path, Head]) -> tuple[list[Taxon], list[
         try:
             table = read_foreign(file)
         except Trouble as error:
-            failures.append(refused(_place(file, archive), str(error).removeprefix(f"{file}: ")))
+            failures.append(refused(_place(file, archive), reason_of(error, file)))
             continue
         columns = [find_column(table.columns, usual) for usual in (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)]
         for row in table.rows.values():

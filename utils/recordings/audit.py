@@ -65,11 +65,16 @@ def shared_keys(recordings: Sequence[Recording], table: pl.DataFrame, settings: 
     return counts
 
 
+def smallest(classes: pl.DataFrame) -> pl.DataFrame:
+    """Return what of a table of classes, the smallest first, is printed: all of it, or of many classes only the smallest."""
+    return classes if len(classes) <= ALL_CLASSES else classes.head(SMALLEST)
+
+
 def show_classes(classes: pl.DataFrame, *, whole: bool) -> None:
     """Print what each class has on each side; of many classes, unless `whole`, only the smallest."""
-    shown = classes if whole or len(classes) <= ALL_CLASSES else classes.head(SMALLEST)
+    shown = classes if whole else smallest(classes)
     sides = [side for side in SIDES if classes[f"{side}_recordings"].sum()]
-    title = "Classes" if len(shown) == len(classes) else f"The {SMALLEST} smallest of {len(classes)} classes"
+    title = "Classes" if len(shown) == len(classes) else f"The {len(shown)} smallest of {len(classes)} classes"
     rows = [[row["class"], *(_cell(row[f"{side}_recordings"], row[f"{side}_minutes"]) for side in sides)] for row in shown.iter_rows(named=True)]
     console.show_grid(title, ["class", *sides], rows)
 

@@ -130,10 +130,9 @@ def _held_out(samples: Samples, free: Bool[np.ndarray, " groups"], *, share: flo
         wanted = min(share * sizes.sum() / sizes[free].sum(), max(share, MOST_TAKEN))  # groups that cannot be held out leave more to the others
         held |= _share_of(samples, large, share=wanted, seed=seed)
     total, already = np.bincount(samples.label), np.bincount(samples.label[held[samples.group]], minlength=len(samples.labels))
-    number = {samples.names[group]: group for group in np.flatnonzero(free & (sizes == 1)).tolist()}
-    for label, names in _by_class(samples, free & (sizes == 1)).items():
+    for label, number in _by_class(samples, free & (sizes == 1)).items():
         count = max(0, held_out(int(total[label]), share=share) - int(already[label]))
-        for name in draw(names, count, seed=seed, label=salt + samples.labels[label]):
+        for name in draw(list(number), count, seed=seed, label=salt + samples.labels[label]):
             held[number[name]] = True
     return held
 
@@ -157,12 +156,11 @@ def _dealt(samples: Samples, free: Bool[np.ndarray, " groups"], *, folds: int, s
     sizes = samples.sizes()
     large = free & (sizes > 1)
     fold = _stratified(samples, large, folds=folds, seed=seed) if large.any() else np.full(len(sizes), TRAIN, np.int64)
-    number = {samples.names[group]: group for group in np.flatnonzero(free & (sizes == 1)).tolist()}
     filled = np.bincount(fold[large], weights=sizes[large], minlength=folds)
-    for label, names in _by_class(samples, free & (sizes == 1)).items():
+    for label, number in _by_class(samples, free & (sizes == 1)).items():
         generator = np.random.default_rng((seed, zlib.crc32(samples.labels[label].encode())))
         mine = np.bincount(fold[samples.group[(samples.label == label) & large[samples.group]]], minlength=folds)
-        for name in generator.permutation(np.array(sorted(names), dtype=object)).tolist():
+        for name in generator.permutation(np.array(sorted(number), dtype=object)).tolist():
             chosen = int(np.lexsort((generator.random(folds), filled, mine))[0])  # the fold with the fewest of the class, then with the fewest of all
             fold[number[name]] = chosen
             mine[chosen] += 1
@@ -170,11 +168,12 @@ def _dealt(samples: Samples, free: Bool[np.ndarray, " groups"], *, folds: int, s
     return fold
 
 
-def _by_class(samples: Samples, groups: Bool[np.ndarray, " groups"]) -> dict[int, list[str]]:
-    """Return the names of the recordings that are such a group of their own, by the number of their class."""
-    names: dict[int, list[str]] = {}
+def _by_class(samples: Samples, groups: Bool[np.ndarray, " groups"]) -> dict[int, dict[str, int]]:
+    """Return the recordings that are such a group of their own, each name with the number of its group, by the number of their class."""
+    names: dict[int, dict[str, int]] = {}
     for sample in np.flatnonzero(groups[samples.group]):
-        names.setdefault(int(samples.label[sample]), []).append(samples.names[samples.group[sample]])
+        group = int(samples.group[sample])
+        names.setdefault(int(samples.label[sample]), {})[samples.names[group]] = group
     return names
 
 

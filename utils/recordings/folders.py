@@ -14,7 +14,7 @@ from utils.console import Failure, Trouble
 from utils.files import check_name
 from utils.recordings.audio_files import check_readable, sounds_below, sounds_in
 from utils.recordings.recording import SIDES, Contents, Recording, Side, clean_labels, degrees, from_metadata, label_of_folder, read_metadata
-from utils.tables import find_column, read_foreign
+from utils.tables import find_column, read_foreign, reason_of
 
 TABLES = ("metadata.csv", "recordings.csv")
 _COLUMNS: Mapping[str, tuple[str, ...]] = {  # attributes of a recording, by the names of columns
@@ -107,7 +107,7 @@ def _read_tables(archive: Path) -> tuple[dict[str, dict[str, str]], list[Failure
         try:
             table = read_foreign(path)
         except Trouble as error:
-            failures.append(Failure(path.name, str(error).removeprefix(f"{path}: ")))
+            failures.append(Failure(path.name, reason_of(error, path)))
             continue
         files = find_column(table.columns, ("file", "filename", "path"))
         columns = {name: column for name, usual in _COLUMNS.items() if (column := find_column(table.columns, usual))}

@@ -34,6 +34,13 @@ class Groups:
     names: list[str]
 
 
+def kept_together(settings: Dataset) -> Grouping:
+    """Return by what `dataset.split` groups recordings."""
+    if settings.split == "grouped":
+        return settings.group_by
+    return "block" if settings.split == "blocked" else "recording"
+
+
 def group(recordings: Sequence[Recording], settings: Dataset, by: Grouping, duplicates: Iterable[Sequence[int]] = ()) -> Groups:
     """Put together the recordings that share a recordist, site, day or block, and those that hold the same sound.
 

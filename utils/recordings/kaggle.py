@@ -15,7 +15,7 @@ from utils.console import Failure, Trouble
 from utils.files import check_name
 from utils.recordings.audio_files import below, check_readable, sounds_below, sounds_in, stamp_of
 from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, clean_labels, degrees, refused
-from utils.tables import read_foreign
+from utils.tables import read_foreign, reason_of
 
 Row = Mapping[str, str]
 
@@ -127,7 +127,7 @@ def _add_soundscapes(recordings: dict[str, Recording], archive: Path) -> list[Fa
         try:
             read = read_foreign(archive / table, needed=needed, separators=",")
         except Trouble as error:
-            failures.append(Failure(table, str(error).removeprefix(f"{archive / table}: ")))
+            failures.append(Failure(table, reason_of(error, archive / table)))
             continue
         windows, unread = _windows(read.rows)
         failures += read.bad + unread
@@ -218,7 +218,7 @@ def _read_names(archive: Path) -> tuple[list[Row], list[Failure]]:
                 rows += table.rows.values()
                 failures += table.bad
             except Trouble as error:
-                failures.append(Failure(file.name, str(error).removeprefix(f"{file}: ")))
+                failures.append(Failure(file.name, reason_of(error, file)))
     return rows, failures
 
 

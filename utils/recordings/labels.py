@@ -1,6 +1,5 @@
 """Species by all their names, and which classes are right for a recording."""
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ import polars as pl
 from jaxtyping import Bool
 
 from utils.console import Trouble
-from utils.recordings.recording import NOISE, Event, Recording, Taxon, check_label, clean_labels, sings_between
+from utils.recordings.recording import Event, Recording, Taxon, check_label, clean_labels, sings_between
 from utils.tables import csv_rows, find_column, lines_of, not_utf8, read_foreign, refuse_bad_rows
 
 # how tables of species call their columns: our own, Kaggle's, eBird's, Zenodo's
@@ -175,8 +174,3 @@ def truth_of(recordings: pl.DataFrame, classes: Sequence[str], *, background: bo
             if label in number:
                 truth[row, number[label]] = True
     return truth
-
-
-def is_binomial(text: str) -> bool:
-    """Tell whether a text has the form of a scientific name."""
-    return bool(re.fullmatch(r"[A-Z][a-z-]+( [a-z][a-z-]+){1,2}", text)) and text != NOISE

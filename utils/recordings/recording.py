@@ -17,6 +17,7 @@ Side = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 LONGEST_REASON = 200  # characters
+LONG = "(long recordings)"  # how tables for people call the class of those in which several sing
 NOISE = "Noise"  # the class of recordings in which no bird sings
 _NAMES_OF_NOISE = frozenset({"noise", "nocall", "no call", "no bird", "no birds"})
 

@@ -16,10 +16,10 @@ from utils.recordings.audio_files import sounds_below
 from utils.recordings.audit import GROUPINGS, per_class, shared_groups, shared_keys, show_classes
 from utils.recordings.dividing import divide
 from utils.recordings.duplicates import Sound, find_duplicates, glance_all
-from utils.recordings.grouping import Groups, group, keys_of
+from utils.recordings.grouping import Groups, group, kept_together, keys_of
 from utils.recordings.recording import SIDES, Recording, to_metadata
 from utils.recordings.selection import Selection
-from utils.recordings.splits import Place, split_table
+from utils.recordings.splits import Place, count_folds, labels_in, split_table
 from utils.recordings.view import check_conflicts, check_hardlinks, check_space, place, sound_of, stays, take_links_first, view_path
 
 
@@ -61,14 +61,12 @@ def divide_archive(archive: Archive, selection: Selection, config: Config) -> Di
     settings = config.dataset
     given = settings.split == "given" or (settings.split == "auto" and archive.divided)
     _check_split(archive, settings, given=given)
-    recordings, sounds, unreadable = _opened(selection.recordings, config)
-    files = [sound_of(recording, settings.root.resolve()) for recording in recordings]
+    recordings, files, sounds, unreadable = _opened(selection.recordings, config)
     duplicates = find_duplicates(files, sounds, workers=config.workers)
     same_sound = [[recordings[number].name for number in same] for same in duplicates]
     if given:
         return _with_unreadable(_as_given(recordings, sounds, duplicates, same_sound, settings), unreadable, given=True)
-    by = {"grouped": settings.group_by, "blocked": "block"}.get(settings.split, "recording")
-    groups = group(recordings, settings, by, duplicates)  # type: ignore[arg-type]
+    groups = group(recordings, settings, kept_together(settings), duplicates)
     division = Division(recordings, divide(recordings, groups, settings), groups, _seconds(sounds), same_sound, [])
     return _with_unreadable(division, unreadable, given=False)
 
@@ -90,8 +88,8 @@ def _check_split(archive: Archive, settings: Dataset, *, given: bool) -> None:
         raise console.Trouble("dataset.split = blocked, but of no recording the place is known; dataset.split = recordings needs to know nothing")
 
 
-def _opened(recordings: Sequence[Recording], config: Config) -> tuple[list[Recording], list[Sound], list[tuple[Recording, str]]]:
-    """Divide recordings into those whose sound can be opened, with what it is at a glance, and those whose cannot, with the reason.
+def _opened(recordings: Sequence[Recording], config: Config) -> tuple[list[Recording], list[Path], list[Sound], list[tuple[Recording, str]]]:
+    """Divide recordings into those whose sound can be opened, with its file and what it is at a glance, and those whose cannot, with the reason.
 
     Raises
     ------
@@ -99,17 +97,18 @@ def _opened(recordings: Sequence[Recording], config: Config) -> tuple[list[Recor
         If none can be opened.
     """
     root = config.dataset.root.resolve()
-    opened, sounds, unreadable = [], [], []
-    outcomes = glance_all([sound_of(recording, root) for recording in recordings], workers=config.workers)
-    for recording, sound in zip(recordings, outcomes, strict=True):
+    opened, files, sounds, unreadable = [], [], [], []
+    every = [sound_of(recording, root) for recording in recordings]
+    for recording, file, sound in zip(recordings, every, glance_all(every, workers=config.workers), strict=True):
         if isinstance(sound, Sound):
             opened.append(recording)
+            files.append(file)
             sounds.append(sound)
         else:
             unreadable.append((recording, sound))
     if not opened:
         raise console.Trouble(f"no recording can be read: {unreadable[0][0].file}: {unreadable[0][1]}, and {len(unreadable) - 1} more")
-    return opened, sounds, unreadable
+    return opened, files, sounds, unreadable
 
 
 def _with_unreadable(division: Division, unreadable: Sequence[tuple[Recording, str]], *, given: bool) -> Division:
@@ -270,16 +269,16 @@ def show_audit(division: Division, table: pl.DataFrame, settings: Dataset, *, wh
 def summarize(table: pl.DataFrame, selection: Selection, failures: Sequence[console.Failure], config: Config, *, seconds: float, dry_run: bool) -> None:
     """Say how the recordings were divided, what was left out, and what comes next."""
     root, counts = config.dataset.root, Counter(table["side"])
-    unheard = sorted(_heard(table.filter(pl.col("side") != "train")) - _heard(table.filter(side="train")))
+    unheard = sorted(labels_in(table.filter(pl.col("side") != "train")) - labels_in(table.filter(side="train")))
     written = ", ".join(console.shown(root / name) for name in ("split.parquet", "split.png", "audit.csv"))
     where = {"next": "the same command without --dry-run"} if dry_run else {"split": written, "next": _NEXT}
-    folds = table["fold"].n_unique() - table["fold"].has_nulls()
+    folds = count_folds(table)
     console.show_table(
         "Would be sorted (nothing was changed)" if dry_run else "Sorted",
         {
             "recordings": ", ".join(f"{counts[side]} {side}" for side in SIDES if counts[side] or side == "train"),
             **({"folds": f"{folds}, val is fold {config.dataset.fold}"} if folds else {}),
-            "classes": str(len(_heard(table))),
+            "classes": str(len(labels_in(table))),
             "with background": f"{table.filter(pl.col('background').list.len() > 0).height} recordings",
             **{f"left out {number}": line for number, line in enumerate(selection.left, 1)},
             "time": console.clock(seconds),
@@ -294,8 +293,3 @@ def summarize(table: pl.DataFrame, selection: Selection, failures: Sequence[cons
 
 
 _NEXT = "python spec.py, with the same experiment"
-
-
-def _heard(table: pl.DataFrame) -> set[str]:
-    sung = table.explode("events").drop_nulls("events")["events"].struct.field("species").to_list()
-    return {*table["class"], *sung} - {""}

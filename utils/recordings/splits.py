@@ -93,6 +93,17 @@ def write_split(root: Path, table: pl.DataFrame) -> Path:
     return path
 
 
+def count_folds(table: pl.DataFrame) -> int:
+    """Return how many folds a split has; 0 where it has none."""
+    return table["fold"].drop_nulls().n_unique()
+
+
+def labels_in(table: pl.DataFrame) -> set[str]:
+    """Return all classes of a split: those of its recordings, and those of the events of long ones."""
+    sung = table.select(pl.col("events").explode().struct.field("species")).to_series().drop_nulls()
+    return {*table["class"], *sung} - {""}
+
+
 def read_split(settings: Dataset) -> pl.DataFrame:
     """Read the split of the data set `settings.root`, in the order of class and name; of a split in folds, `settings.fold` is val.
 
@@ -103,7 +114,7 @@ def read_split(settings: Dataset) -> pl.DataFrame:
     """
     path = settings.root / "split.parquet"
     table = read_table(path, SCHEMA, missing="run sort_data.py with the same experiment first", damaged="run sort_data.py again")
-    folds = table["fold"].n_unique() - table["fold"].has_nulls()
+    folds = count_folds(table)
     if folds == 0:
         if settings.fold:
             raise Trouble(f"{path}: has no folds, but dataset.fold = {settings.fold}; run sort_data.py with dataset.folds")

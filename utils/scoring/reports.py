@@ -11,12 +11,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from utils.files import whole_file, write_json
+from utils.recordings.recording import LONG
 from utils.scoring.answers import Answers
 from utils.scoring.figures import Judged
 from utils.tables import write_csv, write_table
 
 TOP = 5  # answers per recording in predictions.csv
-LONG = "(long recordings)"  # stands for the class of recordings in which several sing
 SHOWN = 60  # classes in the picture at most: the worst ones
 
 

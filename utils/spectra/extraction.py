@@ -167,7 +167,7 @@ def extract(job: Job) -> Work:
 
     def drawn() -> Iterator[tuple[Candidate, Float32[np.ndarray, "height width"], float]]:
         for candidate, samples in heard.candidates():
-            picture = _picture(samples, job, number=candidate.clip.number)
+            picture = make_picture(samples, job.spectrogram, seed=candidate.clip.number)
             yield candidate, picture, signal_score(picture)
 
     return leave_part(job, heard, drawn())
@@ -197,10 +197,6 @@ def leave_part(job: Job, heard: Listening, drawn: Iterator[tuple[Candidate, Any,
     return Work(heard.seconds, pictures)
 
 
-def _picture(samples: Float[np.ndarray, " length"], job: Job, *, number: int) -> Float32[np.ndarray, "height width"]:
-    return make_picture(samples, job.spectrogram, seed=number)
-
-
 def grid_clips(job: Job) -> Iterator[Float32[np.ndarray, " length"]]:
     """Yield the clips of a recording's grid, whatever `clips.choose` says.
 
@@ -224,7 +220,7 @@ def first_clips(job: Job) -> UInt8[np.ndarray, "clips height width"]:
     AudioError
         If the recording cannot be used.
     """
-    return np.stack([to_pixels(_picture(samples, job, number=number)) for number, samples in enumerate(islice(grid_clips(job), job.cap or None))])
+    return np.stack([to_pixels(make_picture(samples, job.spectrogram, seed=number)) for number, samples in enumerate(islice(grid_clips(job), job.cap or None))])
 
 
 def mean_spectrum(job: Job) -> Float32[np.ndarray, " bands"]:

@@ -8,15 +8,12 @@ from jaxtyping import Int64
 
 from config import Config
 from utils import console
-from utils.recordings.recording import NOISE
+from utils.recordings.audit import smallest
+from utils.recordings.recording import LONG, NOISE
 from utils.spectra.picture_files import KEPT
 from utils.spectra.store import Store
 from utils.spectra.thresholds import EDGES, around, kept_at
 from utils.tables import write_csv
-
-ALL_CLASSES = 60  # of more, only the smallest are printed
-SMALLEST = 20  # of them
-LONG = "(long recordings)"  # stands for the class of recordings in which several sing
 
 
 def per_class(store: Store) -> pl.DataFrame:
@@ -61,11 +58,12 @@ def write_classes(classes: pl.DataFrame, folder: Path) -> None:
     write_csv(folder / "classes.csv", classes.drop("scores").with_columns(pl.col("minutes").round(2)))
 
 
-def summarize(recordings: pl.DataFrame, store: Store, config: Config, *, seconds: float) -> list[console.Failure]:
+def summarize(classes: pl.DataFrame, recordings: pl.DataFrame, store: Store, config: Config, *, seconds: float) -> list[console.Failure]:
     """Print what was kept and rejected of each class and in all, and what could not be read.
 
     Parameters
     ----------
+    classes : as `per_class` counts them
     recordings : the store's table of recordings, with their files
     seconds : how long the extraction took
 
@@ -73,7 +71,7 @@ def summarize(recordings: pl.DataFrame, store: Store, config: Config, *, seconds
     -------
     The recordings that could not be used.
     """
-    show_classes(per_class(store), store.folder)
+    show_classes(classes, store.folder)
     folder = store.folder
     read = recordings.filter(pl.col("reason").is_null())
     kept, noise, rejected = (int(read[name].sum()) for name in ("kept", "noise", "rejected"))
@@ -99,9 +97,9 @@ def summarize(recordings: pl.DataFrame, store: Store, config: Config, *, seconds
 
 def show_classes(classes: pl.DataFrame, folder: Path) -> None:
     """Print the table of `per_class`; of many classes only those with the fewest clips."""
-    shown = classes if len(classes) <= ALL_CLASSES else classes.head(SMALLEST)
+    shown = smallest(classes)
     file = console.shown(folder / "classes.csv")
-    title = "Classes" if len(shown) == len(classes) else f"The {SMALLEST} of {len(classes)} classes with the fewest clips (all in {file})"
+    title = "Classes" if len(shown) == len(classes) else f"The {len(shown)} of {len(classes)} classes with the fewest clips (all in {file})"
     headings = ["class", "recordings", "kept", "rejected", "minutes", "unreadable"]
     rows = [
         [row["class"], *(str(row[name]) for name in headings[1:4]), "–" if row["minutes"] is None else f"{row['minutes']:.1f}", str(row["unreadable"])]

@@ -15,8 +15,8 @@ from jaxtyping import Int64, UInt8
 from config import Config
 from utils import console
 from utils.files import write_text
-from utils.recordings.recording import NOISE
-from utils.spectra.overview import LONG, all_scores, per_class, write_classes
+from utils.recordings.recording import LONG, NOISE
+from utils.spectra.overview import all_scores, per_class, write_classes
 from utils.spectra.store import Store
 from utils.spectra.thresholds import EDGES, kept_from, nearest_edge
 
@@ -60,11 +60,12 @@ class Sheet:
     rejected: list[Picture]
 
 
-def write_overview(store: Store, config: Config) -> None:
-    """Write `classes.csv` and `overview.html` into the store's folder."""
+def write_overview(store: Store, config: Config) -> pl.DataFrame:
+    """Write `classes.csv` and `overview.html` into the store's folder; returns the classes as `per_class` counts them."""
     classes = per_class(store)
     write_classes(classes, store.folder)
     write_text(store.folder / "overview.html", page(store, classes, config))
+    return classes
 
 
 def page(store: Store, classes: pl.DataFrame, config: Config) -> str:

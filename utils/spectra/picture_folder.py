@@ -20,7 +20,7 @@ from jaxtyping import Int64, UInt8
 from config import Config, Spectrogram
 from utils import console
 from utils.recordings.recording import label_of_folder
-from utils.recordings.splits import EVENT, SCHEMA
+from utils.recordings.splits import EVENT, SCHEMA, labels_in
 from utils.spectra import picture_names
 from utils.spectra.picture_files import KEPT, NOISE
 from utils.spectra.picture_names import NO_CLASS, PictureName, class_is_in_names, names_in_files
@@ -71,7 +71,7 @@ class PictureFolder:
         self._picture = config.spectrogram
         if folder.name == KEPT and (folder.parent / "shards").is_dir():
             check_made_with(folder.parent / "settings.toml", config)
-        found, failures = _find(folder, _labels(split))
+        found, failures = _find(folder, labels_in(split) if split is not None else set())
         found, broken = _readable(found, config.spectrogram)
         console.report_failures(failures + broken, what="pictures")
         if not any(picture.accepted for picture in found):
@@ -139,14 +139,6 @@ def _check_whole(content: bytes) -> None:
         if zlib.crc32(content[at + 4 : end]) != struct.unpack_from(">I", content, end)[0]:
             raise ValueError("is a damaged PNG file")
         at = end + 4
-
-
-def _labels(split: pl.DataFrame | None) -> set[str]:
-    """Return the classes that a split knows."""
-    if split is None:
-        return set()
-    sung = split.select(pl.col("events").explode().struct.field("species")).to_series().drop_nulls()
-    return {label for label in {*split["class"], *sung} if label}
 
 
 def _find(folder: Path, known: set[str]) -> tuple[list[Found], list[console.Failure]]:
