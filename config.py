@@ -154,10 +154,35 @@ class Training:
     learning_rate_end: NotNegative = 0.000001  # step width in the last epoch (schedules root and constant do not use it)
     schedule: Literal["cosine", "linear", "step", "root", "constant"] = "cosine"  # how the learning rate falls from epoch to epoch
     steps: Annotated[int, Ge(2)] = 3  # schedule step: into so many equal parts of constant rate training is cut
+    warm_up: NotNegative = 0.0  # epochs, also parts of one, in which the rate rises evenly to what the schedule says
+    optimizer: Literal["adam", "adamw", "sgd", "nesterov"] = "adam"  # sgd without, nesterov with a momentum of 0.9
+    weight_decay: NotNegative = 0.0001  # optimizer adamw: share of each kernel that a step takes away, times the learning rate
+    l2: NotNegative = 0.0  # weight of the sum of all kernels' squares in what is minimised; the losses that are shown are without it
+    gradient_clip: NotNegative = 0.0  # longest gradient, over all parameters; longer ones are shortened to it; 0: any
+    average: PartShare = 0.0  # watch, keep and test a moving average of the parameters that keeps this share of itself per step, 0.999 say; 0: off
+    loss: Literal["cross_entropy", "focal", "binary"] = "cross_entropy"  # of one label per clip (focal: what is hard counts more), or of many: binary
+    focal_gamma: NotNegative = 2.0  # loss focal: how much less what is easy counts; 0 is cross-entropy
+    label_smoothing: PartShare = 0.0  # losses of one label: share of the target that is spread evenly over all classes
+    primary_target: Share = 1.0  # loss binary: target for a clip's own class
+    secondary_target: Share = 1.0  # loss binary: target for what sings besides
+    absent_target: Share = 0.0  # loss binary: target for all other classes
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: the loss of a clip counts inversely to how many clips its class has
+    quality_weights: bool = False  # the loss of a clip counts by its recording's quality: 5 or A fully, 1 or E a fifth, unrated three fifths
+    sampler: Literal["all", "balanced"] = "all"  # all: an epoch sees each clip once; balanced: as many draws, in which each class is equally likely
+    min_per_class: CountOrNone = 0  # clips of a class that has fewer are seen several times an epoch, up to this; 0: once
+    max_per_class: CountOrNone = 0  # of a class that has more clips, so many are drawn anew for each epoch; 0: no limit
+    noise_class: bool = False  # learn the clips that were rejected, and kept as noise, as the class 'Noise'
+    pretrained: Path | None = None  # begin with the net of this run's folder (its best) or snapshot; classes are matched by name
+    pretrained_output: bool = True  # begin with its last layer, too, as far as classes are the same
     val_share: PartShare = 0.05  # share of each class's recordings in train/ that watch training (of three, one); where there is test/, val/ watches
     early_stopping: CountOrNone = 10  # epochs without a better validation MLRAP after which training ends; 0: never
     signal_interval: tuple[Share, Share] = (0.005, 0.25)  # clips are learned from only if their signal score lies in it
     pictures: Path | None = None  # learn from a folder of PNG files, named as the 2018 baseline did: <class>/0123_recording_004.png; none: from the store
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"  # arithmetic of the net; auto: bfloat16 on accelerators; weights and losses are float32
+    clips_on: Literal["auto", "device", "host"] = "auto"  # where pictures wait: in the accelerator's memory (auto: if they fit), or read from disk
+    deterministic: bool = False  # on a GPU, use only operations that give the same bits each time; slower
+    snapshot_epochs: Count = 1  # save a snapshot every so many epochs, besides the best
+    keep_snapshots: Count = 1  # keep so many of the newest snapshots, besides the best
     seed: Seed = 1  # first weights, order of clips and augmentation; another seed, another net
 
 
@@ -174,6 +199,15 @@ class Testing:
 
 
 @dataclass(frozen=True)
+class Log:
+    """What a script tells, and where it is kept."""
+
+    mode: Literal["all", "info", "progress", "error", "result"] = "all"  # all: lines, progress and results; info: no progress; others: that and errors only
+    file: Path | None = None  # also append every line, with the time, to this file
+    tensorboard: bool = True  # keep the figures of every epoch for TensorBoard, too: snapshots/<run>/tensorboard/
+
+
+@dataclass(frozen=True)
 class Config:
     """Settings of a whole experiment."""
 
@@ -187,6 +221,7 @@ class Config:
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     testing: Testing = field(default_factory=Testing)
+    log: Log = field(default_factory=Log)
 
     @property
     def run_folder(self) -> Path:
@@ -212,7 +247,14 @@ class SettingsError(Exception):
 
 _TREE: TypeAdapter[Config] = TypeAdapter(Config)
 _DATASET_PATHS = ("root", "archive", "taxonomy", "aliases", "whitelist")
-_NOT_DECIDING = ("spectrogram.pictures", "spectrogram.engine")  # settings that change nothing that a store or a net is made of
+_TRAINING_PATHS = ("pictures", "pretrained")
+_NOT_DECIDING = (  # settings that change nothing that a store or a net is made of
+    "spectrogram.pictures",
+    "spectrogram.engine",
+    "training.clips_on",
+    "training.snapshot_epochs",
+    "training.keep_snapshots",
+)
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -314,8 +356,8 @@ def _at_home(config: Config) -> Config:
     """Write out the ~ of paths, which the shell does only on the command line."""
     paths = {name: getattr(config.dataset, name) for name in _DATASET_PATHS}
     dataset = dataclasses.replace(config.dataset, **{name: path.expanduser() for name, path in paths.items() if path})
-    pictures = config.training.pictures
-    training = dataclasses.replace(config.training, pictures=pictures.expanduser() if pictures else None)
+    homes: dict[str, Any] = {name: path.expanduser() for name in _TRAINING_PATHS if (path := getattr(config.training, name))}
+    training = dataclasses.replace(config.training, **homes)
     return dataclasses.replace(config, dataset=dataset, training=training, snapshots=config.snapshots.expanduser())
 
 
@@ -343,8 +385,8 @@ def _validated(tree: Mapping[str, Any]) -> Config:
 
 
 def _nearest(key: str) -> str:
-    full = Config(dataset=Dataset(archive=Path(), taxonomy=Path(), aliases=Path(), whitelist=Path()), training=Training(pictures=Path()))
-    names = [*flat(full)]
+    unset = [f"dataset.{name}" for name in _DATASET_PATHS] + [f"training.{name}" for name in _TRAINING_PATHS]
+    names = [*dict.fromkeys([*flat(Config()), *unset])]
     leaves = {name.rsplit(".", 1)[-1]: name for name in names}
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if not near:
@@ -387,8 +429,8 @@ def _check(config: Config) -> None:
     clips, picture, model, training = config.clips, config.spectrogram, config.model, config.training
     if not re.fullmatch(r"\w[\w .+=@-]{0,99}", config.run):
         raise SettingsError("should be a plain name of letters, digits, '_', '-', '.', for it names a folder", key="run", value=config.run)
-    others = {"snapshots": config.snapshots, "training.pictures": training.pictures}
-    paths = {**others, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
+    paths = {"snapshots": config.snapshots, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
+    paths |= {f"training.{name}": getattr(training, name) for name in _TRAINING_PATHS}
     for key, path in paths.items():
         if path and any(ord(character) < 32 for character in str(path)):
             raise SettingsError("should be a path without control characters", key=key, value=str(path))
@@ -419,6 +461,10 @@ def _check(config: Config) -> None:
         previous = filters
     if min(picture.height, picture.width) < 2 ** len(model.filters):
         raise SettingsError(f"halve a picture of {picture.height} × {picture.width} too often", key="model.filters", value=model.filters)
+    _check_training(training)
+
+
+def _check_training(training: Training) -> None:
     if training.learning_rate_end > training.learning_rate:
         raise SettingsError(
             f"should be at most training.learning_rate ({training.learning_rate:g})", key="training.learning_rate_end", value=training.learning_rate_end
@@ -429,6 +475,14 @@ def _check(config: Config) -> None:
         raise SettingsError("should be above 0 for the step schedule, which falls by factors", key="training.learning_rate_end", value=0)
     if training.signal_interval[0] > training.signal_interval[1]:
         raise SettingsError("should begin with the lower end", key="training.signal_interval", value=training.signal_interval)
+    if training.warm_up > training.epochs:
+        raise SettingsError(f"should be at most training.epochs ({training.epochs})", key="training.warm_up", value=training.warm_up)
+    if training.max_per_class and training.max_per_class < training.min_per_class:
+        raise SettingsError(f"should be at least training.min_per_class ({training.min_per_class})", key="training.max_per_class", value=training.max_per_class)
+    if not training.absent_target <= training.secondary_target <= training.primary_target:
+        raise SettingsError(
+            "should lie between training.absent_target and training.primary_target", key="training.secondary_target", value=training.secondary_target
+        )
 
 
 def _check_picture(picture: Spectrogram, *, samples: int) -> None:

@@ -210,6 +210,28 @@ def run(main: Callable[..., Any], *, doc: str, flags: type | None = None, comple
     return 0 if complete(result) else INCOMPLETE
 
 
+@contextmanager
+def stop_when_ready() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C, or a request to end, only ask a stage to stop at the next good moment; asked again, it stops at once. Yields whether it was asked."""
+    if threading.current_thread() is not threading.main_thread():  # only there signals arrive
+        yield lambda: False
+        return
+    asked = threading.Event()
+
+    def ask(*_: object) -> None:
+        if asked.is_set():
+            _interrupt()
+        asked.set()
+        say("stopping as soon as the step is done and saved; Ctrl-C again stops at once")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _interrupt(*_: object) -> None:
     _asked_to_stop.set()
     raise KeyboardInterrupt

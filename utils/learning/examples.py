@@ -2,13 +2,15 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Int32, Int64, UInt8
 
 from config import Config
 from utils.console import Trouble, warn
+from utils.learning.targets import Labels
 from utils.recordings.labels import truth_of
 from utils.recordings.recording import NOISE
 from utils.recordings.splits import draw, held_out, read_split
@@ -25,20 +27,20 @@ class Examples:
     Attributes
     ----------
     classes : in the order of the net's outputs
-    rows, labels : the clips that are learned from, and the number of the class of each
-    val_rows, val_recording : the clips that watch training, and the number of the recording of each
-    val_labels : class of each of these recordings
-    val_truth : which classes are right for it, background species included
+    rows, labels : the clips that are learned from, and what is known of each
+    val_rows, val_labels : the same of the clips that watch training
+    val_recording : the number of the recording of each of these
+    val_truth : which classes are right for each recording that watches, background species included
     noise : pictures of rejected clips
     """
 
     store: Store | PictureFolder
     classes: tuple[str, ...]
     rows: Int64[np.ndarray, " clips"]
-    labels: Int64[np.ndarray, " clips"]
+    labels: Labels
     val_rows: Int64[np.ndarray, " val_clips"]
+    val_labels: Labels
     val_recording: Int64[np.ndarray, " val_clips"]
-    val_labels: Int64[np.ndarray, " val_recordings"]
     val_truth: Bool[np.ndarray, "val_recordings classes"]
     noise: UInt8[np.ndarray, "pictures height width"]
 
@@ -48,8 +50,16 @@ class Examples:
 
     def fingerprint(self) -> str:
         """Return a text that changes when the clips, their labels or their order do."""
-        table = self.store.clips[np.concatenate([self.rows, self.val_rows])].select("recording", "number", "class")
-        return hashlib.sha256(table.write_csv().encode() + "\n".join(self.classes).encode()).hexdigest()[:16]
+        table = self.store.clips[np.concatenate([self.rows, self.val_rows])].select("recording", "number")
+        content = hashlib.sha256(table.write_csv().encode() + "\n".join(self.classes).encode())
+        for array in (*self.labels, *self.val_labels):
+            content.update(np.ascontiguousarray(array))
+        return content.hexdigest()[:16]
+
+    @cached_property
+    def picture_bytes(self) -> int:
+        """How many bytes a picture has."""
+        return self.store.pictures(self.rows[:1]).nbytes
 
 
 def read_examples(config: Config) -> Examples:
@@ -91,6 +101,9 @@ def choose_examples(store: Store | PictureFolder, split: pl.DataFrame, config: C
     watches = pl.col("recording").is_in(list(watching))
     loud = pl.col("score").is_between(low, high) | (pl.col("class") == NOISE)
     learned = clips.filter(pl.col("accepted") & loud & ~watches)
+    rejected = clips.filter(~pl.col("accepted") & ~watches)
+    if config.training.noise_class:
+        learned = pl.concat([learned, rejected.with_columns(pl.lit(NOISE).alias("class"), pl.lit([], pl.List(pl.String)).alias("background"))])
     classes = tuple(sorted(learned["class"].unique()))
     if not classes:
         raise Trouble("no clip to learn from: clips.signal_threshold or training.signal_interval leave nothing; spec.py says how many it kept")
@@ -99,16 +112,17 @@ def choose_examples(store: Store | PictureFolder, split: pl.DataFrame, config: C
         warn(f"{len(lost)} classes have no clip to learn from and are left out: {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}")
     watch = clips.filter(pl.col("accepted") & watches & pl.col("class").is_in(classes))
     recordings = _right_for(watch)
+    quality = config.training.quality_weights
     return Examples(
         store=store,
         classes=classes,
         rows=_rows(learned),
-        labels=_numbers(learned["class"], classes),
+        labels=_labels(learned, classes, quality=quality),
         val_rows=_rows(watch),
-        val_recording=_numbers(watch["recording"], recordings["recording"].to_list()),
-        val_labels=_numbers(recordings["class"], classes),
+        val_labels=_labels(watch, classes, quality=False),
+        val_recording=_numbers(watch["recording"], recordings["recording"].to_list()).astype(np.int64),
         val_truth=truth_of(recordings, classes, background=True),
-        noise=_noise(store, clips.filter(~pl.col("accepted") & ~watches), seed=config.training.seed),
+        noise=_noise(store, rejected, seed=config.training.seed),
     )
 
 
@@ -135,9 +149,19 @@ def _rows(clips: pl.DataFrame) -> Int64[np.ndarray, " clips"]:
     return clips["clip"].cast(pl.Int64).to_numpy()
 
 
-def _numbers(values: pl.Series, names: tuple[str, ...] | list[str]) -> Int64[np.ndarray, " values"]:
+def _labels(clips: pl.DataFrame, classes: tuple[str, ...], *, quality: bool) -> Labels:
+    """Return the labels of clips as numbers; what sings besides and is no class is left out."""
+    besides = clips.select("background").with_row_index("row").explode("background").filter(pl.col("background").is_in(classes))
+    place = besides.select(pl.int_range(pl.len(), dtype=pl.Int32).over("row")).to_series().to_numpy()
+    others = np.full((len(clips), int(place.max(initial=-1)) + 1), -1, np.int32)
+    others[besides["row"].to_numpy(), place] = _numbers(besides["background"], classes)
+    weight = clips["weight"].to_numpy() if quality else np.ones(len(clips), np.float32)
+    return Labels(_numbers(clips["class"], classes), others, weight)
+
+
+def _numbers(values: pl.Series, names: tuple[str, ...] | list[str]) -> Int32[np.ndarray, " values"]:
     number = {name: index for index, name in enumerate(names)}
-    return np.array([number[value] for value in values], np.int64)
+    return np.array([number[value] for value in values], np.int32)
 
 
 def _noise(store: Store | PictureFolder, clips: pl.DataFrame, *, seed: int) -> UInt8[np.ndarray, "pictures height width"]:

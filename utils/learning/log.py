@@ -2,6 +2,8 @@
 
 import csv
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -44,6 +46,36 @@ def read_log(path: Path, *, until: int) -> list[EpochRow]:
     with path.open(newline="", encoding="utf-8") as stream:
         rows = [{name: float(value) if value else None for name, value in row.items()} for row in csv.DictReader(stream)]
     return [EpochRow(**{**row, "epoch": int(row["epoch"] or 0)}) for row in rows if (row["epoch"] or 0) <= until]  # type: ignore[arg-type]
+
+
+@contextmanager
+def open_board(folder: Path, *, on: bool, after: int) -> Iterator[Callable[[EpochRow], None]]:
+    """Yield a function that notes an epoch's figures for TensorBoard, if it is on.
+
+    Parameters
+    ----------
+    after : epochs that are noted already; what a stopped run noted of later ones is passed over
+    """
+    if not on:
+        yield lambda _: None
+        return
+    from tensorboardX import SummaryWriter
+
+    with SummaryWriter(str(folder), purge_step=after + 1) as writer:
+
+        def note(row: EpochRow) -> None:
+            for name, value in asdict(row).items():
+                if name != "epoch" and value is not None:
+                    writer.add_scalar(name, value, row.epoch)
+            writer.flush()
+
+        yield note
+
+
+def gets_no_better(rows: list[EpochRow], *, wait: int) -> bool:
+    """Tell whether the last `wait` epochs brought no better validation MLRAP; never where `wait` is 0."""
+    best = best_row(rows)
+    return bool(wait and best and rows[-1].epoch - best.epoch >= wait)
 
 
 def best_row(rows: list[EpochRow]) -> EpochRow | None:

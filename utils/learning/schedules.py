@@ -1,6 +1,8 @@
-"""How the learning rate falls from epoch to epoch."""
+"""How the learning rate rises at first, and falls from epoch to epoch."""
 
+import numpy as np
 import optax
+from jaxtyping import Float32
 
 from config import Training
 
@@ -31,3 +33,11 @@ def schedule(settings: Training) -> optax.Schedule:
             return optax.piecewise_constant_schedule(start, starts)
         case "root":
             return lambda finished: start / (finished + 1) ** 0.5
+
+
+def rates(settings: Training, *, epoch: int, steps: int) -> Float32[np.ndarray, " steps"]:
+    """Return the learning rate of every step of an epoch (from 1 on): the schedule's for that epoch, times the share of the warm-up that is over."""
+    rate = float(schedule(settings)(epoch - 1))
+    finished = (np.arange(1, steps + 1) + (epoch - 1) * steps) / steps
+    share = np.minimum(finished / settings.warm_up, 1.0) if settings.warm_up else np.ones(steps)
+    return (rate * share).astype(np.float32)

@@ -1,82 +1,166 @@
-"""One step of training: a pure, compiled function of (state, batch, key)."""
+"""One step of training, a pure function of (state, batch, key), and chunks of steps that the device does without asking back."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int, PRNGKeyArray, UInt8
+from jax.sharding import Mesh
+from jaxtyping import Array, Bool, Float, Float32, Int, PRNGKeyArray, UInt8
 
-from config import Augmentation
-from utils.learning.augmentation import Noise, augment
+from config import Config, Training
+from utils.learning.augmentation import Noise, augment, mixup
+from utils.learning.devices import everywhere
+from utils.learning.optimizers import optimizer
+from utils.learning.targets import Labels, Targets, mean_loss, targets_of
 from utils.models.nets import Net, apply, from_pixels, stretch
 
 
+class Batch(NamedTuple):
+    """Pictures and what is known of them."""
+
+    pixels: UInt8[Array, "*steps batch height width"]
+    labels: Labels
+
+
 class TrainState(NamedTuple):
-    """What a step changes."""
+    """What a step changes.
+
+    Attributes
+    ----------
+    average : moving average of the net; None where `training.average` is off
+    steps : how many there were
+    alive : whether every loss and every direction was a number so far; from the first that was not, nothing changes any more
+    """
 
     net: Net
     optimizer: optax.OptState
+    average: Net | None
+    steps: Int[Array, ""]
+    alive: Bool[Array, ""]
+
+    @property
+    def best_net(self) -> Net:
+        """The net to be watched and kept: the average, where there is one."""
+        return self.net if self.average is None else self.average
 
 
 class StepMetrics(NamedTuple):
-    """What a step tells: mean loss of the batch, and share of its clips whose class was the first answer."""
+    """What steps tell: mean loss of the batch, share of its clips whose class was the first answer, and whether all was a number."""
 
-    loss: Float[Array, ""]
-    accuracy: Float[Array, ""]
-
-
-Step = Callable[..., tuple[TrainState, StepMetrics]]
+    loss: Float[Array, "*steps"]
+    accuracy: Float[Array, "*steps"]
+    alive: Bool[Array, "*steps"]
 
 
-def optimizer() -> optax.GradientTransformation:
-    """Return Adam without its step width, which each step is given."""
-    return optax.scale_by_adam()
+Step = Callable[[TrainState, Batch, Noise, Float[Array, ""], PRNGKeyArray], tuple[TrainState, StepMetrics]]
+BatchAt = Callable[[object, Int[Array, ""]], Batch]
+Chunk = Callable[..., tuple[TrainState, StepMetrics]]
 
 
-def first_state(net: Net) -> TrainState:
+def first_state(net: Net, settings: Training) -> TrainState:
     """Return the state before the first step."""
-    return TrainState(net, optimizer().init(net.params))
+    average = jax.tree.map(jnp.array, net) if settings.average else None  # a copy: steps give the memory of what they change to its successor
+    return TrainState(net, optimizer(settings).init(net.params), average, jnp.zeros((), jnp.int32), jnp.array(True))
 
 
-def make_step(graph: nnx.GraphDef, augmentation: Augmentation) -> Step:
-    """Return step(state, pixels, labels, noise, rate, key) -> (state, metrics), compiled."""
-    transform = optimizer()
+def make_step(graph: nnx.GraphDef, config: Config, weights: Float32[Array, " classes"]) -> Step:
+    """Return step(state, batch, noise, rate, key) -> (state, metrics), not compiled.
+
+    Parameters
+    ----------
+    weights : how much clips of each class count
+    """
+    settings = config.training
+    transform = optimizer(settings)
 
     def loss_of(
-        params: nnx.State, rest: nnx.State, pictures: Float[Array, "batch height width channels"], labels: Int[Array, " batch"], key: PRNGKeyArray
-    ) -> tuple[Float[Array, ""], tuple[nnx.State, Float[Array, ""]]]:
-        logits, rest = apply(graph, Net(params, rest), pictures, train=True, key=key)
-        loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-        return loss, (rest, (logits.argmax(axis=1) == labels).mean())
+        params: nnx.State, rest: nnx.State, pictures: Float[Array, "batch height width"], targets: Targets, weight: Float[Array, " batch"], key: PRNGKeyArray
+    ) -> tuple[Float[Array, ""], tuple[nnx.State, Float[Array, "batch classes"]]]:
+        logits, rest = apply(graph, Net(params, rest), stretch(pictures), train=True, key=key)
+        return mean_loss(logits, targets, weight, settings), (rest, logits)
 
-    @jax.jit
-    def step(
-        state: TrainState,
-        pixels: UInt8[Array, "batch height width"],
-        labels: Int[Array, " batch"],
-        noise: Noise,
-        rate: Float[Array, ""],
-        key: PRNGKeyArray,
-    ) -> tuple[TrainState, StepMetrics]:
-        key_augment, key_net = jax.random.split(key)
-        pictures = stretch(augment(from_pixels(pixels), key_augment, augmentation, noise))
+    def step(state: TrainState, batch: Batch, noise: Noise, rate: Float[Array, ""], key: PRNGKeyArray) -> tuple[TrainState, StepMetrics]:
+        key_augment, key_net, key_mix = jax.random.split(key, 3)
+        labels = batch.labels
+        pictures = augment(from_pixels(batch.pixels), key_augment, config.augmentation, noise)
+        targets = targets_of(labels, len(weights), settings)
+        if config.augmentation.mixup:
+            pictures, targets = mixup(pictures, targets, key_mix, amount=config.augmentation.mixup)
         gradient_of = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, (rest, accuracy)), gradients = gradient_of(state.net.params, state.net.rest, pictures, labels, key_net)
+        (loss, (rest, logits)), gradients = gradient_of(state.net.params, state.net.rest, pictures, targets, labels.weight * weights[labels.own], key_net)
         directions, moments = transform.update(gradients, state.optimizer, state.net.params)
         params = jax.tree.map(lambda weight, direction: weight - rate * direction, state.net.params, directions)
-        return TrainState(Net(params, rest), moments), StepMetrics(loss, accuracy)
+        alive = state.alive & jnp.isfinite(loss) & jnp.isfinite(rate * optax.global_norm(directions))
+        net = Net(params, rest)
+        changed = TrainState(net, moments, averaged(state, net, settings), state.steps + 1, alive)
+        state = jax.tree.map(partial(jnp.where, alive), changed, state._replace(alive=alive))
+        return state, StepMetrics(loss, (logits.argmax(axis=1) == labels.own).mean(), alive)
 
     return step
 
 
-def step_key(*, seed: int, epoch: int, number: int) -> PRNGKeyArray:
-    """Return the key of one step; it depends on nothing that happened before."""
-    return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), epoch), number)
+def averaged(state: TrainState, net: Net, settings: Training) -> Net | None:
+    """Return the moving average after a step; it forgets faster in the beginning, when there is little to remember.
+
+    Source: TensorFlow's ExponentialMovingAverage with num_updates: a share of min(average, (1 + n) / (10 + n)) is kept after n steps.
+    """
+    if state.average is None:
+        return None
+    keeps = jnp.minimum(settings.average, (1 + state.steps) / (10 + state.steps))
+    return jax.tree.map(lambda old, new: (keeps * old + (1 - keeps) * new).astype(old.dtype), state.average, net)
 
 
-def as_rate(rate: float) -> Float[Array, ""]:
-    """Return a learning rate as the step takes it."""
-    return jnp.asarray(rate, jnp.float32)
+def make_chunk(step: Step, batch_at: BatchAt, mesh: Mesh) -> Chunk:
+    """Return chunk(state, given, noise, rates, key, first, count) -> (state, metrics of each step), compiled.
+
+    The device does `count` steps, fewer where a loss is no number, without asking back. A chunk of one place only is done without a loop: XLA on CPUs computes
+    convolutions ten times slower inside of one.
+
+    Parameters (of the function that is returned)
+    ----------
+    state : given up; its memory becomes that of the new one
+    given : what `batch_at(given, number)` takes the batch of a step of this chunk from
+    rates : learning rate of each step, float32 (places,)
+    key : the epoch's
+    first : number of the first step in the epoch
+    count : how many of the places are steps
+    """
+
+    @partial(jax.jit, donate_argnums=0, out_shardings=everywhere(mesh))
+    def chunk(
+        state: TrainState,
+        given: object,
+        noise: Noise,
+        rates: Float32[Array, " places"],
+        key: PRNGKeyArray,
+        first: Int[Array, ""],
+        count: Int[Array, ""],
+    ) -> tuple[TrainState, StepMetrics]:
+        Carry = tuple[Int[Array, ""], TrainState, StepMetrics]
+
+        def more(carry: Carry) -> Bool[Array, ""]:
+            number, state, _ = carry
+            return (number < count) & state.alive
+
+        def one(carry: Carry) -> Carry:
+            number, state, seen = carry
+            state, metrics = step(state, batch_at(given, number), noise, rates[number], jax.random.fold_in(key, first + number))
+            seen = jax.tree.map(lambda all_steps, this: all_steps.at[number].set(this), seen, metrics)
+            return number + 1, state, seen
+
+        places = len(rates)
+        nothing = StepMetrics(jnp.zeros(places), jnp.zeros(places), jnp.zeros(places, bool))
+        begin = (jnp.zeros((), jnp.int32), state, nothing)
+        _, state, seen = one(begin) if places == 1 else jax.lax.while_loop(more, one, begin)
+        return state, seen
+
+    return chunk
+
+
+def epoch_key(*, seed: int, epoch: int) -> PRNGKeyArray:
+    """Return the key of an epoch, from which each of its steps folds its own; it depends on nothing that happened before."""
+    return jax.random.fold_in(jax.random.key(seed), epoch)

@@ -3,6 +3,7 @@
     <run>/epoch_012/settings.toml  classes.txt  learned.txt  snapshot.json (epoch, validation MLRAP)
     <run>/epoch_012/net/           weights and running statistics, by Orbax
     <run>/epoch_012/training/      what training needs besides to go on, by Orbax
+    <run>/paused/                  the same, of an epoch that Ctrl-C ended early; it is gone when that epoch is done
 
 Which one is the best and which the latest follows from what is in them; nothing points at them.
 """
@@ -11,7 +12,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -41,6 +42,7 @@ class Snapshot:
     epoch : how often the net had seen all clips
     mlrap : validation MLRAP then; none where no recording watched training
     data : fingerprint of the clips it learned from
+    steps, sums : of a paused epoch, how many of its steps are done, and the sums of their metrics
     """
 
     folder: Path
@@ -49,6 +51,8 @@ class Snapshot:
     epoch: int
     mlrap: float | None
     data: str
+    steps: int = 0
+    sums: tuple[float, ...] = ()
 
 
 def save(snapshot: Snapshot, net: Net, training: Any, *, learned: Iterable[str]) -> None:
@@ -59,11 +63,12 @@ def save(snapshot: Snapshot, net: Net, training: Any, *, learned: Iterable[str])
     learned : names of the recordings that the net learned from, or that watched it
     training : tree of arrays that training needs besides the net to go on
     """
-    remove_folder(snapshot.folder)  # only a damaged one can be there
+    remove_folder(snapshot.folder)  # only a damaged one can be there, or an earlier pause
+    state = {name: getattr(snapshot, name) for name in ("epoch", "mlrap", "data", "steps", "sums")}
     with whole_folder(snapshot.folder) as new:
         write_text(new / "settings.toml", to_toml(snapshot.config))
         write_text(new / "classes.txt", "".join(f"{label}\n" for label in snapshot.classes))
-        write_json(new / "snapshot.json", {"version": VERSION, "epoch": snapshot.epoch, "mlrap": snapshot.mlrap, "data": snapshot.data})
+        write_json(new / "snapshot.json", {"version": VERSION, **state})
         write_text(new / "learned.txt", "".join(f"{name}\n" for name in learned))
         _save_tree(new / "net", net)
         _save_tree(new / "training", training)
@@ -107,11 +112,11 @@ def all_of(run: Path) -> list[Snapshot]:
     return sorted(snapshots, key=lambda snapshot: snapshot.epoch)
 
 
-def keep_best_and_latest(run: Path) -> None:
-    """Remove all snapshots of a run but the best and the latest."""
-    kept = {snapshot.folder for which in ("best", "latest") if (snapshot := find(run, which))}
-    for snapshot in all_of(run):
-        if snapshot.folder not in kept:
+def keep_best_and_newest(run: Path, *, newest: int) -> None:
+    """Remove all snapshots of a run but the best and so many of the newest."""
+    best, snapshots = find(run, "best"), all_of(run)
+    for snapshot in snapshots[:-newest]:
+        if snapshot != best:
             remove_folder(snapshot.folder)
 
 
@@ -129,7 +134,8 @@ def describe(folder: Path) -> Snapshot:
         if state["version"] != VERSION:
             raise Trouble(f"{folder}: is of version {state['version']}, this program reads version {VERSION}")
         mlrap = None if state["mlrap"] is None else float(state["mlrap"])
-        return Snapshot(folder, load(folder / "settings.toml"), tuple(classes), int(state["epoch"]), mlrap, str(state["data"]))
+        sums = tuple(map(float, state["sums"]))
+        return Snapshot(folder, load(folder / "settings.toml"), tuple(classes), int(state["epoch"]), mlrap, str(state["data"]), int(state["steps"]), sums)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Trouble(f"{folder}: is no whole snapshot ({type(error).__name__}: {error}); remove it, earlier ones stay usable") from None
 
@@ -180,16 +186,21 @@ def restore_training(snapshot: Snapshot, like: Tree) -> Tree:
     return _restore_tree(snapshot.folder / "training", like)
 
 
-def _named(tree: Any) -> dict[str, Any]:
+def name_leaves(tree: Any) -> dict[str, Any]:
     """Name the leaves of a tree by their way in it, such as 'params/blocks/0/convolution_in/kernel'."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     return {jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value"): leaf for path, leaf in leaves}
 
 
+def unname_leaves(like: Tree, leaves: Mapping[str, Any]) -> Tree:
+    """Put named leaves into a tree of the form of `like`."""
+    return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in name_leaves(like)])
+
+
 def _save_tree(folder: Path, tree: Any) -> None:
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(folder.absolute(), _named(tree))
+            checkpointer.save(folder.absolute(), name_leaves(tree))
     except (ValueError, OSError) as error:
         if "RESOURCE_EXHAUSTED" in str(error) or "No space left" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent)) from None
@@ -197,7 +208,7 @@ def _save_tree(folder: Path, tree: Any) -> None:
 
 
 def _restore_tree(folder: Path, like: Tree) -> Tree:
-    wanted = _named(like)
+    wanted = name_leaves(like)
     abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None)) for name, leaf in wanted.items()}
     try:
         with ocp.StandardCheckpointer() as checkpointer:
@@ -206,7 +217,7 @@ def _restore_tree(folder: Path, like: Tree) -> Tree:
             arrays = checkpointer.restore(folder.absolute(), abstract)
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise Trouble(f"{folder}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})") from None
-    return jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in wanted])
+    return unname_leaves(like, arrays)
 
 
 def _check_same(folder: Path, there: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:

@@ -15,7 +15,7 @@ from utils.fanout import fan_out
 from utils.models.snapshots import Snapshot, find, load_net
 from utils.recordings.recording import NOISE
 from utils.scoring.pooling import median_filtered
-from utils.scoring.predict import predictor
+from utils.scoring.predict import predictor, scores_of
 from utils.spectra.extraction import Job, first_clips
 
 
@@ -75,17 +75,18 @@ def answer(snapshot: Snapshot, recordings: pl.DataFrame, config: Config) -> Answ
             if isinstance(outcome, console.Failure):
                 reasons[numbers[name]] = outcome.reason
             else:
-                scores[numbers[name]] = median_filtered(_finite(predict(net, outcome), snapshot))
+                answers = scores_of(_finite(predict(net, outcome), snapshot), snapshot.config.training.loss)
+                scores[numbers[name]] = median_filtered(answers)
                 clips[numbers[name]] = len(outcome)
             advance()
     birds = [number for number, label in enumerate(snapshot.classes) if label != NOISE]
     return Answers(recordings, tuple(snapshot.classes[number] for number in birds), scores[:, birds], clips, reasons)
 
 
-def _finite(scores: Float[np.ndarray, "clips classes"], snapshot: Snapshot) -> Float[np.ndarray, "clips classes"]:
-    if not np.isfinite(scores).all():
+def _finite(logits: Float[np.ndarray, "clips classes"], snapshot: Snapshot) -> Float[np.ndarray, "clips classes"]:
+    if not np.isfinite(logits).all():
         raise console.Trouble(f"{snapshot.folder}: the net answers what is no number; it is damaged")
-    return scores
+    return logits
 
 
 def _listen(snapshot: Snapshot, recordings: pl.DataFrame, config: Config) -> Iterator[tuple[str, UInt8[np.ndarray, "clips height width"] | console.Failure]]:

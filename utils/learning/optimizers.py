@@ -1,0 +1,36 @@
+"""How gradients become steps: optax's optimizers, without their step width, which every step is given."""
+
+import jax
+import optax
+
+from config import Training
+
+MOMENTUM = 0.9  # of the optimizer nesterov
+
+
+def optimizer(settings: Training) -> optax.GradientTransformation:
+    """Return the transformation from gradients to directions, to be taken off the parameters times the learning rate.
+
+    The gradient of `l2` is added first, so that it reaches every kernel (in the 2018 baseline it reached the output layer only); then the whole is shortened
+    to `gradient_clip`. Norms' scales and biases are decayed by neither `l2` nor `weight_decay`.
+    """
+    parts = []
+    if settings.l2:
+        parts.append(optax.add_decayed_weights(2 * settings.l2, mask=kernels))
+    if settings.gradient_clip:
+        parts.append(optax.clip_by_global_norm(settings.gradient_clip))
+    match settings.optimizer:
+        case "adam":
+            parts.append(optax.scale_by_adam())
+        case "adamw":
+            parts += [optax.scale_by_adam(), optax.add_decayed_weights(settings.weight_decay, mask=kernels)]
+        case "nesterov":
+            parts.append(optax.trace(MOMENTUM, nesterov=True))
+        case "sgd":
+            parts.append(optax.identity())
+    return optax.chain(*parts)
+
+
+def kernels(params: optax.Params) -> optax.Params:
+    """Tell which parameters are kernels of convolutions and dense layers."""
+    return jax.tree.map(lambda leaf: leaf.ndim > 1, params)

@@ -1,0 +1,125 @@
+"""A run's folder: what is kept of a training, and where it goes on."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from config import Config, differences, to_toml
+from utils import console
+from utils.files import remove_folder, strangers, write_text
+from utils.learning.examples import Examples
+from utils.learning.log import EpochRow, best_row, gets_no_better, read_log, write_log
+from utils.learning.steps import TrainState
+from utils.models.snapshots import Snapshot, describe, find, keep_best_and_newest, restore_net, restore_training, save
+
+RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.")  # what decides on the net
+RUN_FILES = ("settings.toml", "log.csv", "curves.png", "epoch_*", "paused", "diverged.csv", "tensorboard", "test")  # what a run's folder may hold
+
+
+@dataclass
+class Progress:
+    """How far a training is.
+
+    Attributes
+    ----------
+    rows : the log, one row a finished epoch
+    steps, sums : of the epoch that is under way, how many of its steps are done, and the sums of their metrics
+    """
+
+    rows: list[EpochRow] = field(default_factory=list)
+    steps: int = 0
+    sums: tuple[float, ...] = ()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is under way or comes next, from 1 on."""
+        return len(self.rows) + 1
+
+
+def open_run(config: Config, *, fresh: bool) -> None:
+    """Make the run's folder; a run that was begun with other settings is refused, or removed where `fresh`.
+
+    Raises
+    ------
+    Trouble
+        That names the settings which differ, or what is of no training in that folder.
+    """
+    folder = config.run_folder
+    others = strangers(folder, RUN_FILES)
+    if others:
+        raise console.Trouble(f"{folder}: holds {others[0]}, which is of no training; choose another --run, or another folder for --snapshots")
+    if fresh:
+        remove_folder(folder)
+    latest = _latest(folder)
+    changed = differences(latest.config, config, of=RUN_SETTINGS) if latest else []
+    if changed:
+        raise console.Trouble(f"{folder}: was begun with other settings ({'; '.join(changed)}); choose another --run, or --fresh to begin anew")
+    write_text(folder / "settings.toml", to_toml(config))
+
+
+def resume(state: TrainState, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
+    """Return where a training goes on: at its latest snapshot, in the midst of an epoch where it was paused; `state` and no progress where there is none.
+
+    Raises
+    ------
+    Trouble
+        If the clips or classes are others than when it was begun, or the snapshot or the log is damaged.
+    """
+    folder = config.run_folder
+    snapshot = _latest(folder)
+    if not snapshot:
+        return state, Progress()
+    if snapshot.data != examples.fingerprint():
+        raise console.Trouble(f"{folder}: the clips or classes are others than when it was begun; choose another --run, or --fresh to begin anew")
+    rows = read_log(folder / "log.csv", until=snapshot.epoch)
+    if len(rows) != snapshot.epoch:
+        raise console.Trouble(f"{folder / 'log.csv'}: is missing or damaged, so that training cannot go on; --fresh begins it anew")
+    within = f", step {snapshot.steps} of the next" if snapshot.steps else ""
+    console.say(f"going on after epoch {snapshot.epoch}{within} ({console.shown(snapshot.folder)})")
+    kept = restore_net(snapshot, state.best_net)
+    besides = restore_training(snapshot, _besides(state))
+    net, average = (kept, None) if state.average is None else (besides["net"], kept)
+    return TrainState(net, besides["optimizer"], average, besides["steps"], state.alive), Progress(rows, snapshot.steps, snapshot.sums)
+
+
+def keep_epoch(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
+    """Write down an epoch that is done, and save its net where it is the best, the last, or its turn."""
+    folder, rows, settings = config.run_folder, progress.rows, config.training
+    row = rows[-1]
+    write_log(folder / "log.csv", rows)
+    last = row.epoch == settings.epochs or gets_no_better(rows, wait=settings.early_stopping)
+    if row.epoch % settings.snapshot_epochs == 0 or last or best_row(rows) is row:
+        _save(state, Snapshot(folder / f"epoch_{row.epoch:03d}", config, examples.classes, row.epoch, row.val_mlrap, examples.fingerprint()), examples)
+        keep_best_and_newest(folder, newest=settings.keep_snapshots)
+        remove_folder(folder / "paused")
+
+
+def pause(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
+    """Save a net in the midst of an epoch."""
+    paused = Snapshot(config.run_folder / "paused", config, examples.classes, len(progress.rows), None, examples.fingerprint())
+    _save(state, replace(paused, steps=progress.steps, sums=progress.sums), examples)
+
+
+def _save(state: TrainState, snapshot: Snapshot, examples: Examples) -> None:
+    state = jax.device_get(state)
+    save(snapshot, state.best_net, _besides(state), learned=examples.recordings())
+
+
+def _besides(state: TrainState) -> dict[str, Any]:
+    """Return what training needs to go on besides the net that is kept."""
+    return {"optimizer": state.optimizer, "steps": state.steps, **({} if state.average is None else {"net": state.net})}
+
+
+def _latest(folder: Path) -> Snapshot | None:
+    """Return the latest snapshot of a run; that of a pause, where it is later."""
+    latest = find(folder, "latest")
+    if not (folder / "paused").is_dir():
+        return latest
+    try:
+        paused = describe(folder / "paused")
+    except console.Trouble as trouble:
+        console.warn(str(trouble))
+        return latest
+    return paused if paused.epoch >= (latest.epoch if latest else 0) else latest
