@@ -73,7 +73,7 @@ def learn(examples: Examples, config: Config) -> list[EpochRow]:
         If the loss is no number any more, or the clips are others than when the run was begun.
     """
     folder, settings = config.run_folder, config.training
-    graph, net = build(config.model, classes=len(examples.classes), seed=settings.seed)
+    graph, net = build(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=settings.seed)
     console.say(
         f"{config.model.name}, {parameters(net):,} parameters, {len(examples.classes)} classes; {len(examples.rows):,} clips to learn from, "
         f"{len(examples.val_labels)} recordings watch; on {jax.devices()[0].device_kind}"
