@@ -60,7 +60,7 @@ def layers(settings: Model, *, classes: int, shape: tuple[int, int]) -> list[Lay
                 found.extend(_layer(f"{name}/{key}", inner, outputs, whole=False) for key, inner in _parts(part))
 
     jax.eval_shape(trace, jax.ShapeDtypeStruct((1, *shape, settings.channels), jnp.float32))
-    return [layer for layer in found if layer.parameters]
+    return found
 
 
 def totals(rows: list[Layer]) -> tuple[int, int]:
@@ -75,12 +75,16 @@ def flops(settings: Model, *, classes: int, shape: tuple[int, int]) -> int:
 
 
 def _parts(net: nnx.Module) -> Iterator[tuple[str, nnx.Module]]:
-    """Yield the modules in a module, those of lists one by one, as they were made, which is the order of computing."""
+    """Yield the modules in a module that learn, those of lists one by one, as they were made, which is the order of computing."""
     for name, part in vars(net).items():
         if isinstance(part, nnx.List):
             yield from ((f"{name}/{number}", entry) for number, entry in enumerate(part))
-        elif isinstance(part, nnx.Module):
+        elif isinstance(part, nnx.Module) and _parameters(part):
             yield name, part
+
+
+def _parameters(part: nnx.Module) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(part, nnx.Param)))
 
 
 def _layer(name: str, part: nnx.Module, outputs: dict[Any, Any], *, whole: bool) -> Layer:
@@ -92,5 +96,4 @@ def _layer(name: str, part: nnx.Module, outputs: dict[Any, Any], *, whole: bool)
     # each value of the output is a sum over all but the last of the kernel's dimensions
     own = 2 * prod(output) * prod(kernel[:-1]) if kernel else 0
     inner = sum(_layer(f"{name}/{key}", layer, outputs, whole=False).flops for key, layer in _parts(part))
-    parameters = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(part, nnx.Param)))
-    return Layer(name, type(part).__name__, kernel, output, parameters, own + inner, whole)
+    return Layer(name, type(part).__name__, kernel, output, _parameters(part), own + inner, whole)
