@@ -114,6 +114,11 @@ class Spectrogram:
     engine: Literal["auto", "cpu", "device"] = "auto"  # what draws the pictures; device: JAX, on an accelerator where there is one; auto: device, if so
     pictures: bool = False  # also write every clip as a PNG file for the eye: spec/pictures/<class>/ and, of what was rejected, spec/noise/<class>/
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of a picture, pixels."""
+        return self.height, self.width
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -131,15 +136,19 @@ class Augmentation:
 class Model:
     """The net."""
 
-    name: Literal["Baseline", "ResNet"] = "ResNet"  # Baseline: plain convolutions, small and quick; ResNet: wide residual net, better
+    name: Literal["Baseline", "ResNet", "Pi"] = "ResNet"  # Baseline: plain convolutions, small, quick; ResNet: wide residual net, better; Pi: dense layers
+    channels: Literal[1, 3] = 1  # colours of the picture that the net takes; 3: the grey picture three times
     filters: Annotated[tuple[Count, ...], MinLen(1)] = (16, 32, 64, 128)  # channels, one entry a group of layers; each group halves height and width
     kernel_sizes: Annotated[tuple[Count, ...], MinLen(1)] = (3, 3, 3, 3)  # side of the convolutions' kernels, one odd number a group, pixels
     groups: Annotated[tuple[Count, ...], MinLen(1)] = (1, 1, 1, 1)  # grouped convolution: into so many parts the channels of each group of layers are cut
     nonlinearity: Literal["relu", "lrelu", "vlrelu", "elu", "identity"] = "relu"  # lrelu leaks 0.01, vlrelu 0.33 of negative values
     batch_norm: bool = True  # normalise each channel over the batch; without it training is slower and less sure
     max_pooling: bool = False  # halve pictures by 2×2 maxima instead of convolutions of stride 2; slower
-    dropout: PartShare = 0.0  # share of the activations that is dropped while training
-    dropout_kind: Literal["random", "location", "channel"] = "random"  # what is dropped together: single values, all channels of a place, whole channels
+    dropout: PartShare = 0.0  # share of the activations that is dropped while training; in the Pi between its dense layers only
+    dropout_kind: Literal["random", "location", "channel"] = (
+        "random"  # what is dropped together: single values (always in the Pi), all channels of a place, whole channels
+    )
+    dense_units: Count = 512  # width of the Pi's two dense layers; the first has a weight for each of them and each value that the groups leave
     resnet_k: Count = 2  # width of the ResNet: filters are multiplied by it
     resnet_n: Count = 2  # depth of the ResNet: blocks in each group
 
@@ -460,7 +469,9 @@ def _check(config: Config) -> None:
             raise SettingsError(f"{groups} does not divide the channels {previous} and {filters}", key="model.groups", value=model.groups)
         previous = filters
     if min(picture.height, picture.width) < 2 ** len(model.filters):
-        raise SettingsError(f"halve a picture of {picture.height} × {picture.width} too often", key="model.filters", value=model.filters)
+        often = min(picture.shape).bit_length() - 1
+        size = f"a picture of {picture.height} × {picture.width} pixels (spectrogram.height, spectrogram.width)"
+        raise SettingsError(f"should be at most {often} entries, for they cannot halve {size} more often", key="model.filters", value=model.filters)
     _check_training(training)
 
 

@@ -175,7 +175,15 @@ def shown(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def run(main: Callable[..., Any], *, doc: str, flags: type | None = None, complete: Callable[[Any], bool] = lambda _: True) -> int:
+def run(
+    main: Callable[..., Any],
+    *,
+    doc: str,
+    flags: type | None = None,
+    complete: Callable[[Any], bool] = lambda _: True,
+    script: str = "",
+    arguments: Sequence[str] | None = None,
+) -> int:
     """Run one script: read the command line, call `main`, and turn what goes wrong into one line.
 
     Parameters
@@ -184,28 +192,33 @@ def run(main: Callable[..., Any], *, doc: str, flags: type | None = None, comple
     doc : the script's docstring, the head of its `--help`
     flags : dataclass of what a single call may ask for (such as `--fresh`); never saved with the settings
     complete : tells by what `main` returned whether nothing was left out
+    script : how the script is called, such as "-m utils.models"; '': by its file's name
+    arguments : the words of the command line after that; none: as they are
 
     Returns
     -------
     The exit status: 0, 1 where the stage could not be done, 2 for wrong settings, 3 where it was done but something was left out, 130 after Ctrl-C.
     """
+    name = script or Path(sys.argv[0]).name
     signal.signal(signal.SIGINT, _interrupt)
     try:
-        config, call = from_command_line(sys.argv[1:], doc=doc, script=Path(sys.argv[0]).name, flags=flags)
+        config, call = from_command_line(sys.argv[1:] if arguments is None else arguments, doc=doc, script=name, flags=flags)
         result = main(config) if call is None else main(config, call)
     except SettingsError as error:
-        return _end(str(error), status=2)
+        return _end(str(error), name=name, status=2)
     except Trouble as error:
-        return _end(str(error), status=1)
+        return _end(str(error), name=name, status=1)
     except KeyboardInterrupt:
-        _leave(_end("stopped; nothing is half-written, and the same command goes on from here", status=STOPPED))
+        _leave(_end("stopped; nothing is half-written, and the same command goes on from here", name=name, status=STOPPED))
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         _leave(1)
     except OSError as error:
         if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-            return _end(f"{error.filename or 'output'}: {error.strerror}; move it away, for something else belongs there", status=1)
+            return _end(f"{error.filename or 'output'}: {error.strerror}; move it away, for something else belongs there", name=name, status=1)
         if error.errno in OUTPUT_IS_LOST or isinstance(error, PermissionError):
-            _leave(_end(f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there", status=1))
+            _leave(
+                _end(f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there", name=name, status=1)
+            )
         raise
     return 0 if complete(result) else INCOMPLETE
 
@@ -245,6 +258,6 @@ def _leave(status: int) -> NoReturn:
     os._exit(status)
 
 
-def _end(text: str, *, status: int) -> int:
-    _errors.print(f"[red]{Path(sys.argv[0]).name}:[/red] {_plain(text)}")
+def _end(text: str, *, name: str, status: int) -> int:
+    _errors.print(f"[red]{_plain(name)}:[/red] {_plain(text)}")
     return status

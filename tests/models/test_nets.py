@@ -1,45 +1,18 @@
-"""The nets are those of BASELINE: parameters counted by hand, sizes of every stage, gradients that reach every weight."""
+"""What nets do, whichever they are: gradients reach every weight, statistics move as they should, answers are one clip's own, in either precision."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from config import Model
-from utils.models.nets import apply, build, from_pixels, parameters, stretch
+from utils.models.layers import Dropout, Norm, mean_of_places
+from utils.models.nets import apply, build, embed, from_pixels, stretch
 
-SMALL = {"filters": (4, 6), "kernel_sizes": (3, 5), "groups": (1, 1)}
-
-
-def baseline_by_hand() -> int:
-    # group 1: 3·3·1·4, norm 2·4; group 2: 5·5·4·6, norm 2·6; last: 1·1·6·12, norm 2·12; dense 12·3 + 3
-    return (36 + 8) + (600 + 12) + (72 + 24) + (36 + 3)
-
-
-def resnet_by_hand() -> int:
-    first = 9 * 4  # 1 → 4 channels, no bias
-    # stack 1, 8 channels: norm 2·4, conv 9·4·8, norm 2·8, conv 9·8·8 + 8, shortcut 4·8; then norm 16, conv 9·64, norm 16, conv 9·64 + 8
-    stack_1 = (8 + 288 + 16 + 576 + 8 + 32) + (16 + 576 + 16 + 576 + 8)
-    # stack 2, 12 channels, 5×5: norm 16, conv 25·8·12, norm 24, conv 25·144 + 12, shortcut 96; then norm 24, conv 25·144, norm 24, conv 25·144 + 12
-    stack_2 = (16 + 2400 + 24 + 3600 + 12 + 96) + (24 + 3600 + 24 + 3600 + 12)
-    return first + stack_1 + stack_2 + 24 + (12 * 3 + 3)
-
-
-@pytest.mark.parametrize(
-    ("settings", "count"),
-    [
-        (Model(name="Baseline", **SMALL), baseline_by_hand()),
-        (Model(name="Baseline", **SMALL, batch_norm=False), baseline_by_hand() - (8 + 12 + 24) + (4 + 6 + 12)),
-        (Model(name="Baseline", **SMALL, max_pooling=True), baseline_by_hand()),
-        (Model(name="Baseline", filters=(4, 6), kernel_sizes=(3, 5), groups=(1, 2)), baseline_by_hand() - 300),
-        (Model(name="ResNet", **SMALL), resnet_by_hand()),
-        (Model(name="ResNet", **SMALL, max_pooling=True), resnet_by_hand()),
-        (Model(name="ResNet", **SMALL, resnet_n=1), resnet_by_hand() - (16 + 576 + 16 + 576 + 8) - (24 + 3600 + 24 + 3600 + 12)),
-    ],
-)
-def test_parameters_by_hand(settings: Model, count: int) -> None:
-    _, net = build(settings, classes=3, seed=0)
-    assert parameters(net) == count
+SMALL = {"filters": (4, 6), "kernel_sizes": (3, 5), "groups": (1, 1), "dense_units": 7}
+SHAPE = (16, 32)
+NAMES = ("Baseline", "ResNet", "Pi")
 
 
 @pytest.mark.parametrize(
@@ -50,10 +23,13 @@ def test_parameters_by_hand(settings: Model, count: int) -> None:
         ("Baseline", {"batch_norm": False, "nonlinearity": "vlrelu"}, (17, 23)),
         ("ResNet", {"dropout": 0.5, "dropout_kind": "location"}, (17, 23)),
         ("ResNet", {"max_pooling": True, "dropout": 0.3}, (16, 32)),
+        ("ResNet", {"batch_norm": False, "channels": 3, "groups": (2, 2)}, (16, 32)),
+        ("Pi", {"dropout": 0.3, "dropout_kind": "channel"}, (16, 32)),
+        ("Pi", {"max_pooling": True, "batch_norm": False, "nonlinearity": "lrelu", "channels": 3}, (17, 23)),
     ],
 )
 def test_every_weight_learns(name: str, options: dict[str, object], sides: tuple[int, int]) -> None:
-    graph, net = build(Model(name=name, **SMALL, **options), classes=3, seed=0)
+    graph, net = build(Model(name=name, **(SMALL | options)), classes=3, shape=sides, seed=0)
     pictures = jax.random.uniform(jax.random.key(1), (4, *sides, 1), minval=-1)
 
     def loss(params: object) -> jax.Array:
@@ -68,8 +44,8 @@ def test_every_weight_learns(name: str, options: dict[str, object], sides: tuple
 
 
 def test_training_changes_the_running_statistics_by_a_tenth() -> None:
-    graph, net = build(Model(name="Baseline", **SMALL), classes=3, seed=0)
-    pictures = jax.random.uniform(jax.random.key(1), (4, 16, 32, 1))
+    graph, net = build(Model(name="Baseline", **SMALL), classes=3, shape=SHAPE, seed=0)
+    pictures = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1))
     _, kept = apply(graph, net, pictures)
     _, moved = apply(graph, net, pictures, train=True)
     before = [np.asarray(leaf) for leaf in jax.tree.leaves(net.rest)]
@@ -82,9 +58,10 @@ def test_training_changes_the_running_statistics_by_a_tenth() -> None:
     np.testing.assert_allclose(norm["var"][...], 0.9 + 0.1 * seen.var(axis=(0, 1, 2)), rtol=1e-4)
 
 
-def test_answers_do_not_depend_on_the_batch_unless_training() -> None:
-    graph, net = build(Model(name="ResNet", **SMALL), classes=3, seed=0)
-    pictures = jax.random.uniform(jax.random.key(1), (4, 16, 32, 1))
+@pytest.mark.parametrize("name", NAMES)
+def test_answers_do_not_depend_on_the_batch_unless_training(name: str) -> None:
+    graph, net = build(Model(name=name, **SMALL), classes=3, shape=SHAPE, seed=0)
+    pictures = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1))
     together, _ = apply(graph, net, pictures)
     alone, _ = apply(graph, net, pictures[2:3])
     np.testing.assert_allclose(together[2:3], alone, atol=1e-5)
@@ -92,9 +69,93 @@ def test_answers_do_not_depend_on_the_batch_unless_training() -> None:
     assert np.abs(other - together).max() > 1e-3
 
 
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_embedding_is_what_the_last_layer_sees(name: str, dtype: type) -> None:
+    graph, net = build(Model(name=name, **SMALL), classes=3, shape=SHAPE, seed=0, dtype=dtype)
+    pictures = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1), minval=-1)
+    logits, _ = apply(graph, net, pictures)
+    embeddings, _ = embed(graph, net, pictures)
+    assert embeddings.shape == (4, {"Baseline": 2 * 6, "ResNet": 2 * 6, "Pi": 7}[name])
+    assert embeddings.dtype == jnp.float32
+    output = net.params["output"]
+    np.testing.assert_allclose(embeddings @ output["kernel"][...] + output["bias"][...], logits, atol=1e-5)
+    assert np.abs(logits).max() > 0.01
+
+
+def test_a_grey_picture_is_copied_to_three_channels() -> None:
+    graph, net = build(Model(name="Baseline", channels=3, **SMALL), classes=3, shape=SHAPE, seed=0)
+    grey = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1), minval=-1)
+    logits, _ = apply(graph, net, grey)
+    copied, _ = apply(graph, net, jnp.concatenate([grey, grey, grey], axis=3))
+    coloured, _ = apply(graph, net, jnp.concatenate([grey, -grey, grey], axis=3))
+    np.testing.assert_array_equal(logits, copied)
+    assert np.abs(logits - coloured).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bfloat16_keeps_variables_and_gradients_in_float32(name: str) -> None:
+    settings = Model(name=name, dropout=0.3, **SMALL)
+    pictures = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1), minval=-1)
+    found = {}
+    for dtype in (jnp.float32, jnp.bfloat16):
+        graph, net = build(settings, classes=3, shape=SHAPE, seed=0, dtype=dtype)
+
+        def loss(params: object, graph: object = graph, net: object = net) -> tuple[jax.Array, tuple[jax.Array, object]]:
+            logits, rest = apply(graph, net._replace(params=params), pictures, train=True, key=jax.random.key(2))
+            return (jax.nn.softmax(logits) ** 2).sum(), (logits, rest)
+
+        (_, (logits, rest)), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(net.params)
+        arrays = [logits, *jax.tree.leaves((net.params, rest, gradients))]
+        assert {array.dtype for array in arrays} == {jnp.dtype(jnp.float32)}
+        assert all(jnp.isfinite(array).all() for array in arrays)
+        found[dtype] = jax.tree.map(np.asarray, (logits, jax.tree.leaves(rest), apply(graph, net, pictures)[0]))
+    (whole, whole_rest, whole_answer), (half, half_rest, half_answer) = found.values()
+    for one, other in [(whole, half), (whole_answer, half_answer)]:
+        assert 0 < np.abs(one - other).max() < 0.05 * np.abs(one).max()
+    for one, other in zip(whole_rest, half_rest, strict=True):  # running means and variances
+        np.testing.assert_allclose(one, other, atol=0.02)
+
+
+def test_running_averages_and_means_are_not_rounded() -> None:
+    norm = Norm(1, Model(), nnx.Rngs(0))
+    norm.norm.mean[...] = jnp.full(1, 100.2)  # between two numbers of bfloat16, 100 and 100.5
+    answer = norm(jnp.full((1, 2, 2, 1), 100.5, jnp.bfloat16), train=False)
+    assert answer.dtype == jnp.bfloat16
+    np.testing.assert_allclose(answer.astype(jnp.float32), 0.3, rtol=0.005)
+    steps = jnp.array([1, 1.0078125], jnp.bfloat16)  # neighbours; what is between them, bfloat16 cannot say
+    np.testing.assert_array_equal(mean_of_places(jnp.tile(steps, (1, 50, 40)).reshape(1, 50, 80, 1)), [[1.00390625]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "flat", "dropped"),  # dropped: the axes along which all is dropped or nothing
+    [("random", False, ()), ("location", False, (3,)), ("channel", False, (1, 2)), ("channel", True, ()), ("location", True, ())],
+)
+def test_dropout_drops_values_places_or_channels(kind: str, flat: bool, dropped: tuple[int, ...]) -> None:
+    dropout = Dropout(Model(dropout=0.25, dropout_kind=kind), flat=flat)
+    ones = jnp.ones((40, 80) if flat else (40, 8, 10, 12))
+    answer = np.asarray(dropout(ones, train=True, key=jax.random.key(0)))
+    assert set(np.unique(answer)) == {0, np.float32(1 / 0.75)}
+    assert (answer == 0).mean() == pytest.approx(0.25, abs=0.06)
+    if dropped:
+        assert np.ptp(answer, axis=dropped).max() == 0
+    for axis in set(range(answer.ndim)) - set(dropped):
+        assert np.ptp(answer, axis=axis).max() > 0
+    np.testing.assert_array_equal(dropout(ones, train=False, key=None), ones)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dropout_reaches_every_net(name: str) -> None:
+    graph, net = build(Model(name=name, dropout=0.5, **SMALL), classes=3, shape=SHAPE, seed=0)
+    pictures = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1))
+    one, same, other = (apply(graph, net, pictures, train=True, key=jax.random.key(seed))[0] for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one, same)
+    assert np.abs(one - other).max() > 1e-3
+
+
 def test_another_seed_is_another_net() -> None:
     settings = Model(name="Baseline", **SMALL)
-    one, same, other = (jax.tree.leaves(build(settings, classes=3, seed=seed)[1].params) for seed in (0, 0, 1))
+    one, same, other = (jax.tree.leaves(build(settings, classes=3, shape=SHAPE, seed=seed)[1].params) for seed in (0, 0, 1))
     assert all((a == b).all() for a, b in zip(one, same, strict=True))
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
 

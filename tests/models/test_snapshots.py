@@ -20,7 +20,7 @@ CLASSES = ("Altus clarus", "O'Neill's \"x\";y", "Überall")
 
 @pytest.fixture(scope="module")
 def net() -> Net:
-    return build(Model(name="Baseline", filters=(4, 8)), classes=3, seed=3)[1]
+    return build(Model(name="Baseline", filters=(4, 8)), classes=3, shape=(16, 32), seed=3)[1]
 
 
 def snapshot_of(run: Path, epoch: int, mlrap: float | None, config: Config | None = None) -> Snapshot:

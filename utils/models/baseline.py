@@ -1,10 +1,12 @@
 """The baseline net: plain convolutions that halve the picture, and a mean over what is left of it (BASELINE, Nets)."""
 
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.layers import HE, NONLINEARITIES, Dropout, Norm, Picture, convolution, halve, keys_for
+from utils.models.classifier import Classifier
+from utils.models.layers import NONLINEARITIES, Dropout, Norm, Picture, convolution, halve, keys_for, mean_of_places
 
 
 class Group(nnx.Module):
@@ -31,24 +33,19 @@ class Group(nnx.Module):
         return self.dropout(halve(x) if self.max_pooling else x, train=train, key=key)
 
 
-class Baseline(nnx.Module):
+class Baseline(Classifier):
     """Groups of one convolution each, a 1×1 convolution to twice the last filters, global mean, one dense layer."""
 
-    def __init__(self, settings: Model, *, channels: int, classes: int, rngs: nnx.Rngs) -> None:
-        widths = [channels, *settings.filters]
+    def __init__(self, settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+        widths = [settings.channels, *settings.filters]
         self.groups = nnx.List([Group(widths[index], index, settings, rngs) for index in range(len(settings.filters))])
         width = 2 * settings.filters[-1]
         self.last = convolution(settings.filters[-1], width, 1, bias=not settings.batch_norm, rngs=rngs)
         self.last_norm = Norm(width, settings, rngs)
-        self.output = nnx.Linear(width, classes, kernel_init=HE, rngs=rngs)
+        super().__init__(settings, features=width, classes=classes, dtype=dtype, rngs=rngs)
 
-    def embed(self, x: Picture, *, train: bool = False, key: PRNGKeyArray | None = None) -> Float[Array, "batch features"]:
-        """Return what the last layer sees."""
+    def features(self, x: Picture, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+        """Return the means of the last convolution's channels."""
         for group, group_key in zip(self.groups, keys_for(key, len(self.groups)), strict=True):
             x = group(x, train=train, key=group_key)
-        x = self.last_norm(self.last(x), train=train)
-        return x.mean(axis=(1, 2))  # (B, features)
-
-    def __call__(self, x: Picture, *, train: bool = False, key: PRNGKeyArray | None = None) -> Float[Array, "batch classes"]:
-        """Return logits."""
-        return self.output(self.embed(x, train=train, key=key))
+        return mean_of_places(self.last_norm(self.last(x), train=train))

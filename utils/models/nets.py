@@ -3,16 +3,19 @@
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
 from config import Model
 from utils.models.baseline import Baseline
+from utils.models.classifier import Classifier
 from utils.models.layers import Picture
+from utils.models.pi import Pi
 from utils.models.resnet import ResNet
 
-NETS: dict[str, type[Baseline | ResNet]] = {"Baseline": Baseline, "ResNet": ResNet}
-CHANNELS = 1
+NETS: dict[str, type[Baseline | ResNet | Pi]] = {"Baseline": Baseline, "ResNet": ResNet, "Pi": Pi}
 
 
 class Net(NamedTuple):
@@ -22,10 +25,22 @@ class Net(NamedTuple):
     rest: nnx.State
 
 
-def build(settings: Model, *, classes: int, seed: int) -> tuple[nnx.GraphDef, Net]:
-    """Build a net with first weights drawn from `seed`; its graph is what `apply` needs to run it."""
-    model = NETS[settings.name](settings, channels=CHANNELS, classes=classes, rngs=nnx.Rngs(seed))
-    graph, params, rest = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
+def module(settings: Model, *, classes: int, shape: tuple[int, int], seed: int, dtype: DTypeLike = jnp.float32) -> Classifier:
+    """Make a net's Flax module; parameters as of `build`."""
+    return NETS[settings.name](settings, classes=classes, shape=shape, dtype=dtype, rngs=nnx.Rngs(seed))
+
+
+def build(settings: Model, *, classes: int, shape: tuple[int, int], seed: int, dtype: DTypeLike = jnp.float32) -> tuple[nnx.GraphDef, Net]:
+    """Build a net; its graph is what `apply` needs to run it.
+
+    Parameters
+    ----------
+    classes : how many it answers
+    shape : height and width of its pictures, pixels; a Pi takes no others
+    seed : draws the first weights
+    dtype : what it computes in, float32 or bfloat16; its variables, embeddings and logits are float32 always
+    """
+    graph, params, rest = nnx.split(module(settings, classes=classes, shape=shape, seed=seed, dtype=dtype), nnx.Param, ...)  # type: ignore[misc]
     return graph, Net(params, rest)
 
 
@@ -33,10 +48,27 @@ def apply(
     graph: nnx.GraphDef, net: Net, pictures: Picture, *, train: bool = False, key: PRNGKeyArray | None = None
 ) -> tuple[Float[Array, "batch classes"], nnx.State]:
     """Return a net's logits for pictures with pixels from −1 to 1, and its statistics after them (changed only if `train`)."""
-    model = nnx.merge(graph, net.params, net.rest, copy=True)
+    model = _merged(graph, net)
     logits = model(pictures, train=train, key=key)
+    return logits, _rest_of(model)
+
+
+def embed(
+    graph: nnx.GraphDef, net: Net, pictures: Picture, *, train: bool = False, key: PRNGKeyArray | None = None
+) -> tuple[Float[Array, "batch features"], nnx.State]:
+    """Return what a net's last layer sees of pictures, and its statistics; all as of `apply`."""
+    model = _merged(graph, net)
+    embeddings = model.embed(pictures, train=train, key=key)
+    return embeddings, _rest_of(model)
+
+
+def _merged(graph: nnx.GraphDef, net: Net) -> Classifier:
+    return nnx.merge(graph, net.params, net.rest, copy=True)
+
+
+def _rest_of(model: Classifier) -> nnx.State:
     _, _, rest = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
-    return logits, rest
+    return rest
 
 
 def stretch(pictures: Float[Array, "batch height width"]) -> Picture:
@@ -46,13 +78,13 @@ def stretch(pictures: Float[Array, "batch height width"]) -> Picture:
     """
     low = pictures.min(axis=(1, 2), keepdims=True)
     high = pictures.max(axis=(1, 2), keepdims=True)
-    unit = (pictures - low) / jax.numpy.maximum(high - low, 1e-6)
+    unit = (pictures - low) / jnp.maximum(high - low, 1e-6)
     return (2 * unit - 1)[..., None]
 
 
 def from_pixels(pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch height width"]:
     """Turn grey levels into pixels from 0 to 1."""
-    return pixels.astype(jax.numpy.float32) / 255
+    return pixels.astype(jnp.float32) / 255
 
 
 def parameters(net: Net) -> int:

@@ -1,10 +1,12 @@
 """The default net: a pre-activation wide residual net (BASELINE, Nets; Zagoruyko and Komodakis, arXiv:1605.07146)."""
 
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.layers import HE, NONLINEARITIES, Dropout, Norm, Picture, convolution, halve, keys_for
+from utils.models.classifier import Classifier
+from utils.models.layers import NONLINEARITIES, Dropout, Norm, Picture, convolution, halve, keys_for, mean_of_places
 
 
 class Block(nnx.Module):
@@ -39,13 +41,13 @@ class Block(nnx.Module):
         return inner + (shortcut if self.shortcut is None else self.shortcut(shortcut))
 
 
-class ResNet(nnx.Module):
+class ResNet(Classifier):
     """A first convolution, one stack of blocks per entry of `model.filters`, global mean, one dense layer."""
 
-    def __init__(self, settings: Model, *, channels: int, classes: int, rngs: nnx.Rngs) -> None:
+    def __init__(self, settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         width = settings.filters[0]
         # no bias: the next batch norm takes it
-        self.first = convolution(channels, width, settings.kernel_sizes[0], bias=not settings.batch_norm, rngs=rngs)
+        self.first = convolution(settings.channels, width, settings.kernel_sizes[0], bias=not settings.batch_norm, rngs=rngs)
         blocks = []
         for index, filters in enumerate(settings.filters):
             for number in range(settings.resnet_n):
@@ -54,15 +56,11 @@ class ResNet(nnx.Module):
         self.blocks = nnx.List(blocks)
         self.norm = Norm(width, settings, rngs)
         self.nonlinearity = NONLINEARITIES[settings.nonlinearity]
-        self.output = nnx.Linear(width, classes, kernel_init=HE, rngs=rngs)
+        super().__init__(settings, features=width, classes=classes, dtype=dtype, rngs=rngs)
 
-    def embed(self, x: Picture, *, train: bool = False, key: PRNGKeyArray | None = None) -> Float[Array, "batch features"]:
-        """Return what the last layer sees."""
+    def features(self, x: Picture, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+        """Return the means of the last stack's channels."""
         x = self.first(x)
         for block, block_key in zip(self.blocks, keys_for(key, len(self.blocks)), strict=True):
             x = block(x, train=train, key=block_key)
-        return self.nonlinearity(self.norm(x, train=train)).mean(axis=(1, 2))  # (B, features)
-
-    def __call__(self, x: Picture, *, train: bool = False, key: PRNGKeyArray | None = None) -> Float[Array, "batch classes"]:
-        """Return logits."""
-        return self.output(self.embed(x, train=train, key=key))
+        return mean_of_places(self.nonlinearity(self.norm(x, train=train)))

@@ -177,7 +177,7 @@ def load_net(snapshot: Snapshot) -> tuple[nnx.GraphDef, Net]:
     Trouble
         As `restore_net`.
     """
-    graph, net = build(snapshot.config.model, classes=len(snapshot.classes), seed=0)
+    graph, net = build(snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.spectrogram.shape, seed=0)
     return graph, restore_net(snapshot, net)
 
 
