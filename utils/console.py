@@ -175,7 +175,15 @@ def shown(path: Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def run(main: Callable[..., Any], *, doc: str, flags: type | None = None, complete: Callable[[Any], bool] = lambda _: True) -> int:
+def run(
+    main: Callable[..., Any],
+    *,
+    doc: str,
+    flags: type | None = None,
+    complete: Callable[[Any], bool] = lambda _: True,
+    arguments: Sequence[str] | None = None,
+    script: str | None = None,
+) -> int:
     """Run one script: read the command line, call `main`, and turn what goes wrong into one line.
 
     Parameters
@@ -184,6 +192,8 @@ def run(main: Callable[..., Any], *, doc: str, flags: type | None = None, comple
     doc : the script's docstring, the head of its `--help`
     flags : dataclass of what a single call may ask for (such as `--fresh`); never saved with the settings
     complete : tells by what `main` returned whether nothing was left out
+    arguments : the words of the command line, where not all of them are settings; None: all after the script's name
+    script : what stands after `python` in `--help`; None: the script's name
 
     Returns
     -------
@@ -191,7 +201,8 @@ def run(main: Callable[..., Any], *, doc: str, flags: type | None = None, comple
     """
     signal.signal(signal.SIGINT, _interrupt)
     try:
-        config, call = from_command_line(sys.argv[1:], doc=doc, script=Path(sys.argv[0]).name, flags=flags)
+        words, name = sys.argv[1:] if arguments is None else arguments, script or Path(sys.argv[0]).name
+        config, call = from_command_line(words, doc=doc, script=name, flags=flags)
         result = main(config) if call is None else main(config, call)
     except SettingsError as error:
         return _end(str(error), status=2)
