@@ -32,6 +32,8 @@ Positive = Annotated[float, Gt(0), AllowInfNan(False)]
 NotNegative = Annotated[float, Ge(0), AllowInfNan(False)]
 Share = Annotated[float, Ge(0), Le(1)]
 PartShare = Annotated[float, Ge(0), Lt(1)]
+HalfShare = Annotated[float, Ge(0), Lt(0.5)]
+Exponent = Annotated[float, Ge(0.1), Le(10)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 SHORTEST_WINDOW, LONGEST_WINDOW = 16, 65_536  # of Fourier transforms, samples
 
@@ -124,12 +126,30 @@ class Spectrogram:
 class Augmentation:
     """How pictures are varied while training, each anew in every epoch."""
 
-    count: CountOrNone = 2  # at most so many different ones on a picture; 0: none
+    count: CountOrNone = 2  # at most so many different ones on a picture (mixup does not count); 0: none
     probability: Share = 0.5  # chance of each of them
+    flip: Literal["off", "time", "frequency", "both"] = "off"  # mirror: time plays backwards, frequency stands upside down
+    roll: Share = 0.0  # shift in frequency and in time, wrapping, each by up to this share of the side; 0: off
     roll_v: Share = 0.15  # shift in frequency, wrapping, by up to this share of the height; 0: off
     roll_h: Share = 0.0  # shift in time, wrapping, by up to this share of the width; 0: off
+    crop: tuple[HalfShare, HalfShare, HalfShare, HalfShare] = (0.0, 0.0, 0.0, 0.0)  # cut up to these shares off top, left, bottom, right; all 0: off
+    zoom: Annotated[float, Ge(0), Le(10)] = 0.0  # enlarge about the middle, to at most 1 + this times the size; 0: off
+    rotate: Annotated[float, Ge(0), Le(180)] = 0.0  # turn by up to so many degrees either way; corners become black; 0: off
+    contrast: tuple[Exponent, Exponent] = (1.0, 1.0)  # pixels (0 to 1) to the power of a random number between these, such as 0.5 3.0; 1 1: off
+    brightness: Share = 0.0  # pixels times one number from 1 − this to 1 + this, cut off at 1; stretched for the net, only the cut remains; 0: off
+    lightness: Share = 0.0  # like brightness, but of the lightness L* that people see (hue, which the baseline had besides, greys have none); 0: off
+    multiply: Share = 0.0  # each pixel times a number of its own from 1 − this to 1 + this; 0: off
+    mean: bool = False  # subtract the picture's mean, which leaves black where it was below
+    blur: Annotated[int, Ge(0), Le(64)] = 0  # mean over boxes of so many pixels each way; 0 and 1: off
     noise: Share = 0.0  # Gaussian noise with a variance of up to this much (pixels are 0 to 1); 0: off
     add: bool = True  # mean with the picture of a rejected clip, each weighted by a random number from 1 to 2
+    dropout: Share = 0.0  # blacken single pixels, each with this chance; 0: off
+    blackout: Share = 0.0  # blacken one band of columns, this share of the width; 0: off
+    time_mask: Share = 0.0  # blacken columns, in each stripe up to this share of the width; 0: off
+    frequency_mask: Share = 0.0  # blacken rows, in each stripe up to this share of the height; 0: off
+    stripes: Count = 1  # so many stripes in each time_mask and frequency_mask
+    mixup: NotNegative = 0.0  # mix pictures and targets in pairs, in parts drawn from Beta(this, this); 1: all parts alike, small: hardly; 0: off
+    mixup_share: Share = 1.0  # chance that a picture is mixed with another, where mixup is on
 
 
 @dataclass(frozen=True)

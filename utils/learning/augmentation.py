@@ -1,79 +1,68 @@
-"""How pictures are varied while training: pure functions of (pictures, keys, amount), one key a picture.
+"""How pictures are varied while training: which variations are on, which of them a picture gets, and pictures mixed with their targets.
 
-Pictures are (B, H, W) from 0 to 1. Source of rule and amounts: BASELINE, Image pipeline.
+    python -m utils.learning.augmentation sheet.png experiments/birdclef2018.toml
+
+draws every variation on clips of the experiment's store, to look at.
+
+Pictures are (B, H, W) from 0 to 1. Source of the rule: BASELINE, Image pipeline.
 """
 
-from collections.abc import Callable
+import sys
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Augmentation
+from utils.learning import variations as vary
+from utils.learning.variations import FREQUENCY, TIME, Pictures, Variation
+from utils.learning.variations import Noise as Noise  # the step takes it, too
 
-Pictures = Float[Array, "batch height width"]
-Noise = UInt8[Array, "pictures height width"]
-Keys = Key[Array, " batch"]
-Variation = Callable[[Pictures, Keys], Pictures]
-
-
-def roll(pictures: Pictures, keys: Keys, *, amount: float, axis: int) -> Pictures:
-    """Shift each picture along an axis (0: frequency, 1: time) by up to `amount` of its side, wrapping."""
-
-    def one(picture: jax.Array, key: jax.Array) -> jax.Array:
-        share = jax.random.uniform(key, minval=-amount, maxval=amount)
-        return jnp.roll(picture, jnp.round(share * picture.shape[axis]).astype(int), axis=axis)
-
-    return jax.vmap(one)(pictures, keys)
+Targets = Float[Array, "batch classes"]
+Weights = Float[Array, " batch"]
 
 
-def gaussian(pictures: Pictures, keys: Keys, *, amount: float) -> Pictures:
-    """Add Gaussian noise with a deviation of up to √amount, another one for each picture."""
-
-    def one(picture: jax.Array, key: jax.Array) -> jax.Array:
-        key_deviation, key_noise = jax.random.split(key)
-        deviation = jax.random.uniform(key_deviation, maxval=amount**0.5)
-        return jnp.clip(picture + deviation * jax.random.normal(key_noise, picture.shape), 0, 1)
-
-    return jax.vmap(one)(pictures, keys)
-
-
-def add_noise(pictures: Pictures, keys: Keys, *, noise: Noise) -> Pictures:
-    """Take the mean with a random picture of noise, weighted by two random numbers from 1 to 2."""
-
-    def one(picture: jax.Array, key: jax.Array) -> jax.Array:
-        key_choice, key_weights = jax.random.split(key)
-        other = noise[jax.random.randint(key_choice, (), 0, len(noise))].astype(jnp.float32) / 255
-        ours, theirs = jax.random.uniform(key_weights, (2,), minval=1, maxval=2)
-        return (ours * picture + theirs * other) / (ours + theirs)
-
-    return jax.vmap(one)(pictures, keys)
-
-
-def variations(settings: Augmentation, noise: Noise) -> list[Variation]:
-    """Return the variations that are on; `add` is off where there is no picture of noise."""
-    on: list[Variation] = []
-    if settings.roll_v:
-        on.append(lambda pictures, keys: roll(pictures, keys, amount=settings.roll_v, axis=0))
-    if settings.roll_h:
-        on.append(lambda pictures, keys: roll(pictures, keys, amount=settings.roll_h, axis=1))
-    if settings.noise:
-        on.append(lambda pictures, keys: gaussian(pictures, keys, amount=settings.noise))
-    if settings.add and len(noise):
-        on.append(lambda pictures, keys: add_noise(pictures, keys, noise=noise))
-    return on
+def variations(settings: Augmentation, noise: Noise) -> dict[str, Variation]:
+    """Return the variations that are on by their settings' names, in the order in which a picture gets them; `add` is off without pictures of noise."""
+    every: dict[str, tuple[Any, Variation]] = {
+        "flip": (settings.flip != "off", partial(vary.flip, across=settings.flip)),
+        "roll": (settings.roll, partial(vary.roll, amount=settings.roll, axes=(FREQUENCY, TIME))),
+        "roll_v": (settings.roll_v, partial(vary.roll, amount=settings.roll_v, axes=(FREQUENCY,))),
+        "roll_h": (settings.roll_h, partial(vary.roll, amount=settings.roll_h, axes=(TIME,))),
+        "crop": (any(settings.crop), partial(vary.crop, amounts=settings.crop)),
+        "zoom": (settings.zoom, partial(vary.zoom, amount=settings.zoom)),
+        "rotate": (settings.rotate, partial(vary.rotate, amount=settings.rotate)),
+        "contrast": (settings.contrast != (1, 1), partial(vary.contrast, exponents=settings.contrast)),
+        "brightness": (settings.brightness, partial(vary.brightness, amount=settings.brightness)),
+        "lightness": (settings.lightness, partial(vary.lightness, amount=settings.lightness)),
+        "multiply": (settings.multiply, partial(vary.multiply, amount=settings.multiply)),
+        "mean": (settings.mean, vary.mean),
+        "blur": (settings.blur > 1, partial(vary.blur, amount=settings.blur)),
+        "noise": (settings.noise, partial(vary.gaussian, amount=settings.noise)),
+        "add": (settings.add and len(noise), partial(vary.add_noise, noise=noise)),
+        "dropout": (settings.dropout, partial(vary.dropout, amount=settings.dropout)),
+        "blackout": (settings.blackout, partial(vary.blackout, amount=settings.blackout)),
+        "time_mask": (settings.time_mask, partial(vary.mask, amount=settings.time_mask, stripes=settings.stripes, axis=TIME)),
+        "frequency_mask": (settings.frequency_mask, partial(vary.mask, amount=settings.frequency_mask, stripes=settings.stripes, axis=FREQUENCY)),
+    }
+    return {name: variation for name, (on, variation) in every.items() if on}
 
 
 def augment(pictures: Pictures, key: PRNGKeyArray, settings: Augmentation, noise: Noise) -> Pictures:
-    """Vary a batch: each picture gets up to `count` different variations, each of them with the chance `probability`."""
+    """Vary a batch: each picture gets up to `count` different variations, each of them with the chance `probability`.
+
+    The baseline drew the order of the variations, too; here it is the same for all, so that each is computed once for the whole batch.
+    """
     on = variations(settings, noise)
     if not on or not settings.count:
         return pictures
     key_choice, key_amounts = jax.random.split(key)
     chosen = choose(key_choice, len(pictures), len(on), count=settings.count, probability=settings.probability)
-    for number, vary in enumerate(on):
+    for number, variation in enumerate(on.values()):
         keys = jax.random.split(jax.random.fold_in(key_amounts, number), len(pictures))
-        pictures = jnp.where(chosen[:, number, None, None], vary(pictures, keys), pictures)
+        pictures = jnp.where(chosen[:, number, None, None], variation(pictures, keys), pictures)
     return pictures
 
 
@@ -85,3 +74,35 @@ def choose(key: PRNGKeyArray, pictures: int, kinds: int, *, count: int, probabil
     key_order, key_coin = jax.random.split(key)
     place = jnp.argsort(jax.random.uniform(key_order, (pictures, kinds)), axis=1)
     return (place < count) & jax.random.bernoulli(key_coin, probability, (pictures, kinds))
+
+
+def mixup(pictures: Pictures, targets: Targets, weights: Weights, key: PRNGKeyArray, *, amount: float, share: float = 1.0) -> tuple[Pictures, Targets, Weights]:
+    """Mix each picture with the next one of the batch (a random one, for batches are drawn in random order), and their targets alike.
+
+    Parameters
+    ----------
+    targets : how much each class is in a picture, as cross-entropies take them
+    weights : how much each picture counts in the loss
+    amount : the part of the picture itself is drawn from Beta(amount, amount), for each one anew: near 0 or 1 for small amounts, near a half for large ones
+    share : chance that a picture is mixed at all
+
+    Returns
+    -------
+    Mixed pictures, targets and weights. Any cross-entropy of them, which is linear in its targets, is the two clips' losses in the mixture's parts.
+
+    Source: Zhang et al., arXiv:1710.09412; a solution of BirdCLEF 2021 mixed half or all of its clips, with amount 1.
+    """
+    key_part, key_share = jax.random.split(key)
+    part = jax.random.beta(key_part, amount, amount, (len(pictures),))
+    part = jnp.where(jax.random.bernoulli(key_share, share, (len(pictures),)), part, 1.0)
+    ours, theirs = part * weights, (1 - part) * jnp.roll(weights, -1)
+    whole = ours + theirs
+    safe = jnp.where(whole > 0, whole, 1)[:, None]
+    mixed = part[:, None, None] * pictures + (1 - part)[:, None, None] * jnp.roll(pictures, -1, axis=0)
+    return mixed, (ours[:, None] * targets + theirs[:, None] * jnp.roll(targets, -1, axis=0)) / safe, whole
+
+
+if __name__ == "__main__":
+    from utils.learning.augmentation_sheet import command
+
+    sys.exit(command(sys.argv[1:]))
