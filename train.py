@@ -17,8 +17,10 @@ from pathlib import Path
 
 from config import Config
 from utils import console
+from utils.learning.devices import ask_for_same_bits
 from utils.learning.examples import read_examples
-from utils.learning.loop import learn, open_run, summarize
+from utils.learning.loop import learn, summarize
+from utils.learning.runs import open_run
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Trained:
 def main(config: Config, flags: Flags = Flags()) -> Trained:
     """Train the net of `config.model` under the name `config.run`."""
     passed = console.stopwatch()
+    ask_for_same_bits(config.training)
     examples = read_examples(config)
     with console.alone(config.snapshots, f"train of {config.run}"):
         open_run(config, fresh=flags.fresh)

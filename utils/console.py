@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,11 +19,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from config import SettingsError, from_command_line
+from config import Log, SettingsError, from_command_line
 from utils.files import only_one
 
 _console = Console(highlight=False, soft_wrap=True)
 _errors = Console(highlight=False, soft_wrap=True, stderr=True)
+_told = {"lines", "progress", "results"}  # what the settings of `log` let through, besides warnings and errors
+_files: list[Path] = []  # that every line is appended to: one or none
 
 STOPPED = 130  # the shells' exit status for Ctrl-C
 WIDE = 110  # characters in a line, from which on progress has room for a bar, too
@@ -56,12 +59,41 @@ class Failure:
 
 def say(text: str) -> None:
     """Print one line."""
-    _console.print(_plain(text))
+    _print(_console, _plain(text), told="lines" in _told)
 
 
 def warn(text: str) -> None:
     """Print one line that the user should not overlook."""
-    _errors.print(f"[yellow]warning:[/yellow] {_plain(text)}")
+    _print(_errors, f"[yellow]warning:[/yellow] {_plain(text)}")
+
+
+def choose_what_is_told(settings: Log) -> None:
+    """Obey the settings of `log`; errors and warnings are told in every mode.
+
+    Raises
+    ------
+    Trouble
+        If the file cannot be written.
+    """
+    told = {"all": _told, "info": {"lines", "results"}, "progress": {"progress"}, "error": set(), "result": {"results"}}
+    _told.intersection_update(told[settings.mode])
+    if settings.file:
+        try:
+            settings.file.parent.mkdir(parents=True, exist_ok=True)
+            settings.file.open("a", encoding="utf-8").close()
+        except OSError as error:
+            raise Trouble(f"log.file = {settings.file}: {error.strerror}") from None
+        _files[:] = [settings.file]
+
+
+def _print(console: Console, what: str | Table, *, told: bool = True) -> None:
+    """Print to a console, if it is to be told, and in any case to the file."""
+    if told:
+        console.print(what)
+    for path in _files:
+        with path.open("a", encoding="utf-8") as stream:
+            stream.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} ")
+            Console(file=stream, highlight=False, soft_wrap=True, width=WIDE).print(what)
 
 
 def _plain(text: str) -> str:
@@ -78,9 +110,9 @@ def report_failures(failures: Sequence[Failure], *, what: str, done: str = "left
     """List what was left out and why, one line each; `what` names the kind of thing, in the plural, `done` what became of it."""
     if not failures:
         return
-    _errors.print(f"[yellow]{len(failures)} {_plain(what)} {_plain(done)}:[/yellow]")
+    _print(_errors, f"[yellow]{len(failures)} {_plain(what)} {_plain(done)}:[/yellow]")
     for failure in sorted(failures, key=lambda failure: failure.name):
-        _errors.print(f"  {_plain(failure.name)}: {_plain(failure.reason)}")
+        _print(_errors, f"  {_plain(failure.name)}: {_plain(failure.reason)}")
 
 
 def show_table(title: str, rows: Mapping[str, str]) -> None:
@@ -90,7 +122,7 @@ def show_table(title: str, rows: Mapping[str, str]) -> None:
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(_plain(name), _plain(value))
-    _console.print(table)
+    _print(_console, table, told="results" in _told)
 
 
 def show_grid(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -100,7 +132,7 @@ def show_grid(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_column(_plain(heading), style="cyan" if number == 0 else "", justify="left" if number == 0 else "right", no_wrap=number > 0)
     for row in rows:
         table.add_row(*map(_plain, row))
-    _console.print(table)
+    _print(_console, table, told="results" in _told)
 
 
 @contextmanager
@@ -125,7 +157,7 @@ def progress(what: str, *, total: int, unit: str) -> Iterator[Callable[..., None
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=_console) as bar:
+    with Progress(*columns, console=_console, disable="progress" not in _told) as bar:
         task = bar.add_task(_plain(what), total=total, note="")
 
         def advance(count: int = 1, note: str = "") -> None:
@@ -203,6 +235,7 @@ def run(
     signal.signal(signal.SIGINT, _interrupt)
     try:
         config, call = from_command_line(sys.argv[1:] if arguments is None else arguments, doc=doc, script=name, flags=flags)
+        choose_what_is_told(config.log)
         result = main(config) if call is None else main(config, call)
     except SettingsError as error:
         return _end(str(error), name=name, status=2)
@@ -259,5 +292,5 @@ def _leave(status: int) -> NoReturn:
 
 
 def _end(text: str, *, name: str, status: int) -> int:
-    _errors.print(f"[red]{_plain(name)}:[/red] {_plain(text)}")
+    _print(_errors, f"[red]{_plain(name)}:[/red] {_plain(text)}")
     return status

@@ -15,8 +15,7 @@ import train
 from config import Config
 from tests.conftest import small_config, write_folders
 from utils import console
-from utils.learning import loop
-from utils.learning.batches import batches, epoch_order
+from utils.learning import epochs, runs
 from utils.learning.examples import Examples, choose_examples, read_examples
 from utils.learning.log import EpochRow, best_row, read_log
 from utils.models.snapshots import all_of, find, load_net
@@ -61,7 +60,7 @@ def test_no_recording_learns_and_watches_or_is_tested(config: Config) -> None:
     assert not (learned | watched) & tested
     assert {name.split("/")[0] for name in watched} == {"Altus clarus", "Bassus gravis"}  # the third has one recording only
     assert examples.classes == ("Altus clarus", "Bassus gravis", "Solus unicus")
-    for row, label in zip(examples.rows, examples.labels, strict=True):
+    for row, label in zip(examples.rows, examples.labels.own, strict=True):
         assert examples.store.clips["class"][int(row)] == examples.classes[label]
 
 
@@ -76,25 +75,6 @@ def test_signal_interval_and_noise(config: Config) -> None:
         examples_of(with_run(config, "x", signal_interval=(0.99, 1.0)))
     accepted = examples.store.clips["accepted"]
     assert len(examples.noise) <= int((~accepted).sum())
-
-
-def test_an_epoch_sees_every_clip_once() -> None:
-    order = epoch_order(10, batch_size=4, seed=1, epoch=2)
-    assert order.shape == (3, 4)
-    assert sorted(order.ravel()[:10]) == list(range(10))
-    assert order.ravel()[10:].tolist() == order.ravel()[:2].tolist()
-    assert not np.array_equal(order, epoch_order(10, batch_size=4, seed=1, epoch=3))
-    assert epoch_order(3, batch_size=8, seed=1, epoch=1).shape == (1, 8)
-
-
-def test_batches_come_in_order(config: Config) -> None:
-    examples = examples_of(config)
-    order = epoch_order(len(examples.rows), batch_size=8, seed=1, epoch=1)
-    found = list(batches(examples, order))
-    assert len(found) == len(order)
-    for clips, batch in zip(order, found, strict=True):
-        np.testing.assert_array_equal(batch.labels, examples.labels[clips])
-        np.testing.assert_array_equal(batch.pixels, examples.store.pictures(examples.rows[clips]))
 
 
 def test_it_learns(config: Config) -> None:
@@ -119,17 +99,17 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(config: Config, stop_in: str, 
     whole = with_run(config, f"whole_{stop_in}")
     train.main(whole)
     stopped = with_run(config, f"stopped_{stop_in}")
-    name = {"epoch": "as_rate", "save": "save", "log": "write_log"}[stop_in]
-    original, calls = getattr(loop, name), []
+    module, name = {"epoch": (epochs, "epoch_order"), "save": (runs, "save"), "log": (runs, "write_log")}[stop_in]
+    original, calls = getattr(module, name), []
 
     def stop(*arguments: object, **more: object) -> object:
         calls.append(1)
-        if len(calls) == (8 if stop_in == "epoch" else 2):
+        if len(calls) == 2:
             raise KeyboardInterrupt
         return original(*arguments, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, name, stop)
+        patch.setattr(module, name, stop)
         with pytest.raises(KeyboardInterrupt):
             train.main(stopped)
     assert [snapshot.epoch for snapshot in all_of(stopped.run_folder)] == [1]
@@ -180,7 +160,7 @@ def test_a_folder_that_holds_something_else_is_not_made_fresh(config: Config) ->
 
 def test_a_damaged_latest_snapshot_is_made_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     run = with_run(config, "damaged", epochs=2, early_stopping=0)
-    monkeypatch.setattr(loop, "keep_best_and_latest", lambda _: None)
+    monkeypatch.setattr(runs, "keep_best_and_newest", lambda *_, **__: None)
     train.main(run)
     first, second = weights(run.run_folder), find(run.run_folder, "latest")
     assert second
@@ -207,14 +187,17 @@ def test_early_stopping(config: Config) -> None:
 
 def test_a_loss_that_is_no_number_ends_training(config: Config) -> None:
     run = with_run(config, "nan", learning_rate=1e30, learning_rate_end=0.0)
-    with pytest.raises(console.Trouble, match=r"the loss is (nan|inf) in epoch \d+, step \d+, at learning rate .*; lower training\.learning_rate"):
+    with pytest.raises(console.Trouble, match=r"the loss is no number any more in epoch \d+, step \d+, at learning rate .*; lower training\.learning_rate"):
         train.main(run)
+    clips = pl.read_csv(run.run_folder / "diverged.csv")
+    assert clips.columns == ["recording", "start", "class"]
+    assert len(clips) == run.training.batch_size
 
 
 def test_a_weight_that_is_no_number_is_not_kept(config: Config) -> None:
     # one step only: its loss is that of the first weights, which are fine
     run = with_run(config, "nan_weights", learning_rate=1e39, learning_rate_end=0.0, batch_size=512, val_share=0.0)
-    with pytest.raises(console.Trouble, match="a weight is no number after epoch 1"):
+    with pytest.raises(console.Trouble, match="no number any more in epoch 1, step 1"):
         train.main(run)
     assert find(run.run_folder, "latest") is None
 
@@ -242,8 +225,10 @@ def test_a_folder_of_pictures_teaches_what_the_store_does(config: Config) -> Non
     from_folder, from_store = read_examples(with_run(config, "x", pictures=folder)), read_examples(config)
     assert from_folder.fingerprint() == from_store.fingerprint()
     assert from_folder.classes == from_store.classes
-    for name in ("rows", "labels", "val_rows", "val_recording", "val_labels", "val_truth", "noise"):
+    for name in ("rows", "val_rows", "val_recording", "val_truth", "noise"):
         np.testing.assert_array_equal(getattr(from_folder, name), getattr(from_store, name))
+    for one, other in zip((*from_folder.labels, *from_folder.val_labels), (*from_store.labels, *from_store.val_labels), strict=True):
+        np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(from_folder.store.pictures(from_folder.rows), from_store.store.pictures(from_store.rows))
 
 

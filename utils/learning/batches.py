@@ -6,7 +6,8 @@ Either way the same clips come in the same order, in chunks of some steps, which
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,32 +28,21 @@ PLACED_AT_ONCE = 256_000_000  # bytes that are copied to the device together
 Order = Int64[np.ndarray, "steps batch"]
 
 
-class Given(NamedTuple):
+@dataclass(frozen=True)
+class Given:
     """What a chunk of steps is given: where it takes its batches from, and how many there are."""
 
     source: Any
     count: int
 
 
-class Supply(Protocol):
-    """Where batches come from.
+class Streamed:
+    """Batches that are read from disk: chunks of a few megabytes, single steps on a CPU.
 
     Attributes
     ----------
     places : steps that a chunk has room for
     """
-
-    places: int
-
-    def batch_at(self, source: Any, number: Int[Array, ""]) -> Batch:
-        """Return the batch of a step of a chunk; runs on the device."""
-
-    def chunks(self, order: Order, room: Callable[[], int]) -> Iterator[Given]:
-        """Yield the chunks of an epoch, each of up to `room()` steps."""
-
-
-class Streamed:
-    """Batches that are read from disk: chunks of a few megabytes, single steps on a CPU."""
 
     def __init__(self, examples: Examples, *, batch_size: int, mesh: Mesh, loops: bool) -> None:
         self._examples = examples
@@ -92,7 +82,12 @@ class Streamed:
 
 
 class Resident:
-    """Batches of clips that wait on the device, all of them on each: steps gather their own."""
+    """Batches of clips that wait on the device, all of them on each: steps gather their own.
+
+    Attributes
+    ----------
+    places : steps that a chunk has room for
+    """
 
     def __init__(self, examples: Examples, *, batch_size: int, mesh: Mesh, loops: bool) -> None:
         self._order_sharding, self._batch_sharding = divided(mesh), NamedSharding(mesh, PartitionSpec(CLIPS))
@@ -113,6 +108,9 @@ class Resident:
             places[:count] = order[:count]
             yield Given((self._clips, jax.device_put(places, self._order_sharding)), count)
             order = order[count:]
+
+
+Supply = Streamed | Resident
 
 
 def place_on(examples: Examples, rows: Int64[np.ndarray, " clips"], sharding: NamedSharding) -> UInt8[Array, "clips height width"]:

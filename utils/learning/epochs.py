@@ -13,13 +13,14 @@ from jaxtyping import Float32
 
 from config import Config
 from utils import console
+from utils.learning.augmentation import Noise
 from utils.learning.batches import Order, Supply
 from utils.learning.devices import batch_that_fits, is_out_of_memory, memory, memory_needed
 from utils.learning.examples import Examples
 from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
 from utils.learning.schedules import rates
-from utils.learning.steps import Chunk, Noise, StepMetrics, TrainState, epoch_key
+from utils.learning.steps import Chunk, StepMetrics, TrainState, epoch_key
 from utils.tables import write_csv
 
 LOOK_EVERY = 0.5  # seconds that the device goes on without being looked at, about

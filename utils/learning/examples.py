@@ -53,7 +53,7 @@ class Examples:
         table = self.store.clips[np.concatenate([self.rows, self.val_rows])].select("recording", "number")
         content = hashlib.sha256(table.write_csv().encode() + "\n".join(self.classes).encode())
         for array in (*self.labels, *self.val_labels):
-            content.update(np.ascontiguousarray(array))
+            content.update(array.tobytes())
         return content.hexdigest()[:16]
 
     @cached_property

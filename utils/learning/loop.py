@@ -60,7 +60,8 @@ def _introduce(net: Net, examples: Examples, config: Config) -> None:
     devices = jax.local_devices()
     console.say(
         f"{config.model.name}, {parameters(net):,} parameters, {len(examples.classes)} classes; {len(examples.rows):,} clips to learn from, "
-        f"{len(examples.val_truth)} recordings watch; on {f'{len(devices)} × ' if len(devices) > 1 else ''}{devices[0].device_kind}, {arithmetic(config.training)}"
+        f"{len(examples.val_truth)} recordings watch; on {f'{len(devices)} × ' if len(devices) > 1 else ''}{devices[0].device_kind}, "
+        f"in {arithmetic(config.training)}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from utils.models.nets import Net, apply, from_pixels, stretch
 class Batch(NamedTuple):
     """Pictures and what is known of them."""
 
-    pixels: UInt8[Array, "*steps batch height width"]
+    pixels: UInt8[Any, "*steps batch height width"]
     labels: Labels
 
 
@@ -57,7 +57,7 @@ class StepMetrics(NamedTuple):
 
 
 Step = Callable[[TrainState, Batch, Noise, Float[Array, ""], PRNGKeyArray], tuple[TrainState, StepMetrics]]
-BatchAt = Callable[[object, Int[Array, ""]], Batch]
+BatchAt = Callable[[Any, Int[Array, ""]], Batch]
 Chunk = Callable[..., tuple[TrainState, StepMetrics]]
 
 
@@ -87,14 +87,14 @@ def make_step(graph: nnx.GraphDef, config: Config, weights: Float32[Array, " cla
         key_augment, key_net, key_mix = jax.random.split(key, 3)
         labels = batch.labels
         pictures = augment(from_pixels(batch.pixels), key_augment, config.augmentation, noise)
-        targets = targets_of(labels, len(weights), settings)
+        targets, counts = targets_of(labels, len(weights), settings), labels.weight * weights[labels.own]
         if config.augmentation.mixup:
-            pictures, targets = mixup(pictures, targets, key_mix, amount=config.augmentation.mixup)
+            pictures, targets, counts = mixup(pictures, targets, counts, key_mix, amount=config.augmentation.mixup, share=config.augmentation.mixup_share)
         gradient_of = jax.value_and_grad(loss_of, has_aux=True)
-        (loss, (rest, logits)), gradients = gradient_of(state.net.params, state.net.rest, pictures, targets, labels.weight * weights[labels.own], key_net)
+        (loss, (rest, logits)), gradients = gradient_of(state.net.params, state.net.rest, pictures, targets, counts, key_net)
         directions, moments = transform.update(gradients, state.optimizer, state.net.params)
         params = jax.tree.map(lambda weight, direction: weight - rate * direction, state.net.params, directions)
-        alive = state.alive & jnp.isfinite(loss) & jnp.isfinite(rate * optax.global_norm(directions))
+        alive = state.alive & jnp.isfinite(loss) & jnp.isfinite(rate * optax.tree.norm(directions))
         net = Net(params, rest)
         changed = TrainState(net, moments, averaged(state, net, settings), state.steps + 1, alive)
         state = jax.tree.map(partial(jnp.where, alive), changed, state._replace(alive=alive))
@@ -133,7 +133,7 @@ def make_chunk(step: Step, batch_at: BatchAt, mesh: Mesh) -> Chunk:
     @partial(jax.jit, donate_argnums=0, out_shardings=everywhere(mesh))
     def chunk(
         state: TrainState,
-        given: object,
+        given: Any,
         noise: Noise,
         rates: Float32[Array, " places"],
         key: PRNGKeyArray,

@@ -1,6 +1,6 @@
 """What the net should answer to a clip, and how far it is from that."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,9 +24,9 @@ class Labels(NamedTuple):
     weight : how much the loss of each counts
     """
 
-    own: Int32[Array | np.ndarray, " *clips"]
-    others: Int32[Array | np.ndarray, "*clips most"]
-    weight: Float32[Array | np.ndarray, " *clips"]
+    own: Int32[Any, " *clips"]  # of NumPy here, of JAX on the device
+    others: Int32[Any, "*clips most"]
+    weight: Float32[Any, " *clips"]
 
 
 def targets_of(labels: Labels, classes: int, settings: Training) -> Targets:

@@ -36,5 +36,5 @@ def predictor(graph: nnx.GraphDef, *, batch_size: int) -> Predict:
 
 
 def scores_of(logits: Logits, loss: str) -> Scores:
-    """Turn logits into scores from 0 to 1: of a net that learned one label per clip they sum to 1, of one that learned many (loss `binary`) each stands alone."""
+    """Turn logits into scores from 0 to 1: of a net that learned one label a clip they sum to 1, of one that learned many (`binary`) each stands alone."""
     return scipy.special.expit(logits) if loss == "binary" else scipy.special.softmax(logits, axis=1)
