@@ -1,8 +1,17 @@
 """What tests share: shapes are checked by jaxtyping and beartype, golden values and real recordings come from ../shared where it is there."""
 
+import atexit
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
-from jaxtyping import install_import_hook
+# what one test has compiled, others need not compile again; also for the scripts that tests start
+CACHE = tempfile.mkdtemp(prefix="compiled")
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+os.environ |= {"JAX_COMPILATION_CACHE_DIR": CACHE, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
+
+from jaxtyping import install_import_hook  # noqa: E402
 
 install_import_hook("utils", "beartype.beartype")
 

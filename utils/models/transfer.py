@@ -52,8 +52,8 @@ def begin_with(snapshot: Snapshot, net: Net, classes: tuple[str, ...], *, output
     ours, theirs = [classes.index(label) for label in shared], [snapshot.classes.index(label) for label in shared]
     new = {name: _columns(here[name], there[name], ours, theirs) if name.startswith(OUTPUT) else there[name] for name in here}
     dropped, added = len(snapshot.classes) - len(shared), len(classes) - len(shared)
-    last = f"its last layer for {len(shared)} of {len(classes)} classes ({added} begin anew, {dropped} are dropped)" if output else "but the last layer"
-    return unname_leaves(net, new), f"begins with {snapshot.folder}: all layers, {last}"
+    last = f", the last for {len(shared)} of {len(classes)} classes ({added} begin anew, {dropped} are dropped)" if output else " but the last"
+    return unname_leaves(net, new), f"begins with {snapshot.folder}: all layers{last}"
 
 
 def _columns(here: Array, there: Array, ours: list[int], theirs: list[int]) -> Array:

@@ -1,0 +1,73 @@
+"""An epoch sees the clips that the settings ask for, each time in another order."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config import Training
+from utils.learning.sampling import clips_per_epoch, epoch_order, steps_of
+
+OWN = np.repeat([0, 1, 2], [20, 3, 1]).astype(np.int32)
+
+
+def counts(settings: Training, *, epoch: int = 1) -> np.ndarray:
+    order = epoch_order(OWN, settings, epoch=epoch).ravel()[: clips_per_epoch(OWN, settings)]
+    return np.bincount(order, minlength=len(OWN))
+
+
+def test_every_clip_once() -> None:
+    own = np.zeros(10, np.int32)
+    order = epoch_order(own, Training(batch_size=4, seed=1), epoch=2)
+    assert order.shape == (3, 4)
+    assert sorted(order.ravel()[:10]) == list(range(10))
+    assert order.ravel()[10:].tolist() == order.ravel()[:2].tolist()
+    assert not np.array_equal(order, epoch_order(own, Training(batch_size=4, seed=1), epoch=3))
+    assert not np.array_equal(order, epoch_order(own, Training(batch_size=4, seed=2), epoch=2))
+    assert epoch_order(own[:3], Training(batch_size=8), epoch=1).shape == (1, 8)
+
+
+def test_small_classes_are_seen_several_times() -> None:
+    found = counts(Training(min_per_class=7))
+    assert found[:20].tolist() == [1] * 20
+    assert sorted(found[20:23].tolist()) == [2, 2, 3]
+    assert found[23] == 7
+
+
+def test_large_classes_are_drawn_from_anew() -> None:
+    settings = Training(max_per_class=5)
+    found = [counts(settings, epoch=epoch) for epoch in range(1, 9)]
+    assert all(seen[:20].sum() == 5 and seen[20:].tolist() == [1, 1, 1, 1] for seen in found)
+    assert len({tuple(np.flatnonzero(seen[:20])) for seen in found}) > 1
+
+
+def test_balanced() -> None:
+    settings = Training(sampler="balanced", max_per_class=0)
+    drawn = sum(counts(settings, epoch=epoch) for epoch in range(1, 301))
+    by_class = np.bincount(OWN, weights=drawn)
+    assert by_class.sum() == 300 * len(OWN)
+    np.testing.assert_allclose(by_class / by_class.sum(), 1 / 3, atol=0.03)
+
+
+@given(sizes=st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any), least=st.integers(0, 20), more=st.integers(0, 20), batch=st.integers(1, 40))
+def test_quotas(sizes: list[int], least: int, more: int, batch: int) -> None:
+    own = np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
+    settings = Training(min_per_class=least, max_per_class=least + more, batch_size=batch)
+    clips = clips_per_epoch(own, settings)
+    order = epoch_order(own, settings, epoch=1)
+    assert order.shape == (steps_of(clips, settings), batch)
+    seen = np.bincount(own[order.ravel()[:clips]], minlength=len(sizes))
+    most = least + more or 10**9
+    assert seen.tolist() == [min(max(size, least), most) if size else 0 for size in sizes]
+
+
+def test_sizes_are_the_same_in_every_epoch() -> None:
+    for settings in (Training(), Training(min_per_class=4, max_per_class=8), Training(sampler="balanced")):
+        assert len({epoch_order(OWN, settings, epoch=epoch).shape for epoch in range(1, 5)}) == 1
+
+
+def test_a_config_that_contradicts_itself_is_refused(tmp_path: object) -> None:
+    from config import SettingsError, from_command_line
+
+    with pytest.raises(SettingsError, match=r"max_per_class = 5: should be at least training\.min_per_class \(10\)"):
+        from_command_line(["--training.min_per_class", "10", "--training.max_per_class", "5"], doc="", script="train.py")

@@ -1,0 +1,178 @@
+"""Steps are the same wherever the clips wait, however many the device does at once, and on however many devices."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from config import Augmentation, Config, Model, Spectrogram, Training
+from tests.conftest import REPOSITORY
+from utils.learning.batches import Resident, Streamed, Supply
+from utils.learning.devices import batch_that_fits, everywhere, memory_needed, mesh_for
+from utils.learning.epochs import Course, run_epoch
+from utils.learning.examples import Examples
+from utils.learning.log import EpochRow
+from utils.learning.runs import Progress
+from utils.learning.sampling import epoch_order
+from utils.learning.steps import Batch, TrainState, epoch_key, first_state, make_chunk, make_step
+from utils.learning.targets import Labels
+from utils.models.nets import build
+from utils.spectra.store import Store
+
+CLIPS, CLASSES = 30, 3
+CONFIG = Config(
+    spectrogram=Spectrogram(height=8, width=16),
+    model=Model(name="Baseline", filters=(4,)),
+    training=Training(batch_size=8, epochs=2, learning_rate=0.01),
+    augmentation=Augmentation(mixup=0.5),
+)
+
+
+class MadeUpStore(Store):
+    """A store of pictures in memory."""
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self.pixels = pixels
+
+    def pictures(self, clips: np.ndarray) -> np.ndarray:
+        return self.pixels[clips]
+
+
+def made_up(*, others: int = 1) -> Examples:
+    """Return clips as training takes them, of which brightness tells the class."""
+    generator = np.random.default_rng(5)
+    own = generator.integers(0, CLASSES, CLIPS).astype(np.int32)
+    pixels = (generator.integers(0, 150, (CLIPS, 8, 16)) + 50 * own[:, None, None] * (np.arange(16) % 2)).astype(np.uint8)
+    labels = Labels(own, np.full((CLIPS, others), -1, np.int32), generator.uniform(0.2, 1, CLIPS).astype(np.float32))
+    nobody = Labels(own[:0], np.zeros((0, 0), np.int32), np.zeros(0, np.float32))
+    none = np.zeros(0, np.int64)
+    return Examples(MadeUpStore(pixels), ("a", "b", "c"), np.arange(CLIPS), labels, none, nobody, none, np.zeros((0, CLASSES), bool), pixels[:4])
+
+
+def after_epochs(config: Config, *, resident: bool, loops: bool, epochs: int = 1) -> tuple[TrainState, list[tuple[float, ...]]]:
+    """Train from first weights; returns the state, and the sums of each epoch's metrics."""
+    examples, mesh = made_up(), mesh_for(config.training.batch_size)
+    graph, net = build(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
+    supply: Supply = (Resident if resident else Streamed)(examples, batch_size=config.training.batch_size, mesh=mesh, loops=loops)
+    supply.places = min(supply.places, 3)  # so that an epoch has several chunks
+    chunk = make_chunk(make_step(graph, config, jnp.ones(CLASSES)), supply.batch_at, mesh)
+    course = Course(examples, config, supply, chunk, jnp.asarray(examples.noise))
+    state = jax.device_put(first_state(net, config.training), everywhere(mesh))
+    sums = []
+    for epoch in range(epochs):
+        progress = Progress(rows=[EpochRow(1, 0.1, 1.0, 0.0, None, None, None, 1.0, 1.0)] * epoch)
+        state = run_epoch(state, progress, course, lambda *_, **__: None, lambda: False)
+        sums.append(progress.sums)
+        assert progress.steps == -(-CLIPS // config.training.batch_size)
+    return state, sums
+
+
+def close(one: TrainState, other: TrainState, **tolerance: float) -> None:
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(left, right, **tolerance)
+
+
+def test_wherever_clips_wait_the_steps_are_the_same() -> None:
+    single, sums = after_epochs(CONFIG, resident=False, loops=False)
+    for resident in (False, True):
+        state, found = after_epochs(CONFIG, resident=resident, loops=True)
+        close(single, state, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(found, sums, rtol=1e-5)
+    again, found = after_epochs(CONFIG, resident=True, loops=False)
+    np.testing.assert_allclose(found, sums, rtol=1e-5)
+    close(single, again, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("places", [1, 3, 64])
+def test_batches_are_those_of_the_order(places: int) -> None:
+    examples, mesh = made_up(others=2), mesh_for(8)
+    order = epoch_order(examples.labels.own, CONFIG.training, epoch=1)
+    for kind in (Streamed, Resident):
+        supply = kind(examples, batch_size=8, mesh=mesh, loops=True)
+        supply.places = places
+        found: list[Batch] = []
+        for given in supply.chunks(order, lambda: 2):
+            assert 1 <= given.count <= min(places, 2)
+            found += [supply.batch_at(given.source, jnp.int32(number)) for number in range(given.count)]
+        assert len(found) == len(order)
+        for clips, batch in zip(order, found, strict=True):
+            np.testing.assert_array_equal(batch.pixels, examples.store.pictures(clips))
+            for ours, theirs in zip(batch.labels, examples.labels, strict=True):
+                np.testing.assert_array_equal(ours, theirs[clips])
+
+
+@pytest.mark.parametrize("loops", [False, True])
+def test_after_a_loss_that_is_no_number_nothing_changes(loops: bool) -> None:
+    graph, net = build(CONFIG.model, classes=CLASSES, shape=(8, 16), seed=1)
+    examples, mesh = made_up(), mesh_for(8)
+    supply = Streamed(examples, batch_size=8, mesh=mesh, loops=loops)
+    supply.places = 4 if loops else 1
+    chunk = make_chunk(make_step(graph, CONFIG, jnp.array([1.0, jnp.nan, 1.0])), supply.batch_at, mesh)
+    state = first_state(net, CONFIG.training)
+    before = jax.device_get(state)
+    order = np.full((4, 8), np.flatnonzero(examples.labels.own == 0)[0])
+    order[2, 3] = np.flatnonzero(examples.labels.own == 1)[0]  # the third step has a clip that counts NaN
+    alive, states = [], []
+    for number, given in enumerate(supply.chunks(order, lambda: 4)):
+        state, metrics = chunk(state, given.source, jnp.asarray(examples.noise), jnp.full(supply.places, 0.01), epoch_key(seed=1, epoch=1), number, given.count)
+        alive += np.asarray(metrics.alive)[: given.count].tolist()
+        states.append(jax.device_get(state))
+    assert alive == [True, True, False, False]
+    assert states[-1].steps == 2
+    assert not states[-1].alive
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(states[-1]))
+    assert not np.array_equal(jax.tree.leaves(states[-1].net.params)[0], jax.tree.leaves(before.net.params)[0])
+    if not loops:
+        close(states[1]._replace(alive=states[-1].alive), states[-1], rtol=0, atol=0)
+
+
+def test_moving_average() -> None:
+    config = dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, average=0.5))
+    graph, net = build(config.model, classes=CLASSES, shape=(8, 16), seed=1)
+    examples, mesh = made_up(), mesh_for(8)
+    supply = Streamed(examples, batch_size=8, mesh=mesh, loops=False)
+    chunk = make_chunk(make_step(graph, config, jnp.ones(CLASSES)), supply.batch_at, mesh)
+    state = first_state(net, config.training)
+    expected = [np.asarray(leaf) for leaf in jax.tree.leaves(state.net)]
+    for number, given in enumerate(supply.chunks(epoch_order(examples.labels.own, config.training, epoch=1), lambda: 1)):
+        state, _ = chunk(state, given.source, jnp.asarray(examples.noise), jnp.full(1, 0.01), epoch_key(seed=1, epoch=1), number, 1)
+        keeps = min(0.5, (1 + number) / (10 + number))
+        expected = [keeps * old + (1 - keeps) * np.asarray(new) for old, new in zip(expected, jax.tree.leaves(state.net), strict=True)]
+    for ours, theirs in zip(jax.tree.leaves(state.best_net), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+def test_eight_devices_are_one(tmp_path: Path) -> None:
+    script = tmp_path / "devices.py"
+    script.write_text(
+        "import json\n"
+        "import jax\n"
+        "from tests.learning.test_steps import CONFIG, after_epochs\n"
+        "assert len(jax.local_devices()) == 8\n"
+        "print(json.dumps([after_epochs(CONFIG, resident=resident, loops=True, epochs=2)[1] for resident in (False, True)]))\n"
+    )
+    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(REPOSITORY)}
+    result = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    _, one = after_epochs(CONFIG, resident=True, loops=True, epochs=2)
+    for eight in json.loads(result.stdout.splitlines()[-1]):
+        np.testing.assert_allclose(eight, one, rtol=1e-5)
+
+
+def test_a_batch_that_fits() -> None:
+    assert batch_that_fits(32, memory=None, needed=None) == 16
+    assert batch_that_fits(256, memory=10_000, needed=(2_000, 16_000)) == 128  # half of the batch needs 8,000
+    assert batch_that_fits(256, memory=10_000, needed=(2_000, 64_000)) == 32
+    assert batch_that_fits(100, memory=10_000, needed=(2_000, 9_000)) == 32  # the half is 50
+    assert batch_that_fits(1, memory=10_000, needed=(20_000, 1)) == 1
+    small, large = (memory_needed(jax.jit(lambda x: (x[:, None] * x).sum()), [jax.ShapeDtypeStruct((size,), jnp.float32)]) for size in (100, 1000))
+    assert small
+    assert large
+    assert (small[0], large[0]) == (400, 4000)
