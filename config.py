@@ -164,10 +164,8 @@ class Model:
     nonlinearity: Literal["relu", "lrelu", "vlrelu", "elu", "identity"] = "relu"  # lrelu leaks 0.01, vlrelu 0.33 of negative values
     batch_norm: bool = True  # normalise each channel over the batch; without it training is slower and less sure
     max_pooling: bool = False  # halve pictures by 2×2 maxima instead of convolutions of stride 2; slower
-    dropout: PartShare = 0.0  # share of the activations that is dropped while training; in the Pi between its dense layers only
-    dropout_kind: Literal["random", "location", "channel"] = (
-        "random"  # what is dropped together: single values (always in the Pi), all channels of a place, whole channels
-    )
+    dropout: PartShare = 0.0  # share of the activations that is dropped while training; in the Pi only behind its two dense layers
+    dropout_kind: Literal["random", "location", "channel"] = "random"  # dropped together: nothing (Pi: always), all channels of a place, whole channels
     dense_units: Count = 512  # width of the Pi's two dense layers; the first has a weight for each of them and each value that the groups leave
     resnet_k: Count = 2  # width of the ResNet: filters are multiplied by it
     resnet_n: Count = 2  # depth of the ResNet: blocks in each group
