@@ -128,7 +128,7 @@ def rows(material: Material, settings: Augmentation, flags: Flags) -> Iterator[R
         one = dataclasses.replace(OFF, stripes=stripes, **{name: amount})
         for variation in variations(one, noise).values():
             copies = from_pixels(jnp.stack([jnp.asarray(material.clips[number % len(material.clips)])] * flags.draws))
-            varied = np.asarray(variation(copies, jax.random.split(jax.random.fold_in(key, number), flags.draws)))
+            varied = np.asarray(jax.jit(variation)(copies, jax.random.split(jax.random.fold_in(key, number), flags.draws)))
             seen = varied[:1] if (varied == varied[0]).all() else varied  # what draws nothing looks the same each time
             said = f"{_said(amount)}, {stripes} stripes" if name.endswith("_mask") else _said(amount)
             yield Row(f"{name}\n{said}", np.asarray(copies[0]), [(picture, "") for picture in seen])
