@@ -166,7 +166,9 @@ def test_what_cannot_be_drawn_is_one_line(tmp_path: Path, capsys: pytest.Capture
         (["--draws", "2"], 1, "such as sheet.png"),
         (["experiments/demo.toml"], 1, "such as sheet.png"),
         (["sheet.png", "--dataset.root", str(tmp_path)], 1, "run spec.py"),
-        (["sheet.png", "--draws", "0"], 2, "draws"),
+        (["sheet.png", "--draws", "0"], 1, "--draws 0: should be 1 to 20"),
+        (["sheet.png", "--seed", "-1"], 1, "--seed -1: should be 0 to"),
+        (["sheet.png", "--draws", "few"], 2, "draws"),
     ]:
         assert command(words) == status
         error = capsys.readouterr().err
