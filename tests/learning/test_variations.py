@@ -236,4 +236,6 @@ def test_masks_are_stripes_of_up_to_their_amount(axis: int) -> None:
     several = np.asarray(vary.mask(jnp.ones((512, HEIGHT, WIDTH)), keys, amount=0.25, stripes=3, axis=axis)) == 0
     begins = np.diff(several.any(axis=2 - axis), axis=1, prepend=0) == 1
     assert begins.sum(axis=1).max() == 3
+    wide = np.asarray(vary.mask(jnp.ones((512, HEIGHT, WIDTH)), keys, amount=1.0, stripes=1, axis=axis)) == 0
+    assert abs(wide.mean() - 0.5) < 0.04  # whole stripes stand in the picture, none is cut off by its edge
     assert not (np.asarray(vary.mask(PICTURES + 0.01, KEYS, amount=0.0, stripes=3, axis=axis)) == 0).any()
