@@ -1,46 +1,27 @@
-"""Every variation does what its amount says, to some pictures and not to others, the same for the same key."""
+"""The rule of which variations a picture gets, mixup, and the sheet that shows them all."""
 
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+import soundfile
 
-from config import Augmentation
-from utils.learning.augmentation import add_noise, augment, choose, gaussian, roll
+from config import Augmentation, Config, Spectrogram, from_command_line
+from tests.conftest import RATE, chirp
+from utils.console import Trouble
+from utils.learning import augmentation_sheet
+from utils.learning.augmentation import augment, choose, mixup, variations
+from utils.learning.augmentation_sheet import OFF, RULES, Flags, command, draw_rows, from_recording, write_sheet
 
 PICTURES = jax.random.uniform(jax.random.key(0), (64, 20, 30))
-KEYS = jax.random.split(jax.random.key(1), 64)
 NOISE = jax.random.randint(jax.random.key(2), (5, 20, 30), 0, 256).astype(jnp.uint8)
-OFF = Augmentation(roll_v=0.0, add=False)
-
-
-@pytest.mark.parametrize(("axis", "most"), [(0, 3), (1, 4)])
-def test_roll_wraps_by_up_to_its_amount(axis: int, most: int) -> None:
-    rolled = np.asarray(roll(PICTURES, KEYS, amount=0.15, axis=axis))
-    shifts = []
-    for before, after in zip(np.asarray(PICTURES), rolled, strict=True):
-        shifts += [shift for shift in range(-most - 2, most + 3) if np.array_equal(np.roll(before, shift, axis=axis), after)]
-    assert len(shifts) == 64
-    assert {-most, 0, most} <= set(shifts) <= set(range(-most - 1, most + 2))
-
-
-def test_noise_has_another_strength_on_each_picture() -> None:
-    grey = jnp.full((64, 20, 30), 0.5)
-    deviations = np.asarray(gaussian(grey, KEYS, amount=0.01)).std(axis=(1, 2))
-    assert deviations.max() < 0.1 * 1.15
-    assert deviations.max() > 0.08
-    assert deviations.min() < 0.02
-    loud = gaussian(PICTURES, KEYS, amount=1.0)
-    assert loud.min() >= 0
-    assert loud.max() <= 1
-
-
-def test_add_is_a_mean_with_a_picture_of_noise() -> None:
-    black = jnp.zeros((64, 20, 30))
-    shares = np.asarray(add_noise(black, KEYS, noise=NOISE)).max(axis=(1, 2)) / (np.asarray(NOISE).max() / 255)
-    assert shares.min() > 1 / 3 - 0.03
-    assert shares.max() < 2 / 3 + 0.03
-    assert shares.std() > 0.03
+SMALL = Spectrogram(rate=RATE, fmin=500, fmax=3800, height=16, width=32)
 
 
 def test_choice_follows_count_and_probability() -> None:
@@ -53,7 +34,7 @@ def test_choice_follows_count_and_probability() -> None:
 
 
 def test_nothing_on_changes_nothing() -> None:
-    for settings in (OFF, Augmentation(count=0), Augmentation(probability=0.0), Augmentation(roll_v=0.0)):
+    for settings in (OFF, Augmentation(count=0), Augmentation(probability=0.0), Augmentation(roll_v=0.0), dataclasses.replace(OFF, mixup=1.0, blur=1)):
         noise = NOISE[:0] if settings == Augmentation(roll_v=0.0) else NOISE
         assert jnp.array_equal(augment(PICTURES, jax.random.key(4), settings, noise), PICTURES)
 
@@ -65,3 +46,131 @@ def test_the_key_decides() -> None:
     assert not jnp.array_equal(one, other)
     untouched = (one == PICTURES).all(axis=(1, 2)).mean()
     assert 0.1 < untouched < 0.5
+
+
+def test_every_setting_is_a_variation_that_can_be_on_alone() -> None:
+    amounts = {"flip": "time", "crop": (0.1, 0.0, 0.0, 0.0), "contrast": (1.0, 2.0), "mean": True, "add": True, "blur": 3}
+    names = {field.name for field in dataclasses.fields(Augmentation)} - RULES
+    for name in names:
+        on = variations(dataclasses.replace(OFF, **{name: amounts.get(name, 0.5)}), NOISE)
+        assert list(on) == [name]
+    assert len(names) == 19
+    assert list(variations(Augmentation(), NOISE)) == ["roll_v", "add"]
+
+
+def test_each_picture_gets_what_it_chose_and_no_more() -> None:
+    settings = dataclasses.replace(OFF, brightness=0.9, flip="time", count=1, probability=1.0)
+    varied = augment(jnp.full((64, 20, 30), 0.25).at[:, :, 0].set(0), jax.random.key(7), settings, NOISE)
+    flipped = np.asarray(varied[:, 0, 0] > 0)
+    assert 10 < flipped.sum() < 54
+    np.testing.assert_array_equal(varied[flipped].max(axis=(1, 2)), np.float32(0.25))  # what was flipped is not brighter
+    assert (varied[~flipped].max(axis=(1, 2)) != 0.25).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [("--augmentation.crop 0.5 0 0 0", "crop"), ("--augmentation.crop 0.1", "crop"), ("--augmentation.roll 1.1", "roll"), ("--augmentation.flip up", "flip"),
+     ("--augmentation.contrast 0 3", "contrast"), ("--augmentation.rotate -1", "rotate"), ("--augmentation.stripes 0", "stripes"),
+     ("--augmentation.mixup -1", "mixup"), ("--augmentation.blur 1.5", "blur")],
+)  # fmt: skip
+def test_impossible_amounts_are_refused(words: str, key: str) -> None:
+    with pytest.raises(Exception, match=f"augmentation.{key}") as refused:
+        from_command_line(words.split(), doc="", script="train.py")
+    assert type(refused.value).__name__ == "SettingsError"
+
+
+def mixed(amount: float, *, share: float = 1.0, weights: jax.Array | None = None, batch: int = 512) -> tuple[np.ndarray, ...]:
+    """Mix pictures of one grey each, the number of its class, and return pixels, targets, weights."""
+    pictures = jnp.broadcast_to(jnp.arange(batch)[:, None, None] / batch, (batch, 2, 3))
+    weights = jnp.ones(batch) if weights is None else weights
+    return tuple(np.asarray(part) for part in mixup(pictures, jnp.eye(batch), weights, jax.random.key(8), amount=amount, share=share))
+
+
+def test_mixup_mixes_targets_as_pictures() -> None:
+    pictures, targets, weights = mixed(1.0)
+    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(weights, 1)
+    assert (np.count_nonzero(targets, axis=1) == 2).all()
+    greys = np.arange(512) / 512
+    np.testing.assert_allclose(pictures[:, 0, 0], targets @ greys, atol=1e-5)
+    assert (np.ptp(pictures, axis=(1, 2)) == 0).all()
+    own = np.diag(targets)
+    np.testing.assert_allclose(np.quantile(own, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.06)  # Beta(1, 1) is uniform
+
+
+def test_mixup_amounts_and_share() -> None:
+    assert 0.45 < np.diag(mixed(200.0)[1]).mean() < 0.55
+    assert np.diag(mixed(200.0)[1]).std() < 0.05
+    small = np.diag(mixed(0.01)[1])
+    assert np.isfinite(small).all()
+    assert ((small < 0.01) | (small > 0.99)).mean() > 0.9
+    pictures, targets, _ = mixed(1.0, share=0.25)
+    alone = np.diag(targets) == 1
+    assert 0.68 < alone.mean() < 0.82
+    np.testing.assert_array_equal(pictures[alone, 0, 0], (np.arange(512, dtype=np.float32) / 512)[alone])
+    assert (np.diag(mixed(1.0, share=0.0)[1]) == 1).all()
+
+
+def test_a_clip_without_weight_lends_no_target() -> None:
+    weights = jnp.arange(512) % 2.0
+    _, targets, after = mixed(1.0, weights=weights)
+    assert (np.count_nonzero(targets, axis=1) == 1).all()
+    assert (targets.argmax(axis=1) % 2 == 1).all()
+    assert 200 < after.sum() < 312
+    nobody = mixed(1.0, weights=jnp.zeros(512))
+    assert not np.concatenate([nobody[1].ravel(), nobody[2]]).any()
+
+
+def test_losses_are_those_of_both_clips_in_their_parts() -> None:
+    keys = jax.random.split(jax.random.key(9), 3)
+    targets, weights, logits = jax.nn.softmax(jax.random.normal(keys[0], (16, 16))), jax.random.uniform(keys[1], (16,)), jax.random.normal(keys[2], (16, 16))
+    mix = jax.jit(partial(mixup, amount=0.5))
+    parts = mix(PICTURES[:16], jnp.eye(16), jnp.ones(16), jax.random.key(10))[1]
+    _, blended, whole = mix(PICTURES[:16], targets, weights, jax.random.key(10))
+    for loss in (optax.softmax_cross_entropy, lambda *both: optax.sigmoid_binary_cross_entropy(*both).sum(axis=-1)):
+        each = loss(logits[:, None], targets[None])  # of every answer to every target
+        np.testing.assert_allclose(whole * loss(logits, blended), (parts * weights * each).sum(axis=1), rtol=1e-4)
+
+
+def test_the_sheet_has_a_row_for_each(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    recording, sheet, drawn = tmp_path / "chirps.wav", tmp_path / "sheet.png", []
+    soundfile.write(recording, np.concatenate([chirp(1500.0, seconds=2.0, seed=0), np.zeros(2 * RATE, np.float32)]), RATE)
+    monkeypatch.setattr(augmentation_sheet, "draw_rows", lambda path, table: (drawn.extend(table), draw_rows(path, table)))
+    config = Config(spectrogram=SMALL, augmentation=Augmentation(roll_v=0.25, count=0))
+    write_sheet(sheet, config, Flags(recording=recording, draws=2))
+    assert "3 clips, varied" in capsys.readouterr().out
+    names = [row.name.split("\n")[0] for row in drawn]
+    assert names == [*(field.name for field in dataclasses.fields(Augmentation) if field.name not in RULES), "mixup", "as set: roll_v, add"]
+    assert drawn[names.index("roll_v")].name == "roll_v\n0.25"  # its own amount, where it is on
+    for row in drawn[:-1]:
+        assert len(row.draws) == (1 if row.name.startswith(("flip", "mean", "blur")) else 2)
+        assert not all(np.array_equal(picture, row.clip) for picture, _ in row.draws)
+    assert all(np.array_equal(picture, drawn[-1].clip) for picture, _ in drawn[-1].draws)  # a count of 0 changes nothing
+    assert min(cv2.imread(str(sheet)).shape[:2]) > 300
+
+
+def test_a_recording_is_divided_into_clips_and_noise(tmp_path: Path) -> None:
+    recording = tmp_path / "chirps.wav"
+    soundfile.write(recording, np.concatenate([chirp(1500.0, seconds=2.0, seed=0), np.zeros(2 * RATE, np.float32)]), RATE)
+    material = from_recording(recording, Config(spectrogram=SMALL))
+    assert (len(material.clips), len(material.noise)) == (3, 2)
+    assert not material.noise.any()  # silence
+    assert material.clips.max(axis=(1, 2)).min() == 255
+    soundfile.write(recording, np.zeros(2 * RATE, np.float32), RATE)
+    with pytest.raises(Trouble, match=r"chirps.wav: none of its 2 clips"):
+        from_recording(recording, Config(spectrogram=SMALL))
+
+
+def test_what_cannot_be_drawn_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, status, said in [
+        (["--draws", "2"], 1, "such as sheet.png"),
+        (["experiments/demo.toml"], 1, "such as sheet.png"),
+        (["sheet.png", "--dataset.root", str(tmp_path)], 1, "run spec.py"),
+        (["sheet.png", "--draws", "0"], 1, "--draws 0: should be 1 to 20"),
+        (["sheet.png", "--seed", "-1"], 1, "--seed -1: should be 0 to"),
+        (["sheet.png", "--draws", "few"], 2, "draws"),
+    ]:
+        assert command(words) == status
+        error = capsys.readouterr().err
+        assert said in error
+        assert error.count("\n") == 1

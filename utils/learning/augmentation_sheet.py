@@ -11,17 +11,16 @@ import dataclasses
 import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from annotated_types import Ge, Le
 from jaxtyping import Float, UInt8
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from config import Augmentation, Config, Seed
+from config import Augmentation, Config
 from utils import console
 from utils.files import whole_file
 from utils.learning.augmentation import augment, mixup, variations
@@ -39,6 +38,7 @@ USUAL = Augmentation(  # what is shown of the variations that are off
 )  # fmt: skip
 RULES = {"count", "probability", "stripes", "mixup", "mixup_share"}  # settings that are no variation of their own
 CLIPS = 6  # different clips in a sheet, in turn
+MOST_DRAWS = 20
 PANEL = (2.0, 1.0)  # width and height of a picture, inches
 
 
@@ -47,8 +47,8 @@ class Flags:
     """What this call may ask for."""
 
     recording: Path | None = None  # draw on the clips of this recording instead of the store's; its rejected clips are the noise
-    draws: Annotated[int, Ge(1), Le(20)] = 5  # how often each clip is varied
-    seed: Seed = 0  # other draws of the same clips
+    draws: int = 5  # how often each clip is varied, 1 to 20
+    seed: int = 0  # another seed, other draws of the same clips; 0 or more
 
 
 class Material(NamedTuple):
@@ -79,10 +79,14 @@ def write_sheet(path: Path | None, config: Config, flags: Flags) -> None:
     Raises
     ------
     Trouble
-        If no file is named for it, or there are no clips.
+        If no file is named for it, a flag is out of its range, or there are no clips.
     """
     if path is None or path.suffix.lower() != ".png":
         raise console.Trouble(f"{path or 'no file named'}: name the picture to write first, such as sheet.png")
+    if not 1 <= flags.draws <= MOST_DRAWS:
+        raise console.Trouble(f"--draws {flags.draws}: should be 1 to {MOST_DRAWS}")
+    if not 0 <= flags.seed < 2**32:
+        raise console.Trouble(f"--seed {flags.seed}: should be 0 to {2**32 - 1}")
     material = from_recording(flags.recording, config) if flags.recording else from_store(config)
     if not len(material.noise):
         console.warn("no rejected clip was kept as noise, so the sheet is without augmentation.add")
@@ -128,7 +132,7 @@ def rows(material: Material, settings: Augmentation, flags: Flags) -> Iterator[R
         one = dataclasses.replace(OFF, stripes=stripes, **{name: amount})
         for variation in variations(one, noise).values():
             copies = from_pixels(jnp.stack([jnp.asarray(material.clips[number % len(material.clips)])] * flags.draws))
-            varied = np.asarray(variation(copies, jax.random.split(jax.random.fold_in(key, number), flags.draws)))
+            varied = np.asarray(jax.jit(variation)(copies, jax.random.split(jax.random.fold_in(key, number), flags.draws)))
             seen = varied[:1] if (varied == varied[0]).all() else varied  # what draws nothing looks the same each time
             said = f"{_said(amount)}, {stripes} stripes" if name.endswith("_mask") else _said(amount)
             yield Row(f"{name}\n{said}", np.asarray(copies[0]), [(picture, "") for picture in seen])
