@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import jax
@@ -12,10 +13,10 @@ import pytest
 import sort_data
 import spec
 import train
-from config import Config
+from config import Config, Log
 from tests.conftest import small_config, write_folders
 from utils import console
-from utils.learning import epochs, runs
+from utils.learning import epochs, loop, runs
 from utils.learning.examples import Examples, choose_examples, read_examples
 from utils.learning.log import EpochRow, best_row, read_log
 from utils.models.snapshots import all_of, find, load_net
@@ -118,6 +119,110 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(config: Config, stop_in: str, 
     columns = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_mlrap"]
     logs = [pl.read_csv(run.run_folder / "log.csv").select(columns) for run in (whole, stopped)]
     assert logs[0].equals(logs[1])
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_a_run_paused_in_an_epoch_ends_as_an_undisturbed_one(config: Config, average: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = with_run(config, f"whole_{average}", average=average, optimizer="adamw")
+    train.main(whole)
+    paused = dataclasses.replace(whole, run=f"paused_{average}")
+    for steps in (2, 1, 3):  # within an epoch of four steps, again at its next step, and at the end of it or later
+        with monkeypatch.context() as patch:
+            patch.setattr(console, "stop_when_ready", lambda: nullcontext(iter([False] * (steps - 1) + [True] * 9).__next__))  # noqa: B023
+            with pytest.raises(KeyboardInterrupt):
+                train.main(paused)
+    assert (paused.run_folder / "paused" / "snapshot.json").is_file()
+    train.main(paused)
+    assert not (paused.run_folder / "paused").exists()
+    assert all(np.array_equal(a, b) for a, b in zip(weights(whole.run_folder), weights(paused.run_folder), strict=True))
+    columns = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_mlrap"]
+    logs = [pl.read_csv(run.run_folder / "log.csv").select(columns) for run in (whole, paused)]
+    assert logs[0].equals(logs[1])
+
+
+def test_a_damaged_pause_is_passed_over(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run = with_run(config, "bad_pause", epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(console, "stop_when_ready", lambda: nullcontext(lambda: True))
+        with pytest.raises(KeyboardInterrupt):
+            train.main(run)
+    with pytest.raises(console.Trouble, match=r"was begun with other settings \(training\.epochs was 1, is 5\)"):
+        train.main(with_run(config, "bad_pause", epochs=5))
+    (run.run_folder / "paused" / "snapshot.json").write_text("{")
+    assert train.main(run).epochs == 1
+    assert "is no whole snapshot" in capsys.readouterr().err
+
+
+def test_which_snapshots_are_kept(config: Config) -> None:
+    run = with_run(config, "kept", epochs=5, snapshot_epochs=2, keep_snapshots=2, early_stopping=0)
+    train.main(run)
+    best = best_row(read_log(run.run_folder / "log.csv", until=99))
+    assert best
+    assert {snapshot.epoch for snapshot in all_of(run.run_folder)} in ({4, 5, best.epoch}, {5, best.epoch})
+    assert 5 in {snapshot.epoch for snapshot in all_of(run.run_folder)}
+    assert train.main(with_run(config, "kept", epochs=5, snapshot_epochs=1, keep_snapshots=3, early_stopping=0)).epochs == 5  # these decide on nothing
+
+
+def test_pretrained_nets_are_a_better_beginning(config: Config) -> None:
+    first = with_run(config, "teacher", epochs=8)
+    train.main(first)
+    second = with_run(config, "pupil", epochs=1, pretrained=first.run_folder)
+    train.main(second)
+    loss = [read_log(run.run_folder / "log.csv", until=99)[0].val_loss for run in (first, second)]
+    assert loss[0]
+    assert loss[1]
+    assert loss[1] < 0.8 * loss[0]
+
+
+def test_fewer_clips_than_a_batch(config: Config) -> None:
+    run = with_run(config, "large_batch", batch_size=512, epochs=2)
+    assert len(examples_of(run).rows) < 512
+    assert train.main(run).epochs == 2
+
+
+def test_one_class_is_refused(config: Config) -> None:
+    split = read_split(config.dataset)
+    with pytest.raises(console.Trouble, match=r"only one class has clips to learn from \(Altus clarus\).*training\.noise_class"):
+        choose_examples(Store(config.dataset.root), split.filter(pl.col("class") == "Altus clarus"), config)
+
+
+def test_noise_is_learned_as_a_class(config: Config) -> None:
+    store = Store(config.dataset.root)
+    clips = store.clips = store.clips.with_columns(accepted=pl.col("number") > 0)  # the first clip of each recording is rejected
+    split = read_split(config.dataset)
+    examples, without = choose_examples(store, split, with_run(config, "x", noise_class=True)), choose_examples(store, split, config)
+    assert examples.classes == (*without.classes[:2], "Noise", *without.classes[2:])
+    noise = examples.rows[examples.labels.own == examples.classes.index("Noise")]
+    assert len(noise) == len(examples.rows) - len(without.rows) > 0
+    assert not clips["accepted"].to_numpy()[noise].any()
+    watched = set(clips["recording"][examples.val_rows])
+    assert not watched & set(clips["recording"][noise])
+
+
+def test_a_device_without_memory_is_explained(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_: object) -> object:
+        def chunk(*_: object) -> None:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 99 bytes.")
+
+        return chunk
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "make_chunk", out_of_memory)
+        patch.setattr(epochs, "memory_needed", lambda *_: (1_000, 80_000))
+        patch.setattr(epochs, "memory", lambda: 21_000)
+        with pytest.raises(console.Trouble, match=r"does not hold batches of 8 clips of this net; training\.batch_size 2 should fit"):
+            train.main(with_run(config, "memory"))
+
+
+def test_tensorboard_has_the_log(config: Config) -> None:
+    run = with_run(config, "board", epochs=2)
+    train.main(run)
+    board = b"".join(path.read_bytes() for path in (run.run_folder / "tensorboard").iterdir())
+    for name in (b"val_mlrap", b"learning_rate", b"loss"):
+        assert board.count(name) >= 2
+    off = dataclasses.replace(with_run(config, "no_board", epochs=1), log=Log(tensorboard=False))
+    train.main(off)
+    assert not (off.run_folder / "tensorboard").exists()
 
 
 def test_a_finished_run_is_left_alone_and_a_changed_one_refused(config: Config) -> None:

@@ -107,6 +107,10 @@ def choose_examples(store: Store | PictureFolder, split: pl.DataFrame, config: C
     classes = tuple(sorted(learned["class"].unique()))
     if not classes:
         raise Trouble("no clip to learn from: clips.signal_threshold or training.signal_interval leave nothing; spec.py says how many it kept")
+    if len(classes) == 1:
+        raise Trouble(
+            f"only one class has clips to learn from ({classes[0]}), and a net tells classes apart; add recordings of others, or training.noise_class"
+        )
     lost = sorted(set(train["class"]) - {"", *classes})
     if lost:
         warn(f"{len(lost)} classes have no clip to learn from and are left out: {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}")
