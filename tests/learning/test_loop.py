@@ -315,11 +315,11 @@ def test_a_lost_log_is_explained(config: Config) -> None:
         train.main(run)
 
 
-def test_best_row_is_the_earliest_of_equals() -> None:
-    rows = [EpochRow(epoch, 1.0, 1.0, 1.0, 1.0, 1.0, mlrap, 1.0, 1.0) for epoch, mlrap in [(1, 0.2), (2, 0.5), (3, 0.5), (4, None)]]
-    best = best_row(rows)
+def test_of_equal_rows_the_lower_loss_is_best_then_the_earlier() -> None:
+    figures = [(1, 0.2, 0.1), (2, 0.5, 0.8), (3, 0.5, 0.7), (4, 0.5, 0.7), (5, None, None)]
+    best = best_row([EpochRow(epoch, 1.0, 1.0, 1.0, loss, 1.0, mlrap, 1.0, 1.0) for epoch, mlrap, loss in figures])
     assert best
-    assert best.epoch == 2
+    assert best.epoch == 3
     assert best_row([]) is None
 
 

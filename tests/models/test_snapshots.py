@@ -12,7 +12,7 @@ from config import Config, Model
 from tests.conftest import small_config
 from utils.console import Trouble
 from utils.models.nets import Net, build
-from utils.models.snapshots import Snapshot, all_of, describe, find, keep_best_and_latest, learned_from, load_net, restore_training, save
+from utils.models.snapshots import Snapshot, all_of, describe, find, keep_best_and_newest, learned_from, load_net, restore_training, save
 
 MOMENTS = {"count": np.zeros(1, np.float32)}
 CLASSES = ("Altus clarus", "O'Neill's \"x\";y", "Überall")
@@ -49,7 +49,7 @@ def test_best_and_latest_are_kept(tmp_path: Path, net: Net) -> None:
     assert best
     assert latest
     assert (best.epoch, latest.epoch) == (2, 4)
-    keep_best_and_latest(tmp_path)
+    keep_best_and_newest(tmp_path, newest=1)
     assert [snapshot.epoch for snapshot in all_of(tmp_path)] == [2, 4]
     assert find(tmp_path / "nothing", "best") is None
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from utils.files import whole_file, write_text
+from utils.models.snapshots import rank
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,9 @@ def gets_no_better(rows: list[EpochRow], *, wait: int) -> bool:
 
 
 def best_row(rows: list[EpochRow]) -> EpochRow | None:
-    """Return the row of the highest validation MLRAP, the earliest of equals; None where nothing watches."""
+    """Return the row of the highest validation MLRAP, of equals that of the lowest loss; None where nothing watches."""
     watched = [row for row in rows if row.val_mlrap is not None]
-    return max(watched, key=lambda row: (row.val_mlrap, -row.epoch)) if watched else None
+    return max(watched, key=lambda row: rank(row.val_mlrap, row.val_loss)) if watched else None
 
 
 def draw_curves(path: Path, rows: list[EpochRow], *, title: str) -> None:

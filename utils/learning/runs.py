@@ -91,7 +91,8 @@ def keep_epoch(state: TrainState, progress: Progress, examples: Examples, config
     write_log(folder / "log.csv", rows)
     last = row.epoch == settings.epochs or gets_no_better(rows, wait=settings.early_stopping)
     if row.epoch % settings.snapshot_epochs == 0 or last or best_row(rows) is row:
-        _save(state, Snapshot(folder / f"epoch_{row.epoch:03d}", config, examples.classes, row.epoch, row.val_mlrap, examples.fingerprint()), examples)
+        kept = Snapshot(folder / f"epoch_{row.epoch:03d}", config, examples.classes, row.epoch, row.val_mlrap, examples.fingerprint(), row.val_loss)
+        _save(state, kept, examples)
         keep_best_and_newest(folder, newest=settings.keep_snapshots)
         remove_folder(folder / "paused")
 

@@ -42,6 +42,7 @@ class Snapshot:
     epoch : how often the net had seen all clips
     mlrap : validation MLRAP then; none where no recording watched training
     data : fingerprint of the clips it learned from
+    val_loss : validation loss then
     steps, sums : of a paused epoch, how many of its steps are done, and the sums of their metrics
     """
 
@@ -51,6 +52,7 @@ class Snapshot:
     epoch: int
     mlrap: float | None
     data: str
+    val_loss: float | None = None
     steps: int = 0
     sums: tuple[float, ...] = ()
 
@@ -64,7 +66,7 @@ def save(snapshot: Snapshot, net: Net, training: Any, *, learned: Iterable[str])
     training : tree of arrays that training needs besides the net to go on
     """
     remove_folder(snapshot.folder)  # only a damaged one can be there, or an earlier pause
-    state = {name: getattr(snapshot, name) for name in ("epoch", "mlrap", "data", "steps", "sums")}
+    state = {name: getattr(snapshot, name) for name in ("epoch", "mlrap", "val_loss", "data", "steps", "sums")}
     with whole_folder(snapshot.folder) as new:
         write_text(new / "settings.toml", to_toml(snapshot.config))
         write_text(new / "classes.txt", "".join(f"{label}\n" for label in snapshot.classes))
@@ -75,7 +77,7 @@ def save(snapshot: Snapshot, net: Net, training: Any, *, learned: Iterable[str])
 
 
 def find(run: Path, which: Literal["best", "latest"]) -> Snapshot | None:
-    """Return the best snapshot of a run (highest validation MLRAP, the earliest of equals) or its latest; None where there is none.
+    """Return the best snapshot of a run (highest validation MLRAP, of equals that of the lowest loss) or its latest; None where there is none.
 
     Raises
     ------
@@ -87,7 +89,12 @@ def find(run: Path, which: Literal["best", "latest"]) -> Snapshot | None:
         return None
     if which == "latest" or all(snapshot.mlrap is None for snapshot in snapshots):
         return snapshots[-1]
-    return max(snapshots, key=lambda snapshot: (-1.0 if snapshot.mlrap is None else snapshot.mlrap, -snapshot.epoch))
+    return max(snapshots, key=lambda snapshot: rank(snapshot.mlrap, snapshot.val_loss))
+
+
+def rank(mlrap: float | None, val_loss: float | None) -> tuple[float, float]:
+    """Return what the best net has most of: on few recordings many nets have the same MLRAP, and then the loss decides."""
+    return -1.0 if mlrap is None else mlrap, 0.0 if val_loss is None else -val_loss
 
 
 def all_of(run: Path) -> list[Snapshot]:
@@ -133,9 +140,9 @@ def describe(folder: Path) -> Snapshot:
         classes = (folder / "classes.txt").read_text(encoding="utf-8").split("\n")[:-1]
         if state["version"] != VERSION:
             raise Trouble(f"{folder}: is of version {state['version']}, this program reads version {VERSION}")
-        mlrap = None if state["mlrap"] is None else float(state["mlrap"])
-        sums = tuple(map(float, state["sums"]))
-        return Snapshot(folder, load(folder / "settings.toml"), tuple(classes), int(state["epoch"]), mlrap, str(state["data"]), int(state["steps"]), sums)
+        mlrap, loss = (None if state[name] is None else float(state[name]) for name in ("mlrap", "val_loss"))
+        epoch, steps, sums = int(state["epoch"]), int(state["steps"]), tuple(map(float, state["sums"]))
+        return Snapshot(folder, load(folder / "settings.toml"), tuple(classes), epoch, mlrap, str(state["data"]), loss, steps, sums)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Trouble(f"{folder}: is no whole snapshot ({type(error).__name__}: {error}); remove it, earlier ones stay usable") from None
 
