@@ -13,6 +13,7 @@ from utils.console import Trouble
 
 BLOCK = 30.0  # seconds decoded at once
 BLOCK_VALUES = 2**22  # values of all channels decoded at once, at most: 16 MB
+PIECE = 2.0  # seconds resampled and handed on at once: they stay in the cache, and their memory with the program
 LEAST_RATE = 100  # samples per second; slower recordings hold no sound, and raising their rate takes hundreds of megabytes
 LOUDEST = 1e10  # beyond it, the energies of a spectrogram are no numbers; full scale is 1, of integers stored as floats 2**31
 STREAMED = 0x7FFFFFFF  # a size from here on was written by a program that could not know it
@@ -46,14 +47,17 @@ def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.
         if sound.samplerate < LEAST_RATE:
             raise AudioError(f"is sampled at {sound.samplerate} Hz, sound at {LEAST_RATE} Hz or more")
         at_once = max(1, min(int(block * sound.samplerate), BLOCK_VALUES // sound.channels))
+        piece = int(PIECE * sound.samplerate)
         resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32") if sound.samplerate != rate else None
         frames = 0
-        while True:
+        while frames < sound.frames:  # libsndfile gives no more than it says; asking once more costs a search in compressed sound
             samples = _read(sound, at_once)
             if samples.size == 0:
                 break
             frames += samples.size
-            yield resampler.resample_chunk(samples) if resampler else samples
+            for start in range(0, samples.size, piece):
+                part = samples[start : start + piece]
+                yield resampler.resample_chunk(part) if resampler else part
         if frames == 0:
             raise AudioError("holds no samples")
         if frames < SHORT_OF * sound.frames:

@@ -18,7 +18,7 @@ from utils.recordings.labels import labels_between
 from utils.recordings.recording import NOISE
 from utils.spectra.choosing import Heard
 from utils.spectra.extraction import Job, Work, extract
-from utils.spectra.parts import Part, read_part
+from utils.spectra.parts import Part, is_whole, read_part
 from utils.spectra.store import CLIPS, PEAKS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_pictures
 from utils.tables import read_table, write_csv, write_table
 
@@ -122,7 +122,7 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path, *, work: Callabl
     if missing:
         (folder / "clips.parquet").unlink(missing_ok=True)  # it would name rows of shards that are about to change
     jobs = {job.name: shard for shard in missing for job in shard.jobs}
-    open_jobs = {shard.name: {job.name for job in shard.jobs if not job.part.is_file()} for shard in missing}
+    open_jobs = {shard.name: {job.name for job in shard.jobs if not is_whole(job.part)} for shard in missing}
     failures: dict[str, console.Failure] = {}
     todo = [job for shard in missing for job in shard.jobs if job.name in open_jobs[shard.name]]
     done_before = sum(len(shard.jobs) for shard in shards) - len(todo)

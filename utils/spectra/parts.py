@@ -116,6 +116,15 @@ def read_part(path: Path) -> Part:
         return Part(**{field.name: arrays[field.name] for field in fields(Part)})
 
 
+def is_whole(path: Path) -> bool:
+    """Tell whether a part is there with all its bytes: parts are not waited for, so that a power cut may have left less."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def copy_pixels(path: Path, stream: IO[bytes]) -> None:
     """Copy the pictures of a part, one after the other: uint8, low frequencies in the last row."""
     with zipfile.ZipFile(path) as archive, archive.open(PIXELS) as entry:
