@@ -24,6 +24,17 @@ class AudioError(Trouble):
     """A recording that cannot be used; the text says why, without naming it."""
 
 
+class Forwards(soundfile.SoundFile):
+    """A file that is read once, from its begin to its end.
+
+    After each block, soundfile seeks the place it has come to; in an MP3, what follows then differs in its last bits from what is decoded without a break.
+    """
+
+    def seekable(self) -> bool:
+        """Say that it cannot be sought in, so that nobody does."""
+        return False
+
+
 def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.ndarray, " _"]]:
     """Yield a recording's samples in blocks, resampled to `rate` and mixed down to one channel by the mean.
 
@@ -50,7 +61,7 @@ def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.
         piece = int(PIECE * sound.samplerate)
         resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32") if sound.samplerate != rate else None
         frames = 0
-        while frames < sound.frames:  # libsndfile gives no more than it says; asking once more costs a search in compressed sound
+        while frames < sound.frames:  # libsndfile gives no more than it says
             samples = _read(sound, at_once)
             if samples.size == 0:
                 break
@@ -66,11 +77,11 @@ def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.
             yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _open(file: Path) -> soundfile.SoundFile:
+def _open(file: Path) -> Forwards:
     try:
         if file.stat().st_size == 0:
             raise AudioError("is empty (0 bytes)")
-        return soundfile.SoundFile(file)
+        return Forwards(file)
     except FileNotFoundError:
         raise AudioError("no such file") from None
     except OSError as error:
@@ -79,7 +90,7 @@ def _open(file: Path) -> soundfile.SoundFile:
         raise AudioError(f"is no sound that can be read: {error.error_string}") from None
 
 
-def _read(sound: soundfile.SoundFile, frames: int) -> Float[np.ndarray, " samples"]:
+def _read(sound: Forwards, frames: int) -> Float[np.ndarray, " samples"]:
     try:
         samples = sound.read(frames, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
@@ -92,7 +103,7 @@ def _read(sound: soundfile.SoundFile, frames: int) -> Float[np.ndarray, " sample
     return np.ascontiguousarray(samples[:, 0]) if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
-def _check_whole(sound: soundfile.SoundFile) -> None:
+def _check_whole(sound: Forwards) -> None:
     """Refuse a file that ends before its header says; libsndfile reads on silently and only mentions it in its log."""
     log = sound.extra_info
     for promised, there in re.findall(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", log, flags=re.MULTILINE):
