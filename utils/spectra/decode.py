@@ -24,7 +24,7 @@ class AudioError(Trouble):
     """A recording that cannot be used; the text says why, without naming it."""
 
 
-class Forwards(soundfile.SoundFile):
+class Forwards(soundfile.SoundFile):  # type: ignore[misc]  # it comes without types
     """A file that is read once, from its begin to its end.
 
     After each block, soundfile seeks the place it has come to; in an MP3, what follows then differs in its last bits from what is decoded without a break.

@@ -14,7 +14,7 @@ from config import Config, deciding, to_toml
 from utils import console
 from utils.fanout import fan_out
 from utils.files import remove_folder, strangers, whole_folder, write_text
-from utils.recordings.labels import labels_between
+from utils.recordings.labels import labels_along
 from utils.recordings.recording import NOISE
 from utils.spectra.choosing import Heard
 from utils.spectra.extraction import Job, Work, extract
@@ -185,7 +185,8 @@ def _clip_rows(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
 
 
 def _rows_of(row: Mapping[str, Any], part: Part, *, length: float) -> dict[str, Any]:
-    labels = [_labels(row, start, length, event=event) for start, event in zip(part.start.tolist(), part.event.tolist(), strict=True)]
+    heard = labels_along(row["events"], part.start.tolist(), length=length)
+    labels = [_labels(row, event, sung) for event, sung in zip(part.event.tolist(), heard, strict=True)]
     return {
         "recording": [row["recording"]] * len(labels),
         "class": [label for label, _ in labels],
@@ -200,14 +201,14 @@ def _rows_of(row: Mapping[str, Any], part: Part, *, length: float) -> dict[str, 
     }
 
 
-def _labels(row: Mapping[str, Any], start: float, length: float, *, event: int) -> tuple[str, list[str]]:
+def _labels(row: Mapping[str, Any], event: int, heard: Sequence[str]) -> tuple[str, list[str]]:
     """Return the class of a clip, and what is heard besides: those of its recording, or of the events in it; a clip cut for an event is of its class."""
     if event >= 0:
         label = row["events"][event]["species"]
-        return label, [other for other in labels_between(row["events"], start, start + length) if other != label]
+        return label, [other for other in heard if other != label]
     if row["class"]:
         return row["class"], row["background"]
-    label, *others = labels_between(row["events"], start, start + length) or [""]
+    label, *others = heard or [""]
     return label, others
 
 
