@@ -111,7 +111,7 @@ def runs_of(files: Sequence[Path], folder: Path, *, repeats: int) -> dict[tuple[
             for count in sorted({1, cores}):
                 parts = folder / "parts"
                 jobs = [
-                    Job(f"{file.name}_{again}", file, 0, config.clips, config.spectrogram, parts / f"{file.name}_{again}.npz")
+                    Job(f"{file.name}_{again}", file, 0, config.clips, config.spectrogram, parts / f"{file.name}_{again}.zip")
                     for file in files
                     for again in range(2)
                 ]
