@@ -1,10 +1,12 @@
 """What worker processes do in the benchmark of extraction: our way, the way of the 2018 baseline's code, and decoding alone.
 
-Each returns its process's peak memory in MB, so that it can be reported.
+Each returns what it took, so that it can be reported.
 """
 
 import resource
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -17,16 +19,25 @@ FMIN, FMAX, HEIGHT, WIDTH = 500, 15_000, 128, 256
 THRESHOLD = 0.001
 
 
-def ours(job: Job) -> float:
+class Spent(NamedTuple):
+    """What a recording took: seconds of the processor, which waiting and other programs do not count in; and its process's peak memory so far, MB."""
+
+    cpu: float
+    peak: float
+
+
+def ours(job: Job) -> Spent:
     """Decode, cut, picture, score and keep, as spec.py does."""
+    begun = time.process_time()
     extract(job)
-    return _peak()
+    return _spent(begun)
 
 
-def baseline(job: Job) -> float:
+def baseline(job: Job) -> Spent:
     """Do the same as the 2018 baseline's spec.py did, with today's librosa: a PNG for each accepted clip."""
     import librosa  # in here, so that it does not count as our memory
 
+    begun = time.process_time()
     samples, _ = librosa.load(job.file, sr=RATE, mono=True)
     job.part.mkdir(parents=True, exist_ok=True)
     for number, start in enumerate(range(0, len(samples), STEP)):
@@ -36,7 +47,7 @@ def baseline(job: Job) -> float:
             score = numpy_score(picture)
             if score >= THRESHOLD:
                 cv2.imwrite(str(job.part / f"{int(score * 10_000):04d}_{job.file.stem}_{number:03d}.png"), (picture * 255).astype(np.uint8))
-    return _peak()
+    return _spent(begun)
 
 
 def librosa_picture(clip: np.ndarray) -> np.ndarray:
@@ -58,16 +69,17 @@ def numpy_score(picture: np.ndarray) -> float:
     return float(cv2.morphologyEx(patches, cv2.MORPH_CLOSE, np.ones((3, 3), np.float32)).mean())
 
 
-def decode_only(job: Job) -> float:
+def decode_only(job: Job) -> Spent:
     """Decode and drop: the floor."""
+    begun = time.process_time()
     with soundfile.SoundFile(job.file) as sound:
         while len(sound.read(1 << 20, dtype="float32")):
             pass
-    return _peak()
+    return _spent(begun)
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def _spent(begun: float) -> Spent:
+    return Spent(time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def write_song(path: Path, *, rate: int, seconds: float, seed: int) -> None:

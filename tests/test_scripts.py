@@ -162,7 +162,7 @@ def test_extraction_stopped_and_started_again(many: Path, how: signal.Signals) -
     assert run("spec.py", undisturbed).returncode == 0
     process = start("spec.py", many)
     parts = many / "spec" / "parts"
-    wait_for(lambda: parts.is_dir() and any(parts.glob("*.npz")), process)
+    wait_for(lambda: parts.is_dir() and any(parts.glob("*.zip")), process)
     os.killpg(process.pid, how)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if how == signal.SIGINT else -9)

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 TIME_LIMIT = 1800.0  # seconds for one item; a day of sound takes about 200
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # processes share the cores already
 MOST_POOLS = 5  # that may break before a stage gives up
-AHEAD = 4  # items in hand per worker: enough to keep it busy, few enough to keep results out of memory
+AHEAD = 8  # items in hand per worker: enough to keep it busy while a result is worked on, few enough to keep results out of memory
 
 
 def fan_out(

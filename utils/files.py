@@ -34,10 +34,14 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
     """Open `path` for writing; it appears, complete and on disk, when the block ends without an error.
 
     The bytes go to a hidden neighbour first, which is then renamed. A neighbour that a killed process left is removed: it may be a link to something dear.
+
+    Parameters
+    ----------
+    lasting : False does not wait for the disk, some milliseconds a file: after a power cut, the file may be there without its bytes
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
@@ -45,13 +49,15 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     try:
         with part.open("xb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+            if lasting:
+                stream.flush()
+                os.fsync(stream.fileno())
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    if lasting:
+        _sync(path.parent)
 
 
 @contextmanager

@@ -1,12 +1,14 @@
 """Species are found by all their names, old ones included."""
 
+import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
 from utils.console import Trouble
-from utils.recordings.labels import Taxonomy, labels_between, read_aliases, read_taxonomy, truth_of
+from utils.recordings.labels import Taxonomy, labels_along, labels_between, read_aliases, read_taxonomy, truth_of
 from utils.recordings.recording import NOISE, Event, Recording, Taxon
 
 TAXA = [Taxon("Turdus merula", "eurbla", "Common Blackbird"), Taxon("Parus major", "gretit1", "Great Tit"), Taxon("Sitta europaea")]
@@ -85,6 +87,24 @@ def test_who_sings_when() -> None:
     assert labels_between(events, 3.0, 4.0) == ["B", "C"]
     assert labels_between(events, 2.5, 3.0) == ["B"]
     assert labels_between(events, 4.0, 5.0) == []
+
+
+def test_the_walk_along_events_finds_what_looking_at_all_finds() -> None:
+    rng = np.random.default_rng(0)
+    starts, lengths = rng.integers(0, 40, 200) / 2, rng.integers(0, 6, 200) / 4  # many that begin or end with a clip, and points in time
+    events = [vars(Event(start, start + length, species)) for start, length, species in zip(starts.tolist(), lengths.tolist(), "ABCDE" * 40, strict=True)]
+    events.append(vars(Event(0.0, 20.0, "F")))
+    clips = [*np.arange(0, 19, 0.75).tolist(), 19.0, 19.0]
+    assert list(labels_along(events, clips, length=1.0)) == [labels_between(events, start, start + 1.0) for start in clips]
+    assert list(labels_along([], clips, length=1.0)) == [[]] * len(clips)
+
+
+def test_a_recording_may_have_tens_of_thousands_of_events() -> None:
+    events = [vars(Event(0.0, 20_000.0, "A")), *(vars(Event(float(start), start + 0.5, "B")) for start in range(20_000))]
+    passed = time.process_time()
+    found = list(labels_along(events, map(float, range(20_000)), length=1.0))
+    assert time.process_time() - passed < 10  # looking at all events for each clip takes a minute and more
+    assert found == [["A", "B"]] * 20_000
 
 
 def test_truth() -> None:

@@ -133,7 +133,7 @@ def peak():
 
 before, file = peak(), Path(sys.argv[1])
 clips = Clips(overlap=0, signal_threshold=0, choose=sys.argv[2], count=0)
-extract(Job("x", file, 0, clips, Spectrogram(rate=8000, fmax=4000), file.with_suffix(".npz")))
+extract(Job("x", file, 0, clips, Spectrogram(rate=8000, fmax=4000), file.with_suffix(".zip")))
 assert "jax" not in sys.modules
 print(before, peak())
 """

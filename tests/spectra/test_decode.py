@@ -24,6 +24,14 @@ def test_channels_are_averaged_and_blocks_do_not_show(tmp_path: Path, block: flo
     np.testing.assert_allclose(samples_of(file, rate=8000, block=block), NOISE.mean(axis=1), atol=1e-7)
 
 
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3"])
+def test_compressed_sound_is_the_same_in_blocks_to_the_last_bit(tmp_path: Path, ending: str) -> None:
+    file = tmp_path / f"a.{ending}"
+    soundfile.write(file, np.tile(NOISE[:, 0], 10), 44_100)
+    np.testing.assert_array_equal(samples_of(file, rate=44_100, block=0.7), soundfile.read(file, dtype="float32")[0])
+    np.testing.assert_array_equal(samples_of(file, rate=48_000, block=0.7), samples_of(file, rate=48_000))
+
+
 @pytest.mark.parametrize("block", [0.05, 30.0])
 @pytest.mark.parametrize("rate", [22_050, 48_000, 96_000])
 def test_resampling_is_soxr_at_once(tmp_path: Path, rate: int, block: float) -> None:

@@ -19,7 +19,7 @@ from tests.conftest import RATE, chirp, small_config
 from utils import console
 from utils.spectra import filling, store
 from utils.spectra.extraction import Job, extract
-from utils.spectra.parts import Clip, Draw, Part, copy_pixels, read_part
+from utils.spectra.parts import Clip, Draw, Part, copy_pixels, is_whole, read_part
 from utils.spectra.spectrogram import make_picture, to_pixels
 from utils.spectra.store import Store
 
@@ -80,7 +80,7 @@ def test_a_stopped_extraction_goes_on_without_doing_recordings_again(config: Con
         with pytest.raises(KeyboardInterrupt):
             spec.main(config)
     assert not (root / "spec" / "clips.parquet").exists()
-    parts = list((root / "spec" / "parts").glob("*.npz"))
+    parts = list((root / "spec" / "parts").glob("*.zip"))
     assert parts
     again: list[str] = []
     monkeypatch.setattr(filling, "fan_out", noting(again))
@@ -91,6 +91,24 @@ def test_a_stopped_extraction_goes_on_without_doing_recordings_again(config: Con
     spec.main(config)
     assert again == []
     assert content(root) == whole
+
+
+@pytest.mark.parametrize("left", [bytes(50_000), None])
+def test_a_part_that_a_power_cut_left_without_its_bytes_is_made_again(config: Config, monkeypatch: pytest.MonkeyPatch, left: bytes | None) -> None:
+    root = config.dataset.root
+    with monkeypatch.context() as patch:
+        patch.setattr(filling, "_recording_rows", stop)
+        with pytest.raises(KeyboardInterrupt):
+            spec.main(config)
+    torn, *others = sorted((root / "spec" / "parts").glob("*.zip"), key=lambda part: part.stat().st_size, reverse=True)
+    whole = torn.read_bytes()
+    torn.write_bytes(whole[: len(whole) // 4] + bytes(len(whole) // 2) + whole[-(len(whole) // 4) :] if left is None else left)
+    assert [is_whole(part) for part in (torn, *others)] == [False, *[True] * len(others)]
+    spec.main(config)
+    made = content(root)
+    shutil.rmtree(root / "spec")
+    spec.main(config)
+    assert content(root) == made
 
 
 def stop(*_: object) -> None:
@@ -159,7 +177,7 @@ def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:
 
 def extracted(file: Path, clips: Clips, cap: int) -> tuple[Part, np.ndarray]:
     picture = small_config(file.parent).spectrogram
-    part = file.with_suffix(".npz")
+    part = file.with_suffix(".zip")
     work = extract(Job("x", file, cap, clips, picture, part))
     found = read_part(part)
     assert (work.seconds, work.clips) == (found.seconds, found.histogram.sum())

@@ -1,7 +1,8 @@
 """Species by all their names, and which classes are right for a recording."""
 
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,23 @@ def labels_between(events: Sequence[Mapping[str, Any]], start: float, end: float
         if sings_between((event["start"], event["end"]), start, end):
             sung[event["species"]] = sung.get(event["species"], 0.0) + min(event["end"], end) - max(event["start"], start)
     return sorted(sung, key=lambda species: -sung[species])
+
+
+def labels_along(events: Sequence[Mapping[str, Any]], starts: Iterable[float], *, length: float) -> Iterator[list[str]]:
+    """Yield the species that sing in each of a recording's clips, as `labels_between` says, in one walk along its events.
+
+    Parameters
+    ----------
+    starts : of the clips, in the order of time
+    length : of every clip; all in seconds
+    """
+    coming = deque(sorted(range(len(events)), key=lambda number: events[number]["start"]))
+    near: list[int] = []  # the events that began before the clip ends and did not end before it begins, in the order of `events`
+    for start in starts:
+        while coming and events[coming[0]]["start"] < start + length:
+            near.append(coming.popleft())
+        near = sorted(number for number in near if events[number]["end"] >= start)
+        yield labels_between([events[number] for number in near], start, start + length)
 
 
 def truth_of(recordings: pl.DataFrame, classes: Sequence[str], *, background: bool) -> Bool[np.ndarray, "recordings classes"]:

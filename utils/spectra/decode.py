@@ -13,6 +13,7 @@ from utils.console import Trouble
 
 BLOCK = 30.0  # seconds decoded at once
 BLOCK_VALUES = 2**22  # values of all channels decoded at once, at most: 16 MB
+PIECE = 2.0  # seconds resampled and handed on at once: they stay in the cache, and their memory with the program
 LEAST_RATE = 100  # samples per second; slower recordings hold no sound, and raising their rate takes hundreds of megabytes
 LOUDEST = 1e10  # beyond it, the energies of a spectrogram are no numbers; full scale is 1, of integers stored as floats 2**31
 STREAMED = 0x7FFFFFFF  # a size from here on was written by a program that could not know it
@@ -21,6 +22,17 @@ SHORT_OF = 0.99  # a file that decodes to less than this share of what its heade
 
 class AudioError(Trouble):
     """A recording that cannot be used; the text says why, without naming it."""
+
+
+class Forwards(soundfile.SoundFile):  # type: ignore[misc]  # it comes without types
+    """A file that is read once, from its begin to its end.
+
+    After each block, soundfile seeks the place it has come to; in an MP3, what follows then differs in its last bits from what is decoded without a break.
+    """
+
+    def seekable(self) -> bool:
+        """Say that it cannot be sought in, so that nobody does."""
+        return False
 
 
 def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.ndarray, " _"]]:
@@ -46,14 +58,17 @@ def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.
         if sound.samplerate < LEAST_RATE:
             raise AudioError(f"is sampled at {sound.samplerate} Hz, sound at {LEAST_RATE} Hz or more")
         at_once = max(1, min(int(block * sound.samplerate), BLOCK_VALUES // sound.channels))
+        piece = int(PIECE * sound.samplerate)
         resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32") if sound.samplerate != rate else None
         frames = 0
-        while True:
+        while frames < sound.frames:  # libsndfile gives no more than it says
             samples = _read(sound, at_once)
             if samples.size == 0:
                 break
             frames += samples.size
-            yield resampler.resample_chunk(samples) if resampler else samples
+            for start in range(0, samples.size, piece):
+                part = samples[start : start + piece]
+                yield resampler.resample_chunk(part) if resampler else part
         if frames == 0:
             raise AudioError("holds no samples")
         if frames < SHORT_OF * sound.frames:
@@ -62,11 +77,11 @@ def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.
             yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
-def _open(file: Path) -> soundfile.SoundFile:
+def _open(file: Path) -> Forwards:
     try:
         if file.stat().st_size == 0:
             raise AudioError("is empty (0 bytes)")
-        return soundfile.SoundFile(file)
+        return Forwards(file)
     except FileNotFoundError:
         raise AudioError("no such file") from None
     except OSError as error:
@@ -75,7 +90,7 @@ def _open(file: Path) -> soundfile.SoundFile:
         raise AudioError(f"is no sound that can be read: {error.error_string}") from None
 
 
-def _read(sound: soundfile.SoundFile, frames: int) -> Float[np.ndarray, " samples"]:
+def _read(sound: Forwards, frames: int) -> Float[np.ndarray, " samples"]:
     try:
         samples = sound.read(frames, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
@@ -88,7 +103,7 @@ def _read(sound: soundfile.SoundFile, frames: int) -> Float[np.ndarray, " sample
     return np.ascontiguousarray(samples[:, 0]) if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
-def _check_whole(sound: soundfile.SoundFile) -> None:
+def _check_whole(sound: Forwards) -> None:
     """Refuse a file that ends before its header says; libsndfile reads on silently and only mentions it in its log."""
     log = sound.extra_info
     for promised, there in re.findall(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", log, flags=re.MULTILINE):

@@ -58,7 +58,7 @@ def listen(job: Job) -> None:
         If the recording cannot be used.
     """
     heard, rows = Listening(job), []
-    with whole_file(_beside(job)) as stream, zipfile.ZipFile(stream, "w") as archive:
+    with whole_file(_beside(job), lasting=False) as stream, zipfile.ZipFile(stream, "w") as archive:
         with archive.open(SAMPLES, "w", force_zip64=True) as entry:
             for candidate, samples in heard.candidates():
                 rows.append([*candidate.clip, *candidate[1:]])

@@ -182,7 +182,7 @@ def leave_part(job: Job, heard: Listening, drawn: Iterator[tuple[Candidate, Any,
     """
     scores: list[float] = []
     rejected = pictures = 0
-    with whole_file(job.part) as stream, SpooledTemporaryFile(IN_MEMORY, dir=str(job.part.parent)) as scratch:
+    with whole_file(job.part, lasting=False) as stream, SpooledTemporaryFile(IN_MEMORY, dir=str(job.part.parent)) as scratch:
         draw = Draw(job.cap, scratch)
         for candidate, picture, score in drawn:
             pictures += 1

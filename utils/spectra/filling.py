@@ -14,11 +14,11 @@ from config import Config, deciding, to_toml
 from utils import console
 from utils.fanout import fan_out
 from utils.files import remove_folder, strangers, whole_folder, write_text
-from utils.recordings.labels import labels_between
+from utils.recordings.labels import labels_along
 from utils.recordings.recording import NOISE
 from utils.spectra.choosing import Heard
 from utils.spectra.extraction import Job, Work, extract
-from utils.spectra.parts import Part, read_part
+from utils.spectra.parts import Part, is_whole, read_part
 from utils.spectra.store import CLIPS, PEAKS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_pictures
 from utils.tables import read_table, write_csv, write_table
 
@@ -89,7 +89,7 @@ def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: P
         events = _events(row, config)
         rule = [row["events"]] if events else ["all"] if row["class"] == NOISE else []
         content = json.dumps([row["recording"], size, time, cap, made_with, *rule]).encode()
-        part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.npz"
+        part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.zip"
         key.update(content + json.dumps(row["background"]).encode())
         jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part, events, reject=row["class"] != NOISE))
     return Shard(name, rows, key.hexdigest(), jobs)
@@ -122,7 +122,7 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path, *, work: Callabl
     if missing:
         (folder / "clips.parquet").unlink(missing_ok=True)  # it would name rows of shards that are about to change
     jobs = {job.name: shard for shard in missing for job in shard.jobs}
-    open_jobs = {shard.name: {job.name for job in shard.jobs if not job.part.is_file()} for shard in missing}
+    open_jobs = {shard.name: {job.name for job in shard.jobs if not is_whole(job.part)} for shard in missing}
     failures: dict[str, console.Failure] = {}
     todo = [job for shard in missing for job in shard.jobs if job.name in open_jobs[shard.name]]
     done_before = sum(len(shard.jobs) for shard in shards) - len(todo)
@@ -180,34 +180,35 @@ def _pack(shard: Shard, failures: dict[str, console.Failure], folder: Path) -> N
 def _clip_rows(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
     tables = [_rows_of(row, part, length=shard.jobs[0].clips.length) for row, part in zip(shard.rows.iter_rows(named=True), parts, strict=True) if part]
     schema = {name: kind for name, kind in CLIPS.items() if name not in ("shard", "row")}
-    table = pl.concat([pl.DataFrame(schema=schema), *(pl.DataFrame(columns, schema=schema) for columns in tables)])
-    return table.with_columns(shard=pl.lit(shard.name), row=pl.int_range(pl.len(), dtype=pl.Int32))
+    table = pl.DataFrame({name: [value for columns in tables for value in columns[name]] for name in schema}, schema=schema)
+    return table.with_columns(pl.col("strength").fill_nan(None), shard=pl.lit(shard.name), row=pl.int_range(pl.len(), dtype=pl.Int32))
 
 
-def _rows_of(row: Mapping[str, Any], part: Part, *, length: float) -> dict[str, Any]:
-    labels = [_labels(row, start, length, event=event) for start, event in zip(part.start.tolist(), part.event.tolist(), strict=True)]
+def _rows_of(row: Mapping[str, Any], part: Part, *, length: float) -> dict[str, list[Any]]:
+    heard = labels_along(row["events"], part.start.tolist(), length=length)
+    labels = [_labels(row, event, sung) for event, sung in zip(part.event.tolist(), heard, strict=True)]
     return {
         "recording": [row["recording"]] * len(labels),
         "class": [label for label, _ in labels],
         "background": [others for _, others in labels],
-        "number": part.number,
-        "start": part.start,
+        "number": part.number.tolist(),
+        "start": part.start.tolist(),
         "length": [length] * len(labels),
-        "score": part.score,
-        "accepted": part.accepted,
+        "score": part.score.tolist(),
+        "accepted": part.accepted.tolist(),
         "weight": [1.0] * len(labels),
-        "strength": pl.Series(part.strength).fill_nan(None),
+        "strength": part.strength.tolist(),
     }
 
 
-def _labels(row: Mapping[str, Any], start: float, length: float, *, event: int) -> tuple[str, list[str]]:
+def _labels(row: Mapping[str, Any], event: int, heard: Sequence[str]) -> tuple[str, list[str]]:
     """Return the class of a clip, and what is heard besides: those of its recording, or of the events in it; a clip cut for an event is of its class."""
     if event >= 0:
         label = row["events"][event]["species"]
-        return label, [other for other in labels_between(row["events"], start, start + length) if other != label]
+        return label, [other for other in heard if other != label]
     if row["class"]:
         return row["class"], row["background"]
-    label, *others = labels_between(row["events"], start, start + length) or [""]
+    label, *others = heard or [""]
     return label, others
 
 
@@ -230,7 +231,7 @@ def _recording_rows(shard: Shard, parts: Sequence[Part | None], failures: dict[s
         name = [row["recording"], row["class"]]
         if part:
             accepted = int(part.accepted.sum())
-            rows.append([*name, float(part.seconds), accepted, len(part.accepted) - accepted, int(part.rejected), part.histogram.tolist(), None])
+            rows.append([*name, part.seconds, accepted, len(part.accepted) - accepted, part.rejected, part.histogram.tolist(), None])
         else:
             rows.append([*name, None, 0, 0, 0, None, failures[row["recording"]].reason])
     return pl.DataFrame(rows, schema=RECORDINGS, orient="row")

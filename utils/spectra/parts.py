@@ -1,10 +1,11 @@
 """What a worker leaves of one recording: its pictures and what is known of them, in one file; the pictures are never all in memory."""
 
 import heapq
+import json
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, NamedTuple
@@ -12,8 +13,8 @@ from typing import IO, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
-PIXELS = "pixels"
-KINDS: Mapping[str, type] = MappingProxyType(
+PIXELS, WORDS = "pixels", "words.json"  # what a part holds
+KINDS: Mapping[str, type] = MappingProxyType(  # of a clip's fields, in their order
     {"number": np.int32, "start": np.float64, "event": np.int32, "strength": np.float32, "score": np.float32, "accepted": np.bool_}
 )
 
@@ -54,8 +55,8 @@ class Part:
     score: Float32[np.ndarray, " clips"]
     accepted: Bool[np.ndarray, " clips"]
     peaks: Float64[np.ndarray, "peaks 3"]
-    seconds: Float64[np.ndarray, ""]
-    rejected: Int32[np.ndarray, ""]
+    seconds: float
+    rejected: int
     histogram: Int64[np.ndarray, " bins"]
 
 
@@ -92,18 +93,9 @@ class Draw:
     ) -> None:
         """Write what stayed as one part."""
         staying = sorted((clip, place) for heap in self._staying.values() for _, clip, place in heap)
-        columns = dict(zip(Clip._fields, zip(*(clip for clip, _ in staying), strict=True), strict=True)) if staying else {}
-        part = Part(
-            **{name: np.array(columns.get(name, ()), kind) for name, kind in KINDS.items()},
-            peaks=np.array(peaks, float).reshape(-1, 3),
-            seconds=np.array(seconds),
-            rejected=np.array(rejected, np.int32),
-            histogram=histogram,
-        )
+        words = {"clips": [clip for clip, _ in staying], "peaks": peaks, "seconds": seconds, "rejected": rejected, "histogram": histogram.tolist()}
         with zipfile.ZipFile(stream, "w") as archive:
-            for name, array in vars(part).items():
-                with archive.open(f"{name}.npy", "w") as entry:
-                    np.lib.format.write_array(entry, array, allow_pickle=False)
+            archive.writestr(WORDS, json.dumps(words, default=float))
             with archive.open(PIXELS, "w", force_zip64=True) as entry:
                 for _, place in staying:
                     self._scratch.seek(place * self._size)
@@ -112,8 +104,25 @@ class Draw:
 
 def read_part(path: Path) -> Part:
     """Read what is known of the clips of a part."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return Part(**{field.name: arrays[field.name] for field in fields(Part)})
+    with zipfile.ZipFile(path) as archive:
+        words = json.loads(archive.read(WORDS))
+    columns = zip(*words["clips"], strict=True) if words["clips"] else [()] * len(KINDS)
+    return Part(
+        **{name: np.array(column, kind) for (name, kind), column in zip(KINDS.items(), columns, strict=True)},
+        peaks=np.array(words["peaks"], float).reshape(-1, 3),
+        seconds=words["seconds"],
+        rejected=words["rejected"],
+        histogram=np.array(words["histogram"], np.int64),
+    )
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a part is there with all its bytes: parts are not waited for, so that a power cut may have left less."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def copy_pixels(path: Path, stream: IO[bytes]) -> None:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 ABOVE_ROW = 1.25  # a pixel stands out where it is this much brighter than its row's median (a steady tone does not)
 ABOVE_COLUMN = 1.15  # and this much brighter than its column's (a click does not)
+_DARKEST = np.finfo(np.float32).smallest_subnormal  # black, 0, stands out of nothing
 _BOX = np.ones((3, 3), np.uint8)
 
 
@@ -23,11 +24,11 @@ def signal_score(picture: Float[np.ndarray, "height width"]) -> float:
     -------
     0 (nothing, or silence) to 1.
     """
-    row = medians(picture)[:, None]
-    column = medians(np.ascontiguousarray(picture.T))
-    on = (picture >= ABOVE_ROW * row) & (picture >= ABOVE_COLUMN * column) & (picture > 0)
-    patches = cv2.medianBlur(on.astype(np.uint8), 3)
-    return float(cv2.morphologyEx(patches, cv2.MORPH_CLOSE, _BOX).mean())
+    row = np.maximum(ABOVE_ROW * medians(picture), _DARKEST)[:, None]
+    column = ABOVE_COLUMN * medians(np.ascontiguousarray(picture.T))
+    on = picture >= np.maximum(row, column)
+    patches = cv2.medianBlur(on.view(np.uint8), 3)
+    return cv2.countNonZero(cv2.morphologyEx(patches, cv2.MORPH_CLOSE, _BOX)) / on.size
 
 
 def medians(rows: Float[np.ndarray, "rows values"]) -> Float[np.ndarray, " rows"]:

@@ -62,13 +62,12 @@ def amplitudes(samples: Float[np.ndarray, " samples"], settings: Spectrogram) ->
     if settings.pre_emphasis and settings.kind != "linear":
         sound[1:] -= np.float32(settings.pre_emphasis) * samples[:-1]
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
-    result = np.empty((bands.rows, len(frames)), np.float32)
+    bins = np.empty((bands.last_bin - bands.first_bin, len(frames)), np.float32)
     block = max(1, AT_ONCE // n_fft)
     for start in range(0, len(frames), block):
         spectrum = scipy.fft.rfft(frames[start : start + block] * bands.window, axis=1, overwrite_x=True)
-        bins = np.abs(spectrum[:, bands.first_bin : bands.last_bin]).T
-        result[:, start : start + block] = bins if bands.weights is None else bands.weights @ bins
-    return result
+        bins[:, start : start + block] = np.abs(spectrum[:, bands.first_bin : bands.last_bin]).T
+    return bins if bands.weights is None else bands.weights @ bins
 
 
 def mel_levels(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " bands"]:
