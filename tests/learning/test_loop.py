@@ -353,3 +353,19 @@ def test_training_from_a_folder_that_stands_alone(config: Config, tmp_path: Path
     (tmp_path / "old").rename(tmp_path / "other")
     with pytest.raises(console.Trouble, match=r"training\.pictures was"):
         train.main(with_run(elsewhere, "alone", pictures=tmp_path / "other", epochs=1))
+
+
+def test_quality_weighs_clips(tmp_path: Path) -> None:
+    write_folders(tmp_path / "archive", recordings=4)
+    table = "".join(f"{file.parent.name}/{file.name},{'A' if file.stem.endswith('0') else 'C'}\n" for file in sorted((tmp_path / "archive").glob("*/*")))
+    (tmp_path / "archive" / "metadata.csv").write_text("file,quality\n" + table)
+    config = small_config(tmp_path / "root", tmp_path / "archive")
+    sort_data.main(config)
+    spec.main(config)
+    examples = examples_of(with_run(config, "x", quality_weights=True, val_share=0.0))
+    names = examples.store.clips["recording"][examples.rows].to_list()
+    assert {name.split("/")[-1][1:]: float(weight) for name, weight in zip(names, examples.labels.weight, strict=True)}["1"] == pytest.approx(0.6)
+    expected = [1.0 if name.endswith("0") else 0.6 for name in names]
+    assert len(set(expected)) == 2
+    np.testing.assert_allclose(examples.labels.weight, expected, rtol=1e-6)
+    np.testing.assert_array_equal(examples_of(config).labels.weight, 1)

@@ -7,7 +7,7 @@ import pytest
 
 from config import Dataset
 from utils.console import Trouble
-from utils.recordings.recording import Event, Recording
+from utils.recordings.recording import Event, Recording, quality_share
 from utils.recordings.splits import Place, held_out, read_split, split_table, write_split
 
 
@@ -59,3 +59,11 @@ def test_missing_and_damaged_tables(tmp_path: Path) -> None:
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "split.parquet")
     with pytest.raises(Trouble, match="other columns"):
         read_split(Dataset(root=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("rating", "share"),
+    [("A", 1.0), ("e", 0.2), ("5", 1.0), ("4.5", 0.9), ("0", None), ("0.0", None), ("", None), ("no score", None), ("nan", None), ("9", None)],
+)
+def test_ratings(rating: str, share: float | None) -> None:
+    assert quality_share(rating) == share

@@ -22,10 +22,10 @@ CLASSES = ("A", "B", "C")
 @pytest.fixture
 def answers() -> Answers:
     rows = [
-        ("r1", "val/A/r1.wav", "A", ["C"], [], "val", None, "r1", ""),
-        ("r2", "val/B/r2.wav", "B", [], [], "val", None, "r2", ""),
-        ("r3", "val/B/r3.wav", "B", [], [], "val", None, "r3", ""),
-        ("r4", "val/X/r4.wav", "X", [], [], "val", None, "r4", ""),
+        ("r1", "val/A/r1.wav", "A", ["C"], [], None, "val", None, "r1", ""),
+        ("r2", "val/B/r2.wav", "B", [], [], None, "val", None, "r2", ""),
+        ("r3", "val/B/r3.wav", "B", [], [], None, "val", None, "r3", ""),
+        ("r4", "val/X/r4.wav", "X", [], [], None, "val", None, "r4", ""),
     ]
     scores = np.array([[0.9, 0.5, 0.1], [0.6, 0.4, 0.2], [np.nan] * 3, [0.3, 0.2, 0.1]])
     return Answers(pl.DataFrame(rows, schema=SCHEMA, orient="row"), CLASSES, scores, np.array([4, 5, 0, 6]), [None, None, "is empty", None])

@@ -18,6 +18,7 @@ SIDES: tuple[Side, ...] = ("train", "val", "test")
 
 LONGEST_REASON = 200  # characters
 LONG = "(long recordings)"  # how tables for people call the class of those in which several sing
+LETTERS = {"A": 1.0, "B": 0.8, "C": 0.6, "D": 0.4, "E": 0.2}  # of quality
 NOISE = "Noise"  # the class of recordings in which no bird sings
 _NAMES_OF_NOISE = frozenset({"noise", "nocall", "no call", "no bird", "no birds"})
 
@@ -90,6 +91,17 @@ class Recording:
     def heard(self) -> tuple[str, ...]:
         """The species that can be learned from it: its own, or those of its events."""
         return (self.species,) if self.species else tuple(dict.fromkeys(event.species for event in self.events))
+
+
+def quality_share(rating: str) -> float | None:
+    """Return a rating as a share of the best: A to E, as of xeno-canto, and 5 to 1 are 1, 0.8, … 0.2; None where it is neither, as unrated ones are."""
+    if rating.strip().upper() in LETTERS:
+        return LETTERS[rating.strip().upper()]
+    try:
+        stars = float(rating)
+    except ValueError:
+        return None
+    return stars / 5 if 1 <= stars <= 5 else None
 
 
 @dataclass(frozen=True)

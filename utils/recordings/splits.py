@@ -10,7 +10,7 @@ import polars as pl
 
 from config import Dataset
 from utils.console import Trouble
-from utils.recordings.recording import Recording, Side
+from utils.recordings.recording import Recording, Side, quality_share
 from utils.tables import read_table, write_table
 
 EVENT = pl.Struct({"start": pl.Float64(), "end": pl.Float64(), "species": pl.String(), "low": pl.Float64(), "high": pl.Float64()})
@@ -21,6 +21,7 @@ SCHEMA = pl.Schema(
         "class": pl.String(),  # its species; '' where only events say who sings
         "background": pl.List(pl.String()),  # species that are heard besides
         "events": pl.List(EVENT),  # who sings from when to when (seconds, Hz), where somebody listened
+        "quality": pl.Float32(),  # how well it was rated, from 0.2 to 1; null: unrated
         "side": pl.String(),  # train, val or test
         "fold": pl.Int32(),  # the fold that holds it out; null: none does
         "group": pl.String(),  # recordings of one group stand on one side
@@ -66,6 +67,7 @@ def split_table(recordings: Sequence[Recording], places: Sequence[Place], groups
         "file": list(files),
         "class": [recording.species for recording in recordings],
         "background": [list(recording.background) for recording in recordings],
+        "quality": [quality_share(recording.quality) for recording in recordings],
         "side": [place.side for place in places],
         "fold": [place.fold for place in places],
         "group": list(groups),

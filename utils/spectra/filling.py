@@ -19,7 +19,7 @@ from utils.recordings.recording import NOISE
 from utils.spectra.choosing import Heard
 from utils.spectra.extraction import Job, Work, extract
 from utils.spectra.parts import Part, is_whole, read_part
-from utils.spectra.store import CLIPS, PEAKS, PICTURE_SETTINGS, RECORDINGS, check_settings, write_pictures
+from utils.spectra.store import CLIPS, PEAKS, PICTURE_SETTINGS, RECORDINGS, UNRATED, check_settings, write_pictures
 from utils.tables import read_table, write_csv, write_table
 
 STORE_FILES = (
@@ -90,7 +90,7 @@ def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: P
         rule = [row["events"]] if events else ["all"] if row["class"] == NOISE else []
         content = json.dumps([row["recording"], size, time, cap, made_with, *rule]).encode()
         part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.zip"
-        key.update(content + json.dumps(row["background"]).encode())
+        key.update(content + json.dumps([row["background"], row["quality"]]).encode())
         jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part, events, reject=row["class"] != NOISE))
     return Shard(name, rows, key.hexdigest(), jobs)
 
@@ -196,7 +196,7 @@ def _rows_of(row: Mapping[str, Any], part: Part, *, length: float) -> dict[str, 
         "length": [length] * len(labels),
         "score": part.score.tolist(),
         "accepted": part.accepted.tolist(),
-        "weight": [1.0] * len(labels),
+        "weight": [UNRATED if row["quality"] is None else row["quality"]] * len(labels),
         "strength": part.strength.tolist(),
     }
 

@@ -24,7 +24,7 @@ from utils.recordings.splits import EVENT, SCHEMA, labels_in
 from utils.spectra import picture_names
 from utils.spectra.picture_files import KEPT, NOISE
 from utils.spectra.picture_names import NO_CLASS, PictureName, class_is_in_names, names_in_files
-from utils.spectra.store import CLIPS, RECORDINGS, check_made_with
+from utils.spectra.store import CLIPS, RECORDINGS, UNRATED, check_made_with
 
 THREADS = 8  # read and decode files at once
 AT_ONCE = 1024  # files that are checked between two steps of progress
@@ -241,6 +241,7 @@ def standalone_split(found: list[Found], folder: Path) -> pl.DataFrame:
         "class",
         pl.lit([], dtype=pl.List(pl.String())).alias("background"),
         pl.lit([], dtype=pl.List(EVENT)).alias("events"),
+        pl.lit(None, dtype=pl.Float32()).alias("quality"),
         pl.lit("train").alias("side"),
         pl.lit(None, dtype=pl.Int32()).alias("fold"),
         pl.col("recording").alias("group"),
@@ -255,13 +256,14 @@ def _clips(found: list[Found], owners: _Owners) -> pl.DataFrame:
         unknown = sorted(console.shown(picture.path) for picture in found if not owners.of(picture))
         console.warn(f"{len(unknown)} pictures are left out, for the split does not know their recordings ({unknown[0]}{', …' if len(unknown) > 1 else ''})")
     rows = [
-        (recording, picture.label or label, label, picture.name.number, picture.name.score, picture.accepted, 1.0, "", number)
+        (recording, picture.label or label, label, picture.name.number, picture.name.score, picture.accepted, "", number)
         for number, picture, (recording, label) in owned
     ]
-    names = ("recording", "class", "owner", "number", "score", "accepted", "weight", "shard", "row")
+    names = ("recording", "class", "owner", "number", "score", "accepted", "shard", "row")
     table = pl.DataFrame(rows, schema={name: CLIPS.get(name, pl.String()) for name in names}, orient="row")
     heard = pl.col("background").list.set_difference(pl.concat_list("class")).alias("background")
-    table = table.join(owners.split.select("recording", "background"), on="recording", how="left").with_columns(heard)
+    known = owners.split.select("recording", "background", pl.col("quality").fill_null(UNRATED).alias("weight"))
+    table = table.join(known, on="recording", how="left").with_columns(heard)
     return _in_form(table.sort("owner", "recording", "number", "row"), CLIPS)
 
 

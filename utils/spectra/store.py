@@ -30,6 +30,7 @@ from utils.tables import read_table
 
 OPEN_SHARDS = 256  # memory maps held at once: each takes a file descriptor, of which many systems allow 1,024
 LONGEST_HEADER = 4096  # bytes before the pictures in a .npy file
+UNRATED = 0.6  # weight of clips of recordings that nobody rated: a middle one
 PICTURE_SETTINGS = ("clips.", "spectrogram.")  # what decides on the pictures
 CLIPS = pl.Schema(
     {
@@ -41,7 +42,7 @@ CLIPS = pl.Schema(
         "length": pl.Float64(),  # seconds
         "score": pl.Float32(),  # signal score, 0 to 1
         "accepted": pl.Boolean(),  # False: rejected as empty, kept as noise
-        "weight": pl.Float32(),  # how much the clip counts in training
+        "weight": pl.Float32(),  # quality of its recording, by which it counts in training where training.quality_weights: 0.2 to 1, unrated 0.6
         "strength": pl.Float32(),  # of the peak that it was cut for, decibels above the recording's median; null: for none
         "shard": pl.String(),  # folder of its picture
         "row": pl.Int32(),  # and its place there
