@@ -201,7 +201,7 @@ class Training:
     noise_class: bool = False  # learn the clips that were rejected, and kept as noise, as the class 'Noise'
     pretrained: Path | None = None  # begin with the net of this run's folder (its best) or snapshot; classes are matched by name
     pretrained_output: bool = True  # begin with its last layer, too, as far as classes are the same
-    val_share: PartShare = 0.05  # share of each class's recordings in train/ that watch training (of three, one); where there is test/, val/ watches
+    val_share: PartShare = 0.05  # share of the recordings in train/ that watch training, of classes with three or more; where there is test/, val/ watches
     early_stopping: CountOrNone = 10  # epochs without a better validation MLRAP after which training ends; 0: never
     signal_interval: tuple[Share, Share] = (0.005, 0.25)  # clips are learned from only if their signal score lies in it
     pictures: Path | None = None  # learn from a folder of PNG files, named as the 2018 baseline did: <class>/0123_recording_004.png; none: from the store

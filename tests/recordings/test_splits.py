@@ -4,19 +4,20 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from config import Dataset
 from utils.console import Trouble
 from utils.recordings.recording import Event, Recording, quality_share
-from utils.recordings.splits import Place, held_out, read_split, split_table, write_split
+from utils.recordings.splits import Place, held_out, quotas, read_split, split_table, write_split
 
 
 @pytest.mark.parametrize(
-    ("count", "share", "least", "held"),
-    [(0, 0.1, 2, 0), (1, 0.1, 2, 0), (2, 0.1, 2, 1), (2, 0.9, 2, 1), (10, 0.1, 2, 1), (16, 0.25, 2, 4), (100, 0.1, 2, 10), (5, 0.0, 2, 0), (2, 0.5, 3, 0)],
+    ("count", "share", "held"), [(0, 0.1, 0), (1, 0.1, 0), (2, 0.1, 1), (2, 0.9, 1), (10, 0.1, 1), (16, 0.25, 4), (100, 0.1, 10), (5, 0.0, 0)]
 )
-def test_held_out(count: int, share: float, least: int, held: int) -> None:
-    assert held_out(count, share=share, least=least) == held
+def test_held_out(count: int, share: float, held: int) -> None:
+    assert held_out(count, share=share) == held
 
 
 def test_table_round_trip(tmp_path: Path) -> None:
@@ -67,3 +68,19 @@ def test_missing_and_damaged_tables(tmp_path: Path) -> None:
 )
 def test_ratings(rating: str, share: float | None) -> None:
     assert quality_share(rating) == share
+
+
+@given(counts=st.lists(st.integers(0, 60), min_size=1, max_size=30), share=st.floats(0, 0.99), seed=st.integers(0, 5))
+def test_quotas_are_the_share_of_all(counts: list[int], share: float, seed: int) -> None:
+    found = quotas(counts, share=share, least=3, seed=seed)
+    wanted = sum(min(count * share, count - 1) for count in counts if count >= 3)
+    assert abs(sum(found) - max(wanted, wanted > 0)) <= 0.5 or sum(found) == 1
+    for count, held in zip(counts, found, strict=True):
+        assert held == 0 if count < 3 else abs(held - count * share) <= 1
+        assert held < count or count == 0
+
+
+def test_quotas_by_hand() -> None:
+    assert quotas([20, 10, 4, 2], share=0.25, least=3, seed=1) == [5, 2, 1, 0] or quotas([20, 10, 4, 2], share=0.25, least=3, seed=1) == [5, 3, 1, 0]
+    assert sum(quotas([7] * 40, share=0.05, least=3, seed=1)) == 14
+    assert quotas([7] * 40, share=0.05, least=3, seed=1) != quotas([7] * 40, share=0.05, least=3, seed=2)

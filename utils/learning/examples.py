@@ -13,7 +13,7 @@ from utils.console import Trouble, warn
 from utils.learning.targets import Labels
 from utils.recordings.labels import truth_of
 from utils.recordings.recording import NOISE
-from utils.recordings.splits import draw, held_out, read_split
+from utils.recordings.splits import draw, quotas, read_split
 from utils.spectra.picture_folder import PictureFolder
 from utils.spectra.store import Store, check_settings
 
@@ -134,11 +134,11 @@ def _watching(split: pl.DataFrame, config: Config) -> set[str]:
     """Return the recordings that watch training: val/ where test/ is there besides, to be tested on; else some of train/, of fewer than three none."""
     if {"val", "test"} <= set(split["side"]):
         return set(split.filter(side="val")["recording"])
-    names: set[str] = set()
-    for (label,), rows in split.filter(side="train").group_by("class", maintain_order=True):
-        count = held_out(len(rows), share=config.training.val_share, least=3)
-        names |= draw(rows["recording"].to_list(), count, seed=config.training.seed, label=str(label))
-    return names
+    classes = split.filter(side="train").group_by("class", maintain_order=True).agg("recording")
+    settings = config.training
+    counts = quotas(classes["recording"].list.len().to_list(), share=settings.val_share, least=3, seed=settings.seed)
+    drawn = (draw(names, count, seed=settings.seed, label=label) for (label, names), count in zip(classes.iter_rows(), counts, strict=True))
+    return set().union(*drawn)
 
 
 def _right_for(watch: pl.DataFrame) -> pl.DataFrame:

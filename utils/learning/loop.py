@@ -23,6 +23,7 @@ from utils.models.nets import Net, build, parameters
 from utils.models.snapshots import find
 from utils.models.transfer import begin_with, find_pretrained
 
+FEW = 10  # recordings that watch; of fewer one warns
 DRAW_EVERY = 30.0  # seconds from one drawing of the curves to the next
 
 
@@ -63,6 +64,9 @@ def _introduce(net: Net, examples: Examples, config: Config) -> None:
         f"{len(examples.val_truth)} recordings watch; on {f'{len(devices)} × ' if len(devices) > 1 else ''}{devices[0].device_kind}, "
         f"in {arithmetic(config.training)}"
     )
+
+    if 0 < len(examples.val_truth) < FEW:
+        console.warn(f"only {len(examples.val_truth)} recordings watch, so that chance picks the best net; a larger training.val_share makes that surer")
 
 
 def _begin(net: Net, examples: Examples, config: Config) -> tuple[TrainState, Progress]:

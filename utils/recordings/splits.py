@@ -39,14 +39,27 @@ class Place:
     reason: str
 
 
-def held_out(count: int, *, share: float, least: int = 2) -> int:
+def held_out(count: int, *, share: float) -> int:
     """Return how many of a class's `count` recordings are held out: about `share` of them, at least one, and never all.
 
-    A class with fewer than `least` recordings gives none.
+    A class of one recording gives none.
     """
-    if share == 0 or count < least:
+    if share == 0 or count < 2:
         return 0
     return min(max(1, round(count * share)), count - 1)
+
+
+def quotas(counts: Sequence[int], *, share: float, least: int, seed: int) -> list[int]:
+    """Return how many of each class are held out, so that they are `share` of all together, at least one: whole parts first, the rest by largest remainders.
+
+    Classes with fewer than `least` give none, no class gives all; of equal remainders chance decides.
+    """
+    wanted = np.array([min(count * share, count - 1) if count >= least else 0.0 for count in counts])
+    result = np.floor(wanted).astype(int)
+    missing = max(round(wanted.sum()), int(wanted.any())) - result.sum()
+    chance = np.random.default_rng(seed).random(len(wanted))
+    result[np.lexsort((chance, result - wanted))[:missing]] += 1
+    return result.tolist()
 
 
 def draw(names: Sequence[str], count: int, *, seed: int, label: str) -> set[str]:
