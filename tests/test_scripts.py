@@ -206,6 +206,30 @@ def test_training_stopped_and_started_again(many: Path, how: signal.Signals) -> 
     assert all(np.array_equal(one, other) for one, other in zip(*map(jax.tree.leaves, nets), strict=True))
 
 
+@pytest.mark.parametrize("mode", ["all", "info", "progress", "error", "result"])
+def test_log_modes(tmp_path: Path, mode: str) -> None:
+    write_folders(tmp_path / "archive")
+    (tmp_path / "archive" / "Altus clarus" / "broken.wav").write_bytes(b"RIFF")
+    log = tmp_path / "logs" / "sort.txt"
+    result = run("sort_data.py", tmp_path / "root", **{"dataset.archive": str(tmp_path / "archive"), "log.mode": mode, "log.file": str(log)})
+    assert result.returncode == 0
+    assert ("Sorted" in result.stdout) == (mode in ("all", "info", "result"))
+    assert ("10/10 recordings" in result.stdout) == (mode in ("all", "progress"))
+    assert "1 recordings cannot be opened" in result.stderr
+    for text in ("Sorted", "1 recordings cannot be opened", "split.parquet"):
+        assert text in log.read_text()
+    assert "\x1b" not in log.read_text()
+    assert all(line.startswith(("20", " ")) or line.strip() for line in log.read_text().splitlines())
+
+
+def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = run("sort_data.py", tmp_path / "root", **{"log.file": str(tmp_path / "file" / "log.txt")})
+    assert result.returncode == 1
+    assert "log.file = " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_real_recordings(tmp_path: Path, birds: Path) -> None:
     """Three species of ../shared/birds go through the whole chain."""
     archive = tmp_path / "birds"

@@ -63,6 +63,7 @@ def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Ca
     """
     settings = course.config.training
     epoch, first = progress.epoch, progress.steps
+    begun, passed = first, console.stopwatch()
     order = epoch_order(course.examples.labels.own, settings, epoch=epoch)
     rate, key, pace = rates(settings, epoch=epoch, steps=len(order)), epoch_key(seed=settings.seed, epoch=epoch), Pace()
     in_flight: deque[tuple[int, StepMetrics]] = deque()
@@ -75,7 +76,8 @@ def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Ca
             progress.sums = tuple(total + value for total, value in zip(progress.sums or (0.0, 0.0), values, strict=True))
         progress.steps += count
         pace.note(count)
-        advance(count, note=f"epoch {epoch}, loss {progress.sums[0] / progress.steps:.3f}")
+        speed = (progress.steps - begun) * settings.batch_size / passed()
+        advance(count, note=f"epoch {epoch}, {speed:,.0f} clips/s, loss {progress.sums[0] / progress.steps:.3f}")
 
     shapes: list[Any] = []
     with _memory_explained(course, shapes):

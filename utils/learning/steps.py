@@ -117,8 +117,8 @@ def averaged(state: TrainState, net: Net, settings: Training) -> Net | None:
 def make_chunk(step: Step, batch_at: BatchAt, mesh: Mesh) -> Chunk:
     """Return chunk(state, given, noise, rates, key, first, count) -> (state, metrics of each step), compiled.
 
-    The device does `count` steps, fewer where a loss is no number, without asking back. A chunk of one place only is done without a loop: inside of one, XLA on CPUs
-    computes the gradients of convolutions in naive code, 40 to 100 times slower.
+    The device does `count` steps, fewer where a loss is no number, without asking back. A chunk of one place only is done without a loop: inside of one,
+    XLA on CPUs computes the gradients of convolutions in naive code, 40 to 100 times slower.
 
     Parameters (of the function that is returned)
     ----------
