@@ -81,8 +81,8 @@ def drawn_ratios(
     part: Float[np.ndarray, " rows"], whole: Float[np.ndarray, " rows"], weights: Float32[np.ndarray, "draws rows"]
 ) -> Float[np.ndarray, " draws"]:
     """Return Σ part / Σ whole in each draw: of right calls and calls in each row, say, the micro precision. NaN where the whole is nothing."""
-    sums = np.stack([weights @ part, weights @ whole])
-    return np.divide(*sums, out=np.full(len(weights), np.nan), where=sums[1] > 0)
+    parts, wholes = weights @ part, weights @ whole
+    return np.divide(parts, wholes, out=np.full(len(weights), np.nan), where=wholes > 0)
 
 
 def drawn_cmap(

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from utils.console import Trouble
 from utils.files import write_json
+from utils.scoring.metrics import first_answers
 
 Method = Literal["platt", "isotonic"]
 SMALLEST = 1e-6  # scores are held so far from 0 and 1, whose logits are infinite
@@ -163,6 +164,22 @@ def reliability(scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*s
     counts, sums, rights = (np.bincount(places, weights, minlength=bins) for weights in (None, scores.ravel(), right.ravel()))
     filled = np.where(counts > 0, counts, np.nan)
     return Reliability(counts, sums / filled, rights / filled)
+
+
+def reliabilities(
+    scores: Float[np.ndarray, "rows classes"], calibrated: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
+) -> dict[str, tuple[Reliability, Reliability]]:
+    """Return what a diagram shows, by its heading: the reliability before and after, of each row's first answer and of all pairs.
+
+    Parameters
+    ----------
+    calibrated : of `cross_fitted`; the first answers stay those of `scores`, for a flat step makes some alike
+    """
+    first = np.arange(len(scores)), first_answers(scores)
+    return {
+        "first answers": (reliability(scores[first], truth[first]), reliability(calibrated[first], truth[first])),
+        "all answers": (reliability(scores, truth), reliability(calibrated, truth)),
+    }
 
 
 def write_calibration(path: Path, calibration: Calibration) -> None:

@@ -16,6 +16,7 @@ from utils.files import write_json
 from utils.scoring.metrics import check
 
 NOCALL = "nocall"  # what BirdCLEF calls a row in which nothing is called
+FULL = 100_000  # pairs whose curve has a point for every score
 Method = Literal["f1", "precision"]
 Threshold = Annotated[float, AllowInfNan(False)]
 
@@ -30,7 +31,7 @@ class Thresholds:
     values : threshold of each; None is never called
     own : whether a class's threshold was found on its own rows; if not, it is the common one
     common : threshold that is best for all pairs of a row and a class together; None: none would do
-    method : what it was found by: the best F1, or the lowest score from which on `precision` is reached
+    method : what it was found by: the best F1, or the most that can be called with `precision`
     precision : the wanted share of right calls; None where method is f1
     min_positives : classes with fewer true rows took the common threshold
     made_from : the run, and what it was tested on
@@ -64,25 +65,26 @@ class Curve:
         return 2 * self.precision * self.recall / np.where(total > 0, total, 1)
 
     def best(self, *, precision: float | None) -> int | None:
-        """Return the number of the point of the best F1 (of equals the highest threshold), or the lowest of at least the wanted precision; None: none."""
-        if precision is not None:
-            enough = np.flatnonzero(self.precision >= precision)
-            return int(enough[0]) if len(enough) else None
-        points = len(self.thresholds)
-        best = points - 1 - int(self.f1[::-1].argmax()) if points else 0
-        return best if points and self.f1[best] > 0 else None
+        """Return the number of the point of the best F1 or, where a precision is wanted, of the highest recall that has it; of equals the highest threshold.
+
+        None where there is no such point, or nothing called would be right.
+        """
+        worth = self.f1 if precision is None else np.where(self.precision >= precision, self.recall, 0.0)
+        best = len(worth) - 1 - int(worth[::-1].argmax()) if len(worth) else 0
+        return best if len(worth) and worth[best] > 0 else None
 
 
 def curve_of(scores: Float[np.ndarray, " pairs"], right: Bool[np.ndarray, " pairs"]) -> Curve:
     """Return what calling from each score on would give; empty where nothing is right.
 
     The lowest score is no point of the curve, unless all is right: from it on everything is called, which tells nothing and leaves no row to nocall.
+    Of more than FULL pairs, points between two of equal recall are left out; the best ones are never among them.
 
     Source: scikit-learn's precision_recall_curve.
     """
     if not right.any():
         return Curve(np.empty(0), np.empty(0), np.empty(0))
-    precision, recall, thresholds = precision_recall_curve(right, scores)
+    precision, recall, thresholds = precision_recall_curve(right, scores, drop_intermediate=len(scores) > FULL)
     first = 0 if right.all() else int(thresholds[0] == scores.min())
     return Curve(thresholds[first:].astype(float), precision[first:-1], recall[first:-1])
 
@@ -146,7 +148,7 @@ def decide(scores: Float[np.ndarray, "rows classes"], thresholds: Thresholds) ->
 
 def calls(decided: Bool[np.ndarray, "rows classes"], classes: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the names of what is called in each row; 'nocall' where nothing is."""
-    return [tuple(classes[number] for number in np.flatnonzero(row)) or (NOCALL,) for row in decided]
+    return [tuple(label for label, called in zip(classes, row, strict=True) if called) or (NOCALL,) for row in decided]
 
 
 def cross_decided(
