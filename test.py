@@ -2,9 +2,11 @@
 
     python test.py experiments/birdclef2018.toml
     python test.py experiments/birdclef2018.toml --testing.snapshot latest
+    python test.py experiments/birdclef2018.toml --testing.models snapshots/one snapshots/other
 
-Every clip of a recording is answered, without rejection, and the scores of its clips are pooled by the median-filtered mean. The headline is
-the mean label-ranking average precision (MLRAP) over the recordings, species in the background included.
+The first clips of a recording are answered, without rejection, by one model or several, and the scores of its clips are pooled (`testing.pooling`), as the
+2018 baseline did by the median-filtered mean. The headline is the mean label-ranking average precision (MLRAP) over the recordings, species in the
+background included.
 
 Source: test.py of the 2018 BirdCLEF baseline, which published an MLRAP of 0.612 on 4,399 recordings of 1,500 species.
 """
@@ -14,19 +16,20 @@ import sys
 from config import Config
 from utils import console
 from utils.recordings.splits import read_split
-from utils.scoring.answers import answer, chosen_snapshot
+from utils.scoring.answers import answer
+from utils.scoring.ensembles import chosen_models
 from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings
 
 
 def main(config: Config) -> Tested:
-    """Test the snapshot that `config.testing.snapshot` names, of the run `config.run`."""
+    """Test the models that `config.testing.models` names, or the snapshot that `config.testing.snapshot` names, of the run `config.run`."""
     passed = console.stopwatch()
     split = read_split(config.dataset)
-    snapshot = chosen_snapshot(config)
+    models = chosen_models(config)
     recordings = held_out_recordings(split, config)
-    check_unheard(recordings, snapshot)
-    answers = answer(snapshot, recordings, config)
-    return conclude(answers, snapshot, split, config, seconds=passed())
+    check_unheard(recordings, models)
+    answers = answer(models, recordings, config)
+    return conclude(answers, models, split, config, seconds=passed())
 
 
 if __name__ == "__main__":
