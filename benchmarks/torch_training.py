@@ -27,7 +27,6 @@ from torch.utils.data import DataLoader, Dataset
 COMPILED = {"compiled": "default", "compiled, CUDA graphs": "reduce-overhead"}  # ways, and the modes of torch.compile
 ROLL, CHANCE = 0.15, 0.5  # augmentation.roll_v and .probability
 WATCHED_AT_ONCE = 256  # clips that are answered together in validation
-TRIED = 20  # steps by which the ways are compared
 
 
 class Block(nn.Module):
@@ -147,6 +146,7 @@ class Peer:
 
     def choose(self) -> dict[str, Any]:
         """Try every way, keep the quickest; answers each one's seconds a step and to its first step, and why others failed."""
+        steps = self.settings["tried"]
         tried: dict[str, Any] = {}
         functions: dict[str, Callable[..., Any]] = {}
         for way in self.settings["ways"]:
@@ -158,15 +158,15 @@ class Peer:
             try:
                 self.resident(steps=1)
                 first = time.perf_counter() - begun
-                self.resident(steps=TRIED // 4)
-                tried[way] = {"first": first, "step": min(self.resident(steps=TRIED)["seconds"] for _ in range(3)) / TRIED}
+                self.resident(steps=steps)
+                tried[way] = {"first": first, "step": min(self.resident(steps=steps)["seconds"] for _ in range(3)) / steps}
                 functions[way] = function
             except Exception as error:  # noqa: BLE001 — the compiler's own, of many kinds, as where there is no C compiler
                 tried[way] = {"failed": " ".join(str(error).split())[:200]}
         best = min(functions, key=lambda way: tried[way]["step"])
         self.function = functions[best]
         self.made()
-        self.resident(steps=TRIED)
+        self.resident(steps=steps)
         if self.settings["gpu"]:
             torch.cuda.reset_peak_memory_stats()
         return {"tried": tried, "best": best, "parameters": sum(weight.numel() for weight in self.net.parameters())}

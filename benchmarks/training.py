@@ -125,8 +125,8 @@ def hand_over(folder: Path, examples: Examples, config: Config, *, ways: Sequenc
                 pixels = examples.store.pictures(rows[start : start + 1024])
                 list(threads.map(cv2.imwrite, [str(folder / "png" / name) for name in names[start : start + 1024]], pixels))
     layers = {"filters": model.filters, "kernel_sizes": model.kernel_sizes, "k": model.resnet_k, "n": model.resnet_n, "classes": len(examples.classes)}
-    rest = {"batch": config.training.batch_size, "learning_rate": config.training.learning_rate, "gpu": on_accelerator(), "ways": ways}
-    write_json(folder / "settings.json", {"net": layers, **rest})
+    rest = {"batch": config.training.batch_size, "learning_rate": config.training.learning_rate, "gpu": on_accelerator()}
+    write_json(folder / "settings.json", {"net": layers, **rest, "ways": ways, "tried": 20 if on_accelerator() else 4})
 
 
 def _torch_name(path: tuple[Any, ...]) -> str:
@@ -319,7 +319,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--scale", type=int, default=0, metavar="CLIPS", help="measure reading, from stores of 1,000 up to so many clips")
     parser.add_argument("--folder", type=Path, help="where --scale makes its stores; default: the system's folder for temporary files")
     quick = "--quick" in sys.argv
-    tiny, small, large = (160, 16, 32, 64, 1, 1), (512, 32, 64, 128, 2, 3), (50_000, 32, 128, 256, 3, 5)
+    tiny, small, large = (160, 16, 64, 64, 1, 1), (512, 32, 64, 128, 2, 3), (50_000, 32, 128, 256, 3, 5)
     clips, batch, height, width, epochs, repeats = tiny if quick else large if gpu else small
     parser.add_argument("--clips", type=int, default=clips, help=f"in the store, {clips:,}")
     parser.add_argument("--batch", type=int, nargs="+", default=[batch], help=f"clips a step, {batch}; of several, the first gives the ratio")
