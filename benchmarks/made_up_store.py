@@ -35,7 +35,7 @@ def made_up_store(config: Config, *, clips: int, classes: int) -> None:
     table = _clips(label, recording, within % CLIPS_OF_RECORDING, shard, within % (CLIPS_OF_RECORDING * RECORDINGS_OF_SHARD))
     spec = config.dataset.root / "spec"
     write_text(spec / "settings.toml", to_toml(config))
-    pool = np.clip(rng.normal(90, 6, POOL), 0, 255).astype(np.uint8)
+    pool = (rng.standard_normal(POOL, np.float32) * 6 + 90).astype(np.uint8)
     for (name,), rows in table.group_by("shard", maintain_order=True):
         (spec / "shards" / str(name)).mkdir(parents=True)
         np.save(spec / "shards" / str(name) / "pictures.npy", _pictures(len(rows), config.spectrogram.shape, pool, rng))

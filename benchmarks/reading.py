@@ -5,11 +5,13 @@ Each store is read in a process of its own, whose peak memory it is: `python ben
 
 import argparse
 import json
+import re
 import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,13 +53,23 @@ def scale(options: argparse.Namespace) -> dict[str, Any]:
             answer = subprocess.run([sys.executable, __file__, name, str(options.batch[0])], capture_output=True, text=True, check=True)  # noqa: S603
             found.append(json.loads(answer.stdout.splitlines()[-1]))
             console.say(f"{clips:,} clips: {found[-1]['milliseconds']:.1f} ms for 1,000 of them")
-    headings = ["clips", "shards", "open, s", "ms for 1,000", "peak MB", "MB before"]
+    headings = ["clips", "shards", "open, s", "ms for 1,000", "CPU ms", "peak MB", "MB before"]
     rows = [
-        [f"{clips:,}", str(one["shards"]), f"{one['open']:.2f}", f"{one['milliseconds']:.1f}", f"{one['peak']:.0f}", f"{one['before']:.0f}"]
+        [
+            f"{clips:,}",
+            str(one["shards"]),
+            f"{one['open']:.2f}",
+            f"{one['milliseconds']:.1f}",
+            f"{one['cpu']:.1f}",
+            f"{one['peak']:.0f}",
+            f"{one['before']:.0f}",
+        ]
         for clips, one in zip(sizes, found, strict=True)
     ]
     console.show_grid(f"Reading batches of {options.batch[0]} in random order, {shape[0]} × {shape[1]} pixels", headings, rows)
-    console.say("peak: memory of the whole process; before: before the store was opened; the store was just written, so that much of it lies in the page cache")
+    console.say(
+        "CPU: time of all threads, which other programs do not lengthen; peak: memory of the whole process; before: before the store was opened; the store was just written, so that much of it lies in the page cache"
+    )
     return {"ratio": found[0]["milliseconds"] / found[-1]["milliseconds"], "table": [headings, *rows]}
 
 
@@ -71,17 +83,23 @@ def read(root: Path, *, batch: int) -> dict[str, float]:
     supply = Streamed(examples, batch_size=batch, mesh=mesh, loops=on_accelerator())
     opened = passed()
     done, epoch = 0, 0
-    passed = console.stopwatch()
+    passed, begun = console.stopwatch(), time.process_time()
     while done < READ:
         epoch += 1
         for given in supply.chunks(epoch_order(examples.labels.own, config.training, epoch=epoch), lambda: supply.places):
             jax.block_until_ready(given.source)
             done += given.count * batch
+    seconds, cpu = passed(), time.process_time() - begun
     shards = examples.store.clips["shard"].n_unique()
-    return {"open": opened, "milliseconds": 1e6 * passed() / done, "peak": _megabytes(), "before": before, "shards": shards}
+    return {"open": opened, "milliseconds": 1e6 * seconds / done, "cpu": 1e6 * cpu / done, "peak": _megabytes(), "before": before, "shards": shards}
 
 
 def _megabytes() -> float:
+    """Return the most memory that this process held; where Linux tells it, without what its parent held, which getrusage counts in."""
+    status = Path("/proc/self/status")
+    held = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.is_file() else None
+    if held:
+        return int(held.group(1)) / 1e3
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 

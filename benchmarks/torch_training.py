@@ -10,7 +10,6 @@ the device, cuDNN's search for the quickest convolutions, and the quickest of ea
 import contextlib
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -199,7 +198,7 @@ class Peer:
         self._validate()
         torch.save({"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}, self.folder / "saved.pt")
         seconds = time.perf_counter() - begun
-        return {"seconds": seconds, "steps": steps, "clips": count, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}
+        return {"seconds": seconds, "steps": steps, "clips": count}
 
     def _loader(self, side: str) -> DataLoader[tuple[Tensor, int]]:
         listed = [line.split("\t") for line in (self.folder / f"{side}.tsv").read_text().splitlines()]
