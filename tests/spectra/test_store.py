@@ -3,6 +3,7 @@
 import dataclasses
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ import spec
 from config import Clips, Config
 from tests.conftest import RATE, chirp, small_config
 from utils import console
-from utils.spectra import filling, store
+from utils.spectra import filling
 from utils.spectra.extraction import Job, extract
 from utils.spectra.parts import Clip, Draw, Part, copy_pixels, is_whole, read_part
 from utils.spectra.spectrogram import make_picture, to_pixels
@@ -269,9 +270,31 @@ def test_pictures_made_with_lost_settings_are_not_taken_for_others(config: Confi
     assert content(config.dataset.root)["spec/shards/Altus clarus-000/pictures.npy"] != before["spec/shards/Altus clarus-000/pictures.npy"]
 
 
-def test_more_shards_than_may_be_open(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_in_any_order(config: Config) -> None:
     spec.main(config)
-    every = np.arange(len(Store(config.dataset.root).clips))
-    expected = Store(config.dataset.root).pictures(every)
-    monkeypatch.setattr(store, "OPEN_SHARDS", 1)
-    np.testing.assert_array_equal(Store(config.dataset.root).pictures(every), expected)
+    opened = Store(config.dataset.root)
+    by_hand = np.stack([np.load(opened.folder / "shards" / shard / "pictures.npy")[row] for shard, row in opened.clips.select("shard", "row").iter_rows()])
+    assert opened.clips["shard"].n_unique() == 3
+    order = np.random.default_rng(1).integers(0, len(by_hand), 3 * len(by_hand))  # some clips several times
+    np.testing.assert_array_equal(opened.pictures(order), by_hand[order])
+    every = np.arange(len(by_hand))
+    np.testing.assert_array_equal(opened.pictures(every), by_hand)
+    with ThreadPoolExecutor(4) as threads:
+        for found in threads.map(opened.pictures, [every[::-1]] * 8):
+            np.testing.assert_array_equal(found, by_hand[::-1])
+
+
+def test_a_shard_that_is_cut_off_while_it_is_read(config: Config) -> None:
+    spec.main(config)
+    opened = Store(config.dataset.root)
+    shard = opened.folder / "shards" / "Bassus gravis-000" / "pictures.npy"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    last = opened.clips.with_row_index("clip").filter(shard="Bassus gravis-000")["clip"].to_numpy().astype(np.int64)
+    assert len(opened.pictures(last[:-1])) == len(last) - 1
+    with pytest.raises(console.Trouble, match=r"Bassus gravis-000/pictures\.npy: is missing or damaged; run spec\.py --fresh"):
+        opened.pictures(last)
+    with pytest.raises(console.Trouble, match="is missing or damaged"):
+        Store(config.dataset.root)
+    shard.write_bytes(b"")
+    with pytest.raises(console.Trouble, match="is missing or damaged"):
+        Store(config.dataset.root)

@@ -1,4 +1,4 @@
-"""The spectrogram store: clips as pictures on disk, in shards that are read by memory map.
+"""The spectrogram store: clips as pictures on disk, in shards of which any clip can be read alone.
 
     <root>/spec/settings.toml       what the pictures were made with
     <root>/spec/clips.parquet       one row a clip (CLIPS)
@@ -15,7 +15,6 @@ A shard holds the clips of up to 64 recordings of one class, in the order of nam
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +27,6 @@ from utils.files import whole_file
 from utils.spectra.parts import copy_pixels
 from utils.tables import read_table
 
-OPEN_SHARDS = 256  # memory maps held at once: each takes a file descriptor, of which many systems allow 1,024
-LONGEST_HEADER = 4096  # bytes before the pictures in a .npy file
 UNRATED = 0.6  # weight of clips of recordings that nobody rated: a middle one
 PICTURE_SETTINGS = ("clips.", "spectrogram.")  # what decides on the pictures
 CLIPS = pl.Schema(
@@ -113,27 +110,56 @@ class Store:
         first = "run spec.py with the same experiment first (it goes on where it was stopped)"
         self.clips = read_table(self.folder / "clips.parquet", CLIPS, missing=first, damaged="run spec.py --fresh")
         self.recordings = read_table(self.folder / "recordings.parquet", RECORDINGS, missing=first, damaged="run spec.py --fresh")
-        self._check_shards()
-        self._paths = [self.folder / "shards" / name / "pictures.npy" for name in self.clips["shard"].unique(maintain_order=True)]
+        self._shape = load(self.folder / "settings.toml").spectrogram.shape
+        names = self.clips.group_by("shard", maintain_order=True).len()
+        self._paths = [self.folder / "shards" / name / "pictures.npy" for name in names["shard"]]
+        self._begins = [self._begin_of(path, clips) for path, clips in zip(self._paths, names["len"], strict=True)]
         self._shards = self.clips["shard"].rle_id().to_numpy()  # the clips of a shard follow each other
         self._rows = self.clips["row"].to_numpy()
-        self._map = lru_cache(OPEN_SHARDS)(_map_shard)
 
     def pictures(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
-        """Gather the pictures of the given rows of `clips`; there must be at least one."""
-        return np.stack([self._map(self._paths[self._shards[clip]])[self._rows[clip]] for clip in clips])
+        """Gather the pictures of the given rows of `clips`; there must be at least one. Threads may do so at once.
 
-    def _check_shards(self) -> None:
-        picture = load(self.folder / "settings.toml").spectrogram
-        for name, clips in self.clips.group_by("shard", maintain_order=True).len().iter_rows():
-            path = self.folder / "shards" / name / "pictures.npy"
-            content = clips * picture.height * picture.width
-            if not path.is_file() or not 0 < path.stat().st_size - content <= LONGEST_HEADER:
-                raise Trouble(f"{path}: is missing or damaged; run spec.py --fresh")
+        Each shard is opened once. To map them into memory takes ten times as long where batches are spread over more shards than can be kept open, and a map of
+        a file that was cut off since kills the process.
+
+        Raises
+        ------
+        Trouble
+            If a shard was damaged since the store was opened.
+        """
+        size = self._shape[0] * self._shape[1]
+        pictures = np.empty((len(clips), *self._shape), np.uint8)
+        pixels = pictures.reshape(-1).data
+        order = np.argsort(clips)  # by shard and row, as they lie on disk
+        ends = (order + 1) * size
+        shards, rows = self._shards[clips[order]], self._rows[clips[order]].astype(np.int64)
+        for some in np.split(np.arange(len(order)), np.flatnonzero(np.diff(shards)) + 1):
+            shard = int(shards[some[0]])
+            begins = self._begins[shard] + rows[some] * size
+            with self._paths[shard].open("rb", buffering=0) as stream:
+                for begin, end in zip(begins.tolist(), ends[some].tolist(), strict=True):
+                    stream.seek(begin)
+                    if stream.readinto(pixels[end - size : end]) != size:
+                        raise _damaged(self._paths[shard])
+        return pictures
+
+    def _begin_of(self, path: Path, clips: int) -> int:
+        """Return where the pictures begin in a shard's file, bytes, which must hold those of so many clips and nothing else."""
+        try:
+            with path.open("rb") as stream:
+                np.lib.format.read_magic(stream)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+                begin = stream.tell()
+        except (OSError, ValueError):
+            raise _damaged(path) from None
+        if shape != (clips, *self._shape) or dtype != np.dtype(np.uint8) or path.stat().st_size != begin + clips * self._shape[0] * self._shape[1]:
+            raise _damaged(path)
+        return begin
 
 
-def _map_shard(path: Path) -> UInt8[np.ndarray, "clips height width"]:
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+def _damaged(path: Path) -> Trouble:
+    return Trouble(f"{path}: is missing or damaged; run spec.py --fresh")
 
 
 def write_pictures(path: Path, parts: Sequence[Path], *, shape: tuple[int, int, int]) -> None:

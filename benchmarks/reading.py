@@ -1,0 +1,108 @@
+"""What it takes to read an epoch's batches in random order, from small stores and large ones; a part of training.py.
+
+Each store is read in a process of its own, whose peak memory it is: `python benchmarks/reading.py STORE BATCH` answers as JSON.
+"""
+
+import argparse
+import json
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import jax
+from made_up_store import made_up_store
+
+from config import Config, Dataset, Training, load
+from utils import console
+from utils.learning.batches import Streamed
+from utils.learning.devices import mesh_for, on_accelerator
+from utils.learning.examples import read_examples
+from utils.learning.sampling import epoch_order
+
+LEAST = 1000  # clips of the smallest store
+READ = 20_000  # clips that are read of each store, at least
+SMALL = (32, 64)  # pictures where the disk is small
+ROOM = 1.2  # times a store's size that must be free
+MOST_CLASSES = 1500  # as in BirdCLEF 2018
+CLIPS_OF_CLASS = 100
+
+
+def scale(options: argparse.Namespace) -> dict[str, Any]:
+    """Measure stores of 1,000 clips and ten times as many each, up to `options.scale`; the ratio is the smallest store's cost a clip by the largest one's."""
+    place = options.folder or Path(tempfile.gettempdir())
+    shape = (options.height, options.width)
+    if options.scale * shape[0] * shape[1] * ROOM > shutil.disk_usage(place).free:
+        shape = SMALL
+        console.warn(f"the disk is too small for pictures of the size asked for: they are {shape[0]} × {shape[1]}")
+    sizes = [LEAST * 10**power for power in range(10) if LEAST * 10**power < options.scale] + [options.scale]
+    found = []
+    for clips in sizes:
+        with tempfile.TemporaryDirectory(dir=place) as name:
+            config = Config(dataset=Dataset(root=Path(name)), training=Training(batch_size=options.batch[0], val_share=0.0))
+            config = replace(config, spectrogram=replace(config.spectrogram, height=shape[0], width=shape[1]))
+            made_up_store(config, clips=clips, classes=max(min(MOST_CLASSES, clips // CLIPS_OF_CLASS), 1))
+            answer = subprocess.run([sys.executable, __file__, name, str(options.batch[0])], capture_output=True, text=True, check=True)  # noqa: S603
+            found.append(json.loads(answer.stdout.splitlines()[-1]))
+            console.say(f"{clips:,} clips: {found[-1]['milliseconds']:.1f} ms for 1,000 of them")
+    headings = ["clips", "shards", "open, s", "ms for 1,000", "CPU ms", "peak MB", "MB before"]
+    rows = [
+        [
+            f"{clips:,}",
+            str(one["shards"]),
+            f"{one['open']:.2f}",
+            f"{one['milliseconds']:.1f}",
+            f"{one['cpu']:.1f}",
+            f"{one['peak']:.0f}",
+            f"{one['before']:.0f}",
+        ]
+        for clips, one in zip(sizes, found, strict=True)
+    ]
+    console.show_grid(f"Reading batches of {options.batch[0]} in random order, {shape[0]} × {shape[1]} pixels", headings, rows)
+    console.say(
+        "CPU: time of all threads, which other programs do not lengthen; peak: memory of the whole process; before: before the store was opened; the store was just written, so that much of it lies in the page cache"
+    )
+    return {"ratio": found[0]["milliseconds"] / found[-1]["milliseconds"], "table": [headings, *rows]}
+
+
+def read(root: Path, *, batch: int) -> dict[str, float]:
+    """Read epochs of a store and put their batches on the device; returns seconds to open it, milliseconds for 1,000 clips, and megabytes."""
+    config = load(root / "spec" / "settings.toml")
+    mesh = mesh_for(batch)
+    jax.block_until_ready(jax.device_put(1.0))  # the device's own memory is taken
+    before, passed = _megabytes(), console.stopwatch()
+    examples = read_examples(config)
+    supply = Streamed(examples, batch_size=batch, mesh=mesh, loops=on_accelerator())
+    opened = passed()
+    done, epoch = 0, 0
+    passed, begun = console.stopwatch(), time.process_time()
+    while done < READ:
+        epoch += 1
+        for given in supply.chunks(epoch_order(examples.labels.own, config.training, epoch=epoch), lambda: supply.places):
+            jax.block_until_ready(given.source)
+            done += given.count * batch
+    seconds, cpu = passed(), time.process_time() - begun
+    shards = examples.store.clips["shard"].n_unique()
+    return {"open": opened, "milliseconds": 1e6 * seconds / done, "cpu": 1e6 * cpu / done, "peak": _megabytes(), "before": before, "shards": shards}
+
+
+def _megabytes() -> float:
+    """Return the most memory that this process held; where Linux tells it, without what its parent held, which getrusage counts in."""
+    status = Path("/proc/self/status")
+    held = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.is_file() else None
+    if held:
+        return int(held.group(1)) / 1e3
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+if __name__ == "__main__":
+    print(json.dumps(read(Path(sys.argv[1]), batch=int(sys.argv[2]))))

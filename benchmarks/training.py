@@ -1,0 +1,358 @@
+"""How fast training is: steps on clips that wait on the device, and whole epochs as a user gets them, beside the same in PyTorch.
+
+    python benchmarks/training.py
+    python benchmarks/training.py --batch 32 256
+    python benchmarks/training.py --scale 1000000
+    python benchmarks/training.py --quick
+
+Both sides train the default ResNet with the default augmentation (roll_v and add) and Adam; before the times, their numbers of parameters and their answers
+with the same weights are compared. PyTorch runs in a process of its own (torch_training.py says how), and is measured in turn with ours. In steps, both hold
+the same uint8 clips on the device and augment there. In an epoch, ours trains from a store, validates, and saves, by `utils.learning.loop.learn` itself;
+PyTorch trains from a PNG file a clip, read by as many processes as there are cores, validates (loss and accuracy only), and saves. `--scale` measures instead
+what it takes to read an epoch's batches in random order from stores of 1,000 clips and more. Without a GPU or without PyTorch it says so, and measures what it
+can. The last line is the ratio of steps, or of reading from the smallest store and the largest.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves room for PyTorch on the same device
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx, traverse_util
+from made_up_store import made_up_store
+from reading import scale
+
+from config import Config, Dataset, Training
+from utils import console
+from utils.files import write_json
+from utils.learning import loop
+from utils.learning.batches import Resident
+from utils.learning.devices import arithmetic, everywhere, mesh_for, on_accelerator
+from utils.learning.epochs import Course, run_epoch
+from utils.learning.examples import Examples, read_examples
+from utils.learning.runs import Progress, keep_epoch
+from utils.learning.steps import epoch_key, first_state, make_chunk, make_step
+from utils.models.layer_table import flops
+from utils.models.nets import apply, build, from_pixels, parameters, stretch
+
+PEAKS = {  # of a device's kind: bfloat16 without sparsity, FLOP/s; memory, bytes/s. Source: NVIDIA's data sheets
+    "H100 PCIe": (756e12, 2.0e12),
+    "H100": (989e12, 3.35e12),
+    "H200": (989e12, 4.8e12),
+    "A100-SXM4-80GB": (312e12, 2.04e12),
+    "A100": (312e12, 1.56e12),
+    "L40S": (362e12, 0.864e12),
+    "L4": (121e12, 0.3e12),
+    "A10G": (70e12, 0.6e12),
+    "RTX 4090": (165e12, 1.01e12),
+}
+PASSES = 3  # forward, and backward to the inputs and to the weights, each of as many FLOPs
+COMPARED = 8  # clips whose answers are compared
+CLIPS_OF_CLASS = 80  # at least, so that each class has a recording that watches
+
+
+class Peer:
+    """PyTorch, in a process of its own, whose caches are empty."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [sys.executable, str(Path(__file__).with_name("torch_training.py")), str(folder)]
+        environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "TRITON_CACHE_DIR": str(folder / "triton")}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)  # noqa: S603
+
+    def ask(self, request: str) -> dict[str, Any]:
+        """Return the answer to a request, once it is there; no figures where it failed, which is told."""
+        assert self._process.stdin  # noqa: S101
+        assert self._process.stdout  # noqa: S101
+        self._process.stdin.write(f"{request}\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        answer: dict[str, Any] = json.loads(line) if line else {"failed": "it ended"}
+        if "failed" in answer:
+            console.warn(f"PyTorch, {request}: {answer['failed']}")
+            return {}
+        return answer
+
+    def end(self) -> None:
+        """Let it end."""
+        self._process.communicate()
+
+
+def torch_can(gpu: bool) -> bool:
+    """Tell whether PyTorch is there, and sees a GPU where JAX does; says so where not."""
+    if not find_spec("torch"):
+        console.warn("PyTorch is not installed (pip install torch): ours alone is measured")
+        return False
+    if not gpu:
+        return True
+    seen = subprocess.run([sys.executable, "-c", "import torch; print(torch.cuda.is_available())"], capture_output=True, text=True, check=False).stdout
+    if seen.strip() != "True":
+        console.warn("PyTorch sees no GPU: ours alone is measured")
+    return seen.strip() == "True"
+
+
+def hand_over(folder: Path, examples: Examples, config: Config, *, ways: Sequence[str]) -> None:
+    """Write what PyTorch is given: settings, clips, weights and PNG files."""
+    model = config.model
+    _, net = build(model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=1)
+    kernels = {f"weights/{_torch_name(path)}": leaf for path, leaf in traverse_util.flatten_dict(nnx.to_pure_dict(net.params)).items()}
+    np.savez(folder / "tables.npz", allow_pickle=False, labels=examples.labels.own, **kernels)
+    np.save(folder / "clips.npy", examples.store.pictures(examples.rows))
+    np.save(folder / "noise.npy", examples.noise)
+    for side, rows, labels in (("train", examples.rows, examples.labels), ("val", examples.val_rows, examples.val_labels)):
+        names = [f"{examples.classes[label]}/{row}.png" for row, label in zip(rows, labels.own, strict=True)]
+        (folder / f"{side}.tsv").write_text("".join(f"{label}\t{name}\n" for label, name in zip(labels.own, names, strict=True)))
+        for label in examples.classes:
+            (folder / "png" / label).mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor() as threads:
+            for start in range(0, len(rows), 1024):
+                pixels = examples.store.pictures(rows[start : start + 1024])
+                list(threads.map(cv2.imwrite, [str(folder / "png" / name) for name in names[start : start + 1024]], pixels))
+    layers = {"filters": model.filters, "kernel_sizes": model.kernel_sizes, "k": model.resnet_k, "n": model.resnet_n, "classes": len(examples.classes)}
+    rest = {"batch": config.training.batch_size, "learning_rate": config.training.learning_rate, "gpu": on_accelerator()}
+    write_json(folder / "settings.json", {"net": layers, **rest, "ways": ways, "tried": 20 if on_accelerator() else 4})
+
+
+def _torch_name(path: tuple[Any, ...]) -> str:
+    """Return the name by which PyTorch's twin knows a parameter: a norm is no layer within a layer there, and kernels and scales are weights."""
+    place = path[:-2] if path[-2] == "norm" else path[:-1]
+    return ".".join(map(str, (*place, "bias" if path[-1] == "bias" else "weight")))
+
+
+def check_twin(peer: Peer, examples: Examples, config: Config) -> None:
+    """Refuse to compare nets of which one answers otherwise than the other."""
+    graph, net = build(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=1)
+    with jax.default_matmul_precision("highest"):
+        ours = np.asarray(apply(graph, net, stretch(from_pixels(jnp.asarray(examples.store.pictures(examples.rows[:COMPARED])))))[0])
+    apart = np.abs(ours - np.asarray(peer.ask("answers")["logits"])).max() / np.abs(ours).max()
+    console.say(f"the two nets' answers with the same weights are {apart:.1e} apart, of the largest")
+    if apart > 1e-3:
+        raise console.Trouble("the nets are not the same")
+
+
+class Ours:
+    """Steps on clips that wait on the device, as `learn` does them.
+
+    Attributes
+    ----------
+    first : seconds from building the net to the first step's loss, compilation included
+    """
+
+    def __init__(self, examples: Examples, config: Config) -> None:
+        settings = config.training
+        mesh = mesh_for(settings.batch_size)
+        supply = Resident(examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator())
+        noise = jax.device_put(examples.noise, everywhere(mesh))
+        passed = console.stopwatch()
+        graph, net = build(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=settings.seed, dtype=arithmetic(settings))
+        self.parameters = parameters(net)
+        self._step = make_step(graph, config, jnp.ones(len(examples.classes)))
+        self._course = Course(examples, config, supply, make_chunk(self._step, supply.batch_at, mesh), noise)
+        self._state = jax.device_put(first_state(net, settings), everywhere(mesh))
+        told: list[float] = []
+        self._epoch(lambda *_, **__: told.append(passed()))
+        self.first = told[0]
+
+    def _epoch(self, advance: Callable[..., None]) -> None:
+        self._state = run_epoch(self._state, Progress(), self._course, advance, lambda: False)
+
+    def seconds(self) -> float:
+        """Do an epoch of steps; returns how long it took."""
+        passed = console.stopwatch()
+        self._epoch(lambda *_, **__: None)
+        return passed()
+
+    def bytes_of_step(self) -> float | None:
+        """Return how many bytes a step reads and writes, as XLA estimates it."""
+        course = self._course
+        order = np.zeros((1, course.config.training.batch_size), np.int64)
+        source = next(iter(course.supply.chunks(order, lambda: 1))).source
+        one = jax.jit(lambda state, source, noise, key: self._step(state, course.supply.batch_at(source, jnp.int32(0)), noise, jnp.float32(0.001), key))
+        analysis = one.lower(self._state, source, course.noise, epoch_key(seed=1, epoch=1)).compile().cost_analysis() or {}
+        return analysis.get("bytes accessed")
+
+
+def peaks(kind: str) -> tuple[float, float | None, str]:
+    """Return a device's largest FLOP/s, its memory's bytes/s where they are known, and where the figures are from."""
+    for name, (arithmetic_peak, memory_peak) in PEAKS.items():
+        if name in kind:
+            return arithmetic_peak, memory_peak, "data sheet, bfloat16"
+    side = 8192 if on_accelerator() else 1024
+    dtype = jnp.bfloat16 if on_accelerator() else jnp.float32
+    matrix = jnp.ones((side, side), dtype)
+    product = jax.jit(lambda matrix: matrix @ matrix)
+    product(matrix).block_until_ready()
+    times = []
+    for _ in range(10):
+        passed = console.stopwatch()
+        product(matrix).block_until_ready()
+        times.append(passed())
+    return 2 * side**3 / min(times), None, f"fastest of 10 products of {side} × {side} matrices, {jnp.dtype(dtype)}"
+
+
+def measure_steps(examples: Examples, config: Config, peer: Peer | None, *, repeats: int) -> dict[str, Any]:
+    """Measure epochs of steps, ours and theirs in turn; print and return the figures."""
+    ours = Ours(examples, config)
+    chosen = peer.ask("choose") if peer else {}
+    if chosen and chosen["parameters"] != ours.parameters:
+        raise console.Trouble(f"PyTorch's net has {chosen['parameters']:,} parameters, ours {ours.parameters:,}")
+    seconds: dict[str, list[float]] = {"ours": []}
+    memory = {"ours": (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)}
+    first = {"ours": ours.first}
+    for _ in range(repeats):
+        seconds["ours"].append(ours.seconds())
+        if peer and chosen:
+            answer = peer.ask("resident")
+            seconds.setdefault("PyTorch", []).append(answer["seconds"])
+            memory["PyTorch"] = answer["bytes"]
+            first["PyTorch"] = chosen["tried"][chosen["best"]]["first"]
+    for way, figures in chosen.get("tried", {}).items():
+        told = figures.get("failed") or f"{1000 * figures['step']:.2f} ms a step, {figures['first']:.1f} s to the first"
+        console.say(f"PyTorch, {way}: {told}{'  (taken)' if way == chosen['best'] else ''}")
+    clips = -(-len(examples.rows) // config.training.batch_size) * config.training.batch_size
+    work = PASSES * flops(config.model, classes=len(examples.classes), shape=config.spectrogram.shape)
+    arithmetic_peak, memory_peak, source = peaks(jax.devices()[0].device_kind)
+    moved = ours.bytes_of_step() if memory_peak else None
+    rows = []
+    for name, times in seconds.items():
+        speed = clips / statistics.median(times)
+        band = f"{moved * speed / config.training.batch_size / memory_peak:.0%}" if moved and memory_peak and name == "ours" else "–"
+        spread = f"{clips / max(times):,.0f} to {clips / min(times):,.0f}"
+        held = f"{memory[name] / 1e9:.2f}" if memory[name] else "–"
+        rows.append([name, f"{speed:,.0f}", spread, f"{speed * work / arithmetic_peak:.1%}", band, held, f"{first[name]:.1f}"])
+    console.show_grid("Steps on clips that wait on the device", ["", "clips/s", "spread", "of peak", "of memory", "GB", "first step, s"], rows)
+    console.say(
+        f"of peak: share of {arithmetic_peak / 1e12:.4g} TFLOP/s ({source}), at {work / 1e9:.3f} GFLOP a clip; of memory: of its bandwidth, as XLA estimates it"
+    )
+    return {"rows": rows, "seconds": {name: statistics.median(times) for name, times in seconds.items()}, "tried": chosen.get("tried"), "clips": clips}
+
+
+def measure_epochs(examples: Examples, config: Config, peer: Peer | None, *, resident: dict[str, float]) -> dict[str, Any]:
+    """Measure whole epochs, ours and theirs in turn; print and return the figures.
+
+    Parameters
+    ----------
+    resident : seconds of an epoch of steps on resident clips, of each side
+    """
+    ours: list[float] = []
+    theirs: list[dict[str, Any]] = []
+    passed = console.stopwatch()
+
+    def keep_and_ask(*arguments: Any) -> None:
+        nonlocal passed
+        keep_epoch(*arguments)
+        ours.append(passed())
+        if peer:
+            theirs.append(peer.ask("epoch"))
+        passed = console.stopwatch()
+
+    with mock.patch.object(loop, "keep_epoch", keep_and_ask):
+        log = loop.learn(examples, config)
+    clips = -(-len(examples.rows) // config.training.batch_size) * config.training.batch_size
+    steps = [clips / row.clips_per_second for row in log]
+    watching = [row.seconds - alone for row, alone in zip(log, steps, strict=True)]
+    measured = {"ours": list(zip(ours, steps, watching, strict=True))[1:]}  # the first epoch compiles
+    if all(theirs[1:]) and theirs[1:]:
+        measured["PyTorch"] = [(answer["seconds"], answer["steps"], answer["seconds"] - answer["steps"]) for answer in theirs[1:]]
+    rows = []
+    for name, parts in measured.items():
+        whole, alone, watch = (statistics.median(part) for part in zip(*parts, strict=True))
+        times = [part[0] for part in parts]
+        rest = [f"{alone:.3f}", f"{watch:.3f}", f"{whole - alone - watch:.3f}" if name == "ours" else "–", f"{max(1 - resident[name] / whole, 0):.0%}"]
+        rows.append([name, f"{clips / whole:,.0f}", f"{clips / max(times):,.0f} to {clips / min(times):,.0f}", f"{whole:.3f}", *rest])
+    title = f"Whole epochs, {config.training.epochs - 1} of each"
+    console.show_grid(title, ["", "clips/s", "spread", "seconds", "steps", "validation", "saving", "no steps"], rows)
+    console.say("validation: of PyTorch, saving included; no steps: share of an epoch beyond what its steps take on resident clips")
+    return {"rows": rows, "seconds": {name: statistics.median(part[0] for part in parts) for name, parts in measured.items()}}
+
+
+def compare(options: argparse.Namespace, *, batch: int, ways: Sequence[str], with_torch: bool) -> dict[str, Any]:
+    """Measure steps and epochs with one size of batches."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))  # empty: what is compiled twice here is compiled once
+        training = Training(epochs=options.epochs + 1, batch_size=batch, early_stopping=0)
+        config = Config(run="ours", snapshots=folder / "snapshots", dataset=Dataset(root=folder / "root"), training=training)
+        config = replace(config, spectrogram=replace(config.spectrogram, height=options.height, width=options.width))
+        made_up_store(config, clips=options.clips, classes=max(min(options.classes, options.clips // CLIPS_OF_CLASS), 2))
+        examples = read_examples(config)
+        console.say(f"batches of {batch}: {len(examples.rows):,} clips of {options.height} × {options.width} to learn from, {len(examples.val_rows):,} watch")
+        peer = None
+        if with_torch:
+            hand_over(folder, examples, config, ways=ways)
+            peer = Peer(folder)
+            check_twin(peer, examples, config)
+        steps = measure_steps(examples, config, peer, repeats=options.repeats)
+        epochs = measure_epochs(examples, config, peer, resident=steps["seconds"])
+        if peer:
+            peer.end()
+    ratios = {what: _ratio(figures["seconds"]) for what, figures in (("steps", steps), ("epochs", epochs))}
+    console.say("   ".join(f"{what}: ours {ratio:.2f} times as fast" for what, ratio in ratios.items() if ratio))
+    return {"batch": batch, "ratios": ratios, "steps": steps, "epochs": epochs}
+
+
+def _ratio(seconds: dict[str, float]) -> float | None:
+    return seconds["PyTorch"] / seconds["ours"] if "PyTorch" in seconds else None
+
+
+def parsed() -> argparse.Namespace:
+    """Read the command line; sizes that are not given are those that suit the device."""
+    gpu = on_accelerator()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="tiny sizes; on a CPU, PyTorch is not compiled")
+    parser.add_argument("--scale", type=int, default=0, metavar="CLIPS", help="measure reading, from stores of 1,000 up to so many clips")
+    parser.add_argument("--folder", type=Path, help="where --scale makes its stores; default: the system's folder for temporary files")
+    quick = "--quick" in sys.argv
+    tiny, small, large = (160, 16, 64, 64, 1, 1), (512, 32, 64, 128, 2, 3), (50_000, 32, 128, 256, 3, 5)
+    clips, batch, height, width, epochs, repeats = tiny if quick else large if gpu else small
+    parser.add_argument("--clips", type=int, default=clips, help=f"in the store, {clips:,}")
+    parser.add_argument("--batch", type=int, nargs="+", default=[batch], help=f"clips a step, {batch}; of several, the first gives the ratio")
+    parser.add_argument("--height", type=int, default=height, help=f"pixels, {height}")
+    parser.add_argument("--width", type=int, default=width, help=f"pixels, {width}")
+    parser.add_argument("--epochs", type=int, default=epochs, help=f"whole epochs that are measured, after one that is not, {epochs}")
+    parser.add_argument("--repeats", type=int, default=repeats, help=f"epochs of steps that are measured, {repeats}")
+    parser.add_argument("--classes", type=int, default=100, help="at most, 100")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, print and write."""
+    options = parsed()
+    gpu = on_accelerator()
+    device = jax.devices()[0]
+    if not gpu:
+        console.warn("JAX sees no accelerator: the times are those of the CPU, and say nothing about one")
+    console.show_table("Machine", {"device": device.device_kind, "cores": str(os.cpu_count()), "python": sys.version.split()[0], "jax": jax.__version__})
+    results = Path(__file__).parent / "results"
+    kind = "gpu" if gpu else "cpu"
+    if options.scale:
+        rows = scale(options)
+        write_json(results / f"training-scale-{kind}.json", {"device": device.device_kind, "ratio": rows["ratio"], "table": rows["table"]})
+        print(f"ratio {rows['ratio']:.2f}")
+        return
+    ways = ["eager"] + ([] if options.quick and not gpu else ["compiled"]) + (["compiled, CUDA graphs"] if gpu else [])
+    with_torch = torch_can(gpu)
+    runs = [compare(options, batch=batch, ways=ways, with_torch=with_torch) for batch in options.batch]
+    ratio = runs[0]["ratios"]["steps"]
+    write_json(results / f"training-{kind}.json", {"device": device.device_kind, "ratio": ratio and round(ratio, 2), "runs": runs})
+    print(f"ratio {ratio:.2f}" if ratio else "ratio none")
+
+
+if __name__ == "__main__":
+    main()
