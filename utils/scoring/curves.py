@@ -35,9 +35,9 @@ def draw_thresholds(path: Path, curve: Curve, thresholds: Thresholds, *, title: 
     panels = figure.subplots(2 if len(own) else 1, 1, sharex=True, squeeze=False, height_ratios=(4, 1) if len(own) else (1,))[:, 0]
     _draw_curve(panels[0], curve)
     _mark_common(panels[0], curve, thresholds)
-    low, high = (min(0.0, *curve.thresholds[:1]), max(1.0, *curve.thresholds[-1:]))
+    low, high = min([0.0, *curve.thresholds]), max([1.0, *curve.thresholds])
     if len(own):
-        panels[1].hist(own, bins=_unrooted(np.linspace(_rooted(np.array(low)), _rooted(np.array(high)), 51)), color="dimgray")
+        panels[1].hist(own, bins=_unrooted(np.linspace(_rooted(low), _rooted(high), 51)), color="dimgray")
         never = sum(value is None for value in thresholds.values)
         besides = f"; {never} classes are never called" if never else ""
         panels[1].set_ylabel("classes")
@@ -48,7 +48,7 @@ def draw_thresholds(path: Path, curve: Curve, thresholds: Thresholds, *, title: 
     for axes in panels:
         axes.set_xscale("function", functions=(_rooted, _unrooted))
         axes.set_xticks([tick for tick in TICKS if low <= tick <= high], [f"{tick:g}" for tick in TICKS if low <= tick <= high])
-        axes.set_xlim(low, _unrooted(_rooted(np.array(high)) * 1.01))
+        axes.set_xlim(low, 1.02 * high)
         _tidy(axes)
     panels[-1].set_xlabel("threshold: a class is called from this score on")
     figure.suptitle(title)
@@ -78,12 +78,12 @@ def _mark_common(axes: Axes, curve: Curve, thresholds: Thresholds) -> None:
     axes.set_title(f"common threshold {thresholds.common:.3g} ({wanted}): {shown}", fontsize="medium", loc="left")
 
 
-def _rooted(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    return np.sign(values) * np.sqrt(np.abs(values))
+def _rooted(values: float | np.ndarray) -> np.ndarray:
+    return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
 
 
-def _unrooted(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    return np.sign(values) * np.square(values)
+def _unrooted(values: float | np.ndarray) -> np.ndarray:
+    return np.asarray(np.sign(values) * np.square(values))
 
 
 def _thinned(values: Float[np.ndarray, " points"]) -> Int64[np.ndarray, " some"]:

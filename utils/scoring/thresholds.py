@@ -141,8 +141,11 @@ def decide(scores: Float[np.ndarray, "rows classes"], thresholds: Thresholds) ->
     ValueError
         If a score is no number, or there are not as many classes.
     """
+    if len(thresholds.values) != scores.shape[1]:
+        raise ValueError(f"{len(thresholds.values)} thresholds, scores of {scores.shape[1]} classes")
+    if not np.isfinite(scores).all():
+        raise ValueError("a score is not finite")
     values = np.array([np.inf if value is None else value for value in thresholds.values])
-    check(scores, np.empty((len(scores), len(values)), bool))
     return scores >= values
 
 
