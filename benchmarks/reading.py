@@ -67,9 +67,8 @@ def scale(options: argparse.Namespace) -> dict[str, Any]:
         for clips, one in zip(sizes, found, strict=True)
     ]
     console.show_grid(f"Reading batches of {options.batch[0]} in random order, {shape[0]} × {shape[1]} pixels", headings, rows)
-    console.say(
-        "CPU: time of all threads, which other programs do not lengthen; peak: memory of the whole process; before: before the store was opened; the store was just written, so that much of it lies in the page cache"
-    )
+    console.say("CPU: time of all threads, which other programs do not lengthen; peak: memory of the whole process; before: before the store was opened")
+    console.say("the stores were just written, so that much of them lies in the page cache")
     return {"ratio": found[0]["milliseconds"] / found[-1]["milliseconds"], "table": [headings, *rows]}
 
 
