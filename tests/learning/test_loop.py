@@ -18,8 +18,8 @@ from tests.conftest import small_config, write_folders
 from utils import console
 from utils.learning import epochs, loop, runs
 from utils.learning.examples import Examples, choose_examples, read_examples
-from utils.learning.log import EpochRow, best_row, read_log
 from utils.models.snapshots import all_of, find, load_net
+from utils.models.training_log import EpochRow, best_row, read_log
 from utils.recordings.splits import read_split
 from utils.scoring.ensembles import Model
 from utils.scoring.testing import check_unheard, held_out_recordings

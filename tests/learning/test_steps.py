@@ -18,12 +18,12 @@ from utils.learning.batches import Resident, Streamed, Supply
 from utils.learning.devices import batch_that_fits, everywhere, memory_needed, mesh_for
 from utils.learning.epochs import Course, run_epoch
 from utils.learning.examples import Examples
-from utils.learning.log import EpochRow
 from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
 from utils.learning.steps import Batch, TrainState, epoch_key, first_state, make_chunk, make_step
 from utils.learning.targets import Labels
 from utils.models.nets import build
+from utils.models.training_log import EpochRow
 from utils.spectra.store import Store
 
 CLIPS, CLASSES = 30, 3

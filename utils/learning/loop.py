@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from config import Config
 from utils import console
 from utils.learning.batches import Resident, Streamed
+from utils.learning.curves import draw_curves, open_board
 from utils.learning.devices import arithmetic, clips_fit, everywhere, mesh_for, on_accelerator
 from utils.learning.epochs import Course, run_epoch
 from utils.learning.examples import Examples
-from utils.learning.log import EpochRow, best_row, draw_curves, gets_no_better, open_board
 from utils.learning.runs import Progress, keep_epoch, pause, resume
 from utils.learning.sampling import clips_per_epoch, steps_of
 from utils.learning.schedules import rates
@@ -21,6 +21,7 @@ from utils.learning.targets import class_weights
 from utils.learning.validation import Validation, validator
 from utils.models.nets import Net, build, parameters
 from utils.models.snapshots import find
+from utils.models.training_log import EpochRow, best_row, gets_no_better
 from utils.models.transfer import begin_with, find_pretrained
 
 FEW = 10  # recordings that watch; of fewer one warns

@@ -10,9 +10,9 @@ from config import Config, differences, to_toml
 from utils import console
 from utils.files import remove_folder, strangers, write_text
 from utils.learning.examples import Examples
-from utils.learning.log import EpochRow, best_row, gets_no_better, read_log, write_log
 from utils.learning.steps import TrainState
 from utils.models.snapshots import Snapshot, describe, find, keep_best_and_newest, restore_net, restore_training, save
+from utils.models.training_log import EpochRow, best_row, gets_no_better, read_log, write_log
 
 RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.")  # what decides on the net
 RUN_FILES = ("settings.toml", "log.csv", "curves.png", "epoch_*", "paused", "diverged.csv", "tensorboard", "test")  # what a run's folder may hold
