@@ -16,7 +16,7 @@ from config import Augmentation, Config, Model, Spectrogram, Training
 from tests.conftest import REPOSITORY
 from utils.learning.batches import Resident, Streamed, Supply
 from utils.learning.devices import batch_that_fits, everywhere, memory_needed, mesh_for
-from utils.learning.epochs import Course, run_epoch
+from utils.learning.epochs import Course, Pace, run_epoch
 from utils.learning.examples import Examples
 from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
@@ -63,7 +63,7 @@ def after_epochs(config: Config, *, resident: bool, loops: bool, epochs: int = 1
     supply: Supply = (Resident if resident else Streamed)(examples, batch_size=config.training.batch_size, mesh=mesh, loops=loops)
     supply.places = min(supply.places, 3)  # so that an epoch has several chunks
     chunk = make_chunk(make_step(graph, config, jnp.ones(CLASSES)), supply.batch_at, mesh)
-    course = Course(examples, config, supply, chunk, jnp.asarray(examples.noise))
+    course = Course(examples, config, supply, chunk, jnp.asarray(examples.noise), Pace())
     state = jax.device_put(first_state(net, config.training), everywhere(mesh))
     sums = []
     for epoch in range(epochs):

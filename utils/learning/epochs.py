@@ -28,6 +28,24 @@ IN_FLIGHT = 2  # chunks that may be under way before the oldest one's losses are
 NAMED = 3  # clips that are named in a message, at most
 
 
+class Pace:
+    """How many steps make a chunk: as many as take about LOOK_EVERY seconds, as far as one knows."""
+
+    def __init__(self) -> None:
+        self.steps = 1
+        self._passed = console.stopwatch()
+
+    def begin(self) -> None:
+        """Begin to measure: an epoch begins."""
+        self._passed = console.stopwatch()
+
+    def note(self, steps: int) -> None:
+        """Note that so many more steps are done."""
+        fitting = round(LOOK_EVERY * steps / max(self._passed(), 1e-6))
+        self.steps = min(max(fitting, 1), 4 * self.steps)  # grows slowly: the first chunk's time holds XLA's compilation
+        self._passed = console.stopwatch()
+
+
 @dataclass(frozen=True)
 class Course:
     """What stays the same from epoch to epoch."""
@@ -37,20 +55,7 @@ class Course:
     supply: Supply
     chunk: Chunk
     noise: Noise
-
-
-class Pace:
-    """How many steps make a chunk: as many as take about LOOK_EVERY seconds, as far as one knows."""
-
-    def __init__(self) -> None:
-        self.steps = 1
-        self._passed = console.stopwatch()
-
-    def note(self, steps: int) -> None:
-        """Note that so many more steps are done."""
-        fitting = round(LOOK_EVERY * steps / max(self._passed(), 1e-6))
-        self.steps = min(max(fitting, 1), 4 * self.steps)  # grows slowly: the first chunk's time holds XLA's compilation
-        self._passed = console.stopwatch()
+    pace: Pace
 
 
 def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Callable[..., None], asked: Callable[[], bool]) -> TrainState:
@@ -65,7 +70,8 @@ def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Ca
     epoch, first = progress.epoch, progress.steps
     begun, passed = first, console.stopwatch()
     order = epoch_order(course.examples.labels.own, settings, epoch=epoch)
-    rate, key, pace = rates(settings, epoch=epoch, steps=len(order)), epoch_key(seed=settings.seed, epoch=epoch), Pace()
+    rate, key = rates(settings, epoch=epoch, steps=len(order)), epoch_key(seed=settings.seed, epoch=epoch)
+    course.pace.begin()
     in_flight: deque[tuple[int, StepMetrics]] = deque()
 
     def look(count: int, metrics: StepMetrics) -> None:
@@ -75,13 +81,13 @@ def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Ca
         for values in zip(seen.loss[:count].tolist(), seen.accuracy[:count].tolist(), strict=True):  # one by one: sums must not depend on chunks
             progress.sums = tuple(total + value for total, value in zip(progress.sums or (0.0, 0.0), values, strict=True))
         progress.steps += count
-        pace.note(count)
+        course.pace.note(count)
         speed = (progress.steps - begun) * settings.batch_size / passed()
         advance(count, note=f"epoch {epoch}, {speed:,.0f} clips/s, loss {progress.sums[0] / progress.steps:.3f}")
 
     shapes: list[Any] = []
     with _memory_explained(course, shapes):
-        for given in course.supply.chunks(order[first:], lambda: pace.steps):
+        for given in course.supply.chunks(order[first:], lambda: course.pace.steps):
             places = jnp.asarray(np.resize(rate[first : first + given.count], course.supply.places))
             arguments = (state, given.source, course.noise, places, key, jnp.int32(first), jnp.int32(given.count))
             shapes[:] = shapes or jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), arguments)

@@ -11,7 +11,7 @@ from utils import console
 from utils.learning.batches import Resident, Streamed
 from utils.learning.curves import draw_curves, open_board
 from utils.learning.devices import arithmetic, clips_fit, everywhere, mesh_for, on_accelerator
-from utils.learning.epochs import Course, run_epoch
+from utils.learning.epochs import Course, Pace, run_epoch
 from utils.learning.examples import Examples
 from utils.learning.runs import Progress, keep_epoch, pause, resume
 from utils.learning.sampling import clips_per_epoch, steps_of
@@ -47,7 +47,7 @@ def learn(examples: Examples, config: Config) -> list[EpochRow]:
     resident = clips_fit(examples.picture_bytes * (len(examples.rows) + len(examples.val_rows)), settings)
     supply = (Resident if resident else Streamed)(examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator())
     step = make_step(graph, config, jnp.asarray(class_weights(examples.labels.own, len(examples.classes), settings)))
-    course = Course(examples, config, supply, make_chunk(step, supply.batch_at, mesh), jax.device_put(examples.noise, everywhere(mesh)))
+    course = Course(examples, config, supply, make_chunk(step, supply.batch_at, mesh), jax.device_put(examples.noise, everywhere(mesh)), Pace())
     validate = validator(graph, examples, settings, mesh, resident=resident)
     steps = steps_of(clips_per_epoch(examples.labels.own, settings), settings)
     with console.progress("training", total=settings.epochs * steps, unit="steps") as advance, console.stop_when_ready() as asked:
