@@ -45,7 +45,7 @@ from utils.files import write_json
 from utils.learning import loop
 from utils.learning.batches import Resident
 from utils.learning.devices import arithmetic, everywhere, mesh_for, on_accelerator
-from utils.learning.epochs import Course, run_epoch
+from utils.learning.epochs import Course, Pace, run_epoch
 from utils.learning.examples import Examples, read_examples
 from utils.learning.runs import Progress, keep_epoch
 from utils.learning.steps import epoch_key, first_state, make_chunk, make_step
@@ -163,7 +163,7 @@ class Ours:
         graph, net = build(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=settings.seed, dtype=arithmetic(settings))
         self.parameters = parameters(net)
         self._step = make_step(graph, config, jnp.ones(len(examples.classes)))
-        self._course = Course(examples, config, supply, make_chunk(self._step, supply.batch_at, mesh), noise)
+        self._course = Course(examples, config, supply, make_chunk(self._step, supply.batch_at, mesh), noise, Pace())
         self._state = jax.device_put(first_state(net, settings), everywhere(mesh))
         told: list[float] = []
         self._epoch(lambda *_, **__: told.append(passed()))
