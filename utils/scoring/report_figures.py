@@ -79,7 +79,7 @@ def class_table(answers: Answers, judged: Judged) -> pl.DataFrame:
     """Return one row a class: recordings in which it is right, average precision, AUROC, the best F1 and its threshold, and what it is taken for."""
     scored = ~np.isnan(answers.scores).any(axis=1)
     scores, truth = answers.scores[scored], judged.truth[scored]
-    taken = _taken_for(answers)
+    taken = _taken_for(answers, judged)
     rows = []
     for number, label in enumerate(answers.classes):
         right, own = truth[:, number], scores[:, number]
@@ -98,11 +98,11 @@ def class_table(answers: Answers, judged: Judged) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=CLASS_COLUMNS)
 
 
-def _taken_for(answers: Answers) -> dict[str, str]:
-    """Return of each class that is taken for another which one that is most often, and how often."""
+def _taken_for(answers: Answers, judged: Judged) -> dict[str, str]:
+    """Return of each class that is taken for another, wrong one which one that is most often, and how often."""
     wrong: dict[str, Counter[str]] = {}
-    for own, first in zip(answers.recordings["class"], first_answers(answers), strict=True):
-        if first is not None and first != own:
+    for own, first, right in zip(answers.recordings["class"], first_answers(answers), judged.truth, strict=True):
+        if first is not None and not right[answers.classes.index(first)]:
             wrong.setdefault(own, Counter())[first] += 1
     return {own: f"{counts.most_common(1)[0][0]} ({counts.most_common(1)[0][1]}×)" for own, counts in wrong.items()}
 
@@ -121,8 +121,8 @@ def confusion_of(answers: Answers, judged: Judged, *, shown: int = SHOWN) -> Con
     """Count first answers by own class; where there are more classes than `shown`, of those with the most wrong first answers."""
     pairs = Counter(
         (own or LONG, first)
-        for own, first, right in zip(answers.recordings["class"], first_answers(answers), judged.truth.any(axis=1), strict=True)
-        if first is not None and right
+        for own, first, right in zip(answers.recordings["class"], first_answers(answers), judged.truth, strict=True)
+        if first is not None and right.any()
     )
     labels = sorted({own for own, _ in pairs} | {first for _, first in pairs})
     wrong = Counter[str]()
@@ -156,5 +156,5 @@ def threshold_chart(answers: Answers, judged: Judged) -> list[Chart]:
     f1 = 2 * hits / (given + truth.sum())
     best = int(f1.argmax())
     lines = tuple(Line(name, GRID, tuple(values.tolist())) for name, values in (("precision", precision), ("recall", recall), ("F1", f1)))
-    note = "Every answer whose score reaches the threshold counts, over all recordings and classes; chosen on these same recordings, the best is a little flattering."
+    note = "Counts every answer that reaches the threshold, over all recordings and classes. Chosen on these same recordings, the best is a little flattering."
     return [Chart("Thresholds", "threshold", lines, mark=GRID[best], mark_text=f"best F1: {f1[best]:.2f} at {GRID[best]:g}", note=note, slide=True)]

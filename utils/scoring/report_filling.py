@@ -107,10 +107,17 @@ def _excerpts(numbers: list[int], answers: Answers, judged: Judged, snapshot: Sn
         for name, clips in clip_scores(snapshot, recordings, answers.classes, config):
             number = by_name[name]
             file = config.dataset.root / answers.recordings["file"][number]
-            about = {"name": name, "lrap": float(judged.lrap[number]), "credit": credit_of(config.dataset.root, name)}
             try:
                 excerpt = make_excerpt(
-                    file, clips, answers.scores[number], judged.truth[number], classes=answers.classes, settings=snapshot.config, **about
+                    file,
+                    clips,
+                    answers.scores[number],
+                    judged.truth[number],
+                    name=name,
+                    classes=answers.classes,
+                    lrap=float(judged.lrap[number]),
+                    credit=credit_of(config.dataset.root, name),
+                    settings=snapshot.config,
                 )
             except AudioError as error:
                 console.warn(f"{file}: {error}; it is not shown in the report")
@@ -135,5 +142,8 @@ def clip_scores(
 
 def credit_of(root: Path, name: str) -> str:
     """Return who recorded a recording, under which licence; '' where its metadata do not say."""
-    about = read_metadata(root / "metadata" / f"{name}.json")
+    try:
+        about = read_metadata(root / "metadata" / f"{name}.json")
+    except (OSError, ValueError):
+        return ""
     return ", ".join(str(about[key]) for key in ("author", "licence") if about.get(key))

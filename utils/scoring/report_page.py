@@ -14,9 +14,9 @@ from utils.files import write_text
 from utils.scoring.report_parts import Chart, Confusion, Excerpt, Report
 
 TEMPLATES = Path(__file__).parent
-CHART = (400, 200)  # width and height of a chart, in units of the drawing
-CELL = 16  # side of a field of the confusion matrix, in units of the drawing
-LETTER = 5.6  # mean width of a letter there
+CHART = (340, 190)  # width and height of a chart, in units of the drawing
+CELL = 18  # side of a field of the confusion matrix, in units of the drawing
+LETTER = 5.8  # mean width of a letter there
 LONGEST = 28  # letters of a class's name in the matrix; the rest stands in the field's title
 
 
@@ -116,6 +116,7 @@ def confusion_cells(confusion: Confusion) -> Mapping[str, Any]:
             "x": int(column) * CELL,
             "y": int(row) * CELL,
             "share": float(confusion.counts[row, column] / sums[row]),
+            "count": int(confusion.counts[row, column]),
             "right": row == column,
             "title": f"{confusion.labels[row]} → {columns[column]}: {confusion.counts[row, column]} of {confusion.counts[row].sum()}",
         }

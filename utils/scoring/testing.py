@@ -10,6 +10,8 @@ from utils import console
 from utils.models.snapshots import Snapshot, learned_from
 from utils.scoring.answers import Answers
 from utils.scoring.figures import Figures, Judged, judge
+from utils.scoring.report_filling import report_of
+from utils.scoring.report_page import write_page
 from utils.scoring.reports import write_report
 from utils.scoring.ridge import ridge_scores
 
@@ -93,6 +95,7 @@ def conclude(answers: Answers, snapshot: Snapshot, split: pl.DataFrame, config: 
         "seconds": round(seconds, 2),
     }
     write_report(folder, answers, judged, metrics)
+    write_page(folder / "report.html", report_of(answers, judged, ridge, snapshot, config))
     tested = Tested(snapshot, judged.figures, ridge, folder, answers.failures, seconds)
     _say(tested, judged, answers)
     return tested
@@ -119,7 +122,9 @@ def _say(tested: Tested, judged: Judged, answers: Answers) -> None:
             "recordings": f"{figures.scored} of {figures.recordings} scored, {int(answers.clips.sum())} clips",
             **figure_rows(tested),
             "top-1 confidence": _number(figures.top1_confidence),
-            "report": ", ".join(console.shown(tested.folder / name) for name in ("report.png", "predictions.csv", "scores.parquet", "metrics.json")),
+            "report": ", ".join(
+                console.shown(tested.folder / name) for name in ("report.html", "report.png", "predictions.csv", "scores.parquet", "metrics.json")
+            ),
             "time": console.clock(tested.seconds),
         },
     )
