@@ -30,7 +30,7 @@ TICKS = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_
 
 
 def window(scores: Float[np.ndarray, " clips"], *, step: float, length: float, longest: float = SECONDS) -> tuple[int, int]:
-    """Return the clips, from and to, of the stretch of at most `longest` seconds in which the scores add up to most; the first of equal ones.
+    """Return the clips, from and to, of the stretch of at most `longest` seconds in which the scores add up to most; of equal ones the middle one.
 
     Parameters
     ----------
@@ -39,7 +39,8 @@ def window(scores: Float[np.ndarray, " clips"], *, step: float, length: float, l
     """
     count = min(len(scores), max(1, 1 + int((longest - length) / step + 1e-9)))
     sums = np.convolve(scores, np.ones(count), "valid")
-    start = int(np.argmax(sums > sums.max() - 1e-9))
+    highest = np.flatnonzero(sums > sums.max() - 1e-9)
+    start = int(highest[(len(highest) - 1) // 2])
     return start, start + count
 
 
