@@ -13,6 +13,7 @@ import sys
 
 from config import Config
 from utils import console
+from utils.learning.curves import learning_charts
 from utils.recordings.splits import read_split
 from utils.scoring.answers import answer, chosen_snapshot
 from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings
@@ -26,7 +27,7 @@ def main(config: Config) -> Tested:
     recordings = held_out_recordings(split, config)
     check_unheard(recordings, snapshot)
     answers = answer(snapshot, recordings, config)
-    return conclude(answers, snapshot, split, config, seconds=passed())
+    return conclude(answers, snapshot, split, config, seconds=passed(), curves=learning_charts(config.run_folder / "log.csv"))
 
 
 if __name__ == "__main__":

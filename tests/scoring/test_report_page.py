@@ -160,9 +160,9 @@ def test_the_page_sorts_and_filters(tmp_path: Path) -> None:
     result.field = field.offsetHeight > 0;
     const type = text => { field.value = text; field.dispatchEvent(new Event("input")); return [shown(), one("per-class-none").hidden]; };
     result.filtered = [type("ALTUS"), type("nobody"), type("")];
-    const range = document.querySelector(".slide input");
-    result.slide = [document.querySelector("output[data-line]").textContent];
-    for (const value of [1, 0]) { range.value = value; range.dispatchEvent(new Event("input")); result.slide.push(document.querySelector("output[data-line]").textContent); }
+    const range = document.querySelector(".slide input"), read = () => document.querySelector("output[data-line]").textContent;
+    result.slide = [read()];
+    for (const value of [1, 0]) { range.value = value; range.dispatchEvent(new Event("input")); result.slide.push(read()); }
     return result;
     """
     result, console = visit(page(report()), tmp_path, script)

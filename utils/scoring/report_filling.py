@@ -1,7 +1,7 @@
 """The report of a test: its summary, tables and charts from the answers, and the recordings that are worth a look."""
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from jaxtyping import Float
 from config import Config, to_toml
 from utils import console
 from utils.fanout import fan_out
-from utils.learning.log import best_row, read_log
 from utils.models.snapshots import Snapshot, load_net
 from utils.recordings.recording import read_metadata
 from utils.scoring.answers import Answers, listening_jobs
@@ -21,12 +20,11 @@ from utils.scoring.excerpts import make_excerpt
 from utils.scoring.figures import Figures, Judged
 from utils.scoring.predict import predictor, scores_of
 from utils.scoring.report_figures import class_table, confusion_of, summary, threshold_chart
-from utils.scoring.report_parts import Chart, Excerpt, Gallery, Line, Report
+from utils.scoring.report_parts import Chart, Excerpt, Gallery, Report
 from utils.scoring.striking import choose
 from utils.spectra.decode import AudioError
 from utils.spectra.extraction import first_clips
 
-MANY_EPOCHS = 10**9  # no run has so many
 SHOWN_SETTINGS = ("clips", "spectrogram", "augmentation", "model", "training", "testing")  # the others are paths, which are nobody's business
 GALLERIES = {
     "best": ("Best", "The highest LRAP, of different species first; of equals, those whose right answer leads most."),
@@ -35,8 +33,14 @@ GALLERIES = {
 }
 
 
-def report_of(answers: Answers, judged: Judged, ridge: Figures | None, snapshot: Snapshot, config: Config) -> Report:
-    """Gather everything that the page shows; listens once more to the recordings that are worth a look."""
+def report_of(answers: Answers, judged: Judged, ridge: Figures | None, snapshot: Snapshot, config: Config, *, curves: Sequence[Chart] = ()) -> Report:
+    """Gather everything that the page shows; listens once more to the recordings that are worth a look.
+
+    Parameters
+    ----------
+    ridge : figures of the yardstick, where there is one
+    curves : charts of the training
+    """
     figures = judged.figures
     unknown = f"{figures.without_truth} recordings are of species that the net does not know; they do not count." if figures.without_truth else ""
     return Report(
@@ -49,7 +53,7 @@ def report_of(answers: Answers, judged: Judged, ridge: Figures | None, snapshot:
             "background species": "count as right" if config.testing.background else "do not count",
         },
         figures=summary(answers, judged, ridge),
-        charts=(*learning_charts(config.run_folder / "log.csv"), *threshold_chart(answers, judged)),
+        charts=(*curves, *threshold_chart(answers, judged)),
         classes=class_table(answers, judged),
         confusion=confusion_of(answers, judged),
         galleries=galleries(answers, judged, snapshot, config),
@@ -64,25 +68,6 @@ def shown_settings(config: Config) -> str:
     tree = tomllib.loads(to_toml(config))
     tree["training"] = {key: value for key, value in tree["training"].items() if key not in ("pictures", "pretrained")}
     return tomli_w.dumps({name: tree[name] for name in SHOWN_SETTINGS})
-
-
-def learning_charts(log: Path) -> list[Chart]:
-    """Return the learning curves of a run: losses and scores; none where the run has no log."""
-    rows = read_log(log, until=MANY_EPOCHS)
-    if not rows:
-        return []
-    epochs, best = tuple(float(row.epoch) for row in rows), best_row(rows)
-    mark = {"mark": float(best.epoch), "mark_text": "best"} if best else {}
-
-    def line(name: str, key: str) -> Line:
-        return Line(name, epochs, tuple(getattr(row, key) for row in rows))
-
-    losses = (line("training", "loss"), line("validation", "val_loss"))
-    scores = (line("clips right, training", "accuracy"), line("clips right, validation", "val_accuracy"), line("MLRAP, validation", "val_mlrap"))
-    return [
-        Chart("Loss", "epoch", losses, ends=None, **mark),  # type: ignore[arg-type]
-        Chart("Scores while training", "epoch", scores, **mark),  # type: ignore[arg-type]
-    ]
 
 
 def galleries(answers: Answers, judged: Judged, snapshot: Snapshot, config: Config) -> tuple[Gallery, ...]:

@@ -1,5 +1,6 @@
 """The steps of test.py: choose, answer, compare, write, and say what came out."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from utils.scoring.answers import Answers
 from utils.scoring.figures import Figures, Judged, judge
 from utils.scoring.report_filling import report_of
 from utils.scoring.report_page import write_page
+from utils.scoring.report_parts import Chart
 from utils.scoring.reports import write_report
 from utils.scoring.ridge import ridge_scores
 
@@ -70,8 +72,12 @@ def check_unheard(recordings: pl.DataFrame, snapshot: Snapshot) -> None:
         )
 
 
-def conclude(answers: Answers, snapshot: Snapshot, split: pl.DataFrame, config: Config, *, seconds: float) -> Tested:
+def conclude(answers: Answers, snapshot: Snapshot, split: pl.DataFrame, config: Config, *, seconds: float, curves: Sequence[Chart] = ()) -> Tested:
     """Compare the answers with the truth, write the report, and say how good they are.
+
+    Parameters
+    ----------
+    curves : charts of the training, for the report
 
     Raises
     ------
@@ -95,7 +101,7 @@ def conclude(answers: Answers, snapshot: Snapshot, split: pl.DataFrame, config: 
         "seconds": round(seconds, 2),
     }
     write_report(folder, answers, judged, metrics)
-    write_page(folder / "report.html", report_of(answers, judged, ridge, snapshot, config))
+    write_page(folder / "report.html", report_of(answers, judged, ridge, snapshot, config, curves=curves))
     tested = Tested(snapshot, judged.figures, ridge, folder, answers.failures, seconds)
     _say(tested, judged, answers)
     return tested
