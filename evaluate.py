@@ -1,6 +1,7 @@
-"""Train a net, test it, and say how good it is: train.py and test.py in one command.
+"""Train a net, test it, and report how good it is: train.py and test.py in one command. Or put runs that were tested side by side.
 
     python evaluate.py experiments/demo.toml
+    python evaluate.py --compare snapshots/one snapshots/other
 
 Source: evaluate.py of the 2018 BirdCLEF baseline.
 """
@@ -14,8 +15,16 @@ import train
 from config import Config
 from utils import console
 from utils.recordings.splits import read_split
+from utils.scoring.comparison import Comparison, compare
 from utils.scoring.testing import Tested, figure_rows, held_out_recordings
 from utils.timings import times
+
+
+@dataclass(frozen=True)
+class Flags(train.Flags):
+    """What this call may ask for."""
+
+    compare: tuple[Path, ...] = ()  # only put these runs' folders side by side, on the recordings that all of them answered; two or more
 
 
 @dataclass(frozen=True)
@@ -40,10 +49,12 @@ class Evaluation:
     seconds: dict[str, float]
 
 
-def main(config: Config, flags: train.Flags = train.Flags()) -> Evaluation:  # noqa: B008 — frozen
-    """Train and test the run `config.run`, and print the summary."""
+def main(config: Config, flags: Flags = Flags()) -> Evaluation | Comparison:
+    """Train and test the run `config.run`, and print the summary; or compare runs."""
+    if flags.compare:
+        return compare(flags.compare)
     held_out_recordings(read_split(config.dataset), config)  # nothing to test on: better known before hours of training
-    trained = train.main(config, flags)
+    trained = train.main(config, train.Flags(fresh=flags.fresh))
     tested = test.main(config)
     seconds = {**times(config.dataset.root), "train": trained.seconds, "test": tested.seconds}
     evaluation = Evaluation(
@@ -52,7 +63,7 @@ def main(config: Config, flags: train.Flags = train.Flags()) -> Evaluation:  # n
         ridge_mlrap=tested.ridge.mlrap if tested.ridge else None,
         snapshot=tested.snapshot.folder,
         log=trained.folder / "log.csv",
-        report=tested.folder / "report.png",
+        report=tested.folder / "report.html",
         seconds=seconds,
     )
     summarize(evaluation, tested)
@@ -74,4 +85,4 @@ def summarize(evaluation: Evaluation, tested: Tested) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=train.Flags))
+    sys.exit(console.run(main, doc=__doc__, flags=Flags))

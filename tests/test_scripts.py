@@ -104,7 +104,7 @@ def test_saved_settings_start_the_same_run_again(demo: tuple[Path, dict[str, sub
     script = [sys.executable, str(REPOSITORY / "evaluate.py"), str(root / "snapshots" / "t" / "settings.toml")]
     again = subprocess.run(script, cwd=REPOSITORY, capture_output=True, text=True, timeout=240)
     assert again.returncode == 0, again.stderr
-    for word in ("MLRAP", "top-1 accuracy", "ridge", "sort_data", "spec", "train", "test", "epoch_00", "log.csv", "report.png"):
+    for word in ("MLRAP", "top-1 accuracy", "ridge", "sort_data", "spec", "train", "test", "epoch_00", "log.csv", "report.html"):
         assert word in again.stdout.split("Evaluated")[1]
 
 

@@ -83,17 +83,17 @@ class Answers:
         return [console.Failure(file, reason) for file, reason in pairs if reason is not None]
 
 
-def answer(models: Sequence[Model], recordings: pl.DataFrame, config: Config, *, clips_of: Collection[str] = ()) -> Answers:
+def answer(models: Sequence[Model], recordings: pl.DataFrame, config: Config, *, clips_of: Collection[str] = (), what: str = "testing") -> Answers:
     """Let models answer recordings, and put the answers into one table.
 
-    Parameters and errors as of `answers`.
+    Parameters and errors as of `answers`; `what` names the progress bar.
     """
     ensemble = assemble(models)
     scores = np.full((len(recordings), len(ensemble.classes)), np.nan, np.float32)
     clips = np.zeros(len(recordings), np.int64)
     reasons: list[str | None] = [None] * len(recordings)
     clip_scores = {}
-    with console.progress("testing", total=len(recordings), unit="recordings") as advance, closing(answers(ensemble, recordings, config, clips_of)) as coming:
+    with console.progress(what, total=len(recordings), unit="recordings") as advance, closing(answers(ensemble, recordings, config, clips_of)) as coming:
         for one in coming:
             scores[one.row], clips[one.row], reasons[one.row] = one.scores, one.clips, one.reason
             if one.clip_scores:

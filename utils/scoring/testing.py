@@ -13,6 +13,8 @@ from utils.recordings.splits import draw
 from utils.scoring.answers import Answers
 from utils.scoring.ensembles import Model
 from utils.scoring.figures import Figures, Judged, judge
+from utils.scoring.report_filling import report_of
+from utils.scoring.report_page import write_page
 from utils.scoring.reports import write_report
 from utils.scoring.ridge import ridge_scores
 
@@ -117,6 +119,7 @@ def conclude(answers: Answers, models: Sequence[Model], split: pl.DataFrame, con
         "seconds": round(seconds, 2),
     }
     write_report(folder, answers, judged, metrics)
+    write_page(folder / "report.html", report_of(answers, judged, ridge, models, config))
     tested = Tested(models[0].snapshot, judged.figures, ridge, folder, answers.failures, seconds)
     _say(tested, models, judged, answers)
     return tested
@@ -143,7 +146,9 @@ def _say(tested: Tested, models: Sequence[Model], judged: Judged, answers: Answe
             "recordings": f"{figures.scored} of {figures.recordings} scored, {int(answers.clips.sum())} clips",
             **figure_rows(tested),
             "top-1 confidence": _number(figures.top1_confidence),
-            "report": ", ".join(console.shown(tested.folder / name) for name in ("report.png", "predictions.csv", "scores.parquet", "metrics.json")),
+            "report": ", ".join(
+                console.shown(tested.folder / name) for name in ("report.html", "report.png", "predictions.csv", "scores.parquet", "metrics.json")
+            ),
             "time": console.clock(tested.seconds),
         },
     )

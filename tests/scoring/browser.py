@@ -1,0 +1,48 @@
+"""Open a page in a browser without a window, do something on it, and see what came of it."""
+
+import json
+import re
+import shutil
+import subprocess
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+OPTIONS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--enable-logging=stderr",
+    "--autoplay-policy=no-user-gesture-required",
+    "--virtual-time-budget=8000",
+)
+REPORTER = """<script>
+(async () => {{
+  const sleep = milliseconds => new Promise(after => setTimeout(after, milliseconds));
+  let result;
+  try {{ result = await (async () => {{ {script} }})(); }} catch (error) {{ result = {{ trouble: String(error) }}; }}
+  document.body.dataset.result = JSON.stringify(result);
+}})();
+</script></body>"""
+
+
+def visit(page: str, folder: Path, script: str, *options: str) -> tuple[Any, list[str]]:
+    """Open a page, run the body of an asynchronous function on it, and return what that returns, and what the page wrote to the console.
+
+    The script is put behind the page's own, in a copy of it.
+    """
+    browser = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip("no Chromium is installed")
+    file = folder / "page.html"
+    assert page.count("</body>") == 1
+    file.write_text(page.replace("</body>", REPORTER.format(script=script)), encoding="utf-8")
+    command = [browser, *OPTIONS, *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom", file.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    found = re.search(r'<body[^>]* data-result="([^"]*)"', done.stdout)
+    assert found, (done.stdout[-2000:], done.stderr[-2000:])
+    return json.loads(unescape(found.group(1))), re.findall(r"CONSOLE[^\n]*", done.stderr)

@@ -1,0 +1,110 @@
+"""The report's numbers by hand and against scikit-learn, and which recordings it shows."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
+
+from utils.recordings.splits import SCHEMA
+from utils.scoring.answers import Answers
+from utils.scoring.figures import Judged, judge
+from utils.scoring.report_figures import class_table, confusion_of, interval, summary, threshold_chart
+from utils.scoring.striking import choose, lead
+
+CLASSES = ("A", "B", "C")
+
+
+def answered(scores: np.ndarray, own: list[str], background: list[list[str]] | None = None) -> tuple[Answers, Judged]:
+    rows = [(f"r{n}", f"val/r{n}.wav", label, (background or [[]] * len(own))[n], [], None, "val", None, f"r{n}", "") for n, label in enumerate(own)]
+    reasons = ["is empty" if np.isnan(row).any() else None for row in scores]
+    answers = Answers(pl.DataFrame(rows, schema=SCHEMA, orient="row"), CLASSES, scores, np.full(len(own), 4), reasons)
+    return answers, judge(scores, answers, background=True)
+
+
+@pytest.fixture
+def many() -> tuple[Answers, Judged]:
+    generator = np.random.default_rng(3)
+    own = generator.choice(["A", "B"], 80)
+    scores = np.round(generator.uniform(0, 1, (80, 3)), 2)  # with ties
+    scores[5] = np.nan
+    return answered(scores, own.tolist(), [["C"] if number % 7 == 0 and number % 2 else [] for number in range(80)])
+
+
+def test_classes_are_judged_as_scikit_learn_does(many: tuple[Answers, Judged]) -> None:
+    answers, judged = many
+    scored = ~np.isnan(answers.scores).any(axis=1)
+    for number, row in enumerate(class_table(answers, judged).iter_rows(named=True)):
+        right, scores = judged.truth[scored, number], answers.scores[scored, number]
+        assert row["recordings"] == right.sum()
+        assert row["ap"] == pytest.approx(average_precision_score(right, scores))
+        assert row["auroc"] == pytest.approx(roc_auc_score(right, scores))
+        assert row["f1"] == pytest.approx(f1_score(right, scores >= row["threshold"]))
+        assert row["f1"] >= max(f1_score(right, scores >= threshold) for threshold in np.unique(scores)) - 1e-12
+
+
+def test_what_is_taken_for_what() -> None:
+    scores = np.array([[0.1, 0.9, 0.0], [0.2, 0.8, 0.0], [0.0, 0.1, 0.9], [0.9, 0.1, 0.0], [0.1, 0.0, 0.9], [np.nan] * 3])
+    answers, judged = answered(scores, ["A", "A", "A", "B", "B", "B"], [[], [], [], [], ["C"], []])
+    table = class_table(answers, judged)
+    assert table["confused_with"].to_list() == ["B (2×)", "A (1×)", ""]  # C sings in the background of r4: it is right
+    assert table["recordings"].to_list() == [3, 2, 1]
+    found = confusion_of(answers, judged)
+    assert found.labels == CLASSES
+    assert found.counts.tolist() == [[0, 2, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+    few = confusion_of(answers, judged, shown=2)
+    assert (few.labels, few.left_out, few.counts.tolist()) == (("A", "B"), 1, [[0, 2, 1], [1, 0, 1]])
+
+
+def test_a_class_without_right_answers_has_no_figures() -> None:
+    table = class_table(*answered(np.array([[0.9, 0.5, 0.1], [0.8, 0.2, 0.1]]), ["A", "A"]))
+    assert table.rows()[1] == ("B", 0, None, None, None, None, "")
+    assert table.rows()[0][1:4] == (2, 1.0, None)  # nothing but right answers: no AUROC
+
+
+def test_the_threshold_chart_is_what_scikit_learn_finds(many: tuple[Answers, Judged]) -> None:
+    answers, judged = many
+    (chart,) = threshold_chart(answers, judged)
+    scored = ~np.isnan(answers.scores).any(axis=1)
+    right, scores = judged.truth[scored].ravel(), answers.scores[scored].ravel()
+    for line, judge_it in zip(chart.lines, (precision_score, recall_score, f1_score), strict=True):
+        for x, y in list(zip(line.x, line.y, strict=True))[1:-1:7]:
+            assert y == pytest.approx(judge_it(right, scores >= x)), (line.name, x)
+    assert max(y for y in chart.lines[2].y) == dict(zip(chart.lines[2].x, chart.lines[2].y, strict=True))[chart.mark]
+    assert threshold_chart(answers, replace(judged, truth=np.zeros_like(judged.truth))) == []
+
+
+def test_summary_and_intervals(many: tuple[Answers, Judged]) -> None:
+    answers, judged = many
+    figures = {figure.name: figure for figure in summary(answers, judged, None)}
+    assert figures["MLRAP"].value == judged.figures.mlrap
+    assert figures["top-1 accuracy"].value == judged.figures.top1_accuracy
+    mlrap = figures["MLRAP"]
+    spread = np.nanstd(judged.lrap) / np.sqrt(79)
+    assert (mlrap.low, mlrap.high) == pytest.approx((mlrap.value - 1.96 * spread, mlrap.value + 1.96 * spread), abs=0.25 * spread)
+    assert interval(np.array([0.5, np.nan])) is None
+    assert interval(np.array([0.5, 0.5])) == (0.5, 0.5)
+
+
+def test_the_striking_ones() -> None:
+    scores = np.array(
+        [
+            [0.9, 0.1, 0.0],  # 0: right, sure
+            [0.8, 0.1, 0.0],  # 1: right, less sure
+            [0.1, 0.6, 0.0],  # 2: right, of another class
+            [0.95, 0.0, 0.0],  # 3: wrong (C) and sure
+            [0.3, 0.0, 0.2],  # 4: wrong (B), hardly sure
+            [0.5, 0.2, 0.4],  # 5: wrong (C), but C is second
+            [0.9, 0.1, 0.1],  # 6: nothing is right
+            [np.nan] * 3,
+        ]
+    )
+    answers, judged = answered(scores, ["A", "A", "B", "C", "B", "C", "X", "A"])
+    behind = lead(scores, judged.truth)
+    assert behind[:6].tolist() == pytest.approx([-0.8, -0.7, -0.5, 0.95, 0.3, 0.1])
+    assert np.isnan(behind[6:]).all()
+    chosen = choose(scores, judged.truth, judged.lrap, answers.recordings["class"].to_list(), each=2)
+    assert (chosen.best, chosen.worst, chosen.surprising) == ([0, 2], [3, 4], [3, 4])
+    every = choose(scores, judged.truth, judged.lrap, answers.recordings["class"].to_list(), each=9)
+    assert (every.best, every.worst, every.surprising) == ([0, 2, 1], [3, 4, 5], [3, 4, 5])
