@@ -41,7 +41,7 @@ def report_of(answers: Answers, judged: Judged, ridge: Figures | None, snapshot:
     ridge : figures of the yardstick, where there is one
     curves : charts of the training
     """
-    figures = judged.figures
+    figures, classes = judged.figures, class_table(answers, judged)
     unknown = f"{figures.without_truth} recordings are of species that the net does not know; they do not count." if figures.without_truth else ""
     return Report(
         title=config.run,
@@ -52,9 +52,9 @@ def report_of(answers: Answers, judged: Judged, ridge: Figures | None, snapshot:
             "net": f"{snapshot.config.model.name}, {snapshot.folder.name}",
             "background species": "count as right" if config.testing.background else "do not count",
         },
-        figures=summary(answers, judged, ridge),
+        figures=summary(answers, judged, classes, ridge),
         charts=(*curves, *threshold_chart(answers, judged)),
-        classes=class_table(answers, judged),
+        classes=classes,
         confusion=confusion_of(answers, judged),
         galleries=galleries(answers, judged, snapshot, config),
         left_out=tuple((failure.name, failure.reason) for failure in answers.failures),
