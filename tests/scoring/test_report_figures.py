@@ -77,7 +77,7 @@ def test_the_threshold_chart_is_what_scikit_learn_finds(many: tuple[Answers, Jud
 
 def test_summary_and_intervals(many: tuple[Answers, Judged]) -> None:
     answers, judged = many
-    figures = {figure.name: figure for figure in summary(answers, judged, None)}
+    figures = {figure.name: figure for figure in summary(answers, judged, class_table(answers, judged), None)}
     assert figures["MLRAP"].value == judged.figures.mlrap
     assert figures["top-1 accuracy"].value == judged.figures.top1_accuracy
     mlrap = figures["MLRAP"]

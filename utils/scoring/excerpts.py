@@ -22,6 +22,7 @@ SECONDS = 15.0  # of an excerpt, at most
 CLASSES = 4  # whose scores are shown, besides the right ones
 RIGHT = 4  # right classes shown at most
 PICTURE = (960, 128)  # pixels of the spectrogram, at most
+FRAMES = 4 * PICTURE[0]  # of which it is made, at most
 QUALITY = 60  # of its JPEG
 SOUND_RATE = 32_000  # samples per second of the MP3; enough for 16 kHz
 COMPRESSION = 0.85  # of the MP3, 0 (largest) to 1: 64 kbit/s at a constant rate, about 120 kB an excerpt
@@ -71,7 +72,7 @@ def make_excerpt(
     """
     clip, step, _ = (samples / settings.spectrogram.rate for samples in clip_samples(settings.clips, rate=settings.spectrogram.rate))
     first, last = window(clip_scores[:, int(pooled.argmax())], step=step, length=clip)
-    start, end = first * step, (last - 1) * step + clip
+    start, end = first * step, min((last - 1) * step + clip, first * step + SECONDS)  # a clip may be longer
     samples = between(decode(file, rate=settings.spectrogram.rate), start=start, end=end, rate=settings.spectrogram.rate)
     seconds = len(samples) / settings.spectrogram.rate
     shares = [(number * step, min(seconds, (number + 1) * step if number + 1 < last - first else seconds)) for number in range(last - first)]
@@ -115,7 +116,7 @@ def between(blocks: Iterable[Float[np.ndarray, " _"]], *, start: float, end: flo
 def jpeg(samples: Float[np.ndarray, " samples"], settings: Config) -> bytes:
     """Return one spectrogram of a whole excerpt, as the clips' are made, from its median level (black) to its peak (white)."""
     seconds = len(samples) / settings.spectrogram.rate
-    frames = max(8, min(round(seconds * settings.spectrogram.width / settings.clips.length), len(samples)))
+    frames = max(8, min(round(seconds * settings.spectrogram.width / settings.clips.length), FRAMES, len(samples)))
     picture = make_picture(samples, replace(settings.spectrogram, width=frames, hop=0, resize="squeeze"))
     low = float(np.median(picture))
     pixels: UInt8[np.ndarray, "height width"] = (255 * np.clip((picture - low) / max(1e-6, 1 - low), 0, 1)).astype(np.uint8)

@@ -42,9 +42,14 @@ def _with_interval(name: str, values: Float[np.ndarray, " recordings"], note: st
     return Figure(name, mean_of_defined(values), low, high, note)
 
 
-def summary(answers: Answers, judged: Judged, ridge: Figures | None) -> tuple[Figure, ...]:
-    """Return the figures of the test, the headline first."""
-    classes = class_table(answers, judged)
+def summary(answers: Answers, judged: Judged, classes: pl.DataFrame, ridge: Figures | None) -> tuple[Figure, ...]:
+    """Return the figures of the test, the headline first.
+
+    Parameters
+    ----------
+    classes : as `class_table` returns them
+    ridge : the yardstick's, where there is one
+    """
     figures = [
         _with_interval("MLRAP", judged.lrap, "mean label-ranking average precision over recordings"),
         _with_interval("top-1 accuracy", first_right(answers), "share of recordings whose first answer is their own species"),

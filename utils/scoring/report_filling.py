@@ -15,6 +15,7 @@ from utils.scoring.ensembles import Model
 from utils.scoring.excerpts import make_excerpt
 from utils.scoring.figures import Figures, Judged
 from utils.scoring.learning_charts import learning_charts
+from utils.scoring.measures import Measures
 from utils.scoring.report_figures import class_table, confusion_of, summary, threshold_chart
 from utils.scoring.report_parts import Excerpt, Gallery, Report
 from utils.scoring.striking import choose
@@ -28,7 +29,7 @@ GALLERIES = {
 }
 
 
-def report_of(answers: Answers, judged: Judged, ridge: Figures | None, models: Sequence[Model], config: Config) -> Report:
+def report_of(answers: Answers, judged: Judged, measures: Measures, ridge: Figures | None, models: Sequence[Model], config: Config) -> Report:
     """Gather everything that the page shows; listens once more to the recordings that are worth a look.
 
     Parameters
@@ -47,9 +48,9 @@ def report_of(answers: Answers, judged: Judged, ridge: Figures | None, models: S
             "net" if len(models) == 1 else "nets": "; ".join(f"{model.snapshot.config.model.name}, {model.snapshot.folder.name}" for model in models),
             "background species": "count as right" if config.testing.background else "do not count",
         },
-        figures=summary(answers, judged, ridge),
+        figures=summary(measures, ridge),
         charts=(*learning_charts(config.run_folder / "log.csv"), *threshold_chart(answers, judged)),
-        classes=class_table(answers, judged),
+        classes=class_table(measures),
         confusion=confusion_of(answers, judged),
         galleries=galleries(answers, judged, models, config),
         left_out=tuple((failure.name, failure.reason) for failure in answers.failures),

@@ -99,7 +99,7 @@ def _unbroken(xs: tuple[float, ...], ys: tuple[float | None, ...], across: Any, 
             parts.append([])
         else:
             parts[-1].append(f"{across(x)},{down(y)}")
-    return [" ".join(part) for part in parts if part]
+    return [" ".join(part if len(part) > 1 else 2 * part) for part in parts if part]  # of a single point nothing would be drawn
 
 
 def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
