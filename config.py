@@ -230,6 +230,10 @@ class Testing:
     prior: Path | None = None  # table of what can be expected where and when, by which scores are multiplied: values a recording (TSV), or eBird frequencies
     prior_unreported: Share = 0.5  # prior of eBird frequencies: share of its score that keeps a species not reported at the place and week; reported: 1.5
     background: bool = True  # species singing in the background count as right answers, too
+    min_positives: Count = 1  # recordings in which a class must be right to count in class means, and to get a threshold of its own
+    thresholds: Literal["common", "per_class"] = "common"  # from which score on a species is called: one for all, or its own
+    precision: Share = 0.0  # thresholds give at least this share of right calls, and as many calls as that allows; 0: the best F1
+    calibration: Literal["none", "platt", "isotonic"] = "none"  # also find the map from scores to probabilities; isotonic wants some hundred right answers
     batch_size: Count = 64  # clips that the net answers at once, of several recordings; more needs more memory, the scores stay the same
     ridge: bool = False  # also report a ridge regression on mean log-mel spectra, which any net should beat; reads all recordings once more
 

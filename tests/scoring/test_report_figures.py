@@ -5,12 +5,15 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score, roc_auc_score
+from sklearn.metrics import f1_score, precision_score, recall_score
 
+from config import Config
 from utils.recordings.splits import SCHEMA
 from utils.scoring.answers import Answers
+from utils.scoring.calibration import Isotonic
 from utils.scoring.figures import Judged, judge
-from utils.scoring.report_figures import class_table, confusion_of, interval, summary, threshold_chart
+from utils.scoring.measures import Measures, measure
+from utils.scoring.report_figures import class_table, confusion_of, summary, threshold_chart
 from utils.scoring.striking import choose, lead
 
 CLASSES = ("A", "B", "C")
@@ -23,6 +26,10 @@ def answered(scores: np.ndarray, own: list[str], background: list[list[str]] | N
     return answers, judge(scores, answers, background=True)
 
 
+def measured(answers: Answers, judged: Judged) -> Measures:
+    return measure(answers, judged, Config().testing, made_from="a test")
+
+
 @pytest.fixture
 def many() -> tuple[Answers, Judged]:
     generator = np.random.default_rng(3)
@@ -32,22 +39,10 @@ def many() -> tuple[Answers, Judged]:
     return answered(scores, own.tolist(), [["C"] if number % 7 == 0 and number % 2 else [] for number in range(80)])
 
 
-def test_classes_are_judged_as_scikit_learn_does(many: tuple[Answers, Judged]) -> None:
-    answers, judged = many
-    scored = ~np.isnan(answers.scores).any(axis=1)
-    for number, row in enumerate(class_table(answers, judged).iter_rows(named=True)):
-        right, scores = judged.truth[scored, number], answers.scores[scored, number]
-        assert row["recordings"] == right.sum()
-        assert row["ap"] == pytest.approx(average_precision_score(right, scores))
-        assert row["auroc"] == pytest.approx(roc_auc_score(right, scores))
-        assert row["f1"] == pytest.approx(f1_score(right, scores >= row["threshold"]))
-        assert row["f1"] >= max(f1_score(right, scores >= threshold) for threshold in np.unique(scores)) - 1e-12
-
-
 def test_what_is_taken_for_what() -> None:
     scores = np.array([[0.1, 0.9, 0.0], [0.2, 0.8, 0.0], [0.0, 0.1, 0.9], [0.9, 0.1, 0.0], [0.1, 0.0, 0.9], [np.nan] * 3])
     answers, judged = answered(scores, ["A", "A", "A", "B", "B", "B"], [[], [], [], [], ["C"], []])
-    table = class_table(answers, judged)
+    table = class_table(measured(answers, judged))
     assert table["confused_with"].to_list() == ["B (2×)", "A (1×)", ""]  # C sings in the background of r4: it is right
     assert table["recordings"].to_list() == [3, 2, 1]
     found = confusion_of(answers, judged)
@@ -55,12 +50,6 @@ def test_what_is_taken_for_what() -> None:
     assert found.counts.tolist() == [[0, 2, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
     few = confusion_of(answers, judged, shown=2)
     assert (few.labels, few.left_out, few.counts.tolist()) == (("A", "B"), 1, [[0, 2, 1], [1, 0, 1]])
-
-
-def test_a_class_without_right_answers_has_no_figures() -> None:
-    table = class_table(*answered(np.array([[0.9, 0.5, 0.1], [0.8, 0.2, 0.1]]), ["A", "A"]))
-    assert table.rows()[1] == ("B", 0, None, None, None, None, "")
-    assert table.rows()[0][1:4] == (2, 1.0, None)  # nothing but right answers: no AUROC
 
 
 def test_the_threshold_chart_is_what_scikit_learn_finds(many: tuple[Answers, Judged]) -> None:
@@ -75,16 +64,34 @@ def test_the_threshold_chart_is_what_scikit_learn_finds(many: tuple[Answers, Jud
     assert threshold_chart(answers, replace(judged, truth=np.zeros_like(judged.truth))) == []
 
 
-def test_summary_and_intervals(many: tuple[Answers, Judged]) -> None:
+def test_summary(many: tuple[Answers, Judged]) -> None:
     answers, judged = many
-    figures = {figure.name: figure for figure in summary(answers, judged, class_table(answers, judged), None)}
-    assert figures["MLRAP"].value == judged.figures.mlrap
-    assert figures["top-1 accuracy"].value == judged.figures.top1_accuracy
+    figures = {figure.name: figure for figure in summary(measured(answers, judged), None)}
+    assert figures["MLRAP"].value == pytest.approx(judged.figures.mlrap)
+    assert figures["top-1 accuracy"].value == pytest.approx(judged.figures.top1_accuracy)
     mlrap = figures["MLRAP"]
     spread = np.nanstd(judged.lrap) / np.sqrt(79)
     assert (mlrap.low, mlrap.high) == pytest.approx((mlrap.value - 1.96 * spread, mlrap.value + 1.96 * spread), abs=0.25 * spread)
-    assert interval(np.array([0.5, np.nan])) is None
-    assert interval(np.array([0.5, 0.5])) == (0.5, 0.5)
+
+
+def test_measures_of_little() -> None:
+    """One recording, and none that is of a trained class: nothing breaks, and what cannot be said is left out."""
+    for own in ("A", "X"):
+        answers, judged = answered(np.array([[0.9, 0.5, 0.1]]), [own])
+        for method in ("none", "platt"):
+            found = measure(answers, judged, replace(Config().testing, calibration=method), made_from="a test")  # type: ignore[arg-type]
+            assert found.calibration is None
+            assert (found.figures["mlrap"].value is None) == (own == "X")
+            assert "micro_f1" not in found.figures
+
+
+def test_calibration_is_found_where_it_is_asked_for(many: tuple[Answers, Judged]) -> None:
+    answers, judged = many
+    found = measure(answers, judged, replace(Config().testing, calibration="isotonic", thresholds="per_class"), made_from="a test")
+    assert isinstance(found.calibration, Isotonic)
+    assert set(found.reliability or {}) == {"first answers", "all answers"}
+    assert all(found.thresholds.own)
+    assert 0 < (found.figures["micro_f1"].value or 0) < 1
 
 
 def test_the_striking_ones() -> None:

@@ -15,10 +15,11 @@ from config import Clips, Config, Spectrogram
 from tests.conftest import chirp
 from tests.scoring.browser import visit
 from utils.scoring.excerpts import SOUND_RATE, between, frequency_ticks, make_excerpt, mp3, window
-from utils.scoring.report_figures import CLASS_COLUMNS
+from utils.scoring.per_class import SCHEMA
 from utils.scoring.report_page import page
 from utils.scoring.report_parts import Chart, Confusion, Excerpt, Figure, Gallery, Line, Report, Strip
 
+CLASS_COLUMNS = {name: kind for name, kind in SCHEMA.items() if name not in ("clips", "confused")}
 EVIL = "<script>alert('x')</script>"
 RATE = 16_000
 SETTINGS = Config(clips=Clips(length=1.0, overlap=0.25), spectrogram=Spectrogram(rate=RATE, fmin=500, fmax=7000, height=32, width=64))

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from utils.recordings.labels import truth_of
+from utils.recordings.recording import NOISE
 from utils.scoring.answers import Answers
 from utils.scoring.metrics import lrap, mean_of_defined
 
@@ -20,7 +21,7 @@ class Figures:
     top1_accuracy : share of the recordings of trained species whose first answer is that species
     top1_confidence : mean score of the first answers
     recordings, scored : how many there are, and how many could be used
-    without_truth : how many of these have no right answer among the trained classes, and do not count
+    without_truth : how many of these are of species that are no trained classes, and do not count
     """
 
     mlrap: float | None
@@ -59,6 +60,6 @@ def judge(scores: Float[np.ndarray, "recordings classes"], answers: Answers, *, 
         top1_confidence=mean_of_defined(scores[scored].max(axis=1)) if scored.any() else None,
         recordings=len(scores),
         scored=int(scored.sum()),
-        without_truth=int((scored & ~truth.any(axis=1)).sum()),
+        without_truth=int((scored & ~truth.any(axis=1) & (answers.recordings["class"] != NOISE).to_numpy()).sum()),
     )
     return Judged(figures, truth, each)

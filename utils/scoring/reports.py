@@ -13,18 +13,30 @@ from matplotlib.figure import Figure
 from utils.files import whole_file, write_json
 from utils.recordings.recording import LONG
 from utils.scoring.answers import Answers
+from utils.scoring.calibration import write_calibration
+from utils.scoring.curves import draw_reliability, draw_thresholds
 from utils.scoring.figures import Judged
+from utils.scoring.measures import Measures
+from utils.scoring.thresholds import write_thresholds
 from utils.tables import write_csv, write_table
 
 TOP = 5  # answers per recording in predictions.csv
 SHOWN = 60  # classes in the picture at most: the worst ones
 
 
-def write_report(folder: Path, answers: Answers, judged: Judged, metrics: Mapping[str, Any]) -> None:
-    """Write scores.parquet, predictions.csv, report.png and, last, metrics.json into a folder."""
+def write_report(folder: Path, answers: Answers, judged: Judged, measures: Measures, metrics: Mapping[str, Any]) -> None:
+    """Write the tables and pictures of a test into a folder and, last, metrics.json."""
     write_table(folder / "scores.parquet", scores_table(answers, judged))
     write_csv(folder / "predictions.csv", predictions_table(answers, judged))
-    draw_report(folder / "report.png", answers, judged, title=folder.parent.name)
+    write_csv(folder / "per_class.csv", measures.per_class)
+    write_thresholds(folder / "thresholds.json", measures.thresholds)
+    title = folder.parent.name
+    if len(measures.curve.thresholds):
+        draw_thresholds(folder / "thresholds.png", measures.curve, measures.thresholds, title=title)
+    if measures.calibration and measures.reliability:
+        write_calibration(folder / "calibration.json", measures.calibration)
+        draw_reliability(folder / "reliability.png", measures.reliability, title=title)
+    draw_report(folder / "report.png", answers, judged, title=title)
     write_json(folder / "metrics.json", dict(metrics))
 
 
