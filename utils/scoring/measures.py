@@ -56,7 +56,8 @@ class Measures:
 
 NOTES = {
     "mlrap": ("MLRAP", "mean label-ranking average precision over recordings"),
-    "mlrap_other": ("MLRAP, other truth", "the same with background species where the headline is without them, and without them where it is with them"),
+    "mlrap_without_background": ("MLRAP of own species", "the same without species in the background"),
+    "mlrap_with_background": ("MLRAP with background", "the same with species in the background"),
     "top1_accuracy": ("top-1 accuracy", "share of recordings whose first answer is their own species"),
     "top5_accuracy": (f"top-{TOP} accuracy", f"share of recordings with a right species among the first {TOP} answers"),
     "mrr": ("mean reciprocal rank", "mean of 1 / the rank of the first right answer"),
@@ -99,8 +100,9 @@ def _ranking(scores: Scores, truth: Truth, other: Truth, own: Int64[np.ndarray, 
     draws = draw_weights(np.arange(len(scores)), seed=settings.seed)
     least = settings.min_positives
     ranks = first_right_ranks(scores, truth)
+    by_row = {"mlrap": lrap(scores, truth), f"mlrap_{'without' if settings.background else 'with'}_background": lrap(scores, other)}
     first = np.where(own >= 0, scores.argmax(axis=1) == own, np.nan)
-    by_row = {"mlrap": lrap(scores, truth), "mlrap_other": lrap(scores, other), "top1_accuracy": first, "top5_accuracy": within_first(ranks, TOP)}
+    by_row |= {"top1_accuracy": first, "top5_accuracy": within_first(ranks, TOP)}
     for key, values in by_row.items():
         yield key, interval(mean_of_defined(values), drawn_means(values, draws))
     yield "mrr", interval(mean_reciprocal_rank(ranks), drawn_means(1 / ranks, draws))
