@@ -222,6 +222,7 @@ class Testing:
     max_clips: CountOrNone = 128  # only the first so many clips of a recording are heard; 0: all
     background: bool = True  # species singing in the background count as right answers, too
     batch_size: Count = 64  # clips that the net answers at once; more needs more memory, the scores stay the same
+    engine: Literal["auto", "jax", "onnx"] = "auto"  # what runs the net; onnx: ONNX Runtime, faster on CPUs; auto: onnx on CPUs where it is installed, else jax
     ridge: bool = False  # also report a ridge regression on mean log-mel spectra, which any net should beat; reads all recordings once more
 
 

@@ -2,27 +2,42 @@
 
     python test.py experiments/birdclef2018.toml
     python test.py experiments/birdclef2018.toml --testing.snapshot latest
+    python test.py experiments/birdclef2018.toml --export net.onnx
 
 Every clip of a recording is answered, without rejection, and the scores of its clips are pooled by the median-filtered mean. The headline is
-the mean label-ranking average precision (MLRAP) over the recordings, species in the background included.
+the mean label-ranking average precision (MLRAP) over the recordings, species in the background included. `--export` first keeps the net as a file
+for devices that have ONNX Runtime, but not this toolkit; docs/file-formats.md shows how it is used.
 
 Source: test.py of the 2018 BirdCLEF baseline, which published an MLRAP of 0.612 on 4,399 recordings of 1,500 species.
 """
 
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 from config import Config
 from utils import console
+from utils.models.export import export
 from utils.recordings.splits import read_split
 from utils.scoring.answers import answer, chosen_snapshot
 from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings
 
 
-def main(config: Config) -> Tested:
+@dataclass(frozen=True)
+class Flags:
+    """What this call may ask for."""
+
+    export: Path | None = None  # also keep the net as this ONNX file, which needs no toolkit: grey levels in, logits out
+
+
+def main(config: Config, flags: Flags = Flags()) -> Tested:
     """Test the snapshot that `config.testing.snapshot` names, of the run `config.run`."""
     passed = console.stopwatch()
     split = read_split(config.dataset)
     snapshot = chosen_snapshot(config)
+    if flags.export:
+        export(snapshot, flags.export)
+        console.say(f"the net is in {console.shown(flags.export)}; docs/file-formats.md says how it is used")
     recordings = held_out_recordings(split, config)
     check_unheard(recordings, snapshot)
     answers = answer(snapshot, recordings, config)
@@ -30,4 +45,4 @@ def main(config: Config) -> Tested:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__))
+    sys.exit(console.run(main, doc=__doc__, flags=Flags))

@@ -15,7 +15,7 @@ from utils.fanout import fan_out
 from utils.models.snapshots import Snapshot, find, load_net
 from utils.recordings.recording import NOISE
 from utils.scoring.pooling import median_filtered
-from utils.scoring.predict import predictor, scores_of
+from utils.scoring.predict import chosen_predictor, scores_of
 from utils.spectra.extraction import Job, first_clips
 
 
@@ -65,7 +65,7 @@ def answer(snapshot: Snapshot, recordings: pl.DataFrame, config: Config) -> Answ
     The pictures are made with the snapshot's settings, whatever the config's are. Noise is no answer: of what was trained as 'Noise' nothing is said.
     """
     graph, net = load_net(snapshot)
-    predict = predictor(graph, batch_size=config.testing.batch_size)
+    predict = chosen_predictor(graph, net, shape=snapshot.config.spectrogram.shape, settings=config.testing)
     numbers = {name: number for number, name in enumerate(recordings["recording"])}
     scores = np.full((len(recordings), len(snapshot.classes)), np.nan)
     clips = np.zeros(len(recordings), np.int64)
