@@ -219,9 +219,18 @@ class Testing:
 
     side: Literal["auto", "val", "test"] = "auto"  # which held-out recordings; auto: test/ where the split has one, else val/
     snapshot: Literal["best", "latest"] = "best"  # best: highest validation MLRAP while training; latest: the last epoch
+    models: tuple[Path, ...] = ()  # nets that answer together: folders of runs (their `snapshot`) or snapshots; none: that of this run
+    weights: tuple[Positive, ...] = ()  # how much each of models counts, one above 0 for each; none: all count alike
+    max_recordings: CountOrNone = 0  # at most so many recordings, drawn at random; 0: all
+    max_per_class: CountOrNone = 0  # at most so many recordings of a class, drawn at random; long recordings always stay; 0: all
+    seed: Seed = 2018  # draws these recordings; another seed, other recordings
     max_clips: CountOrNone = 128  # only the first so many clips of a recording are heard; 0: all
+    pooling: Literal["median_filtered", "mean_exponential", "mean", "max", "log_mean_exp"] = "median_filtered"  # from clips to recordings
+    sharpness: Annotated[float, Gt(0), Le(100)] = 5.0  # pooling log_mean_exp: towards 0 it is the mean, at 100 nearly the maximum
+    prior: Path | None = None  # table of what can be expected where and when, by which scores are multiplied: values a recording (TSV), or eBird frequencies
+    prior_unreported: Share = 0.5  # prior of eBird frequencies: share of its score that keeps a species not reported at the place and week; reported: 1.5
     background: bool = True  # species singing in the background count as right answers, too
-    batch_size: Count = 64  # clips that the net answers at once; more needs more memory, the scores stay the same
+    batch_size: Count = 64  # clips that the net answers at once, of several recordings; more needs more memory, the scores stay the same
     engine: Literal["auto", "jax", "onnx"] = "auto"  # what runs the net; onnx: ONNX Runtime, faster on CPUs; auto: onnx on CPUs where it is installed, else jax
     ridge: bool = False  # also report a ridge regression on mean log-mel spectra, which any net should beat; reads all recordings once more
 
@@ -276,6 +285,7 @@ class SettingsError(Exception):
 _TREE: TypeAdapter[Config] = TypeAdapter(Config)
 _DATASET_PATHS = ("root", "archive", "taxonomy", "aliases", "whitelist")
 _TRAINING_PATHS = ("pictures", "pretrained")
+_TESTING_PATHS = ("prior",)
 _NOT_DECIDING = (  # settings that change nothing that a store or a net is made of
     "spectrogram.pictures",
     "spectrogram.engine",
@@ -293,7 +303,7 @@ def to_dict(config: Config) -> dict[str, Any]:
             return {key: plain(entry) for key, entry in value.items() if entry is not None}
         if isinstance(value, Path):
             return value.as_posix()
-        return list(value) if isinstance(value, tuple) else value
+        return [plain(entry) for entry in value] if isinstance(value, tuple) else value
 
     return dict(plain(dataclasses.asdict(config)))
 
@@ -386,7 +396,9 @@ def _at_home(config: Config) -> Config:
     dataset = dataclasses.replace(config.dataset, **{name: path.expanduser() for name, path in paths.items() if path})
     homes: dict[str, Any] = {name: path.expanduser() for name in _TRAINING_PATHS if (path := getattr(config.training, name))}
     training = dataclasses.replace(config.training, **homes)
-    return dataclasses.replace(config, dataset=dataset, training=training, snapshots=config.snapshots.expanduser())
+    tables: dict[str, Any] = {name: path.expanduser() for name in _TESTING_PATHS if (path := getattr(config.testing, name))}
+    testing = dataclasses.replace(config.testing, models=tuple(path.expanduser() for path in config.testing.models), **tables)
+    return dataclasses.replace(config, dataset=dataset, training=training, testing=testing, snapshots=config.snapshots.expanduser())
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -413,7 +425,7 @@ def _validated(tree: Mapping[str, Any]) -> Config:
 
 
 def _nearest(key: str) -> str:
-    unset = [f"dataset.{name}" for name in _DATASET_PATHS] + [f"training.{name}" for name in _TRAINING_PATHS]
+    unset = [f"dataset.{name}" for name in _DATASET_PATHS] + [f"training.{name}" for name in _TRAINING_PATHS] + [f"testing.{name}" for name in _TESTING_PATHS]
     names = [*dict.fromkeys([*flat(Config()), *unset])]
     leaves = {name.rsplit(".", 1)[-1]: name for name in names}
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
@@ -454,11 +466,12 @@ def _flag_error(words: Sequence[str], box: str) -> SettingsError:
 
 def _check(config: Config) -> None:
     """Refuse values that are possible alone but not together."""
-    clips, picture, model, training = config.clips, config.spectrogram, config.model, config.training
+    clips, picture, model, training, testing = config.clips, config.spectrogram, config.model, config.training, config.testing
     if not re.fullmatch(r"\w[\w .+=@-]{0,99}", config.run):
         raise SettingsError("should be a plain name of letters, digits, '_', '-', '.', for it names a folder", key="run", value=config.run)
     paths = {"snapshots": config.snapshots, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
-    paths |= {f"training.{name}": getattr(training, name) for name in _TRAINING_PATHS}
+    paths |= {f"training.{name}": getattr(training, name) for name in _TRAINING_PATHS} | {f"testing.{name}": getattr(testing, name) for name in _TESTING_PATHS}
+    paths |= {f"testing.models.{number}": path for number, path in enumerate(testing.models)}
     for key, path in paths.items():
         if path and any(ord(character) < 32 for character in str(path)):
             raise SettingsError("should be a path without control characters", key=key, value=str(path))
@@ -492,6 +505,8 @@ def _check(config: Config) -> None:
         size = f"a picture of {picture.height} × {picture.width} pixels (spectrogram.height, spectrogram.width)"
         raise SettingsError(f"should be at most {often} entries, for they cannot halve {size} more often", key="model.filters", value=model.filters)
     _check_training(training)
+    if testing.weights and len(testing.weights) != len(testing.models):
+        raise SettingsError(f"should be one for each of the {len(testing.models)} in testing.models", key="testing.weights", value=testing.weights)
 
 
 def _check_training(training: Training) -> None:

@@ -2,11 +2,12 @@
 
     python test.py experiments/birdclef2018.toml
     python test.py experiments/birdclef2018.toml --testing.snapshot latest
+    python test.py experiments/birdclef2018.toml --testing.models snapshots/one snapshots/other
     python test.py experiments/birdclef2018.toml --export net.onnx
 
-Every clip of a recording is answered, without rejection, and the scores of its clips are pooled by the median-filtered mean. The headline is
-the mean label-ranking average precision (MLRAP) over the recordings, species in the background included. `--export` first keeps the net as a file
-for devices that have ONNX Runtime, but not this toolkit; docs/file-formats.md shows how it is used.
+The first clips of a recording are answered, without rejection, by one model or several, and the scores of its clips are pooled (`testing.pooling`), as the
+2018 baseline did by the median-filtered mean. The headline is the mean label-ranking average precision (MLRAP) over the recordings, species in the
+background included. `--export` first keeps the net as a file for devices that have ONNX Runtime, but not this toolkit; docs/file-formats.md shows its use.
 
 Source: test.py of the 2018 BirdCLEF baseline, which published an MLRAP of 0.612 on 4,399 recordings of 1,500 species.
 """
@@ -17,10 +18,10 @@ from pathlib import Path
 
 from config import Config
 from utils import console
-from utils.models.export import export
 from utils.recordings.splits import read_split
-from utils.scoring.answers import answer, chosen_snapshot
-from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings
+from utils.scoring.answers import answer
+from utils.scoring.ensembles import chosen_models
+from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings, keep_net
 
 
 @dataclass(frozen=True)
@@ -31,17 +32,15 @@ class Flags:
 
 
 def main(config: Config, flags: Flags = Flags()) -> Tested:
-    """Test the snapshot that `config.testing.snapshot` names, of the run `config.run`."""
+    """Test the models that `config.testing.models` names, or the snapshot that `config.testing.snapshot` names, of the run `config.run`."""
     passed = console.stopwatch()
     split = read_split(config.dataset)
-    snapshot = chosen_snapshot(config)
-    if flags.export:
-        export(snapshot, flags.export)
-        console.say(f"the net is in {console.shown(flags.export)}; docs/file-formats.md says how it is used")
+    models = chosen_models(config)
+    keep_net(models, flags.export)
     recordings = held_out_recordings(split, config)
-    check_unheard(recordings, snapshot)
-    answers = answer(snapshot, recordings, config)
-    return conclude(answers, snapshot, split, config, seconds=passed())
+    check_unheard(recordings, models)
+    answers = answer(models, recordings, config)
+    return conclude(answers, models, split, config, seconds=passed())
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
     config = read("--dataset.archive", "some where/é", "--training.signal_interval", "0.1", "0.2", "--model.no-batch_norm")
     assert load(Path(write(tmp_path, to_toml(config)))) == config
     assert read() == load(Path(write(tmp_path, to_toml(read()))))
+    several = read("--testing.models", "snapshots/a", "snapshots/b/epoch_003", "--testing.weights", "1", "0.5", "--testing.prior", "~/prior.tsv")
+    assert several.testing.models == (Path("snapshots/a"), Path("snapshots/b/epoch_003"))
+    assert several.testing.prior == Path.home() / "prior.tsv"
+    assert load(Path(write(tmp_path, to_toml(several)))) == several
 
 
 @pytest.mark.parametrize(
@@ -43,6 +47,10 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ("[training]\nepochs = 0", r"x\.toml: training\.epochs = 0: should be greater than or equal to 1"),
         ('[model]\nname = "Resnet"', r"""x\.toml: model\.name = "Resnet": should be 'Baseline', 'ResNet' or 'Pi'"""),
         ("[model]\nfilters = [8, -8]", r"x\.toml: model\.filters\.1 = -8: should be greater"),
+        ('[testing]\nmodels = ["a", "b"]\nweights = [1.0]', r"x\.toml: testing\.weights = \[1\.0\]: should be one for each of the 2 in testing\.models"),
+        ('[testing]\nmodels = ["a"]\nweights = [0.0]', r"x\.toml: testing\.weights\.0 = 0\.0: should be greater than 0"),
+        ('[testing]\npooling = "median"', r"x\.toml: testing\.pooling = \"median\": should be 'median_filtered', 'mean_exponential', 'mean', 'max' or"),
+        ("[testing]\nprior_strength = 1.0", r"x\.toml: testing\.prior_strength: no such setting; did you mean testing\.prior"),
         ("training = 3", r"x\.toml: training = 3: should be"),
         ("[spectrogram]\nfmin = 15000", r"x\.toml: spectrogram\.fmin = 15000\.0: should be below spectrogram\.fmax"),
         ("[spectrogram]\nfmax = 30000", r"x\.toml: spectrogram\.fmax = 30000\.0: should be at most half of spectrogram\.rate"),

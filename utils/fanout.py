@@ -28,7 +28,13 @@ AHEAD = 8  # items in hand per worker: enough to keep it busy while a result is 
 
 
 def fan_out(
-    function: Callable[[Item], Result], items: Sequence[Item], *, workers: int, name: Callable[[Item], str], time_limit: float = TIME_LIMIT
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    name: Callable[[Item], str],
+    time_limit: float = TIME_LIMIT,
+    ahead: int = AHEAD,
 ) -> Generator[tuple[Item, Result | Failure]]:
     """Call `function` on every item in worker processes; yield each item with its result as it is finished, in no fixed order.
 
@@ -40,6 +46,7 @@ def fan_out(
     workers : number of processes; 0 takes one a core
     name : what the user calls an item, for the list of failures
     time_limit : seconds after which an item is given up
+    ahead : items in hand per worker: what is done of so many waits where the caller is slower than the workers
 
     Yields
     ------
@@ -57,7 +64,7 @@ def fan_out(
     workers = max(1, min(workers or os.cpu_count() or 1, len(items)))
     again: list[Item] = []
     with _workers_environment():
-        for item, outcome in _run(function, items, workers=workers, ahead=AHEAD * workers, name=name, time_limit=time_limit):
+        for item, outcome in _run(function, items, workers=workers, ahead=ahead * workers, name=name, time_limit=time_limit):
             if isinstance(outcome, Failure) and outcome.passing:
                 again.append(item)
             else:

@@ -21,6 +21,7 @@ from utils.learning.examples import Examples, choose_examples, read_examples
 from utils.learning.log import EpochRow, best_row, read_log
 from utils.models.snapshots import all_of, find, load_net
 from utils.recordings.splits import read_split
+from utils.scoring.ensembles import Model
 from utils.scoring.testing import check_unheard, held_out_recordings
 from utils.spectra.store import Store
 
@@ -249,10 +250,10 @@ def test_a_net_is_not_tested_on_what_it_learned_from(config: Config) -> None:
     split = read_split(config.dataset)
     snapshot = find(run.run_folder, "best")
     assert snapshot
-    check_unheard(held_out_recordings(split, config), snapshot)
+    check_unheard(held_out_recordings(split, config), [Model(snapshot)])
     turned = split.with_columns(side=pl.when(pl.col("side") == "val").then(pl.lit("train")).otherwise(pl.lit("val")))
     with pytest.raises(console.Trouble, match=r"learned from \d+ recordings that are now held out"):
-        check_unheard(held_out_recordings(turned, config), snapshot)
+        check_unheard(held_out_recordings(turned, config), [Model(snapshot)])
 
 
 def test_a_folder_that_holds_something_else_is_not_made_fresh(config: Config) -> None:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 from config import Config, Model, Training
 from utils.console import Trouble
@@ -23,6 +24,10 @@ from utils.models.onnx_graph import Unwritable, to_onnx  # noqa: E402
 
 SMALL = Model(filters=(4, 8), kernel_sizes=(3, 5), groups=(1, 1), resnet_n=2, dense_units=7)
 answer = jax.jit(lambda graph, net, pixels: apply(graph, net, stretch(from_pixels(pixels)))[0], static_argnums=0)
+
+
+def scores_of(logits: np.ndarray) -> np.ndarray:
+    return np.concatenate([scipy.special.softmax(logits, axis=1), scipy.special.expit(logits)], axis=1)
 
 
 def pictures(count: int, shape: tuple[int, int]) -> np.ndarray:
@@ -57,6 +62,7 @@ def test_the_answers_are_those_of_jax(options: dict[str, object], shape: tuple[i
         (found,) = session.run(["logits"], {"pictures": pixels})
         assert found.dtype == np.float32
         wanted = np.asarray(answer(graph, net, jnp.asarray(pixels)))
+        np.testing.assert_allclose(scores_of(found), scores_of(wanted), atol=1e-4)
         np.testing.assert_allclose(found, wanted, atol=1e-4 * max(1, np.abs(wanted).max()))
 
 
@@ -81,6 +87,13 @@ def test_norms_are_one_operation_each_and_nothing_is_left_idle() -> None:
 def test_what_cannot_be_written_is_refused(function: object) -> None:
     with pytest.raises(Unwritable, match=r"operation sort|unusual"):
         to_onnx(function, shape=(4, 6), source="x", target="y")
+
+
+def test_a_damaged_net_is_refused() -> None:
+    graph, net = build(replace(SMALL, name="Baseline"), classes=5, shape=(16, 32), seed=3)
+    damaged = net._replace(params=jax.tree.map(lambda leaf: leaf.at[..., :1].set(np.nan), net.params))
+    with pytest.raises(Unwritable, match="no numbers"):
+        to_model(graph, damaged, shape=(16, 32))
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from utils.console import Trouble
 from utils.models.snapshots import Snapshot
 from utils.recordings.splits import SCHEMA
 from utils.scoring.answers import Answers
+from utils.scoring.ensembles import Model
 from utils.scoring.figures import judge
 from utils.scoring.reports import draw_report, predictions_table, scores_table
 from utils.scoring.testing import conclude
@@ -57,7 +58,7 @@ def test_nothing_scored_is_said(answers: Answers, capsys: pytest.CaptureFixture[
     nothing = replace(answers, scores=np.full((4, 3), np.nan), reasons=["is empty"] * 4)
     snapshot = Snapshot(Path("x"), Config(), CLASSES, 1, None, "")
     with pytest.raises(Trouble, match=r"no recording that was held out could be used"):
-        conclude(nothing, snapshot, nothing.recordings, Config(), seconds=1.0)
+        conclude(nothing, [Model(snapshot)], nothing.recordings, Config(), seconds=1.0)
     assert "val/A/r1.wav: is empty" in capsys.readouterr().err
 
 

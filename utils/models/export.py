@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import jax
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
@@ -51,9 +53,12 @@ def to_model(graph: nnx.GraphDef, net: Net, *, shape: tuple[int, int]) -> "onnx.
     Raises
     ------
     Unwritable
-        If the net does what ONNX has no word for here.
+        If the net does what ONNX has no word for here, or holds what is no number: ONNX Runtime's ReLU makes zeros of that, and nobody would notice.
     """
-    from utils.models.onnx_graph import to_onnx
+    from utils.models.onnx_graph import Unwritable, to_onnx
+
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(net)):
+        raise Unwritable("weights that are no numbers")
 
     def answer(pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch classes"]:
         return apply(graph, net, stretch(from_pixels(pixels)))[0]

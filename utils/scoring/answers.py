@@ -1,35 +1,72 @@
-"""What a snapshot answers to recordings: listening in worker processes, the net here, pooled scores out."""
+"""What models answer to recordings: listening in worker processes, the nets here, pooled scores out."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float32, Int64
 
 from config import Config
 from utils import console
-from utils.fanout import fan_out
-from utils.models.snapshots import Snapshot, find, load_net
-from utils.recordings.recording import NOISE
-from utils.scoring.pooling import median_filtered
-from utils.scoring.predict import chosen_predictor, scores_of
-from utils.spectra.extraction import Job, first_clips
+from utils.scoring.ensembles import Ensemble, Listener, Model, assemble
+from utils.scoring.full_batches import FullBatches
+from utils.scoring.listening import Heard, listen
+from utils.scoring.pooling import Pool, pooling_of
+from utils.scoring.prior import prior_of
+from utils.spectra.clips import clip_samples
+
+
+@dataclass(frozen=True)
+class ClipScores:
+    """The scores of a recording's clips, of models that hear the same ones.
+
+    Attributes
+    ----------
+    starts : of the clips, seconds
+    length : of a clip, seconds
+    scores : a column a class of the ensemble, 0 to 1, without any prior; NaN where these models do not know it
+    """
+
+    starts: Float[np.ndarray, " clips"]
+    length: float
+    scores: Float32[np.ndarray, "clips classes"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an ensemble answers to one recording.
+
+    Attributes
+    ----------
+    row : of the recording in its table
+    scores : pooled over the recording, a column a class of the ensemble; NaN if it could not be used
+    clips : how many clips were heard, by those models that hear most
+    reason : why it could not be used; None where it could
+    clip_scores : where they were asked for: those of each group of models that hear the same clips
+    """
+
+    row: int
+    scores: Float[np.ndarray, " classes"]
+    clips: int
+    reason: str | None = None
+    clip_scores: tuple[ClipScores, ...] = ()
 
 
 @dataclass(frozen=True)
 class Answers:
-    """A snapshot's answers to some recordings.
+    """Answers to some recordings.
 
     Attributes
     ----------
     recordings : rows of the split's table, in its order
     classes : what the columns of `scores` are
-    scores : pooled over each recording, 0 to 1; NaN for recordings that could not be used
+    scores : pooled over each recording, 0 to 1 (with a prior, to 1.5); NaN for recordings that could not be used
     clips : how many clips were heard of each
     reasons : why a recording could not be used; None where it could
+    clip_scores : by recording, of those whose clips were asked for
     """
 
     recordings: pl.DataFrame
@@ -37,6 +74,7 @@ class Answers:
     scores: Float[np.ndarray, "recordings classes"]
     clips: Int64[np.ndarray, " recordings"]
     reasons: list[str | None]
+    clip_scores: dict[str, tuple[ClipScores, ...]] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[console.Failure]:
@@ -45,58 +83,113 @@ class Answers:
         return [console.Failure(file, reason) for file, reason in pairs if reason is not None]
 
 
-def chosen_snapshot(config: Config) -> Snapshot:
-    """Return the snapshot that `testing.snapshot` names.
+def answer(models: Sequence[Model], recordings: pl.DataFrame, config: Config, *, clips_of: Collection[str] = ()) -> Answers:
+    """Let models answer recordings, and put the answers into one table.
+
+    Parameters and errors as of `answers`.
+    """
+    ensemble = assemble(models)
+    scores = np.full((len(recordings), len(ensemble.classes)), np.nan, np.float32)
+    clips = np.zeros(len(recordings), np.int64)
+    reasons: list[str | None] = [None] * len(recordings)
+    clip_scores = {}
+    with console.progress("testing", total=len(recordings), unit="recordings") as advance, closing(answers(ensemble, recordings, config, clips_of)) as coming:
+        for one in coming:
+            scores[one.row], clips[one.row], reasons[one.row] = one.scores, one.clips, one.reason
+            if one.clip_scores:
+                clip_scores[recordings["recording"][one.row]] = one.clip_scores
+            advance()
+    return Answers(recordings, ensemble.classes, scores, clips, reasons, clip_scores)
+
+
+def answers(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_of: Collection[str] = ()) -> Generator[Answer]:
+    """Yield the answer to each recording as it is finished: its first clips, without rejection, pooled as `testing.pooling` says, times the prior.
+
+    Pictures are made with the snapshots' settings, whatever the config's are. Noise is no answer: of what was trained as 'Noise' nothing is said.
+    Memory does not grow with the number of recordings or their length. Scores depend on neither batch size nor the number of workers.
+
+    Parameters
+    ----------
+    ensemble : of `assemble`
+    recordings : with the columns `recording` and `file`, the latter below `dataset.root`
+    clips_of : recordings whose clips' scores are kept, too
 
     Raises
     ------
     Trouble
-        If the run has none.
+        If a net or the prior's table is damaged.
     """
-    snapshot = find(config.run_folder, config.testing.snapshot)
-    if not snapshot:
-        raise console.Trouble(f"{config.run_folder}: no snapshot; run train.py with the same experiment first")
-    return snapshot
+    prior = prior_of(recordings, ensemble.classes, config)
+    names = recordings["recording"]
+    gathering: dict[int, dict[int, _Hearing]] = {}
+    for heard, hearing in _heard(ensemble, recordings, config, frozenset(clips_of)):
+        parts = gathering.setdefault(heard, {})
+        parts[hearing.listener] = hearing
+        if len(parts) == len(ensemble.listeners):
+            done = _joined(ensemble, heard, [parts[number] for number in sorted(parts)])
+            del gathering[heard]
+            yield done if prior is None else _expected(done, prior(names[heard]))
 
 
-def answer(snapshot: Snapshot, recordings: pl.DataFrame, config: Config) -> Answers:
-    """Let a snapshot answer recordings: all clips at the begin of each, without rejection, pooled by the median-filtered mean.
+class _Hearing:
+    """What is known so far of a recording as one listener hears it."""
 
-    The pictures are made with the snapshot's settings, whatever the config's are. Noise is no answer: of what was trained as 'Noise' nothing is said.
-    """
-    graph, net = load_net(snapshot)
-    predict = chosen_predictor(graph, net, shape=snapshot.config.spectrogram.shape, settings=config.testing)
-    numbers = {name: number for number, name in enumerate(recordings["recording"])}
-    scores = np.full((len(recordings), len(snapshot.classes)), np.nan)
-    clips = np.zeros(len(recordings), np.int64)
-    reasons: list[str | None] = [None] * len(recordings)
-    with console.progress("testing", total=len(recordings), unit="recordings") as advance:
-        for name, outcome in _listen(snapshot, recordings, config):
-            if isinstance(outcome, console.Failure):
-                reasons[numbers[name]] = outcome.reason
-            else:
-                answers = scores_of(_finite(predict(net, outcome), snapshot), snapshot.config.training.loss)
-                scores[numbers[name]] = median_filtered(answers)
-                clips[numbers[name]] = len(outcome)
-            advance()
-    birds = [number for number, label in enumerate(snapshot.classes) if label != NOISE]
-    return Answers(recordings, tuple(snapshot.classes[number] for number in birds), scores[:, birds], clips, reasons)
+    def __init__(self, row: int, listener: int, *, pool: Pool, clips: int = 0, keep: bool = False, reason: str | None = None) -> None:
+        self.row, self.listener, self.pool, self.clips, self.reason = row, listener, pool, clips, reason
+        self.kept: list[Float32[np.ndarray, "_ classes"]] | None = [] if keep else None
+
+    def add(self, scores: Float32[np.ndarray, "clips classes"]) -> bool:
+        """Take in the scores of the next clips; tell whether they were the last."""
+        self.pool.add(scores)
+        if self.kept is not None:
+            self.kept.append(scores.copy())  # a view would keep the whole batch
+        return int(self.pool.clips[0]) == self.clips
 
 
-def _finite(logits: Float[np.ndarray, "clips classes"], snapshot: Snapshot) -> Float[np.ndarray, "clips classes"]:
-    if not np.isfinite(logits).all():
-        raise console.Trouble(f"{snapshot.folder}: the net answers what is no number; it is damaged")
-    return logits
+def _heard(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_of: frozenset[str]) -> Iterator[tuple[int, _Hearing]]:
+    """Yield each recording's row with what each listener heard of it, as it is finished."""
+    size, names = config.testing.batch_size, recordings["recording"]
+    with ThreadPoolExecutor(1, thread_name_prefix="nets") as executor, closing(listen(ensemble, recordings, config)) as coming:
+        scorers = [listener.scorer(config.testing) for listener in ensemble.listeners]
+        batches = [FullBatches[_Hearing](scorer, size=size, executor=executor) for scorer in scorers]
+        for heard in coming:
+            hearing = _begin(heard, ensemble, config, keep=names[heard.row] in clips_of)
+            if isinstance(heard.outcome, console.Failure):
+                yield heard.row, hearing
+                continue
+            for pixels in heard.outcome.blocks(size):
+                for owner, scores in batches[heard.listener].add(hearing, pixels):
+                    if owner.add(scores):
+                        yield owner.row, owner
+        for rest in batches:
+            for owner, scores in rest.finish():
+                if owner.add(scores):
+                    yield owner.row, owner
 
 
-def _listen(snapshot: Snapshot, recordings: pl.DataFrame, config: Config) -> Iterator[tuple[str, UInt8[np.ndarray, "clips height width"] | console.Failure]]:
-    jobs = listening_jobs(recordings, config.dataset.root, snapshot.config, cap=config.testing.max_clips)
-    with closing(fan_out(first_clips, jobs, workers=config.workers, name=lambda job: job.name)) as outcomes:
-        for job, outcome in outcomes:
-            yield job.name, outcome
+def _begin(heard: Heard, ensemble: Ensemble, config: Config, *, keep: bool) -> _Hearing:
+    pool = Pool(pooling_of(config.testing), classes=len(ensemble.listeners[heard.listener].classes))
+    if isinstance(heard.outcome, console.Failure):
+        return _Hearing(heard.row, heard.listener, pool=pool, reason=heard.outcome.reason)
+    return _Hearing(heard.row, heard.listener, pool=pool, clips=heard.outcome.count, keep=keep)
 
 
-def listening_jobs(recordings: pl.DataFrame, root: Path, pictures: Config, *, cap: int = 0) -> list[Job]:
-    """Return what workers need to hear recordings of the data set at `root` with the picture settings of `pictures`."""
-    pairs = recordings.select("recording", "file").iter_rows()
-    return [Job(name, root / file, cap, pictures.clips, pictures.spectrogram) for name, file in pairs]
+def _joined(ensemble: Ensemble, row: int, hearings: Sequence[_Hearing]) -> Answer:
+    """Join what the listeners heard; a recording that one of them cannot use is not answered by the others alone."""
+    for hearing in hearings:
+        if hearing.reason is not None:
+            return Answer(row, np.full(len(ensemble.classes), np.nan), 0, hearing.reason)
+    pairs = list(zip(ensemble.listeners, hearings, strict=True))
+    kept = tuple(_clip_scores(ensemble, listener, hearing.kept) for listener, hearing in pairs if hearing.kept is not None)
+    scores = ensemble.join([hearing.pool.finish()[0] for hearing in hearings])
+    return Answer(row, scores, max(hearing.clips for hearing in hearings), clip_scores=kept)
+
+
+def _clip_scores(ensemble: Ensemble, listener: Listener, kept: Sequence[Float32[np.ndarray, "_ classes"]]) -> ClipScores:
+    scores = ensemble.spread(np.concatenate(kept), listener)
+    _, step, _ = clip_samples(listener.clips, rate=listener.spectrogram.rate)
+    return ClipScores(np.arange(len(scores)) * step / listener.spectrogram.rate, listener.clips.length, scores)
+
+
+def _expected(done: Answer, factors: Float[np.ndarray, " classes"]) -> Answer:
+    return Answer(done.row, done.scores * factors, done.clips, done.reason, done.clip_scores)

@@ -1,16 +1,131 @@
-"""From the scores of clips to the scores of their recording."""
+"""From the scores of clips to the scores of their recording, or of the intervals that they lie in.
+
+Every pooling is a sum or a maximum over clips, so that clips can come one after the other and none has to be kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64, Integer
+
+from config import Testing
 
 TIMES_MEDIAN = 1.5  # scores below this many times the median of their clip are noise
 
+ClipScores = Float[np.ndarray, "clips classes"]
+Totals = Float[np.ndarray, "groups classes"]
 
-def median_filtered(scores: Float[np.ndarray, "clips classes"]) -> Float[np.ndarray, " classes"]:
-    """Pool by median-filtered mean: scores that do not stand out in their clip count nothing, high ones count more than low ones.
 
-        p = 0 where p < 1.5 · median of p over classes, per clip
-        pooled = mean over clips of (2p)²;  pooled −= min;  if max > 1: pooled /= max
+@dataclass(frozen=True)
+class Pooling:
+    """A way of pooling: what each clip's scores become, how clips are joined, and what becomes of all together.
+
+    Attributes
+    ----------
+    term : (clips, classes) → (clips, classes)
+    join : sum or maximum
+    nothing : what a group of no clips begins with
+    finish : of the joined terms (groups, classes) and the numbers of clips (groups, 1), each at least 1
+    """
+
+    term: Callable[[ClipScores], ClipScores]
+    finish: Callable[[Totals, Integer[np.ndarray, "groups 1"]], Totals]
+    join: np.ufunc = np.add
+    nothing: float = 0.0
+
+
+def pooling_of(settings: Testing) -> Pooling:
+    """Return the pooling that `testing.pooling` names."""
+    if settings.pooling == "log_mean_exp":
+        return log_mean_exp(settings.sharpness)
+    return {"median_filtered": MEDIAN_FILTERED, "mean_exponential": MEAN_EXPONENTIAL, "mean": MEAN, "max": MAX}[settings.pooling]
+
+
+def _standing_out(scores: ClipScores) -> ClipScores:
+    return np.where(scores < TIMES_MEDIAN * np.median(scores, axis=1, keepdims=True), 0, scores)
+
+
+def _spread(pooled: Totals) -> Totals:
+    pooled = pooled - pooled.min(axis=1, keepdims=True)
+    return pooled / np.maximum(pooled.max(axis=1, keepdims=True), 1.0)
+
+
+# p = 0 where p < 1.5 · median of p over classes, per clip; pooled = mean of (2p)²; pooled −= min; if max > 1: pooled /= max
+# (BASELINE, Testing; golden/pooling.npz)
+MEDIAN_FILTERED = Pooling(lambda scores: (2 * _standing_out(scores)) ** 2, lambda total, clips: _spread(total / clips))
+# mean of (2p)², at most 1 (BASELINE, Testing)
+MEAN_EXPONENTIAL = Pooling(lambda scores: (2 * scores) ** 2, lambda total, clips: np.minimum(total / clips, 1.0))
+MEAN = Pooling(lambda scores: scores, lambda total, clips: total / clips)
+MAX = Pooling(lambda scores: scores, lambda total, _: total, join=np.maximum, nothing=-np.inf)
+
+
+def log_mean_exp(sharpness: float) -> Pooling:
+    """Return the pooling between the mean (sharpness towards 0) and the maximum (high sharpness).
+
+        pooled = log(mean of exp(sharpness · p)) / sharpness
+
+    Source: Pinheiro and Collobert, From Image-level to Pixel-level Labeling with Convolutional Networks, 2015, equation 3.
+    """
+    return Pooling(lambda scores: np.exp(sharpness * scores), lambda total, clips: np.log(total / clips) / sharpness)
+
+
+class Pool:
+    """Scores that are pooled while they come, in memory that does not grow with the number of clips.
+
+    Parameters
+    ----------
+    pooling : how
+    classes : how many scores a clip has
+    """
+
+    def __init__(self, pooling: Pooling, *, classes: int) -> None:
+        self._pooling = pooling
+        self._totals = np.full((0, classes), pooling.nothing)
+        self._clips = np.zeros((0, 1), np.int64)
+
+    @property
+    def clips(self) -> Int64[np.ndarray, " groups"]:
+        """How many clips each group has so far."""
+        return self._clips[:, 0]
+
+    def add(self, scores: ClipScores, groups: Integer[np.ndarray, " clips"] | None = None) -> None:
+        """Take in clips.
+
+        Parameters
+        ----------
+        scores : from 0 to 1
+        groups : the group of each clip, from 0 on, in any order; −1: none; without it, all belong to group 0
+        """
+        groups = np.zeros(len(scores), np.int64) if groups is None else groups
+        if (groups < 0).any():
+            scores, groups = scores[groups >= 0], groups[groups >= 0]
+        if len(groups) == 0:
+            return
+        order = np.argsort(groups, kind="stable")
+        present, firsts, counts = np.unique(groups[order], return_index=True, return_counts=True)
+        self._grow(int(present[-1]) + 1)
+        terms = self._pooling.term(scores.astype(np.float64))[order]
+        self._totals[present] = self._pooling.join(self._totals[present], self._pooling.join.reduceat(terms, firsts, axis=0))
+        self._clips[present, 0] += counts
+
+    def _grow(self, groups: int) -> None:
+        missing = max(groups - len(self._clips), len(self._clips) // 2)  # by halves: growing by one each time would copy all each time
+        if groups > len(self._clips):
+            self._totals = np.concatenate([self._totals, np.full((missing, self._totals.shape[1]), self._pooling.nothing)])
+            self._clips = np.concatenate([self._clips, np.zeros((missing, 1), np.int64)])
+
+    def finish(self, groups: int = 1) -> Totals:
+        """Return the pooled scores of groups 0 to `groups` − 1, from 0 to 1; NaN for those without a clip."""
+        self._grow(groups)
+        pooled = np.full((groups, self._totals.shape[1]), np.nan)
+        there = self.clips[:groups] > 0
+        pooled[there] = self._pooling.finish(self._totals[:groups][there], self._clips[:groups][there])
+        return pooled
+
+
+def pool(scores: ClipScores, pooling: Pooling) -> Float[np.ndarray, " classes"]:
+    """Pool the clips of one recording.
 
     Parameters
     ----------
@@ -24,12 +139,44 @@ def median_filtered(scores: Float[np.ndarray, "clips classes"]) -> Float[np.ndar
     ------
     ValueError
         If there is no clip.
-
-    Source: BASELINE, Testing (`golden/pooling.npz`).
     """
     if len(scores) == 0:
         raise ValueError("no clips to pool")
-    standing_out = np.where(scores < TIMES_MEDIAN * np.median(scores, axis=1, keepdims=True), 0, scores)
-    pooled = np.mean((2 * standing_out) ** 2, axis=0)
-    pooled -= pooled.min()
-    return pooled / max(float(pooled.max()), 1.0)
+    return pool_groups(scores, np.zeros(len(scores), np.int64), pooling, count=1)[0]
+
+
+def pool_groups(scores: ClipScores, groups: Integer[np.ndarray, " clips"], pooling: Pooling, *, count: int) -> Totals:
+    """Pool clips by groups, such as the intervals that they lie in.
+
+    Parameters
+    ----------
+    scores : from 0 to 1; a clip that lies in several groups stands here several times (`scores[rows]`)
+    groups : the group of each clip, from 0 to `count` − 1; −1: none
+
+    Returns
+    -------
+    Scores from 0 to 1, a row a group; NaN for groups without a clip.
+
+    Raises
+    ------
+    ValueError
+        If there is a group above `count` − 1.
+    """
+    if len(groups) and groups.max() >= count:
+        raise ValueError(f"group {groups.max()} of {count}")
+    pooled = Pool(pooling, classes=scores.shape[1])
+    pooled.add(scores, groups)
+    return pooled.finish(count)
+
+
+def median_filtered(scores: ClipScores) -> Float[np.ndarray, " classes"]:
+    """Pool by median-filtered mean: scores that do not stand out in their clip count nothing, high ones count more than low ones.
+
+        p = 0 where p < 1.5 · median of p over classes, per clip
+        pooled = mean over clips of (2p)²;  pooled −= min;  if max > 1: pooled /= max
+
+    Parameters, values and errors as of `pool`.
+
+    Source: BASELINE, Testing (`golden/pooling.npz`).
+    """
+    return pool(scores, MEDIAN_FILTERED)

@@ -12,7 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from config import Config
 from utils import console
 from utils.fanout import fan_out
-from utils.scoring.answers import Answers, listening_jobs
+from utils.scoring.answers import Answers
+from utils.scoring.listening import listening_jobs
 from utils.spectra.extraction import mean_spectrum
 
 STRENGTH = 10.0  # of the regularisation; chosen in the yardstick's favour, by what it scored on real recordings

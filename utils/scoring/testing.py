@@ -1,5 +1,6 @@
 """The steps of test.py: choose, answer, compare, write, and say what came out."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import polars as pl
 
 from config import Config
 from utils import console
+from utils.models.export import export
 from utils.models.snapshots import Snapshot, learned_from
+from utils.recordings.splits import draw
 from utils.scoring.answers import Answers
+from utils.scoring.ensembles import Model
 from utils.scoring.figures import Figures, Judged, judge
 from utils.scoring.reports import write_report
 from utils.scoring.ridge import ridge_scores
@@ -20,7 +24,8 @@ class Tested:
 
     Attributes
     ----------
-    figures : those of the snapshot
+    snapshot : what was tested; of several models the first
+    figures : those of the answers
     ridge : those of the ridge regression, where it was asked for
     folder : where the files of the test are
     failures : the recordings that could not be used
@@ -38,6 +43,8 @@ class Tested:
 def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
     """Return the recordings of the side that `testing.side` names: of test/ where there is one, else of val/, unless it names one.
 
+    Of them, at most `testing.max_recordings` are drawn, and at most `testing.max_per_class` of a class; long recordings belong to no class alone.
+
     Raises
     ------
     Trouble
@@ -49,26 +56,57 @@ def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
     recordings = split.filter(side=side)
     if recordings.is_empty():
         raise console.Trouble(f"no recording is held out in {side}/; sort_data.py needs classes of two or more recordings and a dataset.{side}_share above 0")
+    return _drawn(recordings, config)
+
+
+def _drawn(recordings: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """Draw recordings by name, so that which ones are drawn depends on no others of the split."""
+    settings = config.testing
+    if settings.max_per_class:
+        kept = set(recordings.filter(pl.col("class") == "")["recording"])
+        for (label,), own in recordings.filter(pl.col("class") != "").group_by("class"):
+            kept |= draw(own["recording"].to_list(), settings.max_per_class, seed=settings.seed, label=f"tested {label}")
+        recordings = recordings.filter(pl.col("recording").is_in(list(kept)))
+    if settings.max_recordings:
+        kept = draw(recordings["recording"].to_list(), settings.max_recordings, seed=settings.seed, label="tested")
+        recordings = recordings.filter(pl.col("recording").is_in(list(kept)))
     return recordings
 
 
-def check_unheard(recordings: pl.DataFrame, snapshot: Snapshot) -> None:
-    """Refuse to test a snapshot on recordings that it learned from, as after another sort.
+def check_unheard(recordings: pl.DataFrame, models: Sequence[Model]) -> None:
+    """Refuse to test models on recordings that one of them learned from, as after another sort.
 
     Raises
     ------
     Trouble
         With how many there are.
     """
-    known = sorted(learned_from(snapshot) & set(recordings["recording"]))
-    if known:
-        raise console.Trouble(
-            f"{snapshot.folder}: learned from {len(known)} recordings that are now held out ({known[0]}{', …' if len(known) > 1 else ''}); "
-            "a test on them would flatter it: train anew (--run NAME or --fresh), or sort with the old dataset settings"
-        )
+    for snapshot in (model.snapshot for model in models):
+        known = sorted(learned_from(snapshot) & set(recordings["recording"]))
+        if known:
+            raise console.Trouble(
+                f"{snapshot.folder}: learned from {len(known)} recordings that are now held out ({known[0]}{', …' if len(known) > 1 else ''}); "
+                "a test on them would flatter it: train anew (--run NAME or --fresh), or sort with the old dataset settings"
+            )
 
 
-def conclude(answers: Answers, snapshot: Snapshot, split: pl.DataFrame, config: Config, *, seconds: float) -> Tested:
+def keep_net(models: Sequence[Model], path: Path | None) -> None:
+    """Write the net that is tested as an ONNX file, where one is asked for.
+
+    Raises
+    ------
+    Trouble
+        If several are tested, or it cannot be written.
+    """
+    if path is None:
+        return
+    if len(models) > 1:
+        raise console.Trouble(f"--export: one net makes a file, testing.models names {len(models)}")
+    export(models[0].snapshot, path)
+    console.say(f"the net is in {console.shown(path)}; docs/file-formats.md says how it is used")
+
+
+def conclude(answers: Answers, models: Sequence[Model], split: pl.DataFrame, config: Config, *, seconds: float) -> Tested:
     """Compare the answers with the truth, write the report, and say how good they are.
 
     Raises
@@ -88,13 +126,16 @@ def conclude(answers: Answers, snapshot: Snapshot, split: pl.DataFrame, config: 
         **asdict(judged.figures),
         "background": config.testing.background,
         "clips": int(answers.clips.sum()),
-        "snapshot": snapshot.folder.name,
+        "snapshot": models[0].snapshot.folder.name,
+        "models": [{"snapshot": model.snapshot.folder.as_posix(), "weight": model.weight} for model in models],
+        "pooling": config.testing.pooling,
+        "prior": config.testing.prior and config.testing.prior.as_posix(),
         "ridge": None if ridge is None else asdict(ridge),
         "seconds": round(seconds, 2),
     }
     write_report(folder, answers, judged, metrics)
-    tested = Tested(snapshot, judged.figures, ridge, folder, answers.failures, seconds)
-    _say(tested, judged, answers)
+    tested = Tested(models[0].snapshot, judged.figures, ridge, folder, answers.failures, seconds)
+    _say(tested, models, judged, answers)
     return tested
 
 
@@ -110,12 +151,12 @@ def _number(value: float | None) -> str:
     return "none" if value is None else f"{value:.3f}"
 
 
-def _say(tested: Tested, judged: Judged, answers: Answers) -> None:
+def _say(tested: Tested, models: Sequence[Model], judged: Judged, answers: Answers) -> None:
     figures = judged.figures
     console.show_table(
         "Tested",
         {
-            "snapshot": console.shown(tested.snapshot.folder),
+            "snapshot" if len(models) == 1 else "snapshots": ", ".join(console.shown(model.snapshot.folder) for model in models),
             "recordings": f"{figures.scored} of {figures.recordings} scored, {int(answers.clips.sum())} clips",
             **figure_rows(tested),
             "top-1 confidence": _number(figures.top1_confidence),

@@ -1,7 +1,9 @@
 """What a worker does with one recording: decode, choose windows, picture, score, reject, and keep."""
 
+import math
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -22,6 +24,7 @@ from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
 from utils.spectra.thresholds import count_scores
 
 IN_MEMORY = 64 * 2**20  # bytes of pictures that a worker holds in memory; more go to disk
+FROM_HAND_TO_HAND = 8 * 2**20  # bytes of pictures that a worker hands over through memory; more go through a file
 
 
 @dataclass(frozen=True)
@@ -212,15 +215,58 @@ def grid_clips(job: Job) -> Iterator[Float32[np.ndarray, " length"]]:
     sound.check_length()
 
 
-def first_clips(job: Job) -> UInt8[np.ndarray, "clips height width"]:
-    """Return the pictures of the first clips of a recording's grid, at most `job.cap` of them, without any rejection.
+@dataclass(frozen=True)
+class FirstClips:
+    """The pictures of a recording's first clips, in memory or, where they are many, in a file.
+
+    Attributes
+    ----------
+    count : how many there are
+    shape : height and width of a picture, pixels
+    pixels : all of them, if they are in memory
+    file : where their bytes are, one picture after the other, if they are not
+    """
+
+    count: int
+    shape: tuple[int, int]
+    pixels: UInt8[np.ndarray, "clips height width"] | None = None
+    file: Path | None = None
+
+    def blocks(self, size: int) -> Iterator[UInt8[np.ndarray, "_ height width"]]:
+        """Yield the pictures in blocks of at most `size`; afterwards their file is gone."""
+        if self.pixels is not None:
+            yield from (self.pixels[first : first + size] for first in range(0, self.count, size))
+        if self.file is not None:
+            with self.file.open("rb") as stream:
+                for first in range(0, self.count, size):
+                    clips = min(size, self.count - first)
+                    yield np.frombuffer(stream.read(clips * math.prod(self.shape)), np.uint8).reshape(clips, *self.shape)
+            self.file.unlink()
+
+
+def first_clips(job: Job) -> FirstClips:
+    """Draw the first clips of a recording's grid, at most `job.cap` of them, without any rejection; many are left in `job.part`.
 
     Raises
     ------
     AudioError
         If the recording cannot be used.
     """
-    return np.stack([to_pixels(make_picture(samples, job.spectrogram, seed=number)) for number, samples in enumerate(islice(grid_clips(job), job.cap or None))])
+    pictures: list[UInt8[np.ndarray, "height width"]] = []
+    count, most = 0, max(1, FROM_HAND_TO_HAND // math.prod(job.spectrogram.shape))
+    with ExitStack() as open_files:
+        stream = None
+        for number, samples in enumerate(islice(grid_clips(job), job.cap or None)):
+            pictures.append(to_pixels(make_picture(samples, job.spectrogram, seed=number)))
+            count += 1
+            if len(pictures) == most:
+                stream = stream or open_files.enter_context(whole_file(job.part, lasting=False))
+                stream.write(np.stack(pictures).tobytes())
+                pictures.clear()
+        if stream is None:
+            return FirstClips(count, job.spectrogram.shape, pixels=np.stack(pictures))
+        stream.write(b"".join(picture.tobytes() for picture in pictures))
+    return FirstClips(count, job.spectrogram.shape, file=job.part)
 
 
 def mean_spectrum(job: Job) -> Float32[np.ndarray, " bands"]:

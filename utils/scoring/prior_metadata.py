@@ -1,0 +1,73 @@
+"""Where and when recordings were made, and how species are called, as `metadata/` has it."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from config import Dataset
+from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
+from utils.recordings.recording import Taxon, degrees, read_metadata
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where and when a recording was made; None where not known.
+
+    Attributes
+    ----------
+    latitude, longitude : degrees
+    week : 1 to 48, four a month, as in eBird's bar charts
+    """
+
+    latitude: float | None
+    longitude: float | None
+    week: int | None
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is known besides the sound.
+
+    Attributes
+    ----------
+    places : of the recordings that were asked for
+    taxonomy : the names of species that the data set and its settings know
+    """
+
+    places: dict[str, Place]
+    taxonomy: Taxonomy
+
+
+def read_all_metadata(settings: Dataset, names: set[str]) -> Metadata:
+    """Read `metadata/` of a data set; what cannot be read is not known.
+
+    Parameters
+    ----------
+    names : the recordings of which places are wanted
+    """
+    taxa = read_taxonomy(settings.taxonomy) if settings.taxonomy else []
+    found: set[Taxon] = set()
+    places = {}
+    folder = settings.root / "metadata"
+    for file in sorted(folder.rglob("*.json")):
+        try:
+            known = read_metadata(file)
+        except (OSError, ValueError):
+            continue
+        texts = [known.get(key, "") for key in ("sci-name", "classid", "species")]
+        if all(isinstance(text, str) for text in texts):
+            found.add(Taxon(*texts))
+        name = file.relative_to(folder).as_posix().removesuffix(".json")
+        if name in names:
+            latitude, longitude = degrees(known.get("latitude"), limit=90.0), degrees(known.get("longitude"), limit=180.0)
+            places[name] = Place(latitude, longitude, week_of(str(known.get("date", ""))))
+    by_name = sorted(found, key=lambda taxon: (taxon.species, taxon.code, taxon.common_name))
+    return Metadata(places, Taxonomy([*taxa, *by_name], read_aliases(settings.aliases) if settings.aliases else {}))
+
+
+def week_of(text: str) -> int | None:
+    """Return eBird's week, 1 to 48, of a date as YYYY-MM-DD: four a month, of which the last lasts to the month's end; None where it is no date."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return 4 * (day.month - 1) + min((day.day - 1) // 7, 3) + 1
