@@ -198,9 +198,7 @@ def main() -> None:
             less = (count, seconds / LARGER) if count == 1 else (max(1, count // LARGER), seconds)
             smaller = run_way("ours", make_recordings(Path(name) / f"less-{count}", count=less[0], seconds=less[1]))
             memory[what] = {"a third": round(smaller["peak"]), "all": int(table[what][0][-1])}
-            console.say(
-                f"our peak memory, all processes together: {memory[what]['a third']} MB for a third of the sound, {memory[what]['all']} MB for all of it"
-            )
+            console.say(f"our peak memory, all processes: {memory[what]['a third']} MB for a third of the sound, {memory[what]['all']} MB for all")
         part = stages(make_recordings(Path(name) / "stages", count=1, seconds=min(60 * options.minutes, 120)))
     rows = [[stage, f"{one:.2f}", f"{min(60 * options.minutes, 120) / 60 / one:.3f}"] for stage, one in part.items()]
     console.show_grid("Each stage alone, two minutes of sound or less", ["", "seconds", "hours a minute"], rows)

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -131,3 +132,13 @@ def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("utils.models.export.find_spec", lambda name: None)
     with pytest.raises(Trouble, match=r"--export: .*pip install '.\[export\]'"):
         check_can_export("--export")
+
+
+def test_the_example_in_the_documents_runs(snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    documents = (Path(__file__).parents[2] / "docs" / "file-formats.md").read_text()
+    example = next(part.split("```")[0] for part in documents.split("```python\n") if "onnxruntime" in part.split("```")[0])
+    monkeypatch.chdir(tmp_path)
+    export(snapshot, tmp_path / "net.onnx")
+    cv2.imwrite("clip.png", pictures(2, snapshot.config.spectrogram.shape)[1])
+    exec(example, {})
+    assert {line.split()[1] for line in capsys.readouterr().out.splitlines()} == {"Ärmel", "Noise"}
