@@ -235,6 +235,7 @@ class Testing:
     precision: Share = 0.0  # thresholds give at least this share of right calls, and as many calls as that allows; 0: the best F1
     calibration: Literal["none", "platt", "isotonic"] = "none"  # also find the map from scores to probabilities; isotonic wants some hundred right answers
     batch_size: Count = 64  # clips that the net answers at once, of several recordings; more needs more memory, the scores stay the same
+    engine: Literal["auto", "jax", "onnx"] = "auto"  # what runs the net; onnx: ONNX Runtime, faster on CPUs; auto: onnx on CPUs where it is installed, else jax
     ridge: bool = False  # also report a ridge regression on mean log-mel spectra, which any net should beat; reads all recordings once more
 
 

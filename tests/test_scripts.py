@@ -306,3 +306,13 @@ def test_recordings_without_birds_become_a_class_that_no_rule_rejects_and_no_ans
 
 def test_a_small_config_is_valid() -> None:
     config._check(small_config(Path("x")))
+
+
+def test_the_net_is_kept_as_a_file(demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]], tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
+    root, _ = demo
+    result = run("test.py", root, export=str(tmp_path / "kept" / "net.onnx"))
+    assert result.returncode == 0, result.stderr
+    assert "docs/file-formats.md" in " ".join(result.stdout.split())
+    assert onnxruntime.InferenceSession(tmp_path / "kept" / "net.onnx").get_inputs()[0].shape[1:] == [32, 64]

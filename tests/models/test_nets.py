@@ -182,3 +182,9 @@ def test_pictures_are_stretched() -> None:
     pixels = jnp.array([[[0, 100], [200, 50]], [[30, 30], [30, 30]]], jnp.uint8)
     pictures = stretch(from_pixels(pixels))
     np.testing.assert_allclose(pictures[..., 0], [[[-1, 0], [1, -0.5]], [[-1, -1], [-1, -1]]], atol=1e-6)
+
+
+@pytest.mark.parametrize("grey", [0, 7, 100, 255])
+def test_a_picture_of_one_grey_is_all_black_also_when_compiled(grey: int) -> None:
+    pixels = jnp.full((1, 8, 8), grey, jnp.uint8)
+    assert (jax.jit(lambda pixels: stretch(from_pixels(pixels)))(pixels) == -1).all()

@@ -239,4 +239,4 @@ def test_nothing_of_a_damaged_net_is_answered(config: Config, root: Path) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("utils.scoring.ensembles.logits_of", lambda *_, **__: lambda pixels: np.full((len(pixels), 3), np.nan, np.float32))
         with pytest.raises(Trouble, match="answers what is no number"):
-            listener.scorer(batch_size=4)(np.zeros((2, 16, 32), np.uint8))
+            listener.scorer(dataclasses.replace(Config().testing, batch_size=4))(np.zeros((2, 16, 32), np.uint8))

@@ -78,7 +78,8 @@ def stretch(pictures: Float[Array, "batch height width"]) -> Picture:
     """
     low = pictures.min(axis=(1, 2), keepdims=True)
     high = pictures.max(axis=(1, 2), keepdims=True)
-    unit = (pictures - low) / jnp.maximum(high - low, 1e-6)
+    spread = jnp.where(high > low, jnp.maximum(high - low, 1e-6), jnp.inf)  # compiled and fused, x − x need not be 0: divided by 1e-6, that was up to 0.1
+    unit = (pictures - low) / spread
     return (2 * unit - 1)[..., None]
 
 

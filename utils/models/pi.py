@@ -35,7 +35,7 @@ class Pi(Classifier):
         """Return what the second dense layer answers."""
         for group in self.groups:
             x = group(x, train=train, key=None)
-        flat = x.reshape(len(x), -1)  # (B, H · W · C)
+        flat = x.reshape(x.shape[0], -1)  # (B, H · W · C); the batch may be a symbol, which len() refuses
         for layer, layer_key in zip(self.dense, keys_for(key, DENSE), strict=True):
             flat = self.dropout(self.nonlinearity(layer(flat)), train=train, key=layer_key)
         return flat

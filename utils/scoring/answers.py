@@ -150,7 +150,7 @@ def _heard(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_o
     """Yield each recording's row with what each listener heard of it, as it is finished."""
     size, names = config.testing.batch_size, recordings["recording"]
     with ThreadPoolExecutor(1, thread_name_prefix="nets") as executor, closing(listen(ensemble, recordings, config)) as coming:
-        scorers = [listener.scorer(batch_size=size) for listener in ensemble.listeners]
+        scorers = [listener.scorer(config.testing) for listener in ensemble.listeners]
         batches = [FullBatches[_Hearing](scorer, size=size, executor=executor) for scorer in scorers]
         for heard in coming:
             hearing = _begin(heard, ensemble, config, keep=names[heard.row] in clips_of)

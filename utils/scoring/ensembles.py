@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from config import Clips, Config, Spectrogram
+from config import Clips, Config, Spectrogram, Testing
 from utils import console
 from utils.models.snapshots import Snapshot, describe, find, load_net
 from utils.recordings.recording import NOISE
-from utils.scoring.predict import predictor, scores_of
+from utils.scoring.predict import chosen_predictor, scores_of
 
 NAMED = 3  # classes that a warning names
 
@@ -54,10 +54,10 @@ def _snapshot_at(path: Path, config: Config) -> Snapshot:
     return found
 
 
-def logits_of(snapshot: Snapshot, *, batch_size: int) -> Callable[[Pixels], Float[np.ndarray, "clips classes"]]:
+def logits_of(snapshot: Snapshot, settings: Testing) -> Callable[[Pixels], Float[np.ndarray, "clips classes"]]:
     """Return what answers for a snapshot: the one place where its net is loaded and what runs it is chosen."""
     graph, net = load_net(snapshot)
-    return partial(predictor(graph, batch_size=batch_size), net)
+    return partial(chosen_predictor(graph, net, shape=snapshot.config.spectrogram.shape, settings=settings), net)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Listener:
     classes: tuple[str, ...]
     weights: Float[np.ndarray, " classes"]
 
-    def scorer(self, *, batch_size: int) -> Callable[[Pixels], Float32[np.ndarray, "clips classes"]]:
+    def scorer(self, settings: Testing) -> Callable[[Pixels], Float32[np.ndarray, "clips classes"]]:
         """Load the nets and return a function from pictures to the mean scores of the models that know each class.
 
         'Noise' gets the lowest score of its clip (BASELINE, Testing), so that pooling does not see it.
@@ -88,7 +88,7 @@ class Listener:
         Trouble
             If a net cannot be read; the function, if one answers what is no number.
         """
-        nets = [logits_of(model.snapshot, batch_size=batch_size) for model in self.models]
+        nets = [logits_of(model.snapshot, settings) for model in self.models]
         places = [np.searchsorted(self.classes, model.snapshot.classes) for model in self.models]
 
         def scores(pixels: Pixels) -> Float32[np.ndarray, "clips classes"]:

@@ -1,6 +1,8 @@
-"""A net's answers to any number of pictures, in batches of one size."""
+"""A net's answers to any number of pictures, in batches: by JAX, or by ONNX Runtime."""
 
+import os
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +11,72 @@ import scipy.special
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
+from config import Testing
+from utils import console
+from utils.models.export import INPUT, OUTPUT, can_export, check_can_export, to_model
 from utils.models.nets import Net, apply, from_pixels, stretch
 
 Logits = Float[np.ndarray, "clips classes"]
 Scores = Float[np.ndarray, "clips classes"]
 Predict = Callable[[Net, UInt8[np.ndarray | Array, "clips height width"]], Logits]
+
+
+def chosen_predictor(graph: nnx.GraphDef, net: Net, *, shape: tuple[int, int], settings: Testing) -> Predict:
+    """Return the predictor that `testing.engine` names; JAX's, with a warning, where ONNX cannot express the net.
+
+    Parameters
+    ----------
+    net : the first, or the only one, that it will be asked for
+    shape : height and width of the pictures, pixels
+
+    Raises
+    ------
+    Trouble
+        If ONNX Runtime is asked for by name, and not installed.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    if settings.engine == "onnx":
+        check_can_export("testing.engine = onnx")
+    if settings.engine == "onnx" or (settings.engine == "auto" and on_cpu and can_export()):
+        try:
+            return onnx_predictor(graph, net, shape=shape, batch_size=settings.batch_size)
+        except Exception as error:  # noqa: BLE001 — whatever fails in tracing, writing or reading the net, JAX can still run it
+            console.warn(f"ONNX cannot run this net ({type(error).__name__}: {console.one_line(str(error))}); JAX does, which takes longer on a CPU")
+    return predictor(graph, batch_size=settings.batch_size)
+
+
+def onnx_predictor(graph: nnx.GraphDef, net: Net, *, shape: tuple[int, int], batch_size: int) -> Predict:
+    """Return the same as `predictor`, run by ONNX Runtime on the CPU; each net is written as ONNX once, in memory.
+
+    Raises
+    ------
+    Unwritable
+        If the net does what ONNX has no word for here.
+    """
+    sessions: dict[int, tuple[Net, Any]] = {}  # the net is kept, so that no other gets its id
+
+    def session_of(net: Net) -> Any:
+        if id(net) not in sessions:
+            sessions[id(net)] = net, _session(to_model(graph, net, shape=shape).SerializeToString())
+        return sessions[id(net)][1]
+
+    def predict(net: Net, pixels: UInt8[np.ndarray | Array, "clips height width"]) -> Logits:
+        session, pixels = session_of(net), np.asarray(pixels)
+        starts = range(0, len(pixels), batch_size)
+        return np.concatenate([session.run([OUTPUT], {INPUT: pixels[start : start + batch_size]})[0] for start in starts])
+
+    session_of(net)
+    return predict
+
+
+def _session(model: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait for work would take the cores from workers that decode
+    options.log_severity_level = 3  # errors
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def predictor(graph: nnx.GraphDef, *, batch_size: int) -> Predict:

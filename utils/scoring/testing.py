@@ -9,6 +9,7 @@ import polars as pl
 
 from config import Config
 from utils import console
+from utils.models.export import export
 from utils.models.snapshots import Snapshot, learned_from
 from utils.recordings.recording import NOISE
 from utils.recordings.splits import draw
@@ -95,6 +96,22 @@ def check_unheard(recordings: pl.DataFrame, models: Sequence[Model]) -> None:
                 f"{snapshot.folder}: learned from {len(known)} recordings that are now held out ({known[0]}{', …' if len(known) > 1 else ''}); "
                 "a test on them would flatter it: train anew (--run NAME or --fresh), or sort with the old dataset settings"
             )
+
+
+def keep_net(models: Sequence[Model], path: Path | None) -> None:
+    """Write the net that is tested as an ONNX file, where one is asked for.
+
+    Raises
+    ------
+    Trouble
+        If several are tested, or it cannot be written.
+    """
+    if path is None:
+        return
+    if len(models) > 1:
+        raise console.Trouble(f"--export: one net makes a file, testing.models names {len(models)}")
+    export(models[0].snapshot, path)
+    console.say(f"the net is in {console.shown(path)}; docs/file-formats.md says how it is used")
 
 
 def conclude(answers: Answers, models: Sequence[Model], split: pl.DataFrame, config: Config, *, seconds: float) -> Tested:

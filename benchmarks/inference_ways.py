@@ -1,0 +1,141 @@
+"""What inference.py measures in a process of its own each: a folder of recordings answered our way, and as a good notebook would, in PyTorch with librosa.
+
+    python benchmarks/inference_ways.py (ours | jax | PyTorch) FOLDER
+
+FOLDER holds `recordings.parquet`, the recordings, and, for ours, a run with a snapshot. The last line that is written is what was found, as JSON: seconds from
+the first file to the last score (without imports, but with all preparation), and the clips that were answered.
+"""
+
+# mypy: disable-error-code="misc"
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+
+import numpy as np
+import polars as pl
+
+from config import Clips, Spectrogram, load
+from utils import console
+from utils.scoring.pooling import median_filtered
+
+PIECE = 60.0  # seconds of a recording that the notebook reads at once
+BATCH, CLASSES = 64, 1500
+
+
+def ours(folder: Path, *, engine: Literal["auto", "jax"]) -> int:
+    """Answer all recordings with the snapshot that lies beside them; returns how many clips there were."""
+    from utils.scoring.answers import answer
+    from utils.scoring.ensembles import chosen_models
+
+    config = load(folder / "settings.toml")
+    config = replace(config, testing=replace(config.testing, engine=engine))
+    answers = answer(chosen_models(config), pl.read_parquet(folder / "recordings.parquet"), config)
+    if answers.failures:
+        raise console.Trouble(str(answers.failures[0]))
+    return int(answers.clips.sum())
+
+
+class Pieces:
+    """The recordings in pieces, as a DataLoader's workers read them: each with librosa, into the pictures of its clips, all at once."""
+
+    def __init__(self, folder: Path) -> None:
+        import soundfile
+
+        self.pieces: list[tuple[int, Path, float]] = []
+        for row, file in enumerate(pl.read_parquet(folder / "recordings.parquet")["file"]):
+            seconds = soundfile.info(folder / file).duration
+            step = PIECE - PIECE % (Clips().length - Clips().overlap)  # so that pieces begin where clips do
+            self.pieces += [(row, folder / file, start) for start in np.arange(0, max(seconds - Clips().length, 0) + 1e-6, step)]
+        self.step = step
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.pieces)
+
+    def __getitem__(self, number: int) -> tuple[int, np.ndarray]:
+        """Return a piece's recording and its pictures, uint8 (clips, height, width)."""
+        import librosa
+
+        row, file, start = self.pieces[number]
+        settings, clips = Spectrogram(), Clips()
+        length, step = int(clips.length * settings.rate), int((clips.length - clips.overlap) * settings.rate)
+        samples, _ = librosa.load(file, sr=settings.rate, offset=start, duration=self.step + clips.overlap)
+        cut = librosa.util.frame(samples, frame_length=length, hop_length=step, axis=0)
+        mel = librosa.feature.melspectrogram(
+            y=cut,
+            sr=settings.rate,
+            n_fft=8 * settings.height,
+            hop_length=length // (settings.width - 1),
+            n_mels=settings.height,
+            fmin=settings.fmin,
+            fmax=settings.fmax,
+            power=1,
+        )
+        levels = librosa.amplitude_to_db(mel, ref=np.max)[:, ::-1, : settings.width]
+        low, high = levels.min((1, 2), keepdims=True), levels.max((1, 2), keepdims=True)
+        return row, np.round(255 * (levels - low) / np.maximum(high - low, 1e-6)).astype(np.uint8)
+
+
+def notebook(folder: Path) -> int:
+    """Answer all recordings in PyTorch: workers make pictures with librosa, the net answers them in batches over recordings, channels last."""
+    import torch
+    from torch_nets import NETS
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    net: Any = NETS["ResNet"](CLASSES).eval().to(device, memory_format=torch.channels_last)
+    pieces = Pieces(folder)
+    torch.set_num_threads(os.cpu_count() or 1)
+    loader = torch.utils.data.DataLoader(pieces, batch_size=None, num_workers=os.cpu_count() or 1, prefetch_factor=2)
+    scores: dict[int, list[np.ndarray]] = {}
+    waiting: list[tuple[int, np.ndarray]] = []
+    count = 0
+
+    def answer() -> None:
+        pixels = torch.from_numpy(np.concatenate([pictures for _, pictures in waiting])).to(device).float()
+        rows = np.concatenate([np.full(len(pictures), row) for row, pictures in waiting])
+        low, high = pixels.amin((1, 2), keepdim=True), pixels.amax((1, 2), keepdim=True)
+        stretched = (2 * (pixels - low) / (high - low).clamp(min=1e-6) - 1)[:, None].contiguous(memory_format=torch.channels_last)
+        parts = [torch.softmax(net(part), 1) for part in stretched.split(BATCH)]
+        for row, clip in zip(rows, torch.cat(parts).cpu().numpy(), strict=True):
+            scores.setdefault(int(row), []).append(clip)
+        waiting.clear()
+
+    with torch.inference_mode():
+        for row, pictures in loader:
+            waiting.append((row, np.asarray(pictures)))
+            count += len(pictures)
+            if sum(len(pictures) for _, pictures in waiting) >= BATCH:
+                answer()
+        if waiting:
+            answer()
+    for clips in scores.values():
+        median_filtered(np.stack(clips))
+    return count
+
+
+def main() -> None:
+    """Do what is asked and tell what it took."""
+    way, folder = sys.argv[1], Path(sys.argv[2])
+    if way == "PyTorch":
+        import torch  # noqa: F401 — not part of the time
+
+        clips_of: Any = lambda: notebook(folder)  # noqa: E731
+    else:
+        import utils.scoring.answers  # noqa: F401
+
+        clips_of = lambda: ours(folder, engine="jax" if way == "jax" else "auto")  # noqa: E731
+    passed = console.stopwatch()
+    clips = clips_of()
+    seconds = passed()
+    print(json.dumps({"seconds": seconds, "clips": clips}))
+
+
+if __name__ == "__main__":
+    main()
