@@ -6,17 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import scipy.stats
 from jaxtyping import Float
 from sklearn.metrics import average_precision_score
 
 from utils import console
 from utils.files import write_text
+from utils.scoring import bootstrap
 from utils.scoring.metrics import lrap, mean_of_defined
 from utils.scoring.report_page import figure_text, render
 from utils.tables import read_table
 
-RESAMPLES = 2000  # of the recordings, for an interval
 CHANGED = 10  # recordings shown that got better, and that got worse
 SCORES = {"recording": pl.String(), "class": pl.String(), "score": pl.Float64(), "right": pl.Boolean()}
 ADVICE = {"missing": "run test.py for this run first", "damaged": "run test.py for this run again"}
@@ -213,8 +212,9 @@ def paired_interval(one: Float[np.ndarray, " recordings"], other: Float[np.ndarr
     """
     if len(one) < 2:
         return None
-    found = scipy.stats.bootstrap((one - other,), np.mean, n_resamples=RESAMPLES, batch=100, method="percentile", rng=np.random.default_rng(0))
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    draws = bootstrap.draw_weights(np.arange(len(one)), seed=0)
+    found = bootstrap.compare(float(one.mean()), float(other.mean()), drawn_a=bootstrap.drawn_means(one, draws), drawn_b=bootstrap.drawn_means(other, draws))
+    return None if found.interval.low is None or found.interval.high is None else (found.interval.low, found.interval.high)
 
 
 def page(comparison: Comparison) -> str:
