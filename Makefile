@@ -21,7 +21,7 @@ demo: setup
 	$(PY) evaluate.py experiments/demo.toml
 
 test: setup
-	$(PY) -m pytest
+	$(PY) -m pytest -n auto --dist loadfile
 
 lint: setup
 	$(PY) -m ruff check .
