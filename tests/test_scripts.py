@@ -309,6 +309,17 @@ def test_a_small_config_is_valid() -> None:
     config._check(small_config(Path("x")))
 
 
+def test_tested_runs_are_put_side_by_side(demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]], tmp_path: Path) -> None:
+    root, _ = demo
+    for name in ("one", "other"):
+        shutil.copytree(root / "snapshots" / "t", tmp_path / name)
+    words = [sys.executable, str(REPOSITORY / "evaluate.py"), "--compare", str(tmp_path / "one"), str(tmp_path / "other")]
+    result = subprocess.run(words, capture_output=True, text=True, timeout=240)
+    assert result.returncode == 0, result.stderr
+    assert "MLRAP" in result.stdout
+    assert (tmp_path / "compare.html").is_file()
+
+
 def test_the_net_is_kept_as_a_file(demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]], tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")

@@ -17,7 +17,7 @@ from utils.scoring.report_page import figure_text, render
 from utils.tables import read_table
 
 CHANGED = 10  # recordings shown that got better, and that got worse
-SCORES = {"recording": pl.String(), "class": pl.String(), "score": pl.Float64(), "right": pl.Boolean()}
+SCORES = {"recording": pl.String(), "class": pl.String(), "score": pl.Float32(), "right": pl.Boolean()}
 ADVICE = {"missing": "run test.py for this run first", "damaged": "run test.py for this run again"}
 
 

@@ -48,7 +48,7 @@ def scores_table(answers: Answers, judged: Judged) -> pl.DataFrame:
         {
             "recording": names.gather(np.repeat(np.arange(len(scored)), len(classes))),
             "class": classes.gather(np.tile(np.arange(len(classes)), len(scored))),
-            "score": answers.scores[scored].ravel(),
+            "score": answers.scores[scored].ravel().astype(np.float32),
             "right": judged.truth[scored].ravel(),
         }
     )
