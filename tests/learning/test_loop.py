@@ -329,7 +329,7 @@ def test_a_folder_of_pictures_teaches_what_the_store_does(config: Config) -> Non
     spec.main(pictured)
     folder = config.dataset.root / "spec" / "pictures"
     from_folder, from_store = read_examples(with_run(config, "x", pictures=folder)), read_examples(config)
-    assert from_folder.fingerprint() == from_store.fingerprint()
+    assert from_folder.fingerprint == from_store.fingerprint
     assert from_folder.classes == from_store.classes
     for name in ("rows", "val_rows", "val_recording", "val_truth", "noise"):
         np.testing.assert_array_equal(getattr(from_folder, name), getattr(from_store, name))

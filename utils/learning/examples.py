@@ -44,12 +44,14 @@ class Examples:
     val_truth: Bool[np.ndarray, "val_recordings classes"]
     noise: UInt8[np.ndarray, "pictures height width"]
 
+    @cached_property
     def recordings(self) -> list[str]:
-        """Return the names of the recordings that are learned from or watch."""
+        """The names of the recordings that are learned from or watch."""
         return self.store.clips["recording"][np.concatenate([self.rows, self.val_rows])].unique(maintain_order=True).to_list()
 
+    @cached_property
     def fingerprint(self) -> str:
-        """Return a text that changes when the clips, their labels or their order do."""
+        """A text that changes when the clips, their labels or their order do."""
         table = self.store.clips[np.concatenate([self.rows, self.val_rows])].select("recording", "number")
         content = hashlib.sha256(table.write_csv().encode() + "\n".join(self.classes).encode())
         for array in (*self.labels, *self.val_labels):

@@ -71,7 +71,7 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
     snapshot = _latest(folder)
     if not snapshot:
         return state, Progress()
-    if snapshot.data != examples.fingerprint():
+    if snapshot.data != examples.fingerprint:
         raise console.Trouble(f"{folder}: the clips or classes are others than when it was begun; choose another --run, or --fresh to begin anew")
     rows = read_log(folder / "log.csv", until=snapshot.epoch)
     if len(rows) != snapshot.epoch:
@@ -91,7 +91,7 @@ def keep_epoch(state: TrainState, progress: Progress, examples: Examples, config
     write_log(folder / "log.csv", rows)
     last = row.epoch == settings.epochs or gets_no_better(rows, wait=settings.early_stopping)
     if row.epoch % settings.snapshot_epochs == 0 or last or best_row(rows) is row:
-        kept = Snapshot(folder / f"epoch_{row.epoch:03d}", config, examples.classes, row.epoch, row.val_mlrap, examples.fingerprint(), row.val_loss)
+        kept = Snapshot(folder / f"epoch_{row.epoch:03d}", config, examples.classes, row.epoch, row.val_mlrap, examples.fingerprint, row.val_loss)
         _save(state, kept, examples)
         keep_best_and_newest(folder, newest=settings.keep_snapshots)
         remove_folder(folder / "paused")
@@ -99,13 +99,13 @@ def keep_epoch(state: TrainState, progress: Progress, examples: Examples, config
 
 def pause(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
     """Save a net in the midst of an epoch."""
-    paused = Snapshot(config.run_folder / "paused", config, examples.classes, len(progress.rows), None, examples.fingerprint())
+    paused = Snapshot(config.run_folder / "paused", config, examples.classes, len(progress.rows), None, examples.fingerprint)
     _save(state, replace(paused, steps=progress.steps, sums=progress.sums), examples)
 
 
 def _save(state: TrainState, snapshot: Snapshot, examples: Examples) -> None:
     state = jax.device_get(state)
-    save(snapshot, state.best_net, _besides(state), learned=examples.recordings())
+    save(snapshot, state.best_net, _besides(state), learned=examples.recordings)
 
 
 def _besides(state: TrainState) -> dict[str, Any]:

@@ -92,6 +92,19 @@ def find(run: Path, which: Literal["best", "latest"]) -> Snapshot | None:
     return max(snapshots, key=lambda snapshot: rank(snapshot.mlrap, snapshot.val_loss))
 
 
+def find_at(path: Path, which: Literal["best", "latest"]) -> Snapshot | None:
+    """Return the snapshot at `path`, or that of the run whose folder it is; None where it is neither.
+
+    Raises
+    ------
+    Trouble
+        If a snapshot's description is damaged.
+    """
+    if (path / "snapshot.json").is_file():
+        return describe(path)
+    return find(path, which) if path.is_dir() else None
+
+
 def rank(mlrap: float | None, val_loss: float | None) -> tuple[float, float]:
     """Return what the best net has most of: on few recordings many nets have the same MLRAP, and then the loss decides."""
     return -1.0 if mlrap is None else mlrap, 0.0 if val_loss is None else -val_loss

@@ -8,7 +8,7 @@ from jaxtyping import Array
 
 from utils.console import Trouble
 from utils.models.nets import Net
-from utils.models.snapshots import Snapshot, describe, find, load_net, name_leaves, unname_leaves
+from utils.models.snapshots import Snapshot, find_at, load_net, name_leaves, unname_leaves
 
 OUTPUT = "params/output/"
 
@@ -21,9 +21,7 @@ def find_pretrained(path: Path) -> Snapshot:
     Trouble
         If there is none.
     """
-    if (path / "snapshot.json").is_file():
-        return describe(path)
-    found = find(path, "best") if path.is_dir() else None
+    found = find_at(path, "best")
     if not found:
         raise Trouble(f"{path}: neither a snapshot nor the folder of a run with one; set training.pretrained to snapshots/<run>")
     return found

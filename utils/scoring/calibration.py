@@ -10,13 +10,14 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, Le, MinLen
 from jaxtyping import Bool, Float, Int64
-from pydantic import AllowInfNan, TypeAdapter, ValidationError
+from pydantic import AllowInfNan, TypeAdapter
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from utils.console import Trouble
 from utils.files import write_json
+from utils.scoring.kept_json import ADVICE, read_kept
 from utils.scoring.metrics import first_answers
 
 Method = Literal["platt", "isotonic"]
@@ -195,16 +196,9 @@ def read_calibration(path: Path) -> Calibration:
     Trouble
         If there is no such file, or it does not hold one.
     """
-    advice = "test.py writes it anew"
-    try:
-        found = _FILE.validate_json(path.read_bytes(), strict=True, extra="forbid")
-    except OSError as error:
-        raise Trouble(f"{path}: cannot be read ({error.strerror}); {advice}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Trouble(f"{path}: {'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}; {advice}") from None
+    found: Calibration = read_kept(path, _FILE)
     if isinstance(found, Isotonic) and (len(found.x) != len(found.y) or min(np.diff(found.x), default=1) <= 0 or min(np.diff(found.y), default=0) < 0):
-        raise Trouble(f"{path}: its points do not rise; {advice}")
+        raise Trouble(f"{path}: its points do not rise; {ADVICE}")
     return found
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, UInt8
 
 from config import Clips, Config, Spectrogram, Testing
 from utils import console
-from utils.models.snapshots import Snapshot, describe, find, load_net
+from utils.models.snapshots import Snapshot, find, find_at, load_net
 from utils.recordings.recording import NOISE
 from utils.scoring.predict import chosen_predictor, scores_of
 
@@ -46,9 +46,7 @@ def chosen_models(config: Config) -> list[Model]:
 
 
 def _snapshot_at(path: Path, config: Config) -> Snapshot:
-    if (path / "snapshot.json").is_file():
-        return describe(path)
-    found = find(path, config.testing.snapshot) if path.is_dir() else None
+    found = find_at(path, config.testing.snapshot)
     if not found:
         raise console.Trouble(f"{path}: neither a snapshot nor the folder of a run with one; mend testing.models")
     return found

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 
 from utils.recordings.labels import truth_of
 from utils.recordings.recording import NOISE
@@ -34,11 +34,19 @@ class Figures:
 
 @dataclass(frozen=True)
 class Judged:
-    """Figures, and what they are the means of."""
+    """Figures, and what they are the means of.
+
+    Attributes
+    ----------
+    own : number of each recording's own class; −1 where that was not trained
+    lrap, first_right : of each recording; NaN where not defined
+    """
 
     figures: Figures
     truth: Bool[np.ndarray, "recordings classes"]
+    own: Int64[np.ndarray, " recordings"]
     lrap: Float[np.ndarray, " recordings"]
+    first_right: Float[np.ndarray, " recordings"]
 
 
 def judge(scores: Float[np.ndarray, "recordings classes"], answers: Answers, *, background: bool) -> Judged:
@@ -52,7 +60,8 @@ def judge(scores: Float[np.ndarray, "recordings classes"], answers: Answers, *, 
     scored = ~np.isnan(scores).any(axis=1)
     each = np.full(len(scores), np.nan)
     each[scored] = lrap(scores[scored], truth[scored])
-    own = np.array([answers.classes.index(label) if label in answers.classes else -1 for label in answers.recordings["class"]], int)
+    numbers = {label: number for number, label in enumerate(answers.classes)}
+    own = np.array([numbers.get(label, -1) for label in answers.recordings["class"]], np.int64)
     first_right = np.where(own >= 0, np.nan_to_num(scores, nan=-np.inf).argmax(axis=1) == own, np.nan)
     figures = Figures(
         mlrap=mean_of_defined(each),
@@ -62,4 +71,4 @@ def judge(scores: Float[np.ndarray, "recordings classes"], answers: Answers, *, 
         scored=int(scored.sum()),
         without_truth=int((scored & ~truth.any(axis=1) & (answers.recordings["class"] != NOISE).to_numpy()).sum()),
     )
-    return Judged(figures, truth, each)
+    return Judged(figures, truth, own, each, first_right)

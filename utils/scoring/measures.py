@@ -82,26 +82,26 @@ def measure(answers: Answers, judged: Judged, settings: Testing, *, made_from: s
     scored = np.flatnonzero(~np.isnan(answers.scores).any(axis=1))
     scores, truth = answers.scores[scored].astype(np.float64), judged.truth[scored]
     recordings = answers.recordings[scored]
-    own = np.array([answers.classes.index(label) if label in answers.classes else -1 for label in recordings["class"]], np.int64)
     other = truth_of(recordings, answers.classes, background=not settings.background)
     wanted = {"per_class": settings.thresholds == "per_class", "precision": settings.precision or None, "min_positives": settings.min_positives}
-    figures = dict(_ranking(scores, truth, other, own, settings))
+    figures = dict(_ranking(scores, truth, other, judged.lrap[scored], judged.first_right[scored], settings))
     folds = folds_of(np.arange(len(scores)), seed=settings.seed) if len(scores) > 1 else None
     if folds is not None and truth.any():
         figures |= _deciding(cross_decided(scores, truth, folds, **wanted), truth)  # type: ignore[arg-type]
     thresholds = find_thresholds(scores, truth, answers.classes, **wanted, made_from=made_from)  # type: ignore[arg-type]
-    per_class = per_class_table(scores, truth, answers.classes, primary=own, clips=answers.clips[scored])
+    per_class = per_class_table(scores, truth, answers.classes, primary=judged.own[scored], clips=answers.clips[scored])
     found = Measures(figures, per_class, thresholds, curve_of(scores.ravel(), truth.ravel()))
     return _calibrated(found, scores.clip(0, 1), truth, folds, settings, made_from=made_from)
 
 
-def _ranking(scores: Scores, truth: Truth, other: Truth, own: Int64[np.ndarray, " rows"], settings: Testing) -> Iterator[tuple[str, Interval]]:
-    """Yield the figures of rankings, with their intervals."""
+def _ranking(
+    scores: Scores, truth: Truth, other: Truth, each: Float[np.ndarray, " rows"], first: Float[np.ndarray, " rows"], settings: Testing
+) -> Iterator[tuple[str, Interval]]:
+    """Yield the figures of rankings, with their intervals; `each` and `first` are the rows' LRAP, and whether their first answer is right."""
     draws = draw_weights(np.arange(len(scores)), seed=settings.seed)
     least = settings.min_positives
     ranks = first_right_ranks(scores, truth)
-    by_row = {"mlrap": lrap(scores, truth), f"mlrap_{'without' if settings.background else 'with'}_background": lrap(scores, other)}
-    first = np.where(own >= 0, scores.argmax(axis=1) == own, np.nan)
+    by_row = {"mlrap": each, f"mlrap_{'without' if settings.background else 'with'}_background": lrap(scores, other)}
     by_row |= {"top1_accuracy": first, "top5_accuracy": within_first(ranks, TOP)}
     for key, values in by_row.items():
         yield key, interval(mean_of_defined(values), drawn_means(values, draws))

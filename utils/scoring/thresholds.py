@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 import numpy as np
 from annotated_types import Ge, MinLen
 from jaxtyping import Bool, Float, Int64
-from pydantic import AllowInfNan, TypeAdapter, ValidationError
+from pydantic import AllowInfNan, TypeAdapter
 from sklearn.metrics import precision_recall_curve
 
 from utils.console import Trouble
 from utils.files import write_json
+from utils.scoring.kept_json import ADVICE, read_kept
 from utils.scoring.metrics import check
 
 NOCALL = "nocall"  # what BirdCLEF calls a row in which nothing is called
@@ -212,16 +213,9 @@ def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
     Trouble
         If there is no such file, it does not hold thresholds, or lacks a class.
     """
-    advice = "test.py writes it anew"
-    try:
-        found = _FILE.validate_json(path.read_bytes(), strict=True, extra="forbid")
-    except OSError as error:
-        raise Trouble(f"{path}: cannot be read ({error.strerror}); {advice}") from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise Trouble(f"{path}: {'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}; {advice}") from None
+    found: Thresholds = read_kept(path, _FILE)
     if not len(found.classes) == len(found.values) == len(found.own) == len(set(found.classes)):
-        raise Trouble(f"{path}: does not hold one threshold for each class; {advice}")
+        raise Trouble(f"{path}: does not hold one threshold for each class; {ADVICE}")
     places = {label: number for number, label in enumerate(found.classes)}
     missing = [label for label in classes if label not in places]
     if missing:
