@@ -15,13 +15,13 @@ from itertools import chain
 
 import librosa.filters
 import numpy as np
-import scipy.fft
 import scipy.ndimage
 import scipy.signal
 from jaxtyping import Float, Float32, Int64
 
 from config import Spectrogram
 from utils.spectra.clips import Window, cut
+from utils.spectra.fourier import rfft
 
 HOP = 512 / 22_050  # seconds from one frame to the next
 WINDOW = 4  # hops, length of the Fourier window
@@ -57,7 +57,7 @@ def _mel_power(blocks: Iterable[Float[np.ndarray, " _"]], settings: Spectrogram)
     window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
     silence = np.zeros(n_fft // 2, np.float32)
     for _, frames in cut(_evenly(chain([silence], blocks, [silence]), BATCH * hop), length=n_fft, step=hop, least=n_fft):
-        spectrum = scipy.fft.rfft(frames * window, axis=1)
+        spectrum = rfft(frames, window)
         yield (spectrum.real**2 + spectrum.imag**2) @ weights
 
 

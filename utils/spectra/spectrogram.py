@@ -7,12 +7,12 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import scipy.fft
 import scipy.signal
 from jaxtyping import Float, UInt8
 
 from config import Spectrogram
 from utils.spectra.bands import bands_of, hop_of
+from utils.spectra.fourier import rfft
 from utils.spectra.resizing import resize
 from utils.spectra.waveform import prepare
 
@@ -65,7 +65,7 @@ def amplitudes(samples: Float[np.ndarray, " samples"], settings: Spectrogram) ->
     bins = np.empty((bands.last_bin - bands.first_bin, len(frames)), np.float32)
     block = max(1, AT_ONCE // n_fft)
     for start in range(0, len(frames), block):
-        spectrum = scipy.fft.rfft(frames[start : start + block] * bands.window, axis=1, overwrite_x=True)
+        spectrum = rfft(frames[start : start + block], bands.window)
         bins[:, start : start + block] = np.abs(spectrum[:, bands.first_bin : bands.last_bin]).T
     return bins if bands.weights is None else bands.weights @ bins
 

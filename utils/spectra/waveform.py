@@ -11,6 +11,7 @@ import scipy.signal
 from jaxtyping import Float
 
 from config import Spectrogram
+from utils.spectra.fourier import rfft
 
 ORDER = 2  # of the Butterworth filter, which is gone through forwards and backwards
 SETTLED = 4  # periods of the high-pass frequency after which what it makes of the clip's ends has died away
@@ -115,7 +116,7 @@ def without_noise(samples: Float[np.ndarray, " samples"], settings: Spectrogram)
     n_fft = len(gate.window)
     padded = np.zeros(gate.padded, np.float32)
     padded[n_fft : n_fft + len(samples)] = samples
-    spectrum = scipy.fft.rfft(np.lib.stride_tricks.sliding_window_view(padded, n_fft)[:: gate.hop] * gate.window, axis=1)
+    spectrum = rfft(np.lib.stride_tricks.sliding_window_view(padded, n_fft)[:: gate.hop], gate.window)
     level = 20 * np.log10(np.maximum(np.abs(spectrum), np.float32(QUIETEST)))
     known = level[gate.inside]
     known = np.maximum(known, known.max(axis=0) - GATE_RANGE)
