@@ -7,8 +7,20 @@ import pytest
 from scipy.stats import bootstrap
 
 from tests.scoring.cases import cases
-from utils.scoring.bootstrap import Interval, compare, draw_weights, drawn_cmap, drawn_macro_auroc, drawn_means, drawn_ratios, interval
-from utils.scoring.metrics import auroc, average_precision, class_mean, lrap
+from utils.scoring.bootstrap import (
+    Interval,
+    compare,
+    draw_weights,
+    drawn_cmap,
+    drawn_f1,
+    drawn_macro_auroc,
+    drawn_means,
+    drawn_micro_ap,
+    drawn_ratios,
+    interval,
+)
+from utils.scoring.decisions import count, macro, micro, weighted
+from utils.scoring.metrics import auroc, average_precision, class_mean, lrap, micro_average_precision
 
 
 def taken(weights: np.ndarray) -> np.ndarray:
@@ -44,14 +56,28 @@ def test_weights_do_what_drawing_rows_does() -> None:
                 assert ours[draw] == pytest.approx(np.nan if theirs is None else theirs, abs=1e-6, nan_ok=True)
 
 
+def test_weights_do_what_drawing_rows_does_to_all_pairs_together() -> None:
+    for number, (scores, truth) in enumerate(cases()):
+        weights = draw_weights(np.arange(len(scores)), draws=3, seed=number)
+        decided = scores >= 0.5
+        found = [drawn_micro_ap(scores, truth, weights), *drawn_f1(decided, truth, weights).values()]
+        for draw, row in enumerate(weights):
+            again, called, right = (part[taken(row)] for part in (scores, decided, truth))
+            counts = count(called, right)
+            expected = [micro_average_precision(again, right), micro(counts).f1, macro(counts).f1, weighted(counts).f1]
+            for ours, theirs in zip(found, expected, strict=True):
+                assert ours[draw] == pytest.approx(np.nan if theirs is None else theirs, abs=1e-6, nan_ok=True)
+
+
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(3)
     scores, truth = rng.integers(0, 9, (30, 4)) / 8, rng.random((30, 4)) < 0.4
     weights = draw_weights(np.arange(30), draws=20, seed=1)
-    whole = drawn_cmap(scores, truth, weights), drawn_macro_auroc(scores, truth, weights)
+    figures = drawn_cmap, drawn_macro_auroc, drawn_micro_ap
+    whole = [figure(scores, truth, weights) for figure in figures]
     monkeypatch.setattr("utils.scoring.bootstrap.BLOCK", 7 * 30)
-    for before, after in zip(whole, (drawn_cmap(scores, truth, weights), drawn_macro_auroc(scores, truth, weights)), strict=True):
-        np.testing.assert_allclose(before, after, atol=1e-6)
+    for figure, before in zip(figures, whole, strict=True):
+        np.testing.assert_allclose(figure(scores, truth, weights), before, atol=1e-6)
 
 
 def test_interval_is_scipys() -> None:

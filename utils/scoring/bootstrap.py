@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64, Real
 
 from utils.scoring.metrics import check
 
@@ -81,8 +81,7 @@ def drawn_ratios(
     part: Float[np.ndarray, " rows"], whole: Float[np.ndarray, " rows"], weights: Float32[np.ndarray, "draws rows"]
 ) -> Float[np.ndarray, " draws"]:
     """Return Σ part / Σ whole in each draw: of right calls and calls in each row, say, the micro precision. NaN where the whole is nothing."""
-    parts, wholes = weights @ part, weights @ whole
-    return np.divide(parts, wholes, out=np.full(len(weights), np.nan), where=wholes > 0)
+    return _ratio(weights @ part, weights @ whole)
 
 
 def drawn_cmap(
@@ -134,6 +133,55 @@ def drawn_macro_auroc(
     positives = weights @ truth[:, kept].astype(np.float32)
     negatives = weights.sum(axis=1, keepdims=True) - positives
     return _class_means(_class_sums(wins, truth[:, kept], kept, weights), positives.astype(float) * negatives)
+
+
+def drawn_micro_ap(
+    scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"], weights: Float32[np.ndarray, "draws rows"]
+) -> Float[np.ndarray, " draws"]:
+    """Return the micro average precision in each draw; NaN where it took no true pair. Errors as for `drawn_cmap`.
+
+    Only the levels at which true pairs stand matter: how many pairs of each row stand at or above each of them is counted once for all draws.
+    """
+    check(scores, truth)
+    levels = np.unique(scores[truth])[::-1]
+    place = np.searchsorted(-levels, -scores)  # the first level that a pair reaches
+    above, right = np.zeros((len(scores), 1), np.float32), np.zeros((len(scores), 1), np.float32)
+    sums, sizes = np.zeros(len(weights)), np.zeros(len(weights))
+    block = max(1, BLOCK // max(len(scores), len(weights), 1))
+    for start in range(0, len(levels), block):
+        count = min(block, len(levels) - start)
+        own = _counts(place - start, truth, count)
+        above = above[:, -1:] + _counts(place - start, np.ones_like(truth), count).cumsum(axis=1)
+        right = right[:, -1:] + own.cumsum(axis=1)
+        taken = weights @ own
+        sums += (taken * (weights @ right) / np.maximum(weights @ above, 1)).sum(axis=1)
+        sizes += taken.sum(axis=1)
+    return _ratio(sums, sizes)
+
+
+def _counts(place: Int64[np.ndarray, "rows classes"], chosen: Bool[np.ndarray, "rows classes"], count: int) -> Float32[np.ndarray, "rows count"]:
+    """Count the chosen pairs of each row at each of so many places; what lies beyond is left out."""
+    inside = chosen & (place >= 0) & (place < count)
+    row, _ = np.nonzero(inside)
+    return np.bincount(row * count + place[inside], minlength=len(place) * count).reshape(len(place), count).astype(np.float32)
+
+
+def drawn_f1(
+    decided: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"], weights: Float32[np.ndarray, "draws rows"]
+) -> dict[str, Float[np.ndarray, " draws"]]:
+    """Return the F1 in each draw, by key as of `decisions.micro`, `macro` and `weighted`; NaN where a draw took nothing that is true or called."""
+    hits, calls, present = (weights @ part.astype(np.float32) for part in (decided & truth, decided, truth))
+    both = calls + present
+    f1 = 2 * hits / np.maximum(both, 1)
+    return {
+        "micro": _ratio(2 * hits.sum(axis=1), both.sum(axis=1)),
+        "macro": _ratio(f1.sum(axis=1), (both > 0).sum(axis=1)),
+        "weighted": _ratio((f1 * present).sum(axis=1), present.sum(axis=1)),
+    }
+
+
+def _ratio(part: Float[np.ndarray, " draws"], whole: Real[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
 def interval(value: float | None, drawn: Float[np.ndarray, " draws"]) -> Interval:
@@ -196,5 +244,4 @@ def _true_pairs(truth: Bool[np.ndarray, "rows classes"], *, block: int) -> Itera
 def _class_means(sums: Float[np.ndarray, "draws kept"], sizes: Float[np.ndarray, "draws kept"]) -> Float[np.ndarray, " draws"]:
     """Return the mean over classes of sum / size in each draw; a class of size 0 is left out."""
     there = sizes > 0
-    values = np.where(there, sums / np.maximum(sizes, 1), 0).sum(axis=1)
-    return np.divide(values, there.sum(axis=1), out=np.full(len(sums), np.nan), where=there.any(axis=1))
+    return _ratio(np.where(there, sums / np.maximum(sizes, 1), 0).sum(axis=1), there.sum(axis=1))

@@ -11,7 +11,7 @@ from config import Testing
 from utils.console import warn
 from utils.recordings.labels import truth_of
 from utils.scoring.answers import Answers
-from utils.scoring.bootstrap import Interval, draw_weights, drawn_cmap, drawn_macro_auroc, drawn_means, interval
+from utils.scoring.bootstrap import Interval, draw_weights, drawn_cmap, drawn_f1, drawn_macro_auroc, drawn_means, drawn_micro_ap, interval
 from utils.scoring.calibration import Calibration, Reliability, cross_fitted, fit, reliabilities
 from utils.scoring.decisions import count, macro, micro, row_f1, weighted
 from utils.scoring.figures import Judged
@@ -40,7 +40,7 @@ class Measures:
 
     Attributes
     ----------
-    figures : by key; those of decisions have no interval
+    figures : by key
     per_class : table of `per_class.SCHEMA`
     thresholds, curve : found on all recordings, and what a common threshold would do
     calibration, reliability : where it was asked for: the map, and scores against how often they are right, before and after, by heading
@@ -87,7 +87,7 @@ def measure(answers: Answers, judged: Judged, settings: Testing, *, made_from: s
     figures = dict(_ranking(scores, truth, other, judged.lrap[scored], judged.first_right[scored], settings))
     folds = folds_of(np.arange(len(scores)), seed=settings.seed) if len(scores) > 1 else None
     if folds is not None and truth.any():
-        figures |= _deciding(cross_decided(scores, truth, folds, **wanted), truth)  # type: ignore[arg-type]
+        figures |= _deciding(cross_decided(scores, truth, folds, **wanted), truth, settings)  # type: ignore[arg-type]
     thresholds = find_thresholds(scores, truth, answers.classes, **wanted, made_from=made_from)  # type: ignore[arg-type]
     per_class = per_class_table(scores, truth, answers.classes, primary=judged.own[scored], clips=answers.clips[scored])
     found = Measures(figures, per_class, thresholds, curve_of(scores.ravel(), truth.ravel()))
@@ -108,14 +108,17 @@ def _ranking(
     yield "mrr", interval(mean_reciprocal_rank(ranks), drawn_means(1 / ranks, draws))
     precision, area = average_precision(scores, truth), auroc(scores, truth)
     yield "cmap", interval(class_mean(precision, truth, min_positives=least), drawn_cmap(scores, truth, draws, min_positives=least))
-    yield "micro_ap", Interval(micro_average_precision(scores, truth), None, None, 0)
+    yield "micro_ap", interval(micro_average_precision(scores, truth), drawn_micro_ap(scores, truth, draws))
     yield "macro_auroc", interval(class_mean(area, truth, min_positives=least), drawn_macro_auroc(scores, truth, draws, min_positives=least))
 
 
-def _deciding(decided: Bool[np.ndarray, "rows classes"], truth: Truth) -> dict[str, Interval]:
-    counts = count(decided, truth)
-    values = {"micro_f1": micro(counts).f1, "macro_f1": macro(counts).f1, "weighted_f1": weighted(counts).f1, "row_f1": float(row_f1(decided, truth).mean())}
-    return {key: Interval(value, None, None, 0) for key, value in values.items()}
+def _deciding(decided: Bool[np.ndarray, "rows classes"], truth: Truth, settings: Testing) -> dict[str, Interval]:
+    """Return the figures of decisions, with their intervals; the thresholds are not found anew in each draw."""
+    counts, draws = count(decided, truth), draw_weights(np.arange(len(truth)), seed=settings.seed)
+    drawn, rows = drawn_f1(decided, truth, draws), row_f1(decided, truth)
+    values = {"micro": micro(counts).f1, "macro": macro(counts).f1, "weighted": weighted(counts).f1}
+    figures = {f"{key}_f1": interval(value, drawn[key]) for key, value in values.items()}
+    return {**figures, "row_f1": interval(float(rows.mean()), drawn_means(rows, draws))}
 
 
 def _calibrated(found: Measures, scores: Scores, truth: Truth, folds: Int64[np.ndarray, " rows"] | None, settings: Testing, *, made_from: str) -> Measures:
