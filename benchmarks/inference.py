@@ -49,7 +49,6 @@ from utils.spectra.extraction import Job, grid_clips
 from utils.spectra.spectrogram import make_picture, to_pixels
 from utils.tables import write_table
 
-SHORT = 20.0  # seconds of a short recording
 LARGER = 3  # times as much sound, where memory is compared
 
 
@@ -171,7 +170,8 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a long recording of a minute, three short ones, once")
     minutes, recordings, repeats = (1, 3, 1) if "--quick" in sys.argv else (60, 1000, 3)
     parser.add_argument("--minutes", type=float, default=minutes, help=f"length of the long recording, {minutes}")
-    parser.add_argument("--recordings", type=int, default=recordings, help=f"short ones, of {SHORT:g} seconds, {recordings}")
+    parser.add_argument("--recordings", type=int, default=recordings, help=f"short ones, {recordings}")
+    parser.add_argument("--seconds", type=float, default=20, help="length of a short recording, 20")
     parser.add_argument("--repeats", type=int, default=repeats, help=f"times that each way is measured, {repeats}")
     parser.add_argument("--folder", type=Path, help="where recordings are made; default: the system's folder for temporary files")
     return parser.parse_args()
@@ -188,7 +188,7 @@ def main() -> None:
     console.show_table("Machine", {"device": device.device_kind, "cores": str(os.cpu_count()), "python": sys.version.split()[0], **versions})
     table, memory, total = {}, {}, dict.fromkeys([*ways, "decoding alone"], 0.0)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        sizes = {"one long recording": (1, 60 * options.minutes), "short recordings": (options.recordings, SHORT)}
+        sizes = {"one long recording": (1, 60 * options.minutes), "short recordings": (options.recordings, options.seconds)}
         for what, (count, seconds) in sizes.items():
             folder = make_recordings(Path(name) / what.replace(" ", "-"), count=count, seconds=seconds)
             table[what], found = measure(folder, hours=count * seconds / 3600, ways=ways, repeats=options.repeats)
@@ -206,7 +206,7 @@ def main() -> None:
     console.say(f"decoding alone would take {total['decoding alone'] / total['ours']:.0%} of our time")
     kind = "cpu" if device.platform == "cpu" else "gpu"
     content = {"device": device.device_kind, "ratio": ratio and round(ratio, 2), "table": table, "stages": rows, "peak_mb": memory}
-    sizes_of = {"minutes": options.minutes, "recordings": options.recordings, "repeats": options.repeats}
+    sizes_of = {"minutes": options.minutes, "recordings": options.recordings, "seconds": options.seconds, "repeats": options.repeats}
     write_json(Path(__file__).parent / "results" / f"inference-{kind}.json", content | sizes_of | {"versions": versions, "cores": os.cpu_count()})
     print(f"ratio {ratio:.2f}" if ratio else "ratio none")
 
