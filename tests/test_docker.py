@@ -1,0 +1,104 @@
+"""The scripts around the container, with stand-ins for Python and Docker that write down how they were called."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).parents[1]
+STAND_IN = '#!/bin/sh\nprintf "%s|" "$@" >> "$CALLS"; echo >> "$CALLS"\n'
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    return tmp_path / "calls"
+
+
+def program(path: Path, then: str = "") -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(STAND_IN + then)
+    path.chmod(0o755)
+    return path
+
+
+def enter(calls: Path, datasets: Path, *words: str, then: str = "") -> subprocess.CompletedProcess[str]:
+    python = program(calls.parent / "bin" / "python", then)
+    environment = {**os.environ, "CALLS": str(calls), "DATASETS": str(datasets), "PYTHON": str(python)}
+    return subprocess.run([HOME / "docker-entry.sh", *words], env=environment, capture_output=True, text=True)
+
+
+def called(calls: Path) -> list[list[str]]:
+    return [line.split("|")[:-1] for line in calls.read_text().splitlines()]
+
+
+def test_stages_follow_each_other(calls: Path, tmp_path: Path) -> None:
+    datasets = tmp_path / "my data"
+    (datasets / "TrainingSet").mkdir(parents=True)
+    done = enter(calls, datasets, "mine.toml", "--training.epochs", "3", then='[ "$1" != sort_data.py ] || exit 3\n')
+    assert done.returncode == 0, done.stderr
+    settings = ["mine.toml", "--dataset.root", f"{datasets}/TrainingSet", "--snapshots", f"{datasets}/snapshots", "--training.epochs", "3"]
+    assert called(calls) == [[stage, *settings] for stage in ("sort_data.py", "spec.py", "evaluate.py")]
+
+
+def test_what_is_sorted_is_not_sorted_again(calls: Path, tmp_path: Path) -> None:
+    (tmp_path / "split.parquet").touch()
+    done = enter(calls, tmp_path)
+    assert "sorted already" in done.stdout
+    assert [words[:4] for words in called(calls)] == [
+        [stage, "experiments/birdclef2018.toml", "--dataset.root", str(tmp_path)] for stage in ("spec.py", "evaluate.py")
+    ]
+
+
+@pytest.mark.parametrize("stage", ["sort_data.py", "spec.py", "evaluate.py"])
+def test_a_stage_that_fails_ends_it(stage: str, calls: Path, tmp_path: Path) -> None:
+    done = enter(calls, tmp_path, then=f'[ "$1" != {stage} ] || exit 2\n')
+    assert done.returncode == 2
+    assert called(calls)[-1][0] == stage
+
+
+def test_a_folder_that_may_not_be_written_is_one_line(calls: Path) -> None:
+    done = enter(calls, Path("/proc/self"))
+    if done.returncode == 0:
+        pytest.skip("/proc may be written here")
+    assert "may not be written" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not calls.exists()
+
+
+def start(calls: Path, *words: str, docker: str) -> subprocess.CompletedProcess[str]:
+    program(calls.parent / "bin" / "docker", docker)
+    environment = {**os.environ, "CALLS": str(calls), "PATH": f"{calls.parent / 'bin'}:{os.environ['PATH']}"}
+    return subprocess.run([HOME / "docker-run.sh", *words], env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_the_gpu_is_used_where_docker_reaches_it(gpu: bool, calls: Path, tmp_path: Path) -> None:
+    datasets = tmp_path / "a folder; with $HOME"
+    datasets.mkdir()
+    runtimes = '{"nvidia":{},"runc":{}}' if gpu else '{"runc":{}}'
+    done = start(calls, str(datasets), "mine.toml", docker=f"[ \"$1\" != info ] || echo '{runtimes}'\n")
+    assert done.returncode == 0, done.stderr
+    words = called(calls)[-1]
+    assert words[:3] == ["run", "--rm", "--init"]
+    assert ("--gpus" in words) == gpu
+    assert ("on the CPU" in done.stderr) == (not gpu)
+    assert words[words.index("--volume") + 1] == f"{datasets}:/datasets"
+    assert words[words.index("--user") + 1] == f"{os.getuid()}:{os.getgid()}"
+    assert words[-2:] == ["birdclef-jax", "mine.toml"]
+
+
+def test_wrong_calls_are_explained(calls: Path, tmp_path: Path) -> None:
+    assert "usage" in start(calls, docker="").stderr
+    assert "no such folder" in start(calls, str(tmp_path / "none"), docker="").stderr
+    gone = start(calls, str(tmp_path), docker="echo 'Cannot connect'; exit 1\n")
+    assert gone.returncode == 2
+    assert "docker does not answer: Cannot connect" in gone.stderr
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@pytest.mark.parametrize("script", ["docker-run.sh", "docker-entry.sh", ".ci/run"])
+def test_shellcheck_finds_nothing(script: str) -> None:
+    done = subprocess.run(["shellcheck", HOME / script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
