@@ -1,0 +1,62 @@
+"""The submission of BirdCLEF 2021 on Kaggle: who is called in each interval.
+
+    row_id,birds
+    2782_SSW_5,rewbla runwre1
+    2782_SSW_10,nocall
+
+A row's id is that of the file (`2782_SSW_20170701.ogg` is 2782_SSW, other names are their stem) and the second at which the interval ends.
+
+Source: kaggle.com/competitions/birdclef-2021 (Evaluation, sample_submission.csv); Kahl et al., Overview of BirdCLEF 2021.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from utils.console import Trouble, warn
+from utils.scoring.formats.class_ids import class_ids
+from utils.scoring.formats.rows import csv_line, row_ids
+from utils.scoring.formats.samples import Ordered, read_sample
+from utils.scoring.formats.sheet import Sheet, called, media_ids, usable
+from utils.scoring.formats.writing import text_file
+from utils.scoring.intervals import IntervalScores
+from utils.scoring.thresholds import NOCALL
+
+HEADER = ("row_id", "birds")
+
+
+def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
+    """Write the file; return its rows.
+
+    With a sample, they are its rows in its order: those of recordings that cannot be used are 'nocall', which claims no bird, and rows that it does not
+    have are left out.
+    """
+    rows = _rows(usable(results, sheet), sheet)
+    with text_file(path) as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(HEADER)
+        if sheet.settings.sample is None:
+            return sum(bool(table.writerow(row)) for row in rows)
+        sample = read_sample(sheet.settings.sample)
+        if sample.header != HEADER:
+            raise Trouble(f"{sheet.settings.sample}: has the columns {', '.join(sample.header)[:100]}; those of this format are {', '.join(HEADER)}")
+        kept = Ordered(sample.rows, path.parent)
+        for row, birds in rows:
+            kept.add(row, csv_line([row, birds]))
+        if kept.missing:
+            warn(f"{kept.missing} of the {len(sample.rows)} rows of {sheet.settings.sample} belong to no interval that was heard: {NOCALL}")
+        return kept.write(stream, lambda row: csv_line([row, NOCALL]))
+
+
+def bird_names(sheet: Sheet) -> list[str]:
+    """Return what each class is called in `birds`, where spaces part two of them: a name that holds spaces has `_` instead."""
+    return ["_".join((code or "").split()) for code in class_ids(sheet)]
+
+
+def _rows(results: Iterable[IntervalScores], sheet: Sheet) -> Iterator[tuple[str, str]]:
+    names, media = bird_names(sheet), media_ids(sheet)
+    for one in results:
+        for row, hits in zip(row_ids(one, sheet, media), called(one, sheet), strict=True):
+            yield row, " ".join(names[number] for number in np.flatnonzero(hits).tolist()) or NOCALL
