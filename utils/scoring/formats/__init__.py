@@ -4,30 +4,33 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.scoring.formats import audacity, birdclef2018, kaggle2021, kaggle2022, plain_csv, raven
+from utils.console import Trouble
+from utils.scoring.formats import audacity, birdclef2018, check_birdclef2018, check_kaggle, check_tables, kaggle2021, kaggle2022, plain_csv, raven
 from utils.scoring.formats.class_ids import class_ids
+from utils.scoring.formats.problems import Problems
 from utils.scoring.formats.samples import read_sample
 from utils.scoring.formats.sheet import CHALLENGES, Sheet, media_ids
 from utils.scoring.intervals import IntervalScores
 
-__all__ = ["CHALLENGES", "FORMATS", "Sheet", "check_sheet", "suffix", "write_submission"]
+__all__ = ["CHALLENGES", "FORMATS", "Sheet", "check", "check_sheet", "suffix", "write_submission"]
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a format is written, and how its file or folder ends."""
+    """How a format is written and checked, and how its file or folder ends."""
 
     write: Callable[[Path, Iterable[IntervalScores], Sheet], int]
+    check: Callable[[Path, Sheet], Problems]
     suffix: str
 
 
 FORMATS = {
-    "birdclef2018": Format(birdclef2018.write, ".txt"),
-    "kaggle2021": Format(kaggle2021.write, "_kaggle2021.csv"),
-    "kaggle2022": Format(kaggle2022.write, "_kaggle2022.csv"),
-    "raven": Format(raven.write, "_raven"),
-    "audacity": Format(audacity.write, "_audacity"),
-    "csv": Format(plain_csv.write, ".csv"),
+    "birdclef2018": Format(birdclef2018.write, check_birdclef2018.check, ".txt"),
+    "kaggle2021": Format(kaggle2021.write, check_kaggle.check, "_kaggle2021.csv"),
+    "kaggle2022": Format(kaggle2022.write, check_kaggle.check, "_kaggle2022.csv"),
+    "raven": Format(raven.write, check_tables.check_folder, "_raven"),
+    "audacity": Format(audacity.write, check_tables.check_folder, "_audacity"),
+    "csv": Format(plain_csv.write, check_tables.check_csv, ".csv"),
 }
 
 
@@ -73,3 +76,23 @@ def check_sheet(sheet: Sheet) -> None:
         class_ids(sheet)
         if sheet.settings.sample and sheet.settings.format != "birdclef2018":
             read_sample(sheet.settings.sample)
+
+
+def check(path: Path, sheet: Sheet) -> list[str]:
+    """Say, a line each, what a challenge's or program's parser would refuse in a file, or folder, in the format of `sheet.settings`.
+
+    Returns
+    -------
+    The first 20 problems, with the numbers of their lines, and how many more there are; empty where all is well.
+
+    Raises
+    ------
+    Trouble
+        If there is no such file, or ids, a pattern or a sample do not fit.
+    """
+    if not path.exists():
+        raise Trouble(f"{path}: no such file")
+    try:
+        return FORMATS[sheet.settings.format].check(path, sheet).told()
+    except IsADirectoryError:
+        raise Trouble(f"{path}: is a folder; in this format a submission is one file") from None

@@ -18,7 +18,7 @@ import numpy as np
 from utils.console import Trouble, warn
 from utils.scoring.formats.class_ids import class_ids
 from utils.scoring.formats.rows import csv_line, row_ids
-from utils.scoring.formats.samples import Ordered, read_sample
+from utils.scoring.formats.samples import ordered, read_sample
 from utils.scoring.formats.sheet import Sheet, called, media_ids, usable
 from utils.scoring.formats.writing import text_file
 from utils.scoring.intervals import IntervalScores
@@ -34,19 +34,18 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     have are left out.
     """
     rows = _rows(usable(results, sheet), sheet)
-    with text_file(path) as stream:
+    sample = read_sample(sheet.settings.sample) if sheet.settings.sample else None
+    if sample and sample.header != HEADER:
+        raise Trouble(f"{sheet.settings.sample}: has the columns {', '.join(sample.header)[:100]}; those of this format are {', '.join(HEADER)}")
+    with text_file(path) as stream, ordered(sample, path.parent) as kept:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(HEADER)
-        if sheet.settings.sample is None:
+        if kept is None:
             return sum(bool(table.writerow(row)) for row in rows)
-        sample = read_sample(sheet.settings.sample)
-        if sample.header != HEADER:
-            raise Trouble(f"{sheet.settings.sample}: has the columns {', '.join(sample.header)[:100]}; those of this format are {', '.join(HEADER)}")
-        kept = Ordered(sample.rows, path.parent)
         for row, birds in rows:
             kept.add(row, csv_line([row, birds]))
         if kept.missing:
-            warn(f"{kept.missing} of the {len(sample.rows)} rows of {sheet.settings.sample} belong to no interval that was heard: {NOCALL}")
+            warn(f"{kept.missing} rows of {sheet.settings.sample} belong to no interval that was heard: {NOCALL}")
         return kept.write(stream, lambda row: csv_line([row, NOCALL]))
 
 

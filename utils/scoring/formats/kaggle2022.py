@@ -14,6 +14,7 @@ Source: kaggle.com/competitions/birdclef-2022 to birdclef-2025 (Evaluation, samp
 
 import csv
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from jaxtyping import Float, Int64
 from utils.console import Trouble, warn
 from utils.scoring.formats.class_ids import class_ids
 from utils.scoring.formats.rows import csv_line, row_ids
-from utils.scoring.formats.samples import Ordered, Sample, read_sample
+from utils.scoring.formats.samples import Ordered, Sample, ordered, read_sample
 from utils.scoring.formats.sheet import DIGITS, Sheet, called, media_ids, usable, whole_seconds
 from utils.scoring.formats.writing import text_file
 from utils.scoring.intervals import IntervalScores
@@ -43,8 +44,7 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     names, numbers = columns(sheet, sample)
     media = media_ids(sheet)
     sums, heard, count = np.zeros(len(names)), 0, 0
-    kept = Ordered(sample.rows, path.parent) if sample else None
-    with text_file(path) as stream:
+    with text_file(path) as stream, ordered(sample, path.parent) as kept:
         table = csv.writer(stream, lineterminator="\n")
         table.writerow(["row_id", *names])
         for one in usable(results, sheet):
@@ -98,14 +98,13 @@ def _line(row: str, scores: Float[np.ndarray, " columns"]) -> list[str]:
 
 def _write_targets(path: Path, results: Iterable[IntervalScores], sheet: Sheet, sample: Sample) -> int:
     ids, media = class_ids(sheet), media_ids(sheet)
-    kept = Ordered(sample.rows, path.parent)
-    for one in results:
-        for (_, end), hits in zip(whole_seconds(one, sheet), called(one, sheet).tolist(), strict=True):
-            for code, hit in zip(ids, hits, strict=True):
-                row = f"{media[one.file]}_{code}_{end}"
-                kept.add(row, csv_line([row, str(hit)]))
-    _say_missing(kept, sheet, "False")
-    with text_file(path) as stream:
+    with text_file(path) as stream, closing(Ordered(sample.rows, path.parent)) as kept:
+        for one in results:
+            for (_, end), hits in zip(whole_seconds(one, sheet), called(one, sheet).tolist(), strict=True):
+                for code, hit in zip(ids, hits, strict=True):
+                    row = f"{media[one.file]}_{code}_{end}"
+                    kept.add(row, csv_line([row, str(hit)]))
+        _say_missing(kept, sheet, "False")
         stream.write(csv_line(TARGETS))
         return kept.write(stream, lambda row: csv_line([row, "False"]))
 

@@ -3,6 +3,7 @@
 import csv
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -60,12 +61,8 @@ class Ordered:
         self._numbers = {row: number for number, row in enumerate(rows)}
         self._places = np.full((len(rows), 2), -1, np.int64)  # begin and length of each row's text, bytes
         folder.mkdir(parents=True, exist_ok=True)
-        self._kept = tempfile.TemporaryFile(dir=folder)
+        self._kept = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # `ordered` closes it
         self.missing = len(rows)
-
-    def wanted(self, row: str) -> bool:
-        """Tell whether the sample has a row."""
-        return row in self._numbers
 
     def add(self, row: str, text: str) -> None:
         """Keep the text of a row; rows that the sample does not have are left out."""
@@ -81,8 +78,11 @@ class Ordered:
         """Write all rows, those that nobody added as `neutral` says; return how many."""
         for text in self._texts(neutral):
             stream.write(text)
-        self._kept.close()
         return len(self._rows)
+
+    def close(self) -> None:
+        """Let go of the text."""
+        self._kept.close()
 
     def _texts(self, neutral: Callable[[str], str]) -> Iterator[str]:
         for row, (place, length) in zip(self._rows, self._places.tolist(), strict=True):
@@ -91,3 +91,13 @@ class Ordered:
             else:
                 self._kept.seek(place)
                 yield self._kept.read(length).decode()
+
+
+@contextmanager
+def ordered(sample: Sample | None, folder: Path) -> Iterator[Ordered | None]:
+    """Yield what puts rows into the order of a sample, None without one; `folder` as for `Ordered`."""
+    if sample is None:
+        yield None
+        return
+    with closing(Ordered(sample.rows, folder)) as kept:
+        yield kept

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -78,7 +79,7 @@ def whole_seconds(one: IntervalScores, sheet: Sheet) -> list[tuple[int, int]]:
         If an interval begins within a second, which the format cannot say.
     """
     times = [(math.floor(start + SHORTEST), math.ceil(end - SHORTEST)) for start, end in zip(one.starts.tolist(), one.ends.tolist(), strict=True)]
-    if any(before[1] > after[0] for before, after in zip(times, times[1:], strict=False)):
+    if any(before[1] > after[0] for before, after in pairwise(times)):
         raise Trouble(f"submission.interval should be whole seconds: {sheet.settings.format} has no others")
     return times
 
