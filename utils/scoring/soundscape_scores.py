@@ -99,7 +99,7 @@ class SoundscapeScores:
             doubtful=self._truth.doubtful,
             only=only is not None,
             cmap=class_mean(average_precision(scores, truth), truth) if known.any() else None,
-            row_f1=float(row_f1(decided, truth).mean()) if truth.shape[1] else None,
+            row_f1=float(row_f1(decided, truth).mean()) if known.any() else None,
             mlrap=mean_of_defined(lrap(scores, truth)) if known.any() else None,
             thresholds=f"{self._sheet.settings.min_score:g}" if limits is None else "kept",
         )

@@ -9,7 +9,6 @@ A row's id is that of the file (`2782_SSW_20170701.ogg` is 2782_SSW, other names
 Source: kaggle.com/competitions/birdclef-2021 (Evaluation, sample_submission.csv); Kahl et al., Overview of BirdCLEF 2021.
 """
 
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -38,10 +37,9 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     if sample and sample.header != HEADER:
         raise Trouble(f"{sheet.settings.sample}: has the columns {', '.join(sample.header)[:100]}; those of this format are {', '.join(HEADER)}")
     with text_file(path) as stream, ordered(sample, path.parent) as kept:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(HEADER)
+        stream.write(csv_line(HEADER))
         if kept is None:
-            return sum(bool(table.writerow(row)) for row in rows)
+            return sum(bool(stream.write(csv_line(row))) for row in rows)
         for row, birds in rows:
             kept.add(row, csv_line([row, birds]))
         if kept.missing:

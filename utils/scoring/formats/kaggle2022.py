@@ -12,7 +12,6 @@ written where the sample has its two columns:
 Source: kaggle.com/competitions/birdclef-2022 to birdclef-2025 (Evaluation, sample_submission.csv).
 """
 
-import csv
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -45,14 +44,13 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     media = media_ids(sheet)
     sums, heard, count = np.zeros(len(names)), 0, 0
     with text_file(path) as stream, ordered(sample, path.parent) as kept:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["row_id", *names])
+        stream.write(csv_line(["row_id", *names]))
         for one in usable(results, sheet):
             values = _in_columns(one.scores, numbers)
             sums, heard = sums + values.sum(axis=0), heard + len(values)
             for row, scores in zip(row_ids(one, sheet, media), values, strict=True):
                 if kept is None:
-                    table.writerow(_line(row, scores))
+                    stream.write(csv_line(_line(row, scores)))
                 else:
                     kept.add(row, csv_line(_line(row, scores)))
                 count += 1

@@ -49,7 +49,7 @@ def shown(value: str) -> str:
 
 
 def lines_of(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
-    """Yield the number and text of each line that can be read; Windows' ends of lines are no problem, a byte order mark is."""
+    """Yield the number and text of each line that can be read, with its end; Windows' ends of lines are no problem, a byte order mark is."""
     with path.open("rb") as stream:
         number = 0
         for number, content in enumerate(stream, 1):
@@ -60,7 +60,7 @@ def lines_of(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
                 problems.add("is UTF-16, it should be UTF-8", number)
                 return
             try:
-                yield number, content.decode().removesuffix("\n").removesuffix("\r")
+                yield number, content.decode()
             except UnicodeDecodeError:
                 problems.add("is not UTF-8", number)
     if number == 0:
@@ -74,7 +74,8 @@ def cells_of(path: Path, problems: Problems, *, separator: str, fields: int, quo
     ----------
     quoting : whether values may stand in quotation marks, as in CSV
     """
-    for number, values in _quoted(path, problems) if quoting else ((number, text.split(separator)) for number, text in lines_of(path, problems)):
+    plain = ((number, text.removesuffix("\n").removesuffix("\r").split(separator)) for number, text in lines_of(path, problems))
+    for number, values in _quoted(path, problems) if quoting else plain:
         if len(values) == fields:
             yield number, values
         elif not any(map(str.strip, values)):
@@ -92,7 +93,7 @@ def _quoted(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:
     def texts() -> Iterator[str]:
         for number, text in lines_of(path, problems):
             place[0] = number
-            yield text + "\n"
+            yield text
 
     rows = csv.reader(texts(), strict=True)
     while True:

@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 
@@ -74,7 +74,7 @@ class Ordered:
         self._places[number] = self._kept.tell(), len(content)
         self._kept.write(content)
 
-    def write(self, stream: TextIO, neutral: Callable[[str], str]) -> int:
+    def write(self, stream: TextIOWrapper, neutral: Callable[[str], str]) -> int:
         """Write all rows, those that nobody added as `neutral` says; return how many."""
         for text in self._texts(neutral):
             stream.write(text)

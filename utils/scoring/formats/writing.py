@@ -5,14 +5,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from utils.console import Trouble
 from utils.files import remove_folder, whole_file, whole_folder
 
 
 @contextmanager
-def text_file(path: Path) -> Iterator[TextIO]:
+def text_file(path: Path) -> Iterator[io.TextIOWrapper]:
     """Open `path` for text in UTF-8, lines ending as written; it appears when the block ends without an error. Names that are no Unicode are written out."""
     with whole_file(path) as stream:
         text = io.TextIOWrapper(stream, "utf-8", errors="backslashreplace", newline="")
