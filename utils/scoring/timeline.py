@@ -50,15 +50,15 @@ def write_timeline(
     -------
     How many recordings are shown.
     """
-    shown, seconds = _chosen(sheet, truth)
+    share = _Share(sheet, truth)
     timelines: list[Timeline] = []
     listed: list[dict[str, Any]] = []
     more = 0
     for one in results:
-        if one.file in shown and one.reason is None:
-            timeline = timeline_of(one, sheet, settings, truth, seconds=seconds)
-            timelines += [timeline] if timeline else []
-        if len(listed) < LISTED or one.file in shown:
+        timeline = timeline_of(one, sheet, settings, truth, seconds=share.each) if share.takes(one) else None
+        if timeline:
+            timelines.append(timeline)
+        if timeline or len(listed) < LISTED:
             listed.append(_listed(one, sheet, truth))
         else:
             more += 1
@@ -73,18 +73,29 @@ def write_timeline(
             more=more,
             figures=figure_rows(figures) if figures else {},
             unknown=figures.unknown if figures else (),
-            limit="the thresholds kept from the test" if sheet.chosen is not None else f"a score of {sheet.settings.min_score:g}",
+            limit="its threshold, as the test found it" if sheet.chosen is not None else f"{sheet.settings.min_score:g}",
         ),
     )
     return len(timelines)
 
 
-def _chosen(sheet: Sheet, truth: Truth | None) -> tuple[set[str], float]:
-    """Return which recordings are shown, and how many seconds of each at most."""
-    budget = 60 * sheet.settings.page_minutes
-    files = sorted(sheet.files, key=lambda file: (truth is None or file not in truth.events, file))
-    seconds = min(LONGEST, budget, max(SHORTEST, budget / max(len(files), 1)))
-    return set(files[: int(budget / seconds + 1e-9)] if seconds else []), seconds
+class _Share:
+    """Which recordings are shown, and how much of each: time is kept for those that somebody listened to, whatever comes before them."""
+
+    def __init__(self, sheet: Sheet, truth: Truth | None) -> None:
+        self._left = 60 * sheet.settings.page_minutes
+        self.each = min(LONGEST, self._left, max(SHORTEST, self._left / max(len(sheet.files), 1)))
+        self._awaited = {file for file in sheet.files if truth and file in truth.events}
+
+    def takes(self, one: IntervalScores) -> bool:
+        """Tell whether a recording is shown, and take its time off what is left."""
+        first = one.file in self._awaited
+        self._awaited.discard(one.file)
+        length = min(self.each, float(one.ends[-1])) if one.reason is None else 0.0
+        if not length or length > self._left - (0 if first else self.each * len(self._awaited)):
+            return False
+        self._left -= length
+        return True
 
 
 def timeline_of(one: IntervalScores, sheet: Sheet, settings: Config, truth: Truth | None, *, seconds: float) -> Timeline | None:
