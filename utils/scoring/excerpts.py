@@ -130,7 +130,7 @@ def jpeg(samples: Float[np.ndarray, " samples"], settings: Config, *, size: tupl
 
 def frequency_ticks(settings: Spectrogram) -> tuple[tuple[str, float], ...]:
     """Return frequencies to write beside a picture, and how high they stand in it, from 0 (bottom) to 1 (top)."""
-    ticks = [(tick, height_in(tick, settings)) for tick in TICKS if settings.fmin <= tick <= settings.fmax]
+    ticks = [(tick, height_in(float(tick), settings)) for tick in TICKS if settings.fmin <= tick <= settings.fmax]
     return tuple((f"{tick / 1000:g} kHz" if tick >= 1000 else f"{tick} Hz", height) for tick, height in ticks)
 
 

@@ -114,6 +114,6 @@ def boxes_of(events: Sequence[Event], settings: Spectrogram, *, seconds: float) 
     for event in events:
         if event.low is None or event.high is None or event.start >= seconds or event.high <= settings.fmin or event.low >= settings.fmax:
             continue
-        low, high = (height_in(min(max(frequency, settings.fmin), settings.fmax), settings) for frequency in (event.low, event.high))
+        low, high = (height_in(float(min(max(frequency, settings.fmin), settings.fmax)), settings) for frequency in (event.low, event.high))
         boxes.append(Box(event.species, event.start, min(event.end, seconds), low, high))
     return tuple(boxes)
