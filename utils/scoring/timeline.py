@@ -84,7 +84,7 @@ class _Share:
 
     def __init__(self, sheet: Sheet, truth: Truth | None) -> None:
         self._left = 60 * sheet.settings.page_minutes
-        self.each = min(LONGEST, self._left, max(SHORTEST, self._left / max(len(sheet.files), 1)))
+        self.each = min(LONGEST, float(self._left), max(SHORTEST, self._left / max(len(sheet.files), 1)))
         self._awaited = {file for file in sheet.files if truth and file in truth.events}
 
     def takes(self, one: IntervalScores) -> bool:
@@ -145,7 +145,7 @@ def _drawn(timeline: Timeline) -> dict[str, Any]:
     step = next((step for step in STEPS if timeline.seconds / step <= MARKS), STEPS[-1])
     lanes: Sequence[Any] = timeline.lanes
     return {
-        "marks": [(minutes(mark), round(100 * mark / timeline.seconds, 3)) for mark in range(0, int(timeline.seconds) + 1, step)],
+        "marks": [(minutes(float(mark)), round(100 * mark / timeline.seconds, 3)) for mark in range(0, int(timeline.seconds) + 1, step)],
         "data": {
             "ends": [round(end, 3) for _, end in timeline.times],
             "scores": [[round(score, 3) for score in lane.scores.tolist()] if lane.known else None for lane in lanes],
