@@ -61,7 +61,7 @@ def test_kaggle2022(tmp_path: Path) -> None:
     ]
 
 
-def test_samples_are_kept_to_row_by_row(tmp_path: Path) -> None:
+def test_samples_are_kept_to_row_by_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows of unreadable recordings are neutral, those that the sample lacks are left out, and so is the order of the files."""
     sample = tmp_path / "sample.csv"
     sample.write_text("row_id,birds\nb_5,nocall\nx_10,nocall\nb_10,nocall\nx_5,nocall\n")
@@ -71,7 +71,13 @@ def test_samples_are_kept_to_row_by_row(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text() == "row_id,birds\nb_5,nocall\nx_10,Bassus_gravis\nb_10,nocall\nx_5,Altus_clarus\n"
     assert check(tmp_path / "out.csv", sheet) == []
     sample.write_text("row_id,Solus unicus,unknown1,Altus clarus\nb_5,0,0,0\nx_10,0,0,0\nx_5,0,0,0\n")
+    with pytest.raises(Trouble, match="those of this format are row_id, birds"):
+        check_sheet(sheet)
     sheet = sheet_of(tmp_path, ("b.wav", "x.wav"), format="kaggle2022", sample=sample)
+    check_sheet(sheet)
+    told = capsys.readouterr().err
+    assert "1 columns of" in told
+    assert "1 classes of the net have no column" in told
     assert write_submission(tmp_path / "out.csv", results, sheet) == 3
     assert (tmp_path / "out.csv").read_text().splitlines() == [
         "row_id,Solus unicus,unknown1,Altus clarus",
@@ -165,6 +171,8 @@ def test_two_recordings_of_one_id_are_refused_before_anything_is_heard(tmp_path:
     with pytest.raises(Trouble, match=r"1/x\.wav and 2/x\.wav would both be x"):
         check_sheet(sheet_of(tmp_path, ("1/x.wav", "2/x.wav"), class_ids=ids))
     check_sheet(sheet_of(tmp_path, ("1/x.wav", "2/x.wav"), format="csv"))
+    with pytest.raises(Trouble, match=r"interval = 2\.5: should be whole seconds"):
+        check_sheet(sheet_of(tmp_path, ("a.wav",), class_ids=ids, interval=2.5))
     with pytest.raises(Trouble, match=r"finds nothing in b\.wav"):
         check_sheet(sheet_of(tmp_path, ("a_1.wav", "b.wav"), class_ids=ids, media_pattern=r"_(\d+)"))
 

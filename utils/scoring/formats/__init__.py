@@ -6,9 +6,8 @@ from pathlib import Path
 
 from utils.console import Trouble
 from utils.scoring.formats import audacity, birdclef2018, check_birdclef2018, check_kaggle, check_tables, kaggle2021, kaggle2022, plain_csv, raven
-from utils.scoring.formats.class_ids import class_ids
+from utils.scoring.formats.class_ids import say_left_out
 from utils.scoring.formats.problems import Problems
-from utils.scoring.formats.samples import read_sample
 from utils.scoring.formats.sheet import CHALLENGES, Sheet, media_ids
 from utils.scoring.intervals import IntervalScores
 
@@ -64,18 +63,23 @@ def write_submission(path: Path, results: Iterable[IntervalScores], sheet: Sheet
 
 
 def check_sheet(sheet: Sheet) -> None:
-    """Find out before anything is heard whether ids, pattern and sample will do.
+    """Find out before anything is heard whether ids, pattern, intervals and sample will do, and warn of what will be left out.
 
     Raises
     ------
     Trouble
         If they do not.
     """
-    if sheet.settings.format in CHALLENGES:
-        media_ids(sheet)
-        class_ids(sheet)
-        if sheet.settings.sample and sheet.settings.format != "birdclef2018":
-            read_sample(sheet.settings.sample)
+    if sheet.settings.format not in CHALLENGES:
+        return
+    if not sheet.monophone and not float(sheet.settings.interval).is_integer():
+        raise Trouble(f"submission.interval = {sheet.settings.interval:g}: should be whole seconds, {sheet.settings.format} has no others")
+    media_ids(sheet)
+    say_left_out(sheet)
+    if sheet.settings.format == "kaggle2021":
+        kaggle2021.sample_of(sheet)
+    if sheet.settings.format == "kaggle2022":
+        kaggle2022.say_unmatched(sheet)
 
 
 def check(path: Path, sheet: Sheet) -> list[str]:

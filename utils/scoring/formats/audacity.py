@@ -26,7 +26,7 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     labels = [cell(label) for label in sheet.classes]
     with table_folder(path, ending=ENDING) as folder:
         for one in usable(results, sheet):
-            with text_file(folder / names[one.file]) as stream:
+            with text_file(folder / names[one.file], lasting=False) as stream:
                 for interval, number in np.argwhere(called(one, sheet)).tolist():
                     stream.write(f"{one.starts[interval]:.6f}\t{one.ends[interval]:.6f}\t{labels[number]}\n")
                     count += 1

@@ -14,7 +14,7 @@ SHOWN = 5  # classes named in a warning
 
 
 def class_ids(sheet: Sheet) -> tuple[str | None, ...]:
-    """Return the id of each class; None where it has none, and is left out.
+    """Return the id of each class; None where it has none, and is left out (`say_left_out` says so).
 
     Taken from `submission.class_ids`, else from metadata/ of the data set. In Kaggle's formats a class that has none is called by its name.
 
@@ -30,17 +30,21 @@ def class_ids(sheet: Sheet) -> tuple[str | None, ...]:
         found = [code and unquotable(code) for code in found]
     else:
         found = [code or label for code, label in zip(found, sheet.classes, strict=True)]
-    without = [label for label, code in zip(sheet.classes, found, strict=True) if code is None]
-    if len(without) == len(sheet.classes):
-        where = f"{path} knows none of the {len(without)} classes" if path else f"{sheet.root / 'metadata'} knows no class ids"
+    if sheet.classes and not any(found):
+        where = f"{path} knows none of the {len(found)} classes" if path else f"{sheet.root / 'metadata'} knows no class ids"
         raise Trouble(f"{where}; submission.class_ids should name the labelset file, or a table of scientific names and class ids")
-    if without:
-        warn(f"{len(without)} classes have no class id and are left out: {', '.join(without[:SHOWN])}{', …' if len(without) > SHOWN else ''}")
     owners: dict[str, str] = {}
     for label, code in zip(sheet.classes, found, strict=True):
         if code is not None and owners.setdefault(code, label) != label:
             raise Trouble(f"{owners[code]} and {label} have the same class id {code}" + (f" in {path}" if path else ""))
     return tuple(found)
+
+
+def say_left_out(sheet: Sheet) -> None:
+    """Warn of classes that have no id."""
+    without = [label for label, code in zip(sheet.classes, class_ids(sheet), strict=True) if code is None]
+    if without:
+        warn(f"{len(without)} classes have no class id and are left out: {', '.join(without[:SHOWN])}{', …' if len(without) > SHOWN else ''}")
 
 
 def read_class_ids(path: Path) -> dict[str, str]:

@@ -17,7 +17,7 @@ import numpy as np
 from utils.console import Trouble, warn
 from utils.scoring.formats.class_ids import class_ids
 from utils.scoring.formats.rows import csv_line, row_ids
-from utils.scoring.formats.samples import ordered, read_sample
+from utils.scoring.formats.samples import Sample, ordered, read_sample
 from utils.scoring.formats.sheet import Sheet, called, media_ids, usable
 from utils.scoring.formats.writing import text_file
 from utils.scoring.intervals import IntervalScores
@@ -32,10 +32,7 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     With a sample, they are its rows in its order: those of recordings that cannot be used are 'nocall', which claims no bird, and rows that it does not
     have are left out.
     """
-    rows = _rows(usable(results, sheet), sheet)
-    sample = read_sample(sheet.settings.sample) if sheet.settings.sample else None
-    if sample and sample.header != HEADER:
-        raise Trouble(f"{sheet.settings.sample}: has the columns {', '.join(sample.header)[:100]}; those of this format are {', '.join(HEADER)}")
+    rows, sample = _rows(usable(results, sheet), sheet), sample_of(sheet)
     with text_file(path) as stream, ordered(sample, path.parent) as kept:
         stream.write(csv_line(HEADER))
         if kept is None:
@@ -45,6 +42,20 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
         if kept.missing:
             warn(f"{kept.missing} rows of {sheet.settings.sample} belong to no interval that was heard: {NOCALL}")
         return kept.write(stream, lambda row: csv_line([row, NOCALL]))
+
+
+def sample_of(sheet: Sheet) -> Sample | None:
+    """Return the sample submission, where there is one.
+
+    Raises
+    ------
+    Trouble
+        If it cannot be used, or has other columns.
+    """
+    sample = read_sample(sheet.settings.sample) if sheet.settings.sample else None
+    if sample and sample.header != HEADER:
+        raise Trouble(f"{sheet.settings.sample}: has the columns {', '.join(sample.header)[:100]}; those of this format are {', '.join(HEADER)}")
+    return sample
 
 
 def bird_names(sheet: Sheet) -> list[str]:

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 
 from utils.console import Trouble, warn
-from utils.scoring.formats.class_ids import class_ids
+from utils.scoring.formats.class_ids import SHOWN, class_ids
 from utils.scoring.formats.rows import csv_line, row_ids
 from utils.scoring.formats.samples import Ordered, Sample, ordered, read_sample
 from utils.scoring.formats.sheet import DIGITS, Sheet, called, media_ids, usable, whole_seconds
@@ -77,13 +77,27 @@ def columns(sheet: Sheet, sample: Sample | None) -> tuple[list[str], Int64[np.nd
     numbers = np.array([places.get(name, -1) for name in names], np.int64)
     if (numbers < 0).all():
         raise Trouble(f"{sheet.settings.sample}: has no column for any class of the net; submission.class_ids should name a table of its codes")
-    if (numbers < 0).any():
-        strange = [name for name, number in zip(names, numbers, strict=True) if number < 0]
-        warn(f"{len(strange)} columns of {sheet.settings.sample} are of species that the net does not know, and 0: {', '.join(strange[:5])}")
+    return names, numbers
+
+
+def say_unmatched(sheet: Sheet) -> None:
+    """Warn of columns of the sample that no class has, and of classes that have no column.
+
+    Raises
+    ------
+    Trouble
+        If the sample cannot be used.
+    """
+    sample = read_sample(sheet.settings.sample) if sheet.settings.sample else None
+    if sample is None or sample.header == TARGETS:
+        return
+    names, numbers = columns(sheet, sample)
+    strange = [name for name, number in zip(names, numbers, strict=True) if number < 0]
+    if strange:
+        warn(f"{len(strange)} columns of {sheet.settings.sample} are of species that the net does not know, and 0: {', '.join(strange[:SHOWN])}")
     lost = len(sheet.classes) - len({*numbers.tolist()} - {-1})
     if lost:
         warn(f"{lost} classes of the net have no column in {sheet.settings.sample} and are left out")
-    return names, numbers
 
 
 def _in_columns(scores: Float[np.ndarray, "rows classes"], numbers: Int64[np.ndarray, " columns"]) -> Float[np.ndarray, "rows columns"]:

@@ -40,7 +40,7 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     labels = [cell(label) for label in sheet.classes]
     with table_folder(path, ending=ENDING) as folder:
         for one in usable(results, sheet):
-            with text_file(folder / names[one.file]) as stream:
+            with text_file(folder / names[one.file], lasting=False) as stream:
                 stream.write("\t".join(HEADER) + "\n")
                 for number, line in enumerate(_lines(one, sheet, labels), 1):
                     stream.write(f"{number}\t{line}\n")

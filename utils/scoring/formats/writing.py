@@ -11,9 +11,14 @@ from utils.files import remove_folder, whole_file, whole_folder
 
 
 @contextmanager
-def text_file(path: Path) -> Iterator[io.TextIOWrapper]:
-    """Open `path` for text in UTF-8, lines ending as written; it appears when the block ends without an error. Names that are no Unicode are written out."""
-    with whole_file(path) as stream:
+def text_file(path: Path, *, lasting: bool = True) -> Iterator[io.TextIOWrapper]:
+    """Open `path` for text in UTF-8, lines ending as written; it appears when the block ends without an error. Names that are no Unicode are written out.
+
+    Parameters
+    ----------
+    lasting : as for `whole_file`; `table_folder` waits for the disk itself
+    """
+    with whole_file(path, lasting=lasting) as stream:
         text = io.TextIOWrapper(stream, "utf-8", errors="backslashreplace", newline="")
         yield text
         text.detach()  # writes what is left, and leaves closing to whole_file
