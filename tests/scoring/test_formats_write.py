@@ -9,6 +9,7 @@ import pytest
 from tests.scoring.sheets import CLASSES, scores_of, sheet_of, unreadable, write_labelset
 from utils.console import Trouble
 from utils.scoring.formats import FORMATS, check, check_sheet, write_submission
+from utils.scoring.formats.tables import table_names
 from utils.scoring.intervals import IntervalScores
 
 SCAPE = "a/LIFECLEF2018_SCAPE_wav_RN90.wav"
@@ -115,6 +116,17 @@ def test_field_formats(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path, FILES, format="csv", min_score=0.5)
     assert write_submission(tmp_path / "out.csv", RESULTS, sheet) == 4
     assert (tmp_path / "out.csv").read_text().splitlines()[:2] == ["recording,start,end,species,score", f"{SCAPE},0.000000,5.000000,Bassus gravis,0.700000"]
+
+
+def test_every_recording_has_a_table_of_its_own(tmp_path: Path) -> None:
+    files = ("a.wav", "A.flac", "sub/a.wav", "a.wav.ogg", "sub/" + "ü" * 124 + ".wav")
+    names = table_names(files, ending="_labels.txt")
+    assert [names[file] for file in files[:4]] == ["a.wav_labels.txt", "A.flac_labels.txt", "sub/a_labels.txt", "a.wav.2_labels.txt"]
+    results = [scores_of(file, [[1.0, 0, 0]], seconds=5.0) for file in files]
+    sheet = sheet_of(tmp_path, files, format="audacity")
+    assert write_submission(tmp_path / "out", results, sheet) == 5
+    assert len(list((tmp_path / "out").rglob("*.txt"))) == 5
+    assert check(tmp_path / "out", sheet) == []
 
 
 def test_a_folder_is_replaced_as_a_whole_and_strangers_are_safe(tmp_path: Path) -> None:
