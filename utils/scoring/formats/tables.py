@@ -13,8 +13,8 @@ HASHED = 16  # hexadecimal digits that stand for the end of a name that is too l
 def table_names(files: Sequence[str], *, ending: str) -> dict[str, str]:
     """Return the path of each recording's table: folders and name of the sound, with another ending, so that it can be laid beside it.
 
-    Where two recordings differ in their endings or in upper and lower case only, the sound's ending stays in the name, and numbers tell them apart. Of a name that
-    would be too long the end is a hash.
+    Where two recordings differ in their endings or in upper and lower case only, the sound's ending stays in the name, and numbers tell them apart. Of a name
+    that would be too long the end is a hash.
     """
     stems = {file: _short(str(PurePosixPath(file).with_suffix("")), longest=LONGEST_NAME - len(ending)) for file in files}
     alike = Counter(stem.casefold() for stem in stems.values())
