@@ -240,6 +240,23 @@ class Testing:
 
 
 @dataclass(frozen=True)
+class Submission:
+    """What is written of recordings that nobody has labelled."""
+
+    recordings: Path = Path("recordings")  # folder of the recordings to be answered, with all folders below it
+    interval: Positive = 5.0  # length of an interval, seconds
+    overlap: NotNegative = 0.0  # how much of a clip is heard again in the next one inside an interval, seconds
+    format: Literal["birdclef2018", "kaggle2021", "kaggle2022", "raven", "audacity", "csv"] = "birdclef2018"  # of the file; kaggle2022: 2022 to 2025
+    media_pattern: str = ""  # regular expression whose one group finds a recording's id in its file's name; '': what the challenge usually takes, else the stem
+    class_ids: Path | None = None  # ids of the classes: labelset.txt with labelset_sci.txt beside it, or a table of names and codes; none: from metadata/
+    sample: Path | None = None  # sample submission, CSV, whose rows and columns formats kaggle2021 and kaggle2022 take, in their order; none: all rows
+    best: Annotated[int, Ge(1), Le(100)] = 100  # format birdclef2018: so many classes of each recording or interval; the challenge takes 100 at most
+    min_score: Share = 0.1  # score from which on a class is called where no thresholds are kept, in all formats but birdclef2018 and kaggle2022
+    band: tuple[NotNegative, NotNegative] = (500.0, 15_000.0)  # format raven: lowest and highest frequency of the selections, Hz
+    page_minutes: NotNegative = 15.0  # minutes of sound, of all recordings together, that timeline.html shows and plays; 0.7 MB a minute; 0: no page
+
+
+@dataclass(frozen=True)
 class Log:
     """What a script tells, and where it is kept."""
 
@@ -262,6 +279,7 @@ class Config:
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     testing: Testing = field(default_factory=Testing)
+    submission: Submission = field(default_factory=Submission)
     log: Log = field(default_factory=Log)
 
     @property
@@ -290,6 +308,7 @@ _TREE: TypeAdapter[Config] = TypeAdapter(Config)
 _DATASET_PATHS = ("root", "archive", "taxonomy", "aliases", "whitelist")
 _TRAINING_PATHS = ("pictures", "pretrained")
 _TESTING_PATHS = ("prior",)
+_SUBMISSION_PATHS = ("recordings", "class_ids", "sample")
 _NOT_DECIDING = (  # settings that change nothing that a store or a net is made of
     "spectrogram.pictures",
     "spectrogram.engine",
@@ -402,7 +421,9 @@ def _at_home(config: Config) -> Config:
     training = dataclasses.replace(config.training, **homes)
     tables: dict[str, Any] = {name: path.expanduser() for name in _TESTING_PATHS if (path := getattr(config.testing, name))}
     testing = dataclasses.replace(config.testing, models=tuple(path.expanduser() for path in config.testing.models), **tables)
-    return dataclasses.replace(config, dataset=dataset, training=training, testing=testing, snapshots=config.snapshots.expanduser())
+    given: dict[str, Any] = {name: path.expanduser() for name in _SUBMISSION_PATHS if (path := getattr(config.submission, name))}
+    submission = dataclasses.replace(config.submission, **given)
+    return dataclasses.replace(config, dataset=dataset, training=training, testing=testing, submission=submission, snapshots=config.snapshots.expanduser())
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -430,6 +451,7 @@ def _validated(tree: Mapping[str, Any]) -> Config:
 
 def _nearest(key: str) -> str:
     unset = [f"dataset.{name}" for name in _DATASET_PATHS] + [f"training.{name}" for name in _TRAINING_PATHS] + [f"testing.{name}" for name in _TESTING_PATHS]
+    unset += [f"submission.{name}" for name in _SUBMISSION_PATHS]
     names = [*dict.fromkeys([*flat(Config()), *unset])]
     leaves = {name.rsplit(".", 1)[-1]: name for name in names}
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
@@ -476,6 +498,7 @@ def _check(config: Config) -> None:
     paths = {"snapshots": config.snapshots, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
     paths |= {f"training.{name}": getattr(training, name) for name in _TRAINING_PATHS} | {f"testing.{name}": getattr(testing, name) for name in _TESTING_PATHS}
     paths |= {f"testing.models.{number}": path for number, path in enumerate(testing.models)}
+    paths |= {f"submission.{name}": getattr(config.submission, name) for name in _SUBMISSION_PATHS}
     for key, path in paths.items():
         if path and any(ord(character) < 32 for character in str(path)):
             raise SettingsError("should be a path without control characters", key=key, value=str(path))
@@ -509,8 +532,20 @@ def _check(config: Config) -> None:
         size = f"a picture of {picture.height} × {picture.width} pixels (spectrogram.height, spectrogram.width)"
         raise SettingsError(f"should be at most {often} entries, for they cannot halve {size} more often", key="model.filters", value=model.filters)
     _check_training(training)
+    _check_submission(config.submission)
     if testing.weights and len(testing.weights) != len(testing.models):
         raise SettingsError(f"should be one for each of the {len(testing.models)} in testing.models", key="testing.weights", value=testing.weights)
+
+
+def _check_submission(submission: Submission) -> None:
+    try:
+        groups = re.compile(submission.media_pattern).groups
+    except re.error as error:
+        raise SettingsError(f"is no regular expression ({error})", key="submission.media_pattern", value=submission.media_pattern) from None
+    if submission.media_pattern and groups != 1:
+        raise SettingsError("should have one group, in round brackets, around the id", key="submission.media_pattern", value=submission.media_pattern)
+    if submission.band[0] >= submission.band[1]:
+        raise SettingsError("should begin with the lower end", key="submission.band", value=submission.band)
 
 
 def _check_training(training: Training) -> None:

@@ -4,7 +4,6 @@ import io
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import librosa
@@ -22,7 +21,7 @@ SECONDS = 15.0  # of an excerpt, at most
 CLASSES = 4  # whose scores are shown, besides the right ones
 RIGHT = 4  # right classes shown at most
 PICTURE = (960, 128)  # pixels of the spectrogram, at most
-FRAMES = 4 * PICTURE[0]  # of which it is made, at most
+FINER = 4  # frames a pixel, at most, of which it is made
 QUALITY = 60  # of its JPEG
 SOUND_RATE = 32_000  # samples per second of the MP3; enough for 16 kHz
 COMPRESSION = 0.85  # of the MP3, 0 (largest) to 1: 64 kbit/s at a constant rate, about 120 kB an excerpt
@@ -113,26 +112,33 @@ def between(blocks: Iterable[Float[np.ndarray, " _"]], *, start: float, end: flo
     return np.concatenate(wanted)
 
 
-def jpeg(samples: Float[np.ndarray, " samples"], settings: Config) -> bytes:
-    """Return one spectrogram of a whole excerpt, as the clips' are made, from its median level (black) to its peak (white)."""
+def jpeg(samples: Float[np.ndarray, " samples"], settings: Config, *, size: tuple[int, int] = PICTURE) -> bytes:
+    """Return one spectrogram of a whole excerpt, as the clips' are made, from its median level (black) to its peak (white).
+
+    Parameters
+    ----------
+    size : width and height, pixels, at most
+    """
     seconds = len(samples) / settings.spectrogram.rate
-    frames = max(8, min(round(seconds * settings.spectrogram.width / settings.clips.length), FRAMES, len(samples)))
+    frames = max(8, min(round(seconds * settings.spectrogram.width / settings.clips.length), FINER * size[0], len(samples)))
     picture = make_picture(samples, replace(settings.spectrogram, width=frames, hop=0, resize="squeeze"))
     low = float(np.median(picture))
     pixels: UInt8[np.ndarray, "height width"] = (255 * np.clip((picture - low) / max(1e-6, 1 - low), 0, 1)).astype(np.uint8)
-    size = min(PICTURE[0], pixels.shape[1]), min(PICTURE[1], pixels.shape[0])
-    return cv2.imencode(".jpg", cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+    width, height = min(size[0], pixels.shape[1]), min(size[1], pixels.shape[0])
+    return cv2.imencode(".jpg", cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
 
 
 def frequency_ticks(settings: Spectrogram) -> tuple[tuple[str, float], ...]:
     """Return frequencies to write beside a picture, and how high they stand in it, from 0 (bottom) to 1 (top)."""
-
-    def place(frequency: Any) -> Any:
-        return frequency if settings.kind == "linear" else librosa.hz_to_mel(frequency)
-
-    low, high = place(settings.fmin), place(settings.fmax)
-    ticks = [(tick, float((place(tick) - low) / (high - low))) for tick in TICKS if settings.fmin <= tick <= settings.fmax]
+    ticks = [(tick, height_in(float(tick), settings)) for tick in TICKS if settings.fmin <= tick <= settings.fmax]
     return tuple((f"{tick / 1000:g} kHz" if tick >= 1000 else f"{tick} Hz", height) for tick, height in ticks)
+
+
+def height_in(frequency: float, settings: Spectrogram) -> float:
+    """Return how high a frequency (Hz) stands in a picture, from 0 (bottom) to 1 (top)."""
+    place = float if settings.kind == "linear" else librosa.hz_to_mel
+    low, high = place(settings.fmin), place(settings.fmax)
+    return float((place(frequency) - low) / (high - low))
 
 
 def mp3(samples: Float[np.ndarray, " samples"]) -> bytes:

@@ -1,0 +1,38 @@
+"""Scores of made-up recordings, and sheets to write them by, for tests of submissions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from config import Submission
+from utils.scoring.formats import Sheet
+from utils.scoring.intervals import IntervalScores
+
+CLASSES = ("Altus clarus", "Bassus gravis", "Solus unicus")
+
+
+def scores_of(file: str, scores: Sequence[Sequence[float]], *, seconds: float, interval: float = 5.0) -> IntervalScores:
+    """Return a recording of so many seconds, cut into intervals, with a row of scores each."""
+    starts = np.arange(len(scores)) * interval
+    return IntervalScores(Path(file).stem, file, starts, np.minimum(starts + interval, seconds), np.array(scores, float))
+
+
+def unreadable(file: str, *, classes: int = len(CLASSES)) -> IntervalScores:
+    return IntervalScores(Path(file).stem, file, np.zeros(0), np.zeros(0), np.zeros((0, classes)), "is empty (0 bytes)")
+
+
+def sheet_of(
+    root: Path, files: Sequence[str], *, classes: tuple[str, ...] = CLASSES, chosen: Sequence[float] | None = None, monophone: bool = False, **settings: Any
+) -> Sheet:
+    limits = None if chosen is None else np.array(chosen, float)
+    return Sheet(classes, Submission(recordings=root, **settings), root, limits, tuple(files), monophone)
+
+
+def write_labelset(folder: Path, codes: Sequence[str], classes: Sequence[str] = CLASSES) -> Path:
+    """Write a labelset of 2018: ids, and beside them scientific names."""
+    (folder / "labelset_sci.txt").write_text("\n".join(classes) + "\n", encoding="utf-8")
+    path = folder / "labelset.txt"
+    path.write_text("\n".join(codes) + "\n", encoding="utf-8")
+    return path

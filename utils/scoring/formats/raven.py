@@ -1,0 +1,57 @@
+"""Selection tables of Raven, one for each recording, named as Raven names them, so that one can be opened with its sound.
+
+One table for all recordings would not do: of it Raven takes the times as those of all open sounds one after the other.
+
+    Selection  View           Channel  Begin Time (s)  End Time (s)  Low Freq (Hz)  High Freq (Hz)  Begin File  File Offset (s)  Species        Score
+    1          Spectrogram 1  1        5.000000        10.000000     500.0          15000.0         tape1.wav   5.000000         Turdus merula  0.912345
+
+Source: the manual of Raven Pro (ravensoundsoftware.com), Selection tables; BirdNET-Analyzer writes one a recording, too.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from utils.scoring.formats.sheet import DIGITS, Sheet, called, cell, usable
+from utils.scoring.formats.tables import table_names
+from utils.scoring.formats.writing import table_folder, text_file
+from utils.scoring.intervals import IntervalScores
+
+ENDING = ".Table.1.selections.txt"
+HEADER = (
+    "Selection",
+    "View",
+    "Channel",
+    "Begin Time (s)",
+    "End Time (s)",
+    "Low Freq (Hz)",
+    "High Freq (Hz)",
+    "Begin File",
+    "File Offset (s)",
+    "Species",
+    "Score",
+)
+
+
+def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
+    """Write the folder; return the rows of all tables. Where nobody is called, a table has its headings only; recordings that cannot be used have none."""
+    names, count = table_names(sheet.files, ending=ENDING), 0
+    labels = [cell(label) for label in sheet.classes]
+    with table_folder(path, ending=ENDING) as folder:
+        for one in usable(results, sheet):
+            with text_file(folder / names[one.file], lasting=False) as stream:
+                stream.write("\t".join(HEADER) + "\n")
+                for number, line in enumerate(_lines(one, sheet, labels), 1):
+                    stream.write(f"{number}\t{line}\n")
+                    count += 1
+    return count
+
+
+def _lines(one: IntervalScores, sheet: Sheet, labels: list[str]) -> Iterable[str]:
+    low, high = sheet.settings.band
+    name = cell(PurePosixPath(one.file).name)
+    for interval, number in np.argwhere(called(one, sheet)).tolist():
+        start, end, score = float(one.starts[interval]), float(one.ends[interval]), one.scores[interval, number]
+        place = f"{start:.6f}\t{end:.6f}\t{low:.1f}\t{high:.1f}"
+        yield f"Spectrogram 1\t1\t{place}\t{name}\t{start:.6f}\t{labels[number]}\t{score:.{DIGITS}f}"
