@@ -240,6 +240,19 @@ class Testing:
 
 
 @dataclass(frozen=True)
+class Submission:
+    """How snapshots are applied to recordings of which nothing is known; which nets answer, and how, is said in `testing`."""
+
+    folder: Path = Path("submissions")  # folder that submissions are written to
+    recordings: Path | None = None  # folder of what is answered, with the folders below it; none: test recordings or soundscapes of the data set
+    interval: Annotated[float, Ge(0.1), Le(86_400)] = 5.0  # soundscapes are answered for each so many seconds; the last are as many as there are
+    overlap: NotNegative | None = None  # of clips in an interval, seconds; less than a clip's length; none: as in the snapshot
+    whitelist: Path | None = None  # only these species are answered, others get 0: one name or code a line, or an eBird frequency list
+    whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0  # of a frequency list, only species that are at least so frequent, percent
+    thresholds: Path | None = None  # from which score on a species is said: a thresholds.json of test.py; none: that of the run, if there is one
+
+
+@dataclass(frozen=True)
 class Log:
     """What a script tells, and where it is kept."""
 
@@ -262,6 +275,7 @@ class Config:
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     testing: Testing = field(default_factory=Testing)
+    submission: Submission = field(default_factory=Submission)
     log: Log = field(default_factory=Log)
 
     @property
@@ -290,6 +304,7 @@ _TREE: TypeAdapter[Config] = TypeAdapter(Config)
 _DATASET_PATHS = ("root", "archive", "taxonomy", "aliases", "whitelist")
 _TRAINING_PATHS = ("pictures", "pretrained")
 _TESTING_PATHS = ("prior",)
+_SUBMISSION_PATHS = ("recordings", "whitelist", "thresholds")
 _NOT_DECIDING = (  # settings that change nothing that a store or a net is made of
     "spectrogram.pictures",
     "spectrogram.engine",
@@ -402,7 +417,10 @@ def _at_home(config: Config) -> Config:
     training = dataclasses.replace(config.training, **homes)
     tables: dict[str, Any] = {name: path.expanduser() for name in _TESTING_PATHS if (path := getattr(config.testing, name))}
     testing = dataclasses.replace(config.testing, models=tuple(path.expanduser() for path in config.testing.models), **tables)
-    return dataclasses.replace(config, dataset=dataset, training=training, testing=testing, snapshots=config.snapshots.expanduser())
+    places: dict[str, Any] = {name: path.expanduser() for name in ("folder", *_SUBMISSION_PATHS) if (path := getattr(config.submission, name))}
+    submission = dataclasses.replace(config.submission, **places)
+    home = config.snapshots.expanduser()
+    return dataclasses.replace(config, dataset=dataset, training=training, testing=testing, submission=submission, snapshots=home)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -429,7 +447,8 @@ def _validated(tree: Mapping[str, Any]) -> Config:
 
 
 def _nearest(key: str) -> str:
-    unset = [f"dataset.{name}" for name in _DATASET_PATHS] + [f"training.{name}" for name in _TRAINING_PATHS] + [f"testing.{name}" for name in _TESTING_PATHS]
+    sections = {"dataset": _DATASET_PATHS, "training": _TRAINING_PATHS, "testing": _TESTING_PATHS, "submission": (*_SUBMISSION_PATHS, "overlap")}
+    unset = [f"{section}.{name}" for section, own in sections.items() for name in own]
     names = [*dict.fromkeys([*flat(Config()), *unset])]
     leaves = {name.rsplit(".", 1)[-1]: name for name in names}
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
@@ -475,6 +494,7 @@ def _check(config: Config) -> None:
         raise SettingsError("should be a plain name of letters, digits, '_', '-', '.', for it names a folder", key="run", value=config.run)
     paths = {"snapshots": config.snapshots, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
     paths |= {f"training.{name}": getattr(training, name) for name in _TRAINING_PATHS} | {f"testing.{name}": getattr(testing, name) for name in _TESTING_PATHS}
+    paths |= {f"submission.{name}": getattr(config.submission, name) for name in ("folder", *_SUBMISSION_PATHS)}
     paths |= {f"testing.models.{number}": path for number, path in enumerate(testing.models)}
     for key, path in paths.items():
         if path and any(ord(character) < 32 for character in str(path)):

@@ -101,6 +101,6 @@ def cut_intervals(
         rest, first = rest[keep - first :], keep
     total = first + len(rest)
     rest = np.concatenate([rest, np.zeros(length, np.float32)])
-    for number in range(number, count()):
+    for number in range(number, count()):  # noqa: B020 — `left` names it
         begin, end = (min(total, position(one, interval=interval, rate=rate)) for one in (number, number + 1))
         yield from left(end)
