@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int64
 from config import Config
 from utils import console
 from utils.scoring.ensembles import Ensemble, Listener, Model, assemble
-from utils.scoring.hearing import answered, gathered
+from utils.scoring.hearing import Hearing, answered, gathered
 from utils.scoring.listening import Heard, listen
 from utils.scoring.pooling import Pool, pooling_of
 from utils.scoring.prior import prior_of
@@ -129,7 +129,7 @@ def answers(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_
         yield done if prior is None else _expected(done, prior(names[done.row]))
 
 
-class _Hearing:
+class _Hearing(Hearing):
     """What is known so far of a recording as one listener hears it."""
 
     def __init__(self, row: int, listener: int, *, pool: Pool, clips: int = 0, keep: bool = False, reason: str | None = None) -> None:

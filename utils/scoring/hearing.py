@@ -1,9 +1,10 @@
 """The way of pictures through the nets: from the workers, in full batches, to what is kept of each recording; the same for tests and submissions."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float32
@@ -15,7 +16,7 @@ from utils.scoring.full_batches import FullBatches
 from utils.scoring.listening import Heard
 
 
-class Hearing(Protocol):
+class Hearing(ABC):
     """What is known so far of a recording as one listener hears it.
 
     Attributes
@@ -27,9 +28,9 @@ class Hearing(Protocol):
     row: int
     listener: int
 
+    @abstractmethod
     def add(self, scores: Float32[np.ndarray, "clips classes"]) -> bool:
         """Take in the scores of the next clips; tell whether they were the last."""
-        ...
 
 
 Kept = TypeVar("Kept", bound=Hearing)

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 from config import Config
 from utils import console
 from utils.scoring.ensembles import Ensemble
-from utils.scoring.hearing import answered, gathered
+from utils.scoring.hearing import Hearing, answered, gathered
 from utils.scoring.kept_intervals import keep
 from utils.scoring.listening import Heard, listen_by_intervals
 from utils.scoring.pooling import Pool, pooling_of
@@ -31,7 +31,7 @@ class Done(NamedTuple):
     failure: console.Failure | None = None
 
 
-class IntervalHearing:
+class IntervalHearing(Hearing):
     """The pooled scores of a recording's intervals as one listener hears them; those that are complete leave the memory where they are many.
 
     Parameters

@@ -50,7 +50,8 @@ class Finishing:
         pooled, factors = kept.scores, None if self.prior is None else self.prior(number)
         made: Float32[np.ndarray, "intervals classes"]
         if pooled.nbytes > IN_MEMORY:
-            made = np.memmap(tempfile.TemporaryFile(dir=scratch_in), np.float32, shape=pooled.shape)  # noqa: SIM115 — it lives as long as the array
+            with tempfile.TemporaryFile(dir=scratch_in) as file:  # its bytes live as long as the array
+                made = np.memmap(file, np.float32, shape=pooled.shape)
         else:
             made = np.empty(pooled.shape, np.float32)
         size = max(1, VALUES // max(1, pooled.shape[1]))

@@ -42,15 +42,14 @@ def suffix(settings: Submission) -> str:
 def write_submission(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     """Write all scores, a row for each interval and class; the file appears whole or not at all. Returns the number of rows."""
     rows = 0
-    with whole_file(path) as stream, io.TextIOWrapper(stream, encoding="utf-8", newline="") as text:
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["recording", "start", "end", "species", "score"])
+    with whole_file(path) as stream:
+        stream.write(b"recording,start,end,species,score\n")
         for result in results:
+            text = io.StringIO()
+            table = csv.writer(text, lineterminator="\n")
             for start, end, scores in zip(result.starts, result.ends, result.scores, strict=True):
-                table.writerows(
-                    [result.file, f"{start:.3f}", f"{end:.3f}", *pair] for pair in zip(sheet.classes, (f"{score:.6f}" for score in scores), strict=True)
-                )
+                for label, score in zip(sheet.classes, scores, strict=True):
+                    table.writerow([result.file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}"])
                 rows += len(scores)
-        text.flush()
-        text.detach()
+            stream.write(text.getvalue().encode())
     return rows
