@@ -19,6 +19,10 @@ from utils.scoring.submission_sheet import Finishing, chosen_thresholds, finishi
 from utils.spectra.interval_grid import interval_times
 
 Kind = Literal["monophone", "soundscape"]
+NEXT: dict[Kind, str] = {
+    "monophone": "python submission_soundscape.py with the same experiment, for long recordings; or hand the file in",
+    "soundscape": "open the file beside the sound, or hand it in",
+}
 
 
 @dataclass(frozen=True)
@@ -207,5 +211,6 @@ def conclude(submitted: Submitted, heard: Heard, task: Task, *, seconds: float) 
             "submission": f"{console.shown(submitted.path)}, {submitted.rows:,} rows",
         },
     )
+    console.say(f"next: {NEXT[task.kind]}")
     console.report_failures(submitted.failures, what="recordings", done="could not be used")
     return submitted

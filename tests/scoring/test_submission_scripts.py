@@ -1,0 +1,73 @@
+"""A submission script as a user runs it: killed in the middle and started again."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import submission_soundscape
+from config import Config, Submission, to_toml
+from tests.conftest import RATE, REPOSITORY, chirp, small_config
+from tests.scoring.test_answers import snapshot
+from tests.scoring.test_intervals import one_by_one
+from utils import console
+from utils.files import write_text
+from utils.scoring import listening
+
+RECORDINGS = 24
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A run with a snapshot, and recordings of which one is broken."""
+    root = tmp_path_factory.mktemp("data set")
+    (root / "soundscapes").mkdir()
+    sound = chirp(1500.0, seconds=40.0, seed=1)
+    for number in range(RECORDINGS):
+        soundfile.write(root / "soundscapes" / f"r{number:02d}.wav", np.roll(sound, 999 * number)[: -100 * number or None], RATE)
+    (root / "soundscapes" / "r07.wav").write_bytes(b"RIFF")
+    config = dataclasses.replace(small_config(root), submission=Submission(folder=root / "submissions"))
+    snapshot(config, "small", ("A", "B"), seed=1)
+    return config
+
+
+def start(config: Config, script: str) -> subprocess.Popen[str]:
+    file = config.dataset.root / f"{config.submission.folder.name}.toml"
+    write_text(file, to_toml(config))
+    command = [sys.executable, str(REPOSITORY / script), str(file)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=config.dataset.root, start_new_session=True)
+
+
+def test_a_submission_that_was_killed_goes_on_to_the_same_bytes(settings: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = dataclasses.replace(settings, submission=dataclasses.replace(settings.submission, folder=settings.dataset.root / "killed"))
+    first = start(killed, "submission_soundscape.py")
+    folder = killed.submission.folder
+    deadline = time.monotonic() + 120
+    while len(list(folder.glob("*.parts/*/*.part"))) < 3:
+        assert first.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.communicate()
+    kept = len(list(folder.glob("*.parts/*/*.part")))
+    assert 3 <= kept < RECORDINGS - 1
+    assert not list(folder.glob("*.csv"))
+    second = start(killed, "submission_soundscape.py")
+    out, errors = second.communicate(timeout=240)
+    assert second.returncode == console.INCOMPLETE, errors
+    assert f"{kept} of {RECORDINGS} recordings were answered before" in out
+    assert f"done {RECORDINGS} of {RECORDINGS}, " in out
+    assert "× real time" in out
+    assert "r07.wav: " in errors
+    monkeypatch.setattr(listening, "fan_out", one_by_one)
+    undisturbed = submission_soundscape.main(settings)
+    (again,) = folder.glob("small_soundscape.*")
+    assert again.read_bytes() == undisturbed.path.read_bytes()
+    assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == [again.name]
