@@ -45,18 +45,22 @@ def start(config: Config, script: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=config.dataset.root, start_new_session=True)
 
 
+def parts_in(folder: Path) -> list[Path]:
+    return [file for file in folder.glob("*.parts/*/*.part") if not file.name.startswith(".")]
+
+
 def test_a_submission_that_was_killed_goes_on_to_the_same_bytes(settings: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = dataclasses.replace(settings, submission=dataclasses.replace(settings.submission, folder=settings.dataset.root / "killed"))
     first = start(killed, "submission_soundscape.py")
     folder = killed.submission.folder
     deadline = time.monotonic() + 120
-    while len(list(folder.glob("*.parts/*/*.part"))) < 3:
+    while len(parts_in(folder)) < 3:
         assert first.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    kept = len(list(folder.glob("*.parts/*/*.part")))
+    kept = len(parts_in(folder))
     assert 3 <= kept < RECORDINGS - 1
     assert not list(folder.glob("*.csv"))
     second = start(killed, "submission_soundscape.py")

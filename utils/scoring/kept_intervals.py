@@ -96,7 +96,7 @@ class Parts:
 
     def say_others(self) -> None:
         """Say, in one line, where there are parts of other nets or settings."""
-        others = [file for file in self.folder.glob("*/*.part") if file.parent != self._own]
+        others = [file for file in self.folder.glob("*/[!.]*.part") if file.parent != self._own]
         if others:
             say(f"{len(others):,} recordings in {shown(self.folder)} were answered by other nets or settings; they are not used, and go when this is done")
 

@@ -45,11 +45,10 @@ def write_submission(path: Path, results: Iterable[IntervalScores], sheet: Sheet
     with whole_file(path) as stream:
         stream.write(b"recording,start,end,species,score\n")
         for result in results:
-            text = io.StringIO()
-            table = csv.writer(text, lineterminator="\n")
             for start, end, scores in zip(result.starts, result.ends, result.scores, strict=True):
-                for label, score in zip(sheet.classes, scores, strict=True):
-                    table.writerow([result.file, f"{start:.3f}", f"{end:.3f}", label, f"{score:.6f}"])
+                text = io.StringIO()
+                table = csv.writer(text, lineterminator="\n")
+                table.writerows([result.file, f"{start:.3f}", f"{end:.3f}", *pair] for pair in zip(sheet.classes, map("{:.6f}".format, scores), strict=True))
+                stream.write(text.getvalue().encode())
                 rows += len(scores)
-            stream.write(text.getvalue().encode())
     return rows
