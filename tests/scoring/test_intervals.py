@@ -24,6 +24,7 @@ from utils.scoring.intervals import IntervalScores
 from utils.scoring.pooling import median_filtered
 from utils.scoring.predict import predictor, scores_of
 from utils.scoring.submission_sheet import names_of
+from utils.scoring.thresholds import Thresholds, write_thresholds
 from utils.spectra import extraction
 from utils.spectra.extraction import Job
 from utils.spectra.spectrogram import make_picture, to_pixels
@@ -195,6 +196,23 @@ def test_prior_whitelist_and_calibration(config: Config, monkeypatch: pytest.Mon
     species.write_text("Nobody\n")
     with pytest.raises(console.Trouble, match="names none of the 3 classes"):
         submission_soundscape.main(changed(config, whitelist=species))
+
+
+def test_thresholds_are_those_of_the_written_scores(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where scores are calibrated, so are thresholds; a class without one is never said."""
+    assert submitting.prepare(config, "soundscape").sheet.chosen is None
+    assert "no thresholds; test.py finds them" in capsys.readouterr().err
+    found = Thresholds(CLASSES, (0.2, None, 1.2), (True, True, False), 0.3, "f1", None, 1, "a test")
+    write_thresholds(config.dataset.root / "other.json", found)
+    named = changed(config, thresholds=config.dataset.root / "other.json")
+    assert submitting.prepare(named, "soundscape").sheet.chosen.tolist() == [0.2, np.inf, 1.0]  # type: ignore[union-attr]
+    (config.run_folder / "test").mkdir(exist_ok=True)
+    (config.run_folder / "test" / "calibration.json").write_text('{"x": [0.0, 1.0], "y": [0.0, 0.5], "made_from": "a test", "method": "isotonic"}')
+    calibrated = with_testing(named, calibration="isotonic")
+    assert submitting.prepare(calibrated, "soundscape").sheet.chosen.tolist() == [0.1, np.inf, 0.5]  # type: ignore[union-attr]
+    high = changed(config, thresholds=config.dataset.root / "high.json")
+    write_thresholds(config.dataset.root / "high.json", dataclasses.replace(found, values=(None, 0.0, None)))
+    assert submission_soundscape.main(high).species == 1
 
 
 def test_finished_recordings_are_not_heard_again(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
