@@ -19,6 +19,8 @@ demo: setup
 	$(PY) sort_data.py experiments/demo.toml || [ $$? -eq 3 ]  # 3: done, but broken files were left out
 	$(PY) spec.py experiments/demo.toml
 	$(PY) evaluate.py experiments/demo.toml
+	$(PY) submission_monophone.py experiments/demo.toml
+	$(PY) submission_soundscape.py experiments/demo.toml
 
 test: setup
 	$(PY) -m pytest -n auto --dist loadfile

@@ -241,11 +241,15 @@ class Testing:
 
 @dataclass(frozen=True)
 class Submission:
-    """What is written of recordings that nobody has labelled."""
+    """How snapshots are applied to recordings of which nothing is known; which nets answer, and how, is said in `testing`."""
 
-    recordings: Path = Path("recordings")  # folder of the recordings to be answered, with all folders below it
-    interval: Positive = 5.0  # length of an interval, seconds
-    overlap: NotNegative = 0.0  # how much of a clip is heard again in the next one inside an interval, seconds
+    folder: Path = Path("submissions")  # folder that submissions are written to
+    recordings: Path | None = None  # folder of what is answered, with the folders below it; none: test recordings or soundscapes of the data set
+    interval: Annotated[float, Ge(0.1), Le(86_400)] = 5.0  # soundscapes are answered for each so many seconds; the last are as many as there are
+    overlap: NotNegative | None = None  # of clips in an interval, seconds; less than a clip's length; none: as in the snapshot
+    whitelist: Path | None = None  # only these species are answered, others get 0: one name or code a line, or an eBird frequency list
+    whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0  # of a frequency list, only species that are at least so frequent, percent
+    thresholds: Path | None = None  # from which score on a species is said: a thresholds.json of test.py; none: that of the run, if there is one
     format: Literal["birdclef2018", "kaggle2021", "kaggle2022", "raven", "audacity", "csv"] = "birdclef2018"  # of the file; kaggle2022: 2022 to 2025
     media_pattern: str = ""  # regular expression whose one group finds a recording's id in its file's name; '': what the challenge usually takes, else the stem
     class_ids: Path | None = None  # ids of the classes: labelset.txt with labelset_sci.txt beside it, or a table of names and codes; none: from metadata/
@@ -253,7 +257,7 @@ class Submission:
     best: Annotated[int, Ge(1), Le(100)] = 100  # format birdclef2018: so many classes of each recording or interval; the challenge takes 100 at most
     min_score: Share = 0.1  # score from which on a class is called where no thresholds are kept, in all formats but birdclef2018 and kaggle2022
     band: tuple[NotNegative, NotNegative] = (500.0, 15_000.0)  # format raven: lowest and highest frequency of the selections, Hz
-    page_minutes: NotNegative = 15.0  # minutes of sound, of all recordings together, that timeline.html shows and plays; 0.7 MB a minute; 0: no page
+    page_minutes: NotNegative = 15.0  # minutes of sound, of all recordings together, that the page of timelines shows and plays; 0.7 MB a minute; 0: no page
 
 
 @dataclass(frozen=True)
@@ -308,7 +312,7 @@ _TREE: TypeAdapter[Config] = TypeAdapter(Config)
 _DATASET_PATHS = ("root", "archive", "taxonomy", "aliases", "whitelist")
 _TRAINING_PATHS = ("pictures", "pretrained")
 _TESTING_PATHS = ("prior",)
-_SUBMISSION_PATHS = ("recordings", "class_ids", "sample")
+_SUBMISSION_PATHS = ("recordings", "whitelist", "thresholds", "class_ids", "sample")
 _NOT_DECIDING = (  # settings that change nothing that a store or a net is made of
     "spectrogram.pictures",
     "spectrogram.engine",
@@ -421,9 +425,10 @@ def _at_home(config: Config) -> Config:
     training = dataclasses.replace(config.training, **homes)
     tables: dict[str, Any] = {name: path.expanduser() for name in _TESTING_PATHS if (path := getattr(config.testing, name))}
     testing = dataclasses.replace(config.testing, models=tuple(path.expanduser() for path in config.testing.models), **tables)
-    given: dict[str, Any] = {name: path.expanduser() for name in _SUBMISSION_PATHS if (path := getattr(config.submission, name))}
-    submission = dataclasses.replace(config.submission, **given)
-    return dataclasses.replace(config, dataset=dataset, training=training, testing=testing, submission=submission, snapshots=config.snapshots.expanduser())
+    places: dict[str, Any] = {name: path.expanduser() for name in ("folder", *_SUBMISSION_PATHS) if (path := getattr(config.submission, name))}
+    submission = dataclasses.replace(config.submission, **places)
+    home = config.snapshots.expanduser()
+    return dataclasses.replace(config, dataset=dataset, training=training, testing=testing, submission=submission, snapshots=home)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -450,8 +455,8 @@ def _validated(tree: Mapping[str, Any]) -> Config:
 
 
 def _nearest(key: str) -> str:
-    unset = [f"dataset.{name}" for name in _DATASET_PATHS] + [f"training.{name}" for name in _TRAINING_PATHS] + [f"testing.{name}" for name in _TESTING_PATHS]
-    unset += [f"submission.{name}" for name in _SUBMISSION_PATHS]
+    sections = {"dataset": _DATASET_PATHS, "training": _TRAINING_PATHS, "testing": _TESTING_PATHS, "submission": (*_SUBMISSION_PATHS, "overlap")}
+    unset = [f"{section}.{name}" for section, own in sections.items() for name in own]
     names = [*dict.fromkeys([*flat(Config()), *unset])]
     leaves = {name.rsplit(".", 1)[-1]: name for name in names}
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
@@ -497,8 +502,8 @@ def _check(config: Config) -> None:
         raise SettingsError("should be a plain name of letters, digits, '_', '-', '.', for it names a folder", key="run", value=config.run)
     paths = {"snapshots": config.snapshots, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
     paths |= {f"training.{name}": getattr(training, name) for name in _TRAINING_PATHS} | {f"testing.{name}": getattr(testing, name) for name in _TESTING_PATHS}
+    paths |= {f"submission.{name}": getattr(config.submission, name) for name in ("folder", *_SUBMISSION_PATHS)}
     paths |= {f"testing.models.{number}": path for number, path in enumerate(testing.models)}
-    paths |= {f"submission.{name}": getattr(config.submission, name) for name in _SUBMISSION_PATHS}
     for key, path in paths.items():
         if path and any(ord(character) < 32 for character in str(path)):
             raise SettingsError("should be a path without control characters", key=key, value=str(path))

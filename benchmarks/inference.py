@@ -74,9 +74,9 @@ def make_recordings(folder: Path, *, count: int, seconds: float) -> Path:
     return folder
 
 
-def run_way(way: str, folder: Path) -> dict[str, float]:
+def run_way(way: str, folder: Path, *, script: str = "inference_ways.py") -> dict[str, float]:
     """Answer a folder's recordings in a process of its own, and watch the memory of it and of all that it starts; `peak` is of all together, MB."""
-    command = [sys.executable, str(Path(__file__).with_name("inference_ways.py")), way, str(folder)]
+    command = [sys.executable, str(Path(__file__).with_name(script)), way, str(folder)]
     peak = 0
     with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as errors:
         done = subprocess.Popen(command, stdout=told, stderr=errors)  # noqa: S603
@@ -143,14 +143,14 @@ def stages(folder: Path) -> dict[str, float]:
     return seconds
 
 
-def measure(folder: Path, *, hours: float, ways: Sequence[str], repeats: int) -> tuple[list[list[str]], dict[str, float]]:
+def measure(folder: Path, *, hours: float, ways: Sequence[str], repeats: int, script: str = "inference_ways.py") -> tuple[list[list[str]], dict[str, float]]:
     """Measure all ways in turn; return rows of a table, and the median seconds of each way."""
     found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     floor = []
     for _ in range(repeats):
         floor.append(decoding_alone(folder))
         for way in ways:
-            found[way].append(run_way(way, folder))
+            found[way].append(run_way(way, folder, script=script))
     seconds = {way: statistics.median(one["seconds"] for one in runs) for way, runs in found.items()}
     seconds["decoding alone"] = statistics.median(floor)
     rows = []
@@ -184,7 +184,7 @@ def main() -> None:
     ways = ["ours"] + (["PyTorch"] if find_spec("torch") else [])
     if len(ways) == 1:
         console.warn("PyTorch is not installed (pip install torch): ours alone is measured")
-    versions = {name: _version(name) for name in ("jax", "onnxruntime", "torch", "librosa")}
+    versions = {name: version_of(name) for name in ("jax", "onnxruntime", "torch", "librosa")}
     console.show_table("Machine", {"device": device.device_kind, "cores": str(os.cpu_count()), "python": sys.version.split()[0], **versions})
     table, memory, total = {}, {}, dict.fromkeys([*ways, "decoding alone"], 0.0)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
@@ -211,7 +211,8 @@ def main() -> None:
     print(f"ratio {ratio:.2f}" if ratio else "ratio none")
 
 
-def _version(name: str) -> str:
+def version_of(name: str) -> str:
+    """Return the version of a package."""
     try:
         return version(name)
     except PackageNotFoundError:

@@ -43,7 +43,7 @@ def test_workers_import_no_jax() -> None:
     jax = {path for path in SOURCES if {"jax", "flax", "optax", "orbax"} & {name.split(".")[0] for name in imports(path)}}
     early = {path for path in jax if path.parent.name in {"recordings", "spectra"}}
     assert early == {REPOSITORY / "utils" / "spectra" / name for name in ("on_device.py", "engines.py")}  # engines does so when asked for the device
-    reached, ahead = set(), {REPOSITORY / "utils" / "spectra" / f"{name}.py" for name in ("extraction", "preflight", "filling")}
+    reached, ahead = set(), {REPOSITORY / "utils" / "spectra" / f"{name}.py" for name in ("extraction", "interval_clips", "preflight", "filling")}
     while ahead:
         path = ahead.pop()
         reached.add(path)

@@ -136,7 +136,7 @@ def show_grid(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
 
 
 @contextmanager
-def progress(what: str, *, total: int, unit: str) -> Iterator[Callable[..., None]]:
+def progress(what: str, *, total: int, unit: str, spoken: bool = False) -> Iterator[Callable[..., None]]:
     """Show a progress bar; yields `advance(count=1, note="")`, which also stops the stage where Ctrl-C was pressed.
 
     Parameters
@@ -144,24 +144,22 @@ def progress(what: str, *, total: int, unit: str) -> Iterator[Callable[..., None
     what : what is being done, a word or two
     total : how many `unit` there are to do
     unit : what is counted, in the plural
+    spoken : say `done 7,312 of 10,000` and the note, which knows better how long the rest takes
     """
     wide = _console.width >= WIDE
+    said = TextColumn("done {task.completed:,} of {task.total:,}{task.fields[comma]}{task.fields[note]}")
+    counted = (MofNCompleteColumn(), TextColumn(_plain(unit)), *([TimeElapsedColumn()] if wide else []), TextColumn("left"), TimeRemainingColumn())
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
         *([BarColumn(bar_width=30)] if wide else []),
-        MofNCompleteColumn(),
-        TextColumn(_plain(unit)),
-        *([TimeElapsedColumn()] if wide else []),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        *((said,) if spoken else (*counted, TextColumn("{task.fields[note]}"))),
     )
     with Progress(*columns, console=_console, disable="progress" not in _told) as bar:
-        task = bar.add_task(_plain(what), total=total, note="")
+        task = bar.add_task(_plain(what), total=total, note="", comma="")
 
         def advance(count: int = 1, note: str = "") -> None:
-            bar.update(task, advance=count, note=_plain(note))
+            bar.update(task, advance=count, note=_plain(note), comma=", " if note else "")
             if _asked_to_stop.is_set():  # the exception itself may get lost, where a library was called back just then
                 raise KeyboardInterrupt
 

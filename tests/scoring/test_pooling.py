@@ -99,3 +99,19 @@ def test_no_clips_and_wrong_groups() -> None:
     with pytest.raises(ValueError, match="group 3 of 3"):
         pool_groups(np.zeros((1, 2)), np.array([3]), named("mean"), count=3)
     assert np.isnan(pool_groups(np.zeros((0, 2)), np.zeros(0, int), named("max"), count=2)).all()
+
+
+@given(name=st.sampled_from(list(PLAIN)), seed=st.integers(0, 1000), clips=st.integers(1, 30), cuts=st.lists(st.integers(0, 30), max_size=4))
+def test_groups_that_are_complete_can_be_taken_to_the_last_bit(name: str, seed: int, clips: int, cuts: list[int]) -> None:
+    """However clips come, and whenever what is complete is taken: the same bits."""
+    scores, groups = random_scores(clips, seed), np.arange(clips) // 3
+    together, apart = Pool(named(name), classes=7), Pool(named(name), classes=7)
+    together.add(scores, groups)
+    taken, rows = 0, []
+    for start, end in pairwise([0, *sorted(min(cut, clips) for cut in cuts), clips]):
+        apart.add(scores[start:end], groups[start:end] - taken)
+        rows.append(apart.take(end // 3 - taken))
+        taken = end // 3
+    count = int(groups[-1]) + 1
+    rows.append(apart.finish(count - taken))
+    assert np.array_equal(np.concatenate(rows), together.finish(count))

@@ -1,7 +1,6 @@
 """What models answer to recordings: listening in worker processes, the nets here, pooled scores out."""
 
-from collections.abc import Collection, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -12,7 +11,7 @@ from jaxtyping import Float, Float32, Int64
 from config import Config
 from utils import console
 from utils.scoring.ensembles import Ensemble, Listener, Model, assemble
-from utils.scoring.full_batches import FullBatches
+from utils.scoring.hearing import Hearing, answered, gathered
 from utils.scoring.listening import Heard, listen
 from utils.scoring.pooling import Pool, pooling_of
 from utils.scoring.prior import prior_of
@@ -120,18 +119,17 @@ def answers(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_
         If a net or the prior's table is damaged.
     """
     prior = prior_of(recordings, ensemble.classes, config)
-    names = recordings["recording"]
-    gathering: dict[int, dict[int, _Hearing]] = {}
-    for heard, hearing in _heard(ensemble, recordings, config, frozenset(clips_of)):
-        parts = gathering.setdefault(heard, {})
-        parts[hearing.listener] = hearing
-        if len(parts) == len(ensemble.listeners):
-            done = _joined(ensemble, heard, [parts[number] for number in sorted(parts)])
-            del gathering[heard]
-            yield done if prior is None else _expected(done, prior(names[heard]))
+    names, kept = recordings["recording"], frozenset(clips_of)
+
+    def begin(heard: Heard) -> _Hearing:
+        return _begin(heard, ensemble, config, keep=names[heard.row] in kept)
+
+    for parts in gathered(ensemble, answered(ensemble, listen(ensemble, recordings, config), config.testing, begin)):
+        done = _joined(ensemble, parts[0].row, parts)
+        yield done if prior is None else _expected(done, prior(names[done.row]))
 
 
-class _Hearing:
+class _Hearing(Hearing):
     """What is known so far of a recording as one listener hears it."""
 
     def __init__(self, row: int, listener: int, *, pool: Pool, clips: int = 0, keep: bool = False, reason: str | None = None) -> None:
@@ -144,27 +142,6 @@ class _Hearing:
         if self.kept is not None:
             self.kept.append(scores.copy())  # a view would keep the whole batch
         return int(self.pool.clips[0]) == self.clips
-
-
-def _heard(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_of: frozenset[str]) -> Iterator[tuple[int, _Hearing]]:
-    """Yield each recording's row with what each listener heard of it, as it is finished."""
-    size, names = config.testing.batch_size, recordings["recording"]
-    with ThreadPoolExecutor(1, thread_name_prefix="nets") as executor, closing(listen(ensemble, recordings, config)) as coming:
-        scorers = [listener.scorer(config.testing) for listener in ensemble.listeners]
-        batches = [FullBatches[_Hearing](scorer, size=size, executor=executor) for scorer in scorers]
-        for heard in coming:
-            hearing = _begin(heard, ensemble, config, keep=names[heard.row] in clips_of)
-            if isinstance(heard.outcome, console.Failure):
-                yield heard.row, hearing
-                continue
-            for pixels in heard.outcome.blocks(size):
-                for owner, scores in batches[heard.listener].add(hearing, pixels):
-                    if owner.add(scores):
-                        yield owner.row, owner
-        for rest in batches:
-            for owner, scores in rest.finish():
-                if owner.add(scores):
-                    yield owner.row, owner
 
 
 def _begin(heard: Heard, ensemble: Ensemble, config: Config, *, keep: bool) -> _Hearing:
@@ -181,7 +158,7 @@ def _joined(ensemble: Ensemble, row: int, hearings: Sequence[_Hearing]) -> Answe
             return Answer(row, np.full(len(ensemble.classes), np.nan), 0, hearing.reason)
     pairs = list(zip(ensemble.listeners, hearings, strict=True))
     kept = tuple(_clip_scores(ensemble, listener, hearing.kept) for listener, hearing in pairs if hearing.kept is not None)
-    scores = ensemble.join([hearing.pool.finish()[0] for hearing in hearings])
+    (scores,) = ensemble.join([hearing.pool.finish() for hearing in hearings])
     return Answer(row, scores, max(hearing.clips for hearing in hearings), clip_scores=kept)
 
 

@@ -135,15 +135,15 @@ class Ensemble:
         wide[:, [self.classes.index(listener.classes[number]) for number in birds]] = scores[:, birds]
         return wide
 
-    def join(self, pooled: Sequence[Float[np.ndarray, " _"]]) -> Float[np.ndarray, " all_classes"]:
-        """Average pooled scores, one array a listener: each class over the models that know it, by their weights."""
-        total = np.zeros(len(self.classes))
+    def join(self, pooled: Sequence[Float[np.ndarray, "rows _"]]) -> Float[np.ndarray, "rows all_classes"]:
+        """Average pooled scores, one table a listener: each class over the models that know it, by their weights."""
+        total = np.zeros((len(pooled[0]), len(self.classes)))
         weights = np.zeros(len(self.classes))
         for listener, scores in zip(self.listeners, pooled, strict=True):
-            wide = self.spread(np.stack([scores, listener.weights]), listener)
-            known = ~np.isnan(wide[1])
-            total[known] += wide[1, known] * wide[0, known]
-            weights[known] += wide[1, known]
+            weight = self.spread(listener.weights[None], listener)[0]
+            known = ~np.isnan(weight)
+            total[:, known] += weight[known] * self.spread(scores, listener)[:, known]
+            weights[known] += weight[known]
         return total / weights
 
 

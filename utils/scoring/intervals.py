@@ -1,4 +1,4 @@
-"""What a net says of a recording's intervals."""
+"""What is answered to the intervals of one recording: what every format of a submission is written from."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from jaxtyping import Float
 
 @dataclass(frozen=True)
 class IntervalScores:
-    """The scores of one recording, interval by interval.
+    """The scores of one recording's intervals.
 
     Attributes
     ----------
-    recording : the file's stem
-    file : path relative to `submission.recordings`, with forward slashes
-    starts, ends : seconds; the last end is the recording's exact length
-    scores : 0 to 1, after pooling, prior and calibration
-    reason : why the recording could not be used (then there are no intervals); None where it could
+    recording : the stem of its file's name
+    file : its path below `submission.recordings`, with '/'
+    starts, ends : of the intervals, seconds; the last one ends with the recording
+    scores : a column a class, 0 to 1, after pooling, prior and calibration; of long recordings they may lie in a file (`np.memmap`)
+    reason : why the recording could not be used, and has no intervals; None where it could
     """
 
     recording: str

@@ -2,10 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -15,8 +16,10 @@ from utils.fanout import AHEAD, fan_out
 from utils.files import only_one, remove_folder
 from utils.scoring.ensembles import Ensemble
 from utils.spectra.extraction import FROM_HAND_TO_HAND, FirstClips, Job, first_clips
+from utils.spectra.interval_clips import IntervalClips, IntervalJob, interval_clips
 
 FEW = 2  # recordings a worker has in hand where each may leave gigabytes on disk
+LARGE = 2**24  # bytes of a file of sound that may do so
 SCRATCH = ".heard-"  # folder for pictures that wait for the net, in the run's
 
 
@@ -25,7 +28,7 @@ class Heard(NamedTuple):
 
     row: int
     listener: int
-    outcome: FirstClips | console.Failure
+    outcome: FirstClips | IntervalClips | console.Failure
 
 
 def listening_jobs(recordings: pl.DataFrame, root: Path, pictures: Config, *, cap: int = 0) -> list[Job]:
@@ -35,7 +38,7 @@ def listening_jobs(recordings: pl.DataFrame, root: Path, pictures: Config, *, ca
 
 
 def listen(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Generator[Heard]:
-    """Hear each recording for each listener and yield the pictures as they are finished, in no fixed order.
+    """Hear the first clips of each recording for each listener and yield the pictures as they are finished, in no fixed order.
 
     However long the recordings are, memory stays bounded: many pictures come through files, which the block below the yield has to use up.
     """
@@ -48,9 +51,42 @@ def listen(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Gene
                 places[job] = row, number
         largest = max(listener.spectrogram.height * listener.spectrogram.width for listener in ensemble.listeners)
         ahead = AHEAD if 0 < cap * largest <= FROM_HAND_TO_HAND else FEW
-        with closing(fan_out(first_clips, list(places), workers=config.workers, name=lambda job: job.name, ahead=ahead)) as outcomes:
-            for job, outcome in outcomes:
-                yield Heard(*places[job], outcome)
+        yield from _heard(first_clips, places, workers=config.workers, ahead=ahead)
+
+
+def listen_by_intervals(ensemble: Ensemble, files: Sequence[Path], config: Config, *, interval: float, scratch_in: Path) -> Generator[Heard]:
+    """Hear the clips of each recording's intervals for each listener, as `listen` does those of tests.
+
+    Parameters
+    ----------
+    files : the recordings; their places in it are the rows of what is yielded
+    interval : seconds; 0: a recording is one
+    scratch_in : folder in which pictures wait for the net
+    """
+    overlap = config.submission.overlap
+    with _scratch(scratch_in) as scratch:
+        places: dict[IntervalJob, tuple[int, int]] = {}
+        hear_with = [listener.clips if overlap is None else replace(listener.clips, overlap=overlap) for listener in ensemble.listeners]
+        for row, file in enumerate(files):
+            for number, (listener, clips) in enumerate(zip(ensemble.listeners, hear_with, strict=True)):
+                part = scratch / f"{row}-{number}"
+                job = IntervalJob(str(file), file, config.testing.max_clips, clips, listener.spectrogram, part=part, interval=interval)
+                places[job] = row, number
+        ahead = AHEAD if max(map(_size_of, files), default=0) <= LARGE else FEW
+        yield from _heard(interval_clips, places, workers=config.workers, ahead=ahead)
+
+
+def _heard(work: Callable[[Any], Any], places: Mapping[Any, tuple[int, int]], *, workers: int, ahead: int) -> Generator[Heard]:
+    with closing(fan_out(work, list(places), workers=workers, name=lambda job: job.name, ahead=ahead)) as outcomes:
+        for job, outcome in outcomes:
+            yield Heard(*places[job], outcome)
+
+
+def _size_of(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0  # the worker says what is wrong with it
 
 
 @contextmanager

@@ -102,12 +102,16 @@ class Pool:
             scores, groups = scores[groups >= 0], groups[groups >= 0]
         if len(groups) == 0:
             return
-        order = np.argsort(groups, kind="stable")
-        present, firsts, counts = np.unique(groups[order], return_index=True, return_counts=True)
-        self._grow(int(present[-1]) + 1)
-        terms = self._pooling.term(scores.astype(np.float64))[order]
-        self._totals[present] = self._pooling.join(self._totals[present], self._pooling.join.reduceat(terms, firsts, axis=0))
-        self._clips[present, 0] += counts
+        self._grow(int(groups.max()) + 1)
+        terms = self._pooling.term(scores.astype(np.float64))
+        self._pooling.join.at(self._totals, groups, terms)  # one clip after the other: however they come in parts, the same bits
+        np.add.at(self._clips[:, 0], groups, 1)
+
+    def take(self, groups: int) -> Totals:
+        """Return the pooled scores of the first groups, as `finish` does, and forget them: the next one becomes group 0."""
+        pooled = self.finish(groups)
+        self._totals, self._clips = self._totals[groups:].copy(), self._clips[groups:].copy()
+        return pooled
 
     def _grow(self, groups: int) -> None:
         missing = max(groups - len(self._clips), len(self._clips) // 2)  # by halves: growing by one each time would copy all each time

@@ -100,7 +100,7 @@ class _Share:
 
 def timeline_of(one: IntervalScores, sheet: Sheet, settings: Config, truth: Truth | None, *, seconds: float) -> Timeline | None:
     """Return what is to be seen and heard of a recording's first `seconds`; None where it cannot be read any more."""
-    file, rate = Path(sheet.settings.recordings, one.file), settings.spectrogram.rate
+    file, rate = sheet.recordings / one.file, settings.spectrogram.rate
     try:
         samples = between(decode(file, rate=rate), start=0.0, end=seconds, rate=rate)
         sound = mp3(between(decode(file, rate=SOUND_RATE), start=0.0, end=seconds, rate=SOUND_RATE))

@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from config import Clips, Spectrogram
 from utils.recordings.recording import sings_between
-from utils.spectra.clips import Window, clip_samples, cut, cut_out
+from utils.spectra.clips import Window, clip_samples, cut, cut_out, starts_within
 from utils.spectra.peaks import peak_windows, snr_curve
 
 Blocks = Iterator[Float[np.ndarray, " _"]]
@@ -80,16 +80,9 @@ def _around(number: int, event: Heard, *, length: int, step: int, rate: int) -> 
 
 
 def event_starts(begin: int, end: int, *, length: int, step: int) -> Iterator[int]:
-    """Yield where the windows of an event start; all in samples.
-
-    An event no longer than a window has one, centred on it. A longer one has windows every `step` from its begin, and a last one that ends with it.
-    No window starts before the recording does.
-    """
-    if end - begin <= length:
-        yield max(0, (begin + end - length + 1) // 2)
-        return
-    yield from range(max(0, begin), end - length, step)
-    yield max(0, end - length)
+    """Yield where the windows of an event start, as `starts_within` says, but none before the recording does; all in samples."""
+    first = begin if end - begin <= length else max(0, begin)
+    yield from (max(0, start) for start in starts_within(first, end, length=length, step=step))
 
 
 class Spans:

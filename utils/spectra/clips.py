@@ -68,6 +68,19 @@ def cut(blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, le
         rest = rest[step:]
 
 
+def starts_within(begin: int, end: int, *, length: int, step: int) -> Iterator[int]:
+    """Yield where the clips of a span of time start; all in samples.
+
+    A span no longer than a clip has one, centred on it, which may start before 0. A longer one has clips every `step` from its begin, and a last one that
+    ends with it.
+    """
+    if end - begin <= length:
+        yield (begin + end - length + 1) // 2
+        return
+    yield from range(begin, end - length, step)
+    yield end - length
+
+
 def cut_out(blocks: Iterable[Float[np.ndarray, " _"]], windows: Iterable[Window], *, length: int) -> Iterator[tuple[Window, Float[np.ndarray, " length"]]]:
     """Cut clips of `length` samples out of a stream of samples, where `windows` say.
 

@@ -1,8 +1,9 @@
 """From a file to its samples: mono, at one rate, block by block, so that a day of sound needs no more memory than a minute."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
@@ -24,6 +25,13 @@ class AudioError(Trouble):
     """A recording that cannot be used; the text says why, without naming it."""
 
 
+class Length(NamedTuple):
+    """How long a recording is, as it was decoded, at its own rate: its header may promise something else."""
+
+    frames: int
+    rate: int
+
+
 class Forwards(soundfile.SoundFile):  # type: ignore[misc]  # it comes without types
     """A file that is read once, from its begin to its end.
 
@@ -35,7 +43,7 @@ class Forwards(soundfile.SoundFile):  # type: ignore[misc]  # it comes without t
         return False
 
 
-def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.ndarray, " _"]]:
+def decode(file: Path, *, rate: int, block: float = BLOCK) -> Generator[Float[np.ndarray, " _"], None, Length]:
     """Yield a recording's samples in blocks, resampled to `rate` and mixed down to one channel by the mean.
 
     Parameters
@@ -47,6 +55,10 @@ def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.
     Yields
     ------
     float32 samples, nominally from -1 to 1; blocks may be empty, and have different lengths
+
+    Returns
+    -------
+    The length that was found; generators return it to `yield from`.
 
     Raises
     ------
@@ -75,6 +87,7 @@ def decode(file: Path, *, rate: int, block: float = BLOCK) -> Iterator[Float[np.
             raise AudioError(f"is cut off: {frames / sound.samplerate:.1f} of {sound.frames / sound.samplerate:.1f} s are there")
         if resampler:
             yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+        return Length(frames, sound.samplerate)
 
 
 def _open(file: Path) -> Forwards:

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +17,7 @@ from config import Clips, Spectrogram
 from utils.files import whole_file
 from utils.spectra.choosing import Heard, Spans, chosen_windows
 from utils.spectra.clips import clip_samples, cut
-from utils.spectra.decode import AudioError, decode
+from utils.spectra.decode import AudioError, Length, decode
 from utils.spectra.parts import Clip, Draw
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
@@ -57,10 +57,12 @@ class Sound:
     ----------
     samples : how many there are
     lowest, highest : of them
+    length : as the file has it, at its own rate; known once it was heard to its end
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self.length = Length(0, job.spectrogram.rate)
         self.samples, self.lowest, self.highest = 0, np.inf, -np.inf
 
     @property
@@ -71,10 +73,13 @@ class Sound:
     def hear(self) -> Iterator[Float[np.ndarray, " _"]]:
         """Decode it from its begin."""
         self.samples, self.lowest, self.highest = 0, np.inf, -np.inf
-        for block in decode(self._job.file, rate=self._job.spectrogram.rate):
+        for block in self._decoded():
             self.samples += len(block)
             self.lowest, self.highest = block.min(initial=self.lowest), block.max(initial=self.highest)
             yield block
+
+    def _decoded(self) -> Iterator[Float[np.ndarray, " _"]]:
+        self.length = yield from decode(self._job.file, rate=self._job.spectrogram.rate)
 
     def check_length(self) -> None:
         """Refuse what turned out to be too short for a clip.
@@ -252,11 +257,16 @@ def first_clips(job: Job) -> FirstClips:
     AudioError
         If the recording cannot be used.
     """
+    return drawn_clips(islice(grid_clips(job), job.cap or None), job)
+
+
+def drawn_clips(clips: Iterable[Float32[np.ndarray, " length"]], job: Job) -> FirstClips:
+    """Draw clips of a recording, in memory as long as they are few, else in `job.part`."""
     pictures: list[UInt8[np.ndarray, "height width"]] = []
     count, most = 0, max(1, FROM_HAND_TO_HAND // math.prod(job.spectrogram.shape))
     with ExitStack() as open_files:
         stream = None
-        for number, samples in enumerate(islice(grid_clips(job), job.cap or None)):
+        for number, samples in enumerate(clips):
             pictures.append(to_pixels(make_picture(samples, job.spectrogram, seed=number)))
             count += 1
             if len(pictures) == most:

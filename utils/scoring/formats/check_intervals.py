@@ -1,7 +1,6 @@
 """Whether the intervals in a file lie as they should: from a recording's begin to its end, none missing, doubled or of another length."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import soundfile
 
@@ -62,7 +61,7 @@ def ends_of(sheet: Sheet, media: Mapping[str, str]) -> dict[str, int]:
     """Return where recordings end, whole seconds, by their ids, as far as their headers can be read."""
     found: dict[str, int] = {}
     for file, name in media.items():
-        path = Path(sheet.settings.recordings, file)
+        path = sheet.recordings / file
         try:
             found[name] = round(-(-soundfile.info(path).duration // 1))
         except (OSError, soundfile.LibsndfileError):

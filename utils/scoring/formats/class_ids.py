@@ -32,7 +32,9 @@ def class_ids(sheet: Sheet) -> tuple[str | None, ...]:
         found = [code or label for code, label in zip(found, sheet.classes, strict=True)]
     if sheet.classes and not any(found):
         where = f"{path} knows none of the {len(found)} classes" if path else f"{sheet.root / 'metadata'} knows no class ids"
-        raise Trouble(f"{where}; submission.class_ids should name the labelset file, or a table of scientific names and class ids")
+        raise Trouble(
+            f"{where}; submission.class_ids should name the labelset file, or a table of scientific names and class ids; submission.format = csv needs none"
+        )
     owners: dict[str, str] = {}
     for label, code in zip(sheet.classes, found, strict=True):
         if code is not None and owners.setdefault(code, label) != label:

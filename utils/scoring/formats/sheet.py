@@ -29,15 +29,17 @@ class Sheet:
     ----------
     classes : what the columns of the scores are
     settings : format, class ids, sample, …
-    root : the data set's, whose metadata/ may know class ids
+    root : the data set's folder, whose metadata/ may know class ids
+    recordings : the folder of the recordings
     chosen : from which score on each class is called; NaN or infinite: never. None: from `settings.min_score` on
-    files : all recordings asked for, also those that cannot be read, relative to `submission.recordings`
+    files : all recordings asked for, also those that cannot be read, relative to `recordings`
     monophone : whether a recording has one interval, from its begin to its end, and who sings most is asked for
     """
 
     classes: tuple[str, ...]
     settings: Submission
     root: Path
+    recordings: Path
     chosen: Float[np.ndarray, " classes"] | None
     files: tuple[str, ...]
     monophone: bool = False

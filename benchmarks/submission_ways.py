@@ -1,0 +1,103 @@
+"""What submission.py measures in a process of its own each: a folder of recordings answered by submission_soundscape.py, and as the 2018 scripts did it.
+
+    python benchmarks/submission_ways.py (ours | 2018) FOLDER
+
+FOLDER holds the recordings, `settings.toml`, and a run with a snapshot. The last line that is written is what was found, as JSON: seconds from the first file
+to the last row on disk (without imports, but with all preparation), and the clips that were answered.
+"""
+
+import json
+import os
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
+
+import numpy as np
+import workers
+
+from config import Config, load
+from utils import console
+from utils.spectra.clips import clip_samples
+from utils.spectra.decode import Length
+from utils.spectra.interval_grid import clip_starts, interval_count, position
+
+TOGETHER = 5  # clips that the 2018 scripts answered at once
+BEST = 100  # species of an interval that are written
+
+
+def settings_of(folder: Path) -> Config:
+    """Return settings under which a folder's recordings are answered, and the submission lies beside them."""
+    config = load(folder / "settings.toml")
+    return replace(config, submission=replace(config.submission, recordings=folder, folder=folder / "submissions"))
+
+
+def ours(folder: Path) -> None:
+    """Answer all recordings by the script."""
+    import submission_soundscape
+
+    submitted = submission_soundscape.main(settings_of(folder))
+    if submitted.failures:
+        raise console.Trouble(str(submitted.failures[0]))
+
+
+def as_in_2018(folder: Path) -> None:
+    """Answer all recordings one after the other: the whole in memory, a picture at a time by librosa, five clips at a time by XLA."""
+    import librosa
+
+    from utils.models.snapshots import load_net
+    from utils.scoring.ensembles import chosen_models
+    from utils.scoring.pooling import median_filtered
+    from utils.scoring.predict import predictor, scores_of
+
+    config = settings_of(folder)
+    (model,) = chosen_models(config)
+    graph, net = load_net(model.snapshot)
+    predict = predictor(graph, batch_size=TOGETHER)
+    rows = []
+    for file in sorted(folder.glob("*.flac")):
+        samples, _ = librosa.load(file, sr=workers.RATE, mono=True)
+        for interval, starts in enumerate(starts_of(len(samples), config)):
+            pictures = [np.round(255 * workers.librosa_picture(samples[start : start + workers.LENGTH])).astype(np.uint8) for start in starts]
+            logits = [predict(net, np.stack(pictures[first : first + TOGETHER])) for first in range(0, len(pictures), TOGETHER)]
+            pooled = median_filtered(scores_of(np.concatenate(logits), "cross_entropy"))
+            when = f"{file.stem};{5 * interval}-{5 * interval + 5}"
+            rows += [f"{when};{model.snapshot.classes[place]};{pooled[place]}\n" for place in np.argsort(-pooled)[:BEST]]
+    (folder / "2018.txt").write_text("".join(rows))
+
+
+def starts_of(samples: int, config: Config) -> list[list[int]]:
+    """Return where the clips of a recording's intervals start, samples."""
+    length, step, _ = clip_samples(config.clips, rate=workers.RATE)
+    seconds = config.submission.interval
+    count = interval_count(Length(samples, workers.RATE), interval=seconds)
+    bounds = [min(samples, position(number, interval=seconds, rate=workers.RATE)) for number in range(count + 1)]
+    return [list(clip_starts(begin, end, length=length, step=step)) for begin, end in pairwise(bounds)]
+
+
+def main() -> None:
+    """Do what is asked and tell what it took."""
+    import soundfile
+
+    import submission_soundscape  # noqa: F401 — not part of the time
+
+    way, folder = sys.argv[1], Path(sys.argv[2])
+    answer: Any = {"ours": ours, "2018": as_in_2018}[way]
+    if way == "2018":
+        import librosa
+
+        librosa.feature.melspectrogram(y=np.zeros(workers.LENGTH, np.float32), sr=workers.RATE)  # what is compiled only once
+    config = settings_of(folder)
+    passed = console.stopwatch()
+    answer(folder)
+    seconds = passed()
+    clips = sum(len(starts) for file in folder.glob("*.flac") for starts in starts_of(soundfile.info(file).frames, config))
+    print(json.dumps({"seconds": seconds, "clips": clips}))
+
+
+if __name__ == "__main__":
+    main()

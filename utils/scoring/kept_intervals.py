@@ -1,0 +1,155 @@
+"""What a submission keeps of each recording that is done, so that after a kill only the others are heard again.
+
+    submissions/<run>_soundscape.parts/<fingerprint of nets and settings>/<fingerprint of the recording>.part
+
+A part is one line of JSON, filled up with spaces, and the pooled scores of its intervals, float32; then a checksum of all that. Prior, calibration, whitelist
+and format come later: they may change, and the parts stay of use.
+"""
+
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from config import Config, deciding
+from utils.console import Trouble, say, shown
+from utils.files import remove_folder, whole_file
+from utils.models.snapshots import Snapshot
+from utils.scoring.ensembles import Model
+from utils.spectra.decode import Length
+
+VERSION = 1  # of what is kept, and of how it is found
+ALIGNED = 64  # bytes: the first score's place is a multiple of it
+CHECKSUM = 4  # bytes
+BLOCK = 2**20  # bytes read at once
+DECIDING = ("testing.pooling", "testing.sharpness", "testing.engine")
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The pooled scores of one recording.
+
+    Attributes
+    ----------
+    length : of the recording
+    scores : a column a class of the ensemble, before prior and calibration; they stay in their file
+    """
+
+    length: Length
+    scores: Float32[np.ndarray, "intervals classes"]
+
+
+def fingerprint_of(models: Sequence[Model], config: Config, *, interval: float) -> str:
+    """Return what changes with the nets and the settings on which pooled scores depend.
+
+    Parameters
+    ----------
+    interval : seconds; 0: a recording is one, and its first `testing.max_clips` clips are heard
+
+    Raises
+    ------
+    Trouble
+        If a net cannot be read.
+    """
+    clips = deciding(config, of=("submission.overlap",)) if interval else deciding(config, of=("testing.max_clips",))
+    key = hashlib.sha256(json.dumps([VERSION, interval, clips, deciding(config, of=DECIDING)]).encode())
+    for model in models:
+        key.update(json.dumps([_net_of(model.snapshot), list(model.snapshot.classes), model.weight]).encode())
+        key.update(json.dumps(deciding(model.snapshot.config, of=("clips.", "spectrogram.", "model.", "training.loss"))).encode())
+    return key.hexdigest()[:16]
+
+
+def _net_of(snapshot: Snapshot) -> str:
+    key = hashlib.sha256()
+    try:
+        for file in sorted((snapshot.folder / "net").rglob("*")):
+            if file.is_file():
+                key.update(json.dumps([file.relative_to(snapshot.folder).as_posix(), file.stat().st_size]).encode())
+                with file.open("rb") as stream:
+                    key.update(hashlib.file_digest(stream, "sha256").digest())
+    except OSError as error:
+        raise Trouble(f"{snapshot.folder}: is no whole snapshot ({error.strerror})") from None
+    return key.hexdigest()
+
+
+class Parts:
+    """The parts of one submission.
+
+    Attributes
+    ----------
+    folder : of all its parts, whatever nets and settings they are of
+
+    Parameters
+    ----------
+    fingerprint : of `fingerprint_of`
+    root : folder of the recordings
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, *, root: Path) -> None:
+        self.folder, self._own, self._root = folder, folder / fingerprint, root
+
+    def say_others(self) -> None:
+        """Say, in one line, where there are parts of other nets or settings."""
+        others = [file for file in self.folder.glob("*/[!.]*.part") if file.parent != self._own]
+        if others:
+            say(f"{len(others):,} recordings in {shown(self.folder)} were answered by other nets or settings; they are not used, and go when this is done")
+
+    def path_of(self, file: Path) -> Path:
+        """Return where the part of a recording is, or will be; a recording that has changed has another."""
+        try:
+            stamp = file.stat().st_size, file.stat().st_mtime_ns
+        except OSError:
+            stamp = -1, -1
+        name = json.dumps([file.relative_to(self._root).as_posix(), *stamp])
+        return self._own / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.part"
+
+    def remove(self) -> None:
+        """Remove all parts of the submission."""
+        remove_folder(self.folder)
+
+
+def keep(path: Path, length: Length, rows: Iterable[Float[np.ndarray, "_ classes"]], *, shape: tuple[int, int]) -> None:
+    """Write a recording's part; it appears whole or not at all, and is checked when it is read, for nobody waits until it is on the disk.
+
+    Parameters
+    ----------
+    rows : tables of scores, one after the other
+    shape : of all of them together: intervals, classes
+    """
+    head = json.dumps({"frames": length.frames, "rate": length.rate, "shape": shape}).encode()
+    head += b" " * (-(len(head) + 1) % ALIGNED) + b"\n"
+    with whole_file(path, lasting=False) as stream:
+        stream.write(head)
+        checksum = zlib.crc32(head)
+        for table in rows:
+            content = np.ascontiguousarray(table, "<f4").tobytes()
+            stream.write(content)
+            checksum = zlib.crc32(content, checksum)
+        stream.write(checksum.to_bytes(CHECKSUM, "little"))
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a part is there with all its bytes."""
+    try:
+        left, checksum = path.stat().st_size - CHECKSUM, 0
+        with path.open("rb") as stream:
+            while left > 0:
+                content = stream.read(min(BLOCK, left))
+                checksum, left = zlib.crc32(content, checksum), left - len(content) if content else 0
+            return stream.read() == checksum.to_bytes(CHECKSUM, "little")
+    except OSError:
+        return False
+
+
+def read_part(path: Path) -> Kept:
+    """Read a whole part; its scores are not read before they are used."""
+    with path.open("rb") as stream:
+        line = stream.readline()
+    head: Mapping[str, Any] = json.loads(line)
+    return Kept(Length(head["frames"], head["rate"]), np.memmap(path, "<f4", "r", offset=len(line), shape=tuple(head["shape"])))

@@ -1,0 +1,152 @@
+"""What becomes of pooled scores before they are written: prior, calibration, whitelist; and what is asked for."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Bool, Float, Float32
+
+from config import Config
+from utils import console
+from utils.recordings.audio_files import sounds_below
+from utils.recordings.selection import read_whitelist
+from utils.scoring.calibration import Calibration, read_calibration
+from utils.scoring.kept_intervals import Kept
+from utils.scoring.prior import Factors, prior_of
+from utils.scoring.prior_metadata import read_all_metadata
+from utils.scoring.thresholds import read_thresholds
+
+IN_MEMORY = 2**26  # bytes of a recording's finished scores; more are in a file
+VALUES = 2**20  # scores that are finished at once
+TESTS, SOUNDSCAPES = ("test", "test_audio"), ("soundscapes", "test_soundscapes")  # folders of a data set or its archive
+
+
+@dataclass(frozen=True)
+class Finishing:
+    """The way from pooled scores to those that are written.
+
+    Attributes
+    ----------
+    prior : from the number of a recording to the factors of its scores
+    calibration : from scores to probabilities
+    wanted : which classes are answered
+    """
+
+    prior: Callable[[int], Factors] | None
+    calibration: Calibration | None
+    wanted: Bool[np.ndarray, " classes"]
+
+    def scores(self, kept: Kept, *, number: int, scratch_in: Path) -> Float32[np.ndarray, "intervals classes"]:
+        """Return a recording's scores, 0 to 1; those of long recordings lie in a file that is gone with them.
+
+        Parameters
+        ----------
+        number : of the recording
+        scratch_in : folder of such files
+        """
+        pooled, factors = kept.scores, None if self.prior is None else self.prior(number)
+        made: Float32[np.ndarray, "intervals classes"]
+        if pooled.nbytes > IN_MEMORY:
+            with tempfile.TemporaryFile(dir=scratch_in) as file:  # its bytes live as long as the array
+                made = np.memmap(file, np.float32, shape=pooled.shape)
+        else:
+            made = np.empty(pooled.shape, np.float32)
+        size = max(1, VALUES // max(1, pooled.shape[1]))
+        for first in range(0, len(pooled), size):
+            block = pooled[first : first + size].astype(np.float64)
+            made[first : first + size] = self._finished(block if factors is None else block * factors)
+        return made
+
+    def _finished(self, scores: Float[np.ndarray, "intervals classes"]) -> Float[np.ndarray, "intervals classes"]:
+        return np.where(self.wanted, self.probabilities(scores), 0.0)
+
+    def probabilities(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+        """Return what scores, from 0 to 1 or with a prior to 1.5, are written as; thresholds are mapped the same way."""
+        scores = scores.clip(0.0, 1.0)
+        return scores if self.calibration is None else self.calibration.apply(scores)
+
+
+def finishing_of(classes: Sequence[str], files: Sequence[str], config: Config) -> Finishing:
+    """Return the way from pooled scores to those that are written.
+
+    Parameters
+    ----------
+    classes : of the ensemble
+    files : the recordings, below their folder
+
+    Raises
+    ------
+    Trouble
+        If the prior, the whitelist or the calibration cannot be read, or does not fit.
+    """
+    names = names_of(files)
+    prior = prior_of(pl.DataFrame({"recording": names, "file": list(files)}), classes, config)
+    by_number = None if prior is None else (lambda number, prior=prior: prior(names[number]))
+    calibration = read_calibration(config.run_folder / "test" / "calibration.json") if config.testing.calibration != "none" else None
+    return Finishing(by_number, calibration, _wanted(classes, config))
+
+
+def names_of(files: Sequence[str]) -> list[str]:
+    """Name recordings as tables and metadata know them: by the stem of their file, or, where several have one stem, by their path."""
+    stems = [Path(file).stem for file in files]
+    many = {stem for stem, before in zip(sorted(stems)[1:], sorted(stems), strict=False) if stem == before}
+    return [Path(file).with_suffix("").as_posix() if stem in many else stem for file, stem in zip(files, stems, strict=True)]
+
+
+def _wanted(classes: Sequence[str], config: Config) -> Bool[np.ndarray, " classes"]:
+    settings = config.submission
+    if settings.whitelist is None:
+        return np.ones(len(classes), bool)
+    species = read_whitelist(settings.whitelist, read_all_metadata(config.dataset, set()).taxonomy, frequency=settings.whitelist_frequency)
+    wanted = np.array([label in species for label in classes], bool)
+    if not wanted.any():
+        raise console.Trouble(
+            f"{settings.whitelist}: names none of the {len(classes)} classes; where it has codes, set dataset.taxonomy to a table of their names"
+        )
+    unknown = len(species - set(classes))
+    if unknown:
+        console.warn(f"{settings.whitelist}: {unknown} of its {len(species)} species are not known to the nets, and are not answered")
+    return wanted
+
+
+def chosen_thresholds(classes: Sequence[str], finishing: Finishing, config: Config) -> Float[np.ndarray, " classes"] | None:
+    """Return from which written score on each class is said; infinite where it never is, and None where the run was not tested.
+
+    Raises
+    ------
+    Trouble
+        If the thresholds cannot be read, or are of other classes.
+    """
+    path = config.submission.thresholds or config.run_folder / "test" / "thresholds.json"
+    if config.submission.thresholds is None and not path.is_file():
+        console.warn(f"{path}: no such file, and so no thresholds; test.py finds them, or name others as submission.thresholds")
+        return None
+    values = np.array([np.nan if value is None else value for value in read_thresholds(path, classes).values])
+    return np.where(np.isnan(values), np.inf, finishing.probabilities(values))
+
+
+def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
+    """Return the folder of the recordings that are to be answered, and these, sorted by their paths.
+
+    Parameters
+    ----------
+    long : where no folder is named, whether soundscapes are looked for first, or test recordings
+
+    Raises
+    ------
+    Trouble
+        If there are none.
+    """
+    named, archive = config.submission.recordings, config.dataset.archive
+    homes = [config.dataset.root, *([archive] if archive else [])]
+    usual = [home / name for name in ((*SOUNDSCAPES, *TESTS) if long else (*TESTS, *SOUNDSCAPES)) for home in homes]
+    for folder in [named] if named else usual:
+        files = sorted(sounds_below(folder), key=lambda file: file.relative_to(folder).as_posix())
+        if files:
+            return folder, files
+    if named:
+        raise console.Trouble(f"submission.recordings = {named}: {'holds no recordings' if named.is_dir() else 'no such folder'}")
+    raise console.Trouble(f"no recordings to answer in {' or '.join(map(console.shown, usual))}; name their folder as submission.recordings")

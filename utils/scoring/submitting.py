@@ -1,0 +1,269 @@
+"""The steps of both submission scripts: what is asked for, answering what is missing, and the file that counts."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from config import Config
+from utils import console
+from utils.scoring.ensembles import Ensemble, assemble, chosen_models
+from utils.scoring.formats import Sheet, check, check_sheet, suffix, write_submission
+from utils.scoring.formats.sheet import called
+from utils.scoring.interval_answers import answer_intervals
+from utils.scoring.intervals import IntervalScores
+from utils.scoring.kept_intervals import Parts, fingerprint_of, is_whole, read_part
+from utils.scoring.soundscape_scores import SoundscapeFigures, SoundscapeScores, show_figures, write_figures
+from utils.scoring.soundscape_truth import Truth, read_truth
+from utils.scoring.submission_sheet import Finishing, chosen_thresholds, finishing_of, recordings_of
+from utils.scoring.timeline import write_timeline
+from utils.spectra.interval_grid import interval_times
+
+Kind = Literal["monophone", "soundscape"]
+NEXT: dict[Kind, str] = {
+    "monophone": "python submission_soundscape.py with the same experiment, for long recordings; or hand the file in",
+    "soundscape": "open the file beside the sound, or hand it in",
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that is known before the first recording is heard.
+
+    Attributes
+    ----------
+    kind : which script is run
+    interval : seconds; 0: each recording is one
+    ensemble : what answers
+    files : the recordings, and `targets`, where what is kept of each stands
+    finishing, sheet : how pooled scores become those that are written, and how these are
+    parts : what is kept
+    path : of the submission
+    """
+
+    kind: Kind
+    interval: float
+    ensemble: Ensemble
+    files: list[Path]
+    targets: list[Path]
+    finishing: Finishing
+    sheet: Sheet
+    parts: Parts
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        """Where submissions are."""
+        return self.path.parent
+
+    @property
+    def name(self) -> str:
+        """By which no other call may work on it meanwhile, in whatever format."""
+        return self.parts.folder.name
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was answered in this call, and what could not be.
+
+    Attributes
+    ----------
+    failures : by the number of the recording
+    seconds : of sound that was heard, in how many seconds of `time`
+    """
+
+    failures: dict[int, console.Failure]
+    seconds: float
+    time: float
+
+
+@dataclass
+class Tally:
+    """What was written so far: how many intervals, and which classes were called in some of them."""
+
+    intervals: int = 0
+    said: set[int] = field(default_factory=set)
+
+    def through(self, results: Iterable[IntervalScores], sheet: Sheet) -> Iterator[IntervalScores]:
+        """Pass recordings on, and count them."""
+        for one in results:
+            self.intervals += len(one.scores)
+            self.said.update(np.flatnonzero(called(one, sheet).any(axis=0)).tolist())
+            yield one
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What a submission holds.
+
+    Attributes
+    ----------
+    path : where it is
+    recordings, intervals, rows : how many were answered and written
+    species : how many were called in some interval
+    failures : the recordings that could not be used
+    figures : how right the answers are, where somebody has listened
+    page : the timelines of soundscapes
+    """
+
+    path: Path
+    recordings: int
+    intervals: int
+    rows: int
+    species: int
+    failures: list[console.Failure]
+    figures: SoundscapeFigures | None = None
+    page: Path | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a challenge's parser would refuse in a file, a line each."""
+
+    path: Path
+    failures: list[str]
+
+
+def prepare(config: Config, kind: Kind) -> Task:
+    """Read all that a submission depends on, so that nothing is refused after hours of work.
+
+    Raises
+    ------
+    Trouble
+        If something is missing or does not fit.
+    """
+    models = chosen_models(config)
+    root, files = recordings_of(config, long=kind == "soundscape")
+    ensemble = assemble(models)
+    interval = config.submission.interval if kind == "soundscape" else 0.0
+    _check_overlap(ensemble, config)
+    names = tuple(file.relative_to(root).as_posix() for file in files)
+    finishing = finishing_of(ensemble.classes, names, config)
+    chosen = chosen_thresholds(ensemble.classes, finishing, config)
+    sheet = Sheet(ensemble.classes, config.submission, config.dataset.root, root, chosen, names, monophone=kind == "monophone")
+    check_sheet(sheet)
+    path = config.submission.folder / f"{config.run}_{kind}{suffix(config.submission.format)}"
+    parts = Parts(config.submission.folder / f"{config.run}_{kind}.parts", fingerprint_of(models, config, interval=interval), root=root)
+    return Task(kind, interval, ensemble, files, [parts.path_of(file) for file in files], finishing, sheet, parts, path)
+
+
+def _check_overlap(ensemble: Ensemble, config: Config) -> None:
+    overlap = config.submission.overlap
+    for listener in ensemble.listeners:
+        if overlap is not None and int((listener.clips.length - overlap) * listener.spectrogram.rate) < 1:
+            raise console.Trouble(f"submission.overlap = {overlap:g}: should be less than the clips of all nets, {listener.clips.length:g} s")
+
+
+def answer_missing(task: Task, config: Config) -> Heard:
+    """Answer the recordings of which nothing is kept, and keep what is answered.
+
+    Raises
+    ------
+    Trouble
+        If a net is damaged.
+    """
+    missing = [number for number, target in enumerate(task.targets) if not is_whole(target)]
+    task.parts.say_others()
+    done = len(task.files) - len(missing)
+    if done:
+        console.say(f"{done:,} of {len(task.files):,} recordings were answered before")
+    failures: dict[int, console.Failure] = {}
+    seconds, passed = 0.0, console.stopwatch()
+    files, targets = [task.files[number] for number in missing], [task.targets[number] for number in missing]
+    sizes = [1 + (file.stat().st_size if file.is_file() else 0) for file in files]
+    share = 0.0
+    with console.progress(task.kind, total=len(task.files), unit="recordings", spoken=True) as advance:
+        advance(done)
+        coming = answer_intervals(task.ensemble, files, targets, config, interval=task.interval, scratch_in=task.parts.folder)
+        with closing(coming):
+            for one in coming:
+                seconds += one.length.frames / one.length.rate
+                share += sizes[one.row] / sum(sizes)
+                if one.failure:
+                    failures[missing[one.row]] = one.failure
+                advance(1, note=f"{seconds / passed():,.0f} × real time, {console.clock(passed() * (1 - share) / share)} left")
+    return Heard(failures, seconds, passed())
+
+
+def check_file(path: Path, task: Task) -> Checked:
+    """Say what a challenge's parser would refuse in a file that is to answer what `task` asks for.
+
+    Raises
+    ------
+    Trouble
+        If there is no such file.
+    """
+    problems = check(path, task.sheet)
+    for problem in problems:
+        console.warn(problem)
+    console.say(f"{console.shown(path)}: {'would be refused' if problems else 'nothing to refuse'} as {task.sheet.settings.format}, {task.kind}")
+    return Checked(path, problems)
+
+
+def write(task: Task, heard: Heard, config: Config) -> Submitted:
+    """Write the submission from what is kept of its recordings; it appears whole, and then what was kept is removed.
+
+    Soundscapes come with a page of timelines and, where annotations lie beside them, with figures.
+
+    Raises
+    ------
+    Trouble
+        If the format cannot hold it.
+    """
+    tally, truth = Tally(), read_truth(task.sheet.recordings, config.dataset) if task.kind == "soundscape" else None
+    judged = SoundscapeScores(truth, task.sheet) if truth else None
+    results = tally.through(_results(task, heard.failures), task.sheet)
+    rows = write_submission(task.path, judged.through(results) if judged else results, task.sheet)
+    figures = judged.finish() if judged else None
+    if figures:
+        write_figures(task.folder / f"{config.run}_{task.kind}.json", figures)
+    page = _write_page(task, heard, config, truth, figures) if task.kind == "soundscape" and config.submission.page_minutes else None
+    task.parts.remove()
+    failures = [console.Failure(task.sheet.files[number], failure.reason) for number, failure in heard.failures.items()]
+    return Submitted(task.path, len(task.files) - len(failures), tally.intervals, rows, len(tally.said), failures, figures, page)
+
+
+def _write_page(task: Task, heard: Heard, config: Config, truth: Truth | None, figures: SoundscapeFigures | None) -> Path:
+    path = task.folder / f"{config.run}_{task.kind}.html"
+    pictured = task.ensemble.models[0].snapshot.config
+    write_timeline(path, _results(task, heard.failures), task.sheet, settings=pictured, title=config.run, truth=truth, figures=figures)
+    return path
+
+
+def _results(task: Task, failures: dict[int, console.Failure]) -> Iterator[IntervalScores]:
+    """Yield what is answered to each recording, in the order of files."""
+    nothing = np.zeros(0)
+    for number, (file, target) in enumerate(zip(task.sheet.files, task.targets, strict=True)):
+        name = task.files[number].stem
+        if number in failures:
+            yield IntervalScores(name, file, nothing, nothing, np.zeros((0, len(task.sheet.classes))), failures[number].reason)
+            continue
+        kept = read_part(target)
+        scores = task.finishing.scores(kept, number=number, scratch_in=task.parts.folder)
+        starts, ends = interval_times(kept.length, interval=task.interval)
+        yield IntervalScores(name, file, starts, ends, scores)
+
+
+def conclude(submitted: Submitted, heard: Heard, task: Task, *, seconds: float) -> Submitted:
+    """Say what was submitted, and what comes next."""
+    speed = f", {heard.seconds / heard.time:,.0f} × real time" if heard.seconds else ""
+    console.show_table(
+        "Submission",
+        {
+            "snapshots": ", ".join(console.shown(model.snapshot.folder) for model in task.ensemble.models),
+            "recordings": f"{submitted.recordings:,} of {len(task.files):,} in {console.shown(task.sheet.recordings)}",
+            "intervals": f"{submitted.intervals:,}",
+            "species": f"{submitted.species:,} of {len(task.sheet.classes):,} called",
+            "time": f"{console.clock(seconds)}{speed}",
+            "submission": f"{console.shown(submitted.path)}, {submitted.rows:,} rows",
+            **({"timelines": console.shown(submitted.page)} if submitted.page else {}),
+        },
+    )
+    if submitted.figures:
+        show_figures(submitted.figures)
+    console.say(f"next: {NEXT[task.kind]}")
+    console.report_failures(submitted.failures, what="recordings", done="could not be used")
+    return submitted
