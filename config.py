@@ -214,6 +214,23 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """What a net learns from others, its teachers, by distill.py; train.py learns from labels alone."""
+
+    teachers: tuple[Path, ...] = ()  # nets whose answers are learned: folders of runs (their `snapshot`) or snapshots; distill.py needs one at least
+    snapshot: Literal["best", "latest"] = "best"  # of a teacher that is a run's folder; best: highest validation MLRAP; latest: its last epoch
+    weights: tuple[Positive, ...] = ()  # how much each of teachers counts, one above 0 for each; none: all count alike
+    average: Literal["probabilities", "logits"] = "probabilities"  # what the mean is taken of; logits: of log-probabilities, binary: log-odds
+    temperature: Annotated[float, Ge(0.1), Le(100)] = 1.0  # logits are divided by it, also the student's: above 1, what else may sing counts more
+    loss: Literal["cross_entropy", "kullback_leibler", "binary"] = "cross_entropy"  # from teachers to student; binary: each class alone, many labels
+    true_share: Share = 0.0  # share of the loss by the true labels (training.loss) in the whole; the rest is the teachers'; 0: teachers alone, as in 2018
+    keep_answers: bool = True  # without augmentation and mixup, teachers answer all clips once, into spec/answers_*.npy; off: anew in each step
+    unlabelled: tuple[Path, ...] = ()  # roots of data sets (sort_data.py, spec.py) whose clips are learned by the teachers' answers alone; not their test/
+    unlabelled_ratio: NotNegative = 1.0  # unlabelled clips that an epoch sees for each labelled one, at most, drawn anew each epoch; none comes twice
+    untaught: bool = True  # also train and test the same net without teachers, as the run <run>-untaught, to compare; costs that training
+
+
+@dataclass(frozen=True)
 class Testing:
     """How a snapshot is judged on recordings that were held out."""
 
@@ -261,6 +278,7 @@ class Config:
     augmentation: Augmentation = field(default_factory=Augmentation)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
+    distillation: Distillation = field(default_factory=Distillation)
     testing: Testing = field(default_factory=Testing)
     log: Log = field(default_factory=Log)
 
@@ -290,12 +308,14 @@ _TREE: TypeAdapter[Config] = TypeAdapter(Config)
 _DATASET_PATHS = ("root", "archive", "taxonomy", "aliases", "whitelist")
 _TRAINING_PATHS = ("pictures", "pretrained")
 _TESTING_PATHS = ("prior",)
+_DISTILLATION_PATHS = ("teachers", "unlabelled")  # each some paths
 _NOT_DECIDING = (  # settings that change nothing that a store or a net is made of
     "spectrogram.pictures",
     "spectrogram.engine",
     "training.clips_on",
     "training.snapshot_epochs",
     "training.keep_snapshots",
+    "distillation.untaught",
 )
 
 
@@ -402,7 +422,10 @@ def _at_home(config: Config) -> Config:
     training = dataclasses.replace(config.training, **homes)
     tables: dict[str, Any] = {name: path.expanduser() for name in _TESTING_PATHS if (path := getattr(config.testing, name))}
     testing = dataclasses.replace(config.testing, models=tuple(path.expanduser() for path in config.testing.models), **tables)
-    return dataclasses.replace(config, dataset=dataset, training=training, testing=testing, snapshots=config.snapshots.expanduser())
+    several: dict[str, Any] = {name: tuple(path.expanduser() for path in getattr(config.distillation, name)) for name in _DISTILLATION_PATHS}
+    distillation = dataclasses.replace(config.distillation, **several)
+    snapshots = config.snapshots.expanduser()
+    return dataclasses.replace(config, dataset=dataset, training=training, distillation=distillation, testing=testing, snapshots=snapshots)
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -476,6 +499,8 @@ def _check(config: Config) -> None:
     paths = {"snapshots": config.snapshots, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
     paths |= {f"training.{name}": getattr(training, name) for name in _TRAINING_PATHS} | {f"testing.{name}": getattr(testing, name) for name in _TESTING_PATHS}
     paths |= {f"testing.models.{number}": path for number, path in enumerate(testing.models)}
+    for name in _DISTILLATION_PATHS:
+        paths |= {f"distillation.{name}.{number}": path for number, path in enumerate(getattr(config.distillation, name))}
     for key, path in paths.items():
         if path and any(ord(character) < 32 for character in str(path)):
             raise SettingsError("should be a path without control characters", key=key, value=str(path))
@@ -511,6 +536,7 @@ def _check(config: Config) -> None:
     _check_training(training)
     if testing.weights and len(testing.weights) != len(testing.models):
         raise SettingsError(f"should be one for each of the {len(testing.models)} in testing.models", key="testing.weights", value=testing.weights)
+    _check_distillation(config.distillation, training)
 
 
 def _check_training(training: Training) -> None:
@@ -532,6 +558,17 @@ def _check_training(training: Training) -> None:
         raise SettingsError(
             "should lie between training.absent_target and training.primary_target", key="training.secondary_target", value=training.secondary_target
         )
+
+
+def _check_distillation(distillation: Distillation, training: Training) -> None:
+    teachers, weights = distillation.teachers, distillation.weights
+    if weights and len(weights) != len(teachers):
+        raise SettingsError(f"should be one for each of the {len(teachers)} in distillation.teachers", key="distillation.weights", value=weights)
+    if teachers and (distillation.loss == "binary") != (training.loss == "binary"):
+        reason = f"does not go with training.loss = {training.loss}: both are binary (many labels, sigmoids), or none is (one label, softmax)"
+        raise SettingsError(reason, key="distillation.loss", value=distillation.loss)
+    if distillation.unlabelled and not teachers:
+        raise SettingsError("is empty, but distillation.unlabelled needs teachers to answer its clips", key="distillation.teachers", value=())
 
 
 def _check_picture(picture: Spectrogram, *, samples: int) -> None:
