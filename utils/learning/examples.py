@@ -50,6 +50,11 @@ class Examples:
     taught_by: frozenset[str] = frozenset()
     answers: KeptAnswers | None = None
 
+    @property
+    def stores(self) -> tuple[Store | PictureFolder, ...]:
+        """What the store is made of: itself, or the stores that are joined in it."""
+        return self.store.stores if isinstance(self.store, JoinedStore) else (self.store,)
+
     @cached_property
     def recordings(self) -> list[str]:
         """The names of the recordings that are learned from, also by teachers, or watch."""

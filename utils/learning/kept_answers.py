@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int64, UInt8
 
@@ -20,7 +21,6 @@ from utils import console
 from utils.files import whole_file
 from utils.learning.augmentation import variations
 from utils.learning.teachers import Teachers
-from utils.learning.variations import Noise
 from utils.models.nets import Net, from_pixels
 from utils.spectra.store import Store
 
@@ -44,9 +44,10 @@ class KeptAnswers:
         return found
 
 
-def never_varied(settings: Augmentation, noise: Noise) -> bool:
-    """Tell whether each clip's picture is the same in all epochs."""
-    return not settings.mixup and not (settings.count and settings.probability and variations(settings, noise))
+def never_varied(settings: Augmentation, *, noise_pictures: int) -> bool:
+    """Tell whether each clip's picture is the same in all epochs; `noise_pictures` says how many there are, for without any, none is added."""
+    on = variations(settings, jnp.zeros((noise_pictures, 1, 1), jnp.uint8))
+    return not settings.mixup and not (settings.count and settings.probability and on)
 
 
 def keep_answers(stores: Sequence[Store], teachers: Teachers, classes: tuple[str, ...]) -> KeptAnswers:

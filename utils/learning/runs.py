@@ -17,7 +17,17 @@ from utils.models.snapshots import Snapshot, describe, find, keep_best_and_newes
 from utils.models.training_log import EpochRow, best_row, gets_no_better, read_log, write_log
 
 RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.", "distillation.")  # what decides on the net
-RUN_FILES = ("settings.toml", "log.csv", "curves.png", "epoch_*", "paused", "diverged.csv", "tensorboard", "teachers.json", "test")  # what a run's folder may hold
+RUN_FILES = (
+    "settings.toml",
+    "log.csv",
+    "curves.png",
+    "epoch_*",
+    "paused",
+    "diverged.csv",
+    "tensorboard",
+    "teachers.json",
+    "test",
+)  # what a run's folder may hold
 
 
 @dataclass

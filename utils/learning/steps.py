@@ -15,7 +15,7 @@ from config import Config, Training
 from utils.learning.augmentation import Noise, augment, mixup
 from utils.learning.devices import everywhere
 from utils.learning.optimizers import optimizer
-from utils.learning.targets import Labels, Targets, losses, taught_losses, targets_of, weighted_mean
+from utils.learning.targets import Labels, Targets, losses, targets_of, taught_losses, weighted_mean
 from utils.learning.teachers import Teachers
 from utils.models.nets import Net, apply, from_pixels, stretch
 

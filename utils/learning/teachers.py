@@ -1,7 +1,7 @@
 """Teachers: nets that were trained before, whose answers another net learns.
 
-They answer the very pictures that the student sees, each in the size of its own pictures, in evaluation (no dropout, running statistics), and without gradients.
-Classes are matched by name. Source of the rule: TEACHER of the 2018 baseline, whose targets were the mean of the teachers' softmax outputs.
+They answer the very pictures that the student sees, each in the size of its own pictures, in evaluation (no dropout, running statistics), and without
+gradients. Classes are matched by name. Source of the rule: TEACHER of the 2018 baseline, whose targets were the mean of the teachers' softmax outputs.
 """
 
 import hashlib
@@ -211,7 +211,7 @@ def _columns(snapshot: Snapshot, classes: tuple[str, ...]) -> list[int]:
 
 
 def _say_unknown(columns: Int64[np.ndarray, "teachers classes"], classes: tuple[str, ...], config: Config) -> None:
-    unknown = [label for label, known in zip(classes, (columns >= 0).any(axis=0), strict=True) if not known]
+    unknown = [classes[number] for number in np.flatnonzero((columns < 0).all(axis=0))]
     if unknown:
         never = "" if config.distillation.true_share else "; with distillation.true_share = 0 the student never learns them"
         console.warn(f"{len(unknown)} classes are known to no teacher ({_some(unknown)}){never}")

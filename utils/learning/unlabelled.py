@@ -3,7 +3,6 @@
 Source: Xie et al., Self-training with Noisy Student, arXiv:1911.04252.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,12 +44,8 @@ def with_unlabelled(examples: Examples, config: Config) -> Examples:
     others = np.full((len(rows), examples.labels.others.shape[1]), -1, np.int32)
     new = Labels(np.full(len(rows), -1, np.int32), others, np.ones(len(rows), np.float32))
     labels = Labels(*(np.concatenate(pair) for pair in zip(examples.labels, new, strict=True)))
-    whole = JoinedStore([*_parts(examples), *stores])
+    whole = JoinedStore([*examples.stores, *stores])
     return replace(examples, store=whole, rows=np.concatenate([examples.rows, rows]), labels=labels)
-
-
-def _parts(examples: Examples) -> Sequence:
-    return examples.store.stores if isinstance(examples.store, JoinedStore) else (examples.store,)
 
 
 def _open(root: Path, config: Config) -> Store:
