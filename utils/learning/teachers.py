@@ -122,7 +122,7 @@ def joined(mean: Targets, known: np.ndarray, settings: Distillation) -> Targets:
     return mean / jnp.maximum(mean.sum(axis=1, keepdims=True), 1e-12)
 
 
-def fitted(pictures: Pictures, shape: tuple[int, int]) -> Pictures:
+def fitted(pictures: Pictures, shape: tuple[int, int]) -> Float[Array, "batch theirs_high theirs_wide"]:
     """Return pictures in another size, where it is another."""
     return pictures if pictures.shape[1:] == shape else jax.image.resize(pictures, (len(pictures), *shape), "linear")
 
