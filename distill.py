@@ -61,6 +61,7 @@ def main(config: Config, flags: Flags = Flags()) -> Distilled:
     summarize(rows, config.run_folder, seconds=passed())
     if config.distillation.untaught:
         train.main(untaught(config), flags)
+        test.main(untaught(config))
     nets = tabulate(models, recordings, config)
     tested = test.main(config)
     return Distilled(train.Trained(config.run_folder, len(rows), sum(row.seconds for row in rows)), tested, nets)
