@@ -34,13 +34,15 @@ def untaught(config: Config) -> Config:
 def note_what_teachers_heard(examples: Examples, models: Sequence[Model]) -> Examples:
     """Return examples that know from which recordings the teachers learned: the student has learned from them, too, and may not be tested on them.
 
-    Warns where some of them watch training: the teachers know the answers.
+    Warns where some of them watch training: the teachers may know the answers.
     """
     heard = frozenset[str]().union(*(learned_from(model.snapshot) for model in models))
     watching = set(examples.store.clips["recording"][examples.val_rows])
     known = len(watching & heard)
     if known:
-        console.warn(f"teachers have heard {known} of the {len(watching)} recordings that watch: figures of validation are too good, those of the test are not")
+        console.warn(
+            f"{known} of the {len(watching)} recordings that watch taught the teachers or watched them: validation may look too good, the test will not"
+        )
     return replace(examples, taught_by=heard)
 
 

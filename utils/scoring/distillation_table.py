@@ -29,7 +29,8 @@ from utils.scoring.report_page import figure_text
 from utils.scoring.report_parts import NetRow
 
 TIMED = 5  # batches that are timed, after one that is not
-HEADINGS = ("net", "parameters", "FLOPs a clip", "on disk", "clips/s", "MLRAP (95%)", "against the student (95%)")
+HEADINGS = ("net", "parameters", "MFLOPs a clip", "MB on disk", "clips/s", "MLRAP (95%)", "ahead of the student (95%)")
+COSTS = 5  # of these columns say what a net costs, its name included
 UNTAUGHT = "-untaught"  # what is added to a run's name for the same net without teachers
 
 _KEPT: TypeAdapter[dict] = TypeAdapter(dict)
@@ -46,7 +47,7 @@ def tabulate(teachers: Sequence[Model], recordings: pl.DataFrame, config: Config
     Trouble
         If a net cannot be read.
     """
-    nets = {console.shown(_run_of(model.snapshot)): [model] for model in teachers}
+    nets = {name: [model] for name, model in zip(_names(teachers), teachers, strict=True)}
     if len(teachers) > 1:
         nets[f"these {len(teachers)} together"] = list(teachers)
     for name, folder in (("student", config.run_folder), ("student without teachers", config.snapshots / f"{config.run}{UNTAUGHT}")):
@@ -58,7 +59,7 @@ def tabulate(teachers: Sequence[Model], recordings: pl.DataFrame, config: Config
     rows = tuple(_row(name, models, speeds, found[name], found["student"]) for name, models in nets.items())
     kept = {"testing": deciding(config, of=("testing.",)), "nets": [asdict(row) for row in rows]}
     write_json(_path(config), kept)
-    console.show_grid(f"Distilled, on {len(recordings):,} recordings", HEADINGS, [texts(row) for row in rows])
+    _say(rows, recordings=len(recordings))
     return rows
 
 
@@ -83,7 +84,7 @@ def texts(row: NetRow) -> list[str]:
     mlrap = figure_text(row.mlrap) + (f" ({row.low:.3f} to {row.high:.3f})" if row.low is not None and row.high is not None else "")
     ahead = "" if row.ahead is None else signed(row.ahead)
     ahead += f" ({signed(row.ahead_low)} to {signed(row.ahead_high)})" if row.ahead_low is not None and row.ahead_high is not None else ""
-    return [row.name, f"{row.parameters:,}", f"{row.flops / 1e6:,.1f} M", f"{row.bytes / 1e6:,.2f} MB", f"{row.clips_per_second:,.0f}", mlrap, ahead]
+    return [row.name, f"{row.parameters:,}", f"{row.flops / 1e6:,.2f}", f"{row.bytes / 1e6:,.2f}", f"{row.clips_per_second:,.0f}", mlrap, ahead]
 
 
 def clips_per_second(snapshot: Snapshot, settings: Testing) -> float:
@@ -134,8 +135,17 @@ def _row(name: str, models: Sequence[Model], speeds: dict[Path, float], lrap: Fl
     )
 
 
-def _run_of(snapshot: Snapshot) -> Path:
-    return snapshot.folder.parent if snapshot.folder.name.startswith("epoch_") else snapshot.folder
+def _names(teachers: Sequence[Model]) -> list[str]:
+    """Return what to call teachers: by their runs, or by their snapshots' folders where that would not tell them apart."""
+    names = [model.snapshot.folder.resolve().parent.name for model in teachers]
+    return names if len({*names, "student"}) > len(names) else [console.shown(model.snapshot.folder) for model in teachers]
+
+
+def _say(rows: Sequence[NetRow], *, recordings: int) -> None:
+    """Print the table in two, for a terminal of 80 columns: what the nets cost, and how good they are."""
+    cells = [texts(row) for row in rows]
+    console.show_grid("Distilled", HEADINGS[:COSTS], [row[:COSTS] for row in cells])
+    console.show_grid(f"On {recordings:,} recordings", HEADINGS[:1] + HEADINGS[COSTS:], [row[:1] + row[COSTS:] for row in cells])
 
 
 def _path(config: Config) -> Path:
