@@ -214,6 +214,23 @@ class Training:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """What a net learns from others, its teachers, by distill.py; train.py learns from labels alone."""
+
+    teachers: tuple[Path, ...] = ()  # nets whose answers are learned: folders of runs (their `snapshot`) or snapshots; distill.py needs one at least
+    snapshot: Literal["best", "latest"] = "best"  # of a teacher that is a run's folder; best: highest validation MLRAP; latest: its last epoch
+    weights: tuple[Positive, ...] = ()  # how much each of teachers counts, one above 0 for each; none: all count alike
+    average: Literal["probabilities", "logits"] = "probabilities"  # what the mean is taken of; logits: of log-probabilities, binary: log-odds
+    temperature: Annotated[float, Ge(0.1), Le(100)] = 1.0  # logits are divided by it, also the student's: above 1, what else may sing counts more
+    loss: Literal["cross_entropy", "kullback_leibler", "binary"] = "cross_entropy"  # from teachers to student; binary: each class alone, many labels
+    true_share: Share = 0.0  # share of the loss by the true labels (training.loss) in the whole; the rest is the teachers'; 0: teachers alone, as in 2018
+    keep_answers: bool = True  # without augmentation and mixup, teachers answer all clips once, into spec/answers_*.npy; off: anew in each step
+    unlabelled: tuple[Path, ...] = ()  # roots of data sets (sort_data.py, spec.py) whose clips are learned by the teachers' answers alone; not their test/
+    unlabelled_ratio: NotNegative = 1.0  # unlabelled clips that an epoch sees for each labelled one, at most, drawn anew each epoch; none comes twice
+    untaught: bool = True  # also train and test the same net without teachers, as the run <run>-untaught, to compare; costs that training
+
+
+@dataclass(frozen=True)
 class Testing:
     """How a snapshot is judged on recordings that were held out."""
 
@@ -282,6 +299,7 @@ class Config:
     augmentation: Augmentation = field(default_factory=Augmentation)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
+    distillation: Distillation = field(default_factory=Distillation)
     testing: Testing = field(default_factory=Testing)
     submission: Submission = field(default_factory=Submission)
     log: Log = field(default_factory=Log)
@@ -309,16 +327,13 @@ class SettingsError(Exception):
 
 
 _TREE: TypeAdapter[Config] = TypeAdapter(Config)
-_DATASET_PATHS = ("root", "archive", "taxonomy", "aliases", "whitelist")
-_TRAINING_PATHS = ("pictures", "pretrained")
-_TESTING_PATHS = ("prior",)
-_SUBMISSION_PATHS = ("recordings", "whitelist", "thresholds", "class_ids", "sample")
 _NOT_DECIDING = (  # settings that change nothing that a store or a net is made of
     "spectrogram.pictures",
     "spectrogram.engine",
     "training.clips_on",
     "training.snapshot_epochs",
     "training.keep_snapshots",
+    "distillation.untaught",
 )
 
 
@@ -417,18 +432,15 @@ def from_command_line(arguments: Sequence[str], *, doc: str, script: str, flags:
     return _at_home(config), call
 
 
-def _at_home(config: Config) -> Config:
-    """Write out the ~ of paths, which the shell does only on the command line."""
-    paths = {name: getattr(config.dataset, name) for name in _DATASET_PATHS}
-    dataset = dataclasses.replace(config.dataset, **{name: path.expanduser() for name, path in paths.items() if path})
-    homes: dict[str, Any] = {name: path.expanduser() for name in _TRAINING_PATHS if (path := getattr(config.training, name))}
-    training = dataclasses.replace(config.training, **homes)
-    tables: dict[str, Any] = {name: path.expanduser() for name in _TESTING_PATHS if (path := getattr(config.testing, name))}
-    testing = dataclasses.replace(config.testing, models=tuple(path.expanduser() for path in config.testing.models), **tables)
-    places: dict[str, Any] = {name: path.expanduser() for name in ("folder", *_SUBMISSION_PATHS) if (path := getattr(config.submission, name))}
-    submission = dataclasses.replace(config.submission, **places)
-    home = config.snapshots.expanduser()
-    return dataclasses.replace(config, dataset=dataset, training=training, testing=testing, submission=submission, snapshots=home)
+def _at_home(value: Any) -> Any:
+    """Write out the ~ of all paths in a config, which the shell does only on the command line."""
+    if isinstance(value, Path):
+        return value.expanduser()
+    if isinstance(value, tuple):
+        return tuple(_at_home(one) for one in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(value, **{one.name: _at_home(getattr(value, one.name)) for one in dataclasses.fields(value)})
+    return value
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
@@ -454,10 +466,18 @@ def _validated(tree: Mapping[str, Any]) -> Config:
     raise SettingsError(wrong["msg"].replace("Input should", "should"), key=key, value=wrong["input"])
 
 
+def _settings(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every setting by its name, also those that are not set."""
+    for one in dataclasses.fields(node):
+        value = getattr(node, one.name)
+        if dataclasses.is_dataclass(value):
+            yield from _settings(value, f"{prefix}{one.name}.")
+        else:
+            yield f"{prefix}{one.name}", value
+
+
 def _nearest(key: str) -> str:
-    sections = {"dataset": _DATASET_PATHS, "training": _TRAINING_PATHS, "testing": _TESTING_PATHS, "submission": (*_SUBMISSION_PATHS, "overlap")}
-    unset = [f"{section}.{name}" for section, own in sections.items() for name in own]
-    names = [*dict.fromkeys([*flat(Config()), *unset])]
+    names = [name for name, _ in _settings(Config())]
     leaves = {name.rsplit(".", 1)[-1]: name for name in names}
     near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
     if not near:
@@ -500,13 +520,10 @@ def _check(config: Config) -> None:
     clips, picture, model, training, testing = config.clips, config.spectrogram, config.model, config.training, config.testing
     if not re.fullmatch(r"\w[\w .+=@-]{0,99}", config.run):
         raise SettingsError("should be a plain name of letters, digits, '_', '-', '.', for it names a folder", key="run", value=config.run)
-    paths = {"snapshots": config.snapshots, **{f"dataset.{name}": getattr(config.dataset, name) for name in _DATASET_PATHS}}
-    paths |= {f"training.{name}": getattr(training, name) for name in _TRAINING_PATHS} | {f"testing.{name}": getattr(testing, name) for name in _TESTING_PATHS}
-    paths |= {f"submission.{name}": getattr(config.submission, name) for name in ("folder", *_SUBMISSION_PATHS)}
-    paths |= {f"testing.models.{number}": path for number, path in enumerate(testing.models)}
-    for key, path in paths.items():
-        if path and any(ord(character) < 32 for character in str(path)):
-            raise SettingsError("should be a path without control characters", key=key, value=str(path))
+    for key, value in _settings(config):
+        for path in value if isinstance(value, tuple) else (value,):
+            if isinstance(path, Path) and any(ord(character) < 32 for character in str(path)):
+                raise SettingsError("should be a path without control characters", key=key, value=str(path))
     _check_division(config.dataset)
     if clips.overlap >= clips.length:
         raise SettingsError(f"should be less than clips.length ({clips.length:g} s)", key="clips.overlap", value=clips.overlap)
@@ -540,6 +557,7 @@ def _check(config: Config) -> None:
     _check_submission(config.submission)
     if testing.weights and len(testing.weights) != len(testing.models):
         raise SettingsError(f"should be one for each of the {len(testing.models)} in testing.models", key="testing.weights", value=testing.weights)
+    _check_distillation(config.distillation, training)
 
 
 def _check_submission(submission: Submission) -> None:
@@ -572,6 +590,17 @@ def _check_training(training: Training) -> None:
         raise SettingsError(
             "should lie between training.absent_target and training.primary_target", key="training.secondary_target", value=training.secondary_target
         )
+
+
+def _check_distillation(distillation: Distillation, training: Training) -> None:
+    teachers, weights = distillation.teachers, distillation.weights
+    if weights and len(weights) != len(teachers):
+        raise SettingsError(f"should be one for each of the {len(teachers)} in distillation.teachers", key="distillation.weights", value=weights)
+    if teachers and (distillation.loss == "binary") != (training.loss == "binary"):
+        reason = f"does not go with training.loss = {training.loss}: both are binary (many labels, sigmoids), or none is (one label, softmax)"
+        raise SettingsError(reason, key="distillation.loss", value=distillation.loss)
+    if distillation.unlabelled and not teachers:
+        raise SettingsError("is empty, but distillation.unlabelled needs teachers to answer its clips", key="distillation.teachers", value=())
 
 
 def _check_picture(picture: Spectrogram, *, samples: int) -> None:

@@ -6,7 +6,7 @@
 
 Some recordings of the training side watch: after every epoch the net answers them, and the snapshot with the highest mean label-ranking
 average precision (MLRAP) over them is the best. A run that was stopped goes on where it was; `--fresh` begins it anew. With `training.pictures`, a folder of
-PNG files in the baseline's naming is learned from instead of the store.
+PNG files in the baseline's naming is learned from instead of the store. An experiment that names teachers (`distillation.teachers`) is one for distill.py.
 
 Source: train.py of the 2018 BirdCLEF baseline.
 """
@@ -20,7 +20,7 @@ from utils import console
 from utils.learning.devices import ask_for_same_bits
 from utils.learning.examples import read_examples
 from utils.learning.loop import learn, summarize
-from utils.learning.runs import open_run
+from utils.learning.runs import open_run, refuse_teachers
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Trained:
 def main(config: Config, flags: Flags = Flags()) -> Trained:
     """Train the net of `config.model` under the name `config.run`."""
     passed = console.stopwatch()
+    refuse_teachers(config)
     ask_for_same_bits(config.training)
     examples = read_examples(config)
     with console.alone(config.snapshots, f"train of {config.run}"):

@@ -8,7 +8,7 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 from config import Training
-from utils.learning.targets import Labels, class_weights, losses, mean_loss, targets_of
+from utils.learning.targets import Labels, class_weights, losses, targets_of, weighted_mean
 
 LABELS = Labels(np.array([2, 0], np.int32), np.array([[0, 3], [-1, -1]], np.int32), np.array([1.0, 0.5], np.float32))
 LOGITS = np.array([[0.5, -1.0, 2.0, 0.0], [1.0, 1.0, -3.0, 0.2]], np.float32)
@@ -57,8 +57,8 @@ def test_the_mean_counts_clips_by_their_weight() -> None:
     targets = targets_of(LABELS, 4, Training())
     logits, weight = jnp.asarray(LOGITS), jnp.asarray(LABELS.weight)
     each = np.asarray(losses(logits, targets, Training()))
-    assert float(mean_loss(logits, targets, weight, Training())) == pytest.approx((each[0] + each[1] / 2) / 1.5, rel=1e-6)
-    assert float(mean_loss(logits, targets, jnp.zeros(2), Training())) == 0
+    assert float(weighted_mean(losses(logits, targets, Training()), weight)) == pytest.approx((each[0] + each[1] / 2) / 1.5, rel=1e-6)
+    assert float(weighted_mean(losses(logits, targets, Training()), jnp.zeros(2))) == 0
 
 
 def test_class_weights_are_scikit_learns() -> None:

@@ -72,7 +72,8 @@ class Streamed:
     def _read(self, order: Order) -> Given:
         pixels = self._examples.store.pictures(self._examples.rows[order.ravel()])
         labels = jax.tree.map(lambda leaf: leaf[order], self._examples.labels)
-        batch = jax.tree.map(self._filled, Batch(pixels.reshape(*order.shape, *pixels.shape[1:]), labels))
+        answers = self._examples.answers and self._examples.answers.of(self._examples.rows[order])
+        batch = jax.tree.map(self._filled, Batch(pixels.reshape(*order.shape, *pixels.shape[1:]), labels, answers))
         return Given(jax.device_put(batch, self._sharding), len(order))
 
     def _filled(self, leaf: np.ndarray) -> np.ndarray:
@@ -92,7 +93,8 @@ class Resident:
     def __init__(self, examples: Examples, *, batch_size: int, mesh: Mesh, loops: bool) -> None:
         self._order_sharding, self._batch_sharding = divided(mesh), NamedSharding(mesh, PartitionSpec(CLIPS))
         labels = jax.device_put(Labels(*examples.labels), everywhere(mesh))
-        self._clips = Batch(place_on(examples, examples.rows, everywhere(mesh)), labels)
+        answers = examples.answers and jax.device_put(examples.answers.of(examples.rows), everywhere(mesh))
+        self._clips = Batch(place_on(examples, examples.rows, everywhere(mesh)), labels, answers)
         self.places = LONGEST_CHUNK if loops else 1
 
     def batch_at(self, source: tuple[Batch, Int[Array, "places batch"]], number: Int[Array, ""]) -> Batch:

@@ -21,6 +21,7 @@ from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
 from utils.learning.schedules import rates
 from utils.learning.steps import Chunk, StepMetrics, TrainState, epoch_key
+from utils.models.nets import Net
 from utils.tables import write_csv
 
 LOOK_EVERY = 0.5  # seconds that the device goes on without being looked at, about
@@ -48,7 +49,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Course:
-    """What stays the same from epoch to epoch."""
+    """What stays the same from epoch to epoch; `nets` are those of the teachers, where they answer in each step."""
 
     examples: Examples
     config: Config
@@ -56,6 +57,7 @@ class Course:
     chunk: Chunk
     noise: Noise
     pace: Pace
+    nets: tuple[Net, ...] = ()
 
 
 def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Callable[..., None], asked: Callable[[], bool]) -> TrainState:
@@ -69,7 +71,7 @@ def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Ca
     settings = course.config.training
     epoch, first = progress.epoch, progress.steps
     begun, passed = first, console.stopwatch()
-    order = epoch_order(course.examples.labels.own, settings, epoch=epoch)
+    order = epoch_order(course.examples.labels.own, settings, epoch=epoch, unlabelled_ratio=course.config.distillation.unlabelled_ratio)
     rate, key = rates(settings, epoch=epoch, steps=len(order)), epoch_key(seed=settings.seed, epoch=epoch)
     course.pace.begin()
     in_flight: deque[tuple[int, StepMetrics]] = deque()
@@ -89,7 +91,7 @@ def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Ca
     with _memory_explained(course, shapes):
         for given in course.supply.chunks(order[first:], lambda: course.pace.steps):
             places = jnp.asarray(np.resize(rate[first : first + given.count], course.supply.places))
-            arguments = (state, given.source, course.noise, places, key, jnp.int32(first), jnp.int32(given.count))
+            arguments = (state, given.source, course.noise, places, key, jnp.int32(first), jnp.int32(given.count), course.nets)
             shapes[:] = shapes or jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), arguments)
             state, metrics = course.chunk(*arguments)
             first += given.count

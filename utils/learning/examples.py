@@ -10,10 +10,12 @@ from jaxtyping import Bool, Int32, Int64, UInt8
 
 from config import Config
 from utils.console import Trouble, warn
+from utils.learning.kept_answers import KeptAnswers
 from utils.learning.targets import Labels
 from utils.recordings.labels import truth_of
 from utils.recordings.recording import NOISE
 from utils.recordings.splits import draw, quotas, read_split
+from utils.spectra.joined_store import JoinedStore
 from utils.spectra.picture_folder import PictureFolder
 from utils.spectra.store import Store, check_settings
 
@@ -32,9 +34,11 @@ class Examples:
     val_recording : the number of the recording of each of these
     val_truth : which classes are right for each recording that watches, background species included
     noise : pictures of rejected clips
+    taught_by : names of the recordings that teachers learned from, or that watched them
+    answers : the teachers' to all clips of the store, where they are kept
     """
 
-    store: Store | PictureFolder
+    store: Store | PictureFolder | JoinedStore
     classes: tuple[str, ...]
     rows: Int64[np.ndarray, " clips"]
     labels: Labels
@@ -43,11 +47,19 @@ class Examples:
     val_recording: Int64[np.ndarray, " val_clips"]
     val_truth: Bool[np.ndarray, "val_recordings classes"]
     noise: UInt8[np.ndarray, "pictures height width"]
+    taught_by: frozenset[str] = frozenset()
+    answers: KeptAnswers | None = None
+
+    @property
+    def stores(self) -> tuple[Store | PictureFolder, ...]:
+        """What the store is made of: itself, or the stores that are joined in it."""
+        return self.store.stores if isinstance(self.store, JoinedStore) else (self.store,)
 
     @cached_property
     def recordings(self) -> list[str]:
-        """The names of the recordings that are learned from or watch."""
-        return self.store.clips["recording"][np.concatenate([self.rows, self.val_rows])].unique(maintain_order=True).to_list()
+        """The names of the recordings that are learned from, also by teachers, or watch."""
+        own = self.store.clips["recording"][np.concatenate([self.rows, self.val_rows])].unique(maintain_order=True).to_list()
+        return [*own, *sorted(self.taught_by.difference(own))]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -62,6 +74,12 @@ class Examples:
     def picture_bytes(self) -> int:
         """How many bytes a picture has."""
         return self.store.pictures(self.rows[:1]).nbytes
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes all pictures have, and the teachers' answers that are kept."""
+        answers = 0 if self.answers is None else 4 * len(self.rows) * len(self.classes)
+        return self.picture_bytes * (len(self.rows) + len(self.val_rows)) + answers
 
 
 def read_examples(config: Config) -> Examples:

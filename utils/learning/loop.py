@@ -13,11 +13,12 @@ from utils.learning.curves import draw_curves, open_board
 from utils.learning.devices import arithmetic, clips_fit, everywhere, mesh_for, on_accelerator
 from utils.learning.epochs import Course, Pace, run_epoch
 from utils.learning.examples import Examples
-from utils.learning.runs import Progress, keep_epoch, pause, resume
+from utils.learning.runs import Progress, keep_epoch, note_teachers, pause, resume
 from utils.learning.sampling import clips_per_epoch, steps_of
 from utils.learning.schedules import rates
 from utils.learning.steps import TrainState, first_state, make_chunk, make_step
 from utils.learning.targets import class_weights
+from utils.learning.teachers import Teachers
 from utils.learning.validation import Validation, validator
 from utils.models.nets import Net, build, parameters
 from utils.models.snapshots import find
@@ -28,28 +29,35 @@ FEW = 10  # recordings that watch; of fewer one warns
 DRAW_EVERY = 30.0  # seconds from one drawing of the curves to the next
 
 
-def learn(examples: Examples, config: Config) -> list[EpochRow]:
+def learn(examples: Examples, config: Config, teachers: Teachers | None = None) -> list[EpochRow]:
     """Train a net for `training.epochs` epochs or until it gets no better; returns the log.
 
     After every epoch the log and a snapshot are on disk. The order of clips and all chance depend on the seed, the epoch and the step alone, so a run that
     was stopped ends with the same net as one that was not. Ctrl-C ends the step, saves, and stops.
 
+    Parameters
+    ----------
+    teachers : whose answers are learned, as `distillation` says; none: true labels alone are
+
     Raises
     ------
     Trouble
-        If a loss is no number any more, memory does not suffice, or the clips are others than when the run was begun.
+        If a loss is no number any more, memory does not suffice, or the clips or the teachers are others than when the run was begun.
     """
     settings = config.training
     mesh = mesh_for(settings.batch_size)
     graph, net = build(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=settings.seed, dtype=arithmetic(settings))
     _introduce(net, examples, config)
     state, progress = _begin(net, examples, config)
-    resident = clips_fit(examples.picture_bytes * (len(examples.rows) + len(examples.val_rows)), settings)
+    if teachers:
+        note_teachers(config.run_folder, teachers.named_contents)
+    resident = clips_fit(examples.bytes, settings)
     supply = (Resident if resident else Streamed)(examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator())
-    step = make_step(graph, config, jnp.asarray(class_weights(examples.labels.own, len(examples.classes), settings)))
-    course = Course(examples, config, supply, make_chunk(step, supply.batch_at, mesh), jax.device_put(examples.noise, everywhere(mesh)), Pace())
+    step = make_step(graph, config, jnp.asarray(class_weights(examples.labels.own, len(examples.classes), settings)), teachers)
+    nets = jax.device_put(teachers.nets, everywhere(mesh)) if teachers and not examples.answers else ()
+    course = Course(examples, config, supply, make_chunk(step, supply.batch_at, mesh), jax.device_put(examples.noise, everywhere(mesh)), Pace(), nets)
     validate = validator(graph, examples, settings, mesh, resident=resident)
-    steps = steps_of(clips_per_epoch(examples.labels.own, settings), settings)
+    steps = steps_of(clips_per_epoch(examples.labels.own, settings, unlabelled_ratio=config.distillation.unlabelled_ratio), settings)
     with console.progress("training", total=settings.epochs * steps, unit="steps") as advance, console.stop_when_ready() as asked:
         advance(len(progress.rows) * steps + progress.steps)
         _run(jax.device_put(state, everywhere(mesh)), progress, course, steps, validate, advance, asked)

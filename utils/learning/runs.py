@@ -1,5 +1,7 @@
 """A run's folder: what is kept of a training, and where it goes on."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,14 +10,24 @@ import jax
 
 from config import Config, differences, to_toml
 from utils import console
-from utils.files import remove_folder, strangers, write_text
+from utils.files import remove_folder, strangers, write_json, write_text
 from utils.learning.examples import Examples
 from utils.learning.steps import TrainState
 from utils.models.snapshots import Snapshot, describe, find, keep_best_and_newest, restore_net, restore_training, save
 from utils.models.training_log import EpochRow, best_row, gets_no_better, read_log, write_log
 
-RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.")  # what decides on the net
-RUN_FILES = ("settings.toml", "log.csv", "curves.png", "epoch_*", "paused", "diverged.csv", "tensorboard", "test")  # what a run's folder may hold
+RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.", "distillation.")  # what decides on the net
+RUN_FILES = (
+    "settings.toml",
+    "log.csv",
+    "curves.png",
+    "epoch_*",
+    "paused",
+    "diverged.csv",
+    "tensorboard",
+    "teachers.json",
+    "test",
+)  # what a run's folder may hold
 
 
 @dataclass
@@ -36,6 +48,18 @@ class Progress:
     def epoch(self) -> int:
         """The epoch that is under way or comes next, from 1 on."""
         return len(self.rows) + 1
+
+
+def refuse_teachers(config: Config) -> None:
+    """Refuse to train by labels alone where the experiment names teachers: the run would say of itself that it had some.
+
+    Raises
+    ------
+    Trouble
+        That names the script which asks them.
+    """
+    if config.distillation.teachers:
+        raise console.Trouble("distillation.teachers is set, and train.py asks no teachers; run distill.py with the same experiment, or leave the setting out")
 
 
 def open_run(config: Config, *, fresh: bool) -> None:
@@ -82,6 +106,31 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
     besides = restore_training(snapshot, _besides(state))
     net, average = (kept, None) if state.average is None else (besides["net"], kept)
     return TrainState(net, besides["optimizer"], average, besides["steps"], state.alive), Progress(rows, snapshot.steps, snapshot.sums)
+
+
+def note_teachers(folder: Path, contents: Mapping[str, str]) -> None:
+    """Keep in teachers.json who teaches a run, or check that it is who did when the run was begun.
+
+    Parameters
+    ----------
+    contents : of each teacher, by its path: a text that changes when it does
+
+    Raises
+    ------
+    Trouble
+        That names a teacher that has changed since.
+    """
+    path, begun = folder / "teachers.json", _latest(folder)
+    if begun and contents:
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            changed = [name for name, content in contents.items() if before.get(name) != content]
+        except (OSError, ValueError, AttributeError):
+            raise console.Trouble(f"{path}: is missing or damaged, so that nobody knows who taught this run; --fresh begins it anew") from None
+        if changed:
+            raise console.Trouble(f"{changed[0]}: is another net than when {folder} was begun; choose another --run, or --fresh to begin anew")
+    elif contents:
+        write_json(path, dict(contents))
 
 
 def keep_epoch(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:

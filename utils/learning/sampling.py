@@ -6,7 +6,7 @@ from jaxtyping import Int, Int64
 from config import Training
 
 
-def epoch_order(own: Int[np.ndarray, " clips"], settings: Training, *, epoch: int) -> Int64[np.ndarray, "steps batch"]:
+def epoch_order(own: Int[np.ndarray, " clips"], settings: Training, *, epoch: int, unlabelled_ratio: float = 0.0) -> Int64[np.ndarray, "steps batch"]:
     """Return which clips each step of an epoch sees; it follows from seed and epoch alone.
 
     Every clip of the pool comes once, in random order; with the balanced sampler as many are drawn, each class as often as any other. The last batch is filled
@@ -14,15 +14,20 @@ def epoch_order(own: Int[np.ndarray, " clips"], settings: Training, *, epoch: in
 
     Parameters
     ----------
-    own : the class of each clip
+    own : the class of each clip, −1: unlabelled
+    unlabelled_ratio : how many unlabelled clips are drawn for each labelled one, as far as there are some
     """
     generator = np.random.default_rng((settings.seed, epoch))
-    pool = _pool(own, settings, generator)
+    known = np.flatnonzero(own >= 0)
+    pool = known[_pool(own[known], settings, generator)]
     if settings.sampler == "balanced":
         share = 1 / np.bincount(own[pool])[own[pool]]
         order = generator.choice(pool, len(pool), p=share / share.sum())
     else:
         order = generator.permutation(pool)
+    if len(known) < len(own):
+        drawn = generator.permutation(np.flatnonzero(own < 0))[: _unlabelled(len(pool), len(own) - len(known), unlabelled_ratio)]
+        order = generator.permutation(np.concatenate([order, drawn]))
     return np.resize(order, (steps_of(len(order), settings), settings.batch_size))
 
 
@@ -31,9 +36,15 @@ def steps_of(clips: int, settings: Training) -> int:
     return -(-clips // settings.batch_size)
 
 
-def clips_per_epoch(own: Int[np.ndarray, " clips"], settings: Training) -> int:
-    """Return how many clips an epoch sees; it is the same for every epoch."""
-    return int(_quotas(np.bincount(own), settings).sum())
+def clips_per_epoch(own: Int[np.ndarray, " clips"], settings: Training, *, unlabelled_ratio: float = 0.0) -> int:
+    """Return how many clips an epoch sees; it is the same for every epoch. Parameters as of `epoch_order`."""
+    known = own[own >= 0]
+    labelled = int(_quotas(np.bincount(known), settings).sum())
+    return labelled + _unlabelled(labelled, len(own) - len(known), unlabelled_ratio)
+
+
+def _unlabelled(labelled: int, there: int, ratio: float) -> int:
+    return min(there, round(labelled * ratio))
 
 
 def _quotas(counts: Int64[np.ndarray, " classes"], settings: Training) -> Int64[np.ndarray, " classes"]:

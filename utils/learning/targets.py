@@ -8,7 +8,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Float32, Int, Int32
 
-from config import Training
+from config import Distillation, Training
 
 Logits = Float[Array, "batch classes"]
 Targets = Float[Array, "batch classes"]
@@ -19,7 +19,7 @@ class Labels(NamedTuple):
 
     Attributes
     ----------
-    own : the class of each clip
+    own : the class of each clip; −1 where nobody knows, so that only teachers' answers are learned
     others : the classes of what sings besides; −1 fills up
     weight : how much the loss of each counts
     """
@@ -34,6 +34,7 @@ def targets_of(labels: Labels, classes: int, settings: Training) -> Targets:
 
     One label, all losses but `binary`: 1 for its own class, less what `label_smoothing` spreads over all classes.
     Many labels, `binary`: a value each for its own class, what sings besides, and all others (seed 001 took 0.995, 0.3 and 0.0025).
+    What stands for clips of no known class means nothing.
     """
     own = jax.nn.one_hot(labels.own, classes)
     if settings.loss != "binary":
@@ -62,16 +63,37 @@ def losses(logits: Logits, targets: Targets, settings: Training) -> Float[Array,
             return optax.sigmoid_binary_cross_entropy(logits, targets).mean(axis=1)
 
 
-def mean_loss(logits: Logits, targets: Targets, weight: Float[Array, " batch"], settings: Training) -> Float[Array, ""]:
+def taught_losses(logits: Logits, answers: Targets, settings: Distillation) -> Float[Array, " batch"]:
+    """Return how far each clip's logits are from its teachers' answers, by `distillation.loss` at the temperature T, with p the student's cooled scores.
+
+    cross_entropy    : −T² Σ a · log p,  p = softmax(logits / T)
+    kullback_leibler : T² Σ a · (log a − log p): the same gradient, but 0 where the student answers what the teachers do
+    binary           : −T² mean over classes of a · log p + (1 − a) · log(1 − p),  p = sigmoid(logits / T)
+
+    T² keeps gradients as long as those of the true labels. Source: Hinton et al., arXiv:1503.02531.
+    """
+    cooled = logits / settings.temperature
+    match settings.loss:
+        case "cross_entropy":
+            found = optax.softmax_cross_entropy(cooled, answers)
+        case "kullback_leibler":
+            found = optax.softmax_cross_entropy(cooled, answers) + jax.scipy.special.xlogy(answers, answers).sum(axis=1)
+        case "binary":
+            found = optax.sigmoid_binary_cross_entropy(cooled, answers).mean(axis=1)
+    return settings.temperature**2 * found
+
+
+def weighted_mean(values: Float[Array, " batch"], weight: Float[Array, " batch"]) -> Float[Array, ""]:
     """Return the mean of the clips' losses, each counted by its weight."""
-    return (weight * losses(logits, targets, settings)).sum() / jnp.maximum(weight.sum(), 1e-12)
+    return (weight * values).sum() / jnp.maximum(weight.sum(), 1e-12)
 
 
 def class_weights(own: Int[np.ndarray, " clips"], classes: int, settings: Training) -> Float32[np.ndarray, " classes"]:
     """Return how much clips of each class count: all the same, or inversely to their number, so that the mean over all clips is 1.
 
-    Source: scikit-learn's class_weight = "balanced".
+    Clips of no known class do not count here. Source: scikit-learn's class_weight = "balanced".
     """
+    own = own[own >= 0]
     if settings.class_weights == "none":
         return np.ones(classes, np.float32)
     count = np.bincount(own, minlength=classes)

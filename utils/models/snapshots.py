@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from flax import nnx
+from jax.typing import DTypeLike
 
 from config import Config, load, to_toml
 from utils.console import Trouble, warn
@@ -189,15 +191,15 @@ def restore_net(snapshot: Snapshot, like: Net) -> Net:
     return _restore_tree(snapshot.folder / "net", like)
 
 
-def load_net(snapshot: Snapshot) -> tuple[nnx.GraphDef, Net]:
-    """Build a snapshot's net and read its weights, to be used by `utils.models.nets.apply`.
+def load_net(snapshot: Snapshot, *, dtype: DTypeLike = jnp.float32) -> tuple[nnx.GraphDef, Net]:
+    """Build a snapshot's net and read its weights, to be used by `utils.models.nets.apply`; it computes in `dtype`.
 
     Raises
     ------
     Trouble
         As `restore_net`.
     """
-    graph, net = build(snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.spectrogram.shape, seed=0)
+    graph, net = build(snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.spectrogram.shape, seed=0, dtype=dtype)
     return graph, restore_net(snapshot, net)
 
 

@@ -11,6 +11,7 @@ from config import Config, to_toml
 from utils import console
 from utils.recordings.recording import read_metadata
 from utils.scoring.answers import Answers, answer
+from utils.scoring.distillation_table import HEADINGS, read_table_of, texts
 from utils.scoring.ensembles import Model
 from utils.scoring.excerpts import make_excerpt
 from utils.scoring.figures import Figures, Judged
@@ -56,7 +57,14 @@ def report_of(answers: Answers, judged: Judged, measures: Measures, ridge: Figur
         left_out=tuple((failure.name, failure.reason) for failure in answers.failures),
         settings=shown_settings(models[0].snapshot.config),
         warnings=(unknown,) if unknown else (),
+        nets=nets_of(config),
     )
+
+
+def nets_of(config: Config) -> tuple[tuple[str, ...], ...]:
+    """Return the table of a distillation, headings first; nothing where the run is of none."""
+    rows = read_table_of(config)
+    return (HEADINGS, *(tuple(texts(row)) for row in rows)) if rows else ()
 
 
 def shown_settings(config: Config) -> str:

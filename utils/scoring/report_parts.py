@@ -136,6 +136,32 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class NetRow:
+    """One net of the table of a distillation, or several that answer together.
+
+    Attributes
+    ----------
+    flops : per clip
+    bytes : of weights and statistics on disk
+    clips_per_second : on the machine of the test
+    mlrap, low, high : on the recordings of the test, and the ends of its 95% interval
+    ahead, ahead_low, ahead_high : how much higher its MLRAP is than the student's, and the ends of the paired interval; None for the student
+    """
+
+    name: str
+    parameters: int
+    flops: int
+    bytes: int
+    clips_per_second: float
+    mlrap: float | None
+    low: float | None
+    high: float | None
+    ahead: float | None
+    ahead_low: float | None
+    ahead_high: float | None
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything on the page.
 
@@ -145,6 +171,7 @@ class Report:
     classes : one row a class: `class`, `recordings`, `ap`, `auroc`, `f1`, `threshold` and `confused_with`; null where not defined
     left_out : recordings that could not be used, and why
     settings : of the run, as TOML
+    nets : of a distillation: headings, and one row a net
     """
 
     title: str
@@ -157,3 +184,4 @@ class Report:
     left_out: tuple[tuple[str, str], ...] = ()
     settings: str = ""
     warnings: tuple[str, ...] = field(default=())
+    nets: tuple[tuple[str, ...], ...] = ()

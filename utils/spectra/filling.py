@@ -24,7 +24,7 @@ from utils.tables import read_table, write_csv, write_table
 
 STORE_FILES = (
     *("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "peaks.csv", "classes.csv", "overview.html"),
-    *("shards", "parts", "pictures", "noise"),
+    *("shards", "parts", "pictures", "noise", "answers_*.npy"),
 )
 LONG = "(long)"  # stands for the class in the names of shards of long recordings
 PER_SHARD = 64  # recordings; a shard is packed, and its parts go, when its last recording is done

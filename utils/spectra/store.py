@@ -10,6 +10,7 @@
     <root>/spec/pictures/ noise/    the clips as PNG files, where `spectrogram.pictures` asked for them
     <root>/spec/shards/<class>-000/ pictures.npy: uint8 (clips, height, width); clips.parquet, recordings.parquet: its rows; key.txt: what it was made of
     <root>/spec/parts/              recordings that are done while their shard is not
+    <root>/spec/answers_*.npy       what teachers answered to all clips, where distill.py kept it (utils.learning.kept_answers)
 
 A shard holds the clips of up to 64 recordings of one class, in the order of names and of time, so it depends neither on other classes nor on who was first.
 """
