@@ -163,7 +163,7 @@ def difference(one: Path, other: Path) -> list[str]:
 
 
 def content(path: Path) -> Any:
-    """Return what a file holds besides times."""
+    """Return what a file holds besides times, and how many workers there were."""
     reader = WITHOUT_TIMES.get(path.name)
     return reader(path) if reader else path.read_bytes()
 
@@ -177,7 +177,16 @@ def _metrics(path: Path) -> dict[str, Any]:
     return {key: value for key, value in json.loads(path.read_text(encoding="utf-8")).items() if key not in TIMES}
 
 
-WITHOUT_TIMES: Mapping[str, Callable[[Path], Any]] = {"timings.json": lambda path: list(json.loads(path.read_text())), "log.csv": _rows, "metrics.json": _metrics}
+def _settings(path: Path) -> list[str]:
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("workers = ")]
+
+
+WITHOUT_TIMES: Mapping[str, Callable[[Path], Any]] = {
+    "timings.json": lambda path: list(json.loads(path.read_text(encoding="utf-8"))),
+    "log.csv": _rows,
+    "metrics.json": _metrics,
+    "settings.toml": _settings,
+}
 
 
 def arrays(folder: Path) -> dict[str, bytes]:

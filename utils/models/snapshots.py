@@ -153,6 +153,8 @@ def describe(folder: Path) -> Snapshot:
         classes = (folder / "classes.txt").read_text(encoding="utf-8").split("\n")[:-1]
         if state["version"] != VERSION:
             raise Trouble(f"{folder}: is of version {state['version']}, this program reads version {VERSION}")
+        if not classes:
+            raise ValueError("classes.txt names no class")
         mlrap, loss = (None if state[name] is None else float(state[name]) for name in ("mlrap", "val_loss"))
         epoch, steps, sums = int(state["epoch"]), int(state["steps"]), tuple(map(float, state["sums"]))
         return Snapshot(folder, load(folder / "settings.toml"), tuple(classes), epoch, mlrap, str(state["data"]), loss, steps, sums)
