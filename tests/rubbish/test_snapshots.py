@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from config import Model, SettingsError
+from config import Model
 from tests.conftest import small_config
 from utils.console import Trouble
 from utils.models.nets import Net, build
@@ -46,10 +46,20 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Snapshot, Net]:
     return snapshot, net
 
 
+def chosen_files(folder: Path) -> list[Path]:
+    """Return what a snapshot says of itself, and of each of its trees the files that are needed and the largest of arrays."""
+    files = [file for file in folder.iterdir() if file.is_file()]
+    for tree in ("net", "training"):
+        files += [folder / tree / "_METADATA", folder / tree / "manifest.ocdbt", *(folder / tree / "d").iterdir()]
+        files.append(max((folder / tree / "ocdbt.process_0" / "d").iterdir(), key=lambda file: (file.stat().st_size, file.name)))
+    return sorted(file.relative_to(folder) for file in files)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax leaves readers behind where reading failed
 def test_damaged_snapshots(tmp_path: Path, whole: tuple[Snapshot, Net]) -> None:
-    """Every file of a snapshot in turn: bits are flipped, it is cut off, removed, and replaced by noise."""
+    """Every file in turn: bits are flipped, it is cut off, removed, and replaced by noise."""
     snapshot, net = whole
-    files = sorted(file.relative_to(snapshot.folder) for file in snapshot.folder.rglob("*") if file.is_file())
+    files = chosen_files(snapshot.folder)
     refused = []
     for number in range(COUNT):
         rng = np.random.default_rng((5, number))
@@ -63,7 +73,7 @@ def test_damaged_snapshots(tmp_path: Path, whole: tuple[Snapshot, Net]) -> None:
             learned_from(described)
             kept = load_net(described)[1]
             training = restore_training(described, TRAINING)
-        except (Trouble, SettingsError) as trouble:
+        except Trouble as trouble:
             refused.append(file)
             assert str(run / "epoch_002") in str(trouble)
             assert len(str(trouble).splitlines()) == 1
@@ -73,5 +83,6 @@ def test_damaged_snapshots(tmp_path: Path, whole: tuple[Snapshot, Net]) -> None:
         latest = find(run, "latest")  # only what a snapshot says of itself is read
         assert latest
         assert latest.folder.name in ("epoch_001", "epoch_002")
+    assert len(files) <= COUNT / 4
     assert len(refused) > COUNT / 2
     assert {file.parts[0] for file in refused} >= {"net", "training", "snapshot.json", "settings.toml"}
