@@ -11,17 +11,16 @@ import os
 import signal
 import sys
 
-CHANGES = {  # audit events that change the disk, and which of their arguments are paths
-    "os.mkdir": (0,),
-    "os.remove": (0,),
-    "os.rmdir": (0,),
-    "os.rename": (0, 1),
-    "os.link": (1,),
-    "os.symlink": (1,),
-    "os.truncate": (0,),
-    "os.chmod": (0,),
-    "os.utime": (0,),
-    "shutil.rmtree": (0,),
+CHANGES = {  # audit events that change the disk: which of their arguments are paths, and which the open folders that these are relative to
+    "os.mkdir": ((0, 2),),
+    "os.remove": ((0, 1),),
+    "os.rmdir": ((0, 1),),
+    "os.rename": ((0, 2), (1, 3)),
+    "os.link": ((1, 3),),
+    "os.symlink": ((1, 2),),
+    "os.truncate": ((0, None),),
+    "os.chmod": ((0, 2),),
+    "os.utime": ((0, 3),),
 }
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -40,7 +39,6 @@ class Plan:
     def __init__(self, plan: dict) -> None:
         self.plan = plan
         self.below = os.path.realpath(plan["below"])
-        self.watching = False
 
     def is_below(self, path: object) -> bool:
         text = _text(path)
@@ -72,8 +70,8 @@ class Plan:
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING:
             self.opened(arguments[0])
         elif event in CHANGES and self.plan.get("watch"):
-            for position in CHANGES[event]:
-                self.changed(event, arguments[position])
+            for path, folder in CHANGES[event]:
+                self.changed(event, arguments[path], -1 if folder is None else arguments[folder])
 
     def opened(self, path: object) -> None:
         if self.is_below(path):
@@ -82,7 +80,9 @@ class Plan:
         elif self.plan.get("watch"):
             self.changed("open", path)
 
-    def changed(self, event: str, path: object) -> None:
+    def changed(self, event: str, path: object, folder: int = -1) -> None:
+        if folder != -1 and not isinstance(path, int):
+            path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path))  # type: ignore[arg-type]
         text = _text(path)
         if text and not self.is_below(path) and not text.startswith(self.plan["journal"]):
             self.count("outside", f"{event} {text}\n")
