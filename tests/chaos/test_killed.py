@@ -33,17 +33,23 @@ def finish(chain: Chain, stage: str, *flags: str) -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_killed_at_a_rename_and_then_without_space(chain: Chain, stage: str) -> None:
+def test_a_stage_killed_at_a_rename(chain: Chain, stage: str) -> None:
     """The last run has two workers, the undisturbed one had one."""
     chain.put_before(stage)
     generator = np.random.default_rng(list(STAGES).index(stage))
     killed = run(chain, stage, rename=int(generator.integers(1, chain.spent[stage].renames + 1)), when=str(generator.choice(["before", "after"])))
     assert killed.status == -signal.SIGKILL, killed.told
+    finish(chain, stage, "--workers", "2")
+
+
+@pytest.mark.parametrize("stage", ["spec", *(pytest.param(other, marks=pytest.mark.chaos) for other in STAGES if other != "spec")])
+def test_a_stage_without_space(chain: Chain, stage: str) -> None:
+    chain.put_before(stage)
     starved = run(chain, stage, full=2)  # the first file is the lock, or the first result
     assert starved.status == 1, starved.told
     assert "No space left on device; what was finished is kept" in " ".join(starved.told.split())
     assert "Traceback" not in starved.told
-    finish(chain, stage, "--workers", "2")
+    finish(chain, stage)
 
 
 def test_figures_are_among_what_is_compared(chain: Chain) -> None:
