@@ -68,13 +68,38 @@ def test_a_folder_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "..", ".", "../x", "a/b", "/etc/passwd", "a\\b", "C:x", "a\0b", "a\u2028b", "a\udcffb", "a\nb", ".hidden", " a", "a ", "x" * 201, "ä" * 101, "CON", "nul.wav", "Com1.tar.gz", "aux .wav"]
+    "name",
+    [
+        "",
+        "..",
+        ".",
+        "../x",
+        "a/b",
+        "/etc/passwd",
+        "a\\b",
+        "C:x",
+        "a\0b",
+        "a\u2028b",
+        "a\udcffb",
+        "a\nb",
+        ".hidden",
+        " a",
+        "a ",
+        "x" * 201,
+        "ä" * 101,
+        "CON",
+        "nul.wav",
+        "Com1.tar.gz",
+        "aux .wav",
+    ],
 )
 def test_names_that_could_leave_their_folder_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         check_name(name)
 
 
-@pytest.mark.parametrize("name", ["a.b.wav", "Turdus merula", "O'Neill's \"x\";y", "Ährenträger (2)", "x" * 200, "Aux mirabilis", "console.wav", "com10", "Turdus sp."])
+@pytest.mark.parametrize(
+    "name", ["a.b.wav", "Turdus merula", "O'Neill's \"x\";y", "Ährenträger (2)", "x" * 200, "Aux mirabilis", "console.wav", "com10", "Turdus sp."]
+)
 def test_ordinary_names_pass(name: str) -> None:
     assert check_name(name) == name

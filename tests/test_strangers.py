@@ -1,4 +1,4 @@
-"""What comes from strangers (names in XML, tables, JSON, settings, snapshots; links in what was unpacked) leads nowhere, runs nothing, and breaks out of no page.
+"""What comes from strangers (names in XML, tables, JSON, settings, snapshots; links) leads nowhere, runs nothing, and breaks out of no page.
 
 Two witnesses: every process of a stage notes what it changes outside the data set's root (tests/chaos/inject), and Linux tells whoever opens one of the
 files that lie outside as bait (tests/listening.py). A folder that is a link is followed on purpose: people keep large folders on other disks.
@@ -59,7 +59,9 @@ def of_kaggle(archive: Path, bad: list[str]) -> None:
     for number in range(4):
         soundfile.write(archive / "train_audio" / "altcla" / f"good{number}.wav", chirp(2000, seconds=2, seed=number), RATE)
     rows = [("altcla", f"altcla/good{number}.wav", "[]") for number in range(4)]
-    rows += [(label, name, others) for name in bad for label, name, others in (("altcla", name, "[]"), (name, "x.wav", "[]"), ("altcla", "x.wav", f"['{name}']"))]
+    rows += [
+        (label, name, others) for name in bad for label, name, others in (("altcla", name, "[]"), (name, "x.wav", "[]"), ("altcla", "x.wav", f"['{name}']"))
+    ]
     pl.DataFrame(rows, schema=["primary_label", "filename", "secondary_labels"], orient="row").write_csv(archive / "train.csv")
 
 
@@ -134,7 +136,8 @@ def run(script: str, base: Path, experiment: str = "x.toml") -> tuple[subprocess
 def test_the_witnesses_see(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (base / "x.toml").write_text("")
     (base / "sinner.py").write_text(
-        "import os, soundfile\nsoundfile.info('../outside.wav')\nopen('../outside.txt')\nopen('written', 'w')\nos.makedirs('root/in')\nos.replace('written', '../moved')\n"
+        "import os, soundfile\nsoundfile.info('../outside.wav')\nopen('../outside.txt')\nopen('written', 'w')\n"
+        "os.makedirs('root/in')\nos.replace('written', '../moved')\n"
     )
     monkeypatch.setattr("tests.test_strangers.REPOSITORY", base)
     done, outside, opened = run("sinner.py", base)
@@ -219,6 +222,7 @@ class Elements(HTMLParser):
         self.foreign: list[str] = []
         self.text = ""
         self.feed(page)
+        self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if any(name == "onerror" or (name == "src" and value == "x") for name, value in attrs):

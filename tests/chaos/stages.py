@@ -151,8 +151,8 @@ def size_of(path: Path) -> int:
 def difference(one: Path, other: Path) -> list[str]:
     """Return what differs between two roots: names, and the content of every file.
 
-    All files are compared byte for byte, but for those that tell times (compared without them), snapshots' arrays (whose files have names drawn by chance: every
-    array is compared, bit for bit), and TensorBoard's.
+    All files are compared byte for byte, but for those that tell times (compared without them), snapshots' arrays (whose files have names drawn by
+    chance: every array is compared, bit for bit), and TensorBoard's.
     """
     files = [{path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()} for root in (one, other)]
     nets = sorted({name.rsplit("/_METADATA", 1)[0] for found in files for name in found if name.endswith("/_METADATA")})

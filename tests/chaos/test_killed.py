@@ -14,7 +14,7 @@ import pytest
 
 from tests.chaos.stages import LIMIT, STAGES, Chain, content, difference, make_chain, run, start, wait_for_work
 
-KILLS = 25  # of each stage, in `make chaos`
+KILLS = int(os.environ.get("KILLS", "25"))  # of each stage, in `make chaos`
 IN_A_ROW = 3  # at most so many kills before the stage is let run to its end
 
 

@@ -79,7 +79,9 @@ def test_damaged_snapshots(tmp_path: Path, whole: tuple[Snapshot, Net]) -> None:
             assert len(str(trouble).splitlines()) == 1
         else:
             if file.parts[0] in ("net", "training"):
-                assert all(np.array_equal(one, other) for one, other in zip(jax.tree.leaves((kept, training)), jax.tree.leaves((net, TRAINING)), strict=True)), file
+                assert all(
+                    np.array_equal(one, other) for one, other in zip(jax.tree.leaves((kept, training)), jax.tree.leaves((net, TRAINING)), strict=True)
+                ), file
         latest = find(run, "latest")  # only what a snapshot says of itself is read
         assert latest
         assert latest.folder.name in ("epoch_001", "epoch_002")

@@ -16,9 +16,9 @@ from tests.conftest import small_config
 from tests.rubbish.sounds import FORMATS, write_damaged, write_whole
 from tests.workers import MEASURED, extract_measured
 from utils.fanout import fan_out
+from utils.recordings.archive import read_archive
 from utils.spectra import engines, filling
 from utils.spectra.preflight import check_audio
-from utils.recordings.archive import read_archive
 from utils.spectra.store import Store
 
 CLASS = "Altus clarus"

@@ -26,7 +26,10 @@ KAGGLE = "primary_label,secondary_labels,filename,latitude,longitude,author,rati
 EVENTS = "Selection\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies\n" + "".join(
     f"{row}\t{row}.5\t{row}.9\t1000\t4000\tTurdus merula\n" for row in range(1, 9)
 )
-PAGE = {"numRecordings": "3", "recordings": [{"id": f"{number}", "gen": "Turdus", "sp": "merula", "file-name": f"XC{number}.mp3", "also": [""]} for number in range(3)]}
+PAGE = {
+    "numRecordings": "3",
+    "recordings": [{"id": f"{number}", "gen": "Turdus", "sp": "merula", "file-name": f"XC{number}.mp3", "also": [""]} for number in range(3)],
+}
 
 
 def in_time(work: Callable[[], object]) -> None:
@@ -166,5 +169,3 @@ def test_any_bytes_are_settings_or_refused(tmp_path: Path, content: bytes) -> No
         assert isinstance(load(tmp_path / "any.toml"), Config)
     except SettingsError as error:
         assert "any.toml" in str(error)
-
-

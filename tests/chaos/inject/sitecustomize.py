@@ -53,8 +53,8 @@ class Plan:
         finally:
             os.close(journal)
 
-    def renaming(self, original):  # noqa: ANN001, ANN201 — os.rename and os.replace
-        def rename(source, target, **more):  # noqa: ANN001, ANN003, ANN202
+    def renaming(self, original):
+        def rename(source, target, **more):
             number = self.count("renames") if self.is_below(target) else 0
             self.kill_at(number, "before")
             original(source, target, **more)
