@@ -6,8 +6,9 @@
 
 Archives of short recordings (each of other samples: calls of one pitch in noise) are made up in steps up to `--recordings`, and sort_data.py and spec.py run
 on each as a user runs them; of both, the time a recording and the most memory of any of their processes are taken. Then stores are made up in steps up to
-`--clips`, and one epoch's batches are read from each in random order (see reading.py). The plot shows all of it; the last line is the ratio of the time a
-recording in the smallest archive and in the largest: 1 is flat.
+`--clips`, and one epoch's batches are read from each in random order (see reading.py). The plot shows all of it. The last line is a ratio: the processor
+time that each recording more costs spec.py from the first size to the second, by that from the third to the fourth; 1 is flat, less is growth. (Starting Python
+costs the same however many there are, and would hide growth.)
 """
 
 import argparse
@@ -166,6 +167,13 @@ def draw(costs: list[Cost], path: Path) -> None:
     plt.close(figure)
 
 
+def flatness(costs: list[Cost], what: str) -> float:
+    """Return the processor time of each item more between the two smallest sizes by that between the two largest; 1 is flat, less is growth."""
+    of = [cost for cost in costs if cost.what == what]
+    first, last = ((later.cpu - former.cpu) / (later.items - former.items) for former, later in ((of[0], of[1]), (of[-2], of[-1])))
+    return round(first / last, 2)
+
+
 def rows_of(costs: list[Cost]) -> list[list[str]]:
     """Return a table's rows: one a cost."""
     return [
@@ -197,8 +205,7 @@ def main() -> None:
     headings = ["stage", "items", "seconds", "ms an item", "CPU ms an item", "most MB of a process"]
     table = rows_of(costs)
     console.show_grid(f"Load, {os.cpu_count()} cores, recordings of {SECONDS:g} s at {RATE} Hz, pictures of {SMALL.height} × {SMALL.width}", headings, table)
-    ends = [cost.milliseconds for cost in costs if cost.what == (costs[0].what if not options.recordings else "spec")]
-    ratio = round(ends[0] / ends[-1], 2)
+    ratio = flatness(costs, "spec" if options.recordings else "reading")
     write_json(options.results / "load-cpu.json", {"device": "cpu", "ratio": ratio, "table": [headings, *table]})
     draw(costs, options.results / "load-cpu.png")
     print(f"ratio {ratio:.2f}")
