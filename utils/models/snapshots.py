@@ -12,9 +12,11 @@ Which one is the best and which the latest follows from what is in them; nothing
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -222,11 +224,24 @@ def unname_leaves(like: Tree, leaves: Mapping[str, Any]) -> Tree:
     return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in name_leaves(like)])
 
 
+@contextmanager
+def _orbax() -> Iterator[ocp.StandardCheckpointer]:
+    """Yield what saves and reads trees. What goes wrong it raises, to be told in one line; the traceback that it logs besides is left out."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with ocp.StandardCheckpointer() as checkpointer:
+            yield checkpointer
+    finally:
+        logger.setLevel(before)
+
+
 def _save_tree(folder: Path, tree: Any) -> None:
     leaves = name_leaves(tree)
     write_text(_fingerprint_file(folder), f"{_fingerprint(leaves)}\n")
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _orbax() as checkpointer:
             checkpointer.save(folder.absolute(), leaves)
     except (ValueError, OSError) as error:
         if "RESOURCE_EXHAUSTED" in str(error) or "No space left" in str(error):
@@ -249,7 +264,7 @@ def _restore_tree(folder: Path, like: Tree) -> Tree:
     wanted = name_leaves(like)
     abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None)) for name, leaf in wanted.items()}
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _orbax() as checkpointer:
             there = {name: tuple(entry.shape) for name, entry in checkpointer.metadata(folder.absolute()).item_metadata.tree.items()}
             _check_same(folder, there, {name: tuple(leaf.shape) for name, leaf in wanted.items()})
             arrays = checkpointer.restore(folder.absolute(), abstract)
