@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test chaos lint clean
 
 setup: $(VENV)/ready
 
@@ -24,6 +24,9 @@ demo: setup
 
 test: setup
 	$(PY) -m pytest -n auto --dist loadfile
+
+chaos: setup  # half an hour and more; KILLS=100 kills each stage so often
+	$(PY) -m pytest -m chaos -n auto tests/chaos tests/rubbish
 
 lint: setup
 	$(PY) -m ruff check .

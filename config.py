@@ -450,14 +450,20 @@ def _read_toml(path: Path) -> dict[str, Any]:
         there = sorted(str(file) for file in Path("experiments").glob("*.toml"))
         near = difflib.get_close_matches(str(path), there, n=1, cutoff=0.4) or there[:1]
         raise SettingsError("no such file" + (f"; did you mean {near[0]}?" if near else ""), source=str(path)) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError:
+        raise SettingsError("is nested too deeply to be read", source=str(path)) from None
+    except (OSError, ValueError) as error:  # no TOML, no UTF-8, or a number of thousands of digits
         raise SettingsError(" ".join(str(error).split()), source=str(path)) from None
 
 
 def _validated(tree: Mapping[str, Any]) -> Config:
     """Check keys, types and ranges of plain values, as JSON: there lists may stand for tuples and text for paths, and nothing else is converted."""
     try:
-        return _TREE.validate_json(json.dumps(tree), strict=True, extra="forbid")
+        text = json.dumps(tree)
+    except ValueError as error:  # a hexadecimal number too long to be written in decimals
+        raise SettingsError(str(error)) from None
+    try:
+        return _TREE.validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
     key = ".".join(str(part) for part in wrong["loc"])

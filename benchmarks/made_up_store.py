@@ -87,6 +87,7 @@ def _write_recordings(clips: pl.DataFrame, config: Config) -> None:
     split = found.with_columns(
         file=pl.format("train/{}.wav", "recording"),
         background=pl.lit([], SCHEMA["background"]),
+        quality=pl.lit(None),
         events=pl.lit([], SCHEMA["events"]),
         side=pl.lit("train"),
         fold=pl.lit(None),

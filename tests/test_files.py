@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.files import check_name, remove_folder, strangers, whole_file, whole_folder, write_text
+from utils.files import check_name, only_one, remove_folder, strangers, whole_file, whole_folder, write_text
 
 
 def test_a_file_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:
@@ -34,6 +34,14 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["b"]
 
 
+def test_a_lock_that_is_a_link_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "dear").write_text("kept")
+    (tmp_path / ".spec.lock").symlink_to(tmp_path / "dear")
+    with only_one(tmp_path, "spec") as ours, only_one(tmp_path, "spec") as second:
+        assert (ours, second) == (True, False)
+    assert (tmp_path / "dear").read_text() == "kept"
+
+
 def test_a_linked_folder_is_emptied_and_stays(tmp_path: Path) -> None:
     (tmp_path / "large" / "deep").mkdir(parents=True)
     (tmp_path / "large" / "deep" / "x").write_text("x")
@@ -60,13 +68,38 @@ def test_a_folder_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "..", ".", "../x", "a/b", "/etc/passwd", "a\\b", "C:x", "a\0b", "a\u2028b", "a\udcffb", "a\nb", ".hidden", " a", "a ", "x" * 201, "ä" * 101]
+    "name",
+    [
+        "",
+        "..",
+        ".",
+        "../x",
+        "a/b",
+        "/etc/passwd",
+        "a\\b",
+        "C:x",
+        "a\0b",
+        "a\u2028b",
+        "a\udcffb",
+        "a\nb",
+        ".hidden",
+        " a",
+        "a ",
+        "x" * 201,
+        "ä" * 101,
+        "CON",
+        "nul.wav",
+        "Com1.tar.gz",
+        "aux .wav",
+    ],
 )
 def test_names_that_could_leave_their_folder_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         check_name(name)
 
 
-@pytest.mark.parametrize("name", ["a.b.wav", "Turdus merula", "O'Neill's \"x\";y", "Ährenträger (2)", "x" * 200])
+@pytest.mark.parametrize(
+    "name", ["a.b.wav", "Turdus merula", "O'Neill's \"x\";y", "Ährenträger (2)", "x" * 200, "Aux mirabilis", "console.wav", "com10", "Turdus sp."]
+)
 def test_ordinary_names_pass(name: str) -> None:
     assert check_name(name) == name

@@ -1,14 +1,18 @@
 """Functions that tests run in worker processes."""
 
+import ctypes
 import errno
 import os
+import re
 import signal
 import sys
 import time
 from pathlib import Path
 
 from utils.console import Trouble
-from utils.spectra.extraction import Job, extract
+from utils.spectra.extraction import Job, Work, extract
+
+MEASURED = "MEASURED"  # the variable that names the file in which `extract_measured` keeps its measurements
 
 
 def behave(what: str) -> str:
@@ -33,7 +37,23 @@ def behave(what: str) -> str:
 
 
 def extract_or_die(job: Job) -> float:
-    """Be killed by the system, as for lack of memory, on one recording."""
+    """Be killed by the system, as for lack of memory, on one recording; on others, crash as a decoder does."""
     if "killer" in job.name:
         os.kill(os.getpid(), signal.SIGKILL)
+    if "aborter" in job.name:
+        ctypes.CDLL(None).abort()
+    if "crasher" in job.name:
+        ctypes.string_at(0)  # reads where nothing is
     return extract(job)
+
+
+def extract_measured(job: Job) -> Work:
+    """Extract, and note how long it took, the most memory that this process ever held (MB), and the name."""
+    start = time.perf_counter()
+    try:
+        return extract(job)
+    finally:
+        if os.environ.get(MEASURED):
+            peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1000
+            with Path(os.environ[MEASURED]).open("a") as stream:
+                stream.write(f"{time.perf_counter() - start:.2f} {peak:.0f} {job.name}\n")

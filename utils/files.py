@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ except ImportError:  # not on Windows, where two processes are not kept apart
     fcntl = None  # type: ignore[assignment]
 
 NEVER_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, what is no Unicode at all, ends of lines and paragraphs
+DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)  # on Windows, whatever the ending
 LONGEST_NAME = 200  # bytes; file systems end at 255, and a part's name is a little longer than its file's
 
 
@@ -111,7 +113,10 @@ def strangers(folder: Path, ours: Iterable[str]) -> list[str]:
 def only_one(folder: Path, stage: str) -> Iterator[bool]:
     """Hold the lock of a stage on a folder; yields False where another process holds it. The lock goes with the process, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{stage}.lock").open("w") as lock:
+    path = folder / f".{stage}.lock"
+    if path.is_symlink():  # it came with a stranger's folder, and leads somewhere
+        path.unlink()
+    with path.open("a") as lock:
         yield _lock(lock.fileno())
 
 
@@ -147,7 +152,7 @@ def check_name(name: str) -> str:
     Raises
     ------
     ValueError
-        If it is empty, has a path's or a control character, is hidden or relative (begins with a dot), or is too long.
+        If it is empty, has a path's or a control character, is hidden or relative (begins with a dot), is a device's on Windows, or is too long.
     """
     if not name or name != name.strip():
         raise ValueError(f"{name!r} is empty or begins or ends with a space")
@@ -155,6 +160,8 @@ def check_name(name: str) -> str:
         raise ValueError(f"{name!r} holds a character that no file's name may hold")
     if name.startswith("."):
         raise ValueError(f"{name!r} begins with a dot")
+    if DEVICES.fullmatch(name):
+        raise ValueError(f"{name!r} is the name of a device on Windows")
     if len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"{name[:40]!r}… is longer than {LONGEST_NAME} bytes")
     return name

@@ -83,7 +83,8 @@ def replace_clips(config: Config, **changes: object) -> Config:
 
 
 def test_recordings_that_vanish_and_workers_that_are_killed(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    soundfile.write(archive / "Altus clarus" / "killer.wav", SONG, RATE)
+    for name in ("killer", "aborter", "crasher"):
+        soundfile.write(archive / "Altus clarus" / f"{name}.wav", SONG + np.float32(0.001 * len(name)), RATE)
     config = small_config(tmp_path / "root", archive)
     sort_data.main(config)
     original = filling.fan_out
@@ -96,12 +97,13 @@ def test_recordings_that_vanish_and_workers_that_are_killed(tmp_path: Path, arch
     with monkeypatch.context() as patch:
         patch.setattr(filling, "fan_out", fan_out)
         failures = {Path(failure.name).stem: failure.reason for failure in spec.main(config).failures}
-    assert failures == {"A2": "no such file", "S0": "no such file", "killer": "the worker process died on it (exit status -9)"}
+    died = {name: f"the worker process died on it (exit status {-how})" for name, how in (("killer", 9), ("aborter", 6), ("crasher", 11))}
+    assert failures == {"A2": "no such file", "S0": "no such file", **died}
     rejected = pl.read_csv(config.dataset.root / "spec" / "rejected.csv")
     assert sorted(rejected["reason"]) == sorted(failures.values())
     assert pl.read_parquet(config.dataset.root / "spec" / "recordings.parquet")["reason"].is_null().sum() == 7
     again = {Path(failure.name).stem for failure in spec.main(config).failures}
-    assert again == {"A2", "S0"}  # who was killed is tried again
+    assert again == {"A2", "S0"}  # who died is tried again
 
 
 def test_a_folder_that_may_not_be_read(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:

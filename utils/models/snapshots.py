@@ -3,27 +3,32 @@
     <run>/epoch_012/settings.toml  classes.txt  learned.txt  snapshot.json (epoch, validation MLRAP)
     <run>/epoch_012/net/           weights and running statistics, by Orbax
     <run>/epoch_012/training/      what training needs besides to go on, by Orbax
+    <run>/epoch_012/*.sha256       fingerprints of both: of some flipped bits, Orbax reads other weights without a word
     <run>/paused/                  the same, of an epoch that Ctrl-C ended early; it is gone when that epoch is done
 
 Which one is the best and which the latest follows from what is in them; nothing points at them.
 """
 
 import errno
+import hashlib
 import json
+import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from flax import nnx
 from jax.typing import DTypeLike
 
-from config import Config, load, to_toml
+from config import Config, SettingsError, load, to_toml
 from utils.console import Trouble, warn
 from utils.files import remove_folder, whole_folder, write_json, write_text
 from utils.models.nets import Net, build
@@ -155,10 +160,12 @@ def describe(folder: Path) -> Snapshot:
         classes = (folder / "classes.txt").read_text(encoding="utf-8").split("\n")[:-1]
         if state["version"] != VERSION:
             raise Trouble(f"{folder}: is of version {state['version']}, this program reads version {VERSION}")
+        if not classes:
+            raise ValueError("classes.txt names no class")
         mlrap, loss = (None if state[name] is None else float(state[name]) for name in ("mlrap", "val_loss"))
         epoch, steps, sums = int(state["epoch"]), int(state["steps"]), tuple(map(float, state["sums"]))
         return Snapshot(folder, load(folder / "settings.toml"), tuple(classes), epoch, mlrap, str(state["data"]), loss, steps, sums)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, SettingsError) as error:
         raise Trouble(f"{folder}: is no whole snapshot ({type(error).__name__}: {error}); remove it, earlier ones stay usable") from None
 
 
@@ -219,25 +226,56 @@ def unname_leaves(like: Tree, leaves: Mapping[str, Any]) -> Tree:
     return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in name_leaves(like)])
 
 
-def _save_tree(folder: Path, tree: Any) -> None:
+@contextmanager
+def _orbax() -> Iterator[ocp.StandardCheckpointer]:
+    """Yield what saves and reads trees. What goes wrong it raises, to be told in one line; the traceback that it logs besides is left out."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            checkpointer.save(folder.absolute(), name_leaves(tree))
+            yield checkpointer
+    finally:
+        logger.setLevel(before)
+
+
+def _save_tree(folder: Path, tree: Any) -> None:
+    leaves = name_leaves(tree)
+    write_text(_fingerprint_file(folder), f"{_fingerprint(leaves)}\n")
+    try:
+        with _orbax() as checkpointer:
+            checkpointer.save(folder.absolute(), leaves)
     except (ValueError, OSError) as error:
         if "RESOURCE_EXHAUSTED" in str(error) or "No space left" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent)) from None
         raise
 
 
+def _fingerprint_file(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.sha256")
+
+
+def _fingerprint(leaves: Mapping[str, Any]) -> str:
+    content = hashlib.sha256()
+    for name in sorted(leaves):
+        content.update(name.encode() + np.asarray(leaves[name]).tobytes())
+    return content.hexdigest()
+
+
 def _restore_tree(folder: Path, like: Tree) -> Tree:
     wanted = name_leaves(like)
     abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None)) for name, leaf in wanted.items()}
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _orbax() as checkpointer:
             there = {name: tuple(entry.shape) for name, entry in checkpointer.metadata(folder.absolute()).item_metadata.tree.items()}
             _check_same(folder, there, {name: tuple(leaf.shape) for name, leaf in wanted.items()})
             arrays = checkpointer.restore(folder.absolute(), abstract)
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        kept = _fingerprint_file(folder)
+        if kept.is_file() and kept.read_text(encoding="utf-8").strip() != _fingerprint(arrays):  # earlier versions kept none
+            raise ValueError("the numbers are others than those that were saved")
+    except Trouble:
+        raise
+    except Exception as error:  # noqa: BLE001 — of damaged files Orbax raises anything, Exception itself included
         raise Trouble(f"{folder}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})") from None
     return unname_leaves(like, arrays)
 
