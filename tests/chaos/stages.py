@@ -48,6 +48,10 @@ STAGES: Mapping[str, Stage] = {
     "spec": Stage(("spec.py",), ("spec/clips.parquet", "spec/shards/Altus clarus-000/pictures.npy", "spec/overview.html")),
     "train": Stage(("train.py",), ("snapshots/small/log.csv", "snapshots/small/epoch_003/classes.txt")),
     "test": Stage(("test.py",), ("snapshots/small/test/metrics.json", "snapshots/small/test/scores.parquet"), locked=False),
+    "submission": Stage(
+        ("submission_soundscape.py", "--submission.recordings", "archive", "--submission.folder", "root/submissions", "--submission.format", "csv"),
+        ("submissions/small_soundscape.csv", "submissions/small_soundscape.html"),
+    ),
 }
 
 
