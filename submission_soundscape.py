@@ -13,19 +13,10 @@ Source: submission_soundscape.py of the 2018 BirdCLEF baseline.
 """
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 from config import Config
 from utils import console
-from utils.scoring.submitting import Checked, Submitted, answer_missing, check_file, conclude, prepare, write
-
-
-@dataclass(frozen=True)
-class Flags:
-    """What this call may ask for."""
-
-    check: Path | None = None  # answer nothing; only say, line by line, what a challenge's parser would refuse in this file, or folder
+from utils.scoring.submitting import Checked, Flags, Submitted, answer_missing, check_file, conclude, prepare, write
 
 
 def main(config: Config, flags: Flags = Flags()) -> Submitted | Checked:

@@ -30,6 +30,13 @@ NEXT: dict[Kind, str] = {
 
 
 @dataclass(frozen=True)
+class Flags:
+    """What a call of either script may ask for."""
+
+    check: Path | None = None  # answer nothing; only say, line by line, what a challenge's parser would refuse in this file, or folder
+
+
+@dataclass(frozen=True)
 class Task:
     """All that is known before the first recording is heard.
 

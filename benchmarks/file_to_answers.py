@@ -1,0 +1,192 @@
+"""What the benchmarks from file to answers share: made-up recordings, ways that run in processes of their own, and the table of all."""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])  # workers look there, too
+
+import jax
+import numpy as np
+import polars as pl
+import psutil
+import workers
+from inference_ways import CLASSES
+
+from config import Config, Dataset, Testing, to_toml
+from utils import console
+from utils.fanout import fan_out
+from utils.files import write_json, write_text
+from utils.models.nets import build
+from utils.models.snapshots import Snapshot, save
+from utils.recordings.splits import SCHEMA
+from utils.spectra.extraction import Job
+from utils.tables import write_table
+
+LARGER = 3  # times as much sound, where memory is compared
+
+
+def make_recordings(folder: Path, *, count: int, seconds: float) -> Path:
+    """Write made-up recordings, their table, and a run with a snapshot of the default net; all but the first are links to ten."""
+    files = []
+    for number in range(count):
+        file = folder / f"{number:05d}.flac"
+        folder.mkdir(parents=True, exist_ok=True)
+        if number < 10:
+            workers.write_song(file, rate=workers.RATE, seconds=seconds, seed=number)
+        else:
+            file.hardlink_to(folder / f"{number % 10:05d}.flac")
+        files.append(file.name)
+    rows = {"recording": [Path(name).stem for name in files], "file": files, "class": ["A"] * count}
+    others: dict[str, Any] = {name: pl.lit(None, kind) for name, kind in SCHEMA.items() if name not in rows}
+    write_table(folder / "recordings.parquet", pl.DataFrame(rows).with_columns(**others).select(*SCHEMA))
+    config = Config(run="run", snapshots=folder / "snapshots", dataset=Dataset(root=folder), testing=Testing(max_clips=0))
+    write_text(folder / "settings.toml", to_toml(config))
+    _, net = build(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
+    classes = tuple(f"species {number:04d}" for number in range(CLASSES))
+    save(Snapshot(config.run_folder / "epoch_001", config, classes, 1, None, ""), net, {"none": np.zeros(1)}, learned=[])
+    return folder
+
+
+def run_way(way: str, folder: Path, *, script: str) -> dict[str, float]:
+    """Answer a folder's recordings in a process of its own, and watch the memory of it and of all that it starts; `peak` is of all together, MB."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), way, str(folder)]
+    peak = 0
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as errors:
+        done = subprocess.Popen(command, stdout=told, stderr=errors)  # noqa: S603
+        while done.poll() is None:
+            peak = max(peak, _memory_of(psutil.Process(done.pid)))
+            time.sleep(0.1)
+        told.seek(0)
+        errors.seek(0)
+        if done.returncode:
+            raise console.Trouble(f"{way}: {errors.read().strip().splitlines()[-1]}")
+        answer: dict[str, float] = json.loads(told.read().splitlines()[-1])
+    return {**answer, "peak": peak / 2**20}
+
+
+def _memory_of(process: psutil.Process) -> int:
+    """Return the bytes in memory of a process and those that it started; what they share counts for each."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        for one in (process, *process.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):  # it has ended
+                total += one.memory_info().rss
+    return total
+
+
+def jobs_of(folder: Path) -> list[Job]:
+    """Return what workers need to hear a folder's recordings."""
+    config = Config()
+    pairs = pl.read_parquet(folder / "recordings.parquet").select("recording", "file").iter_rows()
+    return [Job(name, folder / file, 0, config.clips, config.spectrogram) for name, file in pairs]
+
+
+def decoding_alone(folder: Path) -> float:
+    """Return the seconds that all cores need to decode a folder's recordings: the floor."""
+    passed = console.stopwatch()
+    for _, outcome in fan_out(workers.decode_only, jobs_of(folder), workers=0, name=lambda job: job.name):
+        if isinstance(outcome, console.Failure):
+            raise console.Trouble(str(outcome))
+    return passed()
+
+
+def measure(folder: Path, *, hours: float, ways: Sequence[str], repeats: int, script: str) -> tuple[list[list[str]], dict[str, float]]:
+    """Measure all ways in turn; return rows of a table, and the median seconds of each way."""
+    found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
+    floor = []
+    for _ in range(repeats):
+        floor.append(decoding_alone(folder))
+        for way in ways:
+            found[way].append(run_way(way, folder, script=script))
+    seconds = {way: statistics.median(one["seconds"] for one in runs) for way, runs in found.items()}
+    seconds["decoding alone"] = statistics.median(floor)
+    rows = []
+    for way, median in seconds.items():
+        times = floor if way == "decoding alone" else [one["seconds"] for one in found[way]]
+        figures = [f"{60 * hours / median:.3f}", f"{60 * hours / max(times):.3f} to {60 * hours / min(times):.3f}", f"{median:.1f}"]
+        runs = found.get(way, [])
+        peak = f"{max(one['peak'] for one in runs):.0f}" if runs else "–"
+        clips = {int(one["clips"]) for one in runs}
+        rows.append([way, *figures, " or ".join(map(str, clips)) or "–", peak])
+    return rows, seconds
+
+
+class Sizes(NamedTuple):
+    """How much is measured by default: minutes of the long recording, how many short ones, and how often."""
+
+    minutes: float
+    recordings: int
+    repeats: int
+
+
+def parsed(doc: str | None, *, full: Sizes, quick: Sizes) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help=f"a long recording of {quick.minutes:g} min, {quick.recordings} short ones, once")
+    sizes = quick if "--quick" in sys.argv else full
+    parser.add_argument("--minutes", type=float, default=sizes.minutes, help=f"length of the long recording, {sizes.minutes:g}")
+    parser.add_argument("--recordings", type=int, default=sizes.recordings, help=f"short ones, {sizes.recordings}")
+    parser.add_argument("--seconds", type=float, default=20, help="length of a short recording, 20")
+    parser.add_argument("--repeats", type=int, default=sizes.repeats, help=f"times that each way is measured, {sizes.repeats}")
+    parser.add_argument("--folder", type=Path, help="where recordings are made; default: the system's folder for temporary files")
+    return parser.parse_args()
+
+
+class Measured(NamedTuple):
+    """What came out: rows of a table by size, peak memory of ours by size (MB), and seconds of each way over both sizes."""
+
+    table: dict[str, list[list[str]]]
+    peak_mb: dict[str, dict[str, int]]
+    seconds: dict[str, float]
+
+
+def measure_sizes(options: argparse.Namespace, folder: Path, *, ways: Sequence[str], script: str) -> Measured:
+    """Measure one long recording and many short ones, and ours on a third of each, and print what comes out."""
+    table, memory, total = {}, {}, dict.fromkeys([*ways, "decoding alone"], 0.0)
+    for what, (count, seconds) in {"one long recording": (1, 60 * options.minutes), "short recordings": (options.recordings, options.seconds)}.items():
+        made = make_recordings(folder / what.replace(" ", "-"), count=count, seconds=seconds)
+        table[what], found = measure(made, hours=count * seconds / 3600, ways=ways, repeats=options.repeats, script=script)
+        console.show_grid(f"{what.capitalize()}: {count:,} of {seconds:g} s", ["", "hours a minute", "spread", "seconds", "clips", "peak, MB"], table[what])
+        total = {way: total[way] + found[way] for way in total}
+        less = (count, seconds / LARGER) if count == 1 else (max(1, count // LARGER), seconds)
+        smaller = run_way(ways[0], make_recordings(folder / f"less-{count}", count=less[0], seconds=less[1]), script=script)
+        memory[what] = {"a third": round(smaller["peak"]), "all": int(table[what][0][-1])}
+        console.say(f"our peak memory, all processes: {memory[what]['a third']} MB for a third of the sound, {memory[what]['all']} MB for all")
+    console.say(f"decoding alone would take {total['decoding alone'] / total[ways[0]]:.0%} of our time")
+    return Measured(table, memory, total)
+
+
+def show_machine(*packages: str) -> dict[str, str]:
+    """Print what runs here; return the versions of packages."""
+    versions = {name: _version_of(name) for name in packages}
+    console.show_table("Machine", {"device": jax.devices()[0].device_kind, "cores": str(os.cpu_count()), "python": sys.version.split()[0], **versions})
+    return versions
+
+
+def write_results(what: str, measured: Measured, options: argparse.Namespace, *, ratio: float | None, versions: dict[str, str], **more: Any) -> None:
+    """Write what came out, and print the ratio."""
+    device = jax.devices()[0]
+    content = {"device": device.device_kind, "ratio": ratio and round(ratio, 2), "table": measured.table, "peak_mb": measured.peak_mb, **more}
+    sizes = {name: getattr(options, name) for name in ("minutes", "recordings", "seconds", "repeats")}
+    path = Path(__file__).parent / "results" / f"{what}-{'cpu' if device.platform == 'cpu' else 'gpu'}.json"
+    write_json(path, content | sizes | {"versions": versions, "cores": os.cpu_count()})
+    print(f"ratio {ratio:.2f}" if ratio else "ratio none")
+
+
+def _version_of(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
