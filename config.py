@@ -267,7 +267,7 @@ class Submission:
     whitelist: Path | None = None  # only these species are answered, others get 0: one name or code a line, or an eBird frequency list
     whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0  # of a frequency list, only species that are at least so frequent, percent
     thresholds: Path | None = None  # from which score on a species is said: a thresholds.json of test.py; none: that of the run, if there is one
-    format: Literal["birdclef2018", "kaggle2021", "kaggle2022", "raven", "audacity", "csv"] = "birdclef2018"  # of the file; kaggle2022: 2022 to 2025
+    format: Literal["birdclef2018", "kaggle2021", "kaggle2022", "raven", "audacity", "csv"] = "csv"  # kaggle2022: 2022 to 2025; birdclef2018 needs class ids
     media_pattern: str = ""  # regular expression whose one group finds a recording's id in its file's name; '': what the challenge usually takes, else the stem
     class_ids: Path | None = None  # ids of the classes: labelset.txt with labelset_sci.txt beside it, or a table of names and codes; none: from metadata/
     sample: Path | None = None  # sample submission, CSV, whose rows and columns formats kaggle2021 and kaggle2022 take, in their order; none: all rows

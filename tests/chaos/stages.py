@@ -49,7 +49,7 @@ STAGES: Mapping[str, Stage] = {
     "train": Stage(("train.py",), ("snapshots/small/log.csv", "snapshots/small/epoch_003/classes.txt")),
     "test": Stage(("test.py",), ("snapshots/small/test/metrics.json", "snapshots/small/test/scores.parquet"), locked=False),
     "submission": Stage(
-        ("submission_soundscape.py", "--submission.recordings", "archive", "--submission.folder", "root/submissions", "--submission.format", "csv"),
+        ("submission_soundscape.py", "--submission.recordings", "archive", "--submission.folder", "root/submissions"),
         ("submissions/small_soundscape.csv", "submissions/small_soundscape.html"),
     ),
 }

@@ -12,7 +12,7 @@ import soundfile
 
 import submission_monophone
 import submission_soundscape
-from config import Config
+from config import Config, Submission
 from tests.conftest import RATE, chirp, small_config
 from tests.scoring.test_answers import snapshot, table, with_testing
 from utils import console
@@ -46,7 +46,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     (scapes / "annotations.csv").write_text("file,start,end,species\n")
     settings = small_config(root)
     snapshot(settings, "small", CLASSES, seed=1)
-    return dataclasses.replace(settings, submission=dataclasses.replace(settings.submission, folder=root / "submissions"))
+    return dataclasses.replace(settings, submission=Submission(folder=root / "submissions", min_score=0.0, page_minutes=0.0))
 
 
 @pytest.fixture(autouse=True)

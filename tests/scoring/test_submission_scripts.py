@@ -37,7 +37,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
     for number in range(RECORDINGS):
         soundfile.write(root / "soundscapes" / f"r{number:02d}.wav", np.roll(sound, 999 * number)[: -100 * number or None], RATE)
     (root / "soundscapes" / "r07.wav").write_bytes(b"RIFF")
-    config = dataclasses.replace(small_config(root), submission=Submission(folder=root / "submissions", format="csv", page_minutes=0.0))
+    config = dataclasses.replace(small_config(root), submission=Submission(folder=root / "submissions", page_minutes=0.0))
     snapshot(config, "small", ("A", "B"), seed=1)
     return config
 
