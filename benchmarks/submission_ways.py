@@ -19,6 +19,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(
 
 import numpy as np
 import workers
+from inference_ways import CLASSES
 
 from config import Config, load
 from utils import console
@@ -33,7 +34,10 @@ BEST = 100  # species of an interval that are written
 def settings_of(folder: Path) -> Config:
     """Return settings under which a folder's recordings are answered, and the submission lies beside them."""
     config = load(folder / "settings.toml")
-    return replace(config, submission=replace(config.submission, recordings=folder, folder=folder / "submissions"))
+    ids = folder / "ids.csv"
+    ids.write_text("scientific_name,class_id\n" + "".join(f"species {number:04d},c{number:04d}\n" for number in range(CLASSES)))
+    asked: dict[str, Any] = {"recordings": folder, "folder": folder / "submissions", "format": "birdclef2018", "class_ids": ids, "page_minutes": 0.0}
+    return replace(config, submission=replace(config.submission, **asked))
 
 
 def ours(folder: Path) -> None:
