@@ -40,7 +40,16 @@ def build(settings: Model, *, classes: int, shape: tuple[int, int], seed: int, d
     seed : draws the first weights
     dtype : what it computes in, float32 or bfloat16; its variables, embeddings and logits are float32 always
     """
-    graph, params, rest = nnx.split(module(settings, classes=classes, shape=shape, seed=seed, dtype=dtype), nnx.Param, ...)  # type: ignore[misc]
+    return _split(module(settings, classes=classes, shape=shape, seed=seed, dtype=dtype))
+
+
+def outline(settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike = jnp.float32) -> tuple[nnx.GraphDef, Net]:
+    """Return what `build` does with shapes in place of numbers: for a net whose weights are on disk, for drawing first ones takes seconds."""
+    return _split(nnx.eval_shape(lambda: module(settings, classes=classes, shape=shape, seed=0, dtype=dtype)))
+
+
+def _split(model: Classifier) -> tuple[nnx.GraphDef, Net]:
+    graph, params, rest = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
     return graph, Net(params, rest)
 
 
@@ -67,8 +76,7 @@ def _merged(graph: nnx.GraphDef, net: Net) -> Classifier:
 
 
 def _rest_of(model: Classifier) -> nnx.State:
-    _, _, rest = nnx.split(model, nnx.Param, ...)  # type: ignore[misc]
-    return rest
+    return _split(model)[1].rest
 
 
 def stretch(pictures: Float[Array, "batch height width"]) -> Picture:

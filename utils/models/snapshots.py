@@ -31,7 +31,7 @@ from jax.typing import DTypeLike
 from config import Config, SettingsError, load, to_toml
 from utils.console import Trouble, warn
 from utils.files import remove_folder, whole_folder, write_json, write_text
-from utils.models.nets import Net, build
+from utils.models.nets import Net, outline
 
 VERSION = 1
 Tree = TypeVar("Tree")
@@ -206,8 +206,8 @@ def load_net(snapshot: Snapshot, *, dtype: DTypeLike = jnp.float32) -> tuple[nnx
     Trouble
         As `restore_net`.
     """
-    graph, net = build(snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.spectrogram.shape, seed=0, dtype=dtype)
-    return graph, restore_net(snapshot, net)
+    graph, like = outline(snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.spectrogram.shape, dtype=dtype)
+    return graph, restore_net(snapshot, like)
 
 
 def restore_training(snapshot: Snapshot, like: Tree) -> Tree:
@@ -264,7 +264,8 @@ def _fingerprint(leaves: Mapping[str, Any]) -> str:
 
 def _restore_tree(folder: Path, like: Tree) -> Tree:
     wanted = name_leaves(like)
-    abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None)) for name, leaf in wanted.items()}
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])  # of shapes that stand for numbers
+    abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or here) for name, leaf in wanted.items()}
     try:
         with _orbax() as checkpointer:
             there = {name: tuple(entry.shape) for name, entry in checkpointer.metadata(folder.absolute()).item_metadata.tree.items()}
