@@ -20,8 +20,8 @@ from utils import console
 from utils.learning.devices import arithmetic, on_accelerator
 from utils.learning.targets import Targets
 from utils.models.nets import Net, apply, stretch
-from utils.models.snapshots import Snapshot, find_at, load_net
-from utils.scoring.ensembles import Model
+from utils.models.snapshots import Snapshot, load_net
+from utils.scoring.ensembles import Model, models_at
 
 NAMED = 3  # classes that a line names, at most
 SIZE = ("height", "width", "n_fft", "hop", "resize", "engine", "pictures")  # settings of the spectrogram in which a teacher's may differ from the student's
@@ -146,16 +146,12 @@ def chosen_teachers(config: Config) -> list[Model]:
     settings = config.distillation
     if not settings.teachers:
         raise console.Trouble("distillation.teachers is empty; name the runs to learn from, such as --distillation.teachers snapshots/one snapshots/other")
-    weights = settings.weights or (1.0,) * len(settings.teachers)
-    models = []
-    for path, weight in zip(settings.teachers, weights, strict=True):
-        snapshot = find_at(path, settings.snapshot)
-        if not snapshot:
-            raise console.Trouble(f"{path}: neither a snapshot nor the folder of a run with one; mend distillation.teachers")
-        if config.run_folder.resolve() in (snapshot.folder.resolve(), snapshot.folder.resolve().parent):
+    models = models_at(settings.teachers, settings.weights, which=settings.snapshot, setting="distillation.teachers")
+    for path, model in zip(settings.teachers, models, strict=True):
+        folder = model.snapshot.folder.resolve()
+        if config.run_folder.resolve() in (folder, folder.parent):
             raise console.Trouble(f"{path}: is the student's own run; choose another --run, or mend distillation.teachers")
-        _check_hears(snapshot, config)
-        models.append(Model(snapshot, weight))
+        _check_hears(model.snapshot, config)
     return models
 
 

@@ -58,7 +58,8 @@ def _open(root: Path, config: Config) -> Store:
 
 def _rows(store: Store, root: Path, examples: Examples, config: Config) -> Int64[np.ndarray, " clips"]:
     """Return which of a store's clips are learned from: accepted ones of its training side."""
-    train = read_split(replace(config.dataset, root=root, folds=0, fold=0) if root != config.dataset.root else config.dataset).filter(side="train")["recording"]
+    itself = root.resolve() == config.dataset.root.resolve()
+    train = read_split(config.dataset if itself else replace(config.dataset, root=root, folds=0, fold=0)).filter(side="train")["recording"]
     split = config.dataset.root / "split.parquet"
     ours = read_split(config.dataset) if split.is_file() else None
     held_out = ours.filter(pl.col("side") != "train")["recording"].to_list() if ours is not None else []
@@ -66,7 +67,7 @@ def _rows(store: Store, root: Path, examples: Examples, config: Config) -> Int64
     chosen = store.clips.with_row_index("clip").filter(
         pl.col("accepted") & pl.col("recording").is_in(train.to_list()) & ~pl.col("recording").is_in(held_out + watching)
     )
-    if root.resolve() == config.dataset.root.resolve():
+    if itself:
         learned = examples.store.clips[examples.rows].select("recording", "number")
         chosen = chosen.join(learned, on=["recording", "number"], how="anti", maintain_order="left")
     rows = chosen["clip"].cast(pl.Int64).to_numpy()

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -41,15 +42,28 @@ def chosen_models(config: Config) -> list[Model]:
         if not snapshot:
             raise console.Trouble(f"{config.run_folder}: no snapshot; run train.py with the same experiment first")
         return [Model(snapshot)]
-    weights = settings.weights or (1.0,) * len(settings.models)
-    return [Model(_snapshot_at(path, config), weight) for path, weight in zip(settings.models, weights, strict=True)]
+    return models_at(settings.models, settings.weights, which=settings.snapshot, setting="testing.models")
 
 
-def _snapshot_at(path: Path, config: Config) -> Snapshot:
-    found = find_at(path, config.testing.snapshot)
-    if not found:
-        raise console.Trouble(f"{path}: neither a snapshot nor the folder of a run with one; mend testing.models")
-    return found
+def models_at(paths: Sequence[Path], weights: Sequence[float], *, which: Literal["best", "latest"], setting: str) -> list[Model]:
+    """Return the snapshots at some paths; `setting` is what names them.
+
+    Parameters
+    ----------
+    weights : one for each; none: all count alike
+
+    Raises
+    ------
+    Trouble
+        If one is not there.
+    """
+    models = []
+    for path, weight in zip(paths, weights or (1.0,) * len(paths), strict=True):
+        snapshot = find_at(path, which)
+        if not snapshot:
+            raise console.Trouble(f"{path}: neither a snapshot nor the folder of a run with one; mend {setting}")
+        models.append(Model(snapshot, weight))
+    return models
 
 
 def logits_of(snapshot: Snapshot, settings: Testing) -> Callable[[Pixels], Float[np.ndarray, "clips classes"]]:

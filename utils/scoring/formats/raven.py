@@ -13,9 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from utils.scoring.formats.sheet import DIGITS, Sheet, called, cell, usable
-from utils.scoring.formats.tables import table_names
-from utils.scoring.formats.writing import table_folder, text_file
+from utils.scoring.formats.sheet import DIGITS, Sheet, called, cell
+from utils.scoring.formats.tables import write_tables
 from utils.scoring.intervals import IntervalScores
 
 ENDING = ".Table.1.selections.txt"
@@ -36,22 +35,14 @@ HEADER = (
 
 def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     """Write the folder; return the rows of all tables. Where nobody is called, a table has its headings only; recordings that cannot be used have none."""
-    names, count = table_names(sheet.files, ending=ENDING), 0
     labels = [cell(label) for label in sheet.classes]
-    with table_folder(path, ending=ENDING) as folder:
-        for one in usable(results, sheet):
-            with text_file(folder / names[one.file], lasting=False) as stream:
-                stream.write("\t".join(HEADER) + "\n")
-                for number, line in enumerate(_lines(one, sheet, labels), 1):
-                    stream.write(f"{number}\t{line}\n")
-                    count += 1
-    return count
+    return write_tables(path, results, sheet, ending=ENDING, lines_of=lambda one: _lines(one, sheet, labels), header="\t".join(HEADER) + "\n")
 
 
 def _lines(one: IntervalScores, sheet: Sheet, labels: list[str]) -> Iterable[str]:
     low, high = sheet.settings.band
     name = cell(PurePosixPath(one.file).name)
-    for interval, number in np.argwhere(called(one, sheet)).tolist():
+    for selection, (interval, number) in enumerate(np.argwhere(called(one, sheet)).tolist(), 1):
         start, end, score = float(one.starts[interval]), float(one.ends[interval]), one.scores[interval, number]
         place = f"{start:.6f}\t{end:.6f}\t{low:.1f}\t{high:.1f}"
-        yield f"Spectrogram 1\t1\t{place}\t{name}\t{start:.6f}\t{labels[number]}\t{score:.{DIGITS}f}"
+        yield f"{selection}\tSpectrogram 1\t1\t{place}\t{name}\t{start:.6f}\t{labels[number]}\t{score:.{DIGITS}f}"

@@ -1,13 +1,41 @@
-"""Where the table of each recording lies, in formats that have one file a recording."""
+"""Folders of tables, in formats that have one file a recording."""
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
 
 from utils.files import LONGEST_NAME
+from utils.scoring.formats.sheet import Sheet, usable
+from utils.scoring.formats.writing import table_folder, text_file
+from utils.scoring.intervals import IntervalScores
 
 HASHED = 16  # hexadecimal digits that stand for the end of a name that is too long
+
+
+def write_tables(
+    path: Path, results: Iterable[IntervalScores], sheet: Sheet, *, ending: str, lines_of: Callable[[IntervalScores], Iterable[str]], header: str = ""
+) -> int:
+    """Write a folder of tables; recordings that cannot be used have none.
+
+    Parameters
+    ----------
+    lines_of : the rows of a recording
+    header : what every table begins with
+
+    Returns
+    -------
+    Number of rows of all tables.
+    """
+    names, count = table_names(sheet.files, ending=ending), 0
+    with table_folder(path, ending=ending) as folder:
+        for one in usable(results, sheet):
+            with text_file(folder / names[one.file], lasting=False) as stream:
+                stream.write(header)
+                for line in lines_of(one):
+                    stream.write(f"{line}\n")
+                    count += 1
+    return count
 
 
 def table_names(files: Sequence[str], *, ending: str) -> dict[str, str]:
