@@ -12,9 +12,11 @@ Source: TEACHER in train.py of the 2018 BirdCLEF baseline; Hinton et al., arXiv:
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import test
+import polars as pl
+
 import train
 from config import Config
 from utils import console
@@ -26,14 +28,11 @@ from utils.learning.teachers import chosen_teachers, gather
 from utils.learning.teaching import check_student, keep_where_same, note_what_teachers_heard, untaught
 from utils.learning.unlabelled import with_unlabelled
 from utils.recordings.splits import read_split
-from utils.scoring.distillation_table import tabulate
+from utils.scoring.answers import answer
+from utils.scoring.distillation_table import STUDENT, STUDENT_UNTAUGHT, compared_nets, tabulate
+from utils.scoring.ensembles import Model
 from utils.scoring.report_parts import NetRow
-from utils.scoring.testing import Tested, check_unheard, held_out_recordings
-
-
-@dataclass(frozen=True)
-class Flags(train.Flags):
-    """What this call may ask for."""
+from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,14 @@ class Distilled:
     nets: tuple[NetRow, ...]
 
 
-def main(config: Config, flags: Flags = Flags()) -> Distilled:
+def main(config: Config, flags: train.Flags = train.Flags()) -> Distilled:
     """Train the net of `config.model` under the name `config.run` by the answers of `distillation.teachers`, and test it."""
     passed = console.stopwatch()
     check_student(config)
     ask_for_same_bits(config.training)
     models = chosen_teachers(config)
-    recordings = held_out_recordings(read_split(config.dataset), config)
+    split = read_split(config.dataset)
+    recordings = held_out_recordings(split, config)
     check_unheard(recordings, models)
     examples = note_what_teachers_heard(with_unlabelled(read_examples(config), config), models)
     teachers = gather(models, examples.classes, config)
@@ -61,11 +61,24 @@ def main(config: Config, flags: Flags = Flags()) -> Distilled:
     summarize(rows, config.run_folder, seconds=passed())
     if config.distillation.untaught:
         train.main(untaught(config), flags)
-        test.main(untaught(config))
-    nets = tabulate(models, recordings, config)
-    tested = test.main(config)
+    tested, nets = compare(models, recordings, split, config)
     return Distilled(train.Trained(config.run_folder, len(rows), sum(row.seconds for row in rows)), tested, nets)
 
 
+def compare(teachers: Sequence[Model], recordings: pl.DataFrame, split: pl.DataFrame, config: Config) -> tuple[Tested, tuple[NetRow, ...]]:
+    """Let each net of the table answer the recordings once; print the table, and write the tests of those that were trained here."""
+    nets = compared_nets(teachers, config)
+    check_unheard(recordings, [model for together in nets.values() for model in together])
+    answers, seconds = {}, {}
+    for name, models in nets.items():
+        passed = console.stopwatch()
+        answers[name] = answer(models, recordings, config, what=name)
+        seconds[name] = passed()
+    table = tabulate(nets, answers, config)
+    if STUDENT_UNTAUGHT in nets:
+        conclude(answers[STUDENT_UNTAUGHT], nets[STUDENT_UNTAUGHT], split, untaught(config), seconds=seconds[STUDENT_UNTAUGHT])
+    return conclude(answers[STUDENT], nets[STUDENT], split, config, seconds=seconds[STUDENT]), table
+
+
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags))
+    sys.exit(console.run(main, doc=__doc__, flags=train.Flags))

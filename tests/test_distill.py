@@ -62,8 +62,7 @@ def same(one: Path, other: Path) -> bool:
 @pytest.fixture
 def learning_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out the tests and the table behind the training, which one test looks at and which take the longest."""
-    monkeypatch.setattr(distill, "tabulate", lambda *_: ())
-    monkeypatch.setattr(distill.test, "main", lambda _: None)
+    monkeypatch.setattr(distill, "compare", lambda *_: (None, ()))
 
 
 def test_the_table_at_the_end(taught: Config, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +153,7 @@ def test_another_teacher_is_refused(taught: Config) -> None:
             distill.main(config)
         with pytest.raises(Trouble, match=r"distillation\.temperature was 1\.0, is 3\.0"):
             distill.main(with_run(taught, "loyal", temperature=3.0))
-        distill.main(config, distill.Flags(fresh=True))
+        distill.main(config, train.Flags(fresh=True))
     finally:
         train.main(before, train.Flags(fresh=True))
 

@@ -32,7 +32,7 @@ def finish(chain: Chain, stage: str, *flags: str) -> None:
     assert all((chain.root / file).is_file() for file in STAGES[stage].makes)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [*list(STAGES)[:-1], pytest.param("distill", marks=pytest.mark.chaos)])
 def test_a_stage_killed_at_a_rename(chain: Chain, stage: str) -> None:
     """The last run has two workers, the undisturbed one had one."""
     chain.put_before(stage)
@@ -54,6 +54,7 @@ def test_a_stage_without_space(chain: Chain, stage: str) -> None:
 
 def test_figures_are_among_what_is_compared(chain: Chain) -> None:
     """So that the same seed gives the same MLRAP: twice, with one worker and with two, undisturbed and with every stage killed and resumed."""
+    chain.put_before("submission")
     figures = content(chain.after("test") / "snapshots" / "small" / "test" / "metrics.json")
     assert 0 < figures["mlrap"] <= 1
     assert "seconds" not in figures
@@ -121,7 +122,7 @@ def test_a_small_disk_that_becomes_larger(chain: Chain, stage: str, share: float
         assert full.status == 1, full.told
         last = full.told.strip().splitlines()[-1]
         assert "No space left on device" in last or "MB are free" in last
-        assert "Traceback" not in full.told or stage == "train"  # there a thread of tensorstore's may speak, too
+        assert "Traceback" not in full.told or stage in {"train", "distill"}  # there a thread of tensorstore's may speak, too
         remount(chain.root, "size=64m")
         finish(chain, stage)
 

@@ -3,13 +3,12 @@
 Kept as `<run>/test/distillation.json`, from which the report takes it as long as the settings of `testing` are the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-import polars as pl
 from jaxtyping import Float
 from pydantic import TypeAdapter
 
@@ -18,7 +17,7 @@ from utils import console
 from utils.files import write_json
 from utils.models.layer_table import layers, totals
 from utils.models.snapshots import Snapshot, find
-from utils.scoring.answers import answer
+from utils.scoring.answers import Answers
 from utils.scoring.bootstrap import draw_weights, drawn_means, interval
 from utils.scoring.comparison import paired_interval, signed
 from utils.scoring.ensembles import Model, logits_of
@@ -32,34 +31,39 @@ TIMED = 5  # batches that are timed, after one that is not
 HEADINGS = ("net", "parameters", "MFLOPs a clip", "MB on disk", "clips/s", "MLRAP (95%)", "ahead of the student (95%)")
 COSTS = 5  # of these columns say what a net costs, its name included
 UNTAUGHT = "-untaught"  # what is added to a run's name for the same net without teachers
+STUDENT, STUDENT_UNTAUGHT = "student", "student without teachers"  # rows of the table
 
 _KEPT: TypeAdapter[dict] = TypeAdapter(dict)
 _ROWS: TypeAdapter[tuple[NetRow, ...]] = TypeAdapter(tuple[NetRow, ...])
 
 
-def tabulate(teachers: Sequence[Model], recordings: pl.DataFrame, config: Config) -> tuple[NetRow, ...]:
-    """Let teachers, ensemble, student and, where it was trained, the same net without teachers answer the recordings; print, keep and return the table.
+def compared_nets(teachers: Sequence[Model], config: Config) -> dict[str, list[Model]]:
+    """Return what stands in the table, by name: each teacher, all together, the student and, where it is wanted, the same net without teachers."""
+    nets = {name: [model] for name, model in zip(_names(teachers), teachers, strict=True)}
+    if len(teachers) > 1:
+        nets[f"these {len(teachers)} together"] = list(teachers)
+    learners = {STUDENT: config.run_folder}
+    if config.distillation.untaught:
+        learners[STUDENT_UNTAUGHT] = config.snapshots / f"{config.run}{UNTAUGHT}"
+    found = {name: find(folder, config.testing.snapshot) for name, folder in learners.items()}
+    return nets | {name: [Model(snapshot)] for name, snapshot in found.items() if snapshot}
 
-    All are judged as `testing` says. Speeds are those of what test.py runs, on this machine.
+
+def tabulate(nets: Mapping[str, Sequence[Model]], answers: Mapping[str, Answers], config: Config) -> tuple[NetRow, ...]:
+    """Print, keep and return the table of some nets by their answers to the same recordings, judged as `testing` says.
+
+    Speeds are those of what test.py runs, on this machine.
 
     Raises
     ------
     Trouble
         If a net cannot be read.
     """
-    nets = {name: [model] for name, model in zip(_names(teachers), teachers, strict=True)}
-    if len(teachers) > 1:
-        nets[f"these {len(teachers)} together"] = list(teachers)
-    for name, folder in (("student", config.run_folder), ("student without teachers", config.snapshots / f"{config.run}{UNTAUGHT}")):
-        snapshot = find(folder, config.testing.snapshot)
-        if snapshot and (name == "student" or config.distillation.untaught):
-            nets[name] = [Model(snapshot)]
-    found = {name: _lrap_of(models, recordings, config) for name, models in nets.items()}
+    lrap = {name: judge(found.scores, found, background=config.testing.background).lrap for name, found in answers.items()}
     speeds = {model.snapshot.folder: clips_per_second(model.snapshot, config.testing) for models in nets.values() for model in models}
-    rows = tuple(_row(name, models, speeds, found[name], found["student"]) for name, models in nets.items())
-    kept = {"testing": deciding(config, of=("testing.",)), "nets": [asdict(row) for row in rows]}
-    write_json(_path(config), kept)
-    _say(rows, recordings=len(recordings))
+    rows = tuple(_row(name, models, speeds, lrap[name], lrap[STUDENT]) for name, models in nets.items())
+    write_json(_path(config), {"testing": deciding(config, of=("testing.",)), "nets": [asdict(row) for row in rows]})
+    _say(rows, recordings=len(lrap[STUDENT]))
     return rows
 
 
@@ -105,11 +109,6 @@ def disk_bytes(snapshot: Snapshot) -> int:
     return sum(file.stat().st_size for file in (snapshot.folder / "net").rglob("*") if file.is_file())
 
 
-def _lrap_of(models: Sequence[Model], recordings: pl.DataFrame, config: Config) -> Float[np.ndarray, " recordings"]:
-    answers = answer(models, recordings, config, what="comparing")
-    return judge(answers.scores, answers, background=config.testing.background).lrap
-
-
 def _row(name: str, models: Sequence[Model], speeds: dict[Path, float], lrap: Float[np.ndarray, " n"], student: Float[np.ndarray, " n"]) -> NetRow:
     """Sum up one net, or several that answer together."""
     sizes = [
@@ -118,7 +117,7 @@ def _row(name: str, models: Sequence[Model], speeds: dict[Path, float], lrap: Fl
     mlrap = mean_of_defined(lrap)
     found = interval(mlrap, drawn_means(lrap, draw_weights(np.arange(len(lrap)), seed=0)))
     both = ~np.isnan(lrap) & ~np.isnan(student)
-    compared = name != "student" and both.any()
+    compared = name != STUDENT and both.any()
     ends = paired_interval(lrap[both], student[both]) if compared else None
     return NetRow(
         name=name,
@@ -138,7 +137,7 @@ def _row(name: str, models: Sequence[Model], speeds: dict[Path, float], lrap: Fl
 def _names(teachers: Sequence[Model]) -> list[str]:
     """Return what to call teachers: by their runs, or by their snapshots' folders where that would not tell them apart."""
     names = [model.snapshot.folder.resolve().parent.name for model in teachers]
-    return names if len({*names, "student"}) > len(names) else [console.shown(model.snapshot.folder) for model in teachers]
+    return names if len({*names, STUDENT}) > len(names) else [console.shown(model.snapshot.folder) for model in teachers]
 
 
 def _say(rows: Sequence[NetRow], *, recordings: int) -> None:
