@@ -29,6 +29,11 @@ settings.load_profile("any machine")
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
 RATE = 8000
+SLOW = ("test_scripts.py", "test_distill.py", "test_killed.py", "test_strangers.py", "test_steps.py")  # begun first, so that all workers end together
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in SLOW)
 
 
 @pytest.fixture(scope="session")

@@ -164,6 +164,7 @@ def test_files_that_may_not_grow(chain: Chain, stage: str) -> None:
 def test_many_kills(chain: Chain, stage: str, capsys: pytest.CaptureFixture[str]) -> None:
     """By turns at a random moment of the working time, and right before or after a random rename; at most three in a row."""
     generator = np.random.default_rng((9, list(STAGES).index(stage)))
+    chain.put_before(stage)
     spent, kills = chain.spent[stage], []
     while len(kills) < KILLS:
         chain.put_before(stage)
