@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -197,9 +198,22 @@ def _settings(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("workers = ")]
 
 
+def _nets(path: Path) -> list[dict[str, Any]]:
+    return [{key: value for key, value in net.items() if key not in TIMES} for net in json.loads(path.read_text(encoding="utf-8"))["nets"]]
+
+
+def _page(path: Path) -> str:
+    """Return a report without the clips a second of its table of teachers and student, which stand in the fifth column."""
+    before, heading, after = path.read_text(encoding="utf-8").partition('<h2 id="nets">')
+    table, end, rest = after.partition("</table>")
+    return before + heading + re.sub("(<tr>(?:<td>[^<]*</td>){4}<td>)[^<]*", r"\1", table) + end + rest
+
+
 WITHOUT_TIMES: Mapping[str, Callable[[Path], Any]] = {
     "timings.json": lambda path: list(json.loads(path.read_text(encoding="utf-8"))),
     "log.csv": _rows,
+    "distillation.json": _nets,
+    "report.html": _page,
     "metrics.json": _metrics,
     "settings.toml": _settings,
 }
