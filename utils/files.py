@@ -96,6 +96,12 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(part)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the hidden parts that killed processes left in a folder: what was half written, or half removed."""
+    for part in folder.glob(_part(Path("*")).name):
+        _clear(part)
+
+
 def _clear(path: Path) -> None:
     if path.is_symlink() or path.is_file():
         path.unlink()

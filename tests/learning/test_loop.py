@@ -1,6 +1,7 @@
 """Training learns, leaks nothing, and ends the same whether it was stopped or not."""
 
 import dataclasses
+import json
 import shutil
 from contextlib import nullcontext
 from pathlib import Path
@@ -162,6 +163,22 @@ def test_which_snapshots_are_kept(config: Config) -> None:
     assert {snapshot.epoch for snapshot in all_of(run.run_folder)} in ({4, 5, best.epoch}, {5, best.epoch})
     assert 5 in {snapshot.epoch for snapshot in all_of(run.run_folder)}
     assert train.main(with_run(config, "kept", epochs=5, snapshot_epochs=1, keep_snapshots=3, early_stopping=0)).epochs == 5  # these decide on nothing
+
+
+def test_what_a_kill_left_of_removals_is_removed(config: Config) -> None:
+    """A process that is killed after its last snapshot, before or in the midst of removing earlier ones, has nothing left to learn when it is called again."""
+    run = with_run(config, "tidied", epochs=2, early_stopping=0, keep_snapshots=1)
+    train.main(run)
+    before = sorted(path.name for path in run.run_folder.iterdir())
+    latest = find(run.run_folder, "latest")
+    assert latest
+    for left in ("paused", ".epoch_001.part"):
+        shutil.copytree(latest.folder, run.run_folder / left)
+    (run.run_folder / ".log.csv.part").touch()
+    state = json.loads((run.run_folder / "paused" / "snapshot.json").read_text())
+    (run.run_folder / "paused" / "snapshot.json").write_text(json.dumps({**state, "epoch": 1, "steps": 1}))
+    train.main(run)
+    assert sorted(path.name for path in run.run_folder.iterdir()) == before
 
 
 def test_pretrained_nets_are_a_better_beginning(config: Config) -> None:

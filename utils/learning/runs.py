@@ -10,7 +10,7 @@ import jax
 
 from config import Config, differences, to_toml
 from utils import console
-from utils.files import remove_folder, strangers, write_json, write_text
+from utils.files import remove_folder, remove_leftovers, strangers, write_json, write_text
 from utils.learning.examples import Examples
 from utils.learning.steps import TrainState
 from utils.models.snapshots import Snapshot, describe, find, keep_best_and_newest, restore_net, restore_training, save
@@ -63,7 +63,7 @@ def refuse_teachers(config: Config) -> None:
 
 
 def open_run(config: Config, *, fresh: bool) -> None:
-    """Make the run's folder; a run that was begun with other settings is refused, or removed where `fresh`.
+    """Make the run's folder, or tidy up what a killed process left in it; a run that was begun with other settings is refused, or removed where `fresh`.
 
     Raises
     ------
@@ -81,6 +81,9 @@ def open_run(config: Config, *, fresh: bool) -> None:
     if changed:
         raise console.Trouble(f"{folder}: was begun with other settings ({'; '.join(changed)}); choose another --run, or --fresh to begin anew")
     write_text(folder / "settings.toml", to_toml(config))
+    remove_leftovers(folder)
+    if latest and latest.folder.name != "paused":
+        _tidy(folder, config)
 
 
 def resume(state: TrainState, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
@@ -142,8 +145,13 @@ def keep_epoch(state: TrainState, progress: Progress, examples: Examples, config
     if row.epoch % settings.snapshot_epochs == 0 or last or best_row(rows) is row:
         kept = Snapshot(folder / f"epoch_{row.epoch:03d}", config, examples.classes, row.epoch, row.val_mlrap, examples.fingerprint, row.val_loss)
         _save(state, kept, examples)
-        keep_best_and_newest(folder, newest=settings.keep_snapshots)
-        remove_folder(folder / "paused")
+        _tidy(folder, config)
+
+
+def _tidy(folder: Path, config: Config) -> None:
+    """Remove the snapshots that the latest one has made superfluous."""
+    keep_best_and_newest(folder, newest=config.training.keep_snapshots)
+    remove_folder(folder / "paused")
 
 
 def pause(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
