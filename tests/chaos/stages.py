@@ -139,10 +139,10 @@ def start(chain: Chain, stage: str, *flags: str, root: Path | None = None, **pla
     )
 
 
-def wait_for_work(chain: Chain, process: subprocess.Popen[str]) -> float:
-    """Wait until a stage does its first thing on disk, which is after all its imports; returns when that was."""
+def wait_for_work(chain: Chain, process: subprocess.Popen[str], *, opens: int = 1) -> float:
+    """Wait until a stage opens so many files for writing, the first of which is after all its imports; returns when that was."""
     end = time.monotonic() + LIMIT
-    while not (chain.base / "journal.opens").exists() and process.poll() is None:
+    while size_of(chain.base / "journal.opens") < opens and process.poll() is None:
         assert time.monotonic() < end
         time.sleep(0.002)
     return time.monotonic()

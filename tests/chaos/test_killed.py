@@ -72,7 +72,7 @@ def test_figures_are_among_what_is_compared(chain: Chain) -> None:
 def test_two_at_once(chain: Chain, stage: str) -> None:
     chain.put_before(stage)
     first = start(chain, stage)
-    wait_for_work(chain, first)
+    wait_for_work(chain, first, opens=2)  # when the first is noted, it is just being opened: the lock may not be held yet
     os.killpg(first.pid, signal.SIGSTOP)
     try:
         second = run(chain, stage)
