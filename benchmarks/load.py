@@ -6,9 +6,10 @@
 
 Archives of short recordings (each of other samples: calls of one pitch in noise) are made up in steps up to `--recordings`, and sort_data.py and spec.py run
 on each as a user runs them; of both, the time a recording and the most memory of any of their processes are taken. Then stores are made up in steps up to
-`--clips`, and one epoch's batches are read from each in random order (see reading.py). The plot shows all of it. The last line is a ratio: the processor
-time that each recording more costs spec.py from the first size to the second, by that from the third to the fourth; 1 is flat, less is growth. (Starting Python
-costs the same however many there are, and would hide growth.)
+`--clips`, and one epoch's batches are read from each in random order (see reading.py). All sizes are measured `--repeats` times, one after the other, and the
+least time of each counts: other programs only add to it, and the speed of shared machines drifts. The plot shows all of it. The last line is a ratio: the
+processor time that each recording more costs spec.py from the first size to the second, by that from the second to the last; 1 is flat, less is growth.
+(Starting Python costs the same however many there are, and would hide growth.)
 """
 
 import argparse
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,6 +152,16 @@ def reading(base: Path, clips: int, *, batch: int) -> Cost:
     return Cost("reading", clips, found["milliseconds"] * clips / 1e6, found["cpu"] * clips / 1e6, found["peak"])
 
 
+def least(costs: Iterable[Cost]) -> list[Cost]:
+    """Return one cost of each stage and size: the least times, and the most memory."""
+    found: dict[tuple[str, int], Cost] = {}
+    for cost in costs:
+        former = found.setdefault((cost.what, cost.items), cost)
+        seconds, cpu, megabytes = min(former.seconds, cost.seconds), min(former.cpu, cost.cpu), max(former.megabytes, cost.megabytes)
+        found[cost.what, cost.items] = Cost(cost.what, cost.items, seconds, cpu, megabytes)
+    return list(found.values())
+
+
 def draw(costs: list[Cost], path: Path) -> None:
     """Draw time an item and memory over the number of items, one curve a stage."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
@@ -168,9 +180,9 @@ def draw(costs: list[Cost], path: Path) -> None:
 
 
 def flatness(costs: list[Cost], what: str) -> float:
-    """Return the processor time of each item more between the two smallest sizes by that between the two largest; 1 is flat, less is growth."""
+    """Return the processor time of each item more from the smallest size to the second, by that from there to the largest; 1 is flat, less is growth."""
     of = [cost for cost in costs if cost.what == what]
-    first, last = ((later.cpu - former.cpu) / (later.items - former.items) for former, later in ((of[0], of[1]), (of[-2], of[-1])))
+    first, last = ((later.cpu - former.cpu) / (later.items - former.items) for former, later in ((of[0], of[1]), (of[1], of[-1])))
     return round(first / last, 2)
 
 
@@ -187,21 +199,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recordings", type=int, default=50_000, help="of the largest archive; 0: none")
     parser.add_argument("--clips", type=int, default=1_000_000, help="of the largest store, 2 KB each; 0: none")
+    parser.add_argument("--repeats", type=int, default=3, help="times that every size is measured")
     parser.add_argument("--batch", type=int, default=128, help="clips of a batch")
     parser.add_argument("--folder", type=Path, default=None, help="where archives and stores are made up, one after the other")
     parser.add_argument("--results", type=Path, default=HERE / "results", help="where the figures and the plot are kept")
-    parser.add_argument("--quick", action="store_true", help="800 recordings and 40,000 clips")
+    parser.add_argument("--quick", action="store_true", help="800 recordings and 40,000 clips, once")
     options = parser.parse_args()
     if options.quick:
-        options.recordings, options.clips = 800, 40_000
+        options.recordings, options.clips, options.repeats = 800, 40_000, 1
     costs: list[Cost] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        for recordings in sizes(options.recordings) if options.recordings else []:
+        for recordings in options.repeats * sizes(options.recordings) if options.recordings else []:
             costs += extraction(Path(name), recordings)
             console.say(f"{recordings:,} recordings are sorted and extracted")
-        for clips in sizes(options.clips) if options.clips else []:
+        for clips in options.repeats * sizes(options.clips) if options.clips else []:
             costs.append(reading(Path(name), clips, batch=options.batch))
             console.say(f"{clips:,} clips are read")
+    costs = least(costs)
     headings = ["stage", "items", "seconds", "ms an item", "CPU ms an item", "most MB of a process"]
     table = rows_of(costs)
     console.show_grid(f"Load, {os.cpu_count()} cores, recordings of {SECONDS:g} s at {RATE} Hz, pictures of {SMALL.height} × {SMALL.width}", headings, table)

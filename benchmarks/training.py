@@ -14,16 +14,12 @@ can. The last line is the ratio of steps, or of reading from the smallest store 
 """
 
 import argparse
-import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -31,13 +27,12 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves room for PyTorch on the same device
 
-import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx, traverse_util
 from made_up_store import made_up_store
 from reading import scale
+from torch_peer import Peer, check_twin, hand_over, torch_can
 
 from config import Config, Dataset, Training
 from utils import console
@@ -50,7 +45,7 @@ from utils.learning.examples import Examples, read_examples
 from utils.learning.runs import Progress, keep_epoch
 from utils.learning.steps import epoch_key, first_state, make_chunk, make_step
 from utils.models.layer_table import flops
-from utils.models.nets import apply, build, from_pixels, parameters, stretch
+from utils.models.nets import build, parameters
 
 PEAKS = {  # of a device's kind: bfloat16 without sparsity, FLOP/s; memory, bytes/s. Source: NVIDIA's data sheets
     "H100 PCIe": (756e12, 2.0e12),
@@ -64,86 +59,7 @@ PEAKS = {  # of a device's kind: bfloat16 without sparsity, FLOP/s; memory, byte
     "RTX 4090": (165e12, 1.01e12),
 }
 PASSES = 3  # forward, and backward to the inputs and to the weights, each of as many FLOPs
-COMPARED = 8  # clips whose answers are compared
 CLIPS_OF_CLASS = 80  # at least, so that each class has a recording that watches
-
-
-class Peer:
-    """PyTorch, in a process of its own, whose caches are empty."""
-
-    def __init__(self, folder: Path) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("torch_training.py")), str(folder)]
-        environment = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"), "TRITON_CACHE_DIR": str(folder / "triton")}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)  # noqa: S603
-
-    def ask(self, request: str) -> dict[str, Any]:
-        """Return the answer to a request, once it is there; no figures where it failed, which is told."""
-        assert self._process.stdin  # noqa: S101
-        assert self._process.stdout  # noqa: S101
-        self._process.stdin.write(f"{request}\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        answer: dict[str, Any] = json.loads(line) if line else {"failed": "it ended"}
-        if "failed" in answer:
-            console.warn(f"PyTorch, {request}: {answer['failed']}")
-            return {}
-        return answer
-
-    def end(self) -> None:
-        """Let it end."""
-        self._process.communicate()
-
-
-def torch_can(gpu: bool) -> bool:
-    """Tell whether PyTorch is there, and sees a GPU where JAX does; says so where not."""
-    if not find_spec("torch"):
-        console.warn("PyTorch is not installed (pip install torch): ours alone is measured")
-        return False
-    if not gpu:
-        return True
-    seen = subprocess.run([sys.executable, "-c", "import torch; print(torch.cuda.is_available())"], capture_output=True, text=True, check=False).stdout
-    if seen.strip() != "True":
-        console.warn("PyTorch sees no GPU: ours alone is measured")
-    return seen.strip() == "True"
-
-
-def hand_over(folder: Path, examples: Examples, config: Config, *, ways: Sequence[str]) -> None:
-    """Write what PyTorch is given: settings, clips, weights and PNG files."""
-    model = config.model
-    _, net = build(model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=1)
-    kernels = {f"weights/{_torch_name(path)}": leaf for path, leaf in traverse_util.flatten_dict(nnx.to_pure_dict(net.params)).items()}
-    np.savez(folder / "tables.npz", allow_pickle=False, labels=examples.labels.own, **kernels)
-    np.save(folder / "clips.npy", examples.store.pictures(examples.rows))
-    np.save(folder / "noise.npy", examples.noise)
-    for side, rows, labels in (("train", examples.rows, examples.labels), ("val", examples.val_rows, examples.val_labels)):
-        names = [f"{examples.classes[label]}/{row}.png" for row, label in zip(rows, labels.own, strict=True)]
-        (folder / f"{side}.tsv").write_text("".join(f"{label}\t{name}\n" for label, name in zip(labels.own, names, strict=True)))
-        for label in examples.classes:
-            (folder / "png" / label).mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor() as threads:
-            for start in range(0, len(rows), 1024):
-                pixels = examples.store.pictures(rows[start : start + 1024])
-                list(threads.map(cv2.imwrite, [str(folder / "png" / name) for name in names[start : start + 1024]], pixels))
-    layers = {"filters": model.filters, "kernel_sizes": model.kernel_sizes, "k": model.resnet_k, "n": model.resnet_n, "classes": len(examples.classes)}
-    rest = {"batch": config.training.batch_size, "learning_rate": config.training.learning_rate, "gpu": on_accelerator()}
-    write_json(folder / "settings.json", {"net": layers, **rest, "ways": ways, "tried": 20 if on_accelerator() else 4})
-
-
-def _torch_name(path: tuple[Any, ...]) -> str:
-    """Return the name by which PyTorch's twin knows a parameter: a norm is no layer within a layer there, and kernels and scales are weights."""
-    place = path[:-2] if path[-2] == "norm" else path[:-1]
-    return ".".join(map(str, (*place, "bias" if path[-1] == "bias" else "weight")))
-
-
-def check_twin(peer: Peer, examples: Examples, config: Config) -> None:
-    """Refuse to compare nets of which one answers otherwise than the other."""
-    graph, net = build(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=1)
-    with jax.default_matmul_precision("highest"):
-        ours = np.asarray(apply(graph, net, stretch(from_pixels(jnp.asarray(examples.store.pictures(examples.rows[:COMPARED])))))[0])
-    apart = np.abs(ours - np.asarray(peer.ask("answers")["logits"])).max() / np.abs(ours).max()
-    console.say(f"the two nets' answers with the same weights are {apart:.1e} apart, of the largest")
-    if apart > 1e-3:
-        raise console.Trouble("the nets are not the same")
 
 
 class Ours:
