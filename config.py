@@ -27,6 +27,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import AllowInfNan, TypeAdapter, ValidationError
 
 Count = Annotated[int, Ge(1)]
+Width = Annotated[int, Ge(1), Le(16_384)]
 CountOrNone = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0), AllowInfNan(False)]
 NotNegative = Annotated[float, Ge(0), AllowInfNan(False)]
@@ -158,7 +159,7 @@ class Model:
 
     name: Literal["Baseline", "ResNet", "Pi"] = "ResNet"  # Baseline: plain convolutions, small, quick; ResNet: wide residual net, better; Pi: dense layers
     channels: Literal[1, 3] = 1  # colours of the picture that the net takes; 3: the grey picture three times
-    filters: Annotated[tuple[Count, ...], MinLen(1)] = (16, 32, 64, 128)  # channels, one entry a group of layers; each group halves height and width
+    filters: Annotated[tuple[Width, ...], MinLen(1)] = (16, 32, 64, 128)  # channels, one entry a group of layers; each group halves height and width
     kernel_sizes: Annotated[tuple[Count, ...], MinLen(1)] = (3, 3, 3, 3)  # side of the convolutions' kernels, one odd number a group, pixels
     groups: Annotated[tuple[Count, ...], MinLen(1)] = (1, 1, 1, 1)  # grouped convolution: into so many parts the channels of each group of layers are cut
     nonlinearity: Literal["relu", "lrelu", "vlrelu", "elu", "identity"] = "relu"  # lrelu leaks 0.01, vlrelu 0.33 of negative values
@@ -167,8 +168,8 @@ class Model:
     dropout: PartShare = 0.0  # share of the activations that is dropped while training; in the Pi only behind its two dense layers
     dropout_kind: Literal["random", "location", "channel"] = "random"  # dropped together: nothing (Pi: always), all channels of a place, whole channels
     dense_units: Count = 512  # width of the Pi's two dense layers; the first has a weight for each of them and each value that the groups leave
-    resnet_k: Count = 2  # width of the ResNet: filters are multiplied by it
-    resnet_n: Count = 2  # depth of the ResNet: blocks in each group
+    resnet_k: Annotated[int, Ge(1), Le(64)] = 2  # width of the ResNet: filters are multiplied by it
+    resnet_n: Annotated[int, Ge(1), Le(64)] = 2  # depth of the ResNet: blocks in each group
 
 
 @dataclass(frozen=True)

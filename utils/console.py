@@ -102,8 +102,8 @@ def _plain(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text as one line: what is no Unicode, and ends of lines, as names of files may hold, are written out."""
-    return re.sub(r"[\x00-\x1f\x7f\u2028\u2029]", lambda found: repr(found.group())[1:-1], text.encode("utf-8", "backslashreplace").decode())
+    """Return a text as one line: what is no Unicode, ends of lines, and what changes how a terminal writes is written out, as names may hold it."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", lambda found: repr(found.group())[1:-1], text.encode("utf-8", "backslashreplace").decode())
 
 
 def report_failures(failures: Sequence[Failure], *, what: str, done: str = "left out") -> None:
@@ -246,6 +246,8 @@ def run(
     except OSError as error:
         if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
             return _end(f"{error.filename or 'output'}: {error.strerror}; move it away, for something else belongs there", name=name, status=1)
+        if error.errno == errno.ENAMETOOLONG:
+            return _end(f"{str(error.filename)[:80]}…: {error.strerror}", name=name, status=1)
         if error.errno in OUTPUT_IS_LOST or isinstance(error, PermissionError):
             _leave(
                 _end(f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there", name=name, status=1)

@@ -152,6 +152,18 @@ def json_text(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def check_plain(path: Path) -> None:
+    """Refuse a pipe, a socket or a device: opening one may wait for ever. (A file that is missing is none of these.)
+
+    Raises
+    ------
+    ValueError
+        If it is one.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError("is no file, but a pipe, a socket or a device")
+
+
 def check_name(name: str) -> str:
     """Return `name` if it can name one file in any folder.
 

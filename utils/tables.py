@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from utils.console import Failure, Trouble
-from utils.files import whole_file
+from utils.files import check_plain, whole_file
 
 LONGEST_ROW = 1000  # lines of a CSV; a quotation mark that nobody closes must not swallow the table
 
@@ -54,6 +54,17 @@ def read_table(path: Path, schema: Mapping[str, Any], *, missing: str, damaged: 
     return table
 
 
+def leads_away(column: str, *, folders: bool) -> pl.Expr:
+    """Tell of each path in a column whether it could lead out of the folder that it is taken to lie in.
+
+    Parameters
+    ----------
+    folders : whether it may be the path of a file in folders below, or must be a single name
+    """
+    outwards = r"^[/\\]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)|\x00"
+    return pl.col(column).str.contains(outwards if folders else rf"[/\\]|^\.|{outwards}")
+
+
 @dataclass(frozen=True)
 class ForeignTable:
     """A table that somebody else wrote, as text.
@@ -84,7 +95,10 @@ def read_foreign(path: Path, *, needed: Sequence[str] = (), separators: str = ",
         If it cannot be read, holds nothing, or lacks a needed column.
     """
     try:
+        check_plain(path)
         lines = lines_of(path.read_bytes())
+    except ValueError as error:
+        raise Trouble(f"{path}: {error}") from None
     except OSError as error:
         raise Trouble(f"{path}: cannot be read ({error.strerror})") from None
     first = next((line for line in lines if line.strip()), "")

@@ -53,6 +53,13 @@ def test_modes(tmp_path: Path, archive: Path, mode: str) -> None:
     assert times == {file: file.stat(follow_symlinks=False).st_mtime_ns for file in root.rglob("*.wav")}
 
 
+def test_a_class_may_be_called_like_a_broken_formula(tmp_path: Path, archive: Path) -> None:
+    (archive / "Altus clarus").rename(archive / "Aa $x_{$")
+    config = small_config(tmp_path / "root", archive)
+    sort_data.main(config)
+    assert "Aa $x_{$" in read_split(config.dataset.root)["class"].to_list()
+
+
 @pytest.mark.parametrize("mode", ["copy", "symlink", "move"])
 @pytest.mark.parametrize("after", [1, 4])
 def test_a_stopped_sort_goes_on(tmp_path: Path, archive: Path, mode: str, after: int, monkeypatch: pytest.MonkeyPatch) -> None:

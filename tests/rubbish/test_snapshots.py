@@ -1,6 +1,7 @@
 """Damaged snapshots: refused in one line that names them, or whole after all; a damaged one does not hide an earlier one."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,27 @@ def chosen_files(folder: Path) -> list[Path]:
         files += [folder / tree / "_METADATA", folder / tree / "manifest.ocdbt", *(folder / tree / "d").iterdir()]
         files.append(max((folder / tree / "ocdbt.process_0" / "d").iterdir(), key=lambda file: (file.stat().st_size, file.name)))
     return sorted(file.relative_to(folder) for file in files)
+
+
+ENDLESS = {  # numbers that JSON can hold and no machine, and what nests deeper than a parser goes
+    "epoch": '"epoch": 1e999',
+    "mlrap": f'"mlrap": {"9" * 400}',
+    "sums": f'"sums": [{"9" * 400}]',
+    "data": f'"data": {"[" * 200_000}',
+}
+
+
+@pytest.mark.parametrize("key", ENDLESS)
+def test_a_damaged_snapshot_hides_no_earlier_one(tmp_path: Path, whole: Snapshot, key: str) -> None:
+    for name in ("epoch_001", "epoch_002"):
+        shutil.copytree(whole.folder, tmp_path / name)
+    said = (tmp_path / "epoch_002" / "snapshot.json").read_text(encoding="utf-8")
+    changed = re.sub(rf'"{key}": (\[[^\]]*\]|[^,\n]*)', lambda _: ENDLESS[key], said)
+    assert changed != said
+    (tmp_path / "epoch_002" / "snapshot.json").write_text(changed, encoding="utf-8")
+    latest = find(tmp_path, "latest")
+    assert latest
+    assert latest.folder.name == "epoch_001"
 
 
 def test_damaged_snapshots(tmp_path: Path, whole: Snapshot) -> None:

@@ -75,12 +75,14 @@ def damaged(content: bytes, *, count: int, seed: int) -> list[bytes]:
 
 
 def bombs(canary: str) -> list[bytes]:
-    """Return XML that grows without end, or asks its reader to open the file `canary`."""
+    """Return XML that grows without end, asks its reader to open the file `canary`, or is in no encoding of texts."""
     bomb = "".join(f'<!ENTITY a{level} "{f"&a{level - 1};" * 10}">' for level in range(1, 10))
     return [
         f'<!DOCTYPE Audio [<!ENTITY a0 "ha">{bomb}]><Audio><FileName>&a9;</FileName></Audio>'.encode(),
         f'<!DOCTYPE Audio [<!ENTITY x SYSTEM "file://{canary}">]><Audio><FileName>&x;</FileName></Audio>'.encode(),
         f'<!DOCTYPE Audio SYSTEM "file://{canary}"><Audio/>'.encode(),
         f'<!DOCTYPE Audio [<!ENTITY % x SYSTEM "file://{canary}"> %x;]><Audio/>'.encode(),
+        b'<?xml version="1.0" encoding="nobodys-12521"?><Audio><FileName>a.wav</FileName></Audio>',
+        b'<?xml version="1.0" encoding="base64"?><Audio><FileName>a.wav</FileName></Audio>',
         f'<Audio xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include href="{canary}" parse="text"/></Audio>'.encode(),
     ]

@@ -177,6 +177,24 @@ def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:
         Store(config.dataset.root)
 
 
+@pytest.mark.parametrize("changed", [pl.lit(-5000, pl.Int32).alias("row"), pl.lit(None, pl.String).alias("shard"), pl.lit("../../outside").alias("shard")])
+def test_a_store_whose_table_names_what_cannot_be_is_refused(config: Config, changed: pl.Expr) -> None:
+    spec.main(config)
+    table = config.dataset.root / "spec" / "clips.parquet"
+    pl.read_parquet(table).with_columns(changed).write_parquet(table)
+    with pytest.raises(console.Trouble, match=r"clips\.parquet: is missing or damaged; run spec\.py --fresh"):
+        Store(config.dataset.root)
+
+
+def test_a_shard_whose_header_never_ends_is_refused(config: Config) -> None:
+    spec.main(config)
+    shard = next((config.dataset.root / "spec" / "shards").rglob("pictures.npy"))
+    header = b"(" * 9999 + b"\n"
+    shard.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(console.Trouble, match=r"pictures\.npy: is missing or damaged"):
+        Store(config.dataset.root)
+
+
 def extracted(file: Path, clips: Clips, cap: int) -> tuple[Part, np.ndarray]:
     picture = small_config(file.parent).spectrogram
     part = file.with_suffix(".zip")

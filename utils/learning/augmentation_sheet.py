@@ -17,12 +17,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from config import Augmentation, Config
 from utils import console
-from utils.files import whole_file
+from utils.drawing import new_figure, write_figure
 from utils.learning.augmentation import augment, mixup, variations
 from utils.learning.examples import read_examples
 from utils.models.nets import from_pixels
@@ -170,8 +168,7 @@ def _said(amount: Any) -> str:
 def draw_rows(path: Path, table: Sequence[Row]) -> None:
     """Draw rows of pictures, black to white for 0 to 1: not stretched, as the net's are afterwards."""
     columns = 1 + max(len(row.draws) for row in table)
-    figure = Figure(figsize=(1.6 + PANEL[0] * columns, 0.4 + (PANEL[1] + 0.2) * len(table)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.6 + PANEL[0] * columns, 0.4 + (PANEL[1] + 0.2) * len(table))
     grid = figure.subplots(len(table), columns, squeeze=False)
     for axes, row in zip(grid, table, strict=True):
         axes[0].set_ylabel(row.name, rotation=0, ha="right", va="center", fontsize=9)
@@ -184,5 +181,4 @@ def draw_rows(path: Path, table: Sequence[Row]) -> None:
             panel.set_axis_off()
     grid[0][0].set_title("the clip", fontsize=10)
     grid[0][min(1, columns - 1)].set_title("varied", fontsize=10, loc="left")
-    with whole_file(path) as stream:
-        figure.savefig(stream, format="png", dpi=90)
+    write_figure(path, figure, dpi=90)

@@ -5,11 +5,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from utils.files import whole_file
+from utils.drawing import new_figure, write_figure
 from utils.models.training_log import EpochRow, best_row
 
 
@@ -39,8 +37,7 @@ def open_board(folder: Path, *, on: bool, after: int) -> Iterator[Callable[[Epoc
 
 def draw_curves(path: Path, rows: list[EpochRow], *, title: str) -> None:
     """Draw losses, validation MLRAP and learning rate over the epochs."""
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.0, 3.4)
     losses, scores, rates = figure.subplots(1, 3)
     epochs = [row.epoch for row in rows]
     losses.plot(epochs, [row.loss for row in rows], color="tab:blue", label="training")
@@ -62,5 +59,4 @@ def draw_curves(path: Path, rows: list[EpochRow], *, title: str) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     figure.suptitle(title)
-    with whole_file(path) as stream:
-        figure.savefig(stream, format="png", dpi=110)
+    write_figure(path, figure)

@@ -128,7 +128,7 @@ def note_teachers(folder: Path, contents: Mapping[str, str]) -> None:
         try:
             before = json.loads(path.read_text(encoding="utf-8"))
             changed = [name for name, content in contents.items() if before.get(name) != content]
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             raise console.Trouble(f"{path}: is missing or damaged, so that nobody knows who taught this run; --fresh begins it anew") from None
         if changed:
             raise console.Trouble(f"{changed[0]}: is another net than when {folder} was begun; choose another --run, or --fresh to begin anew")

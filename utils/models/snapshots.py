@@ -165,7 +165,7 @@ def describe(folder: Path) -> Snapshot:
         mlrap, loss = (None if state[name] is None else float(state[name]) for name in ("mlrap", "val_loss"))
         epoch, steps, sums = int(state["epoch"]), int(state["steps"]), tuple(map(float, state["sums"]))
         return Snapshot(folder, load(folder / "settings.toml"), tuple(classes), epoch, mlrap, str(state["data"]), loss, steps, sums)
-    except (OSError, ValueError, KeyError, TypeError, SettingsError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SettingsError) as error:
         raise Trouble(f"{folder}: is no whole snapshot ({type(error).__name__}: {error}); remove it, earlier ones stay usable") from None
 
 

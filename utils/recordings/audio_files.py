@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from utils.files import check_name
+from utils.files import check_name, check_plain
 
 # what libsndfile reads, by the names people give such files
 READABLE = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"})
@@ -17,7 +17,7 @@ def is_sound(file: Path) -> bool:
 
 
 def check_readable(file: Path) -> None:
-    """Refuse a sound of a kind that cannot be read.
+    """Refuse a sound of a kind that cannot be read, and what is no file.
 
     Raises
     ------
@@ -26,6 +26,7 @@ def check_readable(file: Path) -> None:
     """
     if file.suffix.lower() in UNREADABLE:
         raise ValueError(f"{file.suffix} cannot be read; convert it to FLAC, WAV, Ogg or MP3")
+    check_plain(file)
 
 
 def sounds_in(folder: Path) -> list[Path]:

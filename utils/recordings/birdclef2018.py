@@ -10,7 +10,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse
 
 from utils.console import Failure
-from utils.files import check_name
+from utils.files import check_name, check_plain
 from utils.recordings.audio_files import check_readable, sounds_in
 from utils.recordings.recording import NOISE, Contents, Recording, check_label, clean_labels, degrees
 
@@ -30,7 +30,7 @@ def read_birdclef2018(archive: Path) -> Contents:
             if recording.name in recordings:
                 raise ValueError(f"a second recording named {recording.name}")
             recordings[recording.name] = recording
-        except (ParseError, DefusedXmlException, ValueError, OSError) as error:
+        except (ParseError, DefusedXmlException, LookupError, ValueError, OSError) as error:  # LookupError: an encoding that nobody knows
             failures.append(Failure(f"xml/{xml.name}", f"{_kind(error)}{error}"))
     named = {recording.file.name for recording in recordings.values()}
     failures += [Failure(f"wav/{file.name}", "no usable XML names it") for file in sounds_in(archive / "wav") if file.name not in named]
@@ -38,6 +38,7 @@ def read_birdclef2018(archive: Path) -> Contents:
 
 
 def _read_xml(xml: Path, wav: Path) -> Recording:
+    check_plain(xml)
     root = parse(xml).getroot()
     try:
         file = check_name(_text(root, "FileName"))

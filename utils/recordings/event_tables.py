@@ -15,6 +15,7 @@ from typing import Literal
 
 from config import Columns
 from utils.console import Trouble
+from utils.files import check_plain
 from utils.tables import csv_rows, find_column, lines_of, not_utf8
 
 Form = Literal["Raven selection tables", "Audacity labels", "CSV"]
@@ -121,6 +122,7 @@ def read_head(table: Path, columns: Columns) -> Head | None:
     ValueError
         If its headings cannot be read.
     """
+    check_plain(table)
     with table.open("rb") as stream:
         lines = lines_of(stream.read(_HEAD))
     first = next((line for line in lines if line.strip()), "")

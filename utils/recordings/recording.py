@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from utils.console import Failure
-from utils.files import check_name
+from utils.files import check_name, check_plain
 
 Side = Literal["train", "val", "test"]
 SIDES: tuple[Side, ...] = ("train", "val", "test")
@@ -206,6 +206,7 @@ def read_metadata(file: Path) -> Mapping[str, Any]:
     ValueError
         If it is no JSON object.
     """
+    check_plain(file)
     try:
         metadata = json.loads(file.read_text(encoding="utf-8"))
     except RecursionError:

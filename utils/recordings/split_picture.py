@@ -1,15 +1,12 @@
 """A picture of a split: what every class has on each side, and where in the world and the year the sides are."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from utils.files import whole_file
+from utils.drawing import new_figure, write_figure
 from utils.recordings.grouping import quarter_of
 from utils.recordings.recording import SIDES, Recording
 
@@ -31,8 +28,7 @@ def draw_split(path: Path, classes: pl.DataFrame, recordings: Sequence[Recording
     quarters = sorted({quarter_of(recording) for recording, _ in placed})
     named = len(classes) <= NAMED
     heights = [max(2.5, 0.16 * len(classes)) if named else 4.0, *([3.0] if placed else [])]
-    figure = Figure(figsize=(11, sum(heights)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(11.0, sum(heights))
     grid = figure.add_gridspec(len(heights), max(1, len(quarters)), height_ratios=heights)
     _draw_classes(figure.add_subplot(grid[0, :]), classes, named=named)
     first: Axes | None = None
@@ -42,10 +38,7 @@ def draw_split(path: Path, classes: pl.DataFrame, recordings: Sequence[Recording
             first = axes
             axes.set_ylabel("degrees north")
         _draw_map(axes, [(recording, own) for recording, own in placed if quarter_of(recording) == quarter], QUARTERS[quarter])
-    content = io.BytesIO()
-    figure.savefig(content, dpi=110)
-    with whole_file(path) as stream:
-        stream.write(content.getbuffer())
+    write_figure(path, figure)
 
 
 def _draw_classes(axes: Axes, classes: pl.DataFrame, *, named: bool) -> None:

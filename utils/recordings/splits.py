@@ -11,7 +11,7 @@ import polars as pl
 from config import Dataset
 from utils.console import Trouble
 from utils.recordings.recording import Recording, Side, quality_share
-from utils.tables import read_table, write_table
+from utils.tables import leads_away, read_table, write_table
 
 EVENT = pl.Struct({"start": pl.Float64(), "end": pl.Float64(), "species": pl.String(), "low": pl.Float64(), "high": pl.Float64()})
 SCHEMA = pl.Schema(
@@ -125,10 +125,13 @@ def read_split(settings: Dataset) -> pl.DataFrame:
     Raises
     ------
     Trouble
-        If there is none, it is no table of the columns in SCHEMA, or it has not that fold.
+        If there is none, it is no table of the columns in SCHEMA, a path in it leads out of the data set's folder, or it has not that fold.
     """
     path = settings.root / "split.parquet"
     table = read_table(path, SCHEMA, missing="run sort_data.py with the same experiment first", damaged="run sort_data.py again")
+    away = table.filter(leads_away("file", folders=True) | leads_away("recording", folders=True) | leads_away("class", folders=False))
+    if len(away):
+        raise Trouble(f"{path}: {away['file'][0]} of {away['class'][0]} would leave the data set's folder; run sort_data.py again")
     folds = count_folds(table)
     if folds == 0:
         if settings.fold:

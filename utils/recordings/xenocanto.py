@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.console import Failure
-from utils.files import check_name
+from utils.files import check_name, check_plain
 from utils.recordings.audio_files import UNREADABLE, check_readable, sounds_below
 from utils.recordings.recording import Contents, Recording, Taxon, check_label, clean_labels, degrees, refused
 
@@ -97,6 +97,7 @@ def _records(file: Path) -> list[Any]:
     ValueError
         If it is no JSON.
     """
+    check_plain(file)
     try:
         content = json.loads(file.read_bytes())
     except RecursionError:

@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy.stats import binomtest
 
-from utils.files import whole_file
+from utils.drawing import new_figure, write_figure
 from utils.scoring.calibration import Reliability
 from utils.scoring.thresholds import Curve, Thresholds
 
@@ -30,8 +28,7 @@ def draw_thresholds(path: Path, curve: Curve, thresholds: Thresholds, *, title: 
     curve : of all pairs of a row and a class
     """
     own = np.array([value for value, is_own in zip(thresholds.values, thresholds.own, strict=True) if is_own and value is not None])
-    figure = Figure(figsize=(8, 5.8 if len(own) else 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(8.0, 5.8 if len(own) else 4.6)
     panels = figure.subplots(2 if len(own) else 1, 1, sharex=True, squeeze=False, height_ratios=(4, 1) if len(own) else (1,))[:, 0]
     _draw_curve(panels[0], curve)
     _mark_common(panels[0], curve, thresholds)
@@ -52,7 +49,7 @@ def draw_thresholds(path: Path, curve: Curve, thresholds: Thresholds, *, title: 
         _tidy(axes)
     panels[-1].set_xlabel("threshold: a class is called from this score on")
     figure.suptitle(title)
-    _save(figure, path)
+    write_figure(path, figure)
 
 
 def _draw_curve(axes: Axes, curve: Curve) -> None:
@@ -101,8 +98,7 @@ def draw_reliability(path: Path, panels: Mapping[str, tuple[Reliability, Reliabi
     ----------
     panels : what to draw side by side, by its heading: before and after, of `calibration.reliabilities`
     """
-    figure = Figure(figsize=(0.6 + 4.8 * len(panels), 6.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(0.6 + 4.8 * len(panels), 6.6)
     columns = figure.subplots(2, len(panels), sharex=True, squeeze=False, height_ratios=(3, 1)).T
     for (diagram, counts), (heading, (before, after)) in zip(columns, panels.items(), strict=True):
         diagram.plot([0, 1], [0, 1], color="gray", linestyle="--", linewidth=1)
@@ -121,7 +117,7 @@ def draw_reliability(path: Path, panels: Mapping[str, tuple[Reliability, Reliabi
     columns[0][0].set_ylabel("share that is right (dashed: as it should be)")
     columns[0][1].set_ylabel("answers")
     figure.suptitle(title)
-    _save(figure, path)
+    write_figure(path, figure)
 
 
 def _draw_bins(axes: Axes, found: Reliability, name: str, *, color: str, marker: str) -> None:
@@ -137,8 +133,3 @@ def _draw_bins(axes: Axes, found: Reliability, name: str, *, color: str, marker:
 def _tidy(axes: Axes) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with whole_file(path) as stream:
-        figure.savefig(stream, format="png", dpi=110)

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from utils.files import whole_file, write_json
+from utils.drawing import new_figure, write_figure
+from utils.files import write_json
 from utils.recordings.recording import LONG
 from utils.scoring.answers import Answers
 from utils.scoring.calibration import write_calibration
@@ -81,8 +80,7 @@ def draw_report(path: Path, answers: Answers, judged: Judged, *, title: str) -> 
     means = {label: float(judged.lrap[scored & (own == label)].mean()) for label in (*answers.classes, LONG) if (scored & (own == label)).any()}
     labels = sorted(means, key=lambda label: means[label])[:SHOWN]
     height = 0.22 * len(labels) + 3.0
-    figure = Figure(figsize=(height + 6, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(height + 6, height)
     bars, confusion = figure.subplots(1, 2, width_ratios=(1, 1.4))
     _draw_bars(bars, means, labels)
     firsts = np.array(answers.classes)[np.nan_to_num(answers.scores, nan=-1).argmax(axis=1)]
@@ -90,8 +88,7 @@ def draw_report(path: Path, answers: Answers, judged: Judged, *, title: str) -> 
     mlrap = "none" if judged.figures.mlrap is None else f"{judged.figures.mlrap:.3f}"
     worst = f", the {SHOWN} hardest of {len(means)} classes" if len(means) > SHOWN else ""
     figure.suptitle(f"{title}: MLRAP {mlrap} over {judged.figures.scored} recordings{worst}")
-    with whole_file(path) as stream:
-        figure.savefig(stream, format="png", dpi=110)
+    write_figure(path, figure)
 
 
 def _draw_bars(axes: Axes, means: Mapping[str, float], labels: list[str]) -> None:

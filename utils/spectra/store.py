@@ -17,6 +17,7 @@ A shard holds the clips of up to 64 recordings of one class, in the order of nam
 
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 import polars as pl
@@ -26,7 +27,7 @@ from config import Config, differences, load
 from utils.console import Trouble
 from utils.files import whole_file
 from utils.spectra.parts import copy_pixels
-from utils.tables import read_table
+from utils.tables import leads_away, read_table
 
 UNRATED = 0.6  # weight of clips of recordings that nobody rated: a middle one
 PICTURE_SETTINGS = ("clips.", "spectrogram.")  # what decides on the pictures
@@ -111,6 +112,7 @@ class Store:
         first = "run spec.py with the same experiment first (it goes on where it was stopped)"
         self.clips = read_table(self.folder / "clips.parquet", CLIPS, missing=first, damaged="run spec.py --fresh")
         self.recordings = read_table(self.folder / "recordings.parquet", RECORDINGS, missing=first, damaged="run spec.py --fresh")
+        self._check_clips()
         self._shape = load(self.folder / "settings.toml").spectrogram.shape
         names = self.clips.group_by("shard", maintain_order=True).len()
         self._paths = [self.folder / "shards" / name / "pictures.npy" for name in names["shard"]]
@@ -145,6 +147,12 @@ class Store:
                         raise _damaged(self._paths[shard])
         return pictures
 
+    def _check_clips(self) -> None:
+        """Refuse a table that names pictures where none can be."""
+        inside = pl.col("shard").is_not_null() & ~leads_away("shard", folders=False) & (pl.col("row") >= 0) & (pl.col("row") < pl.len().over("shard"))
+        if not self.clips.select(inside.fill_null(value=False).all()).item():
+            raise _damaged(self.folder / "clips.parquet")
+
     def _begin_of(self, path: Path, clips: int) -> int:
         """Return where the pictures begin in a shard's file, bytes, which must hold those of so many clips and nothing else."""
         try:
@@ -152,7 +160,7 @@ class Store:
                 np.lib.format.read_magic(stream)
                 shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
                 begin = stream.tell()
-        except (OSError, ValueError):
+        except (OSError, ValueError, TokenError):
             raise _damaged(path) from None
         if shape != (clips, *self._shape) or dtype != np.dtype(np.uint8) or path.stat().st_size != begin + clips * self._shape[0] * self._shape[1]:
             raise _damaged(path)
