@@ -18,7 +18,7 @@ from utils.files import only_one
 from utils.models.nets import build
 from utils.models.snapshots import Snapshot, load_net, save
 from utils.recordings.splits import SCHEMA
-from utils.scoring.answers import answer
+from utils.scoring.answers import answer, answers
 from utils.scoring.ensembles import Model, assemble, chosen_models
 from utils.scoring.full_batches import FullBatches
 from utils.scoring.listening import SCRATCH, listen
@@ -158,6 +158,20 @@ def test_models_of_other_nets_and_pictures_are_pooled_first(config: Config, root
     assert answers.clips.tolist() == [4, 2, 0]
     assert [(part.length, part.scores.shape) for part in answers.clip_scores["r1"]] == [(1.0, (4, 4)), (2.0, (2, 4))]
     assert np.isnan(answers.clip_scores["r1"][0].scores[:, 3]).all()
+
+
+def test_each_clip_alone_is_answered_by_all_models(config: Config, root: Path) -> None:
+    longer = dataclasses.replace(config, clips=dataclasses.replace(config.clips, length=2.0, overlap=0.5))
+    one, other = snapshot(config, "one", ("A", "B", "C"), seed=1), snapshot(longer, "rarer", ("C", "D"), seed=3)
+    (alone,) = answers(assemble([Model(one)]), table(["r1.wav"]), config, ["r1"])
+    scores = clip_scores(one, root / "r1.wav")  # begin at 0, 0.75, 1.5 and 2.25 s
+    np.testing.assert_allclose(alone.alone, [median_filtered(clip[None]) for clip in scores], atol=1e-6)
+    for models in ([Model(one), Model(other, 2.0)], [Model(other, 2.0), Model(one)]):
+        (both,) = answers(assemble(models), table(["r1.wav"]), config, ["r1"])
+        first = [median_filtered(scores[:2]), median_filtered(scores[2:4])]  # within the steps of 1.5 s of the longer clips
+        second = [median_filtered(clip[None]) for clip in clip_scores(other, root / "r1.wav")]
+        expected = [[f[0], f[1], (f[2] + 2 * s[0]) / 3, s[1]] for f, s in zip(first, second, strict=True)]
+        np.testing.assert_allclose(both.alone, expected, atol=1e-6)
 
 
 def test_a_recording_too_short_for_one_model_has_no_answer(config: Config) -> None:

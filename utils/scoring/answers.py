@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -13,9 +13,11 @@ from utils import console
 from utils.scoring.ensembles import Ensemble, Listener, Model, assemble
 from utils.scoring.hearing import Hearing, answered, gathered
 from utils.scoring.listening import Heard, listen
-from utils.scoring.pooling import Pool, pooling_of
+from utils.scoring.pooling import Pool, Pooling, pool_groups, pooling_of
 from utils.scoring.prior import prior_of
 from utils.spectra.clips import clip_samples
+
+SAME_STEP = 0.001  # steps; clips of other rates are apart by less, for theirs are whole samples
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class Answer:
     clips : how many clips were heard, by those models that hear most
     reason : why it could not be used; None where it could
     clip_scores : where they were asked for: those of each group of models that hear the same clips
+    alone : there, too: what would be answered if each clip were a recording of its own; of models that hear other clips than those with the fewest, a clip
+        stands for those that begin within its step
     """
 
     row: int
@@ -52,6 +56,7 @@ class Answer:
     clips: int
     reason: str | None = None
     clip_scores: tuple[ClipScores, ...] = ()
+    alone: Float[np.ndarray, "clips classes"] = field(default_factory=lambda: np.empty((0, 0)))
 
 
 @dataclass(frozen=True)
@@ -124,8 +129,9 @@ def answers(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_
     def begin(heard: Heard) -> _Hearing:
         return _begin(heard, ensemble, config, keep=names[heard.row] in kept)
 
+    pooling = pooling_of(config.testing)
     for parts in gathered(ensemble, answered(ensemble, listen(ensemble, recordings, config), config.testing, begin)):
-        done = _joined(ensemble, parts[0].row, parts)
+        done = _joined(ensemble, parts[0].row, parts, pooling)
         yield done if prior is None else _expected(done, prior(names[done.row]))
 
 
@@ -151,22 +157,34 @@ def _begin(heard: Heard, ensemble: Ensemble, config: Config, *, keep: bool) -> _
     return _Hearing(heard.row, heard.listener, pool=pool, clips=heard.outcome.count, keep=keep)
 
 
-def _joined(ensemble: Ensemble, row: int, hearings: Sequence[_Hearing]) -> Answer:
+def _joined(ensemble: Ensemble, row: int, hearings: Sequence[_Hearing], pooling: Pooling) -> Answer:
     """Join what the listeners heard; a recording that one of them cannot use is not answered by the others alone."""
     for hearing in hearings:
         if hearing.reason is not None:
             return Answer(row, np.full(len(ensemble.classes), np.nan), 0, hearing.reason)
     pairs = list(zip(ensemble.listeners, hearings, strict=True))
-    kept = tuple(_clip_scores(ensemble, listener, hearing.kept) for listener, hearing in pairs if hearing.kept is not None)
     (scores,) = ensemble.join([hearing.pool.finish() for hearing in hearings])
-    return Answer(row, scores, max(hearing.clips for hearing in hearings), clip_scores=kept)
+    answer = Answer(row, scores, max(hearing.clips for hearing in hearings))
+    kept = [(listener, np.concatenate(hearing.kept)) for listener, hearing in pairs if hearing.kept]
+    if not kept:
+        return answer
+    parts = tuple(ClipScores(np.arange(len(own)) * _step(listener), listener.clips.length, ensemble.spread(own, listener)) for listener, own in kept)
+    return replace(answer, clip_scores=parts, alone=_alone(ensemble, [own for _, own in kept], pooling))
 
 
-def _clip_scores(ensemble: Ensemble, listener: Listener, kept: Sequence[Float32[np.ndarray, "_ classes"]]) -> ClipScores:
-    scores = ensemble.spread(np.concatenate(kept), listener)
+def _step(listener: Listener) -> float:
+    """Return the seconds from one clip's begin to the next one's."""
     _, step, _ = clip_samples(listener.clips, rate=listener.spectrogram.rate)
-    return ClipScores(np.arange(len(scores)) * step / listener.spectrogram.rate, listener.clips.length, scores)
+    return step / listener.spectrogram.rate
+
+
+def _alone(ensemble: Ensemble, kept: Sequence[Float32[np.ndarray, "_ classes"]], pooling: Pooling) -> Float[np.ndarray, "steps all_classes"]:
+    steps = [_step(listener) for listener in ensemble.listeners]
+    places = [np.floor(np.arange(len(own)) * step / max(steps) + SAME_STEP).astype(np.int64) for own, step in zip(kept, steps, strict=True)]
+    count = min(int(own[-1]) + 1 for own in places)  # clips that all models hear
+    groups = [np.where(own < count, own, -1) for own in places]
+    return ensemble.join([pool_groups(own, group, pooling, count=count) for own, group in zip(kept, groups, strict=True)])
 
 
 def _expected(done: Answer, factors: Float[np.ndarray, " classes"]) -> Answer:
-    return Answer(done.row, done.scores * factors, done.clips, done.reason, done.clip_scores)
+    return replace(done, scores=done.scores * factors, alone=done.alone * factors if len(done.alone) else done.alone)

@@ -4,26 +4,22 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from config import Config
 from utils import console
 from utils.models.export import export
 from utils.models.snapshots import Snapshot, learned_from
-from utils.recordings.recording import NOISE
 from utils.recordings.splits import draw
-from utils.scoring.answers import Answers, answer
-from utils.scoring.bootstrap import Interval
+from utils.scoring.answers import Answers
 from utils.scoring.ensembles import Model
 from utils.scoring.figures import Figures, Judged, judge
-from utils.scoring.measures import Measures, measure
-from utils.scoring.pooling import pool_groups, pooling_of
+from utils.scoring.measures import measure
+from utils.scoring.noise import noise_called, noise_of
 from utils.scoring.report_filling import report_of
 from utils.scoring.report_page import write_page
 from utils.scoring.reports import write_report
 from utils.scoring.ridge import ridge_scores
-from utils.scoring.thresholds import decide
 
 
 @dataclass(frozen=True)
@@ -131,7 +127,9 @@ def conclude(answers: Answers, models: Sequence[Model], split: pl.DataFrame, con
         ridge = judge(ridge_scores(split.filter(side="train"), answers, config), answers, background=config.testing.background).figures
     folder = config.run_folder / "test"
     measures = measure(answers, judged, config.testing, made_from=f"{config.run}, on {len(answers.recordings)} recordings")
-    measures = with_noise(measures, answers, models, config)
+    noise = noise_of(answers)
+    if len(noise):
+        measures = replace(measures, figures={**measures.figures, "noise_called": noise_called(models, noise, measures.thresholds, config)})
     metrics = {
         **asdict(judged.figures),
         "figures": {key: {"value": found.value, "low": found.low, "high": found.high} for key, found in measures.figures.items()},
@@ -149,21 +147,6 @@ def conclude(answers: Answers, models: Sequence[Model], split: pl.DataFrame, con
     tested = Tested(models[0].snapshot, judged.figures, ridge, folder, answers.failures, seconds)
     _say(tested, models, judged, answers)
     return tested
-
-
-def with_noise(measures: Measures, answers: Answers, models: Sequence[Model], config: Config) -> Measures:
-    """Add how often a species is called in clips of recordings without birds, where the test has some; each of their clips is pooled alone."""
-    noise = answers.recordings.filter((pl.col("class") == NOISE) & pl.Series(reason is None for reason in answers.reasons))
-    if noise.is_empty():
-        return measures
-    pooling = pooling_of(config.testing)
-    heard = answer(models, noise, config, clips_of=noise["recording"].to_list(), what="noise").clip_scores
-    called = []
-    for parts in heard.values():
-        alone = pool_groups(np.nan_to_num(parts[0].scores), np.arange(len(parts[0].scores)), pooling, count=len(parts[0].scores))
-        called.append(decide(alone.astype(np.float64), measures.thresholds).any(axis=1))
-    share = float(np.concatenate(called).mean()) if called else None
-    return replace(measures, figures={**measures.figures, "noise_called": Interval(share, None, None, 0)})
 
 
 def figure_rows(tested: Tested) -> dict[str, str]:
