@@ -20,8 +20,10 @@ RUN touch README.md \
     && rm -rf README.md build ./*.egg-info \
     && python -c "import soundfile; print('libsndfile', soundfile.__libsndfile_version__)"
 
+# Whoever runs it reads the code, whatever the umask was under which it was cloned.
 COPY . .
-RUN useradd --no-create-home --uid 1000 birds \
+RUN chmod -R a+rX /app \
+    && useradd --no-create-home --uid 1000 birds \
     && mkdir /datasets \
     && chown birds /datasets
 USER 1000
