@@ -13,8 +13,11 @@ if [ $# -lt 1 ] || [ ! -d "$1" ]; then
     [ $# -lt 1 ] || echo "$1: no such folder" >&2
     exit 2
 fi
-datasets=$(cd "$1" && pwd)
+datasets=$(CDPATH='' cd -- "$1" >/dev/null && pwd)
 shift
+case $datasets in
+*:*) echo "$datasets: docker would take the path for two at its colon; rename the folder, or name a link to it that has none" >&2 && exit 2 ;;
+esac
 if ! runtimes=$(docker info --format '{{json .Runtimes}}' 2>&1); then
     echo "docker does not answer: $runtimes" >&2
     exit 2

@@ -89,6 +89,32 @@ def test_the_gpu_is_used_where_docker_reaches_it(gpu: bool, calls: Path, tmp_pat
     assert words[-2:] == ["birdclef-jax", "mine.toml"]
 
 
+@pytest.mark.parametrize("name", ["birds", "-x"])
+def test_any_name_of_a_folder_is_mounted(name: str, calls: Path, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / "other" / "birds").mkdir(parents=True)
+    done = start(calls, name, folder=tmp_path, CDPATH=".:other")
+    assert done.returncode == 0, done.stderr
+    words = called(calls)[-1]
+    assert words[words.index("--volume") + 1] == f"{tmp_path / name}:/datasets"
+
+
+def test_a_link_to_a_folder_is_mounted_by_its_own_name(calls: Path, tmp_path: Path) -> None:
+    (tmp_path / "a:b").mkdir()
+    (tmp_path / "link").symlink_to("a:b")
+    start(calls, str(tmp_path / "link"))
+    assert f"--volume|{tmp_path / 'link'}:/datasets|" in calls.read_text()
+
+
+def test_a_colon_in_the_path_is_one_line(calls: Path, tmp_path: Path) -> None:
+    (tmp_path / "a:b").mkdir()
+    done = start(calls, str(tmp_path / "a:b"))
+    assert done.returncode == 2
+    assert f"{tmp_path}/a:b: docker would take" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not calls.exists()
+
+
 def test_wrong_calls_are_explained(calls: Path, tmp_path: Path) -> None:
     assert "usage" in start(calls).stderr
     assert "no such folder" in start(calls, str(tmp_path / "none")).stderr
