@@ -3,8 +3,8 @@
 #
 #     ./docker-run.sh <path_to_datasets> [EXPERIMENT.toml] [--section.setting VALUE ...]
 #
-# The folder holds the recordings, or a folder TrainingSet with them; all that is made of them lands in it and belongs to you: snapshots/<run>/test/report.html
-# at the end. An experiment of your own lies in it, too, and is called by its name inside: /datasets/mine.toml.
+# The folder holds the recordings, or a folder recordings or TrainingSet with them; all that is made of them lands in it and belongs to you:
+# snapshots/<run>/test/report.html at the end. An experiment of your own lies in it, too, and is called by its name inside: /datasets/mine.toml.
 set -eu
 image=birdclef-jax
 

@@ -4,9 +4,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+from config import Dataset
+from utils.recordings.splits import read_split
 
 HOME = Path(__file__).parents[1]
 STAND_IN = '#!/bin/sh\nprintf "%s|" "$@" >> "$CALLS"; echo >> "$CALLS"\n'
@@ -65,6 +69,93 @@ def test_a_folder_that_may_not_be_written_is_one_line(calls: Path, tmp_path: Pat
     assert "may not be written" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not calls.exists()
+
+
+def places(calls: Path) -> dict[str, str]:
+    """Return where the first stage was told to find recordings, and to put them."""
+    words = called(calls)[0]
+    return {flag.removeprefix("--dataset."): words[words.index(flag) + 1] for flag in ("--dataset.archive", "--dataset.root") if flag in words}
+
+
+def with_folders(datasets: Path, *names: str) -> Path:
+    for name in names:
+        (datasets / name).mkdir(parents=True)
+        (datasets / name / "1.wav").touch()
+    return datasets
+
+
+@pytest.mark.parametrize("own", [("wav", "xml"), ("train", "val"), ("train", "test"), ("train", "recordings"), ("train_audio",)])
+def test_what_may_be_sorted_in_its_place_is(own: tuple[str, ...], calls: Path, tmp_path: Path) -> None:
+    datasets = with_folders(tmp_path / "data", *own)
+    enter(calls, datasets)
+    assert places(calls) == {"root": str(datasets)}
+
+
+@pytest.mark.parametrize("name", ["recordings", "TrainingSet"])
+def test_a_folder_of_recordings_is_sorted_beside_it(name: str, calls: Path, tmp_path: Path) -> None:
+    datasets = with_folders(tmp_path / "data", f"{name}/Turdus merula", "notes")
+    enter(calls, datasets)
+    assert places(calls) == {"archive": f"{datasets}/{name}", "root": f"{datasets}/sorted"}
+
+
+def test_species_that_lie_in_the_folder_itself_are_linked(calls: Path, tmp_path: Path) -> None:
+    datasets = with_folders(tmp_path / "my data", "Turdus merula/deep", "-x", "sorted/train/Turdus merula", "snapshots/mine")
+    (datasets / "metadata.csv").touch()
+    for _ in range(2):
+        done = enter(calls, datasets)
+        assert done.returncode == 0, done.stderr
+        links = tmp_path / "links-to-recordings"
+        assert places(calls) == {"archive": str(links), "root": f"{datasets}/sorted"}
+        files = sorted(path.relative_to(links).as_posix() for path in links.rglob("*") if path.is_file())
+        assert files == ["-x/1.wav", "Turdus merula/deep/1.wav", "metadata.csv"]
+        assert (links / "-x" / "1.wav").resolve() == (datasets / "-x" / "1.wav").resolve()
+    shutil.rmtree(datasets / "-x")
+    enter(calls, datasets)
+    assert not (links / "-x").exists()
+
+
+@pytest.mark.parametrize("mode", ["copy", "hardlink", "symlink"])
+def test_species_are_sorted_and_their_copies_are_no_recordings(mode: str, calls: Path, archive: Path) -> None:
+    really = f'[ "$1" != sort_data.py ] || exec {sys.executable} "$@"\n'
+    splits = []
+    for _ in range(2):
+        done = enter(calls, archive, "--dataset.sort_mode", mode, "--workers", "1", then=really)
+        assert done.returncode == 0, done.stderr
+        split = read_split(Dataset(root=archive / "sorted"))
+        assert all((archive / "sorted" / file).is_file() for file in split["file"])
+        splits.append(split)
+        (archive / "sorted" / "split.parquet").unlink()
+        (archive / "snapshots" / "mine").mkdir(parents=True, exist_ok=True)
+        (archive / "snapshots" / "mine" / "diverged.csv").write_text("recording,start,class\nA0,0.0,Altus clarus\n")  # looks like annotations
+    assert splits[0].equals(splits[1])
+    assert set(splits[0]["class"]) == {folder.name for folder in archive.iterdir()} - {"sorted", "snapshots"}
+
+
+@pytest.mark.parametrize("words", [["mine.toml"], ["--dataset.archive", "/datasets/birds"], ["--dataset.root=/elsewhere"]])
+def test_who_says_where_recordings_are_is_heard(words: list[str], calls: Path, tmp_path: Path) -> None:
+    datasets = with_folders(tmp_path / "data", "birds/Turdus merula")
+    (datasets / "mine.toml").write_text('[dataset]\narchive = "/datasets/birds"  # mine\n')
+    enter(calls, datasets, *[str(datasets / word) if word == "mine.toml" else word for word in words])
+    assert f"--dataset.root|{datasets}|" in calls.read_text()
+    assert str(tmp_path / "links-to-recordings") not in calls.read_text()
+
+
+def test_settings_of_a_run_lead_to_the_same_places(calls: Path, tmp_path: Path) -> None:
+    datasets = with_folders(tmp_path / "data", "Turdus merula")
+    links = tmp_path / "links-to-recordings"
+    (datasets / "settings.toml").write_text(f'[dataset]\narchive = "{links}"\n')
+    enter(calls, datasets, str(datasets / "settings.toml"))
+    assert places(calls) == {"archive": str(links), "root": f"{datasets}/sorted"}
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_left_out_in_words(calls: Path, tmp_path: Path) -> None:
+    datasets = with_folders(tmp_path / "data", "Turdus merula", "lost+found")
+    (datasets / "lost+found").chmod(0)
+    done = enter(calls, datasets)
+    (datasets / "lost+found").chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert "lost+found: may not be read, and is left out" in done.stderr
 
 
 def start(calls: Path, *words: str, docker: str = "", folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -198,7 +198,7 @@ def test_moving_a_divided_archive_twice_keeps_its_division(tmp_path: Path, archi
 def test_a_root_inside_an_undivided_archive_is_refused(tmp_path: Path, archive: Path) -> None:
     with pytest.raises(console.Trouble, match=r"set dataset\.root to a folder outside of it"):
         sort_data.main(small_config(archive / "sorted", archive))
-    with pytest.raises(console.Trouble, match=r"set dataset\.archive to it"):
+    with pytest.raises(console.Trouble, match=r"set dataset\.archive to it and dataset\.root to a new folder outside of it"):
         sort_data.main(small_config(archive, archive))
 
 

@@ -99,8 +99,8 @@ def _check_apart(settings: Dataset, folder: Path, root: Path, *, apart: bool) ->
             )
     if apart and root == folder:
         raise Trouble(
-            f"{given}: holds neither wav/ + xml/ nor train/ + val/, nor is it of Kaggle's form; set dataset.archive to it and dataset.root to a new folder, "
-            "so that recordings and their copies are not mixed"
+            f"{given}: holds neither wav/ + xml/ nor train/ + val/, nor is it of Kaggle's form; set dataset.archive to it and dataset.root to a new folder "
+            "outside of it, so that recordings and their copies are not mixed"
         )
     if root != folder and root.is_relative_to(folder) and (apart or sides_of(folder)):
         raise Trouble(f"{given}: holds {settings.root}, whose copies would be taken for more recordings; set dataset.root to a folder outside of it")
