@@ -43,6 +43,7 @@ if [ ! -w "$datasets" ]; then
     echo "$datasets: may not be written by user $(id -u), whom results would belong to; mount a folder of yours" >&2
     exit 2
 fi
+[ -z "${WITHOUT_GPU:-}" ] || echo "$WITHOUT_GPU: everything runs on the CPU, many times slower" >&2
 
 root=$datasets archive=
 [ ! -d "$datasets/TrainingSet" ] || root=$datasets/TrainingSet

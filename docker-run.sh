@@ -27,10 +27,11 @@ docker build --tag "$image" "$(dirname "$0")"
 terminal=
 [ -t 0 ] && [ -t 1 ] && terminal=--tty
 gpus=
+without=
 case $runtimes in
 *nvidia*) gpus=all ;;
-*) echo "Docker knows no NVIDIA runtime: everything runs on the CPU, many times slower" >&2 ;;
+*) without="Docker knows no NVIDIA runtime" ;;
 esac
 # --init: Ctrl-C reaches the stage, which saves and stops; --network none: nothing needs one
-exec docker run --rm --init --interactive ${terminal:+"$terminal"} ${gpus:+--gpus "$gpus"} --network none \
+exec docker run --rm --init --interactive ${terminal:+"$terminal"} ${gpus:+--gpus "$gpus"} ${without:+--env "WITHOUT_GPU=$without"} --network none \
     --user "$(id -u):$(id -g)" --volume "$datasets:/datasets" "$image" "$@"

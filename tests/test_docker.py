@@ -6,8 +6,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from config import Dataset
 from utils.recordings.splits import read_split
@@ -28,10 +30,10 @@ def program(path: Path, then: str = "") -> Path:
     return path
 
 
-def enter(calls: Path, datasets: Path, *words: str, then: str = "") -> subprocess.CompletedProcess[str]:
+def enter(calls: Path, datasets: Path, *words: str, then: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
     python = program(calls.parent / "bin" / "python", then)
     inside = {"CALLS": str(calls), "DATASETS": str(datasets), "PYTHON": str(python), "TMPDIR": str(calls.parent)}
-    return subprocess.run([HOME / "docker-entry.sh", *words], env={**os.environ, **inside}, capture_output=True, text=True)
+    return subprocess.run([HOME / "docker-entry.sh", *words], env={**os.environ, **inside, **variables}, capture_output=True, text=True)
 
 
 def called(calls: Path) -> list[list[str]]:
@@ -158,6 +160,12 @@ def test_what_may_not_be_read_is_left_out_in_words(calls: Path, tmp_path: Path) 
     assert "lost+found: may not be read, and is left out" in done.stderr
 
 
+def test_the_cpu_is_named_with_the_reason(calls: Path, tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    assert "CPU" not in enter(calls, tmp_path).stderr
+    assert "because: everything runs on the CPU" in enter(calls, tmp_path, WITHOUT_GPU="because").stderr
+
+
 def start(calls: Path, *words: str, docker: str = "", folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     program(calls.parent / "bin" / "docker", docker)
     environment = {**os.environ, "CALLS": str(calls), "PATH": f"{calls.parent / 'bin'}:{os.environ['PATH']}", **variables}
@@ -174,7 +182,7 @@ def test_the_gpu_is_used_where_docker_reaches_it(gpu: bool, calls: Path, tmp_pat
     words = called(calls)[-1]
     assert words[:3] == ["run", "--rm", "--init"]
     assert ("--gpus" in words) == gpu
-    assert ("on the CPU" in done.stderr) == (not gpu)
+    assert ("WITHOUT_GPU=Docker knows no NVIDIA runtime" in words) == (not gpu)
     assert words[words.index("--volume") + 1] == f"{datasets}:/datasets"
     assert words[words.index("--user") + 1] == f"{os.getuid()}:{os.getgid()}"
     assert words[-2:] == ["birdclef-jax", "mine.toml"]
@@ -212,6 +220,32 @@ def test_wrong_calls_are_explained(calls: Path, tmp_path: Path) -> None:
     gone = start(calls, str(tmp_path), docker="echo 'Cannot connect'; exit 1\n")
     assert gone.returncode == 2
     assert "docker does not answer: Cannot connect" in gone.stderr
+
+
+def service(name: str) -> dict[str, Any]:
+    composed = yaml.safe_load((HOME / "compose.yaml").read_text(encoding="utf-8"))
+    assert sorted(composed["services"]) == ["cpu", "gpu"]
+    return composed["services"][name]
+
+
+@pytest.mark.parametrize("gpu", [True, False])
+def test_compose_does_what_the_script_does(gpu: bool, calls: Path, tmp_path: Path) -> None:
+    start(calls, str(tmp_path), docker='[ "$1" != info ] || echo nvidia\n' if gpu else "")
+    words = called(calls)[-1]
+    composed = service("gpu" if gpu else "cpu")
+    values = {"DATASETS": str(tmp_path), "USER_ID": str(os.getuid()), "GROUP_ID": str(os.getgid())}
+
+    def filled(text: str) -> str:
+        return re.sub(r"\$\{(\w+):[^}]*\}", lambda found: values[found[1]], text)
+
+    assert composed["image"] == words[-1]
+    assert [filled(volume) for volume in composed["volumes"]] == [words[words.index("--volume") + 1]]
+    assert filled(composed["user"]) == words[words.index("--user") + 1]
+    assert composed["network_mode"] == words[words.index("--network") + 1]
+    assert composed["init"] == ("--init" in words)
+    assert ("deploy" in composed) == ("--gpus" in words)
+    assert ("WITHOUT_GPU" in composed.get("environment", {})) == ("--env" in words)
+    assert (HOME / composed["build"] / "Dockerfile").is_file()
 
 
 def test_the_image_may_be_read_by_everybody(tmp_path: Path) -> None:
