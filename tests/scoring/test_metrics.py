@@ -14,6 +14,7 @@ from utils.scoring.metrics import (
     class_mean,
     first_answers,
     first_right_ranks,
+    judged_firsts,
     lrap,
     mean_of_defined,
     mean_reciprocal_rank,
@@ -79,6 +80,18 @@ def test_ranks_are_those_of_the_worst_order_of_ties() -> None:
             order = sorted(range(len(row)), key=lambda number: (-row[number], right[number]))  # wrong ones first
             places = [place for place, number in enumerate(order, 1) if right[number]]
             assert rank == places[0] if places else np.isnan(rank)
+
+
+def test_of_equal_scores_a_wrong_one_is_judged_first_and_the_own_one_last() -> None:
+    scores = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.1], [0.2, 0.2, 0.2], [0.1, 0.4, 0.4], [0.9, 0.5, 0.1], [0.3, 0.3, 0.1]])
+    truth = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]], bool)
+    assert judged_firsts(scores, truth, np.array([0, 0, 0, 1, 0, -1])).tolist() == [1, 1, 2, 2, 0, 0]
+    for scores, truth in cases(right_in_each_row=True):
+        own = truth.argmax(axis=1)
+        firsts, ranks = judged_firsts(scores, truth, own), first_right_ranks(scores, truth)
+        assert (scores[np.arange(len(own)), firsts] == scores.max(axis=1)).all()
+        assert (ranks[firsts == own] == 1).all()
+        assert (truth[np.arange(len(own)), firsts] == (ranks == 1)).all()
 
 
 def test_by_hand() -> None:

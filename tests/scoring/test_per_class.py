@@ -38,6 +38,12 @@ def test_figures_are_scikit_learns() -> None:
                 assert row["f1"] == (0 if right.any() else None)
 
 
+def test_a_class_of_the_same_score_is_taken_for_the_primary_one() -> None:
+    scores, truth = np.zeros((3, 2)), np.eye(2, dtype=bool)[[0, 0, 1]]
+    table = per_class_table(scores, truth, ["a", "b"], primary=np.array([0, 0, 1]), clips=np.ones(3, int))
+    assert table.select("confused_with", "confused").rows() == [("b", 2), ("a", 1)]
+
+
 def test_no_recordings() -> None:
     table = per_class_table(np.empty((0, 2)), np.empty((0, 2), bool), ["a", "b"], primary=np.empty(0, int), clips=np.empty(0, int))
     assert table.select("recordings", "ap", "confused_with", "confused").rows() == [(0, None, None, 0)] * 2

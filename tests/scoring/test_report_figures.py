@@ -8,10 +8,11 @@ import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from config import Config
+from utils.recordings.recording import LONG
 from utils.recordings.splits import SCHEMA
 from utils.scoring.answers import Answers
 from utils.scoring.calibration import Isotonic
-from utils.scoring.figures import Judged, judge
+from utils.scoring.figures import Judged, judge, taken_for
 from utils.scoring.measures import Measures, measure
 from utils.scoring.report_figures import class_table, confusion_of, summary, threshold_chart
 from utils.scoring.striking import choose, lead
@@ -47,9 +48,29 @@ def test_what_is_taken_for_what() -> None:
     assert table["recordings"].to_list() == [3, 2, 1]
     found = confusion_of(answers, judged)
     assert found.labels == CLASSES
-    assert found.counts.tolist() == [[0, 2, 1, 0], [1, 0, 1, 0], [0, 0, 0, 0]]
+    assert found.counts.tolist() == [[0, 2, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
     few = confusion_of(answers, judged, shown=2)
-    assert (few.labels, few.left_out, few.counts.tolist()) == (("A", "B"), 1, [[0, 2, 1], [1, 0, 1]])
+    assert (few.labels, few.left_out, few.counts.tolist()) == (("A", "B"), 1, [[0, 2, 1], [1, 0, 0]])
+
+
+def test_what_is_right_is_not_drawn_as_wrong() -> None:
+    scores = np.array([[0.1, 0.9, 0.0]] * 4)
+    answers, judged = answered(scores, ["A", "B", "A", ""], [["B"], [], [], ["B"]])
+    long_one = answers.recordings.with_columns(events=pl.Series([[], [], [], [{"start": 0.0, "end": 1.0, "species": "B", "low": None, "high": None}]]))
+    assert taken_for(answers, judged) == [("B", "B"), ("A", "B"), (LONG, LONG)]  # r0: B sings in its background
+    assert confusion_of(answers, judged).counts.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]]
+    alone = judge(scores, answers, background=False)
+    assert taken_for(answers, alone) == [("A", "B"), ("B", "B"), ("A", "B")]
+    heard = replace(answers, recordings=long_one)
+    assert taken_for(heard, judge(scores, heard, background=False))[-1] == (LONG, LONG)
+
+
+def test_equal_scores_are_no_success() -> None:
+    answers, judged = answered(np.zeros((6, 3)), ["A", "A", "B", "B", "C", "X"])
+    figures = measured(answers, judged).figures
+    assert (judged.figures.top1_accuracy, figures["top1_accuracy"].value, figures["top5_accuracy"].value) == (0, 0, 1)
+    assert confusion_of(answers, judged).counts.diagonal().sum() == 0
+    assert class_table(measured(answers, judged))["confused_with"].to_list() == ["B (2×)", "A (2×)", "A (1×)"]
 
 
 def test_the_threshold_chart_is_what_scikit_learn_finds(many: tuple[Answers, Judged]) -> None:

@@ -165,6 +165,28 @@ def first_answers(scores: Float[np.ndarray, "rows classes"]) -> Int64[np.ndarray
     return scores.argmax(axis=1)
 
 
+def judged_firsts(
+    scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"], own: Int64[np.ndarray, " rows"]
+) -> Int64[np.ndarray, " rows"]:
+    """Return the number of each row's first answer as it is judged: of equal scores a wrong class stands first and the own one last.
+
+    So the own class is first only where no other scores as much, and a net that answers everything alike gains nothing: see `first_right_ranks`.
+
+    Parameters
+    ----------
+    own : number of each row's own class; −1 where it has none
+
+    Raises
+    ------
+    ValueError
+        If a score is no number, or the shapes differ.
+    """
+    check(scores, truth)
+    highest = scores == scores.max(axis=1, keepdims=True)
+    others = np.arange(scores.shape[1]) != own[:, None]
+    return (highest * (1 + others + ~truth)).argmax(axis=1)
+
+
 def mean_of_defined(values: Float[np.ndarray, " rows"]) -> float | None:
     """Return the mean of the values that are numbers: the MLRAP, from each row's LRAP. None where there is none."""
     defined = values[~np.isnan(values)]

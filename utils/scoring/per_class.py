@@ -7,7 +7,7 @@ import polars as pl
 from jaxtyping import Bool, Float, Int64
 
 from utils.scoring.decisions import confusion
-from utils.scoring.metrics import auroc, average_precision, first_answers
+from utils.scoring.metrics import auroc, average_precision, judged_firsts
 from utils.scoring.thresholds import curve_of
 
 SCHEMA = {
@@ -37,7 +37,8 @@ def per_class_table(
     - ap, auroc: of its scores, as in `metrics`
     - f1, threshold: the best F1 that calling it from a threshold on could have on these very rows, and the highest such threshold
     - confused_with, confused: the wrong answer that most often stands first where the class is the primary one, and how often;
-      of equals the first in the order of the classes. A first answer that is right in the background is not wrong.
+      of equals the first in the order of the classes. A first answer that is right in the background is not wrong; one that scores as much as
+      the primary class stands before it.
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ def per_class_table(
         If a score is no number, or shapes differ.
     """
     ap, area = average_precision(scores, truth), auroc(scores, truth)
-    firsts = first_answers(scores)
+    firsts = judged_firsts(scores, truth, primary)
     wrong = np.flatnonzero(~truth[np.arange(len(truth)), firsts])
     mistakes = confusion(firsts[wrong], primary[wrong], classes=len(classes))
     rows = []

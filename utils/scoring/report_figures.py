@@ -6,9 +6,8 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from utils.recordings.recording import LONG
 from utils.scoring.answers import Answers
-from utils.scoring.figures import Figures, Judged
+from utils.scoring.figures import Figures, Judged, taken_for
 from utils.scoring.measures import NOTES, Measures
 from utils.scoring.report_parts import Chart, Confusion, Figure, Line
 
@@ -38,18 +37,9 @@ def class_table(measures: Measures) -> pl.DataFrame:
     return measures.per_class.with_columns(often).drop("confused", "clips")
 
 
-def first_answers(answers: Answers) -> list[str | None]:
-    """Return the class of the highest score of each recording; None without score."""
-    return [None if np.isnan(row).any() else answers.classes[int(row.argmax())] for row in answers.scores]
-
-
 def confusion_of(answers: Answers, judged: Judged, *, shown: int = SHOWN) -> Confusion:
-    """Count first answers by own class; where there are more classes than `shown`, of those with the most wrong first answers."""
-    pairs = Counter(
-        (own or LONG, first)
-        for own, first, right in zip(answers.recordings["class"], first_answers(answers), judged.truth, strict=True)
-        if first is not None and right.any()
-    )
+    """Count first answers by own class, as `taken_for` says; where there are more classes than `shown`, of those with the most wrong first answers."""
+    pairs = Counter(taken_for(answers, judged))
     labels = sorted({own for own, _ in pairs} | {first for _, first in pairs})
     wrong = Counter[str]()
     for (own, first), count in pairs.items():

@@ -60,6 +60,8 @@ class Chart:
 class Confusion:
     """How many recordings of each class in a row were first answered as each class in a column; the last column is all other classes.
 
+    What is not on the diagonal is wrong: first answers that are right in the background are not counted.
+
     Attributes
     ----------
     left_out : how many classes of the test are not shown
