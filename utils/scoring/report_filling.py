@@ -18,7 +18,7 @@ from utils.scoring.figures import Figures, Judged
 from utils.scoring.learning_charts import learning_charts
 from utils.scoring.measures import Measures
 from utils.scoring.report_figures import class_table, confusion_of, summary, threshold_chart
-from utils.scoring.report_parts import Excerpt, Gallery, Report
+from utils.scoring.report_parts import Chart, Excerpt, Gallery, Report
 from utils.scoring.striking import choose
 from utils.spectra.decode import AudioError
 
@@ -36,7 +36,7 @@ def report_of(answers: Answers, judged: Judged, measures: Measures, ridge: Figur
     Parameters
     ----------
     ridge : figures of the yardstick, where there is one
-    models : what was tested; of several, the learning curves are the run's own, and the first one's settings are shown
+    models : what was tested; of several there are no learning curves, and the first one's settings are shown
     """
     figures = judged.figures
     unknown = f"{figures.without_truth} recordings are of species that the net does not know; they do not count." if figures.without_truth else ""
@@ -50,7 +50,7 @@ def report_of(answers: Answers, judged: Judged, measures: Measures, ridge: Figur
             "background species": "count as right" if config.testing.background else "do not count",
         },
         figures=summary(measures, ridge),
-        charts=(*learning_charts(config.run_folder / "log.csv"), *threshold_chart(answers, judged)),
+        charts=(*curves_of(models), *threshold_chart(answers, judged)),
         classes=class_table(measures),
         confusion=confusion_of(answers, judged),
         galleries=galleries(answers, judged, models, config),
@@ -59,6 +59,11 @@ def report_of(answers: Answers, judged: Judged, measures: Measures, ridge: Figur
         warnings=(unknown,) if unknown else (),
         nets=nets_of(config),
     )
+
+
+def curves_of(models: Sequence[Model]) -> list[Chart]:
+    """Return how the net that was tested learned, whichever run it is of; nothing of several."""
+    return learning_charts(models[0].snapshot.folder.resolve().parent / "log.csv") if len(models) == 1 else []
 
 
 def nets_of(config: Config) -> tuple[tuple[str, ...], ...]:
