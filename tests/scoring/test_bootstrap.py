@@ -1,6 +1,7 @@
 """Intervals are those of drawing recordings anew, done slowly."""
 
 import time
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from utils.scoring.bootstrap import (
     Interval,
     compare,
     draw_weights,
+    drawn_agreement,
     drawn_cmap,
-    drawn_f1,
     drawn_macro_auroc,
     drawn_means,
     drawn_micro_ap,
@@ -60,13 +61,14 @@ def test_weights_do_what_drawing_rows_does_to_all_pairs_together() -> None:
     for number, (scores, truth) in enumerate(cases()):
         weights = draw_weights(np.arange(len(scores)), draws=3, seed=number)
         decided = scores >= 0.5
-        found = [drawn_micro_ap(scores, truth, weights), *drawn_f1(decided, truth, weights).values()]
+        found, agreement = drawn_micro_ap(scores, truth, weights), drawn_agreement(decided, truth, weights)
         for draw, row in enumerate(weights):
             again, called, right = (part[taken(row)] for part in (scores, decided, truth))
-            counts = count(called, right)
-            expected = [micro_average_precision(again, right), micro(counts).f1, macro(counts).f1, weighted(counts).f1]
-            for ours, theirs in zip(found, expected, strict=True):
-                assert ours[draw] == pytest.approx(np.nan if theirs is None else theirs, abs=1e-6, nan_ok=True)
+            expected = micro_average_precision(again, right)
+            assert found[draw] == pytest.approx(np.nan if expected is None else expected, abs=1e-6, nan_ok=True)
+            for mean, of in (("micro", micro), ("macro", macro), ("weighted", weighted)):
+                for key, theirs in asdict(of(count(called, right))).items():
+                    assert agreement[mean][key][draw] == pytest.approx(np.nan if theirs is None else theirs, abs=1e-6, nan_ok=True), (mean, key)
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

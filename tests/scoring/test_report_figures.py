@@ -13,9 +13,10 @@ from utils.recordings.splits import SCHEMA
 from utils.scoring.answers import Answers
 from utils.scoring.calibration import Isotonic
 from utils.scoring.figures import Judged, judge, taken_for
-from utils.scoring.measures import Measures, measure
+from utils.scoring.measures import NOTES, Measures, measure
 from utils.scoring.report_figures import class_table, confusion_of, summary, threshold_chart
 from utils.scoring.striking import choose, lead
+from utils.scoring.thresholds import cross_decided, folds_of
 
 CLASSES = ("A", "B", "C")
 
@@ -93,6 +94,22 @@ def test_summary(many: tuple[Answers, Judged]) -> None:
     mlrap = figures["MLRAP"]
     spread = np.nanstd(judged.lrap) / np.sqrt(79)
     assert (mlrap.low, mlrap.high) == pytest.approx((mlrap.value - 1.96 * spread, mlrap.value + 1.96 * spread), abs=0.25 * spread)
+
+
+def test_precision_and_recall_stand_beside_f1(many: tuple[Answers, Judged]) -> None:
+    answers, judged = many
+    found = measured(answers, judged)
+    shown = {figure.name for figure in summary(found, None)}
+    scored = ~np.isnan(answers.scores).any(axis=1)
+    settings = Config().testing
+    folds = folds_of(np.arange(79), seed=settings.seed)
+    decided = cross_decided(answers.scores[scored], judged.truth[scored], folds, per_class=False, min_positives=settings.min_positives)
+    for average in ("micro", "macro", "weighted"):
+        for name, theirs in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
+            figure = found.figures[f"{average}_{name}"]
+            assert figure.value == pytest.approx(theirs(judged.truth[scored], decided, average=average, zero_division=0))
+            assert figure.low < figure.value < figure.high
+            assert NOTES[f"{average}_{name}"][0] in shown
 
 
 def test_measures_of_little() -> None:

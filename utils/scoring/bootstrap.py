@@ -18,6 +18,7 @@ from utils.scoring.metrics import check
 DRAWS = 1000
 TAILS = (0.025, 0.975)  # what lies between is the 95% interval
 BLOCK = 2**22  # elements of a matrix that is made at a time
+_Counts = Float32[np.ndarray, "draws classes"]
 
 
 @dataclass(frozen=True)
@@ -166,18 +167,32 @@ def _counts(place: Int64[np.ndarray, "rows classes"], chosen: Bool[np.ndarray, "
     return np.bincount(row * count + place[inside], minlength=len(place) * count).reshape(len(place), count).astype(np.float32)
 
 
-def drawn_f1(
+def drawn_agreement(
     decided: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"], weights: Float32[np.ndarray, "draws rows"]
-) -> dict[str, Float[np.ndarray, " draws"]]:
-    """Return the F1 in each draw, by key as of `decisions.micro`, `macro` and `weighted`; NaN where a draw took nothing that is true or called."""
+) -> dict[str, dict[str, Float[np.ndarray, " draws"]]]:
+    """Return precision, recall and F1 in each draw, by "micro", "macro" and "weighted", then as the fields of `decisions.Agreement`.
+
+    NaN where a draw took nothing that is true or called; of the weighted ones, nothing that is true.
+    """
     hits, calls, present = (weights @ part.astype(np.float32) for part in (decided & truth, decided, truth))
-    both = calls + present
-    f1 = 2 * hits / np.maximum(both, 1)
+    rows = present.sum(axis=1)
     return {
-        "micro": _ratio(2 * hits.sum(axis=1), both.sum(axis=1)),
-        "macro": _ratio(f1.sum(axis=1), (both > 0).sum(axis=1)),
-        "weighted": _ratio((f1 * present).sum(axis=1), present.sum(axis=1)),
+        "micro": _means_of_there(*(part.sum(axis=1, keepdims=True) for part in (hits, calls, present))),
+        "macro": _means_of_there(hits, calls, present),
+        "weighted": {key: _ratio((values * present).sum(axis=1), rows) for key, values in _shares(hits, calls, present).items()},
     }
+
+
+def _shares(hits: _Counts, calls: _Counts, present: _Counts) -> dict[str, _Counts]:
+    """Return precision, recall and F1 of each class in each draw; 0 / 0 is 0."""
+    wholes = {"precision": calls, "recall": present, "f1": (calls + present) / 2}
+    return {key: hits / np.where(whole > 0, whole, 1) for key, whole in wholes.items()}
+
+
+def _means_of_there(hits: _Counts, calls: _Counts, present: _Counts) -> dict[str, Float[np.ndarray, " draws"]]:
+    """Return the means in each draw over the classes that are true or called in it; all others have shares of 0."""
+    there = (calls + present > 0).sum(axis=1)
+    return {key: _ratio(values.sum(axis=1), there) for key, values in _shares(hits, calls, present).items()}
 
 
 def _ratio(part: Float[np.ndarray, " draws"], whole: Real[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:

@@ -1,7 +1,7 @@
 """Everything that a test measures: figures with their intervals, one row a class, thresholds and calibration."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import polars as pl
@@ -11,7 +11,7 @@ from config import Testing
 from utils.console import warn
 from utils.recordings.labels import truth_of
 from utils.scoring.answers import Answers
-from utils.scoring.bootstrap import Interval, draw_weights, drawn_cmap, drawn_f1, drawn_macro_auroc, drawn_means, drawn_micro_ap, interval
+from utils.scoring.bootstrap import Interval, draw_weights, drawn_agreement, drawn_cmap, drawn_macro_auroc, drawn_means, drawn_micro_ap, interval
 from utils.scoring.calibration import Calibration, Reliability, cross_fitted, fit, reliabilities
 from utils.scoring.decisions import count, macro, micro, row_f1, weighted
 from utils.scoring.figures import Judged
@@ -65,8 +65,14 @@ NOTES = {
     "micro_ap": ("micro AP", "average precision over all pairs of a recording and a class"),
     "macro_auroc": ("macro AUROC", "mean area under the ROC curve over classes with enough right recordings"),
     "micro_f1": ("micro F1", "of all calls, by thresholds that were found on other recordings"),
+    "micro_precision": ("micro precision", "share of these calls that are right"),
+    "micro_recall": ("micro recall", "share of what is right that is called"),
     "macro_f1": ("macro F1", "mean over classes, by the same calls"),
+    "macro_precision": ("macro precision", ""),
+    "macro_recall": ("macro recall", ""),
     "weighted_f1": ("weighted F1", "mean over classes, by how often each is right"),
+    "weighted_precision": ("weighted precision", ""),
+    "weighted_recall": ("weighted recall", ""),
     "noise_called": ("noise taken for birds", "share of the clips of recordings without birds in which a species reaches its threshold"),
     "row_f1": ("row-wise F1", "mean over recordings, nocall where nothing is called, as BirdCLEF 2021 scored"),
 }
@@ -115,9 +121,9 @@ def _ranking(
 def _deciding(decided: Bool[np.ndarray, "rows classes"], truth: Truth, settings: Testing) -> dict[str, Interval]:
     """Return the figures of decisions, with their intervals; the thresholds are not found anew in each draw."""
     counts, draws = count(decided, truth), draw_weights(np.arange(len(truth)), seed=settings.seed)
-    drawn, rows = drawn_f1(decided, truth, draws), row_f1(decided, truth)
-    values = {"micro": micro(counts).f1, "macro": macro(counts).f1, "weighted": weighted(counts).f1}
-    figures = {f"{key}_f1": interval(value, drawn[key]) for key, value in values.items()}
+    drawn, rows = drawn_agreement(decided, truth, draws), row_f1(decided, truth)
+    found = {mean: asdict(of(counts)) for mean, of in (("micro", micro), ("macro", macro), ("weighted", weighted))}
+    figures = {f"{mean}_{key}": interval(found[mean][key], drawn[mean][key]) for mean in found for key in ("f1", "precision", "recall")}
     return {**figures, "row_f1": interval(float(rows.mean()), drawn_means(rows, draws))}
 
 
