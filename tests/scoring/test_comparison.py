@@ -1,23 +1,34 @@
 """Runs side by side: the same recordings, figures equal to each run's own, and intervals of the paired difference."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import label_ranking_average_precision_score
+from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, roc_auc_score
 
 import evaluate
 from config import Config, from_command_line
 from tests.scoring.browser import visit
 from utils.console import Trouble
-from utils.scoring.comparison import SCORES, Comparison, compare, page, paired_interval
+from utils.recordings.splits import SCHEMA
+from utils.scoring.answers import Answers
+from utils.scoring.bootstrap import paired_interval
+from utils.scoring.comparison import Comparison, compare, page
+from utils.scoring.figures import judge
+from utils.scoring.kept_answers import SCORES
+from utils.scoring.measures import NOTES, measure
+from utils.scoring.reports import write_report
+from utils.scoring.thresholds import find_thresholds, write_thresholds
 
 EVIL = "<script>alert('x')</script>"
 CLASSES = ("Altus", "Bassus", EVIL)
 
 
-def write_test(folder: Path, *, skill: float, recordings: int = 60, classes: tuple[str, ...] = CLASSES, first: int = 0, noise: int = 0) -> np.ndarray:
+def write_test(
+    folder: Path, *, skill: float, recordings: int = 60, classes: tuple[str, ...] = CLASSES, first: int = 0, noise: int = 0, least: int = 1
+) -> np.ndarray:
     """Write what a test leaves of a run that is `skill` better than chance; returns truth and scores."""
     generator = np.random.default_rng(0)
     own = generator.integers(0, len(classes), recordings)
@@ -27,6 +38,7 @@ def write_test(folder: Path, *, skill: float, recordings: int = 60, classes: tup
     names = [f"r{number:03d}" for number in range(first, first + recordings)]
     rows = [(name, label, float(s), bool(t)) for name, ss, tt in zip(names, scores, truth, strict=True) for label, s, t in zip(classes, ss, tt, strict=True)]
     (folder / "test").mkdir(parents=True)
+    write_thresholds(folder / "test" / "thresholds.json", find_thresholds(scores, truth, classes, per_class=False, min_positives=least, made_from="a test"))
     pl.DataFrame(rows, schema=SCORES, orient="row").write_parquet(folder / "test" / "scores.parquet")
     pl.DataFrame({"recording": names, "class": [classes[n] for n in own], "clips": 3}).write_csv(folder / "test" / "predictions.csv")
     return np.stack([truth, scores])
@@ -36,8 +48,16 @@ def test_figures_are_those_of_each_run(tmp_path: Path, capsys: pytest.CaptureFix
     known = [write_test(tmp_path / name, skill=skill) for name, skill in (("weak", 0.1), ("strong", 0.6))]
     found = compare([tmp_path / "weak", tmp_path / "strong"])
     mlrap = [label_ranking_average_precision_score(truth > 0, scores) for truth, scores in known]
-    top1 = [float((truth.argmax(axis=1) == scores.argmax(axis=1)).mean()) for truth, scores in known]
-    for name, values in (("MLRAP", mlrap), ("top-1 accuracy", top1)):
+    ranks = [(scores >= (scores * truth).max(axis=1, keepdims=True)).sum(axis=1) for truth, scores in known]
+    expected = {
+        "MLRAP": mlrap,
+        "top-1 accuracy": [float((rank == 1).mean()) for rank in ranks],
+        "mean reciprocal rank": [float((1 / rank).mean()) for rank in ranks],
+        "class-mean AP": [average_precision_score(truth, scores, average="macro") for truth, scores in known],
+        "micro AP": [average_precision_score(truth, scores, average="micro") for truth, scores in known],
+        "macro AUROC": [roc_auc_score(truth, scores, average="macro") for truth, scores in known],
+    }
+    for name, values in expected.items():
         first, other = found.figures[name]
         assert (first.run, other.run) == ("weak", "strong")
         assert (first.value, other.value) == pytest.approx(values)
@@ -58,8 +78,50 @@ def test_figures_are_those_of_each_run(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_run_is_no_better_than_itself(tmp_path: Path) -> None:
     for name in ("one", "same"):
         write_test(tmp_path / name, skill=0.2)
-    entry = compare([tmp_path / "one", tmp_path / "same"]).figures["MLRAP"][1]
-    assert (entry.difference, entry.low, entry.high, entry.certain) == (0.0, 0.0, 0.0, False)
+    found = compare([tmp_path / "one", tmp_path / "same"])
+    for _, entry in found.figures.values():
+        assert (entry.difference, entry.low, entry.high, entry.certain) == (0.0, 0.0, 0.0, False)
+
+
+def test_one_recording_has_no_interval(tmp_path: Path) -> None:
+    for name in ("one", "same"):
+        write_test(tmp_path / name, skill=0.2, recordings=1)
+    for _, entry in compare([tmp_path / "one", tmp_path / "same"]).figures.values():
+        assert (entry.difference, entry.low, entry.high) in ((0.0, None, None), (None, None, None))
+
+
+def test_figures_are_those_of_the_tests_themselves(tmp_path: Path) -> None:
+    """Also with recordings of no class, species in the background, and classes of too few recordings for class means."""
+    generator = np.random.default_rng(4)
+    own = generator.choice(["A", "B", "C", "D", "Noise", ""], 60, p=[0.35, 0.35, 0.1, 0.05, 0.1, 0.05]).tolist()
+    background = [["D"] if number % 20 == 0 else [] for number in range(60)]
+    rows = [(f"r{number:02d}", "", label, background[number], [], None, "val", None, "", "") for number, label in enumerate(own)]
+    recordings, tested = pl.DataFrame(rows, schema=SCHEMA, orient="row"), {}
+    settings = replace(Config().testing, min_positives=6)
+    for name in ("a", "b"):
+        scores = np.round(generator.uniform(0, 1, (60, 4)), 1).astype(np.float32).astype(float)  # with ties
+        answers = Answers(recordings, ("A", "B", "C", "D"), scores, np.full(60, 4), [None] * 60)
+        judged = judge(scores, answers, background=True)
+        tested[name] = measure(answers, judged, settings, made_from="a test")
+        write_report(tmp_path / name / "test", answers, judged, tested[name], {})
+    found = compare([tmp_path / name for name in tested])
+    assert found.min_positives == 6
+    assert found.notes == []
+    assert list(found.figures) == [NOTES[key][0] for key in ("mlrap", "top1_accuracy", "top5_accuracy", "mrr", "cmap", "micro_ap", "macro_auroc")]
+    for key, (name, _) in NOTES.items():
+        for entry in found.figures.get(name, []):
+            assert entry.value == pytest.approx(tested[entry.run].figures[key].value), name
+
+
+def test_of_different_min_positives_the_largest_counts(tmp_path: Path) -> None:
+    truth, _ = write_test(tmp_path / "a", skill=0.3)
+    least = int(truth.sum(axis=0).min()) + 1
+    _, scores = write_test(tmp_path / "b", skill=0.3, least=least, noise=1)
+    found = compare([tmp_path / "a", tmp_path / "b"])
+    assert [note.split(" (")[0] for note in found.notes] == ["not the same testing.min_positives"]
+    enough = truth.sum(axis=0) >= least
+    assert found.figures["class-mean AP"][1].value == pytest.approx(average_precision_score(truth[:, enough], scores[:, enough]))
+    assert f"right in {least} or more" in page(found)
 
 
 def test_pairs_make_the_interval_narrower() -> None:
@@ -99,6 +161,46 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a" / "test" / "predictions.csv").unlink()
     with pytest.raises(Trouble, match=r"predictions\.csv: cannot be read"):
         compare([tmp_path / "a", tmp_path / "far"])
+
+
+def spoilt(folder: Path, column: str, value: object) -> None:
+    path = folder / "test" / "scores.parquet"
+    table = pl.read_parquet(path)
+    values = table[column].to_list()
+    table.with_columns(pl.Series(column, [value, *values[1:]], dtype=SCORES[column])).write_parquet(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "fault"),
+    [
+        ("score", float("nan"), "a score is no number"),
+        ("score", float("inf"), "a score is no number"),
+        ("score", None, "has empty fields"),
+        ("right", None, "has empty fields"),
+        ("class", None, "has empty fields"),
+        ("recording", None, "has empty fields"),
+        ("class", CLASSES[1], "does not hold one score for each recording and class"),
+        ("class", "Novus", "does not hold one score for each recording and class"),
+    ],
+)
+def test_scores_that_no_test_writes_are_refused(tmp_path: Path, column: str, value: object, fault: str) -> None:
+    for name in ("a", "b"):
+        write_test(tmp_path / name, skill=0.3)
+    spoilt(tmp_path / "b", column, value)
+    with pytest.raises(Trouble, match=rf"b/test/scores\.parquet: {fault}; run test\.py for this run again"):
+        compare([tmp_path / "a", tmp_path / "b"])
+
+
+def test_predictions_that_are_cut_off_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_test(tmp_path / name, skill=0.3)
+    path = tmp_path / "b" / "test" / "predictions.csv"
+    content = path.read_bytes()
+    lines = content.splitlines(keepends=True)
+    for damaged in (content[:100], content[:-1], content[:-4], b"".join(lines[:-1]), b"".join([*lines, lines[-1]])):
+        path.write_bytes(damaged)
+        with pytest.raises(Trouble, match=r"b/test/predictions\.csv: .*; run test\.py for this run again"):
+            compare([tmp_path / "a", tmp_path / "b"])
 
 
 def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:

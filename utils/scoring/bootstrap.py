@@ -229,6 +229,18 @@ def compare(a: float | None, b: float | None, *, drawn_a: Float[np.ndarray, " dr
     return Difference(found, float((drawn > 0).mean()), min(1.0, 2 * (1 + tail) / (1 + len(drawn))))
 
 
+def paired_interval(one: Float[np.ndarray, " rows"], other: Float[np.ndarray, " rows"]) -> tuple[float, float] | None:
+    """Return the ends of the 95% interval of mean(one) − mean(other), by the same draws of both; None of fewer than two rows.
+
+    That some recordings are harder than others then tells nothing of the systems, and drops out.
+    """
+    if len(one) < 2:
+        return None
+    draws = draw_weights(np.arange(len(one)), seed=0)
+    found = compare(float(one.mean()), float(other.mean()), drawn_a=drawn_means(one, draws), drawn_b=drawn_means(other, draws)).interval
+    return None if found.low is None or found.high is None else (found.low, found.high)
+
+
 def _class_sums(
     figure: Callable[[Int64[np.ndarray, " some"], Int64[np.ndarray, " some"]], Float[np.ndarray, "draws some"]],
     truth: Bool[np.ndarray, "rows kept"],

@@ -1,24 +1,33 @@
 """Runs side by side, on the recordings that all of them answered: each figure, and how far the others are from the first run."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float
-from sklearn.metrics import average_precision_score
+from jaxtyping import Bool, Float, Float32
 
 from utils import console
 from utils.files import write_text
 from utils.scoring import bootstrap
-from utils.scoring.metrics import lrap, mean_of_defined
+from utils.scoring.kept_answers import Kept, matrices, read_answers
+from utils.scoring.measures import NOTES, TOP
+from utils.scoring.metrics import (
+    auroc,
+    average_precision,
+    class_mean,
+    first_right_ranks,
+    judged_firsts,
+    lrap,
+    mean_of_defined,
+    micro_average_precision,
+    within_first,
+)
 from utils.scoring.report_page import figure_text, render
-from utils.tables import read_table
 
 CHANGED = 10  # recordings shown that got better, and that got worse
-SCORES = {"recording": pl.String(), "class": pl.String(), "score": pl.Float32(), "right": pl.Boolean()}
-ADVICE = {"missing": "run test.py for this run first", "damaged": "run test.py for this run again"}
+Draws = Float32[np.ndarray, "draws recordings"]
 
 
 @dataclass(frozen=True)
@@ -30,15 +39,29 @@ class Run:
     own : each recording's own class; a recording may have none
     lrap : of each recording; NaN without right answer
     first_right : whether the first answer is the recording's own class, 1 or 0; NaN where the net does not know that
+    ranks : of each recording's first right answer; NaN without one
     ap : average precision of each class that has right answers
     """
 
     name: str
     recordings: list[str]
     own: list[str]
+    classes: list[str]
+    scores: Float[np.ndarray, "recordings classes"]
+    truth: Bool[np.ndarray, "recordings classes"]
     lrap: Float[np.ndarray, " recordings"]
     first_right: Float[np.ndarray, " recordings"]
+    ranks: Float[np.ndarray, " recordings"]
     ap: dict[str, float]
+
+
+ROWS: dict[str, Callable[[Run], Float[np.ndarray, " recordings"]]] = {  # what is a mean over recordings, by its key in metrics.json
+    "mlrap": lambda run: run.lrap,
+    "top1_accuracy": lambda run: run.first_right,
+    "top5_accuracy": lambda run: within_first(run.ranks, TOP),
+    "mrr": lambda run: 1 / run.ranks,
+}
+CLASSES = {"cmap": (average_precision, bootstrap.drawn_cmap), "macro_auroc": (auroc, bootstrap.drawn_macro_auroc)}  # and over classes
 
 
 @dataclass(frozen=True)
@@ -79,12 +102,14 @@ class Comparison:
     ----------
     runs : what each of them answered to the recordings that all of them have
     figures : of each run, by the figure's name
+    min_positives : recordings in which a class must be right to count in class means
     notes : what differs between them besides the answers
     page : where compare.html is
     """
 
     runs: tuple[Run, ...]
     figures: dict[str, list[Difference]]
+    min_positives: int
     notes: list[str]
     page: Path
 
@@ -104,16 +129,17 @@ def compare(folders: Sequence[Path]) -> Comparison:
     Raises
     ------
     Trouble
-        If there are fewer than two, one was not tested, or no recording was answered by all.
+        If there are fewer than two, one was not tested, its files are damaged, or no recording was answered by all.
     """
     folders = [folder.expanduser() for folder in folders]
     if len(folders) < 2:
         raise console.Trouble("--compare needs the folders of two or more runs, such as snapshots/one snapshots/other")
-    tables = [_read(folder) for folder in folders]
-    kept, notes = _on_common_ground(tables, folders)
-    names = _names(folders)
-    runs = tuple(run_of(name, table, first) for name, table, (_, first) in zip(names, kept, tables, strict=True))
-    comparison = Comparison(runs, differences(runs), notes, folders[0].resolve().parent / "compare.html")
+    answers = [read_answers(folder) for folder in folders]
+    min_positives = max(kept.min_positives for kept in answers)
+    kept, notes = _on_common_ground(answers, folders)
+    runs = tuple(run_of(name, each) for name, each in zip(_names(folders), kept, strict=True))
+    figures = differences(runs, min_positives=min_positives)
+    comparison = Comparison(runs, figures, min_positives, notes, folders[0].resolve().parent / "compare.html")
     write_text(comparison.page, page(comparison))
     _say(comparison)
     return comparison
@@ -127,94 +153,91 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [console.shown(folder) for folder in folders]
 
 
-def _read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return all scores of a run's test, and the own class of each recording."""
-    scores = read_table(folder / "test" / "scores.parquet", SCORES, **ADVICE)
-    path = folder / "test" / "predictions.csv"
-    try:
-        own = pl.read_csv(path.read_bytes(), columns=["recording", "class"], schema_overrides={"recording": pl.String, "class": pl.String})
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise console.Trouble(f"{path}: cannot be read ({' '.join(str(error).split())}); {ADVICE['damaged']}") from None
-    return scores, own.with_columns(pl.col("class").fill_null(""))
-
-
-def _on_common_ground(tables: Sequence[tuple[pl.DataFrame, pl.DataFrame]], folders: Sequence[Path]) -> tuple[list[pl.DataFrame], list[str]]:
-    """Return the scores of the recordings that all runs have, and what differs between the runs."""
-    notes = []
-    have = [set(scores["recording"]) for scores, _ in tables]
+def _on_common_ground(answers: Sequence[Kept], folders: Sequence[Path]) -> tuple[list[Kept], list[str]]:
+    """Return the answers to the recordings that all runs have, and what differs between the runs."""
+    names, notes = [console.shown(folder) for folder in folders], []
+    have = [set(kept.scores["recording"]) for kept in answers]
     common, every = set.intersection(*have), set.union(*have)
     if not common:
         raise console.Trouble("no recording was answered by all of these runs; they were tested on different data")
     if common != every:
-        counts = ", ".join(f"{console.shown(folder)} {len(own):,}" for folder, own in zip(folders, have, strict=True))
-        notes.append(f"not the same recordings ({counts}): compared on the {len(common):,} that all have")
-    kept = [scores.filter(pl.col("recording").is_in(list(common))).sort("recording", maintain_order=True) for scores, _ in tables]
-    classes = [set(scores["class"]) for scores in kept]
+        notes.append(f"not the same recordings ({_counts(names, map(len, have))}): compared on the {len(common):,} that all have")
+    kept = [replace(each, scores=each.scores.filter(pl.col("recording").is_in(list(common)))) for each in answers]
+    classes = [set(each.scores["class"]) for each in kept]
     if any(own != classes[0] for own in classes):
-        counts = ", ".join(f"{console.shown(folder)} {len(own):,}" for folder, own in zip(folders, classes, strict=True))
-        notes.append(f"not the same classes ({counts}): each run is judged among its own")
-    shared = set.intersection(*classes)
-    truths = [set(scores.filter("right", pl.col("class").is_in(list(shared))).select("recording", "class").iter_rows()) for scores in kept]
+        notes.append(f"not the same classes ({_counts(names, map(len, classes))}): each run is judged among its own, class means are over those that all have")
+    shared = list(set.intersection(*classes))
+    truths = [set(each.scores.filter("right", pl.col("class").is_in(shared)).select("recording", "class").iter_rows()) for each in kept]
     if any(truth != truths[0] for truth in truths):
         notes.append("not the same right answers: labels have changed, or testing.background differs")
+    least = [each.min_positives for each in answers]
+    if len(set(least)) > 1:
+        notes.append(f"not the same testing.min_positives ({_counts(names, least)}): class means are by the largest")
     return kept, notes
 
 
-def run_of(name: str, scores: pl.DataFrame, predictions: pl.DataFrame) -> Run:
-    """Return what a run answered to the recordings of `scores`, in the order of their names.
+def _counts(names: Sequence[str], counts: Iterable[int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True))
+
+
+def run_of(name: str, kept: Kept) -> Run:
+    """Return what a run answered, recordings and classes in the order of their names."""
+    recordings, classes, scores, truth = matrices(kept.scores)
+    own = [kept.own[recording] for recording in recordings]
+    numbers = {label: number for number, label in enumerate(classes)}
+    known = np.array([numbers.get(label, -1) for label in own], np.int64)
+    first_right = np.where(known >= 0, judged_firsts(scores, truth, known) == known, np.nan)
+    ap = {label: float(value) for label, value in zip(classes, average_precision(scores, truth), strict=True) if not np.isnan(value)}
+    return Run(name, recordings, own, classes, scores, truth, lrap(scores, truth), first_right, first_right_ranks(scores, truth), ap)
+
+
+def differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, list[Difference]]:
+    """Return each figure of each run, with the paired 95% interval of its difference to the first run, by percentile bootstrap over recordings.
+
+    All runs keep the same recordings in every draw: that some recordings are harder than others then tells nothing of the runs, and drops out.
+    Of fewer than two recordings there is no interval.
 
     Parameters
     ----------
-    scores : `recording`, `class`, `score`, `right`, sorted by recording
-    predictions : `recording` and `class`, its own
+    runs : on the same recordings
+    min_positives : recordings of every run in which a class must be right to count in class means
     """
-    wide = {what: scores.pivot(on="class", index="recording", values=what, maintain_order=True) for what in ("score", "right")}
-    recordings, classes = wide["score"]["recording"].to_list(), wide["score"].columns[1:]
-    values, right = (wide[what].drop("recording").to_numpy() for what in ("score", "right"))
-    known = dict(predictions.iter_rows())
-    own = [known.get(recording) or "" for recording in recordings]
-    firsts = [classes[number] for number in values.argmax(axis=1)]
-    first_right = np.array([float(first == label) if label in classes else np.nan for first, label in zip(firsts, own, strict=True)])
-    ap = {label: float(average_precision_score(right[:, n], values[:, n])) for n, label in enumerate(classes) if right[:, n].any()}
-    return Run(name, recordings, own, lrap(values, right), first_right, ap)
+    recordings = len(runs[0].recordings)
+    draws = bootstrap.draw_weights(np.arange(recordings), draws=bootstrap.DRAWS if recordings > 1 else 0, seed=0)
+    figures = {key: _of_rows(runs, values, draws) for key, values in ROWS.items()}
+    figures |= _of_classes(runs, draws, min_positives=min_positives)
+    pairs = [(run.scores, run.truth) for run in runs]
+    figures["micro_ap"] = _against_first(runs, [micro_average_precision(*pair) for pair in pairs], [bootstrap.drawn_micro_ap(*pair, draws) for pair in pairs])
+    return {name: figures[key] for key, (name, _) in NOTES.items() if key in figures}
 
 
-def differences(runs: Sequence[Run]) -> dict[str, list[Difference]]:
-    """Return each figure of each run; where it is a mean over recordings, with the paired interval of its difference to the first run."""
-    figures = {
-        "MLRAP": _of_means(runs, lambda run: run.lrap),
-        "top-1 accuracy": _of_means(runs, lambda run: run.first_right),
-    }
-    shared = [label for label in runs[0].ap if all(label in run.ap for run in runs)]
-    means = [mean_of_defined(np.array([run.ap[label] for label in shared])) for run in runs]
-    ahead = [None if number == 0 or mean is None or means[0] is None else mean - means[0] for number, mean in enumerate(means)]
-    figures["class-mean AP"] = [Difference(run.name, mean, difference) for run, mean, difference in zip(runs, means, ahead, strict=True)]
-    return figures
-
-
-def _of_means(runs: Sequence[Run], values: Callable[[Run], Float[np.ndarray, " recordings"]]) -> list[Difference]:
+def _of_rows(runs: Sequence[Run], values: Callable[[Run], Float[np.ndarray, " recordings"]], draws: Draws) -> list[Difference]:
     """Return the mean of some values of each run over those recordings of which all have one."""
     table = np.stack([values(run) for run in runs])
-    table = table[:, ~np.isnan(table).any(axis=0)]
-    means = [mean_of_defined(row) for row in table]
-    result = [Difference(runs[0].name, means[0])]
-    for run, row, mean in zip(runs[1:], table[1:], means[1:], strict=True):
-        ends = paired_interval(row, table[0])
-        low, high = ends or (None, None)
-        result.append(Difference(run.name, mean, None if mean is None or means[0] is None else mean - means[0], low, high))
+    defined = ~np.isnan(table).any(axis=0)
+    draws = draws[:, defined] if defined.sum() > 1 else draws[:0, defined]
+    return _against_first(runs, [mean_of_defined(row) for row in table[:, defined]], [bootstrap.drawn_means(row, draws) for row in table[:, defined]])
+
+
+def _of_classes(runs: Sequence[Run], draws: Draws, *, min_positives: int) -> dict[str, list[Difference]]:
+    """Return the class means of each run, by key, over those classes that all know and that are right in enough recordings."""
+    right = [dict(zip(run.classes, run.truth.sum(axis=0).tolist(), strict=True)) for run in runs]
+    shared = [label for label in runs[0].classes if all(counts.get(label, 0) >= max(min_positives, 1) for counts in right)]
+    places = [[run.classes.index(label) for label in shared] for run in runs]
+    pairs = [(run.scores[:, own], run.truth[:, own]) for run, own in zip(runs, places, strict=True)]
+    return {
+        key: _against_first(runs, [class_mean(figure(*pair), pair[1]) for pair in pairs], [drawn(*pair, draws) for pair in pairs])
+        for key, (figure, drawn) in CLASSES.items()
+    }
+
+
+def _against_first(runs: Sequence[Run], values: Sequence[float | None], drawn: Sequence[Float[np.ndarray, " draws"]]) -> list[Difference]:
+    """Return a figure of each run, from what it was in each draw."""
+    result = [Difference(runs[0].name, values[0])]
+    for run, value, each in zip(runs[1:], values[1:], drawn[1:], strict=True):
+        found = bootstrap.compare(value, values[0], drawn_a=each, drawn_b=drawn[0]).interval
+        result.append(Difference(run.name, value, found.value, found.low, found.high))
     return result
-
-
-def paired_interval(one: Float[np.ndarray, " recordings"], other: Float[np.ndarray, " recordings"]) -> tuple[float, float] | None:
-    """Return the ends of the 95% interval of mean(one) − mean(other), by percentile bootstrap over recordings; None of fewer than two.
-
-    Both runs keep the same recordings in every resample: that some recordings are harder than others then tells nothing of the runs, and drops out.
-    """
-    if len(one) < 2:
-        return None
-    draws = bootstrap.draw_weights(np.arange(len(one)), seed=0)
-    found = bootstrap.compare(float(one.mean()), float(other.mean()), drawn_a=bootstrap.drawn_means(one, draws), drawn_b=bootstrap.drawn_means(other, draws))
-    return None if found.interval.low is None or found.interval.high is None else (found.interval.low, found.interval.high)
 
 
 def page(comparison: Comparison) -> str:

@@ -18,8 +18,8 @@ from utils.files import write_json
 from utils.models.layer_table import layers, totals
 from utils.models.snapshots import Snapshot, find
 from utils.scoring.answers import Answers
-from utils.scoring.bootstrap import draw_weights, drawn_means, interval
-from utils.scoring.comparison import paired_interval, signed
+from utils.scoring.bootstrap import draw_weights, drawn_means, interval, paired_interval
+from utils.scoring.comparison import signed
 from utils.scoring.ensembles import Model, logits_of
 from utils.scoring.figures import judge
 from utils.scoring.kept_json import read_kept
