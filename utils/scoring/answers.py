@@ -178,7 +178,7 @@ def _step(listener: Listener) -> float:
     return step / listener.spectrogram.rate
 
 
-def _alone(ensemble: Ensemble, kept: Sequence[Float32[np.ndarray, "_ classes"]], pooling: Pooling) -> Float[np.ndarray, "steps all_classes"]:
+def _alone(ensemble: Ensemble, kept: Sequence[Float32[np.ndarray, "_ _"]], pooling: Pooling) -> Float[np.ndarray, "steps all_classes"]:
     steps = [_step(listener) for listener in ensemble.listeners]
     places = [np.floor(np.arange(len(own)) * step / max(steps) + SAME_STEP).astype(np.int64) for own, step in zip(kept, steps, strict=True)]
     count = min(int(own[-1]) + 1 for own in places)  # clips that all models hear
