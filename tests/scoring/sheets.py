@@ -14,13 +14,14 @@ CLASSES = ("Altus clarus", "Bassus gravis", "Solus unicus")
 
 
 def scores_of(file: str, scores: Sequence[Sequence[float]], *, seconds: float, interval: float = 5.0) -> IntervalScores:
-    """Return a recording of so many seconds, cut into intervals, with a row of scores each."""
-    starts = np.arange(len(scores)) * interval
-    return IntervalScores(Path(file).stem, file, starts, np.minimum(starts + interval, seconds), np.array(scores, float))
+    """Return a recording of so many seconds, cut into intervals, with a row of scores each; they are not calibrated."""
+    starts, table = np.arange(len(scores)) * interval, np.array(scores, float)
+    return IntervalScores(Path(file).stem, file, starts, np.minimum(starts + interval, seconds), table, table)
 
 
 def unreadable(file: str, *, classes: int = len(CLASSES)) -> IntervalScores:
-    return IntervalScores(Path(file).stem, file, np.zeros(0), np.zeros(0), np.zeros((0, classes)), "is empty (0 bytes)")
+    nothing, no_scores = np.zeros(0), np.zeros((0, classes))
+    return IntervalScores(Path(file).stem, file, nothing, nothing, no_scores, no_scores, "is empty (0 bytes)")
 
 
 def sheet_of(

@@ -1,6 +1,7 @@
 """The checker names the line and the reason of all that a parser would refuse, and nothing else."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import soundfile
 from tests.scoring.sheets import scores_of, sheet_of, write_labelset
 from utils.console import Trouble
 from utils.scoring.formats import Sheet, check, write_submission
-from utils.scoring.intervals import IntervalScores
 
 RESULTS = [
     scores_of("a.wav", [[0.9, 0.1, 0.2], [0.3, 0.8, 0.1], [0.0, 0.0, 1.0]], seconds=12.5),
@@ -61,7 +61,7 @@ def checked(folder: Path, form: str, change: Change, *, end: str = "\n", head: b
     sheet = sheet_for(folder, form)
     results = RESULTS
     if sheet.monophone:
-        results = [IntervalScores(one.recording, one.file, one.starts[:1], one.ends[-1:], one.scores[:1]) for one in RESULTS]
+        results = [replace(one, starts=one.starts[:1], ends=one.ends[-1:], scores=one.scores[:1], uncalibrated=one.uncalibrated[:1]) for one in RESULTS]
     path = folder / "out"
     write_submission(path, results, sheet)
     assert check(path, sheet) == []

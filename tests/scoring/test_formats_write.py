@@ -1,6 +1,7 @@
 """Each format to the letter, on scores small enough to check by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,14 +30,25 @@ def test_birdclef2018_soundscape(tmp_path: Path) -> None:
 
 def test_birdclef2018_monophone_ranks_have_no_gaps(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path, ("x_RN7.wav",), monophone=True, best=2, class_ids=write_labelset(tmp_path, ["aaaaaa", "bbbbbb", "cccccc"]))
-    one = IntervalScores("x_RN7", "x_RN7.wav", np.array([0.0]), np.array([3.21]), np.array([[0.25, 0.5, 0.75]]))
+    one = scores_of("x_RN7.wav", [[0.25, 0.5, 0.75]], seconds=3.21)
     assert write_submission(tmp_path / "out.txt", [one], sheet) == 2
     assert (tmp_path / "out.txt").read_text() == "7;cccccc;0.750000;1\n7;bbbbbb;0.500000;2\n"
 
 
+def test_scores_that_a_prior_lifts_above_one_are_told_apart(tmp_path: Path) -> None:
+    """All are written as 1, yet ranks and calls are those of a test."""
+    lifted = scores_of("x_RN7.wav", [[1.2, 0.3, 1.4]], seconds=3.0)
+    one = replace(lifted, scores=lifted.scores.clip(0, 1))
+    ids = write_labelset(tmp_path, ["aaaaaa", "bbbbbb", "cccccc"])
+    write_submission(tmp_path / "out.txt", [one], sheet_of(tmp_path, ("x_RN7.wav",), monophone=True, best=2, class_ids=ids))
+    assert (tmp_path / "out.txt").read_text() == "7;cccccc;1.000000;1\n7;aaaaaa;1.000000;2\n"
+    write_submission(tmp_path / "out.csv", [one], sheet_of(tmp_path, ("x_RN7.wav",), format="csv", chosen=[1.3, 1.3, 1.3]))
+    assert (tmp_path / "out.csv").read_text().splitlines()[1:] == ["x_RN7.wav,0.000000,3.000000,Solus unicus,1.000000"]
+
+
 def test_an_hour_has_hours(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path, ("x.wav",), best=1, class_ids=write_labelset(tmp_path, ["a", "b", "c"]))
-    late = IntervalScores("x", "x.wav", np.array([359_995.0]), np.array([360_000.0]), np.array([[0.0, 0.0, 0.5]]))
+    late = replace(scores_of("x.wav", [[0.0, 0.0, 0.5]], seconds=5.0), starts=np.array([359_995.0]), ends=np.array([360_000.0]))
     write_submission(tmp_path / "out.txt", [late], sheet)
     assert (tmp_path / "out.txt").read_text() == "x;99:59:55-100:00:00;c;0.500000\n"
 
@@ -163,7 +175,7 @@ def test_a_submission_appears_whole_or_not_at_all(kind: str, tmp_path: Path) -> 
     [
         ([scores_of("a.wav", [[0.1, 1.1, 0.0]], seconds=5.0)], "no number from 0 to 1"),
         ([scores_of("a.wav", [[0.1, 0.1]], seconds=5.0)], "3 classes"),
-        ([IntervalScores("a", "a.wav", np.array([0.0, 4.0]), np.array([5.0, 9.0]), np.zeros((2, 3)))], "overlap"),
+        ([replace(scores_of("a.wav", np.zeros((2, 3)).tolist(), seconds=9.0), starts=np.array([0.0, 4.0]))], "overlap"),
     ],
 )
 def test_scores_that_no_submission_holds(results: list[IntervalScores], text: str, tmp_path: Path) -> None:

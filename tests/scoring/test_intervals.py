@@ -16,6 +16,7 @@ from config import Config, Submission
 from tests.conftest import RATE, chirp, small_config
 from tests.scoring.test_answers import snapshot, table, with_testing
 from utils import console
+from utils.files import write_text
 from utils.models.snapshots import load_net
 from utils.scoring import interval_answers, kept_intervals, listening, submission_sheet, submitting
 from utils.scoring.answers import answer
@@ -31,6 +32,7 @@ from utils.spectra.spectrogram import make_picture, to_pixels
 
 SECONDS = {"a.wav": 12.3, "b/c;ü.flac": 5.0, "b/short.wav": 0.4, "z.ogg": 21.0}
 CLASSES = ("A", "B", "C")
+STEPS = '{"x": [0.0, 1.0], "y": [0.25, 0.25], "made_from": "a test", "method": "isotonic"}'  # flat: no score differs from another
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def written(config: Config, monkeypatch: pytest.MonkeyPatch, *, script: object =
     found: list[IntervalScores] = []
 
     def keep(path: Path, results: Iterable[IntervalScores], sheet: object) -> int:
-        found.extend(dataclasses.replace(result, scores=np.array(result.scores)) for result in results)
+        found.extend(dataclasses.replace(result, scores=np.array(result.scores), uncalibrated=np.array(result.uncalibrated)) for result in results)
         return 0
 
     with monkeypatch.context() as patched:
@@ -166,6 +168,17 @@ def test_whole_recordings_are_answered_as_tests_do(config: Config, monkeypatch: 
     np.testing.assert_allclose(found["b/short.wav"].scores[0], median_filtered(scores_alone(config, "b/short.wav", [(-0.3, 0.7)])), atol=1e-5)
 
 
+def test_with_a_prior_the_answers_are_bit_for_bit_those_of_a_test(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [file for file in SECONDS if "short" not in file]
+    (config.dataset.root / "priors.tsv").write_text("file\tA\tB\tC\n" + "".join(f"{Path(file).name}\t1\t-0.7\t0\n" for file in files))
+    expected = with_testing(config, prior=config.dataset.root / "priors.tsv", pooling="log_mean_exp")
+    found = written(expected, monkeypatch, script=submission_monophone)
+    scapes = dataclasses.replace(expected, dataset=dataclasses.replace(expected.dataset, root=expected.dataset.root / "soundscapes"))
+    tested = answer([Model(snapshot(config, "small", CLASSES, seed=1))], table(files), scapes)
+    for row, file in enumerate(files):
+        np.testing.assert_array_equal(found[file].uncalibrated[0], tested.scores[row])
+
+
 def test_models_of_other_clips_and_pictures_are_joined_by_interval(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     other = dataclasses.replace(
         config,
@@ -189,30 +202,49 @@ def test_prior_whitelist_and_calibration(config: Config, monkeypatch: pytest.Mon
     (config.run_folder / "test" / "calibration.json").write_text('{"slope": 2.0, "intercept": 0.5, "made_from": "a test", "method": "platt"}')
     found = written(changed(with_testing(config, prior=prior), whitelist=species), monkeypatch)
     np.testing.assert_allclose(found["a.wav"].scores, (plain["a.wav"].scores * [0, 0.5, 1.5]).clip(0, 1), atol=1e-6)
+    np.testing.assert_allclose(found["a.wav"].uncalibrated, plain["a.wav"].scores * [0, 0.5, 1.5] + [-1, 0, 0], atol=1e-6)
     np.testing.assert_allclose(found["z.ogg"].scores, plain["z.ogg"].scores * [0, 1, 1], atol=1e-6)
     calibrated = written(with_testing(config, calibration="platt"), monkeypatch)["z.ogg"].scores
     odds = np.clip(plain["z.ogg"].scores, 1e-6, 1 - 1e-6)
     np.testing.assert_allclose(calibrated, 1 / (1 + np.exp(-0.5) * ((1 - odds) / odds) ** 2), atol=1e-5)
+    nobody = written(changed(with_testing(config, calibration="platt"), whitelist=species), monkeypatch)["z.ogg"]
+    assert (nobody.scores[:, 0] == 0).all()
     species.write_text("Nobody\n")
     with pytest.raises(console.Trouble, match="names none of the 3 classes"):
         submission_soundscape.main(changed(config, whitelist=species))
 
 
-def test_thresholds_are_those_of_the_written_scores(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where scores are calibrated, so are thresholds; a class without one is never said."""
+def test_thresholds_are_those_of_uncalibrated_scores(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    """With a prior they may lie above 1; a class without one is never said."""
     assert submitting.prepare(config, "soundscape").sheet.chosen is None
     assert "no thresholds; test.py finds them" in capsys.readouterr().err
     found = Thresholds(CLASSES, (0.2, None, 1.2), (True, True, False), 0.3, "f1", None, 1, "a test")
     write_thresholds(config.dataset.root / "other.json", found)
     named = changed(config, thresholds=config.dataset.root / "other.json")
-    assert submitting.prepare(named, "soundscape").sheet.chosen.tolist() == [0.2, np.inf, 1.0]  # type: ignore[union-attr]
-    (config.run_folder / "test").mkdir(exist_ok=True)
-    (config.run_folder / "test" / "calibration.json").write_text('{"x": [0.0, 1.0], "y": [0.0, 0.5], "made_from": "a test", "method": "isotonic"}')
-    calibrated = with_testing(named, calibration="isotonic")
-    assert submitting.prepare(calibrated, "soundscape").sheet.chosen.tolist() == [0.1, np.inf, 0.5]  # type: ignore[union-attr]
+    write_text(config.run_folder / "test" / "calibration.json", STEPS)
+    for settings in (named, with_testing(named, calibration="isotonic")):
+        assert submitting.prepare(settings, "soundscape").sheet.chosen.tolist() == [0.2, np.inf, 1.2]  # type: ignore[union-attr]
     high = changed(config, thresholds=config.dataset.root / "high.json")
     write_thresholds(config.dataset.root / "high.json", dataclasses.replace(found, values=(None, 0.0, None)))
     assert submission_soundscape.main(high).species == 1
+
+
+@pytest.mark.parametrize("calibration", [STEPS, '{"slope": 0.7, "intercept": -1.1, "made_from": "a test", "method": "platt"}'])
+def test_a_calibration_changes_no_decision(config: Config, monkeypatch: pytest.MonkeyPatch, calibration: str) -> None:
+    """Thresholds are scores themselves, as a test finds them, and none of the steps tells a score from its neighbours."""
+    config = with_testing(config, pooling="mean")
+    plain = written(config, monkeypatch)["z.ogg"].uncalibrated
+    limits = np.median(plain, axis=0).tolist()
+    write_thresholds(config.dataset.root / "own.json", Thresholds(CLASSES, tuple(limits), (True,) * 3, None, "f1", None, 1, "a test"))
+    write_text(config.run_folder / "test" / "calibration.json", calibration)
+    named = changed(config, thresholds=config.dataset.root / "own.json")
+    tables = []
+    for settings in (named, with_testing(named, calibration="platt")):
+        submission_soundscape.main(settings)
+        tables.append(pl.read_csv(config.submission.folder / "small_soundscape.csv"))
+    assert tables[0].drop("score").equals(tables[1].drop("score"))
+    assert not tables[0]["score"].equals(tables[1]["score"])
+    assert tables[0].filter(recording="z.ogg").height == (plain >= limits).sum() < plain.size
 
 
 def test_finished_recordings_are_not_heard_again(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -187,4 +187,6 @@ def _alone(ensemble: Ensemble, kept: Sequence[Float32[np.ndarray, "_ _"]], pooli
 
 
 def _expected(done: Answer, factors: Float[np.ndarray, " classes"]) -> Answer:
-    return replace(done, scores=done.scores * factors, alone=done.alone * factors if len(done.alone) else done.alone)
+    """Multiply by the prior what is rounded before, as submissions keep it, so that these answer the same to the last bit."""
+    alone = done.alone.astype(np.float32) * factors if len(done.alone) else done.alone
+    return replace(done, scores=done.scores.astype(np.float32) * factors, alone=alone)

@@ -76,7 +76,9 @@ class SoundscapeScores:
         if events is None or one.reason is not None:
             return
         self._heard.add(one.file)
-        self._kept.append((one.scores.astype(np.float32), called(one, self._sheet), truth_of_intervals(events, one.starts, one.ends, self._sheet.classes)))
+        self._kept.append(
+            (one.uncalibrated.astype(np.float32), called(one, self._sheet), truth_of_intervals(events, one.starts, one.ends, self._sheet.classes))
+        )
 
     def finish(self) -> SoundscapeFigures | None:
         """Return the figures; None where no recording could be judged."""

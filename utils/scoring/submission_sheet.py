@@ -1,5 +1,6 @@
-"""What becomes of pooled scores before they are written: prior, calibration, whitelist; and what is asked for."""
+"""What becomes of pooled scores before they are written: prior, whitelist, calibration; and what is asked for."""
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,12 @@ from utils.scoring.prior import Factors, prior_of
 from utils.scoring.prior_metadata import read_all_metadata
 from utils.scoring.thresholds import read_thresholds
 
-IN_MEMORY = 2**26  # bytes of a recording's finished scores; more are in a file
+IN_MEMORY = 2**25  # bytes of a table of a recording's finished scores; more are in a file
 VALUES = 2**20  # scores that are finished at once
+UNWANTED = -1.0  # uncalibrated score of classes that are not asked for: below all others, so that none is called, or stands before another
 TESTS, SOUNDSCAPES = ("test", "test_audio"), ("soundscapes", "test_soundscapes")  # folders of a data set or its archive
+
+Scores = Float32[np.ndarray, "intervals classes"]
 
 
 @dataclass(frozen=True)
@@ -39,34 +43,36 @@ class Finishing:
     calibration: Calibration | None
     wanted: Bool[np.ndarray, " classes"]
 
-    def scores(self, kept: Kept, *, number: int, scratch_in: Path) -> Float32[np.ndarray, "intervals classes"]:
-        """Return a recording's scores, 0 to 1; those of long recordings lie in a file that is gone with them.
+    def scores(self, kept: Kept, *, number: int, scratch_in: Path) -> tuple[Scores, Scores]:
+        """Return a recording's scores as they are written, 0 to 1, and uncalibrated; those of long recordings lie in files that are gone with them.
 
         Parameters
         ----------
         number : of the recording
         scratch_in : folder of such files
         """
-        pooled, factors = kept.scores, None if self.prior is None else self.prior(number)
-        made: Float32[np.ndarray, "intervals classes"]
-        if pooled.nbytes > IN_MEMORY:
-            with tempfile.TemporaryFile(dir=scratch_in) as file:  # its bytes live as long as the array
-                made = np.memmap(file, np.float32, shape=pooled.shape)
-        else:
-            made = np.empty(pooled.shape, np.float32)
+        pooled, factors = kept.scores, 1.0 if self.prior is None else self.prior(number)
+        uncalibrated = _table(pooled.shape, scratch_in)
+        same = self.prior is None and self.calibration is None and bool(self.wanted.all())
+        written = uncalibrated if same else _table(pooled.shape, scratch_in)
         size = max(1, VALUES // max(1, pooled.shape[1]))
         for first in range(0, len(pooled), size):
-            block = pooled[first : first + size].astype(np.float64)
-            made[first : first + size] = self._finished(block if factors is None else block * factors)
-        return made
+            rows = slice(first, first + size)
+            uncalibrated[rows] = np.where(self.wanted, pooled[rows].astype(np.float64) * factors, UNWANTED)
+            if not same:
+                written[rows] = np.where(self.wanted, self._probabilities(uncalibrated[rows].astype(np.float64)), 0.0)
+        return written, uncalibrated
 
-    def _finished(self, scores: Float[np.ndarray, "intervals classes"]) -> Float[np.ndarray, "intervals classes"]:
-        return np.where(self.wanted, self.probabilities(scores), 0.0)
-
-    def probabilities(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Return what scores, from 0 to 1 or with a prior to 1.5, are written as; thresholds are mapped the same way."""
+    def _probabilities(self, scores: Float[np.ndarray, "intervals classes"]) -> Float[np.ndarray, "intervals classes"]:
         scores = scores.clip(0.0, 1.0)
         return scores if self.calibration is None else self.calibration.apply(scores)
+
+
+def _table(shape: tuple[int, ...], scratch_in: Path) -> Scores:
+    if 4 * math.prod(shape) <= IN_MEMORY:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile(dir=scratch_in) as file:  # its bytes live as long as the array
+        return np.memmap(file, np.float32, shape=shape)
 
 
 def finishing_of(classes: Sequence[str], files: Sequence[str], config: Config) -> Finishing:
@@ -112,8 +118,8 @@ def _wanted(classes: Sequence[str], config: Config) -> Bool[np.ndarray, " classe
     return wanted
 
 
-def chosen_thresholds(classes: Sequence[str], finishing: Finishing, config: Config) -> Float[np.ndarray, " classes"] | None:
-    """Return from which written score on each class is said; infinite where it never is, and None where the run was not tested.
+def chosen_thresholds(classes: Sequence[str], config: Config) -> Float[np.ndarray, " classes"] | None:
+    """Return from which uncalibrated score on each class is said; infinite where it never is, and None where the run was not tested.
 
     Raises
     ------
@@ -124,8 +130,7 @@ def chosen_thresholds(classes: Sequence[str], finishing: Finishing, config: Conf
     if config.submission.thresholds is None and not path.is_file():
         console.warn(f"{path}: no such file, and so no thresholds; test.py finds them, or name others as submission.thresholds")
         return None
-    values = np.array([np.nan if value is None else value for value in read_thresholds(path, classes).values])
-    return np.where(np.isnan(values), np.inf, finishing.probabilities(values))
+    return np.array([np.inf if value is None else value for value in read_thresholds(path, classes).values])
 
 
 def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:

@@ -149,7 +149,7 @@ def prepare(config: Config, kind: Kind) -> Task:
     _check_overlap(ensemble, config)
     names = tuple(file.relative_to(root).as_posix() for file in files)
     finishing = finishing_of(ensemble.classes, names, config)
-    chosen = chosen_thresholds(ensemble.classes, finishing, config)
+    chosen = chosen_thresholds(ensemble.classes, config)
     sheet = Sheet(ensemble.classes, config.submission, config.dataset.root, root, chosen, names, monophone=kind == "monophone")
     check_sheet(sheet)
     path = config.submission.folder / f"{config.run}_{kind}{suffix(config.submission.format)}"
@@ -242,16 +242,16 @@ def _write_page(task: Task, heard: Heard, config: Config, truth: Truth | None, f
 
 def _results(task: Task, failures: dict[int, console.Failure]) -> Iterator[IntervalScores]:
     """Yield what is answered to each recording, in the order of files."""
-    nothing = np.zeros(0)
+    nothing, no_scores = np.zeros(0), np.zeros((0, len(task.sheet.classes)))
     for number, (file, target) in enumerate(zip(task.sheet.files, task.targets, strict=True)):
         name = task.files[number].stem
         if number in failures:
-            yield IntervalScores(name, file, nothing, nothing, np.zeros((0, len(task.sheet.classes))), failures[number].reason)
+            yield IntervalScores(name, file, nothing, nothing, no_scores, no_scores, failures[number].reason)
             continue
         kept = read_part(target)
-        scores = task.finishing.scores(kept, number=number, scratch_in=task.parts.folder)
+        scores, uncalibrated = task.finishing.scores(kept, number=number, scratch_in=task.parts.folder)
         starts, ends = interval_times(kept.length, interval=task.interval)
-        yield IntervalScores(name, file, starts, ends, scores)
+        yield IntervalScores(name, file, starts, ends, scores, uncalibrated)
 
 
 def conclude(submitted: Submitted, heard: Heard, task: Task, *, seconds: float) -> Submitted:

@@ -130,7 +130,7 @@ def _listed(one: IntervalScores, sheet: Sheet, truth: Truth | None) -> dict[str,
     """Return a recording's row in the list."""
     said = np.flatnonzero(called(one, sheet).any(axis=0)).tolist() if one.reason is None else []
     events = truth.events.get(one.file) if truth else None
-    best = sorted(said, key=lambda number: -float(one.scores[:, number].max()))
+    best = sorted(said, key=lambda number: -float(one.uncalibrated[:, number].max()))
     return {
         "file": one.file,
         "length": minutes(float(one.ends[-1])) if one.reason is None else "",

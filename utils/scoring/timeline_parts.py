@@ -91,7 +91,7 @@ def lanes_of(one: IntervalScores, sheet: Sheet, events: Sequence[Event], *, seco
     shown = one.starts < seconds
     scores, hits = one.scores[shown], called(one, sheet)[shown]
     there = list(dict.fromkeys(event.species for event in sorted(events, key=lambda event: event.start) if event.start < seconds))
-    best = scores.max(axis=0, initial=0.0)
+    best = one.uncalibrated[shown].max(axis=0, initial=0.0)
     order = [sheet.classes[number] for number in np.argsort(-best, kind="stable").tolist()]
     places = {label: number for number, label in enumerate(sheet.classes)}
     said = [label for label in order if hits[:, places[label]].any()]

@@ -31,8 +31,8 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
 def _rows(one: IntervalScores, sheet: Sheet, ids: tuple[str | None, ...], media: str) -> Iterator[str]:
     known = np.flatnonzero([code is not None for code in ids])
     times = [""] if sheet.monophone else [f"{clock(start)}-{clock(end)}" for start, end in whole_seconds(one, sheet)]
-    for time, scores in zip(times, one.scores, strict=True):
-        best = known[np.argsort(-scores[known], kind="stable")[: sheet.settings.best]]
+    for time, scores, order in zip(times, one.scores, one.uncalibrated, strict=True):
+        best = known[np.argsort(-order[known], kind="stable")[: sheet.settings.best]]
         for rank, number in enumerate(best.tolist(), 1):
             score = f"{scores[number]:.{DIGITS}f}"
             yield f"{media};{ids[number]};{score};{rank}\n" if sheet.monophone else f"{media};{time};{ids[number]};{score}\n"

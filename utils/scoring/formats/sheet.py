@@ -31,7 +31,7 @@ class Sheet:
     settings : format, class ids, sample, …
     root : the data set's folder, whose metadata/ may know class ids
     recordings : the folder of the recordings
-    chosen : from which score on each class is called; NaN or infinite: never. None: from `settings.min_score` on
+    chosen : from which uncalibrated score on each class is called; NaN or infinite: never. None: from `settings.min_score` on
     files : all recordings asked for, also those that cannot be read, relative to `recordings`
     monophone : whether a recording has one interval, from its begin to its end, and who sings most is asked for
     """
@@ -46,8 +46,8 @@ class Sheet:
 
 
 def called(one: IntervalScores, sheet: Sheet) -> Bool[np.ndarray, "intervals classes"]:
-    """Tell which classes are called in each interval: score ≥ threshold."""
-    return one.scores >= (sheet.settings.min_score if sheet.chosen is None else sheet.chosen)
+    """Tell which classes are called in each interval, whatever the calibration: uncalibrated score ≥ threshold."""
+    return one.uncalibrated >= (sheet.settings.min_score if sheet.chosen is None else sheet.chosen)
 
 
 def usable(results: Iterable[IntervalScores], sheet: Sheet) -> Iterator[IntervalScores]:
@@ -61,7 +61,8 @@ def usable(results: Iterable[IntervalScores], sheet: Sheet) -> Iterator[Interval
     for one in results:
         if one.reason is not None:
             continue
-        if one.scores.shape != (len(one.starts), len(sheet.classes)) or len(one.starts) != len(one.ends) or len(one.starts) == 0:
+        shape = len(one.starts), len(sheet.classes)
+        if {one.scores.shape, one.uncalibrated.shape} != {shape} or len(one.starts) != len(one.ends) or len(one.starts) == 0:
             raise ValueError(f"{one.file}: {one.scores.shape} scores for {len(one.starts)} intervals and {len(sheet.classes)} classes")
         if not (np.isfinite(one.scores).all() and one.scores.min(initial=0) >= 0 and one.scores.max(initial=0) <= 1):
             raise ValueError(f"{one.file}: a score is no number from 0 to 1")
