@@ -86,6 +86,12 @@ def test_the_threshold_chart_is_what_scikit_learn_finds(many: tuple[Answers, Jud
     assert threshold_chart(answers, replace(judged, truth=np.zeros_like(judged.truth))) == []
 
 
+def test_the_threshold_chart_reaches_scores_that_a_prior_lifts_above_one() -> None:
+    (chart,) = threshold_chart(*answered(np.array([[1.5, 1.1, 0.2], [1.05, 1.31, 0.3]]), ["A", "B"]))
+    assert (chart.mark, chart.mark_text) == (1.11, "best F1: 1.00 at 1.11")
+    assert {(len(line.x), line.x[-1]) for line in chart.lines} == {(151, 1.5)}
+
+
 def test_summary(many: tuple[Answers, Judged]) -> None:
     answers, judged = many
     figures = {figure.name: figure for figure in summary(measured(answers, judged), None)}

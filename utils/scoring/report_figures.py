@@ -1,6 +1,7 @@
 """What the report says in numbers: figures with intervals, one row a class, who is taken for whom, and what a threshold would do."""
 
 from collections import Counter
+from math import ceil
 
 import numpy as np
 import polars as pl
@@ -12,7 +13,7 @@ from utils.scoring.measures import NOTES, Measures
 from utils.scoring.report_parts import Chart, Confusion, Figure, Line
 
 SHOWN = 40  # classes in the matrix at most: those with the most wrong first answers
-GRID = tuple(round(step / 100, 2) for step in range(101))  # thresholds of the chart
+STEPS = 100  # thresholds of the chart from 0 to 1
 
 
 def summary(measures: Measures, ridge: Figures | None) -> tuple[Figure, ...]:
@@ -54,10 +55,16 @@ def confusion_of(answers: Answers, judged: Judged, *, shown: int = SHOWN) -> Con
     return Confusion(tuple(kept), counts, len(labels) - len(kept))
 
 
-def reaching(scores: Float[np.ndarray, " _"]) -> Float[np.ndarray, " thresholds"]:
+def grid_of(scores: Float[np.ndarray, "*shape"]) -> tuple[float, ...]:
+    """Return the thresholds of the chart: from 0 to 1, and with a prior to the highest score."""
+    highest = max(STEPS, ceil(STEPS * float(scores.max(initial=0.0))))
+    return tuple(step / STEPS for step in range(highest + 1))
+
+
+def reaching(scores: Float[np.ndarray, " _"], grid: tuple[float, ...]) -> Float[np.ndarray, " thresholds"]:
     """Count the scores that reach each threshold of the grid; a score of 0 reaches none."""
     ordered = np.sort(scores[scores > 0])
-    return (len(ordered) - np.searchsorted(ordered, GRID, "left")).astype(float)
+    return (len(ordered) - np.searchsorted(ordered, grid, "left")).astype(float)
 
 
 def threshold_chart(answers: Answers, judged: Judged) -> list[Chart]:
@@ -66,11 +73,12 @@ def threshold_chart(answers: Answers, judged: Judged) -> list[Chart]:
     scores, truth = answers.scores[scored], judged.truth[scored]
     if not truth.any():
         return []
-    hits, given = reaching(scores[truth]), reaching(scores.ravel())
+    grid = grid_of(scores)
+    hits, given = reaching(scores[truth], grid), reaching(scores.ravel(), grid)
     precision = np.where(given > 0, hits / np.maximum(given, 1), np.nan)
     recall = hits / truth.sum()
     f1 = 2 * hits / (given + truth.sum())
     best = int(f1.argmax())
-    lines = tuple(Line(name, GRID, tuple(values.tolist())) for name, values in (("precision", precision), ("recall", recall), ("F1", f1)))
+    lines = tuple(Line(name, grid, tuple(values.tolist())) for name, values in (("precision", precision), ("recall", recall), ("F1", f1)))
     note = "Counts every answer that reaches the threshold, over all recordings and classes. Chosen on these same recordings, the best is a little flattering."
-    return [Chart("Thresholds", "threshold", lines, mark=GRID[best], mark_text=f"best F1: {f1[best]:.2f} at {GRID[best]:g}", note=note, slide=True)]
+    return [Chart("Thresholds", "threshold", lines, mark=grid[best], mark_text=f"best F1: {f1[best]:.2f} at {grid[best]:g}", note=note, slide=True)]
