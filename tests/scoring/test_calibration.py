@@ -97,7 +97,7 @@ def test_expected_error_by_hand() -> None:
     assert reliability(np.empty(0), np.empty(0, bool)).expected_error is None
 
 
-@pytest.mark.parametrize("made", [Platt(0.5, -1.25, "run"), Isotonic((0.0, 0.1 + 0.2, 1.0), (0.0, 0.5, 0.5), "run")])
+@pytest.mark.parametrize("made", [Platt(0.5, -1.25, "run", fingerprint="0123abcd"), Isotonic((0.0, 0.1 + 0.2, 1.0), (0.0, 0.5, 0.5), "run")])
 def test_a_calibration_comes_back(tmp_path: Path, made: Platt | Isotonic) -> None:
     write_calibration(tmp_path / "calibration.json", made)
     assert read_calibration(tmp_path / "calibration.json") == made

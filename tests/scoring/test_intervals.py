@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from utils.files import write_text
 from utils.models.snapshots import load_net
 from utils.scoring import interval_answers, kept_intervals, listening, submission_sheet, submitting
 from utils.scoring.answers import answer
-from utils.scoring.ensembles import Model
+from utils.scoring.ensembles import Model, chosen_models
 from utils.scoring.intervals import IntervalScores
 from utils.scoring.pooling import median_filtered
 from utils.scoring.predict import predictor, scores_of
@@ -168,15 +169,18 @@ def test_whole_recordings_are_answered_as_tests_do(config: Config, monkeypatch: 
     np.testing.assert_allclose(found["b/short.wav"].scores[0], median_filtered(scores_alone(config, "b/short.wav", [(-0.3, 0.7)])), atol=1e-5)
 
 
-def test_with_a_prior_the_answers_are_bit_for_bit_those_of_a_test(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_prior_the_answers_are_bit_for_bit_those_of_a_test(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     files = [file for file in SECONDS if "short" not in file]
     (config.dataset.root / "priors.tsv").write_text("file\tA\tB\tC\n" + "".join(f"{Path(file).name}\t1\t-0.7\t0\n" for file in files))
     expected = with_testing(config, prior=config.dataset.root / "priors.tsv", pooling="log_mean_exp")
     found = written(expected, monkeypatch, script=submission_monophone)
     scapes = dataclasses.replace(expected, dataset=dataclasses.replace(expected.dataset, root=expected.dataset.root / "soundscapes"))
-    tested = answer([Model(snapshot(config, "small", CLASSES, seed=1))], table(files), scapes)
+    tested = answer(chosen_models(config), table(files), scapes)
     for row, file in enumerate(files):
         np.testing.assert_array_equal(found[file].uncalibrated[0], tested.scores[row])
+    write_thresholds(config.dataset.root / "tested.json", Thresholds(CLASSES, (1.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", tested.fingerprint))
+    submitting.prepare(changed(expected, thresholds=config.dataset.root / "tested.json"), "monophone")
+    assert "found by a test of other" not in capsys.readouterr().err
 
 
 def test_models_of_other_clips_and_pictures_are_joined_by_interval(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,6 +231,17 @@ def test_thresholds_are_those_of_uncalibrated_scores(config: Config, capsys: pyt
     high = changed(config, thresholds=config.dataset.root / "high.json")
     write_thresholds(config.dataset.root / "high.json", dataclasses.replace(found, values=(None, 0.0, None)))
     assert submission_soundscape.main(high).species == 1
+
+
+@pytest.mark.parametrize("kept", [None, "0123abcd"])
+def test_what_a_test_of_other_nets_or_settings_found_is_used_with_one_warning(config: Config, capsys: pytest.CaptureFixture[str], kept: str | None) -> None:
+    """Also what an earlier version found, which did not say of what."""
+    write_thresholds(config.dataset.root / "others.json", Thresholds(CLASSES, (0.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", kept))
+    write_text(config.run_folder / "test" / "calibration.json", STEPS)
+    settings = with_testing(changed(config, thresholds=config.dataset.root / "others.json"), calibration="isotonic")
+    assert submitting.prepare(settings, "soundscape").sheet.chosen.tolist() == [0.2] * 3  # type: ignore[union-attr]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"others\.json and .*calibration\.json: found by a test of other nets, .*; run test\.py again with the same testing settings", line)
 
 
 @pytest.mark.parametrize("calibration", [STEPS, '{"slope": 0.7, "intercept": -1.1, "made_from": "a test", "method": "platt"}'])

@@ -12,7 +12,7 @@ from tests.scoring.cases import cases
 from utils.console import Trouble
 from utils.scoring.thresholds import Thresholds, calls, cross_decided, curve_of, decide, find_thresholds, folds_of, read_thresholds, write_thresholds
 
-MADE = Thresholds(("A a", "B b", "C c"), (0.25, None, 0.1 + 0.2), (True, True, False), 0.1 + 0.2, "precision", 0.9, 5, "run, val/")
+MADE = Thresholds(("A a", "B b", "C c"), (0.25, None, 0.1 + 0.2), (True, True, False), 0.1 + 0.2, "precision", 0.9, 5, "run, val/", "0123abcd")
 
 
 def candidates(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -110,7 +110,11 @@ def test_thresholds_come_back_in_the_order_that_is_asked_for(tmp_path: Path) -> 
     write_thresholds(path, MADE)
     assert read_thresholds(path, MADE.classes) == MADE
     assert read_thresholds(path, ["C c", "A a"]) == replace(MADE, classes=("C c", "A a"), values=(0.1 + 0.2, 0.25), own=(False, True))
-    assert json.loads(path.read_text())["made_from"] == "run, val/"
+    kept = json.loads(path.read_text())
+    assert kept["made_from"] == "run, val/"
+    assert kept.pop("fingerprint") == "0123abcd"
+    path.write_text(json.dumps(kept))  # as earlier versions kept them
+    assert read_thresholds(path, MADE.classes) == replace(MADE, fingerprint=None)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +127,7 @@ def test_thresholds_come_back_in_the_order_that_is_asked_for(tmp_path: Path) -> 
         ({"classes": ["A a", "D d", "E e"]}, "no threshold for B b and 1 others"),
         ({"method": "luck"}, "method: Input should be 'f1' or 'precision'"),
         ({"made_from": None}, "made_from: Input should be a valid string"),
+        ({"fingerprint": 7}, "fingerprint: Input should be a valid string"),
         ({"common": True}, "common: Input should be a valid number"),
         ({"more": 1}, "more: "),
     ],

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32, Int64
 from config import Config
 from utils import console
 from utils.scoring.ensembles import Ensemble, Listener, Model, assemble
+from utils.scoring.fingerprints import fingerprint_of_scores
 from utils.scoring.hearing import Hearing, answered, gathered
 from utils.scoring.listening import Heard, listen
 from utils.scoring.pooling import Pool, Pooling, pool_groups, pooling_of
@@ -71,6 +72,7 @@ class Answers:
     clips : how many clips were heard of each
     reasons : why a recording could not be used; None where it could
     clip_scores : by recording, of those whose clips were asked for
+    fingerprint : of the nets and settings that answered, of `fingerprint_of_scores`
     """
 
     recordings: pl.DataFrame
@@ -79,6 +81,7 @@ class Answers:
     clips: Int64[np.ndarray, " recordings"]
     reasons: list[str | None]
     clip_scores: dict[str, tuple[ClipScores, ...]] = field(default_factory=dict)
+    fingerprint: str | None = None
 
     @property
     def failures(self) -> list[console.Failure]:
@@ -92,7 +95,7 @@ def answer(models: Sequence[Model], recordings: pl.DataFrame, config: Config, *,
 
     Parameters and errors as of `answers`; `what` names the progress bar.
     """
-    ensemble = assemble(models)
+    ensemble, fingerprint = assemble(models), fingerprint_of_scores(models, config)
     scores = np.full((len(recordings), len(ensemble.classes)), np.nan, np.float32)
     clips = np.zeros(len(recordings), np.int64)
     reasons: list[str | None] = [None] * len(recordings)
@@ -103,7 +106,7 @@ def answer(models: Sequence[Model], recordings: pl.DataFrame, config: Config, *,
             if one.clip_scores:
                 clip_scores[recordings["recording"][one.row]] = one.clip_scores
             advance()
-    return Answers(recordings, ensemble.classes, scores, clips, reasons, clip_scores)
+    return Answers(recordings, ensemble.classes, scores, clips, reasons, clip_scores, fingerprint)
 
 
 def answers(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_of: Collection[str] = ()) -> Generator[Answer]:

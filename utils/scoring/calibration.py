@@ -36,6 +36,7 @@ class Platt:
     intercept: Finite
     made_from: str
     method: Literal["platt"] = "platt"
+    fingerprint: str | None = None  # of the nets and settings whose scores it was found on; None where that is not known
 
     def apply(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the probability that each score stands for; a NaN stays one."""
@@ -50,6 +51,7 @@ class Isotonic:
     y: Annotated[tuple[Probability, ...], MinLen(1)]
     made_from: str
     method: Literal["isotonic"] = "isotonic"
+    fingerprint: str | None = None  # as of Platt
 
     def apply(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the probability that each score stands for; a NaN stays one."""

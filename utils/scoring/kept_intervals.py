@@ -9,7 +9,7 @@ and format come later: they may change, and the parts stay of use.
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32
 
-from config import Config, deciding
-from utils.console import Trouble, say, shown
+from utils.console import say, shown
 from utils.files import remove_folder, whole_file
-from utils.models.snapshots import Snapshot
-from utils.scoring.ensembles import Model
 from utils.spectra.decode import Length
 
-VERSION = 1  # of what is kept, and of how it is found
 ALIGNED = 64  # bytes: the first score's place is a multiple of it
 CHECKSUM = 4  # bytes
 BLOCK = 2**20  # bytes read at once
-DECIDING = ("testing.pooling", "testing.sharpness", "testing.engine")
 
 
 @dataclass(frozen=True)
@@ -45,39 +40,6 @@ class Kept:
     scores: Float32[np.ndarray, "intervals classes"]
 
 
-def fingerprint_of(models: Sequence[Model], config: Config, *, interval: float) -> str:
-    """Return what changes with the nets and the settings on which pooled scores depend.
-
-    Parameters
-    ----------
-    interval : seconds; 0: a recording is one, and its first `testing.max_clips` clips are heard
-
-    Raises
-    ------
-    Trouble
-        If a net cannot be read.
-    """
-    clips = deciding(config, of=("submission.overlap",)) if interval else deciding(config, of=("testing.max_clips",))
-    key = hashlib.sha256(json.dumps([VERSION, interval, clips, deciding(config, of=DECIDING)]).encode())
-    for model in models:
-        key.update(json.dumps([_net_of(model.snapshot), list(model.snapshot.classes), model.weight]).encode())
-        key.update(json.dumps(deciding(model.snapshot.config, of=("clips.", "spectrogram.", "model.", "training.loss"))).encode())
-    return key.hexdigest()[:16]
-
-
-def _net_of(snapshot: Snapshot) -> str:
-    key = hashlib.sha256()
-    try:
-        for file in sorted((snapshot.folder / "net").rglob("*")):
-            if file.is_file():
-                key.update(json.dumps([file.relative_to(snapshot.folder).as_posix(), file.stat().st_size]).encode())
-                with file.open("rb") as stream:
-                    key.update(hashlib.file_digest(stream, "sha256").digest())
-    except OSError as error:
-        raise Trouble(f"{snapshot.folder}: is no whole snapshot ({error.strerror})") from None
-    return key.hexdigest()
-
-
 class Parts:
     """The parts of one submission.
 
@@ -87,7 +49,7 @@ class Parts:
 
     Parameters
     ----------
-    fingerprint : of `fingerprint_of`
+    fingerprint : of `fingerprint_of_parts`
     root : folder of the recordings
     """
 

@@ -1,6 +1,7 @@
 """The files of a test: all scores, one row a recording, the figures, and a picture of them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +29,12 @@ def write_report(folder: Path, answers: Answers, judged: Judged, measures: Measu
     write_table(folder / "scores.parquet", scores_table(answers, judged))
     write_csv(folder / "predictions.csv", predictions_table(answers, judged))
     write_csv(folder / "per_class.csv", measures.per_class)
-    write_thresholds(folder / "thresholds.json", measures.thresholds)
+    write_thresholds(folder / "thresholds.json", replace(measures.thresholds, fingerprint=answers.fingerprint))
     title = folder.parent.name
     if len(measures.curve.thresholds):
         draw_thresholds(folder / "thresholds.png", measures.curve, measures.thresholds, title=title)
     if measures.calibration and measures.reliability:
-        write_calibration(folder / "calibration.json", measures.calibration)
+        write_calibration(folder / "calibration.json", replace(measures.calibration, fingerprint=answers.fingerprint))
         draw_reliability(folder / "reliability.png", measures.reliability, title=title)
     draw_report(folder / "report.png", answers, judged, title=title)
     write_json(folder / "metrics.json", dict(metrics))

@@ -75,7 +75,7 @@ def _table(shape: tuple[int, ...], scratch_in: Path) -> Scores:
         return np.memmap(file, np.float32, shape=shape)
 
 
-def finishing_of(classes: Sequence[str], files: Sequence[str], config: Config) -> Finishing:
+def finishing_of(classes: Sequence[str], files: Sequence[str], calibration: Calibration | None, config: Config) -> Finishing:
     """Return the way from pooled scores to those that are written.
 
     Parameters
@@ -86,12 +86,11 @@ def finishing_of(classes: Sequence[str], files: Sequence[str], config: Config) -
     Raises
     ------
     Trouble
-        If the prior, the whitelist or the calibration cannot be read, or does not fit.
+        If the prior or the whitelist cannot be read, or does not fit.
     """
     names = names_of(files)
     prior = prior_of(pl.DataFrame({"recording": names, "file": list(files)}), classes, config)
     by_number = None if prior is None else (lambda number, prior=prior: prior(names[number]))
-    calibration = read_calibration(config.run_folder / "test" / "calibration.json") if config.testing.calibration != "none" else None
     return Finishing(by_number, calibration, _wanted(classes, config))
 
 
@@ -118,19 +117,51 @@ def _wanted(classes: Sequence[str], config: Config) -> Bool[np.ndarray, " classe
     return wanted
 
 
-def chosen_thresholds(classes: Sequence[str], config: Config) -> Float[np.ndarray, " classes"] | None:
-    """Return from which uncalibrated score on each class is said; infinite where it never is, and None where the run was not tested.
+@dataclass(frozen=True)
+class Found:
+    """What a test found, as far as it is used.
+
+    Attributes
+    ----------
+    thresholds : from which uncalibrated score on each class is said; infinite where it never is, and None where the run was not tested
+    calibration : from scores to probabilities, where it is asked for
+    """
+
+    thresholds: Float[np.ndarray, " classes"] | None
+    calibration: Calibration | None
+
+
+def found_by_test(classes: Sequence[str], config: Config, *, fingerprint: str) -> Found:
+    """Read what a test found; warn, in one line, where it tested other nets or settings.
+
+    Parameters
+    ----------
+    classes : of the ensemble
+    fingerprint : of what answers, of `fingerprint_of_scores`
 
     Raises
     ------
     Trouble
-        If the thresholds cannot be read, or are of other classes.
+        If the thresholds or the calibration cannot be read, or are of other classes.
     """
-    path = config.submission.thresholds or config.run_folder / "test" / "thresholds.json"
+    tested, chosen, kept = config.run_folder / "test", None, dict[Path, str | None]()
+    path = config.submission.thresholds or tested / "thresholds.json"
     if config.submission.thresholds is None and not path.is_file():
         console.warn(f"{path}: no such file, and so no thresholds; test.py finds them, or name others as submission.thresholds")
-        return None
-    return np.array([np.inf if value is None else value for value in read_thresholds(path, classes).values])
+    else:
+        thresholds = read_thresholds(path, classes)
+        chosen = np.array([np.inf if value is None else value for value in thresholds.values])
+        kept[path] = thresholds.fingerprint
+    calibration = read_calibration(tested / "calibration.json") if config.testing.calibration != "none" else None
+    if calibration:
+        kept[tested / "calibration.json"] = calibration.fingerprint
+    others = [console.shown(file) for file, of in kept.items() if of != fingerprint]
+    if others:
+        console.warn(
+            f"{' and '.join(others)}: found by a test of other nets, weights, pooling, sharpness or prior, or by an earlier version; "
+            "run test.py again with the same testing settings"
+        )
+    return Found(chosen, calibration)
 
 
 def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:

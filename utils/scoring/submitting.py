@@ -11,14 +11,15 @@ import numpy as np
 from config import Config
 from utils import console
 from utils.scoring.ensembles import Ensemble, assemble, chosen_models
+from utils.scoring.fingerprints import fingerprint_of_parts, fingerprint_of_scores
 from utils.scoring.formats import Sheet, check, check_sheet, suffix, write_submission
 from utils.scoring.formats.sheet import called
 from utils.scoring.interval_answers import answer_intervals
 from utils.scoring.intervals import IntervalScores
-from utils.scoring.kept_intervals import Parts, fingerprint_of, is_whole, read_part
+from utils.scoring.kept_intervals import Parts, is_whole, read_part
 from utils.scoring.soundscape_scores import SoundscapeFigures, SoundscapeScores, show_figures, write_figures
 from utils.scoring.soundscape_truth import Truth, read_truth
-from utils.scoring.submission_sheet import Finishing, chosen_thresholds, finishing_of, recordings_of
+from utils.scoring.submission_sheet import Finishing, finishing_of, found_by_test, recordings_of
 from utils.scoring.timeline import write_timeline
 from utils.spectra.interval_grid import interval_times
 
@@ -148,12 +149,12 @@ def prepare(config: Config, kind: Kind) -> Task:
     interval = config.submission.interval if kind == "soundscape" else 0.0
     _check_overlap(ensemble, config)
     names = tuple(file.relative_to(root).as_posix() for file in files)
-    finishing = finishing_of(ensemble.classes, names, config)
-    chosen = chosen_thresholds(ensemble.classes, config)
-    sheet = Sheet(ensemble.classes, config.submission, config.dataset.root, root, chosen, names, monophone=kind == "monophone")
+    found = found_by_test(ensemble.classes, config, fingerprint=fingerprint_of_scores(models, config))
+    finishing = finishing_of(ensemble.classes, names, found.calibration, config)
+    sheet = Sheet(ensemble.classes, config.submission, config.dataset.root, root, found.thresholds, names, monophone=kind == "monophone")
     check_sheet(sheet)
     path = config.submission.folder / f"{config.run}_{kind}{suffix(config.submission.format)}"
-    parts = Parts(config.submission.folder / f"{config.run}_{kind}.parts", fingerprint_of(models, config, interval=interval), root=root)
+    parts = Parts(config.submission.folder / f"{config.run}_{kind}.parts", fingerprint_of_parts(models, config, interval=interval), root=root)
     return Task(kind, interval, ensemble, files, [parts.path_of(file) for file in files], finishing, sheet, parts, path)
 
 

@@ -1,7 +1,7 @@
 """From which score on a class is called: thresholds found on labelled rows, the decisions that they make, and the file that keeps them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,6 +36,7 @@ class Thresholds:
     precision : the wanted share of right calls; None where method is f1
     min_positives : classes with fewer true rows took the common threshold
     made_from : the run, and what it was tested on
+    fingerprint : of the nets and settings whose scores they are, of `fingerprint_of_scores`; None where that is not known
     """
 
     classes: tuple[str, ...]
@@ -46,6 +47,7 @@ class Thresholds:
     precision: Annotated[float, Ge(0)] | None
     min_positives: Annotated[int, Ge(0)]
     made_from: Annotated[str, MinLen(1)]
+    fingerprint: str | None = None
 
 
 _FILE: TypeAdapter[Thresholds] = TypeAdapter(Thresholds)
@@ -223,4 +225,4 @@ def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
         raise Trouble(f"{path}: has no threshold for {missing[0]}{others}; it was made from {found.made_from}, which knows other classes")
     order = [places[label] for label in classes]
     values, own = tuple(found.values[place] for place in order), tuple(found.own[place] for place in order)
-    return Thresholds(tuple(classes), values, own, found.common, found.method, found.precision, found.min_positives, found.made_from)
+    return replace(found, classes=tuple(classes), values=values, own=own)
