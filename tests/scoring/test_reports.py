@@ -12,10 +12,13 @@ from utils.console import Trouble
 from utils.models.snapshots import Snapshot
 from utils.recordings.splits import SCHEMA
 from utils.scoring.answers import Answers
+from utils.scoring.calibration import read_calibration
 from utils.scoring.ensembles import Model
 from utils.scoring.figures import judge
-from utils.scoring.reports import draw_report, predictions_table, scores_table
+from utils.scoring.measures import measure
+from utils.scoring.reports import draw_report, predictions_table, scores_table, write_report
 from utils.scoring.testing import conclude
+from utils.scoring.thresholds import read_thresholds
 
 CLASSES = ("A", "B", "C")
 
@@ -60,6 +63,21 @@ def test_nothing_scored_is_said(answers: Answers, capsys: pytest.CaptureFixture[
     with pytest.raises(Trouble, match=r"no recording that was held out could be used"):
         conclude(nothing, [Model(snapshot)], nothing.recordings, Config(), seconds=1.0)
     assert "val/A/r1.wav: is empty" in capsys.readouterr().err
+
+
+def test_of_an_earlier_test_nothing_stays_and_both_files_say_of_what_they_are(tmp_path: Path, answers: Answers) -> None:
+    answers = replace(answers, scores=np.nan_to_num(answers.scores, nan=0.1), reasons=[None] * 4, fingerprint="0123abcd")
+    judged = judge(answers.scores, answers, background=True)
+    optional = ("calibration.json", "reliability.png", "thresholds.png")
+    settings = Config().testing
+    write_report(tmp_path, answers, judged, measure(answers, judged, replace(settings, calibration="platt"), made_from="a test"), {})
+    assert all((tmp_path / name).is_file() for name in optional)
+    assert read_calibration(tmp_path / "calibration.json").fingerprint == "0123abcd"
+    assert read_thresholds(tmp_path / "thresholds.json", CLASSES).fingerprint == "0123abcd"
+    nothing = replace(judged, truth=np.zeros_like(judged.truth))
+    write_report(tmp_path, answers, nothing, measure(answers, nothing, settings, made_from="a test"), {})
+    assert not [name for name in optional if (tmp_path / name).exists()]
+    assert read_thresholds(tmp_path / "thresholds.json", CLASSES).common is None
 
 
 def test_pictures_are_drawn(tmp_path: Path, answers: Answers) -> None:

@@ -20,17 +20,20 @@ from utils.scoring.measures import Measures
 from utils.scoring.thresholds import write_thresholds
 from utils.tables import write_csv, write_table
 
+OPTIONAL = ("thresholds.png", "calibration.json", "reliability.png")  # files that not every test has
 TOP = 5  # answers per recording in predictions.csv
 SHOWN = 60  # classes in the picture at most: the worst ones
 
 
 def write_report(folder: Path, answers: Answers, judged: Judged, measures: Measures, metrics: Mapping[str, Any]) -> None:
-    """Write the tables and pictures of a test into a folder and, last, metrics.json."""
+    """Write the tables and pictures of a test into a folder and, last, metrics.json; of an earlier test nothing stays that this one does not have."""
     write_table(folder / "scores.parquet", scores_table(answers, judged))
     write_csv(folder / "predictions.csv", predictions_table(answers, judged))
     write_csv(folder / "per_class.csv", measures.per_class)
     write_thresholds(folder / "thresholds.json", replace(measures.thresholds, fingerprint=answers.fingerprint))
     title = folder.parent.name
+    for name in OPTIONAL:
+        (folder / name).unlink(missing_ok=True)
     if len(measures.curve.thresholds):
         draw_thresholds(folder / "thresholds.png", measures.curve, measures.thresholds, title=title)
     if measures.calibration and measures.reliability:
