@@ -16,7 +16,7 @@ from config import Config
 from utils import console
 from utils.recordings.splits import read_split
 from utils.scoring.comparison import Comparison, compare
-from utils.scoring.testing import Tested, figure_rows, held_out_recordings
+from utils.scoring.testing import Tested, check_before_training, figure_rows
 from utils.timings import times
 
 
@@ -53,7 +53,7 @@ def main(config: Config, flags: Flags = Flags()) -> Evaluation | Comparison:
     """Train and test the run `config.run`, and print the summary; or compare runs."""
     if flags.compare:
         return compare(flags.compare)
-    held_out_recordings(read_split(config.dataset), config)  # nothing to test on: better known before hours of training
+    check_before_training(read_split(config.dataset), config)
     trained = train.main(config, train.Flags(fresh=flags.fresh))
     tested = test.main(config)
     seconds = {**times(config.dataset.root), "train": trained.seconds, "test": tested.seconds}

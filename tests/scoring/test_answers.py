@@ -22,9 +22,11 @@ from utils.scoring.answers import answer, answers
 from utils.scoring.ensembles import Model, assemble, chosen_models
 from utils.scoring.full_batches import FullBatches
 from utils.scoring.listening import SCRATCH, listen
+from utils.scoring.noise import noise_called
 from utils.scoring.pooling import median_filtered
 from utils.scoring.predict import predictor, scores_of
 from utils.scoring.testing import check_unheard, held_out_recordings
+from utils.scoring.thresholds import Thresholds
 from utils.spectra import extraction
 from utils.spectra.extraction import Job, first_clips
 
@@ -254,3 +256,18 @@ def test_nothing_of_a_damaged_net_is_answered(config: Config, root: Path) -> Non
         patch.setattr("utils.scoring.ensembles.logits_of", lambda *_, **__: lambda pixels: np.full((len(pixels), 3), np.nan, np.float32))
         with pytest.raises(Trouble, match="answers what is no number"):
             listener.scorer(dataclasses.replace(Config().testing, batch_size=4))(np.zeros((2, 16, 32), np.uint8))
+
+
+def test_noise_is_called_where_a_clip_reaches_a_threshold(config: Config, root: Path) -> None:
+    one, longer = snapshot(config, "one", ("A", "B", "C"), seed=1), dataclasses.replace(config, clips=dataclasses.replace(config.clips, length=2.0))
+    models = [Model(one), Model(snapshot(longer, "slower", ("A", "B", "C"), seed=4), 3.0)]
+    noise = table(["r1.wav", "r3.wav"])
+    alone = np.concatenate([found.alone for found in answers(assemble(models), noise, config, noise["recording"].to_list())])
+    least = float(np.median(alone.max(axis=1)))
+    thresholds = Thresholds(("A", "B", "C"), (least,) * 3, (False,) * 3, least, "f1", None, 5, "x")
+    for order in (models, models[::-1]):
+        found = noise_called(order, noise, thresholds, config)
+        assert found.value == pytest.approx((alone >= least).any(axis=1).mean())
+        assert found.low is not None
+        assert found.high is not None
+        assert 0 <= found.low <= found.value <= found.high <= 1

@@ -57,11 +57,13 @@ def test_tables(answers: Answers) -> None:
     assert scores.filter(recording="r1")["right"].to_list() == [True, False, True]
 
 
-def test_nothing_scored_is_said(answers: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_scored_is_said(tmp_path: Path, answers: Answers, capsys: pytest.CaptureFixture[str]) -> None:
     nothing = replace(answers, scores=np.full((4, 3), np.nan), reasons=["is empty"] * 4)
     snapshot = Snapshot(Path("x"), Config(), CLASSES, 1, None, "")
     with pytest.raises(Trouble, match=r"no recording that was held out could be used"):
-        conclude(nothing, [Model(snapshot)], nothing.recordings, Config(), seconds=1.0)
+        conclude(nothing, [Model(snapshot)], nothing.recordings, Config(snapshots=tmp_path), seconds=1.0)
+    (written,) = tmp_path.rglob("*.csv")
+    assert pl.read_csv(written)["reason"].to_list() == ["is empty"] * 4
     assert "val/A/r1.wav: is empty" in capsys.readouterr().err
 
 

@@ -33,9 +33,8 @@ def noise_called(models: Sequence[Model], noise: pl.DataFrame, thresholds: Thres
     coming = answers(assemble(models), noise, config, noise["recording"].to_list())
     with console.progress("noise", total=len(noise), unit="recordings") as advance, closing(coming):
         for one in coming:
-            decided = decide(one.alone, thresholds).any(axis=1)
-            called.append(float(decided.sum()))
-            clips.append(float(len(decided)))
+            called.append(float(decide(one.alone, thresholds).any(axis=1).sum()))
+            clips.append(float(len(one.alone)))
             advance()
     part, whole = np.array(called), np.array(clips)
     draws = draw_weights(np.arange(len(whole)), seed=config.testing.seed)

@@ -1,6 +1,6 @@
 """The files of a test: all scores, one row a recording, the figures, and a picture of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from utils.recordings.recording import LONG
 from utils.scoring.answers import Answers
 from utils.scoring.calibration import write_calibration
 from utils.scoring.curves import draw_reliability, draw_thresholds
-from utils.scoring.figures import Judged
+from utils.scoring.figures import Judged, taken_for
 from utils.scoring.measures import Measures
 from utils.scoring.thresholds import write_thresholds
 from utils.tables import write_csv, write_table
@@ -87,8 +87,7 @@ def draw_report(path: Path, answers: Answers, judged: Judged, *, title: str) -> 
     figure = new_figure(height + 6, height)
     bars, confusion = figure.subplots(1, 2, width_ratios=(1, 1.4))
     _draw_bars(bars, means, labels)
-    firsts = np.array(answers.classes)[np.nan_to_num(answers.scores, nan=-1).argmax(axis=1)]
-    _draw_confusion(confusion, own[scored], firsts[scored], labels)
+    _draw_confusion(confusion, taken_for(answers, judged), labels)
     mlrap = "none" if judged.figures.mlrap is None else f"{judged.figures.mlrap:.3f}"
     worst = f", the {SHOWN} hardest of {len(means)} classes" if len(means) > SHOWN else ""
     figure.suptitle(f"{title}: MLRAP {mlrap} over {judged.figures.scored} recordings{worst}")
@@ -103,11 +102,11 @@ def _draw_bars(axes: Axes, means: Mapping[str, float], labels: list[str]) -> Non
     axes.grid(axis="x", alpha=0.3)
 
 
-def _draw_confusion(axes: Axes, own: np.ndarray, firsts: np.ndarray, labels: list[str]) -> None:
+def _draw_confusion(axes: Axes, pairs: Sequence[tuple[str, str]], labels: list[str]) -> None:
     """Draw, for each class in a row, the share of its recordings whose first answer is each class in a column."""
     number = {label: index for index, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels) + 1))
-    for right, first in zip(own, firsts, strict=True):
+    for right, first in pairs:
         if right in number:
             counts[number[right], number.get(first, len(labels))] += 1
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

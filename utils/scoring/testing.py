@@ -8,7 +8,7 @@ import polars as pl
 
 from config import Config
 from utils import console
-from utils.models.export import export
+from utils.models.export import check_can_export, export
 from utils.models.snapshots import Snapshot, learned_from
 from utils.recordings.splits import draw
 from utils.scoring.answers import Answers
@@ -18,8 +18,9 @@ from utils.scoring.measures import measure
 from utils.scoring.noise import noise_called, noise_of
 from utils.scoring.report_filling import report_of
 from utils.scoring.report_page import write_page
-from utils.scoring.reports import write_report
+from utils.scoring.reports import predictions_table, write_report
 from utils.scoring.ridge import ridge_scores
+from utils.tables import write_csv
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,25 @@ def _drawn(recordings: pl.DataFrame, config: Config) -> pl.DataFrame:
     return recordings
 
 
+def check_before_training(split: pl.DataFrame, config: Config) -> None:
+    """Refuse what a test of the trained net would refuse hours later.
+
+    Raises
+    ------
+    Trouble
+        If there is nothing to test on, the prior or a net that `testing` names is not there, or its engine is not installed.
+    """
+    held_out_recordings(split, config)
+    settings = config.testing
+    if settings.prior and not settings.prior.is_file():
+        raise console.Trouble(f"{settings.prior}: no such file; mend testing.prior")
+    for path in settings.models:
+        if not path.exists() and config.run_folder not in (path, *path.parents):
+            raise console.Trouble(f"{path}: neither a snapshot nor the folder of a run with one; mend testing.models")
+    if settings.engine == "onnx":
+        check_can_export("testing.engine = onnx")
+
+
 def check_unheard(recordings: pl.DataFrame, models: Sequence[Model]) -> None:
     """Refuse to test models on recordings that one of them learned from, as after another sort.
 
@@ -118,14 +138,15 @@ def conclude(answers: Answers, models: Sequence[Model], split: pl.DataFrame, con
     Trouble
         If no recording could be scored.
     """
+    folder = config.run_folder / "test"
     judged = judge(answers.scores, answers, background=config.testing.background)
     if not judged.figures.scored:
         console.report_failures(answers.failures, what="recordings")
-        raise console.Trouble("no recording that was held out could be used; nothing was written")
+        write_csv(folder / "predictions.csv", predictions_table(answers, judged))
+        raise console.Trouble(f"no recording that was held out could be used; {console.shown(folder / 'predictions.csv')} says why")
     ridge = None
     if config.testing.ridge:
         ridge = judge(ridge_scores(split.filter(side="train"), answers, config), answers, background=config.testing.background).figures
-    folder = config.run_folder / "test"
     measures = measure(answers, judged, config.testing, made_from=f"{config.run}, on {len(answers.recordings)} recordings")
     noise = noise_of(answers)
     if len(noise):
