@@ -54,6 +54,10 @@ STAGES: Mapping[str, Stage] = {
         ("submission_soundscape.py", "--submission.recordings", "archive", "--submission.folder", "root/submissions"),
         ("submissions/small_soundscape.csv", "submissions/small_soundscape.html"),
     ),
+    "monophone": Stage(
+        ("submission_monophone.py", "--submission.recordings", "archive", "--submission.folder", "root/submissions"),
+        ("submissions/small_monophone.csv",),
+    ),
     "distill": Stage(
         ("distill.py", "--run", "taught", "--distillation.teachers", "root/snapshots/small", "--distillation.no-untaught"),
         ("snapshots/taught/log.csv", "snapshots/taught/teachers.json", "snapshots/taught/test/metrics.json"),

@@ -68,6 +68,16 @@ def test_figures_are_among_what_is_compared(chain: Chain) -> None:
     assert net.relative_to(other).as_posix() in difference(other, chain.after("test"))
 
 
+def test_the_same_seed_gives_the_same_answer(chain: Chain) -> None:
+    """Undisturbed, once with one worker and once with two: the same store, split, weights and MLRAP."""
+    chain.put_before("submission")
+    chain.put_before("sort_data")
+    for stage in ("sort_data", "spec", "train", "test"):
+        ended = run(chain, stage, "--workers", "2")
+        assert ended.status == 0, ended.told
+    assert difference(chain.root, chain.after("test")) == []
+
+
 @pytest.mark.parametrize("stage", ["sort_data", *(pytest.param(later, marks=pytest.mark.chaos) for later in list(STAGES)[1:])])
 def test_two_at_once(chain: Chain, stage: str) -> None:
     chain.put_before(stage)
