@@ -241,7 +241,7 @@ def _orbax() -> Iterator[ocp.StandardCheckpointer]:
 
 def _save_tree(folder: Path, tree: Any) -> None:
     leaves = name_leaves(tree)
-    write_text(_fingerprint_file(folder), f"{_fingerprint(leaves)}\n")
+    write_text(fingerprint_file(folder), f"{_fingerprint(leaves)}\n")
     try:
         with _orbax() as checkpointer:
             checkpointer.save(folder.absolute(), leaves)
@@ -251,7 +251,8 @@ def _save_tree(folder: Path, tree: Any) -> None:
         raise
 
 
-def _fingerprint_file(folder: Path) -> Path:
+def fingerprint_file(folder: Path) -> Path:
+    """Return the file that holds the SHA-256 of a tree's arrays: beside the tree's folder."""
     return folder.with_name(f"{folder.name}.sha256")
 
 
@@ -271,7 +272,7 @@ def _restore_tree(folder: Path, like: Tree) -> Tree:
             there = {name: tuple(entry.shape) for name, entry in checkpointer.metadata(folder.absolute()).item_metadata.tree.items()}
             _check_same(folder, there, {name: tuple(leaf.shape) for name, leaf in wanted.items()})
             arrays = checkpointer.restore(folder.absolute(), abstract)
-        kept = _fingerprint_file(folder)
+        kept = fingerprint_file(folder)
         if kept.is_file() and kept.read_text(encoding="utf-8").strip() != _fingerprint(arrays):  # earlier versions kept none
             raise ValueError("the numbers are others than those that were saved")
     except Trouble:

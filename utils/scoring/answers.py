@@ -48,7 +48,7 @@ class Answer:
     clips : how many clips were heard, by those models that hear most
     reason : why it could not be used; None where it could
     clip_scores : where they were asked for: those of each group of models that hear the same clips
-    alone : there, too: what would be answered if each clip were a recording of its own; of models that hear other clips than those with the fewest, a clip
+    alone : there, too, (clips, classes): what would be answered if each clip were a recording of its own; of models that hear other clips than those with the fewest, a clip
         stands for those that begin within its step
     """
 
@@ -57,7 +57,7 @@ class Answer:
     clips: int
     reason: str | None = None
     clip_scores: tuple[ClipScores, ...] = ()
-    alone: Float[np.ndarray, "clips classes"] = field(default_factory=lambda: np.empty((0, 0)))
+    alone: Float[np.ndarray, "_ _"] = field(default_factory=lambda: np.empty((0, 0)))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from config import Config, deciding
 from utils.console import Trouble
-from utils.models.snapshots import Snapshot
+from utils.models.snapshots import Snapshot, fingerprint_file
 from utils.scoring.ensembles import Model
 
 VERSION = 1  # of what a submission keeps, and of how it is found
@@ -61,13 +61,8 @@ def _content_of(path: Path) -> str:
 
 
 def _net_of(snapshot: Snapshot) -> str:
-    key = hashlib.sha256()
+    path = fingerprint_file(snapshot.folder / "net")  # of the arrays: Orbax draws its files' names by chance
     try:
-        for file in sorted((snapshot.folder / "net").rglob("*")):
-            if file.is_file():
-                key.update(json.dumps([file.relative_to(snapshot.folder).as_posix(), file.stat().st_size]).encode())
-                with file.open("rb") as stream:
-                    key.update(hashlib.file_digest(stream, "sha256").digest())
-    except OSError as error:
-        raise Trouble(f"{snapshot.folder}: is no whole snapshot ({error.strerror})") from None
-    return key.hexdigest()
+        return path.read_text(encoding="utf-8") if path.is_file() else snapshot.folder.as_posix()  # earlier versions kept none
+    except (OSError, ValueError) as error:
+        raise Trouble(f"{snapshot.folder}: is no whole snapshot ({error})") from None
