@@ -48,8 +48,8 @@ class Answer:
     clips : how many clips were heard, by those models that hear most
     reason : why it could not be used; None where it could
     clip_scores : where they were asked for: those of each group of models that hear the same clips
-    alone : there, too, (clips, classes): what would be answered if each clip were a recording of its own; of models that hear other clips than those with the fewest, a clip
-        stands for those that begin within its step
+    alone : there, too, (clips, classes): what would be answered if each clip were a recording of its own. Where models hear other clips, these are those
+        of the longest step, and of the others all that begin within one are pooled together
     """
 
     row: int
