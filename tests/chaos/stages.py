@@ -37,11 +37,13 @@ class Stage:
     words : its script and what stands behind the experiment's file
     makes : files below the root that it must leave; the test of equality covers every file there, these only show that it compares something
     locked : whether a second instance is refused; one without a lock may run beside another, and both leave the same
+    largest : bytes beyond which the test of files that may not grow lets none grow: less than its largest has
     """
 
     words: tuple[str, ...]
     makes: tuple[str, ...]
     locked: bool = True
+    largest: int = 2000
 
 
 # a new stage is one more line, in the order of the chain; each is run once undisturbed, when a test first asks for it
@@ -57,6 +59,7 @@ STAGES: Mapping[str, Stage] = {
     "monophone": Stage(
         ("submission_monophone.py", "--submission.recordings", "archive", "--submission.folder", "root/submissions"),
         ("submissions/small_monophone.csv",),
+        largest=150,
     ),
     "distill": Stage(
         ("distill.py", "--run", "taught", "--distillation.teachers", "root/snapshots/small", "--distillation.no-untaught"),

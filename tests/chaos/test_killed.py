@@ -162,7 +162,7 @@ def test_a_folder_that_can_only_be_read(chain: Chain, stage: str) -> None:
 def test_files_that_may_not_grow(chain: Chain, stage: str) -> None:
     """Writing ends in the midst of a file, as with a quota."""
     chain.put_before(stage)
-    stopped = run(chain, stage, largest=2000)
+    stopped = run(chain, stage, largest=STAGES[stage].largest)
     assert stopped.status == 1, stopped.told
     assert "File too large" in stopped.told
     assert "Traceback" not in stopped.told
