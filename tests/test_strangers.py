@@ -281,6 +281,17 @@ def test_names_of_runs_stay_in_their_folder(tmp_path: Path, name: str) -> None:
         load(tmp_path / "x.toml")
 
 
+def test_names_do_not_steer_the_terminal() -> None:
+    assert console.one_line("a\u202egpj\x9b2J\n.wav") == "a\\u202egpj\\x9b2J\\n.wav"
+
+
+@pytest.mark.parametrize("setting", ["resnet_n = 2000000", "resnet_k = 2000000", "filters = [2000000, 8, 8, 8]"])
+def test_nets_that_nobody_can_build_are_refused(tmp_path: Path, setting: str) -> None:
+    (tmp_path / "x.toml").write_text(f"[model]\n{setting}\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=setting.split()[0]):
+        load(tmp_path / "x.toml")
+
+
 FOREIGN = {"pickle", "joblib", "marshal", "yaml", "shelve", "dill", "cloudpickle"}  # modules that run what they read
 
 
