@@ -129,10 +129,11 @@ def answers(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_
     prior = prior_of(recordings, ensemble.classes, config)
     names, kept = recordings["recording"], frozenset(clips_of)
 
-    def begin(heard: Heard) -> _Hearing:
-        return _begin(heard, ensemble, config, keep=names[heard.row] in kept)
-
     pooling = pooling_of(config.testing)
+
+    def begin(heard: Heard) -> _Hearing:
+        return _begin(heard, ensemble, pooling, keep=names[heard.row] in kept)
+
     for parts in gathered(ensemble, answered(ensemble, listen(ensemble, recordings, config), config.testing, begin)):
         done = _joined(ensemble, parts[0].row, parts, pooling)
         yield done if prior is None else _expected(done, prior(names[done.row]))
@@ -153,8 +154,8 @@ class _Hearing(Hearing):
         return int(self.pool.clips[0]) == self.clips
 
 
-def _begin(heard: Heard, ensemble: Ensemble, config: Config, *, keep: bool) -> _Hearing:
-    pool = Pool(pooling_of(config.testing), classes=len(ensemble.listeners[heard.listener].classes))
+def _begin(heard: Heard, ensemble: Ensemble, pooling: Pooling, *, keep: bool) -> _Hearing:
+    pool = Pool(pooling, classes=len(ensemble.listeners[heard.listener].classes))
     if isinstance(heard.outcome, console.Failure):
         return _Hearing(heard.row, heard.listener, pool=pool, reason=heard.outcome.reason)
     return _Hearing(heard.row, heard.listener, pool=pool, clips=heard.outcome.count, keep=keep)

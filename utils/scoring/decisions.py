@@ -115,7 +115,7 @@ def confusion(firsts: Int64[np.ndarray, " rows"], primary: Int64[np.ndarray, " r
 
     Parameters
     ----------
-    firsts : number of each row's first answer, of `first_answers`
+    firsts : number of each row's first answer, of `judged_firsts`
     primary : number of each row's own class; −1, a species that was not trained, is left out
     classes : how many there are
 

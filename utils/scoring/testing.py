@@ -12,7 +12,7 @@ from utils.models.export import check_can_export, export
 from utils.models.snapshots import Snapshot, learned_from
 from utils.recordings.splits import draw
 from utils.scoring.answers import Answers
-from utils.scoring.ensembles import Model
+from utils.scoring.ensembles import Model, models_at
 from utils.scoring.figures import Figures, Judged, judge
 from utils.scoring.measures import measure
 from utils.scoring.noise import noise_called, noise_of
@@ -90,9 +90,9 @@ def check_before_training(split: pl.DataFrame, config: Config) -> None:
     settings = config.testing
     if settings.prior and not settings.prior.is_file():
         raise console.Trouble(f"{settings.prior}: no such file; mend testing.prior")
-    for path in settings.models:
-        if not path.exists() and config.run_folder not in (path, *path.parents):
-            raise console.Trouble(f"{path}: neither a snapshot nor the folder of a run with one; mend testing.models")
+    own = config.run_folder.resolve()  # is yet to be trained
+    others = [path for path in settings.models if own not in (path.resolve(), *path.resolve().parents)]
+    models_at(others, (), which=settings.snapshot, setting="testing.models")
     if settings.engine == "onnx":
         check_can_export("testing.engine = onnx")
 
