@@ -18,7 +18,17 @@ from config import Config
 from utils import console
 from utils.recordings.archive import read_archive
 from utils.recordings.selection import select
-from utils.recordings.sorting import check_places, divide_archive, name_strangers, place_all, show_audit, summarize, write_log, write_metadata
+from utils.recordings.sorting import (
+    check_places,
+    divide_archive,
+    name_strangers,
+    place_all,
+    show_audit,
+    summarize,
+    warn_of_labels,
+    write_log,
+    write_metadata,
+)
 from utils.recordings.split_picture import draw_split
 from utils.recordings.splits import write_split
 from utils.spectra.preflight import check_audio
@@ -49,11 +59,12 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
     archive = read_archive(config.dataset)
     console.say(f"{config.dataset.archive or root}: {archive.form}, {len(archive.recordings)} recordings")
     selection = select(archive.recordings, config.dataset, archive.taxonomy)
+    warn_of_labels(archive, selection.recordings)
     if flags.check_audio:
         return Sorted(root / "split.parquet", [*archive.failures, *check_audio(selection.recordings, config)])
     division = divide_archive(archive, selection, config)
     table = division.table(config.dataset)
-    failures = [*archive.failures, *division.dropped]
+    failures = [*archive.failures, *division.failures]
     classes = show_audit(division, table, config.dataset, whole=flags.dry_run)
     if flags.dry_run:
         check_places(division.recordings, config.dataset, dry_run=True)
@@ -68,7 +79,7 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
             draw_split(root / "split.png", classes, division.recordings, table)
             write_split(root, table)
             note_time(root, "sort_data", passed())
-    summarize(table, selection, failures, config, seconds=passed(), dry_run=flags.dry_run)
+    summarize(table, archive, selection, failures, config, seconds=passed(), dry_run=flags.dry_run)
     return Sorted(root / "split.parquet", failures)
 
 

@@ -174,8 +174,9 @@ def check_name(name: str) -> str:
     """
     if not name or name != name.strip():
         raise ValueError(f"{name!r} is empty or begins or ends with a space")
-    if any(character in "/\\:" or unicodedata.category(character) in NEVER_IN_NAMES for character in name):
-        raise ValueError(f"{name!r} holds a character that no file's name may hold")
+    never = next((character for character in name if character in "/\\:" or unicodedata.category(character) in NEVER_IN_NAMES), None)
+    if never:
+        raise ValueError(f"{name!r} holds {never!r}, which file names cannot hold on every system")
     if name.startswith("."):
         raise ValueError(f"{name!r} begins with a dot")
     if DEVICES.fullmatch(name):

@@ -3,17 +3,20 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
-from utils.console import Failure, Trouble
+from utils.console import Failure, Trouble, warn
+from utils.encodings import Text, decoded, undecoded
 from utils.files import check_plain, whole_file
 
 LONGEST_ROW = 1000  # lines of a CSV; a quotation mark that nobody closes must not swallow the table
+NONE_LATER: Mapping[str, Any] = MappingProxyType({})
 
 
 def write_table(path: Path, table: pl.DataFrame) -> None:
@@ -30,12 +33,13 @@ def write_csv(path: Path, table: pl.DataFrame) -> None:
         stream.write(table.write_csv().encode())
 
 
-def read_table(path: Path, schema: Mapping[str, Any], *, missing: str, damaged: str) -> pl.DataFrame:
+def read_table(path: Path, schema: Mapping[str, Any], *, missing: str, damaged: str, later: Mapping[str, Any] = NONE_LATER) -> pl.DataFrame:
     """Read a Parquet file whose columns are those of `schema`.
 
     Parameters
     ----------
     missing, damaged : what the user can do where there is no such file, or it cannot be used
+    later : columns that files of earlier versions lack, and what stands in them then
 
     Raises
     ------
@@ -49,6 +53,9 @@ def read_table(path: Path, schema: Mapping[str, Any], *, missing: str, damaged: 
         raise Trouble(f"{path}: no such file; {missing}") from None
     except (pl.exceptions.PolarsError, OSError) as error:
         raise Trouble(f"{path}: cannot be read ({' '.join(str(error).split())}); {damaged}") from None
+    absent = {name: pl.lit(value, dtype=schema[name]) for name, value in later.items() if name not in table.columns}
+    if absent and set(table.columns) | set(absent) == set(schema):
+        table = table.with_columns(**absent).select(*schema)
     if table.schema != schema:
         raise Trouble(f"{path}: has other columns than this version writes; {damaged}")
     return table
@@ -96,13 +103,13 @@ def read_foreign(path: Path, *, needed: Sequence[str] = (), separators: str = ",
     """
     try:
         check_plain(path)
-        lines = lines_of(path.read_bytes())
+        lines, said = without_preamble(read_text(path).lines)
     except ValueError as error:
         raise Trouble(f"{path}: {error}") from None
     except OSError as error:
         raise Trouble(f"{path}: cannot be read ({error.strerror})") from None
-    first = next((line for line in lines if line.strip()), "")
-    parsed = ((line, values) for line, values in csv_rows(lines, separator=max(separators, key=first.count)) if values is None or any(values))
+    separator = said or max(separators, key=first_of(lines).count)
+    parsed = ((line, values) for line, values in csv_rows(lines, separator=separator) if values is None or any(values))
     _, header = next(parsed, (1, None))
     columns = [column.strip() for column in header or []]
     if not any(columns):
@@ -144,14 +151,56 @@ def refuse_bad_rows(path: Path, table: ForeignTable) -> None:
         raise Trouble(f"{path.parent / failure.name}: {failure.reason}")
 
 
+def read_text(path: Path) -> Text:
+    """Read a table of others; where its encoding had to be guessed, the user is told."""
+    text = decoded(path.read_bytes())
+    if text.guessed:
+        warn(f"{path}: is not UTF-8; read as Windows-1252")
+    return text
+
+
 def lines_of(content: bytes) -> list[str]:
-    """Return the lines of a text with their ends; bytes that are not UTF-8 become marks that `not_utf8` finds."""
-    return list(io.StringIO(content.decode("utf-8-sig", "surrogateescape"), newline=""))
+    """Return the lines of a text with their ends, which the user wrote for us and can write in UTF-8; bytes that are not become marks that `not_utf8` finds."""
+    return decoded(content, guess=False).lines
 
 
 def not_utf8(text: str) -> bool:
-    """Tell whether a text of `lines_of` was not UTF-8."""
-    return any("\udc80" <= character <= "\udcff" for character in set(text))
+    """Tell whether a text of `lines_of` was not UTF-8 (nor UTF-16)."""
+    return undecoded(text)
+
+
+def first_of(lines: Iterable[str]) -> str:
+    """Return the first line that holds something, or ''."""
+    return next((line for line in lines if line.strip()), "")
+
+
+def without_preamble(lines: Sequence[str]) -> tuple[list[str], str]:
+    """Empty the lines before a table's headings that are none: `sep=;` as of Excel, and comments that begin with #.
+
+    Returns
+    -------
+    The lines, as many as there were, and the separator that they say; '' where none is said.
+    """
+    said, first = "", 0
+    for first, line in enumerate(lines):
+        text = line.strip().strip('"')
+        if len(text) == len("sep=") + 1 and text.lower().startswith("sep=") and not said:
+            said = text[-1]
+        elif line.strip().lower() == "sep=":  # and a tab
+            said = "\t" if line.lower().startswith("sep=\t") else said
+        elif text and (not text.startswith("#") or _is_headings(line, lines[first + 1 :])):
+            break
+    else:
+        first = len(lines)
+    return ["\n"] * first + list(lines[first:]), said
+
+
+def _is_headings(line: str, below: Sequence[str]) -> bool:
+    """Tell whether a line that begins with # has the headings of the rows below it (#file,start,end), as some programs write them, and is no comment."""
+    following = first_of(below)
+    separator = max(",;\t|", key=line.count)
+    alike = line.count(separator) == following.count(separator) > 0
+    return alike and any(re.fullmatch(r"\s*[+-]?\d[\d.,:]*\s*", cell) for cell in following.split(separator))
 
 
 def csv_rows(lines: Sequence[str], *, separator: str) -> Iterator[tuple[int, list[str] | None]]:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from config import Columns
 from utils.console import Trouble
+from utils.files import DEVICES
 from utils.recordings.annotations import is_annotations, read_annotations
 from utils.recordings.recording import Contents, Event, Recording, Taxon
 
@@ -82,6 +83,7 @@ def test_raven_writes_a_selection_once_a_view(tmp_path: Path) -> None:
             ),
             date="2021-07-12",
             time="06:30",
+            unsure=True,
         )
     ]
 
@@ -133,7 +135,7 @@ def test_raven_tables_without_labels_are_named(tmp_path: Path) -> None:
     contents = read(tmp_path, {"tape.txt": raven((1, "Spectrogram 1", 1, 1, 2, 500, 900, "x"), more=("Measured",))}, "tape.wav")
     there = "Selection, View, Channel, Begin Time (s), End Time (s), Low Freq (Hz), High Freq (Hz), Measured"
     assert reasons(contents) == {
-        "tape.txt": f"no column of species is known (dataset.columns.species may name it); there are {there}",
+        "tape.txt": f"no column of species; there are {there} (dataset.columns.species may name it)",
         "tape.wav": "no table names it",
     }
 
@@ -161,6 +163,7 @@ def test_audacity_writes_frequencies_in_a_second_line(tmp_path: Path) -> None:
                 Event(3.0, 3.5, "no highest", 8908.015625, None),
                 Event(4.0, 4.5, "comma tab"),
             ),
+            unsure=True,
         )
     ]
 
@@ -181,6 +184,7 @@ def test_one_csv_for_all_recordings_and_the_names_of_species_beside_it(tmp_path:
             events=(Event(3.5, 4.0, "tamdov1", 1200.0, 4800.5), Event(12.5, 12.5, "combul2")),
             date="2021-12-01",
             time="06:00",
+            unsure=True,
         )
     ]
 
@@ -311,8 +315,8 @@ def test_tables_belong_to_the_sounds_for_which_they_are_named(tmp_path: Path, ta
 def test_two_sounds_of_one_name(tmp_path: Path) -> None:
     labels = "1\t2\tPica pica\n"
     contents = read(tmp_path, {"a/tape.txt": labels, "b/tape.txt": labels}, "a/tape.wav", "b/tape.wav", "c/tape.wav")
-    assert [recording.file for recording in contents.recordings] == [tmp_path / "a" / "tape.wav"]
-    assert reasons(contents) == {"b/tape.wav": "has the same name as a/tape.wav", "c/tape.wav": "no table names it"}
+    assert [(recording.name, recording.file) for recording in contents.recordings] == [("tape", tmp_path / side / "tape.wav") for side in "ab"]
+    assert reasons(contents) == {"c/tape.wav": "no table names it"}
 
 
 def test_several_tables_of_one_sound_add_up(tmp_path: Path) -> None:
@@ -342,15 +346,15 @@ def test_each_bad_row_is_refused_alone(tmp_path: Path) -> None:
         "tape.wav,1:60,90,a": "its start '1:60' is no number",
         "tape.wav,0:75:00,9000,a": "its start '0:75:00' is no number",
         'tape.wav,"1,5",5,a': "its start '1,5' is no number",
-        "tape.wav,1,5,a/b": "cannot use the species' name: 'a/b' holds a character that no file's name may hold",
+        "tape.wav,1,5,a/b": "cannot use the species' name: 'a/b' holds '/', which file names cannot hold on every system",
         "tape.wav,1,5,..": "cannot use the species' name: '..' begins with a dot",
-        "tape.wav,1,5,\x1b[2Ja": "cannot use the species' name: '\\x1b[2Ja' holds a character that no file's name may hold",
+        "tape.wav,1,5,\x1b[2Ja": "cannot use the species' name: '\\x1b[2Ja' holds '\\x1b', which file names cannot hold on every system",
         "tape.wav,1,5,Wren, Winter,,x": "has 7 values, the table 6 columns",
         "tape.wav,1,5,a,x": "its frequency 'x' is no number",
         "tape.wav,1,5,a,900,500": "its highest frequency lies below its lowest",
         'tape.wav,1,5,"a': "broken quoting",
         'tape.wav,1,5,"a"b': "broken quoting",
-        "tape.wav,1,5,Blåmes\udcf6": "is not UTF-8",
+        "tape.wav,1,5,Blåmes\udc81": "is not UTF-8",
         ",1,5,a": "names no sound",
         f"tape.wav,{'x' * 1000},5,a": f"its start '{'x' * 189}…",
     }
@@ -421,7 +425,7 @@ def test_labels_that_name_nothing_are_counted(tmp_path: Path) -> None:
         (["nocall", "a/b"], None),
         (["nocall", "late"], None),
         (["????"], None),
-        ([], None),
+        ([], "Noise"),
     ],
 )
 def test_only_where_all_say_nocall_it_is_noise(tmp_path: Path, labels: list[str], species: str | None) -> None:
@@ -436,12 +440,11 @@ def test_only_where_all_say_nocall_it_is_noise(tmp_path: Path, labels: list[str]
 def test_sounds_that_cannot_be_used(tmp_path: Path) -> None:
     table = "file,start,species\ntape.m4a,1,a\nodd:name.wav,1,a\n" + "gone.wav,1,a\n" * 17 + "lost.wav,x,a\n"
     contents = read(tmp_path, {"calls.csv": table}, "tape.m4a", "odd:name.wav", "deep/alone.wav", ".cache/tape.wav", ".tape.wav")
-    assert contents.recordings == []
+    assert [recording.name for recording in contents.recordings] == ["odd%3Aname"]
     assert [(failure.name, failure.reason) for failure in contents.failures] == [
         ("calls.csv", "names 'gone.wav', which is not there (17 rows)"),
         ("calls.csv", "names 'lost.wav', which is not there (1 row)"),
         ("deep/alone.wav", "no table names it"),
-        ("odd:name.wav", "'odd:name' holds a character that no file's name may hold"),
         ("tape.m4a", ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3"),
     ]
 
@@ -468,9 +471,9 @@ def test_what_is_no_table_says_nothing(tmp_path: Path) -> None:
 def test_damaged_tables_are_one_line(tmp_path: Path) -> None:
     tables = {
         "open.csv": '"file,start,species\ntape.wav,1,a\n',
-        "deep/species.csv": b"code,scientific_name\nx,\xff\ny,Pica pica\n",
-        "other.csv": b"scientific_name,seconds\n\xff,1\n",
-        "latin.csv": b"code,scientific_name,\xff\n",
+        "deep/species.csv": b"code,scientific_name\nx,\x81\ny,Pica pica\n",
+        "other.csv": b"scientific_name,seconds\n\x81,1\n",
+        "latin.csv": b"code,scientific_name,\x81\n",
         "tape.txt": "1\t2\ta\n",
     }
     contents = read(tmp_path, tables, "tape.wav")
@@ -582,7 +585,8 @@ def test_real_tables_of_recordings_are_none(birds: Path, tmp_path: Path) -> None
 
 def is_name(text: str) -> bool:
     """Tell whether a text can be a species, and is in no form in quotation marks, which R puts around values."""
-    return bool(text.strip("? ")) and text[0] not in '."' and text.lower() not in ("noise", "nocall", "no call", "no bird", "no birds")
+    noise = ("noise", "nocall", "no call", "no bird", "no birds", "background", "silence")
+    return bool(text.strip("? ")) and text[0] not in '."' and text.lower() not in noise and not DEVICES.fullmatch(text)
 
 
 letters = st.characters(categories=("L", "N"), include_characters=" ',.;()\"-&?äöüßéñ")

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from config import Dataset
 from tests.conftest import names, reasons
 from utils.console import Trouble
+from utils.recordings.archive import read_archive
 from utils.recordings.kaggle import is_kaggle, read_kaggle
 from utils.recordings.recording import Contents, Event, Recording, Taxon
 
@@ -206,20 +208,20 @@ def test_each_bad_row_is_refused_alone(tmp_path: Path) -> None:
     bad = {
         "outside": (row(filename="../../etc/passwd"), "cannot use its filename: '..' begins with a dot"),
         "absolute": (row(filename="/etc/passwd"), "cannot use its filename: '' is empty or begins or ends with a space"),
-        "backslash": (row(filename="asbfly\\XC1.ogg"), "cannot use its filename: 'asbfly\\\\XC1.ogg' holds a character that no file's name may hold"),
+        "backslash": (row(filename="a\\XC1.ogg"), "cannot use its filename: 'a\\\\XC1.ogg' holds '\\\\', which file names cannot hold on every system"),
         "hidden": (row(filename="asbfly/.XC1.ogg"), "cannot use its filename: '.XC1.ogg' begins with a dot"),
-        "slash": (row(label="as/bfly"), "cannot use the species' name: 'as/bfly' holds a character that no file's name may hold"),
+        "slash": (row(label="as/bfly"), "cannot use the species' name: 'as/bfly' holds '/', which file names cannot hold on every system"),
         "up": (row(label="..", filename="XC1.ogg"), "cannot use the species' name: '..' begins with a dot"),
         "no label": (row(label=""), "cannot use the species' name: '' is empty or begins or ends with a space"),
         "no file": (row(filename=""), "cannot use its filename: '' is empty or begins or ends with a space"),
         "kind": (row(filename="asbfly/XC1.m4a"), ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3"),
-        "twice": (row(filename="other/XC134896.ogg"), "has the same name as train_audio/asbfly/XC134896.ogg"),
+        "twice": (ROW, "an earlier row names the same sound"),
         "short": ("asbfly,[],['call']\n", "has 3 values, the table 12 columns"),
         "long": (ROW[:-1] + ",more\n", "has 13 values, the table 12 columns"),
         "open quote": ('"asbfly' + row()[6:], "broken quoting"),
         "torn quote": ('asbfly,"[]"x' + row()[9:], "broken quoting"),
         "endless": (row(filename="x" * 1000), f"cannot use its filename: {'x' * 40!r}… is longer than 200 bytes"),
-        "Latin-1": (ROW.replace("Slaymaker", "Hellstr\udcf6m"), "is not UTF-8"),
+        "no text": (ROW.replace("Slaymaker", "Hellstr\udc81m"), "is not UTF-8"),
     }
     good = [row("amered", f"amered/good{number}.ogg", secondary="\"['amerob', 'asbfly']\"") for number in range(len(bad))]
     lines = [line for pair in zip([text for text, _ in bad.values()], good, strict=True) for line in pair]
@@ -251,7 +253,7 @@ def test_sounds_that_no_usable_row_names(tmp_path: Path) -> None:
         ("filename,rating\nx,1\n", "has no column primary_label; there are filename, rating"),
         ("primary_label,file_name\nx,1\n", "has no column filename; there are primary_label, file_name"),
         ('"primary_label,filename\nx,1\n', "holds no table"),
-        (HEAD.encode("utf-16"), "is not UTF-8"),
+        (b"\x81," + HEAD.encode(), "is not UTF-8"),
     ],
 )
 def test_tables_that_are_none(tmp_path: Path, table: str | bytes, reason: str) -> None:
@@ -362,7 +364,7 @@ def test_each_bad_row_of_soundscapes_is_refused_alone(tmp_path: Path) -> None:
         "../../etc/passwd,0,5,a": "cannot use its filename: '..' begins with a dot",
         "/etc/passwd,0,5,a": "cannot use its filename: '' is empty or begins or ends with a space",
         "s.ogg,0,5,": "names neither birds nor nocall",
-        "s.ogg,0,5,a/b": "cannot use the species' name: 'a/b' holds a character that no file's name may hold",
+        "s.ogg,0,5,a/b": "cannot use the species' name: 'a/b' holds '/', which file names cannot hold on every system",
         "s.ogg,5,5,a": "ends before it has begun",
         "s.ogg,0,nan,a": "'nan' is no time",
         "s.ogg,-1,5,a": "'-1' is no time",
@@ -389,11 +391,16 @@ def test_tables_of_soundscapes_that_are_none_do_not_cost_the_recordings(tmp_path
     assert reasons(contents) == {LABELS_2021: "has no column birds; there are row_id", LABELS_2026: "holds no table"}
 
 
-def test_a_soundscape_may_not_take_a_recordings_name(tmp_path: Path) -> None:
+def test_a_soundscape_may_be_called_like_a_recording(tmp_path: Path) -> None:
     write(tmp_path, {"train_metadata.csv": HEAD + ROW, LABELS_2026: HEAD_LABELS_2026 + "XC134896.ogg,0,5,a\n"})
     contents = read_kaggle(tmp_path)
-    assert [recording.species for recording in contents.recordings] == ["asbfly"]
-    assert reasons(contents) == {"train_soundscapes/XC134896.ogg": "has the same name as train_audio/asbfly/XC134896.ogg"}
+    assert sorted((recording.name, recording.species) for recording in contents.recordings) == [("XC134896", ""), ("XC134896", "asbfly")]
+    assert reasons(contents) == {}
+    for recording in contents.recordings:
+        recording.file.parent.mkdir(parents=True, exist_ok=True)
+        recording.file.write_bytes(b"sound")
+    archive = read_archive(Dataset(archive=tmp_path, root=tmp_path / "root"))
+    assert [recording.name for recording in archive.recordings] == ["train_audio/asbfly/XC134896", "train_soundscapes/XC134896"]
 
 
 words = st.text(st.characters(codec="utf-8"), max_size=20)

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from utils.console import Trouble
-from utils.recordings.labels import Taxonomy, labels_along, labels_between, read_aliases, read_taxonomy, truth_of
-from utils.recordings.recording import NOISE, Event, Recording, Taxon
+from utils.recordings.labels import Taxonomy, labels_along, labels_between, read_aliases, read_taxonomy, spellings, truth_of
+from utils.recordings.recording import NOISE, Event, Recording, Taxon, check_label
 
 TAXA = [Taxon("Turdus merula", "eurbla", "Common Blackbird"), Taxon("Parus major", "gretit1", "Great Tit"), Taxon("Sitta europaea")]
 
@@ -33,7 +33,7 @@ def test_renamed_species() -> None:
     assert taxonomy.code("Turdus novus") == "eurbla"
     with pytest.raises(Trouble, match="renamed in a circle"):
         Taxonomy(TAXA, {"A b": "C d", "C d": "A b"})
-    assert Taxonomy(TAXA, {"A b": "a  B"}).species("A b") == "A b"
+    assert Taxonomy(TAXA, {"A b": "a  B"}).species("A b") == "a B"  # the spelling that is wanted
 
 
 def test_recordings_are_translated() -> None:
@@ -113,3 +113,31 @@ def test_truth() -> None:
     assert truth_of(table, ("A", "B", "C"), background=False).tolist() == [[True, False, False], [False, False, False]]
     heard = table.with_columns(pl.Series("events", [[], [{"species": "C"}, {"species": "A"}]]))
     assert truth_of(heard, ("A", "B", "C"), background=False).tolist() == [[True, False, False], [True, False, True]]
+
+
+def test_spellings_that_are_probably_one_species() -> None:
+    labels = ["BTNW", "btnw", "Btnw", "Turdus merula", "Turdus_Merula", "TURDUS  MERULA", "Parus major", "Black_cap", "black cap", "Parus minor"]
+    assert spellings(labels) == [["BTNW", "Btnw", "btnw"], ["Black_cap", "black cap"], ["TURDUS  MERULA", "Turdus merula", "Turdus_Merula"]]
+    assert spellings([]) == []
+
+
+@pytest.mark.parametrize("label", ["btnw", "Btnw", "BTNW "])
+def test_an_alias_may_say_the_spelling_alone(label: str) -> None:
+    assert Taxonomy([], {"btnw": "BTNW"}).species(label) == "BTNW"
+
+
+@pytest.mark.parametrize(
+    ("label", "found"),
+    [
+        ("Turdus merula_Eurasian Blackbird", "Turdus merula"),
+        ("Turdus merula merula_Blackbird (of Europe)", "Turdus merula merula"),
+        ("Turdus_merula", "Turdus_merula"),
+        ("call_type_1", "call_type_1"),
+        ("Background", NOISE),
+        ("silence", NOISE),
+        ("nocall", NOISE),
+        ("other", "other"),
+    ],
+)
+def test_labels_as_birdnet_writes_them(label: str, found: str) -> None:
+    assert check_label(label) == found

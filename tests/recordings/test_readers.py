@@ -1,6 +1,7 @@
 """Archives go in and come out right; what cannot be used is named."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from xml.etree import ElementTree
@@ -15,7 +16,9 @@ from utils.recordings.archive import read_archive
 from utils.recordings.audio_files import below, stamp_of
 from utils.recordings.birdclef2018 import read_birdclef2018
 from utils.recordings.folders import read_folders
-from utils.recordings.recording import NOISE, Event, Recording, from_metadata, label_of_folder, to_metadata
+from utils.recordings.labels import Taxonomy
+from utils.recordings.recording import NOISE, Event, Recording, Taxon, from_metadata, label_of_folder, to_metadata
+from utils.recordings.selection import read_whitelist
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
 <Audio><MediaId>1</MediaId><FileName>{file}</FileName><ClassId>abcdef</ClassId><Author>Ana</Author><Date>2014-05-01</Date><Time>06:30</Time>
@@ -79,7 +82,7 @@ def test_birdclef2018_refuses_each_bad_xml_alone(tmp_path: Path) -> None:
     assert "FileName: '/etc/passwd'" in reasons["xml/absolute.xml"]
     assert "'../Turdus merula'" in reasons["xml/slash.xml"]
     assert "Genus or Species is missing" in reasons["xml/nameless.xml"] or "empty" in reasons["xml/nameless.xml"]
-    assert reasons["xml/twice.xml"] == "a second recording named good"
+    assert reasons["xml/twice.xml"] == "a second recording of good.wav"
     assert reasons["wav/orphan.WAV"] == "no usable XML names it"
     assert {name for name in reasons if name.startswith("wav")} == {"wav/orphan.WAV", "wav/slash.wav"}
     assert len(reasons) == 9
@@ -105,11 +108,11 @@ def test_folders_undivided(tmp_path: Path) -> None:
     assert [(recording.name, recording.species, recording.side) for recording in contents.recordings] == [
         ("Turdus merula/deep/x 1", "Turdus merula", None),
         ("Turdus merula/x 1", "Turdus merula", None),
+        ("Turdus merula/x 1", "Turdus merula", None),  # of two endings: they are named apart for all kinds of archives at once
         ("call_type_1/ü'q\"", "call_type_1", None),
     ]
     assert {failure.name: failure.reason for failure in contents.failures} == {
         "loose.wav": "lies in no class's folder",
-        "Turdus_merula/x 1.mp3": "has the same name as Turdus_merula/x 1.WAV",
         "Turdus_merula/x.m4a": ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3",
     }
 
@@ -253,3 +256,32 @@ def test_what_was_written_as_xml_is_read_again(texts: dict[str, str], north: flo
     for tag, attribute in names.items():
         assert getattr(read, attribute) == texts[tag].strip()
     assert (read.name, read.latitude, read.longitude) == ("x y ü", north, None)
+
+
+@pytest.mark.parametrize(
+    ("folder", "label"), [("Other", NOISE), ("other", NOISE), ("Background", NOISE), ("Turdus_merula", "Turdus merula"), ("Others", "Others")]
+)
+def test_classes_of_folders(folder: str, label: str) -> None:
+    assert label_of_folder(folder) == label
+
+
+def test_training_folders_of_birdnet(tmp_path: Path) -> None:
+    folders = ["Turdus merula_Eurasian Blackbird", "-Parus major_Great Tit", "Background", "Silence", "Other", "Noise"]
+    for folder in folders:
+        for number in range(2):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / f"{number}.wav").write_bytes(b"x")
+    contents = read_folders(tmp_path)
+    assert Counter(recording.species for recording in contents.recordings) == {"Turdus merula": 2, NOISE: 8}
+    assert {recording.common_name for recording in contents.recordings} == {"Eurasian Blackbird", ""}
+    assert contents.taxa == [Taxon("Turdus merula", common_name="Eurasian Blackbird")]
+    (failure,) = contents.failures
+    assert (failure.name, failure.reason.startswith("2 recordings without Parus major, as the minus says")) == ("-Parus major_Great Tit", True)
+    assert contents.form == "folders of classes, undivided; Background, Other, Silence as Noise"
+    archive = read_archive(Dataset(archive=tmp_path, root=tmp_path.parent / "root"))
+    assert len({recording.name for recording in archive.recordings}) == 10  # 0.wav and 1.wav in each
+
+
+def test_a_species_list_of_birdnet_is_a_whitelist(tmp_path: Path) -> None:
+    (tmp_path / "species_list.txt").write_text("Turdus merula_Eurasian Blackbird\nParus major_Great Tit\n")
+    assert read_whitelist(tmp_path / "species_list.txt", Taxonomy(), frequency=0.0) == {"Turdus merula", "Parus major"}

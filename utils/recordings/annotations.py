@@ -3,40 +3,56 @@
 A table belongs to the sound for which it is named (`tape1.Table.1.selections.txt`, `tape1_labels.txt` to `tape1.flac`), or names the sounds itself.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import islice, takewhile
 from pathlib import Path
 
 from config import Columns
 from utils.console import Failure, Trouble
-from utils.files import check_name
-from utils.recordings.audio_files import READABLE, UNREADABLE, check_readable, sounds_below, stamp_of
-from utils.recordings.event_tables import FORMS, Head, Row, check_columns, read_head, read_rows, tables_below
+from utils.recordings.audio_files import check_readable, files_below, is_sound, sounds_below, stamp_of
+from utils.recordings.event_rows import Row, rows_of
+from utils.recordings.event_tables import FORMS, Head, blank_for, check_columns, has_rows, read_head, read_rows, tables_below
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS
+from utils.recordings.names import plain_name
+from utils.recordings.not_understood import explain, no_species
 from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, refused
-from utils.tables import find_column, read_foreign, reason_of
+from utils.recordings.sound_names import Sounds
+from utils.tables import find_column, read_foreign, read_text, reason_of
 
 _AS_USUAL = Columns()
-_LOOKED_INTO = 100  # tables that must tell whether it is such an archive
 
 
 def is_annotations(archive: Path, columns: Columns = _AS_USUAL, gone: Sequence[Path] = ()) -> bool:
-    """Tell whether a folder holds sounds, and a table of events that names sounds, is named for one, or, if it is Raven's, lies beside one."""
-    sounds: _Sounds | None = None
-    for table in islice(tables_below(archive), _LOOKED_INTO):
+    """Tell whether a folder holds sounds, and a table of events that names some of them, is named for one, or, if it is Raven's, lies beside one."""
+    sounds: Sounds | None = None
+    for table in tables_below(archive):
         try:
             head = read_head(table, columns)
+            if not head or not head.holds_events:
+                continue
+            sounds = sounds or Sounds([*sounds_below(archive), *gone])  # not sought for nothing: there may be many
+            if not sounds.files:
+                return False
+            beside = head.form == "Raven selection tables" and table.parent in sounds.folders
+            if beside or sounds.may_own(table) or (head.names_files and _names_some(table, head, sounds)):
+                return True
         except (OSError, ValueError):
             continue
-        if head and head.holds_events:
-            sounds = sounds or _Sounds([*sounds_below(archive), *gone])  # not sought for nothing: there may be many
-            beside = head.form == "Raven selection tables" and table.parent in sounds.folders
-            if sounds.files and (head.names_files or beside or sounds.may_own(table)):
-                return True
     return False
+
+
+def _names_some(table: Path, head: Head, sounds: Sounds) -> bool:
+    """Tell whether a table names a sound that is there, or has no row yet."""
+    names = dict.fromkeys(row.file for row in read_rows(table, head))
+    return not names or any(sounds.may_be(name) for name in names if name)
+
+
+def why_none(archive: Path, columns: Columns) -> list[Failure]:
+    """Return the files of a folder that look like tables of annotations, and why they are not read as such, where `is_annotations` says that none is."""
+    sounds = list(sounds_below(archive))
+    reasons = ((file, explain(file, columns, sounds)) for file in files_below(archive) if not is_sound(file))
+    return [Failure(_place(file, archive), reason) for file, reason in reasons if reason]
 
 
 def read_annotations(archive: Path, columns: Columns, gone: Sequence[Path] = ()) -> Contents:
@@ -52,114 +68,34 @@ def read_annotations(archive: Path, columns: Columns, gone: Sequence[Path] = ())
     Trouble
         If a table lacks a column which the settings name.
     """
-    sounds = _Sounds([*sounds_below(archive), *gone])
-    heads, failures = _read_heads(archive, columns)
-    tables = {table: head for table, head in heads.items() if head.holds_events}
-    for table, head in (tables or _likeliest(heads, columns)).items():
+    sounds = Sounds([*sounds_below(archive), *gone])
+    looked = _look(archive, columns, sounds)
+    for table, head in (looked.tables or _likeliest(looked.others, columns)).items():
         check_columns(table, head, columns)
-    heard: dict[Path, _Heard] = {}
-    for table, head in tables.items():
-        failures += _hear(table, head, archive=archive, sounds=sounds, heard=heard)
-    for table, head in heads.items():
-        if table not in tables and "start" in head.places and (head.names_files or head.form == "Raven selection tables"):
-            there = ", ".join(head.names)
-            failures.append(refused(_place(table, archive), f"no column of species is known (dataset.columns.species may name it); there are {there}"))
-    recordings, unheard = _recordings(sounds, heard, archive)
-    taxa, unread = _taxa(archive, {table: head for table, head in heads.items() if table not in tables})
-    found = {head.form for head in tables.values()}
-    form = f"long recordings with annotations ({', '.join(form for form in FORMS if form in found) or 'no tables'})"
-    return Contents(form, recordings, failures + unheard + unread, taxa)
-
-
-class _Sounds:
-    """The sounds of an archive, by the names that tables may have for them.
-
-    Upper and lower case do not matter, for Windows does not know them apart; nor how accents are put together, for macOS takes them to pieces.
-    """
-
-    def __init__(self, files: Iterable[Path]) -> None:
-        self.files = list(files)
-        self.folders = {file.parent for file in self.files}
-        self._by_name: dict[str, list[Path]] = {}
-        self._by_stem: dict[str, list[Path]] = {}
-        for file in sorted(self.files, key=lambda file: file.suffix.lower() in UNREADABLE):  # where one name fits several, one that can be read
-            self._by_name.setdefault(_key(file.name), []).append(file)
-            self._by_stem.setdefault(_key(file.stem), []).append(file)
-
-    def named(self, text: str, table: Path) -> Path:
-        """Return the sound that a table names, with or without its ending or folders, which may be those of another computer.
-
-        Raises
-        ------
-        ValueError
-            If there is none, or several are as likely.
-        """
-        *folders, name = re.split(r"[\\/]", text)
-        ending = Path(name).suffix.lower() in READABLE | UNREADABLE  # sounds may have been converted since
-        found = self._by_name.get(_key(name)) or self._by_stem.get(_key(name)) or (self._by_stem.get(_key(Path(name).stem)) if ending else None)
-        if not found:
-            raise ValueError(f"names {text!r}, which is not there")
-        found = [file for file in found if file.name == name] or found
-        most = max(_shared(file, folders) for file in found)
-        nearest = _nearest([file for file in found if _shared(file, folders) == most], table)
-        if len({file.parent for file in nearest}) > 1:
-            raise ValueError(f"names {text!r}, of which there are {len(nearest)}")
-        return nearest[0]
-
-    def may_own(self, table: Path) -> bool:
-        """Tell whether a table is named for a sound."""
-        return any(prefix in self._by_stem for prefix in _prefixes(table))
-
-    def owner(self, table: Path) -> Path:
-        """Return the sound for which a table is named: the longest name counts, and one in the table's folder before all others.
-
-        Raises
-        ------
-        ValueError
-            If there is none, or several are as likely.
-        """
-        found = [self._by_stem[prefix] for prefix in _prefixes(table) if prefix in self._by_stem]
-        here = [file for files in found for file in files if file.parent == table.parent]
-        if here:
-            return here[0]
-        nearest = _nearest(found[0], table) if found else []
-        if len({file.parent for file in nearest}) != 1:
-            raise ValueError(f"is named for {len(nearest)} sounds" if nearest else "neither names a sound nor is named for one")
-        return nearest[0]
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _prefixes(table: Path) -> list[str]:
-    """Return all that a table's name begins with and that may be a sound's, the longest first."""
-    name = _key(table.name)
-    return [name[:end] for end in range(len(name) - 1, 0, -1) if not name[end].isalnum()]
-
-
-def _shared(file: Path, folders: Sequence[str]) -> int:
-    """Return how many folders, from the last one upwards, a path has in common with a file."""
-    return _alike(map(_key, reversed(file.parent.parts)), map(_key, reversed(folders)))
-
-
-def _nearest(files: Sequence[Path], table: Path) -> list[Path]:
-    """Return those of the files to which the way through the folders is shortest."""
-    ways = [len(file.parent.parts) - 2 * _alike(file.parent.parts, table.parent.parts) for file in files]
-    return [file for file, way in zip(files, ways, strict=True) if way == min(ways)]
-
-
-def _alike(one: Iterable[str], other: Iterable[str]) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    reading = _Reading(archive, sounds)
+    for table, head in looked.tables.items():
+        reading.hear(table, head)
+    for sound, table in looked.blank:
+        reading.of(sound, table).nocall = True
+    for table in looked.unread:
+        reading.doubt(table)
+    recordings, unheard = _recordings(reading)
+    taxa, bad, of_taxa = _taxa(archive, looked.others)
+    forms = {head.form for head in looked.tables.values()}
+    form = f"long recordings with annotations ({', '.join(form for form in FORMS if form in forms) or 'no tables'})"
+    seen = frozenset([*sounds.files, *looked.tables, *looked.unread, *(table for _, table in looked.blank), *of_taxa])
+    tables = {sound: tuple(said.tables) for sound, said in reading.heard.items()}
+    return Contents(form, recordings, looked.failures + reading.failures + unheard + bad, taxa, seen=seen, tables=tables)
 
 
 @dataclass
 class _Heard:
-    """What tables say of one sound: its events, whether somebody heard no bird, and whether some row does not say who sings."""
+    """What tables say of one sound: its events, whether somebody heard no bird, whether some of it cannot be used, and which tables."""
 
     events: dict[tuple[float, float, str], Event] = field(default_factory=dict)
     nocall: bool = False
     doubtful: bool = False
+    tables: dict[str, None] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
         """Add what a row says.
@@ -179,16 +115,47 @@ class _Heard:
             self.events.setdefault((row.start, row.end, species), Event(row.start, row.end, species, row.low, row.high))
 
 
-def _read_heads(archive: Path, columns: Columns) -> tuple[dict[Path, Head], list[Failure]]:
-    heads: dict[Path, Head] = {}
-    failures = []
+@dataclass(frozen=True)
+class _Looked:
+    """The files of an archive that may be tables.
+
+    Attributes
+    ----------
+    tables : those of events
+    others : other tables
+    blank : sounds, and the file that is named for each and has no row
+    unread : tables that are named in `failures`, and why
+    """
+
+    tables: dict[Path, Head] = field(default_factory=dict)
+    others: dict[Path, Head] = field(default_factory=dict)
+    blank: list[tuple[Path, Path]] = field(default_factory=list)
+    unread: list[Path] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+def _look(archive: Path, columns: Columns, sounds: Sounds) -> _Looked:
+    looked = _Looked()
     for table in tables_below(archive):
         try:
-            if head := read_head(table, columns):
-                heads[table] = head
+            head = read_head(table, columns)
         except (OSError, ValueError) as error:
-            failures.append(refused(_place(table, archive), _why(error)))
-    return heads, failures
+            looked.unread.append(table)
+            looked.failures.append(refused(_place(table, archive), _why(error)))
+            continue
+        if head is None:
+            looked.blank.extend([(sound, table) for stem in blank_for(table) for sound in sounds.in_folder(table.parent, stem)][:1])
+        elif head.holds_events and (head.form != "Sonic Visualiser layers" or sounds.may_own(table)):  # numbers and words may be anything
+            looked.tables[table] = head
+        elif "start" in head.places and (head.names_files or head.form == "Raven selection tables"):
+            if sounds.may_own(table) and not has_rows(table, head):  # Raven has no column of species before somebody fills it
+                looked.blank.append((sounds.owner(table), table))
+                continue
+            looked.unread.append(table)
+            looked.failures.append(refused(_place(table, archive), no_species(head)))
+        else:
+            looked.others[table] = head
+    return looked
 
 
 def _likeliest(heads: Mapping[Path, Head], columns: Columns) -> dict[Path, Head]:
@@ -198,36 +165,83 @@ def _likeliest(heads: Mapping[Path, Head], columns: Columns) -> dict[Path, Head]
     return {table: heads[table] for table in tables[:1]}
 
 
-def _hear(table: Path, head: Head, *, archive: Path, sounds: _Sounds, heard: dict[Path, _Heard]) -> list[Failure]:
-    """Add what a table says to what is heard in each sound; return what cannot be used."""
-    place = _place(table, archive)
-    try:
-        rows = read_rows(table, head)
-        if not head.names_files:
-            heard.setdefault(sounds.owner(table), _Heard())  # a table without a row says something, too
-    except (OSError, ValueError) as error:
-        return [refused(place, _why(error))]
-    by_name: dict[str, list[Row]] = {}
-    for row in rows:
-        by_name.setdefault(row.file, []).append(row)
-    failures, nameless = [], 0
-    for name, of_it in by_name.items():
+class _Reading:
+    """The tables of an archive as they are read, one after the other.
+
+    Attributes
+    ----------
+    heard : what they say of each sound
+    failures : what of them cannot be used, and why
+    """
+
+    def __init__(self, archive: Path, sounds: Sounds) -> None:
+        self.archive = archive
+        self.sounds = sounds
+        self.heard: dict[Path, _Heard] = {}
+        self.failures: list[Failure] = []
+
+    def of(self, sound: Path, table: Path) -> _Heard:
+        """Return what is said of a sound, of which a table speaks."""
+        said = self.heard.setdefault(sound, _Heard())
+        said.tables[_place(table, self.archive)] = None
+        return said
+
+    def hear(self, table: Path, head: Head) -> None:
+        """Add what a table says to what is heard in each sound."""
+        place = _place(table, self.archive)
         try:
-            sound = sounds.named(name, table) if name else sounds.owner(table)
-        except ValueError as error:
-            failures += _unplaced(of_it, place=place, reason=str(error))
-            continue
-        said = heard.setdefault(sound, _Heard())
-        for row in of_it:
+            rows = rows_of(read_text(table).lines, head)
+            if not rows:
+                self._hear_nobody(table, head)
+            elif not head.names_files:
+                self.of(self.sounds.owner(table), table)
+        except (OSError, ValueError) as error:
+            self.failures.append(refused(place, _why(error)))
+            self.doubt(table)
+            return
+        by_name: dict[str, list[Row]] = {}
+        for row in rows:
+            by_name.setdefault(row.file, []).append(row)
+        found, nameless = self._placed(by_name, table), 0
+        for name, of_it in by_name.items():
+            if isinstance(found[name], str):
+                self.failures += _unplaced(of_it, place=place, reason=str(found[name]))
+            else:
+                self._add(of_it, self.of(Path(found[name]), table), place)
+                nameless += sum(not row.label and not row.fault for row in of_it)
+        if nameless:
+            self.failures.append(refused(place, f"{nameless} annotations name no species" if nameless > 1 else "1 annotation names no species"))
+
+    def doubt(self, table: Path) -> None:
+        """Keep in mind that a table could not be used which is named for a sound."""
+        with suppress(ValueError):
+            sound = self.sounds.owner(table)
+            if sound in self.heard:
+                self.heard[sound].doubtful = True
+
+    def _hear_nobody(self, table: Path, head: Head) -> None:
+        """Take a table without a row for one of a sound in which nobody sings, if it is named for one."""
+        if head.names_files and not self.sounds.may_own(table):
+            raise ValueError("has no row, and is named for no sound")
+        self.of(self.sounds.owner(table), table).nocall = True
+
+    def _placed(self, names: Iterable[str], table: Path) -> dict[str, Path | str]:
+        """Return the sound that each name means, or why there is none."""
+        found: dict[str, Path | str] = {}
+        for name in names:
+            try:
+                found[name] = self.sounds.named(name, table) if name else self.sounds.owner(table)
+            except ValueError as error:
+                found[name] = str(error)
+        return self.sounds.elsewhere(found)
+
+    def _add(self, rows: Iterable[Row], said: _Heard, place: str) -> None:
+        for row in rows:
             try:
                 said.add(row)
             except ValueError as error:
                 said.doubtful = True
-                failures.append(refused(f"{place} line {row.line}", str(error)))
-        nameless += sum(not row.label and not row.fault for row in of_it)
-    if nameless:
-        failures.append(refused(place, f"{nameless} annotations name no species" if nameless > 1 else "1 annotation names no species"))
-    return failures
+                self.failures.append(refused(f"{place} line {row.line}", str(error)))
 
 
 def _unplaced(rows: Sequence[Row], *, place: str, reason: str) -> list[Failure]:
@@ -237,20 +251,17 @@ def _unplaced(rows: Sequence[Row], *, place: str, reason: str) -> list[Failure]:
     return [refused(place, f"{reason} ({len(rows)} {'rows' if len(rows) > 1 else 'row'})")]
 
 
-def _recordings(sounds: _Sounds, heard: Mapping[Path, _Heard], archive: Path) -> tuple[list[Recording], list[Failure]]:
-    recordings: dict[str, Recording] = {}
+def _recordings(reading: _Reading) -> tuple[list[Recording], list[Failure]]:
+    recordings = []
     failures = []
-    for file in sounds.files:
+    for file in reading.sounds.files:
         try:
-            if file not in heard:
+            if file not in reading.heard:
                 raise ValueError("no table names it")
-            recording = _recording(file, heard[file])
-            if recording.name in recordings:
-                raise ValueError(f"has the same name as {_place(recordings[recording.name].file, archive)}")
-            recordings[recording.name] = recording
+            recordings.append(_recording(file, reading.heard[file]))
         except ValueError as error:
-            failures.append(refused(_place(file, archive), str(error)))
-    return sorted(recordings.values(), key=lambda recording: recording.name), failures
+            failures.append(refused(_place(file, reading.archive), str(error)))
+    return sorted(recordings, key=lambda recording: (recording.name, recording.file)), failures
 
 
 def _recording(file: Path, heard: _Heard) -> Recording:
@@ -259,16 +270,17 @@ def _recording(file: Path, heard: _Heard) -> Recording:
     if not events and (heard.doubtful or not heard.nocall):
         raise ValueError("has no annotation that can be used")
     date, time = stamp_of(file.stem)
-    return Recording(check_name(file.stem), file, "" if events else NOISE, events=tuple(events), date=date, time=time)
+    return Recording(plain_name(file.stem), file, "" if events else NOISE, events=tuple(events), date=date, time=time, unsure=heard.doubtful)
 
 
-def _taxa(archive: Path, heads: Mapping[Path, Head]) -> tuple[list[Taxon], list[Failure]]:
-    """Return the names of species from tables that have both codes and scientific names."""
+def _taxa(archive: Path, heads: Mapping[Path, Head]) -> tuple[list[Taxon], list[Failure], list[Path]]:
+    """Return the names of species from tables that have both codes and scientific names, and which tables these are."""
     taxa: dict[Taxon, None] = {}
-    failures = []
+    failures, files = [], []
     for file, head in heads.items():
         if not find_column(head.names, CODE_COLUMNS) or not find_column(head.names, SPECIES_COLUMNS):
             continue
+        files.append(file)
         try:
             table = read_foreign(file)
         except Trouble as error:
@@ -279,7 +291,7 @@ def _taxa(archive: Path, heads: Mapping[Path, Head]) -> tuple[list[Taxon], list[
             taxon = Taxon(*(" ".join(row[column].split()) if column else "" for column in columns))
             taxa |= {taxon: None} if taxon.species and taxon.code else {}
         failures += [refused(_place(file.parent / failure.name, archive), failure.reason) for failure in table.bad]
-    return list(taxa), failures
+    return list(taxa), failures, files
 
 
 def _place(file: Path, archive: Path) -> str:

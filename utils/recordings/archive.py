@@ -1,17 +1,19 @@
 """From a folder of any known form to its recordings."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from config import Dataset
 from utils.console import Failure, Trouble
-from utils.files import check_name
-from utils.recordings.annotations import is_annotations, read_annotations
+from utils.recordings.account import Account, account_of
+from utils.recordings.annotations import is_annotations, read_annotations, why_none
 from utils.recordings.birdclef2018 import is_birdclef2018, read_birdclef2018
 from utils.recordings.folders import read_folders, sides_of
 from utils.recordings.kaggle import is_kaggle, read_kaggle
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
+from utils.recordings.names import Known, named_apart
 from utils.recordings.recording import SIDES, Contents, Recording, from_metadata, read_metadata
 from utils.recordings.view import placed_file
 from utils.recordings.xenocanto import is_xenocanto, read_xenocanto
@@ -26,6 +28,7 @@ KINDS: Mapping[str, tuple[Recognise, str]] = {
     "annotations": (lambda folder, settings, gone: is_annotations(folder, settings.columns, gone), "has no table of annotations that belongs to its sounds"),
 }
 OWN_FOLDERS = ("birdclef2018", "kaggle")  # kinds that keep their sounds in folders of their own, so that the root may be the archive
+REASONS = 3  # that are told why tables are not understood
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,24 @@ class Archive:
 
     Attributes
     ----------
-    form : what was recognised, for people
+    kind : what was recognised, a value of dataset.kind
+    form : the same in more words, for people
     recordings : those whose sound is there, in the order of their names, with scientific names as labels
     failures : files and rows that cannot be used, and why
     divided : whether the archive says itself which recordings are for training and which are not
     taxonomy : the names of species that the archive and the settings know
+    account : what became of the archive's files
+    tables : where the annotations of a sound stand, by its path below the archive
     """
 
+    kind: str
     form: str
     recordings: list[Recording]
     failures: list[Failure]
     divided: bool
     taxonomy: Taxonomy
+    account: Account = field(default_factory=Account)
+    tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read_archive(settings: Dataset) -> Archive:
@@ -60,23 +69,34 @@ def read_archive(settings: Dataset) -> Archive:
     if not given.is_dir():
         raise Trouble(f"{given}: no such folder; set dataset.{'archive' if settings.archive else 'root'} to the folder of your recordings")
     folder, root = given.resolve(), settings.root.resolve()  # one folder may have two names
-    moved, unreadable = _moved_before(root)
-    gone = sorted(file for file in moved if file.is_relative_to(folder))  # to readers they are where they were
+    before = _sorted_before(root)
+    gone = sorted(file for file in before.moved if file.is_relative_to(folder))  # to readers they are where they were
     kind = _kind(settings, folder, given, gone)
     divided = kind == "folders" and bool(sides_of(folder, gone))
     _check_apart(settings, folder, root, apart=kind not in OWN_FOLDERS and not divided)
     contents = _read(kind, folder, settings, gone)
+    account = _account(contents, folder, root, settings)
     taxonomy = _taxonomy(settings, contents)
     recordings, failures = _translated(contents.recordings, taxonomy)
-    recordings, missing = _with_sound(recordings, moved, root)
-    forgotten, unnamed = _forgotten(moved, recordings, taxonomy)
+    recordings, missing = _with_sound(named_apart(recordings, folder, before.names), before.moved, root)
+    forgotten, unnamed = _forgotten(before.moved, recordings, taxonomy)
     recordings += forgotten
-    failures += contents.failures + unreadable + missing + unnamed
+    failures += contents.failures + before.failures + missing + unnamed + account.failures
     if not recordings:
         some = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures[:2])
         refused = f"; {len(failures)} refused, such as {some}" if failures else ""
         raise Trouble(f"{given}: no recording found ({contents.form}{refused})")
-    return Archive(contents.form, sorted(recordings, key=lambda recording: recording.name), failures, divided, taxonomy)
+    ordered = sorted(recordings, key=lambda recording: recording.name)
+    tables = {sound.relative_to(folder).as_posix(): places for sound, places in contents.tables.items()}
+    return Archive(kind, contents.form, ordered, failures, divided, taxonomy, account, tables)
+
+
+def _account(contents: Contents, folder: Path, root: Path, settings: Dataset) -> Account:
+    """Return what became of the archive's files; where it lies in the root, only its own folders are looked through."""
+    used = {recording.file for recording in contents.recordings}
+    mixed = folder == root or folder.is_relative_to(root)
+    tops = [top for top in contents.folders if top.is_dir()] if mixed and contents.folders else [folder]
+    return account_of(folder, used=used, seen=contents.seen, columns=settings.columns, tops=tops, without=root)
 
 
 def _kind(settings: Dataset, folder: Path, given: Path, gone: Sequence[Path]) -> str:
@@ -85,7 +105,9 @@ def _kind(settings: Dataset, folder: Path, given: Path, gone: Sequence[Path]) ->
         return next((kind for kind, (recognised, _) in KINDS.items() if recognised(folder, settings, gone)), "folders")
     recognised, needed = KINDS[settings.kind]
     if settings.kind != "folders" and not recognised(folder, settings, gone):
-        raise Trouble(f"{given}: {needed}, as dataset.kind = {settings.kind} says")
+        why = why_none(folder, settings.columns)[:REASONS] if settings.kind == "annotations" else []
+        told = "".join(f"; {failure.name}: {failure.reason}" for failure in why)
+        raise Trouble(f"{given}: {needed}, as dataset.kind = {settings.kind} says{told}")
     return settings.kind
 
 
@@ -122,18 +144,14 @@ def _taxonomy(settings: Dataset, contents: Contents) -> Taxonomy:
 
 
 def _translated(recordings: Iterable[Recording], taxonomy: Taxonomy) -> tuple[list[Recording], list[Failure]]:
-    """Give the recordings the scientific names of their species; two classes that become one may hold recordings of one name."""
-    named: dict[str, Recording] = {}
-    failures = []
+    """Give the recordings the scientific names of their species."""
+    translated, failures = [], []
     for recording in recordings:
         try:
-            renamed = taxonomy.translate(recording)
-            if renamed.name in named:
-                raise ValueError(f"has the same name as {named[renamed.name].file.parent.name}/{named[renamed.name].file.name}, now that species are renamed")
-            named[renamed.name] = renamed
+            translated.append(taxonomy.translate(recording))
         except ValueError as error:
             failures.append(Failure(f"{recording.file.parent.name}/{recording.file.name}", str(error)))
-    return list(named.values()), failures
+    return translated, failures
 
 
 def _with_sound(recordings: Iterable[Recording], moved: Mapping[Path, Recording], root: Path) -> tuple[list[Recording], list[Failure]]:
@@ -152,29 +170,57 @@ def _with_sound(recordings: Iterable[Recording], moved: Mapping[Path, Recording]
     return there, missing
 
 
-def _moved_before(root: Path) -> tuple[dict[Path, Recording], list[Failure]]:
-    """Return the recordings that an earlier sort moved here, by where they were, with the file that they have now, and metadata that cannot be read.
+@dataclass(frozen=True)
+class Before:
+    """What an earlier sort left in the root.
 
-    Their JSON has `moved_from`, which is written before a file is moved: one that is still there was not.
+    Attributes
+    ----------
+    moved : the recordings that it moved here, by where they were, with the file that they have now
+    names : what it called recordings
+    failures : metadata that cannot be read
+    """
+
+    moved: dict[Path, Recording]
+    names: Known
+    failures: list[Failure]
+
+
+def _sorted_before(root: Path) -> Before:
+    """Read the metadata of an earlier sort.
+
+    The JSON of a recording that was moved has `moved_from`, which is written before the file is moved: one that is still there was not.
     """
     folder = root / "metadata"
     moved: dict[Path, Recording] = {}
+    by_source: dict[str, str] = {}
+    others: set[str] = set()
     failures = []
     for file in sorted(folder.rglob("*.json")):
         name = file.relative_to(folder).as_posix().removesuffix(".json")
         try:
             metadata = read_metadata(file)
+            if source := metadata.get("source"):
+                by_source[str(source)] = name
+            else:
+                others.add(name)
             if not metadata.get("moved_from"):
                 continue
             side = next((side for side in SIDES if side == metadata.get("side")), None)
-            recording = from_metadata(metadata, name=name, file=root / check_name(str(metadata.get("filename"))), side=side)
+            sound = root / f"sound{_ending(str(metadata.get('filename')))}"  # where it is now follows from its name
+            recording = from_metadata(metadata, name=name, file=sound, side=side)
         except (OSError, ValueError) as error:
             failures.append(Failure(f"metadata/{name}.json", str(error)))
             continue
         placed, original = placed_file(recording, root), Path(recording.moved_from)
         if placed and not placed.is_symlink() and not original.is_file():
             moved[original] = replace(recording, file=placed)
-    return moved, failures
+    return Before(moved, Known(by_source, frozenset(others)), failures)
+
+
+def _ending(filename: str) -> str:
+    found = re.search(r"\.\w+$", filename, re.ASCII)
+    return found[0] if found else ""
 
 
 def _forgotten(moved: Mapping[Path, Recording], known: Iterable[Recording], taxonomy: Taxonomy) -> tuple[list[Recording], list[Failure]]:

@@ -1,14 +1,28 @@
-"""Which files of a folder are sound, by their names alone."""
+"""Which files of a folder are sound, by their names, and how folders are looked through: everything once, links to folders included."""
 
+import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from utils.console import Failure
 from utils.files import check_name, check_plain
 
 # what libsndfile reads, by the names people give such files
-READABLE = frozenset({".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"})
-UNREADABLE = frozenset({".m4a", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp"})  # sound, but of no kind that libsndfile reads
+READABLE = frozenset(
+    {
+        *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mpga"),
+        *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph"),
+    }
+)
+UNREADABLE = frozenset(  # sound, but of no kind that libsndfile reads; the last line: of recorders by Wildlife Acoustics and Titley
+    {
+        *(".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp", ".ape", ".wv", ".tta"),
+        *(".mka", ".mkv", ".mov", ".avi", ".mpc", ".ac3", ".ra", ".dsf"),
+        *(".wac", ".w4v", ".zc"),
+    }
+)
 
 
 def is_sound(file: Path) -> bool:
@@ -29,28 +43,93 @@ def check_readable(file: Path) -> None:
     check_plain(file)
 
 
+@dataclass
+class Walk:
+    """What lies in a folder and the folders below it.
+
+    Attributes
+    ----------
+    files : all of them, those of a folder before those of the folders in it; hidden ones are passed over
+    unread : folders that cannot be looked into, and why
+    again : links to folders that are looked into by another way
+    """
+
+    files: list[Path] = field(default_factory=list)
+    unread: list[Failure] = field(default_factory=list)
+    again: list[Path] = field(default_factory=list)
+
+
+def walk(folder: Path) -> Walk:
+    """Look through a folder and all folders below it, in the order of their names.
+
+    Links to folders are followed, after all that is there without them; each folder is looked into once, so that loops end. A link to a folder that holds
+    `folder` itself is a loop, too.
+    """
+    found = Walk()
+    start = folder.resolve()
+    done: set[Path] = set()
+    ahead = [folder]
+    while ahead:
+        links: list[Path] = []
+        for top in ahead:
+            _walk_without_links(top, folder, found, done, links)
+        ahead = []
+        for link in sorted(links):
+            real = link.resolve()
+            if real in done or start.is_relative_to(real) or real in {other.resolve() for other in ahead}:
+                found.again.append(link)
+            else:
+                ahead.append(link)
+    return found
+
+
+def _walk_without_links(top: Path, folder: Path, found: Walk, done: set[Path], links: list[Path]) -> None:
+    real_top = top.resolve()
+
+    def unread(error: OSError) -> None:
+        place = Path(error.filename).relative_to(folder).as_posix()
+        found.unread.append(Failure(place, f"cannot be looked into ({error.strerror})"))
+
+    for here, folders, files in os.walk(top, onerror=unread):
+        inside = Path(here)
+        real = real_top / inside.relative_to(top)
+        if real in done:  # a link led into the midst of what is looked into from its top
+            folders.clear()
+            continue
+        done.add(real)
+        seen = sorted(name for name in folders if not name.startswith("."))
+        links += [inside / name for name in seen if (inside / name).is_symlink()]
+        folders[:] = [name for name in seen if not (inside / name).is_symlink()]
+        found.files += [inside / name for name in sorted(files) if not name.startswith(".")]
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder, then those in the folders below it; see `walk`."""
+    yield from walk(folder).files
+
+
 def sounds_in(folder: Path) -> list[Path]:
     """Return the files of sound that lie directly in a folder, in the order of their names; none where there is no such folder."""
     return sorted(file for file in folder.iterdir() if is_sound(file) and not file.is_dir()) if folder.is_dir() else []
 
 
 def sounds_below(folder: Path) -> Iterator[Path]:
-    """Yield the files of sound in a folder and all folders below it, in the order of their paths; hidden folders are not looked into."""
-    for file in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if not hidden and is_sound(file) and not file.is_dir():
-            yield file
+    """Yield the files of sound in a folder and all folders below it, in the order of their paths; see `walk`."""
+    yield from sorted(file for file in files_below(folder) if is_sound(file))
 
 
 def below(folder: Path, text: str) -> Path:
-    """Return the path that a table of strangers names below a folder.
+    """Return the path that a table from outside names below a folder; a colon, as of BirdNET-Pi's names, leads nowhere but on Windows.
 
     Raises
     ------
     ValueError
         If it is empty, absolute, or would leave the folder.
     """
-    return folder.joinpath(*(check_name(part) for part in text.strip().split("/")))
+    parts = text.strip().split("/")
+    for part in parts:
+        check_name(part if os.name != "posix" or part[1:] == ":" else part.replace(":", "-"))
+    return folder.joinpath(*parts)
 
 
 def stamp_of(name: str) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import polars as pl
 
 from config import Dataset
 from utils import console
-from utils.recordings.grouping import Grouping, group, keys_of
+from utils.recordings.grouping import Grouping, block_of, group, kept_together, keys_of
 from utils.recordings.recording import SIDES, Recording
 
 ALL_CLASSES = 60  # a split of more classes is shown by its smallest
@@ -63,6 +63,37 @@ def shared_keys(recordings: Sequence[Recording], table: pl.DataFrame, settings: 
         if known:
             counts[by] = (sum(len(own) > 1 for own in sides.values()), len(sides))
     return counts
+
+
+def known_keys(recordings: Sequence[Recording], settings: Dataset, by: Grouping) -> int:
+    """Count the recordings of which it is known by what they would be grouped; nobody can tell where the others belong."""
+    return sum(bool(block_of(recording, settings) if by == "block" else keys_of(recording, settings, by)) for recording in recordings)
+
+
+def unknown_groups(recordings: Sequence[Recording], settings: Dataset) -> str:
+    """Say of how many recordings it is not known by what `dataset.split` keeps them together; '' where it is of all."""
+    by = kept_together(settings)
+    missing = 0 if by == "recording" else len(recordings) - known_keys(recordings, settings, by)
+    if not missing:
+        return ""
+    what = "place" if by == "block" else by
+    return f"of {missing:,} of {len(recordings):,} recordings no {what} is known: each is a group of its own, and may share its {what} with another side"
+
+
+def audit_rows(recordings: Sequence[Recording], table: pl.DataFrame, settings: Dataset) -> dict[str, str]:
+    """Return what an audit says of leaks as rows of a summary; of each grouping with how many recordings it is known of, where that is not all."""
+    rows = {"groups on two sides": f"{len(shared_groups(table)):,} of {table['group'].n_unique():,}"}
+    if unknown := unknown_groups(recordings, settings):
+        rows["groups of their own"] = unknown
+    leaking = []
+    for by, (shared, count) in shared_keys(recordings, table, settings).items():
+        known = known_keys(recordings, settings, by)
+        part = "" if known == len(recordings) else f", known of {known:,} of {len(recordings):,} recordings"
+        rows[f"{GROUPINGS[by]} on two sides"] = f"{shared:,} of {count:,}{part}"
+        leaking += [by] if shared else []
+    if leaking:
+        rows["to keep them together"] = f"dataset.split = grouped, dataset.group_by = {' or '.join(leaking)}"
+    return rows
 
 
 def smallest(classes: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,8 @@ from defusedxml.ElementTree import parse
 
 from utils.console import Failure
 from utils.files import check_name, check_plain
-from utils.recordings.audio_files import check_readable, sounds_in
+from utils.recordings.audio_files import below, check_readable, files_below, sounds_below
+from utils.recordings.names import plain_name
 from utils.recordings.recording import NOISE, Contents, Recording, check_label, clean_labels, degrees
 
 
@@ -22,35 +23,40 @@ def is_birdclef2018(archive: Path) -> bool:
 
 def read_birdclef2018(archive: Path) -> Contents:
     """Read every XML of the archive; bad XML, and sound that no XML names, are failures."""
-    recordings: dict[str, Recording] = {}
+    recordings: dict[Path, Recording] = {}
     failures = []
-    for xml in sorted(file for file in (archive / "xml").iterdir() if file.suffix.lower() == ".xml" and not file.name.startswith(".")):
+    xmls = [file for file in files_below(archive / "xml") if file.suffix.lower() == ".xml"]
+    for xml in xmls:
         try:
             recording = _read_xml(xml, archive / "wav")
-            if recording.name in recordings:
-                raise ValueError(f"a second recording named {recording.name}")
-            recordings[recording.name] = recording
+            if recording.file in recordings:
+                raise ValueError(f"a second recording of {recording.file.name}")
+            recordings[recording.file] = recording
         except (ParseError, DefusedXmlException, LookupError, ValueError, OSError) as error:  # LookupError: an encoding that nobody knows
-            failures.append(Failure(f"xml/{xml.name}", f"{_kind(error)}{error}"))
-    named = {recording.file.name for recording in recordings.values()}
-    failures += [Failure(f"wav/{file.name}", "no usable XML names it") for file in sounds_in(archive / "wav") if file.name not in named]
-    return Contents("BirdCLEF 2018 archive (wav/ + xml/)", sorted(recordings.values(), key=lambda recording: recording.name), failures)
+            failures.append(Failure(xml.relative_to(archive).as_posix(), f"{_kind(error)}{error}"))
+    sounds = list(sounds_below(archive / "wav"))
+    failures += [Failure(file.relative_to(archive).as_posix(), "no usable XML names it") for file in sounds if file not in recordings]
+    ordered = sorted(recordings.values(), key=lambda recording: recording.name)
+    seen, folders = frozenset([*xmls, *sounds]), (archive / "wav", archive / "xml")
+    return Contents("BirdCLEF 2018 archive (wav/ + xml/)", ordered, failures, seen=seen, folders=folders)
 
 
 def _read_xml(xml: Path, wav: Path) -> Recording:
     check_plain(xml)
     root = parse(xml).getroot()
     try:
-        file = check_name(_text(root, "FileName"))
+        name = _text(root, "FileName")
+        check_name(name.replace(":", "-"))
+        file = below(wav, name)
     except ValueError as error:
         raise ValueError(f"cannot use its FileName: {error}") from None
-    check_readable(wav / file)
+    check_readable(file)
     species = check_label(f"{_text(root, 'Genus')} {_text(root, 'Species')}")
     if " " not in species and species != NOISE:
         raise ValueError("Genus or Species is missing")
     return Recording(
-        name=Path(file).stem,
-        file=wav / file,
+        name=plain_name(file.stem),
+        file=file,
         species=species,
         background=clean_labels(_text(root, "BackgroundSpecies").split(","), without=species),
         class_id=_text(root, "ClassId"),

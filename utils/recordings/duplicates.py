@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from utils.console import Failure, progress
 from utils.fanout import fan_out
+from utils.sound.opening import AudioError
+from utils.sound.reading import Reading
 
 HEAD = 1 << 15  # frames that are compared first; most recordings differ there, and need not be decoded to their end
-UNKNOWN = 1 << 48  # more frames than any file has
-BLOCK = 1 << 20  # frames read at once
+BLOCK = 30.0  # seconds read at once
+BLOCK_VALUES = 1 << 20  # values of all channels read at once, at most
 BATCH = 32  # files a worker looks at in one go
 
 
@@ -24,11 +25,11 @@ class Sound:
 
     Attributes
     ----------
-    frames, channels, rate : as its header says
+    frames, channels, rate : as far as its begin and end tell; frames are None where they do not
     head : fingerprint of the first samples
     """
 
-    frames: int
+    frames: int | None
     channels: int
     rate: int
     head: str
@@ -36,7 +37,7 @@ class Sound:
     @property
     def seconds(self) -> float | None:
         """Length by the header; None where it does not say, as of sound that was written into a pipe."""
-        return self.frames / self.rate if self.frames < UNKNOWN else None
+        return None if self.frames is None else self.frames / self.rate
 
 
 def glance_all(files: Sequence[Path], *, workers: int) -> list[Sound | str]:
@@ -62,40 +63,38 @@ def _glance(files: tuple[Path, ...]) -> list[Sound | str]:
 
 def _glance_one(file: Path) -> Sound | str:
     try:
-        if file.stat().st_size == 0:
-            return "is empty (0 bytes)"
-        with soundfile.SoundFile(file) as sound:
+        with Reading(file, quick=True) as sound:
             if sound.frames == 0:
                 return "holds no samples"
-            return Sound(sound.frames, sound.channels, sound.samplerate, _digest(sound, frames=HEAD))
-    except soundfile.LibsndfileError as error:
-        return f"is no sound that can be read: {error.error_string}"
+            return Sound(sound.frames, sound.channels, sound.rate, _digest(sound, frames=HEAD))
+    except AudioError as error:
+        return str(error)
     except (OSError, ValueError) as error:
         return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
 
 
-def _digest(sound: soundfile.SoundFile, *, frames: int | None = None) -> str:
-    """Return a fingerprint of the samples that follow, as float32; 16 and 24 bits are exact in it."""
-    content = hashlib.sha256()
-    left = sound.frames if frames is None else frames
-    while left > 0:
-        samples = sound.read(min(BLOCK, left), dtype="float32", always_2d=True)
-        if len(samples) == 0:
-            break
-        content.update((samples + np.float32(0)).tobytes())  # −0 and 0 are the same sound
-        left -= len(samples)
+def _digest(sound: Reading, *, frames: int | None = None) -> str:
+    """Return a fingerprint of the samples that follow, of all or of so many frames, as float32; 16 and 24 bits are exact in it."""
+    content, left = hashlib.sha256(), frames
+    values = BLOCK_VALUES if frames is None else frames * sound.channels
+    for samples, _, _ in sound.blocks(seconds=BLOCK, values=values):
+        content.update((samples[:left] + np.float32(0)).tobytes())  # −0 and 0 are the same sound
+        if left is not None:
+            left -= len(samples)
+            if left <= 0:
+                break
     return content.hexdigest()
 
 
 def digest_whole(file: Path) -> str:
-    """Return a fingerprint of all samples of a file.
+    """Return a fingerprint of all samples of a file, as far as they can be read.
 
     Raises
     ------
-    soundfile.LibsndfileError
-        If it cannot be read to its end.
+    AudioError
+        If there are none.
     """
-    with soundfile.SoundFile(file) as sound:
+    with Reading(file) as sound:
         return _digest(sound)
 
 
@@ -106,7 +105,7 @@ def find_duplicates(files: Sequence[Path], sounds: Sequence[Sound], *, workers: 
     """
     alike: dict[tuple[int, int, str], list[int]] = {}
     for number, sound in enumerate(sounds):
-        if sound.frames < UNKNOWN:
+        if sound.frames is not None:
             alike.setdefault((sound.frames, sound.channels, sound.head), []).append(number)
     suspects = [number for numbers in alike.values() if len(numbers) > 1 for number in numbers]
     if not suspects:

@@ -6,14 +6,30 @@ More may be known of the recordings: a data set that the 2018 baseline sorted ha
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from utils.console import Failure, Trouble
-from utils.files import check_name
-from utils.recordings.audio_files import check_readable, sounds_below, sounds_in
-from utils.recordings.recording import SIDES, Contents, Recording, Side, clean_labels, degrees, from_metadata, label_of_folder, read_metadata
+from utils.recordings.audio_files import below, check_readable, is_sound, walk
+from utils.recordings.names import plain_name
+from utils.recordings.recording import (
+    NOISE,
+    SIDES,
+    Contents,
+    Recording,
+    Side,
+    Taxon,
+    absent_in,
+    both_names,
+    clean_labels,
+    degrees,
+    from_metadata,
+    label_of_folder,
+    read_metadata,
+)
 from utils.tables import find_column, read_foreign, reason_of
 
 TABLES = ("metadata.csv", "recordings.csv")
@@ -49,75 +65,141 @@ def sides_of(archive: Path, gone: Sequence[Path] = ()) -> dict[Side, Path]:
 def read_folders(archive: Path, gone: Sequence[Path] = ()) -> Contents:
     """Read the classes and recordings of an archive of folders; each recording has its side where the archive is divided.
 
+    Recordings may be called alike, as `1.wav` and `1.mp3` of one class.
+
     Parameters
     ----------
     gone : files that were in the archive, and were moved
     """
-    recordings: dict[str, Recording] = {}
     sides = sides_of(archive, gone)
-    loose = [file for folder in (sides.values() or [archive]) for file in sounds_in(folder)]
-    failures = [Failure(file.relative_to(archive).as_posix(), "lies in no class's folder") for file in loose]
-    known, unusable = _read_tables(archive)
+    tables = _read_tables(archive)
     places: list[tuple[Side | None, Path]] = [*sides.items()] or [(None, archive)]
-    for side, folder in places:
-        moved = (file for file in gone if file.is_relative_to(folder) and len(file.relative_to(folder).parts) > 1)
-        for file in sorted({*_class_sounds(folder), *moved}):
-            path = file.relative_to(archive).as_posix()
-            try:
-                recording = _recording(file, archive=archive, folder=folder, side=side)
-                if path in known:
-                    recording = _with_row(recording, known[path])
-                if recording.name in recordings and recordings[recording.name].side != side:  # `1.wav` may be another one in each
-                    recording = dataclasses.replace(recording, name=f"{recording.name} ({side})")
-                if recording.name in recordings:
-                    raise ValueError(f"has the same name as {recordings[recording.name].file.relative_to(archive).as_posix()}")
-                recordings[recording.name] = recording
-            except (ValueError, OSError) as error:
-                failures.append(Failure(path, str(error)))
+    found = [_read_place(archive, folder, side, gone, tables.rows) for side, folder in places]
+    recordings = sorted(_apart_by_side([recording for place in found for recording in place.recordings]), key=lambda recording: recording.name)
+    failures = [failure for place in found for failure in place.failures] + tables.failures
+    noise = sorted({folder for place in found for folder in place.noise})
     form = f"folders of classes, {'divided into ' + ', '.join(sides) if sides else 'undivided'}"
-    return Contents(form, sorted(recordings.values(), key=lambda recording: recording.name), failures + unusable)
+    form += f"; {', '.join(noise)} as {NOISE}" if noise else ""
+    seen = frozenset().union(tables.seen, (archive / "metadata").rglob("*.json"), *(place.sounds for place in found))
+    return Contents(form, recordings, failures, _taxa(recordings), seen, tuple(sides.values()))
 
 
-def _class_sounds(folder: Path) -> Iterator[Path]:
-    """Yield the files of sound below every class's folder; hidden ones are not looked into."""
-    kinds = sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith(".")) if folder.is_dir() else []
-    for kind in kinds:
-        yield from sounds_below(kind)
+@dataclass(frozen=True)
+class _Place:
+    """What lies in the classes' folders of one side.
+
+    Attributes
+    ----------
+    sounds : all of them, used or not
+    noise : folders without birds that are not called so
+    """
+
+    recordings: list[Recording]
+    failures: list[Failure]
+    sounds: frozenset[Path]
+    noise: frozenset[str]
+
+
+def _read_place(archive: Path, folder: Path, side: Side | None, gone: Sequence[Path], rows: Mapping[str, Mapping[str, str]]) -> _Place:
+    looked = walk(folder)
+    moved = [file for file in gone if file.is_relative_to(folder)]
+    sounds = sorted({*(file for file in looked.files if is_sound(file)), *moved})
+    recordings, noise, absent = [], set[str](), Counter[str]()
+    twice = [link for link in looked.again if link.parent == folder]
+    failures = [Failure(_below(link, archive), f"is a link to {link.resolve()}, whose recordings are read already, as another class") for link in twice]
+    for file in sounds:
+        first, *rest = file.relative_to(folder).parts
+        path = _below(file, archive)
+        try:
+            if not rest:
+                raise ValueError("lies in no class's folder")
+            if absent_in(first):
+                absent[first] += 1
+                continue
+            recording = _recording(file, archive=archive, folder=folder, side=side)
+            noise |= {first} if recording.species == NOISE and first.lower() != NOISE.lower() else set()
+            recordings.append(_with_row(recording, rows[path]) if path in rows else recording)
+        except (ValueError, OSError) as error:
+            failures.append(Failure(path, str(error)))
+    failures += [Failure(_below(folder / name, archive), _ABSENT.format(count=count, species=absent_in(name))) for name, count in absent.items()]
+    return _Place(recordings, failures, frozenset(sounds), frozenset(noise))
+
+
+_ABSENT = "{count} recordings without {species}, as the minus says, of which nothing is learned; those without any bird may go into a folder Noise"
+
+
+def _apart_by_side(recordings: Sequence[Recording]) -> list[Recording]:
+    """Name recordings apart that are called alike on two sides: `1.wav` may be another one in each."""
+    first: dict[str, Side | None] = {}
+    for recording in recordings:
+        first.setdefault(recording.name, recording.side)
+    return [one if one.side == first[one.name] else dataclasses.replace(one, name=f"{one.name} ({one.side})") for one in recordings]
+
+
+def _taxa(recordings: Sequence[Recording]) -> list[Taxon]:
+    """Return the common names that stand in folders' names."""
+    return [Taxon(species, common_name=name) for species, name in dict.fromkeys((one.species, one.common_name) for one in recordings if one.common_name)]
+
+
+def _below(file: Path, archive: Path) -> str:
+    return file.relative_to(archive).as_posix()
 
 
 def _recording(file: Path, *, archive: Path, folder: Path, side: Side | None) -> Recording:
     check_readable(file)
     first, *rest = file.relative_to(folder).parts
     species = label_of_folder(first)
-    name = "/".join([species, *(check_name(part) for part in rest[:-1]), check_name(file.stem)])
+    name = "/".join([species, *(plain_name(part) for part in rest[:-1]), plain_name(file.stem)])
     if any(part.endswith(".json") for part in (species, *rest[:-1])):
         raise ValueError("lies in a folder whose name ends in .json, as the metadata of a recording does")
     for metadata in (archive / "metadata" / f"{name}.json", archive / "metadata" / f"{file.stem}.json"):  # ours, and the 2018 baseline's
         if metadata.is_file():
             known = {**read_metadata(metadata), "sci-name": species, "moved_from": ""}  # the JSON may be of another sort
             return from_metadata(known, name=name, file=file, side=side)
-    return Recording(name=name, file=file, species=species, side=side)
+    return Recording(name=name, file=file, species=species, side=side, common_name=both_names(first)[1])
 
 
-def _read_tables(archive: Path) -> tuple[dict[str, dict[str, str]], list[Failure]]:
-    """Return what the archive's tables say of its files, by their paths; tables without a column of files are not ours."""
+@dataclass(frozen=True)
+class _Tables:
+    """What the archive's tables say of its files, by their paths, what of them cannot be used, and which they are."""
+
+    rows: dict[str, dict[str, str]]
+    failures: list[Failure]
+    seen: frozenset[Path]
+
+
+def _read_tables(archive: Path) -> _Tables:
+    """Read the archive's tables; those without a column of files are not ours."""
     known: dict[str, dict[str, str]] = {}
-    failures = []
+    failures, seen = [], set[Path]()
     for path in (archive / name for name in TABLES if (archive / name).is_file()):
         try:
             table = read_foreign(path)
         except Trouble as error:
             failures.append(Failure(path.name, reason_of(error, path)))
+            seen.add(path)
             continue
         files = find_column(table.columns, ("file", "filename", "path"))
         columns = {name: column for name, usual in _COLUMNS.items() if (column := find_column(table.columns, usual))}
         if files:
             found = {_tidy(row[files]): {name: row[column].strip() for name, column in columns.items() if row[column]} for row in table.rows.values()}
-            if not any((archive / name).is_file() for name in found):
+            absent = [name for name in found if not _is_there(name, archive)]
+            if len(absent) == len(found):
                 failures.append(Failure(path.name, f"names no file of the archive ({files} should be a path in it, such as 'Turdus merula/1.wav')"))
+            elif absent:
+                failures.append(Failure(path.name, f"{len(absent)} of its {len(found)} rows name files that are not there, such as {absent[0]!r}"))
             known |= found
             failures += table.bad
-    return known, failures
+            seen.add(path)
+    return _Tables(known, failures, frozenset(seen))
+
+
+def _is_there(path: str, archive: Path) -> bool:
+    """Tell whether a table's path leads to a file below the archive; it may be endless, or lead elsewhere."""
+    try:
+        return below(archive, path).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _tidy(path: str) -> str:

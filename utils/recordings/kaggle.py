@@ -14,6 +14,7 @@ from pathlib import Path
 from utils.console import Failure, Trouble
 from utils.files import check_name
 from utils.recordings.audio_files import below, check_readable, sounds_below, sounds_in, stamp_of
+from utils.recordings.names import plain_name
 from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, clean_labels, degrees, refused
 from utils.tables import read_foreign, reason_of
 
@@ -24,6 +25,7 @@ _FOLDERS = ("train_short_audio", "train_audio")
 # tables of soundscapes' windows, of 2021 and of 2026, and what they cannot do without
 _LABELS = {"train_soundscape_labels.csv": ("birds",), "train_soundscapes_labels.csv": ("filename", "start", "end", "primary_label")}
 _NAMES = (("scientific_name", "primary_label", "common_name"), ("SCI_NAME", "SPECIES_CODE", "PRIMARY_COM_NAME"))  # of columns: Kaggle's, eBird's
+_UNLABELLED = ("train_soundscapes", "unlabeled_soundscapes", "test_soundscapes", "test_audio")  # folders of sound that tables need not name
 _WINDOW = 5.0  # seconds of a soundscape that one row of 2021 labels; the row says where they end
 
 
@@ -44,24 +46,33 @@ def read_kaggle(archive: Path) -> Contents:
     folder = next(archive / name for name in _FOLDERS if (archive / name).is_dir())
     read = read_foreign(table, needed=("primary_label", "filename"), separators=",")
     rows, failures = read.rows, list(read.bad)
-    recordings: dict[str, Recording] = {}
+    recordings: dict[Path, Recording] = {}
     for place, row in rows.items():
         try:
-            _add(_recording(row, folder), recordings, archive)
+            _add(_recording(row, folder), recordings)
         except ValueError as error:
             failures.append(refused(place, error))
     failures += _add_soundscapes(recordings, archive)
-    used = {recording.file for recording in recordings.values()}
-    failures += [Failure(sound.relative_to(archive).as_posix(), "no usable row names it") for sound in sounds_below(folder) if sound not in used]
+    sounds = list(sounds_below(folder))
+    failures += [Failure(sound.relative_to(archive).as_posix(), "no usable row names it") for sound in sounds if sound not in recordings]
     names, unread = _read_names(archive)
     form = f"BirdCLEF archive from Kaggle ({table.name} + {folder.name}/)"
-    return Contents(form, sorted(recordings.values(), key=lambda recording: recording.name), failures + unread, _taxa([*rows.values(), *names]))
+    seen = frozenset([table, *sounds, *recordings, *_of_the_challenge(archive)])
+    ordered = sorted(recordings.values(), key=lambda recording: recording.name)
+    return Contents(form, ordered, failures + unread, _taxa([*rows.values(), *names]), seen, (folder,))
 
 
-def _add(recording: Recording, recordings: dict[str, Recording], archive: Path) -> None:
-    if recording.name in recordings:
-        raise ValueError(f"has the same name as {recordings[recording.name].file.relative_to(archive).as_posix()}")
-    recordings[recording.name] = recording
+def _of_the_challenge(archive: Path) -> list[Path]:
+    """Return what else Kaggle's archives hold: tables, and sound without labels, which other stages are for."""
+    tables = [archive / name for name in (*_TABLES, *_LABELS, "taxonomy.csv", "sample_submission.csv", "test.csv")]
+    sounds = [sound for name in _UNLABELLED for sound in sounds_below(archive / name)]
+    return [*tables, *archive.glob("eBird_Taxonomy*.csv"), *sounds]
+
+
+def _add(recording: Recording, recordings: dict[Path, Recording]) -> None:
+    if recording.file in recordings:
+        raise ValueError("an earlier row names the same sound")
+    recordings[recording.file] = recording
 
 
 def _recording(row: Row, folder: Path) -> Recording:
@@ -72,7 +83,7 @@ def _recording(row: Row, folder: Path) -> Recording:
     check_readable(file)
     others = [check_label(label) for label in _labels(row.get("secondary_labels", "")) if label.strip()]
     return Recording(
-        name=file.stem,
+        name=plain_name(file.stem),
         file=file,
         species=species,
         background=clean_labels((label for label in others if label != NOISE), without=species),
@@ -117,7 +128,7 @@ class _Window:
     labels: tuple[str, ...]
 
 
-def _add_soundscapes(recordings: dict[str, Recording], archive: Path) -> list[Failure]:
+def _add_soundscapes(recordings: dict[Path, Recording], archive: Path) -> list[Failure]:
     """Add the soundscapes that are labelled; return what cannot be used."""
     failures = []
     folder = archive / "train_soundscapes"
@@ -135,7 +146,7 @@ def _add_soundscapes(recordings: dict[str, Recording], archive: Path) -> list[Fa
         for sound, of_it in windows.items():
             try:
                 file = folder / sound if "filename" in needed else _begins(sound, sounds)
-                _add(_soundscape(file, of_it), recordings, archive)
+                _add(_soundscape(file, of_it), recordings)
             except ValueError as error:
                 failures.append(refused(f"train_soundscapes/{sound}", error))
     return failures
@@ -197,7 +208,7 @@ def _soundscape(file: Path, windows: Sequence[_Window]) -> Recording:
     events = {Event(window.start, window.end, label) for window in windows for label in window.labels if label != NOISE}
     date, time = stamp_of(file.stem)
     return Recording(
-        name=file.stem,
+        name=plain_name(file.stem),
         file=file,
         species="" if events else NOISE,
         events=tuple(sorted(events, key=lambda event: (event.start, event.end, event.species))),

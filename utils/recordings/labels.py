@@ -1,5 +1,6 @@
 """Species by all their names, and which classes are right for a recording."""
 
+import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,6 +46,9 @@ class Taxonomy:
                 if name:
                     self._species.setdefault(_key(name), taxon.species)
         renamed = {old: new for old, new in (aliases or {}).items() if _key(old) != _key(new)}
+        for old, new in (aliases or {}).items():
+            if old not in renamed:  # only the spelling is new
+                self._species.setdefault(_key(new), " ".join(new.split()))
         self._aliases = {_key(name): new for old, new in renamed.items() for name in (old, self._known(old)) if _key(name) != _key(new)}
         for old in self._aliases:
             self.species(old)
@@ -149,6 +153,14 @@ def read_aliases(path: Path) -> dict[str, str]:
             raise Trouble(f"{path} line {number}: should be an old name, a comma, and a new name, in UTF-8")
         aliases[names[0]] = names[1]
     return aliases
+
+
+def spellings(labels: Iterable[str]) -> list[list[str]]:
+    """Return the labels that differ by upper case, spaces or underscores only, in lists of two or more."""
+    alike: dict[str, list[str]] = {}
+    for label in sorted(set(labels)):
+        alike.setdefault(" ".join(re.split(r"[\s_]+", label.casefold())).strip(), []).append(label)
+    return [names for names in alike.values() if len(names) > 1]
 
 
 def labels_between(events: Sequence[Mapping[str, Any]], start: float, end: float) -> list[str]:

@@ -20,7 +20,9 @@ LONGEST_REASON = 200  # characters
 LONG = "(long recordings)"  # how tables for people call the class of those in which several sing
 LETTERS = {"A": 1.0, "B": 0.8, "C": 0.6, "D": 0.4, "E": 0.2}  # of quality
 NOISE = "Noise"  # the class of recordings in which no bird sings
-_NAMES_OF_NOISE = frozenset({"noise", "nocall", "no call", "no bird", "no birds"})
+_NAMES_OF_NOISE = frozenset({"noise", "nocall", "no call", "no bird", "no birds", "background", "silence"})
+_FOLDERS_OF_NOISE = frozenset({"other"})  # of BirdNET-Analyzer's training data, beside those above; in a table, `other` may be another bird
+_WITH_COMMON_NAME = re.compile(r"([A-Z][a-z]+(?: [a-z][a-z-]+){1,2})_(\S.*)", re.DOTALL)  # how BirdNET writes species: 'Turdus merula_Eurasian Blackbird'
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Recording:
     latitude, longitude : degrees
     elevation : metres, as the archive has it
     moved_from : where sorting by move took the sound from
+    source : the sound's path below the archive, by which its name stays the same when recordings are added
+    unsure : whether some annotation of it cannot be used, so that a time without events is not known to be without birds
     common_name, author, locality, quality, licence, url, comments : as the archive has them, '' where it does not
     """
 
@@ -86,6 +90,8 @@ class Recording:
     url: str = ""
     comments: str = ""
     moved_from: str = ""
+    source: str = ""
+    unsure: bool = False
 
     @property
     def heard(self) -> tuple[str, ...]:
@@ -129,24 +135,30 @@ class Contents:
     recordings : in the order of their names; whether the sound is there is not looked at
     failures : files and rows that cannot be used, and why
     taxa : the names of species that the archive itself knows
+    seen : every file that was used or is named in `failures`; what else lies in the archive is told by `utils.recordings.account`
+    tables : of each annotated sound, the places of the tables that speak of it
+    folders : where the archive's things are, where it may be part of a data set that holds other things; none: anywhere in it
     """
 
     form: str
     recordings: list[Recording]
     failures: list[Failure]
     taxa: list[Taxon] = field(default_factory=list)
+    seen: frozenset[Path] = frozenset()
+    folders: tuple[Path, ...] = ()
+    tables: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
 
 
 # names of the JSON files' keys that differ from the attributes', as the 2018 baseline wrote them
 _BASELINE_KEYS = {"sci-name": "species", "species": "common_name", "classid": "class_id"}
-_TEXTS = ("author", "date", "time", "locality", "elevation", "quality", "licence", "url", "comments", "moved_from")
+_TEXTS = ("author", "date", "time", "locality", "elevation", "quality", "licence", "url", "comments", "moved_from", "source")
 _NUMBERS = ("latitude", "longitude")
 
 
 def to_metadata(recording: Recording) -> dict[str, Any]:
     """Return what `metadata/<recording>.json` holds: the baseline's five keys and what else is known."""
     known = {key: getattr(recording, attribute) for key, attribute in _BASELINE_KEYS.items()}
-    more = {key: getattr(recording, key) for key in (*_TEXTS, *_NUMBERS, "side") if getattr(recording, key) not in ("", None)}
+    more = {key: getattr(recording, key) for key in (*_TEXTS, *_NUMBERS, "side", "unsure") if getattr(recording, key) not in ("", None, False)}
     events = [{key: value for key, value in dataclasses.asdict(event).items() if value is not None} for event in recording.events]
     return {**known, "background": list(recording.background), "filename": recording.file.name, **more, **({"events": events} if events else {})}
 
@@ -175,6 +187,7 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, side: S
         background=clean_labels(background, without=species),
         events=events,
         side=side,
+        unsure=metadata.get("unsure") is True,
         latitude=degrees(metadata.get("latitude"), limit=90.0),
         longitude=degrees(metadata.get("longitude"), limit=180.0),
         **texts,
@@ -217,20 +230,28 @@ def read_metadata(file: Path) -> Mapping[str, Any]:
 
 
 def check_label(text: str) -> str:
-    """Return a species' name with its spaces tidied; the marks for recordings without birds (noise, nocall) become 'Noise'.
+    """Return a species' name with its spaces tidied; the marks for recordings without birds (noise, nocall, background, silence) become 'Noise'.
+
+    Of BirdNET's `Genus species_Common name`, the scientific name is the label.
 
     Raises
     ------
     ValueError
-        If it cannot name a folder: labels come from strangers' files and become folders' names.
+        If it cannot name a folder: labels come from files of others and become folders' names.
     """
     label = unicodedata.normalize("NFC", " ".join(text.split()))  # macOS takes accents to pieces
     if label.lower() in _NAMES_OF_NOISE:
         return NOISE
     try:
-        return check_name(label)
+        return check_name(both_names(label)[0])
     except ValueError as error:
         raise ValueError(f"cannot use the species' name: {error}") from None
+
+
+def both_names(label: str) -> tuple[str, str]:
+    """Return the scientific and the common name of a label as BirdNET writes it; of any other the label and ''."""
+    found = _WITH_COMMON_NAME.fullmatch(label)
+    return (found[1], found[2]) if found else (label, "")
 
 
 def clean_labels(texts: Iterable[str], *, without: str) -> tuple[str, ...]:
@@ -249,6 +270,19 @@ def degrees(value: object, *, limit: float) -> float | None:
 
 
 def label_of_folder(folder: str) -> str:
-    """Return the class that a folder's name stands for: 'Turdus_merula' is the species 'Turdus merula', other names stay as they are."""
+    """Return the class that a folder's name stands for: 'Turdus_merula' is the species 'Turdus merula', 'Other' is noise, other names stay as they are.
+
+    Raises
+    ------
+    ValueError
+        If it names no class.
+    """
+    if folder.strip().lower() in _FOLDERS_OF_NOISE:
+        return NOISE
     binomial = re.fullmatch(r"[A-Z][a-z]+(_[a-z][a-z-]+){1,2}", folder)
     return check_label(folder.replace("_", " ") if binomial else folder)
+
+
+def absent_in(folder: str) -> str:
+    """Return the species that the recordings of a folder are examples *without*, as BirdNET marks them by a minus; '' where it is no such folder."""
+    return both_names(folder[1:].strip())[0] if folder.startswith("-") else ""

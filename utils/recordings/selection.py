@@ -12,7 +12,7 @@ import numpy as np
 from config import Dataset
 from utils.console import Trouble
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS, Taxonomy
-from utils.recordings.recording import NOISE, Recording
+from utils.recordings.recording import NOISE, Recording, both_names
 from utils.recordings.splits import draw
 from utils.tables import find_column, read_foreign, refuse_bad_rows
 
@@ -122,7 +122,7 @@ def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[s
     entries = _json_entries(path) if kind == ".json" else _csv_entries(path) if kind in (".csv", ".tsv") else _lines(path)
     if frequency and all(often is None for _, often in entries):
         raise Trouble(f"{path}: has no frequencies, so that dataset.whitelist_frequency = {frequency:g} does nothing; set it to 0")
-    species = {taxonomy.species(name) for name, often in entries if name and (often is None or often >= frequency)}
+    species = {taxonomy.species(both_names(name)[0]) for name, often in entries if name and (often is None or often >= frequency)}
     if not species:
         raise Trouble(f"{path}: names no species{f' with a frequency of {frequency:g} or more' if frequency else ''}")
     return species

@@ -17,6 +17,8 @@ from utils.recordings.audit import GROUPINGS, per_class, shared_groups, shared_k
 from utils.recordings.dividing import divide
 from utils.recordings.duplicates import Sound, find_duplicates, glance_all
 from utils.recordings.grouping import Groups, group, kept_together, keys_of
+from utils.recordings.labels import spellings
+from utils.recordings.lengths import within
 from utils.recordings.recording import SIDES, Recording, to_metadata
 from utils.recordings.selection import Selection
 from utils.recordings.splits import Place, count_folds, labels_in, split_table
@@ -33,7 +35,7 @@ class Division:
     groups : which of them belong together
     seconds : length of each; None where its header does not say
     same_sound : names of the recordings that hold the same sound
-    dropped : recordings that an archive's own division had on two sides
+    failures : recordings that cannot be opened, or that an archive's own division had on two sides, and annotations behind the end of their recording
     """
 
     recordings: list[Recording]
@@ -41,7 +43,7 @@ class Division:
     groups: Groups
     seconds: list[float | None]
     same_sound: list[list[str]]
-    dropped: list[console.Failure]
+    failures: list[console.Failure]
 
     def table(self, settings: Dataset) -> pl.DataFrame:
         """Return the split's table; `file` is where each sound will stand."""
@@ -61,14 +63,17 @@ def divide_archive(archive: Archive, selection: Selection, config: Config) -> Di
     settings = config.dataset
     given = settings.split == "given" or (settings.split == "auto" and archive.divided)
     _check_split(archive, settings, given=given)
-    recordings, files, sounds, unreadable = _opened(selection.recordings, config)
-    duplicates = find_duplicates(files, sounds, workers=config.workers)
+    opened = _opened(selection.recordings, archive, config)
+    recordings, sounds = opened.recordings, opened.sounds
+    duplicates = find_duplicates(opened.files, sounds, workers=config.workers)
     same_sound = [[recordings[number].name for number in same] for same in duplicates]
     if given:
-        return _with_unreadable(_as_given(recordings, sounds, duplicates, same_sound, settings), unreadable, given=True)
-    groups = group(recordings, settings, kept_together(settings), duplicates)
-    division = Division(recordings, divide(recordings, groups, settings), groups, _seconds(sounds), same_sound, [])
-    return _with_unreadable(division, unreadable, given=False)
+        division = _as_given(recordings, sounds, duplicates, same_sound, settings)
+    else:
+        groups = group(recordings, settings, kept_together(settings), duplicates)
+        division = Division(recordings, divide(recordings, groups, settings), groups, _seconds(sounds), same_sound, [])
+    division = _with_unreadable(division, opened.unreadable, given=given)
+    return replace(division, failures=[*division.failures, *opened.failures])
 
 
 def _check_split(archive: Archive, settings: Dataset, *, given: bool) -> None:
@@ -88,34 +93,51 @@ def _check_split(archive: Archive, settings: Dataset, *, given: bool) -> None:
         raise console.Trouble("dataset.split = blocked, but of no recording the place is known; dataset.split = recordings needs to know nothing")
 
 
-def _opened(recordings: Sequence[Recording], config: Config) -> tuple[list[Recording], list[Path], list[Sound], list[tuple[Recording, str]]]:
-    """Divide recordings into those whose sound can be opened, with its file and what it is at a glance, and those whose cannot, with the reason.
+@dataclass(frozen=True)
+class _Opened:
+    """Recordings whose sound can be opened, with its file and what it is at a glance, and those whose cannot, with the reason.
+
+    Attributes
+    ----------
+    failures : annotations that lie behind the end of their recording
+    """
+
+    recordings: list[Recording]
+    files: list[Path]
+    sounds: list[Sound]
+    unreadable: list[tuple[Recording, str]]
+    failures: list[console.Failure]
+
+
+def _opened(recordings: Sequence[Recording], archive: Archive, config: Config) -> _Opened:
+    """Look at every sound.
 
     Raises
     ------
     Trouble
-        If none can be opened.
+        If none can be used.
     """
     root = config.dataset.root.resolve()
-    opened, files, sounds, unreadable = [], [], [], []
-    every = [sound_of(recording, root) for recording in recordings]
-    for recording, file, sound in zip(recordings, every, glance_all(every, workers=config.workers), strict=True):
-        if isinstance(sound, Sound):
-            opened.append(recording)
-            files.append(file)
-            sounds.append(sound)
-        else:
-            unreadable.append((recording, sound))
+    files = [sound_of(recording, root) for recording in recordings]
+    glances = glance_all(files, workers=config.workers)
+    inside = within(recordings, [glance.seconds if isinstance(glance, Sound) else None for glance in glances], archive.tables)
+    opened, unreadable = [], []
+    for recording, file, glance in zip(inside.recordings, files, glances, strict=True):
+        if recording and isinstance(glance, Sound):
+            opened.append((recording, file, glance))
+        elif recording and isinstance(glance, str):
+            unreadable.append((recording, glance))
     if not opened:
-        raise console.Trouble(f"no recording can be read: {unreadable[0][0].file}: {unreadable[0][1]}, and {len(unreadable) - 1} more")
-    return opened, files, sounds, unreadable
+        reasons = [f"{recording.file}: {reason}" for recording, reason in unreadable] + [f"{failure.name}: {failure.reason}" for failure in inside.failures]
+        raise console.Trouble(f"no recording can be used: {reasons[0]}{f', and {len(reasons) - 1} more' if len(reasons) > 1 else ''}")
+    used, where, sounds = (list(column) for column in zip(*opened, strict=True))
+    return _Opened(used, where, sounds, unreadable, inside.failures)
 
 
 def _with_unreadable(division: Division, unreadable: Sequence[tuple[Recording, str]], *, given: bool) -> Division:
     """Add the recordings that cannot be opened: to train, where they are no harm; spec.py will name them."""
     if not unreadable:
         return division
-    console.warn(f"{len(unreadable)} recordings cannot be opened and do not count; spec.py will name them, --check-audio does so now")
     more = [recording for recording, _ in unreadable]
     places = [Place((recording.side or "train") if given else "train", None, f"cannot be opened: it {reason}") for recording, reason in unreadable]
     names = [*division.groups.names, *(recording.name for recording in more)]
@@ -124,6 +146,7 @@ def _with_unreadable(division: Division, unreadable: Sequence[tuple[Recording, s
         division,
         recordings=[*division.recordings, *more],
         places=[*division.places, *places],
+        failures=[*division.failures, *(console.Failure(recording.name, f"cannot be opened: it {reason}") for recording, reason in unreadable)],
         groups=Groups(of, names),
         seconds=[*division.seconds, *(None for _ in more)],
     )
@@ -266,7 +289,21 @@ def show_audit(division: Division, table: pl.DataFrame, settings: Dataset, *, wh
     return classes
 
 
-def summarize(table: pl.DataFrame, selection: Selection, failures: Sequence[console.Failure], config: Config, *, seconds: float, dry_run: bool) -> None:
+def warn_of_labels(archive: Archive, recordings: Sequence[Recording]) -> None:
+    """Warn where folders may be taken for species by mistake, and of classes that are probably one, written in several ways."""
+    if archive.kind == "folders" and archive.account.not_understood:
+        count = archive.account.not_understood
+        console.warn(f"folders are taken for species; {count} {'file looks' if count == 1 else 'files look'} like annotations but cannot be read: see below")
+    counts = Counter(label for recording in recordings for label in recording.heard)
+    for names in spellings(counts):
+        usual = max(names, key=lambda name: counts[name])
+        lines = ", ".join(f"'{name},{usual}'" for name in names if name != usual)
+        console.warn(f"{', '.join(names)}: {len(names)} classes that differ by upper case or underscores only; dataset.aliases with {lines} makes them one")
+
+
+def summarize(
+    table: pl.DataFrame, archive: Archive, selection: Selection, failures: Sequence[console.Failure], config: Config, *, seconds: float, dry_run: bool
+) -> None:
     """Say how the recordings were divided, what was left out, and what comes next."""
     root, counts = config.dataset.root, Counter(table["side"])
     unheard = sorted(labels_in(table.filter(pl.col("side") != "train")) - labels_in(table.filter(side="train")))
@@ -279,6 +316,7 @@ def summarize(table: pl.DataFrame, selection: Selection, failures: Sequence[cons
             "recordings": ", ".join(f"{counts[side]} {side}" for side in SIDES if counts[side] or side == "train"),
             **({"folds": f"{folds}, val is fold {config.dataset.fold}"} if folds else {}),
             "classes": str(len(labels_in(table))),
+            "files": archive.account.line(),
             "with background": f"{table.filter(pl.col('background').list.len() > 0).height} recordings",
             **{f"left out {number}": line for number, line in enumerate(selection.left, 1)},
             "time": console.clock(seconds),

@@ -21,6 +21,7 @@ SCHEMA = pl.Schema(
         "class": pl.String(),  # its species; '' where only events say who sings
         "background": pl.List(pl.String()),  # species that are heard besides
         "events": pl.List(EVENT),  # who sings from when to when (seconds, Hz), where somebody listened
+        "unsure": pl.Boolean(),  # whether some annotation of it cannot be used, so that a time without events is not known to be without birds
         "quality": pl.Float32(),  # how well it was rated, from 0.2 to 1; null: unrated
         "side": pl.String(),  # train, val or test
         "fold": pl.Int32(),  # the fold that holds it out; null: none does
@@ -80,6 +81,7 @@ def split_table(recordings: Sequence[Recording], places: Sequence[Place], groups
         "file": list(files),
         "class": [recording.species for recording in recordings],
         "background": [list(recording.background) for recording in recordings],
+        "unsure": [recording.unsure for recording in recordings],
         "quality": [quality_share(recording.quality) for recording in recordings],
         "side": [place.side for place in places],
         "fold": [place.fold for place in places],
@@ -128,7 +130,7 @@ def read_split(settings: Dataset) -> pl.DataFrame:
         If there is none, it is no table of the columns in SCHEMA, a path in it leads out of the data set's folder, or it has not that fold.
     """
     path = settings.root / "split.parquet"
-    table = read_table(path, SCHEMA, missing="run sort_data.py with the same experiment first", damaged="run sort_data.py again")
+    table = read_table(path, SCHEMA, missing="run sort_data.py with the same experiment first", damaged="run sort_data.py again", later={"unsure": False})
     away = table.filter(leads_away("file", folders=True) | leads_away("recording", folders=True) | leads_away("class", folders=False))
     if len(away):
         raise Trouble(f"{path}: {away['file'][0]} of {away['class'][0]} would leave the data set's folder; run sort_data.py again")

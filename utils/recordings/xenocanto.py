@@ -4,7 +4,6 @@ Source: xeno-canto.org/explore/api, versions 2 and 3.
 """
 
 import json
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -13,10 +12,11 @@ from typing import Any
 
 from utils.console import Failure
 from utils.files import check_name, check_plain
-from utils.recordings.audio_files import UNREADABLE, check_readable, sounds_below
+from utils.recordings.audio_files import UNREADABLE, check_readable, files_below, sounds_below
 from utils.recordings.recording import Contents, Recording, Taxon, check_label, clean_labels, degrees, refused
 
 _LOOKED_INTO = 100  # files of JSON that must tell whether it is such an archive: a data set that was sorted holds one a recording
+_NUMBER = re.compile(r"(?:XC)?(\d+)", re.ASCII | re.IGNORECASE)  # at the begin of a sound's name
 _NO_SPECIES = {"mystery": "nobody knows the bird", "sonus naturalis": "a soundscape without a main species"}
 
 
@@ -44,7 +44,8 @@ def read_xenocanto(archive: Path, gone: Sequence[Path] = ()) -> Contents:
     recordings: dict[str, Recording] = {}
     owners: dict[Path, str] = {}
     failures, others, answered = [], [], False
-    for file in _json_files(archive):
+    read = list(_json_files(archive))
+    for file in read:
         place = file.relative_to(archive).as_posix()
         try:
             records = _records(file)
@@ -59,9 +60,9 @@ def read_xenocanto(archive: Path, gone: Sequence[Path] = ()) -> Contents:
             except ValueError as error:
                 failures.append(refused(place if len(records) == 1 else f"{place} record {number}", error))
     failures += [] if answered else others
-    failures += [Failure(sound.relative_to(archive).as_posix(), "no usable record names it") for sound in sounds if sound not in owners]
+    failures += [_unnamed(sound, archive, by_number, owners) for sound in sounds if sound not in owners]
     ordered = sorted(recordings.values(), key=lambda recording: recording.name)
-    return Contents("downloads from xeno-canto (sounds + JSON)", ordered, failures, _taxa(ordered))
+    return Contents("downloads from xeno-canto (sounds + JSON)", ordered, failures, _taxa(ordered), frozenset([*read, *sounds]))
 
 
 def _add(recording: Recording, recordings: dict[str, Recording], owners: dict[Path, str]) -> None:
@@ -83,10 +84,8 @@ def _taxa(recordings: Iterable[Recording]) -> list[Taxon]:
 
 
 def _json_files(archive: Path) -> Iterator[Path]:
-    """Yield the files of JSON in a folder, then those of the folders below it; what is hidden is passed over."""
-    for folder, folders, files in os.walk(archive):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(folder, name) for name in sorted(files) if name.lower().endswith(".json") and not name.startswith("."))
+    """Yield the files of JSON in a folder and the folders below it."""
+    yield from (file for file in files_below(archive) if file.name.lower().endswith(".json"))
 
 
 def _records(file: Path) -> list[Any]:
@@ -114,10 +113,20 @@ def _by_number(sounds: Iterable[Path]) -> dict[str, Path]:
     """Return the sound of each number; one that can be read, and one that says XC, goes before others."""
     found: dict[str, Path] = {}
     for sound in sorted(sounds, key=lambda sound: (sound.suffix.lower() in UNREADABLE, not sound.name.upper().startswith("XC"))):
-        number = re.match(r"(?:XC)?(\d+)", sound.name, re.ASCII | re.IGNORECASE)
+        number = _NUMBER.match(sound.name)
         if number:
             found.setdefault(number[1], sound)
     return found
+
+
+def _unnamed(sound: Path, archive: Path, by_number: Mapping[str, Path], owners: Mapping[Path, str]) -> Failure:
+    """Say why a sound is not used: no record names it, or it is there twice."""
+    found = _NUMBER.match(sound.name)
+    first = by_number.get(found[1]) if found else None
+    twice = first and first != sound and first in owners
+    return Failure(
+        sound.relative_to(archive).as_posix(), f"has the number of {first.relative_to(archive).as_posix()}" if first and twice else "no usable record names it"
+    )
 
 
 def _recording(record: Any, archive: Path, sounds: Mapping[str, Path]) -> Recording:

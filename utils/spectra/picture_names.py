@@ -3,7 +3,6 @@
 Source: BASELINE, Spectrograms.
 """
 
-import hashlib
 import re
 import unicodedata
 from typing import NamedTuple
@@ -11,12 +10,12 @@ from urllib.parse import quote
 
 import polars as pl
 
-from utils.files import LONGEST_NAME, NEVER_IN_NAMES, check_name
+from utils.files import NEVER_IN_NAMES, check_name
+from utils.recordings.names import shortened
 
 SCALE = 10_000  # scores stand in names as whole numbers of so many parts
 NO_CLASS = "(no class)"  # folder of rejected clips of long recordings, in which nobody sings
 _NAME = re.compile(r"([0-9]{4,5})_(.+)_([0-9]{3,9})\.png", re.IGNORECASE | re.DOTALL)
-_HASHED = 16  # hexadecimal digits that stand for the end of a name that is too long
 
 
 class PictureName(NamedTuple):
@@ -68,7 +67,4 @@ def names_in_files(recordings: pl.DataFrame) -> dict[str, str]:
 
 def _plain(name: str) -> str:
     text = "".join(quote(letter, safe="") if letter in "%/\\:" or unicodedata.category(letter) in NEVER_IN_NAMES else letter for letter in name)
-    if len(text.encode()) <= LONGEST_NAME:
-        return text
-    begin = text.encode()[: LONGEST_NAME - _HASHED - 1].decode(errors="ignore")
-    return f"{begin}~{hashlib.sha256(name.encode()).hexdigest()[:_HASHED]}"
+    return shortened(text, of=name)

@@ -1,0 +1,184 @@
+"""A file that looks like annotations and is not read says why; prose, licences and checksums are nobody's annotations."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from config import Columns
+from utils.recordings.annotations import is_annotations, read_annotations, why_none
+from utils.recordings.not_understood import explain
+
+USUAL = Columns()
+NOT = "not read as annotations: "
+
+
+def write(folder: Path, name: str, content: str | bytes) -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("t.csv", "file,start,end,who\nx.wav,1,2,a\n", "no column of species; there are file, start, end, who (dataset.columns.species may name it)"),
+        ("t.txt", "file,start,end,who\nx.wav,1,2,a\n", "no column of species; there are file, start, end, who (dataset.columns.species may name it)"),
+        (
+            "t.csv",
+            "snd,sp\nx.wav,a\n",
+            "no column of start times nor of species; there are snd, sp (dataset.columns.start and dataset.columns.species may name them)",
+        ),
+        ("t.csv", "file,label\nx.wav,a\n", "no column of start times; there are file, label (dataset.columns.start may name it)"),
+        (
+            "t.csv",
+            b"\xff\xfe" + "file,label\nx.wav,a\n".encode("utf-16-le"),
+            "no column of start times; there are file, label (dataset.columns.start may name it)",
+        ),
+        ("t.csv", "sep=;\nfile;label\nx.wav;a\n", "no column of start times; there are file, label (dataset.columns.start may name it)"),
+        (
+            "BirdDB.txt",
+            "Date;Time;Sci_Name;Com_Name;Confidence;File_Name\n2024-01-01;06:30:00;Turdus merula;Blackbird;0.9;x.wav\n",
+            "no column of start times; there are Date, Time, Sci_Name, Com_Name, Confidence, File_Name (dataset.columns.start may name it)",
+        ),
+        (
+            "t.csv",
+            "label,onset_sample,offset_sample\na,1,2\n",
+            "no column of start times; there are label, onset_sample, offset_sample (dataset.columns.start may name it)",
+        ),
+        ("t.csv", "x.wav,1.5,2.5,3\ny.wav,2,3,4\n", "has no headings; write them into its first line, such as file,start,end,species"),
+        ("t.txt", "1.5;2.5;7\n2;3;7\n", "has no headings; write them into its first line, such as file,start,end,species"),
+        ("t.txt", "1.5\t2.5\t7\n2\t3\t7\n", "has no headings; write them into its first line, such as file,start,end,species"),
+        ("t.csv", "file,start,species\nx.wav,1,a\ny.wav,2,a\n", "names sounds that are not in the archive, such as 'x.wav'"),
+        ("t.csv", "file,start,species\ntape.wav,1,a\n", "holds annotations (CSV); dataset.kind = annotations uses it"),
+        ("t.csv", "file,start,species\n", "has headings of annotations, but no row"),
+        ("x.txt", "1\t2\ta\n", "holds annotations (Audacity labels), but is named for no sound in the archive"),
+        ("tape.txt", "1\t2\ta\n", "holds annotations (Audacity labels); dataset.kind = annotations uses it"),
+        ("tape.txt", "", "is empty; with dataset.kind = annotations it says that nobody was heard"),
+        ("t.csv", "", "is empty"),
+        ("t.csv", bytes(range(128, 256)) + b"\x00", "is no text in UTF-8, UTF-16 or Windows-1252"),
+        ("t.csv", '"file,start\nx,1\n', "cannot be read as a table (broken quoting in its headings)"),
+        ("t.csv", ",".join(f"column{number}" for number in range(99)) + "\n", None),
+        ("t.xlsx", b"PK\x03\x04", "is a spreadsheet; save it as CSV"),
+        ("T.XLS", b"", "is a spreadsheet; save it as CSV"),
+        ("t.ods", b"PK", "is a spreadsheet; save it as CSV"),
+        ("x.TextGrid", 'File type = "ooTextFile"\n', None),
+        ("x.txt", 'File type = "ooTextFile"\nObject class = "TextGrid"\n', None),
+        ("x.wav.data", '[{"Operator": "A", "Reviewer": "", "Duration": 9}, [1, 2, 0, 0, [{"species": "Kiwi"}]]]', None),
+        ("x.json", '[{"annotations": [{"result": [{"from_name": "label", "value": {"start": 1}}]}]}]', None),
+        ("x.json", '{"data": {"sound_event_annotations": []}}', None),
+        ("x.json", '[{"onset": 1.5, "label": "a"}]', None),
+        ("x.svl", "<sv>", None),
+        ("x.eaf", "<ANNOTATION_DOCUMENT>", None),
+        ("x.xml", "<?xml?><ANNOTATION_DOCUMENT>", None),
+        ("x.aup3", b"", None),
+        ("x.srt", "1\n00:00:01,000 --> 00:00:02,000\na\n", None),
+        ("x.lab", "0 1 a\n", None),
+        ("birds.db", b"SQLite", None),
+        ("t.parquet", b"PAR1", None),
+        ("x.not.mat", b"", None),
+    ],
+)
+def test_what_looks_like_annotations(tmp_path: Path, name: str, content: str | bytes, reason: str | None) -> None:
+    sound = write(tmp_path, "tape.wav", b"sound")
+    told = explain(write(tmp_path, name, content), USUAL, [sound])
+    assert told.startswith(NOT)
+    assert reason is None or told == NOT + reason
+    assert "\n" not in told
+    assert len(told) < 350
+
+
+def test_what_is_packed(tmp_path: Path) -> None:
+    for name in ("t.csv.gz", "all.zip", "a.tar", "a.7z"):
+        assert explain(write(tmp_path, name, b"PK"), USUAL) == "is packed, and nothing in it is read; unpack it"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("README.txt", "file,start,end\nare the columns,of,calls.csv\n"),
+        ("README", "file,start,end\n"),
+        ("readme.md", "| file | start |\n"),
+        ("LICENSE.txt", "Permission, is hereby, granted\n"),
+        ("licence_of_data.txt", "Hear, hear\n"),
+        ("notes.txt", 'file, start and species are in calls.csv\n"Quoted, and never closed'),
+        ("notes.txt", "Cloudy, with wind, from the west\nRainy, with wind, from the east\n"),
+        ("notes.txt", "seen\t3\n"),
+        ("notes.txt", ""),
+        ("species_list.txt", "Turdus merula_Eurasian Blackbird\nParus major_Great Tit\n"),
+        ("species_list.csv", "species\nTurdus merula\n"),
+        ("classes.csv", "0,amerob\n1,norcar\n"),
+        ("classes.txt", "1\tamerob\n2\tnorcar\n"),
+        ("commas.csv", ",,,\n,,\n"),
+        ("md5sums.txt", "d41d8cd98f00b204e9800998ecf8427e  tape.wav\n"),
+        ("all.txt", "d41d8cd98f00b204e9800998ecf8427e\ttape.wav\nd41d8cd98f00b204e9800998ecf8427f\tb.wav\n"),
+        ("sums.csv", "tape.wav,d41d8cd98f00b204e9800998ecf8427e\nb.wav,d41d8cd98f00b204e9800998ecf8427e\n"),
+        ("BirdNET_analysis_params.csv", "File splitting duration,Segment length,Sample rate\n600,3.0,48000\n"),
+        ("Thumbs.db", b""),
+        ("XC1.json", '{"id": "1", "gen": "Turdus", "length": "0:30"}'),
+        ("a.json", '{"sci-name": "x", "events": [{"start": 1, "end": 2}]}'),
+        ("a.json", b"\xff\x00"),
+        ("a.xml", "<Audio><FileName>x</FileName></Audio>"),
+        ("x.data", b"\x00\x01"),
+        ("map.png", b"\x89PNG"),
+        ("script.py", "file,start = 1,2\n"),
+        ("binary.txt", bytes(range(256))),
+    ],
+)
+def test_what_is_nothing_of_the_kind(tmp_path: Path, name: str, content: str | bytes) -> None:
+    assert explain(write(tmp_path, name, content), USUAL) == ""
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "link.csv").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert explain(tmp_path / "folder.csv", USUAL) == ""
+    assert explain(tmp_path / "link.csv", USUAL) == f"{NOT}is a link to nothing"
+    assert explain(tmp_path / "pipe.csv", USUAL) == f"{NOT}is no file, but a pipe, a socket or a device"
+    assert explain(tmp_path / "gone.csv", USUAL) == ""
+
+
+def test_without_the_archives_sounds_those_beside_the_table_count(tmp_path: Path) -> None:
+    write(tmp_path, "S0/tape.wav", b"sound")
+    table = write(tmp_path, "t.csv", "file,start,species\nx.wav,1,a\n")
+    assert explain(table, USUAL) == f"{NOT}names sounds that are not in its folder, such as 'x.wav'"
+    write(tmp_path, "t.csv", "file,start,species\nx.wav,1,a\ntape.wav,2,a\n")
+    assert explain(table, USUAL) == f"{NOT}holds annotations (CSV); dataset.kind = annotations uses it"
+
+
+def test_settings_that_name_columns_count(tmp_path: Path) -> None:
+    table = write(tmp_path, "t.csv", "snd,t0,who\nx.wav,1,a\n")
+    assert explain(table, Columns(start="t0")) == f"{NOT}no column of species; there are snd, t0, who (dataset.columns.species may name it)"
+
+
+def test_why_no_table_of_an_archive_is_read(tmp_path: Path) -> None:
+    for name, content in {"S0/tape.wav": b"", "README.txt": "hear, hear\n", "S0/t.xlsx": b"PK", "calls.csv": "file,start,species\ngone.wav,1,a\n"}.items():
+        write(tmp_path, name, content)
+    assert not is_annotations(tmp_path)
+    assert [(failure.name, failure.reason) for failure in why_none(tmp_path, USUAL)] == [
+        ("calls.csv", f"{NOT}names sounds that are not in the archive, such as 'gone.wav'"),
+        ("S0/t.xlsx", f"{NOT}is a spreadsheet; save it as CSV"),
+    ]
+
+
+def test_every_table_is_used_or_named(tmp_path: Path) -> None:
+    tables = {
+        "calls.csv": "file,start,species\ntape.wav,1,a\n",
+        "species.csv": "code,scientific_name\na,Pica pica\n",
+        "who.csv": "file,start,who\ntape.wav,1,a\n",
+        "sites.csv": "site,latitude\nS0,47.5\n",
+        "later.csv": "file,start,species\n",
+        "loose.txt": "1\t2\ta\n",
+        "words.csv": "1.5,a\n2.5,b\n",
+        "tape.TextGrid": "",
+    }
+    for name, content in {**tables, "tape.wav": ""}.items():
+        write(tmp_path, name, content)
+    contents = read_annotations(tmp_path, USUAL)
+    named = {failure.name for failure in contents.failures}
+    assert named == {"who.csv", "later.csv", "loose.txt"}
+    unseen = [name for name in tables if tmp_path / name not in contents.seen]
+    assert unseen == ["sites.csv", "words.csv", "tape.TextGrid"]
+    assert all(explain(tmp_path / name, USUAL) for name in unseen)
