@@ -17,10 +17,10 @@ demo: setup
 	rm -rf demo
 	$(PY) -m utils.demo demo
 	$(PY) sort_data.py experiments/demo.toml || [ $$? -eq 3 ]  # 3: done, but broken files were left out
-	$(PY) spec.py experiments/demo.toml
-	$(PY) evaluate.py experiments/demo.toml
-	$(PY) submission_monophone.py experiments/demo.toml
-	$(PY) submission_soundscape.py experiments/demo.toml
+	$(PY) spec.py experiments/demo.toml || [ $$? -eq 3 ]
+	$(PY) evaluate.py experiments/demo.toml || [ $$? -eq 3 ]
+	$(PY) submission_monophone.py experiments/demo.toml || [ $$? -eq 3 ]
+	$(PY) submission_soundscape.py experiments/demo.toml || [ $$? -eq 3 ]
 
 test: setup
 	$(PY) -m pytest -n auto --dist loadfile

@@ -101,6 +101,7 @@ class Clips:
 class Spectrogram:
     """How the sound of a clip becomes a picture."""
 
+    channel: Literal["mean", "loudest"] | Annotated[int, Ge(1), Le(64)] = "mean"  # of stereo: mean of all; loudest over the recording; or a number, from 1
     rate: Annotated[int, Ge(100), Le(384_000)] = 44_100  # samples per second; every recording is resampled to it
     fmin: NotNegative = 500.0  # lowest frequency of the picture, Hz; below it lies wind
     fmax: Positive = 15_000.0  # highest frequency of the picture, Hz; at most half the rate
@@ -336,6 +337,7 @@ _NOT_DECIDING = (  # settings that change nothing that a store or a net is made 
     "training.keep_snapshots",
     "distillation.untaught",
 )
+_LATER = {"spectrogram.channel": "mean"}  # settings that came after stores and nets were made, and what was done until then
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -370,13 +372,15 @@ def _walk(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def deciding(config: Config, *, of: Sequence[str]) -> dict[str, Any]:
-    """Return the settings whose names begin with one of `of`, without those that change nothing that is made."""
-    return {name: value for name, value in flat(config).items() if name.startswith(tuple(of)) and name not in _NOT_DECIDING}
+    """Return the settings whose names begin with one of `of`, without those that change nothing that is made, and later ones that do what was done before."""
+    chosen = {name: value for name, value in flat(config).items() if name.startswith(tuple(of)) and name not in _NOT_DECIDING}
+    return {name: value for name, value in chosen.items() if name not in _LATER or value != _LATER[name]}
 
 
 def differences(one: Config, other: Config, *, of: Sequence[str]) -> list[str]:
     """Say, one line each, how two configs differ in the settings whose names begin with one of `of` and that decide on something."""
-    left, right = deciding(one, of=of), deciding(other, of=of)
+    before = {name: value for name, value in _LATER.items() if name.startswith(tuple(of))}
+    left, right = ({**before, **deciding(config, of=of)} for config in (one, other))
     names = [name for name in (left | right) if left.get(name) != right.get(name)]
     return [f"{name} was {json.dumps(left.get(name))}, is {json.dumps(right.get(name))}" for name in names]
 
@@ -466,11 +470,15 @@ def _validated(tree: Mapping[str, Any]) -> Config:
     try:
         return _TREE.validate_json(text, strict=True, extra="forbid")
     except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
+        wrong, *others = error.errors(include_url=False)
     key = ".".join(str(part) for part in wrong["loc"])
+    said = [wrong["msg"].replace("Input should", "should")]
+    if ".literal[" in key:  # a setting that takes words or a number
+        key = key.split(".literal[")[0]
+        said += [other["msg"].replace("Input should be", "") for other in others if other["loc"][:-1] == wrong["loc"][:-1]]
     if wrong["type"] == "unexpected_keyword_argument":
         raise SettingsError(f"no such setting; {_nearest(key)}", key=key)
-    raise SettingsError(wrong["msg"].replace("Input should", "should"), key=key, value=wrong["input"])
+    raise SettingsError(" or".join(said), key=key, value=wrong["input"])
 
 
 def _settings(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -519,6 +527,7 @@ def _flag_error(words: Sequence[str], box: str) -> SettingsError:
     if unknown:
         key = unknown.group(1).lstrip("-")
         return SettingsError(f"no such flag; {_nearest(key)}", source=f"--{key}" if unknown.group(1).startswith("-") else key)
+    text = re.sub(r"no type matching (\S+)\|INT could be instantiated from \['(.*)'\]\.", r"should be one of \1 or an integer, not \2", text)
     return SettingsError(text.removeprefix("Error parsing ") or box.strip(), source="command line")
 
 

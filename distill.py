@@ -81,4 +81,4 @@ def compare(teachers: Sequence[Model], recordings: pl.DataFrame, split: pl.DataF
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=train.Flags))
+    sys.exit(console.run(main, doc=__doc__, flags=train.Flags, complete=lambda done: done.tested.complete))

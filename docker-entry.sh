@@ -64,5 +64,7 @@ else
     "$python" sort_data.py "$@" || status=$?
     [ "$status" -eq 0 ] || [ "$status" -eq 3 ] || exit "$status" # 3: done, but something had to be left out
 fi
-"$python" spec.py "$@" # does only what is missing
+status=0
+"$python" spec.py "$@" || status=$? # does only what is missing
+[ "$status" -eq 0 ] || [ "$status" -eq 3 ] || exit "$status" # 3: done, but a recording was damaged
 exec "$python" evaluate.py "$@"

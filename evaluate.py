@@ -38,6 +38,7 @@ class Evaluation:
     ridge_mlrap : that of ridge regression on mean spectra, where `testing.ridge` asked for it
     snapshot, log, report : where they are
     seconds : how long each stage took
+    complete : whether all recordings that were held out were used as they are
     """
 
     mlrap: float | None
@@ -47,6 +48,7 @@ class Evaluation:
     log: Path
     report: Path
     seconds: dict[str, float]
+    complete: bool = True
 
 
 def main(config: Config, flags: Flags = Flags()) -> Evaluation | Comparison:
@@ -65,6 +67,7 @@ def main(config: Config, flags: Flags = Flags()) -> Evaluation | Comparison:
         log=trained.folder / "log.csv",
         report=tested.folder / "report.html",
         seconds=seconds,
+        complete=tested.complete,
     )
     summarize(evaluation, tested)
     return evaluation
@@ -85,4 +88,4 @@ def summarize(evaluation: Evaluation, tested: Tested) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags))
+    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda done: isinstance(done, Comparison) or done.complete))

@@ -32,4 +32,4 @@ def main(config: Config, flags: Flags = Flags()) -> Submitted | Checked:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda done: not done.failures))
+    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda done: done.complete))

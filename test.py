@@ -44,4 +44,4 @@ def main(config: Config, flags: Flags = Flags()) -> Tested:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags))
+    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda tested: tested.complete))

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
-ORDER = ["recordings", "spectra", "models", "scoring", "learning"]
+ORDER = ["sound", "recordings", "spectra", "models", "scoring", "learning"]
 SCRIPTS = {path.stem for path in REPOSITORY.glob("*.py")} - {"config"}
 SOURCES = [*REPOSITORY.glob("*.py"), *(REPOSITORY / "utils").rglob("*.py")]
 
@@ -41,7 +41,7 @@ def test_imports_go_one_way(path: Path) -> None:
 
 def test_workers_import_no_jax() -> None:
     jax = {path for path in SOURCES if {"jax", "flax", "optax", "orbax"} & {name.split(".")[0] for name in imports(path)}}
-    early = {path for path in jax if path.parent.name in {"recordings", "spectra"}}
+    early = {path for path in jax if path.parent.name in {"sound", "recordings", "spectra"}}
     assert early == {REPOSITORY / "utils" / "spectra" / name for name in ("on_device.py", "engines.py")}  # engines does so when asked for the device
     reached, ahead = set(), {REPOSITORY / "utils" / "spectra" / f"{name}.py" for name in ("extraction", "interval_clips", "preflight", "filling")}
     while ahead:

@@ -43,7 +43,7 @@ def called(calls: Path) -> list[list[str]]:
 def test_stages_follow_each_other(calls: Path, tmp_path: Path) -> None:
     datasets = tmp_path / "my data"
     (datasets / "TrainingSet" / "wav").mkdir(parents=True)
-    done = enter(calls, datasets, "mine.toml", "--training.epochs", "3", then='[ "$1" != sort_data.py ] || exit 3\n')
+    done = enter(calls, datasets, "mine.toml", "--training.epochs", "3", then='[ "$1" = evaluate.py ] || exit 3\n')
     assert done.returncode == 0, done.stderr
     settings = ["mine.toml", "--dataset.root", f"{datasets}/TrainingSet", "--snapshots", f"{datasets}/snapshots", "--training.epochs", "3"]
     assert called(calls) == [[stage, *settings] for stage in ("sort_data.py", "spec.py", "evaluate.py")]

@@ -1,5 +1,6 @@
 """What a person sees while a script runs: lines, progress bars, a summary, and one clear line for what went wrong."""
 
+import codecs
 import errno
 import os
 import re
@@ -86,8 +87,30 @@ def choose_what_is_told(settings: Log) -> None:
         _files[:] = [settings.file]
 
 
+def accept_any_text() -> None:
+    """Let standard output take any text: what its encoding lacks, as that of many a log or Windows terminal does, becomes '?'. A closed output is none.
+
+    Python does so for errors already, where it writes escapes. Notebooks and IDLE have streams of their own, which take everything.
+    """
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 — it lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
+            with suppress(OSError, ValueError):
+                stream.reconfigure(errors="replace")
+
+
+def _warn_of_names() -> None:
+    """Warn where Python reads the names of files in an encoding that lacks most letters: such names cannot be used."""
+    if codecs.lookup(sys.getfilesystemencoding()).name != "utf-8":
+        warn(f"Python reads names of files as {sys.getfilesystemencoding()} here, and those with other letters cannot be used; set PYTHONUTF8=1")
+
+
 def _print(console: Console, what: str | Table, *, told: bool = True) -> None:
     """Print to a console, if it is to be told, and in any case to the file."""
+    accept_any_text()
     if told:
         console.print(what)
     for path in _files:
@@ -146,6 +169,7 @@ def progress(what: str, *, total: int, unit: str, spoken: bool = False) -> Itera
     unit : what is counted, in the plural
     spoken : say `done 7,312 of 10,000` and the note, which knows better how long the rest takes
     """
+    accept_any_text()
     wide = _console.width >= WIDE
     said = TextColumn("done {task.completed:,} of {task.total:,}{task.fields[comma]}{task.fields[note]}")
     counted = (MofNCompleteColumn(), TextColumn(_plain(unit)), *([TimeElapsedColumn()] if wide else []), TextColumn("left"), TimeRemainingColumn())
@@ -231,9 +255,11 @@ def run(
     """
     name = script or Path(sys.argv[0]).name
     signal.signal(signal.SIGINT, _interrupt)
+    accept_any_text()
     try:
         config, call = from_command_line(sys.argv[1:] if arguments is None else arguments, doc=doc, script=name, flags=flags)
         choose_what_is_told(config.log)
+        _warn_of_names()
         result = main(config) if call is None else main(config, call)
     except SettingsError as error:
         return _end(str(error), name=name, status=2)
@@ -286,7 +312,7 @@ def _interrupt(*_: object) -> None:
 def _leave(status: int) -> NoReturn:
     """End the process at once: threads that are still computing or saving would crash while Python takes itself apart."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(BrokenPipeError):
+        with suppress(OSError, ValueError, AttributeError):  # nobody reads it any more, or it is closed
             stream.flush()
     os._exit(status)
 

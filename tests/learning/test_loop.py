@@ -13,12 +13,15 @@ import pytest
 
 import sort_data
 import spec
+import submission_soundscape
+import test
 import train
-from config import Config, Log
+from config import Config, Log, Submission
 from tests.conftest import small_config, write_folders
 from utils import console
 from utils.learning import epochs, loop, runs
 from utils.learning.examples import Examples, choose_examples, read_examples
+from utils.models import snapshots
 from utils.models.snapshots import all_of, find, load_net
 from utils.models.training_log import EpochRow, best_row, read_log
 from utils.recordings.splits import read_split
@@ -387,3 +390,68 @@ def test_quality_weighs_clips(tmp_path: Path) -> None:
     assert len(set(expected)) == 2
     np.testing.assert_allclose(examples.labels.weight, expected, rtol=1e-6)
     np.testing.assert_array_equal(examples_of(config).labels.weight, 1)
+
+
+def broken_save(*arguments: object, **more: object) -> None:
+    """Save a snapshot as Orbax once did below brackets: without what holds its parts together."""
+    snapshots.save(*arguments, **more)  # type: ignore[arg-type]
+    for left in ("manifest.ocdbt", "_METADATA"):
+        (arguments[0].folder / "net" / left).unlink()  # type: ignore[attr-defined]
+
+
+def test_that_nothing_can_be_saved_is_found_after_one_epoch(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = with_run(config, "unsaved", epochs=5, early_stopping=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save", broken_save)
+        with pytest.raises(console.Trouble, match=r"epoch_001/net: cannot be read .*right after it was saved; choose another folder for --snapshots"):
+            train.main(run)
+    assert len(read_log(run.run_folder / "log.csv", until=99)) == 1
+    assert not all_of(run.run_folder)  # nothing is left that a second call would trip over
+    assert train.main(with_run(config, "unsaved", epochs=1, early_stopping=0)).epochs == 1
+
+
+def test_that_a_pause_cannot_be_saved_is_said(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save", broken_save)
+        patch.setattr(console, "stop_when_ready", lambda: nullcontext(lambda: True))
+        with pytest.raises(console.Trouble, match=r"paused/net: cannot be read .*right after it was saved"):
+            train.main(with_run(config, "unpaused"))
+
+
+def test_no_run_is_called_trained_whose_snapshot_cannot_be_read(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    run = with_run(config, "unread", epochs=2, early_stopping=0)
+    calls: list[int] = []
+
+    def second_is_broken(*arguments: object, **more: object) -> None:
+        calls.append(1)
+        (snapshots.save if len(calls) == 1 else broken_save)(*arguments, **more)  # type: ignore[operator]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "save", second_is_broken)
+        patch.setattr(loop, "find", lambda folder, _: find(folder, "latest"))
+        with pytest.raises(console.Trouble, match=r"epoch_002/net: cannot be read .*; remove .*epoch_002 and run the same command again"):
+            train.main(run)
+    assert "Trained" not in capsys.readouterr().out
+    damaged = r"cannot be read .*; remove .*epoch_002, earlier ones stay usable, or begin anew"
+    with monkeypatch.context() as patch, pytest.raises(console.Trouble, match=damaged):
+        patch.setattr(runs, "_latest", lambda folder: find(folder, "latest"))
+        train.main(run)
+
+
+@pytest.mark.parametrize("name", ["a [1]", "b\\{x}*"])
+def test_the_chain_in_a_folder_of_any_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / name
+    write_folders(here / "archive")
+    monkeypatch.chdir(here)  # with the default, a path that is relative
+    base = small_config(Path("root"), Path("archive"))
+    settings = dataclasses.replace(base, training=dataclasses.replace(base.training, epochs=1), submission=Submission(recordings=Path("archive")))
+    sort_data.main(settings)
+    spec.main(settings)
+    train.main(settings)
+    train.main(settings)  # goes on from what is there
+    tested = test.main(settings)
+    assert tested.figures.scored == tested.figures.recordings
+    train.main(with_run(settings, "pupil", pretrained=Path("root/snapshots/small")))
+    done = submission_soundscape.main(settings)
+    assert done.recordings == 9
+    assert [path.name for path in tmp_path.iterdir()] == [name]

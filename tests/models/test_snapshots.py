@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+import tempfile
 from pathlib import Path
 
 import jax
@@ -11,8 +12,21 @@ import pytest
 from config import Config, Model
 from tests.conftest import small_config
 from utils.console import Trouble
+from utils.models import snapshots
 from utils.models.nets import Net, build
-from utils.models.snapshots import Snapshot, all_of, describe, find, keep_best_and_newest, learned_from, load_net, restore_training, save
+from utils.models.snapshots import (
+    Snapshot,
+    all_of,
+    check_saved,
+    describe,
+    find,
+    fingerprint_file,
+    keep_best_and_newest,
+    learned_from,
+    load_net,
+    restore_training,
+    save,
+)
 
 MOMENTS = {"count": np.zeros(1, np.float32)}
 CLASSES = ("Altus clarus", "O'Neill's \"x\";y", "Überall")
@@ -115,3 +129,78 @@ def test_another_net_is_refused_by_name(tmp_path: Path, net: Net) -> None:
     save(snapshot_of(tmp_path, 1, 0.5, wrong), net, MOMENTS, learned=["A/a", "B/b"])
     with pytest.raises(Trouble, match=r"is of another net: params/groups/1/convolution/kernel is \(3, 3, 4, 8\), should be \(3, 3, 4, 9\)"):
         load_net(describe(tmp_path / "epoch_001"))
+
+
+ODD = ("a [1]", "a\\b", "a\\", "a*", "**", "a?", "{x}", "[", "a%41#", "é")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_any_folder_holds_a_snapshot(name: str, tmp_path: Path, net: Net) -> None:
+    """Orbax takes brackets and stars of the whole path for a pattern, TensorStore a backslash for a folder's end."""
+    run, training = tmp_path / name / "x", {"moments": np.arange(5, dtype=np.float32), "count": np.int32(7)}
+    save(snapshot_of(run, 1, 0.5), net, training, learned=["A/a"])
+    found = find(run, "best")
+    assert found
+    check_saved(found)
+    assert same(load_net(found)[1], net)
+    assert same(restore_training(found, training), training)
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    plain = find(moved, "best")
+    assert plain
+    assert same(load_net(plain)[1], net)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "moved"] == [name]  # nothing was written beside it
+
+
+@pytest.mark.parametrize("name", ["a [1]", "a\\b"])
+def test_a_snapshot_may_be_moved_into_any_folder(name: str, tmp_path: Path, net: Net) -> None:
+    save(snapshot_of(tmp_path / "plain", 1, 0.5), net, MOMENTS, learned=[])
+    shutil.copytree(tmp_path / "plain", tmp_path / name)
+    found = find(tmp_path / name, "latest")
+    assert found
+    check_saved(found)
+    assert same(load_net(found)[1], net)
+
+
+def test_a_relative_path_in_a_folder_with_brackets(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here [x]").mkdir()
+    monkeypatch.chdir(tmp_path / "here [x]")
+    save(snapshot_of(Path("snapshots/x"), 1, 0.5), net, MOMENTS, learned=[])
+    check_saved(describe(Path("snapshots/x/epoch_001")))
+
+
+def test_temporary_files_may_lie_in_a_folder_with_brackets_too(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    before = set(tmp_path.iterdir())
+    save(snapshot_of(tmp_path / "a[1]", 1, 0.5), net, MOMENTS, learned=[])
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "a[1]"}  # the link is gone
+    (tmp_path / "tmp[1]").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp[1]"))
+    save(snapshot_of(tmp_path / "a[1]", 2, 0.5), net, MOMENTS, learned=[])
+    monkeypatch.setattr(snapshots, "PLAIN_PLACES", ())
+    with pytest.raises(Trouble, match="choose another folder for --snapshots"):
+        save(snapshot_of(tmp_path / "a[1]", 3, 0.5), net, MOMENTS, learned=[])
+    assert [snapshot.epoch for snapshot in all_of(tmp_path / "a[1]")] == [1, 2]
+
+
+def test_a_link_that_cannot_be_made_is_explained(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("a required privilege is not held")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with pytest.raises(Trouble, match=r"path without brackets.*choose another folder for --snapshots"):
+        save(snapshot_of(tmp_path / "a[1]", 1, 0.5), net, MOMENTS, learned=[])
+    save(snapshot_of(tmp_path / "plain", 1, 0.5), net, MOMENTS, learned=[])
+
+
+@pytest.mark.parametrize("tree", ["net", "training"])
+def test_what_was_not_saved_whole_is_found_at_once(tree: str, tmp_path: Path, net: Net) -> None:
+    save(snapshot_of(tmp_path, 1, 0.5), net, MOMENTS, learned=[])
+    check_saved(describe(tmp_path / "epoch_001"))
+    fingerprint_file(tmp_path / "epoch_001" / tree).write_text("0" * 64)
+    with pytest.raises(Trouble, match=f"{tree}: cannot be read .*the numbers are others"):
+        check_saved(describe(tmp_path / "epoch_001"))
+    for left in ("manifest.ocdbt", "_METADATA"):
+        (tmp_path / "epoch_001" / tree / left).unlink()
+    with pytest.raises(Trouble, match=f"{tree}: cannot be read"):
+        check_saved(describe(tmp_path / "epoch_001"))

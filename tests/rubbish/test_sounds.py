@@ -1,4 +1,4 @@
-"""Hundreds of damaged files among whole ones: each is named with a reason or, where the decoder finds it whole, done; the whole ones come out as if alone."""
+"""Hundreds of damaged files among whole ones: each is refused, used with a warning, or done where the decoder finds it whole; whole ones are as if alone."""
 
 import functools
 import re
@@ -62,9 +62,14 @@ def test_damaged_sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     recordings = pl.read_parquet(together.dataset.root / "spec" / "recordings.parquet")
     done = {Path(name).name for name in recordings.filter(pl.col("reason").is_null())["recording"]}
+    warned = {Path(name).name: warning for name, warning in recordings.filter(pl.col("warning").is_not_null()).select("recording", "warning").iter_rows()}
     assert done | reasons.keys() == {*whole, *damaged}
     assert done.isdisjoint(reasons)
-    assert len(reasons) > COUNT / 3
+    assert warned.keys() <= done - set(whole)
+    assert len(reasons) > COUNT / 6
+    assert len(reasons) + len(warned) > COUNT / 3
+    short = {Path(name).name for name, seconds in recordings.select("recording", "seconds").iter_rows() if seconds and seconds < 1.9}  # all are longer
+    assert short <= warned.keys()
     assert all(5 < len(reason) < 250 and "\n" not in reason for reason in reasons.values())
     assert not [reason for reason in reasons.values() if "given up after" in reason]
     expected, found = pictures_by_name(alone.dataset.root), pictures_by_name(together.dataset.root)
@@ -83,6 +88,6 @@ def test_damaged_sounds_are_checked_before_anything_is_changed(tmp_path: Path) -
     damaged = write_damaged(tmp_path / "archive" / CLASS, count=COUNT, seed=SEED)
     failures = {Path(failure.name).name: failure.reason for failure in check_audio(read_archive(config.dataset).recordings, config)}
     assert failures.keys() <= set(damaged)
-    assert len(failures) > 200
+    assert len(failures) > 100
     assert not [name for name in whole if name in failures]
     assert not [reason for reason in failures.values() if re.search("given up|died|Error:", reason)]

@@ -35,7 +35,7 @@ SECONDS = (1.0, 3.3, 2.0, 7.1, 1.4)
 
 def table(files: Sequence[str], classes: Sequence[str] = ()) -> pl.DataFrame:
     labels = classes or ["A"] * len(files)
-    rows = [(Path(file).stem, file, label, [], [], None, "val", None, file, "") for file, label in zip(files, labels, strict=True)]
+    rows = [(Path(file).stem, file, label, [], [], False, None, "val", None, file, "") for file, label in zip(files, labels, strict=True)]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 

@@ -95,7 +95,7 @@ def test_figures_are_those_of_the_tests_themselves(tmp_path: Path) -> None:
     generator = np.random.default_rng(4)
     own = generator.choice(["A", "B", "C", "D", "Noise", ""], 60, p=[0.35, 0.35, 0.1, 0.05, 0.1, 0.05]).tolist()
     background = [["D"] if number % 20 == 0 else [] for number in range(60)]
-    rows = [(f"r{number:02d}", "", label, background[number], [], None, "val", None, "", "") for number, label in enumerate(own)]
+    rows = [(f"r{number:02d}", "", label, background[number], [], False, None, "val", None, "", "") for number, label in enumerate(own)]
     recordings, tested = pl.DataFrame(rows, schema=SCHEMA, orient="row"), {}
     settings = replace(Config().testing, min_positives=6)
     for name in ("a", "b"):

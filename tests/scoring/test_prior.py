@@ -28,7 +28,7 @@ def recordings(tmp_path: Path) -> pl.DataFrame:
         file.parent.mkdir(parents=True)
         species = name.split("/")[0]
         file.write_text(json.dumps({"sci-name": species, "classid": species[:3].lower(), "latitude": latitude, "longitude": longitude, "date": day}))
-    rows = [(name, f"val/{name}.wav", name.split("/")[0], [], [], None, "val", None, name, "") for name in RECORDINGS]
+    rows = [(name, f"val/{name}.wav", name.split("/")[0], [], [], False, None, "val", None, name, "") for name in RECORDINGS]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 

@@ -22,7 +22,7 @@ CLASSES = ("A", "B", "C")
 
 
 def answered(scores: np.ndarray, own: list[str], background: list[list[str]] | None = None) -> tuple[Answers, Judged]:
-    rows = [(f"r{n}", f"val/r{n}.wav", label, (background or [[]] * len(own))[n], [], None, "val", None, f"r{n}", "") for n, label in enumerate(own)]
+    rows = [(f"r{n}", f"val/r{n}.wav", label, (background or [[]] * len(own))[n], [], False, None, "val", None, f"r{n}", "") for n, label in enumerate(own)]
     reasons = ["is empty" if np.isnan(row).any() else None for row in scores]
     answers = Answers(pl.DataFrame(rows, schema=SCHEMA, orient="row"), CLASSES, scores, np.full(len(own), 4), reasons)
     return answers, judge(scores, answers, background=True)

@@ -8,16 +8,17 @@ import polars as pl
 import pytest
 
 from config import Config
-from utils.console import Trouble
+from utils.console import Failure, Trouble
 from utils.models.snapshots import Snapshot
 from utils.recordings.splits import SCHEMA
+from utils.scoring import testing
 from utils.scoring.answers import Answers
 from utils.scoring.calibration import read_calibration
 from utils.scoring.ensembles import Model
 from utils.scoring.figures import judge
 from utils.scoring.measures import measure
 from utils.scoring.reports import draw_report, predictions_table, scores_table, write_report
-from utils.scoring.testing import conclude
+from utils.scoring.testing import conclude, figure_rows
 from utils.scoring.thresholds import read_thresholds
 
 CLASSES = ("A", "B", "C")
@@ -26,10 +27,10 @@ CLASSES = ("A", "B", "C")
 @pytest.fixture
 def answers() -> Answers:
     rows = [
-        ("r1", "val/A/r1.wav", "A", ["C"], [], None, "val", None, "r1", ""),
-        ("r2", "val/B/r2.wav", "B", [], [], None, "val", None, "r2", ""),
-        ("r3", "val/B/r3.wav", "B", [], [], None, "val", None, "r3", ""),
-        ("r4", "val/X/r4.wav", "X", [], [], None, "val", None, "r4", ""),
+        ("r1", "val/A/r1.wav", "A", ["C"], [], False, None, "val", None, "r1", ""),
+        ("r2", "val/B/r2.wav", "B", [], [], False, None, "val", None, "r2", ""),
+        ("r3", "val/B/r3.wav", "B", [], [], False, None, "val", None, "r3", ""),
+        ("r4", "val/X/r4.wav", "X", [], [], False, None, "val", None, "r4", ""),
     ]
     scores = np.array([[0.9, 0.5, 0.1], [0.6, 0.4, 0.2], [np.nan] * 3, [0.3, 0.2, 0.1]])
     return Answers(pl.DataFrame(rows, schema=SCHEMA, orient="row"), CLASSES, scores, np.array([4, 5, 0, 6]), [None, None, "is empty", None])
@@ -40,7 +41,7 @@ def test_figures_by_hand(answers: Answers) -> None:
     assert figures.mlrap == pytest.approx(((1 + 2 / 3) / 2 + 1 / 2) / 2)
     assert figures.top1_accuracy == 0.5
     assert figures.top1_confidence == pytest.approx(0.6)
-    assert (figures.recordings, figures.scored, figures.without_truth) == (4, 3, 1)
+    assert (figures.recordings, figures.scored, figures.without_truth, figures.ranked) == (4, 3, 1, 2)
     assert judge(answers.scores, answers, background=False).figures.mlrap == pytest.approx((1 + 1 / 2) / 2)
 
 
@@ -55,6 +56,24 @@ def test_tables(answers: Answers) -> None:
     scores = scores_table(answers, judged)
     assert len(scores) == 9
     assert scores.filter(recording="r1")["right"].to_list() == [True, False, True]
+
+
+def test_warnings_stand_beside_what_was_read(answers: Answers) -> None:
+    odd = replace(answers, warnings={"r2": ("its end is missing", "é")})
+    predictions = predictions_table(odd, judge(odd.scores, odd, background=True))
+    assert predictions["warning"].to_list() == [None, "its end is missing; é", None, None]
+    assert predictions["answer_1"].to_list() == ["A", "A", None, "A"]
+    assert [(failure.name, failure.reason) for failure in odd.odd] == [("val/B/r2.wav", "its end is missing; é")]
+
+
+def test_over_how_many_recordings_a_figure_is_stands_beside_it(answers: Answers) -> None:
+    figures = judge(answers.scores, answers, background=True).figures
+    snapshot = Snapshot(Path("x"), Config(), CLASSES, 1, None, "")
+    tested = testing.Tested(snapshot, figures, None, Path("x"), answers.failures, [], 1.0)
+    assert figure_rows(tested)["MLRAP"] == "0.667, over 2 of 4 recordings"  # r3 is broken, r4 of no class
+    assert not tested.complete
+    assert not replace(tested, failures=[], odd=[Failure("r1", "is odd")]).complete
+    assert replace(tested, failures=[]).complete
 
 
 def test_nothing_scored_is_said(tmp_path: Path, answers: Answers, capsys: pytest.CaptureFixture[str]) -> None:

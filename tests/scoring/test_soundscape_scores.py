@@ -73,11 +73,17 @@ def test_only_what_humans_marked_counts(tmp_path: Path) -> None:
     rows = ["a.wav,0.5,1,Altus clarus,1,2,human", "a.wav,0,1,Solus unicus,,,window", "b.wav,0,1,Solus unicus,,,window"]
     (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,label,low_khz,high_khz,kind", *rows]) + "\n")
     truth = read_truth(tmp_path, Dataset())
-    assert truth == Truth({"a.wav": (Event(0.5, 1.0, "Altus clarus", 1000.0, 2000.0),)}, None, 2)
+    assert truth is not None
+    assert truth.events == {"a.wav": (Event(0.5, 1.0, "Altus clarus", 1000.0, 2000.0),)}
+    assert (truth.species, truth.doubtful, truth.annotations) == (None, 2, 3)
+    assert truth.annotated == {"a.wav", "b.wav"}
+    assert [failure.name for failure in truth.failures] == ["b.wav"]  # and c.wav, to which nobody listened, is no failure
     (tmp_path / "annotations.csv").write_text('file,start,end,label,kind\na.wav,0,1,altcla,"human, target species only"\nb.wav,0,1,nocall,human\n')
     (tmp_path / "species.csv").write_text("species_code,scientific_name\naltcla,Altus clarus\n")
     truth = read_truth(tmp_path, Dataset())
-    assert truth == Truth({"a.wav": (Event(0.0, 1.0, "Altus clarus"),), "b.wav": ()}, frozenset({"Altus clarus"}), 0)
+    assert truth is not None
+    assert truth.events == {"a.wav": (Event(0.0, 1.0, "Altus clarus"),), "b.wav": ()}
+    assert (truth.species, truth.doubtful, truth.failures) == (frozenset({"Altus clarus"}), 0, ())
     scores = SoundscapeScores(truth, sheet_of(tmp_path, ("a.wav", "b.wav"), min_score=0.5))
     scores.add(scores_of("a.wav", [[0.2, 0.9, 0.9]], seconds=1.0))  # others may well sing, too
     found = scores.finish()
@@ -92,4 +98,103 @@ def test_the_real_annotated_sets(birds: Path) -> None:
     assert truth.species == {"Basileuterus culicivorus", "SP", "CRER"}
     mixed = read_truth(birds / "mixed_soundscapes", Dataset())
     assert mixed is not None
-    assert (len(mixed.events), mixed.species, mixed.doubtful) == (8, None, 0)
+    assert (len(mixed.events), mixed.species, mixed.doubtful, mixed.failures) == (8, None, 0, ())
+    assert mixed.annotations == sum(map(len, mixed.events.values()))
+
+
+def sounds(folder: Path, *names: str, seconds: float = 10.0) -> None:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, chirp(1000.0 + 100 * number, seconds=seconds, seed=number), 8000)
+
+
+def truth_in(folder: Path) -> Truth:
+    truth = read_truth(folder, Dataset())
+    assert truth is not None
+    return truth
+
+
+def judged(truth: Truth, folder: Path, *, seconds: float = 10.0) -> SoundscapeScores:
+    files = sorted(truth.annotated)
+    scores = SoundscapeScores(truth, sheet_of(folder, tuple(files), min_score=0.5))
+    for file in files:
+        scores.add(scores_of(file, [[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]], seconds=seconds))
+    return scores
+
+
+def test_recordings_of_one_name_at_two_sites_both_count(tmp_path: Path) -> None:
+    sounds(tmp_path, "one/r.wav", "two/r.wav")
+    (tmp_path / "annotations.csv").write_text("file,start,end,species\none/r.wav,0,5,Altus clarus\ntwo/r.wav,5,10,Bassus gravis\n")
+    truth = truth_in(tmp_path)
+    species = {file: [event.species for event in events] for file, events in truth.events.items()}
+    assert species == {"one/r.wav": ["Altus clarus"], "two/r.wav": ["Bassus gravis"]}
+    found = judged(truth, tmp_path).finish()
+    assert found is not None
+    assert (found.recordings, found.annotated, found.annotations_used, found.annotations) == (2, 2, 2, 2)
+
+
+def test_what_is_doubted_at_one_site_counts_at_another(tmp_path: Path) -> None:
+    sounds(tmp_path, "one/r.wav", "two/r.wav")
+    rows = ["one/r.wav,0,5,Altus clarus,human", "two/r.wav,0,5,Altus clarus,window", "two/r.wav,5,9,Altus clarus,human"]
+    (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,species,kind", *rows]) + "\n")
+    truth = truth_in(tmp_path)
+    assert {file: [event.start for event in events] for file, events in truth.events.items()} == {"one/r.wav": [0.0], "two/r.wav": [5.0]}
+    assert truth.doubtful == 1
+
+
+def test_that_nobody_sings_must_be_said_by_a_human_too(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav", "b.wav", "c.wav")
+    rows = ["a.wav,0,10,nocall,window", "b.wav,0,10,nocall,human", "c.wav,0,5,Altus clarus,human"]
+    (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,species,kind", *rows]) + "\n")
+    truth = truth_in(tmp_path)
+    assert truth.events.keys() == {"b.wav", "c.wav"}
+    assert [failure.name for failure in truth.failures] == ["a.wav"]
+
+
+def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sounds(tmp_path, "r0.wav", "r1.wav", "r2.wav", "r3.wav", "r4.wav")
+    rows = ["r0.wav,0,5,Altus clarus", "r0.wav,6,3,Altus clarus", "r1.wav,7,2,Altus clarus", "r2.wav,12,14,Altus clarus", "r3.wav,1,2,Altus clarus"]
+    rows += ["r3.wav,10,11,Bassus gravis", "r9.wav,0,1,Altus clarus", "r3.wav,2,3,", "r3.wav,1,2,Ignotus"]
+    (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,species", *rows]) + "\n")
+    truth = truth_in(tmp_path)
+    named = {failure.name: failure.reason for failure in truth.failures}
+    assert set(named) == {"annotations.csv line 3", "annotations.csv line 4", "annotations.csv", "r1.wav"}  # r9.wav, and the row without a species
+    assert truth.annotated == {"r0.wav", "r1.wav", "r2.wav", "r3.wav"}  # nobody listened to r4.wav
+    scores = judged(truth, tmp_path)
+    found = scores.finish()
+    assert found is not None
+    assert (found.recordings, found.annotated) == (2, 4)
+    assert (found.annotations_used, found.annotations) == (2, 9)
+    behind = {failure.name: failure.reason for failure in scores.failures}
+    assert behind["r3.wav"].startswith("1 of 3 annotations begin at or behind its end (10.0 s): times may count through several sounds")
+    assert behind["r2.wav"].endswith("; it is left out of the score")
+    assert "left out" not in behind["r3.wav"]
+    assert scores.used.events.keys() == {"r0.wav", "r3.wav"}
+    assert [event.start for event in scores.used.events["r3.wav"]] == [1.0, 1.0]
+    show_figures(found)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "2 of 4 annotated" in out
+    assert "2 of 9 used" in out
+    write_figures(tmp_path / "scores.json", found)
+    kept = json.loads((tmp_path / "scores.json").read_text())
+    assert (kept["recordings"], kept["annotated"], kept["annotations"], kept["annotations_used"]) == (2, 4, 9, 2)
+
+
+def test_a_recording_in_which_somebody_heard_nobody_counts(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "a.txt").write_text("0.0\t5.0\tAltus clarus\n")
+    (tmp_path / "b.txt").write_text("")
+    truth = truth_in(tmp_path)
+    assert truth.events["b.wav"] == ()
+    found = judged(truth, tmp_path).finish()
+    assert found is not None
+    assert (found.recordings, found.annotated, found.intervals) == (2, 2, 4)
+    assert found.cmap == 0.5  # b.wav's first interval has the same score as a.wav's
+
+
+def test_nothing_usable_is_no_score_but_is_told(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav")
+    (tmp_path / "annotations.csv").write_text("file,start,end,species\na.wav,1000,2000,Altus clarus\n")  # milliseconds
+    scores = judged(truth_in(tmp_path), tmp_path)
+    assert scores.finish() is None
+    assert [failure.name for failure in scores.failures] == ["a.wav"]

@@ -23,7 +23,10 @@ from tests.scoring.test_intervals import one_by_one
 from utils import console
 from utils.files import write_text
 from utils.scoring import listening
+from utils.scoring.kept_intervals import is_whole, keep, read_part
 from utils.scoring.submitting import Checked, Submitted
+from utils.spectra.decode import Length
+from utils.spectra.interval_clips import IntervalClips, IntervalJob, interval_clips
 
 RECORDINGS = 24
 
@@ -111,3 +114,162 @@ def test_a_file_is_checked_without_answering(script: ModuleType, settings: Confi
     assert any("line 3" in problem for problem in checked.failures)
     with pytest.raises(console.Trouble, match="no such file"):
         script.main(settings, script.Flags(check=tmp_path / "none.csv"))
+
+
+def submission_of(settings: Config, **changes: object) -> Config:
+    return dataclasses.replace(settings, submission=dataclasses.replace(settings.submission, **changes))
+
+
+SAMPLES = {
+    "birds": ("kaggle2021", "row_id,birds\nx_5,nocall\n", ["x_5,nocall"]),
+    "scores": ("kaggle2022", "row_id,B,Z,A\nx_5,0.1,0.1,0.1\n", ["x_5,0.500000,0.000000,0.500000"]),
+    "targets": ("kaggle2022", "row_id,target\nx_A_5,True\n", ["x_A_5,False"]),
+}
+
+
+@pytest.mark.parametrize("script", [submission_soundscape, submission_monophone])
+@pytest.mark.parametrize("form", SAMPLES)
+def test_without_sounds_a_sample_is_written_as_not_heard(
+    form: str, script: ModuleType, settings: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Kaggle's folder of test sounds is empty until a notebook is scored."""
+    name, content, rows = SAMPLES[form]
+    (tmp_path / "test").mkdir()
+    write_text(tmp_path / "test" / "readme.txt", "Filled later.")
+    write_text(tmp_path / "sample.csv", content)
+    config = submission_of(settings, folder=tmp_path / "out", recordings=tmp_path / "test", format=name, sample=tmp_path / "sample.csv", page_minutes=5.0)
+    done = script.main(config)
+    assert isinstance(done, Submitted)
+    assert not done.complete  # exit status 3
+    told = capsys.readouterr()
+    assert done.path.read_text().splitlines()[1:] == rows
+    assert done.page is None
+    said = [line for line in told.err.splitlines() if "not heard" in line or "no interval" in line]
+    assert len(said) == 1
+    assert "holds no recordings" in said[0]
+    checked = script.main(config, script.Flags(check=done.path))
+    assert isinstance(checked, Checked)
+    assert checked.complete
+
+
+def test_the_way_out_is_named_where_it_is_one(settings: Config, tmp_path: Path) -> None:
+    (tmp_path / "test").mkdir()
+    write_text(tmp_path / "sample.csv", "row_id,birds\nx_5,nocall\n")
+    with pytest.raises(console.Trouble, match=r"holds no recordings; with submission\.sample = sample_submission\.csv"):
+        submission_soundscape.main(submission_of(settings, recordings=tmp_path / "test", format="kaggle2021"))
+    with pytest.raises(console.Trouble, match=r"holds no recordings$"):  # the other formats have no sample
+        submission_soundscape.main(submission_of(settings, recordings=tmp_path / "test", sample=tmp_path / "sample.csv"))
+    with pytest.raises(console.Trouble, match=r"no such folder$"):  # a mistake
+        submission_soundscape.main(submission_of(settings, recordings=tmp_path / "tset", format="kaggle2021", sample=tmp_path / "sample.csv"))
+
+
+@pytest.mark.parametrize("form", SAMPLES)
+def test_sounds_that_cannot_be_read_are_rows_that_were_not_heard(form: str, settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, content, rows = SAMPLES[form]
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test" / "x.m4a").write_bytes(b"ftyp")
+    (tmp_path / "test" / "y.wav").write_bytes(b"")
+    write_text(tmp_path / "sample.csv", content)
+    monkeypatch.setattr(listening, "fan_out", one_by_one)
+    done = submission_soundscape.main(submission_of(settings, folder=tmp_path, recordings=tmp_path / "test", format=name, sample=tmp_path / "sample.csv"))
+    assert isinstance(done, Submitted)
+    assert [failure.name for failure in done.failures] == ["x.m4a", "y.wav"]
+    assert done.path.read_text().splitlines()[1:] == rows
+    assert done.files == "0 sounds used, 2 left out"
+
+
+def listened(settings: Config, home: Path, monkeypatch: pytest.MonkeyPatch, tables: dict[str, str], **changes: object) -> Submitted:
+    """Answer two recordings beside which tables lie."""
+    home.mkdir()
+    for name in ("r00.wav", "r01.wav"):
+        (home / name).symlink_to(settings.dataset.root / "soundscapes" / name)
+    for name, content in tables.items():
+        write_text(home / name, content)
+    monkeypatch.setattr(listening, "fan_out", one_by_one)
+    done = submission_soundscape.main(submission_of(settings, **{"folder": home.parent / "out", "recordings": home, **changes}))
+    assert isinstance(done, Submitted)
+    return done
+
+
+def test_fewer_annotations_than_lie_there_are_told(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "file,start,end,species\nr00.wav,3,12,A\nr00.wav,9,1,B\nr01.wav,3000,4000,B\n"
+    done = listened(settings, tmp_path / "few", monkeypatch, {"annotations.csv": rows}, page_minutes=1.0)
+    assert done.figures is not None
+    assert (done.figures.recordings, done.figures.annotated, done.figures.annotations_used, done.figures.annotations) == (1, 2, 1, 3)
+    assert not done.complete
+    assert [failure.name for failure in done.unused] == ["annotations.csv line 3", "r01.wav"]
+    told = capsys.readouterr()
+    assert "1 of 2 annotated" in told.out
+    assert "2 sounds used, 1 table or record read" in " ".join(told.out.split())
+    assert "annotations.csv line 3: ends before it has begun" in told.err
+    assert "r01.wav: 1 of 1 annotations begin at or behind its end" in told.err
+    assert done.page is not None
+    page = done.page.read_text(encoding="utf-8")
+    assert "1 of 2 annotated" in page
+    assert "1 of 3 used" in page
+    assert page.count("nobody listened") >= 1  # to r01.wav, as far as the score knows
+
+
+def test_annotations_of_which_nothing_can_be_used_are_told(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = listened(settings, tmp_path / "none", monkeypatch, {"annotations.csv": "file,start,end,species\nr00.wav,5000,6000,A\n"})
+    assert done.figures is None
+    assert not done.complete
+    assert "nothing of them can be used" in capsys.readouterr().err
+
+
+def test_tables_that_are_not_understood_are_told(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    done = listened(settings, tmp_path / "odd", monkeypatch, {"calls.csv": "wann,wer\n3,A\n", "LICENSE.txt": "Take it."})
+    assert done.figures is None
+    assert [failure.name for failure in done.unused] == ["calls.csv"]
+    told = capsys.readouterr()
+    assert "2 sounds used, 1 not understood, 1 other file (LICENSE.txt)" in " ".join(told.out.split())
+    assert "calls.csv: " in told.err
+
+
+def test_a_wrong_column_is_refused_before_anything_is_heard(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hear(*_: object, **__: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(listening, "_heard", hear)
+    columns = dataclasses.replace(settings.dataset.columns, species="bird")
+    config = dataclasses.replace(settings, dataset=dataclasses.replace(settings.dataset, columns=columns))
+    with pytest.raises(console.Trouble, match="has no column bird"):
+        listened(config, tmp_path / "few", monkeypatch, {"annotations.csv": "file,start,end,species\nr00.wav,3,12,A\n"})
+
+
+def test_a_submission_is_not_scored_against_an_earlier_one(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written beside recordings would be read as annotations by the next call."""
+    folder = tmp_path / "few"
+    done = listened(settings, folder, monkeypatch, {}, folder=folder / "submissions")
+    assert done.figures is None
+    with pytest.raises(console.Trouble, match=r"submission\.folder = .*lies among the recordings"):
+        submission_soundscape.main(submission_of(settings, folder=folder / "submissions", recordings=folder))
+
+
+def test_warnings_of_sounds_are_kept_and_told(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def odd(job: IntervalJob) -> IntervalClips:
+        found = interval_clips(job)
+        return dataclasses.replace(found, length=found.length._replace(warnings=("its end is missing: 38.0 of 40.0 s were read",)))
+
+    monkeypatch.setattr(listening, "interval_clips", odd)
+    plain = listened(settings, tmp_path / "plain", monkeypatch, {})
+    content = plain.path.read_text()
+    assert [(failure.name, failure.reason) for failure in plain.odd] == [(f"r0{n}.wav", "its end is missing: 38.0 of 40.0 s were read") for n in (0, 1)]
+    assert not plain.complete
+    err = capsys.readouterr().err
+    assert "2 recordings read, with a warning:" in err
+    assert content.startswith("recording,start,end,species,score\n")
+
+
+def test_a_part_keeps_warnings_and_an_earlier_one_has_none(tmp_path: Path) -> None:
+    rows = np.array([[0.25, 0.5]], np.float32)
+    for length in (Length(100, 10), Length(100, 10, ("is odd", "é"))):
+        keep(tmp_path / "x.part", length, [rows], shape=(1, 2))
+        assert is_whole(tmp_path / "x.part")
+        assert read_part(tmp_path / "x.part").length == length
+    keep(tmp_path / "x.part", Length(100, 10), [rows], shape=(1, 2))
+    assert b"warnings" not in (tmp_path / "x.part").read_bytes()  # as earlier versions wrote them

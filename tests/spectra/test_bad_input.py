@@ -37,8 +37,8 @@ BAD = {
     "short": (SONG[: RATE - 1], RATE, "PCM_16", "is 1.00 s long, shorter than a clip (clips.min_length = 1 s)"),
     "silence": (0 * SONG, RATE, "PCM_16", "is silent: all its samples are 0"),
     "constant": (0 * SONG + 0.5, RATE, "PCM_16", "is silent: all its samples are 0.5"),
-    "not a number": (np.where(np.arange(len(SONG)) == 9000, np.nan, SONG), RATE, "FLOAT", "holds samples that are no numbers (NaN or infinite)"),
-    "infinite": (np.where(np.arange(len(SONG)) == 9000, -np.inf, SONG), RATE, "FLOAT", "holds samples that are no numbers (NaN or infinite)"),
+    "not a number": (np.where(np.arange(len(SONG)) == 9000, np.nan, SONG), RATE, "FLOAT", "holds samples that are not finite (NaN or infinite)"),
+    "infinite": (np.where(np.arange(len(SONG)) == 9000, -np.inf, SONG), RATE, "FLOAT", "holds samples that are not finite (NaN or infinite)"),
     "deafening": (3e38 * SONG, RATE, "FLOAT", "holds samples of 9e+37, full scale is 1"),
     "rate 1": (SONG, 1, "PCM_16", "is sampled at 1 Hz, sound at 100 Hz or more"),
 }
@@ -64,17 +64,24 @@ def config(tmp_path: Path) -> Config:
 def test_bad_recordings_are_named_and_all_others_done(config: Config, choose: str) -> None:
     config = replace_clips(config, choose=choose)
     sort_data.main(config)
-    failures = {Path(failure.name).stem: failure.reason for failure in spec.main(config).failures}
+    extracted = spec.main(config)
+    failures = {Path(failure.name).stem: failure.reason for failure in extracted.failures}
     recordings = pl.read_parquet(config.dataset.root / "spec" / "recordings.parquet")
     rejected = pl.read_csv(config.dataset.root / "spec" / "rejected.csv")
     assert dict(zip((Path(file).stem for file in rejected["file"]), rejected["reason"], strict=True)) == failures
     done = {Path(name).name for name in recordings.filter(pl.col("reason").is_null())["recording"]}
-    assert done == {*GOOD, "wrong ending"}
+    partial = {f"cut off {tenth}" for tenth in range(4, 10)}  # the others are shorter than a clip
+    assert done == {*GOOD, "wrong ending"} | partial
+    warnings = dict(recordings.filter(pl.col("warning").is_not_null()).select("recording", "warning").iter_rows())
+    assert {Path(name).name: warning for name, warning in warnings.items()} == {
+        f"cut off {tenth}": f"its header promises 3.0 s, {0.3 * tenth:.1f} s are there and are used" for tenth in range(4, 10)
+    }
+    assert {Path(failure.name).stem for failure in extracted.partial} == partial
     assert {name: failures.pop(name) for name in BAD} == {name: reason for name, (*_, reason) in BAD.items()}
     assert failures.pop("text").startswith("is no sound that can be read")
     assert failures.pop("cut off 0") == "is empty (0 bytes)"
-    assert sorted(failures) == [f"cut off {tenth}" for tenth in range(1, 10)]
-    assert all("is cut off: " in reason for reason in failures.values())
+    assert sorted(failures) == [f"cut off {tenth}" for tenth in range(1, 4)]
+    assert all("shorter than a clip" in reason for reason in failures.values())
     assert recordings.filter(pl.col("reason").is_null(), pl.col("kept") == 0)["recording"].to_list() == ["Altus clarus/very quiet"]
 
 

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 import soxr
 
+from utils.sound.report import is_partial
 from utils.spectra.decode import AudioError, decode
 
 NOISE = np.random.default_rng(0).uniform(-0.5, 0.5, (20_000, 2)).astype(np.float32)
@@ -82,7 +83,7 @@ def test_unusable_files(tmp_path: Path) -> None:
     assert refused("none.wav", None) == "holds no samples"
     for bad in (np.nan, np.inf):
         soundfile.write(tmp_path / "nan.wav", np.array([0, bad, 0], np.float32), 8000, subtype="FLOAT")
-        assert refused("nan.wav", None) == "holds samples that are no numbers (NaN or infinite)"
+        assert refused("nan.wav", None) == "holds samples that are not finite (NaN or infinite)"
     for loud in (3e38, -2e10):
         soundfile.write(tmp_path / "loud.wav", np.array([0, loud, 0], np.float32), 8000, subtype="FLOAT")
         assert refused("loud.wav", None) == f"holds samples of {abs(loud):.0e}, full scale is 1"
@@ -143,14 +144,24 @@ def test_many_channels_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.M
     [("wav", {}), ("wav", {"subtype": "PCM_24"}), ("aiff", {}), ("flac", {}), ("ogg", {}), ("opus", {"format": "OGG", "subtype": "OPUS"})],
 )
 @pytest.mark.parametrize("tenths", range(1, 10))
-def test_what_was_cut_off_is_refused(tmp_path: Path, ending: str, options: dict[str, str], tenths: int) -> None:
+def test_what_was_cut_off_is_used_with_a_warning_or_refused(tmp_path: Path, ending: str, options: dict[str, str], tenths: int) -> None:
     file = tmp_path / f"a.{ending}"
     soundfile.write(file, NOISE[:, 0], 48_000, **options)
-    assert len(samples_of(file, rate=48_000))
+    whole = len(samples_of(file, rate=48_000))
     content = file.read_bytes()
     file.write_bytes(content[: len(content) * tenths // 10])
-    with pytest.raises(AudioError):
-        list(decode(file, rate=48_000))
+    blocks = decode(file, rate=48_000)
+    found = 0
+    try:
+        while True:
+            found += len(next(blocks))
+    except AudioError as refused:
+        assert found == 0
+        assert str(refused)
+    except StopIteration as ended:
+        assert 0 < found <= whole * (tenths + 2) / 10
+        (warning,) = ended.value.warnings
+        assert is_partial(warning)
 
 
 def test_a_streamed_wav_is_whole(tmp_path: Path) -> None:

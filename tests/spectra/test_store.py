@@ -20,7 +20,7 @@ from tests.conftest import RATE, chirp, small_config
 from utils import console
 from utils.spectra import filling
 from utils.spectra.extraction import Job, extract
-from utils.spectra.parts import Clip, Draw, Part, copy_pixels, is_whole, read_part
+from utils.spectra.parts import Clip, Draw, Found, Part, copy_pixels, is_whole, read_part
 from utils.spectra.spectrogram import make_picture, to_pixels
 from utils.spectra.store import Store
 
@@ -235,7 +235,7 @@ def test_the_smallest_lots_stay_with_their_own_pictures(cap: int, lots: list[tup
         for lot, clip in offered:
             draw.offer(clip, np.full((2, 3), clip.number, np.uint8), lot=lot)
         with (Path(folder) / "part").open("wb") as stream:
-            draw.write(stream, peaks=[], seconds=3.0, rejected=0, histogram=np.zeros(41, np.int64))
+            draw.write(stream, Found([], 3.0, 0, np.zeros(41, np.int64)))
         found, pixels = read_part(Path(folder) / "part"), pixels_of(Path(folder) / "part")
     expected = [clip.number for kind in (True, False) for _, clip in sorted(entry for entry in offered if entry[1].accepted == kind)[: cap or None]]
     assert found.number.tolist() == sorted(expected)
@@ -316,3 +316,18 @@ def test_a_shard_that_is_cut_off_while_it_is_read(config: Config) -> None:
     shard.write_bytes(b"")
     with pytest.raises(console.Trouble, match="is missing or damaged"):
         Store(config.dataset.root)
+
+
+def test_warnings_are_kept_and_stores_of_earlier_versions_have_none(config: Config) -> None:
+    file = next(config.dataset.root.rglob("A0.wav"))
+    file.write_bytes(file.read_bytes()[:-8000])
+    first = spec.main(config)
+    recordings = Store(config.dataset.root).recordings
+    said = "its header promises 3.0 s, 2.5 s are there and are used"
+    assert recordings.filter(pl.col("warning").is_not_null()).select("recording", "warning").rows() == [("Altus clarus/A0", said)]
+    assert [failure.reason for failure in first.partial] == [said]
+    assert [failure.reason for failure in spec.main(config).partial] == [said]  # also where all is done already
+    for table in (config.dataset.root / "spec").rglob("recordings.parquet"):
+        pl.read_parquet(table).drop("warning").write_parquet(table)
+    assert Store(config.dataset.root).recordings["warning"].is_null().all()
+    assert spec.main(config).partial == []

@@ -109,7 +109,7 @@ def from_recording(file: Path, config: Config) -> Material:
         If the recording cannot be read, or is too short or too quiet for a clip.
     """
     length, step, least = clip_samples(config.clips, rate=config.spectrogram.rate)
-    blocks = decode(file, rate=config.spectrogram.rate)
+    blocks = decode(file, rate=config.spectrogram.rate, channel=config.spectrogram.channel)
     pictures = [make_picture(samples, config.spectrogram) for _, clips in cut(blocks, length=length, step=step, least=least) for samples in clips]
     scores = np.array([signal_score(picture) for picture in pictures])
     kept = [number for number in np.argsort(-scores) if scores[number] >= config.clips.signal_threshold]

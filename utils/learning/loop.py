@@ -21,7 +21,7 @@ from utils.learning.targets import class_weights
 from utils.learning.teachers import Teachers
 from utils.learning.validation import Validation, validator
 from utils.models.nets import Net, build, parameters
-from utils.models.snapshots import find
+from utils.models.snapshots import Snapshot, check_saved, find
 from utils.models.training_log import EpochRow, best_row, gets_no_better
 from utils.models.transfer import begin_with, find_pretrained
 
@@ -135,8 +135,16 @@ def _say(row: EpochRow, *, best: bool) -> None:
 
 
 def summarize(rows: list[EpochRow], folder: Path, *, seconds: float) -> None:
-    """Say how training went, where its results are, and what comes next."""
+    """Say how training went, where its results are, and what comes next; the snapshot that is named was read back before.
+
+    Raises
+    ------
+    Trouble
+        If it cannot be read back.
+    """
     best = find(folder, "best")
+    if best:
+        _read_back(best)
     latest = rows[-1]
     console.show_table(
         "Trained",
@@ -149,3 +157,11 @@ def summarize(rows: list[EpochRow], folder: Path, *, seconds: float) -> None:
             "next": "python test.py, with the same experiment",
         },
     )
+
+
+def _read_back(snapshot: Snapshot) -> None:
+    try:
+        check_saved(snapshot)
+    except console.Trouble as trouble:
+        place = console.shown(snapshot.folder)
+        raise console.Trouble(f"{trouble}; remove {place} and run the same command again, earlier snapshots stay usable") from None

@@ -13,7 +13,7 @@ from utils import console
 from utils.files import remove_folder, remove_leftovers, strangers, write_json, write_text
 from utils.learning.examples import Examples
 from utils.learning.steps import TrainState
-from utils.models.snapshots import Snapshot, describe, find, keep_best_and_newest, restore_net, restore_training, save
+from utils.models.snapshots import Snapshot, check_saved, describe, find, keep_best_and_newest, restore_net, restore_training, save
 from utils.models.training_log import EpochRow, best_row, gets_no_better, read_log, write_log
 
 RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.", "distillation.")  # what decides on the net
@@ -38,11 +38,13 @@ class Progress:
     ----------
     rows : the log, one row a finished epoch
     steps, sums : of the epoch that is under way, how many of its steps are done, and the sums of their metrics
+    checked : whether a snapshot that this call saved was read back
     """
 
     rows: list[EpochRow] = field(default_factory=list)
     steps: int = 0
     sums: tuple[float, ...] = ()
+    checked: bool = False
 
     @property
     def epoch(self) -> int:
@@ -105,8 +107,10 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
         raise console.Trouble(f"{folder / 'log.csv'}: is missing or damaged, so that training cannot go on; --fresh begins it anew")
     within = f", step {snapshot.steps} of the next" if snapshot.steps else ""
     console.say(f"going on after epoch {snapshot.epoch}{within} ({console.shown(snapshot.folder)})")
-    kept = restore_net(snapshot, state.best_net)
-    besides = restore_training(snapshot, _besides(state))
+    try:
+        kept, besides = restore_net(snapshot, state.best_net), restore_training(snapshot, _besides(state))
+    except console.Trouble as trouble:
+        raise console.Trouble(f"{trouble}; remove {console.shown(snapshot.folder)}, earlier ones stay usable, or begin anew with --fresh") from None
     net, average = (kept, None) if state.average is None else (besides["net"], kept)
     return TrainState(net, besides["optimizer"], average, besides["steps"], state.alive), Progress(rows, snapshot.steps, snapshot.sums)
 
@@ -137,14 +141,20 @@ def note_teachers(folder: Path, contents: Mapping[str, str]) -> None:
 
 
 def keep_epoch(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
-    """Write down an epoch that is done, and save its net where it is the best, the last, or its turn."""
+    """Write down an epoch that is done, and save its net where it is the best, the last, or its turn.
+
+    Raises
+    ------
+    Trouble
+        If the first snapshot of this call cannot be read back.
+    """
     folder, rows, settings = config.run_folder, progress.rows, config.training
     row = rows[-1]
     write_log(folder / "log.csv", rows)
     last = row.epoch == settings.epochs or gets_no_better(rows, wait=settings.early_stopping)
     if row.epoch % settings.snapshot_epochs == 0 or last or best_row(rows) is row:
         kept = Snapshot(folder / f"epoch_{row.epoch:03d}", config, examples.classes, row.epoch, row.val_mlrap, examples.fingerprint, row.val_loss)
-        _save(state, kept, examples)
+        _save(state, kept, progress, examples)
         _tidy(folder, config)
 
 
@@ -155,14 +165,29 @@ def _tidy(folder: Path, config: Config) -> None:
 
 
 def pause(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
-    """Save a net in the midst of an epoch."""
+    """Save a net in the midst of an epoch.
+
+    Raises
+    ------
+    Trouble
+        As `keep_epoch`.
+    """
     paused = Snapshot(config.run_folder / "paused", config, examples.classes, len(progress.rows), None, examples.fingerprint)
-    _save(state, replace(paused, steps=progress.steps, sums=progress.sums), examples)
+    _save(state, replace(paused, steps=progress.steps, sums=progress.sums), progress, examples)
 
 
-def _save(state: TrainState, snapshot: Snapshot, examples: Examples) -> None:
+def _save(state: TrainState, snapshot: Snapshot, progress: Progress, examples: Examples) -> None:
+    """Save a snapshot; the first one of a call is read back, so that nobody learns after hours that none can be kept."""
     state = jax.device_get(state)
     save(snapshot, state.best_net, _besides(state), learned=examples.recordings)
+    if progress.checked:
+        return
+    try:
+        check_saved(snapshot)
+    except console.Trouble as trouble:
+        remove_folder(snapshot.folder)  # earlier ones stay usable
+        raise console.Trouble(f"{trouble}, right after it was saved; choose another folder for --snapshots, or another disk") from None
+    progress.checked = True
 
 
 def _besides(state: TrainState) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from utils.files import remove_folder, whole_folder, write_json, write_text
 from utils.models.nets import Net, outline
 
 VERSION = 1
+MISREAD = re.compile(r"[\\*?\[\]]")  # Orbax takes these in any part of a path for a pattern, and TensorStore a backslash for the end of a folder's name
+PLAIN_PLACES = ("/tmp", "/var/tmp")  # noqa: S108 — folders for a link, where the usual one for temporary files has such a name itself
 Tree = TypeVar("Tree")
 
 
@@ -210,6 +213,18 @@ def load_net(snapshot: Snapshot, *, dtype: DTypeLike = jnp.float32) -> tuple[nnx
     return graph, restore_net(snapshot, like)
 
 
+def check_saved(snapshot: Snapshot) -> None:
+    """Read back all that a snapshot holds, as every later use will: description, weights, and what training needs, each against its fingerprint.
+
+    Raises
+    ------
+    Trouble
+        If it cannot be read back.
+    """
+    load_net(describe(snapshot.folder))
+    _restore_leaves(snapshot.folder / "training", None)
+
+
 def restore_training(snapshot: Snapshot, like: Tree) -> Tree:
     """Read what training needs besides the net to go on; `like` is a tree of the same shapes."""
     return _restore_tree(snapshot.folder / "training", like)
@@ -243,12 +258,43 @@ def _save_tree(folder: Path, tree: Any) -> None:
     leaves = name_leaves(tree)
     write_text(fingerprint_file(folder), f"{_fingerprint(leaves)}\n")
     try:
-        with _orbax() as checkpointer:
-            checkpointer.save(folder.absolute(), leaves)
+        with _plain(folder) as place, _orbax() as checkpointer:  # which goes on saving until its block ends
+            checkpointer.save(place, leaves)
     except (ValueError, OSError) as error:
         if "RESOURCE_EXHAUSTED" in str(error) or "No space left" in str(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder.parent)) from None
         raise
+
+
+@contextmanager
+def _plain(folder: Path) -> Iterator[Path]:
+    """Yield a path to a folder that means only that folder to Orbax: through a link with a plain name, where its own path could be misread.
+
+    Raises
+    ------
+    Trouble
+        If no such link can be made.
+    """
+    whole = folder.absolute()
+    if not MISREAD.search(whole.as_posix()):
+        yield whole
+        return
+    places = [place for place in (tempfile.gettempdir(), *PLAIN_PLACES) if not MISREAD.search(Path(place).as_posix()) and Path(place).is_dir()]
+    try:
+        beside = tempfile.TemporaryDirectory(prefix="snapshot-", dir=places[0])
+    except (OSError, IndexError):
+        raise _no_link(folder) from None
+    with beside as home:
+        link = Path(home) / "there"
+        try:
+            link.symlink_to(whole.parent, target_is_directory=True)
+        except OSError:  # on Windows, few may make links
+            raise _no_link(folder) from None
+        yield link / whole.name
+
+
+def _no_link(folder: Path) -> Trouble:
+    return Trouble(f"{folder}: snapshots need a path without brackets, backslashes, * and ? here; choose another folder for --snapshots")
 
 
 def fingerprint_file(folder: Path) -> Path:
@@ -264,14 +310,17 @@ def _fingerprint(leaves: Mapping[str, Any]) -> str:
 
 
 def _restore_tree(folder: Path, like: Tree) -> Tree:
-    wanted = name_leaves(like)
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])  # of shapes that stand for numbers
-    abstract = {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=getattr(leaf, "sharding", None) or here) for name, leaf in wanted.items()}
+    return unname_leaves(like, _restore_leaves(folder, name_leaves(like)))
+
+
+def _restore_leaves(folder: Path, wanted: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Read the arrays of a tree; `wanted` has their shapes and types, None takes what is there."""
     try:
-        with _orbax() as checkpointer:
-            there = {name: tuple(entry.shape) for name, entry in checkpointer.metadata(folder.absolute()).item_metadata.tree.items()}
-            _check_same(folder, there, {name: tuple(leaf.shape) for name, leaf in wanted.items()})
-            arrays = checkpointer.restore(folder.absolute(), abstract)
+        with _plain(folder) as place, _orbax() as checkpointer:
+            there = checkpointer.metadata(place).item_metadata.tree
+            if wanted is not None:
+                _check_same(folder, *({name: tuple(leaf.shape) for name, leaf in leaves.items()} for leaves in (there, wanted)))
+            arrays = checkpointer.restore(place, _abstract(there if wanted is None else wanted))
         kept = fingerprint_file(folder)
         if kept.is_file() and kept.read_text(encoding="utf-8").strip() != _fingerprint(arrays):  # earlier versions kept none
             raise ValueError("the numbers are others than those that were saved")
@@ -279,7 +328,14 @@ def _restore_tree(folder: Path, like: Tree) -> Tree:
         raise
     except Exception as error:  # noqa: BLE001 — of damaged files Orbax raises anything, Exception itself included
         raise Trouble(f"{folder}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})") from None
-    return unname_leaves(like, arrays)
+    return arrays
+
+
+def _abstract(leaves: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])  # of shapes that stand for numbers
+    shardings = {name: getattr(leaf, "sharding", None) for name, leaf in leaves.items()}
+    places = {name: sharding if isinstance(sharding, jax.sharding.Sharding) else here for name, sharding in shardings.items()}
+    return {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=places[name]) for name, leaf in leaves.items()}
 
 
 def _check_same(folder: Path, there: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:

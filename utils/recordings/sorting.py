@@ -13,7 +13,7 @@ from utils import console
 from utils.files import json_text, write_text
 from utils.recordings.archive import Archive
 from utils.recordings.audio_files import sounds_below
-from utils.recordings.audit import GROUPINGS, per_class, shared_groups, shared_keys, show_classes
+from utils.recordings.audit import audit_rows, per_class, shared_groups, show_classes, unknown_groups
 from utils.recordings.dividing import divide
 from utils.recordings.duplicates import Sound, find_duplicates, glance_all
 from utils.recordings.grouping import Groups, group, kept_together, keys_of
@@ -87,10 +87,10 @@ def _check_split(archive: Archive, settings: Dataset, *, given: bool) -> None:
         known = sum(bool(keys_of(recording, settings, settings.group_by)) for recording in archive.recordings)
         if not known:
             raise console.Trouble(f"dataset.group_by = {settings.group_by}, but of no recording it is known; dataset.split = recordings needs to know nothing")
-        if known < len(archive.recordings):
-            console.warn(f"of {len(archive.recordings) - known} recordings no {settings.group_by} is known: each is a group of its own")
     if settings.split == "blocked" and not any(recording.latitude is not None for recording in archive.recordings):
         raise console.Trouble("dataset.split = blocked, but of no recording the place is known; dataset.split = recordings needs to know nothing")
+    if not given and (unknown := unknown_groups(archive.recordings, settings)):
+        console.warn(unknown)
 
 
 @dataclass(frozen=True)
@@ -276,12 +276,7 @@ def show_audit(division: Division, table: pl.DataFrame, settings: Dataset, *, wh
     classes = per_class(table, [seconds[name] for name in table["recording"]])
     show_classes(classes, whole=whole)
     leaks = shared_groups(table)
-    rows = {"groups on two sides": f"{len(leaks)} of {table['group'].n_unique()}"}
-    known = shared_keys(division.recordings, table, settings)
-    for by, (shared, count) in known.items():
-        rows[f"{GROUPINGS[by]} on two sides"] = f"{shared} of {count}"
-    if any(shared for shared, _ in known.values()):
-        rows["to keep them together"] = f"dataset.split = grouped, dataset.group_by = {' or '.join(by for by, (shared, _) in known.items() if shared)}"
+    rows = audit_rows(division.recordings, table, settings)
     rows["same sound twice"] = f"{len(division.same_sound)} sounds, each on one side" if division.same_sound else "none"
     console.show_table("Audit", rows)
     if leaks:

@@ -17,6 +17,7 @@ from utils.scoring.listening import Heard, listen
 from utils.scoring.pooling import Pool, Pooling, pool_groups, pooling_of
 from utils.scoring.prior import prior_of
 from utils.spectra.clips import clip_samples
+from utils.spectra.extraction import FirstClips
 
 SAME_STEP = 0.001  # steps; clips of other rates are apart by less, for theirs are whole samples
 
@@ -48,6 +49,7 @@ class Answer:
     clips : how many clips were heard, by those models that hear most
     reason : why it could not be used; None where it could
     clip_scores : where they were asked for: those of each group of models that hear the same clips
+    warnings : what is odd about its file, and how much of it was read
     alone : there, too, (clips, classes): what would be answered if each clip were a recording of its own. Where models hear other clips, these are those
         of the longest step, and of the others all that begin within one are pooled together
     """
@@ -56,6 +58,7 @@ class Answer:
     scores: Float[np.ndarray, " classes"]
     clips: int
     reason: str | None = None
+    warnings: tuple[str, ...] = ()
     clip_scores: tuple[ClipScores, ...] = ()
     alone: Float[np.ndarray, "_ _"] = field(default_factory=lambda: np.empty((0, 0)))
 
@@ -73,6 +76,7 @@ class Answers:
     reasons : why a recording could not be used; None where it could
     clip_scores : by recording, of those whose clips were asked for
     fingerprint : of the nets and settings that answered, of `fingerprint_of_scores`
+    warnings : by recording, of those whose files are odd: what was found
     """
 
     recordings: pl.DataFrame
@@ -82,12 +86,19 @@ class Answers:
     reasons: list[str | None]
     clip_scores: dict[str, tuple[ClipScores, ...]] = field(default_factory=dict)
     fingerprint: str | None = None
+    warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def failures(self) -> list[console.Failure]:
         """The recordings that could not be used."""
         pairs = zip(self.recordings["file"], self.reasons, strict=True)
         return [console.Failure(file, reason) for file, reason in pairs if reason is not None]
+
+    @property
+    def odd(self) -> list[console.Failure]:
+        """The recordings of which something is odd, such as that their end is missing."""
+        pairs = self.recordings.select("recording", "file").iter_rows()
+        return [console.Failure(file, "; ".join(self.warnings[name])) for name, file in pairs if name in self.warnings]
 
 
 def answer(models: Sequence[Model], recordings: pl.DataFrame, config: Config, *, clips_of: Collection[str] = (), what: str = "testing") -> Answers:
@@ -99,14 +110,16 @@ def answer(models: Sequence[Model], recordings: pl.DataFrame, config: Config, *,
     scores = np.full((len(recordings), len(ensemble.classes)), np.nan, np.float32)
     clips = np.zeros(len(recordings), np.int64)
     reasons: list[str | None] = [None] * len(recordings)
-    clip_scores = {}
+    clip_scores, warnings = {}, {}
     with console.progress(what, total=len(recordings), unit="recordings") as advance, closing(answers(ensemble, recordings, config, clips_of)) as coming:
         for one in coming:
             scores[one.row], clips[one.row], reasons[one.row] = one.scores, one.clips, one.reason
             if one.clip_scores:
                 clip_scores[recordings["recording"][one.row]] = one.clip_scores
+            if one.warnings:
+                warnings[recordings["recording"][one.row]] = one.warnings
             advance()
-    return Answers(recordings, ensemble.classes, scores, clips, reasons, clip_scores, fingerprint)
+    return Answers(recordings, ensemble.classes, scores, clips, reasons, clip_scores, fingerprint, warnings)
 
 
 def answers(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_of: Collection[str] = ()) -> Generator[Answer]:
@@ -144,6 +157,7 @@ class _Hearing(Hearing):
 
     def __init__(self, row: int, listener: int, *, pool: Pool, clips: int = 0, keep: bool = False, reason: str | None = None) -> None:
         self.row, self.listener, self.pool, self.clips, self.reason = row, listener, pool, clips, reason
+        self.warnings: tuple[str, ...] = ()
         self.kept: list[Float32[np.ndarray, "_ classes"]] | None = [] if keep else None
 
     def add(self, scores: Float32[np.ndarray, "clips classes"]) -> bool:
@@ -158,7 +172,9 @@ def _begin(heard: Heard, ensemble: Ensemble, pooling: Pooling, *, keep: bool) ->
     pool = Pool(pooling, classes=len(ensemble.listeners[heard.listener].classes))
     if isinstance(heard.outcome, console.Failure):
         return _Hearing(heard.row, heard.listener, pool=pool, reason=heard.outcome.reason)
-    return _Hearing(heard.row, heard.listener, pool=pool, clips=heard.outcome.count, keep=keep)
+    hearing = _Hearing(heard.row, heard.listener, pool=pool, clips=heard.outcome.count, keep=keep)
+    hearing.warnings = heard.outcome.warnings if isinstance(heard.outcome, FirstClips) else heard.outcome.length.warnings
+    return hearing
 
 
 def _joined(ensemble: Ensemble, row: int, hearings: Sequence[_Hearing], pooling: Pooling) -> Answer:
@@ -168,7 +184,8 @@ def _joined(ensemble: Ensemble, row: int, hearings: Sequence[_Hearing], pooling:
             return Answer(row, np.full(len(ensemble.classes), np.nan), 0, hearing.reason)
     pairs = list(zip(ensemble.listeners, hearings, strict=True))
     (scores,) = ensemble.join([hearing.pool.finish() for hearing in hearings])
-    answer = Answer(row, scores, max(hearing.clips for hearing in hearings))
+    warnings = tuple(dict.fromkeys(said for hearing in hearings for said in hearing.warnings))
+    answer = Answer(row, scores, max(hearing.clips for hearing in hearings), warnings=warnings)
     kept = [(listener, np.concatenate(hearing.kept)) for listener, hearing in pairs if hearing.kept]
     if not kept:
         return answer

@@ -72,7 +72,7 @@ def make_excerpt(
     clip, step, _ = (samples / settings.spectrogram.rate for samples in clip_samples(settings.clips, rate=settings.spectrogram.rate))
     first, last = window(clip_scores[:, int(pooled.argmax())], step=step, length=clip)
     start, end = first * step, min((last - 1) * step + clip, first * step + SECONDS)  # a clip may be longer
-    samples = between(decode(file, rate=settings.spectrogram.rate), start=start, end=end, rate=settings.spectrogram.rate)
+    samples = between(decode(file, rate=settings.spectrogram.rate, channel=settings.spectrogram.channel), start=start, end=end, rate=settings.spectrogram.rate)
     seconds = len(samples) / settings.spectrogram.rate
     shares = [(number * step, min(seconds, (number + 1) * step if number + 1 < last - first else seconds)) for number in range(last - first)]
     return Excerpt(
@@ -84,7 +84,7 @@ def make_excerpt(
         whole=(len(clip_scores) - 1) * step + clip,
         picture=jpeg(samples, settings),
         ticks=frequency_ticks(settings.spectrogram),
-        sound=mp3(between(decode(file, rate=SOUND_RATE), start=start, end=end, rate=SOUND_RATE)),
+        sound=mp3(between(decode(file, rate=SOUND_RATE, channel=settings.spectrogram.channel), start=start, end=end, rate=SOUND_RATE)),
         times=tuple(shares),
         strips=strips_of(clip_scores[first:last], pooled, truth, classes),
         credit=credit,

@@ -21,6 +21,7 @@ class Figures:
     top1_accuracy : share of the recordings of trained species whose first answer is that species; where others score as much, it is not
     top1_confidence : mean score of the first answers
     recordings, scored : how many there are, and how many could be used
+    ranked : how many of these have a right answer, and so a part in `mlrap`
     without_truth : how many of these are of species that are no trained classes, and do not count
     """
 
@@ -30,6 +31,7 @@ class Figures:
     recordings: int
     scored: int
     without_truth: int
+    ranked: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def judge(scores: Float[np.ndarray, "recordings classes"], answers: Answers, *, 
         recordings=len(scores),
         scored=int(scored.sum()),
         without_truth=int((scored & ~truth.any(axis=1) & (answers.recordings["class"] != NOISE).to_numpy()).sum()),
+        ranked=int(np.isfinite(each).sum()),
     )
     return Judged(figures, truth, own, firsts, each, first_right)
 

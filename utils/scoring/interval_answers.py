@@ -105,7 +105,8 @@ def answer_intervals(
         failure = next((hearing.failure for hearing in hearings if hearing.failure), None)
         if failure is None:
             rows = _joined(ensemble, hearings)
-            keep(targets[one.row], one.length, rows, shape=(one.intervals, len(ensemble.classes)))
+            length = one.length._replace(warnings=tuple(dict.fromkeys(said for hearing in hearings for said in hearing.length.warnings)))
+            keep(targets[one.row], length, rows, shape=(one.intervals, len(ensemble.classes)))
         for hearing in hearings:
             hearing.close()
         yield Done(one.row, one.length, 0 if failure else one.intervals, failure)

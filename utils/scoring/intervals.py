@@ -19,6 +19,7 @@ class IntervalScores:
     uncalibrated : what a test knows: pooled scores times the prior, up to 1.5; by these a class is called, and stands before another. −1 for those that
         are not asked for. Without prior, calibration and whitelist the same array. Both may lie in files where recordings are long (`np.memmap`)
     reason : why the recording could not be used, and has no intervals; None where it could
+    warnings : what is odd about its file, and how much of it was read
     """
 
     recording: str
@@ -28,3 +29,4 @@ class IntervalScores:
     scores: Float[np.ndarray, "intervals classes"]
     uncalibrated: Float[np.ndarray, "intervals classes"]
     reason: str | None = None
+    warnings: tuple[str, ...] = ()

@@ -45,7 +45,7 @@ def read_answers(folder: Path) -> Kept:
         If the run was not tested, or a file is not what a test writes.
     """
     path = folder / "test" / "scores.parquet"
-    scores = read_table(path, SCORES, **ADVICE)
+    scores = read_table(path, SCORES, missing=ADVICE["missing"], damaged=ADVICE["damaged"])
     _check(path, scores)
     own = _read_own(folder / "test" / "predictions.csv", set(scores["recording"]))
     return Kept(scores, own, read_thresholds(folder / "test" / "thresholds.json", ()).min_positives)

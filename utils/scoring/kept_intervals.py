@@ -84,7 +84,8 @@ def keep(path: Path, length: Length, rows: Iterable[Float[np.ndarray, "_ classes
     rows : tables of scores, one after the other
     shape : of all of them together: intervals, classes
     """
-    head = json.dumps({"frames": length.frames, "rate": length.rate, "shape": shape}).encode()
+    warnings = {"warnings": length.warnings} if length.warnings else {}
+    head = json.dumps({"frames": length.frames, "rate": length.rate, "shape": shape, **warnings}).encode()
     head += b" " * (-(len(head) + 1) % ALIGNED) + b"\n"
     with whole_file(path, lasting=False) as stream:
         stream.write(head)
@@ -114,4 +115,5 @@ def read_part(path: Path) -> Kept:
     with path.open("rb") as stream:
         line = stream.readline()
     head: Mapping[str, Any] = json.loads(line)
-    return Kept(Length(head["frames"], head["rate"]), np.memmap(path, "<f4", "r", offset=len(line), shape=tuple(head["shape"])))
+    length = Length(head["frames"], head["rate"], tuple(head.get("warnings", ())))  # parts of earlier versions have none
+    return Kept(length, np.memmap(path, "<f4", "r", offset=len(line), shape=tuple(head["shape"])))

@@ -70,10 +70,11 @@ def predictions_table(answers: Answers, judged: Judged) -> pl.DataFrame:
             there = place < len(best)
             row[f"answer_{place + 1}"] = answers.classes[best[place]] if there else None
             row[f"score_{place + 1}"] = float(answers.scores[number, best[place]]) if there else None
-        rows.append({**row, "reason": answers.reasons[number]})
+        rows.append({**row, "reason": answers.reasons[number], "warning": "; ".join(answers.warnings.get(name, ())) or None})
     places = range(1, TOP + 1)
     answered = {f"{what}_{place}": kind for place in places for what, kind in (("answer", pl.String), ("score", pl.Float64))}
-    schema = {"recording": pl.String, "class": pl.String, "background": pl.String, "clips": pl.Int64, "lrap": pl.Float64, **answered, "reason": pl.String}
+    schema = {"recording": pl.String, "class": pl.String, "background": pl.String, "clips": pl.Int64, "lrap": pl.Float64, **answered}
+    schema |= {"reason": pl.String, "warning": pl.String}
     return pl.DataFrame(rows, schema=schema)
 
 
@@ -90,7 +91,7 @@ def draw_report(path: Path, answers: Answers, judged: Judged, *, title: str) -> 
     _draw_confusion(confusion, taken_for(answers, judged), labels)
     mlrap = "none" if judged.figures.mlrap is None else f"{judged.figures.mlrap:.3f}"
     worst = f", the {SHOWN} hardest of {len(means)} classes" if len(means) > SHOWN else ""
-    figure.suptitle(f"{title}: MLRAP {mlrap} over {judged.figures.scored} recordings{worst}")
+    figure.suptitle(f"{title}: MLRAP {mlrap} over {judged.figures.ranked} of {judged.figures.recordings} recordings{worst}")
     write_figure(path, figure)
 
 

@@ -1,7 +1,7 @@
 """How right what is said of long recordings is, where somebody has listened: the figures of the soundscape challenges."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32
 
 from utils import console
 from utils.files import write_json
+from utils.recordings.recording import Event
 from utils.scoring.decisions import row_f1
 from utils.scoring.formats import Sheet
 from utils.scoring.formats.sheet import called
@@ -17,6 +18,7 @@ from utils.scoring.metrics import average_precision, class_mean, lrap, mean_of_d
 from utils.scoring.soundscape_truth import Truth, truth_of_intervals
 
 NAMED = 8  # unknown species named in a line
+WHY_BEHIND = "times may count through several sounds (Raven's File Offset (s) says the place in each) or be in milliseconds"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class SoundscapeFigures:
 
     Attributes
     ----------
-    recordings, intervals : how many somebody has listened to, of those that could be used
+    recordings, intervals : how many are judged: somebody has listened to them, and they could be used
+    annotated : how many recordings have annotations, also those that are not judged
+    annotations, annotations_used : how many lie there, and how many count: in recordings that are judged, of species that the net knows
     with_birds : intervals in which a species sings that the net knows
     species : how many of those there are
     unknown : species that sing and that the net does not know; they count as nothing
@@ -38,6 +42,9 @@ class SoundscapeFigures:
     """
 
     recordings: int
+    annotated: int
+    annotations: int
+    annotations_used: int
     intervals: int
     with_birds: int
     species: int
@@ -57,12 +64,18 @@ class SoundscapeScores:
     ----------
     truth : who sings when
     sheet : classes and thresholds
+
+    Attributes
+    ----------
+    failures : recordings with annotations that lie behind their end
     """
 
     def __init__(self, truth: Truth, sheet: Sheet) -> None:
         self._truth, self._sheet = truth, sheet
         self._kept: list[tuple[Float32[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"]]] = []
-        self._heard: set[str] = set()
+        self._heard: dict[str, tuple[Event, ...]] = {}
+        self._unused: set[str] = set()
+        self.failures: list[console.Failure] = []
 
     def through(self, results: Iterable[IntervalScores]) -> Iterator[IntervalScores]:
         """Yield the answers as they come, and take in those that can be judged."""
@@ -75,10 +88,29 @@ class SoundscapeScores:
         events = self._truth.events.get(one.file)
         if events is None or one.reason is not None:
             return
-        self._heard.add(one.file)
+        inside = self._inside(one.file, events, length=float(one.ends[-1]))
+        if events and not inside:
+            self._unused.add(one.file)
+            return
+        self._heard[one.file] = inside
         self._kept.append(
-            (one.uncalibrated.astype(np.float32), called(one, self._sheet), truth_of_intervals(events, one.starts, one.ends, self._sheet.classes))
+            (one.uncalibrated.astype(np.float32), called(one, self._sheet), truth_of_intervals(inside, one.starts, one.ends, self._sheet.classes))
         )
+
+    def _inside(self, file: str, events: tuple[Event, ...], *, length: float) -> tuple[Event, ...]:
+        """Leave out the events that begin behind the recording's end, which is known only now, and name them."""
+        inside = tuple(event for event in events if event.start < length)
+        if len(inside) < len(events):
+            left_out = "" if inside else "; it is left out of the score"
+            behind = f"{len(events) - len(inside)} of {len(events)} annotations begin at or behind its end ({length:.1f} s)"
+            self.failures.append(console.Failure(file, f"{behind}: {WHY_BEHIND}{left_out}"))
+        return inside
+
+    @property
+    def used(self) -> Truth:
+        """The truth as far as it is used."""
+        events = {file: self._heard.get(file, events) for file, events in self._truth.events.items() if file not in self._unused}
+        return replace(self._truth, events=events)
 
     def finish(self) -> SoundscapeFigures | None:
         """Return the figures; None where no recording could be judged."""
@@ -89,11 +121,15 @@ class SoundscapeScores:
         if only is not None:
             judged = [number for number, label in enumerate(self._sheet.classes) if label in only]
             scores, decided, truth = scores[:, judged], decided[:, judged], truth[:, judged]
-        sung = {event.species for file in self._heard for event in self._truth.events[file]}
+        used = [event for events in self._heard.values() for event in events]
+        sung = {event.species for event in used}
         known = truth.any(axis=0)
         limits = self._sheet.chosen
         return SoundscapeFigures(
             recordings=len(self._kept),
+            annotated=len(self._truth.annotated | self._truth.events.keys()),
+            annotations=max(self._truth.annotations, sum(map(len, self._truth.events.values()))),
+            annotations_used=sum(event.species in self._sheet.classes for event in used),
             intervals=len(truth),
             with_birds=int(truth.any(axis=1).sum()),
             species=int(known.sum()),
@@ -127,7 +163,9 @@ def figure_rows(figures: SoundscapeFigures) -> dict[str, str]:
     birds = f"{figures.with_birds} of {figures.intervals} with birds, of {figures.species} species"
     calls = "the thresholds kept" if figures.thresholds == "kept" else f"a score of {figures.thresholds}"
     return {
-        "recordings": f"{figures.recordings}, {birds}{' (only those listened for are judged)' if figures.only else ''}",
+        "recordings": f"{figures.recordings:,} of {figures.annotated:,} annotated{'; only species that were listened for are judged' if figures.only else ''}",
+        "intervals": birds,
+        "annotations": f"{figures.annotations_used:,} of {figures.annotations:,} used",
         "class-mean AP": f"{_number(figures.cmap)}, over intervals",
         "row-wise F1": f"{_number(figures.row_f1)}, by {calls}",
         "MLRAP": f"{_number(figures.mlrap)}, over intervals with birds",

@@ -1,17 +1,21 @@
 """Who sings when in recordings that are to be answered, where somebody has listened: the tables of annotations that lie beside them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from config import Dataset
+from utils.console import Failure, Trouble
 from utils.recordings.annotations import is_annotations, read_annotations
-from utils.recordings.event_tables import read_head, read_rows, tables_below
+from utils.recordings.audio_files import is_sound, sounds_below
+from utils.recordings.event_tables import Head, Row, read_head, read_rows, tables_below
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
-from utils.recordings.recording import Event, check_label, sings_between
+from utils.recordings.recording import NOISE, Contents, Event, check_label, sings_between
+from utils.recordings.sound_names import Sounds
 from utils.tables import find_column, read_foreign
 
 TRUSTED = "human"  # what a table's column `kind` begins with, in rows that count
@@ -27,16 +31,25 @@ class Truth:
     events : of each recording that somebody listened to, by its path below the folder; none where nobody sings
     species : the only species that were listened for; None: all
     doubtful : how many annotations are not counted, for their table says that they are not by a human
+    annotated : the recordings that tables speak of, also those of which nothing can be used
+    annotations : how many annotations lie there, also those that cannot be used
+    failures : what of the tables cannot be used, and why
+    seen : the files that were read, or are named in `failures`
     """
 
     events: Mapping[str, tuple[Event, ...]]
     species: frozenset[str] | None = None
     doubtful: int = 0
+    annotated: frozenset[str] = frozenset()
+    annotations: int = 0
+    failures: tuple[Failure, ...] = ()
+    seen: frozenset[Path] = frozenset()
 
 
 def read_truth(folder: Path, settings: Dataset) -> Truth | None:
     """Read the annotations in a folder of recordings, in any form that `sort_data.py` reads; None where there are none.
 
+    A recording of which nothing can be used has no truth, and is named in `failures`; one in which somebody heard nobody has a truth without events.
     Where a table has a column `kind`, only rows count in which it begins with 'human'; if it says 'target species', no other species can be judged.
 
     Parameters
@@ -51,40 +64,121 @@ def read_truth(folder: Path, settings: Dataset) -> Truth | None:
     if not is_annotations(folder, settings.columns):
         return None
     contents = read_annotations(folder, settings.columns)
+    said = _Said(folder, settings)
     taxa = [*contents.taxa, *(read_taxonomy(settings.taxonomy) if settings.taxonomy else [])]
     taxonomy = Taxonomy(taxa, read_aliases(settings.aliases) if settings.aliases else None)
-    doubted, targets = _kinds(folder, settings)
     events: dict[str, tuple[Event, ...]] = {}
-    doubtful = 0
+    doubtful, failures = 0, _failures(contents, folder)
     for recording in contents.recordings:
-        kept = [event for event in recording.events if (recording.file.name, event.start, event.end, event.species) not in doubted]
+        place = recording.file.relative_to(folder).as_posix()
+        kept = [event for event in recording.events if said.counts(recording.file, event)]
         doubtful += len(recording.events) - len(kept)
-        if kept or not recording.events:
-            renamed = tuple(replace(event, species=taxonomy.species(event.species)) for event in kept)
-            events[recording.file.relative_to(folder).as_posix()] = renamed
-    species = frozenset(event.species for one in events.values() for event in one) if targets else None
-    return Truth(events, species, doubtful)
+        if kept or (not recording.events and said.listened(recording.file)):
+            events[place] = tuple(replace(event, species=taxonomy.species(event.species)) for event in kept)
+        else:
+            failures.append(Failure(place, "nothing that is said of it is by a human; it is left out of the score"))
+    species = frozenset(event.species for one in events.values() for event in one) if said.targets else None
+    annotated = frozenset(sound.relative_to(folder).as_posix() for sound in (*contents.tables, *said.owners))
+    return Truth(events, species, doubtful, annotated, said.annotations, tuple(failures), contents.seen)
 
 
-def _kinds(folder: Path, settings: Dataset) -> tuple[set[tuple[str, float, float, str]], bool]:
-    """Return the annotations that do not count (file's name, start, end, label), and whether only some species were listened for."""
-    doubted: set[tuple[str, float, float, str]] = set()
-    targets = False
-    for table in tables_below(folder):
+def _failures(contents: Contents, folder: Path) -> list[Failure]:
+    """Return what cannot be used; recordings to which nobody listened are no failures here."""
+    unheard = {file.relative_to(folder).as_posix() for file in contents.seen if is_sound(file) and file not in contents.tables}
+    return [failure for failure in contents.failures if failure.name not in unheard]
+
+
+@dataclass
+class _Rows:
+    """What the rows of tables say of one sound: which events count, which do not, and whether any row does."""
+
+    trusted: set[tuple[float, float, str]] = field(default_factory=set)
+    doubted: set[tuple[float, float, str]] = field(default_factory=set)
+    listened: bool = False
+
+
+class _Said:
+    """What the tables of a folder say besides who sings.
+
+    Attributes
+    ----------
+    targets : whether only some species were listened for
+    annotations : how many there are
+    owners : the sounds for which tables are named that cannot be read
+    """
+
+    def __init__(self, folder: Path, settings: Dataset) -> None:
+        self.targets = False
+        self.owners: list[Path] = []
+        self._sounds = Sounds(sounds_below(folder))
+        self._rows: dict[Path, _Rows] = {}
+        unplaced = 0
+        for table in tables_below(folder):
+            try:
+                head = read_head(table, settings.columns)
+                if head and head.holds_events and (head.form != "Sonic Visualiser layers" or self._sounds.may_own(table)):
+                    unplaced += self._add(table, head)
+            except (OSError, ValueError):  # the reader names it
+                with suppress(ValueError):
+                    self.owners.append(self._sounds.owner(table))
+        self.annotations = unplaced + sum(len(rows.trusted | rows.doubted) for rows in self._rows.values())
+
+    def counts(self, sound: Path, event: Event) -> bool:
+        """Tell whether an event counts; one of which one table says so and another does not, does."""
+        rows, key = self._rows.get(sound, _Rows()), (event.start, event.end, event.species)
+        return key in rows.trusted or key not in rows.doubted
+
+    def listened(self, sound: Path) -> bool:
+        """Tell whether somebody listened: whether a row counts, or nothing is said of who it is by."""
+        return sound not in self._rows or self._rows[sound].listened
+
+    def _add(self, table: Path, head: Head) -> int:
+        """Add a table's rows; return how many annotations of it cannot be used."""
+        kinds, unusable = _kinds(table, head), 0
+        rows = list(read_rows(table, head))
+        places = _places(self._sounds, table, [row.file for row in rows])
+        for row in rows:
+            kind = kinds.get(row.line, "") if kinds else TRUSTED
+            self.targets = self.targets or OF_TARGETS in kind
+            sound = places[row.file]
+            label = _label(row)
+            if sound:
+                said = self._rows.setdefault(sound, _Rows())
+                said.listened = said.listened or kind.startswith(TRUSTED)
+            if not label or not sound:
+                unusable += label != NOISE
+            elif label != NOISE:
+                (said.trusted if kind.startswith(TRUSTED) else said.doubted).add((row.start, row.end, label))
+        return unusable
+
+
+def _label(row: Row) -> str:
+    """Return who sings; '' where the row cannot be used."""
+    with suppress(ValueError):
+        return "" if row.fault or not row.label else check_label(row.label)
+    return ""
+
+
+def _places(sounds: Sounds, table: Path, names: list[str]) -> dict[str, Path | None]:
+    """Return the sound that each name in a table means, as the reader of annotations finds it; None where there is none."""
+    found: dict[str, Path | str] = {}
+    for name in dict.fromkeys(names):
         try:
-            head = read_head(table, settings.columns)
-        except (OSError, ValueError):
-            continue
-        column = find_column(head.names, ["kind"]) if head and head.holds_events else None
-        if head is None or column is None:
-            continue
-        kinds = {place: row[column] for place, row in read_foreign(table).rows.items()}
-        for row in read_rows(table, head):
-            kind = kinds.get(f"{table.name} line {row.line}", "")
-            targets = targets or OF_TARGETS in kind
-            if not kind.startswith(TRUSTED) and row.label and not row.fault:
-                doubted.add((Path(row.file).name, row.start, row.end, check_label(row.label)))
-    return doubted, targets
+            found[name] = sounds.named(name, table) if name else sounds.owner(table)
+        except ValueError as error:
+            found[name] = str(error)
+    return {name: place if isinstance(place, Path) else None for name, place in sounds.elsewhere(found).items()}
+
+
+def _kinds(table: Path, head: Head) -> dict[int, str]:
+    """Return what a table's column `kind` says of each line; nothing where it has no such column."""
+    if not find_column(head.names, ["kind"]):
+        return {}
+    with suppress(Trouble):  # the reader names it
+        known = read_foreign(table)
+        if column := find_column(known.columns, ["kind"]):
+            return {int(place.rsplit(" ", 1)[1]): row[column] for place, row in known.rows.items()}
+    return {}
 
 
 def truth_of_intervals(

@@ -23,6 +23,7 @@ from utils.scoring.thresholds import read_thresholds
 IN_MEMORY = 2**25  # bytes of a table of a recording's finished scores; more are in a file
 VALUES = 2**20  # scores that are finished at once
 UNWANTED = -1.0  # uncalibrated score of classes that are not asked for: below all others, so that none is called, or stands before another
+SAMPLED = ("kaggle2021", "kaggle2022")  # formats that a sample submission belongs to
 TESTS, SOUNDSCAPES = ("test", "test_audio"), ("soundscapes", "test_soundscapes")  # folders of a data set or its archive
 
 Scores = Float32[np.ndarray, "intervals classes"]
@@ -89,7 +90,7 @@ def finishing_of(classes: Sequence[str], files: Sequence[str], calibration: Cali
         If the prior or the whitelist cannot be read, or does not fit.
     """
     names = names_of(files)
-    prior = prior_of(pl.DataFrame({"recording": names, "file": list(files)}), classes, config)
+    prior = prior_of(pl.DataFrame({"recording": names, "file": list(files)}, schema={"recording": pl.String, "file": pl.String}), classes, config)
     by_number = None if prior is None else (lambda number, prior=prior: prior(names[number]))
     return Finishing(by_number, calibration, _wanted(classes, config))
 
@@ -174,7 +175,8 @@ def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
     Raises
     ------
     Trouble
-        If there are none.
+        If there are none. A folder that is there and holds none is all right where a sample says which rows are wanted: Kaggle's are filled when a
+        submission is scored.
     """
     named, archive = config.submission.recordings, config.dataset.archive
     homes = [config.dataset.root, *([archive] if archive else [])]
@@ -183,6 +185,19 @@ def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
         files = sorted(sounds_below(folder), key=lambda file: file.relative_to(folder).as_posix())
         if files:
             return folder, files
+    empty = next((folder for folder in ([named] if named else usual) if folder.is_dir()), None)
+    sampled = config.submission.format in SAMPLED
+    if empty and sampled and config.submission.sample:
+        console.warn(f"{console.shown(empty)}: holds no recordings, so that all rows of {config.submission.sample} are of intervals that were not heard")
+        return empty, []
     if named:
-        raise console.Trouble(f"submission.recordings = {named}: {'holds no recordings' if named.is_dir() else 'no such folder'}")
-    raise console.Trouble(f"no recordings to answer in {' or '.join(map(console.shown, usual))}; name their folder as submission.recordings")
+        raise console.Trouble(f"submission.recordings = {named}: {f'holds no recordings{_way_out(config)}' if empty else 'no such folder'}")
+    raise console.Trouble(
+        f"no recordings to answer in {' or '.join(map(console.shown, usual))}; name their folder as submission.recordings{_way_out(config) if empty else ''}"
+    )
+
+
+def _way_out(config: Config) -> str:
+    if config.submission.format not in SAMPLED:
+        return ""
+    return "; with submission.sample = sample_submission.csv, its rows are written all the same, as a notebook needs that is saved before it is scored"

@@ -1,7 +1,7 @@
 """The steps of both submission scripts: what is asked for, answering what is missing, and the file that counts."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -10,6 +10,9 @@ import numpy as np
 
 from config import Config
 from utils import console
+from utils.recordings.account import Account, account_of
+from utils.recordings.annotations import is_annotations, read_annotations
+from utils.recordings.event_tables import tables_below
 from utils.scoring.ensembles import Ensemble, assemble, chosen_models
 from utils.scoring.fingerprints import fingerprint_of_parts, fingerprint_of_scores
 from utils.scoring.formats import Sheet, check, check_sheet, suffix, write_submission
@@ -50,6 +53,7 @@ class Task:
     finishing, sheet : how pooled scores become those that are written, and how these are
     parts : what is kept
     path : of the submission
+    truth : who sings in soundscapes, where somebody has listened
     """
 
     kind: Kind
@@ -61,6 +65,7 @@ class Task:
     sheet: Sheet
     parts: Parts
     path: Path
+    truth: Truth | None = None
 
     @property
     def folder(self) -> Path:
@@ -90,16 +95,18 @@ class Heard:
 
 @dataclass
 class Tally:
-    """What was written so far: how many intervals, and which classes were called in some of them."""
+    """What was written so far: how many intervals, which classes were called in some of them, and of which recordings something is odd."""
 
     intervals: int = 0
     said: set[int] = field(default_factory=set)
+    odd: list[console.Failure] = field(default_factory=list)
 
     def through(self, results: Iterable[IntervalScores], sheet: Sheet) -> Iterator[IntervalScores]:
         """Pass recordings on, and count them."""
         for one in results:
             self.intervals += len(one.scores)
             self.said.update(np.flatnonzero(called(one, sheet).any(axis=0)).tolist())
+            self.odd += [console.Failure(one.file, "; ".join(one.warnings))] if one.warnings else []
             yield one
 
 
@@ -115,6 +122,9 @@ class Submitted:
     failures : the recordings that could not be used
     figures : how right the answers are, where somebody has listened
     page : the timelines of soundscapes
+    odd : the recordings of which something is odd, such as that their end is missing
+    unused : files of the folder, and annotations, that could not be used
+    files : what became of the files of the folder, in words
     """
 
     path: Path
@@ -125,6 +135,14 @@ class Submitted:
     failures: list[console.Failure]
     figures: SoundscapeFigures | None = None
     page: Path | None = None
+    odd: Sequence[console.Failure] = ()
+    unused: Sequence[console.Failure] = ()
+    files: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether there were recordings, and nothing was left out."""
+        return bool(self.recordings) and not (self.failures or self.odd or self.unused)
 
 
 @dataclass(frozen=True)
@@ -133,6 +151,11 @@ class Checked:
 
     path: Path
     failures: list[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing would be refused."""
+        return not self.failures
 
 
 def prepare(config: Config, kind: Kind) -> Task:
@@ -148,6 +171,7 @@ def prepare(config: Config, kind: Kind) -> Task:
     ensemble = assemble(models)
     interval = config.submission.interval if kind == "soundscape" else 0.0
     _check_overlap(ensemble, config)
+    truth = _truth_of(root, config) if kind == "soundscape" and files else None
     names = tuple(file.relative_to(root).as_posix() for file in files)
     found = found_by_test(ensemble.classes, config, fingerprint=fingerprint_of_scores(models, config))
     finishing = finishing_of(ensemble.classes, names, found.calibration, config)
@@ -155,7 +179,15 @@ def prepare(config: Config, kind: Kind) -> Task:
     check_sheet(sheet)
     path = config.submission.folder / f"{config.run}_{kind}{suffix(config.submission.format)}"
     parts = Parts(config.submission.folder / f"{config.run}_{kind}.parts", fingerprint_of_parts(models, config, interval=interval), root=root)
-    return Task(kind, interval, ensemble, files, [parts.path_of(file) for file in files], finishing, sheet, parts, path)
+    return Task(kind, interval, ensemble, files, [parts.path_of(file) for file in files], finishing, sheet, parts, path, truth)
+
+
+def _truth_of(root: Path, config: Config) -> Truth | None:
+    """Read what people say of the recordings; what an earlier call wrote beside them is no annotation, and would be scored against itself."""
+    folder = config.submission.folder
+    if folder.resolve().is_relative_to(root.resolve()) and any(tables_below(folder)):
+        raise console.Trouble(f"submission.folder = {folder}: lies among the recordings, and what it holds would be read as annotations; choose another")
+    return read_truth(root, config.dataset)
 
 
 def _check_overlap(ensemble: Ensemble, config: Config) -> None:
@@ -221,17 +253,39 @@ def write(task: Task, heard: Heard, config: Config) -> Submitted:
     Trouble
         If the format cannot hold it.
     """
-    tally, truth = Tally(), read_truth(task.sheet.recordings, config.dataset) if task.kind == "soundscape" else None
-    judged = SoundscapeScores(truth, task.sheet) if truth else None
+    tally, judged = Tally(), SoundscapeScores(task.truth, task.sheet) if task.truth else None
     results = tally.through(_results(task, heard.failures), task.sheet)
     rows = write_submission(task.path, judged.through(results) if judged else results, task.sheet)
     figures = judged.finish() if judged else None
     if figures:
         write_figures(task.folder / f"{config.run}_{task.kind}.json", figures)
-    page = _write_page(task, heard, config, truth, figures) if task.kind == "soundscape" and config.submission.page_minutes else None
+    pictured = task.kind == "soundscape" and config.submission.page_minutes and task.files
+    page = _write_page(task, heard, config, judged.used if judged else None, figures) if pictured else None
     task.parts.remove()
     failures = [console.Failure(task.sheet.files[number], failure.reason) for number, failure in heard.failures.items()]
-    return Submitted(task.path, len(task.files) - len(failures), tally.intervals, rows, len(tally.said), failures, figures, page)
+    account = _account(task, heard, config)
+    unused = [*account.failures, *(task.truth.failures if task.truth else ()), *(judged.failures if judged else ())]
+    answered = len(task.files) - len(failures)
+    return Submitted(task.path, answered, tally.intervals, rows, len(tally.said), failures, figures, page, tally.odd, unused, account.line())
+
+
+def _account(task: Task, heard: Heard, config: Config) -> Account:
+    """Say what became of all files in the folder of the recordings."""
+    root, columns = task.sheet.recordings, config.dataset.columns
+    seen = {task.files[number] for number in heard.failures} | (task.truth.seen if task.truth else _annotations_in(root, config))
+    settings = (config.submission.sample, config.submission.class_ids, config.submission.whitelist, config.dataset.taxonomy, config.dataset.aliases)
+    named = {path.resolve() for path in (*settings, config.testing.prior) if path}
+    seen |= {root / path.relative_to(root.resolve()) for path in named if path.is_relative_to(root.resolve())}
+    used = {file for number, file in enumerate(task.files) if number not in heard.failures}
+    return account_of(root, used=used, seen=seen, columns=columns, without=config.submission.folder)
+
+
+def _annotations_in(root: Path, config: Config) -> frozenset[Path]:
+    """Return the files of annotations that a submission has no use for."""
+    columns = config.dataset.columns
+    with suppress(console.Trouble):  # of the columns that the settings name
+        return read_annotations(root, columns).seen if is_annotations(root, columns) else frozenset()
+    return frozenset()
 
 
 def _write_page(task: Task, heard: Heard, config: Config, truth: Truth | None, figures: SoundscapeFigures | None) -> Path:
@@ -252,7 +306,7 @@ def _results(task: Task, failures: dict[int, console.Failure]) -> Iterator[Inter
         kept = read_part(target)
         scores, uncalibrated = task.finishing.scores(kept, number=number, scratch_in=task.parts.folder)
         starts, ends = interval_times(kept.length, interval=task.interval)
-        yield IntervalScores(name, file, starts, ends, scores, uncalibrated)
+        yield IntervalScores(name, file, starts, ends, scores, uncalibrated, warnings=kept.length.warnings)
 
 
 def conclude(submitted: Submitted, heard: Heard, task: Task, *, seconds: float) -> Submitted:
@@ -263,6 +317,7 @@ def conclude(submitted: Submitted, heard: Heard, task: Task, *, seconds: float) 
         {
             "snapshots": ", ".join(console.shown(model.snapshot.folder) for model in task.ensemble.models),
             "recordings": f"{submitted.recordings:,} of {len(task.files):,} in {console.shown(task.sheet.recordings)}",
+            "files": submitted.files,
             "intervals": f"{submitted.intervals:,}",
             "species": f"{submitted.species:,} of {len(task.sheet.classes):,} called",
             "time": f"{console.clock(seconds)}{speed}",
@@ -272,6 +327,10 @@ def conclude(submitted: Submitted, heard: Heard, task: Task, *, seconds: float) 
     )
     if submitted.figures:
         show_figures(submitted.figures)
+    elif task.truth:
+        console.warn("annotations lie beside the recordings, but nothing of them can be used, so that nothing is scored")
     console.say(f"next: {NEXT[task.kind]}")
     console.report_failures(submitted.failures, what="recordings", done="could not be used")
+    console.report_failures(submitted.odd, what="recordings", done="read, with a warning")
+    console.report_failures(submitted.unused, what="files or annotations")
     return submitted

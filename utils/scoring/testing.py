@@ -34,6 +34,7 @@ class Tested:
     ridge : those of the ridge regression, where it was asked for
     folder : where the files of the test are
     failures : the recordings that could not be used
+    odd : the recordings of which something is odd, such as that their end is missing
     seconds : how long this call took
     """
 
@@ -42,7 +43,13 @@ class Tested:
     ridge: Figures | None
     folder: Path
     failures: list[console.Failure]
+    odd: list[console.Failure]
     seconds: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether all recordings were used as they are."""
+        return not (self.failures or self.odd)
 
 
 def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
@@ -165,14 +172,18 @@ def conclude(answers: Answers, models: Sequence[Model], split: pl.DataFrame, con
     }
     write_report(folder, answers, judged, measures, metrics)
     write_page(folder / "report.html", report_of(answers, judged, measures, ridge, models, config))
-    tested = Tested(models[0].snapshot, judged.figures, ridge, folder, answers.failures, seconds)
+    tested = Tested(models[0].snapshot, judged.figures, ridge, folder, answers.failures, answers.odd, seconds)
     _say(tested, models, judged, answers)
     return tested
 
 
 def figure_rows(tested: Tested) -> dict[str, str]:
     """Return the figures of a test as rows of a summary."""
-    rows = {"MLRAP": _number(tested.figures.mlrap), "top-1 accuracy": _number(tested.figures.top1_accuracy)}
+    figures = tested.figures
+    rows = {
+        "MLRAP": f"{_number(figures.mlrap)}, over {figures.ranked:,} of {figures.recordings:,} recordings",
+        "top-1 accuracy": _number(figures.top1_accuracy),
+    }
     if tested.ridge:
         rows["ridge on mean spectra"] = f"MLRAP {_number(tested.ridge.mlrap)}, top-1 accuracy {_number(tested.ridge.top1_accuracy)}"
     return rows
@@ -200,3 +211,4 @@ def _say(tested: Tested, models: Sequence[Model], judged: Judged, answers: Answe
     if figures.without_truth:
         console.warn(f"{figures.without_truth} recordings are of species that the net does not know; they do not count")
     console.report_failures(tested.failures, what="recordings")
+    console.report_failures(tested.odd, what="recordings", done="read, with a warning")

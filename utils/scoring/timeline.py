@@ -100,10 +100,10 @@ class _Share:
 
 def timeline_of(one: IntervalScores, sheet: Sheet, settings: Config, truth: Truth | None, *, seconds: float) -> Timeline | None:
     """Return what is to be seen and heard of a recording's first `seconds`; None where it cannot be read any more."""
-    file, rate = sheet.recordings / one.file, settings.spectrogram.rate
+    file, rate, channel = sheet.recordings / one.file, settings.spectrogram.rate, settings.spectrogram.channel
     try:
-        samples = between(decode(file, rate=rate), start=0.0, end=seconds, rate=rate)
-        sound = mp3(between(decode(file, rate=SOUND_RATE), start=0.0, end=seconds, rate=SOUND_RATE))
+        samples = between(decode(file, rate=rate, channel=channel), start=0.0, end=seconds, rate=rate)
+        sound = mp3(between(decode(file, rate=SOUND_RATE, channel=channel), start=0.0, end=seconds, rate=SOUND_RATE))
     except AudioError:
         return None
     length = min(len(samples) / rate, float(one.ends[-1]))

@@ -1,55 +1,51 @@
-"""From a file to its samples: mono, at one rate, block by block, so that a day of sound needs no more memory than a minute."""
+"""From a file to its samples: one channel, at one rate, block by block, so that a day of sound needs no more memory than a minute."""
 
-import re
 from collections.abc import Generator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
-from utils.console import Trouble
+from utils.sound.opening import AudioError
+from utils.sound.reading import Reading
+
+__all__ = ["AudioError", "Length", "decode"]
 
 BLOCK = 30.0  # seconds decoded at once
 BLOCK_VALUES = 2**22  # values of all channels decoded at once, at most: 16 MB
 PIECE = 2.0  # seconds resampled and handed on at once: they stay in the cache, and their memory with the program
 LEAST_RATE = 100  # samples per second; slower recordings hold no sound, and raising their rate takes hundreds of megabytes
 LOUDEST = 1e10  # beyond it, the energies of a spectrogram are no numbers; full scale is 1, of integers stored as floats 2**31
-STREAMED = 0x7FFFFFFF  # a size from here on was written by a program that could not know it
-SHORT_OF = 0.99  # a file that decodes to less than this share of what its header says was cut off; some MP3 headers only estimate
+EVERY = 7  # one frame of so many is enough to see whether channels cancel each other
+CANCELLED, CANCELLING = 0.001, 0.1  # energy of the mean of channels, as a share of what it is where they have nothing in common
 
-
-class AudioError(Trouble):
-    """A recording that cannot be used; the text says why, without naming it."""
+Channel = Literal["mean", "loudest"] | int
 
 
 class Length(NamedTuple):
-    """How long a recording is, as it was decoded, at its own rate: its header may promise something else."""
+    """How long a recording is, as it was decoded, at its own rate: its header may promise something else.
+
+    Attributes
+    ----------
+    frames, rate : samples of one channel, and how many of them are a second; where recordings of several rates were joined, by the first one's
+    warnings : what is odd about the file, and how much of it was read, a line each; none of a sound file
+    """
 
     frames: int
     rate: int
+    warnings: tuple[str, ...] = ()
 
 
-class Forwards(soundfile.SoundFile):  # type: ignore[misc]  # it comes without types
-    """A file that is read once, from its begin to its end.
-
-    After each block, soundfile seeks the place it has come to; in an MP3, what follows then differs in its last bits from what is decoded without a break.
-    """
-
-    def seekable(self) -> bool:
-        """Say that it cannot be sought in, so that nobody does."""
-        return False
-
-
-def decode(file: Path, *, rate: int, block: float = BLOCK) -> Generator[Float[np.ndarray, " _"], None, Length]:
-    """Yield a recording's samples in blocks, resampled to `rate` and mixed down to one channel by the mean.
+def decode(file: Path, *, rate: int, channel: Channel = "mean", block: float = BLOCK) -> Generator[Float[np.ndarray, " _"], None, Length]:
+    """Yield one channel of a recording in blocks, resampled to `rate`; all that can be read of a damaged one.
 
     Parameters
     ----------
     file : anything libsndfile reads
     rate : samples per second of what is yielded
+    channel : "mean" of all channels; the "loudest" over the whole recording, which is decoded twice for it; or its number, from 1. Mono has but one
     block : seconds of sound read at once, fewer where there are many channels; it does not change the samples
 
     Yields
@@ -58,69 +54,143 @@ def decode(file: Path, *, rate: int, block: float = BLOCK) -> Generator[Float[np
 
     Returns
     -------
-    The length that was found; generators return it to `yield from`.
+    The length that was found, with warnings; generators return it to `yield from`.
 
     Raises
     ------
     AudioError
-        If the file is no sound, is cut off, holds no samples, or samples that are no numbers or absurdly loud.
+        If the file is no sound, holds no samples, or samples that are not finite or absurdly loud; if there is no such channel, or if channels cancel.
     """
-    with _open(file) as sound:
-        _check_whole(sound)
-        if sound.samplerate < LEAST_RATE:
-            raise AudioError(f"is sampled at {sound.samplerate} Hz, sound at {LEAST_RATE} Hz or more")
-        at_once = max(1, min(int(block * sound.samplerate), BLOCK_VALUES // sound.channels))
-        piece = int(PIECE * sound.samplerate)
-        resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32") if sound.samplerate != rate else None
-        frames = 0
-        while frames < sound.frames:  # libsndfile gives no more than it says
-            samples = _read(sound, at_once)
-            if samples.size == 0:
-                break
-            frames += samples.size
-            for start in range(0, samples.size, piece):
-                part = samples[start : start + piece]
+    with Reading(file) as sound:
+        mixer = _mixer(file, channel, channels=sound.channels)
+        resampler, link, frames = None, -1, 0.0
+        for samples, at, number in sound.blocks(seconds=block, values=BLOCK_VALUES):
+            if number != link:  # recordings that were joined are resampled each by itself
+                if resampler:
+                    yield _rest(resampler)
+                resampler, link = _resampler(at, rate), number
+            _check(samples)
+            mixed = mixer.mix(samples)
+            frames += len(mixed) * sound.rate / at
+            piece = int(PIECE * at)
+            for start in range(0, len(mixed), piece):
+                part = mixed[start : start + piece]
                 yield resampler.resample_chunk(part) if resampler else part
-        if frames == 0:
-            raise AudioError("holds no samples")
-        if frames < SHORT_OF * sound.frames:
-            raise AudioError(f"is cut off: {frames / sound.samplerate:.1f} of {sound.frames / sound.samplerate:.1f} s are there")
+        odd = mixer.warnings()
         if resampler:
-            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-        return Length(frames, sound.samplerate)
+            yield _rest(resampler)
+        return Length(round(frames), sound.rate, sound.warnings + odd)
 
 
-def _open(file: Path) -> Forwards:
-    try:
-        if file.stat().st_size == 0:
-            raise AudioError("is empty (0 bytes)")
-        return Forwards(file)
-    except FileNotFoundError:
-        raise AudioError("no such file") from None
-    except OSError as error:
-        raise AudioError(f"cannot be opened: {error.strerror}") from None
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"is no sound that can be read: {error.error_string}") from None
+def _resampler(given: int, wanted: int) -> soxr.ResampleStream | None:
+    if given < LEAST_RATE:
+        raise AudioError(f"is sampled at {given} Hz, sound at {LEAST_RATE} Hz or more")
+    return soxr.ResampleStream(given, wanted, 1, dtype="float32") if given != wanted else None
 
 
-def _read(sound: Forwards, frames: int) -> Float[np.ndarray, " samples"]:
-    try:
-        samples = sound.read(frames, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise AudioError(f"is damaged or cut off: {error.error_string}") from None
+def _rest(resampler: soxr.ResampleStream) -> Float32[np.ndarray, " _"]:
+    rest: Float32[np.ndarray, " _"] = resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    return rest
+
+
+def _check(samples: Float32[np.ndarray, "frames channels"]) -> None:
     loudest = max(-samples.min(initial=0.0), samples.max(initial=0.0))  # NaN where a sample is
     if not np.isfinite(loudest):
-        raise AudioError("holds samples that are no numbers (NaN or infinite)")
+        raise AudioError("holds samples that are not finite (NaN or infinite)")
     if loudest > LOUDEST:
         raise AudioError(f"holds samples of {loudest:.1g}, full scale is 1")
-    return np.ascontiguousarray(samples[:, 0]) if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
-def _check_whole(sound: Forwards) -> None:
-    """Refuse a file that ends before its header says; libsndfile reads on silently and only mentions it in its log."""
-    log = sound.extra_info
-    for promised, there in re.findall(r"^\s*(?:data|SSND)\s*:\s*(\d+) \(should be (\d+)\)", log, flags=re.MULTILINE):
-        if int(there) < int(promised) < STREAMED:
-            raise AudioError(f"is cut off: {int(there) / 1e6:.2f} of the {int(promised) / 1e6:.2f} MB that its header promises are there")
-    if "without an End-Of-Stream" in log or "Last page lacks an end-of-stream bit" in log:
-        raise AudioError("is cut off: its last page is missing")
+class _One:
+    """One channel of several.
+
+    Parameters
+    ----------
+    index : of the channel; of mono it does not matter
+    """
+
+    def __init__(self, index: int) -> None:
+        self._index = index
+
+    def mix(self, samples: Float32[np.ndarray, "frames channels"]) -> Float32[np.ndarray, " frames"]:
+        """Return the channel.
+
+        Raises
+        ------
+        AudioError
+            If there is none.
+        """
+        channels = samples.shape[1]
+        if 1 < channels <= self._index:
+            raise AudioError(f"has {channels} channels, not the one that spectrogram.channel = {self._index + 1} asks for")
+        return np.ascontiguousarray(samples[:, min(self._index, channels - 1)])
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say nothing."""
+        return ()
+
+
+class _Mean:
+    """The mean of all channels, which may cancel each other."""
+
+    def __init__(self) -> None:
+        self._energies, self._mixed, self._apart = np.zeros(0), 0.0, 0.0
+
+    def mix(self, samples: Float32[np.ndarray, "frames channels"]) -> Float32[np.ndarray, " frames"]:
+        """Return the mean."""
+        channels = samples.shape[1]
+        if channels == 1:
+            return np.ascontiguousarray(samples[:, 0])
+        mixed: Float32[np.ndarray, " frames"] = samples.mean(axis=1)
+        some = np.ascontiguousarray(mixed[::EVERY])
+        energies = energies_of(samples[::EVERY])
+        self._energies = added(self._energies, energies)
+        self._mixed += float(np.dot(some, some))
+        self._apart += float(energies.sum()) / channels**2  # of the mean, if the channels have nothing in common
+        return mixed
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say that channels partly cancel each other.
+
+        Raises
+        ------
+        AudioError
+            If hardly anything is left of them.
+        """
+        if self._mixed >= CANCELLING * self._apart:
+            return ()
+        loudest = int(self._energies.argmax())
+        quieter = 10 * np.log10(self._energies[loudest] / max(self._mixed, 1e-20 * self._energies[loudest]))
+        said = f"their mean is {quieter:.0f} dB quieter than channel {loudest + 1}; set spectrogram.channel = loudest"
+        if self._mixed < CANCELLED * self._apart:
+            raise AudioError(f"its channels cancel each other: {said}")
+        return (f"its channels partly cancel each other: {said}",)
+
+
+def energies_of(samples: Float32[np.ndarray, "frames channels"]) -> Float[np.ndarray, " channels"]:
+    """Return the sum of squares of each channel."""
+    return np.einsum("ij,ij->j", samples, samples).astype(np.float64)
+
+
+def added(one: Float[np.ndarray, " _"], other: Float[np.ndarray, " _"]) -> Float[np.ndarray, " _"]:
+    """Add up energies of channels, of which one may have more than the other."""
+    total = np.zeros(max(len(one), len(other)))
+    total[: len(one)] += one
+    total[: len(other)] += other
+    return total
+
+
+def _mixer(file: Path, channel: Channel, *, channels: int) -> _One | _Mean:
+    """Return what makes one channel of several."""
+    if channel == "mean":
+        return _Mean()
+    if channel != "loudest":
+        return _One(channel - 1)
+    if channels == 1:
+        return _One(0)
+    energies = np.zeros(0)
+    with Reading(file) as sound:
+        for samples, _, _ in sound.blocks(seconds=BLOCK, values=BLOCK_VALUES):
+            _check(samples)
+            energies = added(energies, energies_of(samples))
+    return _One(int(energies.argmax()))

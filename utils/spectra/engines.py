@@ -63,7 +63,7 @@ def listen(job: Job) -> None:
             for candidate, samples in heard.candidates():
                 rows.append([*candidate.clip, *candidate[1:]])
                 entry.write(np.ascontiguousarray(samples, np.float32).tobytes())
-        words = {"seconds": heard.seconds, "peaks": heard.peaks, "passed_over": heard.passed_over, "rows": rows}
+        words = {"seconds": heard.seconds, "peaks": heard.peaks, "passed_over": heard.passed_over, "rows": rows, "warnings": heard.warnings}
         archive.writestr(WORDS, json.dumps(words, default=float))
 
 
@@ -73,6 +73,7 @@ def draw(job: Job) -> Work:
     with zipfile.ZipFile(file) as archive, archive.open(SAMPLES) as entry:
         words = json.loads(archive.read(WORDS))
         heard.seconds, heard.passed_over, heard.peaks = words["seconds"], words["passed_over"], [tuple(peak) for peak in words["peaks"]]
+        heard.warnings = tuple(words["warnings"])
         split = len(Clip._fields)
         candidates = [Candidate(Clip(*row[:split]), *row[split:]) for row in words["rows"]]
         work = leave_part(job, heard, _drawn(candidates, entry, job))

@@ -4,7 +4,7 @@ import math
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -18,7 +18,7 @@ from utils.files import whole_file
 from utils.spectra.choosing import Heard, Spans, chosen_windows
 from utils.spectra.clips import clip_samples, cut
 from utils.spectra.decode import AudioError, Length, decode
-from utils.spectra.parts import Clip, Draw
+from utils.spectra.parts import Clip, Draw, Found
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
 from utils.spectra.thresholds import count_scores
@@ -38,6 +38,7 @@ class Job:
     part : the file to leave the pictures in, where they are left in a file
     events : who sings from when to when, where only that says what a clip is: clips in which nobody sings are rejected
     reject : whether the signal rule applies; not to recordings without birds
+    unsure : whether some event is not known, so that clips in which nobody sings are no noise
     """
 
     name: str
@@ -48,6 +49,7 @@ class Job:
     part: Path = Path()
     events: tuple[Heard, ...] | None = None
     reject: bool = True
+    unsure: bool = False
 
 
 class Sound:
@@ -79,7 +81,7 @@ class Sound:
             yield block
 
     def _decoded(self) -> Iterator[Float[np.ndarray, " _"]]:
-        self.length = yield from decode(self._job.file, rate=self._job.spectrogram.rate)
+        self.length = yield from decode(self._job.file, rate=self._job.spectrogram.rate, channel=self._job.spectrogram.channel)
 
     def check_length(self) -> None:
         """Refuse what turned out to be too short for a clip.
@@ -129,6 +131,7 @@ class Listening:
     seconds : length of the recording
     peaks : where peaks were looked for: seconds, decibels, and the number of the window
     passed_over : how many windows are rejected without a picture, for nobody sings in them
+    warnings : what is odd about the file
     """
 
     def __init__(self, job: Job) -> None:
@@ -136,6 +139,7 @@ class Listening:
         self.seconds = 0.0
         self.peaks: list[tuple[float, float, int]] = []
         self.passed_over = 0
+        self.warnings: tuple[str, ...] = ()
 
     def candidates(self) -> Iterator[tuple[Candidate, Float[np.ndarray, " length"]]]:
         """Yield the windows of which a picture is made, with their samples, in the order of time.
@@ -154,13 +158,13 @@ class Listening:
                 self.peaks.append((window.peak, window.strength, number))
             ticket, lot = generator.random(2)
             possible = sung is None or sung.touch(start, start + job.clips.length)
-            if possible or ticket < job.clips.noise_share:
+            if possible or (ticket < job.clips.noise_share and not job.unsure):
                 yield Candidate(Clip(number, start, window.event, window.strength, 0.0, False), possible, ticket, lot), samples
             else:
                 self.passed_over += 1
         sound.check_length()
         sound.check_level()
-        self.seconds = sound.seconds
+        self.seconds, self.warnings = sound.seconds, sound.length.warnings
 
 
 def extract(job: Job) -> Work:
@@ -201,7 +205,8 @@ def leave_part(job: Job, heard: Listening, drawn: Iterator[tuple[Candidate, Any,
                 pixels = picture if picture.dtype == np.uint8 else to_pixels(picture)
                 draw.offer(candidate.clip._replace(score=score, accepted=accepted), pixels, lot=candidate.lot)
             rejected += not accepted
-        draw.write(stream, peaks=heard.peaks, seconds=heard.seconds, rejected=rejected + heard.passed_over, histogram=count_scores(scores))
+        found = Found(heard.peaks, heard.seconds, rejected + heard.passed_over, count_scores(scores), "; ".join(heard.warnings) or None)
+        draw.write(stream, found)
     return Work(heard.seconds, pictures)
 
 
@@ -213,8 +218,11 @@ def grid_clips(job: Job) -> Iterator[Float32[np.ndarray, " length"]]:
     AudioError
         If the recording cannot be read, or is too short for a clip.
     """
+    yield from _grid(Sound(job), job)
+
+
+def _grid(sound: Sound, job: Job) -> Iterator[Float32[np.ndarray, " length"]]:
     length, step, least = clip_samples(job.clips, rate=job.spectrogram.rate)
-    sound = Sound(job)
     for _, batch in cut(sound.hear(), length=length, step=step, least=least):
         yield from batch
     sound.check_length()
@@ -230,12 +238,14 @@ class FirstClips:
     shape : height and width of a picture, pixels
     pixels : all of them, if they are in memory
     file : where their bytes are, one picture after the other, if they are not
+    warnings : what is odd about the recording, where it was heard to its end
     """
 
     count: int
     shape: tuple[int, int]
     pixels: UInt8[np.ndarray, "clips height width"] | None = None
     file: Path | None = None
+    warnings: tuple[str, ...] = ()
 
     def blocks(self, size: int) -> Iterator[UInt8[np.ndarray, "_ height width"]]:
         """Yield the pictures in blocks of at most `size`; afterwards their file is gone."""
@@ -257,7 +267,9 @@ def first_clips(job: Job) -> FirstClips:
     AudioError
         If the recording cannot be used.
     """
-    return drawn_clips(islice(grid_clips(job), job.cap or None), job)
+    sound = Sound(job)
+    clips = drawn_clips(islice(_grid(sound, job), job.cap or None), job)
+    return replace(clips, warnings=sound.length.warnings)
 
 
 def drawn_clips(clips: Iterable[Float32[np.ndarray, " length"]], job: Job) -> FirstClips:

@@ -19,8 +19,8 @@ from utils.recordings.recording import NOISE
 from utils.spectra.choosing import Heard
 from utils.spectra.extraction import Job, Work, extract
 from utils.spectra.parts import Part, is_whole, read_part
-from utils.spectra.store import CLIPS, PEAKS, PICTURE_SETTINGS, RECORDINGS, UNRATED, check_settings, write_pictures
-from utils.tables import read_table, write_csv, write_table
+from utils.spectra.store import CLIPS, LATER, PEAKS, PICTURE_SETTINGS, RECORDINGS, UNRATED, check_settings, write_pictures
+from utils.tables import NONE_LATER, read_table, write_csv, write_table
 
 STORE_FILES = (
     *("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "peaks.csv", "classes.csv", "overview.html"),
@@ -88,10 +88,11 @@ def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: P
         size, time = _stamp(file)
         events = _events(row, config)
         rule = [row["events"]] if events else ["all"] if row["class"] == NOISE else []
+        rule += ["unsure"] if row["unsure"] else []
         content = json.dumps([row["recording"], size, time, cap, made_with, *rule]).encode()
         part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.zip"
         key.update(content + json.dumps([row["background"], row["quality"]]).encode())
-        jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part, events, reject=row["class"] != NOISE))
+        jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part, events, row["class"] != NOISE, row["unsure"]))
     return Shard(name, rows, key.hexdigest(), jobs)
 
 
@@ -231,9 +232,9 @@ def _recording_rows(shard: Shard, parts: Sequence[Part | None], failures: dict[s
         name = [row["recording"], row["class"]]
         if part:
             accepted = int(part.accepted.sum())
-            rows.append([*name, part.seconds, accepted, len(part.accepted) - accepted, part.rejected, part.histogram.tolist(), None])
+            rows.append([*name, part.seconds, accepted, len(part.accepted) - accepted, part.rejected, part.histogram.tolist(), None, part.warning])
         else:
-            rows.append([*name, None, 0, 0, 0, None, failures[row["recording"]].reason])
+            rows.append([*name, None, 0, 0, 0, None, failures[row["recording"]].reason, None])
     return pl.DataFrame(rows, schema=RECORDINGS, orient="row")
 
 
@@ -244,7 +245,7 @@ def finish(shards: Sequence[Shard], split: pl.DataFrame, folder: Path) -> pl.Dat
     -------
     One row a recording, with its file.
     """
-    recordings = _joined(shards, folder, "recordings", RECORDINGS)
+    recordings = _joined(shards, folder, "recordings", RECORDINGS, LATER)
     write_table(folder / "recordings.parquet", recordings)
     recordings = recordings.join(split.select("recording", "file"), on="recording", maintain_order="left")
     write_csv(folder / "rejected.csv", recordings.filter(pl.col("reason").is_not_null()).select("recording", "file", "reason"))
@@ -260,6 +261,7 @@ def finish(shards: Sequence[Shard], split: pl.DataFrame, folder: Path) -> pl.Dat
     return recordings
 
 
-def _joined(shards: Sequence[Shard], folder: Path, name: str, schema: Mapping[str, Any]) -> pl.DataFrame:
+def _joined(shards: Sequence[Shard], folder: Path, name: str, schema: Mapping[str, Any], later: Mapping[str, Any] = NONE_LATER) -> pl.DataFrame:
     again = "run spec.py --fresh"
-    return pl.concat([read_table(folder / "shards" / shard.name / f"{name}.parquet", schema, missing=again, damaged=again) for shard in shards])
+    files = [folder / "shards" / shard.name / f"{name}.parquet" for shard in shards]
+    return pl.concat([read_table(file, schema, missing=again, damaged=again, later=later) for file in files])

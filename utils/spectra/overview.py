@@ -92,7 +92,14 @@ def summarize(classes: pl.DataFrame, recordings: pl.DataFrame, store: Store, con
     )
     failures = [console.Failure(name, reason) for name, reason in recordings.filter(pl.col("reason").is_not_null()).select("file", "reason").iter_rows()]
     console.report_failures(failures, what=f"recordings (also in {console.shown(folder / 'rejected.csv')})")
+    console.report_failures(warned(recordings), what="recordings", done="read, with a warning")
     return failures
+
+
+def warned(recordings: pl.DataFrame) -> list[console.Failure]:
+    """Return the recordings whose files are odd, as the store's table with their files names them, and what is odd."""
+    rows = recordings.filter(pl.col("warning").is_not_null()).select("file", "warning")
+    return [console.Failure(file, warning) for file, warning in rows.iter_rows()]
 
 
 def show_classes(classes: pl.DataFrame, folder: Path) -> None:

@@ -46,6 +46,7 @@ class Part:
     seconds : length of the recording
     rejected : how many clips the signal rule rejected
     histogram : how many of all clips on which the signal rule decides have which score (`thresholds.EDGES`)
+    warning : what is odd about the file; None: nothing
     """
 
     number: Int32[np.ndarray, " clips"]
@@ -58,6 +59,17 @@ class Part:
     seconds: float
     rejected: int
     histogram: Int64[np.ndarray, " bins"]
+    warning: str | None = None
+
+
+class Found(NamedTuple):
+    """What is known of a recording besides its clips; see `Part`."""
+
+    peaks: Sequence[tuple[float, float, int]]
+    seconds: float
+    rejected: int
+    histogram: Int64[np.ndarray, " bins"]
+    warning: str | None = None
 
 
 class Draw:
@@ -88,12 +100,10 @@ class Draw:
         self._scratch.seek(place * self._size)
         self._scratch.write(pixels.tobytes())
 
-    def write(
-        self, stream: IO[bytes], *, peaks: Sequence[tuple[float, float, int]], seconds: float, rejected: int, histogram: Int64[np.ndarray, " bins"]
-    ) -> None:
+    def write(self, stream: IO[bytes], found: Found) -> None:
         """Write what stayed as one part."""
         staying = sorted((clip, place) for heap in self._staying.values() for _, clip, place in heap)
-        words = {"clips": [clip for clip, _ in staying], "peaks": peaks, "seconds": seconds, "rejected": rejected, "histogram": histogram.tolist()}
+        words = {"clips": [clip for clip, _ in staying], **found._asdict(), "histogram": found.histogram.tolist()}
         with zipfile.ZipFile(stream, "w") as archive:
             archive.writestr(WORDS, json.dumps(words, default=float))
             with archive.open(PIXELS, "w", force_zip64=True) as entry:
@@ -113,6 +123,7 @@ def read_part(path: Path) -> Part:
         seconds=words["seconds"],
         rejected=words["rejected"],
         histogram=np.array(words["histogram"], np.int64),
+        warning=words.get("warning"),  # earlier versions wrote none
     )
 
 

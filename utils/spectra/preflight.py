@@ -1,19 +1,21 @@
 """A look at every recording before hours of work: which cannot be read, and which hold little or nothing to learn from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import soundfile
+from jaxtyping import Float
 
 from config import Config
 from utils import console
 from utils.fanout import fan_out
 from utils.recordings.recording import Recording
 from utils.recordings.view import sound_of
-from utils.spectra.decode import decode
+from utils.sound.reading import Reading
+from utils.spectra.decode import Channel, decode
 
 SILENT = 1e-4  # a recording whose loudest sample is below this (−80 dB) is silent
 FULL_SCALE = 0.999  # samples from here on were probably cut off
@@ -30,16 +32,18 @@ class Levels:
     seconds : its length
     peak : its loudest sample, 1 is full scale
     clipped, zero : share of its samples at full scale, and of those that are exactly 0
+    warnings : what is odd about its file
     """
 
     seconds: float
     peak: float
     clipped: float
     zero: float
+    warnings: tuple[str, ...] = ()
 
     def doubts(self, *, min_length: float) -> list[str]:
         """Return what speaks against learning from it, in words."""
-        found = []
+        found = [*self.warnings]
         if self.seconds < min_length:
             found.append(f"short: {self.seconds:.2f} s, less than a clip")
         if self.peak < SILENT:
@@ -51,7 +55,7 @@ class Levels:
         return found
 
 
-def levels_of(file: Path) -> Levels:
+def levels_of(file: Path, *, channel: Channel = "mean") -> Levels:
     """Decode a whole recording, once.
 
     Raises
@@ -60,22 +64,21 @@ def levels_of(file: Path) -> Levels:
         If it cannot be used.
     """
     samples, peak, clipped, zero = 0, 0.0, 0, 0
-    rate = _rate(file)
-    for block in decode(file, rate=rate):
+    with Reading(file, quick=True) as sound:
+        rate = sound.rate  # so that nothing is resampled
+    warnings: list[str] = []
+
+    def decoded() -> Iterator[Float[np.ndarray, " _"]]:
+        length = yield from decode(file, rate=rate, channel=channel)
+        warnings.extend(length.warnings)
+
+    for block in decoded():
         level = np.abs(block)
         samples += len(level)
         peak = max(peak, float(level.max(initial=0.0)))
         clipped += int(np.count_nonzero(level >= FULL_SCALE))
         zero += int(np.count_nonzero(level == 0))
-    return Levels(samples / rate, peak, clipped / samples, zero / samples)
-
-
-def _rate(file: Path) -> int:
-    """Return the rate of a recording, so that nothing is resampled; that of a file which cannot be read does not matter."""
-    try:
-        return int(soundfile.info(file).samplerate)
-    except (soundfile.LibsndfileError, OSError):
-        return 1
+    return Levels(samples / rate, peak, clipped / samples, zero / samples, tuple(warnings))
 
 
 def check_audio(recordings: Sequence[Recording], config: Config) -> list[console.Failure]:
@@ -91,7 +94,7 @@ def check_audio(recordings: Sequence[Recording], config: Config) -> list[console
     failures, doubtful, seconds = [], [], 0.0
     with (
         console.progress("decoding", total=len(names), unit="recordings") as advance,
-        closing(fan_out(levels_of, [*names], workers=config.workers, name=lambda file: names[file])) as outcomes,
+        closing(fan_out(partial(levels_of, channel=config.spectrogram.channel), [*names], workers=config.workers, name=lambda file: names[file])) as outcomes,
     ):
         for file, outcome in outcomes:
             if isinstance(outcome, console.Failure):

@@ -15,9 +15,10 @@
 A shard holds the clips of up to 64 recordings of one class, in the order of names and of time, so it depends neither on other classes nor on who was first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tokenize import TokenError
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -57,8 +58,10 @@ RECORDINGS = pl.Schema(
         "rejected": pl.Int32(),  # clips that the signal rule rejected
         "scores": pl.List(pl.Int64()),  # how many clips have which signal score (thresholds.EDGES), before any limit; null where it could not be used
         "reason": pl.String(),  # why the recording could not be used; null where it could
+        "warning": pl.String(),  # what is odd about its file, and how much of it was read; null where nothing is
     }
 )
+LATER: Mapping[str, None] = MappingProxyType({"warning": None})  # columns that stores of earlier versions lack
 PEAKS = pl.Schema(
     {
         "recording": pl.String(),
@@ -111,7 +114,7 @@ class Store:
         self.folder = root / "spec"
         first = "run spec.py with the same experiment first (it goes on where it was stopped)"
         self.clips = read_table(self.folder / "clips.parquet", CLIPS, missing=first, damaged="run spec.py --fresh")
-        self.recordings = read_table(self.folder / "recordings.parquet", RECORDINGS, missing=first, damaged="run spec.py --fresh")
+        self.recordings = read_table(self.folder / "recordings.parquet", RECORDINGS, missing=first, damaged="run spec.py --fresh", later=LATER)
         self._check_clips()
         self._shape = load(self.folder / "settings.toml").spectrogram.shape
         names = self.clips.group_by("shard", maintain_order=True).len()

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-import soundfile
-
 from utils.scoring.formats.problems import Problems, shown
 from utils.scoring.formats.sheet import Sheet
+from utils.sound.opening import AudioError
+from utils.sound.reading import Reading
 
 
 class Intervals:
@@ -61,9 +61,10 @@ def ends_of(sheet: Sheet, media: Mapping[str, str]) -> dict[str, int]:
     """Return where recordings end, whole seconds, by their ids, as far as their headers can be read."""
     found: dict[str, int] = {}
     for file, name in media.items():
-        path = sheet.recordings / file
         try:
-            found[name] = round(-(-soundfile.info(path).duration // 1))
-        except (OSError, soundfile.LibsndfileError):
+            with Reading(sheet.recordings / file) as sound:
+                if sound.frames is not None:
+                    found[name] = -(-sound.frames // sound.rate)
+        except AudioError:
             continue
     return found

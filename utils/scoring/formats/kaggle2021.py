@@ -39,7 +39,7 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
             return sum(bool(stream.write(csv_line(row))) for row in rows)
         for row, birds in rows:
             kept.add(row, csv_line([row, birds]))
-        if kept.missing:
+        if kept.missing and sheet.files:  # without any, that was said before
             warn(f"{kept.missing} rows of {sheet.settings.sample} belong to no interval that was heard: {NOCALL}")
         return kept.write(stream, lambda row: csv_line([row, NOCALL]))
 

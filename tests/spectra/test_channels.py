@@ -1,0 +1,105 @@
+"""Which channel of a stereo recording is heard, and that channels which cancel each other are not taken for silence."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import soundfile
+
+import sort_data
+import spec
+from config import Config, Spectrogram, deciding, differences, from_command_line, load, to_toml
+from tests.conftest import RATE, chirp, small_config
+from tests.sound.test_odd_files import decoded
+from utils.spectra.decode import AudioError
+from utils.spectra.preflight import levels_of
+
+SONG = chirp(2000, seconds=3, seed=1)
+NOISE = np.random.default_rng(3).normal(0, 0.05, (4, len(SONG))).astype(np.float32)
+
+
+def write(folder: Path, *channels: np.ndarray) -> Path:
+    soundfile.write(folder / "a.wav", np.stack(channels, 1), RATE, subtype="FLOAT")
+    return folder / "a.wav"
+
+
+def test_channels_that_cancel_are_refused_and_each_can_be_heard(tmp_path: Path) -> None:
+    file = write(tmp_path, SONG, -0.999 * SONG)
+    with pytest.raises(AudioError, match=r"^its channels cancel each other: their mean is 66 dB quieter than channel 1; set spectrogram.channel = loudest$"):
+        decoded(file, rate=RATE)
+    np.testing.assert_array_equal(decoded(file, rate=RATE, channel="loudest")[0], SONG)
+    np.testing.assert_array_equal(decoded(file, rate=RATE, channel=2)[0], np.float32(-0.999) * SONG)
+    with pytest.raises(AudioError, match=r"^has 2 channels, not the one that spectrogram.channel = 3 asks for$"):
+        decoded(file, rate=RATE, channel=3)
+
+
+def test_channels_that_partly_cancel_are_named(tmp_path: Path) -> None:
+    found, length = decoded(write(tmp_path, SONG, -0.7 * SONG), rate=RATE)
+    np.testing.assert_allclose(found, 0.15 * SONG, atol=1e-6)
+    assert length.warnings == ("its channels partly cancel each other: their mean is 16 dB quieter than channel 1; set spectrogram.channel = loudest",)
+
+
+@pytest.mark.parametrize("channels", [(SONG, 0 * SONG, 0 * SONG, 0 * SONG), tuple(NOISE), (SONG, SONG), (SONG, NOISE[0]), (0 * SONG, 0 * SONG)])
+def test_channels_that_do_not_cancel_are_fine(tmp_path: Path, channels: tuple[np.ndarray, ...]) -> None:
+    found, length = decoded(write(tmp_path, *channels), rate=RATE)
+    np.testing.assert_allclose(found, np.mean(channels, 0), atol=1e-6)
+    assert length.warnings == ()
+
+
+def test_the_loudest_is_that_of_the_whole_recording(tmp_path: Path) -> None:
+    late = np.where(np.arange(len(SONG)) > 20_000, 5, 0).astype(np.float32) * NOISE[0]
+    file = write(tmp_path, 0.9 * NOISE[1], late, late)
+    np.testing.assert_array_equal(decoded(file, rate=RATE, channel="loudest", block=0.1)[0], late)
+
+
+@pytest.mark.parametrize("channel", ["mean", "loudest", 1, 2, 64])
+def test_mono_has_one_channel(tmp_path: Path, channel: str | int) -> None:
+    np.testing.assert_array_equal(decoded(write(tmp_path, SONG), rate=RATE, channel=channel)[0], SONG)
+
+
+def test_a_species_in_opposite_channels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, pitch in (("Turdus merula", 1500), ("Parus major", 2500)):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        for number in range(2):
+            song = chirp(pitch + 50 * number, seconds=3, seed=number)
+            soundfile.write(tmp_path / "in" / name / f"{number}.wav", np.stack([song, -song], 1) if name == "Parus major" else song, RATE)
+    config = small_config(tmp_path / "out", tmp_path / "in")
+    assert all("cancel each other" in failure.reason for failure in sort_data.main(config, sort_data.Flags(check_audio=True)).failures)
+    sort_data.main(config)
+    assert [failure.reason.split(":")[0] for failure in spec.main(config).failures] == 2 * ["its channels cancel each other"]
+    heard = replace(config, spectrogram=replace(config.spectrogram, channel="loudest"))
+    with pytest.raises(Exception, match=r'spectrogram.channel was "mean", is "loudest"'):
+        spec.main(heard)
+    assert spec.main(heard, spec.Flags(fresh=True)).failures == []
+    kept = pl.read_parquet(tmp_path / "out" / "spec" / "clips.parquet").filter("accepted")
+    assert set(kept["class"]) == {"Turdus merula", "Parus major"}
+    assert levels_of(tmp_path / "in" / "Parus major" / "0.wav", channel="loudest").peak > 0.1
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize(("words", "channel"), [([], "mean"), (["--spectrogram.channel", "2"], 2), (["--spectrogram.channel", "loudest"], "loudest")])
+def test_the_setting_is_read_and_saved(tmp_path: Path, words: list[str], channel: str | int) -> None:
+    config, _ = from_command_line(words, doc="", script="x")
+    assert config.spectrogram.channel == channel
+    (tmp_path / "a.toml").write_text(to_toml(config))
+    assert load(tmp_path / "a.toml") == config
+
+
+@pytest.mark.parametrize(("word", "value"), [("left", '"left"'), ("0", "0"), ("65", "65"), ("1.5", "1.5")])
+def test_a_wrong_channel_is_one_clear_line(tmp_path: Path, word: str, value: str) -> None:
+    with pytest.raises(Exception, match=r"spectrogram.channel.*should be.*mean.*loudest") as caught:
+        from_command_line(["--spectrogram.channel", word], doc="", script="x")
+    assert "\n" not in str(caught.value)
+    (tmp_path / "a.toml").write_text(f"[spectrogram]\nchannel = {value}\n")
+    with pytest.raises(Exception, match=r"spectrogram.channel = .*: should be 'mean' or 'loudest' or "):
+        load(tmp_path / "a.toml")
+
+
+def test_stores_and_nets_of_earlier_versions_stay_what_they_were() -> None:
+    assert "spectrogram.channel" not in deciding(Config(), of=("spectrogram.",))
+    other = Config(spectrogram=Spectrogram(channel=2))
+    assert deciding(other, of=("spectrogram.",))["spectrogram.channel"] == 2
+    assert differences(Config(), other, of=("spectrogram.",)) == ['spectrogram.channel was "mean", is 2']
+    assert differences(Config(), other, of=("clips.",)) == []

@@ -1,0 +1,121 @@
+"""Files of sound, read once from their begin to their end: all that the decoder can make out, with a word on what is odd."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import soundfile
+from jaxtyping import Float32
+
+from utils.sound.chunks import only_padding
+from utils.sound.links import Link
+from utils.sound.mpeg import links_from
+from utils.sound.opening import AudioError, Opened, layout_of
+from utils.sound.report import Report
+
+LEAST = 1024  # unread bytes of an MP3 in which more sound is looked for where the decoder stopped
+MUCH = 1 << 14  # and where the header said that it ends
+
+
+class Block(NamedTuple):
+    """Samples as they were decoded, their rate, and the number of the link that they are from."""
+
+    samples: Float32[np.ndarray, "frames channels"]
+    rate: int
+    link: int
+
+
+class Reading:
+    """A file of sound that is read once.
+
+    Attributes
+    ----------
+    rate, channels : of its first link
+    warnings : what is odd about it, and how much of it was read; complete when all blocks were read
+
+    Raises
+    ------
+    AudioError
+        If it is no sound that can be read.
+    """
+
+    def __init__(self, file: Path, *, quick: bool = False) -> None:
+        self._file = file
+        try:
+            if file.stat().st_size == 0:
+                raise AudioError("is empty (0 bytes)")
+            self._layout = layout_of(file, quick=quick)
+            self._open = Opened(file, self._layout.links[0], plain=self._layout.plain)
+        except FileNotFoundError:
+            raise AudioError("no such file") from None
+        except OSError as error:
+            raise AudioError(f"cannot be opened: {error.strerror}") from None
+        except soundfile.LibsndfileError as error:
+            raise AudioError(f"is no sound that can be read: {error.error_string}") from None
+        self.rate, self.channels = self._open.rate, self._open.channels
+        self.warnings: tuple[str, ...] = ()
+
+    def __enter__(self) -> "Reading":
+        """Give itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        self._open.close()
+
+    @property
+    def frames(self) -> int | None:
+        """Length at the first link's rate, as far as it is known without decoding."""
+        total = Fraction(self._open.frames) if self._open.frames is not None else None
+        for link in self._layout.links[1:]:
+            with closing(Opened(self._file, link, plain=False)) as other:
+                if total is None or other.frames is None:
+                    return None
+                total += Fraction(other.frames * self.rate, other.rate)
+        return None if total is None else round(total)
+
+    def blocks(self, *, seconds: float, values: int) -> Iterator[Block]:
+        """Yield all samples, at most so many seconds and so many values of all channels at once.
+
+        Raises
+        ------
+        AudioError
+            If there are none.
+        """
+        report, links = Report(self._layout.notes), list(self._layout.links)
+        for number, link in enumerate(links):  # to which is added what is found behind one
+            if number:
+                self._open.close()
+                try:
+                    self._open = Opened(self._file, link, plain=False)
+                except soundfile.LibsndfileError as failed:
+                    report.add_error(str(failed.error_string))
+                    continue
+            frames, error = 0, ""
+            at_once = max(1, min(int(seconds * self._open.rate), values // self._open.channels))
+            while frames < self._open.sound.frames and not error:  # libsndfile gives no more than it says
+                samples, error = self._open.read_on(min(at_once, self._open.sound.frames - frames))
+                if len(samples) == 0:
+                    break
+                frames += len(samples)
+                yield Block(samples, self._open.rate, number)
+            report.add(self._open, frames, error)
+            if link.open_end:
+                links[number + 1 : number + 1] = self._behind(link, report, least=LEAST if error or link.endless else MUCH)
+        report.check_any()
+        self.warnings = report.warnings()
+
+    def _behind(self, link: Link, report: Report, *, least: int) -> tuple[Link, ...]:
+        """Return what follows in an MP3 behind the place at which the decoder stopped, where that is at least so many bytes from its end."""
+        place = self._open.place
+        if not link.start < place < link.stop - least:
+            return ()
+        with self._file.open("rb") as stream:
+            links = links_from(stream, place, link.stop)
+            if links:
+                damaged = not only_padding(stream, place, links[0].start)
+                report.add_gap(links[0].start - place if damaged else 0)
+            return links
