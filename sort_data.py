@@ -79,7 +79,7 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
             draw_split(root / "split.png", classes, division.recordings, table)
             write_split(root, table)
             note_time(root, "sort_data", passed())
-    summarize(table, archive, selection, failures, config, seconds=passed(), dry_run=flags.dry_run)
+    summarize(table, archive.account.less(division.lost), selection, failures, config, seconds=passed(), dry_run=flags.dry_run)
     return Sorted(root / "split.parquet", failures)
 
 

@@ -133,6 +133,8 @@ def report_failures(failures: Sequence[Failure], *, what: str, done: str = "left
     """List what was left out and why, one line each; `what` names the kind of thing, in the plural, `done` what became of it."""
     if not failures:
         return
+    if len(failures) == 1:
+        what = re.sub(r"^(\w+)s\b", r"\1", what)
     _print(_errors, f"[yellow]{len(failures)} {_plain(what)} {_plain(done)}:[/yellow]")
     for failure in sorted(failures, key=lambda failure: failure.name):
         _print(_errors, f"  {_plain(failure.name)}: {_plain(failure.reason)}")

@@ -28,7 +28,7 @@ def test_an_event_that_only_ends_behind_the_end_is_fine() -> None:
     [
         ([Event(12.0, 13.0, "a"), Event(14.0, 15.0, "a")], 3, ["2 of 3 annotations begin", "10.0 s", "File Offset (s)"]),
         ([Event(4000.0, 5000.0, "a")], 2, ["1 of 2 annotations begin", "milliseconds?"]),
-        ([Event(11.0, 12.0, "a")], 1, ["its only annotation begins", "longer version"]),
+        ([Event(11.0, 12.0, "a")], 1, ["1 of 1 annotations begin", "longer version"]),
     ],
 )
 def test_the_reason_says_what_may_have_gone_wrong(lost: list[Event], of: int, words: list[str]) -> None:

@@ -166,7 +166,7 @@ def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, capsys: pytest
     assert (found.recordings, found.annotated) == (2, 4)
     assert (found.annotations_used, found.annotations) == (2, 9)
     behind = {failure.name: failure.reason for failure in scores.failures}
-    assert behind["r3.wav"].startswith("1 of 3 annotations begin at or behind its end (10.0 s): times may count through several sounds")
+    assert behind["r3.wav"].startswith("1 of 3 annotations begin at or behind its end (10.0 s) and cannot be used: do the times count through several sounds")
     assert behind["r2.wav"].endswith("; it is left out of the score")
     assert "left out" not in behind["r3.wav"]
     assert scores.used.events.keys() == {"r0.wav", "r3.wav"}

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from config import Columns
@@ -35,6 +35,10 @@ class Account:
     not_understood: int = 0
     others: tuple[str, ...] = ()
     failures: list[Failure] = field(default_factory=list)
+
+    def less(self, count: int) -> "Account":
+        """Return the account when so many of the sounds that were used turned out to be of no use."""
+        return replace(self, used=self.used - count, left_out=self.left_out + count)
 
     def line(self) -> str:
         """Say it in one line, such as '12 sounds used, 1 left out, 2 tables not understood, 3 other files (README.md, …)'."""

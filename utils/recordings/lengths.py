@@ -16,13 +16,10 @@ def behind_end(events: Sequence[Event], seconds: float) -> tuple[Event, ...]:
 
 def why_behind(lost: Sequence[Event], *, of: int, seconds: float) -> str:
     """Say how many of a recording's annotations lie behind its end, and what may have gone wrong."""
-    count = f"{len(lost)} of {of} annotations begin" if of > 1 else "its only annotation begins"
+    behind = f"{len(lost)} of {of} annotations begin at or behind its end ({seconds:.1f} s) and cannot be used"
     if all(event.end / MILLISECONDS <= seconds for event in lost) and max(event.start for event in lost) > 10 * seconds:
-        return f"{count} at or behind its end ({seconds:.1f} s) and cannot be used: are the times in milliseconds?"
-    return (
-        f"{count} at or behind its end ({seconds:.1f} s) and cannot be used: do the times count through several sounds "
-        "(Raven writes the place in each as 'File Offset (s)'), or are they of a longer version of it?"
-    )
+        return f"{behind}: are the times in milliseconds?"
+    return f"{behind}: do the times count through several sounds (Raven's 'File Offset (s)' is the place in each), or are they of a longer version of it?"
 
 
 @dataclass(frozen=True)
@@ -56,6 +53,6 @@ def within(recordings: Sequence[Recording], seconds: Sequence[float | None], tab
             continue
         place = ", ".join(tables.get(recording.source, ()))
         failures.append(Failure(recording.name, f"{f'{place}: ' if place else ''}{why_behind(lost, of=len(recording.events), seconds=float(length or 0))}"))
-        left = tuple(event for event in recording.events if event not in lost)
+        left = tuple(event for event in recording.events if event.start < float(length or 0))
         kept.append(replace(recording, events=left, unsure=True) if left or recording.species else None)
     return Within(kept, failures)

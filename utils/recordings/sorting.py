@@ -11,6 +11,7 @@ import polars as pl
 from config import Config, Dataset
 from utils import console
 from utils.files import json_text, write_text
+from utils.recordings.account import Account
 from utils.recordings.archive import Archive
 from utils.recordings.audio_files import sounds_below
 from utils.recordings.audit import audit_rows, per_class, shared_groups, show_classes, unknown_groups
@@ -36,6 +37,7 @@ class Division:
     seconds : length of each; None where its header does not say
     same_sound : names of the recordings that hold the same sound
     failures : recordings that cannot be opened, or that an archive's own division had on two sides, and annotations behind the end of their recording
+    lost : how many recordings cannot be used
     """
 
     recordings: list[Recording]
@@ -44,6 +46,7 @@ class Division:
     seconds: list[float | None]
     same_sound: list[list[str]]
     failures: list[console.Failure]
+    lost: int = 0
 
     def table(self, settings: Dataset) -> pl.DataFrame:
         """Return the split's table; `file` is where each sound will stand."""
@@ -73,7 +76,8 @@ def divide_archive(archive: Archive, selection: Selection, config: Config) -> Di
         groups = group(recordings, settings, kept_together(settings), duplicates)
         division = Division(recordings, divide(recordings, groups, settings), groups, _seconds(sounds), same_sound, [])
     division = _with_unreadable(division, opened.unreadable, given=given)
-    return replace(division, failures=[*division.failures, *opened.failures])
+    lost = len(selection.recordings) - (len(division.recordings) - len(opened.unreadable))
+    return replace(division, failures=[*division.failures, *opened.failures], lost=lost)
 
 
 def _check_split(archive: Archive, settings: Dataset, *, given: bool) -> None:
@@ -297,7 +301,7 @@ def warn_of_labels(archive: Archive, recordings: Sequence[Recording]) -> None:
 
 
 def summarize(
-    table: pl.DataFrame, archive: Archive, selection: Selection, failures: Sequence[console.Failure], config: Config, *, seconds: float, dry_run: bool
+    table: pl.DataFrame, account: Account, selection: Selection, failures: Sequence[console.Failure], config: Config, *, seconds: float, dry_run: bool
 ) -> None:
     """Say how the recordings were divided, what was left out, and what comes next."""
     root, counts = config.dataset.root, Counter(table["side"])
@@ -311,7 +315,7 @@ def summarize(
             "recordings": ", ".join(f"{counts[side]} {side}" for side in SIDES if counts[side] or side == "train"),
             **({"folds": f"{folds}, val is fold {config.dataset.fold}"} if folds else {}),
             "classes": str(len(labels_in(table))),
-            "files": archive.account.line(),
+            "files": account.line(),
             "with background": f"{table.filter(pl.col('background').list.len() > 0).height} recordings",
             **{f"left out {number}": line for number, line in enumerate(selection.left, 1)},
             "time": console.clock(seconds),

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float32
 
 from utils import console
 from utils.files import write_json
+from utils.recordings.lengths import behind_end, why_behind
 from utils.recordings.recording import Event
 from utils.scoring.decisions import row_f1
 from utils.scoring.formats import Sheet
@@ -18,7 +19,6 @@ from utils.scoring.metrics import average_precision, class_mean, lrap, mean_of_d
 from utils.scoring.soundscape_truth import Truth, truth_of_intervals
 
 NAMED = 8  # unknown species named in a line
-WHY_BEHIND = "times may count through several sounds (Raven's File Offset (s) says the place in each) or be in milliseconds"
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,11 @@ class SoundscapeScores:
 
     def _inside(self, file: str, events: tuple[Event, ...], *, length: float) -> tuple[Event, ...]:
         """Leave out the events that begin behind the recording's end, which is known only now, and name them."""
+        lost = behind_end(events, length)
         inside = tuple(event for event in events if event.start < length)
-        if len(inside) < len(events):
+        if lost:
             left_out = "" if inside else "; it is left out of the score"
-            behind = f"{len(events) - len(inside)} of {len(events)} annotations begin at or behind its end ({length:.1f} s)"
-            self.failures.append(console.Failure(file, f"{behind}: {WHY_BEHIND}{left_out}"))
+            self.failures.append(console.Failure(file, f"{why_behind(lost, of=len(events), seconds=length)}{left_out}"))
         return inside
 
     @property
