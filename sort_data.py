@@ -18,19 +18,10 @@ from config import Config
 from utils import console
 from utils.recordings.archive import read_archive
 from utils.recordings.selection import select
-from utils.recordings.sorting import (
-    check_places,
-    divide_archive,
-    name_strangers,
-    place_all,
-    show_audit,
-    summarize,
-    warn_of_labels,
-    write_log,
-    write_metadata,
-)
+from utils.recordings.sorting import check_places, divide_archive, name_strangers, place_all, write_log, write_metadata
 from utils.recordings.split_picture import draw_split
 from utils.recordings.splits import write_split
+from utils.recordings.summary import account_of_sort, report, show_audit, summarize, warn_of_labels
 from utils.spectra.preflight import check_audio
 from utils.tables import write_csv
 from utils.timings import note_time
@@ -59,8 +50,9 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
     archive = read_archive(config.dataset)
     console.say(f"{config.dataset.archive or root}: {archive.form}, {len(archive.recordings)} recordings")
     selection = select(archive.recordings, config.dataset, archive.taxonomy)
-    warn_of_labels(archive, selection.recordings)
+    warn_of_labels(archive, selection.recordings, config.dataset)
     if flags.check_audio:
+        report(archive.failures, log=None)
         return Sorted(root / "split.parquet", [*archive.failures, *check_audio(selection.recordings, config)])
     division = divide_archive(archive, selection, config)
     table = division.table(config.dataset)
@@ -79,7 +71,7 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
             draw_split(root / "split.png", classes, division.recordings, table)
             write_split(root, table)
             note_time(root, "sort_data", passed())
-    summarize(table, archive.account.less(division.lost), selection, failures, config, seconds=passed(), dry_run=flags.dry_run)
+    summarize(table, account_of_sort(archive, selection, division), selection, failures, config, seconds=passed(), dry_run=flags.dry_run)
     return Sorted(root / "split.parquet", failures)
 
 

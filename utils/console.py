@@ -129,13 +129,20 @@ def one_line(text: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", lambda found: repr(found.group())[1:-1], text.encode("utf-8", "backslashreplace").decode())
 
 
-def report_failures(failures: Sequence[Failure], *, what: str, done: str = "left out") -> None:
-    """List what was left out and why, one line each; `what` names the kind of thing, in the plural, `done` what became of it."""
+def report_failures(failures: Sequence[Failure], *, what: str, done: str = "left out", count: int | None = None) -> None:
+    """List what was left out and why, one line each.
+
+    Parameters
+    ----------
+    what, done : the kind of thing, in the plural, and what became of it
+    count : how many there are, where only some are told
+    """
     if not failures:
         return
-    if len(failures) == 1:
+    count = count or len(failures)
+    if count == 1:
         what = re.sub(r"^(\w+)s\b", r"\1", what)
-    _print(_errors, f"[yellow]{len(failures)} {_plain(what)} {_plain(done)}:[/yellow]")
+    _print(_errors, f"[yellow]{count:,} {_plain(what)} {_plain(done)}:[/yellow]")
     for failure in sorted(failures, key=lambda failure: failure.name):
         _print(_errors, f"  {_plain(failure.name)}: {_plain(failure.reason)}")
 

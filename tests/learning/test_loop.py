@@ -410,6 +410,22 @@ def test_that_nothing_can_be_saved_is_found_after_one_epoch(config: Config, monk
     assert train.main(with_run(config, "unsaved", epochs=1, early_stopping=0)).epochs == 1
 
 
+def test_a_snapshot_stays_that_memory_does_not_suffice_to_read_back(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise snapshots.TooLarge("x: memory does not suffice")
+
+    run = with_run(config, "full", epochs=1, early_stopping=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "check_saved", full)
+        with pytest.raises(console.Trouble, match=r"memory does not suffice$"):
+            train.main(run)
+        patch.setattr(loop, "check_saved", full)  # of a run that is done already
+        with pytest.raises(console.Trouble, match=r"memory does not suffice$"):
+            train.main(run)
+    assert [snapshot.epoch for snapshot in all_of(run.run_folder)] == [1]
+    assert train.main(run).epochs == 1
+
+
 def test_that_a_pause_cannot_be_saved_is_said(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(runs, "save", broken_save)

@@ -16,6 +16,7 @@ from utils.models import snapshots
 from utils.models.nets import Net, build
 from utils.models.snapshots import (
     Snapshot,
+    TooLarge,
     all_of,
     check_saved,
     describe,
@@ -203,4 +204,25 @@ def test_what_was_not_saved_whole_is_found_at_once(tree: str, tmp_path: Path, ne
     for left in ("manifest.ocdbt", "_METADATA"):
         (tmp_path / "epoch_001" / tree / left).unlink()
     with pytest.raises(Trouble, match=f"{tree}: cannot be read"):
+        check_saved(describe(tmp_path / "epoch_001"))
+
+
+def test_reading_back_takes_no_memory_of_the_device(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(snapshot_of(tmp_path, 1, 0.5), net, MOMENTS, learned=[])
+    read: list[object] = []
+    fingerprint = snapshots._fingerprint
+    monkeypatch.setattr(snapshots, "_fingerprint", lambda leaves: read.extend(leaves.values()) or fingerprint(leaves))
+    check_saved(describe(tmp_path / "epoch_001"))
+    assert len(read) == len(jax.tree.leaves(net)) + 1
+    assert all(isinstance(leaf, np.ndarray) for leaf in read)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 99 bytes")])
+def test_a_full_memory_is_no_damage(error: Exception, tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    save(snapshot_of(tmp_path, 1, 0.5), net, MOMENTS, learned=[])
+    monkeypatch.setattr(snapshots, "_fingerprint", full)
+    with pytest.raises(TooLarge, match="net: memory does not suffice to read it; the snapshot stays"):
         check_saved(describe(tmp_path / "epoch_001"))

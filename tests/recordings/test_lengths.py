@@ -1,5 +1,6 @@
 """Annotations that begin behind the end of their recording are named, and what lies around them is not taken for silence."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import sort_data
 import spec
 from config import Config
 from tests.conftest import RATE, chirp, small_config
-from utils.recordings.lengths import behind_end, why_behind, within
+from utils.recordings.lengths import inside_and_behind, true_lengths, why_behind, within
 from utils.recordings.recording import Event, Recording
 from utils.recordings.splits import SCHEMA, read_split
 
@@ -19,16 +20,17 @@ SONG = Event(1.0, 2.0, "Turdus merula")
 
 
 def test_an_event_that_only_ends_behind_the_end_is_fine() -> None:
-    events = (Event(9.5, 12.0, "a"), Event(10.0, 10.0, "b"), Event(12.0, 13.0, "c"), Event(0.0, 10.0, "d"))
-    assert [event.species for event in behind_end(events, 10.0)] == ["b", "c"]
+    events = (Event(9.5, 12.0, "a"), Event(10.0, 10.0, "b"), Event(12.0, 13.0, "c"), Event(0.0, 10.0, "d"), Event(1.0, 900.0, "e"))
+    inside, behind = inside_and_behind(events, 10.0)
+    assert ([event.species for event in inside], [event.species for event in behind]) == (["a", "d"], ["b", "c", "e"])
 
 
 @pytest.mark.parametrize(
     ("lost", "of", "words"),
     [
-        ([Event(12.0, 13.0, "a"), Event(14.0, 15.0, "a")], 3, ["2 of 3 annotations begin", "10.0 s", "File Offset (s)"]),
-        ([Event(4000.0, 5000.0, "a")], 2, ["1 of 2 annotations begin", "milliseconds?"]),
-        ([Event(11.0, 12.0, "a")], 1, ["1 of 1 annotations begin", "longer version"]),
+        ([Event(12.0, 13.0, "a"), Event(14.0, 15.0, "a")], 3, ["2 of 3 annotations lie", "10.0 s", "File Offset (s)"]),
+        ([Event(4000.0, 5000.0, "a")], 2, ["1 of 2 annotations lie", "milliseconds?"]),
+        ([Event(11.0, 12.0, "a")], 1, ["1 of 1 annotations lie", "is a part of the recording missing"]),
     ],
 )
 def test_the_reason_says_what_may_have_gone_wrong(lost: list[Event], of: int, words: list[str]) -> None:
@@ -53,7 +55,7 @@ def test_recordings_within_their_lengths() -> None:
         replace(recordings[4], events=(), unsure=True),
     ]
     assert [failure.name for failure in found.failures] == ["half", "none", "of a class"]
-    assert found.failures[0].reason.startswith("all.txt: 1 of 2 annotations begin at or behind its end (10.0 s)")
+    assert found.failures[0].reason.startswith("all.txt: 1 of 2 annotations lie behind its end (10.0 s)")
 
 
 def write_sites(archive: Path, *, late: float) -> None:
@@ -100,3 +102,16 @@ def test_archives_in_which_all_annotations_are_lost_are_refused_with_the_reason(
     table.write_text("file,start,end,species\n" + "".join(f"site_{number}.wav,3000,4000,Turdus merula\n" for number in range(3)))
     with pytest.raises(sort_data.console.Trouble, match=r"no recording can be used: site_0: .*milliseconds\?, and 2 more"):
         sort_data.main(config_of(tmp_path))
+
+
+def test_sounds_are_read_to_their_end_before_annotations_are_said_to_lie_behind_it(tmp_path: Path) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, chirp(2000, seconds=5, seed=1), RATE, format="FLAC")
+    (tmp_path / "joined.flac").write_bytes(content.getvalue() * 2)  # its first header says 5 s
+    soundfile.write(tmp_path / "plain.wav", chirp(2000, seconds=5, seed=1), RATE)
+    late, files = Event(7.0, 8.0, "Parus major"), [tmp_path / "joined.flac", tmp_path / "plain.wav", tmp_path / "missing.wav"]
+    recordings = [Recording(file.stem, file, "", events=(late,)) for file in files]
+    assert true_lengths(recordings, files, [5.0, 5.0, 5.0], workers=1) == pytest.approx([10.0, 5.0, 5.0], abs=0.01)
+    assert true_lengths(recordings, files, [None, 5.0, None], workers=1) == [pytest.approx(10.0, abs=0.01), 5.0, None]
+    early = [replace(recording, events=(SONG,)) for recording in recordings]
+    assert true_lengths(early, files, [5.0, 5.0, 5.0], workers=1) == [5.0, 5.0, 5.0]

@@ -1,6 +1,7 @@
 """Recordings are called by names that can be those of files anywhere, once each, and keep them when others come."""
 
 import os
+import time
 from pathlib import Path
 
 import polars as pl
@@ -15,7 +16,7 @@ from tests.conftest import RATE, chirp, small_config
 from utils.files import check_name
 from utils.recordings.archive import read_archive
 from utils.recordings.names import Known, named_apart, plain_name
-from utils.recordings.recording import Recording
+from utils.recordings.recording import Recording, Side
 
 
 @pytest.mark.parametrize(
@@ -55,9 +56,10 @@ def test_what_is_no_text_is_refused(text: str) -> None:
 NOTHING = Known()
 
 
-def named(files: list[str], known: Known = NOTHING, *, species: str = "", names: list[str] | None = None) -> dict[str, str]:
+def named(files: list[str], known: Known = NOTHING, *, species: str = "", names: list[str] | None = None, sides: list[Side] | None = None) -> dict[str, str]:
     archive = Path("/archive")
-    recordings = [Recording(names[row] if names else Path(file).stem, archive / file, species) for row, file in enumerate(files)]
+    side = sides or [None] * len(files)
+    recordings = [Recording(names[row] if names else Path(file).stem, archive / file, species, side=side[row]) for row, file in enumerate(files)]
     return {one.source: one.name for one in named_apart(recordings, archive, known)}
 
 
@@ -80,6 +82,31 @@ def test_names_of_an_earlier_sort_stay() -> None:
     assert named(["AM00/x.wav", "AM01/x.wav"], Known({"AM01/x.wav": "x"})) == {"AM00/x.wav": "AM00/x", "AM01/x.wav": "x"}
     assert named(["AM01/x.wav"], Known({"AM01/x.wav": "AM01/x"})) == {"AM01/x.wav": "AM01/x"}  # the other one is gone meanwhile
     assert named(["AM00/x.wav", "AM01/x.wav"], Known(others=frozenset({"x"}))) == {"AM00/x.wav": "x", "AM01/x.wav": "AM01/x"}  # as earlier versions did
+
+
+@pytest.mark.parametrize("before", [["a/1.wav"], ["a/1.wav", "b/1.wav"], ["a/1.wav", "a/1.mp3"], ["a/1.wav", "a/1.mp3", "b/1.wav"]])
+@pytest.mark.parametrize("after", [["a/1.wav"], ["a/1.wav", "b/1.wav"], ["a/1.mp3", "a/1.wav"], ["b/1.flac", "a/1.wav", "a/1.mp3", "b/1.wav", "1.wav"]])
+def test_whatever_comes_and_goes_names_stay(before: list[str], after: list[str]) -> None:
+    first = named(before)
+    second = named(after, Known(first))
+    assert {source: name for source, name in second.items() if source in first} == {source: first[source] for source in after if source in first}
+    assert len(set(second.values())) == len(after)
+
+
+def test_a_recording_keeps_its_name_when_the_other_side_gets_one_like_it() -> None:
+    first = named(["val/X/1.wav"], species="X", names=["X/1"], sides=["val"])
+    assert first == {"val/X/1.wav": "X/1"}
+    both = named(["train/X/1.wav", "val/X/1.wav"], Known(first), species="X", names=["X/1"] * 2, sides=["train", "val"])
+    assert both == {"train/X/1.wav": "X/1 (train)", "val/X/1.wav": "X/1"}
+    fresh = named(["train/X/1.wav", "val/X/1.wav", "test/X/2.wav"], species="X", names=["X/1", "X/1", "X/2"], sides=["train", "val", "test"])
+    assert fresh == {"train/X/1.wav": "X/1", "val/X/1.wav": "X/1 (val)", "test/X/2.wav": "X/2"}
+
+
+def test_many_of_one_name_take_no_longer_each() -> None:
+    files = [f"{number}/audio.wav" for number in range(20_000)]
+    start = time.process_time()
+    assert len(set(named(files).values())) == len(files)
+    assert time.process_time() - start < 20  # a tenth of it, were each compared with each it would be hours
 
 
 def test_parts_of_paths_are_plain_and_no_metadata() -> None:

@@ -72,7 +72,9 @@ def test_over_how_many_recordings_a_figure_is_stands_beside_it(answers: Answers)
     tested = testing.Tested(snapshot, figures, None, Path("x"), answers.failures, [], 1.0)
     assert figure_rows(tested)["MLRAP"] == "0.667, over 2 of 4 recordings"  # r3 is broken, r4 of no class
     assert not tested.complete
-    assert not replace(tested, failures=[], odd=[Failure("r1", "is odd")]).complete
+    longer, shorter = "its header says 5.0 s, but 10.0 s of sound are there; all are used", "its header promises 5.0 s, 2.0 s are there and are used"
+    assert replace(tested, failures=[], odd=[Failure("r1", longer)]).complete
+    assert not replace(tested, failures=[], odd=[Failure("r1", f"{longer}; {shorter}")]).complete
     assert replace(tested, failures=[]).complete
 
 
@@ -104,3 +106,17 @@ def test_of_an_earlier_test_nothing_stays_and_both_files_say_of_what_they_are(tm
 def test_pictures_are_drawn(tmp_path: Path, answers: Answers) -> None:
     draw_report(tmp_path / "report.png", answers, judge(answers.scores, answers, background=True), title="x")
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_figure_that_is_none_or_of_few_recordings_is_explained(tmp_path: Path, answers: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+    long = replace(answers, recordings=answers.recordings.with_columns(**{"class": pl.lit("")}))  # as of soundscapes
+    figures = judge(long.scores, long, background=True).figures
+    tested = testing.Tested(Snapshot(Path("x"), Config(), CLASSES, 1, None, ""), figures, None, Path("x"), [], [], 1.0)
+    assert figure_rows(tested)["top-1 accuracy"] == "none (no recording with a class of its own)"
+    for count, warns in ((1, True), (9, True), (10, False), (0, False)):
+        judged = judge(answers.scores, answers, background=True)
+        judged = replace(judged, figures=replace(judged.figures, ranked=count))
+        testing._say(tested, [Model(tested.snapshot)], judged, answers)
+        err = capsys.readouterr().err
+        assert ("so that chance decides" in err) == warns
+        assert (f"over only {count} recording{'' if count == 1 else 's'}," in err) == warns

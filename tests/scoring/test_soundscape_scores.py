@@ -77,6 +77,7 @@ def test_only_what_humans_marked_counts(tmp_path: Path) -> None:
     assert truth.events == {"a.wav": (Event(0.5, 1.0, "Altus clarus", 1000.0, 2000.0),)}
     assert (truth.species, truth.doubtful, truth.annotations) == (None, 2, 3)
     assert truth.annotated == {"a.wav", "b.wav"}
+    assert truth.failures[0].reason.startswith("all its annotations are marked as not made by a human")
     assert [failure.name for failure in truth.failures] == ["b.wav"]  # and c.wav, to which nobody listened, is no failure
     (tmp_path / "annotations.csv").write_text('file,start,end,label,kind\na.wav,0,1,altcla,"human, target species only"\nb.wav,0,1,nocall,human\n')
     (tmp_path / "species.csv").write_text("species_code,scientific_name\naltcla,Altus clarus\n")
@@ -166,7 +167,7 @@ def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, capsys: pytest
     assert (found.recordings, found.annotated) == (2, 4)
     assert (found.annotations_used, found.annotations) == (2, 9)
     behind = {failure.name: failure.reason for failure in scores.failures}
-    assert behind["r3.wav"].startswith("1 of 3 annotations begin at or behind its end (10.0 s) and cannot be used: do the times count through several sounds")
+    assert behind["r3.wav"].startswith("1 of 3 annotations lie behind its end (10.0 s) and cannot be used: do the times count through several sounds")
     assert behind["r2.wav"].endswith("; it is left out of the score")
     assert "left out" not in behind["r3.wav"]
     assert scores.used.events.keys() == {"r0.wav", "r3.wav"}
@@ -178,6 +179,18 @@ def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, capsys: pytest
     write_figures(tmp_path / "scores.json", found)
     kept = json.loads((tmp_path / "scores.json").read_text())
     assert (kept["recordings"], kept["annotated"], kept["annotations"], kept["annotations_used"]) == (2, 4, 9, 2)
+
+
+def test_what_several_rows_say_alike_is_one_annotation_used_or_not(tmp_path: Path) -> None:
+    sounds(tmp_path, "r0.wav")
+    rows = "file,start,end,species\n" + 2 * "r0.wav,0,5,Altus clarus\n" + 2 * "r9.wav,0,1,Altus clarus\n" + "r0.wav,1,2,\nr0.wav,3,4,\n"
+    (tmp_path / "annotations.csv").write_text(rows)
+    (tmp_path / "again.csv").write_text(rows.replace("r0.wav,1,2,\nr0.wav,3,4,\n", ""))
+    truth = truth_in(tmp_path)
+    assert truth.annotations == 4  # one that is used, one of no sound, two without a species
+    found = judged(truth, tmp_path).finish()
+    assert found is not None
+    assert (found.annotations_used, found.annotations) == (1, 4)
 
 
 def test_a_recording_in_which_somebody_heard_nobody_counts(tmp_path: Path) -> None:

@@ -144,7 +144,7 @@ def test_without_sounds_a_sample_is_written_as_not_heard(
     told = capsys.readouterr()
     assert done.path.read_text().splitlines()[1:] == rows
     assert done.page is None
-    said = [line for line in told.err.splitlines() if "not heard" in line or "no interval" in line]
+    said = [line for line in told.err.splitlines() if "predictions" in line]
     assert len(said) == 1
     assert "holds no recordings" in said[0]
     checked = script.main(config, script.Flags(check=done.path))
@@ -204,7 +204,7 @@ def test_fewer_annotations_than_lie_there_are_told(
     assert "1 of 2 annotated" in told.out
     assert "2 sounds used, 1 table or record read" in " ".join(told.out.split())
     assert "annotations.csv line 3: ends before it has begun" in told.err
-    assert "r01.wav: 1 of 1 annotations begin at or behind its end" in told.err
+    assert "r01.wav: 1 of 1 annotations lie behind its end" in told.err
     assert done.page is not None
     page = done.page.read_text(encoding="utf-8")
     assert "1 of 2 annotated" in page
@@ -241,28 +241,75 @@ def test_a_wrong_column_is_refused_before_anything_is_heard(settings: Config, tm
         listened(config, tmp_path / "few", monkeypatch, {"annotations.csv": "file,start,end,species\nr00.wav,3,12,A\n"})
 
 
-def test_a_submission_is_not_scored_against_an_earlier_one(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written beside recordings would be read as annotations by the next call."""
+@pytest.mark.parametrize("tables", [{}, {"annotations.csv": "file,start,end,species\nr00.wav,3,12,A\n"}])
+def test_a_submission_is_not_scored_against_an_earlier_one(tables: dict[str, str], settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written to a folder below the recordings is neither read as annotations nor accounted for, however both are named."""
     folder = tmp_path / "few"
-    done = listened(settings, folder, monkeypatch, {}, folder=folder / "submissions")
-    assert done.figures is None
-    with pytest.raises(console.Trouble, match=r"submission\.folder = .*lies among the recordings"):
-        submission_soundscape.main(submission_of(settings, folder=folder / "submissions", recordings=folder))
+    first = listened(settings, folder, monkeypatch, tables, folder=folder / "submissions")
+    (tmp_path / "link").symlink_to(folder)
+    monkeypatch.chdir(folder)
+    ways = [(Path("submissions"), Path()), (folder / "submissions", Path()), (tmp_path / "link" / "submissions", folder), (Path("submissions"), folder)]
+    for submissions, recordings in ways:
+        for script in (submission_soundscape, submission_monophone):
+            again = script.main(submission_of(settings, folder=submissions, recordings=recordings))
+            assert isinstance(again, Submitted)
+            assert (again.files, again.unused) == (first.files, first.unused)
+            assert again.complete
+            if script is submission_soundscape:
+                assert again.figures == first.figures
+                assert again.path.read_bytes() == first.path.read_bytes()
+    assert (first.figures is not None) == bool(tables)
+    with pytest.raises(console.Trouble, match=r"submission\.folder = .*is the folder of the recordings"):
+        submission_soundscape.main(submission_of(settings, folder=tmp_path / "link", recordings=Path()))
+
+
+def test_what_comes_next_is_named(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    listened(settings, tmp_path / "one", monkeypatch, {}, page_minutes=1.0)
+    assert "next: open out/small_soundscape.html, the timelines" in capsys.readouterr().out
+    listened(settings, tmp_path / "two", monkeypatch, {})
+    assert "next: open out/small_soundscape.csv beside the recordings" in capsys.readouterr().out
+
+
+def test_the_snapshots_channel_counts_and_that_is_said(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = chirp(1500.0, seconds=4.0, seed=1)
+    (tmp_path / "stereo").mkdir()
+    soundfile.write(tmp_path / "stereo" / "x.wav", np.stack([sound, -sound], axis=1), RATE)
+    monkeypatch.setattr(listening, "fan_out", one_by_one)
+    loudest = dataclasses.replace(settings, spectrogram=dataclasses.replace(settings.spectrogram, channel="loudest"))
+    for script in (submission_soundscape, submission_monophone):
+        done = script.main(submission_of(loudest, folder=tmp_path / "out", recordings=tmp_path / "stereo"))
+        assert isinstance(done, Submitted)
+        help_ = "(the model was trained with spectrogram.channel = mean: save one channel as a mono file, or train with another)"
+        assert [failure.reason.endswith(help_) for failure in done.failures] == [True]
+        assert "warning: spectrogram.channel is ignored: recordings are heard as the model was trained" in capsys.readouterr().err
+    listened(settings, tmp_path / "few", monkeypatch, {})
+    assert "ignored" not in capsys.readouterr().err
+    listened(dataclasses.replace(settings, spectrogram=Config().spectrogram), tmp_path / "usual", monkeypatch, {})  # no experiment was named
+    assert "ignored" not in capsys.readouterr().err
 
 
 def test_warnings_of_sounds_are_kept_and_told(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = "its header promises 40.0 s, 38.0 s are there and are used"
+
     def odd(job: IntervalJob) -> IntervalClips:
         found = interval_clips(job)
-        return dataclasses.replace(found, length=found.length._replace(warnings=("its end is missing: 38.0 of 40.0 s were read",)))
+        return dataclasses.replace(found, length=found.length._replace(warnings=(said,)))
 
     monkeypatch.setattr(listening, "interval_clips", odd)
     plain = listened(settings, tmp_path / "plain", monkeypatch, {})
     content = plain.path.read_text()
-    assert [(failure.name, failure.reason) for failure in plain.odd] == [(f"r0{n}.wav", "its end is missing: 38.0 of 40.0 s were read") for n in (0, 1)]
+    assert [(failure.name, failure.reason) for failure in plain.odd] == [(f"r0{n}.wav", said) for n in (0, 1)]
     assert not plain.complete
     err = capsys.readouterr().err
     assert "2 recordings read, with a warning:" in err
     assert content.startswith("recording,start,end,species,score\n")
+    said = "its header says 38.0 s, but 40.0 s of sound are there; all are used"  # nothing is lost
+    whole = listened(settings, tmp_path / "whole", monkeypatch, {})
+    assert [failure.reason for failure in whole.odd] == [said, said]
+    assert whole.complete
 
 
 def test_a_part_keeps_warnings_and_an_earlier_one_has_none(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from utils.learning.targets import class_weights
 from utils.learning.teachers import Teachers
 from utils.learning.validation import Validation, validator
 from utils.models.nets import Net, build, parameters
-from utils.models.snapshots import Snapshot, check_saved, find
+from utils.models.snapshots import Snapshot, TooLarge, check_saved, find
 from utils.models.training_log import EpochRow, best_row, gets_no_better
 from utils.models.transfer import begin_with, find_pretrained
 
@@ -162,6 +162,8 @@ def summarize(rows: list[EpochRow], folder: Path, *, seconds: float) -> None:
 def _read_back(snapshot: Snapshot) -> None:
     try:
         check_saved(snapshot)
+    except TooLarge:
+        raise
     except console.Trouble as trouble:
         place = console.shown(snapshot.folder)
         raise console.Trouble(f"{trouble}; remove {place} and run the same command again, earlier snapshots stay usable") from None

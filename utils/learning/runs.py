@@ -13,7 +13,7 @@ from utils import console
 from utils.files import remove_folder, remove_leftovers, strangers, write_json, write_text
 from utils.learning.examples import Examples
 from utils.learning.steps import TrainState
-from utils.models.snapshots import Snapshot, check_saved, describe, find, keep_best_and_newest, restore_net, restore_training, save
+from utils.models.snapshots import Snapshot, TooLarge, check_saved, describe, find, keep_best_and_newest, restore_net, restore_training, save
 from utils.models.training_log import EpochRow, best_row, gets_no_better, read_log, write_log
 
 RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.", "distillation.")  # what decides on the net
@@ -109,6 +109,8 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
     console.say(f"going on after epoch {snapshot.epoch}{within} ({console.shown(snapshot.folder)})")
     try:
         kept, besides = restore_net(snapshot, state.best_net), restore_training(snapshot, _besides(state))
+    except TooLarge:
+        raise
     except console.Trouble as trouble:
         raise console.Trouble(f"{trouble}; remove {console.shown(snapshot.folder)}, earlier ones stay usable, or begin anew with --fresh") from None
     net, average = (kept, None) if state.average is None else (besides["net"], kept)
@@ -184,6 +186,8 @@ def _save(state: TrainState, snapshot: Snapshot, progress: Progress, examples: E
         return
     try:
         check_saved(snapshot)
+    except TooLarge:
+        raise  # nothing is wrong with it
     except console.Trouble as trouble:
         remove_folder(snapshot.folder)  # earlier ones stay usable
         raise console.Trouble(f"{trouble}, right after it was saved; choose another folder for --snapshots, or another disk") from None

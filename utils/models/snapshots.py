@@ -40,6 +40,10 @@ PLAIN_PLACES = ("/tmp", "/var/tmp")  # noqa: S108 — folders for a link, where 
 Tree = TypeVar("Tree")
 
 
+class TooLarge(Trouble):
+    """A snapshot that memory does not suffice to read; nothing is wrong with it, and nobody may remove it."""
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What a snapshot says of itself.
@@ -214,15 +218,21 @@ def load_net(snapshot: Snapshot, *, dtype: DTypeLike = jnp.float32) -> tuple[nnx
 
 
 def check_saved(snapshot: Snapshot) -> None:
-    """Read back all that a snapshot holds, as every later use will: description, weights, and what training needs, each against its fingerprint.
+    """Read back all that a snapshot holds: description, weights, and what training needs, each against its fingerprint.
+
+    It goes into the memory of the host: that of the accelerator holds all of it once already.
 
     Raises
     ------
+    TooLarge
+        If memory does not suffice.
     Trouble
         If it cannot be read back.
     """
-    load_net(describe(snapshot.folder))
-    _restore_leaves(snapshot.folder / "training", None)
+    there = describe(snapshot.folder)
+    _, like = outline(there.config.model, classes=len(there.classes), shape=there.config.spectrogram.shape)
+    _restore_leaves(there.folder / "net", name_leaves(like), on_host=True)
+    _restore_leaves(there.folder / "training", None, on_host=True)
 
 
 def restore_training(snapshot: Snapshot, like: Tree) -> Tree:
@@ -313,20 +323,22 @@ def _restore_tree(folder: Path, like: Tree) -> Tree:
     return unname_leaves(like, _restore_leaves(folder, name_leaves(like)))
 
 
-def _restore_leaves(folder: Path, wanted: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Read the arrays of a tree; `wanted` has their shapes and types, None takes what is there."""
+def _restore_leaves(folder: Path, wanted: Mapping[str, Any] | None, *, on_host: bool = False) -> dict[str, Any]:
+    """Read the arrays of a tree; `wanted` has their shapes and types, None takes what is there. `on_host`: as arrays of NumPy."""
     try:
         with _plain(folder) as place, _orbax() as checkpointer:
             there = checkpointer.metadata(place).item_metadata.tree
             if wanted is not None:
                 _check_same(folder, *({name: tuple(leaf.shape) for name, leaf in leaves.items()} for leaves in (there, wanted)))
-            arrays = checkpointer.restore(place, _abstract(there if wanted is None else wanted))
+            arrays = checkpointer.restore(place, (_on_host if on_host else _abstract)(there if wanted is None else wanted))
         kept = fingerprint_file(folder)
         if kept.is_file() and kept.read_text(encoding="utf-8").strip() != _fingerprint(arrays):  # earlier versions kept none
             raise ValueError("the numbers are others than those that were saved")
     except Trouble:
         raise
     except Exception as error:  # noqa: BLE001 — of damaged files Orbax raises anything, Exception itself included
+        if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            raise TooLarge(f"{folder}: memory does not suffice to read it; the snapshot stays, free memory and run the same command again") from None
         raise Trouble(f"{folder}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})") from None
     return arrays
 
@@ -336,6 +348,11 @@ def _abstract(leaves: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
     shardings = {name: getattr(leaf, "sharding", None) for name, leaf in leaves.items()}
     places = {name: sharding if isinstance(sharding, jax.sharding.Sharding) else here for name, sharding in shardings.items()}
     return {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=places[name]) for name, leaf in leaves.items()}
+
+
+def _on_host(leaves: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return arrays that have shapes and types, and take no memory."""
+    return {name: np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape) for name, leaf in leaves.items()}
 
 
 def _check_same(folder: Path, there: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]]) -> None:

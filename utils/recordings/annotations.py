@@ -3,13 +3,14 @@
 A table belongs to the sound for which it is named (`tape1.Table.1.selections.txt`, `tape1_labels.txt` to `tape1.flac`), or names the sounds itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from config import Columns
-from utils.console import Failure, Trouble
+from utils.console import Failure, Trouble, say
 from utils.recordings.audio_files import check_readable, files_below, is_sound, sounds_below, stamp_of
 from utils.recordings.event_rows import Row, rows_of
 from utils.recordings.event_tables import FORMS, Head, blank_for, check_columns, has_rows, read_head, read_rows, tables_below
@@ -21,12 +22,16 @@ from utils.recordings.sound_names import Sounds
 from utils.tables import find_column, read_foreign, read_text, reason_of
 
 _AS_USUAL = Columns()
+_OUT = {"absent": ("says that the species was not there", "say that the species was not there"), "unverified": ("is not verified", "are not verified")}
 
 
-def is_annotations(archive: Path, columns: Columns = _AS_USUAL, gone: Sequence[Path] = ()) -> bool:
-    """Tell whether a folder holds sounds, and a table of events that names some of them, is named for one, or, if it is Raven's, lies beside one."""
+def is_annotations(archive: Path, columns: Columns = _AS_USUAL, gone: Sequence[Path] = (), *, without: Path | None = None) -> bool:
+    """Tell whether a folder holds sounds, and a table of events that names some of them, is named for one, or, if it is Raven's, lies beside one.
+
+    Tables in the folder `without` are passed over.
+    """
     sounds: Sounds | None = None
-    for table in tables_below(archive):
+    for table in tables_apart(archive, without):
         try:
             head = read_head(table, columns)
             if not head or not head.holds_events:
@@ -42,6 +47,11 @@ def is_annotations(archive: Path, columns: Columns = _AS_USUAL, gone: Sequence[P
     return False
 
 
+def tables_apart(archive: Path, without: Path | None) -> Iterator[Path]:
+    """Yield the files of an archive that may be tables, but for those in the folder `without`, which is named by its path below `archive`."""
+    yield from (table for table in tables_below(archive) if without is None or not table.is_relative_to(without))
+
+
 def _names_some(table: Path, head: Head, sounds: Sounds) -> bool:
     """Tell whether a table names a sound that is there, or has no row yet."""
     names = dict.fromkeys(row.file for row in read_rows(table, head))
@@ -50,18 +60,19 @@ def _names_some(table: Path, head: Head, sounds: Sounds) -> bool:
 
 def why_none(archive: Path, columns: Columns) -> list[Failure]:
     """Return the files of a folder that look like tables of annotations, and why they are not read as such, where `is_annotations` says that none is."""
-    sounds = list(sounds_below(archive))
+    sounds = Sounds(sounds_below(archive))
     reasons = ((file, explain(file, columns, sounds)) for file in files_below(archive) if not is_sound(file))
     return [Failure(_place(file, archive), reason) for file, reason in reasons if reason]
 
 
-def read_annotations(archive: Path, columns: Columns, gone: Sequence[Path] = ()) -> Contents:
+def read_annotations(archive: Path, columns: Columns, gone: Sequence[Path] = (), *, without: Path | None = None) -> Contents:
     """Read every table of events and find its sounds; sounds that nobody annotated, and rows that cannot be used, are failures.
 
     Parameters
     ----------
     columns : the names of columns that are not the usual ones
     gone : files that were in the archive, and were moved
+    without : a folder in it whose tables are not read
 
     Raises
     ------
@@ -69,12 +80,14 @@ def read_annotations(archive: Path, columns: Columns, gone: Sequence[Path] = ())
         If a table lacks a column which the settings name.
     """
     sounds = Sounds([*sounds_below(archive), *gone])
-    looked = _look(archive, columns, sounds)
-    for table, head in (looked.tables or _likeliest(looked.others, columns)).items():
-        check_columns(table, head, columns)
+    looked = _look(archive, columns, sounds, without)
+    check_columns(looked.tables or _likeliest(looked.others, columns), columns)
     reading = _Reading(archive, sounds)
     for table, head in looked.tables.items():
         reading.hear(table, head)
+        if head.names and not {"end", "duration"} & head.places.keys():
+            points = f"{_place(table, archive)}: no column of ends or durations, so that annotations are points in time"
+            say(f"{points}; there are {', '.join(head.names)} (dataset.columns.end may name it)")
     for sound, table in looked.blank:
         reading.of(sound, table).nocall = True
     for table in looked.unread:
@@ -105,6 +118,10 @@ class _Heard:
         ValueError
             If it cannot be used.
         """
+        if row.out:
+            self.doubtful |= row.out == "unverified"
+            return
+        self.doubtful |= bool(row.into)
         if row.fault:
             raise ValueError(row.fault)
         if not row.label:
@@ -134,9 +151,9 @@ class _Looked:
     failures: list[Failure] = field(default_factory=list)
 
 
-def _look(archive: Path, columns: Columns, sounds: Sounds) -> _Looked:
+def _look(archive: Path, columns: Columns, sounds: Sounds, without: Path | None) -> _Looked:
     looked = _Looked()
-    for table in tables_below(archive):
+    for table in tables_apart(archive, without):
         try:
             head = read_head(table, columns)
         except (OSError, ValueError) as error:
@@ -202,15 +219,34 @@ class _Reading:
         by_name: dict[str, list[Row]] = {}
         for row in rows:
             by_name.setdefault(row.file, []).append(row)
+        self._say_what_is_out(rows, place)
         found, nameless = self._placed(by_name, table), 0
         for name, of_it in by_name.items():
             if isinstance(found[name], str):
                 self.failures += _unplaced(of_it, place=place, reason=str(found[name]))
             else:
                 self._add(of_it, self.of(Path(found[name]), table), place)
-                nameless += sum(not row.label and not row.fault for row in of_it)
+                self._run_over(of_it, table)
+                nameless += sum(not row.label and not row.fault and not row.out for row in of_it)
         if nameless:
             self.failures.append(refused(place, f"{nameless} annotations name no species" if nameless > 1 else "1 annotation names no species"))
+
+    def _say_what_is_out(self, rows: Sequence[Row], place: str) -> None:
+        """Say how many rows of a table are not used because it says so itself."""
+        counts = Counter(_OUT[row.out] for row in {row.line: row for row in rows if row.out}.values())
+        parts = [f"{count:,} {f'row {one}' if count == 1 else f'rows {many}'}" for (one, many), count in counts.items()]
+        if parts:
+            say(f"{place}: {' and '.join(parts)}, and {'is' if counts.total() == 1 else 'are'} not used")
+
+    def _run_over(self, rows: Sequence[Row], table: Path) -> None:
+        """Keep in mind that sounds are not known in whole into which the annotations of those before them run."""
+        for line, into in dict.fromkeys((row.line, row.into) for row in rows if row.into and row.label and not row.out):
+            reason = f"runs on into {into}; until when is not known there"
+            try:
+                self.of(self.sounds.named(into, table), table).doubtful = True
+            except ValueError as error:
+                reason = f"runs on into the next sound, but {error}"
+            self.failures.append(refused(f"{_place(table, self.archive)} line {line}", reason))
 
     def doubt(self, table: Path) -> None:
         """Keep in mind that a table could not be used which is named for a sound."""
@@ -256,6 +292,7 @@ def _recordings(reading: _Reading) -> tuple[list[Recording], list[Failure]]:
     failures = []
     for file in reading.sounds.files:
         try:
+            check_readable(file)
             if file not in reading.heard:
                 raise ValueError("no table names it")
             recordings.append(_recording(file, reading.heard[file]))
@@ -265,7 +302,6 @@ def _recordings(reading: _Reading) -> tuple[list[Recording], list[Failure]]:
 
 
 def _recording(file: Path, heard: _Heard) -> Recording:
-    check_readable(file)
     events = sorted(heard.events.values(), key=lambda event: (event.start, event.end, event.species))
     if not events and (heard.doubtful or not heard.nocall):
         raise ValueError("has no annotation that can be used")

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from config import Dataset
@@ -91,24 +91,36 @@ def read_archive(settings: Dataset) -> Archive:
     return Archive(kind, contents.form, ordered, failures, divided, taxonomy, account, tables)
 
 
+# what the toolkit keeps in a data set's root, where the archive may lie in the root or have been one
+OURS = (
+    *("train", "val", "test", "metadata", "spec", "snapshots", "submissions", "soundscapes", "test_soundscapes", "test_audio"),
+    *("split.parquet", "split.png", "audit.csv", "sorted.log", "timings.json"),
+)
+
+
 def _account(contents: Contents, folder: Path, root: Path, settings: Dataset) -> Account:
-    """Return what became of the archive's files; where it lies in the root, only its own folders are looked through."""
+    """Return what became of the archive's files; what the toolkit made is none of them."""
     used = {recording.file for recording in contents.recordings}
-    mixed = folder == root or folder.is_relative_to(root)
-    tops = [top for top in contents.folders if top.is_dir()] if mixed and contents.folders else [folder]
-    return account_of(folder, used=used, seen=contents.seen, columns=settings.columns, tops=tops, without=root)
+    ours = [folder / name for name in OURS] if folder.is_relative_to(root) or (folder / "split.parquet").is_file() else []
+    without = [path for path in (root, *ours) if path != folder and path not in contents.folders]
+    return account_of(folder, used=used, seen=contents.seen, columns=settings.columns, without=without, spare=contents.spare)
 
 
 def _kind(settings: Dataset, folder: Path, given: Path, gone: Sequence[Path]) -> str:
     """Return the kind of the archive: that of the settings, where it can be, or the one that is recognised."""
-    if settings.kind == "auto":
-        return next((kind for kind, (recognised, _) in KINDS.items() if recognised(folder, settings, gone)), "folders")
-    recognised, needed = KINDS[settings.kind]
-    if settings.kind != "folders" and not recognised(folder, settings, gone):
-        why = why_none(folder, settings.columns)[:REASONS] if settings.kind == "annotations" else []
+    kind: str = settings.kind
+    if kind == "auto":
+        kind = next((kind for kind, (recognised, _) in KINDS.items() if recognised(folder, settings, gone)), "folders")
+        if kind != "folders" or not any(asdict(settings.columns).values()):
+            return kind
+        kind = "annotations"  # who names columns has a table
+    recognised, needed = KINDS[kind]
+    if kind != "folders" and not recognised(folder, settings, gone):
+        why = why_none(folder, settings.columns)[:REASONS] if kind == "annotations" else []
         told = "".join(f"; {failure.name}: {failure.reason}" for failure in why)
-        raise Trouble(f"{given}: {needed}, as dataset.kind = {settings.kind} says{told}")
-    return settings.kind
+        setting = f"dataset.kind = {kind}" if settings.kind == kind else "dataset.columns"
+        raise Trouble(f"{given}: {needed}, as {setting} says{told}")
+    return kind
 
 
 def _check_apart(settings: Dataset, folder: Path, root: Path, *, apart: bool) -> None:

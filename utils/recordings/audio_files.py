@@ -18,7 +18,7 @@ READABLE = frozenset(
 )
 UNREADABLE = frozenset(  # sound, but of no kind that libsndfile reads; the last line: of recorders by Wildlife Acoustics and Titley
     {
-        *(".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp", ".ape", ".wv", ".tta"),
+        *(".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp", ".3g2", ".spx", ".ape", ".wv", ".tta"),
         *(".mka", ".mkv", ".mov", ".avi", ".mpc", ".ac3", ".ra", ".dsf"),
         *(".wac", ".w4v", ".zc"),
     }
@@ -73,13 +73,14 @@ def walk(folder: Path) -> Walk:
         links: list[Path] = []
         for top in ahead:
             _walk_without_links(top, folder, found, done, links)
-        ahead = []
+        ahead, real_ahead = [], set[Path]()
         for link in sorted(links):
             real = link.resolve()
-            if real in done or start.is_relative_to(real) or real in {other.resolve() for other in ahead}:
+            if real in done or start.is_relative_to(real) or real in real_ahead:
                 found.again.append(link)
             else:
                 ahead.append(link)
+                real_ahead.add(real)
     return found
 
 

@@ -1,6 +1,7 @@
 """How long recordings are, and which of them hold the same sound under two names, whatever their headers and formats."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class Sound:
 
     Attributes
     ----------
-    frames, channels, rate : as far as its begin and end tell; frames are None where they do not
+    frames, channels, rate : as far as its begin and end tell; frames are None where they do not, or let one only guess
     head : fingerprint of the first samples
     """
 
@@ -36,7 +37,7 @@ class Sound:
 
     @property
     def seconds(self) -> float | None:
-        """Length by the header; None where it does not say, as of sound that was written into a pipe."""
+        """Length; None where a glance does not tell it for sure, as of an MP3 without a header, or of FLACs that may have been joined."""
         return None if self.frames is None else self.frames / self.rate
 
 
@@ -86,6 +87,15 @@ def _digest(sound: Reading, *, frames: int | None = None) -> str:
     return content.hexdigest()
 
 
+def measured(file: Path) -> float | None:
+    """Return the length of a recording, seconds, by reading all of it; None where it cannot be read."""
+    try:
+        with Reading(file) as sound:
+            return sum(len(samples) / rate for samples, rate, _ in sound.blocks(seconds=BLOCK, values=BLOCK_VALUES))
+    except (AudioError, OSError):
+        return None
+
+
 def digest_whole(file: Path) -> str:
     """Return a fingerprint of all samples of a file, as far as they can be read.
 
@@ -101,13 +111,13 @@ def digest_whole(file: Path) -> str:
 def find_duplicates(files: Sequence[Path], sounds: Sequence[Sound], *, workers: int) -> list[list[int]]:
     """Return the numbers of the files that hold the same samples, in lists of two or more.
 
-    Only files that are equal in length, channels and their first samples are decoded whole. Rates do not count: a wrong one in a header is common.
+    Only files that are equal in channels and their first samples, and in length where that is known, are decoded whole. Rates do not count: a wrong one
+    in a header is common.
     """
-    alike: dict[tuple[int, int, str], list[int]] = {}
+    alike: dict[tuple[int, str], list[int]] = {}
     for number, sound in enumerate(sounds):
-        if sound.frames is not None:
-            alike.setdefault((sound.frames, sound.channels, sound.head), []).append(number)
-    suspects = [number for numbers in alike.values() if len(numbers) > 1 for number in numbers]
+        alike.setdefault((sound.channels, sound.head), []).append(number)
+    suspects = [number for numbers in alike.values() for number in _may_be_alike(numbers, sounds)]
     if not suspects:
         return []
     same: dict[str, list[int]] = {}
@@ -121,3 +131,9 @@ def find_duplicates(files: Sequence[Path], sounds: Sequence[Sound], *, workers: 
                 same.setdefault(outcome, []).append(numbers[file])
             advance()
     return sorted(sorted(found) for found in same.values() if len(found) > 1)
+
+
+def _may_be_alike(numbers: Sequence[int], sounds: Sequence[Sound]) -> list[int]:
+    """Return which of the files that begin alike may be of the same length as another of them."""
+    lengths = Counter(sounds[number].frames for number in numbers)
+    return [number for number in numbers if len(numbers) > 1 and (None in lengths or lengths[sounds[number].frames] > 1)]

@@ -39,9 +39,14 @@ _USUAL: Mapping[str, Sequence[str]] = {
         ("offset", _TIMES, "file_offset"),
         ("selection", ("",), "selection"),
         ("view", ("",), "view"),
+        ("end_file", ("",), "end_file"),
+        ("present", ("",), "present presence is_present detected is_detected"),
+        ("absent", ("",), "absent absence is_absent"),
+        ("verified", ("",), "verified is_verified validated is_validated confirmed is_confirmed correct is_correct"),
     )
 }
-_OF_RECORDINGS = ("date", "latitude", "lat", "author", "recordist", "licence", "license")  # beside one of these, a `time` is a time of day
+# beside one of these, a `time` is a time of day
+OF_RECORDINGS = ("date", "latitude", "lat", "author", "recordist", "licence", "license", "site", "locality", "location", "place", "quality")
 _IN_KHZ = ("bottomfreq", "topfreq")  # as R's bioacoustic packages measure them, without saying so
 # headings of columns that may hold nothing but 0 and 1 and are no classes
 _NOT_WHO = (
@@ -54,6 +59,7 @@ _NO_CLASSES = frozenset({"", *_NOT_WHO.split()})
 _TRUE, _FALSE = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false"})
 _MOST = 0.9  # of the values of a class; one that is neither 0 nor 1 costs its row, not the column
 UNSAID = frozenset({"", "nan", "na"})
+YES, NO = _TRUE | {"yes", "y"}, _FALSE | {"no", "n"}  # of a column that says whether a row counts
 
 
 def places_of(names: Sequence[str], columns: Columns) -> dict[str, int]:
@@ -62,9 +68,20 @@ def places_of(names: Sequence[str], columns: Columns) -> dict[str, int]:
     found = {kind: given.get(kind) or find_column(names, usual) for kind, usual in _USUAL.items()}
     if not found["start"] and found["duration"] and find_column(names, ["offset"]):  # Kaleidoscope's offset is where a call begins
         found |= {"start": find_column(names, ["offset"]), "end": None}
-    if not found["start"] and not find_column(names, _OF_RECORDINGS):
+    if not found["start"] and not find_column(names, OF_RECORDINGS):
         found["start"] = find_column(names, ("time", "time_s"))
+    if not found["species"]:
+        found["species"] = find_column(names, [f"{name}_1" for name in _NAMES.split()])
     return {kind: names.index(column) for kind, column in found.items() if column}
+
+
+def further_species(names: Sequence[str], places: Mapping[str, int]) -> tuple[int, ...]:
+    """Return the columns that hold species besides the one of species: they are called as it is, or so with a number (`species 2`)."""
+    if "species" not in places:
+        return ()
+    keys = [re.sub(r"[\W_]", "", name.lower()) for name in names]
+    stem = re.escape(re.sub(r"1$", "", keys[places["species"]]))
+    return tuple(place for place, key in enumerate(keys) if place not in places.values() and stem and re.fullmatch(rf"{stem}\d{{0,2}}", key))
 
 
 def unit_of(heading: str, kind: str) -> float:

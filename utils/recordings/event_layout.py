@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from config import Columns
-from utils.recordings.event_columns import classes_of, places_of, unit_of
+from utils.recordings.event_columns import classes_of, further_species, places_of, unit_of
 from utils.tables import csv_rows, find_column, first_of, without_preamble
 
 Form = Literal["Raven selection tables", "Audacity labels", "Sonic Visualiser layers", "CSV"]
@@ -34,6 +34,7 @@ class Head:
     names : the columns' headings; Audacity and Sonic Visualiser write none
     places : in which column, counted from 0, each kind of value stands
     classes : columns that stand for a class each and hold 1 where it is heard, where there is no column of species
+    further : columns that hold more species of a row
     """
 
     form: Form
@@ -41,6 +42,7 @@ class Head:
     names: Sequence[str]
     places: Mapping[str, int]
     classes: Mapping[int, str] = field(default_factory=dict)
+    further: Sequence[int] = ()
 
     @property
     def holds_events(self) -> bool:
@@ -102,7 +104,8 @@ def head_of(lines: Sequence[str], columns: Columns, *, prose: bool) -> Head | No
     if not names:
         return None
     places = places_of(names, columns)
-    return Head(form, separator, names, places, {} if "species" in places else classes_of(names, places, [values for _, values in rows if values]))
+    classes = {} if "species" in places else classes_of(names, places, [values for _, values in rows if values])
+    return Head(form, separator, names, places, classes, further_species(names, places))
 
 
 def values_of(lines: Sequence[str], head: Head) -> Iterable[tuple[int, list[str] | None]]:

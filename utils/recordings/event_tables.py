@@ -1,7 +1,7 @@
 """Tables of events as people's programs write them: which files are some, how each is laid out, and its rows."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -51,16 +51,18 @@ def read_head(table: Path, columns: Columns) -> Head | None:
     return head
 
 
-def check_columns(table: Path, head: Head, columns: Columns) -> None:
-    """Refuse a table that lacks a column which the settings name.
+def check_columns(tables: Mapping[Path, Head], columns: Columns) -> None:
+    """Refuse settings that name a column which no table has; a table without it is read by the usual names.
 
     Raises
     ------
     Trouble
         With the columns that are there.
     """
+    with_headings = {table: head for table, head in tables.items() if head.names}
     for kind, name in asdict(columns).items():
-        if name and head.names and not find_column(head.names, [name]):
+        if name and with_headings and not any(find_column(head.names, [name]) for head in with_headings.values()):
+            table, head = next(iter(with_headings.items()))
             raise Trouble(f"{table}: has no column {name}, which dataset.columns.{kind} names; there are {', '.join(head.names)}")
 
 

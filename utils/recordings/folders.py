@@ -29,9 +29,11 @@ from utils.recordings.recording import (
     from_metadata,
     label_of_folder,
     read_metadata,
+    several_in,
 )
 from utils.tables import find_column, read_foreign, reason_of
 
+SIDE_NAMES: Mapping[Side, tuple[str, ...]] = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 TABLES = ("metadata.csv", "recordings.csv")
 _COLUMNS: Mapping[str, tuple[str, ...]] = {  # attributes of a recording, by the names of columns
     "author": ("author", "recordist", "rec"),
@@ -52,13 +54,18 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {  # attributes of a recording, by the
 
 
 def sides_of(archive: Path, gone: Sequence[Path] = ()) -> dict[Side, Path]:
-    """Return the folders of an archive that came divided, by side: `train/` and at least one of `val/` and `test/`; nothing where it did not.
+    """Return the folders of an archive that came divided: `train/` and at least one of `val/` and `test/`, in any case or `valid`, …; else nothing.
 
     Parameters
     ----------
     gone : files that were in the archive, and were moved
     """
-    sides = {side: archive / side for side in SIDES if (archive / side).is_dir() or any(file.is_relative_to(archive / side) for file in gone)}
+    there = sorted(child.name for child in archive.iterdir() if child.is_dir()) if archive.is_dir() else []
+    there += [file.relative_to(archive).parts[0] for file in gone if file.is_relative_to(archive)]
+    sides: dict[Side, Path] = {}
+    for side in SIDES:
+        names = [name for name in (*SIDE_NAMES[side], *there) if name in there and name.lower() in SIDE_NAMES[side]]
+        sides |= {side: archive / names[0]} if names else {}
     return sides if "train" in sides and len(sides) > 1 else {}
 
 
@@ -75,7 +82,7 @@ def read_folders(archive: Path, gone: Sequence[Path] = ()) -> Contents:
     tables = _read_tables(archive)
     places: list[tuple[Side | None, Path]] = [*sides.items()] or [(None, archive)]
     found = [_read_place(archive, folder, side, gone, tables.rows) for side, folder in places]
-    recordings = sorted(_apart_by_side([recording for place in found for recording in place.recordings]), key=lambda recording: recording.name)
+    recordings = sorted((recording for place in found for recording in place.recordings), key=lambda recording: recording.name)
     failures = [failure for place in found for failure in place.failures] + tables.failures
     noise = sorted({folder for place in found for folder in place.noise})
     form = f"folders of classes, {'divided into ' + ', '.join(sides) if sides else 'undivided'}"
@@ -128,14 +135,6 @@ def _read_place(archive: Path, folder: Path, side: Side | None, gone: Sequence[P
 _ABSENT = "{count} recordings without {species}, as the minus says, of which nothing is learned; those without any bird may go into a folder Noise"
 
 
-def _apart_by_side(recordings: Sequence[Recording]) -> list[Recording]:
-    """Name recordings apart that are called alike on two sides: `1.wav` may be another one in each."""
-    first: dict[str, Side | None] = {}
-    for recording in recordings:
-        first.setdefault(recording.name, recording.side)
-    return [one if one.side == first[one.name] else dataclasses.replace(one, name=f"{one.name} ({one.side})") for one in recordings]
-
-
 def _taxa(recordings: Sequence[Recording]) -> list[Taxon]:
     """Return the common names that stand in folders' names."""
     return [Taxon(species, common_name=name) for species, name in dict.fromkeys((one.species, one.common_name) for one in recordings if one.common_name)]
@@ -148,7 +147,7 @@ def _below(file: Path, archive: Path) -> str:
 def _recording(file: Path, *, archive: Path, folder: Path, side: Side | None) -> Recording:
     check_readable(file)
     first, *rest = file.relative_to(folder).parts
-    species = label_of_folder(first)
+    species, *others = (label_of_folder(part) for part in several_in(first))
     name = "/".join([species, *(plain_name(part) for part in rest[:-1]), plain_name(file.stem)])
     if any(part.endswith(".json") for part in (species, *rest[:-1])):
         raise ValueError("lies in a folder whose name ends in .json, as the metadata of a recording does")
@@ -156,7 +155,8 @@ def _recording(file: Path, *, archive: Path, folder: Path, side: Side | None) ->
         if metadata.is_file():
             known = {**read_metadata(metadata), "sci-name": species, "moved_from": ""}  # the JSON may be of another sort
             return from_metadata(known, name=name, file=file, side=side)
-    return Recording(name=name, file=file, species=species, side=side, common_name=both_names(first)[1])
+    common_name = both_names(several_in(first)[0])[1]
+    return Recording(name=name, file=file, species=species, background=clean_labels(others, without=species), side=side, common_name=common_name)
 
 
 @dataclass(frozen=True)

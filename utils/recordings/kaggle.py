@@ -57,16 +57,15 @@ def read_kaggle(archive: Path) -> Contents:
     failures += [Failure(sound.relative_to(archive).as_posix(), "no usable row names it") for sound in sounds if sound not in recordings]
     names, unread = _read_names(archive)
     form = f"BirdCLEF archive from Kaggle ({table.name} + {folder.name}/)"
-    seen = frozenset([table, *sounds, *recordings, *_of_the_challenge(archive)])
+    spare = frozenset(sound for name in _UNLABELLED for sound in sounds_below(archive / name) if sound not in recordings)
     ordered = sorted(recordings.values(), key=lambda recording: recording.name)
-    return Contents(form, ordered, failures + unread, _taxa([*rows.values(), *names]), seen, (folder,))
+    seen = frozenset([*sounds, *recordings, *_tables(archive)])
+    return Contents(form, ordered, failures + unread, _taxa([*rows.values(), *names]), seen, (folder,), spare)
 
 
-def _of_the_challenge(archive: Path) -> list[Path]:
-    """Return what else Kaggle's archives hold: tables, and sound without labels, which other stages are for."""
-    tables = [archive / name for name in (*_TABLES, *_LABELS, "taxonomy.csv", "sample_submission.csv", "test.csv")]
-    sounds = [sound for name in _UNLABELLED for sound in sounds_below(archive / name)]
-    return [*tables, *archive.glob("eBird_Taxonomy*.csv"), *sounds]
+def _tables(archive: Path) -> list[Path]:
+    """Return the tables that Kaggle's archives hold, used or not."""
+    return [*(archive / name for name in (*_TABLES, *_LABELS, "taxonomy.csv", "sample_submission.csv", "test.csv")), *archive.glob("eBird_Taxonomy*.csv")]
 
 
 def _add(recording: Recording, recordings: dict[Path, Recording]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from utils.files import DEVICES, LONGEST_NAME, NEVER_IN_NAMES, check_name
-from utils.recordings.recording import Recording
+from utils.recordings.recording import SIDES, Recording
 
 _HASHED = 16  # hexadecimal digits that stand for the end of a name that is too long
 
@@ -62,37 +62,63 @@ class Known:
 
 
 def named_apart(recordings: Sequence[Recording], archive: Path, known: Known) -> list[Recording]:
-    """Give recordings that are called alike the names of their paths below the archive; names of an earlier sort stay.
+    """Give recordings that are called alike names of their own; names of an earlier sort stay.
 
-    Of one path with several endings, the ending becomes part of the name.
+    On two sides of a divided archive, all but the first get the side's name; else all are called by their path below the archive, and where that is not
+    enough, by their ending besides, or by a hash of the path.
     """
-    alike: dict[str, list[Recording]] = {}
-    for recording in recordings:
-        alike.setdefault(recording.name, []).append(replace(recording, source=_source(recording, archive)))
-    named: list[Recording] = []
-    for name, group in alike.items():
-        taken = _keeper(name, group, known)
-        named += [one if one is taken or (len(group) == 1 and not _was_apart(one, known)) else replace(one, name=_path_name(one)) for one in group]
-    counts = Counter(recording.name for recording in named)
-    named = [replace(one, name=f"{one.name} ({one.file.suffix[1:].lower()})") if counts[one.name] > 1 else one for one in named]
-    counts = Counter(recording.name for recording in named)
-    return [replace(one, name=f"{one.name} ({_digest(one.source)})") if counts[one.name] > 1 else one for one in named]
+    recordings = [replace(recording, source=_source(recording, archive)) for recording in recordings]
+    forms = [_forms(recording) for recording in recordings]
+    names = _names_before(recordings, forms, known)
+    first = _first_of_equals(recordings)
+    for level in range(len(forms[0]) if forms else 0):
+        ahead = [row for row in range(len(recordings)) if row not in names]
+        counts = Counter(form[level] for form in forms) if level == 0 else Counter(forms[row][level] for row in ahead)
+        taken = set(names.values())
+        for row in ahead:
+            name = forms[row][level]
+            if name and name not in taken and (counts[name] == 1 or (level == 0 and row in first)):
+                names[row] = name
+    return [replace(recording, name=names[row]) for row, recording in enumerate(recordings)]
 
 
-def _keeper(name: str, group: Sequence[Recording], known: Known) -> Recording | None:
-    """Return which of several recordings that are called alike has the name already, or is the only one whose sound is there."""
-    for recording in group:
-        if known.by_source.get(recording.source) == name:
-            return recording
-    if name in known.others:
-        return group[0]
-    there = [recording for recording in group if recording.file.is_file()] if len(group) > 1 else []
-    return there[0] if len(there) == 1 else None
+def _forms(recording: Recording) -> tuple[str, ...]:
+    """Return what a recording may be called, the shortest first; '' where it has no such form."""
+    path = _path_name(recording)
+    side = f"{recording.name} ({recording.side})" if recording.side else ""
+    ending = f"{path} ({recording.file.suffix[1:].lower()})"
+    return recording.name, side, path, ending, f"{path} ({_digest(recording.source)})"
 
 
-def _was_apart(recording: Recording, known: Known) -> bool:
-    """Tell whether an earlier sort called a recording by its path, for another was there that is gone now."""
-    return known.by_source.get(recording.source) == _path_name(recording) != recording.name
+def _names_before(recordings: Sequence[Recording], forms: Sequence[tuple[str, ...]], known: Known) -> dict[int, str]:
+    """Return, by their rows, the recordings that have a name already."""
+    names: dict[int, str] = {}
+    taken: set[str] = set()
+    for row, recording in enumerate(recordings):
+        name = known.by_source.get(recording.source, "")
+        if name and name in forms[row] and name not in taken:
+            names[row] = name
+            taken.add(name)
+    left = set(known.others)
+    for row, recording in enumerate(recordings):
+        if row not in names and recording.name in left and recording.name not in taken:
+            names[row] = recording.name
+            left.remove(recording.name)
+    return names
+
+
+def _first_of_equals(recordings: Sequence[Recording]) -> set[int]:
+    """Return the rows of those that may be called as several are: the only one whose sound is there, or that stands on the first side."""
+    alike: dict[str, list[int]] = {}
+    for row, recording in enumerate(recordings):
+        alike.setdefault(recording.name, []).append(row)
+    first = set()
+    for rows in (rows for rows in alike.values() if len(rows) > 1):
+        there = [row for row in rows if recordings[row].file.is_file()] or rows
+        earliest = min((SIDES.index(side) for row in there if (side := recordings[row].side)), default=None)
+        of_it = there if earliest is None else [row for row in there if recordings[row].side == SIDES[earliest]]
+        first |= set(of_it) if len(of_it) == 1 else set()
+    return first
 
 
 def _source(recording: Recording, archive: Path) -> str:

@@ -137,7 +137,8 @@ class Contents:
     taxa : the names of species that the archive itself knows
     seen : every file that was used or is named in `failures`; what else lies in the archive is told by `utils.recordings.account`
     tables : of each annotated sound, the places of the tables that speak of it
-    folders : where the archive's things are, where it may be part of a data set that holds other things; none: anywhere in it
+    folders : where the archive's things are, where they may be called as those that sorting makes
+    spare : sounds without labels, which other stages are for
     """
 
     form: str
@@ -146,6 +147,7 @@ class Contents:
     taxa: list[Taxon] = field(default_factory=list)
     seen: frozenset[Path] = frozenset()
     folders: tuple[Path, ...] = ()
+    spare: frozenset[Path] = frozenset()
     tables: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -281,6 +283,12 @@ def label_of_folder(folder: str) -> str:
         return NOISE
     binomial = re.fullmatch(r"[A-Z][a-z]+(_[a-z][a-z-]+){1,2}", folder)
     return check_label(folder.replace("_", " ") if binomial else folder)
+
+
+def several_in(folder: str) -> list[str]:
+    """Return the species of a folder of BirdNET's training data that names several, with a comma between them; else the folder's name."""
+    parts = [part.strip() for part in folder.split(",")]
+    return parts if all(both_names(part)[1] for part in parts) else [folder]
 
 
 def absent_in(folder: str) -> str:

@@ -1,6 +1,5 @@
 """The steps of sort_data.py: divide the recordings, write the metadata, fill the folders, and say what was done."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,18 +10,16 @@ import polars as pl
 from config import Config, Dataset
 from utils import console
 from utils.files import json_text, write_text
-from utils.recordings.account import Account
 from utils.recordings.archive import Archive
 from utils.recordings.audio_files import sounds_below
-from utils.recordings.audit import audit_rows, per_class, shared_groups, show_classes, unknown_groups
+from utils.recordings.audit import unknown_groups
 from utils.recordings.dividing import divide
 from utils.recordings.duplicates import Sound, find_duplicates, glance_all
 from utils.recordings.grouping import Groups, group, kept_together, keys_of
-from utils.recordings.labels import spellings
-from utils.recordings.lengths import within
+from utils.recordings.lengths import true_lengths, within
 from utils.recordings.recording import SIDES, Recording, to_metadata
 from utils.recordings.selection import Selection
-from utils.recordings.splits import Place, count_folds, labels_in, split_table
+from utils.recordings.splits import Place, split_table
 from utils.recordings.view import check_conflicts, check_hardlinks, check_space, place, sound_of, stays, take_links_first, view_path
 
 
@@ -37,7 +34,7 @@ class Division:
     seconds : length of each; None where its header does not say
     same_sound : names of the recordings that hold the same sound
     failures : recordings that cannot be opened, or that an archive's own division had on two sides, and annotations behind the end of their recording
-    lost : how many recordings cannot be used
+    lost : how many recordings cannot be used; those that cannot be opened stand in train all the same
     """
 
     recordings: list[Recording]
@@ -124,7 +121,8 @@ def _opened(recordings: Sequence[Recording], archive: Archive, config: Config) -
     root = config.dataset.root.resolve()
     files = [sound_of(recording, root) for recording in recordings]
     glances = glance_all(files, workers=config.workers)
-    inside = within(recordings, [glance.seconds if isinstance(glance, Sound) else None for glance in glances], archive.tables)
+    seconds = true_lengths(recordings, files, [glance.seconds if isinstance(glance, Sound) else None for glance in glances], workers=config.workers)
+    inside = within(recordings, seconds, archive.tables)
     opened, unreadable = [], []
     for recording, file, glance in zip(inside.recordings, files, glances, strict=True):
         if recording and isinstance(glance, Sound):
@@ -262,71 +260,3 @@ def write_log(division: Division, selection: Selection, failures: Sequence[conso
     path = root / "sorted.log"
     write_text(path, "".join(f"{console.one_line(line)}\n" for line in lines))
     return path
-
-
-def show_audit(division: Division, table: pl.DataFrame, settings: Dataset, *, whole: bool) -> pl.DataFrame:
-    """Print what each class has on each side, and what stands on two sides.
-
-    Returns
-    -------
-    One row a class.
-
-    Raises
-    ------
-    Trouble
-        If a group stands on two sides, which would be a fault of the program.
-    """
-    seconds = dict(zip((recording.name for recording in division.recordings), division.seconds, strict=True))
-    classes = per_class(table, [seconds[name] for name in table["recording"]])
-    show_classes(classes, whole=whole)
-    leaks = shared_groups(table)
-    rows = audit_rows(division.recordings, table, settings)
-    rows["same sound twice"] = f"{len(division.same_sound)} sounds, each on one side" if division.same_sound else "none"
-    console.show_table("Audit", rows)
-    if leaks:
-        raise console.Trouble(f"{len(leaks)} groups stand on two sides ({leaks[0]}, …); nothing was written: this is a fault of the program, please report it")
-    return classes
-
-
-def warn_of_labels(archive: Archive, recordings: Sequence[Recording]) -> None:
-    """Warn where folders may be taken for species by mistake, and of classes that are probably one, written in several ways."""
-    if archive.kind == "folders" and archive.account.not_understood:
-        count = archive.account.not_understood
-        console.warn(f"folders are taken for species; {count} {'file looks' if count == 1 else 'files look'} like annotations but cannot be read: see below")
-    counts = Counter(label for recording in recordings for label in recording.heard)
-    for names in spellings(counts):
-        usual = max(names, key=lambda name: counts[name])
-        lines = ", ".join(f"'{name},{usual}'" for name in names if name != usual)
-        console.warn(f"{', '.join(names)}: {len(names)} classes that differ by upper case or underscores only; dataset.aliases with {lines} makes them one")
-
-
-def summarize(
-    table: pl.DataFrame, account: Account, selection: Selection, failures: Sequence[console.Failure], config: Config, *, seconds: float, dry_run: bool
-) -> None:
-    """Say how the recordings were divided, what was left out, and what comes next."""
-    root, counts = config.dataset.root, Counter(table["side"])
-    unheard = sorted(labels_in(table.filter(pl.col("side") != "train")) - labels_in(table.filter(side="train")))
-    written = ", ".join(console.shown(root / name) for name in ("split.parquet", "split.png", "audit.csv"))
-    where = {"next": "the same command without --dry-run"} if dry_run else {"split": written, "next": _NEXT}
-    folds = count_folds(table)
-    console.show_table(
-        "Would be sorted (nothing was changed)" if dry_run else "Sorted",
-        {
-            "recordings": ", ".join(f"{counts[side]} {side}" for side in SIDES if counts[side] or side == "train"),
-            **({"folds": f"{folds}, val is fold {config.dataset.fold}"} if folds else {}),
-            "classes": str(len(labels_in(table))),
-            "files": account.line(),
-            "with background": f"{table.filter(pl.col('background').list.len() > 0).height} recordings",
-            **{f"left out {number}": line for number, line in enumerate(selection.left, 1)},
-            "time": console.clock(seconds),
-            **where,
-        },
-    )
-    if set(counts) == {"train"}:
-        console.warn("nothing is held out, so that nothing can be tested: there is one group only, or every group holds the only one of some class")
-    if unheard:
-        console.warn(f"{len(unheard)} classes have no recording in train and cannot be learned: {', '.join(unheard[:5])}{' …' if len(unheard) > 5 else ''}")
-    console.report_failures(failures, what="files" if dry_run else f"files (also in {console.shown(root / 'sorted.log')})")
-
-
-_NEXT = "python spec.py, with the same experiment"

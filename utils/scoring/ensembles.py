@@ -9,12 +9,13 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from config import Clips, Config, Spectrogram, Testing
+from config import Clips, Config, Spectrogram, Testing, deciding
 from utils import console
 from utils.models.snapshots import Snapshot, find, find_at, load_net
 from utils.recordings.recording import NOISE
 from utils.scoring.predict import chosen_predictor, scores_of
 
+SEES = ("spectrogram.",)  # settings that a snapshot brings back
 NAMED = 3  # classes that a warning names
 
 Pixels = UInt8[np.ndarray, "clips height width"]
@@ -37,12 +38,25 @@ def chosen_models(config: Config) -> list[Model]:
         If one is not there.
     """
     settings = config.testing
-    if not settings.models:
+    if settings.models:
+        models = models_at(settings.models, settings.weights, which=settings.snapshot, setting="testing.models")
+    else:
         snapshot = find(config.run_folder, settings.snapshot)
         if not snapshot:
             raise console.Trouble(f"{config.run_folder}: no snapshot; run train.py with the same experiment first")
-        return [Model(snapshot)]
-    return models_at(settings.models, settings.weights, which=settings.snapshot, setting="testing.models")
+        models = [Model(snapshot)]
+    _say_ignored(models, config)
+    return models
+
+
+def _say_ignored(models: Sequence[Model], config: Config) -> None:
+    """Warn of settings of spectrograms that somebody made, and that count for no model: each brings its own back."""
+    own, usual = deciding(config, of=SEES), deciding(Config(), of=SEES)
+    theirs = [deciding(model.snapshot.config, of=SEES) for model in models]
+    ignored = [name for name, value in own.items() if value != usual.get(name) and all(value != their.get(name) for their in theirs)]
+    if ignored:
+        are, kept = "is" if len(ignored) == 1 else "are", console.shown(models[0].snapshot.folder / "settings.toml")
+        console.warn(f"{', '.join(ignored)} {are} ignored: recordings are heard as the model was trained ({kept})")
 
 
 def models_at(paths: Sequence[Path], weights: Sequence[float], *, which: Literal["best", "latest"], setting: str) -> list[Model]:

@@ -15,11 +15,13 @@ from utils import console
 from utils.fanout import AHEAD, fan_out
 from utils.files import only_one, remove_folder
 from utils.scoring.ensembles import Ensemble
+from utils.spectra.decode import Channel
 from utils.spectra.extraction import FROM_HAND_TO_HAND, FirstClips, Job, first_clips
 from utils.spectra.interval_clips import IntervalClips, IntervalJob, interval_clips
 
 FEW = 2  # recordings a worker has in hand where each may leave gigabytes on disk
 LARGE = 2**24  # bytes of a file of sound that may do so
+CHANNEL = "spectrogram.channel"  # the setting
 SCRATCH = ".heard-"  # folder for pictures that wait for the net, in the run's
 
 
@@ -79,7 +81,15 @@ def listen_by_intervals(ensemble: Ensemble, files: Sequence[Path], config: Confi
 def _heard(work: Callable[[Any], Any], places: Mapping[Any, tuple[int, int]], *, workers: int, ahead: int) -> Generator[Heard]:
     with closing(fan_out(work, list(places), workers=workers, name=lambda job: job.name, ahead=ahead)) as outcomes:
         for job, outcome in outcomes:
-            yield Heard(*places[job], outcome)
+            yield Heard(*places[job], _as_trained(outcome, job.spectrogram.channel) if isinstance(outcome, console.Failure) else outcome)
+
+
+def _as_trained(failure: console.Failure, channel: Channel) -> console.Failure:
+    """Say what helps here where another channel is advised: which one is heard, the snapshot says, and no setting of this call."""
+    if CHANNEL not in failure.reason:
+        return failure
+    help_ = f"(the model was trained with spectrogram.channel = {channel}: save one channel as a mono file, or train with another)"
+    return replace(failure, reason=f"{failure.reason} {help_}")
 
 
 def _size_of(file: Path) -> int:

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float32
 
 from utils import console
 from utils.files import write_json
-from utils.recordings.lengths import behind_end, why_behind
+from utils.recordings.lengths import inside_and_behind, why_behind
 from utils.recordings.recording import Event
 from utils.scoring.decisions import row_f1
 from utils.scoring.formats import Sheet
@@ -99,8 +99,7 @@ class SoundscapeScores:
 
     def _inside(self, file: str, events: tuple[Event, ...], *, length: float) -> tuple[Event, ...]:
         """Leave out the events that begin behind the recording's end, which is known only now, and name them."""
-        lost = behind_end(events, length)
-        inside = tuple(event for event in events if event.start < length)
+        inside, lost = inside_and_behind(events, length)
         if lost:
             left_out = "" if inside else "; it is left out of the score"
             self.failures.append(console.Failure(file, f"{why_behind(lost, of=len(events), seconds=length)}{left_out}"))
@@ -128,7 +127,7 @@ class SoundscapeScores:
         return SoundscapeFigures(
             recordings=len(self._kept),
             annotated=len(self._truth.annotated | self._truth.events.keys()),
-            annotations=max(self._truth.annotations, sum(map(len, self._truth.events.values()))),
+            annotations=self._truth.annotations,
             annotations_used=sum(event.species in self._sheet.classes for event in used),
             intervals=len(truth),
             with_birds=int(truth.any(axis=1).sum()),

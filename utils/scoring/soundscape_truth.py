@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float
 
 from config import Dataset
 from utils.console import Failure, Trouble
-from utils.recordings.annotations import is_annotations, read_annotations
+from utils.recordings.annotations import is_annotations, read_annotations, tables_apart
 from utils.recordings.audio_files import is_sound, sounds_below
-from utils.recordings.event_tables import Head, Row, read_head, read_rows, tables_below
+from utils.recordings.event_tables import Head, Row, read_head, read_rows
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
 from utils.recordings.recording import NOISE, Contents, Event, check_label, sings_between
 from utils.recordings.sound_names import Sounds
@@ -32,7 +32,7 @@ class Truth:
     species : the only species that were listened for; None: all
     doubtful : how many annotations are not counted, for their table says that they are not by a human
     annotated : the recordings that tables speak of, also those of which nothing can be used
-    annotations : how many annotations lie there, also those that cannot be used
+    annotations : how many annotations lie there, also those that cannot be used; what several rows say of one span and species is one
     failures : what of the tables cannot be used, and why
     seen : the files that were read, or are named in `failures`
     """
@@ -46,7 +46,7 @@ class Truth:
     seen: frozenset[Path] = frozenset()
 
 
-def read_truth(folder: Path, settings: Dataset) -> Truth | None:
+def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) -> Truth | None:
     """Read the annotations in a folder of recordings, in any form that `sort_data.py` reads; None where there are none.
 
     A recording of which nothing can be used has no truth, and is named in `failures`; one in which somebody heard nobody has a truth without events.
@@ -55,16 +55,17 @@ def read_truth(folder: Path, settings: Dataset) -> Truth | None:
     Parameters
     ----------
     settings : columns of the tables, and names of species
+    without : a folder in it whose tables are not read
 
     Raises
     ------
     Trouble
         If a table lacks a column that the settings name.
     """
-    if not is_annotations(folder, settings.columns):
+    if not is_annotations(folder, settings.columns, without=without):
         return None
-    contents = read_annotations(folder, settings.columns)
-    said = _Said(folder, settings)
+    contents = read_annotations(folder, settings.columns, without=without)
+    said = _Said(folder, settings, without)
     taxa = [*contents.taxa, *(read_taxonomy(settings.taxonomy) if settings.taxonomy else [])]
     taxonomy = Taxonomy(taxa, read_aliases(settings.aliases) if settings.aliases else None)
     events: dict[str, tuple[Event, ...]] = {}
@@ -76,7 +77,7 @@ def read_truth(folder: Path, settings: Dataset) -> Truth | None:
         if kept or (not recording.events and said.listened(recording.file)):
             events[place] = tuple(replace(event, species=taxonomy.species(event.species)) for event in kept)
         else:
-            failures.append(Failure(place, "nothing that is said of it is by a human; it is left out of the score"))
+            failures.append(Failure(place, "all its annotations are marked as not made by a human; it is left out of the score"))
     species = frozenset(event.species for one in events.values() for event in one) if said.targets else None
     annotated = frozenset(sound.relative_to(folder).as_posix() for sound in (*contents.tables, *said.owners))
     return Truth(events, species, doubtful, annotated, said.annotations, tuple(failures), contents.seen)
@@ -103,25 +104,25 @@ class _Said:
     Attributes
     ----------
     targets : whether only some species were listened for
-    annotations : how many there are
+    annotations : how many there are, whatever can be used of them; what several rows say alike is one
     owners : the sounds for which tables are named that cannot be read
     """
 
-    def __init__(self, folder: Path, settings: Dataset) -> None:
+    def __init__(self, folder: Path, settings: Dataset, without: Path | None) -> None:
         self.targets = False
         self.owners: list[Path] = []
         self._sounds = Sounds(sounds_below(folder))
         self._rows: dict[Path, _Rows] = {}
-        unplaced = 0
-        for table in tables_below(folder):
+        self._unusable: set[tuple[object, ...]] = set()
+        for table in tables_apart(folder, without):
             try:
                 head = read_head(table, settings.columns)
                 if head and head.holds_events and (head.form != "Sonic Visualiser layers" or self._sounds.may_own(table)):
-                    unplaced += self._add(table, head)
+                    self._add(table, head)
             except (OSError, ValueError):  # the reader names it
                 with suppress(ValueError):
                     self.owners.append(self._sounds.owner(table))
-        self.annotations = unplaced + sum(len(rows.trusted | rows.doubted) for rows in self._rows.values())
+        self.annotations = len(self._unusable) + sum(len(rows.trusted | rows.doubted) for rows in self._rows.values())
 
     def counts(self, sound: Path, event: Event) -> bool:
         """Tell whether an event counts; one of which one table says so and another does not, does."""
@@ -132,9 +133,9 @@ class _Said:
         """Tell whether somebody listened: whether a row counts, or nothing is said of who it is by."""
         return sound not in self._rows or self._rows[sound].listened
 
-    def _add(self, table: Path, head: Head) -> int:
-        """Add a table's rows; return how many annotations of it cannot be used."""
-        kinds, unusable = _kinds(table, head), 0
+    def _add(self, table: Path, head: Head) -> None:
+        """Add a table's rows."""
+        kinds = _kinds(table, head)
         rows = list(read_rows(table, head))
         places = _places(self._sounds, table, [row.file for row in rows])
         for row in rows:
@@ -145,11 +146,10 @@ class _Said:
             if sound:
                 said = self._rows.setdefault(sound, _Rows())
                 said.listened = said.listened or kind.startswith(TRUSTED)
-            if not label or not sound:
-                unusable += label != NOISE
-            elif label != NOISE:
+            if not label or (not sound and label != NOISE):
+                self._unusable.add((table, row.line) if row.fault or not row.label else (sound or row.file, row.start, row.end, row.label))
+            elif sound and label != NOISE:
                 (said.trusted if kind.startswith(TRUSTED) else said.doubted).add((row.start, row.end, label))
-        return unusable
 
 
 def _label(row: Row) -> str:

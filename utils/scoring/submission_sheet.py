@@ -188,7 +188,7 @@ def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
     empty = next((folder for folder in ([named] if named else usual) if folder.is_dir()), None)
     sampled = config.submission.format in SAMPLED
     if empty and sampled and config.submission.sample:
-        console.warn(f"{console.shown(empty)}: holds no recordings, so that all rows of {config.submission.sample} are of intervals that were not heard")
+        console.warn(f"{console.shown(empty)}: holds no recordings, so that all rows of {config.submission.sample} are of intervals without predictions")
         return empty, []
     if named:
         raise console.Trouble(f"submission.recordings = {named}: {f'holds no recordings{_way_out(config)}' if empty else 'no such folder'}")

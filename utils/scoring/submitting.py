@@ -12,7 +12,6 @@ from config import Config
 from utils import console
 from utils.recordings.account import Account, account_of
 from utils.recordings.annotations import is_annotations, read_annotations
-from utils.recordings.event_tables import tables_below
 from utils.scoring.ensembles import Ensemble, assemble, chosen_models
 from utils.scoring.fingerprints import fingerprint_of_parts, fingerprint_of_scores
 from utils.scoring.formats import Sheet, check, check_sheet, suffix, write_submission
@@ -24,13 +23,10 @@ from utils.scoring.soundscape_scores import SoundscapeFigures, SoundscapeScores,
 from utils.scoring.soundscape_truth import Truth, read_truth
 from utils.scoring.submission_sheet import Finishing, finishing_of, found_by_test, recordings_of
 from utils.scoring.timeline import write_timeline
+from utils.sound.report import is_partial
 from utils.spectra.interval_grid import interval_times
 
 Kind = Literal["monophone", "soundscape"]
-NEXT: dict[Kind, str] = {
-    "monophone": "python submission_soundscape.py with the same experiment, for long recordings; or hand the file in",
-    "soundscape": "open the file beside the sound, or hand it in",
-}
 
 
 @dataclass(frozen=True)
@@ -141,8 +137,9 @@ class Submitted:
 
     @property
     def complete(self) -> bool:
-        """Whether there were recordings, and nothing was left out."""
-        return bool(self.recordings) and not (self.failures or self.odd or self.unused)
+        """Whether there were recordings, nothing was left out, and none was used only in part."""
+        partial = [warning for warning in self.odd if is_partial(warning.reason)]
+        return bool(self.recordings) and not (self.failures or partial or self.unused)
 
 
 @dataclass(frozen=True)
@@ -183,11 +180,17 @@ def prepare(config: Config, kind: Kind) -> Task:
 
 
 def _truth_of(root: Path, config: Config) -> Truth | None:
-    """Read what people say of the recordings; what an earlier call wrote beside them is no annotation, and would be scored against itself."""
+    """Read what people say of the recordings; what is in the folder of submissions is no annotation, and would be scored against itself."""
     folder = config.submission.folder
-    if folder.resolve().is_relative_to(root.resolve()) and any(tables_below(folder)):
-        raise console.Trouble(f"submission.folder = {folder}: lies among the recordings, and what it holds would be read as annotations; choose another")
-    return read_truth(root, config.dataset)
+    if folder.resolve() == root.resolve():
+        raise console.Trouble(f"submission.folder = {folder}: is the folder of the recordings, whose tables are read as annotations; choose another")
+    return read_truth(root, config.dataset, without=_submissions_in(root, config))
+
+
+def _submissions_in(root: Path, config: Config) -> Path | None:
+    """Return the folder of submissions as a path below that of the recordings, by whatever way both are named; None where it does not lie in it."""
+    ways = [tuple(folder.resolve() for folder in (config.submission.folder, root)), tuple(folder.absolute() for folder in (config.submission.folder, root))]
+    return next((root / folder.relative_to(home) for folder, home in ways if folder != home and folder.is_relative_to(home)), None)
 
 
 def _check_overlap(ensemble: Ensemble, config: Config) -> None:
@@ -272,19 +275,20 @@ def write(task: Task, heard: Heard, config: Config) -> Submitted:
 def _account(task: Task, heard: Heard, config: Config) -> Account:
     """Say what became of all files in the folder of the recordings."""
     root, columns = task.sheet.recordings, config.dataset.columns
+    without = _submissions_in(root, config)
     seen = {task.files[number] for number in heard.failures} | (task.truth.seen if task.truth else _annotations_in(root, config))
     settings = (config.submission.sample, config.submission.class_ids, config.submission.whitelist, config.dataset.taxonomy, config.dataset.aliases)
     named = {path.resolve() for path in (*settings, config.testing.prior) if path}
     seen |= {root / path.relative_to(root.resolve()) for path in named if path.is_relative_to(root.resolve())}
     used = {file for number, file in enumerate(task.files) if number not in heard.failures}
-    return account_of(root, used=used, seen=seen, columns=columns, without=config.submission.folder)
+    return account_of(root, used=used, seen=seen, columns=columns, without=[] if without is None else [without])
 
 
 def _annotations_in(root: Path, config: Config) -> frozenset[Path]:
     """Return the files of annotations that a submission has no use for."""
-    columns = config.dataset.columns
+    columns, without = config.dataset.columns, _submissions_in(root, config)
     with suppress(console.Trouble):  # of the columns that the settings name
-        return read_annotations(root, columns).seen if is_annotations(root, columns) else frozenset()
+        return read_annotations(root, columns, without=without).seen if is_annotations(root, columns, without=without) else frozenset()
     return frozenset()
 
 
@@ -329,8 +333,17 @@ def conclude(submitted: Submitted, heard: Heard, task: Task, *, seconds: float) 
         show_figures(submitted.figures)
     elif task.truth:
         console.warn("annotations lie beside the recordings, but nothing of them can be used, so that nothing is scored")
-    console.say(f"next: {NEXT[task.kind]}")
+    console.say(f"next: {_next(submitted, task)}")
     console.report_failures(submitted.failures, what="recordings", done="could not be used")
     console.report_failures(submitted.odd, what="recordings", done="read, with a warning")
     console.report_failures(submitted.unused, what="files or annotations")
     return submitted
+
+
+def _next(submitted: Submitted, task: Task) -> str:
+    """Say what comes after a submission."""
+    if task.kind == "monophone":
+        return "python submission_soundscape.py with the same experiment, for long recordings; or hand the file in"
+    if submitted.page:
+        return f"open {console.shown(submitted.page)}, the timelines of the recordings, in a browser; or hand {console.shown(submitted.path)} in"
+    return f"open {console.shown(submitted.path)} beside the recordings, or hand it in"

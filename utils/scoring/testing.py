@@ -20,7 +20,11 @@ from utils.scoring.report_filling import report_of
 from utils.scoring.report_page import write_page
 from utils.scoring.reports import predictions_table, write_report
 from utils.scoring.ridge import ridge_scores
+from utils.sound.report import is_partial
 from utils.tables import write_csv
+
+FEW = 10  # recordings; over fewer the MLRAP is mostly chance
+NO_OWN = "none (no recording with a class of its own)"  # as of long recordings, and of species that the model does not know
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class Tested:
 
     @property
     def complete(self) -> bool:
-        """Whether all recordings were used as they are."""
-        return not (self.failures or self.odd)
+        """Whether all recordings were used, and none only in part; of what else is odd about them nothing is lost."""
+        return not (self.failures or any(is_partial(warning.reason) for warning in self.odd))
 
 
 def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
@@ -182,15 +186,15 @@ def figure_rows(tested: Tested) -> dict[str, str]:
     figures = tested.figures
     rows = {
         "MLRAP": f"{_number(figures.mlrap)}, over {figures.ranked:,} of {figures.recordings:,} recordings",
-        "top-1 accuracy": _number(figures.top1_accuracy),
+        "top-1 accuracy": _number(figures.top1_accuracy, otherwise=NO_OWN),
     }
     if tested.ridge:
-        rows["ridge on mean spectra"] = f"MLRAP {_number(tested.ridge.mlrap)}, top-1 accuracy {_number(tested.ridge.top1_accuracy)}"
+        rows["ridge on mean spectra"] = f"MLRAP {_number(tested.ridge.mlrap)}, top-1 accuracy {_number(tested.ridge.top1_accuracy, otherwise=NO_OWN)}"
     return rows
 
 
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"
+def _number(value: float | None, *, otherwise: str = "none") -> str:
+    return otherwise if value is None else f"{value:.3f}"
 
 
 def _say(tested: Tested, models: Sequence[Model], judged: Judged, answers: Answers) -> None:
@@ -208,6 +212,9 @@ def _say(tested: Tested, models: Sequence[Model], judged: Judged, answers: Answe
             "time": console.clock(tested.seconds),
         },
     )
+    if 0 < figures.ranked < FEW:
+        over = f"{figures.ranked} {'recording' if figures.ranked == 1 else 'recordings'}"
+        console.warn(f"the MLRAP is the mean over only {over}, so that chance decides on it; a test of {FEW} or more says more")
     if figures.without_truth:
         console.warn(f"{figures.without_truth} recordings are of species that the net does not know; they do not count")
     console.report_failures(tested.failures, what="recordings")

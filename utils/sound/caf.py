@@ -2,7 +2,7 @@
 
 from typing import BinaryIO
 
-from utils.sound.links import Layout, Link
+from utils.sound.links import FARTHEST, Layout, Link
 
 MOST_CHUNKS = 10_000
 EDITS = 4  # bytes that count edits, before the sound
@@ -14,9 +14,9 @@ def caf_layout(stream: BinaryIO, size: int, begin: bytes) -> Layout | None:
         return None
     place, form = 8, b""
     for _ in range(MOST_CHUNKS):
-        stream.seek(place)
+        stream.seek(min(place, FARTHEST))
         head = stream.read(12)
-        length = int.from_bytes(head[4:], "big", signed=True)
+        length = min(int.from_bytes(head[4:], "big", signed=True), FARTHEST)
         if len(head) < 12 or (length < 0 and head[:4] != b"data"):
             return None
         if head[:4] == b"desc":
@@ -34,5 +34,5 @@ def caf_layout(stream: BinaryIO, size: int, begin: bytes) -> Layout | None:
         return None
     stream.seek(0)
     patched = stream.read(place + 4) + (size - start).to_bytes(8, "big")
-    promised = max(0, length - EDITS) // frame if length >= 0 else None
+    promised = max(0, length - EDITS) // frame if 0 <= length < FARTHEST else None
     return Layout((Link(start, size, patched, promised=promised),), plain=False)

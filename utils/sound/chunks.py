@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
+from utils.sound.links import FARTHEST
+
 MOST_CHUNKS = 100_000  # looked at in one file
 TAIL = 1 << 20  # bytes at the end in which chunks behind the sound are looked for
 KNOWN = (  # that stand behind the sound
@@ -43,12 +45,17 @@ class Dialect:
 
     def read(self, stream: BinaryIO, place: int) -> Chunk | None:
         """Read the head of the chunk at a place."""
+        if place > FARTHEST:
+            return None
         stream.seek(place)
-        head = stream.read(self.head)
+        return self.parsed(stream.read(self.head), place)
+
+    def parsed(self, head: bytes, place: int) -> Chunk | None:
+        """Make out what the head of the chunk at a place says."""
         if len(head) < self.head:
             return None
         if self.wide:
-            size = int.from_bytes(head[16:], "little") - self.head
+            size = min(max(0, int.from_bytes(head[16:], "little") - self.head), FARTHEST)
             return Chunk(head[:4], place + 24, size, place + 24 + size + -size % 8)
         (size,) = struct.unpack(f"{self.order}I", head[4:])
         return Chunk(head[:4], place + 8, size, place + 8 + size + size % 2)
@@ -87,23 +94,29 @@ def find_chain(stream: BinaryIO, size: int, *, after: int, dialect: Dialect) -> 
     begin = max(after, size - TAIL)
     stream.seek(begin)
     tail = stream.read(size - begin)
-    places = []
+    places, dead_ends = [], set[int]()
     for name in KNOWN:
         at = tail.find(name)
         while at >= 0:
-            if _ends_exactly(stream, begin + at, size, dialect):
+            if _ends_exactly(tail, at, dialect, dead_ends):
                 places.append(begin + at)
                 break
             at = tail.find(name, at + 1)
     return min(places, default=size)
 
 
-def _ends_exactly(stream: BinaryIO, place: int, size: int, dialect: Dialect) -> bool:
-    for chunk in chunks_from(stream, place, dialect):
-        if chunk.name not in KNOWN or chunk.start + chunk.size > size:
-            return False
-        if chunk.then >= size:
+def _ends_exactly(tail: bytes, place: int, dialect: Dialect, dead_ends: set[int]) -> bool:
+    """Tell whether chunks lead from a place to the end; where they do not, all on the way are `dead_ends`, which nobody need follow again."""
+    passed = set[int]()
+    while place not in dead_ends:
+        passed.add(place)
+        chunk = dialect.parsed(tail[place : place + dialect.head], place)
+        if chunk is None or chunk.name not in KNOWN or chunk.start + chunk.size > len(tail):
+            break
+        if chunk.then >= len(tail):
             return True
+        place = chunk.then
+    dead_ends |= passed
     return False
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 SHORT = 0.01  # seconds; what a header promises beyond the end of the sound counts only from here on
+FARTHEST = 1 << 43  # bytes; no file of sound is so long, and not every system lets one seek a place beyond
 UNKNOWN = 1 << 48  # more frames than any file has: libsndfile's length of sound whose length is not known
 
 
@@ -45,11 +46,13 @@ class Layout:
     links : one after the other
     plain : whether the decoder can be given the file as it is; then there is one link
     notes : what is odd besides, for a warning
+    sure : whether the length is known; not, where a quick look may have missed a part, or the decoder only estimates
     """
 
     links: tuple[Link, ...]
     plain: bool = True
     notes: tuple[str, ...] = ()
+    sure: bool = True
 
 
 class Shown(io.RawIOBase):
@@ -90,6 +93,7 @@ class Shown(io.RawIOBase):
             self._at += offset
         elif not self._link.endless:
             self._at = self._size + offset
+        self._at = min(max(0, self._at), FARTHEST)
         return self._at
 
     def readinto(self, buffer: Any) -> int:

@@ -40,7 +40,7 @@ def mpeg_layout(stream: BinaryIO, size: int, begin: bytes, *, named: bool, quick
     Parameters
     ----------
     named : whether the file's name says that it is one, whatever it begins with
-    quick : leave it to the decoder to estimate the length of a file without a header, for that reads it all
+    quick : leave it to the decoder to estimate the length of a file without a header, for to know it, it would have to read it all
     """
     if not named and begin[:3] != b"ID3" and not (begin[:1] == b"\xff" and begin[1:2] >= b"\xe0"):
         return None
@@ -52,7 +52,9 @@ def mpeg_layout(stream: BinaryIO, size: int, begin: bytes, *, named: bool, quick
     tagged = size - links[0].stop > (links[0].stop - first.start) // 100  # the decoder would complain
     if first.start == start and stop - links[0].stop <= LONGEST and not links[0].endless and not tagged:
         return Layout((Link(0, stop, tolerance=COUNTED_BY_FRAMES, open_end=True),))
-    return None if quick and first.start == start and links[0].endless else Layout(links, plain=False)
+    if quick and first.start == start and links[0].endless:
+        return Layout((Link(0, size),), sure=False)
+    return Layout(links, plain=False, sure=not (quick and links[0].endless))
 
 
 def links_from(stream: BinaryIO, place: int, stop: int) -> tuple[Link, ...]:

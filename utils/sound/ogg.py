@@ -3,12 +3,14 @@
 from typing import BinaryIO, NamedTuple
 
 from utils.sound.links import Layout, Link
+from utils.sound.probes import probes, rises
 
 PAGE = b"OggS"
 HEAD = 27  # bytes of a page before the sizes of its parts
 LONGEST = HEAD + 255 + 255 * 255  # bytes of a page
 FIRST, LAST = 2, 4  # flags of a page: its stream begins, and ends
 STEP = 1 << 16  # bytes searched at once for the next page
+QUICKLY = 1 << 20  # bytes that even a quick look walks through
 
 
 class Page(NamedTuple):
@@ -27,13 +29,14 @@ def ogg_layout(stream: BinaryIO, size: int, begin: bytes, *, quick: bool = False
 
     Parameters
     ----------
-    quick : look at the last page only, where that is of the first page's stream
+    quick : of a long file, look at some pages only, where the last one is of the first page's stream
     """
     first = _page(stream, 0) if begin[:4] == PAGE else None
     if first is None:
         return None
-    if quick and _last_stream(stream, size) == first.stream:
-        return None
+    last = _last(stream, size) if quick and size > QUICKLY else None
+    if last and last.stream == first.stream:
+        return Layout((Link(0, size),), sure=last.last and _is_one(stream, first, last))
     starts, still_open, lacking, ahead, end = [first.start], dict[int, int](), [False], True, size
     place: int | None = 0
     while place is not None and (page := _page(stream, place)):
@@ -83,10 +86,17 @@ def _next(stream: BinaryIO, place: int, size: int) -> int | None:
     return None
 
 
-def _last_stream(stream: BinaryIO, size: int) -> int | None:
+def _is_one(stream: BinaryIO, first: Page, last: Page) -> bool:
+    """Tell whether it seems that pages are counted through from the first to the last."""
+    places = (_next(stream, place, last.stop) for place in probes(first.start, last.start))
+    pages = [None if place is None else _page(stream, place) for place in places]
+    alike = all(page is not None and page.stream == first.stream and (page == first or not page.first) for page in pages)
+    return alike and rises([*(page.number for page in pages if page), last.number]) and not any(page.last for page in pages if page and page != last)
+
+
+def _last(stream: BinaryIO, size: int) -> Page | None:
     begin = max(0, size - 2 * LONGEST)
     stream.seek(begin)
     tail = stream.read(size - begin)
     at = tail.rfind(PAGE)
-    page = _page(stream, begin + at) if at >= 0 else None
-    return page.stream if page else None
+    return _page(stream, begin + at) if at >= 0 else None

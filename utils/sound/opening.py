@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from utils.sound.aiff import aiff_layout
 from utils.sound.au import au_layout
 from utils.sound.caf import caf_layout
 from utils.sound.flac import flac_layout
+from utils.sound.joined import joined_layout
 from utils.sound.links import UNKNOWN, Layout, Link, Shown
 from utils.sound.mpeg import mpeg_layout
 from utils.sound.ogg import ogg_layout
@@ -22,6 +24,8 @@ from utils.sound.wave import wave_layout
 
 BEGIN = 64  # bytes by which a container is known
 MPEG = (".mp3", ".mp2", ".mpga")
+EVERY = 16  # one frame of so many is marked before an MP3 is read, and tells after an error whether it was
+NOT_SOUND = (soundfile.LibsndfileError, ValueError, OverflowError, struct.error)  # raised by what is no sound that can be read
 STREAMED = 0x7FFFFFFF  # a size from here on was written by a program that could not know it
 
 
@@ -56,7 +60,8 @@ def layout_of(file: Path, *, quick: bool = False) -> Layout:
     with file.open("rb") as stream:
         begin = stream.read(BEGIN)
         found = (
-            wave_layout(stream, size, begin)
+            joined_layout(stream, size, begin)
+            or wave_layout(stream, size, begin)
             or aiff_layout(stream, size, begin)
             or au_layout(stream, size, begin)
             or caf_layout(stream, size, begin)
@@ -82,7 +87,7 @@ class Opened:
         try:
             # by number: in the open file one sees how far the decoder came, and from a name it would guess what has no header
             self.sound = Forwards(self._file.fileno() if plain and os.name == "posix" else file if plain else self._file, closefd=False)
-        except soundfile.LibsndfileError:
+        except Exception:
             self._file.close()
             raise
         self.rate, self.channels = int(self.sound.samplerate), int(self.sound.channels)
@@ -113,7 +118,7 @@ class Opened:
         """Read the next frames; where there is an error, those before it, and what it says."""
         samples = np.empty((frames, self.channels), np.float32)
         if self._is_mpeg:
-            samples[:, 0] = np.nan
+            samples[::EVERY, 0] = np.nan
         try:
             read, said = self.sound.read(out=samples), ""
         except soundfile.LibsndfileError as error:
@@ -126,9 +131,10 @@ class Opened:
         return str(self.sound.subtype).startswith("MPEG")
 
     def _before_error(self, samples: Float32[np.ndarray, "_ channels"]) -> int:
-        """Return how many frames were read before an error; of MP3, libsndfile does not say."""
+        """Return how many frames were read before an error; of MP3, libsndfile does not say, so that up to `EVERY` may be lost."""
         if self._is_mpeg:
-            return int(np.append(np.isnan(samples[:, 0]), True).argmax())
+            marked = np.append(np.isnan(samples[::EVERY, 0]), True)
+            return max(0, (int(marked.argmax()) - 1) * EVERY + 1)
         try:
             return max(0, int(self.sound.tell()) - self._read)
         except soundfile.LibsndfileError:  # some kinds of files cannot tell

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 from jaxtyping import Float32
 
 from utils.sound.chunks import only_padding
 from utils.sound.links import Link
 from utils.sound.mpeg import links_from
-from utils.sound.opening import AudioError, Opened, layout_of
+from utils.sound.opening import NOT_SOUND, AudioError, Opened, layout_of
 from utils.sound.report import Report
 
 LEAST = 1024  # unread bytes of an MP3 in which more sound is looked for where the decoder stopped
@@ -53,8 +52,8 @@ class Reading:
             raise AudioError("no such file") from None
         except OSError as error:
             raise AudioError(f"cannot be opened: {error.strerror}") from None
-        except soundfile.LibsndfileError as error:
-            raise AudioError(f"is no sound that can be read: {error.error_string}") from None
+        except NOT_SOUND as error:
+            raise AudioError(f"is no sound that can be read: {_said_by(error)}") from None
         self.rate, self.channels = self._open.rate, self._open.channels
         self.warnings: tuple[str, ...] = ()
 
@@ -68,14 +67,19 @@ class Reading:
 
     @property
     def frames(self) -> int | None:
-        """Length at the first link's rate, as far as it is known without decoding."""
-        total = Fraction(self._open.frames) if self._open.frames is not None else None
+        """Length at the first link's rate, as far as it is known without decoding; None where it is not, or is only estimated."""
+        if not self._layout.sure or self._open.frames is None:
+            return None
+        total = Fraction(self._open.frames)
         for link in self._layout.links[1:]:
-            with closing(Opened(self._file, link, plain=False)) as other:
-                if total is None or other.frames is None:
-                    return None
-                total += Fraction(other.frames * self.rate, other.rate)
-        return None if total is None else round(total)
+            try:
+                with closing(Opened(self._file, link, plain=False)) as other:
+                    if other.frames is None:
+                        return None
+                    total += Fraction(other.frames * self.rate, other.rate)
+            except (OSError, *NOT_SOUND):
+                return None
+        return round(total)
 
     def blocks(self, *, seconds: float, values: int) -> Iterator[Block]:
         """Yield all samples, at most so many seconds and so many values of all channels at once.
@@ -91,8 +95,8 @@ class Reading:
                 self._open.close()
                 try:
                     self._open = Opened(self._file, link, plain=False)
-                except soundfile.LibsndfileError as failed:
-                    report.add_error(str(failed.error_string))
+                except NOT_SOUND as failed:
+                    report.add_error(_said_by(failed))
                     continue
             frames, error = 0, ""
             at_once = max(1, min(int(seconds * self._open.rate), values // self._open.channels))
@@ -119,3 +123,7 @@ class Reading:
                 damaged = not only_padding(stream, place, links[0].start)
                 report.add_gap(links[0].start - place if damaged else 0)
             return links
+
+
+def _said_by(error: Exception) -> str:
+    return str(getattr(error, "error_string", None) or error)

@@ -5,7 +5,7 @@ from utils.sound.opening import AudioError, Opened
 
 HOLE = 2048  # bytes of an MP3 that are no frame; a header that nobody needs and a cut frame may have so many
 TRUNCATED = "Seems to be a truncated file"  # in libsndfile's log (VOC)
-PART = "are there and are used"  # ends what is said where only a part could be read
+PART = "are there and are used"  # ends what is said where only a part could be read, and nothing else: exit statuses depend on it
 
 
 class Report:
@@ -56,13 +56,13 @@ class Report:
         """Say what is odd."""
         there, said = _apart(self._found, self._promised)
         if self._errors:
-            self._notes.append(f"is damaged ({self._errors[0]}): {there}{f' of {said}' if self._known else ''} s are there and are used")
+            self._notes.append(f"is damaged ({self._errors[0]}): {there}{f' of {said}' if self._known else ''} s {PART}")
         elif self._hole > HOLE:
-            self._notes.append(f"is damaged ({self._hole} bytes in it are no sound): {there} s are there and are used")
+            self._notes.append(f"is damaged ({self._hole} bytes in it are no sound): {there} s {PART}")
         elif self._missing:
-            self._notes.append(f"its header promises {said} s, {there} s are there and are used")
+            self._notes.append(f"its header promises {said} s, {there} s {PART}")
         elif self._incomplete:
-            self._notes.append(f"a part of it is missing: {there} s are there and are used")
+            self._notes.append(f"a part of it is missing: {there} s {PART}")
         elif self._found - self._promised >= SHORT:
             self._notes.append(f"its header says {said} s, but {there} s of sound are there; all are used")
         return tuple(self._notes)

@@ -9,7 +9,7 @@ import struct
 from typing import BinaryIO, NamedTuple
 
 from utils.sound.chunks import Chunk, Dialect, chunks_from, find_chain, is_chain, only_padding
-from utils.sound.links import SHORT, Layout, Link
+from utils.sound.links import FARTHEST, SHORT, Layout, Link
 
 FORMS = {b"RIFF": "<", b"RIFX": ">", b"RF64": "<", b"BW64": "<"}
 WAVE64 = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
@@ -71,7 +71,7 @@ def _find(stream: BinaryIO, begin: bytes) -> Found | None:
     for chunk in chunks_from(stream, 40 if wide else 12, dialect):
         stream.seek(chunk.start)
         if chunk.name == b"ds64":
-            long = int.from_bytes(stream.read(16)[8:], "little")
+            long = min(int.from_bytes(stream.read(16)[8:], "little"), FARTHEST)
         elif chunk.name == b"fmt ":
             fmt = stream.read(min(chunk.size, 64))
         elif chunk.name == b"data" and data is None:
@@ -101,7 +101,7 @@ def _is_placeholder(size: int, begin: bytes) -> bool:
     """Tell whether a size was written before the size could be known."""
     if begin[:4] in (b"RIFF", b"RIFX"):
         return abs(size - (1 << 31)) <= NEAR or size >= (1 << 32) - NEAR
-    return size >= 1 << 62
+    return size >= FARTHEST - (1 << 16)
 
 
 def _beyond(stream: BinaryIO, size: int, found: Found) -> Layout | None:

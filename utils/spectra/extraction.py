@@ -18,6 +18,7 @@ from utils.files import whole_file
 from utils.spectra.choosing import Heard, Spans, chosen_windows
 from utils.spectra.clips import clip_samples, cut
 from utils.spectra.decode import AudioError, Length, decode
+from utils.spectra.mixing import mixer_for
 from utils.spectra.parts import Clip, Draw, Found
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
@@ -65,6 +66,8 @@ class Sound:
     def __init__(self, job: Job) -> None:
         self._job = job
         self.length = Length(0, job.spectrogram.rate)
+        self._mixer = mixer_for(job.file, job.spectrogram.channel)
+        self._to_end = False
         self.samples, self.lowest, self.highest = 0, np.inf, -np.inf
 
     @property
@@ -81,7 +84,20 @@ class Sound:
             yield block
 
     def _decoded(self) -> Iterator[Float[np.ndarray, " _"]]:
-        self.length = yield from decode(self._job.file, rate=self._job.spectrogram.rate, channel=self._job.spectrogram.channel)
+        picture = self._job.spectrogram
+        self._mixer, self._to_end = mixer_for(self._job.file, picture.channel), False
+        self.length = yield from decode(self._job.file, rate=picture.rate, mixer=self._mixer)
+        self._to_end = True
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say what is odd about it; where it was not heard to its end, about its channels as far as they were heard.
+
+        Raises
+        ------
+        AudioError
+            If channels cancel each other.
+        """
+        return self.length.warnings if self._to_end else self._mixer.warnings()
 
     def check_length(self) -> None:
         """Refuse what turned out to be too short for a clip.
@@ -238,7 +254,7 @@ class FirstClips:
     shape : height and width of a picture, pixels
     pixels : all of them, if they are in memory
     file : where their bytes are, one picture after the other, if they are not
-    warnings : what is odd about the recording, where it was heard to its end
+    warnings : what is odd about the recording, as far as it was heard
     """
 
     count: int
@@ -269,7 +285,12 @@ def first_clips(job: Job) -> FirstClips:
     """
     sound = Sound(job)
     clips = drawn_clips(islice(_grid(sound, job), job.cap or None), job)
-    return replace(clips, warnings=sound.length.warnings)
+    try:
+        return replace(clips, warnings=sound.warnings())
+    except AudioError:
+        if clips.file:
+            clips.file.unlink(missing_ok=True)
+        raise
 
 
 def drawn_clips(clips: Iterable[Float32[np.ndarray, " length"]], job: Job) -> FirstClips:

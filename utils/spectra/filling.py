@@ -26,7 +26,9 @@ STORE_FILES = (
     *("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "peaks.csv", "classes.csv", "overview.html"),
     *("shards", "parts", "pictures", "noise", "answers_*.npy"),
 )
+AGAIN = "run spec.py --fresh"
 LONG = "(long)"  # stands for the class in the names of shards of long recordings
+TRIED_AGAIN = ("is cut off", "is damaged or cut off")  # begin reasons of the version before, which refused what can be read in part
 PER_SHARD = 64  # recordings; a shard is packed, and its parts go, when its last recording is done
 
 
@@ -120,6 +122,10 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path, *, work: Callabl
     then : what is done here with what a worker left, where that is not all
     """
     missing = [shard for shard in shards if not _is_finished(shard, folder)]
+    again = [shard for shard in shards if shard not in missing and _can_be_read_now(shard, folder)]
+    if again:
+        console.say(f"{len(again)} shards hold recordings that an earlier version refused as cut off; what can be read of them is read now")
+        missing = [shard for shard in shards if shard in missing or shard in again]
     if missing:
         (folder / "clips.parquet").unlink(missing_ok=True)  # it would name rows of shards that are about to change
     jobs = {job.name: shard for shard in missing for job in shard.jobs}
@@ -152,6 +158,12 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path, *, work: Callabl
 def _is_finished(shard: Shard, folder: Path) -> bool:
     key = folder / "shards" / shard.name / "key.txt"
     return key.is_file() and key.read_text() == shard.key
+
+
+def _can_be_read_now(shard: Shard, folder: Path) -> bool:
+    """Tell whether a finished shard lacks a recording that an earlier version refused for it is cut off."""
+    recordings = read_table(folder / "shards" / shard.name / "recordings.parquet", RECORDINGS, missing=AGAIN, damaged=AGAIN, later=LATER)
+    return any(reason.startswith(TRIED_AGAIN) for reason in recordings["reason"].drop_nulls())
 
 
 def _pack(shard: Shard, failures: dict[str, console.Failure], folder: Path) -> None:
@@ -262,6 +274,5 @@ def finish(shards: Sequence[Shard], split: pl.DataFrame, folder: Path) -> pl.Dat
 
 
 def _joined(shards: Sequence[Shard], folder: Path, name: str, schema: Mapping[str, Any], later: Mapping[str, Any] = NONE_LATER) -> pl.DataFrame:
-    again = "run spec.py --fresh"
     files = [folder / "shards" / shard.name / f"{name}.parquet" for shard in shards]
-    return pl.concat([read_table(file, schema, missing=again, damaged=again, later=later) for file in files])
+    return pl.concat([read_table(file, schema, missing=AGAIN, damaged=AGAIN, later=later) for file in files])

@@ -40,7 +40,7 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
         for row, birds in rows:
             kept.add(row, csv_line([row, birds]))
         if kept.missing and sheet.files:  # without any, that was said before
-            warn(f"{kept.missing} rows of {sheet.settings.sample} belong to no interval that was heard: {NOCALL}")
+            warn(f"{kept.missing} rows of {sheet.settings.sample} have no predictions: {NOCALL}")
         return kept.write(stream, lambda row: csv_line([row, NOCALL]))
 
 

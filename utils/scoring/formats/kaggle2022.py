@@ -28,7 +28,7 @@ from utils.scoring.formats.writing import text_file
 from utils.scoring.intervals import IntervalScores
 
 TARGETS = ("row_id", "target")
-UNKNOWN = 0.5  # what stands for each class that the net knows where no interval was heard: neither yes nor no
+UNKNOWN = 0.5  # what stands for each class of the model where no interval has predictions: neither yes nor no
 
 
 def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
@@ -36,7 +36,7 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
 
     With a sample, they are its rows and columns in its order; rows and classes that it does not have are left out, and columns that no class has are 0.
     Rows of recordings that cannot be used hold the mean of each column over all intervals heard: these challenges are scored by the order of a column's
-    values, in which a 0 would claim to know that nobody sings. Where no interval was heard at all, they hold UNKNOWN. In the form of 2022 they are False.
+    values, in which a 0 would claim to know that nobody sings. Where no interval has predictions, they hold UNKNOWN. In the form of 2022 they are False.
     """
     sample = read_sample(sheet.settings.sample) if sheet.settings.sample else None
     if sample is not None and sample.header == TARGETS:
@@ -124,4 +124,4 @@ def _write_targets(path: Path, results: Iterable[IntervalScores], sheet: Sheet, 
 
 def _say_missing(kept: Ordered, sheet: Sheet, neutral: str) -> None:
     if kept.missing and sheet.files:  # without any, that was said before
-        warn(f"{kept.missing} rows of {sheet.settings.sample} belong to no interval that was heard: {neutral}")
+        warn(f"{kept.missing} rows of {sheet.settings.sample} have no predictions: {neutral}")
