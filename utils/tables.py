@@ -88,13 +88,14 @@ class ForeignTable:
     bad: list[Failure]
 
 
-def read_foreign(path: Path, *, needed: Sequence[str] = (), separators: str = ",;\t") -> ForeignTable:
+def read_foreign(path: Path, *, needed: Sequence[str] = (), separators: str = ",;\t", ragged: bool = False) -> ForeignTable:
     """Read a table that somebody else wrote; a bad row costs nobody but itself (polars would refuse the table, and knows no lines).
 
     Parameters
     ----------
     needed : columns that must be there
     separators : what may stand between two values; the one that the first line has most of is taken
+    ragged : take rows that lack their last values, or have empty ones too many, as spreadsheets write them
 
     Raises
     ------
@@ -125,7 +126,10 @@ def read_foreign(path: Path, *, needed: Sequence[str] = (), separators: str = ",
         place = f"{path.name} line {line}"
         if values is None:
             bad.append(Failure(place, "broken quoting"))
-        elif len(values) != len(columns):
+            continue
+        if ragged and not any(values[len(columns) :]):
+            values = (values + [""] * len(columns))[: len(columns)]
+        if len(values) != len(columns):
             bad.append(Failure(place, f"has {len(values)} values, the table {len(columns)} columns"))
         elif not_utf8("".join(values)):
             bad.append(Failure(place, "is not UTF-8"))

@@ -55,3 +55,15 @@ def test_lengths(tmp_path: Path) -> None:
     assert (glance.seconds, glance.channels, glance.rate) == (2.0, 2, RATE)
     assert glance_all([], workers=1) == []
     assert find_duplicates([], [], workers=1) == []
+
+
+def test_sounds_whose_length_a_glance_does_not_tell_are_compared_whole(tmp_path: Path) -> None:
+    stereo = np.random.default_rng(1).integers(-9000, 9000, (15 * 44_100, 2)).astype(np.int16)
+    for name in ("a.flac", "a.wav"):
+        soundfile.write(tmp_path / name, stereo, 44_100, subtype="PCM_16")
+    one = (tmp_path / "a.flac").read_bytes()
+    files = [tmp_path / f"{name}.flac" for name in ("twice", "again", "once")]
+    for file, content in zip(files, (2 * one, 2 * one, one), strict=True):
+        file.write_bytes(content)
+    soundfile.write(tmp_path / "twice.wav", np.concatenate([stereo, stereo]), 44_100, subtype="PCM_16")
+    assert duplicates([*files, tmp_path / "twice.wav", tmp_path / "a.wav"]) == [["twice.flac", "again.flac", "twice.wav"], ["once.flac", "a.wav"]]

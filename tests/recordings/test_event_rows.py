@@ -108,6 +108,11 @@ def test_further_columns_of_species(tmp_path: Path, headings: str) -> None:
     assert (times(contents), contents.failures) == ({"a": [(1, 2, "A a"), (1, 2, "B b"), (3, 4, "C c"), (5, 6, "B b")]}, [])
 
 
+def test_classes_with_numbers_are_no_columns_of_species(tmp_path: Path) -> None:
+    contents = read(tmp_path, {"c.csv": "file,start,end,label 1,label 2\na.wav,1,2,1,0\na.wav,3,4,1,1\n"}, "a.wav")
+    assert times(contents) == {"a": [(1, 2, "label 1"), (3, 4, "label 1"), (3, 4, "label 2")]}
+
+
 @pytest.mark.parametrize(
     ("cell", "found"),
     [

@@ -12,12 +12,14 @@ import pytest
 import sort_data
 import spec
 from config import Config
-from tests.conftest import small_config
-from tests.rubbish.sounds import DAMAGES, FORMATS, write_damaged, write_whole
+from tests.conftest import RATE, small_config
+from tests.rubbish.sounds import DAMAGES, FORMATS, whole_sounds, write_damaged, write_whole
 from tests.workers import MEASURED, extract_measured
 from utils.fanout import fan_out
 from utils.recordings.archive import read_archive
+from utils.sound.opening import AudioError
 from utils.spectra import engines, filling
+from utils.spectra.decode import decode
 from utils.spectra.preflight import check_audio
 from utils.spectra.store import Store
 
@@ -25,6 +27,14 @@ CLASS = "Altus clarus"
 MOST_SECONDS = 10.0  # for any file
 MOST_MEMORY = 400.0  # megabytes of a worker, of which libraries take 200
 SEED = 2018
+ALL = tuple(FORMATS)
+REFUSED: dict[str, tuple[str, ...]] = {  # kinds of damage that leave nothing that could be taken for the recording, and to which formats
+    "cut_in_header": ("adpcm.wav", "alac.caf", "caf", "flac", "float.wav", "mp3", "ogg", "opus", "rf64", "w64"),
+    "long_tag": ALL,
+    "nested_chunks": tuple(ending for ending in ALL if ending != "mp3"),
+    "many_chunks": ("alac.caf", "au", "caf", "flac", "ogg", "opus", "w64"),
+    "nothing_but": ("alac.caf", "flac", "mp3", "ogg", "opus"),
+}
 COUNT = 3 * len(DAMAGES) * len(FORMATS)  # every damage to every format, three times: 630
 
 
@@ -91,3 +101,18 @@ def test_damaged_sounds_are_checked_before_anything_is_changed(tmp_path: Path) -
     assert len(failures) > 100
     assert not [name for name in whole if name in failures]
     assert not [reason for reason in failures.values() if re.search("given up|died|Error:", reason)]
+
+
+@pytest.mark.parametrize(("damage", "ending"), [(damage, ending) for damage, endings in REFUSED.items() for ending in endings])
+def test_what_must_not_be_read_as_sound(tmp_path: Path, damage: str, ending: str) -> None:
+    whole = whole_sounds()
+    (damaged,) = [function for function in DAMAGES if function.__name__ == damage]
+    file = tmp_path / f"a.{ending.split('.')[-1]}"
+    for seed in range(5):
+        file.write_bytes(damaged(whole[ending], whole, np.random.default_rng((SEED, seed))))
+        with pytest.raises(AudioError):
+            list(decode(file, rate=RATE))
+
+
+def test_every_kind_that_must_be_refused_exists() -> None:
+    assert REFUSED.keys() <= {damage.__name__ for damage in DAMAGES}

@@ -127,7 +127,7 @@ def test_any_error_of_a_container_is_an_audio_error(tmp_path: Path, monkeypatch:
             raise error
 
         monkeypatch.setattr("utils.sound.opening.wave_layout", failing)
-        with pytest.raises(AudioError, match="^is no sound that can be read: x$"):
+        with pytest.raises(AudioError, match=r"^is no sound that can be read: x$"):
             Reading(file)
 
 
@@ -152,7 +152,7 @@ def test_joined_rows_of_chunks_are_heard_one_after_the_other(tmp_path: Path, for
     np.testing.assert_allclose(found, np.concatenate(parts), atol=1e-6)
     assert length.warnings == ()
     assert quick(file) == 6.0
-    cut, length = decoded(written(tmp_path, f"b.{form.lower()}", content[: -RATE]))
+    cut, length = decoded(written(tmp_path, f"b.{form.lower()}", content[:-RATE]))
     np.testing.assert_allclose(cut, found[: len(cut)], atol=1e-6)
     assert length.warnings == ("its header promises 6.0 s, 5.5 s are there and are used",)
 

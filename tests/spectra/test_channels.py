@@ -1,5 +1,7 @@
 """Which channel of a stereo recording is heard, and that channels which cancel each other are not taken for silence."""
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +16,9 @@ from config import Config, Spectrogram, deciding, differences, from_command_line
 from tests.conftest import RATE, chirp, small_config
 from tests.sound.test_odd_files import decoded
 from utils.spectra.decode import AudioError
+from utils.spectra.extraction import Job, first_clips
 from utils.spectra.preflight import levels_of
+from utils.spectra.store import PICTURE_SETTINGS
 
 SONG = chirp(2000, seconds=3, seed=1)
 NOISE = np.random.default_rng(3).normal(0, 0.05, (4, len(SONG))).astype(np.float32)
@@ -107,3 +111,58 @@ def test_stores_and_nets_of_earlier_versions_stay_what_they_were() -> None:
     assert deciding(other, of=("spectrogram.",))["spectrogram.channel"] == 2
     assert differences(Config(), other, of=("spectrogram.",)) == ['spectrogram.channel was "mean", is 2']
     assert differences(Config(), other, of=("clips.",)) == []
+
+
+GOLDEN = "c8895767393e6033573427e5675d34f78fdf23f032e00d460326eda9039327a5"  # at revision 199b5d5
+
+
+def test_the_key_of_a_store_by_the_default_settings_stays_what_it_was() -> None:
+    """A new setting that did not exist then must not decide, or every store that was ever filled would have to be filled again."""
+    assert hashlib.sha256(json.dumps(deciding(Config(), of=PICTURE_SETTINGS)).encode()).hexdigest() == GOLDEN
+
+
+def test_what_does_not_move_is_not_heard(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match=r"^its channels cancel each other: "):
+        decoded(write(tmp_path, 0.05 + SONG, 0.05 - SONG), rate=RATE)
+    assert decoded(write(tmp_path, 0.3 + SONG, 0.3 + SONG), rate=RATE)[1].warnings == ()
+    assert decoded(write(tmp_path, 0.1 + 0 * SONG, 0 * SONG - 0.1), rate=RATE)[1].warnings == ()  # silent, but nothing cancels
+    dead = np.full_like(SONG, 0.3)
+    np.testing.assert_array_equal(decoded(write(tmp_path, dead, 0.1 * SONG, dead), rate=RATE, channel="loudest")[0], np.float32(0.1) * SONG)
+
+
+def test_the_mean_of_two_is_that_of_numpy(tmp_path: Path) -> None:
+    found, _ = decoded(write(tmp_path, NOISE[0], NOISE[1]), rate=RATE)
+    np.testing.assert_array_equal(found, NOISE[:2].T.copy().mean(axis=1))
+
+
+def joined(folder: Path, *parts: tuple[np.ndarray, ...]) -> Path:
+    content = b"".join(write(folder, *channels).read_bytes() for channels in parts)
+    (folder / "joined.wav").write_bytes(content)
+    return folder / "joined.wav"
+
+
+def test_the_loudest_of_parts_with_different_channels(tmp_path: Path) -> None:
+    def loudest(*parts: tuple[np.ndarray, ...]) -> np.ndarray:
+        return decoded(joined(tmp_path, *parts), rate=RATE, channel="loudest")[0]
+
+    np.testing.assert_array_equal(loudest((SONG,), (0.01 * NOISE[0], NOISE[1])), np.concatenate([SONG, NOISE[1]]))  # mono does not choose
+    three = (0.1 * NOISE[0], NOISE[1], 9 * NOISE[2])
+    np.testing.assert_array_equal(loudest(three, (NOISE[0], SONG)), np.concatenate([NOISE[1], SONG]))  # nobody has a third everywhere
+    np.testing.assert_array_equal(loudest((SONG,), (NOISE[0],)), np.concatenate([SONG, NOISE[0]]))
+
+
+@pytest.mark.parametrize("cap", [0, 1])
+def test_the_first_clips_of_channels_that_cancel(tmp_path: Path, cap: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = small_config(tmp_path, tmp_path)
+
+    def job(*channels: np.ndarray) -> Job:
+        file = write(tmp_path, *(np.tile(channel, 3) for channel in channels))
+        return Job("a", file, cap, config.clips, config.spectrogram, tmp_path / "part")
+
+    (warning,) = first_clips(job(SONG, -0.7 * SONG)).warnings
+    assert warning.startswith("its channels partly cancel each other: ")
+    assert first_clips(job(SONG, SONG)).warnings == ()
+    monkeypatch.setattr("utils.spectra.extraction.FROM_HAND_TO_HAND", 1)
+    with pytest.raises(AudioError, match=r"^its channels cancel each other: "):
+        first_clips(job(SONG, -SONG))
+    assert not (tmp_path / "part").exists()

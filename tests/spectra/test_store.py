@@ -18,6 +18,7 @@ import spec
 from config import Clips, Config
 from tests.conftest import RATE, chirp, small_config
 from utils import console
+from utils.fanout import fan_out
 from utils.spectra import filling
 from utils.spectra.extraction import Job, extract
 from utils.spectra.parts import Clip, Draw, Found, Part, copy_pixels, is_whole, read_part
@@ -331,3 +332,41 @@ def test_warnings_are_kept_and_stores_of_earlier_versions_have_none(config: Conf
         pl.read_parquet(table).drop("warning").write_parquet(table)
     assert Store(config.dataset.root).recordings["warning"].is_null().all()
     assert spec.main(config).partial == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "again"),
+    [
+        ("is cut off: 0.02 of the 0.04 MB that its header promises are there", True),
+        ("is cut off: its last page is missing", True),
+        ("is damaged or cut off: flac decoder lost sync", True),
+        ("is no sound that can be read: Format not recognised.", False),
+        (None, False),
+    ],
+)
+def test_what_an_earlier_version_refused_as_cut_off_is_tried_again(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reason: str | None, again: bool
+) -> None:
+    spec.main(config)
+    shards = config.dataset.root / "spec" / "shards"
+    table = pl.read_parquet(shards / "Altus clarus-000" / "recordings.parquet")
+    refused = pl.col("recording") == "Altus clarus/A3"
+    whole = table.filter(refused)["kept"].item()
+    old = table.with_columns(
+        pl.when(refused).then(pl.lit(reason)).otherwise("reason").alias("reason"),
+    ).drop("warning")
+    old.write_parquet(shards / "Altus clarus-000" / "recordings.parquet")
+    done: list[str] = []
+    monkeypatch.setattr(filling, "fan_out", lambda work, todo, **more: fan_out(work, [done.append(job.name) or job for job in todo], **more))
+    capsys.readouterr()
+    spec.main(config)
+    assert (done != []) == again
+    assert all(name.startswith("Altus clarus/") for name in done)
+    said = capsys.readouterr().out
+    assert ("refused as cut off" in said) == again
+    if again:
+        kept = pl.read_parquet(config.dataset.root / "spec" / "recordings.parquet").filter(refused)
+        assert (kept["reason"].item(), kept["kept"].item()) == (None, whole)
+        done.clear()
+        spec.main(config)
+        assert done == []

@@ -19,6 +19,7 @@ _NAMES = (
     "scientific_name sci_name species species_name label species_ebird_code species_code ebird_code primary_label code annotation common_name com_name class "
     "manual_id taxon text top1match auto_id"
 )
+_FIRST_OF_SEVERAL = ("scientific_name", "species", "species_name", "label", "species_code", "annotation", "common_name")  # as `species 1`
 # the file's name goes before its path
 _FILES = (
     "file filename file_name begin_file in_file recording audio_file audio_filename sound_file sound_files sound audio begin_path filepath file_path path "
@@ -71,7 +72,7 @@ def places_of(names: Sequence[str], columns: Columns) -> dict[str, int]:
     if not found["start"] and not find_column(names, OF_RECORDINGS):
         found["start"] = find_column(names, ("time", "time_s"))
     if not found["species"]:
-        found["species"] = find_column(names, [f"{name}_1" for name in _NAMES.split()])
+        found["species"] = find_column(names, [f"{name}_1" for name in _FIRST_OF_SEVERAL])
     return {kind: names.index(column) for kind, column in found.items() if column}
 
 

@@ -104,7 +104,14 @@ def head_of(lines: Sequence[str], columns: Columns, *, prose: bool) -> Head | No
     if not names:
         return None
     places = places_of(names, columns)
-    classes = {} if "species" in places else classes_of(names, places, [values for _, values in rows if values])
+    classes: Mapping[int, str] = {}
+    if "species" not in places or (names[places["species"]].endswith("1") and not columns.species):  # `label 1`, `label 2` may be classes
+        others = {kind: place for kind, place in places.items() if kind != "species"}
+        classes = classes_of(names, others, [values for _, values in rows if values])
+        if "species" not in places or places["species"] in classes:
+            places = others
+        else:
+            classes = {}
     return Head(form, separator, names, places, classes, further_species(names, places))
 
 

@@ -16,7 +16,7 @@ _THOUSANDS = re.compile(r"[1-9]\d{0,2}(,\d{3})+", re.ASCII)  # may be a fraction
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+|(\d+:)+\d+,\d+", re.ASCII)
 _TIMES_AND_FREQUENCIES = ("start", "end", "duration", "offset", "low", "high")
 _SPECIES = re.compile(r"[A-Z][a-z]* [a-z][a-z-]*( [a-z][a-z-]*)?")
-_NAME = re.compile(r"[^\W\d_][\w'’ .,()/-]*")
+_NAME = re.compile(r"[^\W\d_][\w'’ .,()/-]*")  # of a species, or its code
 _NOBODY_KNOWS = frozenset({"noid", "no id"})  # Kaleidoscope's, where it names no species
 _UNKNOWN = frozenset({"", "-", "na", "n/a", "nan", "none", "null"})  # in place of a frequency
 _CLOCK = re.compile(r"(?:(\d{1,6}):(?=[0-5]?\d:))?(\d{1,6}):([0-5]?\d(?:\.\d*)?)", re.ASCII)  # h:mm:ss or mm:ss
@@ -88,9 +88,7 @@ def _with_points(found: _Found, head: Head) -> _Found:
 
     Where commas separate the values, such a number stands in quotation marks; `1,500` is one only if others of the table are, for it may be 1500.
     """
-    if not any(_DECIMAL_COMMA.fullmatch(cell) for cell in _numbers(found, head)):
-        return found
-    if head.separator == "," and all(_THOUSANDS.fullmatch(cell) for cell in _numbers(found, head) if "," in cell):
+    if head.separator == "," and not any(_DECIMAL_COMMA.fullmatch(cell) and not _THOUSANDS.fullmatch(cell) for cell in _numbers(found, head)):
         return found
     places = {head.places[kind] for kind in _TIMES_AND_FREQUENCIES if kind in head.places}
     return [(line, values and [cell.replace(",", ".") if place in places else cell for place, cell in enumerate(values)]) for line, values in found]

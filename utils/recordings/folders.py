@@ -7,13 +7,14 @@ More may be known of the recordings: a data set that the 2018 baseline sorted ha
 import dataclasses
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from utils.console import Failure, Trouble
 from utils.recordings.audio_files import below, check_readable, is_sound, walk
+from utils.recordings.labels import SPECIES_COLUMNS
 from utils.recordings.names import plain_name
 from utils.recordings.recording import (
     NOISE,
@@ -169,12 +170,14 @@ class _Tables:
 
 
 def _read_tables(archive: Path) -> _Tables:
-    """Read the archive's tables; those without a column of files are not ours."""
+    """Read the archive's tables, in whichever case their names are written; those without a column of files are not ours."""
     known: dict[str, dict[str, str]] = {}
     failures, seen = [], set[Path]()
-    for path in (archive / name for name in TABLES if (archive / name).is_file()):
+    sides = {folder.name for folder in sides_of(archive).values()}
+    there = sorted(file for file in archive.iterdir() if file.is_file()) if archive.is_dir() else []
+    for path in (file for name in TABLES for file in there if file.name.lower() == name):
         try:
-            table = read_foreign(path)
+            table = read_foreign(path, ragged=True)
         except Trouble as error:
             failures.append(Failure(path.name, reason_of(error, path)))
             seen.add(path)
@@ -182,16 +185,71 @@ def _read_tables(archive: Path) -> _Tables:
         files = find_column(table.columns, ("file", "filename", "path"))
         columns = {name: column for name, usual in _COLUMNS.items() if (column := find_column(table.columns, usual))}
         if files:
-            found = {_tidy(row[files]): {name: row[column].strip() for name, column in columns.items() if row[column]} for row in table.rows.values()}
+            said = [(_tidy(row[files]), {name: text for name, column in columns.items() if (text := row[column].strip())}) for row in table.rows.values()]
+            found, unlike = _joined(said)
             absent = [name for name in found if not _is_there(name, archive)]
             if len(absent) == len(found):
                 failures.append(Failure(path.name, f"names no file of the archive ({files} should be a path in it, such as 'Turdus merula/1.wav')"))
             elif absent:
                 failures.append(Failure(path.name, f"{len(absent)} of its {len(found)} rows name files that are not there, such as {absent[0]!r}"))
-            known |= found
+            species = find_column(table.columns, SPECIES_COLUMNS)
+            labels = [(_tidy(row[files]), row[species].strip()) for row in table.rows.values()] if species else []
+            other = [f"{label!r} of {name!r}" for name, label in labels if name not in absent and _is_of_another(name, label, archive, sides)]
+            nowhere = [f"{fault} of {name!r}" for name, row in said if name not in absent and (fault := _coordinates(row)[1])]
+            failures += [
+                Failure(path.name, reason.format(count=f"{len(some)} {'row' if len(some) == 1 else 'rows'}", example=some[0]))
+                for reason, some in ((_UNLIKE, unlike), (_ANOTHER, other), (_NOWHERE, nowhere))
+                if some
+            ]
+            for name, row in found.items():
+                known[name] = known.get(name, {}) | row
             failures += table.bad
             seen.add(path)
     return _Tables(known, failures, frozenset(seen))
+
+
+_UNLIKE = "{count} of files that it names already, and differently; the first counts, such as for {example}"
+_ANOTHER = "{count} with another species than the folder, which counts, such as {example}"
+_NOWHERE = "{count} with coordinates that cannot be used (they should be degrees, as 52.5 and 13.4), such as {example}"
+
+
+def _joined(rows: Iterable[tuple[str, dict[str, str]]]) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return what the rows of each file say together, the background of all, and the first of what else differs; and in which rows it does."""
+    found: dict[str, dict[str, str]] = {}
+    unlike = []
+    for name, row in rows:
+        before = found.setdefault(name, {})
+        backgrounds = [text for text in (before.get("background"), row.get("background")) if text]
+        unlike += [f"the {kind} of {name!r}" for kind, text in row.items() if kind != "background" and before.get(kind, text) != text][:1]
+        found[name] = row | before | ({"background": ";".join(dict.fromkeys(backgrounds))} if backgrounds else {})
+    return found, unlike
+
+
+def _is_of_another(path: str, label: str, archive: Path, sides: Collection[str]) -> bool:
+    """Tell whether a table says another species of a file than its folder: both are binomials, or there is a folder of that name, too."""
+    parts = path.split("/")
+    top, parts = (archive / parts[0], parts[1:]) if parts[0] in sides else (archive, parts)
+    try:
+        own, said = {label_of_folder(part) for part in several_in(parts[0])}, label_of_folder(label)
+    except ValueError:
+        return False
+    if not label or NOISE in own or said.casefold() in {name.casefold() for name in own}:
+        return False
+    binomials = [re.fullmatch(r"[A-Z][a-z]+ [a-z-]+\b", " ".join(name.split()[:2])) for name in (said, *own)]
+    alike = any(name.split()[:2] == said.split()[:2] for name in own)
+    return (all(binomials) and not alike) or (top / label).is_dir()
+
+
+def _coordinates(row: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+    """Return latitude and longitude as far as a row says them, and, where they cannot be used or one is missing, what it says; else ''."""
+    said = {name: text for name in _LIMITS if (text := row.get(name, "")).lower() not in _UNSAID}
+    found = {name: degrees(text.replace(",", "."), limit=_LIMITS[name]) for name, text in said.items()}
+    faulty = bool(said) and (len(said) < len(_LIMITS) or None in found.values())
+    return found, repr(", ".join(said.values())) if faulty else ""
+
+
+_LIMITS = {"latitude": 90.0, "longitude": 180.0}
+_UNSAID = frozenset({"", "-", "na", "n/a", "nan", "none", "null", "unknown"})
 
 
 def _is_there(path: str, archive: Path) -> bool:
@@ -208,12 +266,6 @@ def _tidy(path: str) -> str:
 
 def _with_row(recording: Recording, row: Mapping[str, str]) -> Recording:
     """Return a recording with what a table says of it; its class is its folder's."""
-    background = clean_labels(re.findall(r"[^\[\]'\",;]+", row.get("background", "")), without=recording.species)
-    texts: dict[str, Any] = {name: text for name, text in row.items() if name not in ("background", "latitude", "longitude")}
-    return dataclasses.replace(
-        recording,
-        background=background or recording.background,
-        latitude=degrees(row["latitude"], limit=90.0) if "latitude" in row else recording.latitude,
-        longitude=degrees(row["longitude"], limit=180.0) if "longitude" in row else recording.longitude,
-        **texts,
-    )
+    background = clean_labels(re.findall(r"[^\[\]'\",;|]+", row.get("background", "")), without=recording.species)
+    texts: dict[str, Any] = {name: text for name, text in row.items() if name not in ("background", *_LIMITS)}
+    return dataclasses.replace(recording, background=background or recording.background, **_coordinates(row)[0], **texts)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -12,7 +13,7 @@ from utils.encodings import decoded, undecoded
 from utils.files import check_plain
 from utils.recordings.audio_files import sounds_below
 from utils.recordings.event_columns import OF_RECORDINGS
-from utils.recordings.event_layout import SEPARATORS, Head, is_number
+from utils.recordings.event_layout import SEPARATORS, Head, head_of, is_number
 from utils.recordings.event_tables import ENDINGS, blank_for, read_head, read_rows
 from utils.recordings.sound_names import Sounds
 from utils.tables import csv_rows, find_column, first_of, without_preamble
@@ -20,6 +21,8 @@ from utils.tables import csv_rows, find_column, first_of, without_preamble
 _HEAD = 65_536  # bytes that must tell what a file is
 _LONGEST = 110  # characters of headings
 _LOOKED_AT = 20  # rows that must tell whether a text is a table
+_ASIDE = frozenset({"selection", "view", "folder", "top", "end_file", "present", "absent", "verified"})  # columns that make no table of annotations
+_LINES_OF_TITLES = 8  # that may stand above headings
 _WIDEST = 60  # characters of a heading; what is longer is a sentence
 _NEEDED = {"start": "start times", "species": "species"}
 _COLUMNS = _NEEDED | {"file": "sounds"}
@@ -67,6 +70,7 @@ _NOT_WHEN_NAMES = (
 )
 _NOT_WHO, _NOT_WHEN = frozenset(_NOT_WHO_NAMES.split()), frozenset(_NOT_WHEN_NAMES.split())
 _DATE = re.compile(r"\d{4}[-/.:](\d\d?|[A-Z][a-z]{2})[-/.:]\d\d?([T ].*)?|\d\d?[-/.]\d\d?[-/.]\d{2,4}( .*)?|\d\d?:\d\d(:\d\d)?(\.\d*)?( ?[AaPp][Mm])?")
+_CLOCK = re.compile(r"\d\d?:")
 _NO_WORD = re.compile(r"[0-9a-fA-F]{16,}|[0-9a-fA-F-]{36}|\w+://.*|\W*")
 _BINOMIAL = re.compile(r"[A-Z][a-z]+ [a-z]{3,}")
 _OURS = re.compile(r'"sci-name"\s*:')
@@ -152,8 +156,21 @@ def _of_table(table: Path, content: bytes, columns: Columns, sounds: Sounds, whe
         return f"{_NOT}: {_unplaced(table, seen, where)}"
     if _has_no_headings([cell.strip() for cell in rows[0]], sounds):
         bare = _Seen(head, [[cell.strip() for cell in row] for row in rows], sounds)
-        return f"{_NOT}: has no headings; write them into its first line, such as file,start,end,species" if bare.times else ""
+        if not bare.times:
+            return f"{_NOT}: its headings are not in its first line; remove what stands above them" if _has_headings_below(lines, columns, prose) else ""
+        return f"{_NOT}: has no headings; write them into its first line, such as file,start,end,species"
     return f"{_NOT}: {_missing(table, seen)}" if _may_be_annotations(table, seen) else ""
+
+
+def _has_headings_below(lines: Sequence[str], columns: Columns, prose: bool) -> bool:
+    """Tell whether headings of annotations stand below some lines with a title and the like."""
+    filled = [place for place, line in enumerate(lines) if line.strip()]
+    for place in filled[1:_LINES_OF_TITLES]:
+        with suppress(ValueError):
+            head = head_of(lines[place:], columns, prose=prose)
+            if head and head.names and head.holds_events:
+                return True
+    return False
 
 
 def _has_no_headings(first: Sequence[str], sounds: Sounds) -> bool:
@@ -202,6 +219,13 @@ class _Seen:
         return False
 
     @cached_property
+    def starts_on_days(self) -> bool:
+        """Whether the begins are dates, as those of recordings are."""
+        place = self.head.places["start"]
+        starts = [row[place] for row in self.rows if place < len(row) and row[place]]
+        return bool(starts) and all(_DATE.fullmatch(start) and not _CLOCK.match(start) for start in starts)
+
+    @cached_property
     def times(self) -> bool:
         """Whether two columns of numbers look like begins and ends: of each row, the second is greater, and the first mostly grows from row to row."""
         numbers = {
@@ -221,7 +245,7 @@ def _may_be_annotations(table: Path, seen: _Seen) -> bool:
     """Tell whether a table may say who sings, when or in which sounds, so that somebody may expect it to be read."""
     head = seen.head
     named = head.names_files or bool(seen.of_sounds)
-    if "start" in head.places:
+    if "start" in head.places and not seen.starts_on_days:
         return named or seen.words or "species" in head.places or head.form == "Raven selection tables"
     if "species" in head.places:
         return named or seen.times or seen.sounds.may_own(table)
@@ -251,7 +275,7 @@ def _looks_like_table(rows: Sequence[Sequence[str]], head: Head, separator: str)
     """Tell whether a text is a table and no prose: its lines have as many values, and its first line has headings, or it has numbers."""
     same = sum(len(row) == len(rows[0]) for row in rows) >= max(2, 0.8 * len(rows))
     short = all(len(cell.strip()) <= _WIDEST for cell in rows[0])
-    known = len(head.places.keys() - {"selection", "view", "folder", "top"}) >= (1 if separator == "\t" else 2)
+    known = len(head.places.keys() - _ASIDE) >= (1 if separator == "\t" else 2)
     numbers = any(is_number(cell.strip()) for row in rows for cell in row)
     if head.holds_events or ("start" in head.places and known):
         return short

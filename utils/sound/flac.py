@@ -1,6 +1,7 @@
 """FLAC, whose header may know no length or a wrong one; the last frames tell how long the sound is. Tags behind the last frame are hidden from the decoder."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
@@ -14,6 +15,7 @@ from utils.sound.tags import end_before_tags, start_behind_tags
 MAGIC = b"fLaC\x00\x00\x00\x22"  # a file begins so
 STEP = 1 << 17  # bytes searched at once for another one
 QUICKLY = 1 << 20  # bytes that even a quick look searches whole
+READ_AHEAD = 1 << 16  # bytes that the decoder may have read beyond what it has decoded
 TAIL = 1 << 16  # bytes at the end in which the last frame is looked for, at least
 MOST_TAIL = 1 << 22
 TOTAL = (1 << 36) - 1  # bits of the header's length
@@ -47,18 +49,26 @@ def flac_layout(stream: BinaryIO, size: int, _: bytes, *, quick: bool = False) -
     if not _is_flac(stream, start):
         return None
     stop = end_before_tags(stream, size)
-    quick = quick and stop - start > QUICKLY
-    starts = [start] if quick else [start, *_others(stream, start + len(MAGIC), stop)]
-    links = tuple(_link(stream, *bounds) for bounds in pairwise([*starts, stop]))
-    sure = not quick or _is_one(stream, links[0])
-    return Layout(links, plain=len(links) == 1 and stop == size and not links[0].head, sure=sure)
+    whole, long = _link(stream, start, stop), stop - start > QUICKLY
+    small_part = long and any(_others(stream, stop - READ_AHEAD - len(MAGIC), stop))
+    if not long or whole.head or whole.frames != whole.promised or small_part:
+        links = (whole,) if quick and long else links_within(stream, whole)
+        return Layout(links, plain=len(links) == 1 and stop == size and not links[0].head, sure=not (quick and long))
+    return Layout((replace(whole, unsearched=True),), plain=stop == size, sure=not quick or _is_one(stream, whole))
+
+
+def links_within(stream: BinaryIO, link: Link) -> tuple[Link, ...]:
+    """Return the files that follow each other in a link; itself where there is but one."""
+    start = link.start - (HEADER if link.head else 0)
+    starts = [start, *_others(stream, start + len(MAGIC), link.stop)]
+    return tuple(_link(stream, *bounds) for bounds in pairwise([*starts, link.stop])) if len(starts) > 1 else (replace(link, unsearched=False),)
 
 
 def _is_one(stream: BinaryIO, link: Link) -> bool:
     """Tell whether it seems that no other file follows the first one: its last frame is the one that its header says, and none before has a higher number."""
     stream.seek(link.start)
     info = _info(stream.read(HEADER))
-    if link.head or link.frames is None or info.total != link.frames or any(_others(stream, max(link.start + len(MAGIC), link.stop - 2 * WINDOW), link.stop)):
+    if info.total != link.frames or any(_others(stream, max(link.start + len(MAGIC), link.stop - 2 * WINDOW), link.stop)):
         return False
     places = list(probes(link.start + HEADER, link.stop))[1:]  # before the first frame, there may be pictures
     ends = [_first_end(stream, place, info) for place in places]

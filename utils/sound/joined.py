@@ -25,7 +25,8 @@ def joined_layout(stream: BinaryIO, size: int, begin: bytes) -> Layout | None:
 
 def _starts(stream: BinaryIO, size: int, begin: bytes) -> list[int]:
     """Return where each file begins."""
-    starts, place = [], 0
+    starts: list[int] = []
+    place = 0
     while len(starts) < MOST_FILES:
         dialect = _dialect(begin)
         if dialect is None:

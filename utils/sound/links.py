@@ -24,6 +24,7 @@ class Link:
     tolerance : seconds that may be missing without a warning
     incomplete : whether the container shows that a part is missing, not how much
     open_end : whether more may follow where the decoder gives up (MP3)
+    unsearched : whether other files may follow in it, which nobody has looked for yet, for hardly any has them (FLAC)
     """
 
     start: int
@@ -35,6 +36,7 @@ class Link:
     tolerance: float = SHORT
     incomplete: bool = False
     open_end: bool = False
+    unsearched: bool = False
 
 
 @dataclass(frozen=True)

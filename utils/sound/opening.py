@@ -24,7 +24,7 @@ from utils.sound.wave import wave_layout
 
 BEGIN = 64  # bytes by which a container is known
 MPEG = (".mp3", ".mp2", ".mpga")
-EVERY = 16  # one frame of so many is marked before an MP3 is read, and tells after an error whether it was
+EVERY = 64  # one frame of so many is marked before an MP3 is read, and tells after an error whether it was
 NOT_SOUND = (soundfile.LibsndfileError, ValueError, OverflowError, struct.error)  # raised by what is no sound that can be read
 STREAMED = 0x7FFFFFFF  # a size from here on was written by a program that could not know it
 

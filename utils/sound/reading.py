@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from utils.sound.chunks import only_padding
+from utils.sound.flac import READ_AHEAD, links_within
 from utils.sound.links import Link
 from utils.sound.mpeg import links_from
 from utils.sound.opening import NOT_SOUND, AudioError, Opened, layout_of
@@ -42,7 +43,7 @@ class Reading:
     """
 
     def __init__(self, file: Path, *, quick: bool = False) -> None:
-        self._file = file
+        self._file, self._quick = file, quick
         try:
             if file.stat().st_size == 0:
                 raise AudioError("is empty (0 bytes)")
@@ -71,7 +72,11 @@ class Reading:
         if not self._layout.sure or self._open.frames is None:
             return None
         total = Fraction(self._open.frames)
-        for link in self._layout.links[1:]:
+        links = self._layout.links
+        if links[0].unsearched and not self._quick:
+            links = self._within(links[0])
+            total = Fraction(links[0].frames or 0)
+        for link in links[1:]:
             try:
                 with closing(Opened(self._file, link, plain=False)) as other:
                     if other.frames is None:
@@ -107,10 +112,16 @@ class Reading:
                 frames += len(samples)
                 yield Block(samples, self._open.rate, number)
             report.add(self._open, frames, error)
+            if link.unsearched and (error or self._open.place < link.stop - READ_AHEAD):
+                links[number + 1 : number + 1] = self._within(link)[1:]
             if link.open_end:
                 links[number + 1 : number + 1] = self._behind(link, report, least=LEAST if error or link.endless else MUCH)
         report.check_any()
         self.warnings = report.warnings()
+
+    def _within(self, link: Link) -> tuple[Link, ...]:
+        with self._file.open("rb") as stream:
+            return links_within(stream, link)
 
     def _behind(self, link: Link, report: Report, *, least: int) -> tuple[Link, ...]:
         """Return what follows in an MP3 behind the place at which the decoder stopped, where that is at least so many bytes from its end."""

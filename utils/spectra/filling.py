@@ -124,7 +124,8 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path, *, work: Callabl
     missing = [shard for shard in shards if not _is_finished(shard, folder)]
     again = [shard for shard in shards if shard not in missing and _can_be_read_now(shard, folder)]
     if again:
-        console.say(f"{len(again)} shards hold recordings that an earlier version refused as cut off; what can be read of them is read now")
+        shards_hold = "1 shard holds" if len(again) == 1 else f"{len(again)} shards hold"
+        console.say(f"{shards_hold} recordings that an earlier version refused as cut off; what can be read of them is read now")
         missing = [shard for shard in shards if shard in missing or shard in again]
     if missing:
         (folder / "clips.parquet").unlink(missing_ok=True)  # it would name rows of shards that are about to change
