@@ -222,7 +222,9 @@ def test_annotations_of_which_nothing_can_be_used_are_told(
 
 
 def test_tables_that_are_not_understood_are_told(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    done = listened(settings, tmp_path / "odd", monkeypatch, {"calls.csv": "wann,wer\n3,A\n", "LICENSE.txt": "Take it."})
+    done = listened(
+        settings, tmp_path / "odd", monkeypatch, {"calls.csv": "Datei,Anfang,Ende,Art\nx.wav,1.0,2.0,A\nx.wav,3.0,4.5,B\n", "LICENSE.txt": "Take it."}
+    )
     assert done.figures is None
     assert [failure.name for failure in done.unused] == ["calls.csv"]
     told = capsys.readouterr()

@@ -241,6 +241,7 @@ def standalone_split(found: list[Found], folder: Path) -> pl.DataFrame:
         "class",
         pl.lit([], dtype=pl.List(pl.String())).alias("background"),
         pl.lit([], dtype=pl.List(EVENT)).alias("events"),
+        pl.lit(False).alias("unsure"),
         pl.lit(None, dtype=pl.Float32()).alias("quality"),
         pl.lit("train").alias("side"),
         pl.lit(None, dtype=pl.Int32()).alias("fold"),
