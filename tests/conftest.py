@@ -4,6 +4,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 # what one test has compiled, others need not compile again; also for the scripts that tests start
@@ -61,6 +62,15 @@ def reasons(contents: Contents) -> dict[str, str]:
 def names(contents: Contents) -> list[str]:
     """Return the names of the recordings that were read."""
     return [recording.name for recording in contents.recordings]
+
+
+def write_tables(archive: Path, tables: Mapping[str, str | bytes], *sounds: str) -> Path:
+    """Write an archive: what its tables say, and which sounds lie in it."""
+    contents = {name: text.encode() if isinstance(text, str) else text for name, text in tables.items()}
+    for name, content in {**contents, **dict.fromkeys(sounds, b"sound")}.items():
+        (archive / name).parent.mkdir(parents=True, exist_ok=True)
+        (archive / name).write_bytes(content)
+    return archive
 
 
 def chirp(pitch: float, *, seconds: float, seed: int, rate: int = RATE) -> np.ndarray:

@@ -222,9 +222,10 @@ def csv_rows(lines: Sequence[str], *, separator: str) -> Iterator[tuple[int, lis
 
 def find_column(columns: Sequence[str], usual: Sequence[str]) -> str | None:
     """Return the first column that is called one of the `usual` names; case, spaces, underscores and brackets do not matter."""
-    by_key = {_plain(column): column for column in reversed(columns)}
-    return next((by_key[_plain(name)] for name in usual if _plain(name) in by_key), None)
+    by_key = {plain_heading(column): column for column in reversed(columns)}
+    return next((by_key[plain_heading(name)] for name in usual if plain_heading(name) in by_key), None)
 
 
-def _plain(heading: str) -> str:
+def plain_heading(heading: str) -> str:
+    """Return a heading as it is alike whatever its case, spaces, underscores and brackets."""
     return re.sub(r"[^\w]|_", "", heading.lower())

@@ -16,6 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config import Columns
+from tests.conftest import write_tables
 from utils.console import Trouble
 from utils.files import DEVICES
 from utils.recordings.annotations import is_annotations, read_annotations
@@ -29,17 +30,8 @@ BIRDNET = "Start (s),End (s),Scientific name,Common name,Confidence,File\n"
 KALEIDOSCOPE = "INDIR,FOLDER,IN FILE,OFFSET,DURATION,scientific_name,common_name,confidence,lat,lon,week,overlap,sensitivity\n"
 
 
-def write(archive: Path, tables: Mapping[str, str | bytes], *sounds: str) -> Path:
-    """Write an archive: what its tables say, and which sounds lie in it."""
-    contents = {name: text.encode() if isinstance(text, str) else text for name, text in tables.items()}
-    for name, content in {**contents, **dict.fromkeys(sounds, b"sound")}.items():
-        (archive / name).parent.mkdir(parents=True, exist_ok=True)
-        (archive / name).write_bytes(content)
-    return archive
-
-
 def read(archive: Path, tables: Mapping[str, str | bytes], *sounds: str, columns: Columns = USUAL) -> Contents:
-    return read_annotations(write(archive, tables, *sounds), columns)
+    return read_annotations(write_tables(archive, tables, *sounds), columns)
 
 
 def raven(*rows: Sequence[object], more: Sequence[str] = ("Species",)) -> str:
@@ -223,7 +215,7 @@ def test_tables_as_people_call_their_columns(tmp_path: Path, table: str, event: 
 def test_settings_name_columns_that_nobody_would_guess(tmp_path: Path) -> None:
     table = "snd,t0,len,who,species,lowest kHz\ntape.wav,3.5,1.5,Pica pica,bird,0.5\n"
     columns = Columns(file="snd", start="t0", duration="LEN", species="Who", low="lowest kHz")
-    write(tmp_path, {"calls.csv": table, "species.csv": "code,scientific_name\neurmag1,Pica pica\n"}, "tape.wav")
+    write_tables(tmp_path, {"calls.csv": table, "species.csv": "code,scientific_name\neurmag1,Pica pica\n"}, "tape.wav")
     assert (is_annotations(tmp_path), is_annotations(tmp_path, columns)) == (False, True)
     contents = read_annotations(tmp_path, columns)
     assert (events(contents), contents.taxa, contents.failures) == ({"tape": (Event(3.5, 5.0, "Pica pica", 500.0),)}, [Taxon("Pica pica", "eurmag1")], [])
@@ -232,13 +224,13 @@ def test_settings_name_columns_that_nobody_would_guess(tmp_path: Path) -> None:
 @pytest.mark.parametrize("columns", [Columns(species="sp"), Columns(file="file", start="sp"), Columns(end="sp"), Columns(high="sp")])
 def test_a_named_column_must_be_there(tmp_path: Path, columns: Columns) -> None:
     kind = next(kind for kind, name in vars(columns).items() if name == "sp")
-    write(tmp_path, {"a/calls.csv": "file,start,label\ntape.wav,3.5,Pica pica\n", "a/species.csv": "code,scientific_name\nx,Pica pica\n"}, "tape.wav")
+    write_tables(tmp_path, {"a/calls.csv": "file,start,label\ntape.wav,3.5,Pica pica\n", "a/species.csv": "code,scientific_name\nx,Pica pica\n"}, "tape.wav")
     with pytest.raises(Trouble, match=rf"/a/calls\.csv: has no column sp, which dataset\.columns\.{kind} names; there are file, start, label$"):
         read_annotations(tmp_path, columns)
 
 
 def test_where_no_table_is_one_of_events_the_likeliest_is_named(tmp_path: Path) -> None:
-    write(tmp_path, {"a.csv": "code,name\nx,y\n", "b.csv": "snd,t0,who\ntape.wav,1,x\n", "c.csv": "who,what\nx,y\n"}, "tape.wav")
+    write_tables(tmp_path, {"a.csv": "code,name\nx,y\n", "b.csv": "snd,t0,who\ntape.wav,1,x\n", "c.csv": "who,what\nx,y\n"}, "tape.wav")
     with pytest.raises(Trouble, match=r"/b\.csv: has no column t_0x, which dataset\.columns\.start names; there are snd, t0, who$"):
         read_annotations(tmp_path, Columns(file="snd", start="t_0x", species="who"))
 
@@ -488,7 +480,7 @@ def test_damaged_tables_are_one_line(tmp_path: Path) -> None:
 
 
 def test_tables_that_cannot_be_opened_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = write(tmp_path, {"a.txt": "1\t2\ta\n", "b.txt": "1\t2\ta\n", "c.txt": "1\t2\ta\n"}, "a.wav", "b.wav", "c.wav")
+    archive = write_tables(tmp_path, {"a.txt": "1\t2\ta\n", "b.txt": "1\t2\ta\n", "c.txt": "1\t2\ta\n"}, "a.wav", "b.wav", "c.wav")
     fine, seen = Path.open, set()
 
     def opened(path: Path, mode: str, **more: Any) -> IO[Any]:
@@ -538,14 +530,16 @@ def test_tables_that_cannot_be_opened_are_one_line(tmp_path: Path, monkeypatch: 
     ],
 )
 def test_which_folders_are_such_archives(tmp_path: Path, table: str, text: str, known: bool) -> None:
-    write(tmp_path, {table: text})
+    write_tables(tmp_path, {table: text})
     assert not is_annotations(tmp_path)  # without sound
-    write(tmp_path, {}, "Pica_pica/tape.wav" if table == "tape.csv" else "tape.wav")
+    write_tables(tmp_path, {}, "Pica_pica/tape.wav" if table == "tape.csv" else "tape.wav")
     assert is_annotations(tmp_path) is known
 
 
 def test_plain_folders_of_species_are_none(archive: Path) -> None:
-    write(archive, {"recordings.csv": "file,scientific_name,seconds\n", "Altus clarus/notes.txt": "sings, and how\n", "Altus clarus/A0.txt": "seen\t3\n"})
+    write_tables(
+        archive, {"recordings.csv": "file,scientific_name,seconds\n", "Altus clarus/notes.txt": "sings, and how\n", "Altus clarus/A0.txt": "seen\t3\n"}
+    )
     assert not is_annotations(archive)
 
 
@@ -580,7 +574,7 @@ def test_real_mixed_soundscapes(birds: Path) -> None:
 
 def test_real_tables_of_recordings_are_none(birds: Path, tmp_path: Path) -> None:
     tables = {name: (birds / name).read_bytes() for name in ("recordings.csv", "noise.csv")}
-    assert not is_annotations(write(tmp_path, tables, "recordings.wav", "noise.wav"))
+    assert not is_annotations(write_tables(tmp_path, tables, "recordings.wav", "noise.wav"))
     assert not is_annotations(birds / "train")
 
 
@@ -640,6 +634,6 @@ def test_what_was_written_is_read_again(found: list[Event]) -> None:
 )
 def test_any_bytes_are_read_without_an_accident(content: bytes, begin: str, name: str) -> None:
     with TemporaryDirectory() as folder:
-        archive = write(Path(folder), {name: begin.encode() + content}, "tape.wav")
+        archive = write_tables(Path(folder), {name: begin.encode() + content}, "tape.wav")
         is_annotations(archive)
         assert len(read_annotations(archive, USUAL).recordings) <= 1

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config import Columns
+from tests.conftest import write_tables
 from utils.encodings import decoded, undecoded
 from utils.recordings.annotations import is_annotations, read_annotations
 from utils.recordings.not_understood import explain
@@ -22,17 +23,9 @@ CLUSTER = "INDIR,FOLDER,IN FILE,CHANNEL,OFFSET,DURATION,Fmin,Fmean,Fmax,DATE,TIM
 RAVEN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\t"
 
 
-def write(archive: Path, tables: Mapping[str, str | bytes], *sounds: str) -> Path:
-    contents = {name: text.encode() if isinstance(text, str) else text for name, text in tables.items()}
-    for name, content in {**contents, **dict.fromkeys(sounds, b"sound")}.items():
-        (archive / name).parent.mkdir(parents=True, exist_ok=True)
-        (archive / name).write_bytes(content)
-    return archive
-
-
 def read(archive: Path, tables: Mapping[str, str | bytes], *sounds: str, columns: Columns = USUAL) -> Contents:
     """Read an archive; every table and every sound of it must be accounted for."""
-    write(archive, tables, *sounds)
+    write_tables(archive, tables, *sounds)
     contents = read_annotations(archive, columns)
     told = {failure.name for failure in contents.failures}
     assert contents.seen >= {archive / name for name in told if (archive / name).is_file()}
@@ -221,7 +214,7 @@ def test_one_column_a_class(tmp_path: Path) -> None:
     ],
 )
 def test_columns_of_numbers_that_are_no_classes(tmp_path: Path, table: str) -> None:
-    write(tmp_path, {"clips.csv": table}, "tape.wav")
+    write_tables(tmp_path, {"clips.csv": table}, "tape.wav")
     assert not is_annotations(tmp_path)
     assert explain(tmp_path / "clips.csv", USUAL).startswith("not read as annotations: no column of ")
 
@@ -344,12 +337,12 @@ def test_what_cannot_be_used_makes_the_rest_unsure(tmp_path: Path) -> None:
 
 
 def test_folders_of_species_with_empty_notes_stay_folders(tmp_path: Path) -> None:
-    write(tmp_path, {"Parus major/0.txt": "", "Parus major/0_labels.txt": ""}, "Parus major/0.wav", "Turdus merula/1.wav")
+    write_tables(tmp_path, {"Parus major/0.txt": "", "Parus major/0_labels.txt": ""}, "Parus major/0.wav", "Turdus merula/1.wav")
     assert not is_annotations(tmp_path)
 
 
 def test_a_table_is_found_behind_many_texts(tmp_path: Path) -> None:
-    write(tmp_path, {**{f"a{number}.txt": "It sings, and how\n" for number in range(150)}, "z.csv": PLAIN}, "tape.wav")
+    write_tables(tmp_path, {**{f"a{number}.txt": "It sings, and how\n" for number in range(150)}, "z.csv": PLAIN}, "tape.wav")
     assert is_annotations(tmp_path)
 
 
@@ -369,7 +362,7 @@ pieces = st.lists(
 )
 def test_any_bytes_are_read_or_explained_without_an_accident(begin: str, content: bytes, name: str, encoding: str) -> None:
     with TemporaryDirectory() as folder:
-        archive = write(Path(folder), {name: begin.encode(encoding) + content}, "tape.wav")
+        archive = write_tables(Path(folder), {name: begin.encode(encoding) + content}, "tape.wav")
         is_annotations(archive)
         contents = read_annotations(archive, USUAL)
         assert all(isinstance(event, Event) for recording in contents.recordings for event in recording.events)

@@ -78,8 +78,8 @@ def account_of(
     without : folders and files in it that are not looked at
     spare : sounds that other stages are for
     """
-    looked = walk(folder)
-    passed = [path.resolve().relative_to(folder.resolve()) for path in without if path.resolve().is_relative_to(folder.resolve())]
+    looked, home = walk(folder), folder.resolve()
+    passed = [path.relative_to(home) for path in (path.resolve() for path in without) if path.is_relative_to(home)]
     files = [file for file in looked.files if not any(file.relative_to(folder).is_relative_to(path) for path in passed)]
     known = Sounds(file for file in files if is_sound(file))
     failures, counts, others = list(looked.unread), Counter[str](), []

@@ -52,6 +52,11 @@ def tables_apart(archive: Path, without: Path | None) -> Iterator[Path]:
     yield from (table for table in tables_below(archive) if without is None or not table.is_relative_to(without))
 
 
+def holds_annotations(table: Path, head: Head, sounds: Sounds) -> bool:
+    """Tell whether a table is one of events; numbers and words without headings may be anything, unless it is named for a sound."""
+    return head.holds_events and (head.form != "Sonic Visualiser layers" or sounds.may_own(table))
+
+
 def _names_some(table: Path, head: Head, sounds: Sounds) -> bool:
     """Tell whether a table names a sound that is there, or has no row yet."""
     names = dict.fromkeys(row.file for row in read_rows(table, head))
@@ -162,7 +167,7 @@ def _look(archive: Path, columns: Columns, sounds: Sounds, without: Path | None)
             continue
         if head is None:
             looked.blank.extend([(sound, table) for stem in blank_for(table) for sound in sounds.in_folder(table.parent, stem)][:1])
-        elif head.holds_events and (head.form != "Sonic Visualiser layers" or sounds.may_own(table)):  # numbers and words may be anything
+        elif holds_annotations(table, head, sounds):
             looked.tables[table] = head
         elif "start" in head.places and (head.names_files or head.form == "Raven selection tables"):
             if sounds.may_own(table) and not has_rows(table, head):  # Raven has no column of species before somebody fills it
@@ -220,7 +225,7 @@ class _Reading:
         for row in rows:
             by_name.setdefault(row.file, []).append(row)
         self._say_what_is_out(rows, place)
-        found, nameless = self._placed(by_name, table), 0
+        found, nameless = self.sounds.meant_by(by_name, table), 0
         for name, of_it in by_name.items():
             if isinstance(found[name], str):
                 self.failures += _unplaced(of_it, place=place, reason=str(found[name]))
@@ -260,16 +265,6 @@ class _Reading:
         if head.names_files and not self.sounds.may_own(table):
             raise ValueError("has no row, and is named for no sound")
         self.of(self.sounds.owner(table), table).nocall = True
-
-    def _placed(self, names: Iterable[str], table: Path) -> dict[str, Path | str]:
-        """Return the sound that each name means, or why there is none."""
-        found: dict[str, Path | str] = {}
-        for name in names:
-            try:
-                found[name] = self.sounds.named(name, table) if name else self.sounds.owner(table)
-            except ValueError as error:
-                found[name] = str(error)
-        return self.sounds.elsewhere(found)
 
     def _add(self, rows: Iterable[Row], said: _Heard, place: str) -> None:
         for row in rows:

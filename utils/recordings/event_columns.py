@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 from config import Columns
-from utils.tables import find_column
+from utils.tables import find_column, plain_heading
 
 # units that headings may end with
 _TIMES = ("", "s", "sec", "seconds", "ms", "msec", "milliseconds", "ss_msec", "hh_mm_ss_ms")  # the last two are ELAN's
@@ -80,7 +80,7 @@ def further_species(names: Sequence[str], places: Mapping[str, int]) -> tuple[in
     """Return the columns that hold species besides the one of species: they are called as it is, or so with a number (`species 2`)."""
     if "species" not in places:
         return ()
-    keys = [re.sub(r"[\W_]", "", name.lower()) for name in names]
+    keys = [plain_heading(name) for name in names]
     stem = re.escape(re.sub(r"1$", "", keys[places["species"]]))
     return tuple(place for place, key in enumerate(keys) if place not in places.values() and stem and re.fullmatch(rf"{stem}\d{{0,2}}", key))
 
@@ -88,7 +88,7 @@ def further_species(names: Sequence[str], places: Mapping[str, int]) -> tuple[in
 def unit_of(heading: str, kind: str) -> float:
     """Return how many seconds or Hz one unit of a column is, as its heading says."""
     if kind in ("low", "high"):
-        return 1000.0 if "khz" in heading.lower() or re.sub(r"[\W_]", "", heading.lower()) in _IN_KHZ else 1.0
+        return 1000.0 if "khz" in heading.lower() or plain_heading(heading) in _IN_KHZ else 1.0
     milliseconds = re.search(r"(?<![a-z.])(ms|msec|milliseconds?)\W*$", heading.lower().replace("_", " ")) is not None
     return 0.001 if milliseconds else 1.0
 
@@ -102,7 +102,7 @@ def classes_of(names: Sequence[str], places: Mapping[str, int], rows: Sequence[S
     """
     if "species" in places or "start" not in places or not {"end", "duration"} & places.keys():
         return {}
-    others = {place: name for place, name in enumerate(names) if place not in places.values() and re.sub(r"[\W_]", "", name.lower()) not in _NO_CLASSES}
+    others = {place: name for place, name in enumerate(names) if place not in places.values() and plain_heading(name) not in _NO_CLASSES}
     found = {}
     for place, name in others.items():
         said = [value for row in rows if place < len(row) and (value := row[place].lower()) not in UNSAID]

@@ -120,9 +120,12 @@ def _one_view(found: _Found, head: Head) -> _Found:
     return [found[number] for number in numbers]
 
 
-def _cell(values: Sequence[str], kind: str, head: Head) -> str:
-    place = head.places.get(kind, len(values))
+def _cell_at(values: Sequence[str], place: int) -> str:
     return values[place] if place < len(values) else ""  # ends of rows that hold nothing may be left out
+
+
+def _cell(values: Sequence[str], kind: str, head: Head) -> str:
+    return _cell_at(values, head.places.get(kind, len(values)))
 
 
 def _file(values: Sequence[str], head: Head) -> str:
@@ -160,10 +163,6 @@ def _species_in(cell: str, separator: str) -> list[str]:
         parts = [cell]
     several = {text: [part.strip() for part in text.split(",")] for text in parts}
     return [label.strip() for text, binomials in several.items() for label in (binomials if all(map(_SPECIES.fullmatch, binomials)) else [text])]
-
-
-def _cell_at(values: Sequence[str], place: int) -> str:
-    return values[place] if place < len(values) else ""
 
 
 def _row(line: int, values: Sequence[str] | None, head: Head, *, label: str) -> Row:

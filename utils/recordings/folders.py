@@ -32,7 +32,7 @@ from utils.recordings.recording import (
     read_metadata,
     several_in,
 )
-from utils.tables import find_column, read_foreign, reason_of
+from utils.tables import ForeignTable, find_column, read_foreign, reason_of
 
 SIDE_NAMES: Mapping[Side, tuple[str, ...]] = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
 TABLES = ("metadata.csv", "recordings.csv")
@@ -171,10 +171,9 @@ class _Tables:
 
 def _read_tables(archive: Path) -> _Tables:
     """Read the archive's tables, in whichever case their names are written; those without a column of files are not ours."""
+    there = sorted(file for file in archive.iterdir() if file.is_file()) if archive.is_dir() else []
     known: dict[str, dict[str, str]] = {}
     failures, seen = [], set[Path]()
-    sides = {folder.name for folder in sides_of(archive).values()}
-    there = sorted(file for file in archive.iterdir() if file.is_file()) if archive.is_dir() else []
     for path in (file for name in TABLES for file in there if file.name.lower() == name):
         try:
             table = read_foreign(path, ragged=True)
@@ -182,30 +181,33 @@ def _read_tables(archive: Path) -> _Tables:
             failures.append(Failure(path.name, reason_of(error, path)))
             seen.add(path)
             continue
-        files = find_column(table.columns, ("file", "filename", "path"))
-        columns = {name: column for name, usual in _COLUMNS.items() if (column := find_column(table.columns, usual))}
-        if files:
-            said = [(_tidy(row[files]), {name: text for name, column in columns.items() if (text := row[column].strip())}) for row in table.rows.values()]
-            found, unlike = _joined(said)
-            absent = [name for name in found if not _is_there(name, archive)]
-            if len(absent) == len(found):
-                failures.append(Failure(path.name, f"names no file of the archive ({files} should be a path in it, such as 'Turdus merula/1.wav')"))
-            elif absent:
-                failures.append(Failure(path.name, f"{len(absent)} of its {len(found)} rows name files that are not there, such as {absent[0]!r}"))
-            species = find_column(table.columns, SPECIES_COLUMNS)
-            labels = [(_tidy(row[files]), row[species].strip()) for row in table.rows.values()] if species else []
-            other = [f"{label!r} of {name!r}" for name, label in labels if name not in absent and _is_of_another(name, label, archive, sides)]
-            nowhere = [f"{fault} of {name!r}" for name, row in said if name not in absent and (fault := _coordinates(row)[1])]
-            failures += [
-                Failure(path.name, reason.format(count=f"{len(some)} {'row' if len(some) == 1 else 'rows'}", example=some[0]))
-                for reason, some in ((_UNLIKE, unlike), (_ANOTHER, other), (_NOWHERE, nowhere))
-                if some
-            ]
-            for name, row in found.items():
+        if files := find_column(table.columns, ("file", "filename", "path")):
+            rows, faults = _read_table(table, files, archive)
+            for name, row in rows.items():
                 known[name] = known.get(name, {}) | row
-            failures += table.bad
+            failures += [*(Failure(path.name, fault) for fault in faults), *table.bad]
             seen.add(path)
     return _Tables(known, failures, frozenset(seen))
+
+
+def _read_table(table: ForeignTable, files: str, archive: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
+    """Return what a table says of files, by their paths, and what of it cannot be used; `files` is its column of paths."""
+    columns = {name: column for name, usual in _COLUMNS.items() if (column := find_column(table.columns, usual))}
+    said = [(_tidy(row[files]), {name: text for name, column in columns.items() if (text := row[column].strip())}) for row in table.rows.values()]
+    found, unlike = _joined(said)
+    absent = {name: None for name in found if not _is_there(name, archive)}  # in their order
+    faults = []
+    if len(absent) == len(found):
+        faults.append(f"names no file of the archive ({files} should be a path in it, such as 'Turdus merula/1.wav')")
+    elif absent:
+        faults.append(f"{len(absent)} of its {len(found)} rows name files that are not there, such as {next(iter(absent))!r}")
+    species, sides = find_column(table.columns, SPECIES_COLUMNS), {folder.name for folder in sides_of(archive).values()}
+    labels = [(_tidy(row[files]), row[species].strip()) for row in table.rows.values()] if species else []
+    other = [f"{label!r} of {name!r}" for name, label in labels if name not in absent and _is_of_another(name, label, archive, sides)]
+    nowhere = [f"{fault} of {name!r}" for name, row in said if name not in absent and (fault := _coordinates(row)[1])]
+    for reason, some in ((_UNLIKE, unlike), (_ANOTHER, other), (_NOWHERE, nowhere)):
+        faults += [reason.format(count=f"{len(some)} {'row' if len(some) == 1 else 'rows'}", example=some[0])] if some else []
+    return found, faults
 
 
 _UNLIKE = "{count} of files that it names already, and differently; the first counts, such as for {example}"

@@ -16,11 +16,8 @@ ROUNDED = 5.0  # seconds by which programs may round the end of an annotation
 
 def inside_and_behind(events: Sequence[Event], seconds: float) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
     """Divide events into those in a recording of so many seconds, and those that begin at or behind its end, or end further behind it than it is long."""
-    far = 2 * seconds + ROUNDED
-    behind = [event.start >= seconds or event.end > far for event in events]
-    return tuple(event for event, lost in zip(events, behind, strict=True) if not lost), tuple(
-        event for event, lost in zip(events, behind, strict=True) if lost
-    )
+    behind = {event for event in events if event.start >= seconds or event.end > 2 * seconds + ROUNDED}
+    return tuple(event for event in events if event not in behind), tuple(event for event in events if event in behind)
 
 
 def why_behind(lost: Sequence[Event], *, of: int, seconds: float) -> str:
@@ -84,11 +81,11 @@ def within(recordings: Sequence[Recording], seconds: Sequence[float | None], tab
     failures = []
     for recording, length in zip(recordings, seconds, strict=True):
         inside, behind = (recording.events, ()) if length is None else inside_and_behind(recording.events, length)
-        if not behind:
+        if length is None or not behind:
             kept.append(recording)
             continue
         place = ", ".join(tables.get(recording.source, ()))
-        reason = why_behind(behind, of=len(recording.events), seconds=float(length or 0))
+        reason = why_behind(behind, of=len(recording.events), seconds=length)
         failures.append(Failure(recording.name, f"{place}: {reason}" if place else reason))
         kept.append(replace(recording, events=inside, unsure=True) if inside or recording.species else None)
     return Within(kept, failures)

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import quote
 
 from utils.files import DEVICES, LONGEST_NAME, NEVER_IN_NAMES, check_name
 from utils.recordings.recording import SIDES, Recording
@@ -24,19 +23,21 @@ def plain_name(text: str) -> str:
     ValueError
         If it is empty or no Unicode.
     """
-    first, last = len(text) - len(text.lstrip()), len(text.rstrip())
-    plain = "".join(_escaped(letter) if _never(letter) or not first <= place < last else letter for place, letter in enumerate(text))
+    begin, end = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    plain = percent(begin) + escaped(text.strip()) + percent(end) if text.strip() else percent(text)
     if plain.startswith(".") or DEVICES.fullmatch(plain):
-        plain = _escaped(plain[0]) + plain[1:]
+        plain = percent(plain[0]) + plain[1:]
     return check_name(shortened(plain, of=text))
 
 
-def _never(letter: str) -> bool:
-    return letter in "/\\:" or (unicodedata.category(letter) in NEVER_IN_NAMES and not "\ud800" <= letter <= "\udfff")
+def escaped(text: str, *, also: str = "") -> str:
+    """Return a text in which what no file's name may hold, and the letters of `also`, are written as in addresses of the web; what is no Unicode stays."""
+    return "".join(percent(letter) if letter in f"/\\:{also}" or unicodedata.category(letter) in NEVER_IN_NAMES - {"Cs"} else letter for letter in text)
 
 
-def _escaped(letter: str) -> str:
-    return "%2E" if letter == "." else quote(letter, safe="") if quote(letter, safe="") != letter else f"%{ord(letter):02X}"
+def percent(text: str) -> str:
+    """Write a text as its bytes are in addresses of the web: `:` as %3A."""
+    return "".join(f"%{byte:02X}" for byte in text.encode())
 
 
 def shortened(name: str, *, of: str) -> str:

@@ -16,7 +16,7 @@ from utils.recordings.event_columns import OF_RECORDINGS
 from utils.recordings.event_layout import SEPARATORS, Head, head_of, is_number
 from utils.recordings.event_tables import ENDINGS, blank_for, read_head, read_rows
 from utils.recordings.sound_names import Sounds
-from utils.tables import csv_rows, find_column, first_of, without_preamble
+from utils.tables import csv_rows, find_column, first_of, plain_heading, without_preamble
 
 _HEAD = 65_536  # bytes that must tell what a file is
 _LONGEST = 110  # characters of headings
@@ -196,7 +196,7 @@ class _Seen:
         return {place: [row[place] for row in self.rows if place < len(row) and row[place]] for place in sorted(places)}
 
     def _called(self, place: int, names: Collection[str]) -> bool:
-        return place < len(self.head.names) and re.sub(r"[\W_]", "", self.head.names[place].lower()) in names
+        return place < len(self.head.names) and plain_heading(self.head.names[place]) in names
 
     @cached_property
     def of_sounds(self) -> str:

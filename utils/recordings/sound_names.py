@@ -118,6 +118,16 @@ class Sounds:
             raise ValueError(f"names {text!r}, of which there are {len(nearest)}")
         return nearest[0]
 
+    def meant_by(self, names: Iterable[str], table: Path) -> dict[str, Path | str]:
+        """Return the sound that each name in a table means ('': the one for which the table is named), or why there is none."""
+        found: dict[str, Path | str] = {}
+        for name in dict.fromkeys(names):
+            try:
+                found[name] = self.named(name, table) if name else self.owner(table)
+            except ValueError as error:
+                found[name] = str(error)
+        return self._elsewhere(found)
+
     def may_be(self, text: str) -> bool:
         """Tell whether a name is that of a sound, or of several."""
         return self._candidates(text) is not None
@@ -135,7 +145,7 @@ class Sounds:
                     return found
         return None
 
-    def elsewhere(self, found: Mapping[str, Path | str]) -> dict[str, Path | str]:
+    def _elsewhere(self, found: Mapping[str, Path | str]) -> dict[str, Path | str]:
         """Return what the names of a table mean, or why they mean none, where those in several folders cannot all mean the one sound that is there."""
         checked = dict(found)
         names: dict[Path, list[str]] = {}

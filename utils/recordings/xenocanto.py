@@ -122,11 +122,10 @@ def _by_number(sounds: Iterable[Path]) -> dict[str, Path]:
 def _unnamed(sound: Path, archive: Path, by_number: Mapping[str, Path], owners: Mapping[Path, str]) -> Failure:
     """Say why a sound is not used: no record names it, or it is there twice."""
     found = _NUMBER.match(sound.name)
-    first = by_number.get(found[1]) if found else None
-    twice = first and first != sound and first in owners
-    return Failure(
-        sound.relative_to(archive).as_posix(), f"has the number of {first.relative_to(archive).as_posix()}" if first and twice else "no usable record names it"
-    )
+    first = by_number.get(found[1], sound) if found else sound
+    twice = first != sound and first in owners
+    reason = f"has the number of {first.relative_to(archive).as_posix()}" if twice else "no usable record names it"
+    return Failure(sound.relative_to(archive).as_posix(), reason)
 
 
 def _recording(record: Any, archive: Path, sounds: Mapping[str, Path]) -> Recording:

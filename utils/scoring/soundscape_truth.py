@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from config import Dataset
 from utils.console import Failure, Trouble
-from utils.recordings.annotations import is_annotations, read_annotations, tables_apart
+from utils.recordings.annotations import holds_annotations, is_annotations, read_annotations, tables_apart
 from utils.recordings.audio_files import is_sound, sounds_below
 from utils.recordings.event_tables import Head, Row, read_head, read_rows
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
@@ -117,7 +117,7 @@ class _Said:
         for table in tables_apart(folder, without):
             try:
                 head = read_head(table, settings.columns)
-                if head and head.holds_events and (head.form != "Sonic Visualiser layers" or self._sounds.may_own(table)):
+                if head and holds_annotations(table, head, self._sounds):
                     self._add(table, head)
             except (OSError, ValueError):  # the reader names it
                 with suppress(ValueError):
@@ -137,11 +137,11 @@ class _Said:
         """Add a table's rows."""
         kinds = _kinds(table, head)
         rows = list(read_rows(table, head))
-        places = _places(self._sounds, table, [row.file for row in rows])
+        places = self._sounds.meant_by((row.file for row in rows), table)
         for row in rows:
             kind = kinds.get(row.line, "") if kinds else TRUSTED
             self.targets = self.targets or OF_TARGETS in kind
-            sound = places[row.file]
+            sound = place if isinstance(place := places[row.file], Path) else None
             label = _label(row)
             if sound:
                 said = self._rows.setdefault(sound, _Rows())
@@ -157,17 +157,6 @@ def _label(row: Row) -> str:
     with suppress(ValueError):
         return "" if row.fault or not row.label else check_label(row.label)
     return ""
-
-
-def _places(sounds: Sounds, table: Path, names: list[str]) -> dict[str, Path | None]:
-    """Return the sound that each name in a table means, as the reader of annotations finds it; None where there is none."""
-    found: dict[str, Path | str] = {}
-    for name in dict.fromkeys(names):
-        try:
-            found[name] = sounds.named(name, table) if name else sounds.owner(table)
-        except ValueError as error:
-            found[name] = str(error)
-    return {name: place if isinstance(place, Path) else None for name, place in sounds.elsewhere(found).items()}
 
 
 def _kinds(table: Path, head: Head) -> dict[int, str]:

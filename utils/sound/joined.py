@@ -2,11 +2,11 @@
 
 import io
 from dataclasses import replace
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 from utils.sound.aiff import BIG, aiff_layout
 from utils.sound.chunks import MOST_CHUNKS, Dialect
-from utils.sound.links import Layout, Link
+from utils.sound.links import Layout, Link, Stretch
 from utils.sound.wave import FORMS, TO_THE_END, WAVE64, wave_layout
 
 MOST_FILES = 1000
@@ -75,40 +75,9 @@ def _read(stream: BinaryIO, place: int) -> bytes:
 
 
 def _layout_of_part(stream: BinaryIO, start: int, stop: int) -> Layout:
-    part = cast("BinaryIO", io.BufferedReader(_Part(stream, start, stop)))
+    part = cast("BinaryIO", io.BufferedReader(Stretch(stream, Link(start, stop))))
     begin, size = _read(part, 0), stop - start
     layout = wave_layout(part, size, begin) or aiff_layout(part, size, begin) or Layout((Link(0, size),))
     if layout.plain:  # the decoder is given the part as it is
         return replace(layout, links=(replace(layout.links[0], start=start, stop=stop),))
     return replace(layout, links=tuple(replace(link, start=link.start + start, stop=link.stop + start) for link in layout.links))
-
-
-class _Part(io.RawIOBase):
-    """A stretch of a file as a file of its own."""
-
-    mode = "rb"
-
-    def __init__(self, stream: BinaryIO, start: int, stop: int) -> None:
-        self._stream, self._start, self._size, self._at = stream, start, stop - start, 0
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def seekable(self) -> bool:
-        """Say that it can be sought in."""
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place."""
-        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence])
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        """Read on."""
-        view = memoryview(buffer)
-        self._stream.seek(self._start + min(self._at, self._size))
-        piece = self._stream.read(max(0, min(len(view), self._size - self._at)))
-        view[: len(piece)] = piece
-        self._at += len(piece)
-        return len(piece)

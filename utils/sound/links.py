@@ -57,23 +57,20 @@ class Layout:
     sure: bool = True
 
 
-class Shown(io.RawIOBase):
-    """A link as a file of its own, for libsndfile."""
+class Stretch(io.RawIOBase):
+    """A link as a file of its own; the stream that it lies in stays open."""
 
-    def __init__(self, file: Path, link: Link) -> None:
-        self._file: BinaryIO = file.open("rb", buffering=0)
+    mode = "rb"
+
+    def __init__(self, stream: BinaryIO, link: Link) -> None:
+        self._stream = stream
         self._link, self._at = link, 0
         self._size = len(link.head) + link.stop - link.start
 
     @property
     def place(self) -> int:
-        """Where in the file the decoder has come to."""
+        """Where in the stream the reader has come to."""
         return self._link.start + max(0, self._at - len(self._link.head))
-
-    def close(self) -> None:
-        """Close the file, too."""
-        self._file.close()
-        super().close()
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -105,8 +102,20 @@ class Shown(io.RawIOBase):
             piece = head[self._at : self._at + len(view)]
             view[: len(piece)] = piece
         else:
-            self._file.seek(self._link.start + self._at - len(head))
-            piece = self._file.read(max(0, min(len(view), self._size - self._at)))
+            self._stream.seek(self._link.start + self._at - len(head))
+            piece = self._stream.read(max(0, min(len(view), self._size - self._at)))
             view[: len(piece)] = piece
         self._at += len(piece)
         return len(piece)
+
+
+class Shown(Stretch):
+    """A link of a file, for libsndfile."""
+
+    def __init__(self, file: Path, link: Link) -> None:
+        super().__init__(file.open("rb", buffering=0), link)
+
+    def close(self) -> None:
+        """Close the file, too."""
+        self._stream.close()
+        super().close()

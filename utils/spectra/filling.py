@@ -121,12 +121,15 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path, *, work: Callabl
     work : what a worker does with a recording; it returns what was done
     then : what is done here with what a worker left, where that is not all
     """
-    missing = [shard for shard in shards if not _is_finished(shard, folder)]
-    again = [shard for shard in shards if shard not in missing and _can_be_read_now(shard, folder)]
+    missing, again = [], 0
+    for shard in shards:
+        finished = _is_finished(shard, folder)
+        refused = finished and _can_be_read_now(shard, folder)
+        again += refused
+        missing += [shard] if refused or not finished else []
     if again:
-        shards_hold = "1 shard holds" if len(again) == 1 else f"{len(again)} shards hold"
+        shards_hold = "1 shard holds" if again == 1 else f"{again} shards hold"
         console.say(f"{shards_hold} recordings that an earlier version refused as cut off; what can be read of them is read now")
-        missing = [shard for shard in shards if shard in missing or shard in again]
     if missing:
         (folder / "clips.parquet").unlink(missing_ok=True)  # it would name rows of shards that are about to change
     jobs = {job.name: shard for shard in missing for job in shard.jobs}

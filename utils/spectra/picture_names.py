@@ -4,14 +4,12 @@ Source: BASELINE, Spectrograms.
 """
 
 import re
-import unicodedata
 from typing import NamedTuple
-from urllib.parse import quote
 
 import polars as pl
 
-from utils.files import NEVER_IN_NAMES, check_name
-from utils.recordings.names import shortened
+from utils.files import check_name
+from utils.recordings.names import escaped, shortened
 
 SCALE = 10_000  # scores stand in names as whole numbers of so many parts
 NO_CLASS = "(no class)"  # folder of rejected clips of long recordings, in which nobody sings
@@ -66,5 +64,4 @@ def names_in_files(recordings: pl.DataFrame) -> dict[str, str]:
 
 
 def _plain(name: str) -> str:
-    text = "".join(quote(letter, safe="") if letter in "%/\\:" or unicodedata.category(letter) in NEVER_IN_NAMES else letter for letter in name)
-    return shortened(text, of=name)
+    return shortened(escaped(name, also="%"), of=name)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.console import Trouble, warn
+from utils.console import Trouble
 from utils.scoring.formats.class_ids import class_ids
 from utils.scoring.formats.rows import csv_line, row_ids
-from utils.scoring.formats.samples import Sample, ordered, read_sample
+from utils.scoring.formats.samples import Sample, ordered, read_sample, say_missing
 from utils.scoring.formats.sheet import Sheet, called, media_ids, usable
 from utils.scoring.formats.writing import text_file
 from utils.scoring.intervals import IntervalScores
@@ -39,8 +39,7 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
             return sum(bool(stream.write(csv_line(row))) for row in rows)
         for row, birds in rows:
             kept.add(row, csv_line([row, birds]))
-        if kept.missing and sheet.files:  # without any, that was said before
-            warn(f"{kept.missing} rows of {sheet.settings.sample} have no predictions: {NOCALL}")
+        say_missing(kept, sheet, NOCALL)
         return kept.write(stream, lambda row: csv_line([row, NOCALL]))
 
 

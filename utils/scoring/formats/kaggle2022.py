@@ -22,7 +22,7 @@ from jaxtyping import Float, Int64
 from utils.console import Trouble, warn
 from utils.scoring.formats.class_ids import SHOWN, class_ids
 from utils.scoring.formats.rows import csv_line, row_ids
-from utils.scoring.formats.samples import Ordered, Sample, ordered, read_sample
+from utils.scoring.formats.samples import Ordered, Sample, ordered, read_sample, say_missing
 from utils.scoring.formats.sheet import DIGITS, Sheet, called, media_ids, usable, whole_seconds
 from utils.scoring.formats.writing import text_file
 from utils.scoring.intervals import IntervalScores
@@ -57,7 +57,7 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
                 count += 1
         if kept is None:
             return count
-        _say_missing(kept, sheet, "the mean of each column" if heard else f"{UNKNOWN:g} for every class")
+        say_missing(kept, sheet, "the mean of each column" if heard else f"{UNKNOWN:g} for every class")
         mean = sums / heard if heard else np.where(numbers >= 0, UNKNOWN, 0.0)
         return kept.write(stream, lambda row: csv_line(_line(row, mean)))
 
@@ -117,11 +117,6 @@ def _write_targets(path: Path, results: Iterable[IntervalScores], sheet: Sheet, 
                 for code, hit in zip(ids, hits, strict=True):
                     row = f"{media[one.file]}_{code}_{end}"
                     kept.add(row, csv_line([row, str(hit)]))
-        _say_missing(kept, sheet, "False")
+        say_missing(kept, sheet, "False")
         stream.write(csv_line(TARGETS))
         return kept.write(stream, lambda row: csv_line([row, "False"]))
-
-
-def _say_missing(kept: Ordered, sheet: Sheet, neutral: str) -> None:
-    if kept.missing and sheet.files:  # without any, that was said before
-        warn(f"{kept.missing} rows of {sheet.settings.sample} have no predictions: {neutral}")

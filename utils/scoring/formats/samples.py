@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.console import Trouble
+from utils.console import Trouble, warn
+from utils.scoring.formats.sheet import Sheet
 
 
 @dataclass(frozen=True)
@@ -101,3 +102,9 @@ def ordered(sample: Sample | None, folder: Path) -> Iterator[Ordered | None]:
         return
     with closing(Ordered(sample.rows, folder)) as kept:
         yield kept
+
+
+def say_missing(kept: Ordered, sheet: Sheet, neutral: str) -> None:
+    """Warn of rows of the sample for which there are no predictions, and say what stands in them; without any recording, that was said before."""
+    if kept.missing and sheet.files:
+        warn(f"{kept.missing} rows of {sheet.settings.sample} have no predictions: {neutral}")
