@@ -58,27 +58,38 @@ class Columns:
 class Dataset:
     """Where the recordings are, which of them are used, and how they are divided."""
 
-    root: Path = Path("datasets/TrainingSet")  # folder in which everything made from the recordings is kept: train/, val/, metadata/, spec/
+    # folder in which everything made from the recordings is kept: train/, val/, metadata/, spec/
+    root: Path = Path("datasets/TrainingSet")
     archive: Path | None = None  # folder of the recordings as downloaded, which is only read; none: the root itself
-    kind: Literal["auto", "birdclef2018", "kaggle", "annotations", "xenocanto", "folders"] = "auto"  # form of the archive; auto: recognised
+    # form of the archive; auto: recognised
+    kind: Literal["auto", "birdclef2018", "kaggle", "annotations", "xenocanto", "folders"] = "auto"
     columns: Columns = field(default_factory=Columns)
-    taxonomy: Path | None = None  # CSV of species (scientific name, code, common name) by which labels become scientific names
+    # CSV of species (scientific name, code, common name) by which labels become scientific names
+    taxonomy: Path | None = None
     aliases: Path | None = None  # CSV of renamed species: old name, new name
-    whitelist: Path | None = None  # only these species: one name or code a line, or an eBird frequency list (JSON or CSV)
-    whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0  # of a frequency list, only species that are at least so frequent, percent
+    # only these species: one name or code a line, or an eBird frequency list (JSON or CSV)
+    whitelist: Path | None = None
+    # of a frequency list, only species that are at least so frequent, percent
+    whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0
     min_recordings: CountOrNone = 0  # a class with fewer recordings (or annotations) is left out
     max_recordings: CountOrNone = 0  # a class keeps at most so many recordings, drawn at random; 0: no limit
     max_classes: CountOrNone = 0  # at most so many classes; 0: no limit
     class_order: Literal["random", "alphabetical"] = "random"  # which classes stay where max_classes leaves some out
-    split: Literal["auto", "given", "recordings", "grouped", "blocked"] = "auto"  # given: as divided; recordings: by recording; auto: given, or recordings
-    val_share: PartShare = 0.1  # share of the recordings that is held out in val/; at least one where a class has two, none where it has one
-    test_share: PartShare = 0.0  # share of the recordings that is held out in test/, for the last look; 0: val/ is tested on
+    # given: as divided; recordings: by recording; auto: given, or recordings
+    split: Literal["auto", "given", "recordings", "grouped", "blocked"] = "auto"
+    # share of the recordings that is held out in val/; at least one where a class has two, none where it has one
+    val_share: PartShare = 0.1
+    # share of the recordings that is held out in test/, for the last look; 0: val/ is tested on
+    test_share: PartShare = 0.0
     folds: CountOrNone = 0  # cut what is not test/ into so many folds instead of holding a share out; 0: no folds
     fold: CountOrNone = 0  # which of the folds is val/; 0 to folds − 1
-    group_by: Literal["author", "site", "day", "recording"] = "author"  # split grouped: what stays together; day: of one site
+    # split grouped: what stays together; day: of one site
+    group_by: Literal["author", "site", "day", "recording"] = "author"
     block_degrees: Annotated[float, Gt(0), Le(90)] = 2.0  # split blocked: side of the grid's cells, degrees
-    block_recordings: Count = 20  # split blocked: cells with fewer recordings in a quarter of the year are spread at random
-    sort_mode: Literal["copy", "hardlink", "move", "symlink"] = "copy"  # how recordings get into the folders; a copy needs the space again, a move empties
+    # split blocked: cells with fewer recordings in a quarter of the year are spread at random
+    block_recordings: Count = 20
+    # how recordings get into the folders; a copy needs the space again, a move empties
+    sort_mode: Literal["copy", "hardlink", "move", "symlink"] = "copy"
     seed: Seed = 2018  # draws classes, recordings and the split; another seed, another val/
 
 
@@ -86,14 +97,19 @@ class Dataset:
 class Clips:
     """Which windows of a recording become clips."""
 
-    choose: Literal["grid", "peaks", "annotations", "first"] = "grid"  # peaks: where most is heard; annotations: around events; first: begin of the grid
+    # peaks: where most is heard; annotations: around events; first: begin of the grid
+    choose: Literal["grid", "peaks", "annotations", "first"] = "grid"
     count: CountOrNone = 10  # choose peaks and first: so many clips of a recording, before the signal rule; 0: all
     length: Positive = 1.0  # length of a clip, seconds
     overlap: NotNegative = 0.25  # how much of a clip is heard again in the next one, seconds; less than the length
-    min_length: Positive = 1.0  # a shorter rest at a recording's end is dropped, a longer one is filled with silence, seconds
+    # a shorter rest at a recording's end is dropped, a longer one is filled with silence, seconds
+    min_length: Positive = 1.0
     signal_threshold: Share = 0.001  # clips with a lower signal score are rejected as empty; 0 keeps all
-    max_per_class: CountOrNone = 1000  # a recording keeps at most (this // recordings of its class) + 1 clips, drawn at random; 0: no limit
-    noise_share: Share = 0.1  # share of the rejected clips (choose annotations: also of those between events) that is kept as noise, for augmentation
+    # a recording keeps at most (this // recordings of its class) + 1 clips, drawn at random; 0: no limit
+    max_per_class: CountOrNone = 1000
+    # share of the rejected clips (choose annotations: also of those between events) that is kept as noise, for
+    # augmentation
+    noise_share: Share = 0.1
     seed: Seed = 2018  # draws which clips are kept
 
 
@@ -101,22 +117,33 @@ class Clips:
 class Spectrogram:
     """How the sound of a clip becomes a picture."""
 
-    channel: Literal["mean", "loudest"] | Annotated[int, Ge(1), Le(64)] = "mean"  # of stereo: mean of all; loudest over the recording; or a number, from 1
+    # of stereo: mean of all; loudest over the recording; or a number, from 1
+    channel: Literal["mean", "loudest"] | Annotated[int, Ge(1), Le(64)] = "mean"
     rate: Annotated[int, Ge(100), Le(384_000)] = 44_100  # samples per second; every recording is resampled to it
     fmin: NotNegative = 500.0  # lowest frequency of the picture, Hz; below it lies wind
     fmax: Positive = 15_000.0  # highest frequency of the picture, Hz; at most half the rate
-    height: Annotated[int, Ge(8), Le(1024)] = 128  # mel bands, or bins of a linear picture: the picture's height in pixels
+    # mel bands, or bins of a linear picture: the picture's height in pixels
+    height: Annotated[int, Ge(8), Le(1024)] = 128
     width: Annotated[int, Ge(8), Le(4096)] = 256  # frames, the picture's width in pixels
-    kind: Literal["mel", "linear", "pcen"] = "mel"  # mel: mel bands in decibels; linear: equal steps of Hz, in decibels; pcen: mel bands, evened out in time
-    n_fft: Annotated[int, Ge(0), Le(LONGEST_WINDOW)] = 0  # Fourier window, samples, even; 0: 8 × height; for linear, so that height bins lie from fmin to fmax
+    # mel: mel bands in decibels; linear: equal steps of Hz, in decibels; pcen: mel bands, evened out in time
+    kind: Literal["mel", "linear", "pcen"] = "mel"
+    # Fourier window, samples, even; 0: 8 × height; for linear, so that height bins lie from fmin to fmax
+    n_fft: Annotated[int, Ge(0), Le(LONGEST_WINDOW)] = 0
     hop: CountOrNone = 0  # samples from one frame to the next; 0: so that a clip gives exactly width frames
-    resize: Literal["squeeze", "crop", "crop_random", "fill"] = "squeeze"  # where n_fft or hop give another size; fill: with noise (crops stretch short sides)
-    pre_emphasis: PartShare = 0.95  # how much of the sample before is taken off each sample; raises high frequencies, 0 to below 1; linear does without
+    # where n_fft or hop give another size; fill: with noise (crops stretch short sides)
+    resize: Literal["squeeze", "crop", "crop_random", "fill"] = "squeeze"
+    # how much of the sample before is taken off each sample; raises high frequencies, 0 to below 1; linear does without
+    pre_emphasis: PartShare = 0.95
     high_pass: NotNegative = 0.0  # sound below it is taken out first, by 24 dB an octave, Hz; 0: off
-    noise_reduction: Share = 0.0  # how much of what lies below each frequency's noise floor in the clip is taken away, 0 (off) to 1 (all)
-    normalize: Literal["none", "peak", "rms"] = "none"  # make clips equally loud: peak at full scale, or a root mean square of 0.1; matters most to pcen
-    engine: Literal["auto", "cpu", "device"] = "auto"  # what draws the pictures; device: JAX, on an accelerator where there is one; auto: device, if so
-    pictures: bool = False  # also write every clip as a PNG file for the eye: spec/pictures/<class>/ and, of what was rejected, spec/noise/<class>/
+    # how much of what lies below each frequency's noise floor in the clip is taken away, 0 (off) to 1 (all)
+    noise_reduction: Share = 0.0
+    # make clips equally loud: peak at full scale, or a root mean square of 0.1; matters most to pcen
+    normalize: Literal["none", "peak", "rms"] = "none"
+    # what draws the pictures; device: JAX, on an accelerator where there is one; auto: device, if so
+    engine: Literal["auto", "cpu", "device"] = "auto"
+    # also write every clip as a PNG file for the eye: spec/pictures/<class>/ and, of what was rejected,
+    # spec/noise/<class>/
+    pictures: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -130,16 +157,24 @@ class Augmentation:
 
     count: CountOrNone = 2  # at most so many different ones on a picture (mixup does not count); 0: none
     probability: Share = 0.5  # chance of each of them
-    flip: Literal["off", "time", "frequency", "both"] = "off"  # mirror: time plays backwards, frequency stands upside down
+    # mirror: time plays backwards, frequency stands upside down
+    flip: Literal["off", "time", "frequency", "both"] = "off"
     roll: Share = 0.0  # shift in frequency and in time, wrapping, each by up to this share of the side; 0: off
     roll_v: Share = 0.15  # shift in frequency, wrapping, by up to this share of the height; 0: off
     roll_h: Share = 0.0  # shift in time, wrapping, by up to this share of the width; 0: off
-    crop: tuple[HalfShare, HalfShare, HalfShare, HalfShare] = (0.0, 0.0, 0.0, 0.0)  # cut up to these shares off top, left, bottom, right; all 0: off
+    # cut up to these shares off top, left, bottom, right; all 0: off
+    crop: tuple[HalfShare, HalfShare, HalfShare, HalfShare] = (0.0, 0.0, 0.0, 0.0)
     zoom: Annotated[float, Ge(0), Le(10)] = 0.0  # enlarge about the middle, to at most 1 + this times the size; 0: off
-    rotate: Annotated[float, Ge(0), Le(180)] = 0.0  # turn by up to so many degrees either way; corners become black; 0: off
-    contrast: tuple[Exponent, Exponent] = (1.0, 1.0)  # pixels (0 to 1) to the power of a random number between these, such as 0.5 3.0; 1 1: off
-    brightness: Share = 0.0  # pixels times one number from 1 − this to 1 + this, cut off at 1; stretched for the net, only the cut remains; 0: off
-    lightness: Share = 0.0  # like brightness, but of the lightness L* that people see (hue, which the baseline had besides, greys have none); 0: off
+    # turn by up to so many degrees either way; corners become black; 0: off
+    rotate: Annotated[float, Ge(0), Le(180)] = 0.0
+    # pixels (0 to 1) to the power of a random number between these, such as 0.5 3.0; 1 1: off
+    contrast: tuple[Exponent, Exponent] = (1.0, 1.0)
+    # pixels times one number from 1 − this to 1 + this, cut off at 1; stretched for the net, only the cut remains; 0:
+    # off
+    brightness: Share = 0.0
+    # like brightness, but of the lightness L* that people see (hue, which the baseline had besides, greys have none);
+    # 0: off
+    lightness: Share = 0.0
     multiply: Share = 0.0  # each pixel times a number of its own from 1 − this to 1 + this; 0: off
     mean: bool = False  # subtract the picture's mean, which leaves black where it was below
     blur: Annotated[int, Ge(0), Le(64)] = 0  # mean over boxes of so many pixels each way; 0 and 1: off
@@ -150,7 +185,8 @@ class Augmentation:
     time_mask: Share = 0.0  # blacken columns, in each stripe up to this share of the width; 0: off
     frequency_mask: Share = 0.0  # blacken rows, in each stripe up to this share of the height; 0: off
     stripes: Count = 1  # so many stripes in each time_mask and frequency_mask
-    mixup: NotNegative = 0.0  # mix pictures and targets in pairs, in parts drawn from Beta(this, this); 1: all parts alike, small: hardly; 0: off
+    # mix pictures and targets in pairs, in parts drawn from Beta(this, this); 1: all parts alike, small: hardly; 0: off
+    mixup: NotNegative = 0.0
     mixup_share: Share = 1.0  # chance that a picture is mixed with another, where mixup is on
 
 
@@ -158,17 +194,25 @@ class Augmentation:
 class Model:
     """The net."""
 
-    name: Literal["Baseline", "ResNet", "Pi"] = "ResNet"  # Baseline: plain convolutions, small, quick; ResNet: wide residual net, better; Pi: dense layers
+    # Baseline: plain convolutions, small, quick; ResNet: wide residual net, better; Pi: dense layers
+    name: Literal["Baseline", "ResNet", "Pi"] = "ResNet"
     channels: Literal[1, 3] = 1  # colours of the picture that the net takes; 3: the grey picture three times
-    filters: Annotated[tuple[Width, ...], MinLen(1)] = (16, 32, 64, 128)  # channels, one entry a group of layers; each group halves height and width
-    kernel_sizes: Annotated[tuple[Count, ...], MinLen(1)] = (3, 3, 3, 3)  # side of the convolutions' kernels, one odd number a group, pixels
-    groups: Annotated[tuple[Count, ...], MinLen(1)] = (1, 1, 1, 1)  # grouped convolution: into so many parts the channels of each group of layers are cut
-    nonlinearity: Literal["relu", "lrelu", "vlrelu", "elu", "identity"] = "relu"  # lrelu leaks 0.01, vlrelu 0.33 of negative values
+    # channels, one entry a group of layers; each group halves height and width
+    filters: Annotated[tuple[Width, ...], MinLen(1)] = (16, 32, 64, 128)
+    # side of the convolutions' kernels, one odd number a group, pixels
+    kernel_sizes: Annotated[tuple[Count, ...], MinLen(1)] = (3, 3, 3, 3)
+    # grouped convolution: into so many parts the channels of each group of layers are cut
+    groups: Annotated[tuple[Count, ...], MinLen(1)] = (1, 1, 1, 1)
+    # lrelu leaks 0.01, vlrelu 0.33 of negative values
+    nonlinearity: Literal["relu", "lrelu", "vlrelu", "elu", "identity"] = "relu"
     batch_norm: bool = True  # normalise each channel over the batch; without it training is slower and less sure
     max_pooling: bool = False  # halve pictures by 2×2 maxima instead of convolutions of stride 2; slower
-    dropout: PartShare = 0.0  # share of the activations that is dropped while training; in the Pi only behind its two dense layers
-    dropout_kind: Literal["random", "location", "channel"] = "random"  # dropped together: nothing (Pi: always), all channels of a place, whole channels
-    dense_units: Count = 512  # width of the Pi's two dense layers; the first has a weight for each of them and each value that the groups leave
+    # share of the activations that is dropped while training; in the Pi only behind its two dense layers
+    dropout: PartShare = 0.0
+    # dropped together: nothing (Pi: always), all channels of a place, whole channels
+    dropout_kind: Literal["random", "location", "channel"] = "random"
+    # width of the Pi's two dense layers; the first has a weight for each of them and each value that the groups leave
+    dense_units: Count = 512
     resnet_k: Annotated[int, Ge(1), Le(64)] = 2  # width of the ResNet: filters are multiplied by it
     resnet_n: Annotated[int, Ge(1), Le(64)] = 2  # depth of the ResNet: blocks in each group
 
@@ -180,35 +224,53 @@ class Training:
     epochs: Count = 60  # times that all clips are seen
     batch_size: Count = 32  # clips per step; more needs more memory
     learning_rate: Positive = 0.001  # step width in the first epoch
-    learning_rate_end: NotNegative = 0.000001  # step width in the last epoch (schedules root and constant do not use it)
-    schedule: Literal["cosine", "linear", "step", "root", "constant"] = "cosine"  # how the learning rate falls from epoch to epoch
+    # step width in the last epoch (schedules root and constant do not use it)
+    learning_rate_end: NotNegative = 0.000001
+    # how the learning rate falls from epoch to epoch
+    schedule: Literal["cosine", "linear", "step", "root", "constant"] = "cosine"
     steps: Annotated[int, Ge(2)] = 3  # schedule step: into so many equal parts of constant rate training is cut
     warm_up: NotNegative = 0.0  # epochs, also parts of one, in which the rate rises evenly to what the schedule says
     optimizer: Literal["adam", "adamw", "sgd", "nesterov"] = "adam"  # sgd without, nesterov with a momentum of 0.9
-    weight_decay: NotNegative = 0.0001  # optimizer adamw: share of each kernel that a step takes away, times the learning rate
-    l2: NotNegative = 0.0  # weight of the sum of all kernels' squares in what is minimised; the losses that are shown are without it
+    # optimizer adamw: share of each kernel that a step takes away, times the learning rate
+    weight_decay: NotNegative = 0.0001
+    # weight of the sum of all kernels' squares in what is minimised; the losses that are shown are without it
+    l2: NotNegative = 0.0
     gradient_clip: NotNegative = 0.0  # longest gradient, over all parameters; longer ones are shortened to it; 0: any
-    average: PartShare = 0.0  # watch, keep and test a moving average of the parameters that keeps this share of itself per step, 0.999 say; 0: off
-    loss: Literal["cross_entropy", "focal", "binary"] = "cross_entropy"  # of one label per clip (focal: what is hard counts more), or of many: binary
+    # watch, keep and test a moving average of the parameters that keeps this share of itself per step, 0.999 say; 0:
+    # off
+    average: PartShare = 0.0
+    # of one label per clip (focal: what is hard counts more), or of many: binary
+    loss: Literal["cross_entropy", "focal", "binary"] = "cross_entropy"
     focal_gamma: NotNegative = 2.0  # loss focal: how much less what is easy counts; 0 is cross-entropy
     label_smoothing: PartShare = 0.0  # losses of one label: share of the target that is spread evenly over all classes
     primary_target: Share = 1.0  # loss binary: target for a clip's own class
     secondary_target: Share = 1.0  # loss binary: target for what sings besides
     absent_target: Share = 0.0  # loss binary: target for all other classes
-    class_weights: Literal["none", "balanced"] = "none"  # balanced: the loss of a clip counts inversely to how many clips its class has
-    quality_weights: bool = False  # the loss of a clip counts by its recording's quality: 5 or A fully, 1 or E a fifth, unrated three fifths
-    sampler: Literal["all", "balanced"] = "all"  # all: an epoch sees each clip once; balanced: as many draws, in which each class is equally likely
-    min_per_class: CountOrNone = 0  # clips of a class that has fewer are seen several times an epoch, up to this; 0: once
+    # balanced: the loss of a clip counts inversely to how many clips its class has
+    class_weights: Literal["none", "balanced"] = "none"
+    # the loss of a clip counts by its recording's quality: 5 or A fully, 1 or E a fifth, unrated three fifths
+    quality_weights: bool = False
+    # all: an epoch sees each clip once; balanced: as many draws, in which each class is equally likely
+    sampler: Literal["all", "balanced"] = "all"
+    # clips of a class that has fewer are seen several times an epoch, up to this; 0: once
+    min_per_class: CountOrNone = 0
     max_per_class: CountOrNone = 0  # of a class that has more clips, so many are drawn anew for each epoch; 0: no limit
     noise_class: bool = False  # learn the clips that were rejected, and kept as noise, as the class 'Noise'
-    pretrained: Path | None = None  # begin with the net of this run's folder (its best) or snapshot; classes are matched by name
+    # begin with the net of this run's folder (its best) or snapshot; classes are matched by name
+    pretrained: Path | None = None
     pretrained_output: bool = True  # begin with its last layer, too, as far as classes are the same
-    val_share: PartShare = 0.05  # share of the recordings in train/ that watch training, of classes with three or more; where there is test/, val/ watches
+    # share of the recordings in train/ that watch training, of classes with three or more; where there is test/, val/
+    # watches
+    val_share: PartShare = 0.05
     early_stopping: CountOrNone = 10  # epochs without a better validation MLRAP after which training ends; 0: never
     signal_interval: tuple[Share, Share] = (0.005, 0.25)  # clips are learned from only if their signal score lies in it
-    pictures: Path | None = None  # learn from a folder of PNG files, named as the 2018 baseline did: <class>/0123_recording_004.png; none: from the store
-    precision: Literal["auto", "bfloat16", "float32"] = "auto"  # arithmetic of the net; auto: bfloat16 on accelerators; weights and losses are float32
-    clips_on: Literal["auto", "device", "host"] = "auto"  # where pictures wait: in the accelerator's memory (auto: if they fit), or read from disk
+    # learn from a folder of PNG files, named as the 2018 baseline did: <class>/0123_recording_004.png; none: from the
+    # store
+    pictures: Path | None = None
+    # arithmetic of the net; auto: bfloat16 on accelerators; weights and losses are float32
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
+    # where pictures wait: in the accelerator's memory (auto: if they fit), or read from disk
+    clips_on: Literal["auto", "device", "host"] = "auto"
     deterministic: bool = False  # on a GPU, use only operations that give the same bits each time; slower
     snapshot_epochs: Count = 1  # save a snapshot every so many epochs, besides the best
     keep_snapshots: Count = 1  # keep so many of the newest snapshots, besides the best
@@ -219,43 +281,71 @@ class Training:
 class Distillation:
     """What a net learns from others, its teachers, by distill.py; train.py learns from labels alone."""
 
-    teachers: tuple[Path, ...] = ()  # nets whose answers are learned: folders of runs (their `snapshot`) or snapshots; distill.py needs one at least
-    snapshot: Literal["best", "latest"] = "best"  # of a teacher that is a run's folder; best: highest validation MLRAP; latest: its last epoch
+    # nets whose answers are learned: folders of runs (their `snapshot`) or snapshots; distill.py needs one at least
+    teachers: tuple[Path, ...] = ()
+    # of a teacher that is a run's folder; best: highest validation MLRAP; latest: its last epoch
+    snapshot: Literal["best", "latest"] = "best"
     weights: tuple[Positive, ...] = ()  # how much each of teachers counts, one above 0 for each; none: all count alike
-    average: Literal["probabilities", "logits"] = "probabilities"  # what the mean is taken of; logits: of log-probabilities, binary: log-odds
-    temperature: Annotated[float, Ge(0.1), Le(100)] = 1.0  # logits are divided by it, also the student's: above 1, what else may sing counts more
-    loss: Literal["cross_entropy", "kullback_leibler", "binary"] = "cross_entropy"  # from teachers to student; binary: each class alone, many labels
-    true_share: Share = 0.0  # share of the loss by the true labels (training.loss) in the whole; the rest is the teachers'; 0: teachers alone, as in 2018
-    keep_answers: bool = True  # without augmentation and mixup, teachers answer all clips once, into spec/answers_*.npy; off: anew in each step
-    unlabelled: tuple[Path, ...] = ()  # roots of data sets (sort_data.py, spec.py) whose clips are learned by the teachers' answers alone; not their test/
-    unlabelled_ratio: NotNegative = 1.0  # unlabelled clips that an epoch sees for each labelled one, at most, drawn anew each epoch; none comes twice
-    untaught: bool = True  # also train and test the same net without teachers, as the run <run>-untaught, to compare; costs that training
+    # what the mean is taken of; logits: of log-probabilities, binary: log-odds
+    average: Literal["probabilities", "logits"] = "probabilities"
+    # logits are divided by it, also the student's: above 1, what else may sing counts more
+    temperature: Annotated[float, Ge(0.1), Le(100)] = 1.0
+    # from teachers to student; binary: each class alone, many labels
+    loss: Literal["cross_entropy", "kullback_leibler", "binary"] = "cross_entropy"
+    # share of the loss by the true labels (training.loss) in the whole; the rest is the teachers'; 0: teachers alone,
+    # as in 2018
+    true_share: Share = 0.0
+    # without augmentation and mixup, teachers answer all clips once, into spec/answers_*.npy; off: anew in each step
+    keep_answers: bool = True
+    # roots of data sets (sort_data.py, spec.py) whose clips are learned by the teachers' answers alone; not their test/
+    unlabelled: tuple[Path, ...] = ()
+    # unlabelled clips that an epoch sees for each labelled one, at most, drawn anew each epoch; none comes twice
+    unlabelled_ratio: NotNegative = 1.0
+    # also train and test the same net without teachers, as the run <run>-untaught, to compare; costs that training
+    untaught: bool = True
 
 
 @dataclass(frozen=True)
 class Testing:
     """How a snapshot is judged on recordings that were held out."""
 
-    side: Literal["auto", "val", "test"] = "auto"  # which held-out recordings; auto: test/ where the split has one, else val/
-    snapshot: Literal["best", "latest"] = "best"  # best: highest validation MLRAP while training; latest: the last epoch
-    models: tuple[Path, ...] = ()  # nets that answer together: folders of runs (their `snapshot`) or snapshots; none: that of this run
+    # which held-out recordings; auto: test/ where the split has one, else val/
+    side: Literal["auto", "val", "test"] = "auto"
+    # best: highest validation MLRAP while training; latest: the last epoch
+    snapshot: Literal["best", "latest"] = "best"
+    # nets that answer together: folders of runs (their `snapshot`) or snapshots; none: that of this run
+    models: tuple[Path, ...] = ()
     weights: tuple[Positive, ...] = ()  # how much each of models counts, one above 0 for each; none: all count alike
     max_recordings: CountOrNone = 0  # at most so many recordings, drawn at random; 0: all
-    max_per_class: CountOrNone = 0  # at most so many recordings of a class, drawn at random; long recordings always stay; 0: all
+    # at most so many recordings of a class, drawn at random; long recordings always stay; 0: all
+    max_per_class: CountOrNone = 0
     seed: Seed = 2018  # draws these recordings; another seed, other recordings
     max_clips: CountOrNone = 128  # only the first so many clips of a recording are heard; 0: all
-    pooling: Literal["median_filtered", "mean_exponential", "mean", "max", "log_mean_exp"] = "median_filtered"  # from clips to recordings
-    sharpness: Annotated[float, Gt(0), Le(100)] = 5.0  # pooling log_mean_exp: towards 0 it is the mean, at 100 nearly the maximum
-    prior: Path | None = None  # table of what can be expected where and when, by which scores are multiplied: values a recording (TSV), or eBird frequencies
-    prior_unreported: Share = 0.5  # prior of eBird frequencies: share of its score that keeps a species not reported at the place and week; reported: 1.5
+    # from clips to recordings
+    pooling: Literal["median_filtered", "mean_exponential", "mean", "max", "log_mean_exp"] = "median_filtered"
+    # pooling log_mean_exp: towards 0 it is the mean, at 100 nearly the maximum
+    sharpness: Annotated[float, Gt(0), Le(100)] = 5.0
+    # table of what can be expected where and when, by which scores are multiplied: values a recording (TSV), or eBird
+    # frequencies
+    prior: Path | None = None
+    # prior of eBird frequencies: share of its score that keeps a species not reported at the place and week; reported:
+    # 1.5
+    prior_unreported: Share = 0.5
     background: bool = True  # species singing in the background count as right answers, too
-    min_positives: Count = 1  # recordings in which a class must be right to count in class means, and to get a threshold of its own
-    thresholds: Literal["common", "per_class"] = "common"  # from which score on a species is called: one for all, or its own
-    precision: Share = 0.0  # thresholds give at least this share of right calls, and as many calls as that allows; 0: the best F1
-    calibration: Literal["none", "platt", "isotonic"] = "none"  # also find the map from scores to probabilities; isotonic wants some hundred right answers
-    batch_size: Count = 64  # clips that the net answers at once, of several recordings; more needs more memory, the scores stay the same
-    engine: Literal["auto", "jax", "onnx"] = "auto"  # what runs the net; onnx: ONNX Runtime, faster on CPUs; auto: onnx on CPUs where it is installed, else jax
-    ridge: bool = False  # also report a ridge regression on mean log-mel spectra, which any net should beat; reads all recordings once more
+    # recordings in which a class must be right to count in class means, and to get a threshold of its own
+    min_positives: Count = 1
+    # from which score on a species is called: one for all, or its own
+    thresholds: Literal["common", "per_class"] = "common"
+    # thresholds give at least this share of right calls, and as many calls as that allows; 0: the best F1
+    precision: Share = 0.0
+    # also find the map from scores to probabilities; isotonic wants some hundred right answers
+    calibration: Literal["none", "platt", "isotonic"] = "none"
+    # clips that the net answers at once, of several recordings; more needs more memory, the scores stay the same
+    batch_size: Count = 64
+    # what runs the net; onnx: ONNX Runtime, faster on CPUs; auto: onnx on CPUs where it is installed, else jax
+    engine: Literal["auto", "jax", "onnx"] = "auto"
+    # also report a ridge regression on mean log-mel spectra, which any net should beat; reads all recordings once more
+    ridge: bool = False
 
 
 @dataclass(frozen=True)
@@ -263,27 +353,46 @@ class Submission:
     """How snapshots are applied to recordings of which nothing is known; which nets answer, and how, is said in `testing`."""
 
     folder: Path = Path("submissions")  # folder that submissions are written to
-    recordings: Path | None = None  # folder of what is answered, with the folders below it; none: test recordings or soundscapes of the data set
-    interval: Annotated[float, Ge(0.1), Le(86_400)] = 5.0  # soundscapes are answered for each so many seconds; the last are as many as there are
-    overlap: NotNegative | None = None  # of clips in an interval, seconds; less than a clip's length; none: as in the snapshot
-    whitelist: Path | None = None  # only these species are answered, others get 0: one name or code a line, or an eBird frequency list
-    whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0  # of a frequency list, only species that are at least so frequent, percent
-    thresholds: Path | None = None  # from which score on a species is said: a thresholds.json of test.py; none: that of the run, if there is one
-    format: Literal["birdclef2018", "kaggle2021", "kaggle2022", "raven", "audacity", "csv"] = "csv"  # kaggle2022: 2022 to 2025; birdclef2018 needs class ids
-    media_pattern: str = ""  # regular expression whose one group finds a recording's id in its file's name; '': what the challenge usually takes, else the stem
-    class_ids: Path | None = None  # ids of the classes: labelset.txt with labelset_sci.txt beside it, or a table of names and codes; none: from metadata/
-    sample: Path | None = None  # sample submission, CSV, whose rows and columns formats kaggle2021 and kaggle2022 take, in their order; none: all rows
-    best: Annotated[int, Ge(1), Le(100)] = 100  # format birdclef2018: so many classes of each recording or interval; the challenge takes 100 at most
-    min_score: Share = 0.1  # score from which on a class is called where no thresholds are kept, in all formats but birdclef2018 and kaggle2022
-    band: tuple[NotNegative, NotNegative] = (500.0, 15_000.0)  # format raven: lowest and highest frequency of the selections, Hz
-    page_minutes: NotNegative = 15.0  # minutes of sound, of all recordings together, that the page of timelines shows and plays; 0.7 MB a minute; 0: no page
+    # folder of what is answered, with the folders below it; none: test recordings or soundscapes of the data set
+    recordings: Path | None = None
+    # soundscapes are answered for each so many seconds; the last are as many as there are
+    interval: Annotated[float, Ge(0.1), Le(86_400)] = 5.0
+    # of clips in an interval, seconds; less than a clip's length; none: as in the snapshot
+    overlap: NotNegative | None = None
+    # only these species are answered, others get 0: one name or code a line, or an eBird frequency list
+    whitelist: Path | None = None
+    # of a frequency list, only species that are at least so frequent, percent
+    whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0
+    # from which score on a species is said: a thresholds.json of test.py; none: that of the run, if there is one
+    thresholds: Path | None = None
+    # kaggle2022: 2022 to 2025; birdclef2018 needs class ids
+    format: Literal["birdclef2018", "kaggle2021", "kaggle2022", "raven", "audacity", "csv"] = "csv"
+    # regular expression whose one group finds a recording's id in its file's name; '': what the challenge usually
+    # takes, else the stem
+    media_pattern: str = ""
+    # ids of the classes: labelset.txt with labelset_sci.txt beside it, or a table of names and codes; none: from
+    # metadata/
+    class_ids: Path | None = None
+    # sample submission, CSV, whose rows and columns formats kaggle2021 and kaggle2022 take, in their order; none: all
+    # rows
+    sample: Path | None = None
+    # format birdclef2018: so many classes of each recording or interval; the challenge takes 100 at most
+    best: Annotated[int, Ge(1), Le(100)] = 100
+    # score from which on a class is called where no thresholds are kept, in all formats but birdclef2018 and kaggle2022
+    min_score: Share = 0.1
+    # format raven: lowest and highest frequency of the selections, Hz
+    band: tuple[NotNegative, NotNegative] = (500.0, 15_000.0)
+    # minutes of sound, of all recordings together, that the page of timelines shows and plays; 0.7 MB a minute; 0: no
+    # page
+    page_minutes: NotNegative = 15.0
 
 
 @dataclass(frozen=True)
 class Log:
     """What a script tells, and where it is kept."""
 
-    mode: Literal["all", "info", "progress", "error", "result"] = "all"  # all: lines, progress and results; info: no progress; others: that and errors only
+    # all: lines, progress and results; info: no progress; others: that and errors only
+    mode: Literal["all", "info", "progress", "error", "result"] = "all"
     file: Path | None = None  # also append every line, with the time, to this file
     tensorboard: bool = True  # keep the figures of every epoch for TensorBoard, too: snapshots/<run>/tensorboard/
 
@@ -337,7 +446,8 @@ _NOT_DECIDING = (  # settings that change nothing that a store or a net is made 
     "training.keep_snapshots",
     "distillation.untaught",
 )
-_LATER = {"spectrogram.channel": "mean"}  # settings that came after stores and nets were made, and what was done until then
+# settings that came after stores and nets were made, and what was done until then
+_LATER = {"spectrogram.channel": "mean"}
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -373,7 +483,9 @@ def _walk(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 def deciding(config: Config, *, of: Sequence[str]) -> dict[str, Any]:
     """Return the settings whose names begin with one of `of`, without those that change nothing that is made, and later ones that do what was done before."""
-    chosen = {name: value for name, value in flat(config).items() if name.startswith(tuple(of)) and name not in _NOT_DECIDING}
+    chosen = {
+        name: value for name, value in flat(config).items() if name.startswith(tuple(of)) and name not in _NOT_DECIDING
+    }
     return {name: value for name, value in chosen.items() if name not in _LATER or value != _LATER[name]}
 
 
@@ -405,7 +517,9 @@ def load(path: Path) -> Config:
     return _at_home(config)
 
 
-def from_command_line(arguments: Sequence[str], *, doc: str, script: str, flags: type | None = None) -> tuple[Config, Any]:
+def from_command_line(
+    arguments: Sequence[str], *, doc: str, script: str, flags: type | None = None
+) -> tuple[Config, Any]:
     """Read `[EXPERIMENT.toml] [--section.setting VALUE …]` over the defaults.
 
     Parameters
@@ -444,7 +558,9 @@ def _at_home(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_at_home(one) for one in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.replace(value, **{one.name: _at_home(getattr(value, one.name)) for one in dataclasses.fields(value)})
+        return dataclasses.replace(
+            value, **{one.name: _at_home(getattr(value, one.name)) for one in dataclasses.fields(value)}
+        )
     return value
 
 
@@ -475,7 +591,9 @@ def _validated(tree: Mapping[str, Any]) -> Config:
     said = [wrong["msg"].replace("Input should", "should")]
     if ".literal[" in key:  # a setting that takes words or a number
         key = key.split(".literal[")[0]
-        said += [other["msg"].replace("Input should be", "") for other in others if other["loc"][:-1] == wrong["loc"][:-1]]
+        said += [
+            other["msg"].replace("Input should be", "") for other in others if other["loc"][:-1] == wrong["loc"][:-1]
+        ]
     if wrong["type"] == "unexpected_keyword_argument":
         raise SettingsError(f"no such setting; {_nearest(key)}", key=key)
     raise SettingsError(" or".join(said), key=key, value=wrong["input"])
@@ -509,7 +627,14 @@ def _parse_flags(words: list[str], base: Config, *, doc: str, script: str, flags
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            parsed = tyro.cli(arguments, args=words, default=default, prog=f"python {script} [EXPERIMENT.toml]", description=doc, use_underscores=True)
+            parsed = tyro.cli(
+                arguments,
+                args=words,
+                default=default,
+                prog=f"python {script} [EXPERIMENT.toml]",
+                description=doc,
+                use_underscores=True,
+            )
     except SystemExit as ended:
         if not ended.code:
             raise
@@ -526,53 +651,97 @@ def _flag_error(words: Sequence[str], box: str) -> SettingsError:
         return SettingsError("the experiment's file goes before all flags", source=unknown.group(1))
     if unknown:
         key = unknown.group(1).lstrip("-")
-        return SettingsError(f"no such flag; {_nearest(key)}", source=f"--{key}" if unknown.group(1).startswith("-") else key)
-    text = re.sub(r"no type matching (\S+)\|INT could be instantiated from \['(.*)'\]\.", r"should be one of \1 or an integer, not \2", text)
+        return SettingsError(
+            f"no such flag; {_nearest(key)}", source=f"--{key}" if unknown.group(1).startswith("-") else key
+        )
+    text = re.sub(
+        r"no type matching (\S+)\|INT could be instantiated from \['(.*)'\]\.",
+        r"should be one of \1 or an integer, not \2",
+        text,
+    )
     return SettingsError(text.removeprefix("Error parsing ") or box.strip(), source="command line")
 
 
 def _check(config: Config) -> None:
     """Refuse values that are possible alone but not together."""
-    clips, picture, model, training, testing = config.clips, config.spectrogram, config.model, config.training, config.testing
+    clips, picture, model, training, testing = (
+        config.clips,
+        config.spectrogram,
+        config.model,
+        config.training,
+        config.testing,
+    )
     if not re.fullmatch(r"\w[\w .+=@-]{0,99}", config.run):
-        raise SettingsError("should be a plain name of letters, digits, '_', '-', '.', for it names a folder", key="run", value=config.run)
+        raise SettingsError(
+            "should be a plain name of letters, digits, '_', '-', '.', for it names a folder",
+            key="run",
+            value=config.run,
+        )
     for key, value in _settings(config):
         for path in value if isinstance(value, tuple) else (value,):
             if isinstance(path, Path) and any(ord(character) < 32 for character in str(path)):
                 raise SettingsError("should be a path without control characters", key=key, value=str(path))
     _check_division(config.dataset)
     if clips.overlap >= clips.length:
-        raise SettingsError(f"should be less than clips.length ({clips.length:g} s)", key="clips.overlap", value=clips.overlap)
+        raise SettingsError(
+            f"should be less than clips.length ({clips.length:g} s)", key="clips.overlap", value=clips.overlap
+        )
     if clips.min_length > clips.length:
-        raise SettingsError(f"should be at most clips.length ({clips.length:g} s)", key="clips.min_length", value=clips.min_length)
+        raise SettingsError(
+            f"should be at most clips.length ({clips.length:g} s)", key="clips.min_length", value=clips.min_length
+        )
     if int((clips.length - clips.overlap) * picture.rate) < 1:
         raise SettingsError("clips follow each other by less than one sample", key="clips.overlap", value=clips.overlap)
     if clips.choose == "peaks" and picture.fmin < picture.fmax < picture.fmin + LEAST_BAND:
-        raise SettingsError(f"should be at least {LEAST_BAND:g} Hz below spectrogram.fmax for clips.choose = peaks", key="spectrogram.fmin", value=picture.fmin)
+        raise SettingsError(
+            f"should be at least {LEAST_BAND:g} Hz below spectrogram.fmax for clips.choose = peaks",
+            key="spectrogram.fmin",
+            value=picture.fmin,
+        )
     if picture.fmin >= picture.fmax:
-        raise SettingsError(f"should be below spectrogram.fmax ({picture.fmax:g} Hz)", key="spectrogram.fmin", value=picture.fmin)
+        raise SettingsError(
+            f"should be below spectrogram.fmax ({picture.fmax:g} Hz)", key="spectrogram.fmin", value=picture.fmin
+        )
     if picture.fmax > picture.rate / 2:
         nyquist = f"half of spectrogram.rate ({picture.rate / 2:g} Hz)"
-        raise SettingsError(f"should be at most {nyquist}: no sound is above it", key="spectrogram.fmax", value=picture.fmax)
+        raise SettingsError(
+            f"should be at most {nyquist}: no sound is above it", key="spectrogram.fmax", value=picture.fmax
+        )
     _check_picture(picture, samples=int(clips.length * picture.rate))
     for key in ("kernel_sizes", "groups"):
         if len(getattr(model, key)) < len(model.filters):
-            raise SettingsError(f"should have an entry for each of the {len(model.filters)} in model.filters", key=f"model.{key}", value=getattr(model, key))
+            raise SettingsError(
+                f"should have an entry for each of the {len(model.filters)} in model.filters",
+                key=f"model.{key}",
+                value=getattr(model, key),
+            )
     if any(size % 2 == 0 for size in model.kernel_sizes):
         raise SettingsError("should be odd numbers", key="model.kernel_sizes", value=model.kernel_sizes)
     previous = model.filters[0]
     for filters, groups in zip(model.filters, model.groups, strict=False):
         if filters % groups or (previous % groups and groups > 1):
-            raise SettingsError(f"{groups} does not divide the channels {previous} and {filters}", key="model.groups", value=model.groups)
+            raise SettingsError(
+                f"{groups} does not divide the channels {previous} and {filters}",
+                key="model.groups",
+                value=model.groups,
+            )
         previous = filters
     if min(picture.height, picture.width) < 2 ** len(model.filters):
         often = min(picture.shape).bit_length() - 1
         size = f"a picture of {picture.height} × {picture.width} pixels (spectrogram.height, spectrogram.width)"
-        raise SettingsError(f"should be at most {often} entries, for they cannot halve {size} more often", key="model.filters", value=model.filters)
+        raise SettingsError(
+            f"should be at most {often} entries, for they cannot halve {size} more often",
+            key="model.filters",
+            value=model.filters,
+        )
     _check_training(training)
     _check_submission(config.submission)
     if testing.weights and len(testing.weights) != len(testing.models):
-        raise SettingsError(f"should be one for each of the {len(testing.models)} in testing.models", key="testing.weights", value=testing.weights)
+        raise SettingsError(
+            f"should be one for each of the {len(testing.models)} in testing.models",
+            key="testing.weights",
+            value=testing.weights,
+        )
     _check_distillation(config.distillation, training)
 
 
@@ -580,9 +749,15 @@ def _check_submission(submission: Submission) -> None:
     try:
         groups = re.compile(submission.media_pattern).groups
     except re.error as error:
-        raise SettingsError(f"is no regular expression ({error})", key="submission.media_pattern", value=submission.media_pattern) from None
+        raise SettingsError(
+            f"is no regular expression ({error})", key="submission.media_pattern", value=submission.media_pattern
+        ) from None
     if submission.media_pattern and groups != 1:
-        raise SettingsError("should have one group, in round brackets, around the id", key="submission.media_pattern", value=submission.media_pattern)
+        raise SettingsError(
+            "should have one group, in round brackets, around the id",
+            key="submission.media_pattern",
+            value=submission.media_pattern,
+        )
     if submission.band[0] >= submission.band[1]:
         raise SettingsError("should begin with the lower end", key="submission.band", value=submission.band)
 
@@ -590,33 +765,57 @@ def _check_submission(submission: Submission) -> None:
 def _check_training(training: Training) -> None:
     if training.learning_rate_end > training.learning_rate:
         raise SettingsError(
-            f"should be at most training.learning_rate ({training.learning_rate:g})", key="training.learning_rate_end", value=training.learning_rate_end
+            f"should be at most training.learning_rate ({training.learning_rate:g})",
+            key="training.learning_rate_end",
+            value=training.learning_rate_end,
         )
     if training.schedule == "step" and training.steps > training.epochs:
-        raise SettingsError(f"should be at most training.epochs ({training.epochs})", key="training.steps", value=training.steps)
+        raise SettingsError(
+            f"should be at most training.epochs ({training.epochs})", key="training.steps", value=training.steps
+        )
     if training.schedule == "step" and training.learning_rate_end == 0:
-        raise SettingsError("should be above 0 for the step schedule, which falls by factors", key="training.learning_rate_end", value=0)
+        raise SettingsError(
+            "should be above 0 for the step schedule, which falls by factors", key="training.learning_rate_end", value=0
+        )
     if training.signal_interval[0] > training.signal_interval[1]:
-        raise SettingsError("should begin with the lower end", key="training.signal_interval", value=training.signal_interval)
+        raise SettingsError(
+            "should begin with the lower end", key="training.signal_interval", value=training.signal_interval
+        )
     if training.warm_up > training.epochs:
-        raise SettingsError(f"should be at most training.epochs ({training.epochs})", key="training.warm_up", value=training.warm_up)
+        raise SettingsError(
+            f"should be at most training.epochs ({training.epochs})", key="training.warm_up", value=training.warm_up
+        )
     if training.max_per_class and training.max_per_class < training.min_per_class:
-        raise SettingsError(f"should be at least training.min_per_class ({training.min_per_class})", key="training.max_per_class", value=training.max_per_class)
+        raise SettingsError(
+            f"should be at least training.min_per_class ({training.min_per_class})",
+            key="training.max_per_class",
+            value=training.max_per_class,
+        )
     if not training.absent_target <= training.secondary_target <= training.primary_target:
         raise SettingsError(
-            "should lie between training.absent_target and training.primary_target", key="training.secondary_target", value=training.secondary_target
+            "should lie between training.absent_target and training.primary_target",
+            key="training.secondary_target",
+            value=training.secondary_target,
         )
 
 
 def _check_distillation(distillation: Distillation, training: Training) -> None:
     teachers, weights = distillation.teachers, distillation.weights
     if weights and len(weights) != len(teachers):
-        raise SettingsError(f"should be one for each of the {len(teachers)} in distillation.teachers", key="distillation.weights", value=weights)
+        raise SettingsError(
+            f"should be one for each of the {len(teachers)} in distillation.teachers",
+            key="distillation.weights",
+            value=weights,
+        )
     if teachers and (distillation.loss == "binary") != (training.loss == "binary"):
         reason = f"does not go with training.loss = {training.loss}: both are binary (many labels, sigmoids), or none is (one label, softmax)"
         raise SettingsError(reason, key="distillation.loss", value=distillation.loss)
     if distillation.unlabelled and not teachers:
-        raise SettingsError("is empty, but distillation.unlabelled needs teachers to answer its clips", key="distillation.teachers", value=())
+        raise SettingsError(
+            "is empty, but distillation.unlabelled needs teachers to answer its clips",
+            key="distillation.teachers",
+            value=(),
+        )
 
 
 def _check_picture(picture: Spectrogram, *, samples: int) -> None:
@@ -626,16 +825,27 @@ def _check_picture(picture: Spectrogram, *, samples: int) -> None:
     if picture.hop > samples:
         raise SettingsError(f"should be at most a clip's {samples} samples", key="spectrogram.hop", value=picture.hop)
     if picture.n_fft and (picture.n_fft < SHORTEST_WINDOW or picture.n_fft % 2):
-        raise SettingsError(f"should be 0 or an even number from {SHORTEST_WINDOW} on", key="spectrogram.n_fft", value=picture.n_fft)
+        raise SettingsError(
+            f"should be 0 or an even number from {SHORTEST_WINDOW} on", key="spectrogram.n_fft", value=picture.n_fft
+        )
     if picture.kind == "linear":
-        apart = picture.rate / (picture.n_fft or LONGEST_WINDOW)  # from one bin of the Fourier transform to the next, Hz
+        # from one bin of the Fourier transform to the next, Hz
+        apart = picture.rate / (picture.n_fft or LONGEST_WINDOW)
         least = apart * (2 if picture.n_fft else picture.height)
         if picture.fmax - picture.fmin < least:
-            raise SettingsError(f"should be {least:.0f} Hz or more above spectrogram.fmin, for bins", key="spectrogram.fmax", value=picture.fmax)
+            raise SettingsError(
+                f"should be {least:.0f} Hz or more above spectrogram.fmin, for bins",
+                key="spectrogram.fmax",
+                value=picture.fmax,
+            )
     if 0 < picture.high_pass < 1:
         raise SettingsError("should be 0 (off) or at least 1 Hz", key="spectrogram.high_pass", value=picture.high_pass)
     if picture.high_pass >= picture.fmax:
-        raise SettingsError(f"should be below spectrogram.fmax ({picture.fmax:g} Hz)", key="spectrogram.high_pass", value=picture.high_pass)
+        raise SettingsError(
+            f"should be below spectrogram.fmax ({picture.fmax:g} Hz)",
+            key="spectrogram.high_pass",
+            value=picture.high_pass,
+        )
 
 
 def _check_division(dataset: Dataset) -> None:
@@ -645,7 +855,13 @@ def _check_division(dataset: Dataset) -> None:
         raise SettingsError(f"should be below dataset.folds ({dataset.folds})", key="dataset.fold", value=dataset.fold)
     if dataset.folds == 0 and dataset.val_share + dataset.test_share >= 1:
         raise SettingsError(
-            f"leaves nothing to learn from beside dataset.test_share ({dataset.test_share:g})", key="dataset.val_share", value=dataset.val_share
+            f"leaves nothing to learn from beside dataset.test_share ({dataset.test_share:g})",
+            key="dataset.val_share",
+            value=dataset.val_share,
         )
     if dataset.max_recordings and dataset.max_recordings < dataset.min_recordings:
-        raise SettingsError(f"should be at least dataset.min_recordings ({dataset.min_recordings})", key="dataset.max_recordings", value=dataset.max_recordings)
+        raise SettingsError(
+            f"should be at least dataset.min_recordings ({dataset.min_recordings})",
+            key="dataset.max_recordings",
+            value=dataset.max_recordings,
+        )

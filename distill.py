@@ -1,12 +1,14 @@
 """Teach a small net what large nets, or several together, have learned, and say how much of it arrived.
 
     python distill.py experiments/distillation.toml --distillation.teachers snapshots/one snapshots/other
-    python distill.py experiments/mine.toml --run small --model.name Pi --model.dense_units 64 --distillation.teachers snapshots/large
+    python distill.py experiments/mine.toml --run small --model.name Pi --model.dense_units 64 --distillation.teachers
+    snapshots/large
 
-The student is the net of `model`; its targets are the mean of the teachers' answers to the very pictures that it sees, varied as `augmentation` says, each
-teacher in its own size. Clips of data sets without labels (`distillation.unlabelled`) can take part. All else is as in train.py: a stopped run goes on where it
-was. Then the student is tested as by test.py, and stands in a table beside its teachers, their ensemble, and the same net trained without them
-(`distillation.untaught`).
+The student is the net of `model`; its targets are the mean of the teachers' answers to the very pictures that it sees,
+varied as `augmentation` says, each teacher in its own size. Clips of data sets without labels
+(`distillation.unlabelled`) can take part. All else is as in train.py: a stopped run goes on where it was. Then the
+student is tested as by test.py, and stands in a table beside its teachers, their ensemble, and the same net trained
+without them (`distillation.untaught`).
 
 Source: TEACHER in train.py of the 2018 BirdCLEF baseline; Hinton et al., arXiv:1503.02531.
 """
@@ -65,7 +67,9 @@ def main(config: Config, flags: train.Flags = train.Flags()) -> Distilled:
     return Distilled(train.Trained(config.run_folder, len(rows), sum(row.seconds for row in rows)), tested, nets)
 
 
-def compare(teachers: Sequence[Model], recordings: pl.DataFrame, split: pl.DataFrame, config: Config) -> tuple[Tested, tuple[NetRow, ...]]:
+def compare(
+    teachers: Sequence[Model], recordings: pl.DataFrame, split: pl.DataFrame, config: Config
+) -> tuple[Tested, tuple[NetRow, ...]]:
     """Let each net of the table answer the recordings once; print the table, and write the tests of those that were trained here."""
     nets = compared_nets(teachers, config)
     check_unheard(recordings, [model for together in nets.values() for model in together])
@@ -76,7 +80,13 @@ def compare(teachers: Sequence[Model], recordings: pl.DataFrame, split: pl.DataF
         seconds[name] = passed()
     table = tabulate(nets, answers, config)
     if STUDENT_UNTAUGHT in nets:
-        conclude(answers[STUDENT_UNTAUGHT], nets[STUDENT_UNTAUGHT], split, untaught(config), seconds=seconds[STUDENT_UNTAUGHT])
+        conclude(
+            answers[STUDENT_UNTAUGHT],
+            nets[STUDENT_UNTAUGHT],
+            split,
+            untaught(config),
+            seconds=seconds[STUDENT_UNTAUGHT],
+        )
     return conclude(answers[STUDENT], nets[STUDENT], split, config, seconds=seconds[STUDENT]), table
 
 

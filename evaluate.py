@@ -24,7 +24,8 @@ from utils.timings import times
 class Flags(train.Flags):
     """What this call may ask for."""
 
-    compare: tuple[Path, ...] = ()  # only put these runs' folders side by side, on the recordings that all of them answered; two or more
+    # only put these runs' folders side by side, on the recordings that all of them answered; two or more
+    compare: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,4 +89,6 @@ def summarize(evaluation: Evaluation, tested: Tested) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda done: isinstance(done, Comparison) or done.complete))
+    sys.exit(
+        console.run(main, doc=__doc__, flags=Flags, complete=lambda done: isinstance(done, Comparison) or done.complete)
+    )

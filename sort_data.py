@@ -3,9 +3,10 @@
     python sort_data.py experiments/birdclef2018.toml
     python sort_data.py --dataset.archive ~/birds --dataset.root ~/birds-sorted --dataset.sort_mode symlink --dry-run
 
-Archives of the BirdCLEF 2018 form (wav/ + xml/), of Kaggle's BirdCLEF challenges, of xeno-canto downloads, of long recordings with tables of
-annotations, and plain folders of species go in. `dataset.split` says how they are divided and what is kept together; an audit shows that it was, and
-which recordists, sites and days are heard on two sides all the same. The exit status is 3 where something had to be left out, as sorted.log lists.
+Archives of the BirdCLEF 2018 form (wav/ + xml/), of Kaggle's BirdCLEF challenges, of xeno-canto downloads, of long
+recordings with tables of annotations, and plain folders of species go in. `dataset.split` says how they are divided and
+what is kept together; an audit shows that it was, and which recordists, sites and days are heard on two sides all the
+same. The exit status is 3 where something had to be left out, as sorted.log lists.
 
 Source: sort_data.py of the 2018 BirdCLEF baseline.
 """
@@ -32,7 +33,8 @@ class Flags:
     """What this call may ask for."""
 
     dry_run: bool = False  # print the audit of the split, and change nothing
-    check_audio: bool = False  # decode every recording, list those that are unreadable, silent, clipped or short, and change nothing
+    # decode every recording, list those that are unreadable, silent, clipped or short, and change nothing
+    check_audio: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,15 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
             draw_split(root / "split.png", classes, division.recordings, table)
             write_split(root, table)
             note_time(root, "sort_data", passed())
-    summarize(table, account_of_sort(archive, selection, division), selection, failures, config, seconds=passed(), dry_run=flags.dry_run)
+    summarize(
+        table,
+        account_of_sort(archive, selection, division),
+        selection,
+        failures,
+        config,
+        seconds=passed(),
+        dry_run=flags.dry_run,
+    )
     return Sorted(root / "split.parquet", failures)
 
 

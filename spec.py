@@ -2,9 +2,10 @@
 
     python spec.py experiments/birdclef2018.toml
 
-Runs on all cores; stopped or killed, it goes on where it was. Settings that change the pictures are refused for a store that is there,
-unless `--fresh` makes it anew. `<root>/spec/overview.html` shows what was kept and rejected, and what other thresholds would keep.
-The exit status is 3 where a recording could not be used, or only a part of it could be read; all others are done.
+Runs on all cores; stopped or killed, it goes on where it was. Settings that change the pictures are refused for a store
+that is there, unless `--fresh` makes it anew. `<root>/spec/overview.html` shows what was kept and rejected, and what
+other thresholds would keep. The exit status is 3 where a recording could not be used, or only a part of it could be
+read; all others are done.
 
 Source: spec.py of the 2018 BirdCLEF baseline.
 """
@@ -61,4 +62,6 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda result: not result.failures and not result.partial))
+    sys.exit(
+        console.run(main, doc=__doc__, flags=Flags, complete=lambda result: not result.failures and not result.partial)
+    )

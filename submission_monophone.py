@@ -4,10 +4,12 @@
     python submission_monophone.py experiments/birdclef2018.toml --submission.recordings /data/test
     python submission_monophone.py experiments/birdclef2018.toml --testing.models snapshots/one snapshots/other
 
-Each recording is answered as a whole, exactly as test.py does: by its first clips (`testing.max_clips`), pooled. One that is shorter than a clip is answered,
-too, by one clip with silence around it. Stopped or killed, it goes on where it was.
+Each recording is answered as a whole, exactly as test.py does: by its first clips (`testing.max_clips`), pooled. One
+that is shorter than a clip is answered, too, by one clip with silence around it. Stopped or killed, it goes on where it
+was.
 
-`submission.format` says which of six formats is written; `--check FILE` says what a challenge would refuse in such a file.
+`submission.format` says which of six formats is written; `--check FILE` says what a challenge would refuse in such a
+file.
 
 Source: submission_monophone.py of the 2018 BirdCLEF baseline.
 """

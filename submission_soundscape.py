@@ -4,10 +4,12 @@
     python submission_soundscape.py experiments/birdclef2018.toml --submission.recordings /data/soundscapes
     python submission_soundscape.py experiments/birdclef2018.toml --testing.models snapshots/one snapshots/other
 
-Every recording in the folder is answered for each 5 seconds (`submission.interval`) from its begin to its very end, however long it is; clips longer than that
-are centred on it. Nets, pooling, prior and calibration are those of test.py (`testing`). Stopped or killed, it goes on where it was.
+Every recording in the folder is answered for each 5 seconds (`submission.interval`) from its begin to its very end,
+however long it is; clips longer than that are centred on it. Nets, pooling, prior and calibration are those of test.py
+(`testing`). Stopped or killed, it goes on where it was.
 
-`submission.format` says which of six formats is written; `--check FILE` says what a challenge would refuse in such a file.
+`submission.format` says which of six formats is written; `--check FILE` says what a challenge would refuse in such a
+file.
 
 Source: submission_soundscape.py of the 2018 BirdCLEF baseline.
 """

@@ -5,9 +5,10 @@
     python test.py experiments/birdclef2018.toml --testing.models snapshots/one snapshots/other
     python test.py experiments/birdclef2018.toml --export net.onnx
 
-The first clips of a recording are answered, without rejection, by one model or several, and the scores of its clips are pooled (`testing.pooling`), as the
-2018 baseline did by the median-filtered mean. The headline is the mean label-ranking average precision (MLRAP) over the recordings, species in the
-background included. `--export` first keeps the net as a file for devices that have ONNX Runtime, but not this toolkit; docs/file-formats.md shows its use.
+The first clips of a recording are answered, without rejection, by one model or several, and the scores of its clips are
+pooled (`testing.pooling`), as the 2018 baseline did by the median-filtered mean. The headline is the mean label-ranking
+average precision (MLRAP) over the recordings, species in the background included. `--export` first keeps the net as a
+file for devices that have ONNX Runtime, but not this toolkit; docs/file-formats.md shows its use.
 
 Source: test.py of the 2018 BirdCLEF baseline, which published an MLRAP of 0.612 on 4,399 recordings of 1,500 species.
 """
@@ -28,7 +29,8 @@ from utils.scoring.testing import Tested, check_unheard, conclude, held_out_reco
 class Flags:
     """What this call may ask for."""
 
-    export: Path | None = None  # also keep the net as this ONNX file, which needs no toolkit: grey levels in, logits out
+    # also keep the net as this ONNX file, which needs no toolkit: grey levels in, logits out
+    export: Path | None = None
 
 
 def main(config: Config, flags: Flags = Flags()) -> Tested:

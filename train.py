@@ -4,9 +4,10 @@
     python train.py experiments/birdclef2018.toml --run small --model.name Baseline
     python train.py experiments/birdclef2018.toml --training.pictures datasets/TrainingSet/pictures
 
-Some recordings of the training side watch: after every epoch the net answers them, and the snapshot with the highest mean label-ranking
-average precision (MLRAP) over them is the best. A run that was stopped goes on where it was; `--fresh` begins it anew. With `training.pictures`, a folder of
-PNG files in the baseline's naming is learned from instead of the store. An experiment that names teachers (`distillation.teachers`) is one for distill.py.
+Some recordings of the training side watch: after every epoch the net answers them, and the snapshot with the highest
+mean label-ranking average precision (MLRAP) over them is the best. A run that was stopped goes on where it was;
+`--fresh` begins it anew. With `training.pictures`, a folder of PNG files in the baseline's naming is learned from
+instead of the store. An experiment that names teachers (`distillation.teachers`) is one for distill.py.
 
 Source: train.py of the 2018 BirdCLEF baseline.
 """

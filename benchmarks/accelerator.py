@@ -3,10 +3,11 @@
     python benchmarks/accelerator.py
     python benchmarks/accelerator.py --quick
 
-Both sides hold the same clips as float32 on the device, and make mel pictures in decibels from 0 to 1, their signal scores, and grey levels. PyTorch's way
-is what a good notebook does: `torch.stft`, a product with the mel filters, decibels, medians, pooling for the 3 × 3 filters, under `torch.compile`; the
-faster of compiled and eager counts. Before the times, the pictures are compared with those of the CPU. Without a device or without PyTorch it says so,
-and measures what it can.
+Both sides hold the same clips as float32 on the device, and make mel pictures in decibels from 0 to 1, their signal
+scores, and grey levels. PyTorch's way is what a good notebook does: `torch.stft`, a product with the mel filters,
+decibels, medians, pooling for the 3 × 3 filters, under `torch.compile`; the faster of compiled and eager counts. Before
+the times, the pictures are compared with those of the CPU. Without a device or without PyTorch it says so, and measures
+what it can.
 """
 
 import argparse
@@ -40,7 +41,11 @@ def made_up(count: int) -> np.ndarray:
     clips = rng.normal(0, 0.02, (count, SETTINGS.rate)).astype(np.float32)
     seconds = np.arange(SETTINGS.rate, dtype=np.float32) / SETTINGS.rate
     for clip in clips:
-        clip += (0.3 * (np.sin(2 * np.pi * 5 * seconds + rng.uniform(0, 6)) > 0.2) * np.sin(2 * np.pi * rng.uniform(800, 9000) * seconds)).astype(np.float32)
+        clip += (
+            0.3
+            * (np.sin(2 * np.pi * 5 * seconds + rng.uniform(0, 6)) > 0.2)
+            * np.sin(2 * np.pi * rng.uniform(800, 9000) * seconds)
+        ).astype(np.float32)
     return clips
 
 
@@ -83,7 +88,11 @@ def clips_per_second(run: Callable[[], object], *, clips: int, repeats: int) -> 
 def ours(clips: np.ndarray, *, batch: int, repeats: int) -> list[float]:
     """Measure ours on the device that JAX takes."""
     resident = [jax.device_put(clips[first : first + batch]) for first in range(0, len(clips), batch)]
-    return clips_per_second(lambda: jax.block_until_ready([make_pictures(part, SETTINGS) for part in resident]), clips=len(clips), repeats=repeats)
+    return clips_per_second(
+        lambda: jax.block_until_ready([make_pictures(part, SETTINGS) for part in resident]),
+        clips=len(clips),
+        repeats=repeats,
+    )
 
 
 def theirs(clips: np.ndarray, *, batch: int, repeats: int) -> tuple[list[float], np.ndarray, np.ndarray]:
@@ -93,7 +102,9 @@ def theirs(clips: np.ndarray, *, batch: int, repeats: int) -> tuple[list[float],
     torch.set_float32_matmul_precision("highest")  # as ours
     device = "cuda" if torch.cuda.is_available() else "cpu"
     window = torch.hann_window(N_FFT, device=device)
-    bank = librosa.filters.mel(sr=SETTINGS.rate, n_fft=N_FFT, n_mels=SETTINGS.height, fmin=SETTINGS.fmin, fmax=SETTINGS.fmax)
+    bank = librosa.filters.mel(
+        sr=SETTINGS.rate, n_fft=N_FFT, n_mels=SETTINGS.height, fmin=SETTINGS.fmin, fmax=SETTINGS.fmax
+    )
     filters = torch.from_numpy(bank).to(device)
     resident = [torch.from_numpy(clips[first : first + batch]).to(device) for first in range(0, len(clips), batch)]
     results = []
@@ -129,15 +140,22 @@ def main() -> None:
     drawn = [make_picture(clip, SETTINGS) for clip in clips[:16]]
     apart = np.abs(np.stack([to_pixels(picture) for picture in drawn]).astype(int) - pictures)
     score_apart = float(np.abs(scores - [signal_score(picture) for picture in drawn]).max())
-    console.say(f"against the CPU: {np.mean(apart <= 1):.4%} of the pixels within one grey level, scores within {score_apart:.5f}")
+    console.say(
+        f"against the CPU: {np.mean(apart <= 1):.4%} of the pixels within one grey level, scores within {score_apart:.5f}"
+    )
     speeds = {"ours": ours(clips, batch=batch, repeats=repeats)}
     try:
         speeds["PyTorch"], others, other_scores = theirs(clips, batch=batch, repeats=repeats)
         close = np.mean(np.abs(others.astype(int) - pictures) <= 1)
-        console.say(f"PyTorch against ours: {close:.4%} of the pixels within one grey level, scores within {np.abs(other_scores - scores).max():.5f}")
+        console.say(
+            f"PyTorch against ours: {close:.4%} of the pixels within one grey level, scores within {np.abs(other_scores - scores).max():.5f}"
+        )
     except ImportError:
         console.warn("PyTorch is not installed (pip install torch): ours alone is measured")
-    rows = [[name, f"{statistics.median(runs):,.0f}", f"{min(runs):,.0f} to {max(runs):,.0f}"] for name, runs in speeds.items()]
+    rows = [
+        [name, f"{statistics.median(runs):,.0f}", f"{min(runs):,.0f} to {max(runs):,.0f}"]
+        for name, runs in speeds.items()
+    ]
     console.show_grid(f"{device.device_kind}: {count:,} clips, resident", ["", "clips/s", "spread"], rows)
     ratio = statistics.median(speeds["ours"]) / statistics.median(speeds["PyTorch"]) if "PyTorch" in speeds else None
     kind = "cpu" if device.platform == "cpu" else "gpu"

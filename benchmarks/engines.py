@@ -4,8 +4,9 @@
     python benchmarks/engines.py --quick
     python benchmarks/engines.py --folder RECORDINGS --kind pcen
 
-Every clip of every recording below the folder is drawn three times. librosa's picture is that of BASELINE (melspectrogram, amplitude_to_db; stft; pcen), its
-score that of NumPy's medians. Decoding is not counted. Without an accelerator JAX runs on the CPU: the comparison holds, its time says little.
+Every clip of every recording below the folder is drawn three times. librosa's picture is that of BASELINE
+(melspectrogram, amplitude_to_db; stft; pcen), its score that of NumPy's medians. Decoding is not counted. Without an
+accelerator JAX runs on the CPU: the comparison holds, its time says little.
 """
 
 import argparse
@@ -45,7 +46,9 @@ Drawn = tuple[np.ndarray, np.ndarray]  # uint8 (clips, height, width), scores (c
 def on_cpu(clips: np.ndarray, settings: Spectrogram) -> Drawn:
     """Draw clips one by one, as workers do."""
     pictures = [make_picture(clip, settings) for clip in clips]
-    return np.stack([to_pixels(picture) for picture in pictures]), np.array([signal_score(picture) for picture in pictures])
+    return np.stack([to_pixels(picture) for picture in pictures]), np.array(
+        [signal_score(picture) for picture in pictures]
+    )
 
 
 def on_device(clips: np.ndarray, settings: Spectrogram) -> Drawn:
@@ -57,13 +60,17 @@ def on_device(clips: np.ndarray, settings: Spectrogram) -> Drawn:
 def by_librosa(clips: np.ndarray, settings: Spectrogram) -> Drawn:
     """Draw clips as a notebook would, with librosa, OpenCV and NumPy."""
     pictures = [_by_librosa(clip, settings) for clip in clips]
-    return np.stack([to_pixels(picture) for picture in pictures]), np.array([_numpy_score(picture) for picture in pictures])
+    return np.stack([to_pixels(picture) for picture in pictures]), np.array(
+        [_numpy_score(picture) for picture in pictures]
+    )
 
 
 def _by_librosa(clip: np.ndarray, settings: Spectrogram) -> np.ndarray:
     bands, hop = bands_of(settings), hop_of(settings, samples=len(clip))
     if settings.kind == "linear":
-        spectrum = np.abs(librosa.stft(clip, n_fft=len(bands.window), hop_length=hop, window="hamming"))[bands.first_bin : bands.last_bin]
+        spectrum = np.abs(librosa.stft(clip, n_fft=len(bands.window), hop_length=hop, window="hamming"))[
+            bands.first_bin : bands.last_bin
+        ]
     else:
         emphasized = np.append(clip[0], clip[1:] - np.float32(settings.pre_emphasis) * clip[:-1])
         spectrum = librosa.feature.melspectrogram(
@@ -136,15 +143,23 @@ def main() -> None:
     """Draw everything three times, in turn, and print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the first 1,024 clips of every twentieth recording")
-    parser.add_argument("--folder", type=Path, default=Path(__file__).parents[2] / "shared" / "birds", help="recordings, in any folders")
+    parser.add_argument(
+        "--folder", type=Path, default=Path(__file__).parents[2] / "shared" / "birds", help="recordings, in any folders"
+    )
     parser.add_argument("--kind", choices=["mel", "linear", "pcen"], default="mel", help="kind of picture")
     call = parser.parse_args()
-    paths = sorted(path for path in call.folder.rglob("*") if path.suffix in {".wav", ".ogg", ".flac", ".mp3"})[:: 20 if call.quick else 1]
+    paths = sorted(path for path in call.folder.rglob("*") if path.suffix in {".wav", ".ogg", ".flac", ".mp3"})[
+        :: 20 if call.quick else 1
+    ]
     if not paths:
         print(f"{call.folder}: no recordings")
         return
     settings = Spectrogram(kind=call.kind)
-    engines: dict[str, Callable[[np.ndarray, Spectrogram], Drawn]] = {"CPU": on_cpu, "device": on_device, "librosa": by_librosa}
+    engines: dict[str, Callable[[np.ndarray, Spectrogram], Drawn]] = {
+        "CPU": on_cpu,
+        "device": on_device,
+        "librosa": by_librosa,
+    }
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     compared = {name: Comparison() for name in engines}
     for number, clips in enumerate(islice(batches_of(paths, settings), 16 if call.quick else None)):
@@ -161,11 +176,16 @@ def main() -> None:
     title = f"{call.kind}, {len(paths)} recordings, {device.device_kind}, jax {jax.__version__}, librosa {version('librosa')}"
     heads = ["engine", "clips", "% pixels", "decisions", "near", "score", "ms", "from", "to"]
     console.show_grid(title, heads, rows)
-    print("beside the CPU: pixels within one grey level; decisions that differ, and more that do within 1e-4 of the threshold; how far scores differ at most;")
+    print(
+        "beside the CPU: pixels within one grey level; decisions that differ, and more that do within 1e-4 of the threshold; how far scores differ at most;"
+    )
     print("milliseconds a clip with its score: median of batches, 5% and 95%")
     ours = min(np.median(seconds["CPU"]), np.median(seconds["device"]))
     ratio = float(np.median(seconds["librosa"]) / ours)
-    write_json(Path(__file__).parent / "results" / f"engines-{call.kind}-{kind}.json", {"device": device.device_kind, "ratio": round(ratio, 2), "table": rows})
+    write_json(
+        Path(__file__).parent / "results" / f"engines-{call.kind}-{kind}.json",
+        {"device": device.device_kind, "ratio": round(ratio, 2), "table": rows},
+    )
     print(f"ratio {ratio:.2f}")
 
 

@@ -3,9 +3,10 @@
     python benchmarks/extraction.py
     python benchmarks/extraction.py --quick
 
-The recordings are made up, as WAV, FLAC, Ogg Vorbis and MP3, at 44.1 and 48 kHz. The baseline's way is its code's calls with today's librosa:
-`librosa.load`, `melspectrogram`, `amplitude_to_db`, NumPy medians, OpenCV, a PNG a clip. All ways are measured in turn, several times; the last
-line is how many times as fast ours is on one core, over all formats, by the processor's time and by the clock.
+The recordings are made up, as WAV, FLAC, Ogg Vorbis and MP3, at 44.1 and 48 kHz. The baseline's way is its code's calls
+with today's librosa: `librosa.load`, `melspectrogram`, `amplitude_to_db`, NumPy medians, OpenCV, a PNG a clip. All ways
+are measured in turn, several times; the last line is how many times as fast ours is on one core, over all formats, by
+the processor's time and by the clock.
 """
 
 import argparse
@@ -22,7 +23,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])  # workers look there, too
+# workers look there, too
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
 
 import cv2
 import numpy as np
@@ -58,7 +60,9 @@ def steps(file: Path, folder: Path, *, repeats: int) -> dict[str, float]:
     settings = Config().spectrogram
     decoded, rate = soundfile.read(file, dtype="float32")
     samples = decoded if rate == workers.RATE else soxr.resample(decoded, rate, workers.RATE)
-    clips = [samples[start : start + workers.LENGTH] for start in range(0, len(samples) - workers.LENGTH + 1, workers.STEP)]
+    clips = [
+        samples[start : start + workers.LENGTH] for start in range(0, len(samples) - workers.LENGTH + 1, workers.STEP)
+    ]
     pictures = [make_picture(clip, settings) for clip in clips]
     pixels = np.stack([to_pixels(picture) for picture in pictures])
 
@@ -96,7 +100,9 @@ def whole(function: Callable[[Job], workers.Spent], jobs: Sequence[Job], *, core
         if len(spent) == warm:
             start = time.perf_counter()
     seconds = time.perf_counter() - start
-    return Run(seconds / len(spent[warm:]), statistics.mean(one.cpu for one in spent[warm:]), max(one.peak for one in spent))
+    return Run(
+        seconds / len(spent[warm:]), statistics.mean(one.cpu for one in spent[warm:]), max(one.peak for one in spent)
+    )
 
 
 WAYS = {"ours": workers.ours, "2018": workers.baseline, "decoding": workers.decode_only}
@@ -111,7 +117,14 @@ def runs_of(files: Sequence[Path], folder: Path, *, repeats: int) -> dict[tuple[
             for count in sorted({1, cores}):
                 parts = folder / "parts"
                 jobs = [
-                    Job(f"{file.name}_{again}", file, 0, config.clips, config.spectrogram, parts / f"{file.name}_{again}.zip")
+                    Job(
+                        f"{file.name}_{again}",
+                        file,
+                        0,
+                        config.clips,
+                        config.spectrogram,
+                        parts / f"{file.name}_{again}.zip",
+                    )
                     for file in files
                     for again in range(2)
                 ]
@@ -127,7 +140,9 @@ def measure_whole(folder: Path, *, copies: int, seconds: float, repeats: int) ->
     for rate in RATES:
         for ending in FORMATS:
             runs = runs_of([folder / f"{rate}_{number}.{ending}" for number in range(copies)], folder, repeats=repeats)
-            ours, old, floor, all_ours, all_old = (runs[key] for key in (("ours", 1), ("2018", 1), ("decoding", 1), ("ours", cores), ("2018", cores)))
+            ours, old, floor, all_ours, all_old = (
+                runs[key] for key in (("ours", 1), ("2018", 1), ("decoding", 1), ("ours", cores), ("2018", cores))
+            )
             rows.append(
                 [
                     f"{ending} {rate / 1000:g} kHz",
@@ -152,27 +167,48 @@ def main() -> None:
     quick = parser.parse_args().quick
     seconds, copies, repeats = (10.0, 4, 1) if quick else (30.0, 8, 3)
     cv2.setNumThreads(1)
-    versions = {"python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__, "librosa": version("librosa")}
-    console.show_table("Machine", {"processor": platform.processor() or platform.machine(), "cores": str(os.cpu_count()), **versions})
+    versions = {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "librosa": version("librosa"),
+    }
+    console.show_table(
+        "Machine", {"processor": platform.processor() or platform.machine(), "cores": str(os.cpu_count()), **versions}
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for rate in RATES:
             for ending in FORMATS:
                 for number in range(copies):
                     workers.write_song(folder / f"{rate}_{number}.{ending}", rate=rate, seconds=seconds, seed=number)
-        alone = {f"{ending} {rate / 1000:g} kHz": steps(folder / f"{rate}_0.{ending}", folder, repeats=2 * repeats + 1) for rate in RATES for ending in FORMATS}
+        alone = {
+            f"{ending} {rate / 1000:g} kHz": steps(folder / f"{rate}_0.{ending}", folder, repeats=2 * repeats + 1)
+            for rate in RATES
+            for ending in FORMATS
+        }
         names = list(next(iter(alone.values())))
         table = [[form, *(f"{times[step]:.2f}" for step in names)] for form, times in alone.items()]
         console.show_grid("Milliseconds a clip, one core", ["", *names], table)
         rows = measure_whole(folder, copies=copies, seconds=seconds, repeats=repeats)
     headings = ["", "ours", "2018", "ratio", "CPU", "all", "cores", "floor", "MB"]
     console.show_grid("File to store (2018: to PNG), times real time", headings, rows)
-    console.say("ours, 2018: on one core; ratio: of the two, by the clock; CPU: by the processor's time, which other programs do not count in;")
-    console.say("all: by the clock on all cores; cores: ours on all, of one; floor: decoding's share of our time; MB: peak memory of a worker, ours / 2018")
+    console.say(
+        "ours, 2018: on one core; ratio: of the two, by the clock; CPU: by the processor's time, which other programs do not count in;"
+    )
+    console.say(
+        "all: by the clock on all cores; cores: ours on all, of one; floor: decoding's share of our time; MB: peak memory of a worker, ours / 2018"
+    )
     ratio, cpu = (statistics.geometric_mean(float(row[column]) for row in rows) for column in (3, 4))
     write_json(
         Path(__file__).parent / "results" / "extraction-cpu.json",
-        {"device": "cpu", "ratio": round(ratio, 2), "cpu_ratio": round(cpu, 2), "steps": alone, "table": [headings, *rows]},
+        {
+            "device": "cpu",
+            "ratio": round(ratio, 2),
+            "cpu_ratio": round(cpu, 2),
+            "steps": alone,
+            "table": [headings, *rows],
+        },
     )
     print(f"processor time {cpu:.2f}, ratio {ratio:.2f}")
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])  # workers look there, too
+# workers look there, too
+os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
 
 import jax
 import numpy as np
@@ -51,11 +52,15 @@ def make_recordings(folder: Path, *, count: int, seconds: float) -> Path:
     rows = {"recording": [Path(name).stem for name in files], "file": files, "class": ["A"] * count}
     others: dict[str, Any] = {name: pl.lit(None, kind) for name, kind in SCHEMA.items() if name not in rows}
     write_table(folder / "recordings.parquet", pl.DataFrame(rows).with_columns(**others).select(*SCHEMA))
-    config = Config(run="run", snapshots=folder / "snapshots", dataset=Dataset(root=folder), testing=Testing(max_clips=0))
+    config = Config(
+        run="run", snapshots=folder / "snapshots", dataset=Dataset(root=folder), testing=Testing(max_clips=0)
+    )
     write_text(folder / "settings.toml", to_toml(config))
     _, net = build(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
     classes = tuple(f"species {number:04d}" for number in range(CLASSES))
-    save(Snapshot(config.run_folder / "epoch_001", config, classes, 1, None, ""), net, {"none": np.zeros(1)}, learned=[])
+    save(
+        Snapshot(config.run_folder / "epoch_001", config, classes, 1, None, ""), net, {"none": np.zeros(1)}, learned=[]
+    )
     return folder
 
 
@@ -102,7 +107,9 @@ def decoding_alone(folder: Path) -> float:
     return passed()
 
 
-def measure(folder: Path, *, hours: float, ways: Sequence[str], repeats: int, script: str) -> tuple[list[list[str]], dict[str, float]]:
+def measure(
+    folder: Path, *, hours: float, ways: Sequence[str], repeats: int, script: str
+) -> tuple[list[list[str]], dict[str, float]]:
     """Measure all ways in turn; return rows of a table, and the median seconds of each way."""
     found: dict[str, list[dict[str, float]]] = {way: [] for way in ways}
     floor = []
@@ -115,7 +122,11 @@ def measure(folder: Path, *, hours: float, ways: Sequence[str], repeats: int, sc
     rows = []
     for way, median in seconds.items():
         times = floor if way == "decoding alone" else [one["seconds"] for one in found[way]]
-        figures = [f"{60 * hours / median:.3f}", f"{60 * hours / max(times):.3f} to {60 * hours / min(times):.3f}", f"{median:.1f}"]
+        figures = [
+            f"{60 * hours / median:.3f}",
+            f"{60 * hours / max(times):.3f} to {60 * hours / min(times):.3f}",
+            f"{median:.1f}",
+        ]
         runs = found.get(way, [])
         peak = f"{max(one['peak'] for one in runs):.0f}" if runs else "–"
         clips = {int(one["clips"]) for one in runs}
@@ -134,13 +145,23 @@ class Sizes(NamedTuple):
 def parsed(doc: str | None, *, full: Sizes, quick: Sizes) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help=f"a long recording of {quick.minutes:g} min, {quick.recordings} short ones, once")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"a long recording of {quick.minutes:g} min, {quick.recordings} short ones, once",
+    )
     sizes = quick if "--quick" in sys.argv else full
-    parser.add_argument("--minutes", type=float, default=sizes.minutes, help=f"length of the long recording, {sizes.minutes:g}")
+    parser.add_argument(
+        "--minutes", type=float, default=sizes.minutes, help=f"length of the long recording, {sizes.minutes:g}"
+    )
     parser.add_argument("--recordings", type=int, default=sizes.recordings, help=f"short ones, {sizes.recordings}")
     parser.add_argument("--seconds", type=float, default=20, help="length of a short recording, 20")
-    parser.add_argument("--repeats", type=int, default=sizes.repeats, help=f"times that each way is measured, {sizes.repeats}")
-    parser.add_argument("--folder", type=Path, help="where recordings are made; default: the system's folder for temporary files")
+    parser.add_argument(
+        "--repeats", type=int, default=sizes.repeats, help=f"times that each way is measured, {sizes.repeats}"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where recordings are made; default: the system's folder for temporary files"
+    )
     return parser.parse_args()
 
 
@@ -155,15 +176,28 @@ class Measured(NamedTuple):
 def measure_sizes(options: argparse.Namespace, folder: Path, *, ways: Sequence[str], script: str) -> Measured:
     """Measure one long recording and many short ones, and ours on a third of each, and print what comes out."""
     table, memory, total = {}, {}, dict.fromkeys([*ways, "decoding alone"], 0.0)
-    for what, (count, seconds) in {"one long recording": (1, 60 * options.minutes), "short recordings": (options.recordings, options.seconds)}.items():
+    for what, (count, seconds) in {
+        "one long recording": (1, 60 * options.minutes),
+        "short recordings": (options.recordings, options.seconds),
+    }.items():
         made = make_recordings(folder / what.replace(" ", "-"), count=count, seconds=seconds)
-        table[what], found = measure(made, hours=count * seconds / 3600, ways=ways, repeats=options.repeats, script=script)
-        console.show_grid(f"{what.capitalize()}: {count:,} of {seconds:g} s", ["", "hours a minute", "spread", "seconds", "clips", "peak, MB"], table[what])
+        table[what], found = measure(
+            made, hours=count * seconds / 3600, ways=ways, repeats=options.repeats, script=script
+        )
+        console.show_grid(
+            f"{what.capitalize()}: {count:,} of {seconds:g} s",
+            ["", "hours a minute", "spread", "seconds", "clips", "peak, MB"],
+            table[what],
+        )
         total = {way: total[way] + found[way] for way in total}
         less = (count, seconds / LARGER) if count == 1 else (max(1, count // LARGER), seconds)
-        smaller = run_way(ways[0], make_recordings(folder / f"less-{count}", count=less[0], seconds=less[1]), script=script)
+        smaller = run_way(
+            ways[0], make_recordings(folder / f"less-{count}", count=less[0], seconds=less[1]), script=script
+        )
         memory[what] = {"a third": round(smaller["peak"]), "all": int(table[what][0][-1])}
-        console.say(f"our peak memory, all processes: {memory[what]['a third']} MB for a third of the sound, {memory[what]['all']} MB for all")
+        console.say(
+            f"our peak memory, all processes: {memory[what]['a third']} MB for a third of the sound, {memory[what]['all']} MB for all"
+        )
     console.say(f"decoding alone would take {total['decoding alone'] / total[ways[0]]:.0%} of our time")
     return Measured(table, memory, total)
 
@@ -171,14 +205,36 @@ def measure_sizes(options: argparse.Namespace, folder: Path, *, ways: Sequence[s
 def show_machine(*packages: str) -> dict[str, str]:
     """Print what runs here; return the versions of packages."""
     versions = {name: _version_of(name) for name in packages}
-    console.show_table("Machine", {"device": jax.devices()[0].device_kind, "cores": str(os.cpu_count()), "python": sys.version.split()[0], **versions})
+    console.show_table(
+        "Machine",
+        {
+            "device": jax.devices()[0].device_kind,
+            "cores": str(os.cpu_count()),
+            "python": sys.version.split()[0],
+            **versions,
+        },
+    )
     return versions
 
 
-def write_results(what: str, measured: Measured, options: argparse.Namespace, *, ratio: float | None, versions: dict[str, str], **more: Any) -> None:
+def write_results(
+    what: str,
+    measured: Measured,
+    options: argparse.Namespace,
+    *,
+    ratio: float | None,
+    versions: dict[str, str],
+    **more: Any,
+) -> None:
     """Write what came out, and print the ratio."""
     device = jax.devices()[0]
-    content = {"device": device.device_kind, "ratio": ratio and round(ratio, 2), "table": measured.table, "peak_mb": measured.peak_mb, **more}
+    content = {
+        "device": device.device_kind,
+        "ratio": ratio and round(ratio, 2),
+        "table": measured.table,
+        "peak_mb": measured.peak_mb,
+        **more,
+    }
     sizes = {name: getattr(options, name) for name in ("minutes", "recordings", "seconds", "repeats")}
     path = Path(__file__).parent / "results" / f"{what}-{'cpu' if device.platform == 'cpu' else 'gpu'}.json"
     write_json(path, content | sizes | {"versions": versions, "cores": os.cpu_count()})

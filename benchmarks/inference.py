@@ -4,9 +4,10 @@
     python benchmarks/inference.py --quick
     python benchmarks/inference.py --minutes 10 --recordings 100
 
-Measured on one long recording and on many short ones (FLAC, made up, 44.1 kHz), in hours of sound per minute; then each stage alone, on one core but for the
-net. The notebook has the default ResNet in PyTorch, channels last, its pictures from librosa, in as many workers as there are cores, and answers batches over
-recordings; all ways run in processes of their own, in turn. Ours is also measured on a third of the sound: its memory should not grow. The net is not trained.
+Measured on one long recording and on many short ones (FLAC, made up, 44.1 kHz), in hours of sound per minute; then each
+stage alone, on one core but for the net. The notebook has the default ResNet in PyTorch, channels last, its pictures
+from librosa, in as many workers as there are cores, and answers batches over recordings; all ways run in processes of
+their own, in turn. Ours is also measured on a third of the sound: its memory should not grow. The net is not trained.
 The last line is how many times as fast as the notebook ours is, over both.
 """
 

@@ -2,8 +2,9 @@
 
     python benchmarks/inference_ways.py (ours | jax | PyTorch) FOLDER
 
-FOLDER holds `recordings.parquet`, the recordings, and, for ours, a run with a snapshot. The last line that is written is what was found, as JSON: seconds from
-the first file to the last score (without imports, but with all preparation), and the clips that were answered.
+FOLDER holds `recordings.parquet`, the recordings, and, for ours, a run with a snapshot. The last line that is written
+is what was found, as JSON: seconds from the first file to the last score (without imports, but with all preparation),
+and the clips that were answered.
 """
 
 # mypy: disable-error-code="misc"
@@ -52,7 +53,9 @@ class Pieces:
         for row, file in enumerate(pl.read_parquet(folder / "recordings.parquet")["file"]):
             seconds = soundfile.info(folder / file).duration
             step = PIECE - PIECE % (Clips().length - Clips().overlap)  # so that pieces begin where clips do
-            self.pieces += [(row, folder / file, start) for start in np.arange(0, max(seconds - Clips().length, 0) + 1e-6, step)]
+            self.pieces += [
+                (row, folder / file, start) for start in np.arange(0, max(seconds - Clips().length, 0) + 1e-6, step)
+            ]
         self.step = step
 
     def __len__(self) -> int:
@@ -101,7 +104,9 @@ def notebook(folder: Path) -> int:
         pixels = torch.from_numpy(np.concatenate([pictures for _, pictures in waiting])).to(device).float()
         rows = np.concatenate([np.full(len(pictures), row) for row, pictures in waiting])
         low, high = pixels.amin((1, 2), keepdim=True), pixels.amax((1, 2), keepdim=True)
-        stretched = (2 * (pixels - low) / (high - low).clamp(min=1e-6) - 1)[:, None].contiguous(memory_format=torch.channels_last)
+        stretched = (2 * (pixels - low) / (high - low).clamp(min=1e-6) - 1)[:, None].contiguous(
+            memory_format=torch.channels_last
+        )
         parts = [torch.softmax(net(part), 1) for part in stretched.split(BATCH)]
         for row, clip in zip(rows, torch.cat(parts).cpu().numpy(), strict=True):
             scores.setdefault(int(row), []).append(clip)

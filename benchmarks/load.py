@@ -4,12 +4,14 @@
     python benchmarks/load.py --quick
     python benchmarks/load.py --recordings 50000 --clips 1000000 --folder /data/scratch
 
-Archives of short recordings (each of other samples: calls of one pitch in noise) are made up in steps up to `--recordings`, and sort_data.py and spec.py run
-on each as a user runs them; of both, the time a recording and the most memory of any of their processes are taken. Then stores are made up in steps up to
-`--clips`, and one epoch's batches are read from each in random order (see reading.py). All sizes are measured `--repeats` times, one after the other, and the
-least time of each counts: other programs only add to it, and the speed of shared machines drifts. The plot shows all of it. The last line is a ratio: the
-processor time that each recording more costs spec.py from the first size to the second, by that from the second to the last; 1 is flat, less is growth.
-(Starting Python costs the same however many there are, and would hide growth.)
+Archives of short recordings (each of other samples: calls of one pitch in noise) are made up in steps up to
+`--recordings`, and sort_data.py and spec.py run on each as a user runs them; of both, the time a recording and the most
+memory of any of their processes are taken. Then stores are made up in steps up to `--clips`, and one epoch's batches
+are read from each in random order (see reading.py). All sizes are measured `--repeats` times, one after the other, and
+the least time of each counts: other programs only add to it, and the speed of shared machines drifts. The plot shows
+all of it. The last line is a ratio: the processor time that each recording more costs spec.py from the first size to
+the second, by that from the second to the last; 1 is flat, less is growth. (Starting Python costs the same however many
+there are, and would hide growth.)
 """
 
 import argparse
@@ -59,7 +61,8 @@ class Cost:
     what : the stage
     items : how many recordings or clips
     seconds : in all
-    cpu : seconds of processor time of all its processes, which other programs hardly lengthen; none where it is not known
+    cpu : seconds of processor time of all its processes, which other programs hardly lengthen; none where it is not
+        known
     megabytes : the most that any of its processes held
     """
 
@@ -84,7 +87,9 @@ def make_archive(archive: Path, recordings: int) -> None:
     """Write so many short recordings into folders of species."""
     time_ = np.arange(int(SECONDS * RATE)) / RATE
     for number in range(recordings):
-        folder = archive / f"Genus species{chr(97 + number // PER_CLASS // 26 % 26)}{chr(97 + number // PER_CLASS % 26)}"
+        folder = (
+            archive / f"Genus species{chr(97 + number // PER_CLASS // 26 % 26)}{chr(97 + number // PER_CLASS % 26)}"
+        )
         folder.mkdir(parents=True, exist_ok=True)
         pitch = 1000 + 20 * (number // PER_CLASS % 100)
         called = (np.sin(2 * np.pi * 3 * time_) > 0.3) * np.sin(2 * np.pi * pitch * time_)
@@ -112,7 +117,9 @@ def extraction(base: Path, recordings: int) -> list[Cost]:
 def stage(base: Path, script: str, items: int) -> Cost:
     """Run a script as a user does, and watch what its processes hold."""
     passed = console.stopwatch()
-    process = subprocess.Popen([sys.executable, str(HERE.parent / f"{script}.py"), "load.toml", "--log.mode", "error"], cwd=base)  # noqa: S603
+    process = subprocess.Popen(
+        [sys.executable, str(HERE.parent / f"{script}.py"), "load.toml", "--log.mode", "error"], cwd=base
+    )
     held: list[float] = [0.0]
     watcher = threading.Thread(target=watch, args=(process.pid, held), daemon=True)
     before = os.times()
@@ -143,7 +150,12 @@ def watch(pid: int, held: list[float]) -> None:
 
 def reading(base: Path, clips: int, *, batch: int) -> Cost:
     """Read one epoch of a made-up store of so many clips, in a process of its own."""
-    config = Config(dataset=Dataset(root=base / "root"), spectrogram=SMALL, model=Model(filters=(4, 8)), training=Training(batch_size=batch, val_share=0.0))
+    config = Config(
+        dataset=Dataset(root=base / "root"),
+        spectrogram=SMALL,
+        model=Model(filters=(4, 8)),
+        training=Training(batch_size=batch, val_share=0.0),
+    )
     made_up_store(config, clips=clips, classes=max(2, clips // CLIPS_PER_CLASS))
     command = [sys.executable, str(HERE / "reading.py"), str(base / "root"), str(batch)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
@@ -157,7 +169,11 @@ def least(costs: Iterable[Cost]) -> list[Cost]:
     found: dict[tuple[str, int], Cost] = {}
     for cost in costs:
         former = found.setdefault((cost.what, cost.items), cost)
-        seconds, cpu, megabytes = min(former.seconds, cost.seconds), min(former.cpu, cost.cpu), max(former.megabytes, cost.megabytes)
+        seconds, cpu, megabytes = (
+            min(former.seconds, cost.seconds),
+            min(former.cpu, cost.cpu),
+            max(former.megabytes, cost.megabytes),
+        )
         found[cost.what, cost.items] = Cost(cost.what, cost.items, seconds, cpu, megabytes)
     return list(found.values())
 
@@ -168,7 +184,12 @@ def draw(costs: list[Cost], path: Path) -> None:
     for what in dict.fromkeys(cost.what for cost in costs):
         of = [cost for cost in costs if cost.what == what]
         name = f"{what} (of 1,000 clips)" if what == "reading" else f"{what} (of a recording)"
-        left.plot([cost.items for cost in of], [cost.milliseconds * (1000 if what == "reading" else 1) for cost in of], "o-", label=name)
+        left.plot(
+            [cost.items for cost in of],
+            [cost.milliseconds * (1000 if what == "reading" else 1) for cost in of],
+            "o-",
+            label=name,
+        )
         right.plot([cost.items for cost in of], [cost.megabytes for cost in of], "o-", label=what)
     for axes, label in ((left, "milliseconds"), (right, "most memory of a process, MB")):
         axes.set(xscale="log", xlabel="recordings or clips", ylabel=label)
@@ -182,14 +203,23 @@ def draw(costs: list[Cost], path: Path) -> None:
 def flatness(costs: list[Cost], what: str) -> float:
     """Return the processor time of each item more from the smallest size to the second, by that from there to the largest; 1 is flat, less is growth."""
     of = [cost for cost in costs if cost.what == what]
-    first, last = ((later.cpu - former.cpu) / (later.items - former.items) for former, later in ((of[0], of[1]), (of[1], of[-1])))
+    first, last = (
+        (later.cpu - former.cpu) / (later.items - former.items) for former, later in ((of[0], of[1]), (of[1], of[-1]))
+    )
     return round(first / last, 2)
 
 
 def rows_of(costs: list[Cost]) -> list[list[str]]:
     """Return a table's rows: one a cost."""
     return [
-        [cost.what, f"{cost.items:,}", f"{cost.seconds:.1f}", f"{cost.milliseconds:.3f}", f"{1000 * cost.cpu / cost.items:.3f}", f"{cost.megabytes:.0f}"]
+        [
+            cost.what,
+            f"{cost.items:,}",
+            f"{cost.seconds:.1f}",
+            f"{cost.milliseconds:.3f}",
+            f"{1000 * cost.cpu / cost.items:.3f}",
+            f"{cost.megabytes:.0f}",
+        ]
         for cost in costs
     ]
 
@@ -201,8 +231,12 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=1_000_000, help="of the largest store, 2 KB each; 0: none")
     parser.add_argument("--repeats", type=int, default=3, help="times that every size is measured")
     parser.add_argument("--batch", type=int, default=128, help="clips of a batch")
-    parser.add_argument("--folder", type=Path, default=None, help="where archives and stores are made up, one after the other")
-    parser.add_argument("--results", type=Path, default=HERE / "results", help="where the figures and the plot are kept")
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="where archives and stores are made up, one after the other"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=HERE / "results", help="where the figures and the plot are kept"
+    )
     parser.add_argument("--quick", action="store_true", help="800 recordings and 40,000 clips, once")
     options = parser.parse_args()
     if options.quick:
@@ -218,7 +252,11 @@ def main() -> None:
     costs = least(costs)
     headings = ["stage", "items", "seconds", "ms an item", "CPU ms an item", "most MB of a process"]
     table = rows_of(costs)
-    console.show_grid(f"Load, {os.cpu_count()} cores, recordings of {SECONDS:g} s at {RATE} Hz, pictures of {SMALL.height} × {SMALL.width}", headings, table)
+    console.show_grid(
+        f"Load, {os.cpu_count()} cores, recordings of {SECONDS:g} s at {RATE} Hz, pictures of {SMALL.height} × {SMALL.width}",
+        headings,
+        table,
+    )
     ratio = flatness(costs, "spec" if options.recordings else "reading")
     write_json(options.results / "load-cpu.json", {"device": "cpu", "ratio": ratio, "table": [headings, *table]})
     draw(costs, options.results / "load-cpu.png")

@@ -24,15 +24,18 @@ POOL = 1 << 26  # pixels
 def made_up_store(config: Config, *, clips: int, classes: int) -> None:
     """Write a finished store of so many clips, of `config.spectrogram.shape`, and its split, of which all is for training, below `config.dataset.root`.
 
-    The pictures are cut at random places out of one long row of noise. It has the spread of grey levels with which a PNG file takes as many bytes (20 KB) and
-    as much time to decode (0.23 ms) as those of real recordings; that of random bytes would take half as much.
+    The pictures are cut at random places out of one long row of noise. It has the spread of grey levels with which a
+    PNG file takes as many bytes (20 KB) and as much time to decode (0.23 ms) as those of real recordings; that of
+    random bytes would take half as much.
     """
     rng = np.random.default_rng(0)
     number = np.arange(clips)
     label = number * classes // clips
     within = number - np.searchsorted(label, label)  # of its class
     recording, shard = within // CLIPS_OF_RECORDING, within // (CLIPS_OF_RECORDING * RECORDINGS_OF_SHARD)
-    table = _clips(label, recording, within % CLIPS_OF_RECORDING, shard, within % (CLIPS_OF_RECORDING * RECORDINGS_OF_SHARD))
+    table = _clips(
+        label, recording, within % CLIPS_OF_RECORDING, shard, within % (CLIPS_OF_RECORDING * RECORDINGS_OF_SHARD)
+    )
     spec = config.dataset.root / "spec"
     write_text(spec / "settings.toml", to_toml(config))
     pool = (rng.standard_normal(POOL, np.float32) * 6 + 90).astype(np.uint8)
@@ -43,7 +46,9 @@ def made_up_store(config: Config, *, clips: int, classes: int) -> None:
     _write_recordings(table, config)
 
 
-def _pictures(count: int, shape: tuple[int, int], pool: UInt8[np.ndarray, " pixels"], rng: np.random.Generator) -> UInt8[np.ndarray, "clips height width"]:
+def _pictures(
+    count: int, shape: tuple[int, int], pool: UInt8[np.ndarray, " pixels"], rng: np.random.Generator
+) -> UInt8[np.ndarray, "clips height width"]:
     size = shape[0] * shape[1]
     pictures = np.empty((count, size), np.uint8)
     for picture, start in zip(pictures, rng.integers(0, len(pool) - size, count), strict=True):
@@ -80,10 +85,16 @@ def _clips(
 def _write_recordings(clips: pl.DataFrame, config: Config) -> None:
     """Write the tables of recordings: the store's, and the split."""
     found = clips.group_by("recording", maintain_order=True).agg(
-        pl.col("class").first(), kept=pl.col("accepted").sum(), noise=(~pl.col("accepted")).sum(), seconds=pl.col("start").max() + 1
+        pl.col("class").first(),
+        kept=pl.col("accepted").sum(),
+        noise=(~pl.col("accepted")).sum(),
+        seconds=pl.col("start").max() + 1,
     )
     known = found.with_columns(rejected=pl.col("noise"), scores=pl.lit(None), reason=pl.lit(None))
-    write_table(config.dataset.root / "spec" / "recordings.parquet", known.select(pl.col(name).cast(kind) for name, kind in RECORDINGS.items()))
+    write_table(
+        config.dataset.root / "spec" / "recordings.parquet",
+        known.select(pl.col(name).cast(kind) for name, kind in RECORDINGS.items()),
+    )
     split = found.with_columns(
         file=pl.format("train/{}.wav", "recording"),
         background=pl.lit([], SCHEMA["background"]),
@@ -94,4 +105,6 @@ def _write_recordings(clips: pl.DataFrame, config: Config) -> None:
         group=pl.col("recording"),
         reason=pl.lit("made up"),
     )
-    write_table(config.dataset.root / "split.parquet", split.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items()))
+    write_table(
+        config.dataset.root / "split.parquet", split.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+    )

@@ -1,6 +1,7 @@
 """What it takes to read an epoch's batches in random order, from small stores and large ones; a part of training.py.
 
-Each store is read in a process of its own, whose peak memory it is: `python benchmarks/reading.py STORE BATCH` answers as JSON.
+Each store is read in a process of its own, whose peak memory it is: `python benchmarks/reading.py STORE BATCH` answers
+as JSON.
 """
 
 import argparse
@@ -47,10 +48,14 @@ def scale(options: argparse.Namespace) -> dict[str, Any]:
     found = []
     for clips in sizes:
         with tempfile.TemporaryDirectory(dir=place) as name:
-            config = Config(dataset=Dataset(root=Path(name)), training=Training(batch_size=options.batch[0], val_share=0.0))
+            config = Config(
+                dataset=Dataset(root=Path(name)), training=Training(batch_size=options.batch[0], val_share=0.0)
+            )
             config = replace(config, spectrogram=replace(config.spectrogram, height=shape[0], width=shape[1]))
             made_up_store(config, clips=clips, classes=max(min(MOST_CLASSES, clips // CLIPS_OF_CLASS), 1))
-            answer = subprocess.run([sys.executable, __file__, name, str(options.batch[0])], capture_output=True, text=True, check=True)  # noqa: S603
+            answer = subprocess.run(
+                [sys.executable, __file__, name, str(options.batch[0])], capture_output=True, text=True, check=True
+            )
             found.append(json.loads(answer.stdout.splitlines()[-1]))
             console.say(f"{clips:,} clips: {found[-1]['milliseconds']:.1f} ms for 1,000 of them")
     headings = ["clips", "shards", "open, s", "ms for 1,000", "CPU ms", "peak MB", "MB before"]
@@ -66,8 +71,12 @@ def scale(options: argparse.Namespace) -> dict[str, Any]:
         ]
         for clips, one in zip(sizes, found, strict=True)
     ]
-    console.show_grid(f"Reading batches of {options.batch[0]} in random order, {shape[0]} × {shape[1]} pixels", headings, rows)
-    console.say("CPU: time of all threads, which other programs do not lengthen; peak: memory of the whole process; before: before the store was opened")
+    console.show_grid(
+        f"Reading batches of {options.batch[0]} in random order, {shape[0]} × {shape[1]} pixels", headings, rows
+    )
+    console.say(
+        "CPU: time of all threads, which other programs do not lengthen; peak: memory of the whole process; before: before the store was opened"
+    )
     console.say("the stores were just written, so that much of them lies in the page cache")
     return {"ratio": found[0]["milliseconds"] / found[-1]["milliseconds"], "table": [headings, *rows]}
 
@@ -85,12 +94,21 @@ def read(root: Path, *, batch: int) -> dict[str, float]:
     passed, begun = console.stopwatch(), time.process_time()
     while done < READ:
         epoch += 1
-        for given in supply.chunks(epoch_order(examples.labels.own, config.training, epoch=epoch), lambda: supply.places):
+        for given in supply.chunks(
+            epoch_order(examples.labels.own, config.training, epoch=epoch), lambda: supply.places
+        ):
             jax.block_until_ready(given.source)
             done += given.count * batch
     seconds, cpu = passed(), time.process_time() - begun
     shards = examples.store.clips["shard"].n_unique()
-    return {"open": opened, "milliseconds": 1e6 * seconds / done, "cpu": 1e6 * cpu / done, "peak": _megabytes(), "before": before, "shards": shards}
+    return {
+        "open": opened,
+        "milliseconds": 1e6 * seconds / done,
+        "cpu": 1e6 * cpu / done,
+        "peak": _megabytes(),
+        "before": before,
+        "shards": shards,
+    }
 
 
 def _megabytes() -> float:

@@ -3,8 +3,9 @@
     python benchmarks/splitting.py
     python benchmarks/splitting.py --quick
 
-Each kind runs in a process of its own: the metadata is made up, divided, put into its table, and audited. Beside it stands the same division by
-scikit-learn's StratifiedGroupKFold alone, as a notebook would call it, which neither keeps duplicates together nor every class in train.
+Each kind runs in a process of its own: the metadata is made up, divided, put into its table, and audited. Beside it
+stands the same division by scikit-learn's StratifiedGroupKFold alone, as a notebook would call it, which neither keeps
+duplicates together nor every class in train.
 """
 
 import argparse
@@ -69,7 +70,12 @@ def ours(recordings: Sequence[Recording], settings: Dataset) -> int:
     """Divide and audit as sort_data.py does; return the number of groups on two sides."""
     groups = group(recordings, settings, kept_together(settings))
     places = divide(recordings, groups, settings)
-    table = split_table(recordings, places, [groups.names[number] for number in groups.of], [recording.file.name for recording in recordings])
+    table = split_table(
+        recordings,
+        places,
+        [groups.names[number] for number in groups.of],
+        [recording.file.name for recording in recordings],
+    )
     per_class(table, [60.0] * len(recordings))
     shared_keys(recordings, table, settings)
     return len(shared_groups(table))
@@ -85,7 +91,9 @@ def plain(recordings: Sequence[Recording], settings: Dataset) -> int:
     return 0
 
 
-def measure(work: Callable[[Sequence[Recording], Dataset], int], settings: Dataset, sizes: dict[str, int]) -> tuple[float, float, int]:
+def measure(
+    work: Callable[[Sequence[Recording], Dataset], int], settings: Dataset, sizes: dict[str, int]
+) -> tuple[float, float, int]:
     """Return seconds, the process's peak memory in MB, and the groups on two sides."""
     recordings = made_up(**sizes)
     start = time.perf_counter()
@@ -98,8 +106,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, once")
     quick = parser.parse_args().quick
-    sizes = {"recordings": 10_000, "classes": 200, "authors": 500} if quick else {"recordings": 100_000, "classes": 1000, "authors": 5000}
-    tasks = {**{name: (ours, settings) for name, settings in KINDS.items()}, "scikit-learn alone, by author": (plain, Dataset())}
+    sizes = (
+        {"recordings": 10_000, "classes": 200, "authors": 500}
+        if quick
+        else {"recordings": 100_000, "classes": 1000, "authors": 5000}
+    )
+    tasks = {
+        **{name: (ours, settings) for name, settings in KINDS.items()},
+        "scikit-learn alone, by author": (plain, Dataset()),
+    }
     results: dict[str, list[tuple[float, float, int]]] = {name: [] for name in tasks}
     for _ in range(1 if quick else 3):
         for name, (work, settings) in tasks.items():
@@ -108,11 +123,28 @@ def main() -> None:
     rows = []
     for name, runs in results.items():
         seconds = [run[0] for run in runs]
-        rows.append([name, f"{statistics.median(seconds):.1f}", f"{min(seconds):.1f} to {max(seconds):.1f}", f"{max(run[1] for run in runs):.0f}", runs[0][2]])
+        rows.append(
+            [
+                name,
+                f"{statistics.median(seconds):.1f}",
+                f"{min(seconds):.1f} to {max(seconds):.1f}",
+                f"{max(run[1] for run in runs):.0f}",
+                runs[0][2],
+            ]
+        )
     title = f"{sizes['recordings']:,} recordings, {sizes['classes']:,} classes, {sizes['authors']:,} recordists"
-    console.show_grid(title, ["split", "seconds", "spread", "peak MB", "groups on two sides"], [[str(cell) for cell in row] for row in rows])
-    ratio = statistics.median(run[0] for run in results["scikit-learn alone, by author"]) / statistics.median(run[0] for run in results["grouped by author"])
-    write_json(Path(__file__).parent / "results" / "splitting-cpu.json", {"device": "cpu", "ratio": round(ratio, 2), "table": rows})
+    console.show_grid(
+        title,
+        ["split", "seconds", "spread", "peak MB", "groups on two sides"],
+        [[str(cell) for cell in row] for row in rows],
+    )
+    ratio = statistics.median(run[0] for run in results["scikit-learn alone, by author"]) / statistics.median(
+        run[0] for run in results["grouped by author"]
+    )
+    write_json(
+        Path(__file__).parent / "results" / "splitting-cpu.json",
+        {"device": "cpu", "ratio": round(ratio, 2), "table": rows},
+    )
     print(f"ratio {ratio:.2f}")
 
 

@@ -4,10 +4,11 @@
     python benchmarks/submission.py --quick
     python benchmarks/submission.py --minutes 60 --recordings 1000
 
-Measured on one long recording and on many short ones (FLAC, made up, 44.1 kHz), in hours of sound per minute. Both ways have the same clips and the same
-default ResNet, which is not trained. The 2018 scripts read a recording into memory, made one picture at a time (here by today's librosa), and answered five
-clips at a time (here by XLA). All ways run in processes of their own, in turn. Ours is also measured on a third of the sound: its memory should not grow.
-The last line is how many times as fast as the 2018 way ours is, over both.
+Measured on one long recording and on many short ones (FLAC, made up, 44.1 kHz), in hours of sound per minute. Both ways
+have the same clips and the same default ResNet, which is not trained. The 2018 scripts read a recording into memory,
+made one picture at a time (here by today's librosa), and answered five clips at a time (here by XLA). All ways run in
+processes of their own, in turn. Ours is also measured on a third of the sound: its memory should not grow. The last
+line is how many times as fast as the 2018 way ours is, over both.
 """
 
 import sys
@@ -25,7 +26,9 @@ def main() -> None:
     versions = show_machine("jax", "onnxruntime", "librosa")
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         measured = measure_sizes(options, Path(name), ways=["ours", "2018"], script="submission_ways.py")
-    write_results("submission", measured, options, ratio=measured.seconds["2018"] / measured.seconds["ours"], versions=versions)
+    write_results(
+        "submission", measured, options, ratio=measured.seconds["2018"] / measured.seconds["ours"], versions=versions
+    )
 
 
 if __name__ == "__main__":

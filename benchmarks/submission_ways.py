@@ -2,8 +2,9 @@
 
     python benchmarks/submission_ways.py (ours | 2018) FOLDER
 
-FOLDER holds the recordings, `settings.toml`, and a run with a snapshot. The last line that is written is what was found, as JSON: seconds from the first file
-to the last row on disk (without imports, but with all preparation), and the clips that were answered.
+FOLDER holds the recordings, `settings.toml`, and a run with a snapshot. The last line that is written is what was
+found, as JSON: seconds from the first file to the last row on disk (without imports, but with all preparation), and the
+clips that were answered.
 """
 
 import json
@@ -35,8 +36,16 @@ def settings_of(folder: Path) -> Config:
     """Return settings under which a folder's recordings are answered, and the submission lies beside them."""
     config = load(folder / "settings.toml")
     ids = folder / "ids.csv"
-    ids.write_text("scientific_name,class_id\n" + "".join(f"species {number:04d},c{number:04d}\n" for number in range(CLASSES)))
-    asked: dict[str, Any] = {"recordings": folder, "folder": folder / "submissions", "format": "birdclef2018", "class_ids": ids, "page_minutes": 0.0}
+    ids.write_text(
+        "scientific_name,class_id\n" + "".join(f"species {number:04d},c{number:04d}\n" for number in range(CLASSES))
+    )
+    asked: dict[str, Any] = {
+        "recordings": folder,
+        "folder": folder / "submissions",
+        "format": "birdclef2018",
+        "class_ids": ids,
+        "page_minutes": 0.0,
+    }
     return replace(config, submission=replace(config.submission, **asked))
 
 
@@ -66,11 +75,19 @@ def as_in_2018(folder: Path) -> None:
     for file in sorted(folder.glob("*.flac")):
         samples, _ = librosa.load(file, sr=workers.RATE, mono=True)
         for interval, starts in enumerate(starts_of(len(samples), config)):
-            pictures = [np.round(255 * workers.librosa_picture(samples[start : start + workers.LENGTH])).astype(np.uint8) for start in starts]
-            logits = [predict(net, np.stack(pictures[first : first + TOGETHER])) for first in range(0, len(pictures), TOGETHER)]
+            pictures = [
+                np.round(255 * workers.librosa_picture(samples[start : start + workers.LENGTH])).astype(np.uint8)
+                for start in starts
+            ]
+            logits = [
+                predict(net, np.stack(pictures[first : first + TOGETHER]))
+                for first in range(0, len(pictures), TOGETHER)
+            ]
             pooled = median_filtered(scores_of(np.concatenate(logits), "cross_entropy"))
             when = f"{file.stem};{5 * interval}-{5 * interval + 5}"
-            rows += [f"{when};{model.snapshot.classes[place]};{pooled[place]}\n" for place in np.argsort(-pooled)[:BEST]]
+            rows += [
+                f"{when};{model.snapshot.classes[place]};{pooled[place]}\n" for place in np.argsort(-pooled)[:BEST]
+            ]
     (folder / "2018.txt").write_text("".join(rows))
 
 
@@ -94,12 +111,15 @@ def main() -> None:
     if way == "2018":
         import librosa
 
-        librosa.feature.melspectrogram(y=np.zeros(workers.LENGTH, np.float32), sr=workers.RATE)  # what is compiled only once
+        # what is compiled only once
+        librosa.feature.melspectrogram(y=np.zeros(workers.LENGTH, np.float32), sr=workers.RATE)
     config = settings_of(folder)
     passed = console.stopwatch()
     answer(folder)
     seconds = passed()
-    clips = sum(len(starts) for file in folder.glob("*.flac") for starts in starts_of(soundfile.info(file).frames, config))
+    clips = sum(
+        len(starts) for file in folder.glob("*.flac") for starts in starts_of(soundfile.info(file).frames, config)
+    )
     print(json.dumps({"seconds": seconds, "clips": clips}))
 
 

@@ -1,8 +1,9 @@
 """The peer of training.py: the same ResNet, augmentation and Adam in PyTorch, in a process of its own, which does what it is asked on its standard input.
 
-It is started by training.py, with a folder that holds settings.json, clips.npy, noise.npy, tables.npz and png/. Each line that it reads is a request, each line
-that it writes its answer, as JSON. PyTorch is used as its tuning guide advises: channels last, bfloat16 autocast and fused Adam on a GPU, losses that stay on
-the device, cuDNN's search for the quickest convolutions, and the quickest of eager, compiled, and compiled with CUDA graphs.
+It is started by training.py, with a folder that holds settings.json, clips.npy, noise.npy, tables.npz and png/. Each
+line that it reads is a request, each line that it writes its answer, as JSON. PyTorch is used as its tuning guide
+advises: channels last, bfloat16 autocast and fused Adam on a GPU, losses that stay on the device, cuDNN's search for
+the quickest convolutions, and the quickest of eager, compiled, and compiled with CUDA graphs.
 """
 
 # mypy: disallow-subclassing-any=False, disallow-untyped-decorators=False
@@ -39,7 +40,9 @@ class Block(nn.Module):
         self.convolution_in = nn.Conv2d(channels_in, channels, size, stride, side, bias=False)
         self.norm_out = nn.BatchNorm2d(channels, eps=1e-4)
         self.convolution_out = nn.Conv2d(channels, channels, size, 1, side)
-        self.shortcut = nn.Conv2d(channels_in, channels, 1, stride, bias=False) if first or channels_in != channels else None
+        self.shortcut = (
+            nn.Conv2d(channels_in, channels, 1, stride, bias=False) if first or channels_in != channels else None
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return (B, C, H, W), the sides halved by the first block of a stack."""
@@ -74,7 +77,9 @@ class ResNet(nn.Module):
 def stretched(pictures: Tensor) -> Tensor:
     """Stretch pictures (B, H, W) to −1 to 1, and give them a channel."""
     low, high = pictures.amin((1, 2), keepdim=True), pictures.amax((1, 2), keepdim=True)
-    return (2 * (pictures - low) / (high - low).clamp(min=1e-6) - 1)[:, None].contiguous(memory_format=torch.channels_last)
+    return (2 * (pictures - low) / (high - low).clamp(min=1e-6) - 1)[:, None].contiguous(
+        memory_format=torch.channels_last
+    )
 
 
 def varied(pixels: Tensor, noise: Tensor) -> Tensor:
@@ -122,7 +127,9 @@ class Peer:
         """Make the net and its optimizer."""
         torch.manual_seed(1)
         self.net = ResNet(**self.settings["net"]).to(self.device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), lr=self.settings["learning_rate"], eps=1e-8, fused=self.settings["gpu"])
+        self.optimizer = torch.optim.Adam(
+            self.net.parameters(), lr=self.settings["learning_rate"], eps=1e-8, fused=self.settings["gpu"]
+        )
 
     def loss_of(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Return a batch's mean loss, and the share that is right."""
@@ -158,9 +165,13 @@ class Peer:
                 self.resident(steps=1)
                 first = time.perf_counter() - begun
                 self.resident(steps=steps)
-                tried[way] = {"first": first, "step": min(self.resident(steps=steps)["seconds"] for _ in range(3)) / steps}
+                tried[way] = {
+                    "first": first,
+                    "step": min(self.resident(steps=steps)["seconds"] for _ in range(3)) / steps,
+                }
                 functions[way] = function
-            except Exception as error:  # noqa: BLE001 — the compiler's own, of many kinds, as where there is no C compiler
+            # the compiler's own, of many kinds, as where there is no C compiler
+            except Exception as error:  # noqa: BLE001
                 tried[way] = {"failed": " ".join(str(error).split())[:200]}
         best = min(functions, key=lambda way: tried[way]["step"])
         self.function = functions[best]
@@ -181,7 +192,11 @@ class Peer:
             some = order[number * self.batch : (number + 1) * self.batch]
             totals += self.step(self.clips[some], self.labels[some])
         loss = totals.tolist()[0] / steps  # waits for the device
-        return {"seconds": time.perf_counter() - begun, "loss": loss, "bytes": torch.cuda.max_memory_allocated() if self.settings["gpu"] else 0}
+        return {
+            "seconds": time.perf_counter() - begun,
+            "loss": loss,
+            "bytes": torch.cuda.max_memory_allocated() if self.settings["gpu"] else 0,
+        }
 
     def epoch(self) -> dict[str, float]:
         """Train on all PNG files, validate, and save."""

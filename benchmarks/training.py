@@ -5,12 +5,14 @@
     python benchmarks/training.py --scale 1000000
     python benchmarks/training.py --quick
 
-Both sides train the default ResNet with the default augmentation (roll_v and add) and Adam; before the times, their numbers of parameters and their answers
-with the same weights are compared. PyTorch runs in a process of its own (torch_training.py says how), and is measured in turn with ours. In steps, both hold
-the same uint8 clips on the device and augment there. In an epoch, ours trains from a store, validates, and saves, by `utils.learning.loop.learn` itself;
-PyTorch trains from a PNG file a clip, read by as many processes as there are cores, validates (loss and accuracy only), and saves. `--scale` measures instead
-what it takes to read an epoch's batches in random order from stores of 1,000 clips and more. Without a GPU or without PyTorch it says so, and measures what it
-can. The last line is the ratio of steps, or of reading from the smallest store and the largest.
+Both sides train the default ResNet with the default augmentation (roll_v and add) and Adam; before the times, their
+numbers of parameters and their answers with the same weights are compared. PyTorch runs in a process of its own
+(torch_training.py says how), and is measured in turn with ours. In steps, both hold the same uint8 clips on the device
+and augment there. In an epoch, ours trains from a store, validates, and saves, by `utils.learning.loop.learn` itself;
+PyTorch trains from a PNG file a clip, read by as many processes as there are cores, validates (loss and accuracy only),
+and saves. `--scale` measures instead what it takes to read an epoch's batches in random order from stores of 1,000
+clips and more. Without a GPU or without PyTorch it says so, and measures what it can. The last line is the ratio of
+steps, or of reading from the smallest store and the largest.
 """
 
 import argparse
@@ -76,7 +78,13 @@ class Ours:
         supply = Resident(examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator())
         noise = jax.device_put(examples.noise, everywhere(mesh))
         passed = console.stopwatch()
-        graph, net = build(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=settings.seed, dtype=arithmetic(settings))
+        graph, net = build(
+            config.model,
+            classes=len(examples.classes),
+            shape=config.spectrogram.shape,
+            seed=settings.seed,
+            dtype=arithmetic(settings),
+        )
         self.parameters = parameters(net)
         self._step = make_step(graph, config, jnp.ones(len(examples.classes)))
         self._course = Course(examples, config, supply, make_chunk(self._step, supply.batch_at, mesh), noise, Pace())
@@ -99,8 +107,14 @@ class Ours:
         course = self._course
         order = np.zeros((1, course.config.training.batch_size), np.int64)
         source = next(iter(course.supply.chunks(order, lambda: 1))).source
-        one = jax.jit(lambda state, source, noise, key: self._step(state, course.supply.batch_at(source, jnp.int32(0)), noise, jnp.float32(0.001), key))
-        analysis = one.lower(self._state, source, course.noise, epoch_key(seed=1, epoch=1)).compile().cost_analysis() or {}
+        one = jax.jit(
+            lambda state, source, noise, key: self._step(
+                state, course.supply.batch_at(source, jnp.int32(0)), noise, jnp.float32(0.001), key
+            )
+        )
+        analysis = (
+            one.lower(self._state, source, course.noise, epoch_key(seed=1, epoch=1)).compile().cost_analysis() or {}
+        )
         return analysis.get("bytes accessed")
 
 
@@ -148,18 +162,35 @@ def measure_steps(examples: Examples, config: Config, peer: Peer | None, *, repe
     rows = []
     for name, times in seconds.items():
         speed = clips / statistics.median(times)
-        band = f"{moved * speed / config.training.batch_size / memory_peak:.0%}" if moved and memory_peak and name == "ours" else "–"
+        band = (
+            f"{moved * speed / config.training.batch_size / memory_peak:.0%}"
+            if moved and memory_peak and name == "ours"
+            else "–"
+        )
         spread = f"{clips / max(times):,.0f} to {clips / min(times):,.0f}"
         held = f"{memory[name] / 1e9:.2f}" if memory[name] else "–"
-        rows.append([name, f"{speed:,.0f}", spread, f"{speed * work / arithmetic_peak:.1%}", band, held, f"{first[name]:.1f}"])
-    console.show_grid("Steps on clips that wait on the device", ["", "clips/s", "spread", "of peak", "of memory", "GB", "first step, s"], rows)
+        rows.append(
+            [name, f"{speed:,.0f}", spread, f"{speed * work / arithmetic_peak:.1%}", band, held, f"{first[name]:.1f}"]
+        )
+    console.show_grid(
+        "Steps on clips that wait on the device",
+        ["", "clips/s", "spread", "of peak", "of memory", "GB", "first step, s"],
+        rows,
+    )
     console.say(
         f"of peak: share of {arithmetic_peak / 1e12:.4g} TFLOP/s ({source}), at {work / 1e9:.3f} GFLOP a clip; of memory: of its bandwidth, as XLA estimates it"
     )
-    return {"rows": rows, "seconds": {name: statistics.median(times) for name, times in seconds.items()}, "tried": chosen.get("tried"), "clips": clips}
+    return {
+        "rows": rows,
+        "seconds": {name: statistics.median(times) for name, times in seconds.items()},
+        "tried": chosen.get("tried"),
+        "clips": clips,
+    }
 
 
-def measure_epochs(examples: Examples, config: Config, peer: Peer | None, *, resident: dict[str, float]) -> dict[str, Any]:
+def measure_epochs(
+    examples: Examples, config: Config, peer: Peer | None, *, resident: dict[str, float]
+) -> dict[str, Any]:
     """Measure whole epochs, ours and theirs in turn; print and return the figures.
 
     Parameters
@@ -185,30 +216,57 @@ def measure_epochs(examples: Examples, config: Config, peer: Peer | None, *, res
     watching = [row.seconds - alone for row, alone in zip(log, steps, strict=True)]
     measured = {"ours": list(zip(ours, steps, watching, strict=True))[1:]}  # the first epoch compiles
     if all(theirs[1:]) and theirs[1:]:
-        measured["PyTorch"] = [(answer["seconds"], answer["steps"], answer["seconds"] - answer["steps"]) for answer in theirs[1:]]
+        measured["PyTorch"] = [
+            (answer["seconds"], answer["steps"], answer["seconds"] - answer["steps"]) for answer in theirs[1:]
+        ]
     rows = []
     for name, parts in measured.items():
         whole, alone, watch = (statistics.median(part) for part in zip(*parts, strict=True))
         times = [part[0] for part in parts]
-        rest = [f"{alone:.3f}", f"{watch:.3f}", f"{whole - alone - watch:.3f}" if name == "ours" else "–", f"{max(1 - resident[name] / whole, 0):.0%}"]
-        rows.append([name, f"{clips / whole:,.0f}", f"{clips / max(times):,.0f} to {clips / min(times):,.0f}", f"{whole:.3f}", *rest])
+        rest = [
+            f"{alone:.3f}",
+            f"{watch:.3f}",
+            f"{whole - alone - watch:.3f}" if name == "ours" else "–",
+            f"{max(1 - resident[name] / whole, 0):.0%}",
+        ]
+        rows.append(
+            [
+                name,
+                f"{clips / whole:,.0f}",
+                f"{clips / max(times):,.0f} to {clips / min(times):,.0f}",
+                f"{whole:.3f}",
+                *rest,
+            ]
+        )
     title = f"Whole epochs, {config.training.epochs - 1} of each"
     console.show_grid(title, ["", "clips/s", "spread", "seconds", "steps", "validation", "saving", "no steps"], rows)
-    console.say("validation: of PyTorch, saving included; no steps: share of an epoch beyond what its steps take on resident clips")
-    return {"rows": rows, "seconds": {name: statistics.median(part[0] for part in parts) for name, parts in measured.items()}}
+    console.say(
+        "validation: of PyTorch, saving included; no steps: share of an epoch beyond what its steps take on resident clips"
+    )
+    return {
+        "rows": rows,
+        "seconds": {name: statistics.median(part[0] for part in parts) for name, parts in measured.items()},
+    }
 
 
 def compare(options: argparse.Namespace, *, batch: int, ways: Sequence[str], with_torch: bool) -> dict[str, Any]:
     """Measure steps and epochs with one size of batches."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))  # empty: what is compiled twice here is compiled once
+        # empty: what is compiled twice here is compiled once
+        jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
         training = Training(epochs=options.epochs + 1, batch_size=batch, early_stopping=0)
-        config = Config(run="ours", snapshots=folder / "snapshots", dataset=Dataset(root=folder / "root"), training=training)
+        config = Config(
+            run="ours", snapshots=folder / "snapshots", dataset=Dataset(root=folder / "root"), training=training
+        )
         config = replace(config, spectrogram=replace(config.spectrogram, height=options.height, width=options.width))
-        made_up_store(config, clips=options.clips, classes=max(min(options.classes, options.clips // CLIPS_OF_CLASS), 2))
+        made_up_store(
+            config, clips=options.clips, classes=max(min(options.classes, options.clips // CLIPS_OF_CLASS), 2)
+        )
         examples = read_examples(config)
-        console.say(f"batches of {batch}: {len(examples.rows):,} clips of {options.height} × {options.width} to learn from, {len(examples.val_rows):,} watch")
+        console.say(
+            f"batches of {batch}: {len(examples.rows):,} clips of {options.height} × {options.width} to learn from, {len(examples.val_rows):,} watch"
+        )
         peer = None
         if with_torch:
             hand_over(folder, examples, config, ways=ways)
@@ -232,16 +290,32 @@ def parsed() -> argparse.Namespace:
     gpu = on_accelerator()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="tiny sizes; on a CPU, PyTorch is not compiled")
-    parser.add_argument("--scale", type=int, default=0, metavar="CLIPS", help="measure reading, from stores of 1,000 up to so many clips")
-    parser.add_argument("--folder", type=Path, help="where --scale makes its stores; default: the system's folder for temporary files")
+    parser.add_argument(
+        "--scale",
+        type=int,
+        default=0,
+        metavar="CLIPS",
+        help="measure reading, from stores of 1,000 up to so many clips",
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where --scale makes its stores; default: the system's folder for temporary files"
+    )
     quick = "--quick" in sys.argv
     tiny, small, large = (160, 16, 64, 64, 1, 1), (512, 32, 64, 128, 2, 3), (50_000, 32, 128, 256, 3, 5)
     clips, batch, height, width, epochs, repeats = tiny if quick else large if gpu else small
     parser.add_argument("--clips", type=int, default=clips, help=f"in the store, {clips:,}")
-    parser.add_argument("--batch", type=int, nargs="+", default=[batch], help=f"clips a step, {batch}; of several, the first gives the ratio")
+    parser.add_argument(
+        "--batch",
+        type=int,
+        nargs="+",
+        default=[batch],
+        help=f"clips a step, {batch}; of several, the first gives the ratio",
+    )
     parser.add_argument("--height", type=int, default=height, help=f"pixels, {height}")
     parser.add_argument("--width", type=int, default=width, help=f"pixels, {width}")
-    parser.add_argument("--epochs", type=int, default=epochs, help=f"whole epochs that are measured, after one that is not, {epochs}")
+    parser.add_argument(
+        "--epochs", type=int, default=epochs, help=f"whole epochs that are measured, after one that is not, {epochs}"
+    )
     parser.add_argument("--repeats", type=int, default=repeats, help=f"epochs of steps that are measured, {repeats}")
     parser.add_argument("--classes", type=int, default=100, help="at most, 100")
     return parser.parse_args()
@@ -254,19 +328,33 @@ def main() -> None:
     device = jax.devices()[0]
     if not gpu:
         console.warn("JAX sees no accelerator: the times are those of the CPU, and say nothing about one")
-    console.show_table("Machine", {"device": device.device_kind, "cores": str(os.cpu_count()), "python": sys.version.split()[0], "jax": jax.__version__})
+    console.show_table(
+        "Machine",
+        {
+            "device": device.device_kind,
+            "cores": str(os.cpu_count()),
+            "python": sys.version.split()[0],
+            "jax": jax.__version__,
+        },
+    )
     results = Path(__file__).parent / "results"
     kind = "gpu" if gpu else "cpu"
     if options.scale:
         rows = scale(options)
-        write_json(results / f"training-scale-{kind}.json", {"device": device.device_kind, "ratio": rows["ratio"], "table": rows["table"]})
+        write_json(
+            results / f"training-scale-{kind}.json",
+            {"device": device.device_kind, "ratio": rows["ratio"], "table": rows["table"]},
+        )
         print(f"ratio {rows['ratio']:.2f}")
         return
     ways = ["eager"] + ([] if options.quick and not gpu else ["compiled"]) + (["compiled, CUDA graphs"] if gpu else [])
     with_torch = torch_can(gpu)
     runs = [compare(options, batch=batch, ways=ways, with_torch=with_torch) for batch in options.batch]
     ratio = runs[0]["ratios"]["steps"]
-    write_json(results / f"training-{kind}.json", {"device": device.device_kind, "ratio": ratio and round(ratio, 2), "runs": runs})
+    write_json(
+        results / f"training-{kind}.json",
+        {"device": device.device_kind, "ratio": ratio and round(ratio, 2), "runs": runs},
+    )
     print(f"ratio {ratio:.2f}" if ratio else "ratio none")
 
 

@@ -46,7 +46,10 @@ def baseline(job: Job) -> Spent:
             picture = librosa_picture(clip)
             score = numpy_score(picture)
             if score >= THRESHOLD:
-                cv2.imwrite(str(job.part / f"{int(score * 10_000):04d}_{job.file.stem}_{number:03d}.png"), (picture * 255).astype(np.uint8))
+                cv2.imwrite(
+                    str(job.part / f"{int(score * 10_000):04d}_{job.file.stem}_{number:03d}.png"),
+                    (picture * 255).astype(np.uint8),
+                )
     return _spent(begun)
 
 
@@ -56,7 +59,9 @@ def librosa_picture(clip: np.ndarray) -> np.ndarray:
 
     hop = len(clip) // (WIDTH - 1)
     emphasised = np.append(clip[0], clip[1:] - 0.95 * clip[:-1]).astype(np.float32)
-    bands = librosa.feature.melspectrogram(y=emphasised, sr=RATE, n_fft=8 * HEIGHT, hop_length=hop, n_mels=HEIGHT, fmin=FMIN, fmax=FMAX, power=1.0)
+    bands = librosa.feature.melspectrogram(
+        y=emphasised, sr=RATE, n_fft=8 * HEIGHT, hop_length=hop, n_mels=HEIGHT, fmin=FMIN, fmax=FMAX, power=1.0
+    )
     levels = librosa.amplitude_to_db(bands, ref=np.max)[::-1, :WIDTH]
     return (levels - levels.min()) / max(levels.max() - levels.min(), 1e-9)
 

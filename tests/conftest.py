@@ -30,7 +30,8 @@ settings.load_profile("any machine")
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
 RATE = 8000
-SLOW = ("test_scripts.py", "test_distill.py", "test_killed.py", "test_strangers.py", "test_steps.py")  # begun first, so that all workers end together
+# begun first, so that all workers end together
+SLOW = ("test_scripts.py", "test_distill.py", "test_killed.py", "test_strangers.py", "test_steps.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -88,7 +89,9 @@ def write_folders(archive: Path, *, recordings: int = 4, seconds: float = 3.0) -
         for recording in range(recordings):
             folder = archive / species
             folder.mkdir(parents=True, exist_ok=True)
-            sound = chirp(pitch * (1 + 0.02 * recording), seconds=seconds + 0.3 * recording, seed=10 * number + recording)
+            sound = chirp(
+                pitch * (1 + 0.02 * recording), seconds=seconds + 0.3 * recording, seed=10 * number + recording
+            )
             soundfile.write(folder / f"{species[0]}{recording}.wav", sound, RATE)
     (archive / "Solus unicus").mkdir(exist_ok=True)
     soundfile.write(archive / "Solus unicus" / "S0.flac", chirp(2000.0, seconds=seconds, seed=99), RATE)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-OPENED, CHANGED = 0x20, 0x2 | 0x4 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400  # IN_OPEN; modified, attributes, moved, created, deleted
+# IN_OPEN; modified, attributes, moved, created, deleted
+OPENED, CHANGED = 0x20, 0x2 | 0x4 | 0x40 | 0x80 | 0x100 | 0x200 | 0x400
 EVENT = struct.Struct("iIII")
 
 
@@ -39,5 +40,7 @@ class Listening:
                 found.append(os.fsdecode(content[EVENT.size : EVENT.size + length].rstrip(b"\0")))
                 content = content[EVENT.size + length :]
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         os.close(self._descriptor)

@@ -40,17 +40,30 @@ def test_imports_go_one_way(path: Path) -> None:
 
 
 def test_workers_import_no_jax() -> None:
-    jax = {path for path in SOURCES if {"jax", "flax", "optax", "orbax"} & {name.split(".")[0] for name in imports(path)}}
+    jax = {
+        path for path in SOURCES if {"jax", "flax", "optax", "orbax"} & {name.split(".")[0] for name in imports(path)}
+    }
     early = {path for path in jax if path.parent.name in {"sound", "recordings", "spectra"}}
-    assert early == {REPOSITORY / "utils" / "spectra" / name for name in ("on_device.py", "engines.py")}  # engines does so when asked for the device
-    reached, ahead = set(), {REPOSITORY / "utils" / "spectra" / f"{name}.py" for name in ("extraction", "interval_clips", "preflight", "filling")}
+    # engines does so when asked for the device
+    assert early == {REPOSITORY / "utils" / "spectra" / name for name in ("on_device.py", "engines.py")}
+    reached, ahead = (
+        set(),
+        {
+            REPOSITORY / "utils" / "spectra" / f"{name}.py"
+            for name in ("extraction", "interval_clips", "preflight", "filling")
+        },
+    )
     while ahead:
         path = ahead.pop()
         reached.add(path)
         modules = {REPOSITORY / f"{name.replace('.', '/')}.py" for name in imports(path)}
         ahead |= {module for module in modules if module in SOURCES} - reached
     assert not reached & jax
-    loaded = subprocess.run([sys.executable, "-c", "import sys, utils.spectra.engines; print('jax' in sys.modules)"], cwd=REPOSITORY, capture_output=True)
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, utils.spectra.engines; print('jax' in sys.modules)"],
+        cwd=REPOSITORY,
+        capture_output=True,
+    )
     assert loaded.stdout.decode().strip() == "False"
 
 

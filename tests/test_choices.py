@@ -43,7 +43,9 @@ def check_pictures(config: Config, files: dict[str, Path]) -> None:
     """Check that each picture is of the sound at its start."""
     store = Store(config.dataset.root)
     for row in store.clips.with_row_index("clip").iter_rows(named=True):
-        samples, _ = soundfile.read(files[row["recording"]], dtype="float32", start=round(row["start"] * RATE), frames=RATE)
+        samples, _ = soundfile.read(
+            files[row["recording"]], dtype="float32", start=round(row["start"] * RATE), frames=RATE
+        )
         picture = to_pixels(make_picture(np.pad(samples, (0, RATE - len(samples))), config.spectrogram))
         np.testing.assert_array_equal(store.pictures(np.array([row["clip"]]))[0], picture)
 
@@ -60,9 +62,18 @@ def test_clips_around_annotations(tmp_path: Path) -> None:
         own = clips.filter(pl.col("recording") == f"tape{tape}")
         assert own["number"].is_sorted()
         assert own["number"].n_unique() == len(own)
-        kept = [(start, label, list(others)) for start, label, others in own.filter("accepted").select("start", "class", "background").iter_rows()]
-        expected = [(2 + 8 * number + tape / 2 + second, species, []) for number, species in enumerate(PITCHES) for second in range(5)]
-        assert sorted(kept) == sorted([*expected, (19.5, "Altus clarus", ["Bassus gravis"]), (19.5, "Bassus gravis", ["Altus clarus"])])
+        kept = [
+            (start, label, list(others))
+            for start, label, others in own.filter("accepted").select("start", "class", "background").iter_rows()
+        ]
+        expected = [
+            (2 + 8 * number + tape / 2 + second, species, [])
+            for number, species in enumerate(PITCHES)
+            for second in range(5)
+        ]
+        assert sorted(kept) == sorted(
+            [*expected, (19.5, "Altus clarus", ["Bassus gravis"]), (19.5, "Bassus gravis", ["Altus clarus"])]
+        )
         noise = own.filter(~pl.col("accepted"))
         assert set(noise["class"]) == {""}
         assert all(2 + tape / 2 >= start + 1 or 7 + tape / 2 <= start for start in noise["start"])
@@ -82,10 +93,14 @@ def test_a_class_of_its_own_and_events_besides(tmp_path: Path, archive: Path) ->
     split = pl.read_parquet(tmp_path / "root" / "split.parquet")
     event = {"start": 1.5, "end": 1.5, "species": "Bassus gravis", "low": None, "high": None}
     events = [[event] if name == "Altus clarus/A3" else [] for name in split["recording"]]
-    split.with_columns(events=pl.Series(events, dtype=split.schema["events"])).write_parquet(tmp_path / "root" / "split.parquet")
+    split.with_columns(events=pl.Series(events, dtype=split.schema["events"])).write_parquet(
+        tmp_path / "root" / "split.parquet"
+    )
     spec.main(config)
     clips = Store(tmp_path / "root").clips
-    assert clips.filter(recording="Altus clarus/A3").select("start", "class", "number").rows() == [(1.0, "Bassus gravis", 1)]
+    assert clips.filter(recording="Altus clarus/A3").select("start", "class", "number").rows() == [
+        (1.0, "Bassus gravis", 1)
+    ]
     assert clips.filter(recording="Altus clarus/A2")["start"].to_list() == [0.0, 1.0, 2.0]
 
 
@@ -98,7 +113,14 @@ def test_clips_at_peaks(tmp_path: Path, cap: int) -> None:
     for name in ("a", "b"):
         (archive / "Altus clarus").mkdir(parents=True, exist_ok=True)
         soundfile.write(archive / "Altus clarus" / f"{name}.wav", sound if name == "a" else sound[::-1], RATE)
-    config = chosen(small_config(tmp_path / "root", archive), "peaks", count=5, max_per_class=cap, noise_share=0.0, signal_threshold=0.02)
+    config = chosen(
+        small_config(tmp_path / "root", archive),
+        "peaks",
+        count=5,
+        max_per_class=cap,
+        noise_share=0.0,
+        signal_threshold=0.02,
+    )
     sort_data.main(config)
     spec.main(config)
     clips = Store(tmp_path / "root").clips.filter(recording="Altus clarus/a")
@@ -124,6 +146,8 @@ def test_the_first_clips(tmp_path: Path, archive: Path) -> None:
     every, few = (Store(config.dataset.root) for config in (grid, first))
     begin = every.clips.with_row_index("clip").filter(pl.col("number") < 2)
     assert few.clips.drop("row").equals(begin.drop("row", "clip"))
-    np.testing.assert_array_equal(few.pictures(np.arange(len(few.clips))), every.pictures(begin["clip"].to_numpy().astype(np.int64)))
+    np.testing.assert_array_equal(
+        few.pictures(np.arange(len(few.clips))), every.pictures(begin["clip"].to_numpy().astype(np.int64))
+    )
     assert few.recordings["seconds"].equals(every.recordings["seconds"])
     assert few.clips.group_by("recording").len()["len"].unique().to_list() == [2]

@@ -48,7 +48,8 @@ def test_what_an_encoding_lacks_ends_nothing(encoding: str, tmp_path: Path) -> N
     assert ("シジュウカラ" in out) == (encoding in ("cp932", "utf-8"))
     assert "real time" in out
     assert "ist zu gro" in done.stderr.decode(encoding)
-    assert "Mésange à tête noire · 3 × real time → 1–2" in log.read_text(encoding="utf-8")  # files are UTF-8 in any case
+    # files are UTF-8 in any case
+    assert "Mésange à tête noire · 3 × real time → 1–2" in log.read_text(encoding="utf-8")
     assert "シジュウカラ" in log.read_text(encoding="utf-8")
 
 
@@ -101,7 +102,16 @@ def test_a_missing_output_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
         stream.close()
 
 
-@pytest.mark.parametrize("words", [("-m", "utils.models", "Pi"), ("-m", "utils.demo", "--help"), ("-m", "utils.learning.augmentation", "--help")])
+@pytest.mark.parametrize(
+    "words",
+    [("-m", "utils.models", "Pi"), ("-m", "utils.demo", "--help"), ("-m", "utils.learning.augmentation", "--help")],
+)
 def test_commands_besides_the_scripts(words: tuple[str, ...]) -> None:
-    done = subprocess.run([sys.executable, *words], cwd=REPOSITORY, capture_output=True, timeout=120, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    done = subprocess.run(
+        [sys.executable, *words],
+        cwd=REPOSITORY,
+        capture_output=True,
+        timeout=120,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
     assert done.returncode == 0, done.stderr

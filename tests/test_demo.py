@@ -29,7 +29,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> DemoSummary:
 
 
 def hashes(root: Path) -> dict[str, str]:
-    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
 
 
 def good_recordings(root: Path) -> dict[str, ElementTree.Element]:
@@ -51,9 +55,16 @@ def test_other_seed_other_bytes(made: DemoSummary, tmp_path: Path, monkeypatch: 
     assert len(sounds) > 20
     told, before = good_recordings(tmp_path / "other"), good_recordings(made.root)
     assert not [
-        name for name, one in told.items() if (one.findtext("Date"), one.findtext("Time")) == (before[name].findtext("Date"), before[name].findtext("Time"))
+        name
+        for name, one in told.items()
+        if (one.findtext("Date"), one.findtext("Time"))
+        == (before[name].findtext("Date"), before[name].findtext("Time"))
     ]
-    assert not {path.name for path in sounds if path.read_bytes() == (made.root / path.relative_to(tmp_path / "other")).read_bytes()}
+    assert not {
+        path.name
+        for path in sounds
+        if path.read_bytes() == (made.root / path.relative_to(tmp_path / "other")).read_bytes()
+    }
 
 
 def test_another_number_of_recordings_adds_to_the_first(tmp_path: Path):
@@ -102,7 +113,11 @@ def test_recordings_of_a_species(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_background_species_are_others_of_the_set():
-    takes = [plan(species, number=1, rng=np.random.default_rng((3, species, draw))) for species in range(len(SPECIES)) for draw in range(100)]
+    takes = [
+        plan(species, number=1, rng=np.random.default_rng((3, species, draw)))
+        for species in range(len(SPECIES))
+        for draw in range(100)
+    ]
     heard = [take for take in takes if take.background]
     assert 0.25 < len(heard) / len(takes) < 0.45
     for take in heard:
@@ -118,7 +133,11 @@ def test_formats(made: DemoSummary):
     assert {info.samplerate for info in infos} == {22_050, 32_000, 44_100, 48_000, 96_000}
     assert {info.channels for info in infos} == {1, 2}
     assert {info.subtype for info in infos} == {"PCM_16", "PCM_24", "FLOAT"}
-    assert Counter((info.samplerate, info.channels, info.subtype) for info in infos).most_common(1)[0][0] == (44_100, 1, "PCM_16")
+    assert Counter((info.samplerate, info.channels, info.subtype) for info in infos).most_common(1)[0][0] == (
+        44_100,
+        1,
+        "PCM_16",
+    )
     assert all(3.99 < info.duration < 12.01 for info in infos)
 
 
@@ -164,10 +183,14 @@ def share_of_energy(sound: np.ndarray, *, rate: int, low: float, high: float) ->
 
 
 @pytest.mark.parametrize("species", SPECIES, ids=lambda species: species.class_id)
-@pytest.mark.parametrize(("content", "rate", "pitch"), [("song", 44_100, 0.92), ("call", 44_100, 1.08), ("song", 22_050, 1.08)])
+@pytest.mark.parametrize(
+    ("content", "rate", "pitch"), [("song", 44_100, 0.92), ("call", 44_100, 1.08), ("song", 22_050, 1.08)]
+)
 def test_songs_lie_in_the_picture(species, content, rate, pitch):
     rng = np.random.default_rng(4)
-    sound, sung = sing(species, Bird(pitch=pitch, timbre=1.5), content=content, seconds=4.0, openings=[(0.0, 4.0)], rate=rate, rng=rng)
+    sound, sung = sing(
+        species, Bird(pitch=pitch, timbre=1.5), content=content, seconds=4.0, openings=[(0.0, 4.0)], rate=rate, rng=rng
+    )
     assert sung
     assert share_of_energy(sound, rate=rate, low=500, high=15_000) > 0.999
     assert share_of_energy(sound, rate=rate, low=1500, high=9000) > 0.8
@@ -192,7 +215,15 @@ def test_overtones_that_the_rate_cannot_hold_are_left_out(rate, overtone):
 def test_nobody_sings_outside_the_openings():
     rate = 22_050
     for species in SPECIES:
-        sound, sung = sing(species, Bird(), content="song", seconds=6.0, openings=[(0.5, 2.5), (4.0, 5.5)], rate=rate, rng=np.random.default_rng(1))
+        sound, sung = sing(
+            species,
+            Bird(),
+            content="song",
+            seconds=6.0,
+            openings=[(0.5, 2.5), (4.0, 5.5)],
+            rate=rate,
+            rng=np.random.default_rng(1),
+        )
         assert not sound[: rate // 2].any()
         assert not sound[int(2.5 * rate) + 1 : 4 * rate].any()
         assert not sound[int(5.5 * rate) + 1 :].any()
@@ -201,7 +232,9 @@ def test_nobody_sings_outside_the_openings():
 
 
 def test_openings_leave_one_to_three_seconds_of_silence():
-    drawn = [draw_openings(seconds, rng=np.random.default_rng(seed)) for seed in range(50) for seconds in (4.0, 5.0, 12.0)]
+    drawn = [
+        draw_openings(seconds, rng=np.random.default_rng(seed)) for seed in range(50) for seconds in (4.0, 5.0, 12.0)
+    ]
     silences = [later[0] - earlier[1] for openings in drawn for earlier, later in itertools.pairwise(openings)]
     assert len(silences) > 50
     assert all(1.0 <= silence <= 3.0 for silence in silences)
@@ -211,13 +244,17 @@ def test_openings_leave_one_to_three_seconds_of_silence():
 @pytest.mark.parametrize("kind", ["hiss", "wind", "rain", "hum", "insects"])
 @pytest.mark.parametrize("rate", [22_050, 32_000, 48_000])
 def test_weather_keeps_to_its_band(kind, rate):
-    low, high = {"hiss": (40, rate), "wind": (10, 700), "rain": (300, rate), "hum": (49, 801), "insects": (6000, 8000)}[kind]
+    low, high = {"hiss": (40, rate), "wind": (10, 700), "rain": (300, rate), "hum": (49, 801), "insects": (6000, 8000)}[
+        kind
+    ]
     sound = weather(kind, 3 * rate + 7, rate=rate, rng=np.random.default_rng(2))
     assert sound.dtype == np.float32
     assert len(sound) == 3 * rate + 7
     assert share_of_energy(sound, rate=rate, low=low, high=high) > 0.95
     if kind == "hiss":
-        assert np.mean(sound**2) * share_of_energy(sound, rate=rate, low=2000, high=7000) == pytest.approx(1.0, rel=0.05)
+        assert np.mean(sound**2) * share_of_energy(sound, rate=rate, low=2000, high=7000) == pytest.approx(
+            1.0, rel=0.05
+        )
     else:
         assert np.mean(sound**2) == pytest.approx(1.0, rel=1e-3)
 
@@ -236,7 +273,9 @@ def test_broken_files_are_broken_in_their_way(made: DemoSummary):
         ElementTree.parse(xmls["broken XML"])
     assert ElementTree.parse(xmls["outside"]).findtext("FileName") == "../../outside.wav"
     assert not (made.root / "wav" / str(ElementTree.parse(xmls["missing"]).findtext("FileName"))).exists()
-    assert {path.name.split("_RN")[1][:4] for path in (made.root / "xml").glob("*RN9*.xml")} >= {str(number) for number in range(9001, 9009)}
+    assert {path.name.split("_RN")[1][:4] for path in (made.root / "xml").glob("*RN9*.xml")} >= {
+        str(number) for number in range(9001, 9009)
+    }
 
 
 def test_nothing_is_written_outside(made: DemoSummary):
@@ -261,7 +300,10 @@ def test_another_seed_is_not_mixed_in(made: DemoSummary):
 
 def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     seen = []
-    monkeypatch.setattr("utils.demo.__main__.make_demo", lambda root, *, seed: seen.append((root, seed)) or DemoSummary(root, 10, 131, 1000.0))
+    monkeypatch.setattr(
+        "utils.demo.__main__.make_demo",
+        lambda root, *, seed: seen.append((root, seed)) or DemoSummary(root, 10, 131, 1000.0),
+    )
     assert main([str(tmp_path), "--seed", "7"]) == 0
     assert seen == [(tmp_path, 7)]
     assert "python sort_data.py experiments/demo.toml" in capsys.readouterr().out

@@ -26,7 +26,10 @@ from utils.learning.unlabelled import with_unlabelled
 from utils.models.layer_table import layers, totals
 from utils.models.snapshots import find, learned_from, load_net
 
-TEACHERS = {"one": Model(name="Baseline", filters=(6, 8)), "other": Model(name="Baseline", filters=(4, 8), nonlinearity="elu")}
+TEACHERS = {
+    "one": Model(name="Baseline", filters=(6, 8)),
+    "other": Model(name="Baseline", filters=(4, 8), nonlinearity="elu"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +44,9 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Config:
     for name, model in TEACHERS.items():
         train.main(dataclasses.replace(config, run=name, model=model))
     teachers = tuple(config.snapshots / name for name in TEACHERS)
-    return dataclasses.replace(config, run="student", model=Model(name="Baseline", filters=(4,)), distillation=Distillation(teachers=teachers))
+    return dataclasses.replace(
+        config, run="student", model=Model(name="Baseline", filters=(4,)), distillation=Distillation(teachers=teachers)
+    )
 
 
 def with_run(config: Config, run: str, **distillation: object) -> Config:
@@ -74,10 +79,14 @@ def test_the_table_at_the_end(taught: Config, capsys: pytest.CaptureFixture[str]
         assert row.name == name
         snapshot = find(taught.snapshots / name, "best")
         assert snapshot
-        assert (row.parameters, row.flops) == totals(layers(TEACHERS[name], classes=len(snapshot.classes), shape=(16, 32)))
+        assert (row.parameters, row.flops) == totals(
+            layers(TEACHERS[name], classes=len(snapshot.classes), shape=(16, 32))
+        )
         assert row.bytes == sum(file.stat().st_size for file in (snapshot.folder / "net").rglob("*") if file.is_file())
     assert one.mlrap == pytest.approx(test.main(dataclasses.replace(taught, run="one")).figures.mlrap, abs=1e-9)
-    assert (both.parameters, both.flops, both.bytes) == tuple(getattr(one, what) + getattr(other, what) for what in ("parameters", "flops", "bytes"))
+    assert (both.parameters, both.flops, both.bytes) == tuple(
+        getattr(one, what) + getattr(other, what) for what in ("parameters", "flops", "bytes")
+    )
     assert both.clips_per_second < min(one.clips_per_second, other.clips_per_second)
     assert student.mlrap == pytest.approx(result.tested.figures.mlrap, abs=1e-9)
     assert student.ahead is None
@@ -126,7 +135,9 @@ def test_a_killed_student_ends_as_an_undisturbed_one(taught: Config, tmp_path: P
     experiment = tmp_path / "x.toml"
     experiment.write_text(to_toml(config))
     command = [sys.executable, str(REPOSITORY / "distill.py"), str(experiment)]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     deadline = time.monotonic() + 120
     while not any(config.run_folder.glob("epoch_*")):
         assert process.poll() is None
@@ -147,7 +158,9 @@ def test_another_teacher_is_refused(taught: Config) -> None:
     config = with_run(taught, "loyal")
     distill.main(config)
     before = dataclasses.replace(taught, run="one", model=TEACHERS["one"], distillation=Distillation())
-    train.main(dataclasses.replace(before, training=dataclasses.replace(taught.training, seed=9)), train.Flags(fresh=True))
+    train.main(
+        dataclasses.replace(before, training=dataclasses.replace(taught.training, seed=9)), train.Flags(fresh=True)
+    )
     try:
         with pytest.raises(Trouble, match=r"snapshots/one/epoch_\d+: is another net than when .*loyal was begun"):
             distill.main(config)
@@ -177,12 +190,18 @@ def test_clips_without_labels_take_part(taught: Config, tmp_path: Path, capsys: 
     assert {"tapes/tape0", "tapes/tape5"} <= learned_from(latest)
     assert "tapes" not in latest.classes
     lower = dataclasses.replace(taught, spectrogram=dataclasses.replace(taught.spectrogram, fmin=600.0))
-    with pytest.raises(Trouble, match=r"was made with other settings \(spectrogram\.fmin .*cannot be learned beside these"):
+    with pytest.raises(
+        Trouble, match=r"was made with other settings \(spectrogram\.fmin .*cannot be learned beside these"
+    ):
         with_unlabelled(read_examples(taught), with_run(lower, "x", unlabelled=(wild.dataset.root,)))
 
 
 def test_training_alone_asks_no_teachers(taught: Config) -> None:
-    with pytest.raises(Trouble, match=r"distillation\.teachers is set, and train\.py asks no teachers; run distill\.py"):
+    with pytest.raises(
+        Trouble, match=r"distillation\.teachers is set, and train\.py asks no teachers; run distill\.py"
+    ):
         train.main(taught)
     with pytest.raises(Trouble, match=r"testing\.models is set, but distill\.py tests its student"):
-        distill.main(dataclasses.replace(taught, testing=dataclasses.replace(taught.testing, models=(taught.snapshots / "one",))))
+        distill.main(
+            dataclasses.replace(taught, testing=dataclasses.replace(taught.testing, models=(taught.snapshots / "one",)))
+        )

@@ -30,10 +30,14 @@ def program(path: Path, then: str = "") -> Path:
     return path
 
 
-def enter(calls: Path, datasets: Path, *words: str, then: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+def enter(
+    calls: Path, datasets: Path, *words: str, then: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
     python = program(calls.parent / "bin" / "python", then)
     inside = {"CALLS": str(calls), "DATASETS": str(datasets), "PYTHON": str(python), "TMPDIR": str(calls.parent)}
-    return subprocess.run([HOME / "docker-entry.sh", *words], env={**os.environ, **inside, **variables}, capture_output=True, text=True)
+    return subprocess.run(
+        [HOME / "docker-entry.sh", *words], env={**os.environ, **inside, **variables}, capture_output=True, text=True
+    )
 
 
 def called(calls: Path) -> list[list[str]]:
@@ -45,7 +49,15 @@ def test_stages_follow_each_other(calls: Path, tmp_path: Path) -> None:
     (datasets / "TrainingSet" / "wav").mkdir(parents=True)
     done = enter(calls, datasets, "mine.toml", "--training.epochs", "3", then='[ "$1" = evaluate.py ] || exit 3\n')
     assert done.returncode == 0, done.stderr
-    settings = ["mine.toml", "--dataset.root", f"{datasets}/TrainingSet", "--snapshots", f"{datasets}/snapshots", "--training.epochs", "3"]
+    settings = [
+        "mine.toml",
+        "--dataset.root",
+        f"{datasets}/TrainingSet",
+        "--snapshots",
+        f"{datasets}/snapshots",
+        "--training.epochs",
+        "3",
+    ]
     assert called(calls) == [[stage, *settings] for stage in ("sort_data.py", "spec.py", "evaluate.py")]
 
 
@@ -54,7 +66,8 @@ def test_what_is_sorted_is_not_sorted_again(calls: Path, tmp_path: Path) -> None
     done = enter(calls, tmp_path)
     assert "sorted already" in done.stdout
     assert [words[:4] for words in called(calls)] == [
-        [stage, "experiments/birdclef2018.toml", "--dataset.root", str(tmp_path)] for stage in ("spec.py", "evaluate.py")
+        [stage, "experiments/birdclef2018.toml", "--dataset.root", str(tmp_path)]
+        for stage in ("spec.py", "evaluate.py")
     ]
 
 
@@ -76,7 +89,11 @@ def test_a_folder_that_may_not_be_written_is_one_line(calls: Path, tmp_path: Pat
 def places(calls: Path) -> dict[str, str]:
     """Return where the first stage was told to find recordings, and to put them."""
     words = called(calls)[0]
-    return {flag.removeprefix("--dataset."): words[words.index(flag) + 1] for flag in ("--dataset.archive", "--dataset.root") if flag in words}
+    return {
+        flag.removeprefix("--dataset."): words[words.index(flag) + 1]
+        for flag in ("--dataset.archive", "--dataset.root")
+        if flag in words
+    }
 
 
 def with_folders(datasets: Path, *names: str) -> Path:
@@ -86,7 +103,9 @@ def with_folders(datasets: Path, *names: str) -> Path:
     return datasets
 
 
-@pytest.mark.parametrize("own", [("wav", "xml"), ("train", "val"), ("train", "test"), ("train", "recordings"), ("train_audio",)])
+@pytest.mark.parametrize(
+    "own", [("wav", "xml"), ("train", "val"), ("train", "test"), ("train", "recordings"), ("train_audio",)]
+)
 def test_what_may_be_sorted_in_its_place_is(own: tuple[str, ...], calls: Path, tmp_path: Path) -> None:
     datasets = with_folders(tmp_path / "data", *own)
     enter(calls, datasets)
@@ -101,7 +120,9 @@ def test_a_folder_of_recordings_is_sorted_beside_it(name: str, calls: Path, tmp_
 
 
 def test_species_that_lie_in_the_folder_itself_are_linked(calls: Path, tmp_path: Path) -> None:
-    datasets = with_folders(tmp_path / "my data", "Turdus merula/deep", "-x", "sorted/train/Turdus merula", "snapshots/mine")
+    datasets = with_folders(
+        tmp_path / "my data", "Turdus merula/deep", "-x", "sorted/train/Turdus merula", "snapshots/mine"
+    )
     (datasets / "metadata.csv").touch()
     for _ in range(2):
         done = enter(calls, datasets)
@@ -128,12 +149,15 @@ def test_species_are_sorted_and_their_copies_are_no_recordings(mode: str, calls:
         splits.append(split)
         (archive / "sorted" / "split.parquet").unlink()
         (archive / "snapshots" / "mine").mkdir(parents=True, exist_ok=True)
-        (archive / "snapshots" / "mine" / "diverged.csv").write_text("recording,start,class\nA0,0.0,Altus clarus\n")  # looks like annotations
+        # looks like annotations
+        (archive / "snapshots" / "mine" / "diverged.csv").write_text("recording,start,class\nA0,0.0,Altus clarus\n")
     assert splits[0].equals(splits[1])
     assert set(splits[0]["class"]) == {folder.name for folder in archive.iterdir()} - {"sorted", "snapshots"}
 
 
-@pytest.mark.parametrize("words", [["mine.toml"], ["--dataset.archive", "/datasets/birds"], ["--dataset.root=/elsewhere"]])
+@pytest.mark.parametrize(
+    "words", [["mine.toml"], ["--dataset.archive", "/datasets/birds"], ["--dataset.root=/elsewhere"]]
+)
 def test_who_says_where_recordings_are_is_heard(words: list[str], calls: Path, tmp_path: Path) -> None:
     datasets = with_folders(tmp_path / "data", "birds/Turdus merula")
     (datasets / "mine.toml").write_text('[dataset]\narchive = "/datasets/birds"  # mine\n')
@@ -166,9 +190,16 @@ def test_the_cpu_is_named_with_the_reason(calls: Path, tmp_path: Path) -> None:
     assert "because: everything runs on the CPU" in enter(calls, tmp_path, WITHOUT_GPU="because").stderr
 
 
-def start(calls: Path, *words: str, docker: str = "", folder: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+def start(
+    calls: Path, *words: str, docker: str = "", folder: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
     program(calls.parent / "bin" / "docker", docker)
-    environment = {**os.environ, "CALLS": str(calls), "PATH": f"{calls.parent / 'bin'}:{os.environ['PATH']}", **variables}
+    environment = {
+        **os.environ,
+        "CALLS": str(calls),
+        "PATH": f"{calls.parent / 'bin'}:{os.environ['PATH']}",
+        **variables,
+    }
     return subprocess.run([HOME / "docker-run.sh", *words], cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -258,7 +289,11 @@ def test_the_image_may_be_read_by_everybody(tmp_path: Path) -> None:
         (folder / name).touch()
         (folder / name).chmod(mode)
     subprocess.run(["sh", "-c", command[0].replace("/app", str(tmp_path / "app"))], check=True)
-    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "config.py", folder / "docker-entry.sh")] == [0o755, 0o644, 0o755]
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "config.py", folder / "docker-entry.sh")] == [
+        0o755,
+        0o644,
+        0o755,
+    ]
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")

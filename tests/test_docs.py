@@ -8,7 +8,11 @@ import pytest
 HOME = Path(__file__).parents[1]
 SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in [*HOME.glob("*.py"), *HOME.glob("utils/**/*.py")])
 WORDS = re.sub(r'"\s*\n\s*f?"', "", SOURCE)  # texts that go on in the next line
-ROWS = [line.split("|")[1] for line in (HOME / "docs" / "when-something-fails.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+ROWS = [
+    line.split("|")[1]
+    for line in (HOME / "docs" / "when-something-fails.md").read_text(encoding="utf-8").splitlines()
+    if line.startswith("| `")
+]
 MESSAGES = [message for row in ROWS for message in re.findall(r"`([^`]+)`", row)]
 
 
@@ -22,7 +26,9 @@ def test_messages_are_the_programs(message: str) -> None:
     assert re.search(r"[^\n]*?".join(parts), WORDS), message
 
 
-@pytest.mark.parametrize("page", ["README.md", *(str(path.relative_to(HOME)) for path in sorted((HOME / "docs").glob("*.md")))])
+@pytest.mark.parametrize(
+    "page", ["README.md", *(str(path.relative_to(HOME)) for path in sorted((HOME / "docs").glob("*.md")))]
+)
 def test_links_lead_somewhere(page: str) -> None:
     text = (HOME / page).read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):

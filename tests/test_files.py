@@ -99,7 +99,18 @@ def test_names_that_could_leave_their_folder_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a.b.wav", "Turdus merula", "O'Neill's \"x\";y", "Ährenträger (2)", "x" * 200, "Aux mirabilis", "console.wav", "com10", "Turdus sp."]
+    "name",
+    [
+        "a.b.wav",
+        "Turdus merula",
+        "O'Neill's \"x\";y",
+        "Ährenträger (2)",
+        "x" * 200,
+        "Aux mirabilis",
+        "console.wav",
+        "com10",
+        "Turdus sp.",
+    ],
 )
 def test_ordinary_names_pass(name: str) -> None:
     assert check_name(name) == name

@@ -44,7 +44,11 @@ STAGES = ("sort_data.py", "spec.py", "train.py", "test.py")
 
 def command(script: str, root: Path, **more: str) -> list[str]:
     flags = {**FLAGS, "dataset.root": str(root), "snapshots": str(root / "snapshots"), "run": "t", **more}
-    words = [word for key, value in flags.items() for word in (f"--{key}", *(value.split() if key == "model.filters" else [value] if value else []))]
+    words = [
+        word
+        for key, value in flags.items()
+        for word in (f"--{key}", *(value.split() if key == "model.filters" else [value] if value else []))
+    ]
     return [sys.executable, str(REPOSITORY / script), *words]
 
 
@@ -60,16 +64,24 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, subp
     return root, {script: run(script, root) for script in STAGES}
 
 
-def test_every_stage_ends_well_and_says_what_is_next(demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]]) -> None:
+def test_every_stage_ends_well_and_says_what_is_next(
+    demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]],
+) -> None:
     _, results = demo
     for script, result in results.items():
-        assert result.returncode == (console.INCOMPLETE if script in ("sort_data.py", "spec.py") else 0), (script, result.stdout, result.stderr)
+        assert result.returncode == (console.INCOMPLETE if script in ("sort_data.py", "spec.py") else 0), (
+            script,
+            result.stdout,
+            result.stderr,
+        )
         assert "Traceback" not in result.stderr
     for script, following in pairwise(STAGES):
         assert f"python {following}" in results[script].stdout
 
 
-def test_every_broken_file_is_named_with_a_reason(demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]]) -> None:
+def test_every_broken_file_is_named_with_a_reason(
+    demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]],
+) -> None:
     root, results = demo
     told = results["sort_data.py"].stderr + results["spec.py"].stderr
     lines = told.splitlines()
@@ -83,33 +95,58 @@ def test_every_broken_file_is_named_with_a_reason(demo: tuple[Path, dict[str, su
     assert len(tested) == pl.read_parquet(root / "split.parquet").filter(side="val").height
 
 
-def test_the_headline_is_what_scikit_learn_finds_in_the_scores(demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]]) -> None:
+def test_the_headline_is_what_scikit_learn_finds_in_the_scores(
+    demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]],
+) -> None:
     root, results = demo
     folder = root / "snapshots" / "t" / "test"
     table = pl.read_parquet(folder / "scores.parquet")
-    scores, right = (table.pivot(on="class", index="recording", values=name, maintain_order=True).drop("recording").to_numpy() for name in ("score", "right"))
+    scores, right = (
+        table.pivot(on="class", index="recording", values=name, maintain_order=True).drop("recording").to_numpy()
+        for name in ("score", "right")
+    )
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["mlrap"] == pytest.approx(label_ranking_average_precision_score(right, scores), abs=1e-12)
     assert f"{metrics['mlrap']:.3f}" in results["test.py"].stdout
     predictions = pl.read_csv(folder / "predictions.csv")
     assert metrics["mlrap"] == pytest.approx(predictions["lrap"].mean(), abs=1e-9)
-    assert metrics["top1_accuracy"] == pytest.approx(predictions.filter(pl.col("clips") > 0).select(pl.col("class") == pl.col("answer_1")).to_series().mean())
+    assert metrics["top1_accuracy"] == pytest.approx(
+        predictions.filter(pl.col("clips") > 0).select(pl.col("class") == pl.col("answer_1")).to_series().mean()
+    )
     assert 0 < metrics["ridge"]["mlrap"] < 1
 
 
-def test_saved_settings_start_the_same_run_again(demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]]) -> None:
+def test_saved_settings_start_the_same_run_again(
+    demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]],
+) -> None:
     root, _ = demo
     saved = config.load(root / "snapshots" / "t" / "settings.toml")
     assert (saved.run, saved.dataset.root, saved.training.epochs) == ("t", root, 2)
     script = [sys.executable, str(REPOSITORY / "evaluate.py"), str(root / "snapshots" / "t" / "settings.toml")]
     again = subprocess.run(script, cwd=REPOSITORY, capture_output=True, text=True, timeout=240)
     assert again.returncode == 0, again.stderr
-    for word in ("MLRAP", "top-1 accuracy", "ridge", "sort_data", "spec", "train", "test", "epoch_00", "log.csv", "report.html"):
+    for word in (
+        "MLRAP",
+        "top-1 accuracy",
+        "ridge",
+        "sort_data",
+        "spec",
+        "train",
+        "test",
+        "epoch_00",
+        "log.csv",
+        "report.html",
+    ):
         assert word in again.stdout.split("Evaluated")[1]
 
 
 def test_stages_out_of_order_say_what_is_missing(tmp_path: Path) -> None:
-    for script, missing in (("sort_data.py", "no such folder"), ("spec.py", "run sort_data.py"), ("train.py", "run spec.py"), ("test.py", "run sort_data.py")):
+    for script, missing in (
+        ("sort_data.py", "no such folder"),
+        ("spec.py", "run sort_data.py"),
+        ("train.py", "run spec.py"),
+        ("test.py", "run sort_data.py"),
+    ):
         result = run(script, tmp_path / "nothing")
         assert result.returncode == 1
         assert missing in result.stderr
@@ -119,7 +156,9 @@ def test_stages_out_of_order_say_what_is_missing(tmp_path: Path) -> None:
 def test_wrong_settings_end_at_once(tmp_path: Path) -> None:
     result = run("train.py", tmp_path, **{"spectrogram.fmax": "30000"})
     assert result.returncode == 2
-    assert result.stderr.startswith("train.py: command line: spectrogram.fmax = 30000.0: should be at most half of spectrogram.rate")
+    assert result.stderr.startswith(
+        "train.py: command line: spectrogram.fmax = 30000.0: should be at most half of spectrogram.rate"
+    )
 
 
 def start(script: str, root: Path, **more: str) -> subprocess.Popen[str]:
@@ -174,7 +213,9 @@ def test_extraction_stopped_and_started_again(many: Path) -> None:
     for file in sorted((undisturbed / "spec").rglob("*")):
         if file.is_file() and file.name != "settings.toml":
             assert (many / "spec" / file.relative_to(undisturbed / "spec")).read_bytes() == file.read_bytes(), file
-    assert {file.name for file in (many / "spec").rglob("*")} == {file.name for file in (undisturbed / "spec").rglob("*")}
+    assert {file.name for file in (many / "spec").rglob("*")} == {
+        file.name for file in (undisturbed / "spec").rglob("*")
+    }
 
 
 def test_training_stopped_and_started_again(many: Path) -> None:
@@ -198,7 +239,11 @@ def test_training_stopped_and_started_again(many: Path) -> None:
 
     from utils.models.snapshots import find, load_net
 
-    nets = [load_net(snapshot)[1] for folder in (run_folder, run_folder.with_name("undisturbed")) if (snapshot := find(folder, "latest"))]
+    nets = [
+        load_net(snapshot)[1]
+        for folder in (run_folder, run_folder.with_name("undisturbed"))
+        if (snapshot := find(folder, "latest"))
+    ]
     assert len(nets) == 2
     assert all(np.array_equal(one, other) for one, other in zip(*map(jax.tree.leaves, nets), strict=True))
 
@@ -208,7 +253,11 @@ def test_log_modes(tmp_path: Path, mode: str) -> None:
     write_folders(tmp_path / "archive")
     (tmp_path / "archive" / "Altus clarus" / "broken.wav").write_bytes(b"RIFF")
     log = tmp_path / "logs" / "sort.txt"
-    result = run("sort_data.py", tmp_path / "root", **{"dataset.archive": str(tmp_path / "archive"), "log.mode": mode, "log.file": str(log)})
+    result = run(
+        "sort_data.py",
+        tmp_path / "root",
+        **{"dataset.archive": str(tmp_path / "archive"), "log.mode": mode, "log.file": str(log)},
+    )
     assert result.returncode == console.INCOMPLETE
     assert ("Sorted" in result.stdout) == (mode in ("all", "info", "result"))
     assert ("10/10 recordings" in result.stdout) == (mode in ("all", "progress"))
@@ -237,7 +286,9 @@ def test_real_recordings(tmp_path: Path, birds: Path) -> None:
                 (archive / side / species / file.name).symlink_to(file)
     root = tmp_path / "root"
     for script in ("sort_data.py", "spec.py", "evaluate.py"):
-        result = run(script, root, **{"dataset.archive": str(archive), "dataset.sort_mode": "symlink", "training.epochs": "3"})
+        result = run(
+            script, root, **{"dataset.archive": str(archive), "dataset.sort_mode": "symlink", "training.epochs": "3"}
+        )
         assert result.returncode == 0, result.stderr
     split = pl.read_parquet(root / "split.parquet")
     assert set(split["reason"]) == {"given"}
@@ -261,7 +312,9 @@ def test_long_recordings_with_annotations_go_through_the_chain(tmp_path: Path) -
     (archive / "annotations.csv").write_text("\n".join(rows))
     (archive / "rain").mkdir()
     base = small_config(tmp_path / "root", archive)
-    settings = dataclasses.replace(base, dataset=dataclasses.replace(base.dataset, test_share=0.2, val_share=0.2, seed=3))
+    settings = dataclasses.replace(
+        base, dataset=dataclasses.replace(base.dataset, test_share=0.2, val_share=0.2, seed=3)
+    )
     sort_data.main(settings)
     split = pl.read_parquet(tmp_path / "root" / "split.parquet")
     assert split["class"].to_list() == [""] * 6
@@ -270,7 +323,11 @@ def test_long_recordings_with_annotations_go_through_the_chain(tmp_path: Path) -
     clips = pl.read_parquet(tmp_path / "root" / "spec" / "clips.parquet")
     for recording, start, label in clips.filter("accepted").select("recording", "start", "class").iter_rows():
         offset = int(recording[4:]) / 2
-        expected = [species for number, species in enumerate(pitches) if start + 1 > 2 + 8 * number + offset and start < 7 + 8 * number + offset]
+        expected = [
+            species
+            for number, species in enumerate(pitches)
+            if start + 1 > 2 + 8 * number + offset and start < 7 + 8 * number + offset
+        ]
         assert [label] == expected
     assert clips.filter("accepted").height > 60
     trained = train.main(settings)
@@ -280,10 +337,14 @@ def test_long_recordings_with_annotations_go_through_the_chain(tmp_path: Path) -
     assert tested.figures.mlrap == 1.0  # both sing in every recording
 
 
-def test_recordings_without_birds_become_a_class_that_no_rule_rejects_and_no_answer(tmp_path: Path, archive: Path) -> None:
+def test_recordings_without_birds_become_a_class_that_no_rule_rejects_and_no_answer(
+    tmp_path: Path, archive: Path
+) -> None:
     (archive / "Noise").mkdir()
     for number in range(3):
-        soundfile.write(archive / "Noise" / f"hiss{number}.wav", np.random.default_rng(number).normal(0, 0.01, 4 * RATE), RATE)
+        soundfile.write(
+            archive / "Noise" / f"hiss{number}.wav", np.random.default_rng(number).normal(0, 0.01, 4 * RATE), RATE
+        )
     base = small_config(tmp_path / "root", archive)
     settings = dataclasses.replace(
         base,
@@ -306,18 +367,28 @@ def test_a_small_config_is_valid() -> None:
     config._check(small_config(Path("x")))
 
 
-def test_tested_runs_are_put_side_by_side(demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]], tmp_path: Path) -> None:
+def test_tested_runs_are_put_side_by_side(
+    demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]], tmp_path: Path
+) -> None:
     root, _ = demo
     for name in ("one", "other"):
         shutil.copytree(root / "snapshots" / "t", tmp_path / name)
-    words = [sys.executable, str(REPOSITORY / "evaluate.py"), "--compare", str(tmp_path / "one"), str(tmp_path / "other")]
+    words = [
+        sys.executable,
+        str(REPOSITORY / "evaluate.py"),
+        "--compare",
+        str(tmp_path / "one"),
+        str(tmp_path / "other"),
+    ]
     result = subprocess.run(words, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr
     assert "MLRAP" in result.stdout
     assert (tmp_path / "compare.html").is_file()
 
 
-def test_the_net_is_kept_as_a_file(demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]], tmp_path: Path) -> None:
+def test_the_net_is_kept_as_a_file(
+    demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]], tmp_path: Path
+) -> None:
     pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
     root, _ = demo

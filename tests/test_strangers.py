@@ -1,7 +1,8 @@
 """What comes from strangers (names in XML, tables, JSON, settings, snapshots; links) leads nowhere, runs nothing, and breaks out of no page.
 
-Two witnesses: every process of a stage notes what it changes outside the data set's root (tests/chaos/inject), and Linux tells whoever opens one of the
-files that lie outside as bait (tests/listening.py). A folder that is a link is followed on purpose: people keep large folders on other disks.
+Two witnesses: every process of a stage notes what it changes outside the data set's root (tests/chaos/inject), and
+Linux tells whoever opens one of the files that lie outside as bait (tests/listening.py). A folder that is a link is
+followed on purpose: people keep large folders on other disks.
 """
 
 import ast
@@ -40,10 +41,46 @@ EVIL_IN_QUOTES = "\"'><img src=x onerror=alert(1)>"
 def bad_names(outside: Path) -> list[str]:
     """Return names that must lead nowhere; `outside` is the folder of bait."""
     return [
-        *("../../outside.wav", "../outside.wav", "../../../outside.wav", "a/../../../outside.wav", "./../../outside.wav", "..\\..\\outside.wav"),
-        *(f"{outside}/outside.wav", f"/{outside}/outside.wav", f"file://{outside}/outside.wav", HOME, "$HOME/outside.wav", "%2e%2e/outside.wav"),
-        *("..", ".", "", " ", "/", "//", "/etc/passwd", "a\0.wav", "a\n.wav", ".hidden.wav", "x" * 5000 + ".wav", "/".join("x" * 999)),
-        *("CON.wav", "nul.wav", "COM1.wav", "C:outside.wav", "\\\\host\\share\\outside.wav", "a:b.wav", "\u202egpj.wav", "ü" * 150 + ".wav"),
+        *(
+            "../../outside.wav",
+            "../outside.wav",
+            "../../../outside.wav",
+            "a/../../../outside.wav",
+            "./../../outside.wav",
+            "..\\..\\outside.wav",
+        ),
+        *(
+            f"{outside}/outside.wav",
+            f"/{outside}/outside.wav",
+            f"file://{outside}/outside.wav",
+            HOME,
+            "$HOME/outside.wav",
+            "%2e%2e/outside.wav",
+        ),
+        *(
+            "..",
+            ".",
+            "",
+            " ",
+            "/",
+            "//",
+            "/etc/passwd",
+            "a\0.wav",
+            "a\n.wav",
+            ".hidden.wav",
+            "x" * 5000 + ".wav",
+            "/".join("x" * 999),
+        ),
+        *(
+            "CON.wav",
+            "nul.wav",
+            "COM1.wav",
+            "C:outside.wav",
+            "\\\\host\\share\\outside.wav",
+            "a:b.wav",
+            "\u202egpj.wav",
+            "ü" * 150 + ".wav",
+        ),
     ]
 
 
@@ -53,20 +90,33 @@ def of_xml(archive: Path, bad: list[str]) -> None:
     good = [f"good{number}.wav" for number in range(4)]
     for number, name in enumerate(good):
         soundfile.write(archive / "wav" / name, chirp(2000, seconds=2, seed=number), RATE)
-    for number, (file, genus) in enumerate([*((name, "Altus") for name in good), *((name, "Altus") for name in bad), *((good[0], name) for name in bad)]):
-        text = "".join(f"<{tag}>{escape(value)}</{tag}>" for tag, value in (("FileName", file), ("Genus", genus), ("Species", "clarus")))
-        (archive / "xml" / f"{number}.xml").write_text(f"<Audio>{text}</Audio>", encoding="utf-8", errors="surrogateescape")
+    for number, (file, genus) in enumerate(
+        [*((name, "Altus") for name in good), *((name, "Altus") for name in bad), *((good[0], name) for name in bad)]
+    ):
+        text = "".join(
+            f"<{tag}>{escape(value)}</{tag}>"
+            for tag, value in (("FileName", file), ("Genus", genus), ("Species", "clarus"))
+        )
+        (archive / "xml" / f"{number}.xml").write_text(
+            f"<Audio>{text}</Audio>", encoding="utf-8", errors="surrogateescape"
+        )
 
 
 def of_kaggle(archive: Path, bad: list[str]) -> None:
     (archive / "train_audio" / "altcla").mkdir(parents=True)
     for number in range(4):
-        soundfile.write(archive / "train_audio" / "altcla" / f"good{number}.wav", chirp(2000, seconds=2, seed=number), RATE)
+        soundfile.write(
+            archive / "train_audio" / "altcla" / f"good{number}.wav", chirp(2000, seconds=2, seed=number), RATE
+        )
     rows = [("altcla", f"altcla/good{number}.wav", "[]") for number in range(4)]
     rows += [
-        (label, name, others) for name in bad for label, name, others in (("altcla", name, "[]"), (name, "x.wav", "[]"), ("altcla", "x.wav", f"['{name}']"))
+        (label, name, others)
+        for name in bad
+        for label, name, others in (("altcla", name, "[]"), (name, "x.wav", "[]"), ("altcla", "x.wav", f"['{name}']"))
     ]
-    pl.DataFrame(rows, schema=["primary_label", "filename", "secondary_labels"], orient="row").write_csv(archive / "train.csv")
+    pl.DataFrame(rows, schema=["primary_label", "filename", "secondary_labels"], orient="row").write_csv(
+        archive / "train.csv"
+    )
 
 
 def of_annotations(archive: Path, bad: list[str]) -> None:
@@ -92,10 +142,20 @@ def of_xenocanto(archive: Path, bad: list[str]) -> None:
 
 def of_folders(archive: Path, bad: list[str]) -> None:
     write_folders(archive, recordings=2)
-    pl.DataFrame([(name, name) for name in bad], schema=["file", "author"], orient="row").write_csv(archive / "metadata.csv")
+    pl.DataFrame([(name, name) for name in bad], schema=["file", "author"], orient="row").write_csv(
+        archive / "metadata.csv"
+    )
     (archive / "metadata").mkdir()
     for number, name in enumerate(bad):
-        told = {"sci-name": name, "species": name, "classid": name, "background": [name], "filename": name, "moved_from": name, "side": name}
+        told = {
+            "sci-name": name,
+            "species": name,
+            "classid": name,
+            "background": [name],
+            "filename": name,
+            "moved_from": name,
+            "side": name,
+        }
         (archive / "metadata" / f"{number}.json").write_text(json.dumps(told))
 
 
@@ -119,7 +179,9 @@ def base(tmp_path: Path) -> Path:
     return base
 
 
-def run(script: str, base: Path, experiment: str = "x.toml") -> tuple[subprocess.CompletedProcess[str], list[str], list[str]]:
+def run(
+    script: str, base: Path, experiment: str = "x.toml"
+) -> tuple[subprocess.CompletedProcess[str], list[str], list[str]]:
     """Run a script; returns how it ended, what it changed outside the root, and which bait was opened by anybody."""
     scratch = base / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -127,10 +189,23 @@ def run(script: str, base: Path, experiment: str = "x.toml") -> tuple[subprocess
     for left in scratch.glob("journal.*"):
         left.unlink()
     plan = {"below": str(base / "root"), "journal": str(journal), "watch": True}
-    homes = {"HOME": str(base), "TMPDIR": str(scratch), "MPLCONFIGDIR": str(scratch), "NUMBA_CACHE_DIR": str(scratch), "PYTHONDONTWRITEBYTECODE": "1"}
+    homes = {
+        "HOME": str(base),
+        "TMPDIR": str(scratch),
+        "MPLCONFIGDIR": str(scratch),
+        "NUMBA_CACHE_DIR": str(scratch),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     environment = {**os.environ, **homes, "PYTHONPATH": str(INJECT), "CHAOS": json.dumps(plan)}
     with Listening([base, *list(base.parents)[:3]]) as heard:
-        done = subprocess.run([sys.executable, str(REPOSITORY / script), experiment], cwd=base, capture_output=True, text=True, env=environment, timeout=300)
+        done = subprocess.run(
+            [sys.executable, str(REPOSITORY / script), experiment],
+            cwd=base,
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=300,
+        )
         opened = [name for name in heard.names() if name.startswith(BAIT)]
     allowed = tuple(str(folder) for folder in (scratch, "/dev/", os.environ["JAX_COMPILATION_CACHE_DIR"]))
     outside = (scratch / "journal.outside").read_text().splitlines() if (scratch / "journal.outside").exists() else []
@@ -169,7 +244,16 @@ def test_names_lead_nowhere(base: Path, form: str) -> None:
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        *(("file", path) for path in ("../outside.wav", "train/../../outside.wav", "/etc/passwd", "..\\outside.wav", "C:/outside.wav")),
+        *(
+            ("file", path)
+            for path in (
+                "../outside.wav",
+                "train/../../outside.wav",
+                "/etc/passwd",
+                "..\\outside.wav",
+                "C:/outside.wav",
+            )
+        ),
         *(("class", name) for name in ("../../../outside", "..", "a/b")),
         ("recording", "../../outside"),
     ],
@@ -180,7 +264,9 @@ def test_a_strangers_split_leads_nowhere(tmp_path: Path, archive: Path, column: 
     table = read_split(config.dataset)
     changed = pl.when(pl.int_range(pl.len()) == 3).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
     write_split(config.dataset.root, table.with_columns(changed))
-    with pytest.raises(console.Trouble, match=r"split\.parquet: .* would leave the data set's folder; run sort_data\.py again"):
+    with pytest.raises(
+        console.Trouble, match=r"split\.parquet: .* would leave the data set's folder; run sort_data\.py again"
+    ):
         read_split(config.dataset)
 
 
@@ -188,12 +274,16 @@ def test_a_strangers_split_leads_nowhere(tmp_path: Path, archive: Path, column: 
 @pytest.mark.parametrize("name", ["wav/pipe.wav", "xml/pipe.xml"])
 def test_pipes_are_not_waited_for(tmp_path: Path, name: str) -> None:
     of_xml(tmp_path, [])
-    (tmp_path / "xml" / "pipe.xml").write_text("<Audio><FileName>pipe.wav</FileName><Genus>Altus</Genus><Species>clarus</Species></Audio>")
+    (tmp_path / "xml" / "pipe.xml").write_text(
+        "<Audio><FileName>pipe.wav</FileName><Genus>Altus</Genus><Species>clarus</Species></Audio>"
+    )
     (tmp_path / name).unlink(missing_ok=True)
     os.mkfifo(tmp_path / name)
     contents = read_birdclef2018(tmp_path)
     assert len(contents.recordings) == 4
-    assert ("xml/pipe.xml", "is no file, but a pipe, a socket or a device") in [(failure.name, failure.reason) for failure in contents.failures]
+    assert ("xml/pipe.xml", "is no file, but a pipe, a socket or a device") in [
+        (failure.name, failure.reason) for failure in contents.failures
+    ]
 
 
 def test_links_are_replaced_and_not_followed(base: Path) -> None:
@@ -201,7 +291,11 @@ def test_links_are_replaced_and_not_followed(base: Path) -> None:
     write_folders(base / "archive")
     (base / "x.toml").write_text(to_toml(small_config(base / "root", base / "archive")))
     assert run("sort_data.py", base)[0].returncode == 0
-    made = [path.relative_to(base / "root") for path in (base / "root").rglob("*") if path.is_file() and path.suffix not in (".wav", ".flac")]
+    made = [
+        path.relative_to(base / "root")
+        for path in (base / "root").rglob("*")
+        if path.is_file() and path.suffix not in (".wav", ".flac")
+    ]
     assert len(made) > 10
     for path in made:
         (base / "root" / path).unlink()
@@ -210,7 +304,8 @@ def test_links_are_replaced_and_not_followed(base: Path) -> None:
     (base / "root" / ".spec.lock").symlink_to(base / "outside.txt")
     for script in ("sort_data.py", "spec.py"):
         done, outside, _ = run(script, base)
-        assert done.returncode == (3 if script == "sort_data.py" else 0), done.stderr  # 3: what the links lead to is no metadata, and is made anew
+        # 3: what the links lead to is no metadata, and is made anew
+        assert done.returncode == (3 if script == "sort_data.py" else 0), done.stderr
         assert outside == []
         assert (base / "outside.txt").read_text() == "dear"
     assert not [path for path in made if (base / "root" / path).is_symlink()]
@@ -231,7 +326,9 @@ def test_a_strangers_snapshot_and_names_in_pages(base: Path) -> None:
     snapshot = next(config.run_folder.glob("epoch_*"))
     classes = (snapshot / "classes.txt").read_text().splitlines()
     (snapshot / "classes.txt").write_text("".join(f"{name}\n" for name in ["../../outside.wav", *classes[1:]]))
-    (snapshot / "learned.txt").write_text("".join(f"{one}\n" for name in bad_names(base.parent) for one in name.splitlines()))
+    (snapshot / "learned.txt").write_text(
+        "".join(f"{one}\n" for name in bad_names(base.parent) for one in name.splitlines())
+    )
     settings = (snapshot / "settings.toml").read_text()
     (snapshot / "settings.toml").write_text(settings.replace(str(base / "root"), str(base.parent / "outside")))
     done, outside, opened = run("test.py", base)
@@ -308,7 +405,16 @@ def test_nothing_that_strangers_write_is_run(path: Path) -> None:
             assert not FOREIGN & {module.split(".")[0] for module in modules}, path
         if isinstance(node, ast.Call):
             options = {word.arg: ast.unparse(word.value) for word in node.keywords if word.arg}
-            assert called(node) not in {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "importlib.import_module"}, path
+            assert called(node) not in {
+                "eval",
+                "exec",
+                "compile",
+                "__import__",
+                "os.system",
+                "os.popen",
+                "torch.load",
+                "importlib.import_module",
+            }, path
             assert options.get("shell", "False") == "False", path
             assert options.get("allow_pickle", "False") == "False", path
             assert options.get("autoescape", "True") != "False", path

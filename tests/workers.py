@@ -32,7 +32,9 @@ def behave(what: str) -> str:
     if what == "full":
         raise OSError(errno.ENOSPC, "No space left on device")
     if what == "modules":
-        return ",".join(name for name in ("jax", "train", "pytest") if name in sys.modules) + os.environ["OMP_NUM_THREADS"]
+        return (
+            ",".join(name for name in ("jax", "train", "pytest") if name in sys.modules) + os.environ["OMP_NUM_THREADS"]
+        )
     return what.upper()
 
 

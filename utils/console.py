@@ -17,7 +17,15 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from config import Log, SettingsError, from_command_line
@@ -90,7 +98,8 @@ def choose_what_is_told(settings: Log) -> None:
 def accept_any_text() -> None:
     """Let standard output take any text: what its encoding lacks, as that of many a log or Windows terminal does, becomes '?'. A closed output is none.
 
-    Python does so for errors already, where it writes escapes. Notebooks and IDLE have streams of their own, which take everything.
+    Python does so for errors already, where it writes escapes. Notebooks and IDLE have streams of their own, which take
+    everything.
     """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 — it lives as long as the process
@@ -105,7 +114,9 @@ def accept_any_text() -> None:
 def _warn_of_names() -> None:
     """Warn where Python reads the names of files in an encoding that lacks most letters: such names cannot be used."""
     if codecs.lookup(sys.getfilesystemencoding()).name != "utf-8":
-        warn(f"Python reads names of files as {sys.getfilesystemencoding()} here, and those with other letters cannot be used; set PYTHONUTF8=1")
+        warn(
+            f"Python reads names of files as {sys.getfilesystemencoding()} here, and those with other letters cannot be used; set PYTHONUTF8=1"
+        )
 
 
 def _print(console: Console, what: str | Table, *, told: bool = True) -> None:
@@ -126,10 +137,16 @@ def _plain(text: str) -> str:
 
 def one_line(text: str) -> str:
     """Return a text as one line: what is no Unicode, ends of lines, and what changes how a terminal writes is written out, as names may hold it."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]", lambda found: repr(found.group())[1:-1], text.encode("utf-8", "backslashreplace").decode())
+    return re.sub(
+        r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]",
+        lambda found: repr(found.group())[1:-1],
+        text.encode("utf-8", "backslashreplace").decode(),
+    )
 
 
-def report_failures(failures: Sequence[Failure], *, what: str, done: str = "left out", count: int | None = None) -> None:
+def report_failures(
+    failures: Sequence[Failure], *, what: str, done: str = "left out", count: int | None = None
+) -> None:
     """List what was left out and why, one line each.
 
     Parameters
@@ -161,7 +178,12 @@ def show_grid(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
     """Print a table: the first column names, the others are figures."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for number, heading in enumerate(headings):
-        table.add_column(_plain(heading), style="cyan" if number == 0 else "", justify="left" if number == 0 else "right", no_wrap=number > 0)
+        table.add_column(
+            _plain(heading),
+            style="cyan" if number == 0 else "",
+            justify="left" if number == 0 else "right",
+            no_wrap=number > 0,
+        )
     for row in rows:
         table.add_row(*map(_plain, row))
     _print(_console, table, told="results" in _told)
@@ -181,7 +203,13 @@ def progress(what: str, *, total: int, unit: str, spoken: bool = False) -> Itera
     accept_any_text()
     wide = _console.width >= WIDE
     said = TextColumn("done {task.completed:,} of {task.total:,}{task.fields[comma]}{task.fields[note]}")
-    counted = (MofNCompleteColumn(), TextColumn(_plain(unit)), *([TimeElapsedColumn()] if wide else []), TextColumn("left"), TimeRemainingColumn())
+    counted = (
+        MofNCompleteColumn(),
+        TextColumn(_plain(unit)),
+        *([TimeElapsedColumn()] if wide else []),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -260,13 +288,16 @@ def run(
 
     Returns
     -------
-    The exit status: 0, 1 where the stage could not be done, 2 for wrong settings, 3 where it was done but something was left out, 130 after Ctrl-C.
+    The exit status: 0, 1 where the stage could not be done, 2 for wrong settings, 3 where it was done but something was
+    left out, 130 after Ctrl-C.
     """
     name = script or Path(sys.argv[0]).name
     signal.signal(signal.SIGINT, _interrupt)
     accept_any_text()
     try:
-        config, call = from_command_line(sys.argv[1:] if arguments is None else arguments, doc=doc, script=name, flags=flags)
+        config, call = from_command_line(
+            sys.argv[1:] if arguments is None else arguments, doc=doc, script=name, flags=flags
+        )
         choose_what_is_told(config.log)
         _warn_of_names()
         result = main(config) if call is None else main(config, call)
@@ -275,17 +306,27 @@ def run(
     except Trouble as error:
         return _end(str(error), name=name, status=1)
     except KeyboardInterrupt:
-        _leave(_end("stopped; nothing is half-written, and the same command goes on from here", name=name, status=STOPPED))
+        _leave(
+            _end("stopped; nothing is half-written, and the same command goes on from here", name=name, status=STOPPED)
+        )
     except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
         _leave(1)
     except OSError as error:
         if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-            return _end(f"{error.filename or 'output'}: {error.strerror}; move it away, for something else belongs there", name=name, status=1)
+            return _end(
+                f"{error.filename or 'output'}: {error.strerror}; move it away, for something else belongs there",
+                name=name,
+                status=1,
+            )
         if error.errno == errno.ENAMETOOLONG:
             return _end(f"{str(error.filename)[:80]}…: {error.strerror}", name=name, status=1)
         if error.errno in OUTPUT_IS_LOST or isinstance(error, PermissionError):
             _leave(
-                _end(f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there", name=name, status=1)
+                _end(
+                    f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there",
+                    name=name,
+                    status=1,
+                )
             )
         raise
     return 0 if complete(result) else INCOMPLETE

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from utils.files import whole_file
 
-mpl.rcParams["text.parse_math"] = False  # texts are what they say: a species may be called 'Aa $x_{$', which is no formula
+# texts are what they say: a species may be called 'Aa $x_{$', which is no formula
+mpl.rcParams["text.parse_math"] = False
 
 
 def new_figure(width: float, height: float) -> Figure:

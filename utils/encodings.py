@@ -1,6 +1,7 @@
 """Text of others in whichever encoding it is: UTF-8 and UTF-16 are known for sure, Windows-1252 is guessed where it can be neither.
 
-Source: encoding.spec.whatwg.org/#windows-1252 (what browsers take pages for that do not say; Excel's "CSV" is written in it in Western Europe and America).
+Source: encoding.spec.whatwg.org/#windows-1252 (what browsers take pages for that do not say; Excel's "CSV" is written
+in it in Western Europe and America).
 """
 
 import codecs
@@ -10,7 +11,9 @@ from dataclasses import dataclass
 _MARKS = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 _LOOKED_AT = 100  # bytes by which UTF-16 is known that has no mark: in Latin letters, every second byte is 0
 # of the marks that stand for bytes; five bytes mean nothing
-_WINDOWS_1252 = {0xDC00 + byte: letter for byte in range(0x80, 0x100) if (letter := bytes([byte]).decode("cp1252", "ignore"))}
+_WINDOWS_1252 = {
+    0xDC00 + byte: letter for byte in range(0x80, 0x100) if (letter := bytes([byte]).decode("cp1252", "ignore"))
+}
 _TEXT_CONTROLS = frozenset("\t\n\v\f\r")
 
 
@@ -33,7 +36,8 @@ def decoded(content: bytes, *, guess: bool = True) -> Text:
 
     Parameters
     ----------
-    guess : read what is no UTF-8 as Windows-1252, byte by byte, for tables are put together from several sources; False: it keeps marks
+    guess : read what is no UTF-8 as Windows-1252, byte by byte, for tables are put together from several sources;
+        False: it keeps marks
     """
     if encoding := _utf16(content):
         return Text(_lines(content.decode(encoding, "replace").replace("\ufffd", "\udc80").removeprefix("\ufeff")))

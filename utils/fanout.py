@@ -24,7 +24,8 @@ Result = TypeVar("Result")
 TIME_LIMIT = 1800.0  # seconds for one item; a day of sound takes about 200
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # processes share the cores already
 MOST_POOLS = 5  # that may break before a stage gives up
-AHEAD = 8  # items in hand per worker: enough to keep it busy while a result is worked on, few enough to keep results out of memory
+# items in hand per worker: enough to keep it busy while a result is worked on, few enough to keep results out of memory
+AHEAD = 8
 
 
 def fan_out(
@@ -38,7 +39,8 @@ def fan_out(
 ) -> Generator[tuple[Item, Result | Failure]]:
     """Call `function` on every item in worker processes; yield each item with its result as it is finished, in no fixed order.
 
-    What failed by no fault of its own, as when the system killed a worker for its memory, is tried once more at the end, alone.
+    What failed by no fault of its own, as when the system killed a worker for its memory, is tried once more at the
+    end, alone.
 
     Parameters
     ----------
@@ -64,7 +66,9 @@ def fan_out(
     workers = max(1, min(workers or os.cpu_count() or 1, len(items)))
     again: list[Item] = []
     with _workers_environment():
-        for item, outcome in _run(function, items, workers=workers, ahead=ahead * workers, name=name, time_limit=time_limit):
+        for item, outcome in _run(
+            function, items, workers=workers, ahead=ahead * workers, name=name, time_limit=time_limit
+        ):
             if isinstance(outcome, Failure) and outcome.passing:
                 again.append(item)
             else:
@@ -72,7 +76,9 @@ def fan_out(
         yield from _run(function, again, workers=1, ahead=1, name=name, time_limit=time_limit)
 
 
-def _run(function: Any, items: Sequence[Any], *, workers: int, ahead: int, name: Callable[[Any], str], time_limit: float) -> Iterator[tuple[Any, Any]]:
+def _run(
+    function: Any, items: Sequence[Any], *, workers: int, ahead: int, name: Callable[[Any], str], time_limit: float
+) -> Iterator[tuple[Any, Any]]:
     """Do the items with at most `ahead` in hand; a pool that breaks, as when a worker is killed between two items, is replaced."""
     if not items:
         return
@@ -90,7 +96,9 @@ def _run(function: Any, items: Sequence[Any], *, workers: int, ahead: int, name:
             except RuntimeError as error:  # of the pool: those of the function are outcomes
                 broken += 1
                 if broken > MOST_POOLS:
-                    raise Trouble(f"worker processes die again and again ({error}); is there enough memory? fewer --workers need less") from None
+                    raise Trouble(
+                        f"worker processes die again and again ({error}); is there enough memory? fewer --workers need less"
+                    ) from None
                 pool.stop()
                 pool.join()
                 todo.extendleft(running.values())

@@ -17,7 +17,8 @@ except ImportError:  # not on Windows, where two processes are not kept apart
     fcntl = None  # type: ignore[assignment]
 
 NEVER_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, what is no Unicode at all, ends of lines and paragraphs
-DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)  # on Windows, whatever the ending
+# on Windows, whatever the ending
+DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)
 LONGEST_NAME = 200  # bytes; file systems end at 255, and a part's name is a little longer than its file's
 
 
@@ -39,11 +40,13 @@ def _sync(path: Path) -> None:
 def whole_file(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
     """Open `path` for writing; it appears, complete and on disk, when the block ends without an error.
 
-    The bytes go to a hidden neighbour first, which is then renamed. A neighbour that a killed process left is removed: it may be a link to something dear.
+    The bytes go to a hidden neighbour first, which is then renamed. A neighbour that a killed process left is removed:
+    it may be a link to something dear.
 
     Parameters
     ----------
-    lasting : False does not wait for the disk, some milliseconds a file: after a power cut, the file may be there without its bytes
+    lasting : False does not wait for the disk, some milliseconds a file: after a power cut, the file may be there
+        without its bytes
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
@@ -170,11 +173,15 @@ def check_name(name: str) -> str:
     Raises
     ------
     ValueError
-        If it is empty, has a path's or a control character, is hidden or relative (begins with a dot), is a device's on Windows, or is too long.
+        If it is empty, has a path's or a control character, is hidden or relative (begins with a dot), is a device's on
+        Windows, or is too long.
     """
     if not name or name != name.strip():
         raise ValueError(f"{name!r} is empty or begins or ends with a space")
-    never = next((character for character in name if character in "/\\:" or unicodedata.category(character) in NEVER_IN_NAMES), None)
+    never = next(
+        (character for character in name if character in "/\\:" or unicodedata.category(character) in NEVER_IN_NAMES),
+        None,
+    )
     if never:
         raise ValueError(f"{name!r} holds {never!r}, which file names cannot hold on every system")
     if name.startswith("."):

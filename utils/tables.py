@@ -33,7 +33,9 @@ def write_csv(path: Path, table: pl.DataFrame) -> None:
         stream.write(table.write_csv().encode())
 
 
-def read_table(path: Path, schema: Mapping[str, Any], *, missing: str, damaged: str, later: Mapping[str, Any] = NONE_LATER) -> pl.DataFrame:
+def read_table(
+    path: Path, schema: Mapping[str, Any], *, missing: str, damaged: str, later: Mapping[str, Any] = NONE_LATER
+) -> pl.DataFrame:
     """Read a Parquet file whose columns are those of `schema`.
 
     Parameters
@@ -88,7 +90,9 @@ class ForeignTable:
     bad: list[Failure]
 
 
-def read_foreign(path: Path, *, needed: Sequence[str] = (), separators: str = ",;\t", ragged: bool = False) -> ForeignTable:
+def read_foreign(
+    path: Path, *, needed: Sequence[str] = (), separators: str = ",;\t", ragged: bool = False
+) -> ForeignTable:
     """Read a table that somebody else wrote; a bad row costs nobody but itself (polars would refuse the table, and knows no lines).
 
     Parameters
@@ -211,7 +215,9 @@ def csv_rows(lines: Sequence[str], *, separator: str) -> Iterator[tuple[int, lis
     """Yield the line, counted from 1, and the values of each row; None where the quoting is broken, after which it goes on in the next line."""
     line = 0
     while line < len(lines):
-        reader = csv.reader(map(lines.__getitem__, range(line, min(line + LONGEST_ROW, len(lines)))), delimiter=separator, strict=True)
+        reader = csv.reader(
+            map(lines.__getitem__, range(line, min(line + LONGEST_ROW, len(lines)))), delimiter=separator, strict=True
+        )
         try:
             values, read = next(reader), reader.line_num
         except csv.Error:

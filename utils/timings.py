@@ -17,7 +17,10 @@ def note_time(folder: Path, stage: str, seconds: float) -> None:
 def times(folder: Path) -> dict[str, float]:
     """Return the seconds that each stage's last call took; nothing where that is not known."""
     try:
-        found = {str(stage): float(seconds) for stage, seconds in json.loads((folder / NAME).read_text(encoding="utf-8")).items()}
+        found = {
+            str(stage): float(seconds)
+            for stage, seconds in json.loads((folder / NAME).read_text(encoding="utf-8")).items()
+        }
         return {stage: seconds for stage, seconds in found.items() if math.isfinite(seconds)}
     except (OSError, ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}  # only for show: a stage's result never depends on it

@@ -35,7 +35,8 @@ class Stage:
     Attributes
     ----------
     words : its script and what stands behind the experiment's file
-    makes : files below the root that it must leave; the test of equality covers every file there, these only show that it compares something
+    makes : files below the root that it must leave; the test of equality covers every file there, these only show that
+        it compares something
     locked : whether a second instance is refused; one without a lock may run beside another, and both leave the same
     largest : bytes beyond which the test of files that may not grow lets none grow: less than its largest has
     """
@@ -49,9 +50,13 @@ class Stage:
 # a new stage is one more line, in the order of the chain; each is run once undisturbed, when a test first asks for it
 STAGES: Mapping[str, Stage] = {
     "sort_data": Stage(("sort_data.py",), ("split.parquet", "metadata/Altus clarus/A0.json", "audit.csv")),
-    "spec": Stage(("spec.py",), ("spec/clips.parquet", "spec/shards/Altus clarus-000/pictures.npy", "spec/overview.html")),
+    "spec": Stage(
+        ("spec.py",), ("spec/clips.parquet", "spec/shards/Altus clarus-000/pictures.npy", "spec/overview.html")
+    ),
     "train": Stage(("train.py",), ("snapshots/small/log.csv", "snapshots/small/epoch_003/classes.txt")),
-    "test": Stage(("test.py",), ("snapshots/small/test/metrics.json", "snapshots/small/test/scores.parquet"), locked=False),
+    "test": Stage(
+        ("test.py",), ("snapshots/small/test/metrics.json", "snapshots/small/test/scores.parquet"), locked=False
+    ),
     "submission": Stage(
         ("submission_soundscape.py", "--submission.recordings", "archive", "--submission.folder", "root/submissions"),
         ("submissions/small_soundscape.csv", "submissions/small_soundscape.html"),
@@ -62,7 +67,14 @@ STAGES: Mapping[str, Stage] = {
         largest=150,
     ),
     "distill": Stage(
-        ("distill.py", "--run", "taught", "--distillation.teachers", "root/snapshots/small", "--distillation.no-untaught"),
+        (
+            "distill.py",
+            "--run",
+            "taught",
+            "--distillation.teachers",
+            "root/snapshots/small",
+            "--distillation.no-untaught",
+        ),
         ("snapshots/taught/log.csv", "snapshots/taught/teachers.json", "snapshots/taught/test/metrics.json"),
     ),
 }
@@ -176,12 +188,21 @@ def size_of(path: Path) -> int:
 def difference(one: Path, other: Path) -> list[str]:
     """Return what differs between two roots: names, and the content of every file.
 
-    All files are compared byte for byte, but for those that tell times (compared without them), snapshots' arrays (whose files have names drawn by
-    chance: every array is compared, bit for bit), and TensorBoard's.
+    All files are compared byte for byte, but for those that tell times (compared without them), snapshots' arrays
+    (whose files have names drawn by chance: every array is compared, bit for bit), and TensorBoard's.
     """
-    files = [{path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()} for root in (one, other)]
+    files = [
+        {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()} for root in (one, other)
+    ]
     nets = sorted({name.rsplit("/_METADATA", 1)[0] for found in files for name in found if name.endswith("/_METADATA")})
-    ours = [{name for name in found if not any(fnmatch(name, pattern) for pattern in (*IGNORED, *(f"{net}/*" for net in nets)))} for found in files]
+    ours = [
+        {
+            name
+            for name in found
+            if not any(fnmatch(name, pattern) for pattern in (*IGNORED, *(f"{net}/*" for net in nets)))
+        }
+        for found in files
+    ]
     differing = sorted(ours[0] ^ ours[1])
     differing += [name for name in sorted(ours[0] & ours[1]) if content(one / name) != content(other / name)]
     return differing + [net for net in nets if arrays(one / net) != arrays(other / net)]
@@ -207,14 +228,19 @@ def _settings(path: Path) -> list[str]:
 
 
 def _nets(path: Path) -> list[dict[str, Any]]:
-    return [{key: value for key, value in net.items() if key not in TIMES | SIZES} for net in json.loads(path.read_text(encoding="utf-8"))["nets"]]
+    return [
+        {key: value for key, value in net.items() if key not in TIMES | SIZES}
+        for net in json.loads(path.read_text(encoding="utf-8"))["nets"]
+    ]
 
 
 def _page(path: Path) -> str:
     """Return a report without the sizes and speeds in its table of teachers and student, the fourth and fifth column."""
     before, heading, after = path.read_text(encoding="utf-8").partition('<h2 id="nets">')
     table, end, rest = after.partition("</table>")
-    return before + heading + re.sub("(<tr>(?:<td>[^<]*</td>){3})<td>[^<]*</td><td>[^<]*</td>", r"\1", table) + end + rest
+    return (
+        before + heading + re.sub("(<tr>(?:<td>[^<]*</td>){3})<td>[^<]*</td><td>[^<]*</td>", r"\1", table) + end + rest
+    )
 
 
 WITHOUT_TIMES: Mapping[str, Callable[[Path], Any]] = {
@@ -233,4 +259,7 @@ def arrays(folder: Path) -> dict[str, bytes]:
         return {}
     with ocp.StandardCheckpointer() as checkpointer:
         tree = checkpointer.restore(folder.absolute())
-    return {name: repr((np.shape(array), np.asarray(array).dtype)).encode() + np.asarray(array).tobytes() for name, array in tree.items()}
+    return {
+        name: repr((np.shape(array), np.asarray(array).dtype)).encode() + np.asarray(array).tobytes()
+        for name, array in tree.items()
+    }

@@ -37,12 +37,19 @@ def test_a_stage_killed_at_a_rename(chain: Chain, stage: str) -> None:
     """The last run has two workers, the undisturbed one had one."""
     chain.put_before(stage)
     generator = np.random.default_rng(list(STAGES).index(stage))
-    killed = run(chain, stage, rename=int(generator.integers(1, chain.spent[stage].renames + 1)), when=str(generator.choice(["before", "after"])))
+    killed = run(
+        chain,
+        stage,
+        rename=int(generator.integers(1, chain.spent[stage].renames + 1)),
+        when=str(generator.choice(["before", "after"])),
+    )
     assert killed.status == -signal.SIGKILL, killed.told
     finish(chain, stage, "--workers", "2")
 
 
-@pytest.mark.parametrize("stage", ["spec", *(pytest.param(other, marks=pytest.mark.chaos) for other in STAGES if other != "spec")])
+@pytest.mark.parametrize(
+    "stage", ["spec", *(pytest.param(other, marks=pytest.mark.chaos) for other in STAGES if other != "spec")]
+)
 def test_a_stage_without_space(chain: Chain, stage: str) -> None:
     chain.put_before(stage)
     starved = run(chain, stage, full=2)  # the first file is the lock, or the first result
@@ -60,7 +67,9 @@ def test_figures_are_among_what_is_compared(chain: Chain) -> None:
     assert "seconds" not in figures
     other = chain.base / "other"
     shutil.copytree(chain.after("test"), other)
-    (other / "snapshots" / "small" / "test" / "metrics.json").write_text(json.dumps({**figures, "mlrap": figures["mlrap"] + 1e-9}))
+    (other / "snapshots" / "small" / "test" / "metrics.json").write_text(
+        json.dumps({**figures, "mlrap": figures["mlrap"] + 1e-9})
+    )
     net = next((other / "snapshots" / "small").glob("epoch_*/net"))
     (other / "spec" / ".left.part").touch()
     assert difference(other, chain.after("test")) == ["spec/.left.part", "snapshots/small/test/metrics.json"]
@@ -78,11 +87,14 @@ def test_the_same_seed_gives_the_same_answer(chain: Chain) -> None:
     assert difference(chain.root, chain.after("test")) == []
 
 
-@pytest.mark.parametrize("stage", ["sort_data", *(pytest.param(later, marks=pytest.mark.chaos) for later in list(STAGES)[1:])])
+@pytest.mark.parametrize(
+    "stage", ["sort_data", *(pytest.param(later, marks=pytest.mark.chaos) for later in list(STAGES)[1:])]
+)
 def test_two_at_once(chain: Chain, stage: str) -> None:
     chain.put_before(stage)
     first = start(chain, stage)
-    wait_for_work(chain, first, opens=2)  # when the first is noted, it is just being opened: the lock may not be held yet
+    # when the first is noted, it is just being opened: the lock may not be held yet
+    wait_for_work(chain, first, opens=2)
     os.killpg(first.pid, signal.SIGSTOP)
     try:
         second = run(chain, stage)
@@ -106,7 +118,9 @@ def small_disk(root: Path, size: str) -> Iterator[None]:
     root.mkdir(exist_ok=True)
     root.rename(kept)
     root.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(root)], capture_output=True, text=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(root)], capture_output=True, text=True
+    )
     if mounted.returncode:
         pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
     try:
@@ -132,7 +146,8 @@ def test_a_small_disk_that_becomes_larger(chain: Chain, stage: str, share: float
         assert full.status == 1, full.told
         last = full.told.strip().splitlines()[-1]
         assert "No space left on device" in last or "MB are free" in last
-        assert "Traceback" not in full.told or stage in {"train", "distill"}  # there a thread of tensorstore's may speak, too
+        # there a thread of tensorstore's may speak, too
+        assert "Traceback" not in full.told or stage in {"train", "distill"}
         remount(chain.root, "size=64m")
         finish(chain, stage)
 
@@ -180,7 +195,10 @@ def test_many_kills(chain: Chain, stage: str, capsys: pytest.CaptureFixture[str]
         chain.put_before(stage)
         for _ in range(generator.integers(1, IN_A_ROW + 1)):
             if generator.random() < 0.5:
-                plan = {"rename": int(generator.integers(1, spent.renames + 1)), "when": str(generator.choice(["before", "after"]))}
+                plan = {
+                    "rename": int(generator.integers(1, spent.renames + 1)),
+                    "when": str(generator.choice(["before", "after"])),
+                }
             else:
                 plan = {"kill_after": float(generator.uniform(0, spent.seconds))}
             ended = run(chain, stage, **plan)
@@ -192,4 +210,6 @@ def test_many_kills(chain: Chain, stage: str, capsys: pytest.CaptureFixture[str]
     at_renames = sum("rename" in plan for plan in kills)
     assert 0 < at_renames < len(kills)
     with capsys.disabled():
-        print(f"\n{stage}: {len(kills)} kills, {at_renames} of them at one of {spent.renames} renames; all ended as undisturbed")
+        print(
+            f"\n{stage}: {len(kills)} kills, {at_renames} of them at one of {spent.renames} renames; all ended as undisturbed"
+        )

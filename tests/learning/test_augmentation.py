@@ -34,7 +34,13 @@ def test_choice_follows_count_and_probability() -> None:
 
 
 def test_nothing_on_changes_nothing() -> None:
-    for settings in (OFF, Augmentation(count=0), Augmentation(probability=0.0), Augmentation(roll_v=0.0), dataclasses.replace(OFF, mixup=1.0, blur=1)):
+    for settings in (
+        OFF,
+        Augmentation(count=0),
+        Augmentation(probability=0.0),
+        Augmentation(roll_v=0.0),
+        dataclasses.replace(OFF, mixup=1.0, blur=1),
+    ):
         noise = NOISE[:0] if settings == Augmentation(roll_v=0.0) else NOISE
         assert jnp.array_equal(augment(PICTURES, jax.random.key(4), settings, noise), PICTURES)
 
@@ -49,7 +55,14 @@ def test_the_key_decides() -> None:
 
 
 def test_every_setting_is_a_variation_that_can_be_on_alone() -> None:
-    amounts = {"flip": "time", "crop": (0.1, 0.0, 0.0, 0.0), "contrast": (1.0, 2.0), "mean": True, "add": True, "blur": 3}
+    amounts = {
+        "flip": "time",
+        "crop": (0.1, 0.0, 0.0, 0.0),
+        "contrast": (1.0, 2.0),
+        "mean": True,
+        "add": True,
+        "blur": 3,
+    }
     names = {field.name for field in dataclasses.fields(Augmentation)} - RULES
     for name in names:
         on = variations(dataclasses.replace(OFF, **{name: amounts.get(name, 0.5)}), NOISE)
@@ -63,7 +76,8 @@ def test_each_picture_gets_what_it_chose_and_no_more() -> None:
     varied = augment(jnp.full((64, 20, 30), 0.25).at[:, :, 0].set(0), jax.random.key(7), settings, NOISE)
     flipped = np.asarray(varied[:, 0, 0] > 0)
     assert 10 < flipped.sum() < 54
-    np.testing.assert_array_equal(varied[flipped].max(axis=(1, 2)), np.float32(0.25))  # what was flipped is not brighter
+    # what was flipped is not brighter
+    np.testing.assert_array_equal(varied[flipped].max(axis=(1, 2)), np.float32(0.25))
     assert (varied[~flipped].max(axis=(1, 2)) != 0.25).all()
 
 
@@ -79,11 +93,16 @@ def test_impossible_amounts_are_refused(words: str, key: str) -> None:
     assert type(refused.value).__name__ == "SettingsError"
 
 
-def mixed(amount: float, *, share: float = 1.0, weights: jax.Array | None = None, batch: int = 512) -> tuple[np.ndarray, ...]:
+def mixed(
+    amount: float, *, share: float = 1.0, weights: jax.Array | None = None, batch: int = 512
+) -> tuple[np.ndarray, ...]:
     """Mix pictures of one grey each, the number of its class, and return pixels, targets, weights."""
     pictures = jnp.broadcast_to(jnp.arange(batch)[:, None, None] / batch, (batch, 2, 3))
     weights = jnp.ones(batch) if weights is None else weights
-    return tuple(np.asarray(part) for part in mixup(pictures, jnp.eye(batch), weights, jax.random.key(8), amount=amount, share=share))
+    return tuple(
+        np.asarray(part)
+        for part in mixup(pictures, jnp.eye(batch), weights, jax.random.key(8), amount=amount, share=share)
+    )
 
 
 def test_mixup_mixes_targets_as_pictures() -> None:
@@ -123,7 +142,11 @@ def test_a_clip_without_weight_lends_no_target() -> None:
 
 def test_losses_are_those_of_both_clips_in_their_parts() -> None:
     keys = jax.random.split(jax.random.key(9), 3)
-    targets, weights, logits = jax.nn.softmax(jax.random.normal(keys[0], (16, 16))), jax.random.uniform(keys[1], (16,)), jax.random.normal(keys[2], (16, 16))
+    targets, weights, logits = (
+        jax.nn.softmax(jax.random.normal(keys[0], (16, 16))),
+        jax.random.uniform(keys[1], (16,)),
+        jax.random.normal(keys[2], (16, 16)),
+    )
     mix = jax.jit(partial(mixup, amount=0.5))
     parts = mix(PICTURES[:16], jnp.eye(16), jnp.ones(16), jax.random.key(10))[1]
     _, blended, whole = mix(PICTURES[:16], targets, weights, jax.random.key(10))
@@ -132,26 +155,39 @@ def test_losses_are_those_of_both_clips_in_their_parts() -> None:
         np.testing.assert_allclose(whole * loss(logits, blended), (parts * weights * each).sum(axis=1), rtol=1e-4)
 
 
-def test_the_sheet_has_a_row_for_each(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sheet_has_a_row_for_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     recording, sheet, drawn = tmp_path / "chirps.wav", tmp_path / "sheet.png", []
-    soundfile.write(recording, np.concatenate([chirp(1500.0, seconds=2.0, seed=0), np.zeros(2 * RATE, np.float32)]), RATE)
-    monkeypatch.setattr(augmentation_sheet, "draw_rows", lambda path, table: (drawn.extend(table), draw_rows(path, table)))
+    soundfile.write(
+        recording, np.concatenate([chirp(1500.0, seconds=2.0, seed=0), np.zeros(2 * RATE, np.float32)]), RATE
+    )
+    monkeypatch.setattr(
+        augmentation_sheet, "draw_rows", lambda path, table: (drawn.extend(table), draw_rows(path, table))
+    )
     config = Config(spectrogram=SMALL, augmentation=Augmentation(roll_v=0.25, count=0))
     write_sheet(sheet, config, Flags(recording=recording, draws=2))
     assert "3 clips, varied" in capsys.readouterr().out
     names = [row.name.split("\n")[0] for row in drawn]
-    assert names == [*(field.name for field in dataclasses.fields(Augmentation) if field.name not in RULES), "mixup", "as set: roll_v, add"]
+    assert names == [
+        *(field.name for field in dataclasses.fields(Augmentation) if field.name not in RULES),
+        "mixup",
+        "as set: roll_v, add",
+    ]
     assert drawn[names.index("roll_v")].name == "roll_v\n0.25"  # its own amount, where it is on
     for row in drawn[:-1]:
         assert len(row.draws) == (1 if row.name.startswith(("flip", "mean", "blur")) else 2)
         assert not all(np.array_equal(picture, row.clip) for picture, _ in row.draws)
-    assert all(np.array_equal(picture, drawn[-1].clip) for picture, _ in drawn[-1].draws)  # a count of 0 changes nothing
+    # a count of 0 changes nothing
+    assert all(np.array_equal(picture, drawn[-1].clip) for picture, _ in drawn[-1].draws)
     assert min(cv2.imread(str(sheet)).shape[:2]) > 300
 
 
 def test_a_recording_is_divided_into_clips_and_noise(tmp_path: Path) -> None:
     recording = tmp_path / "chirps.wav"
-    soundfile.write(recording, np.concatenate([chirp(1500.0, seconds=2.0, seed=0), np.zeros(2 * RATE, np.float32)]), RATE)
+    soundfile.write(
+        recording, np.concatenate([chirp(1500.0, seconds=2.0, seed=0), np.zeros(2 * RATE, np.float32)]), RATE
+    )
     material = from_recording(recording, Config(spectrogram=SMALL))
     assert (len(material.clips), len(material.noise)) == (3, 2)
     assert not material.noise.any()  # silence

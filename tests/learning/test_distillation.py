@@ -27,7 +27,15 @@ STILL = dataclasses.replace(CONFIG, augmentation=Augmentation(count=0))
 NAMES = ("a", "b", "c")
 
 
-def teacher(folder: Path, *, classes: tuple[str, ...] = NAMES, seed: int = 7, weight: float = 1.0, config: Config = CONFIG, wide: int = 1) -> Model:
+def teacher(
+    folder: Path,
+    *,
+    classes: tuple[str, ...] = NAMES,
+    seed: int = 7,
+    weight: float = 1.0,
+    config: Config = CONFIG,
+    wide: int = 1,
+) -> Model:
     """Save an untrained net, made surer of itself by larger last weights."""
     config = dataclasses.replace(config, model=dataclasses.replace(config.model, filters=(4 * wide,)))
     net = build(config.model, classes=len(classes), shape=config.spectrogram.shape, seed=seed)[1]
@@ -63,27 +71,40 @@ def test_the_loss_is_cross_entropy_against_the_teacher(tmp_path: Path) -> None:
     batch = Batch(jnp.asarray(examples.store.pictures(np.arange(CLIPS))), labels)
     step = jax.jit(make_step(graph, config, jnp.ones(CLASSES), teachers))
     state = first_state(net, config.training)
-    after, metrics = step(state, batch, jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1), teachers.nets)
+    after, metrics = step(
+        state, batch, jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1), teachers.nets
+    )
     answers = scipy.special.softmax(alone(one, seen), axis=1)
     logits = np.asarray(apply(graph, net, stretch(seen), train=True)[0], np.float64)
     expected = -(answers * scipy.special.log_softmax(logits, axis=1)).sum(axis=1).mean()
     assert float(metrics.loss) == pytest.approx(expected, rel=1e-5)
-    assert any(not np.array_equal(old, new) for old, new in zip(jax.tree.leaves(net.params), jax.tree.leaves(after.net.params), strict=True))
+    assert any(
+        not np.array_equal(old, new)
+        for old, new in zip(jax.tree.leaves(net.params), jax.tree.leaves(after.net.params), strict=True)
+    )
     wrong = batch._replace(labels=labels._replace(own=(labels.own + 1) % CLASSES))  # true labels take no part
-    _, other = step(state, wrong, jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1), teachers.nets)
+    _, other = step(
+        state, wrong, jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1), teachers.nets
+    )
     assert float(other.loss) == pytest.approx(expected, rel=1e-5)
     kept = batch._replace(answers=jnp.asarray(answers, jnp.float32))
-    assert float(step(state, kept, jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1))[1].loss) == pytest.approx(expected, rel=1e-5)
+    assert float(
+        step(state, kept, jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1))[1].loss
+    ) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("mapped", [False, True])
 def test_stacked_teachers_answer_what_they_answer_alone(tmp_path: Path, mapped: bool) -> None:
-    models = [teacher(tmp_path / str(seed), seed=seed, weight=float(seed), wide=2 if seed == 2 else 1) for seed in (1, 2, 3)]
+    models = [
+        teacher(tmp_path / str(seed), seed=seed, weight=float(seed), wide=2 if seed == 2 else 1) for seed in (1, 2, 3)
+    ]
     teachers = dataclasses.replace(teachers_of(*models), mapped=mapped)
     assert [group.members for group in teachers.groups] == [(0, 2), (1,)]
     seen = pictures(made_up())
     each = np.stack([scipy.special.softmax(alone(model, seen), axis=1) for model in models])
-    np.testing.assert_allclose(teachers.answer(teachers.nets, seen), np.average(each, axis=0, weights=[1, 2, 3]), atol=1e-5)
+    np.testing.assert_allclose(
+        teachers.answer(teachers.nets, seen), np.average(each, axis=0, weights=[1, 2, 3]), atol=1e-5
+    )
     for number, model in enumerate(models):
         single = teachers_of(model)
         np.testing.assert_allclose(single.answer(single.nets, seen), each[number], atol=1e-5)
@@ -116,7 +137,9 @@ def test_losses_by_hand() -> None:
     cross = -(np.array([0.6, 0.0, 0.4]) * scipy.special.log_softmax(cooled)).sum()
     entropy = -(0.6 * np.log(0.6) + 0.4 * np.log(0.4))
     p = scipy.special.expit(cooled)
-    binary = -np.mean([0.6 * np.log(p[0]) + 0.4 * np.log(1 - p[0]), np.log(1 - p[1]), 0.4 * np.log(p[2]) + 0.6 * np.log(1 - p[2])])
+    binary = -np.mean(
+        [0.6 * np.log(p[0]) + 0.4 * np.log(1 - p[0]), np.log(1 - p[1]), 0.4 * np.log(p[2]) + 0.6 * np.log(1 - p[2])]
+    )
     for loss, expected in {"cross_entropy": cross, "kullback_leibler": cross - entropy, "binary": binary}.items():
         found = taught_losses(logits, answers, Distillation(loss=loss, temperature=2.0))  # type: ignore[arg-type]
         assert float(found[0]) == pytest.approx(4 * expected, rel=1e-5)
@@ -128,7 +151,9 @@ def test_true_labels_take_their_share_where_there_are_some() -> None:
     lesson = Lesson(jnp.array([[0.0, 1.0, 0.0]] * 2), jnp.ones(2), answers, jnp.array([1.0, 0.0]))
     log_scores = scipy.special.log_softmax([1.0, -2.0, 0.5])
     taught = -(0.6 * log_scores[0] + 0.4 * log_scores[2])
-    np.testing.assert_allclose(lesson_losses(logits, lesson, config), [0.75 * taught - 0.25 * log_scores[1], taught], rtol=1e-5)
+    np.testing.assert_allclose(
+        lesson_losses(logits, lesson, config), [0.75 * taught - 0.25 * log_scores[1], taught], rtol=1e-5
+    )
 
 
 def test_classes_are_matched_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +200,12 @@ def test_kept_answers_are_the_live_ones(tmp_path: Path) -> None:
     store.folder = tmp_path
     (tmp_path / "settings.toml").write_text("")
     columns = {"recording": "r", "number": np.arange(CLIPS), "start": 0.0, "length": 1.0, "score": 0.1}
-    store.clips = pl.DataFrame({name: pl.Series(np.full(CLIPS, value) if isinstance(value, str | float) else value) for name, value in columns.items()})
+    store.clips = pl.DataFrame(
+        {
+            name: pl.Series(np.full(CLIPS, value) if isinstance(value, str | float) else value)
+            for name, value in columns.items()
+        }
+    )
     teachers = teachers_of(teacher(tmp_path / "one"), teacher(tmp_path / "two", seed=2, wide=2))
     live = np.asarray(teachers.answer(teachers.nets, seen))
     kept = keep_answers([store], teachers, NAMES)  # type: ignore[list-item]
@@ -216,7 +246,9 @@ def test_how_many_unlabelled_clips_an_epoch_sees() -> None:
 def test_clips_without_labels_learn_from_teachers_alone(tmp_path: Path) -> None:
     """Whatever the true labels' share, also mixed with labelled ones: a step with an unlabelled clip does not depend on what stands in its label."""
     examples, teachers = made_up(), teachers_of(teacher(tmp_path))
-    config = dataclasses.replace(CONFIG, augmentation=Augmentation(count=0, mixup=0.5), distillation=Distillation(true_share=0.5))
+    config = dataclasses.replace(
+        CONFIG, augmentation=Augmentation(count=0, mixup=0.5), distillation=Distillation(true_share=0.5)
+    )
     graph, net = build(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
     labels = Labels(*(jnp.asarray(leaf) for leaf in examples.labels))
     pixels = jnp.asarray(examples.store.pictures(np.arange(CLIPS)))
@@ -224,7 +256,14 @@ def test_clips_without_labels_learn_from_teachers_alone(tmp_path: Path) -> None:
 
     def loss(labels: Labels) -> tuple[float, float]:
         state = first_state(net, config.training)
-        _, metrics = step(state, Batch(pixels, labels), jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1), teachers.nets)
+        _, metrics = step(
+            state,
+            Batch(pixels, labels),
+            jnp.asarray(examples.noise),
+            jnp.float32(0.01),
+            epoch_key(seed=1, epoch=1),
+            teachers.nets,
+        )
         return float(metrics.loss), float(metrics.accuracy)
 
     none = labels._replace(own=jnp.full(CLIPS, -1))
@@ -243,7 +282,14 @@ def test_stores_are_joined() -> None:
     other.pixels = 255 - other.pixels  # type: ignore[attr-defined]
     both = JoinedStore([one, other])
     rows = np.array([CLIPS + 2, 0, CLIPS, 5])
-    expected = np.stack([other.pictures(np.array([2]))[0], one.pictures(np.array([0]))[0], other.pictures(np.array([0]))[0], one.pictures(np.array([5]))[0]])
+    expected = np.stack(
+        [
+            other.pictures(np.array([2]))[0],
+            one.pictures(np.array([0]))[0],
+            other.pictures(np.array([0]))[0],
+            one.pictures(np.array([5]))[0],
+        ]
+    )
     np.testing.assert_array_equal(both.pictures(rows), expected)
     assert both.clips["recording"][rows.tolist()].to_list() == ["r1", "r0", "r1", "r0"]
 
@@ -268,6 +314,11 @@ def test_teachers_that_cannot_be_used(tmp_path: Path, spoil: str, message: str) 
     if spoil == "truncated":
         about.write_text(about.read_text()[:20])
     paths = {"missing": (tmp_path / "gone",), "none": ()}.get(spoil, (tmp_path / "run",))
-    config = dataclasses.replace(CONFIG, snapshots=tmp_path, run="run" if spoil == "own" else "student", distillation=Distillation(teachers=paths))
+    config = dataclasses.replace(
+        CONFIG,
+        snapshots=tmp_path,
+        run="run" if spoil == "own" else "student",
+        distillation=Distillation(teachers=paths),
+    )
     with pytest.raises(Trouble, match=message):
         chosen_teachers(config)

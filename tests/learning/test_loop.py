@@ -64,7 +64,8 @@ def test_no_recording_learns_and_watches_or_is_tested(config: Config) -> None:
     assert tested
     assert not learned & watched
     assert not (learned | watched) & tested
-    assert {name.split("/")[0] for name in watched} == {"Altus clarus", "Bassus gravis"}  # the third has one recording only
+    # the third has one recording only
+    assert {name.split("/")[0] for name in watched} == {"Altus clarus", "Bassus gravis"}
     assert examples.classes == ("Altus clarus", "Bassus gravis", "Solus unicus")
     for row, label in zip(examples.rows, examples.labels.own, strict=True):
         assert examples.store.clips["class"][int(row)] == examples.classes[label]
@@ -101,7 +102,9 @@ def test_it_learns(config: Config) -> None:
 
 
 @pytest.mark.parametrize("stop_in", ["epoch", "save", "log"])
-def test_a_stopped_run_ends_as_an_undisturbed_one(config: Config, stop_in: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_run_ends_as_an_undisturbed_one(
+    config: Config, stop_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = with_run(config, f"whole_{stop_in}")
     train.main(whole)
     stopped = with_run(config, f"stopped_{stop_in}")
@@ -120,20 +123,26 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(config: Config, stop_in: str, 
             train.main(stopped)
     assert [snapshot.epoch for snapshot in all_of(stopped.run_folder)] == [1]
     train.main(stopped)
-    assert all(np.array_equal(a, b) for a, b in zip(weights(whole.run_folder), weights(stopped.run_folder), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(weights(whole.run_folder), weights(stopped.run_folder), strict=True)
+    )
     columns = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_mlrap"]
     logs = [pl.read_csv(run.run_folder / "log.csv").select(columns) for run in (whole, stopped)]
     assert logs[0].equals(logs[1])
 
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
-def test_a_run_paused_in_an_epoch_ends_as_an_undisturbed_one(config: Config, average: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_paused_in_an_epoch_ends_as_an_undisturbed_one(
+    config: Config, average: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = with_run(config, f"whole_{average}", average=average, optimizer="adamw")
     train.main(whole)
     paused = dataclasses.replace(whole, run=f"paused_{average}")
     for steps in (2, 1, 3):  # within an epoch of four steps, again at its next step, and at the end of it or later
         with monkeypatch.context() as patch:
-            patch.setattr(console, "stop_when_ready", lambda: nullcontext(iter([False] * (steps - 1) + [True] * 9).__next__))  # noqa: B023
+            patch.setattr(
+                console, "stop_when_ready", lambda: nullcontext(iter([False] * (steps - 1) + [True] * 9).__next__)
+            )
             with pytest.raises(KeyboardInterrupt):
                 train.main(paused)
     assert (paused.run_folder / "paused" / "snapshot.json").is_file()
@@ -145,7 +154,9 @@ def test_a_run_paused_in_an_epoch_ends_as_an_undisturbed_one(config: Config, ave
     assert logs[0].equals(logs[1])
 
 
-def test_a_damaged_pause_is_passed_over(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_pause_is_passed_over(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = with_run(config, "bad_pause", epochs=1)
     with monkeypatch.context() as patch:
         patch.setattr(console, "stop_when_ready", lambda: nullcontext(lambda: True))
@@ -165,7 +176,11 @@ def test_which_snapshots_are_kept(config: Config) -> None:
     assert best
     assert {snapshot.epoch for snapshot in all_of(run.run_folder)} in ({4, 5, best.epoch}, {5, best.epoch})
     assert 5 in {snapshot.epoch for snapshot in all_of(run.run_folder)}
-    assert train.main(with_run(config, "kept", epochs=5, snapshot_epochs=1, keep_snapshots=3, early_stopping=0)).epochs == 5  # these decide on nothing
+    # these decide on nothing
+    assert (
+        train.main(with_run(config, "kept", epochs=5, snapshot_epochs=1, keep_snapshots=3, early_stopping=0)).epochs
+        == 5
+    )
 
 
 def test_what_a_kill_left_of_removals_is_removed(config: Config) -> None:
@@ -203,15 +218,21 @@ def test_fewer_clips_than_a_batch(config: Config) -> None:
 
 def test_one_class_is_refused(config: Config) -> None:
     split = read_split(config.dataset)
-    with pytest.raises(console.Trouble, match=r"only one class has clips to learn from \(Altus clarus\).*training\.noise_class"):
+    with pytest.raises(
+        console.Trouble, match=r"only one class has clips to learn from \(Altus clarus\).*training\.noise_class"
+    ):
         choose_examples(Store(config.dataset.root), split.filter(pl.col("class") == "Altus clarus"), config)
 
 
 def test_noise_is_learned_as_a_class(config: Config) -> None:
     store = Store(config.dataset.root)
-    clips = store.clips = store.clips.with_columns(accepted=pl.col("number") > 0)  # the first clip of each recording is rejected
+    # the first clip of each recording is rejected
+    clips = store.clips = store.clips.with_columns(accepted=pl.col("number") > 0)
     split = read_split(config.dataset)
-    examples, without = choose_examples(store, split, with_run(config, "x", noise_class=True)), choose_examples(store, split, config)
+    examples, without = (
+        choose_examples(store, split, with_run(config, "x", noise_class=True)),
+        choose_examples(store, split, config),
+    )
     assert examples.classes == (*without.classes[:2], "Noise", *without.classes[2:])
     noise = examples.rows[examples.labels.own == examples.classes.index("Noise")]
     assert len(noise) == len(examples.rows) - len(without.rows) > 0
@@ -231,7 +252,9 @@ def test_a_device_without_memory_is_explained(config: Config, monkeypatch: pytes
         patch.setattr(loop, "make_chunk", out_of_memory)
         patch.setattr(epochs, "memory_needed", lambda *_: (1_000, 80_000))
         patch.setattr(epochs, "memory", lambda: 21_000)
-        with pytest.raises(console.Trouble, match=r"does not hold batches of 8 clips of this net; training\.batch_size 2 should fit"):
+        with pytest.raises(
+            console.Trouble, match=r"does not hold batches of 8 clips of this net; training\.batch_size 2 should fit"
+        ):
             train.main(with_run(config, "memory"))
 
 
@@ -298,7 +321,9 @@ def test_a_damaged_latest_snapshot_is_made_again(config: Config, monkeypatch: py
 def test_a_store_of_an_earlier_sort_is_refused(config: Config) -> None:
     split = read_split(config.dataset)
     new = pl.concat([split, split.head(1).with_columns(recording=pl.lit("Altus clarus/new"), side=pl.lit("train"))])
-    with pytest.raises(console.Trouble, match=r"1 recordings of split\.parquet are not in it \(Altus clarus/new, …\); run spec\.py"):
+    with pytest.raises(
+        console.Trouble, match=r"1 recordings of split\.parquet are not in it \(Altus clarus/new, …\); run spec\.py"
+    ):
         choose_examples(Store(config.dataset.root), new, config)
 
 
@@ -313,7 +338,10 @@ def test_early_stopping(config: Config) -> None:
 
 def test_a_loss_that_is_no_number_ends_training(config: Config) -> None:
     run = with_run(config, "nan", learning_rate=1e30, learning_rate_end=0.0)
-    with pytest.raises(console.Trouble, match=r"the loss is no number any more in epoch \d+, step \d+, at learning rate .*; lower training\.learning_rate"):
+    with pytest.raises(
+        console.Trouble,
+        match=r"the loss is no number any more in epoch \d+, step \d+, at learning rate .*; lower training\.learning_rate",
+    ):
         train.main(run)
     clips = pl.read_csv(run.run_folder / "diverged.csv")
     assert clips.columns == ["recording", "start", "class"]
@@ -353,15 +381,21 @@ def test_a_folder_of_pictures_teaches_what_the_store_does(config: Config) -> Non
     assert from_folder.classes == from_store.classes
     for name in ("rows", "val_rows", "val_recording", "val_truth", "noise"):
         np.testing.assert_array_equal(getattr(from_folder, name), getattr(from_store, name))
-    for one, other in zip((*from_folder.labels, *from_folder.val_labels), (*from_store.labels, *from_store.val_labels), strict=True):
+    for one, other in zip(
+        (*from_folder.labels, *from_folder.val_labels), (*from_store.labels, *from_store.val_labels), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
-    np.testing.assert_array_equal(from_folder.store.pictures(from_folder.rows), from_store.store.pictures(from_store.rows))
+    np.testing.assert_array_equal(
+        from_folder.store.pictures(from_folder.rows), from_store.store.pictures(from_store.rows)
+    )
 
 
 def test_training_from_a_folder_that_stands_alone(config: Config, tmp_path: Path) -> None:
     spec.main(dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, pictures=True)))
     shutil.copytree(config.dataset.root / "spec" / "pictures", tmp_path / "old")
-    elsewhere = dataclasses.replace(config, snapshots=tmp_path / "snapshots", dataset=dataclasses.replace(config.dataset, root=tmp_path / "nothing"))
+    elsewhere = dataclasses.replace(
+        config, snapshots=tmp_path / "snapshots", dataset=dataclasses.replace(config.dataset, root=tmp_path / "nothing")
+    )
     settings = with_run(elsewhere, "alone", pictures=tmp_path / "old", epochs=1)
     examples = read_examples(settings)
     names = examples.store.clips["recording"]
@@ -378,14 +412,19 @@ def test_training_from_a_folder_that_stands_alone(config: Config, tmp_path: Path
 
 def test_quality_weighs_clips(tmp_path: Path) -> None:
     write_folders(tmp_path / "archive", recordings=4)
-    table = "".join(f"{file.parent.name}/{file.name},{'A' if file.stem.endswith('0') else 'C'}\n" for file in sorted((tmp_path / "archive").glob("*/*")))
+    table = "".join(
+        f"{file.parent.name}/{file.name},{'A' if file.stem.endswith('0') else 'C'}\n"
+        for file in sorted((tmp_path / "archive").glob("*/*"))
+    )
     (tmp_path / "archive" / "metadata.csv").write_text("file,quality\n" + table)
     config = small_config(tmp_path / "root", tmp_path / "archive")
     sort_data.main(config)
     spec.main(config)
     examples = examples_of(with_run(config, "x", quality_weights=True, val_share=0.0))
     names = examples.store.clips["recording"][examples.rows].to_list()
-    assert {name.split("/")[-1][1:]: float(weight) for name, weight in zip(names, examples.labels.weight, strict=True)}["1"] == pytest.approx(0.6)
+    assert {name.split("/")[-1][1:]: float(weight) for name, weight in zip(names, examples.labels.weight, strict=True)}[
+        "1"
+    ] == pytest.approx(0.6)
     expected = [1.0 if name.endswith("0") else 0.6 for name in names]
     assert len(set(expected)) == 2
     np.testing.assert_allclose(examples.labels.weight, expected, rtol=1e-6)
@@ -403,14 +442,19 @@ def test_that_nothing_can_be_saved_is_found_after_one_epoch(config: Config, monk
     run = with_run(config, "unsaved", epochs=5, early_stopping=0)
     with monkeypatch.context() as patch:
         patch.setattr(runs, "save", broken_save)
-        with pytest.raises(console.Trouble, match=r"epoch_001/net: cannot be read .*right after it was saved; choose another folder for --snapshots"):
+        with pytest.raises(
+            console.Trouble,
+            match=r"epoch_001/net: cannot be read .*right after it was saved; choose another folder for --snapshots",
+        ):
             train.main(run)
     assert len(read_log(run.run_folder / "log.csv", until=99)) == 1
     assert not all_of(run.run_folder)  # nothing is left that a second call would trip over
     assert train.main(with_run(config, "unsaved", epochs=1, early_stopping=0)).epochs == 1
 
 
-def test_a_snapshot_stays_that_memory_does_not_suffice_to_read_back(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_stays_that_memory_does_not_suffice_to_read_back(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(_: object) -> None:
         raise snapshots.TooLarge("x: memory does not suffice")
 
@@ -434,7 +478,9 @@ def test_that_a_pause_cannot_be_saved_is_said(config: Config, monkeypatch: pytes
             train.main(with_run(config, "unpaused"))
 
 
-def test_no_run_is_called_trained_whose_snapshot_cannot_be_read(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_run_is_called_trained_whose_snapshot_cannot_be_read(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = with_run(config, "unread", epochs=2, early_stopping=0)
     calls: list[int] = []
 
@@ -445,7 +491,10 @@ def test_no_run_is_called_trained_whose_snapshot_cannot_be_read(config: Config, 
     with monkeypatch.context() as patch:
         patch.setattr(runs, "save", second_is_broken)
         patch.setattr(loop, "find", lambda folder, _: find(folder, "latest"))
-        with pytest.raises(console.Trouble, match=r"epoch_002/net: cannot be read .*; remove .*epoch_002 and run the same command again"):
+        with pytest.raises(
+            console.Trouble,
+            match=r"epoch_002/net: cannot be read .*; remove .*epoch_002 and run the same command again",
+        ):
             train.main(run)
     assert "Trained" not in capsys.readouterr().out
     damaged = r"cannot be read .*; remove .*epoch_002, earlier ones stay usable, or begin anew"
@@ -460,7 +509,9 @@ def test_the_chain_in_a_folder_of_any_name(name: str, tmp_path: Path, monkeypatc
     write_folders(here / "archive")
     monkeypatch.chdir(here)  # with the default, a path that is relative
     base = small_config(Path("root"), Path("archive"))
-    settings = dataclasses.replace(base, training=dataclasses.replace(base.training, epochs=1), submission=Submission(recordings=Path("archive")))
+    settings = dataclasses.replace(
+        base, training=dataclasses.replace(base.training, epochs=1), submission=Submission(recordings=Path("archive"))
+    )
     sort_data.main(settings)
     spec.main(settings)
     train.main(settings)

@@ -9,7 +9,11 @@ import pytest
 from config import Training
 from utils.learning.optimizers import optimizer
 
-PARAMS = {"kernel": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "bias": jnp.array([0.3, -0.2]), "deep": {"kernel": jnp.full((3, 3, 1, 2), 0.1)}}
+PARAMS = {
+    "kernel": jnp.array([[1.0, -2.0], [0.5, 3.0]]),
+    "bias": jnp.array([0.3, -0.2]),
+    "deep": {"kernel": jnp.full((3, 3, 1, 2), 0.1)},
+}
 RATE = 0.1
 
 
@@ -48,14 +52,22 @@ REFERENCES = {
 
 @pytest.mark.parametrize("name", REFERENCES)
 def test_optax(name: str) -> None:
-    jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5), ours(Training(optimizer=name)), theirs(REFERENCES[name]))  # type: ignore[arg-type]
+    jax.tree.map(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-5),
+        ours(Training(optimizer=name)),
+        theirs(REFERENCES[name]),
+    )  # type: ignore[arg-type]
 
 
 def test_l2_is_the_gradient_of_the_kernels_squares() -> None:
     """By hand: after one step of plain descent, w − rate · (gradient + 2 · l2 · w)."""
     found, gradient = ours(Training(optimizer="sgd", l2=0.01), steps=1), gradients(PARAMS)
-    np.testing.assert_allclose(found["kernel"], PARAMS["kernel"] - RATE * (gradient["kernel"] + 0.02 * PARAMS["kernel"]), rtol=1e-6)
-    np.testing.assert_allclose(found["deep"]["kernel"], PARAMS["deep"]["kernel"] - RATE * (gradient["deep"]["kernel"] + 0.002), rtol=1e-6)
+    np.testing.assert_allclose(
+        found["kernel"], PARAMS["kernel"] - RATE * (gradient["kernel"] + 0.02 * PARAMS["kernel"]), rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        found["deep"]["kernel"], PARAMS["deep"]["kernel"] - RATE * (gradient["deep"]["kernel"] + 0.002), rtol=1e-6
+    )
     np.testing.assert_allclose(found["bias"], PARAMS["bias"] - RATE * gradient["bias"], rtol=1e-6)
 
 

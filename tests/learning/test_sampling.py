@@ -49,7 +49,12 @@ def test_balanced() -> None:
     np.testing.assert_allclose(by_class / by_class.sum(), 1 / 3, atol=0.03)
 
 
-@given(sizes=st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any), least=st.integers(0, 20), more=st.integers(0, 20), batch=st.integers(1, 40))
+@given(
+    sizes=st.lists(st.integers(0, 30), min_size=1, max_size=6).filter(any),
+    least=st.integers(0, 20),
+    more=st.integers(0, 20),
+    batch=st.integers(1, 40),
+)
 def test_quotas(sizes: list[int], least: int, more: int, batch: int) -> None:
     own = np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
     settings = Training(min_per_class=least, max_per_class=least + more, batch_size=batch)
@@ -70,4 +75,6 @@ def test_a_config_that_contradicts_itself_is_refused(tmp_path: object) -> None:
     from config import SettingsError, from_command_line
 
     with pytest.raises(SettingsError, match=r"max_per_class = 5: should be at least training\.min_per_class \(10\)"):
-        from_command_line(["--training.min_per_class", "10", "--training.max_per_class", "5"], doc="", script="train.py")
+        from_command_line(
+            ["--training.min_per_class", "10", "--training.max_per_class", "5"], doc="", script="train.py"
+        )

@@ -53,10 +53,14 @@ def test_warm_up_rises_evenly_to_the_schedule() -> None:
     settings = Training(schedule="constant", epochs=3, warm_up=1.5)
     found = np.concatenate([step_rates(settings, epoch=epoch, steps=4) for epoch in (1, 2, 3)])
     np.testing.assert_allclose(found, 0.001 * np.minimum(np.arange(1, 13) / 6, 1), rtol=1e-6)
-    np.testing.assert_array_equal(step_rates(Training(schedule="constant"), epoch=1, steps=3), np.full(3, 0.001, np.float32))
+    np.testing.assert_array_equal(
+        step_rates(Training(schedule="constant"), epoch=1, steps=3), np.full(3, 0.001, np.float32)
+    )
 
 
 def test_all_steps_of_an_epoch_have_its_rate() -> None:
     settings = Training(epochs=60)
     for epoch in (1, 30, 60):
-        np.testing.assert_allclose(step_rates(settings, epoch=epoch, steps=2), float(schedule(settings)(epoch - 1)), rtol=1e-6)
+        np.testing.assert_allclose(
+            step_rates(settings, epoch=epoch, steps=2), float(schedule(settings)(epoch - 1)), rtol=1e-6
+        )

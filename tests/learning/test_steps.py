@@ -49,18 +49,34 @@ def made_up(*, others: int = 1) -> Examples:
     """Return clips as training takes them, of which brightness tells the class."""
     generator = np.random.default_rng(5)
     own = generator.integers(0, CLASSES, CLIPS).astype(np.int32)
-    pixels = (generator.integers(0, 150, (CLIPS, 8, 16)) + 50 * own[:, None, None] * (np.arange(16) % 2)).astype(np.uint8)
+    pixels = (generator.integers(0, 150, (CLIPS, 8, 16)) + 50 * own[:, None, None] * (np.arange(16) % 2)).astype(
+        np.uint8
+    )
     labels = Labels(own, np.full((CLIPS, others), -1, np.int32), generator.uniform(0.2, 1, CLIPS).astype(np.float32))
     nobody = Labels(own[:0], np.zeros((0, 0), np.int32), np.zeros(0, np.float32))
     none = np.zeros(0, np.int64)
-    return Examples(MadeUpStore(pixels), ("a", "b", "c"), np.arange(CLIPS), labels, none, nobody, none, np.zeros((0, CLASSES), bool), pixels[:4])
+    return Examples(
+        MadeUpStore(pixels),
+        ("a", "b", "c"),
+        np.arange(CLIPS),
+        labels,
+        none,
+        nobody,
+        none,
+        np.zeros((0, CLASSES), bool),
+        pixels[:4],
+    )
 
 
-def after_epochs(config: Config, *, resident: bool, loops: bool, epochs: int = 1) -> tuple[TrainState, list[tuple[float, ...]]]:
+def after_epochs(
+    config: Config, *, resident: bool, loops: bool, epochs: int = 1
+) -> tuple[TrainState, list[tuple[float, ...]]]:
     """Train from first weights; returns the state, and the sums of each epoch's metrics."""
     examples, mesh = made_up(), mesh_for(config.training.batch_size)
     graph, net = build(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
-    supply: Supply = (Resident if resident else Streamed)(examples, batch_size=config.training.batch_size, mesh=mesh, loops=loops)
+    supply: Supply = (Resident if resident else Streamed)(
+        examples, batch_size=config.training.batch_size, mesh=mesh, loops=loops
+    )
     supply.places = min(supply.places, 3)  # so that an epoch has several chunks
     chunk = make_chunk(make_step(graph, config, jnp.ones(CLASSES)), supply.batch_at, mesh)
     course = Course(examples, config, supply, chunk, jnp.asarray(examples.noise), Pace())
@@ -121,7 +137,15 @@ def test_after_a_loss_that_is_no_number_nothing_changes(loops: bool) -> None:
     order[2, 3] = np.flatnonzero(examples.labels.own == 1)[0]  # the third step has a clip that counts NaN
     alive, states = [], []
     for number, given in enumerate(supply.chunks(order, lambda: 4)):
-        state, metrics = chunk(state, given.source, jnp.asarray(examples.noise), jnp.full(supply.places, 0.01), epoch_key(seed=1, epoch=1), number, given.count)
+        state, metrics = chunk(
+            state,
+            given.source,
+            jnp.asarray(examples.noise),
+            jnp.full(supply.places, 0.01),
+            epoch_key(seed=1, epoch=1),
+            number,
+            given.count,
+        )
         alive += np.asarray(metrics.alive)[: given.count].tolist()
         states.append(jax.device_get(state))
     assert alive == [True, True, False, False]
@@ -141,10 +165,17 @@ def test_moving_average() -> None:
     chunk = make_chunk(make_step(graph, config, jnp.ones(CLASSES)), supply.batch_at, mesh)
     state = first_state(net, config.training)
     expected = [np.asarray(leaf) for leaf in jax.tree.leaves(state.net)]
-    for number, given in enumerate(supply.chunks(epoch_order(examples.labels.own, config.training, epoch=1), lambda: 1)):
-        state, _ = chunk(state, given.source, jnp.asarray(examples.noise), jnp.full(1, 0.01), epoch_key(seed=1, epoch=1), number, 1)
+    for number, given in enumerate(
+        supply.chunks(epoch_order(examples.labels.own, config.training, epoch=1), lambda: 1)
+    ):
+        state, _ = chunk(
+            state, given.source, jnp.asarray(examples.noise), jnp.full(1, 0.01), epoch_key(seed=1, epoch=1), number, 1
+        )
         keeps = min(0.5, (1 + number) / (10 + number))
-        expected = [keeps * old + (1 - keeps) * np.asarray(new) for old, new in zip(expected, jax.tree.leaves(state.net), strict=True)]
+        expected = [
+            keeps * old + (1 - keeps) * np.asarray(new)
+            for old, new in zip(expected, jax.tree.leaves(state.net), strict=True)
+        ]
     for ours, theirs in zip(jax.tree.leaves(state.best_net), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
@@ -172,7 +203,10 @@ def test_a_batch_that_fits() -> None:
     assert batch_that_fits(256, memory=10_000, needed=(2_000, 64_000)) == 32
     assert batch_that_fits(100, memory=10_000, needed=(2_000, 9_000)) == 32  # the half is 50
     assert batch_that_fits(1, memory=10_000, needed=(20_000, 1)) == 1
-    small, large = (memory_needed(jax.jit(lambda x: (x[:, None] * x).sum()), [jax.ShapeDtypeStruct((size,), jnp.float32)]) for size in (100, 1000))
+    small, large = (
+        memory_needed(jax.jit(lambda x: (x[:, None] * x).sum()), [jax.ShapeDtypeStruct((size,), jnp.float32)])
+        for size in (100, 1000)
+    )
     assert small
     assert large
     assert (small[0], large[0]) == (400, 4000)

@@ -22,7 +22,9 @@ def test_one_label() -> None:
 
 def test_many_labels_have_a_value_each() -> None:
     settings = Training(loss="binary", primary_target=0.995, secondary_target=0.3, absent_target=0.0025)
-    np.testing.assert_allclose(targets_of(LABELS, 4, settings), [[0.3, 0.0025, 0.995, 0.3], [0.995, 0.0025, 0.0025, 0.0025]], rtol=1e-6)
+    np.testing.assert_allclose(
+        targets_of(LABELS, 4, settings), [[0.3, 0.0025, 0.995, 0.3], [0.995, 0.0025, 0.0025, 0.0025]], rtol=1e-6
+    )
     alone = LABELS._replace(others=np.zeros((2, 0), np.int32))
     np.testing.assert_allclose(targets_of(alone, 4, settings)[0], [0.0025, 0.0025, 0.995, 0.0025], rtol=1e-6)
 
@@ -30,7 +32,10 @@ def test_many_labels_have_a_value_each() -> None:
 def test_cross_entropy_is_scikit_learns() -> None:
     targets = targets_of(LABELS, 4, Training())
     found = losses(jnp.asarray(LOGITS), targets, Training())
-    expected = [log_loss([label], [row], labels=range(4)) for label, row in zip(LABELS.own, scipy.special.softmax(LOGITS.astype(float), axis=1), strict=True)]
+    expected = [
+        log_loss([label], [row], labels=range(4))
+        for label, row in zip(LABELS.own, scipy.special.softmax(LOGITS.astype(float), axis=1), strict=True)
+    ]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
@@ -38,14 +43,19 @@ def test_binary_is_scikit_learns() -> None:
     settings = Training(loss="binary")
     targets = np.asarray(targets_of(LABELS, 4, settings))
     scores = scipy.special.expit(LOGITS.astype(float))
-    expected = [np.mean([log_loss([int(t)], [[1 - p, p]], labels=[0, 1]) for t, p in zip(*row, strict=True)]) for row in zip(targets, scores, strict=True)]
+    expected = [
+        np.mean([log_loss([int(t)], [[1 - p, p]], labels=[0, 1]) for t, p in zip(*row, strict=True)])
+        for row in zip(targets, scores, strict=True)
+    ]
     np.testing.assert_allclose(losses(jnp.asarray(LOGITS), jnp.asarray(targets), settings), expected, rtol=1e-5)
 
 
 def test_focal() -> None:
     targets = targets_of(LABELS, 4, Training())
     logits = jnp.asarray(LOGITS)
-    np.testing.assert_allclose(losses(logits, targets, Training(loss="focal", focal_gamma=0.0)), losses(logits, targets, Training()), rtol=1e-5)
+    np.testing.assert_allclose(
+        losses(logits, targets, Training(loss="focal", focal_gamma=0.0)), losses(logits, targets, Training()), rtol=1e-5
+    )
     score = float(scipy.special.softmax(LOGITS[0].astype(float))[2])
     found = float(losses(logits, targets, Training(loss="focal", focal_gamma=2.0))[0])
     assert found == pytest.approx(-((1 - score) ** 2) * np.log(score), rel=1e-5)
@@ -57,13 +67,17 @@ def test_the_mean_counts_clips_by_their_weight() -> None:
     targets = targets_of(LABELS, 4, Training())
     logits, weight = jnp.asarray(LOGITS), jnp.asarray(LABELS.weight)
     each = np.asarray(losses(logits, targets, Training()))
-    assert float(weighted_mean(losses(logits, targets, Training()), weight)) == pytest.approx((each[0] + each[1] / 2) / 1.5, rel=1e-6)
+    assert float(weighted_mean(losses(logits, targets, Training()), weight)) == pytest.approx(
+        (each[0] + each[1] / 2) / 1.5, rel=1e-6
+    )
     assert float(weighted_mean(losses(logits, targets, Training()), jnp.zeros(2))) == 0
 
 
 def test_class_weights_are_scikit_learns() -> None:
     own = np.array([0, 0, 0, 1, 2, 2], np.int32)
     np.testing.assert_allclose(
-        class_weights(own, 3, Training(class_weights="balanced")), compute_class_weight("balanced", classes=np.arange(3), y=own), rtol=1e-6
+        class_weights(own, 3, Training(class_weights="balanced")),
+        compute_class_weight("balanced", classes=np.arange(3), y=own),
+        rtol=1e-6,
     )
     np.testing.assert_array_equal(class_weights(own, 3, Training()), [1, 1, 1])

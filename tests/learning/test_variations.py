@@ -55,15 +55,24 @@ def test_roll_wraps_by_up_to_its_amount(axis: int, most: int) -> None:
     rolled = np.asarray(vary.roll(PICTURES, KEYS, amount=0.15, axes=(axis,)))
     shifts = []
     for before, after in zip(np.asarray(PICTURES), rolled, strict=True):
-        shifts += [shift for shift in range(-most - 2, most + 3) if np.array_equal(np.roll(before, shift, axis=axis), after)]
+        shifts += [
+            shift for shift in range(-most - 2, most + 3) if np.array_equal(np.roll(before, shift, axis=axis), after)
+        ]
     assert len(shifts) == 64
     assert {-most, 0, most} <= set(shifts) <= set(range(-most - 1, most + 2))
 
 
 def test_roll_of_both_sides_draws_two_shifts() -> None:
     shifts = set()
-    for before, after in zip(np.asarray(PICTURES), np.asarray(vary.roll(PICTURES, KEYS, amount=0.1, axes=(0, 1))), strict=True):
-        found = [(down, right) for down in range(-2, 3) for right in range(-3, 4) if np.array_equal(np.roll(before, (down, right), axis=(0, 1)), after)]
+    for before, after in zip(
+        np.asarray(PICTURES), np.asarray(vary.roll(PICTURES, KEYS, amount=0.1, axes=(0, 1))), strict=True
+    ):
+        found = [
+            (down, right)
+            for down in range(-2, 3)
+            for right in range(-3, 4)
+            if np.array_equal(np.roll(before, (down, right), axis=(0, 1)), after)
+        ]
         shifts.add(*found)
     assert len(shifts) > 15
     assert {-2, 2} <= {down for down, _ in shifts}
@@ -79,7 +88,8 @@ def test_flip_mirrors() -> None:
 
 def rims(varied: jax.Array, axis: int) -> np.ndarray:
     """Return which shares were cut off before and after, from pixels that told their place."""
-    lines = np.asarray(varied).mean(axis=2 - axis)[:, 5:-5]  # far from the edges, where interpolation takes what is inside
+    # far from the edges, where interpolation takes what is inside
+    lines = np.asarray(varied).mean(axis=2 - axis)[:, 5:-5]
     side = varied.shape[1 + axis]
     slope, start = np.polyfit(np.arange(5, side - 5), lines.T, 1)
     first = start + 0.5 / side - slope / 2  # pixels are cells, whose middles are told
@@ -89,7 +99,9 @@ def rims(varied: jax.Array, axis: int) -> np.ndarray:
 @pytest.mark.parametrize("side", range(4))
 def test_crop_cuts_up_to_each_amount(side: int) -> None:
     amounts = tuple(0.4 * (number == side) for number in range(4))  # top, left, bottom, right
-    (top, bottom), (left, right) = (rims(vary.crop(pictures, KEYS, amounts=amounts), axis) for axis, pictures in enumerate([DOWN, ACROSS]))
+    (top, bottom), (left, right) = (
+        rims(vary.crop(pictures, KEYS, amounts=amounts), axis) for axis, pictures in enumerate([DOWN, ACROSS])
+    )
     for number, cut in enumerate((top, left, bottom, right)):
         if number == side:
             assert -0.002 < cut.min() < 0.05
@@ -103,7 +115,9 @@ def test_crop_of_nothing_is_the_picture() -> None:
 
 
 def test_zoom_enlarges_about_the_middle() -> None:
-    (top, bottom), (left, right) = (rims(vary.zoom(pictures, KEYS, amount=1.0), axis) for axis, pictures in enumerate([DOWN, ACROSS]))
+    (top, bottom), (left, right) = (
+        rims(vary.zoom(pictures, KEYS, amount=1.0), axis) for axis, pictures in enumerate([DOWN, ACROSS])
+    )
     for rim in (bottom, left, right):
         np.testing.assert_allclose(rim, top, atol=0.003)
     sizes = 1 / (1 - 2 * top)
@@ -115,7 +129,10 @@ def test_zoom_enlarges_about_the_middle() -> None:
 
 def test_rotate_turns_about_the_middle() -> None:
     middle = (np.array([HEIGHT, WIDTH]) - 1) / 2
-    down, across = (np.asarray(vary.rotate(pictures, KEYS, amount=20.0))[:, 9:11, 15] for pictures in (DOWN * HEIGHT, ACROSS * WIDTH))
+    down, across = (
+        np.asarray(vary.rotate(pictures, KEYS, amount=20.0))[:, 9:11, 15]
+        for pictures in (DOWN * HEIGHT, ACROSS * WIDTH)
+    )
     angles = np.arctan2(across[:, 1] - across[:, 0], down[:, 1] - down[:, 0])
     turned = np.asarray(vary.rotate(PICTURES, KEYS, amount=20.0))
     for before, after, angle in zip(np.asarray(PICTURES), turned, angles, strict=True):
@@ -132,7 +149,9 @@ def test_contrast_is_a_power(exponents: tuple[float, float]) -> None:
     drawn = np.log(np.asarray(vary.contrast(GREY, KEYS, exponents=exponents))[:, 0, 0]) / np.log(0.5)
     assert 0.5 - 1e-5 <= drawn.min() < 0.75
     assert 2.7 < drawn.max() <= 3 + 1e-5
-    np.testing.assert_allclose(vary.contrast(PICTURES, KEYS, exponents=exponents), PICTURES ** drawn[:, None, None], atol=1e-5)
+    np.testing.assert_allclose(
+        vary.contrast(PICTURES, KEYS, exponents=exponents), PICTURES ** drawn[:, None, None], atol=1e-5
+    )
     np.testing.assert_allclose(vary.contrast(PICTURES, KEYS, exponents=(1.0, 1.0)), PICTURES, rtol=1e-6)
 
 
@@ -141,7 +160,9 @@ def test_brightness_is_one_factor_a_picture() -> None:
     assert (np.ptp(factors, axis=(1, 2)) == 0).all()
     assert 0.5 <= factors.min() < 0.55
     assert 1.45 < factors.max() <= 1.5
-    np.testing.assert_allclose(vary.brightness(PICTURES, KEYS, amount=0.5), np.minimum(PICTURES * factors, 1), rtol=1e-6)
+    np.testing.assert_allclose(
+        vary.brightness(PICTURES, KEYS, amount=0.5), np.minimum(PICTURES * factors, 1), rtol=1e-6
+    )
     np.testing.assert_array_equal(vary.brightness(PICTURES, KEYS, amount=0.0), PICTURES)
 
 
@@ -166,7 +187,8 @@ def test_lightness_is_that_of_opencv() -> None:
         factor = float(np.median(light(varied)[inside, 0] / lab[inside, 0]))
         factors.append(factor)
         lab[:, :, 0] = np.minimum(lab[:, :, 0] * factor, 100)
-        np.testing.assert_allclose(varied, np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)[:, :, 0], 0, 1), atol=0.01)  # OpenCV interpolates in tables
+        # OpenCV interpolates in tables
+        np.testing.assert_allclose(varied, np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2BGR)[:, :, 0], 0, 1), atol=0.01)
     assert 0.49 < min(factors) < 0.57
     assert 1.43 < max(factors) < 1.51
     np.testing.assert_allclose(vary.lightness(PICTURES, KEYS, amount=0.0), PICTURES, atol=1e-4)
@@ -185,7 +207,9 @@ def test_blur_is_that_of_opencv(amount: int) -> None:
         np.testing.assert_allclose(after, cv2.blur(picture, (amount, amount)), atol=1e-6)
     inside = sliding_window_view(np.asarray(PICTURES[0]), (amount, amount)).mean(axis=(2, 3))
     before = amount // 2
-    np.testing.assert_allclose(blurred[0, before : before + inside.shape[0], before : before + inside.shape[1]], inside, atol=1e-6)
+    np.testing.assert_allclose(
+        blurred[0, before : before + inside.shape[0], before : before + inside.shape[1]], inside, atol=1e-6
+    )
 
 
 def test_noise_has_another_strength_on_each_picture() -> None:
@@ -216,7 +240,8 @@ def test_blackout_is_one_band_of_its_amount(amount: float, band: int) -> None:
     assert (dark == dark[:, :1]).all()
     columns = dark[:, 0]
     assert (columns.sum(axis=1) == band).all()
-    assert (np.abs(np.diff(columns, axis=1, prepend=0, append=0)).sum(axis=1) == 2 * (band > 0)).all()  # it begins once and ends once
+    # it begins once and ends once
+    assert (np.abs(np.diff(columns, axis=1, prepend=0, append=0)).sum(axis=1) == 2 * (band > 0)).all()
     if 0 < band < WIDTH:
         starts = columns.argmax(axis=1)
         assert starts.min() < 3

@@ -53,7 +53,8 @@ def pictures(count: int, shape: tuple[int, int]) -> np.ndarray:
 def test_the_answers_are_those_of_jax(options: dict[str, object], shape: tuple[int, int]) -> None:
     graph, net = build(replace(SMALL, **options), classes=5, shape=shape, seed=3)
     keys = iter(jax.random.split(jax.random.key(1), 1000))
-    moved = lambda leaf: leaf + 0.3 * jax.random.uniform(next(keys), leaf.shape) if leaf.ndim == 1 else leaf  # noqa: E731 — norms that are not those of a new net
+    # norms that are not those of a new net
+    moved = lambda leaf: leaf + 0.3 * jax.random.uniform(next(keys), leaf.shape) if leaf.ndim == 1 else leaf  # noqa: E731
     net = jax.tree.map(moved, net)
     model = to_model(graph, net, shape=shape)
     onnx.checker.check_model(model, full_check=True)
@@ -118,7 +119,9 @@ def test_a_file_says_what_a_field_device_must_know(snapshot: Snapshot, tmp_path:
     assert about(replace(snapshot, config=Config()))["scores"] == '"softmax"'
 
 
-def test_an_export_that_fails_leaves_nothing(snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_export_that_fails_leaves_nothing(
+    snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise Unwritable("the operation sort")
 
@@ -134,9 +137,13 @@ def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPa
         check_can_export("--export")
 
 
-def test_the_example_in_the_documents_runs(snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_in_the_documents_runs(
+    snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     documents = (Path(__file__).parents[2] / "docs" / "file-formats.md").read_text()
-    example = next(part.split("```")[0] for part in documents.split("```python\n") if "onnxruntime" in part.split("```")[0])
+    example = next(
+        part.split("```")[0] for part in documents.split("```python\n") if "onnxruntime" in part.split("```")[0]
+    )
     monkeypatch.chdir(tmp_path)
     export(snapshot, tmp_path / "net.onnx")
     cv2.imwrite("clip.png", pictures(2, snapshot.config.spectrogram.shape)[1])

@@ -27,7 +27,11 @@ def in_bfloat16(name: str) -> nnx.GraphDef:
     graphs = []
 
     def trace() -> None:
-        graphs.append(build(Model(name=name, dropout=0.3, resnet_n=1, **SMALL), classes=3, shape=SHAPE, seed=0, dtype=jnp.bfloat16)[0])
+        graphs.append(
+            build(
+                Model(name=name, dropout=0.3, resnet_n=1, **SMALL), classes=3, shape=SHAPE, seed=0, dtype=jnp.bfloat16
+            )[0]
+        )
 
     jax.eval_shape(trace)
     return graphs[0]
@@ -68,9 +72,12 @@ def test_training_changes_the_running_statistics_by_a_tenth() -> None:
     _, moved = apply(graph, net, pictures, train=True)
     before = [np.asarray(leaf) for leaf in jax.tree.leaves(net.rest)]
     assert all((a == b).all() for a, b in zip(before, jax.tree.leaves(kept), strict=True))
-    # the first norm sees a convolution's output x; its running mean goes from 0 to a tenth of the mean of x, its variance from 1 to 0.9 + a tenth
+    # the first norm sees a convolution's output x; its running mean goes from 0 to a tenth of the mean of x, its
+    # variance from 1 to 0.9 + a tenth
     kernel = net.params["groups"][0]["convolution"]["kernel"][...]
-    seen = jax.lax.conv_general_dilated(pictures, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    seen = jax.lax.conv_general_dilated(
+        pictures, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
     norm = moved["groups"][0]["norm"]["norm"]
     np.testing.assert_allclose(norm["mean"][...], 0.1 * seen.mean(axis=(0, 1, 2)), rtol=1e-4)
     np.testing.assert_allclose(norm["var"][...], 0.9 + 0.1 * seen.var(axis=(0, 1, 2)), rtol=1e-4)
@@ -147,7 +154,13 @@ def test_running_averages_and_means_are_not_rounded() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "flat", "dropped"),  # dropped: the axes along which all is dropped or nothing
-    [("random", False, ()), ("location", False, (3,)), ("channel", False, (1, 2)), ("channel", True, ()), ("location", True, ())],
+    [
+        ("random", False, ()),
+        ("location", False, (3,)),
+        ("channel", False, (1, 2)),
+        ("channel", True, ()),
+        ("location", True, ()),
+    ],
 )
 def test_dropout_drops_values_places_or_channels(kind: str, flat: bool, dropped: tuple[int, ...]) -> None:
     dropout = Dropout(Model(dropout=0.25, dropout_kind=kind), flat=flat)
@@ -173,7 +186,9 @@ def test_dropout_reaches_every_net(name: str) -> None:
 
 def test_another_seed_is_another_net() -> None:
     settings = Model(name="Baseline", **SMALL)
-    one, same, other = (jax.tree.leaves(build(settings, classes=3, shape=SHAPE, seed=seed)[1].params) for seed in (0, 0, 1))
+    one, same, other = (
+        jax.tree.leaves(build(settings, classes=3, shape=SHAPE, seed=seed)[1].params) for seed in (0, 0, 1)
+    )
     assert all((a == b).all() for a, b in zip(one, same, strict=True))
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
 

@@ -77,7 +77,9 @@ def test_without_validation_the_best_is_the_latest(tmp_path: Path, net: Net) -> 
     assert best.epoch == 2
 
 
-def test_a_snapshot_that_was_being_written_is_not_found(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_snapshot_that_was_being_written_is_not_found(
+    tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -111,7 +113,9 @@ def test_damaged_snapshots_are_explained(tmp_path: Path, net: Net) -> None:
     assert "is of another net: params/output/bias is (3,), should be (2,)" in damaged("classes.txt", b"A\nB\n")
 
 
-def test_one_damaged_snapshot_does_not_hide_the_others(tmp_path: Path, net: Net, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_damaged_snapshot_does_not_hide_the_others(
+    tmp_path: Path, net: Net, capsys: pytest.CaptureFixture[str]
+) -> None:
     for epoch in (1, 2):
         save(snapshot_of(tmp_path, epoch, 0.5), net, MOMENTS, learned=[])
     (tmp_path / "epoch_002" / "snapshot.json").unlink()
@@ -128,7 +132,10 @@ def test_another_net_is_refused_by_name(tmp_path: Path, net: Net) -> None:
     config = small_config(tmp_path)
     wrong = dataclasses.replace(config, model=dataclasses.replace(config.model, filters=(4, 9)))
     save(snapshot_of(tmp_path, 1, 0.5, wrong), net, MOMENTS, learned=["A/a", "B/b"])
-    with pytest.raises(Trouble, match=r"is of another net: params/groups/1/convolution/kernel is \(3, 3, 4, 8\), should be \(3, 3, 4, 9\)"):
+    with pytest.raises(
+        Trouble,
+        match=r"is of another net: params/groups/1/convolution/kernel is \(3, 3, 4, 8\), should be \(3, 3, 4, 9\)",
+    ):
         load_net(describe(tmp_path / "epoch_001"))
 
 
@@ -170,7 +177,9 @@ def test_a_relative_path_in_a_folder_with_brackets(tmp_path: Path, net: Net, mon
     check_saved(describe(Path("snapshots/x/epoch_001")))
 
 
-def test_temporary_files_may_lie_in_a_folder_with_brackets_too(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_files_may_lie_in_a_folder_with_brackets_too(
+    tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(tmp_path.iterdir())
     save(snapshot_of(tmp_path / "a[1]", 1, 0.5), net, MOMENTS, learned=[])
@@ -217,8 +226,12 @@ def test_reading_back_takes_no_memory_of_the_device(tmp_path: Path, net: Net, mo
     assert all(isinstance(leaf, np.ndarray) for leaf in read)
 
 
-@pytest.mark.parametrize("error", [MemoryError(), ValueError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 99 bytes")])
-def test_a_full_memory_is_no_damage(error: Exception, tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [MemoryError(), ValueError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 99 bytes")]
+)
+def test_a_full_memory_is_no_damage(
+    error: Exception, tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise error
 

@@ -45,7 +45,11 @@ def test_classes_are_matched_by_name(pretrained: tuple[Snapshot, Net], tmp_path:
     np.testing.assert_array_equal(output(net, 0), output(old, 1))
     np.testing.assert_array_equal(output(net, 2), output(old, 0))
     np.testing.assert_array_equal(output(net, 1), output(fresh, 1))
-    for ours, theirs in zip(jax.tree.leaves([net.rest, net.params["groups"]]), jax.tree.leaves([old.rest, old.params["groups"]]), strict=True):
+    for ours, theirs in zip(
+        jax.tree.leaves([net.rest, net.params["groups"]]),
+        jax.tree.leaves([old.rest, old.params["groups"]]),
+        strict=True,
+    ):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -62,7 +66,8 @@ def test_another_net_is_refused(pretrained: tuple[Snapshot, Net], tmp_path: Path
     snapshot, _ = pretrained
     other = dataclasses.replace(snapshot.config, model=Model(name="Baseline", filters=(4, 6)))
     with pytest.raises(
-        Trouble, match=r"is of another net than model\.\* asks for: params/groups/1/convolution/kernel is \(3, 3, 4, 8\), should be \(3, 3, 4, 6\)"
+        Trouble,
+        match=r"is of another net than model\.\* asks for: params/groups/1/convolution/kernel is \(3, 3, 4, 8\), should be \(3, 3, 4, 6\)",
     ):
         begin_with(snapshot, net_of(other, OLD, seed=1), OLD, output=True)
     with pytest.raises(Trouble, match=r"neither a snapshot nor the folder of a run"):

@@ -88,7 +88,10 @@ def test_every_file_is_used_named_or_counted(tmp_path: Path) -> None:
     assert "convert it" in reasons["video.m4a"]
     assert "rename it" in reasons["REC001"]
     assert "no column of species" in reasons["who.csv"]
-    assert account.line() == "1 sound used, 4 left out, 1 table or record read, 1 not understood, 4 other files (README.md, Thumbs.db, …)"
+    assert (
+        account.line()
+        == "1 sound used, 4 left out, 1 table or record read, 1 not understood, 4 other files (README.md, Thumbs.db, …)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,9 @@ def test_links_to_nothing_are_named_for_a_disk_may_be_missing(tmp_path: Path, na
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).symlink_to("/mnt/unplugged")
     account = account_of(tmp_path, used=(), seen=(), columns=Columns())
-    assert [(failure.name, failure.reason) for failure in account.failures] == [(name, "is a link to nothing (/mnt/unplugged)")]
+    assert [(failure.name, failure.reason) for failure in account.failures] == [
+        (name, "is a link to nothing (/mnt/unplugged)")
+    ]
     assert account.left_out == 1
 
 
@@ -133,7 +138,10 @@ def test_what_is_not_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     put(tmp_path / "a.wav")
     monkeypatch.chdir(tmp_path)
     for folder, without in ((Path(), tmp_path / "submissions"), (tmp_path, Path("submissions"))):
-        assert account_of(folder, used={folder / "a.wav"}, seen=(), columns=Columns(), without=[without]).line() == "1 sound used"
+        assert (
+            account_of(folder, used={folder / "a.wav"}, seen=(), columns=Columns(), without=[without]).line()
+            == "1 sound used"
+        )
 
 
 def test_a_line_of_what_is_plain() -> None:
@@ -153,7 +161,14 @@ def test_what_is_made_of_an_archive_in_its_root_is_no_part_of_it(tmp_path: Path,
 
 
 def test_an_archive_in_its_root_is_looked_through_but_for_what_is_made_of_it(tmp_path: Path) -> None:
-    for name in ("train_audio/a/XC1.ogg", "XC999.ogg", "extra/more.ogg", "test_soundscapes/s.ogg", "train_soundscapes/t.ogg", "train/a/XC1.ogg"):
+    for name in (
+        "train_audio/a/XC1.ogg",
+        "XC999.ogg",
+        "extra/more.ogg",
+        "test_soundscapes/s.ogg",
+        "train_soundscapes/t.ogg",
+        "train/a/XC1.ogg",
+    ):
         put(tmp_path / name)
     put(tmp_path / "train.csv", b"primary_label,filename\na,a/XC1.ogg\n")
     put(tmp_path / "labels.csv", b"file,start,end,species\nXC1.ogg,0,1,x\n")
@@ -168,10 +183,14 @@ def test_sides_by_other_names(tmp_path: Path, folders: list[str]) -> None:
         put(tmp_path / "a" / folder / "Turdus merula" / "1.wav")
     read = read_archive(Dataset(archive=tmp_path / "a", root=tmp_path / "r"))
     assert read.divided
-    assert {recording.file.parts[-3]: recording.side for recording in read.recordings} == dict(zip(folders, ["train", "val", "test"], strict=False))
+    assert {recording.file.parts[-3]: recording.side for recording in read.recordings} == dict(
+        zip(folders, ["train", "val", "test"], strict=False)
+    )
 
 
-@pytest.mark.parametrize(("top", "told"), [("train", "train: taken for species"), ("recordings", "lie in folders of one folder, recordings")])
+@pytest.mark.parametrize(
+    ("top", "told"), [("train", "train: taken for species"), ("recordings", "lie in folders of one folder, recordings")]
+)
 def test_folders_that_are_no_species(tmp_path: Path, top: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
     for number, species in enumerate(("Turdus merula", "Parus major")):
         (tmp_path / "archive" / top / species).mkdir(parents=True)
@@ -180,7 +199,9 @@ def test_folders_that_are_no_species(tmp_path: Path, top: str, told: str, capsys
     assert told in capsys.readouterr().err
 
 
-def test_a_table_that_speaks_of_few_sounds_does_not_hide_folders_of_species(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_that_speaks_of_few_sounds_does_not_hide_folders_of_species(
+    tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(archive / "Altus clarus" / "A0.txt", b"0.5\t1.5\tAltus clarus\n")
     done = sort_data.main(small_config(tmp_path / "root", archive))
     told = capsys.readouterr()
@@ -190,7 +211,9 @@ def test_a_table_that_speaks_of_few_sounds_does_not_hide_folders_of_species(tmp_
     assert "… and 3 more: no table names it" in told.err
 
 
-def test_what_settings_leave_out_and_what_was_moved_is_counted_right(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_settings_leave_out_and_what_was_moved_is_counted_right(
+    tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = small_config(tmp_path / "root", archive)
     (tmp_path / "white.txt").write_text("Altus clarus\nBassus gravis\n")
     moving = replace(config, dataset=replace(config.dataset, sort_mode="move", whitelist=tmp_path / "white.txt"))
@@ -199,7 +222,9 @@ def test_what_settings_leave_out_and_what_was_moved_is_counted_right(tmp_path: P
         assert "8 sounds used, 1 not wanted by the settings" in " ".join(capsys.readouterr().out.split())
 
 
-def test_sites_behind_links_and_other_formats_reach_the_table_and_the_status(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sites_behind_links_and_other_formats_reach_the_table_and_the_status(
+    tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (archive / "Cercus altus").symlink_to(tmp_path / "disk")
     (tmp_path / "disk").mkdir()
     soundfile.write(tmp_path / "disk" / "C0.wav", chirp(2500, seconds=3, seed=5), RATE)
@@ -210,7 +235,16 @@ def test_sites_behind_links_and_other_formats_reach_the_table_and_the_status(tmp
     done = sort_data.main(small_config(tmp_path / "root", archive))
     assert [failure.name for failure in done.failures] == ["Altus clarus/phone.m4a"]
     assert "1 left out" in capsys.readouterr().out
-    command = [sys.executable, "sort_data.py", "--dataset.archive", archive, "--dataset.root", tmp_path / "again", "--workers", "1"]
+    command = [
+        sys.executable,
+        "sort_data.py",
+        "--dataset.archive",
+        archive,
+        "--dataset.root",
+        tmp_path / "again",
+        "--workers",
+        "1",
+    ]
     assert subprocess.run(command, cwd=REPOSITORY, capture_output=True).returncode == INCOMPLETE
 
 
@@ -221,7 +255,9 @@ def test_a_class_that_is_a_link_to_another_is_named(tmp_path: Path, archive: Pat
     assert "are read already, as another class" in read.failures[0].reason
 
 
-def test_folders_of_recorders_are_not_taken_for_species_without_a_word(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_folders_of_recorders_are_not_taken_for_species_without_a_word(
+    tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     put(archive / "annotations.csv", b"file,start,end,wer\nAltus clarus/A0.wav,0,1,x\n")
     done = sort_data.main(small_config(tmp_path / "root", archive))
     assert [failure.name for failure in done.failures] == ["annotations.csv"]

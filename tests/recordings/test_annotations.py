@@ -27,7 +27,9 @@ RAVEN = ("Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low 
 RAVEN_FILES = ("Begin Path", "File Offset (s)", "Begin File")
 ZENODO = "Filename,Start Time (s),End Time (s),Low Freq (Hz),High Freq (Hz),Species eBird Code\n"
 BIRDNET = "Start (s),End (s),Scientific name,Common name,Confidence,File\n"
-KALEIDOSCOPE = "INDIR,FOLDER,IN FILE,OFFSET,DURATION,scientific_name,common_name,confidence,lat,lon,week,overlap,sensitivity\n"
+KALEIDOSCOPE = (
+    "INDIR,FOLDER,IN FILE,OFFSET,DURATION,scientific_name,common_name,confidence,lat,lon,week,overlap,sensitivity\n"
+)
 
 
 def read(archive: Path, tables: Mapping[str, str | bytes], *sounds: str, columns: Columns = USUAL) -> Contents:
@@ -81,15 +83,34 @@ def test_raven_writes_a_selection_once_a_view(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("label", ["Species", "species", "Annotation", "Species Code", "Common Name", "label", "Label", "Scientific Name", "Code"])
+@pytest.mark.parametrize(
+    "label",
+    ["Species", "species", "Annotation", "Species Code", "Common Name", "label", "Label", "Scientific Name", "Code"],
+)
 def test_raven_calls_the_label_as_the_annotator_did(tmp_path: Path, label: str) -> None:
-    contents = read(tmp_path, {"tape.selections.txt": raven((1, "Spectrogram 1", 1, 1, 2, 500, 900, "amerob"), more=(label,))}, "tape.wav")
+    contents = read(
+        tmp_path,
+        {"tape.selections.txt": raven((1, "Spectrogram 1", 1, 1, 2, 500, 900, "amerob"), more=(label,))},
+        "tape.wav",
+    )
     assert (events(contents), contents.failures) == ({"tape": (Event(1.0, 2.0, "amerob", 500.0, 900.0),)}, [])
 
 
 def test_raven_tables_of_several_files_count_the_time_through_all_of_them(tmp_path: Path) -> None:
     table = raven(
-        (1, "Spectrogram 1", 1, 1.25, 2.5, 500, 900, "L:\\Field Work\\2011\\a_20111107_000000.wav", "1.25", "a_20111107_000000.wav", "amerob"),
+        (
+            1,
+            "Spectrogram 1",
+            1,
+            1.25,
+            2.5,
+            500,
+            900,
+            "L:\\Field Work\\2011\\a_20111107_000000.wav",
+            "1.25",
+            "a_20111107_000000.wav",
+            "amerob",
+        ),
         (2, "Spectrogram 1", 1, 3610.5, 3611.25, 500, 900, "L:\\Field Work\\2011\\b.wav", "10.5", "b.wav", "amerob"),
         (3, "Spectrogram 1", 1, 3620, 3621, 500, 900, "L:\\Field Work\\2011\\b.wav", "", "b.wav", "amerob"),
         more=(*RAVEN_FILES, "Species"),
@@ -104,8 +125,13 @@ def test_raven_tables_of_several_files_count_the_time_through_all_of_them(tmp_pa
 
 
 def test_raven_tables_may_name_the_sound_by_its_path_alone(tmp_path: Path) -> None:
-    table = raven((1, "Spectrogram 1", 1, 61, 63, 0, 15000, "C:\\x\\tape.wav", 1.0, "Turdus merula"), more=("Begin Path", "File Offset (s)", "Common Name"))
-    assert events(read(tmp_path, {"BirdNET_SelectionTable.txt": table}, "tape.wav")) == {"tape": (Event(1.0, 3.0, "Turdus merula", 0.0, 15000.0),)}
+    table = raven(
+        (1, "Spectrogram 1", 1, 61, 63, 0, 15000, "C:\\x\\tape.wav", 1.0, "Turdus merula"),
+        more=("Begin Path", "File Offset (s)", "Common Name"),
+    )
+    assert events(read(tmp_path, {"BirdNET_SelectionTable.txt": table}, "tape.wav")) == {
+        "tape": (Event(1.0, 3.0, "Turdus merula", 0.0, 15000.0),)
+    }
 
 
 def test_one_row_a_view_is_left_in_each_file(tmp_path: Path) -> None:
@@ -113,19 +139,29 @@ def test_one_row_a_view_is_left_in_each_file(tmp_path: Path) -> None:
     rows = [(1, view, 1, 0, 1, 500, 900, file, "amerob") for file in views for view in views[file]]
     loose = [("", view, 1, 7, 8 + start, 500, 900, "b.wav", "amerob") for start, view in enumerate(views["b.wav"])]
     contents = read(tmp_path, {"all.txt": raven(*rows, *loose, more=("Begin File", "Species"))}, "a.wav", "b.wav")
-    assert {name: [(event.start, event.end) for event in found] for name, found in events(contents).items()} == {"a": [(0, 1)], "b": [(0, 1), (7, 8), (7, 9)]}
+    assert {name: [(event.start, event.end) for event in found] for name, found in events(contents).items()} == {
+        "a": [(0, 1)],
+        "b": [(0, 1), (7, 8), (7, 9)],
+    }
 
 
 def test_raven_quotes_nothing_but_r_does(tmp_path: Path) -> None:
-    plain = raven((1, "Spectrogram 1", 1, 1, 2, 500, 900, '"Robin" song'), (2, "Spectrogram 1", 1, 3, 4, 500, 900, '"Wren'))
+    plain = raven(
+        (1, "Spectrogram 1", 1, 1, 2, 500, 900, '"Robin" song'), (2, "Spectrogram 1", 1, 3, 4, 500, 900, '"Wren')
+    )
     quoted = '"Selection"\t"View"\t"Begin Time (s)"\t"End Time (s)"\t"Species"\n"1"\t"Spectrogram 1"\t1\t2\t"the ""Robin"""\n'
     contents = read(tmp_path, {"a.txt": plain, "b.txt": quoted}, "a.wav", "b.wav")
     assert contents.failures == []
-    assert [[event.species for event in found] for found in events(contents).values()] == [['"Robin" song', '"Wren'], ['the "Robin"']]
+    assert [[event.species for event in found] for found in events(contents).values()] == [
+        ['"Robin" song', '"Wren'],
+        ['the "Robin"'],
+    ]
 
 
 def test_raven_tables_without_labels_are_named(tmp_path: Path) -> None:
-    contents = read(tmp_path, {"tape.txt": raven((1, "Spectrogram 1", 1, 1, 2, 500, 900, "x"), more=("Measured",))}, "tape.wav")
+    contents = read(
+        tmp_path, {"tape.txt": raven((1, "Spectrogram 1", 1, 1, 2, 500, 900, "x"), more=("Measured",))}, "tape.wav"
+    )
     there = "Selection, View, Channel, Begin Time (s), End Time (s), Low Freq (Hz), High Freq (Hz), Measured"
     assert reasons(contents) == {
         "tape.txt": f"no column of species; there are {there} (dataset.columns.species may name it)",
@@ -162,13 +198,23 @@ def test_audacity_writes_frequencies_in_a_second_line(tmp_path: Path) -> None:
 
 
 def test_one_csv_for_all_recordings_and_the_names_of_species_beside_it(tmp_path: Path) -> None:
-    rows = ["K_20211201_060000.flac,12.5,12.5,,,combul2", "K_20211201_060000.flac,3.25,3.25,0.0,0.0,????", "K_20211201_060000.flac,3.5,4,1200,4800.5,tamdov1"]
+    rows = [
+        "K_20211201_060000.flac,12.5,12.5,,,combul2",
+        "K_20211201_060000.flac,3.25,3.25,0.0,0.0,????",
+        "K_20211201_060000.flac,3.5,4,1200,4800.5,tamdov1",
+    ]
     species = "Species eBird Code,Scientific Name,Common Name\ncombul2,Pycnonotus barbatus,Common Bulbul\ntamdov1,Turtur tympanistria,Tambourine Dove\n????,,\n"
     tables = {"annotations.csv": "\ufeff" + ZENODO + "\n".join(rows), "species.csv": species}
     contents = read(tmp_path, tables, "audio/K_20211201_060000.flac", "audio/K_20211202_060000.flac")
     assert contents.form == "long recordings with annotations (CSV)"
-    assert contents.taxa == [Taxon("Pycnonotus barbatus", "combul2", "Common Bulbul"), Taxon("Turtur tympanistria", "tamdov1", "Tambourine Dove")]
-    assert reasons(contents) == {"annotations.csv": "1 annotation names no species", "audio/K_20211202_060000.flac": "no table names it"}
+    assert contents.taxa == [
+        Taxon("Pycnonotus barbatus", "combul2", "Common Bulbul"),
+        Taxon("Turtur tympanistria", "tamdov1", "Tambourine Dove"),
+    ]
+    assert reasons(contents) == {
+        "annotations.csv": "1 annotation names no species",
+        "audio/K_20211202_060000.flac": "no table names it",
+    }
     assert contents.recordings == [
         Recording(
             name="K_20211201_060000",
@@ -185,13 +231,25 @@ def test_one_csv_for_all_recordings_and_the_names_of_species_beside_it(tmp_path:
 @pytest.mark.parametrize(
     ("table", "event"),
     [
-        ('file,start,end,label,low_khz,high_khz,kind\ntape.wav,3.5,5,amerob,0.5,8.25,"human, all species"\n', Event(3.5, 5.0, "amerob", 500.0, 8250.0)),
+        (
+            'file,start,end,label,low_khz,high_khz,kind\ntape.wav,3.5,5,amerob,0.5,8.25,"human, all species"\n',
+            Event(3.5, 5.0, "amerob", 500.0, 8250.0),
+        ),
         ("file,start,end,label,low_khz,high_khz,kind\ntape.wav,3.5,5,amerob,,,human\n", Event(3.5, 5.0, "amerob")),
-        ("file,start,end,scientific_name,from_recording,snr_db\ntape.wav,3.5,5,Pica pica,x/XC1.ogg,10.7\n", Event(3.5, 5.0, "Pica pica")),
+        (
+            "file,start,end,scientific_name,from_recording,snr_db\ntape.wav,3.5,5,Pica pica,x/XC1.ogg,10.7\n",
+            Event(3.5, 5.0, "Pica pica"),
+        ),
         ("file,start,end,species\ntape.wav,3.5,5,Pica pica\n", Event(3.5, 5.0, "Pica pica")),
         (BIRDNET + "3.5,5,Pica pica,Eurasian Magpie,0.9237,C:\\night\\tape.wav\n", Event(3.5, 5.0, "Pica pica")),
-        (KALEIDOSCOPE + "/night,one,tape.wav,3.5,1.5,Pica pica,Eurasian Magpie,0.9,-1,-1,-1,0,1\n", Event(3.5, 5.0, "Pica pica")),
-        ("file;start;end;species;low freq [Hz]\ntape.wav;3,5;5;Pica pica;1200,5\n", Event(3.5, 5.0, "Pica pica", 1200.5)),
+        (
+            KALEIDOSCOPE + "/night,one,tape.wav,3.5,1.5,Pica pica,Eurasian Magpie,0.9,-1,-1,-1,0,1\n",
+            Event(3.5, 5.0, "Pica pica"),
+        ),
+        (
+            "file;start;end;species;low freq [Hz]\ntape.wav;3,5;5;Pica pica;1200,5\n",
+            Event(3.5, 5.0, "Pica pica", 1200.5),
+        ),
         ("file\tstart\tend\tspecies\ntape.wav\t3.5\t5\tPica pica\n", Event(3.5, 5.0, "Pica pica")),
         ('"file", START ,"Duration (s)",Species\ntape.wav,3.5,1.5,Pica pica\n', Event(3.5, 5.0, "Pica pica")),
         ("file,onset,offset,species\ntape.wav,3.5,5,Pica pica\n", Event(3.5, 5.0, "Pica pica")),
@@ -218,20 +276,42 @@ def test_settings_name_columns_that_nobody_would_guess(tmp_path: Path) -> None:
     write_tables(tmp_path, {"calls.csv": table, "species.csv": "code,scientific_name\neurmag1,Pica pica\n"}, "tape.wav")
     assert (is_annotations(tmp_path), is_annotations(tmp_path, columns)) == (False, True)
     contents = read_annotations(tmp_path, columns)
-    assert (events(contents), contents.taxa, contents.failures) == ({"tape": (Event(3.5, 5.0, "Pica pica", 500.0),)}, [Taxon("Pica pica", "eurmag1")], [])
+    assert (events(contents), contents.taxa, contents.failures) == (
+        {"tape": (Event(3.5, 5.0, "Pica pica", 500.0),)},
+        [Taxon("Pica pica", "eurmag1")],
+        [],
+    )
 
 
-@pytest.mark.parametrize("columns", [Columns(species="sp"), Columns(file="file", start="sp"), Columns(end="sp"), Columns(high="sp")])
+@pytest.mark.parametrize(
+    "columns", [Columns(species="sp"), Columns(file="file", start="sp"), Columns(end="sp"), Columns(high="sp")]
+)
 def test_a_named_column_must_be_there(tmp_path: Path, columns: Columns) -> None:
     kind = next(kind for kind, name in vars(columns).items() if name == "sp")
-    write_tables(tmp_path, {"a/calls.csv": "file,start,label\ntape.wav,3.5,Pica pica\n", "a/species.csv": "code,scientific_name\nx,Pica pica\n"}, "tape.wav")
-    with pytest.raises(Trouble, match=rf"/a/calls\.csv: has no column sp, which dataset\.columns\.{kind} names; there are file, start, label$"):
+    write_tables(
+        tmp_path,
+        {
+            "a/calls.csv": "file,start,label\ntape.wav,3.5,Pica pica\n",
+            "a/species.csv": "code,scientific_name\nx,Pica pica\n",
+        },
+        "tape.wav",
+    )
+    with pytest.raises(
+        Trouble,
+        match=rf"/a/calls\.csv: has no column sp, which dataset\.columns\.{kind} names; there are file, start, label$",
+    ):
         read_annotations(tmp_path, columns)
 
 
 def test_where_no_table_is_one_of_events_the_likeliest_is_named(tmp_path: Path) -> None:
-    write_tables(tmp_path, {"a.csv": "code,name\nx,y\n", "b.csv": "snd,t0,who\ntape.wav,1,x\n", "c.csv": "who,what\nx,y\n"}, "tape.wav")
-    with pytest.raises(Trouble, match=r"/b\.csv: has no column t_0x, which dataset\.columns\.start names; there are snd, t0, who$"):
+    write_tables(
+        tmp_path,
+        {"a.csv": "code,name\nx,y\n", "b.csv": "snd,t0,who\ntape.wav,1,x\n", "c.csv": "who,what\nx,y\n"},
+        "tape.wav",
+    )
+    with pytest.raises(
+        Trouble, match=r"/b\.csv: has no column t_0x, which dataset\.columns\.start names; there are snd, t0, who$"
+    ):
         read_annotations(tmp_path, Columns(file="snd", start="t_0x", species="who"))
 
 
@@ -268,12 +348,35 @@ def test_where_no_table_is_one_of_events_the_likeliest_is_named(tmp_path: Path) 
     ],
 )
 def test_how_tables_name_sounds(tmp_path: Path, text: str, found: str | int | None) -> None:
-    sounds = ["tape1.wav", "tape1.2.wav", "Drossel u\u0308.wav", "two  spaces.wav", "both.wav", "both.flac", "old.m4a", "old.ogg", "near.wav"]
-    places = [*(f"a/{name}" for name in sounds), "b/twin.wav", "c/twin.wav", "b/case.wav", "c/CASE.wav", "tables/near.wav"]
-    contents = read(tmp_path, {"tables/calls.csv": f"file,start,species\n{text},1,Pica pica\n{text},2,Pica pica\n"}, *places)
-    assert [recording.file for recording in contents.recordings] == ([tmp_path / found] if isinstance(found, str) else [])
+    sounds = [
+        "tape1.wav",
+        "tape1.2.wav",
+        "Drossel u\u0308.wav",
+        "two  spaces.wav",
+        "both.wav",
+        "both.flac",
+        "old.m4a",
+        "old.ogg",
+        "near.wav",
+    ]
+    places = [
+        *(f"a/{name}" for name in sounds),
+        "b/twin.wav",
+        "c/twin.wav",
+        "b/case.wav",
+        "c/CASE.wav",
+        "tables/near.wav",
+    ]
+    contents = read(
+        tmp_path, {"tables/calls.csv": f"file,start,species\n{text},1,Pica pica\n{text},2,Pica pica\n"}, *places
+    )
+    assert [recording.file for recording in contents.recordings] == (
+        [tmp_path / found] if isinstance(found, str) else []
+    )
     reason = f"of which there are {found}" if isinstance(found, int) else "which is not there"
-    assert reasons(contents).get("tables/calls.csv") == (None if isinstance(found, str) else f"names {text!r}, {reason} (2 rows)")
+    assert reasons(contents).get("tables/calls.csv") == (
+        None if isinstance(found, str) else f"names {text!r}, {reason} (2 rows)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -296,10 +399,14 @@ def test_how_tables_name_sounds(tmp_path: Path, text: str, found: str | int | No
         ("twin.txt", 2),
     ],
 )
-def test_tables_belong_to_the_sounds_for_which_they_are_named(tmp_path: Path, table: str, sound: str | int | None) -> None:
+def test_tables_belong_to_the_sounds_for_which_they_are_named(
+    tmp_path: Path, table: str, sound: str | int | None
+) -> None:
     sounds = ["tape1.wav", "tape1.b.wav", "tape11.wav", "a/tape1.wav", "one/sounds/twin.wav", "two/sounds/twin.wav"]
     contents = read(tmp_path, {table: "1\t2\tPica pica\n"}, *sounds)
-    assert [recording.file for recording in contents.recordings] == ([tmp_path / sound] if isinstance(sound, str) else [])
+    assert [recording.file for recording in contents.recordings] == (
+        [tmp_path / sound] if isinstance(sound, str) else []
+    )
     reason = f"is named for {sound} sounds" if sound else "neither names a sound nor is named for one"
     assert reasons(contents).get(table) == (None if isinstance(sound, str) else reason)
     assert is_annotations(tmp_path) is (sound is not None)
@@ -308,20 +415,29 @@ def test_tables_belong_to_the_sounds_for_which_they_are_named(tmp_path: Path, ta
 def test_two_sounds_of_one_name(tmp_path: Path) -> None:
     labels = "1\t2\tPica pica\n"
     contents = read(tmp_path, {"a/tape.txt": labels, "b/tape.txt": labels}, "a/tape.wav", "b/tape.wav", "c/tape.wav")
-    assert [(recording.name, recording.file) for recording in contents.recordings] == [("tape", tmp_path / side / "tape.wav") for side in "ab"]
+    assert [(recording.name, recording.file) for recording in contents.recordings] == [
+        ("tape", tmp_path / side / "tape.wav") for side in "ab"
+    ]
     assert reasons(contents) == {"c/tape.wav": "no table names it"}
 
 
 def test_several_tables_of_one_sound_add_up(tmp_path: Path) -> None:
     tables = {
-        "tape.Table.1.selections.txt": raven((1, "Spectrogram 1", 1, 5, 6, 500, 900, "b"), (2, "Spectrogram 1", 1, 5, 6, 500, 900, "b")),
+        "tape.Table.1.selections.txt": raven(
+            (1, "Spectrogram 1", 1, 5, 6, 500, 900, "b"), (2, "Spectrogram 1", 1, 5, 6, 500, 900, "b")
+        ),
         "tape_labels.txt": "5\t6\ta\n5\t6\tb\n1\t9\tc\n",
         "calls.csv": "file,start,end,species\ntape.wav,5,5.5,c\n",
     }
     contents = read(tmp_path, tables, "tape.wav")
     assert contents.form == "long recordings with annotations (Raven selection tables, Audacity labels, CSV)"
     assert contents.failures == []
-    assert [(event.start, event.end, event.species) for event in contents.recordings[0].events] == [(1, 9, "c"), (5, 5.5, "c"), (5, 6, "a"), (5, 6, "b")]
+    assert [(event.start, event.end, event.species) for event in contents.recordings[0].events] == [
+        (1, 9, "c"),
+        (5, 5.5, "c"),
+        (5, 6, "a"),
+        (5, 6, "b"),
+    ]
 
 
 def test_each_bad_row_is_refused_alone(tmp_path: Path) -> None:
@@ -356,11 +472,17 @@ def test_each_bad_row_is_refused_alone(tmp_path: Path) -> None:
     table = "file,start,end,species,low,high\n" + "\n".join(lines)
     contents = read(tmp_path, {"calls.csv": table.encode("utf-8", "surrogateescape")}, "tape.wav")
     assert [event.start for event in events(contents)["tape"]] == [100.0 + number for number in range(len(bad))]
-    assert reasons(contents) == {f"calls.csv line {2 + 2 * number}": reason for number, reason in enumerate(bad.values())}
+    assert reasons(contents) == {
+        f"calls.csv line {2 + 2 * number}": reason for number, reason in enumerate(bad.values())
+    }
 
 
 def test_bad_rows_of_raven_and_audacity(tmp_path: Path) -> None:
-    selections = raven((1, "Spectrogram 1", 1, 2, 1, 500, 900, "a"), (2, "Spectrogram 1", 1, 1, 2, 500, 900), (3, "Spectrogram 1", 1, 1, 2, 500, 900, "", "b"))
+    selections = raven(
+        (1, "Spectrogram 1", 1, 2, 1, 500, 900, "a"),
+        (2, "Spectrogram 1", 1, 1, 2, 500, 900),
+        (3, "Spectrogram 1", 1, 1, 2, 500, 900, "", "b"),
+    )
     labels = "1\t2\ta\n\nx\t2\ta\n\\\t500\t900\n3\tonly\n3\t2\ta\n"
     contents = read(tmp_path, {"a.selections.txt": selections, "b.txt": labels}, "a.wav", "b.wav")
     assert events(contents) == {"b": (Event(1.0, 2.0, "a"),)}
@@ -379,11 +501,19 @@ def test_offsets_into_a_file_are_looked_at_too(tmp_path: Path) -> None:
     rows = [(1, "Spectrogram 1", 1, 61, 63, 0, 9, "tape.wav", offset, "a") for offset in ("-2.5", "x", 7)]
     contents = read(
         tmp_path,
-        {"all.txt": raven(*[(number, *row[1:]) for number, row in enumerate(rows)], more=("Begin File", "File Offset (s)", "Species"))},
+        {
+            "all.txt": raven(
+                *[(number, *row[1:]) for number, row in enumerate(rows)],
+                more=("Begin File", "File Offset (s)", "Species"),
+            )
+        },
         "tape.wav",
     )
     assert events(contents) == {"tape": (Event(7.0, 9.0, "a", 0.0, 9.0),)}
-    assert reasons(contents) == {"all.txt line 2": "begins 2.5 s before the recording", "all.txt line 3": "its offset 'x' is no number"}
+    assert reasons(contents) == {
+        "all.txt line 2": "begins 2.5 s before the recording",
+        "all.txt line 3": "its offset 'x' is no number",
+    }
 
 
 def test_lines_are_counted_as_editors_do(tmp_path: Path) -> None:
@@ -401,7 +531,9 @@ def test_an_open_quote_does_not_swallow_the_table(tmp_path: Path) -> None:
 
 def test_labels_that_name_nothing_are_counted(tmp_path: Path) -> None:
     table = (
-        "file,start,species\n" + "".join(f"tape.wav,{start},{label}\n" for start, label in enumerate(["", "????", " ? ", "a", "a?", "x"])) + "tape.wav,x,??\n"
+        "file,start,species\n"
+        + "".join(f"tape.wav,{start},{label}\n" for start, label in enumerate(["", "????", " ? ", "a", "a?", "x"]))
+        + "tape.wav,x,??\n"
     )
     contents = read(tmp_path, {"calls.csv": table}, "tape.wav")
     assert [event.species for event in events(contents)["tape"]] == ["a", "a?", "x"]
@@ -432,7 +564,9 @@ def test_only_where_all_say_nocall_it_is_noise(tmp_path: Path, labels: list[str]
 
 def test_sounds_that_cannot_be_used(tmp_path: Path) -> None:
     table = "file,start,species\ntape.m4a,1,a\nodd:name.wav,1,a\n" + "gone.wav,1,a\n" * 17 + "lost.wav,x,a\n"
-    contents = read(tmp_path, {"calls.csv": table}, "tape.m4a", "odd:name.wav", "deep/alone.wav", ".cache/tape.wav", ".tape.wav")
+    contents = read(
+        tmp_path, {"calls.csv": table}, "tape.m4a", "odd:name.wav", "deep/alone.wav", ".cache/tape.wav", ".tape.wav"
+    )
     assert [recording.name for recording in contents.recordings] == ["odd%3Aname"]
     assert [(failure.name, failure.reason) for failure in contents.failures] == [
         ("calls.csv", "names 'gone.wav', which is not there (17 rows)"),
@@ -480,7 +614,9 @@ def test_damaged_tables_are_one_line(tmp_path: Path) -> None:
 
 
 def test_tables_that_cannot_be_opened_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = write_tables(tmp_path, {"a.txt": "1\t2\ta\n", "b.txt": "1\t2\ta\n", "c.txt": "1\t2\ta\n"}, "a.wav", "b.wav", "c.wav")
+    archive = write_tables(
+        tmp_path, {"a.txt": "1\t2\ta\n", "b.txt": "1\t2\ta\n", "c.txt": "1\t2\ta\n"}, "a.wav", "b.wav", "c.wav"
+    )
     fine, seen = Path.open, set()
 
     def opened(path: Path, mode: str, **more: Any) -> IO[Any]:
@@ -538,7 +674,12 @@ def test_which_folders_are_such_archives(tmp_path: Path, table: str, text: str, 
 
 def test_plain_folders_of_species_are_none(archive: Path) -> None:
     write_tables(
-        archive, {"recordings.csv": "file,scientific_name,seconds\n", "Altus clarus/notes.txt": "sings, and how\n", "Altus clarus/A0.txt": "seen\t3\n"}
+        archive,
+        {
+            "recordings.csv": "file,scientific_name,seconds\n",
+            "Altus clarus/notes.txt": "sings, and how\n",
+            "Altus clarus/A0.txt": "seen\t3\n",
+        },
     )
     assert not is_annotations(archive)
 
@@ -555,9 +696,15 @@ def test_real_soundscapes(birds: Path) -> None:
     for recording in contents.recordings:
         of_it = table.filter(pl.col("file") == recording.file.name).sort("start", "end", "label")
         assert [event.species for event in recording.events] == of_it["label"].to_list()
-        assert [(event.start, event.end) for event in recording.events] == list(of_it.select("start", "end").iter_rows())
-        assert [event.low for event in recording.events] == [low and pytest.approx(1000 * low) for low in of_it["low_khz"]]
-        assert [event.high for event in recording.events] == [high and pytest.approx(1000 * high) for high in of_it["high_khz"]]
+        assert [(event.start, event.end) for event in recording.events] == list(
+            of_it.select("start", "end").iter_rows()
+        )
+        assert [event.low for event in recording.events] == [
+            low and pytest.approx(1000 * low) for low in of_it["low_khz"]
+        ]
+        assert [event.high for event in recording.events] == [
+            high and pytest.approx(1000 * high) for high in of_it["high_khz"]
+        ]
     stamps = {recording.name: (recording.date, recording.time) for recording in contents.recordings}
     assert stamps["W54431S25613_20191102_055000"] == ("2019-11-02", "05:50")
     assert stamps["spinetail"] == ("", "")
@@ -568,7 +715,11 @@ def test_real_mixed_soundscapes(birds: Path) -> None:
     table = pl.read_csv((folder / "annotations.csv").read_bytes())
     contents = read_annotations(folder, USUAL)
     assert (is_annotations(folder), contents.failures) == (True, [])
-    found = [(recording.file.name, event.start, event.end, event.species) for recording in contents.recordings for event in recording.events]
+    found = [
+        (recording.file.name, event.start, event.end, event.species)
+        for recording in contents.recordings
+        for event in recording.events
+    ]
     assert found == sorted(table.select("file", "start", "end", "scientific_name").iter_rows())
 
 
@@ -582,14 +733,26 @@ def is_name(text: str) -> bool:
     """Tell whether a text can be a species, and is in no form in quotation marks, which R puts around values."""
     noise = ("noise", "nocall", "no call", "no bird", "no birds", "background", "silence")
     several = ";" in text or re.fullmatch(r"[^,]+(,[^,]+)+", text)  # which may stand between two species
-    return not several and bool(text.strip("? ")) and text[0] not in '."' and text.lower() not in noise and not DEVICES.fullmatch(text)
+    return (
+        not several
+        and bool(text.strip("? "))
+        and text[0] not in '."'
+        and text.lower() not in noise
+        and not DEVICES.fullmatch(text)
+    )
 
 
 letters = st.characters(categories=("L", "N"), include_characters=" ',.;()\"-&?äöüßéñ")
-labels = st.text(letters, min_size=1, max_size=20).map(lambda text: unicodedata.normalize("NFC", " ".join(text.split()))).filter(is_name)
+labels = (
+    st.text(letters, min_size=1, max_size=20)
+    .map(lambda text: unicodedata.normalize("NFC", " ".join(text.split())))
+    .filter(is_name)
+)
 seconds = st.floats(0, 1e5) | st.integers(0, 3600).map(float)
 bands = st.tuples(st.none() | st.floats(0, 1e4), st.none() | st.floats(1e4, 1e5))
-made = st.builds(lambda start, length, species, band: Event(start, start + length, species, *band), seconds, seconds, labels, bands)
+made = st.builds(
+    lambda start, length, species, band: Event(start, start + length, species, *band), seconds, seconds, labels, bands
+)
 lists = st.lists(made, min_size=1, max_size=6, unique_by=lambda event: (event.start, event.end, event.species))
 
 
@@ -599,19 +762,29 @@ def text_of(number: float | None, *, unknown: str = "") -> str:
 
 def as_raven(found: Sequence[Event]) -> str:
     rows = [(event.start, event.end, text_of(event.low), text_of(event.high), event.species) for event in found]
-    return raven(*[(number, view, 1, *row) for number, row in enumerate(rows, 1) for view in ("Waveform 1", "Spectrogram 1")])
+    return raven(
+        *[(number, view, 1, *row) for number, row in enumerate(rows, 1) for view in ("Waveform 1", "Spectrogram 1")]
+    )
 
 
 def as_audacity(found: Sequence[Event]) -> str:
-    frequencies = [f"\\\t{text_of(event.low, unknown='-1.000000')}\t{text_of(event.high, unknown='-1.000000')}\n" for event in found]
-    return "".join(f"{event.start!r}\t{event.end!r}\t{event.species}\n{line}" for event, line in zip(found, frequencies, strict=True))
+    frequencies = [
+        f"\\\t{text_of(event.low, unknown='-1.000000')}\t{text_of(event.high, unknown='-1.000000')}\n"
+        for event in found
+    ]
+    return "".join(
+        f"{event.start!r}\t{event.end!r}\t{event.species}\n{line}"
+        for event, line in zip(found, frequencies, strict=True)
+    )
 
 
 def as_csv(found: Sequence[Event], separator: str) -> str:
     stream = io.StringIO()
     table = csv.writer(stream, delimiter=separator)
     table.writerow(["high (Hz)", "species", "end", "start", "file", "low (Hz)"])
-    table.writerows([text_of(event.high), event.species, event.end, event.start, "tape.wav", text_of(event.low)] for event in found)
+    table.writerows(
+        [text_of(event.high), event.species, event.end, event.start, "tape.wav", text_of(event.low)] for event in found
+    )
     return stream.getvalue()
 
 
@@ -620,17 +793,27 @@ def as_csv(found: Sequence[Event], separator: str) -> str:
 @given(lists)
 def test_what_was_written_is_read_again(found: list[Event]) -> None:
     comma, semicolon, tab = (as_csv(found, separator) for separator in ",;\t")
-    tables = {"tape.selections.txt": as_raven(found), "tape.txt": as_audacity(found), "a.csv": comma, "b.csv": semicolon, "c.tsv": tab}
+    tables = {
+        "tape.selections.txt": as_raven(found),
+        "tape.txt": as_audacity(found),
+        "a.csv": comma,
+        "b.csv": semicolon,
+        "c.tsv": tab,
+    }
     for name, text in tables.items():
         with TemporaryDirectory() as folder:
             contents = read(Path(folder), {name: text}, "tape.wav")
         assert contents.failures == []
-        assert events(contents) == {"tape": tuple(sorted(found, key=lambda event: (event.start, event.end, event.species)))}
+        assert events(contents) == {
+            "tape": tuple(sorted(found, key=lambda event: (event.start, event.end, event.species)))
+        }
 
 
 @settings(max_examples=100)
 @given(
-    st.binary(max_size=200), st.sampled_from(["", "file,start,species\n", "Begin Time (s)\tSpecies\n", "1\t2\ta\n"]), st.sampled_from(["tape.txt", "tape.csv"])
+    st.binary(max_size=200),
+    st.sampled_from(["", "file,start,species\n", "Begin Time (s)\tSpecies\n", "1\t2\ta\n"]),
+    st.sampled_from(["tape.txt", "tape.csv"]),
 )
 def test_any_bytes_are_read_without_an_accident(content: bytes, begin: str, name: str) -> None:
     with TemporaryDirectory() as folder:

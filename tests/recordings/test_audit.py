@@ -15,12 +15,19 @@ GROUPED = Dataset(split="grouped", group_by="author")
 
 def recordings(*authors: str, place: bool = True) -> list[Recording]:
     north = 50.0 if place else None
-    return [Recording(f"r{number}", Path(f"r{number}.wav"), "A", author=author, latitude=north, longitude=north) for number, author in enumerate(authors)]
+    return [
+        Recording(f"r{number}", Path(f"r{number}.wav"), "A", author=author, latitude=north, longitude=north)
+        for number, author in enumerate(authors)
+    ]
 
 
 def split(found: list[Recording], sides: str) -> pl.DataFrame:
-    rows = [(one.name, {"t": "train", "v": "val"}[side], one.name, None) for one, side in zip(found, sides, strict=True)]
-    return pl.DataFrame(rows, schema={"recording": pl.String, "side": pl.String, "group": pl.String, "fold": pl.Int64}, orient="row")
+    rows = [
+        (one.name, {"t": "train", "v": "val"}[side], one.name, None) for one, side in zip(found, sides, strict=True)
+    ]
+    return pl.DataFrame(
+        rows, schema={"recording": pl.String, "side": pl.String, "group": pl.String, "fold": pl.Int64}, orient="row"
+    )
 
 
 def test_of_how_many_recordings_a_key_is_known_stands_beside_its_count() -> None:

@@ -24,7 +24,11 @@ BLOCKED = Dataset(split="blocked", block_degrees=5.0, block_recordings=3)
 
 
 def recordings_of(counts: dict[str, int]) -> list[Recording]:
-    return [Recording(f"{label}{number}", Path("x.wav"), label) for label, count in counts.items() for number in range(count)]
+    return [
+        Recording(f"{label}{number}", Path("x.wav"), label)
+        for label, count in counts.items()
+        for number in range(count)
+    ]
 
 
 def archive_of(*, recordings: int = 400, classes: int = 12, authors: int = 40, seed: int = 0) -> list[Recording]:
@@ -50,24 +54,34 @@ def archive_of(*, recordings: int = 400, classes: int = 12, authors: int = 40, s
     return found
 
 
-def split_of(recordings: Sequence[Recording], settings: Dataset, duplicates: Sequence[Sequence[int]] = ()) -> tuple[list[Place], pl.DataFrame]:
+def split_of(
+    recordings: Sequence[Recording], settings: Dataset, duplicates: Sequence[Sequence[int]] = ()
+) -> tuple[list[Place], pl.DataFrame]:
     groups = group(recordings, settings, kept_together(settings), duplicates)
     places = divide(recordings, groups, settings)
-    table = split_table(recordings, places, [groups.names[number] for number in groups.of], [recording.name for recording in recordings])
+    table = split_table(
+        recordings, places, [groups.names[number] for number in groups.of], [recording.name for recording in recordings]
+    )
     return places, table
 
 
 def learnable(recordings: Sequence[Recording], places: Sequence[Place], *, fold: int | None = None) -> set[str]:
     """Return the classes in train, when the given fold is val."""
-    train = [place.side != "test" and place.fold != fold if fold is not None else place.side == "train" for place in places]
+    train = [
+        place.side != "test" and place.fold != fold if fold is not None else place.side == "train" for place in places
+    ]
     return {label for recording, learned in zip(recordings, train, strict=True) if learned for label in recording.heard}
 
 
-@given(st.dictionaries(st.sampled_from("ABCDEFG"), st.integers(1, 30), min_size=1), st.floats(0, 0.99), st.integers(0, 5))
+@given(
+    st.dictionaries(st.sampled_from("ABCDEFG"), st.integers(1, 30), min_size=1), st.floats(0, 0.99), st.integers(0, 5)
+)
 def test_every_class_is_in_train(counts: dict[str, int], share: float, seed: int) -> None:
     recordings = recordings_of(counts)
     places, _ = split_of(recordings, replace(RECORDINGS, val_share=share, seed=seed))
-    train = Counter(recording.species for recording, place in zip(recordings, places, strict=True) if place.side == "train")
+    train = Counter(
+        recording.species for recording, place in zip(recordings, places, strict=True) if place.side == "train"
+    )
     for label, count in counts.items():
         assert train[label] == count - held_out(count, share=share)
         assert train[label] >= 1
@@ -84,10 +98,20 @@ def test_a_class_is_split_the_same_whatever_else_there_is() -> None:
     assert alone != sides({"A": 20}, seed=2)
 
 
-KINDS = [RECORDINGS, GROUPED, replace(GROUPED, group_by="site"), replace(GROUPED, group_by="day"), replace(GROUPED, group_by="recording"), BLOCKED]
+KINDS = [
+    RECORDINGS,
+    GROUPED,
+    replace(GROUPED, group_by="site"),
+    replace(GROUPED, group_by="day"),
+    replace(GROUPED, group_by="recording"),
+    BLOCKED,
+]
 
 
-@pytest.mark.parametrize("shares", [{"val_share": 0.1}, {"val_share": 0.15, "test_share": 0.2}, {"folds": 5}, {"folds": 4, "test_share": 0.2}])
+@pytest.mark.parametrize(
+    "shares",
+    [{"val_share": 0.1}, {"val_share": 0.15, "test_share": 0.2}, {"folds": 5}, {"folds": 4, "test_share": 0.2}],
+)
 @pytest.mark.parametrize("settings", KINDS, ids=lambda settings: f"{settings.split} {settings.group_by}")
 @pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_leaks_and_everything_can_be_learned(settings: Dataset, shares: dict[str, float], seed: int) -> None:
@@ -131,7 +155,9 @@ def test_a_planted_leak_is_found(settings: Dataset) -> None:
     _, table = split_of(archive_of(), settings, [[0, 1]])
     crowd = table.group_by("group").len().filter(pl.col("len") > 1)["group"].sort()[0]
     row = table.with_row_index().filter(pl.col("group") == crowd)["index"][0]
-    moved = pl.when(pl.int_range(pl.len()) == row).then(pl.when(pl.col("side") == "val").then(pl.lit("train")).otherwise(pl.lit("val")))
+    moved = pl.when(pl.int_range(pl.len()) == row).then(
+        pl.when(pl.col("side") == "val").then(pl.lit("train")).otherwise(pl.lit("val"))
+    )
     assert shared_groups(table.with_columns(side=moved.otherwise(pl.col("side")))) == [crowd]
 
 
@@ -139,7 +165,9 @@ def test_folds_hold_their_share_of_every_class() -> None:
     recordings = archive_of(recordings=2000, classes=10, authors=200)
     places, _ = split_of(recordings, replace(GROUPED, folds=5))
     for label in {recording.species for recording in recordings}:
-        counts = Counter(place.fold for recording, place in zip(recordings, places, strict=True) if recording.species == label)
+        counts = Counter(
+            place.fold for recording, place in zip(recordings, places, strict=True) if recording.species == label
+        )
         total = sum(counts.values())
         for fold in range(5):
             assert counts[fold] / total == pytest.approx(0.2, abs=0.08)
@@ -168,7 +196,10 @@ def test_annotations_are_spread_and_their_recordings_kept_whole() -> None:
     rng = np.random.default_rng(3)
     tapes = []
     for number in range(35):
-        events = tuple(Event(float(time), float(time), f"Class {int(8 * rng.random() ** 1.5)}") for time in range(int(rng.integers(50, 200))))
+        events = tuple(
+            Event(float(time), float(time), f"Class {int(8 * rng.random() ** 1.5)}")
+            for time in range(int(rng.integers(50, 200)))
+        )
         tapes.append(Recording(f"tape{number:02d}", Path("x.wav"), "", events=events))
     settings = replace(GROUPED, group_by="recording", val_share=0.2, test_share=0.2)
     places, table = split_of(tapes, settings)
@@ -200,7 +231,10 @@ def test_blocks_are_whole_and_every_quarter_is_in_every_fold() -> None:
 
 def test_tapes_of_which_no_class_has_enough_are_divided_all_the_same() -> None:
     heard = {"g1": "ab", "g2": "cd", "g3": "acx", "g4": "bdy", "s1": "x", "s2": "y"}
-    tapes = [Recording(name, Path("x"), "", events=tuple(Event(float(n), n + 1.0, label) for n, label in enumerate(labels))) for name, labels in heard.items()]
+    tapes = [
+        Recording(name, Path("x"), "", events=tuple(Event(float(n), n + 1.0, label) for n, label in enumerate(labels)))
+        for name, labels in heard.items()
+    ]
     places, _ = split_of(tapes, replace(GROUPED, group_by="recording", folds=2))
     for fold in range(2):
         assert learnable(tapes, places, fold=fold) == set("abcdxy")
@@ -216,9 +250,19 @@ def test_small_shares_of_many_tapes_are_neither_slow_nor_large() -> None:
     assert 5 <= sum(place.side == "val" for place in places) <= 15
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), min_size=1, max_size=60), st.integers(0, 3), st.sampled_from([0, 2, 3]), st.floats(0, 0.4))
-def test_any_small_archive_is_divided_without_leaks(rows: list[tuple[int, int]], seed: int, folds: int, test_share: float) -> None:
-    recordings = [Recording(f"r{number:02d}", Path("x"), f"Class {label}", author=f"A{author}") for number, (label, author) in enumerate(rows)]
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), min_size=1, max_size=60),
+    st.integers(0, 3),
+    st.sampled_from([0, 2, 3]),
+    st.floats(0, 0.4),
+)
+def test_any_small_archive_is_divided_without_leaks(
+    rows: list[tuple[int, int]], seed: int, folds: int, test_share: float
+) -> None:
+    recordings = [
+        Recording(f"r{number:02d}", Path("x"), f"Class {label}", author=f"A{author}")
+        for number, (label, author) in enumerate(rows)
+    ]
     assume(folds <= len({recording.author for recording in recordings}))
     settings = replace(GROUPED, seed=seed, folds=folds, test_share=test_share)
     places, table = split_of(recordings, settings)

@@ -10,7 +10,11 @@ from utils.recordings.duplicates import Sound, find_duplicates, glance_all
 
 
 def duplicates(files: list[Path]) -> list[list[str]]:
-    pairs = [(file, sound) for file, sound in zip(files, glance_all(files, workers=1), strict=True) if isinstance(sound, Sound)]
+    pairs = [
+        (file, sound)
+        for file, sound in zip(files, glance_all(files, workers=1), strict=True)
+        if isinstance(sound, Sound)
+    ]
     readable = [file for file, _ in pairs]
     found = find_duplicates(readable, [sound for _, sound in pairs], workers=1)
     return [[readable[number].name for number in same] for same in found]
@@ -66,4 +70,7 @@ def test_sounds_whose_length_a_glance_does_not_tell_are_compared_whole(tmp_path:
     for file, content in zip(files, (2 * one, 2 * one, one), strict=True):
         file.write_bytes(content)
     soundfile.write(tmp_path / "twice.wav", np.concatenate([stereo, stereo]), 44_100, subtype="PCM_16")
-    assert duplicates([*files, tmp_path / "twice.wav", tmp_path / "a.wav"]) == [["twice.flac", "again.flac", "twice.wav"], ["once.flac", "a.wav"]]
+    assert duplicates([*files, tmp_path / "twice.wav", tmp_path / "a.wav"]) == [
+        ["twice.flac", "again.flac", "twice.wav"],
+        ["once.flac", "a.wav"],
+    ]

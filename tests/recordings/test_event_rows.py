@@ -22,7 +22,10 @@ def read(archive: Path, tables: Mapping[str, str], *sounds: str) -> Contents:
 
 
 def times(contents: Contents) -> dict[str, Sung]:
-    return {recording.name: [(event.start, event.end, event.species) for event in recording.events] for recording in contents.recordings}
+    return {
+        recording.name: [(event.start, event.end, event.species) for event in recording.events]
+        for recording in contents.recordings
+    }
 
 
 def reasons(contents: Contents) -> dict[str, str]:
@@ -61,25 +64,45 @@ def test_where_a_selection_runs_over_into_nothing_else_is_known(tmp_path: Path) 
         ("verified", "n", "y", "2 rows are not verified, and are not used"),
     ],
 )
-def test_rows_that_say_that_they_do_not_count(tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, no: str, yes: str, told: str) -> None:
-    contents = read(tmp_path, {"c.csv": f"{HEAD},{column}\na.wav,1,2,A a,{no}\na.wav,3,4,A a,{yes}\na.wav,5,6,x/y,{no}\na.wav,7,8,B b,\n"}, "a.wav")
+def test_rows_that_say_that_they_do_not_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], column: str, no: str, yes: str, told: str
+) -> None:
+    contents = read(
+        tmp_path,
+        {"c.csv": f"{HEAD},{column}\na.wav,1,2,A a,{no}\na.wav,3,4,A a,{yes}\na.wav,5,6,x/y,{no}\na.wav,7,8,B b,\n"},
+        "a.wav",
+    )
     assert times(contents) == {"a": [(3, 4, "A a"), (7, 8, "B b")]}
     assert (contents.failures, unsure(contents)) == ([], {"a"} if column == "verified" else set())
     assert capsys.readouterr().out == f"c.csv: {told}\n"
 
 
 def test_both_columns_are_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    read(tmp_path, {"c.csv": f"{HEAD},present,verified\na.wav,1,2,A a,0,0\na.wav,3,4,A a,1,0\na.wav,5,6,A a,1,1\n"}, "a.wav")
-    assert capsys.readouterr().out == "c.csv: 1 row says that the species was not there and 1 row is not verified, and are not used\n"
+    read(
+        tmp_path,
+        {"c.csv": f"{HEAD},present,verified\na.wav,1,2,A a,0,0\na.wav,3,4,A a,1,0\na.wav,5,6,A a,1,1\n"},
+        "a.wav",
+    )
+    assert (
+        capsys.readouterr().out
+        == "c.csv: 1 row says that the species was not there and 1 row is not verified, and are not used\n"
+    )
 
 
 def test_a_sound_of_which_only_absence_is_told_is_no_noise(tmp_path: Path) -> None:
     contents = read(tmp_path, {"c.csv": f"{HEAD},present\na.wav,1,2,A a,0\nb.wav,1,2,A a,1\n"}, "a.wav", "b.wav")
-    assert (times(contents), reasons(contents)) == ({"b": [(1, 2, "A a")]}, {"a.wav": "has no annotation that can be used"})
+    assert (times(contents), reasons(contents)) == (
+        {"b": [(1, 2, "A a")]},
+        {"a.wav": "has no annotation that can be used"},
+    )
 
 
-def test_columns_that_hold_more_than_yes_and_no_decide_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    contents = read(tmp_path, {"c.csv": f"{HEAD},present,verified\na.wav,1,2,A a,0,no\na.wav,3,4,B b,3,by Ann\n"}, "a.wav")
+def test_columns_that_hold_more_than_yes_and_no_decide_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    contents = read(
+        tmp_path, {"c.csv": f"{HEAD},present,verified\na.wav,1,2,A a,0,no\na.wav,3,4,B b,3,by Ann\n"}, "a.wav"
+    )
     assert times(contents) == {"a": [(1, 2, "A a"), (3, 4, "B b")]}
     assert capsys.readouterr().out == ""
 
@@ -102,10 +125,17 @@ def test_views_of_a_selection_are_one_only_where_they_agree(tmp_path: Path, rows
     assert (times(contents), contents.failures) == ({"a": found}, [])
 
 
-@pytest.mark.parametrize("headings", ["species,species", "species,species 2", "species_1,species_2", "Species,Species.1", "label,label2"])
+@pytest.mark.parametrize(
+    "headings", ["species,species", "species,species 2", "species_1,species_2", "Species,Species.1", "label,label2"]
+)
 def test_further_columns_of_species(tmp_path: Path, headings: str) -> None:
-    contents = read(tmp_path, {"c.csv": f"file,start,end,{headings}\na.wav,1,2,A a,B b\na.wav,3,4,,C c\na.wav,5,6,B b,\n"}, "a.wav")
-    assert (times(contents), contents.failures) == ({"a": [(1, 2, "A a"), (1, 2, "B b"), (3, 4, "C c"), (5, 6, "B b")]}, [])
+    contents = read(
+        tmp_path, {"c.csv": f"file,start,end,{headings}\na.wav,1,2,A a,B b\na.wav,3,4,,C c\na.wav,5,6,B b,\n"}, "a.wav"
+    )
+    assert (times(contents), contents.failures) == (
+        {"a": [(1, 2, "A a"), (1, 2, "B b"), (3, 4, "C c"), (5, 6, "B b")]},
+        [],
+    )
 
 
 def test_classes_with_numbers_are_no_columns_of_species(tmp_path: Path) -> None:
@@ -158,11 +188,18 @@ def test_kaleidoscopes_noid_is_no_species(tmp_path: Path) -> None:
     table = "IN FILE,OFFSET,DURATION,MANUAL ID\na.wav,1,2,NoID\na.wav,5,1,A a\nb.wav,1,1,Noise\nc.wav,1,1,NoID\n"
     contents = read(tmp_path, {"id.csv": table}, "a.wav", "b.wav", "c.wav")
     assert (times(contents), unsure(contents)) == ({"a": [(5, 6, "A a")], "b": []}, {"a"})
-    assert reasons(contents) == {"id.csv": "2 annotations name no species", "c.wav": "has no annotation that can be used"}
+    assert reasons(contents) == {
+        "id.csv": "2 annotations name no species",
+        "c.wav": "has no annotation that can be used",
+    }
 
 
 @pytest.mark.parametrize("column", ["site", "locality", "place", "quality"])
 def test_a_time_of_day_is_no_begin(tmp_path: Path, column: str) -> None:
     for name in ("A a/1.wav", "B b/2.wav"):
-        read(tmp_path, {"recordings.csv": f"file,species,{column},time\nA a/1.wav,A a,x,06:10\nB b/2.wav,B b,y,06:20\n"}, name)
+        read(
+            tmp_path,
+            {"recordings.csv": f"file,species,{column},time\nA a/1.wav,A a,x,06:10\nB b/2.wav,B b,y,06:20\n"},
+            name,
+        )
     assert not is_annotations(tmp_path)

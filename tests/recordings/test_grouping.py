@@ -9,7 +9,9 @@ from config import Dataset
 from utils.recordings.grouping import Grouping, block_of, group, quarter_of
 from utils.recordings.recording import Recording
 
-ONE = Recording("1", Path("x"), "A", author="Ana  Sol", date="2020-05-01", locality="Big Wood", latitude=1.0, longitude=2.0)
+ONE = Recording(
+    "1", Path("x"), "A", author="Ana  Sol", date="2020-05-01", locality="Big Wood", latitude=1.0, longitude=2.0
+)
 
 
 def together(*recordings: Recording, by: Grouping, duplicates: list[list[int]] | None = None) -> list[int]:
@@ -62,4 +64,18 @@ def test_blocks() -> None:
     assert block_of(replace(ONE, date="2020"), settings) == "block: 0, 2, quarter ?"
     near, winter = replace(ONE, name="2", latitude=1.9), replace(ONE, name="3", date="2020-12-01")
     assert group([ONE, near, winter], settings, "block").of.tolist() == [0, 0, 1]
-    assert [quarter_of(replace(ONE, date=f"2020-{month:02d}-00")) for month in range(13)] == [0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+    assert [quarter_of(replace(ONE, date=f"2020-{month:02d}-00")) for month in range(13)] == [
+        0,
+        1,
+        1,
+        1,
+        2,
+        2,
+        2,
+        3,
+        3,
+        3,
+        4,
+        4,
+        4,
+    ]

@@ -69,7 +69,12 @@ def row(label: str = "asbfly", filename: str = "asbfly/XC1.ogg", *, secondary: s
 
 
 def test_recordings_of_2021_lie_in_their_labels_folders(tmp_path: Path) -> None:
-    write(tmp_path, {"train_metadata.csv": HEAD_2021 + ROW_2021}, "train_short_audio/acafly/XC109605.ogg", folder="train_short_audio")
+    write(
+        tmp_path,
+        {"train_metadata.csv": HEAD_2021 + ROW_2021},
+        "train_short_audio/acafly/XC109605.ogg",
+        folder="train_short_audio",
+    )
     contents = read_kaggle(tmp_path)
     assert contents.form == "BirdCLEF archive from Kaggle (train_metadata.csv + train_short_audio/)"
     assert contents.failures == []
@@ -144,7 +149,12 @@ def test_recordings_of_2026(tmp_path: Path) -> None:
     (recording,) = read_kaggle(write(tmp_path, {"train.csv": HEAD_2026 + ROW_2026})).recordings
     assert recording.file == tmp_path / "train_audio" / "ashgre1" / "iNat1.ogg"
     assert (recording.name, recording.species, recording.background) == ("iNat1", "ashgre1", ("22961",))
-    assert (recording.latitude, recording.longitude, recording.author, recording.quality) == (-1.1, -2.2, "Alice", "4.5")
+    assert (recording.latitude, recording.longitude, recording.author, recording.quality) == (
+        -1.1,
+        -2.2,
+        "Alice",
+        "4.5",
+    )
 
 
 @pytest.mark.parametrize(
@@ -180,7 +190,17 @@ def test_secondary_labels(tmp_path: Path, text: str, background: tuple[str, ...]
 
 
 @pytest.mark.parametrize(
-    "text", ["amered", "['amered", "amered']", "[amered]", f"['{'x' * 999}]", "['amered']]", "\"['amered', __import__('os')]\"", "['../x']"]
+    "text",
+    [
+        "amered",
+        "['amered",
+        "amered']",
+        "[amered]",
+        f"['{'x' * 999}]",
+        "['amered']]",
+        "\"['amered', __import__('os')]\"",
+        "['../x']",
+    ],
 )
 def test_secondary_labels_that_are_no_list_of_labels(tmp_path: Path, text: str) -> None:
     contents = read_kaggle(write(tmp_path, {"train_metadata.csv": HEAD + row(secondary=text) + ROW}))
@@ -201,16 +221,30 @@ def test_places_that_are_none_are_unknown(tmp_path: Path) -> None:
     where = ["91,0,a/1.ogg", "nan,inf,a/2.ogg", "north,-181,a/3.ogg", " -90 ,180,a/4.ogg"]
     table = "primary_label,latitude,longitude,filename\n" + "".join(f"a,{text}\n" for text in where)
     recordings = read_kaggle(write(tmp_path, {"train.csv": table})).recordings
-    assert [(recording.latitude, recording.longitude) for recording in recordings] == [(None, 0.0), (None, None), (None, None), (-90.0, 180.0)]
+    assert [(recording.latitude, recording.longitude) for recording in recordings] == [
+        (None, 0.0),
+        (None, None),
+        (None, None),
+        (-90.0, 180.0),
+    ]
 
 
 def test_each_bad_row_is_refused_alone(tmp_path: Path) -> None:
     bad = {
         "outside": (row(filename="../../etc/passwd"), "cannot use its filename: '..' begins with a dot"),
-        "absolute": (row(filename="/etc/passwd"), "cannot use its filename: '' is empty or begins or ends with a space"),
-        "backslash": (row(filename="a\\XC1.ogg"), "cannot use its filename: 'a\\\\XC1.ogg' holds '\\\\', which file names cannot hold on every system"),
+        "absolute": (
+            row(filename="/etc/passwd"),
+            "cannot use its filename: '' is empty or begins or ends with a space",
+        ),
+        "backslash": (
+            row(filename="a\\XC1.ogg"),
+            "cannot use its filename: 'a\\\\XC1.ogg' holds '\\\\', which file names cannot hold on every system",
+        ),
         "hidden": (row(filename="asbfly/.XC1.ogg"), "cannot use its filename: '.XC1.ogg' begins with a dot"),
-        "slash": (row(label="as/bfly"), "cannot use the species' name: 'as/bfly' holds '/', which file names cannot hold on every system"),
+        "slash": (
+            row(label="as/bfly"),
+            "cannot use the species' name: 'as/bfly' holds '/', which file names cannot hold on every system",
+        ),
         "up": (row(label="..", filename="XC1.ogg"), "cannot use the species' name: '..' begins with a dot"),
         "no label": (row(label=""), "cannot use the species' name: '' is empty or begins or ends with a space"),
         "no file": (row(filename=""), "cannot use its filename: '' is empty or begins or ends with a space"),
@@ -223,27 +257,50 @@ def test_each_bad_row_is_refused_alone(tmp_path: Path) -> None:
         "endless": (row(filename="x" * 1000), f"cannot use its filename: {'x' * 40!r}… is longer than 200 bytes"),
         "no text": (ROW.replace("Slaymaker", "Hellstr\udc81m"), "is not UTF-8"),
     }
-    good = [row("amered", f"amered/good{number}.ogg", secondary="\"['amerob', 'asbfly']\"") for number in range(len(bad))]
+    good = [
+        row("amered", f"amered/good{number}.ogg", secondary="\"['amerob', 'asbfly']\"") for number in range(len(bad))
+    ]
     lines = [line for pair in zip([text for text, _ in bad.values()], good, strict=True) for line in pair]
-    contents = read_kaggle(write(tmp_path, {"train_metadata.csv": (HEAD + ROW + "".join(lines)).encode("utf-8", "surrogateescape")}))
+    contents = read_kaggle(
+        write(tmp_path, {"train_metadata.csv": (HEAD + ROW + "".join(lines)).encode("utf-8", "surrogateescape")})
+    )
     assert names(contents) == ["XC134896", *sorted(f"good{number}" for number in range(len(bad)))]
-    assert reasons(contents) == {f"train_metadata.csv line {3 + 2 * number}": reason for number, (_, reason) in enumerate(bad.values())}
+    assert reasons(contents) == {
+        f"train_metadata.csv line {3 + 2 * number}": reason for number, (_, reason) in enumerate(bad.values())
+    }
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_are_counted_as_editors_do(tmp_path: Path, end: str) -> None:
-    lines = ["\ufeff" + HEAD[:-1], "", row(filename="asbfly/XC2.ogg", secondary="\"['a',@'b']\"")[:-1], row(label="")[:-1], "", row(label="")]
+    lines = [
+        "\ufeff" + HEAD[:-1],
+        "",
+        row(filename="asbfly/XC2.ogg", secondary="\"['a',@'b']\"")[:-1],
+        row(label="")[:-1],
+        "",
+        row(label=""),
+    ]
     contents = read_kaggle(write(tmp_path, {"train_metadata.csv": end.join(lines).replace("@", end)}))
     assert names(contents) == ["XC2"]
     assert list(reasons(contents)) == ["train_metadata.csv line 5", "train_metadata.csv line 7"]
 
 
 def test_sounds_that_no_usable_row_names(tmp_path: Path) -> None:
-    sounds = ["asbfly/XC134896.ogg", "asbfly/XC1.ogg", "other/deep/XC2.WAV", "XC3.ogg", "asbfly/notes.txt", ".cache/XC4.ogg"]
+    sounds = [
+        "asbfly/XC134896.ogg",
+        "asbfly/XC1.ogg",
+        "other/deep/XC2.WAV",
+        "XC3.ogg",
+        "asbfly/notes.txt",
+        ".cache/XC4.ogg",
+    ]
     write(tmp_path, {"train_metadata.csv": HEAD + ROW + row(label="")}, *(f"train_audio/{sound}" for sound in sounds))
     found = reasons(read_kaggle(tmp_path))
     assert found.pop("train_metadata.csv line 3").startswith("cannot use the species' name")
-    assert found == dict.fromkeys(["train_audio/XC3.ogg", "train_audio/asbfly/XC1.ogg", "train_audio/other/deep/XC2.WAV"], "no usable row names it")
+    assert found == dict.fromkeys(
+        ["train_audio/XC3.ogg", "train_audio/asbfly/XC1.ogg", "train_audio/other/deep/XC2.WAV"],
+        "no usable row names it",
+    )
 
 
 @pytest.mark.parametrize(
@@ -271,7 +328,14 @@ def test_names_come_from_the_rows_then_from_the_lists(tmp_path: Path) -> None:
         '2,slash,y00934,"Green-winged/Carolina, Teal",Anas crecca/carolinensis,Anseriformes,Anatidae,Waterfowl,\n'
         "3,species,asbfly,Asian Brown Flycatcher,Muscicapa latirostris,Passeriformes,Muscicapidae,,\n"
     )
-    write(tmp_path, {"train.csv": HEAD + ROW + ROW.replace("XC134896", "XC2"), "taxonomy.csv": taxonomy, "eBird_Taxonomy_v2021.csv": ebird})
+    write(
+        tmp_path,
+        {
+            "train.csv": HEAD + ROW + ROW.replace("XC134896", "XC2"),
+            "taxonomy.csv": taxonomy,
+            "eBird_Taxonomy_v2021.csv": ebird,
+        },
+    )
     contents = read_kaggle(tmp_path)
     assert contents.taxa == [
         Taxon("Muscicapa dauurica", "asbfly", "Asian Brown Flycatcher"),
@@ -283,20 +347,38 @@ def test_names_come_from_the_rows_then_from_the_lists(tmp_path: Path) -> None:
 
 def soundscapes(archive: Path, table: str, text: str, *sounds: str) -> Contents:
     """Read an archive that holds labelled soundscapes and nothing else."""
-    return read_kaggle(write(archive, {"train_metadata.csv": HEAD, table: text}, *(f"train_soundscapes/{sound}" for sound in sounds)))
+    return read_kaggle(
+        write(archive, {"train_metadata.csv": HEAD, table: text}, *(f"train_soundscapes/{sound}" for sound in sounds))
+    )
 
 
 def test_names_that_many_codes_share_name_none_of_them(tmp_path: Path) -> None:
     lists = "primary_label,inat_taxon_id,scientific_name,common_name,class_name\n"
     sons = "".join(f"47158son{number:02d},47158,Insecta,Insect sonotype {number},Insecta\n" for number in range(3))
-    write(tmp_path, {"train.csv": HEAD + ROW, "taxonomy.csv": lists + sons + "grekis,1,Pitangus sulphuratus,Great Kiskadee,Aves\n"})
-    assert {taxon.code: taxon.species for taxon in read_kaggle(tmp_path).taxa} == {"asbfly": "Muscicapa dauurica", "grekis": "Pitangus sulphuratus"}
+    write(
+        tmp_path,
+        {"train.csv": HEAD + ROW, "taxonomy.csv": lists + sons + "grekis,1,Pitangus sulphuratus,Great Kiskadee,Aves\n"},
+    )
+    assert {taxon.code: taxon.species for taxon in read_kaggle(tmp_path).taxa} == {
+        "asbfly": "Muscicapa dauurica",
+        "grekis": "Pitangus sulphuratus",
+    }
 
 
 def test_soundscapes_of_2021(tmp_path: Path) -> None:
-    rows = ["7019_COR_10,COR,7019,10,rucwar cobtan1", "7019_COR_5,COR,7019,5,nocall", "7019_COR_15,COR,7019,15,rucwar", "7954_COR_5,COR,7954,5,nocall"]
+    rows = [
+        "7019_COR_10,COR,7019,10,rucwar cobtan1",
+        "7019_COR_5,COR,7019,5,nocall",
+        "7019_COR_15,COR,7019,15,rucwar",
+        "7954_COR_5,COR,7954,5,nocall",
+    ]
     contents = soundscapes(
-        tmp_path, LABELS_2021, HEAD_LABELS_2021 + "\n".join(rows), "7019_COR_20190904.ogg", "7954_COR_20190923.ogg", "7019_CORAL_20190904.ogg"
+        tmp_path,
+        LABELS_2021,
+        HEAD_LABELS_2021 + "\n".join(rows),
+        "7019_COR_20190904.ogg",
+        "7954_COR_20190923.ogg",
+        "7019_CORAL_20190904.ogg",
     )
     assert contents.failures == []
     assert contents.recordings == [
@@ -328,20 +410,39 @@ def test_soundscapes_of_2021(tmp_path: Path) -> None:
 def test_soundscapes_of_which_only_one_key_is_known(tmp_path: Path, table: str, site: str) -> None:
     contents = soundscapes(tmp_path, LABELS_2021, table, "soundscape_29201.ogg", "soundscape_29201_2.ogg")
     (recording,) = contents.recordings
-    assert (recording.name, recording.locality, recording.events) == ("soundscape_29201", site, (Event(0.0, 5.0, "akiapo"),))
+    assert (recording.name, recording.locality, recording.events) == (
+        "soundscape_29201",
+        site,
+        (Event(0.0, 5.0, "akiapo"),),
+    )
 
 
 def test_soundscapes_of_2026_say_everything_twice(tmp_path: Path) -> None:
     name = "BC2026_Train_0001_S08_20250606_030007.ogg"
-    rows = [f"{name},00:00:05,00:00:10,22961;ashgre1", f"{name},00:00:00,00:00:05,22961", f"{name},00:01:00,01:00:05,ashgre1"]
-    contents = soundscapes(tmp_path, LABELS_2026, HEAD_LABELS_2026 + "\n".join(rows + rows), name, "BC2026_Train_0002_S08_20250606_040007.ogg")
+    rows = [
+        f"{name},00:00:05,00:00:10,22961;ashgre1",
+        f"{name},00:00:00,00:00:05,22961",
+        f"{name},00:01:00,01:00:05,ashgre1",
+    ]
+    contents = soundscapes(
+        tmp_path,
+        LABELS_2026,
+        HEAD_LABELS_2026 + "\n".join(rows + rows),
+        name,
+        "BC2026_Train_0002_S08_20250606_040007.ogg",
+    )
     assert contents.failures == []
     assert contents.recordings == [
         Recording(
             name="BC2026_Train_0001_S08_20250606_030007",
             file=tmp_path / "train_soundscapes" / name,
             species="",
-            events=(Event(0.0, 5.0, "22961"), Event(5.0, 10.0, "22961"), Event(5.0, 10.0, "ashgre1"), Event(60.0, 3605.0, "ashgre1")),
+            events=(
+                Event(0.0, 5.0, "22961"),
+                Event(5.0, 10.0, "22961"),
+                Event(5.0, 10.0, "ashgre1"),
+                Event(60.0, 3605.0, "ashgre1"),
+            ),
             date="2025-06-06",
             time="03:00",
         )
@@ -349,8 +450,12 @@ def test_soundscapes_of_2026_say_everything_twice(tmp_path: Path) -> None:
 
 
 def test_soundscapes_whose_sounds_are_not_clear(tmp_path: Path) -> None:
-    rows = "7019_COR_5,COR,7019,5,nocall\n7019_COR_10,COR,7019,10,rucwar\n1_COR_5,COR,1,5,rucwar\n2_COR_5,COR,2,5,rucwar\n"
-    contents = soundscapes(tmp_path, LABELS_2021, HEAD_LABELS_2021 + rows, "1_COR_20190904.ogg", "1_COR_20190905.ogg", "2_COR_20190904.m4a")
+    rows = (
+        "7019_COR_5,COR,7019,5,nocall\n7019_COR_10,COR,7019,10,rucwar\n1_COR_5,COR,1,5,rucwar\n2_COR_5,COR,2,5,rucwar\n"
+    )
+    contents = soundscapes(
+        tmp_path, LABELS_2021, HEAD_LABELS_2021 + rows, "1_COR_20190904.ogg", "1_COR_20190905.ogg", "2_COR_20190904.m4a"
+    )
     assert contents.recordings == []
     assert reasons(contents) == {
         "train_soundscapes/7019_COR": "labelled, but no sounds are named so",
@@ -377,7 +482,9 @@ def test_each_bad_row_of_soundscapes_is_refused_alone(tmp_path: Path) -> None:
     assert reasons(contents) == {f"{LABELS_2026} line {line}": reason for line, reason in enumerate(bad.values(), 2)}
 
 
-@pytest.mark.parametrize("row_id", ["", "7019", "_5", "7019_COR_", "../7019_COR_5", "7019_COR_0", "7019_COR_-5", "7019_COR_inf"])
+@pytest.mark.parametrize(
+    "row_id", ["", "7019", "_5", "7019_COR_", "../7019_COR_5", "7019_COR_0", "7019_COR_-5", "7019_COR_inf"]
+)
 def test_rows_of_soundscapes_without_a_usable_key(tmp_path: Path, row_id: str) -> None:
     contents = soundscapes(tmp_path, LABELS_2021, f"row_id,birds\n{row_id},rucwar\n", "7019_COR_20190904.ogg")
     assert contents.recordings == []
@@ -394,13 +501,19 @@ def test_tables_of_soundscapes_that_are_none_do_not_cost_the_recordings(tmp_path
 def test_a_soundscape_may_be_called_like_a_recording(tmp_path: Path) -> None:
     write(tmp_path, {"train_metadata.csv": HEAD + ROW, LABELS_2026: HEAD_LABELS_2026 + "XC134896.ogg,0,5,a\n"})
     contents = read_kaggle(tmp_path)
-    assert sorted((recording.name, recording.species) for recording in contents.recordings) == [("XC134896", ""), ("XC134896", "asbfly")]
+    assert sorted((recording.name, recording.species) for recording in contents.recordings) == [
+        ("XC134896", ""),
+        ("XC134896", "asbfly"),
+    ]
     assert reasons(contents) == {}
     for recording in contents.recordings:
         recording.file.parent.mkdir(parents=True, exist_ok=True)
         recording.file.write_bytes(b"sound")
     archive = read_archive(Dataset(archive=tmp_path, root=tmp_path / "root"))
-    assert [recording.name for recording in archive.recordings] == ["train_audio/asbfly/XC134896", "train_soundscapes/XC134896"]
+    assert [recording.name for recording in archive.recordings] == [
+        "train_audio/asbfly/XC134896",
+        "train_soundscapes/XC134896",
+    ]
 
 
 words = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -415,7 +528,9 @@ values = st.fixed_dictionaries(
         **dict.fromkeys(("common_name", "author", "date", "time", "license", "rating", "url"), words),
     }
 )
-headers = st.permutations(["primary_label", "secondary_labels", "latitude", "longitude", "remarks", "common_name", "author", "date", "time"])
+headers = st.permutations(
+    ["primary_label", "secondary_labels", "latitude", "longitude", "remarks", "common_name", "author", "date", "time"]
+)
 
 
 @settings(max_examples=60)
@@ -449,7 +564,9 @@ def test_what_was_written_is_read_again(rows: list[dict[str, object]], columns: 
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 600).flatmap(lambda end: st.tuples(st.just(end), codes)), min_size=1, max_size=6))
 def test_windows_that_were_written_are_read_again(windows: list[tuple[int, str]]) -> None:
-    text = HEAD_LABELS_2026 + "".join(f"s.ogg,{end // 3600:02}:{end // 60 % 60:02}:{end % 60:02},{end + 5},{label}\n" for end, label in windows)
+    text = HEAD_LABELS_2026 + "".join(
+        f"s.ogg,{end // 3600:02}:{end // 60 % 60:02}:{end % 60:02},{end + 5},{label}\n" for end, label in windows
+    )
     with TemporaryDirectory() as folder:
         (recording,) = soundscapes(Path(folder), LABELS_2026, text).recordings
     assert recording.events == tuple(Event(float(start), start + 5.0, label) for start, label in sorted(set(windows)))
@@ -462,15 +579,22 @@ def test_windows_that_were_written_are_read_again(windows: list[tuple[int, str]]
 @example(b'"\n"')
 @example(b"\x00\r\xff")
 def test_no_line_costs_its_neighbours(junk: bytes) -> None:
-    good = [row("amered", f"amered/good{number}.ogg", secondary="\"['amerob', 'asbfly']\"").encode() for number in range(4)]
+    good = [
+        row("amered", f"amered/good{number}.ogg", secondary="\"['amerob', 'asbfly']\"").encode() for number in range(4)
+    ]
     with TemporaryDirectory() as folder:
-        contents = read_kaggle(write(Path(folder), {"train.csv": HEAD.encode() + good[0] + good[1] + junk + b"\n" + good[2] + good[3]}))
+        contents = read_kaggle(
+            write(Path(folder), {"train.csv": HEAD.encode() + good[0] + good[1] + junk + b"\n" + good[2] + good[3]})
+        )
     assert names(contents) == ["good0", "good1", "good2", "good3"]
     assert bool(contents.failures) == bool(junk.strip(b"\r\n"))
 
 
 @settings(max_examples=100)
-@given(st.binary(max_size=200), st.sampled_from(["train.csv", LABELS_2021, LABELS_2026, "taxonomy.csv", "eBird_Taxonomy_v2021.csv"]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["train.csv", LABELS_2021, LABELS_2026, "taxonomy.csv", "eBird_Taxonomy_v2021.csv"]),
+)
 def test_any_bytes_are_read_or_refused_in_words(junk: bytes, table: str) -> None:
     with TemporaryDirectory() as folder:
         archive = write(Path(folder), {"train.csv": HEAD + ROW, table: junk})

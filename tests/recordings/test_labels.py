@@ -8,10 +8,22 @@ import polars as pl
 import pytest
 
 from utils.console import Trouble
-from utils.recordings.labels import Taxonomy, labels_along, labels_between, read_aliases, read_taxonomy, spellings, truth_of
+from utils.recordings.labels import (
+    Taxonomy,
+    labels_along,
+    labels_between,
+    read_aliases,
+    read_taxonomy,
+    spellings,
+    truth_of,
+)
 from utils.recordings.recording import NOISE, Event, Recording, Taxon, check_label
 
-TAXA = [Taxon("Turdus merula", "eurbla", "Common Blackbird"), Taxon("Parus major", "gretit1", "Great Tit"), Taxon("Sitta europaea")]
+TAXA = [
+    Taxon("Turdus merula", "eurbla", "Common Blackbird"),
+    Taxon("Parus major", "gretit1", "Great Tit"),
+    Taxon("Sitta europaea"),
+]
 
 
 def test_names_both_ways() -> None:
@@ -25,7 +37,12 @@ def test_names_both_ways() -> None:
 
 
 def test_renamed_species() -> None:
-    aliases = {"Parus caeruleus": "Cyanistes caeruleus", "Turdus merula": "Turdus mandarinus", "Turdus mandarinus": "Turdus novus", "gretit1": "Parus minor"}
+    aliases = {
+        "Parus caeruleus": "Cyanistes caeruleus",
+        "Turdus merula": "Turdus mandarinus",
+        "Turdus mandarinus": "Turdus novus",
+        "gretit1": "Parus minor",
+    }
     taxonomy = Taxonomy(TAXA, aliases)
     assert taxonomy.species("parus caeruleus") == "Cyanistes caeruleus"
     assert taxonomy.species("eurbla") == taxonomy.species("Turdus merula") == "Turdus novus"
@@ -81,7 +98,10 @@ def test_files_of_aliases(tmp_path: Path) -> None:
 
 
 def test_who_sings_when() -> None:
-    events = [vars(event) for event in (Event(0.0, 2.0, "A"), Event(1.5, 4.0, "B"), Event(3.0, 3.0, "C"), Event(0.5, 1.0, "A"))]
+    events = [
+        vars(event)
+        for event in (Event(0.0, 2.0, "A"), Event(1.5, 4.0, "B"), Event(3.0, 3.0, "C"), Event(0.5, 1.0, "A"))
+    ]
     assert labels_between(events, 0.0, 1.0) == ["A"]
     assert labels_between(events, 1.0, 3.0) == ["B", "A"]
     assert labels_between(events, 3.0, 4.0) == ["B", "C"]
@@ -91,16 +111,25 @@ def test_who_sings_when() -> None:
 
 def test_the_walk_along_events_finds_what_looking_at_all_finds() -> None:
     rng = np.random.default_rng(0)
-    starts, lengths = rng.integers(0, 40, 200) / 2, rng.integers(0, 6, 200) / 4  # many that begin or end with a clip, and points in time
-    events = [vars(Event(start, start + length, species)) for start, length, species in zip(starts.tolist(), lengths.tolist(), "ABCDE" * 40, strict=True)]
+    # many that begin or end with a clip, and points in time
+    starts, lengths = rng.integers(0, 40, 200) / 2, rng.integers(0, 6, 200) / 4
+    events = [
+        vars(Event(start, start + length, species))
+        for start, length, species in zip(starts.tolist(), lengths.tolist(), "ABCDE" * 40, strict=True)
+    ]
     events.append(vars(Event(0.0, 20.0, "F")))
     clips = [*np.arange(0, 19, 0.75).tolist(), 19.0, 19.0]
-    assert list(labels_along(events, clips, length=1.0)) == [labels_between(events, start, start + 1.0) for start in clips]
+    assert list(labels_along(events, clips, length=1.0)) == [
+        labels_between(events, start, start + 1.0) for start in clips
+    ]
     assert list(labels_along([], clips, length=1.0)) == [[]] * len(clips)
 
 
 def test_a_recording_may_have_tens_of_thousands_of_events() -> None:
-    events = [vars(Event(0.0, 20_000.0, "A")), *(vars(Event(float(start), start + 0.5, "B")) for start in range(20_000))]
+    events = [
+        vars(Event(0.0, 20_000.0, "A")),
+        *(vars(Event(float(start), start + 0.5, "B")) for start in range(20_000)),
+    ]
     passed = time.process_time()
     found = list(labels_along(events, map(float, range(20_000)), length=1.0))
     assert time.process_time() - passed < 10  # looking at all events for each clip takes a minute and more
@@ -116,8 +145,23 @@ def test_truth() -> None:
 
 
 def test_spellings_that_are_probably_one_species() -> None:
-    labels = ["BTNW", "btnw", "Btnw", "Turdus merula", "Turdus_Merula", "TURDUS  MERULA", "Parus major", "Black_cap", "black cap", "Parus minor"]
-    assert spellings(labels) == [["BTNW", "Btnw", "btnw"], ["Black_cap", "black cap"], ["TURDUS  MERULA", "Turdus merula", "Turdus_Merula"]]
+    labels = [
+        "BTNW",
+        "btnw",
+        "Btnw",
+        "Turdus merula",
+        "Turdus_Merula",
+        "TURDUS  MERULA",
+        "Parus major",
+        "Black_cap",
+        "black cap",
+        "Parus minor",
+    ]
+    assert spellings(labels) == [
+        ["BTNW", "Btnw", "btnw"],
+        ["Black_cap", "black cap"],
+        ["TURDUS  MERULA", "Turdus merula", "Turdus_Merula"],
+    ]
     assert spellings([]) == []
 
 

@@ -20,7 +20,13 @@ SONG = Event(1.0, 2.0, "Turdus merula")
 
 
 def test_an_event_that_only_ends_behind_the_end_is_fine() -> None:
-    events = (Event(9.5, 12.0, "a"), Event(10.0, 10.0, "b"), Event(12.0, 13.0, "c"), Event(0.0, 10.0, "d"), Event(1.0, 900.0, "e"))
+    events = (
+        Event(9.5, 12.0, "a"),
+        Event(10.0, 10.0, "b"),
+        Event(12.0, 13.0, "c"),
+        Event(0.0, 10.0, "d"),
+        Event(1.0, 900.0, "e"),
+    )
     inside, behind = inside_and_behind(events, 10.0)
     assert ([event.species for event in inside], [event.species for event in behind]) == (["a", "d"], ["b", "c", "e"])
 
@@ -64,7 +70,10 @@ def write_sites(archive: Path, *, late: float) -> None:
     for number in range(3):
         soundfile.write(archive / f"site_{number}.wav", chirp(2000 + 300 * number, seconds=6, seed=number), RATE)
     rows = [("site_0.wav", 1.0), ("site_1.wav", 1.0 + late), ("site_1.wav", 2.0), ("site_2.wav", 1.0)]
-    (archive / "all.csv").write_text("\n".join(["file,start,end,species", *(f"{file},{start},{start + 1},Turdus merula" for file, start in rows)]) + "\n")
+    (archive / "all.csv").write_text(
+        "\n".join(["file,start,end,species", *(f"{file},{start},{start + 1},Turdus merula" for file, start in rows)])
+        + "\n"
+    )
 
 
 def config_of(tmp_path: Path) -> Config:
@@ -78,7 +87,11 @@ def test_what_lies_beside_a_lost_annotation_is_no_noise(tmp_path: Path, late: fl
     failures = sort_data.main(config_of(tmp_path)).failures
     assert [failure.name for failure in failures] == ([] if noise else ["site_1"])
     split = read_split(config_of(tmp_path).dataset)
-    assert dict(split.select("recording", "unsure").iter_rows()) == {"site_0": False, "site_1": not noise, "site_2": False}
+    assert dict(split.select("recording", "unsure").iter_rows()) == {
+        "site_0": False,
+        "site_1": not noise,
+        "site_2": False,
+    }
     spec.main(config_of(tmp_path))
     clips = pl.read_parquet(tmp_path / "root" / "spec" / "clips.parquet").filter(recording="site_1")
     assert bool(len(clips.filter(pl.col("class") == ""))) == noise
@@ -99,8 +112,12 @@ def test_a_split_of_an_earlier_version_is_still_read(tmp_path: Path) -> None:
 def test_archives_in_which_all_annotations_are_lost_are_refused_with_the_reason(tmp_path: Path) -> None:
     write_sites(tmp_path / "archive", late=0.0)
     table = tmp_path / "archive" / "all.csv"
-    table.write_text("file,start,end,species\n" + "".join(f"site_{number}.wav,3000,4000,Turdus merula\n" for number in range(3)))
-    with pytest.raises(sort_data.console.Trouble, match=r"no recording can be used: site_0: .*milliseconds\?, and 2 more"):
+    table.write_text(
+        "file,start,end,species\n" + "".join(f"site_{number}.wav,3000,4000,Turdus merula\n" for number in range(3))
+    )
+    with pytest.raises(
+        sort_data.console.Trouble, match=r"no recording can be used: site_0: .*milliseconds\?, and 2 more"
+    ):
         sort_data.main(config_of(tmp_path))
 
 
@@ -109,7 +126,10 @@ def test_sounds_are_read_to_their_end_before_annotations_are_said_to_lie_behind_
     soundfile.write(content, chirp(2000, seconds=5, seed=1), RATE, format="FLAC")
     (tmp_path / "joined.flac").write_bytes(content.getvalue() * 2)  # its first header says 5 s
     soundfile.write(tmp_path / "plain.wav", chirp(2000, seconds=5, seed=1), RATE)
-    late, files = Event(7.0, 8.0, "Parus major"), [tmp_path / "joined.flac", tmp_path / "plain.wav", tmp_path / "missing.wav"]
+    late, files = (
+        Event(7.0, 8.0, "Parus major"),
+        [tmp_path / "joined.flac", tmp_path / "plain.wav", tmp_path / "missing.wav"],
+    )
     recordings = [Recording(file.stem, file, "", events=(late,)) for file in files]
     assert true_lengths(recordings, files, [5.0, 5.0, 5.0], workers=1) == pytest.approx([10.0, 5.0, 5.0], abs=0.01)
     assert true_lengths(recordings, files, [None, 5.0, None], workers=1) == [pytest.approx(10.0, abs=0.01), 5.0, None]

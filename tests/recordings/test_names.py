@@ -56,20 +56,38 @@ def test_what_is_no_text_is_refused(text: str) -> None:
 NOTHING = Known()
 
 
-def named(files: list[str], known: Known = NOTHING, *, species: str = "", names: list[str] | None = None, sides: list[Side] | None = None) -> dict[str, str]:
+def named(
+    files: list[str],
+    known: Known = NOTHING,
+    *,
+    species: str = "",
+    names: list[str] | None = None,
+    sides: list[Side] | None = None,
+) -> dict[str, str]:
     archive = Path("/archive")
     side = sides or [None] * len(files)
-    recordings = [Recording(names[row] if names else Path(file).stem, archive / file, species, side=side[row]) for row, file in enumerate(files)]
+    recordings = [
+        Recording(names[row] if names else Path(file).stem, archive / file, species, side=side[row])
+        for row, file in enumerate(files)
+    ]
     return {one.source: one.name for one in named_apart(recordings, archive, known)}
 
 
 def test_equal_names_become_paths() -> None:
-    assert named(["AM00/x.wav", "AM01/x.wav", "y.wav"]) == {"AM00/x.wav": "AM00/x", "AM01/x.wav": "AM01/x", "y.wav": "y"}
+    assert named(["AM00/x.wav", "AM01/x.wav", "y.wav"]) == {
+        "AM00/x.wav": "AM00/x",
+        "AM01/x.wav": "AM01/x",
+        "y.wav": "y",
+    }
     assert named(["x.wav", "AM01/x.wav"]) == {"x.wav": "x", "AM01/x.wav": "AM01/x"}
 
 
 def test_equal_paths_are_told_apart_by_their_ending() -> None:
-    assert named(["tape.wav", "tape.FLAC", "a/tape.wav"]) == {"tape.wav": "tape (wav)", "tape.FLAC": "tape (flac)", "a/tape.wav": "a/tape"}
+    assert named(["tape.wav", "tape.FLAC", "a/tape.wav"]) == {
+        "tape.wav": "tape (wav)",
+        "tape.FLAC": "tape (flac)",
+        "a/tape.wav": "a/tape",
+    }
 
 
 def test_where_classes_are_folders_the_path_stands_behind_the_class() -> None:
@@ -79,17 +97,37 @@ def test_where_classes_are_folders_the_path_stands_behind_the_class() -> None:
 
 
 def test_names_of_an_earlier_sort_stay() -> None:
-    assert named(["AM00/x.wav", "AM01/x.wav"], Known({"AM01/x.wav": "x"})) == {"AM00/x.wav": "AM00/x", "AM01/x.wav": "x"}
-    assert named(["AM01/x.wav"], Known({"AM01/x.wav": "AM01/x"})) == {"AM01/x.wav": "AM01/x"}  # the other one is gone meanwhile
-    assert named(["AM00/x.wav", "AM01/x.wav"], Known(others=frozenset({"x"}))) == {"AM00/x.wav": "x", "AM01/x.wav": "AM01/x"}  # as earlier versions did
+    assert named(["AM00/x.wav", "AM01/x.wav"], Known({"AM01/x.wav": "x"})) == {
+        "AM00/x.wav": "AM00/x",
+        "AM01/x.wav": "x",
+    }
+    # the other one is gone meanwhile
+    assert named(["AM01/x.wav"], Known({"AM01/x.wav": "AM01/x"})) == {"AM01/x.wav": "AM01/x"}
+    # as earlier versions did
+    assert named(["AM00/x.wav", "AM01/x.wav"], Known(others=frozenset({"x"}))) == {
+        "AM00/x.wav": "x",
+        "AM01/x.wav": "AM01/x",
+    }
 
 
-@pytest.mark.parametrize("before", [["a/1.wav"], ["a/1.wav", "b/1.wav"], ["a/1.wav", "a/1.mp3"], ["a/1.wav", "a/1.mp3", "b/1.wav"]])
-@pytest.mark.parametrize("after", [["a/1.wav"], ["a/1.wav", "b/1.wav"], ["a/1.mp3", "a/1.wav"], ["b/1.flac", "a/1.wav", "a/1.mp3", "b/1.wav", "1.wav"]])
+@pytest.mark.parametrize(
+    "before", [["a/1.wav"], ["a/1.wav", "b/1.wav"], ["a/1.wav", "a/1.mp3"], ["a/1.wav", "a/1.mp3", "b/1.wav"]]
+)
+@pytest.mark.parametrize(
+    "after",
+    [
+        ["a/1.wav"],
+        ["a/1.wav", "b/1.wav"],
+        ["a/1.mp3", "a/1.wav"],
+        ["b/1.flac", "a/1.wav", "a/1.mp3", "b/1.wav", "1.wav"],
+    ],
+)
 def test_whatever_comes_and_goes_names_stay(before: list[str], after: list[str]) -> None:
     first = named(before)
     second = named(after, Known(first))
-    assert {source: name for source, name in second.items() if source in first} == {source: first[source] for source in after if source in first}
+    assert {source: name for source, name in second.items() if source in first} == {
+        source: first[source] for source in after if source in first
+    }
     assert len(set(second.values())) == len(after)
 
 
@@ -98,7 +136,12 @@ def test_a_recording_keeps_its_name_when_the_other_side_gets_one_like_it() -> No
     assert first == {"val/X/1.wav": "X/1"}
     both = named(["train/X/1.wav", "val/X/1.wav"], Known(first), species="X", names=["X/1"] * 2, sides=["train", "val"])
     assert both == {"train/X/1.wav": "X/1 (train)", "val/X/1.wav": "X/1"}
-    fresh = named(["train/X/1.wav", "val/X/1.wav", "test/X/2.wav"], species="X", names=["X/1", "X/1", "X/2"], sides=["train", "val", "test"])
+    fresh = named(
+        ["train/X/1.wav", "val/X/1.wav", "test/X/2.wav"],
+        species="X",
+        names=["X/1", "X/1", "X/2"],
+        sides=["train", "val", "test"],
+    )
     assert fresh == {"train/X/1.wav": "X/1", "val/X/1.wav": "X/1 (val)", "test/X/2.wav": "X/2"}
 
 
@@ -123,8 +166,14 @@ def two_recorders(archive: Path, recorders: list[str]) -> None:
     for number, recorder in enumerate(recorders):
         (archive / recorder).mkdir(parents=True)
         for day in (10, 11):
-            soundfile.write(archive / recorder / f"202306{day}_025100.WAV", chirp(1000 + 900 * number, seconds=3, seed=number * 9 + day), RATE)
-    rows = [f"{recorder}/202306{day}_025100.WAV,0.5,1.5,{recorder}us avis" for recorder in recorders for day in (10, 11)]
+            soundfile.write(
+                archive / recorder / f"202306{day}_025100.WAV",
+                chirp(1000 + 900 * number, seconds=3, seed=number * 9 + day),
+                RATE,
+            )
+    rows = [
+        f"{recorder}/202306{day}_025100.WAV,0.5,1.5,{recorder}us avis" for recorder in recorders for day in (10, 11)
+    ]
     (archive / "annotations.csv").write_text("\n".join(["file,start,end,species", *rows]) + "\n")
 
 
@@ -141,7 +190,9 @@ def test_both_recorders_are_sorted_and_names_do_not_change_when_a_third_comes(tm
     two_recorders(tmp_path / "archive", ["AM01", "AM02"])
     assert sort_data.main(config_of(tmp_path)).failures == []
     table = pl.read_parquet(tmp_path / "root" / "split.parquet")
-    assert set(table["recording"]) == before | {f"AM0{number}/202306{day}_025100" for number in (1, 2) for day in (10, 11)}
+    assert set(table["recording"]) == before | {
+        f"AM0{number}/202306{day}_025100" for number in (1, 2) for day in (10, 11)
+    }
     assert all((tmp_path / "root" / file).is_file() for file in table["file"])
     again = sort_data.main(config_of(tmp_path))
     assert again.failures == []
@@ -153,8 +204,14 @@ def test_both_recorders_are_sorted_and_names_do_not_change_when_a_third_comes(tm
 def test_names_with_colons_and_the_like_are_sorted_and_found_again(tmp_path: Path, mode: str) -> None:
     for species in ("Great_Tit", "Common_Blackbird"):
         (tmp_path / "archive" / species).mkdir(parents=True)
-        for number, name in enumerate((f"{species}-80-2022-11-21-birdnet-16:09:00", "nul", f"back\\slash {species}", f"{species}{'x' * 220}")):
-            soundfile.write(tmp_path / "archive" / species / f"{name}.wav", chirp(1000 + 500 * len(species), seconds=2, seed=number), RATE)
+        for number, name in enumerate(
+            (f"{species}-80-2022-11-21-birdnet-16:09:00", "nul", f"back\\slash {species}", f"{species}{'x' * 220}")
+        ):
+            soundfile.write(
+                tmp_path / "archive" / species / f"{name}.wav",
+                chirp(1000 + 500 * len(species), seconds=2, seed=number),
+                RATE,
+            )
     settings = {"archive": tmp_path / "archive", "root": tmp_path / "root", "val_share": 0.25, "sort_mode": mode}
     config = Config(workers=1, dataset=Dataset(**settings))
     assert sort_data.main(config).failures == []

@@ -31,8 +31,16 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("t.csv", "file,start,end,who\nx.wav,1,2,a\n", "no column of species; there are file, start, end, who (dataset.columns.species may name it)"),
-        ("t.txt", "file,start,end,who\nx.wav,1,2,a\n", "no column of species; there are file, start, end, who (dataset.columns.species may name it)"),
+        (
+            "t.csv",
+            "file,start,end,who\nx.wav,1,2,a\n",
+            "no column of species; there are file, start, end, who (dataset.columns.species may name it)",
+        ),
+        (
+            "t.txt",
+            "file,start,end,who\nx.wav,1,2,a\n",
+            "no column of species; there are file, start, end, who (dataset.columns.species may name it)",
+        ),
         (
             "t.csv",
             "snd,sp\ntape.wav,a\n",
@@ -51,7 +59,11 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
             "no column of start times nor of species nor of sounds; there are Datei, Anfang, Ende, Art "
             "(dataset.columns.start and dataset.columns.species and dataset.columns.file may name them)",
         ),
-        ("t.csv", "Datei,start,end,species\ntape.wav,1,2,a\n", "column 'Datei' names sounds: dataset.columns.file = Datei"),
+        (
+            "t.csv",
+            "Datei,start,end,species\ntape.wav,1,2,a\n",
+            "column 'Datei' names sounds: dataset.columns.file = Datei",
+        ),
         (
             "t.csv",
             "start,end,species\n1,2,a\n",
@@ -62,13 +74,21 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
             "file,t0,t1,who\nx.wav,1,2,a\n",
             "no column of start times nor of species; there are file, t0, t1, who (dataset.columns.start and dataset.columns.species may name them)",
         ),
-        ("t.csv", "file,label\nx.wav,a\n", "no column of start times; there are file, label (dataset.columns.start may name it)"),
+        (
+            "t.csv",
+            "file,label\nx.wav,a\n",
+            "no column of start times; there are file, label (dataset.columns.start may name it)",
+        ),
         (
             "t.csv",
             b"\xff\xfe" + "file,label\nx.wav,a\n".encode("utf-16-le"),
             "no column of start times; there are file, label (dataset.columns.start may name it)",
         ),
-        ("t.csv", "sep=;\nfile;label\nx.wav;a\n", "no column of start times; there are file, label (dataset.columns.start may name it)"),
+        (
+            "t.csv",
+            "sep=;\nfile;label\nx.wav;a\n",
+            "no column of start times; there are file, label (dataset.columns.start may name it)",
+        ),
         (
             "BirdDB.txt",
             "Date;Time;Sci_Name;Com_Name;Confidence;File_Name\n2024-01-01;06:30:00;Turdus merula;Blackbird;0.9;x.wav\n",
@@ -80,10 +100,26 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
             "no column of start times nor of sounds; there are label, onset_sample, offset_sample "
             "(dataset.columns.start and dataset.columns.file may name them)",
         ),
-        ("t.csv", "x.wav,1.5,2.5,3\ny.wav,2,3,4\n", "has no headings; write them into its first line, such as file,start,end,species"),
-        ("t.txt", "1.5;2.5;7\n2;3;7\n", "has no headings; write them into its first line, such as file,start,end,species"),
-        ("t.txt", "1.5\t2.5\t7\n2\t3\t7\n", "has no headings; write them into its first line, such as file,start,end,species"),
-        ("t.csv", "file,start,species\nx.wav,1,a\ny.wav,2,a\n", "names sounds that are not in the archive, such as 'x.wav'"),
+        (
+            "t.csv",
+            "x.wav,1.5,2.5,3\ny.wav,2,3,4\n",
+            "has no headings; write them into its first line, such as file,start,end,species",
+        ),
+        (
+            "t.txt",
+            "1.5;2.5;7\n2;3;7\n",
+            "has no headings; write them into its first line, such as file,start,end,species",
+        ),
+        (
+            "t.txt",
+            "1.5\t2.5\t7\n2\t3\t7\n",
+            "has no headings; write them into its first line, such as file,start,end,species",
+        ),
+        (
+            "t.csv",
+            "file,start,species\nx.wav,1,a\ny.wav,2,a\n",
+            "names sounds that are not in the archive, such as 'x.wav'",
+        ),
         ("t.csv", "file,start,species\ntape.wav,1,a\n", "holds annotations (CSV); dataset.kind = annotations uses it"),
         ("t.csv", "file,start,species\n", "has headings of annotations, but no row"),
         ("x.txt", "1\t2\ta\n", "holds annotations (Audacity labels), but is named for no sound in the archive"),
@@ -97,7 +133,11 @@ def write(folder: Path, name: str, content: str | bytes) -> Path:
             "Our annotations,,,\nof 2023,,,\nfile,start,end,species\ntape.wav,1,2,a\n",
             "its headings are not in its first line; remove what stands above them",
         ),
-        ("t.csv", "tape.wav,2023-06-10,1.5,2.5,a\n", "has no headings; write them into its first line, such as file,start,end,species"),
+        (
+            "t.csv",
+            "tape.wav,2023-06-10,1.5,2.5,a\n",
+            "has no headings; write them into its first line, such as file,start,end,species",
+        ),
         ("t.xlsx", b"PK\x03\x04", "is a spreadsheet; save it as CSV"),
         ("T.XLS", b"", "is a spreadsheet; save it as CSV"),
         ("t.ods", b"PK", "is a spreadsheet; save it as CSV"),
@@ -169,16 +209,25 @@ def test_what_is_packed(tmp_path: Path) -> None:
         ("weather.csv", "date,low,high,sky\n2023-01-01,4,5,clear\n2023-01-02,5,6,clear\n"),
         ("inventory.csv", "filename,size,duration\ntape.wav,12345,60.0\nother.wav,23456,61.0\n"),
         ("inventory.csv", "Datei,Bytes,Dauer\ntape.wav,12345,60.0\nother.wav,23456,61.0\n"),
-        ("hashes.csv", "path,md5,size\ntape.wav,d41d8cd98f00b204e9800998ecf8427e,5\nother.wav,d41d8cd98f00b204e9800998ecf8427e,6\n"),
+        (
+            "hashes.csv",
+            "path,md5,size\ntape.wav,d41d8cd98f00b204e9800998ecf8427e,5\nother.wav,d41d8cd98f00b204e9800998ecf8427e,6\n",
+        ),
         ("citation.csv", "XC number,Recordist\nXC1,Ann\n"),
         ("attribution.csv", "file,author,licence\ntape.wav,Ann,CC\n"),
-        ("species_list.csv", "code,scientific_name,common_name,family,order\nTM,Turdus merula,Blackbird,Turdidae,Passeriformes\n"),
+        (
+            "species_list.csv",
+            "code,scientific_name,common_name,family,order\nTM,Turdus merula,Blackbird,Turdidae,Passeriformes\n",
+        ),
         (
             "meta.csv",
             "INDIR,FOLDER,IN FILE,DATE,TIME,DURATION,SAMPLE RATE\nD:\\x,Data,tape.wav,2023-06-10,02:51:00,20,16000\n",
         ),
         ("recordings.csv", "file,site,time\ntape.wav,A,06:10\n"),
-        ("inventory.csv", "filename,start_time,duration\ntape.wav,2023-06-10 06:00:00,60\nother.wav,10.06.2023 07:00,60\n"),
+        (
+            "inventory.csv",
+            "filename,start_time,duration\ntape.wav,2023-06-10 06:00:00,60\nother.wav,10.06.2023 07:00,60\n",
+        ),
         ("log.txt", "2023-06-10 02:51:00\tstart\n2023-06-10 02:52:00\tstop\n"),
         ("log.csv", "2023-06-10,02:51:00,start\n2023-06-10,02:52:00,stop\n"),
         ("coordinates.csv", "52.5,13.4\n52.6,13.5\n"),
@@ -217,11 +266,19 @@ def test_without_the_archives_sounds_those_beside_the_table_count(tmp_path: Path
 
 def test_settings_that_name_columns_count(tmp_path: Path) -> None:
     table = write(tmp_path, "t.csv", "snd,t0,who\nx.wav,1,a\n")
-    assert explain(table, Columns(start="t0", file="snd")) == f"{NOT}no column of species; there are snd, t0, who (dataset.columns.species may name it)"
+    assert (
+        explain(table, Columns(start="t0", file="snd"))
+        == f"{NOT}no column of species; there are snd, t0, who (dataset.columns.species may name it)"
+    )
 
 
 def test_why_no_table_of_an_archive_is_read(tmp_path: Path) -> None:
-    for name, content in {"S0/tape.wav": b"", "README.txt": "hear, hear\n", "S0/t.xlsx": b"PK", "calls.csv": "file,start,species\ngone.wav,1,a\n"}.items():
+    for name, content in {
+        "S0/tape.wav": b"",
+        "README.txt": "hear, hear\n",
+        "S0/t.xlsx": b"PK",
+        "calls.csv": "file,start,species\ngone.wav,1,a\n",
+    }.items():
         write(tmp_path, name, content)
     assert not is_annotations(tmp_path)
     assert [(failure.name, failure.reason) for failure in why_none(tmp_path, USUAL)] == [

@@ -26,7 +26,9 @@ XML = """<?xml version="1.0" encoding="UTF-8"?>
 <Comments>By a "river"; &amp; far</Comments><Genus>{genus}</Genus><Species>merula</Species><VernacularNames>Blackbird</VernacularNames>{more}</Audio>"""
 
 
-def write_xml(archive: Path, name: str, text: str | None = None, *, file: str = "", genus: str = "Turdus", more: str = "") -> None:
+def write_xml(
+    archive: Path, name: str, text: str | None = None, *, file: str = "", genus: str = "Turdus", more: str = ""
+) -> None:
     for folder in ("wav", "xml"):
         (archive / folder).mkdir(parents=True, exist_ok=True)
     (archive / "xml" / f"{name}.xml").write_text(text or XML.format(file=file or f"{name}.wav", genus=genus, more=more))
@@ -35,7 +37,11 @@ def write_xml(archive: Path, name: str, text: str | None = None, *, file: str = 
 
 
 def test_birdclef2018_fields(tmp_path: Path) -> None:
-    write_xml(tmp_path, "a.b", more="<BackgroundSpecies> Parus  major,,Turdus merula,Sitta europaea,Parus major</BackgroundSpecies>")
+    write_xml(
+        tmp_path,
+        "a.b",
+        more="<BackgroundSpecies> Parus  major,,Turdus merula,Sitta europaea,Parus major</BackgroundSpecies>",
+    )
     write_xml(tmp_path, "a.c")
     contents = read_birdclef2018(tmp_path)
     first, second = contents.recordings
@@ -100,7 +106,13 @@ def test_recording_without_sound_is_named(tmp_path: Path) -> None:
 
 
 def test_folders_undivided(tmp_path: Path) -> None:
-    names = ["Turdus_merula/x 1.WAV", "Turdus_merula/deep/x 1.ogg", "call_type_1/ü'q\".Flac", "Turdus_merula/x.m4a", "Turdus_merula/notes.txt"]
+    names = [
+        "Turdus_merula/x 1.WAV",
+        "Turdus_merula/deep/x 1.ogg",
+        "call_type_1/ü'q\".Flac",
+        "Turdus_merula/x.m4a",
+        "Turdus_merula/notes.txt",
+    ]
     for name in [*names, "Turdus_merula/x 1.mp3", "Turdus_merula/.hidden.wav", ".cache/y.wav", "loose.wav"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -108,7 +120,8 @@ def test_folders_undivided(tmp_path: Path) -> None:
     assert [(recording.name, recording.species, recording.side) for recording in contents.recordings] == [
         ("Turdus merula/deep/x 1", "Turdus merula", None),
         ("Turdus merula/x 1", "Turdus merula", None),
-        ("Turdus merula/x 1", "Turdus merula", None),  # of two endings: they are named apart for all kinds of archives at once
+        # of two endings: they are named apart for all kinds of archives at once
+        ("Turdus merula/x 1", "Turdus merula", None),
         ("call_type_1/ü'q\"", "call_type_1", None),
     ]
     assert {failure.name: failure.reason for failure in contents.failures} == {
@@ -123,7 +136,10 @@ def test_folders_divided(tmp_path: Path, held_out: str) -> None:
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"x")
     contents = read_folders(tmp_path)
-    assert [(recording.name, recording.side) for recording in contents.recordings] == [("A b/1", "train"), ("A b/2", held_out)]
+    assert [(recording.name, recording.side) for recording in contents.recordings] == [
+        ("A b/1", "train"),
+        ("A b/2", held_out),
+    ]
 
 
 def test_what_the_2018_baseline_sorted_goes_in_with_its_background(tmp_path: Path) -> None:
@@ -144,11 +160,20 @@ def test_what_a_table_says_of_the_files_of_folders(tmp_path: Path) -> None:
     for name in ("Turdus_merula/f1.wav", "Turdus_merula/f2.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    rows = ["split,file,author,lat,lng,date,license,secondary_labels", "train,Turdus_merula/f1.wav,Ana,48.5,200,2020-05-01,CC BY,\"['Parus major', 'x']\""]
+    rows = [
+        "split,file,author,lat,lng,date,license,secondary_labels",
+        "train,Turdus_merula/f1.wav,Ana,48.5,200,2020-05-01,CC BY,\"['Parus major', 'x']\"",
+    ]
     (tmp_path / "recordings.csv").write_text("\n".join(rows))
     contents = read_folders(tmp_path)
     first, second = contents.recordings
-    assert (first.author, first.latitude, first.longitude, first.date, first.licence) == ("Ana", 48.5, None, "2020-05-01", "CC BY")
+    assert (first.author, first.latitude, first.longitude, first.date, first.licence) == (
+        "Ana",
+        48.5,
+        None,
+        "2020-05-01",
+        "CC BY",
+    )
     assert first.background == ("Parus major", "x")
     assert second == Recording("Turdus merula/f2", tmp_path / "Turdus_merula" / "f2.wav", "Turdus merula")
     (tmp_path / "recordings.csv").write_bytes(b"")
@@ -159,10 +184,15 @@ def test_what_a_table_says_of_the_files_of_folders(tmp_path: Path) -> None:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-@given(st.dictionaries(st.sampled_from(["author", "date", "locality", "comments", "moved_from"]), TEXTS), st.lists(st.floats(0, 1e5), max_size=3))
+@given(
+    st.dictionaries(st.sampled_from(["author", "date", "locality", "comments", "moved_from"]), TEXTS),
+    st.lists(st.floats(0, 1e5), max_size=3),
+)
 def test_metadata_round_trip(texts: dict[str, str], times: list[float]) -> None:
     events = tuple(Event(time, time + 1.5, "Parus major", None, 8000.0) for time in times)
-    recording = Recording("n", Path("a/n.wav"), "Turdus merula", ("Parus major",), events, class_id="id", latitude=-1.5, **texts)  # type: ignore[arg-type]
+    recording = Recording(
+        "n", Path("a/n.wav"), "Turdus merula", ("Parus major",), events, class_id="id", latitude=-1.5, **texts
+    )  # type: ignore[arg-type]
     text = json.dumps(to_metadata(recording))
     assert from_metadata(json.loads(text), name="n", file=Path("a/n.wav")) == recording
 
@@ -202,7 +232,9 @@ def test_stamps_of_recorders(name: str, stamp: tuple[str, str]) -> None:
     assert stamp_of(name) == stamp
 
 
-@pytest.mark.parametrize("text", ["", "/etc/passwd", "../x.wav", "a/../../x.wav", "a//b.wav", "a/.hidden", "C:/x.wav", "a\\..\\b", "a/\0"])
+@pytest.mark.parametrize(
+    "text", ["", "/etc/passwd", "../x.wav", "a/../../x.wav", "a//b.wav", "a/.hidden", "C:/x.wav", "a\\..\\b", "a/\0"]
+)
 def test_paths_of_strangers_stay_below(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         below(Path("/data"), text)
@@ -216,12 +248,20 @@ def test_recordings_without_birds(tmp_path: Path, name: str) -> None:
     (recording,) = read_folders(tmp_path).recordings
     assert (recording.species, recording.name) == (NOISE, "Noise/rain")
     write_xml(tmp_path / "2018", "rain", genus="Noise")
-    (tmp_path / "2018" / "xml" / "rain.xml").write_text("<Audio><FileName>rain.wav</FileName><Genus>Noise</Genus></Audio>")
+    (tmp_path / "2018" / "xml" / "rain.xml").write_text(
+        "<Audio><FileName>rain.wav</FileName><Genus>Noise</Genus></Audio>"
+    )
     assert read_birdclef2018(tmp_path / "2018").recordings[0].species == NOISE
 
 
 @pytest.mark.parametrize(
-    ("folder", "label"), [("Turdus_merula", "Turdus merula"), ("Parus_major_major", "Parus major major"), ("XC_1", "XC_1"), ("robin", "robin")]
+    ("folder", "label"),
+    [
+        ("Turdus_merula", "Turdus merula"),
+        ("Parus_major_major", "Parus major major"),
+        ("XC_1", "XC_1"),
+        ("robin", "robin"),
+    ],
 )
 def test_labels_of_folders(folder: str, label: str) -> None:
     assert label_of_folder(folder) == label
@@ -241,25 +281,51 @@ def test_unknown_archives_are_explained(tmp_path: Path) -> None:
 XML_TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="￾￿"), max_size=30)
 
 
-@given(st.fixed_dictionaries(dict.fromkeys(("Author", "Locality", "Comments", "Quality", "VernacularNames", "Date"), XML_TEXTS)), st.floats(-90, 90))
+@given(
+    st.fixed_dictionaries(
+        dict.fromkeys(("Author", "Locality", "Comments", "Quality", "VernacularNames", "Date"), XML_TEXTS)
+    ),
+    st.floats(-90, 90),
+)
 def test_what_was_written_as_xml_is_read_again(texts: dict[str, str], north: float) -> None:
     with TemporaryDirectory() as folder:
         archive = Path(folder)
         write_xml(archive, "good")
         audio = ElementTree.Element("Audio")
-        fields = {**texts, "FileName": "x y ü.wav", "Genus": "Turdus", "Species": "merula", "Latitude": repr(north), "Longitude": "far west"}
+        fields = {
+            **texts,
+            "FileName": "x y ü.wav",
+            "Genus": "Turdus",
+            "Species": "merula",
+            "Latitude": repr(north),
+            "Longitude": "far west",
+        }
         for tag, text in fields.items():
             ElementTree.SubElement(audio, tag).text = text
         (archive / "xml" / "x.xml").write_bytes(ElementTree.tostring(audio, encoding="utf-8"))
         _, read = read_birdclef2018(archive).recordings
-    names = {"Author": "author", "Locality": "locality", "Comments": "comments", "Quality": "quality", "VernacularNames": "common_name", "Date": "date"}
+    names = {
+        "Author": "author",
+        "Locality": "locality",
+        "Comments": "comments",
+        "Quality": "quality",
+        "VernacularNames": "common_name",
+        "Date": "date",
+    }
     for tag, attribute in names.items():
         assert getattr(read, attribute) == texts[tag].strip()
     assert (read.name, read.latitude, read.longitude) == ("x y ü", north, None)
 
 
 @pytest.mark.parametrize(
-    ("folder", "label"), [("Other", NOISE), ("other", NOISE), ("Background", NOISE), ("Turdus_merula", "Turdus merula"), ("Others", "Others")]
+    ("folder", "label"),
+    [
+        ("Other", NOISE),
+        ("other", NOISE),
+        ("Background", NOISE),
+        ("Turdus_merula", "Turdus merula"),
+        ("Others", "Others"),
+    ],
 )
 def test_classes_of_folders(folder: str, label: str) -> None:
     assert label_of_folder(folder) == label
@@ -276,7 +342,10 @@ def test_training_folders_of_birdnet(tmp_path: Path) -> None:
     assert {recording.common_name for recording in contents.recordings} == {"Eurasian Blackbird", ""}
     assert contents.taxa == [Taxon("Turdus merula", common_name="Eurasian Blackbird")]
     (failure,) = contents.failures
-    assert (failure.name, failure.reason.startswith("2 recordings without Parus major, as the minus says")) == ("-Parus major_Great Tit", True)
+    assert (failure.name, failure.reason.startswith("2 recordings without Parus major, as the minus says")) == (
+        "-Parus major_Great Tit",
+        True,
+    )
     assert contents.form == "folders of classes, undivided; Background, Other, Silence as Noise"
     archive = read_archive(Dataset(archive=tmp_path, root=tmp_path.parent / "root"))
     assert len({recording.name for recording in archive.recordings}) == 10  # 0.wav and 1.wav in each

@@ -37,7 +37,14 @@ def test_birds(tmp_path: Path, birds: Path, split: str, shares: dict[str, float]
 
 @pytest.mark.parametrize(("folder", "recordings"), [("mixed_soundscapes", 8), ("soundscapes", 20)])
 def test_annotated_soundscapes(tmp_path: Path, birds: Path, folder: str, recordings: int) -> None:
-    settings = Dataset(root=tmp_path / "root", archive=birds / folder, split="grouped", group_by="recording", val_share=0.2, sort_mode="symlink")
+    settings = Dataset(
+        root=tmp_path / "root",
+        archive=birds / folder,
+        split="grouped",
+        group_by="recording",
+        val_share=0.2,
+        sort_mode="symlink",
+    )
     sort_data.main(Config(dataset=settings))
     table = splits.read_split(settings)
     assert table.height <= recordings

@@ -12,7 +12,9 @@ from utils.recordings.recording import NOISE, Event, Recording, Taxon
 from utils.recordings.selection import count_samples, read_whitelist, select
 
 COUNTS = {"A a": 5, "B b": 3, "C c": 1, NOISE: 2}
-RECORDINGS = [Recording(f"{label}{number}", Path("x"), label) for label, count in COUNTS.items() for number in range(count)]
+RECORDINGS = [
+    Recording(f"{label}{number}", Path("x"), label) for label, count in COUNTS.items() for number in range(count)
+]
 TAXONOMY = Taxonomy([Taxon("A a", "aa"), Taxon("B b", "bb", "Bee"), Taxon("C c", "cc")])
 
 
@@ -29,7 +31,9 @@ def test_minimum_and_maximum() -> None:
     assert counts(Dataset(min_recordings=3)) == {"A a": 5, "B b": 3, NOISE: 2}
     assert counts(Dataset(max_recordings=2)) == {"A a": 2, "B b": 2, "C c": 1, NOISE: 2}
     assert counts(Dataset(max_recordings=1))[NOISE] == 1
-    assert select(RECORDINGS, Dataset(min_recordings=3), TAXONOMY).left == ["fewer than 3 recordings or annotations: 1 classes, 1 recordings"]
+    assert select(RECORDINGS, Dataset(min_recordings=3), TAXONOMY).left == [
+        "fewer than 3 recordings or annotations: 1 classes, 1 recordings"
+    ]
 
 
 def test_at_most_so_many_classes() -> None:
@@ -43,7 +47,10 @@ def test_at_most_so_many_classes() -> None:
     [
         ("list.txt", "# wanted\nB b\n\ncc  # by code\n"),
         ("list", "Bee\nC  C\n"),
-        ("frequent.json", '[{"speciesCode": "bb", "frequency": 70.83}, {"speciesCode": "cc", "frequency": 20}, {"speciesCode": "aa", "frequency": 1.5}]'),
+        (
+            "frequent.json",
+            '[{"speciesCode": "bb", "frequency": 70.83}, {"speciesCode": "cc", "frequency": 20}, {"speciesCode": "aa", "frequency": 1.5}]',
+        ),
         ("frequent.csv", "species_code,frequency\nbb,70.83\ncc,20\naa,1.5\n"),
         ("frequent.csv", "Scientific Name;Frequency\nB b;70.83\nC c;20\nA a;1.5\n"),
         ("names.json", '["B b", "cc"]'),
@@ -51,12 +58,21 @@ def test_at_most_so_many_classes() -> None:
 )
 def test_whitelists(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
-    assert set(counts(Dataset(whitelist=tmp_path / name, whitelist_frequency=20.0 if "frequen" in name else 0.0))) == {"B b", "C c", NOISE}
+    assert set(counts(Dataset(whitelist=tmp_path / name, whitelist_frequency=20.0 if "frequen" in name else 0.0))) == {
+        "B b",
+        "C c",
+        NOISE,
+    }
 
 
 def test_whitelists_that_cannot_be_used(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
-    for text, reason in (("{}", "should be a list"), ("[1]", "1 names no species"), ("[", "cannot be read"), ("[" * 100_000, "cannot be read")):
+    for text, reason in (
+        ("{}", "should be a list"),
+        ("[1]", "1 names no species"),
+        ("[", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+    ):
         path.write_text(text)
         with pytest.raises(Trouble, match=reason):
             read_whitelist(path, TAXONOMY, frequency=0.0)
@@ -86,12 +102,17 @@ def test_frequencies_that_are_none(tmp_path: Path) -> None:
 def test_nothing_left_is_explained(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("Z z\n")
     birds = [recording for recording in RECORDINGS if recording.species != NOISE]
-    with pytest.raises(Trouble, match=r"is left \(not on the whitelist: 3 classes, 9 recordings; on the whitelist, but without a recording: 1 spec"):
+    with pytest.raises(
+        Trouble,
+        match=r"is left \(not on the whitelist: 3 classes, 9 recordings; on the whitelist, but without a recording: 1 spec",
+    ):
         select(birds, Dataset(whitelist=tmp_path / "list.txt"), TAXONOMY)
 
 
 def test_long_recordings_lose_the_events_of_classes_that_leave() -> None:
-    tape = Recording("tape", Path("x"), "", events=(Event(0.0, 1.0, "A a"), Event(1.0, 2.0, "D d"), Event(2.0, 3.0, "A a")))
+    tape = Recording(
+        "tape", Path("x"), "", events=(Event(0.0, 1.0, "A a"), Event(1.0, 2.0, "D d"), Event(2.0, 3.0, "A a"))
+    )
     other = Recording("other", Path("x"), "", events=(Event(0.0, 1.0, "D d"),))
     assert count_samples([tape, other]) == {"A a": 2, "D d": 2}
     selection = select([tape, other, *RECORDINGS], Dataset(min_recordings=3), TAXONOMY)

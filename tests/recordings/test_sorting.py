@@ -25,7 +25,11 @@ def read_split(root: Path) -> pl.DataFrame:
 
 
 def sounds(root: Path) -> dict[str, bytes]:
-    return {file.relative_to(root).as_posix(): file.read_bytes() for side in ("train", "val") for file in sorted((root / side).rglob("*.*"))}
+    return {
+        file.relative_to(root).as_posix(): file.read_bytes()
+        for side in ("train", "val")
+        for file in sorted((root / side).rglob("*.*"))
+    }
 
 
 def with_mode(config: Config, mode: str, **more: object) -> Config:
@@ -40,7 +44,9 @@ def test_modes(tmp_path: Path, archive: Path, mode: str) -> None:
     split = read_split(root)
     assert {Path(name).stem: sound for name, sound in sounds(root).items()} == originals
     assert sorted(sounds(root)) == sorted(split["file"])
-    assert all(name.startswith(f"{side}/{label}/") for name, side, label in split.select("file", "side", "class").iter_rows())
+    assert all(
+        name.startswith(f"{side}/{label}/") for name, side, label in split.select("file", "side", "class").iter_rows()
+    )
     assert split.filter(side="val")["class"].to_list() == ["Altus clarus", "Bassus gravis"]
     assert split.filter(split["class"] == "Solus unicus")["reason"].to_list() == ["the only recording of its class"]
     assert any(archive.rglob("*.*")) == (mode != "move")
@@ -62,7 +68,9 @@ def test_a_class_may_be_called_like_a_broken_formula(tmp_path: Path, archive: Pa
 
 @pytest.mark.parametrize("mode", ["copy", "symlink", "move"])
 @pytest.mark.parametrize("after", [1, 4])
-def test_a_stopped_sort_goes_on(tmp_path: Path, archive: Path, mode: str, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_sort_goes_on(
+    tmp_path: Path, archive: Path, mode: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = tmp_path / "whole"
     copy = tmp_path / "archive2"
     shutil.copytree(archive, copy)
@@ -108,7 +116,9 @@ def test_a_divided_archive_in_place_is_left_alone(tmp_path: Path, archive: Path)
     split = read_split(divided)
     assert set(split["reason"]) == {"given"}
     assert {name.split("/")[0] for name in split.filter(side="test")["file"]} == {"test"}
-    assert before == sorted(file.relative_to(divided) for file in divided.rglob("*.*") if file.suffix in (".wav", ".flac"))
+    assert before == sorted(
+        file.relative_to(divided) for file in divided.rglob("*.*") if file.suffix in (".wav", ".flac")
+    )
 
 
 def test_a_division_that_is_not_there_is_refused(tmp_path: Path, archive: Path) -> None:
@@ -123,10 +133,16 @@ def test_a_name_that_comes_again_does_not_overwrite_what_was_moved(tmp_path: Pat
     before = sounds(root)
     for file in ("A0", "A1"):
         size, times = next(root.rglob(f"{file}.wav")).stat().st_size, os.stat(next(root.rglob(f"{file}.wav")))
-        soundfile.write(archive / "Altus clarus" / f"{file}.wav", chirp(2000.0, seconds=(size - 44) / 2 / RATE, seed=7), RATE)
+        soundfile.write(
+            archive / "Altus clarus" / f"{file}.wav", chirp(2000.0, seconds=(size - 44) / 2 / RATE, seed=7), RATE
+        )
         os.utime(archive / "Altus clarus" / f"{file}.wav", ns=(times.st_atime_ns, times.st_mtime_ns))
-        assert (archive / "Altus clarus" / f"{file}.wav").stat().st_size == size  # as recorders write them: equal in size and, here, time
-    with pytest.raises(console.Trouble, match=r"A0\.wav: is another recording than that of the same name in the archive \(2 such files\)"):
+        # as recorders write them: equal in size and, here, time
+        assert (archive / "Altus clarus" / f"{file}.wav").stat().st_size == size
+    with pytest.raises(
+        console.Trouble,
+        match=r"A0\.wav: is another recording than that of the same name in the archive \(2 such files\)",
+    ):
         sort_data.main(with_mode(small_config(root, archive), mode))
     assert sounds(root) == before
     assert read_split(root).height == 9
@@ -163,7 +179,9 @@ def test_moving_relative_links_keeps_them_whole(tmp_path: Path, archive: Path) -
     assert sorted(sounds(root).values()) == sorted(file.read_bytes() for file in archive.rglob("*.*"))
 
 
-def test_a_disk_too_small_is_refused_before_copying(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_too_small_is_refused_before_copying(
+    tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(console.Trouble, match="symlink needs none"):
@@ -180,7 +198,11 @@ def test_a_root_with_two_names_loses_nothing(tmp_path: Path, archive: Path) -> N
     other_name.symlink_to(divided)
     for mode in ("symlink", "copy", "move"):
         sort_data.main(with_mode(small_config(other_name, divided), mode))
-        assert {file.relative_to(divided): file.read_bytes() for file in divided.rglob("*.*") if file.relative_to(divided) in originals} == originals
+        assert {
+            file.relative_to(divided): file.read_bytes()
+            for file in divided.rglob("*.*")
+            if file.relative_to(divided) in originals
+        } == originals
         assert not any(file.is_symlink() for file in divided.rglob("*"))
 
 
@@ -198,11 +220,15 @@ def test_moving_a_divided_archive_twice_keeps_its_division(tmp_path: Path, archi
 def test_a_root_inside_an_undivided_archive_is_refused(tmp_path: Path, archive: Path) -> None:
     with pytest.raises(console.Trouble, match=r"set dataset\.root to a folder outside of it"):
         sort_data.main(small_config(archive / "sorted", archive))
-    with pytest.raises(console.Trouble, match=r"set dataset\.archive to it and dataset\.root to a new folder outside of it"):
+    with pytest.raises(
+        console.Trouble, match=r"set dataset\.archive to it and dataset\.root to a new folder outside of it"
+    ):
         sort_data.main(small_config(archive, archive))
 
 
-def test_no_recording_is_on_both_sides_and_strangers_are_named(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_recording_is_on_both_sides_and_strangers_are_named(
+    tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = tmp_path / "root"
     sort_data.main(small_config(root, archive))
     for file in archive.rglob("*.wav"):
@@ -213,7 +239,10 @@ def test_no_recording_is_on_both_sides_and_strangers_are_named(tmp_path: Path, a
     (archive / "Solus unicus" / "S0.flac").unlink()
     capsys.readouterr()
     sort_data.main(small_config(root, archive))
-    assert "1 files in train/, val/ and test/ belong to no recording of the split, and are not used: train/Solus unicus/S0.flac" in capsys.readouterr().err
+    assert (
+        "1 files in train/, val/ and test/ belong to no recording of the split, and are not used: train/Solus unicus/S0.flac"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_folder_with_brackets_and_a_name_that_is_no_unicode(tmp_path: Path, archive: Path) -> None:
@@ -225,7 +254,10 @@ def test_a_folder_with_brackets_and_a_name_that_is_no_unicode(tmp_path: Path, ar
 
 
 def test_two_at_once_are_refused(tmp_path: Path, archive: Path) -> None:
-    with console.alone(tmp_path / "root", "sort_data"), pytest.raises(console.Trouble, match="another sort_data is working here"):
+    with (
+        console.alone(tmp_path / "root", "sort_data"),
+        pytest.raises(console.Trouble, match="another sort_data is working here"),
+    ):
         sort_data.main(small_config(tmp_path / "root", archive))
     sort_data.main(small_config(tmp_path / "root", archive))
 
@@ -243,7 +275,9 @@ def test_hard_links_take_no_space_and_give_way_to_other_modes(tmp_path: Path, ar
         assert {name: file.stat().st_ino for name, file in placed.items()} == originals
         assert not any(file.is_symlink() for file in placed.values())
     sort_data.main(with_mode(small_config(root, archive), "copy"))
-    assert not {file.stat().st_ino for side in ("train", "val") for file in (root / side).rglob("*.*")} & set(originals.values())
+    assert not {file.stat().st_ino for side in ("train", "val") for file in (root / side).rglob("*.*")} & set(
+        originals.values()
+    )
     sort_data.main(with_mode(small_config(root, archive), "hardlink"))
     sort_data.main(with_mode(small_config(root, archive), "move"))
     assert not any(archive.rglob("*.*"))
@@ -260,7 +294,9 @@ def test_hard_links_to_another_disk_are_refused(tmp_path: Path, archive: Path, m
     assert not (tmp_path / "root" / "train").exists()
 
 
-def test_a_move_to_another_disk_is_verified_before_the_original_goes(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_move_to_another_disk_is_verified_before_the_original_goes(
+    tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     replace = os.replace
 
     def across(source: Path, target: Path) -> None:
@@ -289,16 +325,21 @@ def test_after_a_move_every_mode_knows_what_was_moved(tmp_path: Path, archive: P
     sort_data.main(with_mode(small_config(root, archive), mode))
     assert set(split["recording"]) < set(read_split(root)["recording"])
     assert set(read_split(root)["class"]) == {"Altus clarus", "Bassus gravis", "Novus avis", "Solus unicus"}
-    assert {name.split("/")[-1]: sound for name, sound in sounds(root).items()} == {name.split("/")[-1]: sound for name, sound in before.items()}
+    assert {name.split("/")[-1]: sound for name, sound in sounds(root).items()} == {
+        name.split("/")[-1]: sound for name, sound in before.items()
+    }
 
 
 @pytest.mark.parametrize("mode", ["copy", "symlink", "hardlink", "move"])
-def test_species_that_were_renamed_after_a_move_take_their_recordings_along(tmp_path: Path, archive: Path, mode: str) -> None:
+def test_species_that_were_renamed_after_a_move_take_their_recordings_along(
+    tmp_path: Path, archive: Path, mode: str
+) -> None:
     root = tmp_path / "root"
     originals = sorted(file.read_bytes() for file in archive.rglob("*.*"))
     sort_data.main(with_mode(small_config(root, archive), "move"))
     (tmp_path / "aliases.csv").write_text("Altus clarus,Altus novus\n")
-    shutil.copy(next((root / "train" / "Bassus gravis").iterdir()), archive / "Bassus gravis")  # something is left in the archive
+    # something is left in the archive
+    shutil.copy(next((root / "train" / "Bassus gravis").iterdir()), archive / "Bassus gravis")
     for _ in range(2):
         sort_data.main(with_settings(small_config(root, archive), aliases=tmp_path / "aliases.csv", sort_mode=mode))
         assert sorted(sounds(root).values()) == originals
@@ -306,7 +347,9 @@ def test_species_that_were_renamed_after_a_move_take_their_recordings_along(tmp_
         assert sorted(sounds(root)) == sorted(read_split(root)["file"])
 
 
-def test_a_killed_link_does_not_lead_a_copy_to_the_original(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_link_does_not_lead_a_copy_to_the_original(
+    tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     originals = {file: file.read_bytes() for file in archive.rglob("*.*")}
     for number, mode in enumerate(("symlink", "hardlink")):
         root = tmp_path / f"root{number}"
@@ -415,8 +458,13 @@ def test_sounds_that_cannot_be_opened_do_not_count_for_their_class(tmp_path: Pat
     for seed in range(4):
         sort_data.main(with_settings(small_config(tmp_path / "root", archive), seed=seed, folds=2))
         split = read_split(tmp_path / "root").filter(pl.col("class") == "Solus unicus")
-        assert split.select("recording", "side", "fold").rows() == [(f"Solus unicus/{name}", "train", None) for name in ("S0", "bad0", "bad1", "bad2")]
-        assert split["reason"].to_list() == ["the only recording of its class", *["cannot be opened: it is empty (0 bytes)"] * 3]
+        assert split.select("recording", "side", "fold").rows() == [
+            (f"Solus unicus/{name}", "train", None) for name in ("S0", "bad0", "bad1", "bad2")
+        ]
+        assert split["reason"].to_list() == [
+            "the only recording of its class",
+            *["cannot be opened: it is empty (0 bytes)"] * 3,
+        ]
 
 
 def test_links_reach_through_a_side_on_another_disk(tmp_path: Path, archive: Path) -> None:
@@ -426,7 +474,10 @@ def test_links_reach_through_a_side_on_another_disk(tmp_path: Path, archive: Pat
     root.mkdir()
     (root / "val").symlink_to(far)
     shutil.copytree(archive, root / "train_audio")
-    rows = ["primary_label,filename", *(f"{file.parent.name},{file.parent.name}/{file.name}" for file in archive.rglob("*.*"))]
+    rows = [
+        "primary_label,filename",
+        *(f"{file.parent.name},{file.parent.name}/{file.name}" for file in archive.rglob("*.*")),
+    ]
     (root / "train.csv").write_text("\n".join(rows))
     sort_data.main(with_settings(small_config(root), sort_mode="symlink"))
     split = read_split(root)
@@ -442,7 +493,9 @@ def test_links_reach_through_a_side_on_another_disk(tmp_path: Path, archive: Pat
         ({"folds": 20}, "only 9 groups"),
     ],
 )
-def test_splits_that_cannot_be_made_are_refused(tmp_path: Path, archive: Path, settings: dict[str, object], reason: str) -> None:
+def test_splits_that_cannot_be_made_are_refused(
+    tmp_path: Path, archive: Path, settings: dict[str, object], reason: str
+) -> None:
     with pytest.raises(console.Trouble, match=reason):
         sort_data.main(with_settings(small_config(tmp_path / "root", archive), **settings))
     assert not (tmp_path / "root").exists()
@@ -466,11 +519,22 @@ def test_a_dry_run_changes_nothing(tmp_path: Path, archive: Path, capsys: pytest
 
 def test_what_is_refused_is_logged_and_told_by_the_exit_status(tmp_path: Path, archive: Path) -> None:
     root = tmp_path / "root"
-    arguments = ["--dataset.root", str(root), "--dataset.archive", str(archive), "--workers", "1", "--dataset.max_recordings", "3"]
+    arguments = [
+        "--dataset.root",
+        str(root),
+        "--dataset.archive",
+        str(archive),
+        "--workers",
+        "1",
+        "--dataset.max_recordings",
+        "3",
+    ]
 
     def status() -> int:
         with_path = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-        return subprocess.run([sys.executable, REPOSITORY / "sort_data.py", *arguments], env=with_path, capture_output=True, check=False).returncode
+        return subprocess.run(
+            [sys.executable, REPOSITORY / "sort_data.py", *arguments], env=with_path, capture_output=True, check=False
+        ).returncode
 
     assert status() == 0
     shutil.copy(archive / "Altus clarus" / "A0.wav", archive / "Solus unicus" / "same.wav")
@@ -482,7 +546,10 @@ def test_what_is_refused_is_logged_and_told_by_the_exit_status(tmp_path: Path, a
         "same sound: Altus clarus/A0 = Solus unicus/same",
     ]
     classes = pl.read_csv(root / "audit.csv")
-    held = {label: train + val for label, train, val in classes.select("class", "train_recordings", "val_recordings").iter_rows()}
+    held = {
+        label: train + val
+        for label, train, val in classes.select("class", "train_recordings", "val_recordings").iter_rows()
+    }
     assert held == {"Altus clarus": 3, "Bassus gravis": 3, "Solus unicus": 2}
     assert (root / "split.png").read_bytes().startswith(b"\x89PNG")
 
@@ -492,11 +559,16 @@ def test_a_sound_under_two_names_stands_on_one_side(tmp_path: Path, archive: Pat
     rows = ["file,author,latitude,longitude,date"]
     for seed in range(4):
         shutil.copy(archive / "Altus clarus" / f"A{seed}.wav", archive / "Bassus gravis" / f"copy{seed}.wav")
-        rows += [f"Altus clarus/A{seed}.wav,Ana {seed},{seed},1,2020-05-01", f"Bassus gravis/copy{seed}.wav,Bo {seed},{seed},9,2020-05-01"]
+        rows += [
+            f"Altus clarus/A{seed}.wav,Ana {seed},{seed},1,2020-05-01",
+            f"Bassus gravis/copy{seed}.wav,Bo {seed},{seed},9,2020-05-01",
+        ]
     (archive / "metadata.csv").write_text("\n".join(rows))
     for seed in range(4):
         root = tmp_path / f"root{seed}"
-        sort_data.main(with_settings(small_config(root, archive), split=split, seed=seed, val_share=0.5, sort_mode="symlink"))
+        sort_data.main(
+            with_settings(small_config(root, archive), split=split, seed=seed, val_share=0.5, sort_mode="symlink")
+        )
         side = dict(read_split(root).select("recording", "side").iter_rows())
         assert all(side[f"Altus clarus/A{number}"] == side[f"Bassus gravis/copy{number}"] for number in range(4))
 
@@ -509,7 +581,10 @@ def test_a_given_division_that_leaks_loses_the_leak_from_train(tmp_path: Path, a
     shutil.copy(archive / "Altus clarus" / "A0.wav", held_out / "again.wav")
     result = sort_data.main(small_config(tmp_path / "divided"))
     assert [(failure.name, failure.reason) for failure in result.failures] == [
-        ("train/Altus clarus/A0.wav", "holds the same sound as test/Altus clarus/again.wav, which is held out in test; it is not learned from")
+        (
+            "train/Altus clarus/A0.wav",
+            "holds the same sound as test/Altus clarus/again.wav, which is held out in test; it is not learned from",
+        )
     ]
     split = read_split(tmp_path / "divided")
     assert split.filter(side="test")["recording"].to_list() == ["Altus clarus/A1", "Altus clarus/again"]
@@ -530,7 +605,10 @@ def test_three_sides_and_folds(tmp_path: Path, archive: Path) -> None:
     again = splits.read_split(other.dataset)
     assert again["fold"].to_list() == split["fold"].to_list()
     assert set(again.filter(side="val")["fold"]) == {2}
-    assert all(name.startswith(f"{side}/") and (root / name).is_file() for name, side in again.select("file", "side").iter_rows())
+    assert all(
+        name.startswith(f"{side}/") and (root / name).is_file()
+        for name, side in again.select("file", "side").iter_rows()
+    )
 
 
 def test_renamed_species_and_whitelists(tmp_path: Path, archive: Path) -> None:
@@ -540,7 +618,9 @@ def test_renamed_species_and_whitelists(tmp_path: Path, archive: Path) -> None:
     sort_data.main(with_settings(small_config(root, archive), aliases=tmp_path / "aliases.csv"))
     assert set(read_split(root)["class"]) == {"Altus novus", "Bassus gravis"}
     assert "Bassus gravis/S0" in read_split(root)["recording"]
-    assert (root / "train" / "Bassus gravis" / "S0.flac").is_file() or (root / "val" / "Bassus gravis" / "S0.flac").is_file()
+    assert (root / "train" / "Bassus gravis" / "S0.flac").is_file() or (
+        root / "val" / "Bassus gravis" / "S0.flac"
+    ).is_file()
     sort_data.main(with_settings(small_config(tmp_path / "other", archive), whitelist=tmp_path / "list.txt"))
     assert set(read_split(tmp_path / "other")["class"]) == {"Altus clarus", "Solus unicus"}
 

@@ -49,20 +49,32 @@ def test_the_nearest_is_that_of_the_definition() -> None:
             ways = [way(folder, table) for folder in chosen]
             nearest = [folder for folder, length in zip(chosen, ways, strict=True) if length == min(ways)]
             if len(nearest) == 1:
-                assert sounds.named("x.wav", Path(table) / "t.csv") == sounds.owner(Path(table) / "x.txt") == Path(nearest[0]) / "x.wav"
+                assert (
+                    sounds.named("x.wav", Path(table) / "t.csv")
+                    == sounds.owner(Path(table) / "x.txt")
+                    == Path(nearest[0]) / "x.wav"
+                )
             else:
                 with pytest.raises(ValueError, match=f"of which there are {len(nearest)}"):
                     sounds.named("x.wav", Path(table) / "t.csv")
 
 
-@pytest.mark.parametrize(("folder", "said"), [("rec_{}", "rec_{}/audio.wav"), ("rec_{}/Data", r"C:\x\rec_{}\Data\audio.wav"), ("rec_{}", "old_{}/audio.wav")])
+@pytest.mark.parametrize(
+    ("folder", "said"),
+    [("rec_{}", "rec_{}/audio.wav"), ("rec_{}/Data", r"C:\x\rec_{}\Data\audio.wav"), ("rec_{}", "old_{}/audio.wav")],
+)
 def test_thousands_that_are_called_alike_take_no_time(folder: str, said: str) -> None:
     begun = time.process_time()
     sounds = Sounds(Path("/a") / folder.format(number) / "audio.wav" for number in range(MANY))
     for number in range(MANY):
-        assert sounds.owner(Path("/a") / folder.format(number) / "annotations" / "audio.txt") == Path("/a") / folder.format(number) / "audio.wav"
+        assert (
+            sounds.owner(Path("/a") / folder.format(number) / "annotations" / "audio.txt")
+            == Path("/a") / folder.format(number) / "audio.wav"
+        )
         try:
-            assert sounds.named(said.format(number), Path("/a/t.csv")) == Path("/a") / folder.format(number) / "audio.wav"
+            assert (
+                sounds.named(said.format(number), Path("/a/t.csv")) == Path("/a") / folder.format(number) / "audio.wav"
+            )
         except ValueError:
             assert said.startswith("old")
     assert time.process_time() - begun < 10  # minutes, where each is compared with all

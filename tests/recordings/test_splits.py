@@ -14,7 +14,8 @@ from utils.recordings.splits import Place, held_out, quotas, read_split, split_t
 
 
 @pytest.mark.parametrize(
-    ("count", "share", "held"), [(0, 0.1, 0), (1, 0.1, 0), (2, 0.1, 1), (2, 0.9, 1), (10, 0.1, 1), (16, 0.25, 4), (100, 0.1, 10), (5, 0.0, 0)]
+    ("count", "share", "held"),
+    [(0, 0.1, 0), (1, 0.1, 0), (2, 0.1, 1), (2, 0.9, 1), (10, 0.1, 1), (16, 0.25, 4), (100, 0.1, 10), (5, 0.0, 0)],
 )
 def test_held_out(count: int, share: float, held: int) -> None:
     assert held_out(count, share=share) == held
@@ -22,7 +23,12 @@ def test_held_out(count: int, share: float, held: int) -> None:
 
 def test_table_round_trip(tmp_path: Path) -> None:
     recordings = [Recording("b", Path("b.wav"), "B", ("A",)), Recording("a", Path("a.wav"), "A")]
-    table = split_table(recordings, [Place("train", None, "drawn"), Place("val", None, "given")], ["b", "a"], ["train/B/b.wav", "val/A/a.wav"])
+    table = split_table(
+        recordings,
+        [Place("train", None, "drawn"), Place("val", None, "given")],
+        ["b", "a"],
+        ["train/B/b.wav", "val/A/a.wav"],
+    )
     write_split(tmp_path, table)
     assert read_split(Dataset(root=tmp_path)).equals(table)
     assert table["class"].to_list() == ["A", "B"]
@@ -32,7 +38,15 @@ def test_table_round_trip(tmp_path: Path) -> None:
 def test_events_round_trip(tmp_path: Path) -> None:
     events = (Event(0.5, 0.5, "A b"), Event(1.0, 2.0, "C d", 1000.0, 2000.0))
     recordings = [Recording("tape", Path("tape.wav"), "", events=events), Recording("a", Path("a.wav"), "A b")]
-    write_split(tmp_path, split_table(recordings, [Place("train", 0, "drawn"), Place("val", 1, "drawn")], ["g", "h"], ["train/tape.wav", "val/A b/a.wav"]))
+    write_split(
+        tmp_path,
+        split_table(
+            recordings,
+            [Place("train", 0, "drawn"), Place("val", 1, "drawn")],
+            ["g", "h"],
+            ["train/tape.wav", "val/A b/a.wav"],
+        ),
+    )
     tape, other = read_split(Dataset(root=tmp_path)).iter_rows(named=True)
     assert tape["events"] == [vars(event) for event in events]
     assert (tape["class"], other["events"]) == ("", [])
@@ -40,7 +54,12 @@ def test_events_round_trip(tmp_path: Path) -> None:
 
 def test_any_fold_of_a_split_can_be_val(tmp_path: Path) -> None:
     recordings = [Recording(name, Path(f"{name}.wav"), "A") for name in "abcd"]
-    places = [Place("val", 0, "drawn"), Place("train", 1, "drawn"), Place("train", None, "the only one"), Place("test", None, "drawn")]
+    places = [
+        Place("val", 0, "drawn"),
+        Place("train", 1, "drawn"),
+        Place("train", None, "the only one"),
+        Place("test", None, "drawn"),
+    ]
     write_split(tmp_path, split_table(recordings, places, list("abcd"), list("abcd")))
     assert read_split(Dataset(root=tmp_path, folds=2))["side"].to_list() == ["val", "train", "train", "test"]
     assert read_split(Dataset(root=tmp_path, folds=2, fold=1))["side"].to_list() == ["train", "val", "train", "test"]
@@ -64,7 +83,18 @@ def test_missing_and_damaged_tables(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("rating", "share"),
-    [("A", 1.0), ("e", 0.2), ("5", 1.0), ("4.5", 0.9), ("0", None), ("0.0", None), ("", None), ("no score", None), ("nan", None), ("9", None)],
+    [
+        ("A", 1.0),
+        ("e", 0.2),
+        ("5", 1.0),
+        ("4.5", 0.9),
+        ("0", None),
+        ("0.0", None),
+        ("", None),
+        ("no score", None),
+        ("nan", None),
+        ("9", None),
+    ],
 )
 def test_ratings(rating: str, share: float | None) -> None:
     assert quality_share(rating) == share
@@ -81,6 +111,8 @@ def test_quotas_are_the_share_of_all(counts: list[int], share: float, seed: int)
 
 
 def test_quotas_by_hand() -> None:
-    assert quotas([20, 10, 4, 2], share=0.25, least=3, seed=1) == [5, 2, 1, 0] or quotas([20, 10, 4, 2], share=0.25, least=3, seed=1) == [5, 3, 1, 0]
+    assert quotas([20, 10, 4, 2], share=0.25, least=3, seed=1) == [5, 2, 1, 0] or quotas(
+        [20, 10, 4, 2], share=0.25, least=3, seed=1
+    ) == [5, 3, 1, 0]
     assert sum(quotas([7] * 40, share=0.05, least=3, seed=1)) == 14
     assert quotas([7] * 40, share=0.05, least=3, seed=1) != quotas([7] * 40, share=0.05, least=3, seed=2)

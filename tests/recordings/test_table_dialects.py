@@ -36,7 +36,10 @@ def read(archive: Path, tables: Mapping[str, str | bytes], *sounds: str, columns
 
 
 def times(contents: Contents) -> dict[str, list[tuple[float, float, str]]]:
-    return {recording.name: [(event.start, event.end, event.species) for event in recording.events] for recording in contents.recordings}
+    return {
+        recording.name: [(event.start, event.end, event.species) for event in recording.events]
+        for recording in contents.recordings
+    }
 
 
 def reasons(contents: Contents) -> list[tuple[str, str]]:
@@ -45,12 +48,16 @@ def reasons(contents: Contents) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252"])
-def test_every_encoding_and_every_end_of_line(tmp_path: Path, encoding: str, end: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_encoding_and_every_end_of_line(
+    tmp_path: Path, encoding: str, end: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     content = PLAIN.replace("\n", end).encode(encoding)
     contents = read(tmp_path, {"calls.csv": content}, "tape.wav")
     assert (times(contents), contents.failures, is_annotations(tmp_path)) == (WANTED, [], True)
     told = capsys.readouterr().err.split("\n")[:-1]
-    assert [" ".join(line.split()[-6:]) for line in told] == (["is not UTF-8; read as Windows-1252"] if encoding == "cp1252" else [])
+    assert [" ".join(line.split()[-6:]) for line in told] == (
+        ["is not UTF-8; read as Windows-1252"] if encoding == "cp1252" else []
+    )
 
 
 @pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
@@ -85,7 +92,15 @@ def test_a_row_that_cannot_be_decoded_costs_itself(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "before", ["sep=,\n", '"sep=,"\r\n', "SEP=,\n", "# made by hand\n#\n\n", "#file, start, end, species are below\n", "sep=,\n# a comment, too\n"]
+    "before",
+    [
+        "sep=,\n",
+        '"sep=,"\r\n',
+        "SEP=,\n",
+        "# made by hand\n#\n\n",
+        "#file, start, end, species are below\n",
+        "sep=,\n# a comment, too\n",
+    ],
 )
 def test_what_stands_before_the_headings(tmp_path: Path, before: str) -> None:
     contents = read(tmp_path, {"calls.csv": before + PLAIN + "tape.wav,x,2,a\n"}, "tape.wav")
@@ -96,7 +111,12 @@ def test_what_stands_before_the_headings(tmp_path: Path, before: str) -> None:
 
 def test_excel_says_its_separator(tmp_path: Path) -> None:
     odd = "sep=;\nfile;start,s;end;the,species,here\ntape.wav;3,5;5;Drosera ü\n"  # more commas than semicolons
-    assert times(read(tmp_path, {"calls.csv": odd}, "tape.wav", columns=Columns(start="start,s", species="the,species,here"))) == WANTED
+    assert (
+        times(
+            read(tmp_path, {"calls.csv": odd}, "tape.wav", columns=Columns(start="start,s", species="the,species,here"))
+        )
+        == WANTED
+    )
     tabs = "sep=\t\n" + PLAIN.replace(",", "\t")
     assert times(read(tmp_path / "2", {"calls.csv": tabs}, "tape.wav")) == WANTED
     assert without_preamble(["sep=\t\n", "a\n"]) == (["\n", "a\n"], "\t")
@@ -111,7 +131,8 @@ def test_excel_says_its_separator(tmp_path: Path) -> None:
         "file|start|end|species\ntape.wav|3.5|5|Drosera ü\n",
         "label,onset_s,offset_s,notated_path,annot_path,sequence,annotation\nDrosera ü,3.5,5,x/tape.wav,x/tape.csv,0,0\n",
         "onset_s,offset_s,label,audio_path\n3.5,5,Drosera ü,tape.wav\n",
-        CLUSTER + "TOP1MATCH,TOP1DIST,MANUAL ID\n/d,,tape.wav,0,3.5,1.5,1,2,3,2023-06-10,02:51:00,02,wrong,0.5,Drosera ü\n",
+        CLUSTER
+        + "TOP1MATCH,TOP1DIST,MANUAL ID\n/d,,tape.wav,0,3.5,1.5,1,2,3,2023-06-10,02:51:00,02,wrong,0.5,Drosera ü\n",
         CLUSTER + "TOP1MATCH*,TOP1DIST\n/d,,tape.wav,0,3.5,1.5,1,2,3,2023-06-10,02:51:00,02,Drosera ü,0.5\n",
         "FOLDER,IN FILE,OFFSET,DURATION,AUTO ID*\n,tape.wav,3.5,1.5,Drosera ü\n",
         "filepath,start,end,scientific_name,common_name,confidence,lat,lon,week,overlap,sensitivity,min_conf,species_list,model\n"
@@ -132,7 +153,10 @@ def test_columns_of_programs(tmp_path: Path, table: str) -> None:
 @pytest.mark.parametrize(
     ("name", "table"),
     [
-        ("tape.BirdNET.results.csv", "Start (s),End (s),Scientific name,Common name,Confidence\n3.5,5,Drosera ü,Sundew,0.9\n"),
+        (
+            "tape.BirdNET.results.csv",
+            "Start (s),End (s),Scientific name,Common name,Confidence\n3.5,5,Drosera ü,Sundew,0.9\n",
+        ),
         ("tape.csv", "onset_s,offset_s,label\n3.5,5,Drosera ü\n"),
         ("tape.wav.csv", "onset_s,offset_s,label\n3.5,5,Drosera ü\n"),
         ("tape.csv", "tmin,tier,text,tmax\n3.5,birds,Drosera ü,5\n"),
@@ -163,7 +187,13 @@ def test_birdnets_names_and_its_rows_without_birds(tmp_path: Path) -> None:
     nobody = head + "1\tSpectrogram 1\t1\t0\t3\t0\t15000\tnocall\tnocall\t1.0\t/x/quiet.wav\t0\n"
     some = head + "1\tSpectrogram 1\t1\t63\t66\t0\t15000\tEurasian Blackbird\teurbla\t0.12\t/x/tape.wav\t3\n"
     both = "Start (s),End (s),Scientific name,Common name,Confidence,File\n0,3,Turdus merula_Eurasian Blackbird,x,0.1,/x/third.wav\n"
-    contents = read(tmp_path, {"q.txt": nobody, "t.txt": some, "BirdNET_CombinedTable.csv": both}, "quiet.wav", "tape.wav", "third.wav")
+    contents = read(
+        tmp_path,
+        {"q.txt": nobody, "t.txt": some, "BirdNET_CombinedTable.csv": both},
+        "quiet.wav",
+        "tape.wav",
+        "third.wav",
+    )
     assert times(contents) == {"quiet": [], "tape": [(3.0, 6.0, "eurbla")], "third": [(0.0, 3.0, "Turdus merula")]}
     assert contents.recordings[0].species == "Noise"
 
@@ -171,15 +201,26 @@ def test_birdnets_names_and_its_rows_without_birds(tmp_path: Path) -> None:
 def test_a_layer_of_times_and_words_alone(tmp_path: Path) -> None:
     contents = read(tmp_path, {"tape.csv": '3.5,Drosera ü\n4,"Wren, winter"\n5,Wren, Winter\n6,\n'}, "tape.wav")
     assert times(contents) == {"tape": [(3.5, 3.5, "Drosera ü"), (4.0, 4.0, "Wren, winter")]}
-    assert reasons(contents) == [("tape.csv line 3", "has 3 values, the table 2 columns"), ("tape.csv", "1 annotation names no species")]
+    assert reasons(contents) == [
+        ("tape.csv line 3", "has 3 values, the table 2 columns"),
+        ("tape.csv", "1 annotation names no species"),
+    ]
     assert contents.form == "long recordings with annotations (Sonic Visualiser layers)"
 
 
 def test_ends_are_told_from_lengths_where_no_headings_say_it(tmp_path: Path) -> None:
     ends = "1.0,2.5,a\n4.0,5.0,b\n9.5,9.75,a\n"
-    assert times(read(tmp_path, {"tape.csv": ends}, "tape.wav"))["tape"] == [(1.0, 2.5, "a"), (4.0, 5.0, "b"), (9.5, 9.75, "a")]
+    assert times(read(tmp_path, {"tape.csv": ends}, "tape.wav"))["tape"] == [
+        (1.0, 2.5, "a"),
+        (4.0, 5.0, "b"),
+        (9.5, 9.75, "a"),
+    ]
     lengths = "1.0,2.5,a\n4.0,5.0,b\n9.5,0.75,a\n"
-    assert times(read(tmp_path / "2", {"tape.csv": lengths}, "tape.wav"))["tape"] == [(1.0, 3.5, "a"), (4.0, 9.0, "b"), (9.5, 10.25, "a")]
+    assert times(read(tmp_path / "2", {"tape.csv": lengths}, "tape.wav"))["tape"] == [
+        (1.0, 3.5, "a"),
+        (4.0, 9.0, "b"),
+        (9.5, 10.25, "a"),
+    ]
 
 
 def test_lists_with_numbers_are_no_layers(tmp_path: Path) -> None:
@@ -191,11 +232,26 @@ def test_lists_with_numbers_are_no_layers(tmp_path: Path) -> None:
 
 
 def test_one_column_a_class(tmp_path: Path) -> None:
-    rows = ("a.wav,0,5,1,0,False,1", "a.wav,5,10,1,1,,0", "b.wav,0,5,0,0,0,1", "b.wav,5,10,0.0,false,0,0", "c.wav,0,5,nan,0,0,1", "a.wav,10,15,0.7,0,0,1")
+    rows = (
+        "a.wav,0,5,1,0,False,1",
+        "a.wav,5,10,1,1,,0",
+        "b.wav,0,5,0,0,0,1",
+        "b.wav,5,10,0.0,false,0,0",
+        "c.wav,0,5,nan,0,0,1",
+        "a.wav,10,15,0.7,0,0,1",
+    )
     table = "file,start_time,end_time,Turdus merula,Parus major,noise,reviewed\n" + "\n".join(rows * 3) + "\n"
-    contents = read(tmp_path, {"clips.csv": table.replace("a.wav,10,15,0.7", "a.wav,10,15,0", 2)}, "a.wav", "b.wav", "c.wav")
-    assert times(contents) == {"a": [(0.0, 5.0, "Turdus merula"), (5.0, 10.0, "Parus major"), (5.0, 10.0, "Turdus merula")], "b": []}
-    assert [(recording.species, recording.unsure) for recording in contents.recordings] == [("", True), ("Noise", False)]
+    contents = read(
+        tmp_path, {"clips.csv": table.replace("a.wav,10,15,0.7", "a.wav,10,15,0", 2)}, "a.wav", "b.wav", "c.wav"
+    )
+    assert times(contents) == {
+        "a": [(0.0, 5.0, "Turdus merula"), (5.0, 10.0, "Parus major"), (5.0, 10.0, "Turdus merula")],
+        "b": [],
+    }
+    assert [(recording.species, recording.unsure) for recording in contents.recordings] == [
+        ("", True),
+        ("Noise", False),
+    ]
     assert reasons(contents) == [
         ("clips.csv line 19", "a class's value '0.7' is neither 0 nor 1"),
         ("clips.csv", "3 annotations name no species"),
@@ -220,7 +276,8 @@ def test_columns_of_numbers_that_are_no_classes(tmp_path: Path, table: str) -> N
 
 
 def test_a_class_that_begins_late_is_no_less_one(tmp_path: Path) -> None:
-    early = "".join(f"{'far/' * 40}tape.wav,{second},{second + 1},1,\n" for second in range(400))  # more than is looked at first
+    # more than is looked at first
+    early = "".join(f"{'far/' * 40}tape.wav,{second},{second + 1},1,\n" for second in range(400))
     table = f"file,start,end,a,b\n{early}tape.wav,5000,5001,0,1\n"
     assert len(table) > 70_000
     found = times(read(tmp_path, {"clips.csv": table}, "tape.wav"))["tape"]
@@ -230,7 +287,10 @@ def test_a_class_that_begins_late_is_no_less_one(tmp_path: Path) -> None:
 def test_a_folder_of_two_recorders(tmp_path: Path) -> None:
     kaleidoscope = "INDIR,FOLDER,IN FILE,OFFSET,DURATION,MANUAL ID\nD:\\s,AM00,1.wav,1,1,a\nD:\\s,AM01,1.wav,1,1,b\nD:\\s\\AM01,,1.wav,5,1,b\n"
     contents = read(tmp_path, {"cluster.csv": kaleidoscope}, "AM00/1.wav", "AM01/1.wav")
-    assert [(recording.name, recording.file.parent.name, [event.species for event in recording.events]) for recording in contents.recordings] == [
+    assert [
+        (recording.name, recording.file.parent.name, [event.species for event in recording.events])
+        for recording in contents.recordings
+    ] == [
         ("1", "AM00", ["a"]),
         ("1", "AM01", ["b", "b"]),
     ]
@@ -304,7 +364,10 @@ def test_names_that_not_every_system_can_hold(tmp_path: Path, text: str, file: s
 )
 def test_an_empty_table_says_that_nobody_was_heard(tmp_path: Path, table: str, text: str | bytes, noise: bool) -> None:
     contents = read(tmp_path, {"other.txt": "1\t2\ta\n", table: text}, "tape.wav", "other.wav")
-    assert [(recording.name, recording.species) for recording in contents.recordings] == [("other", ""), *([("tape", "Noise")] if noise else [])]
+    assert [(recording.name, recording.species) for recording in contents.recordings] == [
+        ("other", ""),
+        *([("tape", "Noise")] if noise else []),
+    ]
     if noise:
         assert contents.failures == []
         assert contents.tables[tmp_path / "tape.wav"] == (table,)
@@ -317,8 +380,14 @@ def test_an_empty_table_beside_others(tmp_path: Path) -> None:
     empty = {f"{name}.Table.2.selections.txt": RAVEN + "Species\n" for name in ("sung", "bad", "blank")}
     tables = {**empty, "sung.txt": "1\t2\ta\n", "bad.txt": "2\t1\ta\n", "blank.txt": ""}
     contents = read(tmp_path, tables, "sung.wav", "bad.wav", "blank.wav")
-    assert [(recording.name, recording.species, len(recording.events)) for recording in contents.recordings] == [("blank", "Noise", 0), ("sung", "", 1)]
-    assert reasons(contents) == [("bad.txt line 1", "ends before it has begun"), ("bad.wav", "has no annotation that can be used")]
+    assert [(recording.name, recording.species, len(recording.events)) for recording in contents.recordings] == [
+        ("blank", "Noise", 0),
+        ("sung", "", 1),
+    ]
+    assert reasons(contents) == [
+        ("bad.txt line 1", "ends before it has begun"),
+        ("bad.wav", "has no annotation that can be used"),
+    ]
     assert contents.tables[tmp_path / "sung.wav"] == ("sung.Table.2.selections.txt", "sung.txt")
 
 
@@ -333,22 +402,47 @@ def test_what_cannot_be_used_makes_the_rest_unsure(tmp_path: Path) -> None:
         "e.selections.txt": RAVEN + "Measured\n1\tSpectrogram 1\t1\t5\t6\t0\t9\t7\n",
     }
     contents = read(tmp_path, tables, *(f"{name}.wav" for name in "abcde"))
-    assert {recording.name: recording.unsure for recording in contents.recordings} == {"a": True, "b": True, "c": False, "d": True, "e": True}
+    assert {recording.name: recording.unsure for recording in contents.recordings} == {
+        "a": True,
+        "b": True,
+        "c": False,
+        "d": True,
+        "e": True,
+    }
 
 
 def test_folders_of_species_with_empty_notes_stay_folders(tmp_path: Path) -> None:
-    write_tables(tmp_path, {"Parus major/0.txt": "", "Parus major/0_labels.txt": ""}, "Parus major/0.wav", "Turdus merula/1.wav")
+    write_tables(
+        tmp_path, {"Parus major/0.txt": "", "Parus major/0_labels.txt": ""}, "Parus major/0.wav", "Turdus merula/1.wav"
+    )
     assert not is_annotations(tmp_path)
 
 
 def test_a_table_is_found_behind_many_texts(tmp_path: Path) -> None:
-    write_tables(tmp_path, {**{f"a{number}.txt": "It sings, and how\n" for number in range(150)}, "z.csv": PLAIN}, "tape.wav")
+    write_tables(
+        tmp_path, {**{f"a{number}.txt": "It sings, and how\n" for number in range(150)}, "z.csv": PLAIN}, "tape.wav"
+    )
     assert is_annotations(tmp_path)
 
 
-begins = ["", "file,start,end,species\n", "Begin Time (s)\tSpecies\n", "1\t2\ta\n", "1,2,a\n", "sep=;\n", "#\n", "file,start,end,a,b\n", "\ufeff", "{", "[{"]
+begins = [
+    "",
+    "file,start,end,species\n",
+    "Begin Time (s)\tSpecies\n",
+    "1\t2\ta\n",
+    "1,2,a\n",
+    "sep=;\n",
+    "#\n",
+    "file,start,end,a,b\n",
+    "\ufeff",
+    "{",
+    "[{",
+]
 pieces = st.lists(
-    st.sampled_from(["tape.wav", "1", "0", "nan", ",", "\t", ";", "\n", "\r", '"', "#", "sep=", "\\", "\0", "?", "ü", "\ufeff"]), max_size=20
+    st.sampled_from(
+        ["tape.wav", "1", "0", "nan", ",", "\t", ";", "\n", "\r", '"', "#", "sep=", "\\", "\0", "?", "ü", "\ufeff"]
+    ),
+    max_size=20,
 ).map("".join)
 
 
@@ -360,7 +454,9 @@ pieces = st.lists(
     st.sampled_from(["tape.txt", "tape.csv", "x.tsv", "tape.json", "x.xml", "tape.wav.data", "tape.tab"]),
     st.sampled_from(["utf-8", "utf-16", "utf-16-le"]),
 )
-def test_any_bytes_are_read_or_explained_without_an_accident(begin: str, content: bytes, name: str, encoding: str) -> None:
+def test_any_bytes_are_read_or_explained_without_an_accident(
+    begin: str, content: bytes, name: str, encoding: str
+) -> None:
     with TemporaryDirectory() as folder:
         archive = write_tables(Path(folder), {name: begin.encode(encoding) + content}, "tape.wav")
         is_annotations(archive)

@@ -78,7 +78,9 @@ XC228435 = {
 
 def page(*records: object) -> str:
     """Write a page as the API answers it."""
-    return json.dumps({"numRecordings": str(len(records)), "numSpecies": "1", "page": 1, "numPages": 1, "recordings": list(records)})
+    return json.dumps(
+        {"numRecordings": str(len(records)), "numSpecies": "1", "page": 1, "numPages": 1, "recordings": list(records)}
+    )
 
 
 def simple(number: object = "1", **values: object) -> dict[str, object]:
@@ -123,7 +125,13 @@ def test_a_record_of_the_third_version(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [page(simple(5)), json.dumps([simple("5")]), json.dumps(simple("XC5")), json.dumps([simple("5")], indent=1).encode("utf-8-sig")]
+    "text",
+    [
+        page(simple(5)),
+        json.dumps([simple("5")]),
+        json.dumps(simple("XC5")),
+        json.dumps([simple("5")], indent=1).encode("utf-8-sig"),
+    ],
 )
 def test_a_page_a_list_and_one_record(tmp_path: Path, text: str | bytes) -> None:
     write(tmp_path, {"deep/er/answer.JSON": text}, "sounds/xc5.ogg")
@@ -140,7 +148,15 @@ def test_values_may_be_null_or_missing(tmp_path: Path) -> None:
     assert contents.failures == []
     assert contents.recordings == [
         Recording("XC1", tmp_path / "XC1.mp3", "Parus major", url="https://xeno-canto.org/1"),
-        Recording("XC2", tmp_path / "XC2.mp3", "Parus major", locality="Ames", longitude=8.5, elevation="100", url="https://xeno-canto.org/2"),
+        Recording(
+            "XC2",
+            tmp_path / "XC2.mp3",
+            "Parus major",
+            locality="Ames",
+            longitude=8.5,
+            elevation="100",
+            url="https://xeno-canto.org/2",
+        ),
     ]
     assert contents.taxa == [Taxon("Parus major")]
 
@@ -157,8 +173,20 @@ METADATA = json.dumps(to_metadata(Recording("XC1", Path("XC1.mp3"), "Parus major
         ({}, False),
         ({"page1.txt": page(simple())}, False),
         ({".hidden.json": page(simple()), ".cache/page1.json": page(simple())}, False),
-        ({"empty.json": page(), "list.json": "[]", "null.json": "null", "number.json": "3", "text.json": '"recordings"'}, False),
-        ({"coco.json": '{"recordings": {"id": 1, "gen": "a", "sp": "b"}}', "half.json": '[{"id": 1, "gen": "a"}]'}, False),
+        (
+            {
+                "empty.json": page(),
+                "list.json": "[]",
+                "null.json": "null",
+                "number.json": "3",
+                "text.json": '"recordings"',
+            },
+            False,
+        ),
+        (
+            {"coco.json": '{"recordings": {"id": 1, "gen": "a", "sp": "b"}}', "half.json": '[{"id": 1, "gen": "a"}]'},
+            False,
+        ),
         ({"deep.json": "[" * 100_000, "bytes.json": b"\xff\xfe\xfd", "nothing.json": ""}, False),
     ],
 )
@@ -186,7 +214,9 @@ def test_looking_for_such_an_archive_ends_early(tmp_path: Path) -> None:
     ],
 )
 def test_which_sound_is_a_records(tmp_path: Path, there: list[str], taken: str) -> None:
-    contents = read_xenocanto(write(tmp_path, {"page1.json": page(simple("123", **{"file-name": "song of 123.mp3"}))}, *there))
+    contents = read_xenocanto(
+        write(tmp_path, {"page1.json": page(simple("123", **{"file-name": "song of 123.mp3"}))}, *there)
+    )
     assert [recording.file for recording in contents.recordings] == [tmp_path / taken]
 
 
@@ -210,8 +240,14 @@ def test_each_bad_record_is_refused_alone(tmp_path: Path) -> None:
         (simple(9, gen="../Parus"), name + "'../Parus major' holds '/', which file names cannot hold on every system"),
         (simple(9, sp="x" * 1000), name + f"{'Parus ' + 'x' * 34!r}… is longer than 200 bytes"),
         (simple(9), missing + "'' is empty or begins or ends with a space"),
-        (simple(9, **{"file-name": "../../etc/passwd"}), missing + "'../../etc/passwd' holds '/', which file names cannot hold on every system"),
-        (simple(9, **{"file-name": "/etc/passwd"}), missing + "'/etc/passwd' holds '/', which file names cannot hold on every system"),
+        (
+            simple(9, **{"file-name": "../../etc/passwd"}),
+            missing + "'../../etc/passwd' holds '/', which file names cannot hold on every system",
+        ),
+        (
+            simple(9, **{"file-name": "/etc/passwd"}),
+            missing + "'/etc/passwd' holds '/', which file names cannot hold on every system",
+        ),
         (simple(9, **{"file-name": "song.m4a"}), ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3"),
         (simple(2, also="Turdus merula"), "also is no list of names"),
         (simple(2, also=[None]), "also is no list of names"),
@@ -222,16 +258,35 @@ def test_each_bad_record_is_refused_alone(tmp_path: Path) -> None:
         (simple(1, q="C"), "says something else of XC1 than an earlier record"),
         (simple(9, **{"file-name": "XC1.mp3"}), "XC9 has the same file as XC1"),
     ]
-    contents = read_xenocanto(write(tmp_path, {"page1.json": page(simple(1), *(record for record, _ in bad), simple(3))}, "XC1.mp3", "XC2.mp3", "XC3.mp3"))
+    contents = read_xenocanto(
+        write(
+            tmp_path,
+            {"page1.json": page(simple(1), *(record for record, _ in bad), simple(3))},
+            "XC1.mp3",
+            "XC2.mp3",
+            "XC3.mp3",
+        )
+    )
     assert names(contents) == ["XC1", "XC3"]
     expected = {f"page1.json record {number}": reason for number, (_, reason) in enumerate(bad, 2)}
     assert reasons(contents) == expected | {"XC2.mp3": "no usable record names it"}
 
 
 def test_json_that_cannot_be_read_is_named_and_other_json_is_not(tmp_path: Path) -> None:
-    bad: dict[str, str | bytes] = {"cut.json": page(simple())[:-3], "deep.json": "[" * 100_000, "bytes.json": b'{"id": "\xff"}', "nothing.json": ""}
+    bad: dict[str, str | bytes] = {
+        "cut.json": page(simple())[:-3],
+        "deep.json": "[" * 100_000,
+        "bytes.json": b'{"id": "\xff"}',
+        "nothing.json": "",
+    }
     bad["number.json"] = "1" * 5000
-    other: dict[str, str | bytes] = {"null.json": "null", "3.json": "3", "settings.json": "{}", "list.json": "[{}]", "deep/metadata.json": METADATA}
+    other: dict[str, str | bytes] = {
+        "null.json": "null",
+        "3.json": "3",
+        "settings.json": "{}",
+        "list.json": "[{}]",
+        "deep/metadata.json": METADATA,
+    }
     contents = read_xenocanto(write(tmp_path, {**bad, **other, "page1.json": page(simple())}, "XC1.mp3"))
     assert names(contents) == ["XC1"]
     found = reasons(contents)
@@ -249,7 +304,9 @@ def test_json_of_another_form_is_named_where_there_is_no_other(tmp_path: Path) -
 
 def test_a_record_that_stands_in_two_answers_is_taken_once(tmp_path: Path) -> None:
     again = {**NIGHTHAWK, "length": "0:28"}  # nothing that is kept
-    contents = read_xenocanto(write(tmp_path, {"a.json": page(NIGHTHAWK, again), "b.json": json.dumps(NIGHTHAWK)}, "228435.mp3"))
+    contents = read_xenocanto(
+        write(tmp_path, {"a.json": page(NIGHTHAWK, again), "b.json": json.dumps(NIGHTHAWK)}, "228435.mp3")
+    )
     assert names(contents) == ["XC228435"]
     assert contents.failures == []
     write(tmp_path, {"c/228435.json": json.dumps({**NIGHTHAWK, "sp": "acutipennis"})})
@@ -267,7 +324,9 @@ def test_a_good_record_counts_where_an_earlier_one_was_bad(tmp_path: Path) -> No
 def test_sounds_without_a_record(tmp_path: Path) -> None:
     sounds = ["XC1.mp3", "XC2.mp3", "deep/XC1.wav", "song.m4a", ".cache/XC3.mp3", "notes.txt"]
     contents = read_xenocanto(write(tmp_path, {"a.json": page(simple(1))}, *sounds))
-    assert reasons(contents) == dict.fromkeys(["XC2.mp3", "song.m4a"], "no usable record names it") | {"deep/XC1.wav": "has the number of XC1.mp3"}
+    assert reasons(contents) == dict.fromkeys(["XC2.mp3", "song.m4a"], "no usable record names it") | {
+        "deep/XC1.wav": "has the number of XC1.mp3"
+    }
 
 
 def test_a_sound_whose_path_cannot_be_written(tmp_path: Path) -> None:
@@ -279,7 +338,9 @@ def test_a_sound_whose_path_cannot_be_written(tmp_path: Path) -> None:
 
 def test_taxa_have_the_first_common_name_that_is_known(tmp_path: Path) -> None:
     records = [simple(1), simple(2, en="Great Tit"), simple(3, en="Kohlmeise"), simple(4, gen="Turdus", sp="merula")]
-    contents = read_xenocanto(write(tmp_path, {"a.json": page(*records)}, *(f"XC{number}.mp3" for number in range(1, 5))))
+    contents = read_xenocanto(
+        write(tmp_path, {"a.json": page(*records)}, *(f"XC{number}.mp3" for number in range(1, 5)))
+    )
     assert contents.taxa == [Taxon("Parus major", "", "Great Tit"), Taxon("Turdus merula")]
 
 
@@ -287,7 +348,10 @@ words = st.text(st.characters(codec="utf-8"), max_size=20)
 epithets = st.from_regex(r"[a-z]{3,8}", fullmatch=True)
 records = st.fixed_dictionaries(
     {"gen": epithets.map(str.capitalize), "sp": epithets, "lat": st.floats(-90, 90), "lon": st.floats(-180, 180)},
-    optional={key: st.none() | words for key in ("en", "rec", "cnt", "loc", "alt", "lic", "q", "time", "date", "rmk", "url", "type", "unknown")},
+    optional={
+        key: st.none() | words
+        for key in ("en", "rec", "cnt", "loc", "alt", "lic", "q", "time", "date", "rmk", "url", "type", "unknown")
+    },
 )
 
 
@@ -297,7 +361,9 @@ def test_what_was_written_is_read_again(entries: dict[int, dict[str, Any]], as_t
     answers = [{"id": str(number) if as_texts else number, **entry} for number, entry in entries.items()]
     with TemporaryDirectory() as folder:
         sounds = [f"{entry['gen']}/{number}.mp3" for number, entry in entries.items()]
-        contents = read_xenocanto(write(Path(folder), {"a.json": page(*answers) if as_pages else json.dumps(answers)}, *sounds))
+        contents = read_xenocanto(
+            write(Path(folder), {"a.json": page(*answers) if as_pages else json.dumps(answers)}, *sounds)
+        )
     assert contents.recordings == sorted(
         (
             Recording(
@@ -308,7 +374,9 @@ def test_what_was_written_is_read_again(entries: dict[int, dict[str, Any]], as_t
                 author=(entry.get("rec") or "").strip(),
                 date=(entry.get("date") or "").strip(),
                 time=(entry.get("time") or "").strip(),
-                locality=", ".join(place for place in ((entry.get(key) or "").strip() for key in ("loc", "cnt")) if place),
+                locality=", ".join(
+                    place for place in ((entry.get(key) or "").strip() for key in ("loc", "cnt")) if place
+                ),
                 latitude=entry["lat"],
                 longitude=entry["lon"],
                 elevation=(entry.get("alt") or "").strip(),
@@ -326,7 +394,10 @@ def test_what_was_written_is_read_again(entries: dict[int, dict[str, Any]], as_t
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*NIGHTHAWK, "recordings", "lon"]), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*NIGHTHAWK, "recordings", "lon"]), inner, max_size=5)
+    ),
     max_leaves=12,
 )
 
@@ -338,7 +409,10 @@ anything = st.recursive(
 @example(None, {"id": True, "lat": True})
 def test_no_value_costs_its_neighbours(answer: object, values: dict[str, object]) -> None:
     with TemporaryDirectory() as folder:
-        archive = {"a.json": json.dumps(answer), "b.json": page(simple(777_777), {**WREN, **values}, answer, simple(888_888))}
+        archive = {
+            "a.json": json.dumps(answer),
+            "b.json": page(simple(777_777), {**WREN, **values}, answer, simple(888_888)),
+        }
         write(Path(folder), archive, "XC777777.mp3", "XC888888.mp3")
         contents = read_xenocanto(Path(folder))
         assert is_xenocanto(Path(folder))

@@ -35,7 +35,13 @@ def whole_sounds() -> dict[str, bytes]:
     sounds = {}
     for number, (ending, (container, encoding)) in enumerate(FORMATS.items()):
         stream = io.BytesIO()
-        soundfile.write(stream, chirp(1500 + 100 * number, seconds=2.0 + 0.1 * number, seed=number), RATE, format=container, subtype=encoding)
+        soundfile.write(
+            stream,
+            chirp(1500 + 100 * number, seconds=2.0 + 0.1 * number, seed=number),
+            RATE,
+            format=container,
+            subtype=encoding,
+        )
         sounds[ending] = stream.getvalue()
     return sounds
 

@@ -54,7 +54,9 @@ def chosen_files(folder: Path) -> list[Path]:
     files = [file for file in folder.iterdir() if file.is_file()]
     for tree in ("net", "training"):
         files += [folder / tree / "_METADATA", folder / tree / "manifest.ocdbt", *(folder / tree / "d").iterdir()]
-        files.append(max((folder / tree / "ocdbt.process_0" / "d").iterdir(), key=lambda file: (file.stat().st_size, file.name)))
+        files.append(
+            max((folder / tree / "ocdbt.process_0" / "d").iterdir(), key=lambda file: (file.stat().st_size, file.name))
+        )
     return sorted(file.relative_to(folder) for file in files)
 
 
@@ -95,7 +97,9 @@ def test_damaged_snapshots(tmp_path: Path, whole: Snapshot) -> None:
         assert latest.folder.name in ("epoch_001", "epoch_002")
     read = [sys.executable, "-m", "tests.rubbish.load_snapshots"]
     asked = "".join(f"{folder}\n" for folder in (whole.folder, *damaged))
-    done = subprocess.run(read, cwd=REPOSITORY, input=asked, capture_output=True, text=True, timeout=COUNT * MOST_SECONDS)
+    done = subprocess.run(
+        read, cwd=REPOSITORY, input=asked, capture_output=True, text=True, timeout=COUNT * MOST_SECONDS
+    )
     assert done.returncode == 0, done.stderr
     (none, fingerprint), *outcomes = map(json.loads, done.stdout.splitlines())
     assert none is None

@@ -28,7 +28,8 @@ MOST_SECONDS = 10.0  # for any file
 MOST_MEMORY = 400.0  # megabytes of a worker, of which libraries take 200
 SEED = 2018
 ALL = tuple(FORMATS)
-REFUSED: dict[str, tuple[str, ...]] = {  # kinds of damage that leave nothing that could be taken for the recording, and to which formats
+# kinds of damage that leave nothing that could be taken for the recording, and to which formats
+REFUSED: dict[str, tuple[str, ...]] = {
     "cut_in_header": ("adpcm.wav", "alac.caf", "caf", "flac", "float.wav", "mp3", "ogg", "opus", "rf64", "w64"),
     "long_tag": ALL,
     "nested_chunks": tuple(ending for ending in ALL if ending != "mp3"),
@@ -50,10 +51,16 @@ def extracted(config: Config, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
 
 def pictures_by_name(root: Path) -> dict[str, bytes]:
     store = Store(root)
-    rows = store.clips.with_row_index("clip").group_by("recording", maintain_order=True).agg("clip", "start", "score", "accepted")
+    rows = (
+        store.clips.with_row_index("clip")
+        .group_by("recording", maintain_order=True)
+        .agg("clip", "start", "score", "accepted")
+    )
     return {
         Path(name).name: repr((start, score, accepted)).encode() + store.pictures(np.array(clips, np.int64)).tobytes()
-        for name, clips, start, score, accepted in rows.select("recording", "clip", "start", "score", "accepted").iter_rows()
+        for name, clips, start, score, accepted in rows.select(
+            "recording", "clip", "start", "score", "accepted"
+        ).iter_rows()
     }
 
 
@@ -72,13 +79,23 @@ def test_damaged_sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     recordings = pl.read_parquet(together.dataset.root / "spec" / "recordings.parquet")
     done = {Path(name).name for name in recordings.filter(pl.col("reason").is_null())["recording"]}
-    warned = {Path(name).name: warning for name, warning in recordings.filter(pl.col("warning").is_not_null()).select("recording", "warning").iter_rows()}
+    warned = {
+        Path(name).name: warning
+        for name, warning in recordings.filter(pl.col("warning").is_not_null())
+        .select("recording", "warning")
+        .iter_rows()
+    }
     assert done | reasons.keys() == {*whole, *damaged}
     assert done.isdisjoint(reasons)
     assert warned.keys() <= done - set(whole)
     assert len(reasons) > COUNT / 6
     assert len(reasons) + len(warned) > COUNT / 3
-    short = {Path(name).name for name, seconds in recordings.select("recording", "seconds").iter_rows() if seconds and seconds < 1.9}  # all are longer
+    # all are longer
+    short = {
+        Path(name).name
+        for name, seconds in recordings.select("recording", "seconds").iter_rows()
+        if seconds and seconds < 1.9
+    }
     assert short <= warned.keys()
     assert all(5 < len(reason) < 250 and "\n" not in reason for reason in reasons.values())
     assert not [reason for reason in reasons.values() if "given up after" in reason]
@@ -96,14 +113,19 @@ def test_damaged_sounds_are_checked_before_anything_is_changed(tmp_path: Path) -
     config = small_config(tmp_path / "root", tmp_path / "archive")
     whole = write_whole(tmp_path / "archive" / CLASS)
     damaged = write_damaged(tmp_path / "archive" / CLASS, count=COUNT, seed=SEED)
-    failures = {Path(failure.name).name: failure.reason for failure in check_audio(read_archive(config.dataset).recordings, config)}
+    failures = {
+        Path(failure.name).name: failure.reason
+        for failure in check_audio(read_archive(config.dataset).recordings, config)
+    }
     assert failures.keys() <= set(damaged)
     assert len(failures) > 100
     assert not [name for name in whole if name in failures]
     assert not [reason for reason in failures.values() if re.search("given up|died|Error:", reason)]
 
 
-@pytest.mark.parametrize(("damage", "ending"), [(damage, ending) for damage, endings in REFUSED.items() for ending in endings])
+@pytest.mark.parametrize(
+    ("damage", "ending"), [(damage, ending) for damage, endings in REFUSED.items() for ending in endings]
+)
 def test_what_must_not_be_read_as_sound(tmp_path: Path, damage: str, ending: str) -> None:
     whole = whole_sounds()
     (damaged,) = [function for function in DAMAGES if function.__name__ == damage]

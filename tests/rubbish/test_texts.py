@@ -28,7 +28,10 @@ EVENTS = "Selection\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)
 )
 PAGE = {
     "numRecordings": "3",
-    "recordings": [{"id": f"{number}", "gen": "Turdus", "sp": "merula", "file-name": f"XC{number}.mp3", "also": [""]} for number in range(3)],
+    "recordings": [
+        {"id": f"{number}", "gen": "Turdus", "sp": "merula", "file-name": f"XC{number}.mp3", "also": [""]}
+        for number in range(3)
+    ],
 }
 
 
@@ -47,7 +50,9 @@ def test_damaged_xml(tmp_path: Path) -> None:
         (tmp_path / "wav" / f"whole{number}.wav").touch()
         (tmp_path / "xml" / f"whole{number}.xml").write_text(xml_of(take, name=f"whole{number}.wav"), encoding="utf-8")
         whole.append(f"whole{number}")
-    for number, content in enumerate([*damaged(xml_of(take, name="damaged.wav").encode(), count=80, seed=1), *bombs("/etc/hostname")]):
+    for number, content in enumerate(
+        [*damaged(xml_of(take, name="damaged.wav").encode(), count=80, seed=1), *bombs("/etc/hostname")]
+    ):
         (tmp_path / "xml" / f"bad{number}.xml").write_bytes(content)
         bad.append(f"xml/bad{number}.xml")
     found = []
@@ -120,7 +125,9 @@ def test_damaged_tables_and_json(tmp_path: Path, form: str) -> None:
                 return
             refused += bool(archive.failures)
             assert not stays or stays in [recording.name for recording in archive.recordings]
-            assert all("\n" not in failure.name + failure.reason and len(failure.reason) < 250 for failure in archive.failures)
+            assert all(
+                "\n" not in failure.name + failure.reason and len(failure.reason) < 250 for failure in archive.failures
+            )
 
         in_time(work)
     assert refused > 5

@@ -61,7 +61,11 @@ def endless_number(content: bytes, rng: Generator) -> bytes:
     """Put a number of ten thousand digits, or one that is none, behind a sign that numbers follow."""
     places = [place for place, byte in enumerate(content) if byte in b"=,>:\t"]
     place = places[int(rng.integers(len(places)))] + 1
-    return content[:place] + (b"9" * 10_000, b"1e999999", b"nan", b"-inf", b"0x", b"-0", b"1_0")[int(rng.integers(7))] + content[place:]
+    return (
+        content[:place]
+        + (b"9" * 10_000, b"1e999999", b"nan", b"-inf", b"0x", b"-0", b"1_0")[int(rng.integers(7))]
+        + content[place:]
+    )
 
 
 DAMAGES: tuple[Callable[[bytes, Generator], bytes], ...] = (

@@ -25,10 +25,18 @@ def unreadable(file: str, *, classes: int = len(CLASSES)) -> IntervalScores:
 
 
 def sheet_of(
-    root: Path, files: Sequence[str], *, classes: tuple[str, ...] = CLASSES, chosen: Sequence[float] | None = None, monophone: bool = False, **settings: Any
+    root: Path,
+    files: Sequence[str],
+    *,
+    classes: tuple[str, ...] = CLASSES,
+    chosen: Sequence[float] | None = None,
+    monophone: bool = False,
+    **settings: Any,
 ) -> Sheet:
     limits = None if chosen is None else np.array(chosen, float)
-    return Sheet(classes, Submission(**{"format": "birdclef2018", **settings}), root, root, limits, tuple(files), monophone)
+    return Sheet(
+        classes, Submission(**{"format": "birdclef2018", **settings}), root, root, limits, tuple(files), monophone
+    )
 
 
 def write_labelset(folder: Path, codes: Sequence[str], classes: Sequence[str] = CLASSES) -> Path:

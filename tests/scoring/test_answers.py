@@ -35,7 +35,10 @@ SECONDS = (1.0, 3.3, 2.0, 7.1, 1.4)
 
 def table(files: Sequence[str], classes: Sequence[str] = ()) -> pl.DataFrame:
     labels = classes or ["A"] * len(files)
-    rows = [(Path(file).stem, file, label, [], [], False, None, "val", None, file, "") for file, label in zip(files, labels, strict=True)]
+    rows = [
+        (Path(file).stem, file, label, [], [], False, None, "val", None, file, "")
+        for file, label in zip(files, labels, strict=True)
+    ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
@@ -54,10 +57,17 @@ def config(root: Path) -> Config:
     return small_config(root)
 
 
-def snapshot(config: Config, name: str, classes: tuple[str, ...], *, seed: int, learned: Sequence[str] = ()) -> Snapshot:
+def snapshot(
+    config: Config, name: str, classes: tuple[str, ...], *, seed: int, learned: Sequence[str] = ()
+) -> Snapshot:
     made = Snapshot(config.snapshots / name / "epoch_001", config, classes, 1, None, "")
     if not made.folder.exists():
-        save(made, build(config.model, classes=len(classes), shape=config.spectrogram.shape, seed=seed)[1], {"count": np.zeros(1)}, learned=learned)
+        save(
+            made,
+            build(config.model, classes=len(classes), shape=config.spectrogram.shape, seed=seed)[1],
+            {"count": np.zeros(1)},
+            learned=learned,
+        )
     return made
 
 
@@ -85,10 +95,16 @@ def test_answers_are_those_of_each_recording_alone(config: Config, root: Path, b
     assert answers.classes == ("A", "B", "C")
     for row, file in enumerate(files):
         if file in FILES:
-            np.testing.assert_allclose(answers.scores[row], median_filtered(clip_scores(made, root / file, 5)), atol=1e-6)
+            np.testing.assert_allclose(
+                answers.scores[row], median_filtered(clip_scores(made, root / file, 5)), atol=1e-6
+            )
     assert answers.clips.tolist() == [1, 4, 0, 2, 5, 1, 0, 0]
     reasons = dict(zip(files, answers.reasons, strict=True))
-    assert {file for file, reason in reasons.items() if reason} == {"broken.wav", "short.wav", "gone.wav"} == {failure.name for failure in answers.failures}
+    assert (
+        {file for file, reason in reasons.items() if reason}
+        == {"broken.wav", "short.wav", "gone.wav"}
+        == {failure.name for failure in answers.failures}
+    )
     assert "shorter than a clip" in (reasons["short.wav"] or "")
     assert np.isnan(answers.scores[[2, 6, 7]]).all()
     assert list(answers.clip_scores) == ["r1"]
@@ -128,7 +144,9 @@ def test_a_recording_of_thousands_of_clips_is_answered_like_others(config: Confi
     np.testing.assert_allclose(answers.scores[0], median_filtered(answers.clip_scores["r1"][0].scores), atol=1e-6)
 
 
-def test_models_of_the_same_pictures_are_averaged_clip_by_clip(config: Config, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_of_the_same_pictures_are_averaged_clip_by_clip(
+    config: Config, root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Where one does not know a class, the other alone says how likely it is; it is said once."""
     one, other = snapshot(config, "one", ("A", "B", "C"), seed=1), snapshot(config, "other", ("B", "C", "D"), seed=2)
     answers = answer([Model(one, 1.0), Model(other, 3.0)], table(["r1.wav"]), config)
@@ -146,14 +164,18 @@ def test_models_of_other_nets_and_pictures_are_pooled_first(config: Config, root
     larger = dataclasses.replace(
         config,
         clips=dataclasses.replace(config.clips, length=2.0, overlap=0.5),
-        spectrogram=dataclasses.replace(config.spectrogram, height=24, width=40, kind="linear", fmin=500.0, fmax=3800.0),
+        spectrogram=dataclasses.replace(
+            config.spectrogram, height=24, width=40, kind="linear", fmin=500.0, fmax=3800.0
+        ),
         model=dataclasses.replace(config.model, name="ResNet", resnet_n=1, resnet_k=1),
         training=dataclasses.replace(config.training, loss="binary"),
     )
     one, other = snapshot(config, "one", ("A", "B", "C"), seed=1), snapshot(larger, "larger", ("C", "D"), seed=3)
     models = [Model(one), Model(other, 2.0)]
     assert [listener.clips.length for listener in assemble([*models, Model(one)]).listeners] == [1.0, 2.0]
-    answers = answer(models, table(["r1.wav", "r2.wav", "broken.wav"]), with_testing(config, batch_size=5), clips_of=["r1"])
+    answers = answer(
+        models, table(["r1.wav", "r2.wav", "broken.wav"]), with_testing(config, batch_size=5), clips_of=["r1"]
+    )
     pooled = [median_filtered(clip_scores(made, root / "r1.wav")) for made in (one, other)]
     expected = [pooled[0][0], pooled[0][1], (pooled[0][2] + 2 * pooled[1][0]) / 3, pooled[1][1]]
     np.testing.assert_allclose(answers.scores[0], expected, atol=1e-6)
@@ -170,7 +192,8 @@ def test_each_clip_alone_is_answered_by_all_models(config: Config, root: Path) -
     np.testing.assert_allclose(alone.alone, [median_filtered(clip[None]) for clip in scores], atol=1e-6)
     for models in ([Model(one), Model(other, 2.0)], [Model(other, 2.0), Model(one)]):
         (both,) = answers(assemble(models), table(["r1.wav"]), config, ["r1"])
-        first = [median_filtered(scores[:2]), median_filtered(scores[2:4])]  # within the steps of 1.5 s of the longer clips
+        # within the steps of 1.5 s of the longer clips
+        first = [median_filtered(scores[:2]), median_filtered(scores[2:4])]
         second = [median_filtered(clip[None]) for clip in clip_scores(other, root / "r1.wav")]
         expected = [[f[0], f[1], (f[2] + 2 * s[0]) / 3, s[1]] for f, s in zip(first, second, strict=True)]
         np.testing.assert_allclose(both.alone, expected, atol=1e-6)
@@ -178,7 +201,10 @@ def test_each_clip_alone_is_answered_by_all_models(config: Config, root: Path) -
 
 def test_a_recording_too_short_for_one_model_has_no_answer(config: Config) -> None:
     longer = dataclasses.replace(config, clips=dataclasses.replace(config.clips, length=3.0, min_length=3.0))
-    models = [Model(snapshot(config, "one", ("A", "B", "C"), seed=1)), Model(snapshot(longer, "longer", ("A", "B", "C"), seed=5))]
+    models = [
+        Model(snapshot(config, "one", ("A", "B", "C"), seed=1)),
+        Model(snapshot(longer, "longer", ("A", "B", "C"), seed=5)),
+    ]
     answers = answer(models, table(["r0.wav", "r3.wav"]), config)
     assert "shorter than a clip" in (answers.reasons[0] or "")
     assert answers.reasons[1] is None
@@ -195,7 +221,10 @@ def test_noise_gets_the_lowest_score_and_is_no_answer(config: Config, root: Path
 
 
 def test_every_model_is_checked_for_leaks(config: Config) -> None:
-    clean, leaky = snapshot(config, "one", ("A", "B", "C"), seed=1), snapshot(config, "leaky", ("A", "B", "C"), seed=1, learned=["r1"])
+    clean, leaky = (
+        snapshot(config, "one", ("A", "B", "C"), seed=1),
+        snapshot(config, "leaky", ("A", "B", "C"), seed=1, learned=["r1"]),
+    )
     check_unheard(table(FILES), [Model(clean)])
     with pytest.raises(Trouble, match=r"leaky/epoch_001: learned from 1 recordings"):
         check_unheard(table(FILES), [Model(clean), Model(leaky)])
@@ -210,12 +239,17 @@ def test_models_by_runs_and_snapshots(config: Config) -> None:
 
 
 def test_recordings_are_drawn_by_class_and_by_number(config: Config) -> None:
-    recordings = table([f"{label}{number}.wav" for label in "AB" for number in range(6)] + ["tape.wav"], [*"AAAAAABBBBBB", ""])
+    recordings = table(
+        [f"{label}{number}.wav" for label in "AB" for number in range(6)] + ["tape.wav"], [*"AAAAAABBBBBB", ""]
+    )
     assert held_out_recordings(recordings, config).equals(recordings)
     few = held_out_recordings(recordings, with_testing(config, max_per_class=2))
     assert few["class"].to_list() == ["A", "A", "B", "B", ""]
     assert few.equals(held_out_recordings(recordings.reverse(), with_testing(config, max_per_class=2)).reverse())
-    drawn = {tuple(held_out_recordings(recordings, with_testing(config, max_recordings=3, seed=seed))["recording"]) for seed in range(5)}
+    drawn = {
+        tuple(held_out_recordings(recordings, with_testing(config, max_recordings=3, seed=seed))["recording"])
+        for seed in range(5)
+    }
     assert {len(names) for names in drawn} == {3}
     assert len(drawn) > 1
 
@@ -230,8 +264,13 @@ def test_batches_are_full(config: Config) -> None:
     with ThreadPoolExecutor(1) as executor:
         batches = FullBatches[str](brightness, size=8, executor=executor)
         found: dict[str, list[float]] = {}
-        pictures = {name: np.full((count, 1, 1), number, np.uint8) for number, (name, count) in enumerate({"a": 3, "b": 20, "c": 1, "d": 7}.items())}
-        answered = [pair for name, pixels in pictures.items() for pair in batches.add(name, pixels)] + list(batches.finish())
+        pictures = {
+            name: np.full((count, 1, 1), number, np.uint8)
+            for number, (name, count) in enumerate({"a": 3, "b": 20, "c": 1, "d": 7}.items())
+        }
+        answered = [pair for name, pixels in pictures.items() for pair in batches.add(name, pixels)] + list(
+            batches.finish()
+        )
     for name, scores in answered:
         found.setdefault(name, []).extend(scores[:, 0].tolist())
     assert sizes == [8, 8, 8, 7]
@@ -253,16 +292,24 @@ def test_nothing_of_a_damaged_net_is_answered(config: Config, root: Path) -> Non
     made = snapshot(config, "one", ("A", "B", "C"), seed=1)
     listener = assemble([Model(made)]).listeners[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("utils.scoring.ensembles.logits_of", lambda *_, **__: lambda pixels: np.full((len(pixels), 3), np.nan, np.float32))
+        patch.setattr(
+            "utils.scoring.ensembles.logits_of",
+            lambda *_, **__: lambda pixels: np.full((len(pixels), 3), np.nan, np.float32),
+        )
         with pytest.raises(Trouble, match="answers what is no number"):
             listener.scorer(dataclasses.replace(Config().testing, batch_size=4))(np.zeros((2, 16, 32), np.uint8))
 
 
 def test_noise_is_called_where_a_clip_reaches_a_threshold(config: Config, root: Path) -> None:
-    one, longer = snapshot(config, "one", ("A", "B", "C"), seed=1), dataclasses.replace(config, clips=dataclasses.replace(config.clips, length=2.0))
+    one, longer = (
+        snapshot(config, "one", ("A", "B", "C"), seed=1),
+        dataclasses.replace(config, clips=dataclasses.replace(config.clips, length=2.0)),
+    )
     models = [Model(one), Model(snapshot(longer, "slower", ("A", "B", "C"), seed=4), 3.0)]
     noise = table(["r1.wav", "r3.wav"])
-    alone = np.concatenate([found.alone for found in answers(assemble(models), noise, config, noise["recording"].to_list())])
+    alone = np.concatenate(
+        [found.alone for found in answers(assemble(models), noise, config, noise["recording"].to_list())]
+    )
     least = float(np.median(alone.max(axis=1)))
     thresholds = Thresholds(("A", "B", "C"), (least,) * 3, (False,) * 3, least, "f1", None, 5, "x")
     for order in (models, models[::-1]):

@@ -52,7 +52,11 @@ def test_weights_do_what_drawing_rows_does() -> None:
             again, right = scores[taken(row)][:, kept], truth[taken(row)][:, kept]
             drawn = rows[taken(row)]
             expected = drawn[~np.isnan(drawn)].mean() if (~np.isnan(drawn)).any() else np.nan
-            means = [class_mean(figure(again, right), right) for figure in (average_precision, auroc)] if kept.any() else [None, None]
+            means = (
+                [class_mean(figure(again, right), right) for figure in (average_precision, auroc)]
+                if kept.any()
+                else [None, None]
+            )
             for ours, theirs in zip(found, [expected, *means], strict=True):
                 assert ours[draw] == pytest.approx(np.nan if theirs is None else theirs, abs=1e-6, nan_ok=True)
 
@@ -68,7 +72,9 @@ def test_weights_do_what_drawing_rows_does_to_all_pairs_together() -> None:
             assert found[draw] == pytest.approx(np.nan if expected is None else expected, abs=1e-6, nan_ok=True)
             for mean, of in (("micro", micro), ("macro", macro), ("weighted", weighted)):
                 for key, theirs in asdict(of(count(called, right))).items():
-                    assert agreement[mean][key][draw] == pytest.approx(np.nan if theirs is None else theirs, abs=1e-6, nan_ok=True), (mean, key)
+                    assert agreement[mean][key][draw] == pytest.approx(
+                        np.nan if theirs is None else theirs, abs=1e-6, nan_ok=True
+                    ), (mean, key)
 
 
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +90,9 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_interval_is_scipys() -> None:
     values = np.random.default_rng(4).random(60) ** 3
-    expected = bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(5)).confidence_interval
+    expected = bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(5)
+    ).confidence_interval
     found = interval(float(values.mean()), drawn_means(values, draw_weights(np.arange(60), draws=20_000, seed=6)))
     assert (found.low, found.high) == (pytest.approx(expected.low, abs=0.003), pytest.approx(expected.high, abs=0.003))
     assert found.draws == 20_000
@@ -115,7 +123,12 @@ def test_a_better_system_is_told_from_an_equal_one() -> None:
     weights = draw_weights(np.arange(100), draws=500, seed=1)
     pairs = {}
     for name, values in (("same", worse), ("better", worse + 0.05), ("other", rng.random(100))):
-        pairs[name] = compare(float(values.mean()), float(worse.mean()), drawn_a=drawn_means(values, weights), drawn_b=drawn_means(worse, weights))
+        pairs[name] = compare(
+            float(values.mean()),
+            float(worse.mean()),
+            drawn_a=drawn_means(values, weights),
+            drawn_b=drawn_means(worse, weights),
+        )
     assert pairs["same"].interval == Interval(0.0, 0.0, 0.0, 500)
     assert (pairs["same"].a_better, pairs["same"].p_value) == (0, 1)
     assert pairs["better"].interval.value == pytest.approx(0.05)

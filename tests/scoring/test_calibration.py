@@ -10,7 +10,16 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from utils.console import Trouble
-from utils.scoring.calibration import Isotonic, Platt, cross_fitted, fit, read_calibration, reliabilities, reliability, write_calibration
+from utils.scoring.calibration import (
+    Isotonic,
+    Platt,
+    cross_fitted,
+    fit,
+    read_calibration,
+    reliabilities,
+    reliability,
+    write_calibration,
+)
 from utils.scoring.thresholds import folds_of
 
 METHODS = ("platt", "isotonic")
@@ -35,13 +44,18 @@ def test_maps_are_scikit_learns() -> None:
         scores, right, _ = overconfident(100, seed=seed)
         expected = LogisticRegression(tol=1e-8).fit(logit(scores.ravel())[:, None], right.ravel())
         platt = fit(scores, right, method="platt", made_from="here")
-        assert (platt.slope, platt.intercept) == (pytest.approx(expected.coef_[0, 0], abs=2e-3), pytest.approx(expected.intercept_[0], abs=2e-3))
+        assert (platt.slope, platt.intercept) == (
+            pytest.approx(expected.coef_[0, 0], abs=2e-3),
+            pytest.approx(expected.intercept_[0], abs=2e-3),
+        )
         probabilities = expected.predict_proba(logit(scores.ravel())[:, None])[:, 1]
         np.testing.assert_allclose(platt.apply(scores).ravel(), probabilities, atol=1e-3)
         level = expit(np.rint((logit(scores) - logit(1e-6)) / 0.001) * 0.001 + logit(1e-6))  # as they are counted
         steps = IsotonicRegression(out_of_bounds="clip", y_min=0, y_max=1).fit(level.ravel(), right.ravel())
         at = np.linspace(0, 1, 101)
-        np.testing.assert_allclose(fit(scores, right, method="isotonic", made_from="here").apply(at), steps.predict(at), atol=1e-6)
+        np.testing.assert_allclose(
+            fit(scores, right, method="isotonic", made_from="here").apply(at), steps.predict(at), atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -50,7 +64,9 @@ def test_calibration_mends_overconfidence_on_rows_it_has_not_seen(method: str) -
     folds = folds_of(np.arange(3000), seed=1)
     calibrated = cross_fitted(scores, right, folds, method=method)
     here = folds == 0
-    np.testing.assert_array_equal(calibrated[here], fit(scores[~here], right[~here], method=method, made_from="here").apply(scores[here]))
+    np.testing.assert_array_equal(
+        calibrated[here], fit(scores[~here], right[~here], method=method, made_from="here").apply(scores[here])
+    )
     for before, after in reliabilities(scores, calibrated, right).values():
         assert after.expected_error < 0.03 < 0.08 < before.expected_error
 
@@ -97,7 +113,9 @@ def test_expected_error_by_hand() -> None:
     assert reliability(np.empty(0), np.empty(0, bool)).expected_error is None
 
 
-@pytest.mark.parametrize("made", [Platt(0.5, -1.25, "run", fingerprint="0123abcd"), Isotonic((0.0, 0.1 + 0.2, 1.0), (0.0, 0.5, 0.5), "run")])
+@pytest.mark.parametrize(
+    "made", [Platt(0.5, -1.25, "run", fingerprint="0123abcd"), Isotonic((0.0, 0.1 + 0.2, 1.0), (0.0, 0.5, 0.5), "run")]
+)
 def test_a_calibration_comes_back(tmp_path: Path, made: Platt | Isotonic) -> None:
     write_calibration(tmp_path / "calibration.json", made)
     assert read_calibration(tmp_path / "calibration.json") == made

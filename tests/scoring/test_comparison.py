@@ -27,20 +27,38 @@ CLASSES = ("Altus", "Bassus", EVIL)
 
 
 def write_test(
-    folder: Path, *, skill: float, recordings: int = 60, classes: tuple[str, ...] = CLASSES, first: int = 0, noise: int = 0, least: int = 1
+    folder: Path,
+    *,
+    skill: float,
+    recordings: int = 60,
+    classes: tuple[str, ...] = CLASSES,
+    first: int = 0,
+    noise: int = 0,
+    least: int = 1,
 ) -> np.ndarray:
     """Write what a test leaves of a run that is `skill` better than chance; returns truth and scores."""
     generator = np.random.default_rng(0)
     own = generator.integers(0, len(classes), recordings)
     truth = np.eye(len(classes), dtype=bool)[own]
     generator = np.random.default_rng((1, noise))
-    scores = np.clip(generator.normal(0.5, 0.2, truth.shape) + (skill - 0.5 * generator.uniform(0, 1, (recordings, 1))) * truth, 0, 1)
+    scores = np.clip(
+        generator.normal(0.5, 0.2, truth.shape) + (skill - 0.5 * generator.uniform(0, 1, (recordings, 1))) * truth, 0, 1
+    )
     names = [f"r{number:03d}" for number in range(first, first + recordings)]
-    rows = [(name, label, float(s), bool(t)) for name, ss, tt in zip(names, scores, truth, strict=True) for label, s, t in zip(classes, ss, tt, strict=True)]
+    rows = [
+        (name, label, float(s), bool(t))
+        for name, ss, tt in zip(names, scores, truth, strict=True)
+        for label, s, t in zip(classes, ss, tt, strict=True)
+    ]
     (folder / "test").mkdir(parents=True)
-    write_thresholds(folder / "test" / "thresholds.json", find_thresholds(scores, truth, classes, per_class=False, min_positives=least, made_from="a test"))
+    write_thresholds(
+        folder / "test" / "thresholds.json",
+        find_thresholds(scores, truth, classes, per_class=False, min_positives=least, made_from="a test"),
+    )
     pl.DataFrame(rows, schema=SCORES, orient="row").write_parquet(folder / "test" / "scores.parquet")
-    pl.DataFrame({"recording": names, "class": [classes[n] for n in own], "clips": 3}).write_csv(folder / "test" / "predictions.csv")
+    pl.DataFrame({"recording": names, "class": [classes[n] for n in own], "clips": 3}).write_csv(
+        folder / "test" / "predictions.csv"
+    )
     return np.stack([truth, scores])
 
 
@@ -95,7 +113,10 @@ def test_figures_are_those_of_the_tests_themselves(tmp_path: Path) -> None:
     generator = np.random.default_rng(4)
     own = generator.choice(["A", "B", "C", "D", "Noise", ""], 60, p=[0.35, 0.35, 0.1, 0.05, 0.1, 0.05]).tolist()
     background = [["D"] if number % 20 == 0 else [] for number in range(60)]
-    rows = [(f"r{number:02d}", "", label, background[number], [], False, None, "val", None, "", "") for number, label in enumerate(own)]
+    rows = [
+        (f"r{number:02d}", "", label, background[number], [], False, None, "val", None, "", "")
+        for number, label in enumerate(own)
+    ]
     recordings, tested = pl.DataFrame(rows, schema=SCHEMA, orient="row"), {}
     settings = replace(Config().testing, min_positives=6)
     for name in ("a", "b"):
@@ -107,7 +128,9 @@ def test_figures_are_those_of_the_tests_themselves(tmp_path: Path) -> None:
     found = compare([tmp_path / name for name in tested])
     assert found.min_positives == 6
     assert found.notes == []
-    assert list(found.figures) == [NOTES[key][0] for key in ("mlrap", "top1_accuracy", "top5_accuracy", "mrr", "cmap", "micro_ap", "macro_auroc")]
+    assert list(found.figures) == [
+        NOTES[key][0] for key in ("mlrap", "top1_accuracy", "top5_accuracy", "mrr", "cmap", "micro_ap", "macro_auroc")
+    ]
     for key, (name, _) in NOTES.items():
         for entry in found.figures.get(name, []):
             assert entry.value == pytest.approx(tested[entry.run].figures[key].value), name
@@ -120,7 +143,9 @@ def test_of_different_min_positives_the_largest_counts(tmp_path: Path) -> None:
     found = compare([tmp_path / "a", tmp_path / "b"])
     assert [note.split(" (")[0] for note in found.notes] == ["not the same testing.min_positives"]
     enough = truth.sum(axis=0) >= least
-    assert found.figures["class-mean AP"][1].value == pytest.approx(average_precision_score(truth[:, enough], scores[:, enough]))
+    assert found.figures["class-mean AP"][1].value == pytest.approx(
+        average_precision_score(truth[:, enough], scores[:, enough])
+    )
     assert f"right in {least} or more" in page(found)
 
 
@@ -130,7 +155,9 @@ def test_pairs_make_the_interval_narrower() -> None:
     one, other = hardness + 0.05 + generator.normal(0, 0.02, 200), hardness + generator.normal(0, 0.02, 200)
     low, high = paired_interval(one, other)
     spread = (one - other).std() / np.sqrt(200)
-    assert (low, high) == pytest.approx(((one - other).mean() - 1.96 * spread, (one - other).mean() + 1.96 * spread), abs=0.2 * spread)
+    assert (low, high) == pytest.approx(
+        ((one - other).mean() - 1.96 * spread, (one - other).mean() + 1.96 * spread), abs=0.2 * spread
+    )
     assert high - low < 0.3 * (2 * 1.96 * np.hypot(one.std(), other.std()) / np.sqrt(200))
     assert paired_interval(one[:1], other[:1]) is None
 
@@ -206,14 +233,18 @@ def test_predictions_that_are_cut_off_are_refused(tmp_path: Path) -> None:
 def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     for place in ("x", "y"):
         write_test(tmp_path / place / "run", skill=0.3)
-    assert [run.name for run in compare([tmp_path / "x" / "run", tmp_path / "y" / "run"]).runs] == [str(tmp_path / place / "run") for place in ("x", "y")]
+    assert [run.name for run in compare([tmp_path / "x" / "run", tmp_path / "y" / "run"]).runs] == [
+        str(tmp_path / place / "run") for place in ("x", "y")
+    ]
 
 
 def test_evaluate_compares_and_trains_nothing(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("a", "b", "c")]
     for number, folder in enumerate(folders):
         write_test(folder, skill=0.2 * number)
-    config, flags = from_command_line(["--compare", *map(str, folders)], doc="", script="evaluate.py", flags=evaluate.Flags)
+    config, flags = from_command_line(
+        ["--compare", *map(str, folders)], doc="", script="evaluate.py", flags=evaluate.Flags
+    )
     found = evaluate.main(config, flags)
     assert isinstance(found, Comparison)
     assert [entry.run for entry in found.figures["MLRAP"]] == ["a", "b", "c"]

@@ -22,7 +22,8 @@ def seen(path: Path, colors: Sequence[tuple[int, int, int]], *, pixels: int = 30
 
 
 @pytest.mark.parametrize(
-    ("rows", "share", "per_class", "low"), [(300, 0.3, True, 0.0), (300, 0.3, False, 0.0), (30, 0.2, True, -2.0), (1, 1.0, False, 0.0), (5, 0.0, False, 0.0)]
+    ("rows", "share", "per_class", "low"),
+    [(300, 0.3, True, 0.0), (300, 0.3, False, 0.0), (30, 0.2, True, -2.0), (1, 1.0, False, 0.0), (5, 0.0, False, 0.0)],
 )
 def test_thresholds_are_drawn(tmp_path: Path, rows: int, share: float, per_class: bool, low: float) -> None:
     rng = np.random.default_rng(1)
@@ -37,7 +38,10 @@ def test_a_curve_of_many_points_looks_as_before(tmp_path: Path, monkeypatch: pyt
     rng = np.random.default_rng(2)
     truth = rng.random((2000, 4)) < 0.3
     scores = rng.random((2000, 4)) ** 4 * (1 + truth) / 2
-    found, curve = find_thresholds(scores, truth, list("abcd"), per_class=False, made_from="here"), curve_of(scores.ravel(), truth.ravel())
+    found, curve = (
+        find_thresholds(scores, truth, list("abcd"), per_class=False, made_from="here"),
+        curve_of(scores.ravel(), truth.ravel()),
+    )
     assert len(curve.thresholds) > 2000
     draw_thresholds(tmp_path / "thin.png", curve, found, title="run")
     monkeypatch.setattr("utils.scoring.curves.POINTS", 10**6)

@@ -26,14 +26,18 @@ def test_micro_macro_weighted_are_scikit_learns() -> None:
         if not there.any():
             assert micro(counts) == macro(counts) == weighted(counts) == Agreement(None, None, None)
             continue
-        assert astuple(micro(counts)) == pytest.approx(expected_of(columns(truth), columns(decided), "micro"), abs=1e-12)
+        assert astuple(micro(counts)) == pytest.approx(
+            expected_of(columns(truth), columns(decided), "micro"), abs=1e-12
+        )
         each = precision_recall_fscore_support(columns(truth), columns(decided), average=None, zero_division=0)
         for ours, theirs in zip((counts.precision, counts.recall, counts.f1), each, strict=False):
             np.testing.assert_allclose(ours[there], theirs[:-1][there], atol=1e-12)
             assert np.isnan(ours[~there]).all()
         assert astuple(macro(counts)) == pytest.approx([values[:-1][there].mean() for values in each[:3]], abs=1e-12)
         if truth.any():
-            assert astuple(weighted(counts)) == pytest.approx(expected_of(columns(truth), columns(decided), "weighted"), abs=1e-12)
+            assert astuple(weighted(counts)) == pytest.approx(
+                expected_of(columns(truth), columns(decided), "weighted"), abs=1e-12
+            )
         else:
             assert weighted(counts) == Agreement(None, None, None)
 
@@ -42,7 +46,9 @@ def test_row_f1_is_scikit_learns_with_nocall_as_a_class() -> None:
     for scores, truth in cases():
         decided = scores >= 0.75
         with_nocall = [np.column_stack([values, ~values.any(axis=1)]) for values in (truth, decided)]
-        assert row_f1(decided, truth).mean() == pytest.approx(f1_score(*with_nocall, average="samples", zero_division=0), abs=1e-12)
+        assert row_f1(decided, truth).mean() == pytest.approx(
+            f1_score(*with_nocall, average="samples", zero_division=0), abs=1e-12
+        )
 
 
 def test_row_f1_by_hand() -> None:
@@ -66,5 +72,9 @@ def test_confusion_is_scikit_learns_without_untrained_species() -> None:
         rows, classes = int(rng.integers(1, 20)), int(rng.integers(2, 6))
         firsts, primary = rng.integers(0, classes, rows), rng.integers(-1, classes, rows)
         known = primary >= 0
-        expected = confusion_matrix(primary[known], firsts[known], labels=np.arange(classes)) if known.any() else np.zeros((classes, classes))
+        expected = (
+            confusion_matrix(primary[known], firsts[known], labels=np.arange(classes))
+            if known.any()
+            else np.zeros((classes, classes))
+        )
         np.testing.assert_array_equal(confusion(firsts, primary, classes=classes), expected)

@@ -47,7 +47,15 @@ def test_what_changes_no_score(config: Config, tmp_path: Path) -> None:
     expected = fingerprint_of_scores([one], with_testing(config, prior=tmp_path / "prior.tsv"))
     shutil.copytree(one.snapshot.folder, tmp_path / "elsewhere")
     shutil.copy(tmp_path / "prior.tsv", tmp_path / "copy.tsv")
-    moved = with_testing(config, prior=tmp_path / "copy.tsv", batch_size=3, engine="jax", calibration="platt", thresholds="per_class", max_clips=7)
+    moved = with_testing(
+        config,
+        prior=tmp_path / "copy.tsv",
+        batch_size=3,
+        engine="jax",
+        calibration="platt",
+        thresholds="per_class",
+        max_clips=7,
+    )
     assert fingerprint_of_scores([Model(describe(tmp_path / "elsewhere"))], moved) == expected
 
 

@@ -23,9 +23,17 @@ from utils.scoring.intervals import IntervalScores
 
 HARD = ("O'Neill's \"x\";y", '"quoted"', "Ünter, den\tLinden", "=1+1", "#no comment")
 names = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="/\0"), min_size=1, max_size=12)
-labels = st.lists(names.map(str.strip).filter(lambda name: name and cell(name)), min_size=3, max_size=3, unique_by=lambda name: "_".join(cell(name).split()))
+labels = st.lists(
+    names.map(str.strip).filter(lambda name: name and cell(name)),
+    min_size=3,
+    max_size=3,
+    unique_by=lambda name: "_".join(cell(name).split()),
+)
 stems = st.lists(
-    names.filter(lambda name: not name.startswith(".")), min_size=2, max_size=2, unique_by=lambda name: "".join(filter(str.isalnum, name.casefold()))
+    names.filter(lambda name: not name.startswith(".")),
+    min_size=2,
+    max_size=2,
+    unique_by=lambda name: "".join(filter(str.isalnum, name.casefold())),
 )
 chances = arrays(float, (2, 3, 3), elements=st.floats(0, 1))
 
@@ -33,14 +41,23 @@ chances = arrays(float, (2, 3, 3), elements=st.floats(0, 1))
 class Case:
     """Two recordings of 11.5 s and who is called in them."""
 
-    def __init__(self, folder: Path, classes: tuple[str, ...], files: tuple[str, ...], scores: np.ndarray, kind: str) -> None:
+    def __init__(
+        self, folder: Path, classes: tuple[str, ...], files: tuple[str, ...], scores: np.ndarray, kind: str
+    ) -> None:
         self.folder = folder
         self.classes = classes
         self.results = [scores_of(file, rows.tolist(), seconds=11.5) for file, rows in zip(files, scores, strict=True)]
         self.format = kind
 
     def written(self, **more: object) -> tuple[Path, Sheet]:
-        sheet = sheet_of(self.folder, [one.file for one in self.results], classes=self.classes, format=self.format, min_score=0.5, **more)
+        sheet = sheet_of(
+            self.folder,
+            [one.file for one in self.results],
+            classes=self.classes,
+            format=self.format,
+            min_score=0.5,
+            **more,
+        )
         path = self.folder / f"out_{self.format}"
         write_submission(path, self.results, sheet)
         assert check(path, sheet) == []
@@ -49,7 +66,10 @@ class Case:
 
 def events(one: IntervalScores, sheet: Sheet) -> list[tuple[float, float, str]]:
     """Return who is called where."""
-    return [(float(one.starts[row]), float(one.ends[row]), sheet.classes[number]) for row, number in np.argwhere(called(one, sheet)).tolist()]
+    return [
+        (float(one.starts[row]), float(one.ends[row]), sheet.classes[number])
+        for row, number in np.argwhere(called(one, sheet)).tolist()
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +81,9 @@ def hard(test):  # type: ignore[no-untyped-def]
     """Run a test on hard names and on those that hypothesis finds."""
     scores = np.array([[[0.9, 0.1, 0.6], [0.0, 0.5, 0.2], [0.3, 0.2, 1.0]], np.zeros((3, 3))])
     for number in range(3):
-        test = example(classes=list(HARD[number : number + 3]), pair=["site 1; früh", 'Zürich\'s "2"'], scores=scores)(test)
+        test = example(classes=list(HARD[number : number + 3]), pair=["site 1; früh", 'Zürich\'s "2"'], scores=scores)(
+            test
+        )
     return settings(max_examples=30)(given(classes=labels, pair=stems, scores=chances)(test))
 
 
@@ -70,7 +92,12 @@ def test_csv(folder: Path, classes: list[str], pair: list[str], scores: np.ndarr
     case = Case(folder, tuple(classes), (f"{pair[0]}.wav", f"sub/{pair[1]}.flac"), scores, "csv")
     path, sheet = case.written()
     wanted = [(one.file, *event) for one in case.results for event in events(one, sheet)]
-    assert list(pl.read_csv(path, schema_overrides={"recording": pl.String, "species": pl.String}).drop("score").iter_rows()) == wanted
+    assert (
+        list(
+            pl.read_csv(path, schema_overrides={"recording": pl.String, "species": pl.String}).drop("score").iter_rows()
+        )
+        == wanted
+    )
     table = pd.read_csv(path, keep_default_na=False, dtype={"recording": str, "species": str})
     assert list(table.drop(columns="score").itertuples(index=False, name=None)) == wanted
 
@@ -80,7 +107,9 @@ def test_csv(folder: Path, classes: list[str], pair: list[str], scores: np.ndarr
 def test_raven(folder: Path, classes: list[str], pair: list[str], scores: np.ndarray) -> None:
     case = Case(folder, tuple(classes), (f"{pair[0]}.wav", f"sub/{pair[1]}.flac"), scores, "raven")
     path, sheet = case.written()
-    for one, name in zip(case.results, table_names(sheet.files, ending=".Table.1.selections.txt").values(), strict=True):
+    for one, name in zip(
+        case.results, table_names(sheet.files, ending=".Table.1.selections.txt").values(), strict=True
+    ):
         wanted = [(start, end, cell(label)) for start, end, label in events(one, sheet)]
         table = path / name
         assert [(row.start, row.end, row.label or "?") for row in read_rows(table, head_of(table))] == [
@@ -88,7 +117,9 @@ def test_raven(folder: Path, classes: list[str], pair: list[str], scores: np.nda
         ]
         if wanted and not {label for *_, label in wanted} & MISSING:
             found = crowsetta.formats.bbox.Raven.from_file(table, annot_col="Species").df
-            assert list(found[["begin_time_s", "end_time_s", "annotation"]].itertuples(index=False, name=None)) == wanted
+            assert (
+                list(found[["begin_time_s", "end_time_s", "annotation"]].itertuples(index=False, name=None)) == wanted
+            )
 
 
 @hard
@@ -97,7 +128,11 @@ def test_audacity(folder: Path, classes: list[str], pair: list[str], scores: np.
     path, sheet = case.written()
     for one, name in zip(case.results, table_names(sheet.files, ending="_labels.txt").values(), strict=True):
         wanted = [(start, end, cell(label)) for start, end, label in events(one, sheet)]
-        if wanted and not {label for *_, label in wanted} & MISSING and any(not number_like(label) for *_, label in wanted):
+        if (
+            wanted
+            and not {label for *_, label in wanted} & MISSING
+            and any(not number_like(label) for *_, label in wanted)
+        ):
             found = crowsetta.formats.seq.AudSeq.from_file(path / name)
             assert list(zip(found.start_times, found.end_times, map(str, found.labels), strict=True)) == wanted
         if wanted:
@@ -114,21 +149,29 @@ def test_kaggle(folder: Path, classes: list[str], pair: list[str], scores: np.nd
         path, sheet = case.written()
         with path.open(encoding="utf-8", newline="") as stream:
             header, *rows = list(csv.reader(stream))
-        assert [row[0] for row in rows] == [f"{one.file.rsplit('/')[-1].rsplit('.', 1)[0]}_{end}" for one in case.results for end in (5, 10, 12)]
+        assert [row[0] for row in rows] == [
+            f"{one.file.rsplit('/')[-1].rsplit('.', 1)[0]}_{end}" for one in case.results for end in (5, 10, 12)
+        ]
         if kind == "kaggle2022":
             assert header == ["row_id", *classes]
             assert np.allclose([[float(value) for value in row[1:]] for row in rows], scores.reshape(6, 3), atol=5.1e-7)
         else:
             plain = ["_".join(label.split()) for label in classes]
             assert [row[1].split(" ") for row in rows] == [
-                [label for label, hit in zip(plain, hits, strict=True) if hit] or ["nocall"] for one in case.results for hits in called(one, sheet)
+                [label for label, hit in zip(plain, hits, strict=True) if hit] or ["nocall"]
+                for one in case.results
+                for hits in called(one, sheet)
             ]
 
 
 @hard
 def test_birdclef2018(folder: Path, classes: list[str], pair: list[str], scores: np.ndarray) -> None:
-    ids = write_labelset(folder, ["aaaaaa", "bbbbbb", "cccccc"], [" ".join(f"class {number}".split()) for number in range(3)])
-    case = Case(folder, ("class 0", "class 1", "class 2"), (f"{pair[0]}.wav", f"sub/{pair[1]}.flac"), scores, "birdclef2018")
+    ids = write_labelset(
+        folder, ["aaaaaa", "bbbbbb", "cccccc"], [" ".join(f"class {number}".split()) for number in range(3)]
+    )
+    case = Case(
+        folder, ("class 0", "class 1", "class 2"), (f"{pair[0]}.wav", f"sub/{pair[1]}.flac"), scores, "birdclef2018"
+    )
     path, _ = case.written(class_ids=ids)
     rows = [line.split(";") for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
     assert len(rows) == 18

@@ -29,7 +29,13 @@ def test_birdclef2018_soundscape(tmp_path: Path) -> None:
 
 
 def test_birdclef2018_monophone_ranks_have_no_gaps(tmp_path: Path) -> None:
-    sheet = sheet_of(tmp_path, ("x_RN7.wav",), monophone=True, best=2, class_ids=write_labelset(tmp_path, ["aaaaaa", "bbbbbb", "cccccc"]))
+    sheet = sheet_of(
+        tmp_path,
+        ("x_RN7.wav",),
+        monophone=True,
+        best=2,
+        class_ids=write_labelset(tmp_path, ["aaaaaa", "bbbbbb", "cccccc"]),
+    )
     one = scores_of("x_RN7.wav", [[0.25, 0.5, 0.75]], seconds=3.21)
     assert write_submission(tmp_path / "out.txt", [one], sheet) == 2
     assert (tmp_path / "out.txt").read_text() == "7;cccccc;0.750000;1\n7;bbbbbb;0.500000;2\n"
@@ -40,24 +46,35 @@ def test_scores_that_a_prior_lifts_above_one_are_told_apart(tmp_path: Path) -> N
     lifted = scores_of("x_RN7.wav", [[1.2, 0.3, 1.4]], seconds=3.0)
     one = replace(lifted, scores=lifted.scores.clip(0, 1))
     ids = write_labelset(tmp_path, ["aaaaaa", "bbbbbb", "cccccc"])
-    write_submission(tmp_path / "out.txt", [one], sheet_of(tmp_path, ("x_RN7.wav",), monophone=True, best=2, class_ids=ids))
+    write_submission(
+        tmp_path / "out.txt", [one], sheet_of(tmp_path, ("x_RN7.wav",), monophone=True, best=2, class_ids=ids)
+    )
     assert (tmp_path / "out.txt").read_text() == "7;cccccc;1.000000;1\n7;aaaaaa;1.000000;2\n"
-    write_submission(tmp_path / "out.csv", [one], sheet_of(tmp_path, ("x_RN7.wav",), format="csv", chosen=[1.3, 1.3, 1.3]))
+    write_submission(
+        tmp_path / "out.csv", [one], sheet_of(tmp_path, ("x_RN7.wav",), format="csv", chosen=[1.3, 1.3, 1.3])
+    )
     assert (tmp_path / "out.csv").read_text().splitlines()[1:] == ["x_RN7.wav,0.000000,3.000000,Solus unicus,1.000000"]
 
 
 def test_an_hour_has_hours(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path, ("x.wav",), best=1, class_ids=write_labelset(tmp_path, ["a", "b", "c"]))
-    late = replace(scores_of("x.wav", [[0.0, 0.0, 0.5]], seconds=5.0), starts=np.array([359_995.0]), ends=np.array([360_000.0]))
+    late = replace(
+        scores_of("x.wav", [[0.0, 0.0, 0.5]], seconds=5.0), starts=np.array([359_995.0]), ends=np.array([360_000.0])
+    )
     write_submission(tmp_path / "out.txt", [late], sheet)
     assert (tmp_path / "out.txt").read_text() == "x;99:59:55-100:00:00;c;0.500000\n"
 
 
 def test_kaggle2021(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path, ("2782_SSW_20170701.ogg", "other 1.ogg"), format="kaggle2021", chosen=[0.5, 0.5, np.nan])
-    results = [scores_of("2782_SSW_20170701.ogg", [[0.5, 0.9, 1.0], [0.4, 0.4, 1.0]], seconds=9.5), scores_of("other 1.ogg", [[0.5, 0.0, 0.0]], seconds=5.0)]
+    results = [
+        scores_of("2782_SSW_20170701.ogg", [[0.5, 0.9, 1.0], [0.4, 0.4, 1.0]], seconds=9.5),
+        scores_of("other 1.ogg", [[0.5, 0.0, 0.0]], seconds=5.0),
+    ]
     assert write_submission(tmp_path / "out.csv", results, sheet) == 3
-    assert (tmp_path / "out.csv").read_text() == "row_id,birds\n2782_SSW_5,Altus_clarus Bassus_gravis\n2782_SSW_10,nocall\nother 1_5,Altus_clarus\n"
+    assert (
+        tmp_path / "out.csv"
+    ).read_text() == "row_id,birds\n2782_SSW_5,Altus_clarus Bassus_gravis\n2782_SSW_10,nocall\nother 1_5,Altus_clarus\n"
 
 
 def test_kaggle2022(tmp_path: Path) -> None:
@@ -81,7 +98,9 @@ def test_samples_are_kept_to_row_by_row(tmp_path: Path, capsys: pytest.CaptureFi
     results = [unreadable("b.wav"), scores_of("x.wav", [[0.6, 0, 0], [0, 0.7, 0], [0, 0, 0.8]], seconds=15.0)]
     sheet = sheet_of(tmp_path, ("b.wav", "x.wav"), format="kaggle2021", sample=sample, min_score=0.5)
     assert write_submission(tmp_path / "out.csv", results, sheet) == 4
-    assert (tmp_path / "out.csv").read_text() == "row_id,birds\nb_5,nocall\nx_10,Bassus_gravis\nb_10,nocall\nx_5,Altus_clarus\n"
+    assert (
+        tmp_path / "out.csv"
+    ).read_text() == "row_id,birds\nb_5,nocall\nx_10,Bassus_gravis\nb_10,nocall\nx_5,Altus_clarus\n"
     assert check(tmp_path / "out.csv", sheet) == []
     sample.write_text("row_id,Solus unicus,unknown1,Altus clarus\nb_5,0,0,0\nx_10,0,0,0\nx_5,0,0,0\n")
     with pytest.raises(Trouble, match="those of this format are row_id, birds"):
@@ -104,9 +123,20 @@ def test_samples_are_kept_to_row_by_row(tmp_path: Path, capsys: pytest.CaptureFi
 def test_the_form_of_2022_itself(tmp_path: Path) -> None:
     sample = tmp_path / "sample.csv"
     sample.write_text("row_id,target\nsoundscape_1_bbb_5,False\nsoundscape_1_aaa_5,False\nsoundscape_2_aaa_5,False\n")
-    sheet = sheet_of(tmp_path, ("soundscape_1.ogg",), format="kaggle2022", sample=sample, class_ids=write_labelset(tmp_path, ["aaa", "bbb", "ccc"]))
-    assert write_submission(tmp_path / "out.csv", [scores_of("soundscape_1.ogg", [[0.9, 0.01, 0.9]], seconds=5.0)], sheet) == 3
-    assert (tmp_path / "out.csv").read_text() == "row_id,target\nsoundscape_1_bbb_5,False\nsoundscape_1_aaa_5,True\nsoundscape_2_aaa_5,False\n"
+    sheet = sheet_of(
+        tmp_path,
+        ("soundscape_1.ogg",),
+        format="kaggle2022",
+        sample=sample,
+        class_ids=write_labelset(tmp_path, ["aaa", "bbb", "ccc"]),
+    )
+    assert (
+        write_submission(tmp_path / "out.csv", [scores_of("soundscape_1.ogg", [[0.9, 0.01, 0.9]], seconds=5.0)], sheet)
+        == 3
+    )
+    assert (
+        tmp_path / "out.csv"
+    ).read_text() == "row_id,target\nsoundscape_1_bbb_5,False\nsoundscape_1_aaa_5,True\nsoundscape_2_aaa_5,False\n"
     assert check(tmp_path / "out.csv", sheet) == []
 
 
@@ -127,13 +157,21 @@ def test_field_formats(tmp_path: Path) -> None:
     assert text.splitlines()[-1] == "10.000000\t10.200000\tAltus clarus"
     sheet = sheet_of(tmp_path, FILES, format="csv", min_score=0.5)
     assert write_submission(tmp_path / "out.csv", RESULTS, sheet) == 4
-    assert (tmp_path / "out.csv").read_text().splitlines()[:2] == ["recording,start,end,species,score", f"{SCAPE},0.000000,5.000000,Bassus gravis,0.700000"]
+    assert (tmp_path / "out.csv").read_text().splitlines()[:2] == [
+        "recording,start,end,species,score",
+        f"{SCAPE},0.000000,5.000000,Bassus gravis,0.700000",
+    ]
 
 
 def test_every_recording_has_a_table_of_its_own(tmp_path: Path) -> None:
     files = ("a.wav", "A.flac", "sub/a.wav", "a.wav.ogg", "sub/" + "ü" * 124 + ".wav")
     names = table_names(files, ending="_labels.txt")
-    assert [names[file] for file in files[:4]] == ["a.wav_labels.txt", "A.flac_labels.txt", "sub/a_labels.txt", "a.wav.2_labels.txt"]
+    assert [names[file] for file in files[:4]] == [
+        "a.wav_labels.txt",
+        "A.flac_labels.txt",
+        "sub/a_labels.txt",
+        "a.wav.2_labels.txt",
+    ]
     results = [scores_of(file, [[1.0, 0, 0]], seconds=5.0) for file in files]
     sheet = sheet_of(tmp_path, files, format="audacity")
     assert write_submission(tmp_path / "out", results, sheet) == 5

@@ -33,7 +33,8 @@ from utils.spectra.spectrogram import make_picture, to_pixels
 
 SECONDS = {"a.wav": 12.3, "b/c;ü.flac": 5.0, "b/short.wav": 0.4, "z.ogg": 21.0}
 CLASSES = ("A", "B", "C")
-STEPS = '{"x": [0.0, 1.0], "y": [0.25, 0.25], "made_from": "a test", "method": "isotonic"}'  # flat: no score differs from another
+# flat: no score differs from another
+STEPS = '{"x": [0.0, 1.0], "y": [0.25, 0.25], "made_from": "a test", "method": "isotonic"}'
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     (scapes / "annotations.csv").write_text("file,start,end,species\n")
     settings = small_config(root)
     snapshot(settings, "small", CLASSES, seed=1)
-    return dataclasses.replace(settings, submission=Submission(folder=root / "submissions", min_score=0.0, page_minutes=0.0))
+    return dataclasses.replace(
+        settings, submission=Submission(folder=root / "submissions", min_score=0.0, page_minutes=0.0)
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -71,12 +74,17 @@ def changed(config: Config, **changes: object) -> Config:
     return dataclasses.replace(config, submission=dataclasses.replace(config.submission, **changes))  # type: ignore[arg-type]
 
 
-def written(config: Config, monkeypatch: pytest.MonkeyPatch, *, script: object = submission_soundscape) -> dict[str, IntervalScores]:
+def written(
+    config: Config, monkeypatch: pytest.MonkeyPatch, *, script: object = submission_soundscape
+) -> dict[str, IntervalScores]:
     """Run a script, and return what it hands to the format, by file."""
     found: list[IntervalScores] = []
 
     def keep(path: Path, results: Iterable[IntervalScores], sheet: object) -> int:
-        found.extend(dataclasses.replace(result, scores=np.array(result.scores), uncalibrated=np.array(result.uncalibrated)) for result in results)
+        found.extend(
+            dataclasses.replace(result, scores=np.array(result.scores), uncalibrated=np.array(result.uncalibrated))
+            for result in results
+        )
         return 0
 
     with monkeypatch.context() as patched:
@@ -105,18 +113,26 @@ def test_intervals_are_those_of_their_clips(config: Config, monkeypatch: pytest.
     assert (one.recording, one.reason) == ("a", None)
     assert one.starts.tolist() == [0.0, 5.0, 10.0]
     assert one.ends.tolist() == [5.0, 10.0, 12.3]
-    for number, begins in enumerate([[0, 0.75, 1.5, 2.25, 3, 3.75, 4], [5, 5.75, 6.5, 7.25, 8, 8.75, 9], [10, 10.75, 11.3]]):
+    for number, begins in enumerate(
+        [[0, 0.75, 1.5, 2.25, 3, 3.75, 4], [5, 5.75, 6.5, 7.25, 8, 8.75, 9], [10, 10.75, 11.3]]
+    ):
         alone = scores_alone(config, "a.wav", [(begin, begin + 1) for begin in begins])
         np.testing.assert_allclose(one.scores[number], median_filtered(alone), atol=1e-5)
-    np.testing.assert_allclose(found["b/short.wav"].scores[0], median_filtered(scores_alone(config, "b/short.wav", [(-0.3, 0.7)])), atol=1e-5)
+    np.testing.assert_allclose(
+        found["b/short.wav"].scores[0], median_filtered(scores_alone(config, "b/short.wav", [(-0.3, 0.7)])), atol=1e-5
+    )
     assert found["b/short.wav"].ends.tolist() == [0.4]
     assert {len(result.starts) for result in (found["broken.wav"], found["phone.m4a"])} == {0}
     assert found["broken.wav"].scores.shape == (0, 3)
     assert "convert it" in (found["phone.m4a"].reason or "")
 
 
-def test_clips_longer_than_an_interval_have_real_sound_on_both_sides(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    longer = dataclasses.replace(config, run="longer", clips=dataclasses.replace(config.clips, length=3.0, overlap=1.0, min_length=3.0))
+def test_clips_longer_than_an_interval_have_real_sound_on_both_sides(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    longer = dataclasses.replace(
+        config, run="longer", clips=dataclasses.replace(config.clips, length=3.0, overlap=1.0, min_length=3.0)
+    )
     snapshot(longer, "longer", CLASSES, seed=1)
     found = written(changed(longer, interval=2.0), monkeypatch)["a.wav"]
     assert found.ends[-1] == 12.3
@@ -127,13 +143,21 @@ def test_clips_longer_than_an_interval_have_real_sound_on_both_sides(config: Con
 
 def test_clips_overlap_as_set(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     found = written(changed(config, overlap=0.0), monkeypatch)["a.wav"]
-    np.testing.assert_allclose(found.scores[1], median_filtered(scores_alone(config, "a.wav", [(begin, begin + 1) for begin in range(5, 10)])), atol=1e-5)
-    with pytest.raises(console.Trouble, match=r"submission\.overlap = 1: should be less than the clips of all nets, 1 s"):
+    np.testing.assert_allclose(
+        found.scores[1],
+        median_filtered(scores_alone(config, "a.wav", [(begin, begin + 1) for begin in range(5, 10)])),
+        atol=1e-5,
+    )
+    with pytest.raises(
+        console.Trouble, match=r"submission\.overlap = 1: should be less than the clips of all nets, 1 s"
+    ):
         submission_soundscape.main(changed(config, overlap=1.0))
 
 
 @pytest.mark.parametrize("batch_size", [3, 7])
-def test_rows_do_not_depend_on_batches_or_memory(config: Config, monkeypatch: pytest.MonkeyPatch, batch_size: int) -> None:
+def test_rows_do_not_depend_on_batches_or_memory(
+    config: Config, monkeypatch: pytest.MonkeyPatch, batch_size: int
+) -> None:
     submission_soundscape.main(config)
     whole = (config.submission.folder / "small_soundscape.csv").read_bytes()
     monkeypatch.setattr(extraction, "FROM_HAND_TO_HAND", 2 * 16 * 32)
@@ -166,24 +190,37 @@ def test_whole_recordings_are_answered_as_tests_do(config: Config, monkeypatch: 
     for row, file in enumerate(files):
         np.testing.assert_allclose(found[file].scores[0], tested.scores[row], atol=1e-6)
         assert found[file].ends.tolist() == [SECONDS[file]]
-    np.testing.assert_allclose(found["b/short.wav"].scores[0], median_filtered(scores_alone(config, "b/short.wav", [(-0.3, 0.7)])), atol=1e-5)
+    np.testing.assert_allclose(
+        found["b/short.wav"].scores[0], median_filtered(scores_alone(config, "b/short.wav", [(-0.3, 0.7)])), atol=1e-5
+    )
 
 
-def test_with_a_prior_the_answers_are_bit_for_bit_those_of_a_test(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_a_prior_the_answers_are_bit_for_bit_those_of_a_test(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = [file for file in SECONDS if "short" not in file]
-    (config.dataset.root / "priors.tsv").write_text("file\tA\tB\tC\n" + "".join(f"{Path(file).name}\t1\t-0.7\t0\n" for file in files))
+    (config.dataset.root / "priors.tsv").write_text(
+        "file\tA\tB\tC\n" + "".join(f"{Path(file).name}\t1\t-0.7\t0\n" for file in files)
+    )
     expected = with_testing(config, prior=config.dataset.root / "priors.tsv", pooling="log_mean_exp")
     found = written(expected, monkeypatch, script=submission_monophone)
-    scapes = dataclasses.replace(expected, dataset=dataclasses.replace(expected.dataset, root=expected.dataset.root / "soundscapes"))
+    scapes = dataclasses.replace(
+        expected, dataset=dataclasses.replace(expected.dataset, root=expected.dataset.root / "soundscapes")
+    )
     tested = answer(chosen_models(config), table(files), scapes)
     for row, file in enumerate(files):
         np.testing.assert_array_equal(found[file].uncalibrated[0], tested.scores[row])
-    write_thresholds(config.dataset.root / "tested.json", Thresholds(CLASSES, (1.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", tested.fingerprint))
+    write_thresholds(
+        config.dataset.root / "tested.json",
+        Thresholds(CLASSES, (1.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", tested.fingerprint),
+    )
     submitting.prepare(changed(expected, thresholds=config.dataset.root / "tested.json"), "monophone")
     assert "found by a test of other" not in capsys.readouterr().err
 
 
-def test_models_of_other_clips_and_pictures_are_joined_by_interval(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_of_other_clips_and_pictures_are_joined_by_interval(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = dataclasses.replace(
         config,
         clips=dataclasses.replace(config.clips, length=7.0, overlap=0.5, min_length=1.0),
@@ -203,10 +240,14 @@ def test_prior_whitelist_and_calibration(config: Config, monkeypatch: pytest.Mon
     prior.write_text("file\tA\tB\tC\na.wav\t1\t-0.5\t0\n")
     species.write_text("B\nC\n")
     (config.run_folder / "test").mkdir(exist_ok=True)
-    (config.run_folder / "test" / "calibration.json").write_text('{"slope": 2.0, "intercept": 0.5, "made_from": "a test", "method": "platt"}')
+    (config.run_folder / "test" / "calibration.json").write_text(
+        '{"slope": 2.0, "intercept": 0.5, "made_from": "a test", "method": "platt"}'
+    )
     found = written(changed(with_testing(config, prior=prior), whitelist=species), monkeypatch)
     np.testing.assert_allclose(found["a.wav"].scores, (plain["a.wav"].scores * [0, 0.5, 1.5]).clip(0, 1), atol=1e-6)
-    np.testing.assert_allclose(found["a.wav"].uncalibrated, plain["a.wav"].scores * [0, 0.5, 1.5] + [-1, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        found["a.wav"].uncalibrated, plain["a.wav"].scores * [0, 0.5, 1.5] + [-1, 0, 0], atol=1e-6
+    )
     np.testing.assert_allclose(found["z.ogg"].scores, plain["z.ogg"].scores * [0, 1, 1], atol=1e-6)
     calibrated = written(with_testing(config, calibration="platt"), monkeypatch)["z.ogg"].scores
     odds = np.clip(plain["z.ogg"].scores, 1e-6, 1 - 1e-6)
@@ -234,23 +275,35 @@ def test_thresholds_are_those_of_uncalibrated_scores(config: Config, capsys: pyt
 
 
 @pytest.mark.parametrize("kept", [None, "0123abcd"])
-def test_what_a_test_of_other_nets_or_settings_found_is_used_with_one_warning(config: Config, capsys: pytest.CaptureFixture[str], kept: str | None) -> None:
+def test_what_a_test_of_other_nets_or_settings_found_is_used_with_one_warning(
+    config: Config, capsys: pytest.CaptureFixture[str], kept: str | None
+) -> None:
     """Also what an earlier version found, which did not say of what."""
-    write_thresholds(config.dataset.root / "others.json", Thresholds(CLASSES, (0.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", kept))
+    write_thresholds(
+        config.dataset.root / "others.json",
+        Thresholds(CLASSES, (0.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", kept),
+    )
     write_text(config.run_folder / "test" / "calibration.json", STEPS)
     settings = with_testing(changed(config, thresholds=config.dataset.root / "others.json"), calibration="isotonic")
     assert submitting.prepare(settings, "soundscape").sheet.chosen.tolist() == [0.2] * 3  # type: ignore[union-attr]
     (line,) = capsys.readouterr().err.splitlines()
-    assert re.search(r"others\.json and .*calibration\.json: found by a test of other nets, .*; run test\.py again with the same testing settings", line)
+    assert re.search(
+        r"others\.json and .*calibration\.json: found by a test of other nets, .*; run test\.py again with the same testing settings",
+        line,
+    )
 
 
-@pytest.mark.parametrize("calibration", [STEPS, '{"slope": 0.7, "intercept": -1.1, "made_from": "a test", "method": "platt"}'])
+@pytest.mark.parametrize(
+    "calibration", [STEPS, '{"slope": 0.7, "intercept": -1.1, "made_from": "a test", "method": "platt"}']
+)
 def test_a_calibration_changes_no_decision(config: Config, monkeypatch: pytest.MonkeyPatch, calibration: str) -> None:
     """Thresholds are scores themselves, as a test finds them, and none of the steps tells a score from its neighbours."""
     config = with_testing(config, pooling="mean")
     plain = written(config, monkeypatch)["z.ogg"].uncalibrated
     limits = np.median(plain, axis=0).tolist()
-    write_thresholds(config.dataset.root / "own.json", Thresholds(CLASSES, tuple(limits), (True,) * 3, None, "f1", None, 1, "a test"))
+    write_thresholds(
+        config.dataset.root / "own.json", Thresholds(CLASSES, tuple(limits), (True,) * 3, None, "f1", None, 1, "a test")
+    )
     write_text(config.run_folder / "test" / "calibration.json", calibration)
     named = changed(config, thresholds=config.dataset.root / "own.json")
     tables = []
@@ -262,7 +315,9 @@ def test_a_calibration_changes_no_decision(config: Config, monkeypatch: pytest.M
     assert tables[0].filter(recording="z.ogg").height == (plain >= limits).sum() < plain.size
 
 
-def test_finished_recordings_are_not_heard_again(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_finished_recordings_are_not_heard_again(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = written(config, monkeypatch)
     task = submitting.prepare(config, "soundscape")
     submitting.answer_missing(task, config)
@@ -286,7 +341,9 @@ def test_a_recording_that_changed_is_heard_again(config: Config) -> None:
     file = task.files[0]
     stamp = file.stat()
     file.touch()
-    assert [one == other for one, other in zip(task.targets, submitting.prepare(config, "soundscape").targets, strict=True)] == [False] + [True] * 5
+    assert [
+        one == other for one, other in zip(task.targets, submitting.prepare(config, "soundscape").targets, strict=True)
+    ] == [False] + [True] * 5
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
     assert submitting.prepare(config, "soundscape").targets == task.targets
 
@@ -299,7 +356,9 @@ def test_nothing_to_answer_is_said_in_one_line(config: Config, tmp_path: Path) -
     with pytest.raises(console.Trouble, match=r"submission\.recordings = .*gone: no such folder"):
         submission_soundscape.main(changed(config, recordings=tmp_path / "gone"))
     with pytest.raises(console.Trouble, match=r"no recordings to answer in .*test.* or .*soundscapes"):
-        submission_monophone.main(dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, root=tmp_path)))
+        submission_monophone.main(
+            dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, root=tmp_path))
+        )
 
 
 def test_the_csv_holds_every_interval_and_class(config: Config) -> None:

@@ -7,7 +7,9 @@ from utils.scoring.learning_charts import learning_charts
 
 
 def test_curves_are_what_the_log_says(tmp_path: Path) -> None:
-    rows = [EpochRow(n, 0.1, 2.0 / n, 0.1 * n, 3.0 / n, 0.2, mlrap, 1.0, 1.0) for n, mlrap in ((1, 0.4), (2, 0.6), (3, 0.5))]
+    rows = [
+        EpochRow(n, 0.1, 2.0 / n, 0.1 * n, 3.0 / n, 0.2, mlrap, 1.0, 1.0) for n, mlrap in ((1, 0.4), (2, 0.6), (3, 0.5))
+    ]
     write_log(tmp_path / "log.csv", rows)
     loss, scores = learning_charts(tmp_path / "log.csv")
     assert [line.y for line in loss.lines] == [(2.0, 1.0, 2.0 / 3), (3.0, 1.5, 1.0)]

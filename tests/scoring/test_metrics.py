@@ -5,7 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, roc_auc_score, top_k_accuracy_score
+from sklearn.metrics import (
+    average_precision_score,
+    label_ranking_average_precision_score,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
 from tests.scoring.cases import cases
 from utils.scoring.metrics import (
@@ -83,7 +88,9 @@ def test_ranks_are_those_of_the_worst_order_of_ties() -> None:
 
 
 def test_of_equal_scores_a_wrong_one_is_judged_first_and_the_own_one_last() -> None:
-    scores = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.1], [0.2, 0.2, 0.2], [0.1, 0.4, 0.4], [0.9, 0.5, 0.1], [0.3, 0.3, 0.1]])
+    scores = np.array(
+        [[0.0, 0.0, 0.0], [0.5, 0.5, 0.1], [0.2, 0.2, 0.2], [0.1, 0.4, 0.4], [0.9, 0.5, 0.1], [0.3, 0.3, 0.1]]
+    )
     truth = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]], bool)
     assert judged_firsts(scores, truth, np.array([0, 0, 0, 1, 0, -1])).tolist() == [1, 1, 2, 2, 0, 0]
     for scores, truth in cases(right_in_each_row=True):

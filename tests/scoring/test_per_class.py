@@ -11,7 +11,9 @@ from utils.scoring.per_class import SCHEMA, per_class_table
 def test_by_hand() -> None:
     scores = np.array([[0.9, 0.2, 0.1], [0.1, 0.8, 0.3], [0.2, 0.7, 0.1], [0.1, 0.3, 0.9], [0.1, 0.6, 0.2]])
     truth = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 1, 1], [0, 0, 0]], bool)
-    table = per_class_table(scores, truth, ["A a", "B b", "C c"], primary=np.array([0, 0, 0, 1, -1]), clips=np.array([1, 2, 3, 4, 5]))
+    table = per_class_table(
+        scores, truth, ["A a", "B b", "C c"], primary=np.array([0, 0, 0, 1, -1]), clips=np.array([1, 2, 3, 4, 5])
+    )
     assert table.schema == SCHEMA
     assert table["class"].to_list() == ["A a", "B b", "C c"]
     assert table["recordings"].to_list() == [4, 1, 1]
@@ -25,13 +27,21 @@ def test_by_hand() -> None:
 def test_figures_are_scikit_learns() -> None:
     for scores, truth in list(cases())[::3]:
         rows, classes = scores.shape
-        table = per_class_table(scores, truth, [str(number) for number in range(classes)], primary=np.full(rows, -1), clips=np.ones(rows, int))
+        table = per_class_table(
+            scores,
+            truth,
+            [str(number) for number in range(classes)],
+            primary=np.full(rows, -1),
+            clips=np.ones(rows, int),
+        )
         assert table["confused"].sum() == 0
         for number, row in enumerate(table.iter_rows(named=True)):
             column, right = scores[:, number], truth[:, number]
             assert row["recordings"] == row["clips"] == right.sum()
             assert row["ap"] == (pytest.approx(average_precision_score(right, column)) if right.any() else None)
-            assert row["auroc"] == (pytest.approx(roc_auc_score(right, column)) if right.any() and not right.all() else None)
+            assert row["auroc"] == (
+                pytest.approx(roc_auc_score(right, column)) if right.any() and not right.all() else None
+            )
             if row["threshold"] is not None:
                 assert row["f1"] == pytest.approx(f1_score(right, column >= row["threshold"]))
             else:
@@ -45,5 +55,7 @@ def test_a_class_of_the_same_score_is_taken_for_the_primary_one() -> None:
 
 
 def test_no_recordings() -> None:
-    table = per_class_table(np.empty((0, 2)), np.empty((0, 2), bool), ["a", "b"], primary=np.empty(0, int), clips=np.empty(0, int))
+    table = per_class_table(
+        np.empty((0, 2)), np.empty((0, 2), bool), ["a", "b"], primary=np.empty(0, int), clips=np.empty(0, int)
+    )
     assert table.select("recordings", "ap", "confused_with", "confused").rows() == [(0, None, None, 0)] * 2

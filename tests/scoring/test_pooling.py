@@ -55,7 +55,9 @@ def test_by_hand() -> None:
     # medians 0.2 and 0.3: what stands out is 0.7 in the first clip; 0.4 is under 0.45 in the second
     assert median_filtered(scores).tolist() == pytest.approx([0.0, 0.0, 1.4**2 / 2])
     assert scores[0].tolist() == [0.1, 0.2, 0.7]
-    assert pool(scores, named("mean_exponential")).tolist() == pytest.approx([(0.2**2 + 0.8**2) / 2, (0.4**2 + 0.6**2) / 2, 1.0])
+    assert pool(scores, named("mean_exponential")).tolist() == pytest.approx(
+        [(0.2**2 + 0.8**2) / 2, (0.4**2 + 0.6**2) / 2, 1.0]
+    )
     assert pool(scores, named("mean")).tolist() == pytest.approx([0.25, 0.25, 0.5])
     assert pool(scores, named("max")).tolist() == pytest.approx([0.4, 0.3, 0.7])
 
@@ -64,7 +66,12 @@ def test_high_scores_are_scaled_to_one() -> None:
     assert median_filtered(np.array([[0.02, 0.02, 0.96]])).max() == 1.0
 
 
-@given(name=st.sampled_from(list(PLAIN)), seed=st.integers(0, 1000), clips=st.integers(1, 30), cuts=st.lists(st.integers(0, 30), max_size=4))
+@given(
+    name=st.sampled_from(list(PLAIN)),
+    seed=st.integers(0, 1000),
+    clips=st.integers(1, 30),
+    cuts=st.lists(st.integers(0, 30), max_size=4),
+)
 def test_clips_that_come_in_parts_pool_as_the_formula_says(name: str, seed: int, clips: int, cuts: list[int]) -> None:
     scores = random_scores(clips, seed)
     pooled = Pool(named(name), classes=7)
@@ -74,10 +81,17 @@ def test_clips_that_come_in_parts_pool_as_the_formula_says(name: str, seed: int,
     assert pooled.clips.tolist() == [clips]
 
 
-@given(name=st.sampled_from(list(PLAIN)), groups=st.lists(st.integers(-1, 9), min_size=1, max_size=40), cut=st.integers(0, 40))
+@given(
+    name=st.sampled_from(list(PLAIN)),
+    groups=st.lists(st.integers(-1, 9), min_size=1, max_size=40),
+    cut=st.integers(0, 40),
+)
 def test_intervals_pool_as_recordings_of_their_own(name: str, groups: list[int], cut: int) -> None:
     scores, numbers = random_scores(len(groups), seed=cut), np.array(groups)
-    expected = [PLAIN[name](scores[numbers == group].astype(float)) if group in groups else np.full(7, np.nan) for group in range(11)]
+    expected = [
+        PLAIN[name](scores[numbers == group].astype(float)) if group in groups else np.full(7, np.nan)
+        for group in range(11)
+    ]
     np.testing.assert_allclose(pool_groups(scores, numbers, named(name), count=11), expected, atol=1e-9)
     in_parts = Pool(named(name), classes=7)
     in_parts.add(scores[:cut], numbers[:cut])
@@ -87,7 +101,10 @@ def test_intervals_pool_as_recordings_of_their_own(name: str, groups: list[int],
 
 def test_sharpness_goes_from_the_mean_to_the_maximum() -> None:
     scores = random_scores(20, seed=1).astype(float)
-    pooled = [pool(scores, pooling_of(replace(Config().testing, pooling="log_mean_exp", sharpness=sharpness))) for sharpness in (1e-4, 1.0, 10.0, 100.0)]
+    pooled = [
+        pool(scores, pooling_of(replace(Config().testing, pooling="log_mean_exp", sharpness=sharpness)))
+        for sharpness in (1e-4, 1.0, 10.0, 100.0)
+    ]
     np.testing.assert_allclose(pooled[0], scores.mean(axis=0), atol=1e-4)
     np.testing.assert_allclose(pooled[-1], scores.max(axis=0), atol=np.log(20) / 100)
     assert all((one <= other).all() for one, other in pairwise(pooled))
@@ -101,8 +118,15 @@ def test_no_clips_and_wrong_groups() -> None:
     assert np.isnan(pool_groups(np.zeros((0, 2)), np.zeros(0, int), named("max"), count=2)).all()
 
 
-@given(name=st.sampled_from(list(PLAIN)), seed=st.integers(0, 1000), clips=st.integers(1, 30), cuts=st.lists(st.integers(0, 30), max_size=4))
-def test_groups_that_are_complete_can_be_taken_to_the_last_bit(name: str, seed: int, clips: int, cuts: list[int]) -> None:
+@given(
+    name=st.sampled_from(list(PLAIN)),
+    seed=st.integers(0, 1000),
+    clips=st.integers(1, 30),
+    cuts=st.lists(st.integers(0, 30), max_size=4),
+)
+def test_groups_that_are_complete_can_be_taken_to_the_last_bit(
+    name: str, seed: int, clips: int, cuts: list[int]
+) -> None:
     """However clips come, and whenever what is complete is taken: the same bits."""
     scores, groups = random_scores(clips, seed), np.arange(clips) // 3
     together, apart = Pool(named(name), classes=7), Pool(named(name), classes=7)

@@ -35,7 +35,9 @@ def test_scores_are_equal_in_any_batches_and_for_several_nets() -> None:
     slow, quick = predictor(graph, batch_size=4), onnx_predictor(graph, net, shape=SHAPE, batch_size=4)
     for one in (net, other, net):
         for loss in ("cross_entropy", "binary"):
-            np.testing.assert_allclose(scores_of(quick(one, PIXELS), loss), scores_of(slow(one, PIXELS), loss), atol=1e-4)
+            np.testing.assert_allclose(
+                scores_of(quick(one, PIXELS), loss), scores_of(slow(one, PIXELS), loss), atol=1e-4
+            )
     assert np.abs(quick(net, PIXELS) - quick(other, PIXELS)).max() > 1e-2
 
 
@@ -59,7 +61,9 @@ def test_accelerators_run_jax(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen("auto") == "predictor"
 
 
-def test_a_net_that_onnx_cannot_express_is_run_by_jax_with_a_warning(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_net_that_onnx_cannot_express_is_run_by_jax_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ValueError("the operation sort")
 

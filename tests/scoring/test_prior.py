@@ -27,8 +27,20 @@ def recordings(tmp_path: Path) -> pl.DataFrame:
         file = tmp_path / "metadata" / f"{name}.json"
         file.parent.mkdir(parents=True)
         species = name.split("/")[0]
-        file.write_text(json.dumps({"sci-name": species, "classid": species[:3].lower(), "latitude": latitude, "longitude": longitude, "date": day}))
-    rows = [(name, f"val/{name}.wav", name.split("/")[0], [], [], False, None, "val", None, name, "") for name in RECORDINGS]
+        file.write_text(
+            json.dumps(
+                {
+                    "sci-name": species,
+                    "classid": species[:3].lower(),
+                    "latitude": latitude,
+                    "longitude": longitude,
+                    "date": day,
+                }
+            )
+        )
+    rows = [
+        (name, f"val/{name}.wav", name.split("/")[0], [], [], False, None, "val", None, name, "") for name in RECORDINGS
+    ]
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 
@@ -61,7 +73,11 @@ def test_values_of_recordings_as_the_baseline_had_them(
     order = [0, 1, 2]
     if labelset:
         order = [2, 0, 1]
-        names = ("Corvus corax", "Altus clarus", "Bassus gravis") if labelset == "labelset_sci.txt" else ("cor", "alt", "bas")
+        names = (
+            ("Corvus corax", "Altus clarus", "Bassus gravis")
+            if labelset == "labelset_sci.txt"
+            else ("cor", "alt", "bas")
+        )
         (tmp_path / labelset).write_text("\n".join(names) + "\n")
     rows = np.array([[1.5, 0.5, 0.0], [0.9, 1.5, 1.5]])
     expected = np.concatenate([rows, np.ones((1, 3))])[:, np.argsort(order)]
@@ -69,8 +85,13 @@ def test_values_of_recordings_as_the_baseline_had_them(
     assert "says nothing of 1 of 3 recordings" in capsys.readouterr().err
 
 
-def test_values_with_a_first_row_of_names(recordings: pl.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = with_prior(tmp_path, "file\tCorvus corax\tUnknown\talt\nAltus clarus/a.1\t-0.5\t0\t1\nval/Bassus gravis/b.wav\t0\t0\t0\nc.wav\t-1\t-1\t-1")
+def test_values_with_a_first_row_of_names(
+    recordings: pl.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = with_prior(
+        tmp_path,
+        "file\tCorvus corax\tUnknown\talt\nAltus clarus/a.1\t-0.5\t0\t1\nval/Bassus gravis/b.wav\t0\t0\t0\nc.wav\t-1\t-1\t-1",
+    )
     np.testing.assert_allclose(all_factors(recordings, config), [[1.5, 1.0, 0.5], [1.5, 1.0, 1.5], [0.0, 1.0, 0.0]])
     assert "says nothing of 1 of 3 classes" in capsys.readouterr().err
 
@@ -84,7 +105,9 @@ Bassus gravis,1,50,10,28
 """
 
 
-def test_frequencies_by_place_and_week(recordings: pl.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_frequencies_by_place_and_week(
+    recordings: pl.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = with_prior(tmp_path, FREQUENCIES, name="prior.csv")
     np.testing.assert_allclose(all_factors(recordings, config), [[1.5, 0.5, 0.5], [0.5, 1.5, 0.5], [1.0, 1.0, 1.0]])
     told = capsys.readouterr().err
@@ -95,7 +118,11 @@ def test_frequencies_by_place_and_week(recordings: pl.DataFrame, tmp_path: Path,
 
 
 def test_a_frequency_list_of_ebird_holds_everywhere(recordings: pl.DataFrame, tmp_path: Path) -> None:
-    entries = [{"speciesCode": "alt", "frequency": 70.83}, {"speciesCode": "cor", "frequency": 0}, {"sciName": "Bassus gravis", "frequency": 2, "week": 10}]
+    entries = [
+        {"speciesCode": "alt", "frequency": 70.83},
+        {"speciesCode": "cor", "frequency": 0},
+        {"sciName": "Bassus gravis", "frequency": 2, "week": 10},
+    ]
     config = with_prior(tmp_path, json.dumps(entries), name="ebird.json")
     # the second was recorded in another week; of the third the week is not known
     np.testing.assert_allclose(all_factors(recordings, config), [[1.5, 1.5, 0.5], [1.5, 0.5, 0.5], [1.5, 1.5, 0.5]])
@@ -120,17 +147,37 @@ def test_the_nearest_place_may_lie_beyond_the_date_line(recordings: pl.DataFrame
         ("p.tsv", "a.1\t0\t0\t0\na.1\t0\t0\t0\n", r"p\.tsv line 2: a\.1 stands in line 1 already"),
         ("p.tsv", "file\tX\tY\na.1\t0\t0\n", r"p\.tsv: names none of the 3 classes"),
         ("p.tsv", "file\tcor\tCorvus corax\na.1\t0\t0\n", r"p\.tsv: has two columns of Corvus corax"),
-        ("p.csv", "species,frequency\nAltus clarus,101\n", r"p\.csv line 2: the frequency '101' is no number from 0 to 100"),
+        (
+            "p.csv",
+            "species,frequency\nAltus clarus,101\n",
+            r"p\.csv line 2: the frequency '101' is no number from 0 to 100",
+        ),
         ("p.csv", "species,frequency\nAltus clarus,\n", r"p\.csv line 2: has no frequency"),
-        ("p.csv", "species,frequency,week\nAltus clarus,5,1.5\n", r"p\.csv line 2: the week '1\.5' is no whole number from 1 to 48"),
-        ("p.csv", "species,frequency,latitude\nAltus clarus,5,1\n", r"p\.csv line 2: has only one of latitude and longitude"),
-        ("p.csv", "species,frequency,lat,lon\nAltus clarus,5,1,1\nAltus clarus,5,,\n", r"p\.csv: some rows have a place and others have none"),
+        (
+            "p.csv",
+            "species,frequency,week\nAltus clarus,5,1.5\n",
+            r"p\.csv line 2: the week '1\.5' is no whole number from 1 to 48",
+        ),
+        (
+            "p.csv",
+            "species,frequency,latitude\nAltus clarus,5,1\n",
+            r"p\.csv line 2: has only one of latitude and longitude",
+        ),
+        (
+            "p.csv",
+            "species,frequency,lat,lon\nAltus clarus,5,1,1\nAltus clarus,5,,\n",
+            r"p\.csv: some rows have a place and others have none",
+        ),
         ("p.csv", "bird,frequency\nAltus clarus,5\n", r"p\.csv: has no column of species"),
         ("p.csv", "species,frequency\nX y,5\n", r"p\.csv: names none of the 3 classes; where it has codes"),
         ("p.json", "{", r"p\.json: cannot be read"),
         ("p.json", "[]", r"p\.json: names no species"),
         ("p.json", '[{"frequency": 3}]', r"p\.json entry 1: names no species"),
-        ("p.json", '[{"speciesCode": "alt", "frequency": true}]', r"p\.json entry 1: the frequency 'True' is no number"),
+        (
+            "p.json",
+            '[{"speciesCode": "alt", "frequency": true}]',
+            r"p\.json entry 1: the frequency 'True' is no number",
+        ),
         ("p.json", '{"a": 1}', r"p\.json: should be a list"),
     ],
 )
@@ -149,5 +196,15 @@ def test_no_table(recordings: pl.DataFrame, tmp_path: Path) -> None:
 
 def test_weeks() -> None:
     weeks: Callable[[str], int | None] = week_of
-    days = ["2020-01-01", "2020-01-07", "2020-01-08", "2020-01-31", "2020-02-01", "2020-12-31", "2020-13-01", "", "2020-02"]
+    days = [
+        "2020-01-01",
+        "2020-01-07",
+        "2020-01-08",
+        "2020-01-31",
+        "2020-02-01",
+        "2020-12-31",
+        "2020-13-01",
+        "",
+        "2020-02",
+    ]
     assert [weeks(day) for day in days] == [1, 1, 2, 4, 5, 48, None, None, None]

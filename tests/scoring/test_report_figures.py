@@ -22,7 +22,10 @@ CLASSES = ("A", "B", "C")
 
 
 def answered(scores: np.ndarray, own: list[str], background: list[list[str]] | None = None) -> tuple[Answers, Judged]:
-    rows = [(f"r{n}", f"val/r{n}.wav", label, (background or [[]] * len(own))[n], [], False, None, "val", None, f"r{n}", "") for n, label in enumerate(own)]
+    rows = [
+        (f"r{n}", f"val/r{n}.wav", label, (background or [[]] * len(own))[n], [], False, None, "val", None, f"r{n}", "")
+        for n, label in enumerate(own)
+    ]
     reasons = ["is empty" if np.isnan(row).any() else None for row in scores]
     answers = Answers(pl.DataFrame(rows, schema=SCHEMA, orient="row"), CLASSES, scores, np.full(len(own), 4), reasons)
     return answers, judge(scores, answers, background=True)
@@ -42,7 +45,9 @@ def many() -> tuple[Answers, Judged]:
 
 
 def test_what_is_taken_for_what() -> None:
-    scores = np.array([[0.1, 0.9, 0.0], [0.2, 0.8, 0.0], [0.0, 0.1, 0.9], [0.9, 0.1, 0.0], [0.1, 0.0, 0.9], [np.nan] * 3])
+    scores = np.array(
+        [[0.1, 0.9, 0.0], [0.2, 0.8, 0.0], [0.0, 0.1, 0.9], [0.9, 0.1, 0.0], [0.1, 0.0, 0.9], [np.nan] * 3]
+    )
     answers, judged = answered(scores, ["A", "A", "A", "B", "B", "B"], [[], [], [], [], ["C"], []])
     table = class_table(measured(answers, judged))
     assert table["confused_with"].to_list() == ["B (2×)", "A (1×)", ""]  # C sings in the background of r4: it is right
@@ -57,7 +62,9 @@ def test_what_is_taken_for_what() -> None:
 def test_what_is_right_is_not_drawn_as_wrong() -> None:
     scores = np.array([[0.1, 0.9, 0.0]] * 4)
     answers, judged = answered(scores, ["A", "B", "A", ""], [["B"], [], [], ["B"]])
-    long_one = answers.recordings.with_columns(events=pl.Series([[], [], [], [{"start": 0.0, "end": 1.0, "species": "B", "low": None, "high": None}]]))
+    long_one = answers.recordings.with_columns(
+        events=pl.Series([[], [], [], [{"start": 0.0, "end": 1.0, "species": "B", "low": None, "high": None}]])
+    )
     assert taken_for(answers, judged) == [("B", "B"), ("A", "B"), (LONG, LONG)]  # r0: B sings in its background
     assert confusion_of(answers, judged).counts.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]]
     alone = judge(scores, answers, background=False)
@@ -99,7 +106,9 @@ def test_summary(many: tuple[Answers, Judged]) -> None:
     assert figures["top-1 accuracy"].value == pytest.approx(judged.figures.top1_accuracy)
     mlrap = figures["MLRAP"]
     spread = np.nanstd(judged.lrap) / np.sqrt(79)
-    assert (mlrap.low, mlrap.high) == pytest.approx((mlrap.value - 1.96 * spread, mlrap.value + 1.96 * spread), abs=0.25 * spread)
+    assert (mlrap.low, mlrap.high) == pytest.approx(
+        (mlrap.value - 1.96 * spread, mlrap.value + 1.96 * spread), abs=0.25 * spread
+    )
 
 
 def test_precision_and_recall_stand_beside_f1(many: tuple[Answers, Judged]) -> None:
@@ -109,11 +118,15 @@ def test_precision_and_recall_stand_beside_f1(many: tuple[Answers, Judged]) -> N
     scored = ~np.isnan(answers.scores).any(axis=1)
     settings = Config().testing
     folds = folds_of(np.arange(79), seed=settings.seed)
-    decided = cross_decided(answers.scores[scored], judged.truth[scored], folds, per_class=False, min_positives=settings.min_positives)
+    decided = cross_decided(
+        answers.scores[scored], judged.truth[scored], folds, per_class=False, min_positives=settings.min_positives
+    )
     for average in ("micro", "macro", "weighted"):
         for name, theirs in (("precision", precision_score), ("recall", recall_score), ("f1", f1_score)):
             figure = found.figures[f"{average}_{name}"]
-            assert figure.value == pytest.approx(theirs(judged.truth[scored], decided, average=average, zero_division=0))
+            assert figure.value == pytest.approx(
+                theirs(judged.truth[scored], decided, average=average, zero_division=0)
+            )
             assert figure.low < figure.value < figure.high
             assert NOTES[f"{average}_{name}"][0] in shown
 
@@ -131,7 +144,9 @@ def test_measures_of_little() -> None:
 
 def test_calibration_is_found_where_it_is_asked_for(many: tuple[Answers, Judged]) -> None:
     answers, judged = many
-    found = measure(answers, judged, replace(Config().testing, calibration="isotonic", thresholds="per_class"), made_from="a test")
+    found = measure(
+        answers, judged, replace(Config().testing, calibration="isotonic", thresholds="per_class"), made_from="a test"
+    )
     assert isinstance(found.calibration, Isotonic)
     assert set(found.reliability or {}) == {"first answers", "all answers"}
     assert all(found.thresholds.own)

@@ -22,7 +22,9 @@ from utils.scoring.report_parts import Chart, Confusion, Excerpt, Figure, Galler
 CLASS_COLUMNS = {name: kind for name, kind in SCHEMA.items() if name not in ("clips", "confused")}
 EVIL = "<script>alert('x')</script>"
 RATE = 16_000
-SETTINGS = Config(clips=Clips(length=1.0, overlap=0.25), spectrogram=Spectrogram(rate=RATE, fmin=500, fmax=7000, height=32, width=64))
+SETTINGS = Config(
+    clips=Clips(length=1.0, overlap=0.25), spectrogram=Spectrogram(rate=RATE, fmin=500, fmax=7000, height=32, width=64)
+)
 
 
 def excerpt(recording: str, *, seconds: float = 4.0, folder: Path) -> Excerpt:
@@ -31,11 +33,25 @@ def excerpt(recording: str, *, seconds: float = 4.0, folder: Path) -> Excerpt:
     clips = int((seconds - 0.25) / 0.75)
     scores = np.random.default_rng(0).uniform(0, 1, (clips, 3))
     pooled, truth = np.array([0.2, 0.9, 0.1]), np.array([True, False, False])
-    return make_excerpt(file, scores, pooled, truth, name=recording, classes=("Altus", EVIL, "C"), lrap=0.5, credit=EVIL, settings=SETTINGS)
+    return make_excerpt(
+        file,
+        scores,
+        pooled,
+        truth,
+        name=recording,
+        classes=("Altus", EVIL, "C"),
+        lrap=0.5,
+        credit=EVIL,
+        settings=SETTINGS,
+    )
 
 
 def report(*excerpts: Excerpt) -> Report:
-    rows = [("Bassus", 10, 0.5, 0.6, 0.7, 0.25, ""), ("Altus", 9, 0.9, None, 0.8, 0.1, EVIL), (EVIL, 100, None, 0.5, None, None, "Altus")]
+    rows = [
+        ("Bassus", 10, 0.5, 0.6, 0.7, 0.25, ""),
+        ("Altus", 9, 0.9, None, 0.8, 0.1, EVIL),
+        (EVIL, 100, None, 0.5, None, None, "Altus"),
+    ]
     epochs = (1.0, 2.0, 3.0)
     return Report(
         title=EVIL,
@@ -60,10 +76,13 @@ def test_no_name_breaks_out_of_the_page(tmp_path: Path) -> None:
     assert text.count("<script") == 1
     assert 'onerror="' not in text
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
-    assert not re.search(r"https?:|url\(|(src|href)=\"(?!data:(image/jpeg|audio/mpeg)|#)", text)  # nothing from the network
+    # nothing from the network
+    assert not re.search(r"https?:|url\(|(src|href)=\"(?!data:(image/jpeg|audio/mpeg)|#)", text)
 
 
-@pytest.mark.parametrize("empty", [Report("t", {}, (), (), pl.DataFrame(schema=CLASS_COLUMNS), Confusion((), np.zeros((0, 1), np.int64)))])
+@pytest.mark.parametrize(
+    "empty", [Report("t", {}, (), (), pl.DataFrame(schema=CLASS_COLUMNS), Confusion((), np.zeros((0, 1), np.int64)))]
+)
 def test_a_report_of_nothing_is_a_page(empty: Report) -> None:
     assert "<h1>t</h1>" in page(empty)
 
@@ -128,7 +147,11 @@ def test_an_excerpt_is_cut_where_its_clips_lie(tmp_path: Path) -> None:
     assert made.seconds == pytest.approx(14.5)  # 19 clips
     assert made.start <= 19.5 <= 21.25 <= made.start + made.seconds
     assert [(strip.label, strip.right) for strip in made.strips] == [("B", False), ("A", True)]
-    loud = [(start + made.start, end + made.start) for (start, end), score in zip(made.times, made.strips[0].scores, strict=True) if score]
+    loud = [
+        (start + made.start, end + made.start)
+        for (start, end), score in zip(made.times, made.strips[0].scores, strict=True)
+        if score
+    ]
     assert (loud[0][0], loud[-1][1]) == pytest.approx((19.5, 21.0))
     heard, rate = soundfile.read(io.BytesIO(made.sound))
     assert (rate, heard.ndim, len(heard) / rate) == (SOUND_RATE, 1, pytest.approx(made.seconds, abs=0.1))
@@ -148,7 +171,12 @@ def test_short_sound_and_the_end_of_a_recording() -> None:
     endless = (np.ones(2) for _ in iter(int, 1))
     assert len(between(endless, start=1.0, end=4.0, rate=1)) == 3
     assert mp3(np.zeros(SOUND_RATE, np.float32)).startswith(b"\xff")
-    assert [text for text, _ in frequency_ticks(Spectrogram(fmin=900, fmax=9000))] == ["1 kHz", "2 kHz", "4 kHz", "8 kHz"]
+    assert [text for text, _ in frequency_ticks(Spectrogram(fmin=900, fmax=9000))] == [
+        "1 kHz",
+        "2 kHz",
+        "4 kHz",
+        "8 kHz",
+    ]
     assert dict(frequency_ticks(Spectrogram(kind="linear", fmin=0, fmax=8000)))["2 kHz"] == 0.25
 
 
@@ -206,7 +234,9 @@ def test_the_page_plays(tmp_path: Path) -> None:
     made = excerpt("one", folder=tmp_path)
     first = replace(made, strips=(Strip("A", False, 0.9, np.linspace(0, 1, len(made.times))), *made.strips[1:]))
     for size in ("1200,900", "390,900"):
-        result, console = visit(page(report(first, replace(made, recording="two"))), tmp_path, script, f"--window-size={size}")
+        result, console = visit(
+            page(report(first, replace(made, recording="two"))), tmp_path, script, f"--window-size={size}"
+        )
         assert console == []
         assert result["seconds"] == pytest.approx(4.0, abs=0.1)
         assert result["begin"] == [True, "excerpt", "▶ listen"]

@@ -33,7 +33,13 @@ def answers() -> Answers:
         ("r4", "val/X/r4.wav", "X", [], [], False, None, "val", None, "r4", ""),
     ]
     scores = np.array([[0.9, 0.5, 0.1], [0.6, 0.4, 0.2], [np.nan] * 3, [0.3, 0.2, 0.1]])
-    return Answers(pl.DataFrame(rows, schema=SCHEMA, orient="row"), CLASSES, scores, np.array([4, 5, 0, 6]), [None, None, "is empty", None])
+    return Answers(
+        pl.DataFrame(rows, schema=SCHEMA, orient="row"),
+        CLASSES,
+        scores,
+        np.array([4, 5, 0, 6]),
+        [None, None, "is empty", None],
+    )
 
 
 def test_figures_by_hand(answers: Answers) -> None:
@@ -72,7 +78,10 @@ def test_over_how_many_recordings_a_figure_is_stands_beside_it(answers: Answers)
     tested = testing.Tested(snapshot, figures, None, Path("x"), answers.failures, [], 1.0)
     assert figure_rows(tested)["MLRAP"] == "0.667, over 2 of 4 recordings"  # r3 is broken, r4 of no class
     assert not tested.complete
-    longer, shorter = "its header says 5.0 s, but 10.0 s of sound are there; all are used", "its header promises 5.0 s, 2.0 s are there and are used"
+    longer, shorter = (
+        "its header says 5.0 s, but 10.0 s of sound are there; all are used",
+        "its header promises 5.0 s, 2.0 s are there and are used",
+    )
     assert replace(tested, failures=[], odd=[Failure("r1", longer)]).complete
     assert not replace(tested, failures=[], odd=[Failure("r1", f"{longer}; {shorter}")]).complete
     assert replace(tested, failures=[]).complete
@@ -89,11 +98,19 @@ def test_nothing_scored_is_said(tmp_path: Path, answers: Answers, capsys: pytest
 
 
 def test_of_an_earlier_test_nothing_stays_and_both_files_say_of_what_they_are(tmp_path: Path, answers: Answers) -> None:
-    answers = replace(answers, scores=np.nan_to_num(answers.scores, nan=0.1), reasons=[None] * 4, fingerprint="0123abcd")
+    answers = replace(
+        answers, scores=np.nan_to_num(answers.scores, nan=0.1), reasons=[None] * 4, fingerprint="0123abcd"
+    )
     judged = judge(answers.scores, answers, background=True)
     optional = ("calibration.json", "reliability.png", "thresholds.png")
     settings = Config().testing
-    write_report(tmp_path, answers, judged, measure(answers, judged, replace(settings, calibration="platt"), made_from="a test"), {})
+    write_report(
+        tmp_path,
+        answers,
+        judged,
+        measure(answers, judged, replace(settings, calibration="platt"), made_from="a test"),
+        {},
+    )
     assert all((tmp_path / name).is_file() for name in optional)
     assert read_calibration(tmp_path / "calibration.json").fingerprint == "0123abcd"
     assert read_thresholds(tmp_path / "thresholds.json", CLASSES).fingerprint == "0123abcd"
@@ -108,7 +125,9 @@ def test_pictures_are_drawn(tmp_path: Path, answers: Answers) -> None:
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_figure_that_is_none_or_of_few_recordings_is_explained(tmp_path: Path, answers: Answers, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_figure_that_is_none_or_of_few_recordings_is_explained(
+    tmp_path: Path, answers: Answers, capsys: pytest.CaptureFixture[str]
+) -> None:
     long = replace(answers, recordings=answers.recordings.with_columns(**{"class": pl.lit("")}))  # as of soundscapes
     figures = judge(long.scores, long, background=True).figures
     tested = testing.Tested(Snapshot(Path("x"), Config(), CLASSES, 1, None, ""), figures, None, Path("x"), [], [], 1.0)

@@ -29,10 +29,17 @@ def test_an_event_belongs_to_every_interval_that_it_touches() -> None:
 
 
 def test_figures_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    truth = Truth({"a.wav": (Event(0.0, 5.0, "Altus clarus"), Event(5.0, 9.0, "Bassus gravis"), Event(1.0, 2.0, "Ignotus")), "broken.wav": ()}, doubtful=2)
+    truth = Truth(
+        {
+            "a.wav": (Event(0.0, 5.0, "Altus clarus"), Event(5.0, 9.0, "Bassus gravis"), Event(1.0, 2.0, "Ignotus")),
+            "broken.wav": (),
+        },
+        doubtful=2,
+    )
     sheet = sheet_of(tmp_path, ("a.wav", "b.wav", "broken.wav"), min_score=0.5)
     results = [
-        scores_of("a.wav", [[0.9, 0.6, 0.1], [0.3, 0.2, 0.1], [0.4, 0.4, 0.4]], seconds=15.0),  # right and one too many; missed; rightly nobody
+        # right and one too many; missed; rightly nobody
+        scores_of("a.wav", [[0.9, 0.6, 0.1], [0.3, 0.2, 0.1], [0.4, 0.4, 0.4]], seconds=15.0),
         scores_of("b.wav", [[1.0, 1.0, 1.0]], seconds=5.0),  # nobody listened
         unreadable("broken.wav"),
     ]
@@ -78,8 +85,11 @@ def test_only_what_humans_marked_counts(tmp_path: Path) -> None:
     assert (truth.species, truth.doubtful, truth.annotations) == (None, 2, 3)
     assert truth.annotated == {"a.wav", "b.wav"}
     assert truth.failures[0].reason.startswith("all its annotations are marked as not made by a human")
-    assert [failure.name for failure in truth.failures] == ["b.wav"]  # and c.wav, to which nobody listened, is no failure
-    (tmp_path / "annotations.csv").write_text('file,start,end,label,kind\na.wav,0,1,altcla,"human, target species only"\nb.wav,0,1,nocall,human\n')
+    # and c.wav, to which nobody listened, is no failure
+    assert [failure.name for failure in truth.failures] == ["b.wav"]
+    (tmp_path / "annotations.csv").write_text(
+        'file,start,end,label,kind\na.wav,0,1,altcla,"human, target species only"\nb.wav,0,1,nocall,human\n'
+    )
     (tmp_path / "species.csv").write_text("species_code,scientific_name\naltcla,Altus clarus\n")
     truth = read_truth(tmp_path, Dataset())
     assert truth is not None
@@ -125,7 +135,9 @@ def judged(truth: Truth, folder: Path, *, seconds: float = 10.0) -> SoundscapeSc
 
 def test_recordings_of_one_name_at_two_sites_both_count(tmp_path: Path) -> None:
     sounds(tmp_path, "one/r.wav", "two/r.wav")
-    (tmp_path / "annotations.csv").write_text("file,start,end,species\none/r.wav,0,5,Altus clarus\ntwo/r.wav,5,10,Bassus gravis\n")
+    (tmp_path / "annotations.csv").write_text(
+        "file,start,end,species\none/r.wav,0,5,Altus clarus\ntwo/r.wav,5,10,Bassus gravis\n"
+    )
     truth = truth_in(tmp_path)
     species = {file: [event.species for event in events] for file, events in truth.events.items()}
     assert species == {"one/r.wav": ["Altus clarus"], "two/r.wav": ["Bassus gravis"]}
@@ -139,7 +151,10 @@ def test_what_is_doubted_at_one_site_counts_at_another(tmp_path: Path) -> None:
     rows = ["one/r.wav,0,5,Altus clarus,human", "two/r.wav,0,5,Altus clarus,window", "two/r.wav,5,9,Altus clarus,human"]
     (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,species,kind", *rows]) + "\n")
     truth = truth_in(tmp_path)
-    assert {file: [event.start for event in events] for file, events in truth.events.items()} == {"one/r.wav": [0.0], "two/r.wav": [5.0]}
+    assert {file: [event.start for event in events] for file, events in truth.events.items()} == {
+        "one/r.wav": [0.0],
+        "two/r.wav": [5.0],
+    }
     assert truth.doubtful == 1
 
 
@@ -154,12 +169,19 @@ def test_that_nobody_sings_must_be_said_by_a_human_too(tmp_path: Path) -> None:
 
 def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sounds(tmp_path, "r0.wav", "r1.wav", "r2.wav", "r3.wav", "r4.wav")
-    rows = ["r0.wav,0,5,Altus clarus", "r0.wav,6,3,Altus clarus", "r1.wav,7,2,Altus clarus", "r2.wav,12,14,Altus clarus", "r3.wav,1,2,Altus clarus"]
+    rows = [
+        "r0.wav,0,5,Altus clarus",
+        "r0.wav,6,3,Altus clarus",
+        "r1.wav,7,2,Altus clarus",
+        "r2.wav,12,14,Altus clarus",
+        "r3.wav,1,2,Altus clarus",
+    ]
     rows += ["r3.wav,10,11,Bassus gravis", "r9.wav,0,1,Altus clarus", "r3.wav,2,3,", "r3.wav,1,2,Ignotus"]
     (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,species", *rows]) + "\n")
     truth = truth_in(tmp_path)
     named = {failure.name: failure.reason for failure in truth.failures}
-    assert set(named) == {"annotations.csv line 3", "annotations.csv line 4", "annotations.csv", "r1.wav"}  # r9.wav, and the row without a species
+    # r9.wav, and the row without a species
+    assert set(named) == {"annotations.csv line 3", "annotations.csv line 4", "annotations.csv", "r1.wav"}
     assert truth.annotated == {"r0.wav", "r1.wav", "r2.wav", "r3.wav"}  # nobody listened to r4.wav
     scores = judged(truth, tmp_path)
     found = scores.finish()
@@ -167,7 +189,9 @@ def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, capsys: pytest
     assert (found.recordings, found.annotated) == (2, 4)
     assert (found.annotations_used, found.annotations) == (2, 9)
     behind = {failure.name: failure.reason for failure in scores.failures}
-    assert behind["r3.wav"].startswith("1 of 3 annotations lie behind its end (10.0 s) and cannot be used: do the times count through several sounds")
+    assert behind["r3.wav"].startswith(
+        "1 of 3 annotations lie behind its end (10.0 s) and cannot be used: do the times count through several sounds"
+    )
     assert behind["r2.wav"].endswith("; it is left out of the score")
     assert "left out" not in behind["r3.wav"]
     assert scores.used.events.keys() == {"r0.wav", "r3.wav"}
@@ -183,7 +207,12 @@ def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, capsys: pytest
 
 def test_what_several_rows_say_alike_is_one_annotation_used_or_not(tmp_path: Path) -> None:
     sounds(tmp_path, "r0.wav")
-    rows = "file,start,end,species\n" + 2 * "r0.wav,0,5,Altus clarus\n" + 2 * "r9.wav,0,1,Altus clarus\n" + "r0.wav,1,2,\nr0.wav,3,4,\n"
+    rows = (
+        "file,start,end,species\n"
+        + 2 * "r0.wav,0,5,Altus clarus\n"
+        + 2 * "r9.wav,0,1,Altus clarus\n"
+        + "r0.wav,1,2,\nr0.wav,3,4,\n"
+    )
     (tmp_path / "annotations.csv").write_text(rows)
     (tmp_path / "again.csv").write_text(rows.replace("r0.wav,1,2,\nr0.wav,3,4,\n", ""))
     truth = truth_in(tmp_path)

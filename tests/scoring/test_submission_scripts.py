@@ -38,9 +38,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
     (root / "soundscapes").mkdir()
     sound = chirp(1500.0, seconds=40.0, seed=1)
     for number in range(RECORDINGS):
-        soundfile.write(root / "soundscapes" / f"r{number:02d}.wav", np.roll(sound, 999 * number)[: -100 * number or None], RATE)
+        soundfile.write(
+            root / "soundscapes" / f"r{number:02d}.wav", np.roll(sound, 999 * number)[: -100 * number or None], RATE
+        )
     (root / "soundscapes" / "r07.wav").write_bytes(b"RIFF")
-    config = dataclasses.replace(small_config(root), submission=Submission(folder=root / "submissions", page_minutes=0.0))
+    config = dataclasses.replace(
+        small_config(root), submission=Submission(folder=root / "submissions", page_minutes=0.0)
+    )
     snapshot(config, "small", ("A", "B"), seed=1)
     return config
 
@@ -49,15 +53,26 @@ def start(config: Config, script: str) -> subprocess.Popen[str]:
     file = config.dataset.root / f"{config.submission.folder.name}.toml"
     write_text(file, to_toml(config))
     command = [sys.executable, str(REPOSITORY / script), str(file)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=config.dataset.root, start_new_session=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=config.dataset.root,
+        start_new_session=True,
+    )
 
 
 def parts_in(folder: Path) -> list[Path]:
     return [file for file in folder.glob("*.parts/*/*.part") if not file.name.startswith(".")]
 
 
-def test_a_submission_that_was_killed_goes_on_to_the_same_bytes(settings: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    killed = dataclasses.replace(settings, submission=dataclasses.replace(settings.submission, folder=settings.dataset.root / "killed"))
+def test_a_submission_that_was_killed_goes_on_to_the_same_bytes(
+    settings: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = dataclasses.replace(
+        settings, submission=dataclasses.replace(settings.submission, folder=settings.dataset.root / "killed")
+    )
     first = start(killed, "submission_soundscape.py")
     folder = killed.submission.folder
     deadline = time.monotonic() + 120
@@ -84,12 +99,17 @@ def test_a_submission_that_was_killed_goes_on_to_the_same_bytes(settings: Config
     assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == [again.name]
 
 
-def test_soundscapes_that_somebody_listened_to_are_scored_and_shown(settings: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_soundscapes_that_somebody_listened_to_are_scored_and_shown(
+    settings: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     few = tmp_path / "few"
     few.mkdir()
     for name in ("r00.wav", "r01.wav"):
         (few / name).symlink_to(settings.dataset.root / "soundscapes" / name)
-    write_text(few / "annotations.csv", "file,start,end,species\nr00.wav,3.0,12.0,A\nr01.wav,0.5,1.0,B\nr01.wav,7.0,8.0,Avis ignota\n")
+    write_text(
+        few / "annotations.csv",
+        "file,start,end,species\nr00.wav,3.0,12.0,A\nr01.wav,0.5,1.0,B\nr01.wav,7.0,8.0,Avis ignota\n",
+    )
     submission = dataclasses.replace(settings.submission, folder=tmp_path, recordings=few, page_minutes=2.0)
     config = dataclasses.replace(settings, submission=submission)
     monkeypatch.setattr(listening, "fan_out", one_by_one)
@@ -107,7 +127,9 @@ def test_soundscapes_that_somebody_listened_to_are_scored_and_shown(settings: Co
 @pytest.mark.parametrize("script", [submission_soundscape, submission_monophone])
 def test_a_file_is_checked_without_answering(script: ModuleType, settings: Config, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
-    write_text(path, "recording,start,end,species,score\nr00.wav,0.000000,5.000000,A,0.9\nr00.wav,0.000000,5.000000,Z,nan\n")
+    write_text(
+        path, "recording,start,end,species,score\nr00.wav,0.000000,5.000000,A,0.9\nr00.wav,0.000000,5.000000,Z,nan\n"
+    )
     checked = script.main(settings, script.Flags(check=path))
     assert isinstance(checked, Checked)
     assert all("line 3" in problem for problem in checked.failures if "line" in problem)
@@ -137,7 +159,14 @@ def test_without_sounds_a_sample_is_written_as_not_heard(
     (tmp_path / "test").mkdir()
     write_text(tmp_path / "test" / "readme.txt", "Filled later.")
     write_text(tmp_path / "sample.csv", content)
-    config = submission_of(settings, folder=tmp_path / "out", recordings=tmp_path / "test", format=name, sample=tmp_path / "sample.csv", page_minutes=5.0)
+    config = submission_of(
+        settings,
+        folder=tmp_path / "out",
+        recordings=tmp_path / "test",
+        format=name,
+        sample=tmp_path / "sample.csv",
+        page_minutes=5.0,
+    )
     done = script.main(config)
     assert isinstance(done, Submitted)
     assert not done.complete  # exit status 3
@@ -158,27 +187,39 @@ def test_the_way_out_is_named_where_it_is_one(settings: Config, tmp_path: Path) 
     with pytest.raises(console.Trouble, match=r"holds no recordings; with submission\.sample = sample_submission\.csv"):
         submission_soundscape.main(submission_of(settings, recordings=tmp_path / "test", format="kaggle2021"))
     with pytest.raises(console.Trouble, match=r"holds no recordings$"):  # the other formats have no sample
-        submission_soundscape.main(submission_of(settings, recordings=tmp_path / "test", sample=tmp_path / "sample.csv"))
+        submission_soundscape.main(
+            submission_of(settings, recordings=tmp_path / "test", sample=tmp_path / "sample.csv")
+        )
     with pytest.raises(console.Trouble, match=r"no such folder$"):  # a mistake
-        submission_soundscape.main(submission_of(settings, recordings=tmp_path / "tset", format="kaggle2021", sample=tmp_path / "sample.csv"))
+        submission_soundscape.main(
+            submission_of(settings, recordings=tmp_path / "tset", format="kaggle2021", sample=tmp_path / "sample.csv")
+        )
 
 
 @pytest.mark.parametrize("form", SAMPLES)
-def test_sounds_that_cannot_be_read_are_rows_that_were_not_heard(form: str, settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sounds_that_cannot_be_read_are_rows_that_were_not_heard(
+    form: str, settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     name, content, rows = SAMPLES[form]
     (tmp_path / "test").mkdir()
     (tmp_path / "test" / "x.m4a").write_bytes(b"ftyp")
     (tmp_path / "test" / "y.wav").write_bytes(b"")
     write_text(tmp_path / "sample.csv", content)
     monkeypatch.setattr(listening, "fan_out", one_by_one)
-    done = submission_soundscape.main(submission_of(settings, folder=tmp_path, recordings=tmp_path / "test", format=name, sample=tmp_path / "sample.csv"))
+    done = submission_soundscape.main(
+        submission_of(
+            settings, folder=tmp_path, recordings=tmp_path / "test", format=name, sample=tmp_path / "sample.csv"
+        )
+    )
     assert isinstance(done, Submitted)
     assert [failure.name for failure in done.failures] == ["x.m4a", "y.wav"]
     assert done.path.read_text().splitlines()[1:] == rows
     assert done.files == "0 sounds used, 2 left out"
 
 
-def listened(settings: Config, home: Path, monkeypatch: pytest.MonkeyPatch, tables: dict[str, str], **changes: object) -> Submitted:
+def listened(
+    settings: Config, home: Path, monkeypatch: pytest.MonkeyPatch, tables: dict[str, str], **changes: object
+) -> Submitted:
     """Answer two recordings beside which tables lie."""
     home.mkdir()
     for name in ("r00.wav", "r01.wav"):
@@ -186,7 +227,9 @@ def listened(settings: Config, home: Path, monkeypatch: pytest.MonkeyPatch, tabl
     for name, content in tables.items():
         write_text(home / name, content)
     monkeypatch.setattr(listening, "fan_out", one_by_one)
-    done = submission_soundscape.main(submission_of(settings, **{"folder": home.parent / "out", "recordings": home, **changes}))
+    done = submission_soundscape.main(
+        submission_of(settings, **{"folder": home.parent / "out", "recordings": home, **changes})
+    )
     assert isinstance(done, Submitted)
     return done
 
@@ -197,7 +240,12 @@ def test_fewer_annotations_than_lie_there_are_told(
     rows = "file,start,end,species\nr00.wav,3,12,A\nr00.wav,9,1,B\nr01.wav,3000,4000,B\n"
     done = listened(settings, tmp_path / "few", monkeypatch, {"annotations.csv": rows}, page_minutes=1.0)
     assert done.figures is not None
-    assert (done.figures.recordings, done.figures.annotated, done.figures.annotations_used, done.figures.annotations) == (1, 2, 1, 3)
+    assert (
+        done.figures.recordings,
+        done.figures.annotated,
+        done.figures.annotations_used,
+        done.figures.annotations,
+    ) == (1, 2, 1, 3)
     assert not done.complete
     assert [failure.name for failure in done.unused] == ["annotations.csv line 3", "r01.wav"]
     told = capsys.readouterr()
@@ -215,15 +263,22 @@ def test_fewer_annotations_than_lie_there_are_told(
 def test_annotations_of_which_nothing_can_be_used_are_told(
     settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = listened(settings, tmp_path / "none", monkeypatch, {"annotations.csv": "file,start,end,species\nr00.wav,5000,6000,A\n"})
+    done = listened(
+        settings, tmp_path / "none", monkeypatch, {"annotations.csv": "file,start,end,species\nr00.wav,5000,6000,A\n"}
+    )
     assert done.figures is None
     assert not done.complete
     assert "nothing of them can be used" in capsys.readouterr().err
 
 
-def test_tables_that_are_not_understood_are_told(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_that_are_not_understood_are_told(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     done = listened(
-        settings, tmp_path / "odd", monkeypatch, {"calls.csv": "Datei,Anfang,Ende,Art\nx.wav,1.0,2.0,A\nx.wav,3.0,4.5,B\n", "LICENSE.txt": "Take it."}
+        settings,
+        tmp_path / "odd",
+        monkeypatch,
+        {"calls.csv": "Datei,Anfang,Ende,Art\nx.wav,1.0,2.0,A\nx.wav,3.0,4.5,B\n", "LICENSE.txt": "Take it."},
     )
     assert done.figures is None
     assert [failure.name for failure in done.unused] == ["calls.csv"]
@@ -232,7 +287,9 @@ def test_tables_that_are_not_understood_are_told(settings: Config, tmp_path: Pat
     assert "calls.csv: " in told.err
 
 
-def test_a_wrong_column_is_refused_before_anything_is_heard(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_column_is_refused_before_anything_is_heard(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def hear(*_: object, **__: object) -> None:
         raise AssertionError
 
@@ -244,13 +301,20 @@ def test_a_wrong_column_is_refused_before_anything_is_heard(settings: Config, tm
 
 
 @pytest.mark.parametrize("tables", [{}, {"annotations.csv": "file,start,end,species\nr00.wav,3,12,A\n"}])
-def test_a_submission_is_not_scored_against_an_earlier_one(tables: dict[str, str], settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_submission_is_not_scored_against_an_earlier_one(
+    tables: dict[str, str], settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was written to a folder below the recordings is neither read as annotations nor accounted for, however both are named."""
     folder = tmp_path / "few"
     first = listened(settings, folder, monkeypatch, tables, folder=folder / "submissions")
     (tmp_path / "link").symlink_to(folder)
     monkeypatch.chdir(folder)
-    ways = [(Path("submissions"), Path()), (folder / "submissions", Path()), (tmp_path / "link" / "submissions", folder), (Path("submissions"), folder)]
+    ways = [
+        (Path("submissions"), Path()),
+        (folder / "submissions", Path()),
+        (tmp_path / "link" / "submissions", folder),
+        (Path("submissions"), folder),
+    ]
     for submissions, recordings in ways:
         for script in (submission_soundscape, submission_monophone):
             again = script.main(submission_of(settings, folder=submissions, recordings=recordings))
@@ -265,7 +329,9 @@ def test_a_submission_is_not_scored_against_an_earlier_one(tables: dict[str, str
         submission_soundscape.main(submission_of(settings, folder=tmp_path / "link", recordings=Path()))
 
 
-def test_what_comes_next_is_named(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_comes_next_is_named(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     listened(settings, tmp_path / "one", monkeypatch, {}, page_minutes=1.0)
     assert "next: open out/small_soundscape.html, the timelines" in capsys.readouterr().out
@@ -286,14 +352,20 @@ def test_the_snapshots_channel_counts_and_that_is_said(
         assert isinstance(done, Submitted)
         help_ = "(the model was trained with spectrogram.channel = mean: save one channel as a mono file, or train with another)"
         assert [failure.reason.endswith(help_) for failure in done.failures] == [True]
-        assert "warning: spectrogram.channel is ignored: recordings are heard as the model was trained" in capsys.readouterr().err
+        assert (
+            "warning: spectrogram.channel is ignored: recordings are heard as the model was trained"
+            in capsys.readouterr().err
+        )
     listened(settings, tmp_path / "few", monkeypatch, {})
     assert "ignored" not in capsys.readouterr().err
-    listened(dataclasses.replace(settings, spectrogram=Config().spectrogram), tmp_path / "usual", monkeypatch, {})  # no experiment was named
+    # no experiment was named
+    listened(dataclasses.replace(settings, spectrogram=Config().spectrogram), tmp_path / "usual", monkeypatch, {})
     assert "ignored" not in capsys.readouterr().err
 
 
-def test_warnings_of_sounds_are_kept_and_told(settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_of_sounds_are_kept_and_told(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     said = "its header promises 40.0 s, 38.0 s are there and are used"
 
     def odd(job: IntervalJob) -> IntervalClips:

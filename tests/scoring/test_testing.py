@@ -31,15 +31,21 @@ def test_one_net_makes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ("changes", "message"),
     [
         ({"prior": Path("nowhere.tsv")}, r"nowhere\.tsv: no such file; mend testing\.prior"),
-        ({"models": (Path("nowhere"),)}, r"nowhere: neither a snapshot nor the folder of a run with one; mend testing\.models"),
+        (
+            {"models": (Path("nowhere"),)},
+            r"nowhere: neither a snapshot nor the folder of a run with one; mend testing\.models",
+        ),
         ({"side": "test"}, r"no recording is held out in test/"),
     ],
 )
-def test_what_a_test_lacks_is_said_before_training(tmp_path: Path, archive: Path, changes: dict[str, object], message: str) -> None:
+def test_what_a_test_lacks_is_said_before_training(
+    tmp_path: Path, archive: Path, changes: dict[str, object], message: str
+) -> None:
     config = small_config(tmp_path / "root", archive)
     sort_data.main(config)
     check_before_training(read_split(config.dataset), config)
-    own = replace(config, testing=replace(config.testing, models=(config.run_folder,)))  # this run's net, which is not there yet
+    # this run's net, which is not there yet
+    own = replace(config, testing=replace(config.testing, models=(config.run_folder,)))
     check_before_training(read_split(config.dataset), own)
     with pytest.raises(Trouble, match=message):
         check_before_training(read_split(config.dataset), replace(config, testing=replace(config.testing, **changes)))

@@ -10,9 +10,29 @@ from sklearn.metrics import f1_score
 
 from tests.scoring.cases import cases
 from utils.console import Trouble
-from utils.scoring.thresholds import Thresholds, calls, cross_decided, curve_of, decide, find_thresholds, folds_of, read_thresholds, write_thresholds
+from utils.scoring.thresholds import (
+    Thresholds,
+    calls,
+    cross_decided,
+    curve_of,
+    decide,
+    find_thresholds,
+    folds_of,
+    read_thresholds,
+    write_thresholds,
+)
 
-MADE = Thresholds(("A a", "B b", "C c"), (0.25, None, 0.1 + 0.2), (True, True, False), 0.1 + 0.2, "precision", 0.9, 5, "run, val/", "0123abcd")
+MADE = Thresholds(
+    ("A a", "B b", "C c"),
+    (0.25, None, 0.1 + 0.2),
+    (True, True, False),
+    0.1 + 0.2,
+    "precision",
+    0.9,
+    5,
+    "run, val/",
+    "0123abcd",
+)
 
 
 def candidates(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -25,17 +45,24 @@ def test_the_common_threshold_is_the_best_there_is() -> None:
     for number, (scores, truth) in enumerate(cases()):
         names = [str(number) for number in range(scores.shape[1])]
         pairs, right = scores.ravel(), truth.ravel()
-        options = {float(at): 2 * (right & (pairs >= at)).sum() / (right.sum() + (pairs >= at).sum()) for at in candidates(pairs, right)}
+        options = {
+            float(at): 2 * (right & (pairs >= at)).sum() / (right.sum() + (pairs >= at).sum())
+            for at in candidates(pairs, right)
+        }
         found = find_thresholds(scores, truth, names, per_class=False, made_from="here")
         if not max(options.values(), default=0):
             assert found.common is None
         else:
-            assert found.common == max(at for at, f1 in options.items() if f1 == pytest.approx(max(options.values()), abs=1e-12))
+            assert found.common == max(
+                at for at, f1 in options.items() if f1 == pytest.approx(max(options.values()), abs=1e-12)
+            )
         assert set(found.values) == {found.common}
         wanted = (0.3, 0.6, 0.9)[number % 3]
         enough = {at: int((right & (pairs >= at)).sum()) for at in options if right[pairs >= at].mean() >= wanted}
         found = find_thresholds(scores, truth, names, per_class=False, precision=wanted, made_from="here")
-        assert found.common == (max(at for at, hits in enough.items() if hits == max(enough.values())) if any(enough.values()) else None)
+        assert found.common == (
+            max(at for at, hits in enough.items() if hits == max(enough.values())) if any(enough.values()) else None
+        )
 
 
 def test_classes_of_few_rows_take_the_common_threshold() -> None:
@@ -46,10 +73,17 @@ def test_classes_of_few_rows_take_the_common_threshold() -> None:
     found = find_thresholds(scores, truth, ["a", "b", "c"], per_class=True, min_positives=5, made_from="here")
     assert found.own == (True, True, False)
     assert found.values[2] == found.common
-    alone = [find_thresholds(scores[:, [number]], truth[:, [number]], ["x"], per_class=False, made_from="here").common for number in range(2)]
+    alone = [
+        find_thresholds(scores[:, [number]], truth[:, [number]], ["x"], per_class=False, made_from="here").common
+        for number in range(2)
+    ]
     assert list(found.values[:2]) == alone
     assert found.values[0] != found.values[1]
-    assert find_thresholds(scores, truth, ["a", "b", "c"], per_class=True, min_positives=1, made_from="here").own == (True, True, True)
+    assert find_thresholds(scores, truth, ["a", "b", "c"], per_class=True, min_positives=1, made_from="here").own == (
+        True,
+        True,
+        True,
+    )
 
 
 def test_points_left_out_of_long_curves_change_no_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +100,9 @@ def test_points_left_out_of_long_curves_change_no_threshold(monkeypatch: pytest.
 
 
 def test_scores_that_tell_nothing_call_nothing() -> None:
-    found = find_thresholds(np.full((4, 2), 0.5), np.array([[True, False]] * 4), ["a", "b"], per_class=False, made_from="here")
+    found = find_thresholds(
+        np.full((4, 2), 0.5), np.array([[True, False]] * 4), ["a", "b"], per_class=False, made_from="here"
+    )
     assert found.common is None
     assert not decide(np.ones((3, 2)), found).any()
 
@@ -100,7 +136,8 @@ def test_rows_are_decided_by_the_other_folds() -> None:
     others = find_thresholds(scores[~here], truth[~here], ["a", "b"], per_class=True, made_from="here")
     np.testing.assert_array_equal(decided[here], decide(scores[here], others))
     whole = decide(scores, find_thresholds(scores, truth, ["a", "b"], per_class=True, made_from="here"))
-    assert f1_score(truth, decided, average="macro") < f1_score(truth, whole, average="macro")  # chance looks better where it was chosen
+    # chance looks better where it was chosen
+    assert f1_score(truth, decided, average="macro") < f1_score(truth, whole, average="macro")
     with pytest.raises(ValueError, match="one recording"):
         folds_of(np.zeros(5, int), seed=1)
 
@@ -109,7 +146,9 @@ def test_thresholds_come_back_in_the_order_that_is_asked_for(tmp_path: Path) -> 
     path = tmp_path / "thresholds.json"
     write_thresholds(path, MADE)
     assert read_thresholds(path, MADE.classes) == MADE
-    assert read_thresholds(path, ["C c", "A a"]) == replace(MADE, classes=("C c", "A a"), values=(0.1 + 0.2, 0.25), own=(False, True))
+    assert read_thresholds(path, ["C c", "A a"]) == replace(
+        MADE, classes=("C c", "A a"), values=(0.1 + 0.2, 0.25), own=(False, True)
+    )
     kept = json.loads(path.read_text())
     assert kept["made_from"] == "run, val/"
     assert kept.pop("fingerprint") == "0123abcd"

@@ -19,12 +19,21 @@ from utils.scoring.timeline_parts import boxes_of, lanes_of
 
 EVIL = "<script>alert('x')</script>"
 RATE = 16_000
-SETTINGS = Config(clips=Clips(length=1.0, overlap=0.25), spectrogram=Spectrogram(rate=RATE, fmin=500, fmax=7000, height=32, width=64))
+SETTINGS = Config(
+    clips=Clips(length=1.0, overlap=0.25), spectrogram=Spectrogram(rate=RATE, fmin=500, fmax=7000, height=32, width=64)
+)
 EVENTS = (Event(6.0, 9.0, "Ignotus", 1000.0, 3000.0), Event(1.0, 4.0, "Bassus gravis"))
 ROWS = [[0.1, 0.9, 0.0], [0.7, 0.2, 0.0], [0.0, 0.3, 0.4]]
 
 
-def page(folder: Path, *, files: tuple[str, ...] = ("a.wav",), classes: tuple[str, ...] = CLASSES, annotated: bool = True, **more: float) -> tuple[str, int]:
+def page(
+    folder: Path,
+    *,
+    files: tuple[str, ...] = ("a.wav",),
+    classes: tuple[str, ...] = CLASSES,
+    annotated: bool = True,
+    **more: float,
+) -> tuple[str, int]:
     """Write a page of recordings of 12 s; return it, and how many are shown."""
     for file in files:
         soundfile.write(folder / file, chirp(3000.0, seconds=12.0, seed=1, rate=RATE), RATE)
@@ -35,17 +44,28 @@ def page(folder: Path, *, files: tuple[str, ...] = ("a.wav",), classes: tuple[st
     scores = SoundscapeScores(truth, sheet) if truth else None
     passed = list(scores.through(results) if scores else results)
     figures = scores.finish() if scores else None
-    shown = write_timeline(folder / "timeline.html", [*passed, unreadable("x.wav")], sheet, settings=SETTINGS, title=EVIL, truth=truth, figures=figures)
+    shown = write_timeline(
+        folder / "timeline.html",
+        [*passed, unreadable("x.wav")],
+        sheet,
+        settings=SETTINGS,
+        title=EVIL,
+        truth=truth,
+        figures=figures,
+    )
     return (folder / "timeline.html").read_text(encoding="utf-8"), shown
 
 
 def test_no_name_breaks_out_of_the_page(tmp_path: Path) -> None:
-    text, shown = page(tmp_path, files=('a" onerror="alert(1)" x=".wav',), classes=(EVIL.replace("/", ""), 'F"1', "C'1"))
+    text, shown = page(
+        tmp_path, files=('a" onerror="alert(1)" x=".wav',), classes=(EVIL.replace("/", ""), 'F"1', "C'1")
+    )
     assert shown == 1
     assert "<script>alert" not in text
     assert text.count("<script") == 1
     assert 'onerror="' not in text
-    assert not re.search(r"https?:|url\(|(src|href)=\"(?!data:(image/jpeg|audio/mpeg)|#)", text)  # nothing from the network
+    # nothing from the network
+    assert not re.search(r"https?:|url\(|(src|href)=\"(?!data:(image/jpeg|audio/mpeg)|#)", text)
     assert "could not be used: is empty (0 bytes)" in text
 
 
@@ -58,7 +78,14 @@ def test_the_page_stays_within_its_share_and_shows_what_was_listened_to_first(tm
     assert page(tmp_path, files=files, annotated=False)[1] == 6
     sheet = sheet_of(tmp_path, files, page_minutes=0.25)
     last = Truth({"f.wav": EVENTS})
-    write_timeline(tmp_path / "t.html", [scores_of(file, ROWS, seconds=12.0) for file in files], sheet, settings=SETTINGS, title="t", truth=last)
+    write_timeline(
+        tmp_path / "t.html",
+        [scores_of(file, ROWS, seconds=12.0) for file in files],
+        sheet,
+        settings=SETTINGS,
+        title="t",
+        truth=last,
+    )
     assert re.findall(r"<h3>(.*?)</h3>", (tmp_path / "t.html").read_text()) == ["f.wav"]
 
 
@@ -73,13 +100,19 @@ def test_lanes_are_who_was_there_then_who_was_said(tmp_path: Path) -> None:
     assert left_out == 0
     assert lanes[0].fields == [(0, 0.9), (1, 0.2), (2, 0.3)]
     many = tuple(f"s{number:02d}" for number in range(20))
-    lanes, left_out = lanes_of(scores_of("a.wav", [[0.9] * 20], seconds=5.0), sheet_of(tmp_path, ("a.wav",), classes=many), (), seconds=5.0)
+    lanes, left_out = lanes_of(
+        scores_of("a.wav", [[0.9] * 20], seconds=5.0), sheet_of(tmp_path, ("a.wav",), classes=many), (), seconds=5.0
+    )
     assert (len(lanes), left_out) == (12, 8)
 
 
 def test_boxes_stand_where_their_frequencies_are() -> None:
     linear = Spectrogram(kind="linear", rate=RATE, fmin=1000.0, fmax=5000.0)
-    (box,) = boxes_of([Event(1.0, 9.0, "A", 2000.0, 9000.0), Event(1.0, 2.0, "B", 6000.0, 7000.0), Event(1.0, 2.0, "C")], linear, seconds=5.0)
+    (box,) = boxes_of(
+        [Event(1.0, 9.0, "A", 2000.0, 9000.0), Event(1.0, 2.0, "B", 6000.0, 7000.0), Event(1.0, 2.0, "C")],
+        linear,
+        seconds=5.0,
+    )
     assert (box.label, box.start, box.end, box.low, box.high) == ("A", 1.0, 5.0, 0.25, 1.0)
 
 
@@ -90,7 +123,12 @@ def test_times_for_people(seconds: float, text: str) -> None:
 
 def test_a_recording_that_has_gone_since_is_listed_only(tmp_path: Path) -> None:
     sheet = sheet_of(tmp_path, ("gone.wav",))
-    assert write_timeline(tmp_path / "t.html", [scores_of("gone.wav", ROWS, seconds=12.0)], sheet, settings=SETTINGS, title="t") == 0
+    assert (
+        write_timeline(
+            tmp_path / "t.html", [scores_of("gone.wav", ROWS, seconds=12.0)], sheet, settings=SETTINGS, title="t"
+        )
+        == 0
+    )
     assert "<h1>t</h1>" in (tmp_path / "t.html").read_text()
 
 
@@ -123,7 +161,11 @@ def test_in_a_browser_a_click_plays_from_there_and_keys_move(tmp_path: Path) -> 
     assert (result["buttons"], result["rows"]) == (2, 3)
     assert result["moved"] == pytest.approx(7.0)
     assert result["said"] == "0:07 · says Altus clarus 0.70 · there: Ignotus"
-    assert (result["next"], result["previous"], result["second"]) == (pytest.approx(7.0), pytest.approx(5.0), pytest.approx(5.0))
+    assert (result["next"], result["previous"], result["second"]) == (
+        pytest.approx(7.0),
+        pytest.approx(5.0),
+        pytest.approx(5.0),
+    )
     assert result["clicked"] == pytest.approx(3.6, abs=0.1)
     assert result["here"] == result["label"] == "0:03 · says Bassus gravis 0.90 · there: Bassus gravis"
     assert result["figures"] == ["0.90", "not known", "0.10"]

@@ -63,11 +63,17 @@ ID3V2 = b"ID3\x03\0\0\0\0\x10\0" + bytes(2048)
 def without_xing(mp3: bytes) -> bytes:
     """Return an MP3 (layer III) without its first frame, in which its length stands."""
     first = mp3[1] >> 3 & 3 == 3
-    kbits = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320) if first else (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+    kbits = (
+        (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
+        if first
+        else (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160)
+    )
     rate = (44_100, 48_000, 32_000)[mp3[2] >> 2 & 3] // (1 if first else 2)
     return mp3[(144_000 if first else 72_000) * kbits[mp3[2] >> 4] // rate + (mp3[2] >> 1 & 1) :]
 
 
 def variable(*parts: np.ndarray) -> bytes:
     """Return an MP3 of a variable rate that no header announces."""
-    return without_xing(encoded(np.concatenate(parts), "MP3", rate=44_100, bitrate_mode="VARIABLE", compression_level=0.2))
+    return without_xing(
+        encoded(np.concatenate(parts), "MP3", rate=44_100, bitrate_mode="VARIABLE", compression_level=0.2)
+    )

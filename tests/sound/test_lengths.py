@@ -159,7 +159,9 @@ def test_joined_rows_of_chunks_are_heard_one_after_the_other(tmp_path: Path, for
 
 def test_joined_wavs_with_chunks_between_and_another_rate(tmp_path: Path) -> None:
     one, other = samples(2), samples(2, rate=48_000, channels=2)
-    found, length = decoded(written(tmp_path, "a.wav", wav(one) + chunk(b"LIST", b"INFO") + encoded(other, rate=48_000)))
+    found, length = decoded(
+        written(tmp_path, "a.wav", wav(one) + chunk(b"LIST", b"INFO") + encoded(other, rate=48_000))
+    )
     np.testing.assert_allclose(found[: len(one)], one, atol=1e-6)
     assert (len(found), length.warnings) == (4 * RATE, ())
 

@@ -9,7 +9,22 @@ import pytest
 import soundfile
 
 from tests.sound import makers
-from tests.sound.makers import ID3V1, ID3V2, NOISE, RATE, aiff, ape_tag, chunk, encoded, flac, patched, samples, variable, wav, without_xing
+from tests.sound.makers import (
+    ID3V1,
+    ID3V2,
+    NOISE,
+    RATE,
+    aiff,
+    ape_tag,
+    chunk,
+    encoded,
+    flac,
+    patched,
+    samples,
+    variable,
+    wav,
+    without_xing,
+)
 from utils.recordings.duplicates import Sound, glance_all
 from utils.sound.opening import AudioError, layout_of
 from utils.sound.reading import Reading
@@ -58,10 +73,16 @@ LOSSLESS: dict[str, tuple[Callable[[], bytes], str | None]] = {
     "zero, then LIST.wav": (lambda: wav(TEN, data=0) + chunk(b"LIST"), ALL_USED.format("0.0")),
     "24 bits, zero.wav": (lambda: wav(TEN, data=0, subtype="PCM_24"), ALL_USED.format("0.0")),
     "float, zero.wav": (lambda: wav(TEN, data=0, subtype="FLOAT"), ALL_USED.format("0.0")),
-    **{f"{name.decode().strip()} behind.wav": (lambda name=name: WHOLE + chunk(name), None) for name in (b"guan", b"LIST", b"wamd", b"id3 ", b"bext", b"odd1")},
+    **{
+        f"{name.decode().strip()} behind.wav": (lambda name=name: WHOLE + chunk(name), None)
+        for name in (b"guan", b"LIST", b"wamd", b"id3 ", b"bext", b"odd1")
+    },
     "zeros behind.wav": (lambda: WHOLE + bytes(100_000), None),
     "tag behind.wav": (lambda: WHOLE + ID3V1, None),
-    "JUNK first, zero.wav": (lambda: WHOLE[:12] + chunk(b"JUNK", bytes(28)) + wav(TEN, data=0)[12:], ALL_USED.format("0.0")),
+    "JUNK first, zero.wav": (
+        lambda: WHOLE[:12] + chunk(b"JUNK", bytes(28)) + wav(TEN, data=0)[12:],
+        ALL_USED.format("0.0"),
+    ),
     "data before fmt.wav": (lambda: WHOLE[:12] + WHOLE[AT:] + WHOLE[12:36], None),
     "big endian, zero.wav": (
         lambda: (
@@ -99,7 +120,10 @@ LOSSLESS: dict[str, tuple[Callable[[], bytes], str | None]] = {
     "ape.flac": (lambda: encoded(TEN, "FLAC") + ape_tag(), None),
     "ape, unknown.flac": (lambda: flac(encoded(TEN, "FLAC"), 0) + ape_tag(), None),
     "id3v2.flac": (lambda: ID3V2 + encoded(TEN, "FLAC"), None),
-    "id3v2, half, ape, id3v1.flac": (lambda: ID3V2 + flac(encoded(TEN, "FLAC"), len(TEN) // 2) + ape_tag() + ID3V1, ALL_USED.format("5.0")),
+    "id3v2, half, ape, id3v1.flac": (
+        lambda: ID3V2 + flac(encoded(TEN, "FLAC"), len(TEN) // 2) + ape_tag() + ID3V1,
+        ALL_USED.format("5.0"),
+    ),
     "zeros behind.flac": (lambda: encoded(TEN, "FLAC") + bytes(100_000), None),
     "zeros behind, unknown.flac": (lambda: flac(encoded(TEN, "FLAC"), 0) + bytes(100_000), None),
 }
@@ -130,7 +154,9 @@ def test_all_samples_are_used(tmp_path: Path, name: str) -> None:
 def test_the_same_sound_is_found_under_odd_headers(tmp_path: Path) -> None:
     files = [written(tmp_path, name, make()) for name, (make, _) in LOSSLESS.items()]
     glances = glance_all(files, workers=1)
-    assert {(glance.frames, glance.head) for glance in glances if isinstance(glance, Sound)} == {(len(TEN), glances[0].head)}  # type: ignore[union-attr]
+    assert {(glance.frames, glance.head) for glance in glances if isinstance(glance, Sound)} == {
+        (len(TEN), glances[0].head)
+    }  # type: ignore[union-attr]
     assert all(isinstance(glance, Sound) for glance in glances)
 
 
@@ -180,7 +206,9 @@ def test_a_sample_or_a_byte_is_nobodys_loss(tmp_path: Path) -> None:
 def test_bytes_behind_the_sound_that_could_be_anything_are_named(tmp_path: Path) -> None:
     found, length = decoded(written(tmp_path, "a.wav", WHOLE + NOISE.bytes(3000)))
     assert len(found) == len(TEN)
-    assert length.warnings == ("3000 bytes behind its sound are neither chunks nor, it seems, sound; they are not used",)
+    assert length.warnings == (
+        "3000 bytes behind its sound are neither chunks nor, it seems, sound; they are not used",
+    )
 
 
 def test_a_padding_byte_that_nobody_wrote(tmp_path: Path) -> None:
@@ -196,7 +224,12 @@ def test_beyond_4_gb(tmp_path: Path) -> None:
     """The upper part of the size is lost, chunks follow; the file has holes, and is not decoded here."""
     size = (1 << 32) + (1 << 20)
     with (tmp_path / "a.wav").open("wb") as stream:
-        stream.write(patched(patched(WHOLE[:AT] + b"data\0\0\0\0", AT + 4, "<I", size % (1 << 32)), 4, "<I", (size + 36) % (1 << 32)) + b"\1\1")
+        stream.write(
+            patched(
+                patched(WHOLE[:AT] + b"data\0\0\0\0", AT + 4, "<I", size % (1 << 32)), 4, "<I", (size + 36) % (1 << 32)
+            )
+            + b"\1\1"
+        )
         stream.seek(AT + 8 + size - 2)
         stream.write(b"\1\1" + chunk(b"LIST"))
     with Reading(tmp_path / "a.wav") as sound:
@@ -211,14 +244,20 @@ def test_of_a_damaged_flac_the_begin_is_used(tmp_path: Path, unknown: bool) -> N
     found, length = decoded(written(tmp_path, "a.flac", content))
     np.testing.assert_allclose(found, TEN[: len(found)], atol=1e-6)
     assert 3 < len(found) / RATE < 9
-    assert length.warnings == (f"is damaged (flac decoder lost sync): {len(found) / RATE:.1f} of 10.0 s are there and are used",)
+    assert length.warnings == (
+        f"is damaged (flac decoder lost sync): {len(found) / RATE:.1f} of 10.0 s are there and are used",
+    )
 
 
 @pytest.mark.parametrize(
     ("form", "more"), [("OGG", {}), ("OGG", {"subtype": "OPUS"}), ("MP3", {}), ("FLAC", {})], ids=["vorbis", "opus", "mp3", "flac"]
 )  # fmt: skip
 def test_joined_files_are_heard_one_after_the_other(tmp_path: Path, form: str, more: dict[str, str]) -> None:
-    parts = [encoded(TEN, form, **more), encoded(FOUR, form, **more), encoded(samples(20, channels=2, rate=48_000), form, rate=48_000, **more)]
+    parts = [
+        encoded(TEN, form, **more),
+        encoded(FOUR, form, **more),
+        encoded(samples(20, channels=2, rate=48_000), form, rate=48_000, **more),
+    ]
     alone = [decoded(written(tmp_path, f"{number}.{form}", part))[0] for number, part in enumerate(parts)]
     for numbers in ((0, 1), (0, 2), (0, 0), (0, 1, 2)):
         found, length = decoded(written(tmp_path, f"joined.{form}", b"".join(parts[number] for number in numbers)))

@@ -18,7 +18,9 @@ from utils.sound.report import PART, Report, is_partial
 
 def opened(promised: int | None, *, incomplete: bool = False) -> Opened:
     link = Link(0, 100, promised=promised, incomplete=incomplete)
-    return cast("Opened", SimpleNamespace(promised=promised, rate=100, link=link, place=0, sound=SimpleNamespace(extra_info="")))
+    return cast(
+        "Opened", SimpleNamespace(promised=promised, rate=100, link=link, place=0, sound=SimpleNamespace(extra_info=""))
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -37,8 +37,18 @@ BAD = {
     "short": (SONG[: RATE - 1], RATE, "PCM_16", "is 1.00 s long, shorter than a clip (clips.min_length = 1 s)"),
     "silence": (0 * SONG, RATE, "PCM_16", "is silent: all its samples are 0"),
     "constant": (0 * SONG + 0.5, RATE, "PCM_16", "is silent: all its samples are 0.5"),
-    "not a number": (np.where(np.arange(len(SONG)) == 9000, np.nan, SONG), RATE, "FLOAT", "holds samples that are not finite (NaN or infinite)"),
-    "infinite": (np.where(np.arange(len(SONG)) == 9000, -np.inf, SONG), RATE, "FLOAT", "holds samples that are not finite (NaN or infinite)"),
+    "not a number": (
+        np.where(np.arange(len(SONG)) == 9000, np.nan, SONG),
+        RATE,
+        "FLOAT",
+        "holds samples that are not finite (NaN or infinite)",
+    ),
+    "infinite": (
+        np.where(np.arange(len(SONG)) == 9000, -np.inf, SONG),
+        RATE,
+        "FLOAT",
+        "holds samples that are not finite (NaN or infinite)",
+    ),
     "deafening": (3e38 * SONG, RATE, "FLOAT", "holds samples of 9e+37, full scale is 1"),
     "rate 1": (SONG, 1, "PCM_16", "is sampled at 1 Hz, sound at 100 Hz or more"),
 }
@@ -74,7 +84,8 @@ def test_bad_recordings_are_named_and_all_others_done(config: Config, choose: st
     assert done == {*GOOD, "wrong ending"} | partial
     warnings = dict(recordings.filter(pl.col("warning").is_not_null()).select("recording", "warning").iter_rows())
     assert {Path(name).name: warning for name, warning in warnings.items()} == {
-        f"cut off {tenth}": f"its header promises 3.0 s, {0.3 * tenth:.1f} s are there and are used" for tenth in range(4, 10)
+        f"cut off {tenth}": f"its header promises 3.0 s, {0.3 * tenth:.1f} s are there and are used"
+        for tenth in range(4, 10)
     }
     assert {Path(failure.name).stem for failure in extracted.partial} == partial
     assert {name: failures.pop(name) for name in BAD} == {name: reason for name, (*_, reason) in BAD.items()}
@@ -82,14 +93,18 @@ def test_bad_recordings_are_named_and_all_others_done(config: Config, choose: st
     assert failures.pop("cut off 0") == "is empty (0 bytes)"
     assert sorted(failures) == [f"cut off {tenth}" for tenth in range(1, 4)]
     assert all("shorter than a clip" in reason for reason in failures.values())
-    assert recordings.filter(pl.col("reason").is_null(), pl.col("kept") == 0)["recording"].to_list() == ["Altus clarus/very quiet"]
+    assert recordings.filter(pl.col("reason").is_null(), pl.col("kept") == 0)["recording"].to_list() == [
+        "Altus clarus/very quiet"
+    ]
 
 
 def replace_clips(config: Config, **changes: object) -> Config:
     return dataclasses.replace(config, clips=dataclasses.replace(config.clips, **changes))
 
 
-def test_recordings_that_vanish_and_workers_that_are_killed(tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recordings_that_vanish_and_workers_that_are_killed(
+    tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("killer", "aborter", "crasher"):
         soundfile.write(archive / "Altus clarus" / f"{name}.wav", SONG + np.float32(0.001 * len(name)), RATE)
     config = small_config(tmp_path / "root", archive)
@@ -104,7 +119,10 @@ def test_recordings_that_vanish_and_workers_that_are_killed(tmp_path: Path, arch
     with monkeypatch.context() as patch:
         patch.setattr(filling, "fan_out", fan_out)
         failures = {Path(failure.name).stem: failure.reason for failure in spec.main(config).failures}
-    died = {name: f"the worker process died on it (exit status {-how})" for name, how in (("killer", 9), ("aborter", 6), ("crasher", 11))}
+    died = {
+        name: f"the worker process died on it (exit status {-how})"
+        for name, how in (("killer", 9), ("aborter", 6), ("crasher", 11))
+    }
     assert failures == {"A2": "no such file", "S0": "no such file", **died}
     rejected = pl.read_csv(config.dataset.root / "spec" / "rejected.csv")
     assert sorted(rejected["reason"]) == sorted(failures.values())
@@ -158,7 +176,13 @@ def test_a_long_recording_needs_no_more_memory_than_a_short_one(tmp_path: Path, 
         for _ in range(1800):
             sound.write(SONG)
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    measured = subprocess.run([sys.executable, "-c", MEASURE, str(file), choose], cwd=REPOSITORY, capture_output=True, text=True, env=environment)
+    measured = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(file), choose],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     assert measured.returncode == 0, measured.stderr
     before, after = map(int, measured.stdout.split())
     assert after < 400

@@ -27,7 +27,11 @@ def test_a_linear_window_gives_the_height(rate: int, height: int, low: float, hi
     n_fft = linear_window(rate=rate, fmin=fmin, fmax=fmax, height=height)
     bins = np.arange(n_fft // 2 + 1) * (rate / n_fft)
     near = 1e-6 * rate / n_fft  # rounding of a bin that lies on the band's edge
-    assert ((bins >= fmin + near) & (bins <= fmax - near)).sum() <= height <= ((bins >= fmin - near) & (bins <= fmax + near)).sum()
+    assert (
+        ((bins >= fmin + near) & (bins <= fmax - near)).sum()
+        <= height
+        <= ((bins >= fmin - near) & (bins <= fmax + near)).sum()
+    )
     assert n_fft % 2 == 0
 
 

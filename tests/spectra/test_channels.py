@@ -32,7 +32,8 @@ def write(folder: Path, *channels: np.ndarray) -> Path:
 def test_channels_that_cancel_are_refused_and_each_can_be_heard(tmp_path: Path) -> None:
     file = write(tmp_path, SONG, -0.999 * SONG)
     with pytest.raises(
-        AudioError, match=r"^its channels cancel each other: their mean is 66 dB quieter than channel 1; spectrogram.channel = 'loudest' takes one of them$"
+        AudioError,
+        match=r"^its channels cancel each other: their mean is 66 dB quieter than channel 1; spectrogram.channel = 'loudest' takes one of them$",
     ):
         decoded(file, rate=RATE)
     np.testing.assert_array_equal(decoded(file, rate=RATE, channel="loudest")[0], SONG)
@@ -49,7 +50,10 @@ def test_channels_that_partly_cancel_are_named(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("channels", [(SONG, 0 * SONG, 0 * SONG, 0 * SONG), tuple(NOISE), (SONG, SONG), (SONG, NOISE[0]), (0 * SONG, 0 * SONG)])
+@pytest.mark.parametrize(
+    "channels",
+    [(SONG, 0 * SONG, 0 * SONG, 0 * SONG), tuple(NOISE), (SONG, SONG), (SONG, NOISE[0]), (0 * SONG, 0 * SONG)],
+)
 def test_channels_that_do_not_cancel_are_fine(tmp_path: Path, channels: tuple[np.ndarray, ...]) -> None:
     found, length = decoded(write(tmp_path, *channels), rate=RATE)
     np.testing.assert_allclose(found, np.mean(channels, 0), atol=1e-6)
@@ -72,11 +76,20 @@ def test_a_species_in_opposite_channels(tmp_path: Path, capsys: pytest.CaptureFi
         (tmp_path / "in" / name).mkdir(parents=True)
         for number in range(2):
             song = chirp(pitch + 50 * number, seconds=3, seed=number)
-            soundfile.write(tmp_path / "in" / name / f"{number}.wav", np.stack([song, -song], 1) if name == "Parus major" else song, RATE)
+            soundfile.write(
+                tmp_path / "in" / name / f"{number}.wav",
+                np.stack([song, -song], 1) if name == "Parus major" else song,
+                RATE,
+            )
     config = small_config(tmp_path / "out", tmp_path / "in")
-    assert all("cancel each other" in failure.reason for failure in sort_data.main(config, sort_data.Flags(check_audio=True)).failures)
+    assert all(
+        "cancel each other" in failure.reason
+        for failure in sort_data.main(config, sort_data.Flags(check_audio=True)).failures
+    )
     sort_data.main(config)
-    assert [failure.reason.split(":")[0] for failure in spec.main(config).failures] == 2 * ["its channels cancel each other"]
+    assert [failure.reason.split(":")[0] for failure in spec.main(config).failures] == 2 * [
+        "its channels cancel each other"
+    ]
     heard = replace(config, spectrogram=replace(config.spectrogram, channel="loudest"))
     with pytest.raises(Exception, match=r'spectrogram.channel was "mean", is "loudest"'):
         spec.main(heard)
@@ -87,7 +100,10 @@ def test_a_species_in_opposite_channels(tmp_path: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
 
 
-@pytest.mark.parametrize(("words", "channel"), [([], "mean"), (["--spectrogram.channel", "2"], 2), (["--spectrogram.channel", "loudest"], "loudest")])
+@pytest.mark.parametrize(
+    ("words", "channel"),
+    [([], "mean"), (["--spectrogram.channel", "2"], 2), (["--spectrogram.channel", "loudest"], "loudest")],
+)
 def test_the_setting_is_read_and_saved(tmp_path: Path, words: list[str], channel: str | int) -> None:
     config, _ = from_command_line(words, doc="", script="x")
     assert config.spectrogram.channel == channel
@@ -125,9 +141,12 @@ def test_what_does_not_move_is_not_heard(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"^its channels cancel each other: "):
         decoded(write(tmp_path, 0.05 + SONG, 0.05 - SONG), rate=RATE)
     assert decoded(write(tmp_path, 0.3 + SONG, 0.3 + SONG), rate=RATE)[1].warnings == ()
-    assert decoded(write(tmp_path, 0.1 + 0 * SONG, 0 * SONG - 0.1), rate=RATE)[1].warnings == ()  # silent, but nothing cancels
+    # silent, but nothing cancels
+    assert decoded(write(tmp_path, 0.1 + 0 * SONG, 0 * SONG - 0.1), rate=RATE)[1].warnings == ()
     dead = np.full_like(SONG, 0.3)
-    np.testing.assert_array_equal(decoded(write(tmp_path, dead, 0.1 * SONG, dead), rate=RATE, channel="loudest")[0], np.float32(0.1) * SONG)
+    np.testing.assert_array_equal(
+        decoded(write(tmp_path, dead, 0.1 * SONG, dead), rate=RATE, channel="loudest")[0], np.float32(0.1) * SONG
+    )
 
 
 def test_the_mean_of_two_is_that_of_numpy(tmp_path: Path) -> None:
@@ -145,9 +164,11 @@ def test_the_loudest_of_parts_with_different_channels(tmp_path: Path) -> None:
     def loudest(*parts: tuple[np.ndarray, ...]) -> np.ndarray:
         return decoded(joined(tmp_path, *parts), rate=RATE, channel="loudest")[0]
 
-    np.testing.assert_array_equal(loudest((SONG,), (0.01 * NOISE[0], NOISE[1])), np.concatenate([SONG, NOISE[1]]))  # mono does not choose
+    # mono does not choose
+    np.testing.assert_array_equal(loudest((SONG,), (0.01 * NOISE[0], NOISE[1])), np.concatenate([SONG, NOISE[1]]))
     three = (0.1 * NOISE[0], NOISE[1], 9 * NOISE[2])
-    np.testing.assert_array_equal(loudest(three, (NOISE[0], SONG)), np.concatenate([NOISE[1], SONG]))  # nobody has a third everywhere
+    # nobody has a third everywhere
+    np.testing.assert_array_equal(loudest(three, (NOISE[0], SONG)), np.concatenate([NOISE[1], SONG]))
     np.testing.assert_array_equal(loudest((SONG,), (NOISE[0],)), np.concatenate([SONG, NOISE[0]]))
 
 

@@ -20,21 +20,35 @@ SMALL = Spectrogram(rate=RATE, fmin=0.0, fmax=50.0, height=8, width=8)
 
 def numbered(samples: int, borders: Sequence[int] = ()) -> Iterator[np.ndarray]:
     """Yield a sound in blocks whose samples are numbered from 1."""
-    return iter(np.split(np.arange(1, samples + 1, dtype=np.float32), sorted(border for border in borders if border <= samples)))
+    return iter(
+        np.split(np.arange(1, samples + 1, dtype=np.float32), sorted(border for border in borders if border <= samples))
+    )
 
 
-def choose(clips: Clips, *, samples: int, events: Sequence[Heard] | None = None, borders: Sequence[int] = ()) -> list[tuple[Window, np.ndarray]]:
+def choose(
+    clips: Clips, *, samples: int, events: Sequence[Heard] | None = None, borders: Sequence[int] = ()
+) -> list[tuple[Window, np.ndarray]]:
     return list(chosen_windows(lambda: numbered(samples, borders), clips, SMALL, events=events))
 
 
-@given(st.integers(0, 200), st.integers(1, 50), st.lists(st.integers(0, 250), max_size=12), st.lists(st.integers(0, 200), max_size=8), st.booleans())
-def test_cutting_out_of_a_stream_is_cutting_out_of_the_whole(samples: int, length: int, starts: list[int], borders: list[int], endless: bool) -> None:
+@given(
+    st.integers(0, 200),
+    st.integers(1, 50),
+    st.lists(st.integers(0, 250), max_size=12),
+    st.lists(st.integers(0, 200), max_size=8),
+    st.booleans(),
+)
+def test_cutting_out_of_a_stream_is_cutting_out_of_the_whole(
+    samples: int, length: int, starts: list[int], borders: list[int], endless: bool
+) -> None:
     windows = (Window(start, event=number) for number, start in enumerate(sorted(starts)))
     more = (Window(start) for start in itertools.count(250, 7)) if endless else iter(())
     found = list(cut_out(numbered(samples, borders), itertools.chain(windows, more), length=length))
     whole = np.pad(np.arange(1, samples + 1, dtype=np.float32), (0, length))
     expected = [min(start, max(0, samples - length)) for start in sorted(starts) if start < samples]
-    assert [(window.start, window.event) for window, _ in found] == list(zip(expected, range(len(expected)), strict=True))
+    assert [(window.start, window.event) for window, _ in found] == list(
+        zip(expected, range(len(expected)), strict=True)
+    )
     for window, clip in found:
         np.testing.assert_array_equal(clip, whole[window.start : window.start + length])
 
@@ -61,9 +75,9 @@ def test_windows_go_through_an_event(begin: int, duration: int, length: int, ste
 
 
 times = st.integers(0, 40).map(lambda number: number / 4)
-events_of = st.lists(st.tuples(times, st.sampled_from([0.0, 0.0, 0.25, 0.5, 3.0]), st.sampled_from("ABC")), max_size=8).map(
-    lambda entries: [(start, start + duration, species) for start, duration, species in sorted(entries)]
-)
+events_of = st.lists(
+    st.tuples(times, st.sampled_from([0.0, 0.0, 0.25, 0.5, 3.0]), st.sampled_from("ABC")), max_size=8
+).map(lambda entries: [(start, start + duration, species) for start, duration, species in sorted(entries)])
 
 
 @given(events_of, times, times)
@@ -71,15 +85,25 @@ def test_spans_answer_as_events_do(events: list[Heard], start: float, end: float
     assert Spans(events).touch(start, end) == any(sings_between(event[:2], start, end) for event in events)
 
 
-@given(st.integers(1, 1100), events_of, st.sampled_from([0.5, 0.33, 2.0]), st.sampled_from([0.0, 0.2]), st.lists(st.integers(0, 1100), max_size=6))
-def test_every_event_has_its_clip(samples: int, events: list[Heard], length: float, overlap: float, borders: list[int]) -> None:
+@given(
+    st.integers(1, 1100),
+    events_of,
+    st.sampled_from([0.5, 0.33, 2.0]),
+    st.sampled_from([0.0, 0.2]),
+    st.lists(st.integers(0, 1100), max_size=6),
+)
+def test_every_event_has_its_clip(
+    samples: int, events: list[Heard], length: float, overlap: float, borders: list[int]
+) -> None:
     clips = Clips(choose="annotations", length=length, overlap=overlap, min_length=0.0)
     found = choose(clips, samples=samples, events=events, borders=borders)
     size, _, _ = clip_samples(clips, rate=RATE)
     whole = np.pad(np.arange(1, samples + 1, dtype=np.float32), (0, size))
     starts = [window.start for window, _ in found]
     assert starts == sorted(starts)
-    assert len({(window.start, events[window.event][2] if window.event >= 0 else "") for window, _ in found}) == len(found)
+    assert len({(window.start, events[window.event][2] if window.event >= 0 else "") for window, _ in found}) == len(
+        found
+    )
     for window, clip in found:
         assert 0 <= window.start <= max(0, samples - size)
         np.testing.assert_array_equal(clip, whole[window.start : window.start + size])
@@ -119,7 +143,15 @@ def test_events_at_the_ends_and_beyond() -> None:
 
 def test_between_events_the_grid_goes_on() -> None:
     found = choose(Clips(choose="annotations", overlap=0.0), samples=650, events=[(2.2, 2.4, "A")])
-    assert [(window.start, window.event) for window, _ in found] == [(0, -1), (100, -1), (180, 0), (300, -1), (400, -1), (500, -1), (550, -1)]
+    assert [(window.start, window.event) for window, _ in found] == [
+        (0, -1),
+        (100, -1),
+        (180, 0),
+        (300, -1),
+        (400, -1),
+        (500, -1),
+        (550, -1),
+    ]
 
 
 def test_a_recording_with_a_class_has_the_grid_for_annotations() -> None:
@@ -142,4 +174,6 @@ def test_first_is_the_begin_of_the_grid_and_all_is_heard(count: int, expected: l
     assert [window.start for window, _ in found] == expected
     assert sum(heard) == 360
     for window, clip in found:
-        np.testing.assert_array_equal(clip[: 360 - window.start], np.arange(window.start + 1, min(360, window.start + 100) + 1))
+        np.testing.assert_array_equal(
+            clip[: 360 - window.start], np.arange(window.start + 1, min(360, window.start + 100) + 1)
+        )

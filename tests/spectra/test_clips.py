@@ -25,11 +25,17 @@ def test_counts_are_the_baselines(golden: Path) -> None:
     st.integers(0, 40),
     st.lists(st.integers(0, 200), max_size=8),
 )
-def test_cutting_a_stream_is_cutting_the_whole(samples: int, length: int, step: int, least: int, borders: list[int]) -> None:
+def test_cutting_a_stream_is_cutting_the_whole(
+    samples: int, length: int, step: int, least: int, borders: list[int]
+) -> None:
     least = min(least, length)
     sound = np.arange(1, samples + 1, dtype=np.float32)
     blocks = np.split(sound, sorted(border for border in borders if border <= samples))
-    found = {first + index: clip for first, batch in cut(blocks, length=length, step=step, least=least) for index, clip in enumerate(batch)}
+    found = {
+        first + index: clip
+        for first, batch in cut(blocks, length=length, step=step, least=least)
+        for index, clip in enumerate(batch)
+    }
     expected = {}
     for start in range(0, samples, step):
         rest = sound[start : start + length]

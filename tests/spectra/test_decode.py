@@ -141,10 +141,19 @@ def test_many_channels_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("ending", "options"),
-    [("wav", {}), ("wav", {"subtype": "PCM_24"}), ("aiff", {}), ("flac", {}), ("ogg", {}), ("opus", {"format": "OGG", "subtype": "OPUS"})],
+    [
+        ("wav", {}),
+        ("wav", {"subtype": "PCM_24"}),
+        ("aiff", {}),
+        ("flac", {}),
+        ("ogg", {}),
+        ("opus", {"format": "OGG", "subtype": "OPUS"}),
+    ],
 )
 @pytest.mark.parametrize("tenths", range(1, 10))
-def test_what_was_cut_off_is_used_with_a_warning_or_refused(tmp_path: Path, ending: str, options: dict[str, str], tenths: int) -> None:
+def test_what_was_cut_off_is_used_with_a_warning_or_refused(
+    tmp_path: Path, ending: str, options: dict[str, str], tenths: int
+) -> None:
     file = tmp_path / f"a.{ending}"
     soundfile.write(file, NOISE[:, 0], 48_000, **options)
     whole = len(samples_of(file, rate=48_000))

@@ -26,4 +26,6 @@ def test_bits_do_not_depend_on_the_place_in_memory(n_fft: int) -> None:
     expected = fourier.rfft(np.lib.stride_tricks.sliding_window_view(sound, n_fft)[::9], window)
     for shift in range(1, 17):
         moved = np.concatenate([np.zeros(shift, np.float32), sound])[shift:]
-        np.testing.assert_array_equal(fourier.rfft(np.lib.stride_tricks.sliding_window_view(moved, n_fft)[::9], window), expected)
+        np.testing.assert_array_equal(
+            fourier.rfft(np.lib.stride_tricks.sliding_window_view(moved, n_fft)[::9], window), expected
+        )

@@ -41,7 +41,10 @@ def test_lengths_by_hand() -> None:
     assert interval_count(Length(44_100 * 10, 44_100), interval=5.0) == 2
     assert interval_count(Length(44_100 * 10 + 1, 44_100), interval=5.0) == 3
     assert interval_count(Length(3, 10), interval=0.1) == 3  # as binary numbers, 0.1 · 3 is more than 0.3
-    assert [times.tolist() for times in interval_times(Length(95, 10), interval=4.0)] == [[0.0, 4.0, 8.0], [4.0, 8.0, 9.5]]
+    assert [times.tolist() for times in interval_times(Length(95, 10), interval=4.0)] == [
+        [0.0, 4.0, 8.0],
+        [4.0, 8.0, 9.5],
+    ]
     assert [times.tolist() for times in interval_times(Length(95, 10), interval=0.0)] == [[0.0], [9.5]]
 
 
@@ -61,14 +64,18 @@ def test_clips_by_hand() -> None:
     step=st.integers(1, 900),
     sizes=st.lists(st.integers(0, 700), min_size=1, max_size=5).filter(any),
 )
-def test_a_stream_is_cut_as_the_whole_would_be(total: int, interval: float, length: int, step: int, sizes: list[int]) -> None:
+def test_a_stream_is_cut_as_the_whole_would_be(
+    total: int, interval: float, length: int, step: int, sizes: list[int]
+) -> None:
     """Against a plain reading: the whole recording in memory, silence on both sides, and each clip taken out of it."""
     rate, step = 97, min(step, length)
     samples = np.arange(1, total + 1, dtype=np.float32)
     count = interval_count(Length(total, rate), interval=interval)
     found: dict[int, list[np.ndarray]] = {}
     numbers = []
-    for number, clip in cut_intervals(in_blocks(samples, sizes), lambda: count, interval=interval, rate=rate, length=length, step=step):
+    for number, clip in cut_intervals(
+        in_blocks(samples, sizes), lambda: count, interval=interval, rate=rate, length=length, step=step
+    ):
         numbers.append(number)
         found.setdefault(number, []).append(clip.copy())
     assert numbers == sorted(numbers)
@@ -96,7 +103,14 @@ def test_another_rate_has_the_same_intervals(other: int) -> None:
     """A last interval that hardly is, and that a lower rate rounds away, still has its clip."""
     length = Length(44_100 * 10 + 1, 44_100)
     samples = np.ones(round(length.frames * other / length.rate), np.float32)
-    clips = cut_intervals(iter([samples]), lambda: interval_count(length, interval=5.0), interval=5.0, rate=other, length=other, step=other)
+    clips = cut_intervals(
+        iter([samples]),
+        lambda: interval_count(length, interval=5.0),
+        interval=5.0,
+        rate=other,
+        length=other,
+        step=other,
+    )
     numbers = [number for number, _ in clips]
     assert numbers == [0] * 5 + [1] * 5 + [2]
 

@@ -23,7 +23,9 @@ from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_picture, to_pixels
 from utils.spectra.store import Store
 
-NEAR_SILENT = [5, 6, 8]  # a click, an offset, a swell: of silence these steps show the rounding of Fourier transforms, of which every library has its own
+# a click, an offset, a swell: of silence these steps show the rounding of Fourier transforms, of which every library
+# has its own
+NEAR_SILENT = [5, 6, 8]
 THRESHOLD, NEAR = 0.001, 1e-4  # of the signal rule; scores so near to it may go either way
 
 
@@ -31,7 +33,12 @@ def both(clips: np.ndarray, settings: Spectrogram) -> tuple[np.ndarray, np.ndarr
     """Return pictures and scores of the device, and of the CPU."""
     pictures, scores = make_pictures(jnp.asarray(clips), settings)
     drawn = [make_picture(clip, settings) for clip in clips]
-    return np.asarray(pictures), np.asarray(scores), np.stack([to_pixels(picture) for picture in drawn]), np.array([signal_score(picture) for picture in drawn])
+    return (
+        np.asarray(pictures),
+        np.asarray(scores),
+        np.stack([to_pixels(picture) for picture in drawn]),
+        np.array([signal_score(picture) for picture in drawn]),
+    )
 
 
 def check(clips: np.ndarray, settings: Spectrogram) -> None:
@@ -49,7 +56,12 @@ def made_up(samples: int) -> np.ndarray:
     """Make calls, noise, silence, a click, an offset, a square wave and full scale."""
     rng = np.random.default_rng(0)
     clips = [chirp(pitch, seconds=samples / RATE + 0.01, seed=0)[:samples] for pitch in (700, 1800, 3100)]
-    clips += [rng.normal(0, 0.1, samples), np.zeros(samples), np.eye(1, samples, samples // 2)[0], np.full(samples, 0.5)]
+    clips += [
+        rng.normal(0, 0.1, samples),
+        np.zeros(samples),
+        np.eye(1, samples, samples // 2)[0],
+        np.full(samples, 0.5),
+    ]
     clips += [np.sign(np.sin(np.arange(samples) / 5)), rng.uniform(-1, 1, samples) * np.linspace(0, 1, samples) ** 4]
     return np.stack(clips).astype(np.float32)
 
@@ -82,8 +94,16 @@ def test_engines_agree_on_any_length(samples: int) -> None:
 
 
 def test_engines_agree_on_real_recordings(birds: Path) -> None:
-    recordings = [birds / "Acadian Flycatcher.wav", *sorted((birds / "train").rglob("*.ogg"))[::100], *sorted((birds / "noise").rglob("*.*"))[::90]]
-    clips = [batch[::7] for path in recordings for _, batch in cut(decode(path, rate=44_100), length=44_100, step=33_075, least=44_100)]
+    recordings = [
+        birds / "Acadian Flycatcher.wav",
+        *sorted((birds / "train").rglob("*.ogg"))[::100],
+        *sorted((birds / "noise").rglob("*.*"))[::90],
+    ]
+    clips = [
+        batch[::7]
+        for path in recordings
+        for _, batch in cut(decode(path, rate=44_100), length=44_100, step=33_075, least=44_100)
+    ]
     check(np.concatenate(clips)[:48], Spectrogram())
 
 
@@ -100,7 +120,9 @@ def test_scores_are_those_of_opencv_to_the_border(share: float) -> None:
 def test_squeeze_is_opencvs(height: int, width: int) -> None:
     picture = np.random.default_rng(0).random((20, 30), dtype=np.float32)
     expected = np.clip(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
-    np.testing.assert_allclose(np.asarray(squeeze(jnp.asarray(picture[None]), height=height, width=width))[0], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        np.asarray(squeeze(jnp.asarray(picture[None]), height=height, width=width))[0], expected, atol=1e-5
+    )
     np.testing.assert_allclose(cubic(20, height).sum(axis=1), 1, atol=1e-6)
 
 
@@ -140,7 +162,11 @@ def test_a_store_that_the_device_drew_is_the_workers_store(tmp_path: Path, choos
     tables = {}
     for engine in ("cpu", "device"):
         base = small_config(tmp_path / engine, archive)
-        config = replace(base, clips=replace(base.clips, choose=choose, noise_share=0.5), spectrogram=replace(base.spectrogram, engine=engine))
+        config = replace(
+            base,
+            clips=replace(base.clips, choose=choose, noise_share=0.5),
+            spectrogram=replace(base.spectrogram, engine=engine),
+        )
         sort_data.main(config)
         spec.main(config)
         store = Store(config.dataset.root)

@@ -37,14 +37,40 @@ class Fake(Store):
 def fake(rows: list[tuple[str, str, str, float, bool]], *, unread: tuple[str, ...] = ()) -> Store:
     """Return a store of clips: recording, class of the recording, class of the clip, score, accepted."""
     names = ("recording", "own", "class", "score", "accepted")
-    kinds = {"recording": pl.String(), "own": pl.String(), "class": pl.String(), "score": pl.Float32(), "accepted": pl.Boolean()}
-    clips = pl.DataFrame(rows, schema={name: kinds[name] for name in names}, orient="row").with_columns(number=pl.int_range(pl.len()), start=pl.lit(1.5))
-    recordings = clips.group_by("recording", "own", maintain_order=True).agg("score", kept=pl.col("accepted").sum(), noise=(~pl.col("accepted")).sum())
+    kinds = {
+        "recording": pl.String(),
+        "own": pl.String(),
+        "class": pl.String(),
+        "score": pl.Float32(),
+        "accepted": pl.Boolean(),
+    }
+    clips = pl.DataFrame(rows, schema={name: kinds[name] for name in names}, orient="row").with_columns(
+        number=pl.int_range(pl.len()), start=pl.lit(1.5)
+    )
+    recordings = clips.group_by("recording", "own", maintain_order=True).agg(
+        "score", kept=pl.col("accepted").sum(), noise=(~pl.col("accepted")).sum()
+    )
     known = [
-        (row["recording"], row["own"], 60.0, row["kept"], row["noise"], row["noise"], count_scores(row["score"]).tolist(), None)
+        (
+            row["recording"],
+            row["own"],
+            60.0,
+            row["kept"],
+            row["noise"],
+            row["noise"],
+            count_scores(row["score"]).tolist(),
+            None,
+        )
         for row in recordings.iter_rows(named=True)
     ]
-    schema = {"recording": pl.String(), "class": pl.String(), "seconds": pl.Float64(), "kept": pl.Int32(), "noise": pl.Int32(), "rejected": pl.Int32()}
+    schema = {
+        "recording": pl.String(),
+        "class": pl.String(),
+        "seconds": pl.Float64(),
+        "kept": pl.Int32(),
+        "noise": pl.Int32(),
+        "rejected": pl.Int32(),
+    }
     table = pl.DataFrame(
         [*known, *((f"{label}-broken", label, None, 0, 0, 0, None, "is empty") for label in unread)],
         schema={**schema, "scores": pl.List(pl.Int64()), "reason": pl.String()},
@@ -76,10 +102,24 @@ def test_classes_are_counted(tmp_path: Path) -> None:
     ]
     minutes = dict(classes.select("class", "minutes").iter_rows())
     assert (minutes["A"], minutes[LONG], minutes["B"]) == (2.0, 1.0, None)
-    assert {row["class"]: sum(row["scores"]) for row in classes.iter_rows(named=True)} == {LONG: 3, "A": 3, "B": 0, "C": 0, "Noise": 1}
+    assert {row["class"]: sum(row["scores"]) for row in classes.iter_rows(named=True)} == {
+        LONG: 3,
+        "A": 3,
+        "B": 0,
+        "C": 0,
+        "Noise": 1,
+    }
     assert overview.all_scores(store).sum() == 6  # the rule does not decide on recordings without birds
     overview.write_classes(classes, tmp_path)
-    assert pl.read_csv(tmp_path / "classes.csv").columns == ["class", "recordings", "kept", "rejected", "noise", "minutes", "unreadable"]
+    assert pl.read_csv(tmp_path / "classes.csv").columns == [
+        "class",
+        "recordings",
+        "kept",
+        "rejected",
+        "noise",
+        "minutes",
+        "unreadable",
+    ]
 
 
 def test_preview() -> None:
@@ -100,7 +140,9 @@ def test_many_classes_are_cut_short(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_pictures_are_spread_over_the_scores() -> None:
-    clips = pl.DataFrame({"score": np.linspace(0, 1, 101), "recording": "a", "number": range(101)}).sample(fraction=1, shuffle=True, seed=1)
+    clips = pl.DataFrame({"score": np.linspace(0, 1, 101), "recording": "a", "number": range(101)}).sample(
+        fraction=1, shuffle=True, seed=1
+    )
     assert spread(clips, 5)["number"].to_list() == [0, 25, 50, 75, 100]
     assert spread(clips, 2, falling=True)["number"].to_list() == [100, 0]
     assert spread(clips, 1, falling=True)["number"].to_list() == [100]
@@ -111,7 +153,11 @@ def test_pictures_are_spread_over_the_scores() -> None:
 
 def test_no_name_breaks_out_of_the_page() -> None:
     recording = 'x" onerror="alert(1)" data-x="'
-    text = page(store := fake([(recording, EVIL, EVIL, 0.01, True), (recording, EVIL, EVIL, 0.0, False)]), per_class(store), Config())
+    text = page(
+        store := fake([(recording, EVIL, EVIL, 0.01, True), (recording, EVIL, EVIL, 0.0, False)]),
+        per_class(store),
+        Config(),
+    )
     assert EVIL not in text
     assert text.count("<script") == 1
     assert 'onerror="' not in text
@@ -136,7 +182,11 @@ def test_the_page_stays_small(classes: int, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(overview_page, "ALL_PICTURES", 350)
     monkeypatch.setattr(overview_page, "ALL_SHEETS", 200)
     monkeypatch.setattr(overview_page, "ALL_BYTES", 480_000)
-    rows = [(f"{label}/{clip}", f"{label}", f"{label}", 0.01 * (clip % 2), clip % 2 == 1) for label in range(classes) for clip in range(12)]
+    rows = [
+        (f"{label}/{clip}", f"{label}", f"{label}", 0.01 * (clip % 2), clip % 2 == 1)
+        for label in range(classes)
+        for clip in range(12)
+    ]
     text = page(store := fake(rows), per_class(store), Config())
     images = re.findall(r"base64,([^\"]+)", text)
     assert len(images) == (5 * 70 if classes == 70 else 2 * 200)
@@ -157,7 +207,9 @@ def test_a_picture_fits(shape: tuple[int, int]) -> None:
         assert height <= SIDES[1]
 
 
-def test_extraction_writes_both_and_tells_the_same_as_the_store(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_extraction_writes_both_and_tells_the_same_as_the_store(
+    tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = small_config(tmp_path / "root", archive)
     config = dataclasses.replace(config, clips=Clips(max_per_class=6, signal_threshold=0.063, noise_share=1.0))
     sort_data.main(config)
@@ -174,5 +226,7 @@ def test_extraction_writes_both_and_tells_the_same_as_the_store(tmp_path: Path, 
     assert re.search(r"Altus clarus +4 +\d +7 ", shown)
     assert "0.063 keeps 76% (now)" in shown
     text = (tmp_path / "root" / "spec" / "overview.html").read_text()
-    picture = cv2.imdecode(np.frombuffer(base64.b64decode(re.findall(r"base64,([^\"]+)", text)[0]), np.uint8), cv2.IMREAD_GRAYSCALE)
+    picture = cv2.imdecode(
+        np.frombuffer(base64.b64decode(re.findall(r"base64,([^\"]+)", text)[0]), np.uint8), cv2.IMREAD_GRAYSCALE
+    )
     assert picture.shape == (16, 32)

@@ -24,8 +24,12 @@ def noise(seconds: float, *, seed: int = 0, rate: int = RATE) -> np.ndarray:
 def birdvox_curve(samples: np.ndarray, picture: Spectrogram) -> np.ndarray:
     """Return what BirdVox's detect_activity computes, with librosa."""
     hop = hop_samples(picture.rate)
-    power = librosa.feature.melspectrogram(y=samples, sr=picture.rate, n_fft=4 * hop, hop_length=hop, n_mels=64, fmin=picture.fmin, fmax=picture.fmax)
-    pcen = librosa.pcen(power, sr=picture.rate, hop_length=hop, gain=0.8, bias=10, power=0.25, time_constant=0.06, eps=1e-6)
+    power = librosa.feature.melspectrogram(
+        y=samples, sr=picture.rate, n_fft=4 * hop, hop_length=hop, n_mels=64, fmin=picture.fmin, fmax=picture.fmax
+    )
+    pcen = librosa.pcen(
+        power, sr=picture.rate, hop_length=hop, gain=0.8, bias=10, power=0.25, time_constant=0.06, eps=1e-6
+    )
     snr = pcen.max(axis=0) - pcen.min(axis=0)
     return scipy.signal.medfilt(librosa.power_to_db(snr / np.median(snr)), kernel_size=15)
 
@@ -33,22 +37,31 @@ def birdvox_curve(samples: np.ndarray, picture: Spectrogram) -> np.ndarray:
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100])
 def test_the_curve_is_birdvoxs(rate: int) -> None:
     picture = Spectrogram(rate=rate, fmin=200, fmax=4000)
-    samples = np.concatenate([noise(3, rate=rate), chirp(3000, seconds=2, seed=1, rate=rate), noise(3.3, seed=2, rate=rate)])
+    samples = np.concatenate(
+        [noise(3, rate=rate), chirp(3000, seconds=2, seed=1, rate=rate), noise(3.3, seed=2, rate=rate)]
+    )
     found, expected = snr_curve([samples], picture), birdvox_curve(samples, picture)
     assert found.shape == expected.shape
-    np.testing.assert_allclose(found[7:-7], expected[7:-7], atol=2e-3)  # at the ends, medians are taken of silence there
+    # at the ends, medians are taken of silence there
+    np.testing.assert_allclose(found[7:-7], expected[7:-7], atol=2e-3)
     assert hop_samples(22_050) == 512
 
 
 @settings(max_examples=30)
-@given(st.integers(0, 20_000), st.lists(st.integers(0, 20_000), max_size=5), st.sampled_from(["silence", "noise", "constant", "clipped"]))
+@given(
+    st.integers(0, 20_000),
+    st.lists(st.integers(0, 20_000), max_size=5),
+    st.sampled_from(["silence", "noise", "constant", "clipped"]),
+)
 def test_blocks_do_not_change_the_curve(samples: int, borders: list[int], kind: str) -> None:
     sound = {"silence": np.zeros(samples), "constant": np.ones(samples)}.get(kind, noise(3)[:samples])
     sound = (np.sign(sound) if kind == "clipped" else sound).astype(np.float32)
     whole = snr_curve([sound], SMALL)
     assert len(whole) == 1 + len(sound) // hop_samples(RATE)
     assert np.isfinite(whole).all()
-    np.testing.assert_array_equal(snr_curve(np.split(sound, sorted(border for border in borders if border <= samples)), SMALL), whole)
+    np.testing.assert_array_equal(
+        snr_curve(np.split(sound, sorted(border for border in borders if border <= samples)), SMALL), whole
+    )
 
 
 @given(st.lists(st.integers(0, 30), max_size=6), st.integers(1, 20))
@@ -102,7 +115,10 @@ def test_calls_are_found() -> None:
         sound[int(start * RATE) : int((start + 1) * RATE)] += chirp(2500, seconds=1.0, seed=3)
     clips = Clips(choose="peaks", count=3, length=2.0)
     found = list(chosen_windows(lambda: iter([sound]), clips, SMALL, events=None))
-    assert [abs(window.start / RATE + 1 - (start + 0.5)) < 0.75 for (window, _), start in zip(found, (7.0, 23.5, 51.0), strict=True)] == [True] * 3
+    assert [
+        abs(window.start / RATE + 1 - (start + 0.5)) < 0.75
+        for (window, _), start in zip(found, (7.0, 23.5, 51.0), strict=True)
+    ] == [True] * 3
     for window, samples in found:
         np.testing.assert_array_equal(samples, sound[window.start : window.start + 2 * RATE])
         assert window.strength > 3

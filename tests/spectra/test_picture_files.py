@@ -63,7 +63,16 @@ def test_names_are_the_baselines() -> None:
     assert written(PictureName(1.0, "a", 1234)) == "10000_a_1234.png"
     assert read("0123_a_b_004.png") == PictureName(0.0123, "a_b", 4)
     assert read("0123_a_b_004.PNG") == PictureName(0.0123, "a_b", 4)
-    for wrong in ("a.png", "123_a_004.png", "0123_a_04.png", "0123__a.png", "99999_a_001.png", "0123_a_004.jpg", "٠١٢٣_a_004.png", ".0123_a_004.png.part"):
+    for wrong in (
+        "a.png",
+        "123_a_004.png",
+        "0123_a_04.png",
+        "0123__a.png",
+        "99999_a_001.png",
+        "0123_a_004.jpg",
+        "٠١٢٣_a_004.png",
+        ".0123_a_004.png.part",
+    ):
         assert read(wrong) is None, wrong
 
 
@@ -73,7 +82,13 @@ def test_classes_are_left_off_where_all_names_begin_with_theirs() -> None:
     assert names_in_files(table(("A/x", "A"), ("tape", ""))) == {"A/x": "A%2Fx", "tape": "tape"}
 
 
-@given(st.lists(st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)), unique=True, min_size=1))
+@given(
+    st.lists(
+        st.one_of(st.sampled_from(HOSTILE), st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30)),
+        unique=True,
+        min_size=1,
+    )
+)
 def test_no_two_names_meet_and_none_leaves_its_folder(names: list[str]) -> None:
     called = names_in_files(table(*((name, "A") for name in names)))
     assert len(set(called.values())) == len(names)
@@ -93,7 +108,9 @@ def test_classes_that_cannot_name_a_folder_are_refused() -> None:
 
 
 def test_pictures_are_those_of_the_store(config: Config) -> None:
-    spec.main(dataclasses.replace(config, clips=dataclasses.replace(config.clips, signal_threshold=0.063, noise_share=1.0)))
+    spec.main(
+        dataclasses.replace(config, clips=dataclasses.replace(config.clips, signal_threshold=0.063, noise_share=1.0))
+    )
     root = config.dataset.root
     store = Store(root)
     files = pngs(root)
@@ -102,10 +119,14 @@ def test_pictures_are_those_of_the_store(config: Config) -> None:
     for number, row in enumerate(store.clips.iter_rows(named=True)):
         name = f"{int(row['score'] * 10000):04d}_{row['recording'].split('/')[1]}_{row['number']:03d}.png"
         path = files[f"{'pictures' if row['accepted'] else 'noise'}/{row['class']}/{name}"]
-        np.testing.assert_array_equal(cv2.imread(str(path), cv2.IMREAD_UNCHANGED), store.pictures(np.array([number]))[0])
+        np.testing.assert_array_equal(
+            cv2.imread(str(path), cv2.IMREAD_UNCHANGED), store.pictures(np.array([number]))[0]
+        )
 
 
-def test_asking_for_pictures_makes_no_other_store(config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_asking_for_pictures_makes_no_other_store(
+    config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     without = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, pictures=False))
     spec.main(without)
     assert not (config.dataset.root / "spec" / "pictures").exists()
@@ -132,7 +153,9 @@ def test_what_is_right_stays_and_what_is_not_is_mended(config: Config, capsys: p
     os.utime(files[0], (1, 1))
     files[1].write_bytes(files[1].read_bytes()[:50])
     files[2].unlink()
-    stranger, part, own = (files[3].with_name(name) for name in ("0001_other_000.png", ".0001_other_000.png.part", "notes.txt"))
+    stranger, part, own = (
+        files[3].with_name(name) for name in ("0001_other_000.png", ".0001_other_000.png.part", "notes.txt")
+    )
     gone = root / "spec" / "pictures" / "Gone species" / "0001_gone_000.png"
     gone.parent.mkdir()
     for file in (stranger, part, own, gone):

@@ -56,7 +56,9 @@ def test_it_is_what_the_store_is(made: Config, pictures: Path) -> None:
     every = np.arange(len(store.clips))
     np.testing.assert_array_equal(folder.pictures(every), store.pictures(every))
     assert (
-        folder.recordings.sort("recording").select("recording", "kept", "noise").equals(store.recordings.sort("recording").select("recording", "kept", "noise"))
+        folder.recordings.sort("recording")
+        .select("recording", "kept", "noise")
+        .equals(store.recordings.sort("recording").select("recording", "kept", "noise"))
     )
     assert not folder.clips["accepted"].all()
 
@@ -73,9 +75,12 @@ def test_alone_all_of_it_is_learned_from(made: Config, pictures: Path, capsys: p
     assert set(PictureFolder(pictures, read_split(made.dataset), made).split["side"]) == {"train"}
 
 
-def test_recordings_that_the_split_does_not_know_are_left_out(made: Config, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_recordings_that_the_split_does_not_know_are_left_out(
+    made: Config, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.copy(first(pictures, "Altus clarus"), pictures / "Altus clarus" / "0500_unknown_000.png")
-    shutil.copytree(pictures / "Altus clarus", pictures / "Novus ignotus")  # the same names, in a class that the split does not have
+    # the same names, in a class that the split does not have
+    shutil.copytree(pictures / "Altus clarus", pictures / "Novus ignotus")
     folder = PictureFolder(pictures, read_split(made.dataset), made)
     assert len(folder.clips) == len(Store(made.dataset.root).clips)
     assert "the split does not know their recordings" in capsys.readouterr().err
@@ -84,7 +89,12 @@ def test_recordings_that_the_split_does_not_know_are_left_out(made: Config, pict
 def test_the_old_baselines_folder(made: Config, tmp_path: Path) -> None:
     """Its names have no class, its noise lies in one folder, and its classes may be written with underscores."""
     old, picture = tmp_path / "old", Store(made.dataset.root).pictures(np.array([0]))[0]
-    for path in ("spec/Altus_clarus/0100_A1_000.png", "spec/Bassus gravis/2500_A1_001.png", "spec/Bassus gravis/0100_B2_000.png", "noise/0000_B2_007.png"):
+    for path in (
+        "spec/Altus_clarus/0100_A1_000.png",
+        "spec/Bassus gravis/2500_A1_001.png",
+        "spec/Bassus gravis/0100_B2_000.png",
+        "noise/0000_B2_007.png",
+    ):
         (old / path).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(old / path), picture)
     cv2.imwrite(str(old / "noise" / "0000_A1_009.png"), picture)  # of which A1?
@@ -107,11 +117,20 @@ def test_the_old_baselines_folder(made: Config, tmp_path: Path) -> None:
 
 def test_long_recordings_keep_their_names(made: Config, tmp_path: Path) -> None:
     picture = Store(made.dataset.root).pictures(np.array([0]))[0]
-    for path in ("pictures/A/0100_tape_000.png", "pictures/B/0100_tape_001.png", "noise/(no class)/0000_tape_002.png", "pictures/A/0100_A%2Fx_000.png"):
+    for path in (
+        "pictures/A/0100_tape_000.png",
+        "pictures/B/0100_tape_001.png",
+        "noise/(no class)/0000_tape_002.png",
+        "pictures/A/0100_A%2Fx_000.png",
+    ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / path), picture)
     split = (
-        read_split(made.dataset).head(2).with_columns(recording=pl.Series(["A/x", "tape"]), **{"class": pl.Series(["A", ""])}, background=pl.lit(["A", "B"]))
+        read_split(made.dataset)
+        .head(2)
+        .with_columns(
+            recording=pl.Series(["A/x", "tape"]), **{"class": pl.Series(["A", ""])}, background=pl.lit(["A", "B"])
+        )
     )
     folder = PictureFolder(tmp_path / "pictures", split, made)
     assert folder.clips.select("recording", "class", "number", "accepted").rows() == [
@@ -132,7 +151,9 @@ def test_colours_become_grey(made: Config, pictures: Path) -> None:
     assert 0.5 < read_png(file, made.spectrogram).mean() / grey.mean() < 0.65
 
 
-def test_broken_pictures_are_named_and_cost_only_themselves(made: Config, pictures: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_broken_pictures_are_named_and_cost_only_themselves(
+    made: Config, pictures: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     every = PictureFolder(pictures, read_split(made.dataset), made)
     files = sorted((pictures / "Altus clarus").iterdir())
     whole = files[0].read_bytes()
@@ -150,7 +171,11 @@ def test_broken_pictures_are_named_and_cost_only_themselves(made: Config, pictur
     assert len(folder.clips) == len(every.clips) - 5
     told = capfd.readouterr().err
     assert "7 pictures left out" in told
-    for file, reason in zip(files, ("is cut off", "is a damaged PNG file", "is no PNG file", "is no PNG file", "Is a directory"), strict=False):
+    for file, reason in zip(
+        files,
+        ("is cut off", "is a damaged PNG file", "is no PNG file", "is no PNG file", "Is a directory"),
+        strict=False,
+    ):
         assert f"{file}: {reason}\n" in told
     assert told.count("is not called like <class>/0123_recording_004.png") == 2
     assert len(told.splitlines()) == 8  # and nothing that OpenCV says
@@ -159,7 +184,9 @@ def test_broken_pictures_are_named_and_cost_only_themselves(made: Config, pictur
 def test_pictures_of_another_size_are_refused(made: Config, pictures: Path) -> None:
     file = first(pictures, "Altus clarus")
     cv2.imwrite(str(file), np.zeros((8, 8), np.uint8))
-    with pytest.raises(console.Trouble, match=r"Altus clarus/0\d+_A\d_00\d\.png: is 8 × 8 pixels, but the settings make 32 × 16") as caught:
+    with pytest.raises(
+        console.Trouble, match=r"Altus clarus/0\d+_A\d_00\d\.png: is 8 × 8 pixels, but the settings make 32 × 16"
+    ) as caught:
         PictureFolder(pictures, None, made)
     assert "\n" not in str(caught.value)
 

@@ -25,7 +25,9 @@ def test_squeeze_is_bicubic_and_stays_in_range() -> None:
 
 
 def test_crop_takes_the_middle() -> None:
-    np.testing.assert_array_equal(resize(numbered(8, 11), height=4, width=5, mode="crop", seed=0), numbered(8, 11)[2:6, 3:8])
+    np.testing.assert_array_equal(
+        resize(numbered(8, 11), height=4, width=5, mode="crop", seed=0), numbered(8, 11)[2:6, 3:8]
+    )
 
 
 def test_crop_random_takes_any_part() -> None:
@@ -52,4 +54,6 @@ def test_fill_puts_the_picture_into_noise_like_it() -> None:
 
 def test_fill_shrinks_what_is_too_long() -> None:
     filled = resize(numbered(40, 50), height=20, width=70, mode="fill", seed=1)
-    np.testing.assert_array_equal(filled[:, 10:60], resize(numbered(40, 50), height=20, width=50, mode="squeeze", seed=1))
+    np.testing.assert_array_equal(
+        filled[:, 10:60], resize(numbered(40, 50), height=20, width=50, mode="squeeze", seed=1)
+    )

@@ -21,7 +21,11 @@ def test_golden_pictures_and_scores(golden: Path, birds: Path) -> None:
     picture = Spectrogram()
     length, step, least = clip_samples(Clips(), rate=picture.rate)
     blocks = decode(birds / "Acadian Flycatcher.wav", rate=picture.rate, block=3.3)
-    clips = {first + index: clip for first, batch in cut(blocks, length=length, step=step, least=least) for index, clip in enumerate(batch)}
+    clips = {
+        first + index: clip
+        for first, batch in cut(blocks, length=length, step=step, least=least)
+        for index, clip in enumerate(batch)
+    }
     for number, mel, score in zip(expected["clip"], expected["mel"], expected["signal_score"], strict=True):
         found = make_picture(clips[int(number)], picture)
         assert np.abs(found - mel).max() < 0.02
@@ -34,13 +38,21 @@ def librosa_picture(samples: np.ndarray, picture: Spectrogram) -> np.ndarray:
     if picture.kind == "linear":
         n_fft = picture.n_fft or 390
         frequencies = librosa.fft_frequencies(sr=picture.rate, n_fft=n_fft)
-        bins = np.abs(librosa.stft(samples, n_fft=n_fft, hop_length=hop, window="hamming"))[(frequencies >= picture.fmin) & (frequencies <= picture.fmax)]
+        bins = np.abs(librosa.stft(samples, n_fft=n_fft, hop_length=hop, window="hamming"))[
+            (frequencies >= picture.fmin) & (frequencies <= picture.fmax)
+        ]
         levels = librosa.amplitude_to_db(bins, ref=np.max)
     else:
         emphasized = np.append(samples[0], samples[1:] - np.float32(picture.pre_emphasis) * samples[:-1])
         shape = {"n_fft": picture.n_fft or 8 * picture.height, "hop_length": hop, "n_mels": picture.height}
-        mel = librosa.feature.melspectrogram(y=emphasized, sr=picture.rate, **shape, fmin=picture.fmin, fmax=picture.fmax, power=1)
-        levels = librosa.pcen(mel * 2**31, sr=picture.rate, hop_length=hop) if picture.kind == "pcen" else librosa.amplitude_to_db(mel, ref=np.max)
+        mel = librosa.feature.melspectrogram(
+            y=emphasized, sr=picture.rate, **shape, fmin=picture.fmin, fmax=picture.fmax, power=1
+        )
+        levels = (
+            librosa.pcen(mel * 2**31, sr=picture.rate, hop_length=hop)
+            if picture.kind == "pcen"
+            else librosa.amplitude_to_db(mel, ref=np.max)
+        )
     levels = levels[::-1, : picture.width]
     return (levels - levels.min()) / (levels.max() - levels.min())
 
@@ -61,9 +73,20 @@ def sweep(rate: int) -> np.ndarray:
         Spectrogram(kind="linear"),
         Spectrogram(kind="linear", rate=32_000, fmin=0.0, fmax=16_000.0, height=257, n_fft=512, width=101, hop=320),
         Spectrogram(kind="pcen"),
-        Spectrogram(kind="pcen", rate=22_050, height=40, width=44, fmin=0, fmax=11_025, n_fft=2048, hop=512, pre_emphasis=0),
+        Spectrogram(
+            kind="pcen", rate=22_050, height=40, width=44, fmin=0, fmax=11_025, n_fft=2048, hop=512, pre_emphasis=0
+        ),
     ],
-    ids=["default", "small", "whole band", "n_fft and hop", "linear", "linear, whole band", "pcen", "pcen of librosa's own defaults"],
+    ids=[
+        "default",
+        "small",
+        "whole band",
+        "n_fft and hop",
+        "linear",
+        "linear, whole band",
+        "pcen",
+        "pcen of librosa's own defaults",
+    ],
 )
 @pytest.mark.filterwarnings("ignore:Empty filters detected")
 def test_the_formula_is_librosas(picture: Spectrogram) -> None:
@@ -80,7 +103,8 @@ def test_a_tone_is_a_line_at_its_height() -> None:
     row = int(make_picture(samples, picture)[:, 50:200].mean(axis=1).argmax())
     bands = librosa.mel_frequencies(n_mels=130, fmin=500, fmax=15_000)[1:-1]
     assert abs(bands[::-1][row] - 4000) < 150
-    assert row > 32  # low frequencies are at the bottom: 4 kHz is below the middle of a linear scale, in the middle of mel
+    # low frequencies are at the bottom: 4 kHz is below the middle of a linear scale, in the middle of mel
+    assert row > 32
 
 
 @pytest.mark.parametrize("frequency", [600, 7750, 14_900])
@@ -137,10 +161,18 @@ ANY = st.builds(
 
 
 @settings(max_examples=60, deadline=None)
-@given(ANY, st.integers(31, 9000), st.integers(0, 100), st.sampled_from([0.0, 1e-7, 0.1, 1.0, 1e4]), st.sampled_from([0.0, 0.5]))
+@given(
+    ANY,
+    st.integers(31, 9000),
+    st.integers(0, 100),
+    st.sampled_from([0.0, 1e-7, 0.1, 1.0, 1e4]),
+    st.sampled_from([0.0, 0.5]),
+)
 @example(SMALL, 31, 0, 0.0, 0.0)
 @pytest.mark.filterwarnings("ignore:Empty filters detected")
-def test_any_clip_gives_a_picture(picture_settings: Spectrogram, samples: int, seed: int, loudness: float, offset: float) -> None:
+def test_any_clip_gives_a_picture(
+    picture_settings: Spectrogram, samples: int, seed: int, loudness: float, offset: float
+) -> None:
     sound = (offset + loudness * np.random.default_rng(seed).uniform(-1, 1, samples)).astype(np.float32)
     picture = make_picture(sound, picture_settings)
     assert picture.shape == (16, 32)
@@ -153,7 +185,9 @@ def test_any_clip_gives_a_picture(picture_settings: Spectrogram, samples: int, s
 
 @pytest.mark.parametrize("kind", ["mel", "linear", "pcen"])
 def test_silence_is_black_and_scores_nothing(kind: str) -> None:
-    picture = make_picture(np.zeros(8000, np.float32), replace(SMALL, kind=kind, high_pass=300.0, noise_reduction=1.0, normalize="rms"))
+    picture = make_picture(
+        np.zeros(8000, np.float32), replace(SMALL, kind=kind, high_pass=300.0, noise_reduction=1.0, normalize="rms")
+    )
     assert not picture.any()
     assert signal_score(picture) == 0
 
@@ -188,4 +222,10 @@ def test_medians_are_numpys(shape: tuple[int, int]) -> None:
 
 
 def test_pixels_are_rounded() -> None:
-    assert to_pixels(np.array([0, 0.49 / 255, 0.51 / 255, 254.6 / 255, 1.0], np.float32)).tolist() == [0, 0, 1, 255, 255]
+    assert to_pixels(np.array([0, 0.49 / 255, 0.51 / 255, 254.6 / 255, 1.0], np.float32)).tolist() == [
+        0,
+        0,
+        1,
+        255,
+        255,
+    ]

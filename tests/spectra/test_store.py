@@ -36,7 +36,11 @@ def config(tmp_path: Path, archive: Path) -> Config:
 
 
 def content(root: Path) -> dict[str, bytes]:
-    return {file.relative_to(root).as_posix(): file.read_bytes() for file in sorted((root / "spec").rglob("*")) if file.is_file()}
+    return {
+        file.relative_to(root).as_posix(): file.read_bytes()
+        for file in sorted((root / "spec").rglob("*"))
+        if file.is_file()
+    }
 
 
 def test_rows_and_pictures(config: Config) -> None:
@@ -54,8 +58,15 @@ def test_rows_and_pictures(config: Config) -> None:
     row = store.clips.filter(recording="Altus clarus/A3", number=2).with_row_index().row(0, named=True)
     assert (row["class"], row["start"], row["length"], row["accepted"]) == ("Altus clarus", 1.5, 1.0, True)
     assert row["weight"] == pytest.approx(0.6)  # nobody rated it
-    samples, _ = soundfile.read(config.dataset.archive / "Altus clarus" / "A3.wav", dtype="float32", start=12_000, frames=8000)
-    at = store.clips.with_row_index("clip").filter(recording="Altus clarus/A3", number=2)["clip"].to_numpy().astype(np.int64)
+    samples, _ = soundfile.read(
+        config.dataset.archive / "Altus clarus" / "A3.wav", dtype="float32", start=12_000, frames=8000
+    )
+    at = (
+        store.clips.with_row_index("clip")
+        .filter(recording="Altus clarus/A3", number=2)["clip"]
+        .to_numpy()
+        .astype(np.int64)
+    )
     np.testing.assert_array_equal(store.pictures(at)[0], to_pixels(make_picture(samples, config.spectrogram)))
 
 
@@ -70,7 +81,9 @@ def test_the_store_is_the_same_whatever_the_number_of_workers(config: Config, tm
 
 
 @pytest.mark.parametrize("stop_at", ["extract", "pack"])
-def test_a_stopped_extraction_goes_on_without_doing_recordings_again(config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stop_at: str) -> None:
+def test_a_stopped_extraction_goes_on_without_doing_recordings_again(
+    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stop_at: str
+) -> None:
     root = config.dataset.root
     spec.main(config)
     whole = content(root)
@@ -97,7 +110,9 @@ def test_a_stopped_extraction_goes_on_without_doing_recordings_again(config: Con
 
 
 @pytest.mark.parametrize("left", [bytes(50_000), None])
-def test_a_part_that_a_power_cut_left_without_its_bytes_is_made_again(config: Config, monkeypatch: pytest.MonkeyPatch, left: bytes | None) -> None:
+def test_a_part_that_a_power_cut_left_without_its_bytes_is_made_again(
+    config: Config, monkeypatch: pytest.MonkeyPatch, left: bytes | None
+) -> None:
     root = config.dataset.root
     with monkeypatch.context() as patch:
         patch.setattr(filling, "_recording_rows", stop)
@@ -105,7 +120,9 @@ def test_a_part_that_a_power_cut_left_without_its_bytes_is_made_again(config: Co
             spec.main(config)
     torn, *others = sorted((root / "spec" / "parts").glob("*.zip"), key=lambda part: part.stat().st_size, reverse=True)
     whole = torn.read_bytes()
-    torn.write_bytes(whole[: len(whole) // 4] + bytes(len(whole) // 2) + whole[-(len(whole) // 4) :] if left is None else left)
+    torn.write_bytes(
+        whole[: len(whole) // 4] + bytes(len(whole) // 2) + whole[-(len(whole) // 4) :] if left is None else left
+    )
     assert [is_whole(part) for part in (torn, *others)] == [False, *[True] * len(others)]
     spec.main(config)
     made = content(root)
@@ -144,7 +161,9 @@ def test_other_settings_are_refused_by_name_unless_fresh(config: Config) -> None
     spec.main(config)
     before = content(config.dataset.root)
     other = dataclasses.replace(config, clips=dataclasses.replace(config.clips, overlap=0.5), run="other")
-    with pytest.raises(console.Trouble, match=r"clips\.overlap was 0\.25, is 0\.5\); set them back, or run spec\.py --fresh"):
+    with pytest.raises(
+        console.Trouble, match=r"clips\.overlap was 0\.25, is 0\.5\); set them back, or run spec\.py --fresh"
+    ):
         spec.main(other)
     assert content(config.dataset.root) == before
     spec.main(other, spec.Flags(fresh=True))
@@ -178,7 +197,14 @@ def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:
         Store(config.dataset.root)
 
 
-@pytest.mark.parametrize("changed", [pl.lit(-5000, pl.Int32).alias("row"), pl.lit(None, pl.String).alias("shard"), pl.lit("../../outside").alias("shard")])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pl.lit(-5000, pl.Int32).alias("row"),
+        pl.lit(None, pl.String).alias("shard"),
+        pl.lit("../../outside").alias("shard"),
+    ],
+)
 def test_a_store_whose_table_names_what_cannot_be_is_refused(config: Config, changed: pl.Expr) -> None:
     spec.main(config)
     table = config.dataset.root / "spec" / "clips.parquet"
@@ -214,7 +240,13 @@ def pixels_of(part: Path) -> np.ndarray:
 
 def test_caps_and_noise(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
-    soundfile.write(file, np.concatenate([chirp(2000, seconds=10, seed=1), np.random.default_rng(1).normal(0, 0.1, 80_000)]).astype(np.float32), RATE)
+    soundfile.write(
+        file,
+        np.concatenate([chirp(2000, seconds=10, seed=1), np.random.default_rng(1).normal(0, 0.1, 80_000)]).astype(
+            np.float32
+        ),
+        RATE,
+    )
     every, pictures = extracted(file, Clips(overlap=0, signal_threshold=0.01, noise_share=1.0), 0)
     assert every.number.tolist() == every.start.tolist() == list(range(20))
     assert int(every.rejected) == int((~every.accepted).sum()) > 3
@@ -230,7 +262,10 @@ def test_caps_and_noise(tmp_path: Path) -> None:
 
 @given(st.integers(0, 6), st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=30))
 def test_the_smallest_lots_stay_with_their_own_pictures(cap: int, lots: list[tuple[int, bool]]) -> None:
-    offered = [(lot + number / 100, Clip(number, number / 4, -1, 1.5, 0.25, accepted)) for number, (lot, accepted) in enumerate(lots)]
+    offered = [
+        (lot + number / 100, Clip(number, number / 4, -1, 1.5, 0.25, accepted))
+        for number, (lot, accepted) in enumerate(lots)
+    ]
     with tempfile.TemporaryDirectory() as folder, tempfile.SpooledTemporaryFile(8) as scratch:
         draw = Draw(cap, scratch)
         for lot, clip in offered:
@@ -238,13 +273,19 @@ def test_the_smallest_lots_stay_with_their_own_pictures(cap: int, lots: list[tup
         with (Path(folder) / "part").open("wb") as stream:
             draw.write(stream, Found([], 3.0, 0, np.zeros(41, np.int64)))
         found, pixels = read_part(Path(folder) / "part"), pixels_of(Path(folder) / "part")
-    expected = [clip.number for kind in (True, False) for _, clip in sorted(entry for entry in offered if entry[1].accepted == kind)[: cap or None]]
+    expected = [
+        clip.number
+        for kind in (True, False)
+        for _, clip in sorted(entry for entry in offered if entry[1].accepted == kind)[: cap or None]
+    ]
     assert found.number.tolist() == sorted(expected)
     assert found.accepted.tolist() == [lots[number][1] for number in sorted(expected)]
     assert pixels.tolist() == np.repeat(sorted(expected), 6).tolist()
 
 
-def test_what_failed_by_no_fault_of_its_own_is_tried_again_by_the_next_call(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_failed_by_no_fault_of_its_own_is_tried_again_by_the_next_call(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec.main(config)
     whole = content(config.dataset.root)
     shutil.rmtree(config.dataset.root / "spec")
@@ -259,7 +300,9 @@ def test_what_failed_by_no_fault_of_its_own_is_tried_again_by_the_next_call(conf
 
     with monkeypatch.context() as patch:
         patch.setattr(filling, "fan_out", killing)
-        assert "Altus clarus/A2" in {Path(failure.name).with_suffix("").as_posix().split("/", 1)[1] for failure in spec.main(config).failures}
+        assert "Altus clarus/A2" in {
+            Path(failure.name).with_suffix("").as_posix().split("/", 1)[1] for failure in spec.main(config).failures
+        }
     assert content(config.dataset.root) != whole
     names: list[str] = []
     monkeypatch.setattr(filling, "fan_out", noting(names))
@@ -278,7 +321,10 @@ def test_a_recording_replaced_by_another_of_its_size_is_noticed(config: Config) 
     next(config.dataset.root.rglob("A1.wav")).unlink()  # an old copy is never overwritten
     sort_data.main(config)
     spec.main(config)
-    assert content(config.dataset.root)["spec/shards/Altus clarus-000/pictures.npy"] != before["spec/shards/Altus clarus-000/pictures.npy"]
+    assert (
+        content(config.dataset.root)["spec/shards/Altus clarus-000/pictures.npy"]
+        != before["spec/shards/Altus clarus-000/pictures.npy"]
+    )
 
 
 def test_pictures_made_with_lost_settings_are_not_taken_for_others(config: Config) -> None:
@@ -286,13 +332,21 @@ def test_pictures_made_with_lost_settings_are_not_taken_for_others(config: Confi
     before = content(config.dataset.root)
     (config.dataset.root / "spec" / "settings.toml").unlink()
     spec.main(dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, fmin=1000.0)))
-    assert content(config.dataset.root)["spec/shards/Altus clarus-000/pictures.npy"] != before["spec/shards/Altus clarus-000/pictures.npy"]
+    assert (
+        content(config.dataset.root)["spec/shards/Altus clarus-000/pictures.npy"]
+        != before["spec/shards/Altus clarus-000/pictures.npy"]
+    )
 
 
 def test_pictures_in_any_order(config: Config) -> None:
     spec.main(config)
     opened = Store(config.dataset.root)
-    by_hand = np.stack([np.load(opened.folder / "shards" / shard / "pictures.npy")[row] for shard, row in opened.clips.select("shard", "row").iter_rows()])
+    by_hand = np.stack(
+        [
+            np.load(opened.folder / "shards" / shard / "pictures.npy")[row]
+            for shard, row in opened.clips.select("shard", "row").iter_rows()
+        ]
+    )
     assert opened.clips["shard"].n_unique() == 3
     order = np.random.default_rng(1).integers(0, len(by_hand), 3 * len(by_hand))  # some clips several times
     np.testing.assert_array_equal(opened.pictures(order), by_hand[order])
@@ -310,7 +364,9 @@ def test_a_shard_that_is_cut_off_while_it_is_read(config: Config) -> None:
     shard.write_bytes(shard.read_bytes()[:-1])
     last = opened.clips.with_row_index("clip").filter(shard="Bassus gravis-000")["clip"].to_numpy().astype(np.int64)
     assert len(opened.pictures(last[:-1])) == len(last) - 1
-    with pytest.raises(console.Trouble, match=r"Bassus gravis-000/pictures\.npy: is missing or damaged; run spec\.py --fresh"):
+    with pytest.raises(
+        console.Trouble, match=r"Bassus gravis-000/pictures\.npy: is missing or damaged; run spec\.py --fresh"
+    ):
         opened.pictures(last)
     with pytest.raises(console.Trouble, match="is missing or damaged"):
         Store(config.dataset.root)
@@ -325,7 +381,9 @@ def test_warnings_are_kept_and_stores_of_earlier_versions_have_none(config: Conf
     first = spec.main(config)
     recordings = Store(config.dataset.root).recordings
     said = "its header promises 3.0 s, 2.5 s are there and are used"
-    assert recordings.filter(pl.col("warning").is_not_null()).select("recording", "warning").rows() == [("Altus clarus/A0", said)]
+    assert recordings.filter(pl.col("warning").is_not_null()).select("recording", "warning").rows() == [
+        ("Altus clarus/A0", said)
+    ]
     assert [failure.reason for failure in first.partial] == [said]
     assert [failure.reason for failure in spec.main(config).partial] == [said]  # also where all is done already
     for table in (config.dataset.root / "spec").rglob("recordings.parquet"):
@@ -357,7 +415,11 @@ def test_what_an_earlier_version_refused_as_cut_off_is_tried_again(
     ).drop("warning")
     old.write_parquet(shards / "Altus clarus-000" / "recordings.parquet")
     done: list[str] = []
-    monkeypatch.setattr(filling, "fan_out", lambda work, todo, **more: fan_out(work, [done.append(job.name) or job for job in todo], **more))
+    monkeypatch.setattr(
+        filling,
+        "fan_out",
+        lambda work, todo, **more: fan_out(work, [done.append(job.name) or job for job in todo], **more),
+    )
     capsys.readouterr()
     spec.main(config)
     assert (done != []) == again

@@ -50,7 +50,8 @@ def test_noise_reduction_leaves_calls() -> None:
     call = 0.3 * tone(1500, samples=2 * RATE) * (np.arange(2 * RATE) // 2000 == 3)
     found = prepare((call + noise).astype(np.float32), settings(noise_reduction=1.0))
     assert level(noise[10_000:]) - level(found[10_000:]) > 28
-    assert 0 < level(call[6200:7800]) - level(found[6200:7800]) < 12  # a tone is narrower than the gate is smoothed; noisereduce takes as much
+    # a tone is narrower than the gate is smoothed; noisereduce takes as much
+    assert 0 < level(call[6200:7800]) - level(found[6200:7800]) < 12
     half = prepare((call + noise).astype(np.float32), settings(noise_reduction=0.5))
     np.testing.assert_allclose(half, (found + call + noise) / 2, atol=1e-5)
 

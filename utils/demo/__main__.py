@@ -19,7 +19,9 @@ from utils.demo.soundscapes import NOISES, SCAPE_SECONDS, SCAPES
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, make the data set, and say what to do next."""
-    parser = argparse.ArgumentParser(prog="python -m utils.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m utils.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("root", type=Path, help="folder that the data set is written to")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other recordings (default 0)")
     words = parser.parse_args(arguments)

@@ -48,7 +48,9 @@ def make_demo(root: Path, *, seed: int = 0, per_species: int = 16) -> DemoSummar
     _claim(root, {"seed": seed, "per_species": per_species})
     counts = [species.rare or per_species for species in SPECIES]
     seconds = 0.0
-    with progress("Inventing birds", total=sum(counts) + len(BROKEN) + len(NOISES) + len(SCAPES), unit="files") as advance:
+    with progress(
+        "Inventing birds", total=sum(counts) + len(BROKEN) + len(NOISES) + len(SCAPES), unit="files"
+    ) as advance:
         for index, count in enumerate(counts):
             for recording in range(count):
                 seconds += write_take(root, index, recording, seed=seed)

@@ -31,7 +31,9 @@ def write_broken(root: Path, *, seed: int) -> None:
     """Write the files of BROKEN, and beside each the other half of its recording."""
     rng = np.random.default_rng((seed, 1003))
     takes = {number: plan(COMMON[number % len(COMMON)], number=number, rng=rng) for number in range(9001, 9009)}
-    sounds = {number: perform(takes[number], seconds=6.0, rate=RATE, seed=seed, rng=rng) for number in (9002, 9005, 9006)}
+    sounds = {
+        number: perform(takes[number], seconds=6.0, rate=RATE, seed=seed, rng=rng) for number in (9002, 9005, 9006)
+    }
     contents = {
         9001: b"",
         9002: _wav_bytes(sounds[9002])[: 44 + 2 * 2 * RATE],

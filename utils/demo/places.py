@@ -28,7 +28,13 @@ def visit(rng: np.random.Generator) -> Site:
     colour = tuple(float(value) for _ in range(4) for value in (rng.normal(0.0, 2.5), rng.uniform(0.0, 2 * np.pi)))
     noises: tuple[Noise, ...] = ("wind", "rain", "hum", "insects")
     heard = tuple(noise for noise in noises if rng.random() < 0.4)
-    return Site(float(rng.uniform(0.4, 1.8)), colour, heard, insect=float(rng.uniform(4500.0, 8500.0)), echo=float(rng.uniform(0.15, 0.5)))
+    return Site(
+        float(rng.uniform(0.4, 1.8)),
+        colour,
+        heard,
+        insect=float(rng.uniform(4500.0, 8500.0)),
+        echo=float(rng.uniform(0.15, 0.5)),
+    )
 
 
 def carry(sound: Sound, *, distance: float, echo: float, rate: int, rng: np.random.Generator) -> Sound:
@@ -57,12 +63,15 @@ def _hertz(size: int, *, rate: int) -> Float[np.ndarray, " bins"]:
     return np.arange(size // 2 + 1, dtype=np.float32) * np.float32(rate / size)
 
 
-def weather(kind: Noise, count: int, *, rate: int, rng: np.random.Generator, slope: float = 1.0, insect: float = 7000.0) -> Sound:
+def weather(
+    kind: Noise, count: int, *, rate: int, rng: np.random.Generator, slope: float = 1.0, insect: float = 7000.0
+) -> Sound:
     """Make noise without birds.
 
     Parameters
     ----------
-    kind : hiss (all frequencies), wind (gusts, below 500 Hz), rain (drops and hiss), hum (50 Hz and multiples), insects (a high steady buzz)
+    kind : hiss (all frequencies), wind (gusts, below 500 Hz), rain (drops and hiss), hum (50 Hz and multiples), insects
+        (a high steady buzz)
     count, rate : samples, and samples per second
     slope : the hiss's power falls with frequency to this power; 1 is pink
     insect : pitch of the insects, Hz
@@ -76,12 +85,25 @@ def weather(kind: Noise, count: int, *, rate: int, rng: np.random.Generator, slo
     size = fft.next_fast_len(count, real=True)
     hertz = np.maximum(_hertz(size, rate=rate), np.float32(1.0))
     if kind == "wind":
-        gusts = np.interp(np.linspace(0.0, 1.0, count), np.linspace(0.0, 1.0, count // rate + 2), rng.uniform(0.1, 1.0, count // rate + 2) ** 2)
-        return _level(_coloured(hertz**-1.2 * (hertz > 20) / (1 + (hertz / 300) ** 6), count, size=size, rng=rng) * gusts.astype(np.float32))
+        gusts = np.interp(
+            np.linspace(0.0, 1.0, count),
+            np.linspace(0.0, 1.0, count // rate + 2),
+            rng.uniform(0.1, 1.0, count // rate + 2) ** 2,
+        )
+        return _level(
+            _coloured(hertz**-1.2 * (hertz > 20) / (1 + (hertz / 300) ** 6), count, size=size, rng=rng)
+            * gusts.astype(np.float32)
+        )
     if kind == "rain":
-        drops = (rng.random(count, dtype=np.float32) < 60.0 / rate) * rng.exponential(1.0, count).astype(np.float32) ** 2
-        rings = signal.lfilter([1.0], [1.0, -2 * 0.97 * np.cos(2 * np.pi * 2500.0 / rate), 0.97**2], drops).astype(np.float32)
-        return _level(_level(rings) + np.float32(0.5) * _level(_coloured(hertz / (hertz + 2000.0), count, size=size, rng=rng)))
+        drops = (rng.random(count, dtype=np.float32) < 60.0 / rate) * rng.exponential(1.0, count).astype(
+            np.float32
+        ) ** 2
+        rings = signal.lfilter([1.0], [1.0, -2 * 0.97 * np.cos(2 * np.pi * 2500.0 / rate), 0.97**2], drops).astype(
+            np.float32
+        )
+        return _level(
+            _level(rings) + np.float32(0.5) * _level(_coloured(hertz / (hertz + 2000.0), count, size=size, rng=rng))
+        )
     if kind == "insects":
         time = np.arange(count, dtype=np.float32) / np.float32(rate)
         band = _coloured(np.exp(-(((hertz - np.float32(insect)) / 200.0) ** 2)), count, size=size, rng=rng)
@@ -104,7 +126,10 @@ def _level(sound: Sound) -> Sound:
 def _hum(count: int, *, rate: int, rng: np.random.Generator) -> Sound:
     """Repeat one wave of 50 Hz with its multiples; every rate in use holds a whole number of its samples."""
     wave = np.arange(rate // 50) / (rate // 50)
-    period = sum(rng.uniform(0.3, 1.0) / multiple * np.sin(2 * np.pi * (multiple * wave + rng.random())) for multiple in range(1, 17))
+    period = sum(
+        rng.uniform(0.3, 1.0) / multiple * np.sin(2 * np.pi * (multiple * wave + rng.random()))
+        for multiple in range(1, 17)
+    )
     return _level(np.resize(np.asarray(period, np.float32), count))
 
 

@@ -29,7 +29,9 @@ class Bird:
 
 def meet(rng: np.random.Generator) -> Bird:
     """Draw an individual: several per cent higher or lower, quicker or slower, brighter or duller than its species."""
-    return Bird(pitch=float(rng.uniform(0.93, 1.07)), tempo=float(rng.uniform(0.9, 1.12)), timbre=float(rng.uniform(0.6, 1.5)))
+    return Bird(
+        pitch=float(rng.uniform(0.93, 1.07)), tempo=float(rng.uniform(0.9, 1.12)), timbre=float(rng.uniform(0.6, 1.5))
+    )
 
 
 def draw_openings(seconds: float, *, rng: np.random.Generator) -> list[tuple[float, float]]:
@@ -85,7 +87,14 @@ def _envelope(count: int, *, rate: int) -> Sound:
 
 
 def sing(
-    species: Species, bird: Bird, *, content: Content, seconds: float, openings: Sequence[tuple[float, float]], rate: int, rng: np.random.Generator
+    species: Species,
+    bird: Bird,
+    *,
+    content: Content,
+    seconds: float,
+    openings: Sequence[tuple[float, float]],
+    rate: int,
+    rng: np.random.Generator,
 ) -> tuple[Sound, list[tuple[float, float]]]:
     """Let a bird sing strophe after strophe wherever it may.
 
@@ -113,14 +122,18 @@ def sing(
     return sound, sung
 
 
-def _sing_strophe(strophe: Strophe, bird: Bird, sound: Sound, *, start: float, end: float, rate: int, rng: np.random.Generator) -> float | None:
+def _sing_strophe(
+    strophe: Strophe, bird: Bird, sound: Sound, *, start: float, end: float, rate: int, rng: np.random.Generator
+) -> float | None:
     """Add one strophe to `sound`, as far as there is time; return when it ends, None where not one syllable found room."""
     now, last = start, None
     strength = rng.uniform(0.7, 1.0)
     for repeat in range(int(rng.integers(strophe.repeats[0], strophe.repeats[1] + 1))):
         for syllable in strophe.syllables:
             tempo = strophe.hurry**repeat * rng.uniform(0.96, 1.04)
-            note = voice(syllable, bird, pitch=strophe.slide**repeat * rng.uniform(0.985, 1.015), tempo=tempo, rate=rate)
+            note = voice(
+                syllable, bird, pitch=strophe.slide**repeat * rng.uniform(0.985, 1.015), tempo=tempo, rate=rate
+            )
             first = int(now * rate)
             if now + len(note) / rate > end or first + len(note) > len(sound):
                 return last

@@ -10,7 +10,20 @@ from utils.demo.species import SPECIES
 from utils.demo.takes import COMMON, RATE, SITES, at_peak, bird_of, site_of, write_wav
 from utils.files import write_text
 
-NOISES: tuple[Noise, ...] = ("wind", "rain", "hum", "hiss", "insects", "wind", "rain", "hum", "hiss", "insects", "wind", "rain")
+NOISES: tuple[Noise, ...] = (
+    "wind",
+    "rain",
+    "hum",
+    "hiss",
+    "insects",
+    "wind",
+    "rain",
+    "hum",
+    "hiss",
+    "insects",
+    "wind",
+    "rain",
+)
 NOISE_SECONDS = 5.0
 SCAPES = (90001, 90002)  # numbers of the soundscapes
 SCAPE_SECONDS, SCAPE_BLOCK = 120.0, 10.0  # a soundscape is made of blocks; in some of them nobody sings
@@ -40,9 +53,13 @@ def _soundscape(*, seed: int, rng: np.random.Generator) -> tuple[Sound, list[tup
         for species in rng.choice(cast, int(rng.integers(1, 3)), replace=False) if block not in quiet else ():
             opening = (float(rng.uniform(0.0, 2.5)), SCAPE_BLOCK - float(rng.uniform(0.5, 3.0)))
             bird = bird_of(int(species), place, seed=seed)
-            voices, times = sing(SPECIES[species], bird, content="song", seconds=SCAPE_BLOCK, openings=[opening], rate=RATE, rng=rng)
+            voices, times = sing(
+                SPECIES[species], bird, content="song", seconds=SCAPE_BLOCK, openings=[opening], rate=RATE, rng=rng
+            )
             first = int(block * SCAPE_BLOCK * RATE)
-            sound[first : first + len(voices)] += carry(voices, distance=float(rng.uniform(0.1, 0.8)), echo=site.echo, rate=RATE, rng=rng)
+            sound[first : first + len(voices)] += carry(
+                voices, distance=float(rng.uniform(0.1, 0.8)), echo=site.echo, rate=RATE, rng=rng
+            )
             sung += [(block * SCAPE_BLOCK + start, block * SCAPE_BLOCK + end, int(species)) for start, end in times]
     sound += np.float32(0.04) * weather("hiss", len(sound), rate=RATE, rng=rng, slope=site.slope)
     sound += np.float32(0.08) * weather("wind", len(sound), rate=RATE, rng=rng)

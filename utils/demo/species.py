@@ -1,7 +1,7 @@
 """Made-up species and all that each of them can sing.
 
-Species share bands and kinds of syllable on purpose: who only hears which frequencies are loud on average confuses them,
-who hears contour and rhythm can tell them apart.
+Species share bands and kinds of syllable on purpose: who only hears which frequencies are loud on average confuses
+them, who hears contour and rhythm can tell them apart.
 """
 
 import re
@@ -17,7 +17,8 @@ class Syllable:
     rest: float  # silence after it, seconds
     overtones: tuple[float, ...] = (1.0, 0.12)  # strength of the pitch and its multiples
     vibrato: tuple[float, float] = (0.0, 0.0)  # how often the pitch swings, Hz, and how far, as a share of it
-    beat: tuple[float, float] = (0.0, 0.0)  # how often the voice falters, Hz, and how much of it then is missing, 0 to 1
+    # how often the voice falters, Hz, and how much of it then is missing, 0 to 1
+    beat: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,10 @@ class Species:
 _NASAL, _SOFT = (0.5, 0.8, 1.0, 0.8, 0.4), (1.0, 0.3, 0.1)
 _DOWN = (6200.0, 4400.0, 3300.0)
 _HIGH, _LOW = Syllable((5150.0, 5050.0), 0.17, 0.03), Syllable((3500.0, 3430.0), 0.17, 0.03)
-_SINK, _RISE = Syllable((5150.0, 5050.0, 3500.0, 3400.0), 0.36, 0.25), Syllable((3400.0, 3500.0, 5050.0, 5150.0), 0.36, 0.25)
+_SINK, _RISE = (
+    Syllable((5150.0, 5050.0, 3500.0, 3400.0), 0.36, 0.25),
+    Syllable((3400.0, 3500.0, 5050.0, 5150.0), 0.36, 0.25),
+)
 _RATTLE, _FALL = Syllable(_DOWN, 0.045, 0.018), Syllable(_DOWN, 0.075, 0.05)
 _BUZZ = Syllable((4300.0, 4500.0, 4700.0), 0.6, 0.3, vibrato=(34.0, 0.2), beat=(34.0, 0.7))
 _LAUGH = Syllable((1350.0, 1700.0, 1400.0), 0.11, 0.07, _NASAL)
@@ -111,7 +115,10 @@ SPECIES = (
     Species(
         "Cachinnus clamator",
         "Laughing Clamator",
-        songs=(Strophe((_LAUGH,), (6, 11), hurry=0.96, slide=0.985), Strophe((replace(_LAUGH, length=0.24, rest=0.12),), (2, 4))),
+        songs=(
+            Strophe((_LAUGH,), (6, 11), hurry=0.96, slide=0.985),
+            Strophe((replace(_LAUGH, length=0.24, rest=0.12),), (2, 4)),
+        ),
         call=Strophe((replace(_LAUGH, rest=0.35),), (1, 3)),
     ),
     Species(
@@ -123,7 +130,10 @@ SPECIES = (
     Species(
         "Undulator silvestris",
         "Forest Waverer",
-        songs=(Strophe((_WAVER,)), Strophe((Syllable((3900.0, 4500.0, 4900.0), 0.5, 0.15, vibrato=(15.0, 0.14)),), (1, 2))),
+        songs=(
+            Strophe((_WAVER,)),
+            Strophe((Syllable((3900.0, 4500.0, 4900.0), 0.5, 0.15, vibrato=(15.0, 0.14)),), (1, 2)),
+        ),
         call=Strophe((replace(_WAVER, length=0.28),), (1, 2)),
     ),
     Species(
@@ -136,7 +146,14 @@ SPECIES = (
     Species(
         "Bombator nocturnus",
         "Nocturnal Boomer",
-        songs=(Strophe((Syllable((1950.0, 2100.0, 1950.0), 0.22, 0.12, _SOFT), Syllable((1900.0, 1950.0, 1800.0), 0.45, 0.5, _SOFT))),),
+        songs=(
+            Strophe(
+                (
+                    Syllable((1950.0, 2100.0, 1950.0), 0.22, 0.12, _SOFT),
+                    Syllable((1900.0, 1950.0, 1800.0), 0.45, 0.5, _SOFT),
+                )
+            ),
+        ),
         call=Strophe((Syllable((2050.0, 1800.0), 0.3, 0.4, _SOFT),), (1, 2)),
         rare=1,
     ),

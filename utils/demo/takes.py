@@ -111,9 +111,19 @@ def perform(take: Take, *, seconds: float, rate: int, seed: int, rng: np.random.
     for species in (take.species, *take.background):
         bird = bird_of(species, take.site, seed=seed)
         near = species == take.species
-        voices, _ = sing(SPECIES[species], bird, content=take.content if near else "song", seconds=seconds, openings=openings, rate=rate, rng=rng)
+        voices, _ = sing(
+            SPECIES[species],
+            bird,
+            content=take.content if near else "song",
+            seconds=seconds,
+            openings=openings,
+            rate=rate,
+            rng=rng,
+        )
         distance = take.distance if near else float(rng.uniform(0.6, 1.0))
-        song += np.float32(1.0 if near else 10 ** (rng.uniform(-20.0, -12.0) / 20)) * carry(voices, distance=distance, echo=site.echo, rate=rate, rng=rng)
+        song += np.float32(1.0 if near else 10 ** (rng.uniform(-20.0, -12.0) / 20)) * carry(
+            voices, distance=distance, echo=site.echo, rate=rate, rng=rng
+        )
     loudness = np.sqrt(np.mean(song[np.abs(song) > 0.02] ** 2))
     signal_to_noise = 33.0 - 20.0 * take.distance + rng.normal(0.0, 3.0)  # dB, among the birds' frequencies
     hiss = weather("hiss", len(song), rate=rate, rng=rng, slope=site.slope)
@@ -121,7 +131,9 @@ def perform(take: Take, *, seconds: float, rate: int, seed: int, rng: np.random.
     for noise in site.noises:
         level = rng.uniform(-10.0, 6.0) if noise in ("wind", "hum") else rng.uniform(-30.0, -10.0)
         if rng.random() < 0.7:
-            song += np.float32(loudness * 10 ** (level / 20)) * weather(noise, len(song), rate=rate, rng=rng, insect=site.insect)
+            song += np.float32(loudness * 10 ** (level / 20)) * weather(
+                noise, len(song), rate=rate, rng=rng, insect=site.insect
+            )
     return at_peak(microphone(song, site.colour, rate=rate), rng.uniform(0.25, 0.9))
 
 
@@ -184,4 +196,8 @@ def xml_of(take: Take, *, name: str | None = None) -> str:
         if text or field != "BackgroundSpecies":
             ElementTree.SubElement(audio, field).text = text
     ElementTree.indent(audio)
-    return '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n' + ElementTree.tostring(audio, encoding="unicode") + "\n"
+    return (
+        '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
+        + ElementTree.tostring(audio, encoding="unicode")
+        + "\n"
+    )

@@ -44,8 +44,14 @@ def variations(settings: Augmentation, noise: Noise) -> dict[str, Variation]:
         "add": (settings.add and len(noise), partial(vary.add_noise, noise=noise)),
         "dropout": (settings.dropout, partial(vary.dropout, amount=settings.dropout)),
         "blackout": (settings.blackout, partial(vary.blackout, amount=settings.blackout)),
-        "time_mask": (settings.time_mask, partial(vary.mask, amount=settings.time_mask, stripes=settings.stripes, axis=TIME)),
-        "frequency_mask": (settings.frequency_mask, partial(vary.mask, amount=settings.frequency_mask, stripes=settings.stripes, axis=FREQUENCY)),
+        "time_mask": (
+            settings.time_mask,
+            partial(vary.mask, amount=settings.time_mask, stripes=settings.stripes, axis=TIME),
+        ),
+        "frequency_mask": (
+            settings.frequency_mask,
+            partial(vary.mask, amount=settings.frequency_mask, stripes=settings.stripes, axis=FREQUENCY),
+        ),
     }
     return {name: variation for name, (on, variation) in every.items() if on}
 
@@ -53,7 +59,8 @@ def variations(settings: Augmentation, noise: Noise) -> dict[str, Variation]:
 def augment(pictures: Pictures, key: PRNGKeyArray, settings: Augmentation, noise: Noise) -> Pictures:
     """Vary a batch: each picture gets up to `count` different variations, each of them with the chance `probability`.
 
-    The baseline drew the order of the variations, too; here it is the same for all, so that each is computed once for the whole batch.
+    The baseline drew the order of the variations, too; here it is the same for all, so that each is computed once for
+    the whole batch.
     """
     on = variations(settings, noise)
     if not on or not settings.count:
@@ -76,19 +83,23 @@ def choose(key: PRNGKeyArray, pictures: int, kinds: int, *, count: int, probabil
     return (place < count) & jax.random.bernoulli(key_coin, probability, (pictures, kinds))
 
 
-def mixup(pictures: Pictures, targets: Targets, weights: Weights, key: PRNGKeyArray, *, amount: float, share: float = 1.0) -> tuple[Pictures, Targets, Weights]:
+def mixup(
+    pictures: Pictures, targets: Targets, weights: Weights, key: PRNGKeyArray, *, amount: float, share: float = 1.0
+) -> tuple[Pictures, Targets, Weights]:
     """Mix each picture with the next one of the batch (a random one, for batches are drawn in random order), and their targets alike.
 
     Parameters
     ----------
     targets : how much each class is in a picture, as cross-entropies take them
     weights : how much each picture counts in the loss
-    amount : the part of the picture itself is drawn from Beta(amount, amount), for each one anew: near 0 or 1 for small amounts, near a half for large ones
+    amount : the part of the picture itself is drawn from Beta(amount, amount), for each one anew: near 0 or 1 for small
+        amounts, near a half for large ones
     share : chance that a picture is mixed at all
 
     Returns
     -------
-    Mixed pictures, targets and weights. Any cross-entropy of them, which is linear in its targets, is the two clips' losses in the mixture's parts.
+    Mixed pictures, targets and weights. Any cross-entropy of them, which is linear in its targets, is the two clips'
+    losses in the mixture's parts.
 
     Source: Zhang et al., arXiv:1710.09412; a solution of BirdCLEF 2021 mixed half or all of its clips, with amount 1.
     """

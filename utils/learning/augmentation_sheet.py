@@ -3,8 +3,9 @@
     python -m utils.learning.augmentation sheet.png experiments/birdclef2018.toml
     python -m utils.learning.augmentation sheet.png --recording blackbird.wav --augmentation.rotate 5 --draws 3
 
-One row a variation: a clip, and the same clip varied several times. Variations that are off in the experiment are shown with an amount that is usual.
-The clips are those of the experiment's store (or `training.pictures`) that stand out most from their background, or a recording's.
+One row a variation: a clip, and the same clip varied several times. Variations that are off in the experiment are shown
+with an amount that is usual. The clips are those of the experiment's store (or `training.pictures`) that stand out most
+from their background, or a recording's.
 """
 
 import dataclasses
@@ -44,7 +45,8 @@ PANEL = (2.0, 1.0)  # width and height of a picture, inches
 class Flags:
     """What this call may ask for."""
 
-    recording: Path | None = None  # draw on the clips of this recording instead of the store's; its rejected clips are the noise
+    # draw on the clips of this recording instead of the store's; its rejected clips are the noise
+    recording: Path | None = None
     draws: int = 5  # how often each clip is varied, 1 to 20
     seed: int = 0  # another seed, other draws of the same clips; 0 or more
 
@@ -68,7 +70,13 @@ def command(arguments: Sequence[str]) -> int:
     """Run the command line `sheet.png [EXPERIMENT.toml] [--flag VALUE …]`; returns the exit status."""
     named = [Path(word) for word in arguments[:1] if not word.startswith("-")]
     main = functools.partial(write_sheet, named[0] if named else None)
-    return console.run(main, doc=__doc__, flags=Flags, arguments=arguments[len(named) :], script="-m utils.learning.augmentation sheet.png")
+    return console.run(
+        main,
+        doc=__doc__,
+        flags=Flags,
+        arguments=arguments[len(named) :],
+        script="-m utils.learning.augmentation sheet.png",
+    )
 
 
 def write_sheet(path: Path | None, config: Config, flags: Flags) -> None:
@@ -96,7 +104,9 @@ def from_store(config: Config) -> Material:
     """Take the clips with the highest signal scores, one a recording, from what the experiment learns from."""
     examples = read_examples(config)
     table = examples.store.clips.with_row_index("clip")[examples.rows]
-    best = table.sort("score", descending=True).unique("recording", keep="first", maintain_order=True)["clip"].head(CLIPS)
+    best = (
+        table.sort("score", descending=True).unique("recording", keep="first", maintain_order=True)["clip"].head(CLIPS)
+    )
     return Material(examples.store.pictures(best.to_numpy().astype(np.int64)), examples.noise)
 
 
@@ -110,11 +120,17 @@ def from_recording(file: Path, config: Config) -> Material:
     """
     length, step, least = clip_samples(config.clips, rate=config.spectrogram.rate)
     blocks = decode(file, rate=config.spectrogram.rate, channel=config.spectrogram.channel)
-    pictures = [make_picture(samples, config.spectrogram) for _, clips in cut(blocks, length=length, step=step, least=least) for samples in clips]
+    pictures = [
+        make_picture(samples, config.spectrogram)
+        for _, clips in cut(blocks, length=length, step=step, least=least)
+        for samples in clips
+    ]
     scores = np.array([signal_score(picture) for picture in pictures])
     kept = [number for number in np.argsort(-scores) if scores[number] >= config.clips.signal_threshold]
     if not kept:
-        raise console.Trouble(f"{file}: none of its {len(pictures)} clips has a signal score of clips.signal_threshold or more")
+        raise console.Trouble(
+            f"{file}: none of its {len(pictures)} clips has a signal score of clips.signal_threshold or more"
+        )
     pixels = np.stack([to_pixels(picture) for picture in pictures])
     return Material(pixels[kept[:CLIPS]], pixels[scores < config.clips.signal_threshold])
 
@@ -130,7 +146,9 @@ def rows(material: Material, settings: Augmentation, flags: Flags) -> Iterator[R
         one = dataclasses.replace(OFF, stripes=stripes, **{name: amount})
         for variation in variations(one, noise).values():
             copies = from_pixels(jnp.stack([jnp.asarray(material.clips[number % len(material.clips)])] * flags.draws))
-            varied = np.asarray(jax.jit(variation)(copies, jax.random.split(jax.random.fold_in(key, number), flags.draws)))
+            varied = np.asarray(
+                jax.jit(variation)(copies, jax.random.split(jax.random.fold_in(key, number), flags.draws))
+            )
             seen = varied[:1] if (varied == varied[0]).all() else varied  # what draws nothing looks the same each time
             said = f"{_said(amount)}, {stripes} stripes" if name.endswith("_mask") else _said(amount)
             yield Row(f"{name}\n{said}", np.asarray(copies[0]), [(picture, "") for picture in seen])
@@ -149,7 +167,10 @@ def _mixed(material: Material, settings: Augmentation, flags: Flags) -> Row:
     own = jnp.tile(jnp.eye(2), (flags.draws, 1))
     key = jax.random.key(flags.seed)
     pictures, targets, _ = mixup(from_pixels(jnp.asarray(pairs)), own, jnp.ones(len(pairs)), key, amount=amount)
-    draws = [(picture, f"{part:.0%} its own") for picture, part in zip(np.asarray(pictures[::2]), targets[::2, 0].tolist(), strict=True)]
+    draws = [
+        (picture, f"{part:.0%} its own")
+        for picture, part in zip(np.asarray(pictures[::2]), targets[::2, 0].tolist(), strict=True)
+    ]
     return Row(f"mixup\n{_said(amount)}", pairs[0] / np.float32(255), draws)
 
 

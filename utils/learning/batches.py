@@ -1,6 +1,7 @@
 """The batches of an epoch on their way to the device: they wait there already, or are read from disk ahead of the steps by threads.
 
-Either way the same clips come in the same order, in chunks of some steps, which `utils.learning.steps.make_chunk` does at once.
+Either way the same clips come in the same order, in chunks of some steps, which `utils.learning.steps.make_chunk` does
+at once.
 """
 
 from collections import deque
@@ -100,7 +101,9 @@ class Resident:
     def batch_at(self, source: tuple[Batch, Int[Array, "places batch"]], number: Int[Array, ""]) -> Batch:
         """Return the batch of a step of a chunk; runs on the device."""
         clips, order = source
-        return jax.tree.map(lambda leaf: jax.lax.with_sharding_constraint(leaf[order[number]], self._batch_sharding), clips)
+        return jax.tree.map(
+            lambda leaf: jax.lax.with_sharding_constraint(leaf[order[number]], self._batch_sharding), clips
+        )
 
     def chunks(self, order: Order, room: Callable[[], int]) -> Iterator[Given]:
         """Yield the chunks of an epoch, each of up to `room()` steps."""
@@ -115,11 +118,17 @@ class Resident:
 Supply = Streamed | Resident
 
 
-def place_on(examples: Examples, rows: Int64[np.ndarray, " clips"], sharding: NamedSharding) -> UInt8[Array, "clips height width"]:
+def place_on(
+    examples: Examples, rows: Int64[np.ndarray, " clips"], sharding: NamedSharding
+) -> UInt8[Array, "clips height width"]:
     """Copy the pictures of rows of the store to the device, a part at a time: the host never holds them all."""
     shape = examples.store.pictures(rows[:1]).shape[1:]
     pixels = jax.device_put(jnp.zeros((len(rows), *shape), jnp.uint8), sharding)
-    put = jax.jit(lambda pixels, part, start: jax.lax.dynamic_update_slice_in_dim(pixels, part, start, 0), donate_argnums=0, out_shardings=sharding)
+    put = jax.jit(
+        lambda pixels, part, start: jax.lax.dynamic_update_slice_in_dim(pixels, part, start, 0),
+        donate_argnums=0,
+        out_shardings=sharding,
+    )
     at_once = max(PLACED_AT_ONCE // examples.picture_bytes, 1)
     for start in range(0, len(rows), at_once):
         pixels = put(pixels, examples.store.pictures(rows[start : start + at_once]), start)

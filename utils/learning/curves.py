@@ -45,11 +45,19 @@ def draw_curves(path: Path, rows: list[EpochRow], *, title: str) -> None:
     losses.set(title="loss", yscale="log")
     losses.legend()
     scores.plot(epochs, [row.accuracy for row in rows], color="tab:blue", alpha=0.5, label="clips right, training")
-    scores.plot(epochs, [row.val_accuracy for row in rows], color="tab:orange", alpha=0.5, label="clips right, validation")
+    scores.plot(
+        epochs, [row.val_accuracy for row in rows], color="tab:orange", alpha=0.5, label="clips right, validation"
+    )
     scores.plot(epochs, [row.val_mlrap for row in rows], color="tab:green", label="MLRAP, validation")
     best = best_row(rows)
     if best:
-        scores.plot(best.epoch, best.val_mlrap, "o", color="tab:green", label=f"best: {best.val_mlrap:.3f} in epoch {best.epoch}")
+        scores.plot(
+            best.epoch,
+            best.val_mlrap,
+            "o",
+            color="tab:green",
+            label=f"best: {best.val_mlrap:.3f} in epoch {best.epoch}",
+        )
     scores.set(title="scores", ylim=(0, 1.02))
     scores.legend(loc="lower right", fontsize="small")
     rates.plot(epochs, [row.learning_rate for row in rows], color="tab:gray")

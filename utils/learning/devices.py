@@ -38,7 +38,9 @@ def mesh_for(batch_size: int) -> Mesh:
     devices = jax.local_devices()
     count = max(number for number in range(1, len(devices) + 1) if batch_size % number == 0)
     if count < len(devices):
-        warn(f"training.batch_size = {batch_size} occupies {count} of {len(devices)} devices; a multiple of {len(devices)} would occupy all")
+        warn(
+            f"training.batch_size = {batch_size} occupies {count} of {len(devices)} devices; a multiple of {len(devices)} would occupy all"
+        )
     return jax.make_mesh((count,), (CLIPS,), axis_types=(AxisType.Auto,), devices=devices[:count])
 
 
@@ -68,7 +70,9 @@ def clips_fit(size: int, settings: Training) -> bool:
     """
     limit = memory()
     if settings.clips_on == "device" and limit and size > limit:
-        raise Trouble(f"training.clips_on = device: {size / 1e9:.1f} GB of pictures are more than the device's {limit / 1e9:.1f} GB; set it to host")
+        raise Trouble(
+            f"training.clips_on = device: {size / 1e9:.1f} GB of pictures are more than the device's {limit / 1e9:.1f} GB; set it to host"
+        )
     if settings.clips_on != "auto":
         return settings.clips_on == "device"
     return on_accelerator() and limit is not None and size <= SHARE_FOR_CLIPS * limit
@@ -94,7 +98,8 @@ def batch_that_fits(batch_size: int, *, memory: int | None, needed: tuple[int, i
     Parameters
     ----------
     memory : bytes that there are
-    needed : bytes that do not depend on the batch, and bytes that it needs; where one does not know, half the batch is the guess
+    needed : bytes that do not depend on the batch, and bytes that it needs; where one does not know, half the batch is
+        the guess
     """
     fitting = batch_size // 2
     if memory and needed:

@@ -43,7 +43,8 @@ class Pace:
     def note(self, steps: int) -> None:
         """Note that so many more steps are done."""
         fitting = round(LOOK_EVERY * steps / max(self._passed(), 1e-6))
-        self.steps = min(max(fitting, 1), 4 * self.steps)  # grows slowly: the first chunk's time holds XLA's compilation
+        # grows slowly: the first chunk's time holds XLA's compilation
+        self.steps = min(max(fitting, 1), 4 * self.steps)
         self._passed = console.stopwatch()
 
 
@@ -60,7 +61,9 @@ class Course:
     nets: tuple[Net, ...] = ()
 
 
-def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Callable[..., None], asked: Callable[[], bool]) -> TrainState:
+def run_epoch(
+    state: TrainState, progress: Progress, course: Course, advance: Callable[..., None], asked: Callable[[], bool]
+) -> TrainState:
     """Do the steps that are missing of the epoch under way, or fewer where the user asked to stop; returns the state after them and notes them in `progress`.
 
     Raises
@@ -71,7 +74,9 @@ def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Ca
     settings = course.config.training
     epoch, first = progress.epoch, progress.steps
     begun, passed = first, console.stopwatch()
-    order = epoch_order(course.examples.labels.own, settings, epoch=epoch, unlabelled_ratio=course.config.distillation.unlabelled_ratio)
+    order = epoch_order(
+        course.examples.labels.own, settings, epoch=epoch, unlabelled_ratio=course.config.distillation.unlabelled_ratio
+    )
     rate, key = rates(settings, epoch=epoch, steps=len(order)), epoch_key(seed=settings.seed, epoch=epoch)
     course.pace.begin()
     in_flight: deque[tuple[int, StepMetrics]] = deque()
@@ -79,9 +84,14 @@ def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Ca
     def look(count: int, metrics: StepMetrics) -> None:
         seen = jax.device_get(metrics)
         if not seen.alive[:count].all():
-            raise _diverged(course, order, rate, epoch=epoch, number=progress.steps + int(np.argmin(seen.alive[:count])))
-        for values in zip(seen.loss[:count].tolist(), seen.accuracy[:count].tolist(), strict=True):  # one by one: sums must not depend on chunks
-            progress.sums = tuple(total + value for total, value in zip(progress.sums or (0.0, 0.0), values, strict=True))
+            raise _diverged(
+                course, order, rate, epoch=epoch, number=progress.steps + int(np.argmin(seen.alive[:count]))
+            )
+        # one by one: sums must not depend on chunks
+        for values in zip(seen.loss[:count].tolist(), seen.accuracy[:count].tolist(), strict=True):
+            progress.sums = tuple(
+                total + value for total, value in zip(progress.sums or (0.0, 0.0), values, strict=True)
+            )
         progress.steps += count
         course.pace.note(count)
         speed = (progress.steps - begun) * settings.batch_size / passed()
@@ -91,8 +101,19 @@ def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Ca
     with _memory_explained(course, shapes):
         for given in course.supply.chunks(order[first:], lambda: course.pace.steps):
             places = jnp.asarray(np.resize(rate[first : first + given.count], course.supply.places))
-            arguments = (state, given.source, course.noise, places, key, jnp.int32(first), jnp.int32(given.count), course.nets)
-            shapes[:] = shapes or jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), arguments)
+            arguments = (
+                state,
+                given.source,
+                course.noise,
+                places,
+                key,
+                jnp.int32(first),
+                jnp.int32(given.count),
+                course.nets,
+            )
+            shapes[:] = shapes or jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), arguments
+            )
             state, metrics = course.chunk(*arguments)
             first += given.count
             in_flight.append((given.count, metrics))
@@ -105,7 +126,9 @@ def run_epoch(state: TrainState, progress: Progress, course: Course, advance: Ca
     return state
 
 
-def _diverged(course: Course, order: Order, rate: Float32[np.ndarray, " steps"], *, epoch: int, number: int) -> console.Trouble:
+def _diverged(
+    course: Course, order: Order, rate: Float32[np.ndarray, " steps"], *, epoch: int, number: int
+) -> console.Trouble:
     """Write down which clips the net saw when its loss was no number, and say so."""
     rows = course.examples.rows[order[number]]
     clips = course.examples.store.clips[rows].select("recording", "start", "class")
@@ -128,4 +151,6 @@ def _memory_explained(course: Course, shapes: list[Any]) -> Iterator[None]:
             raise
         size = course.config.training.batch_size
         fitting = batch_that_fits(size, memory=memory(), needed=memory_needed(course.chunk, shapes))
-        raise console.Trouble(f"the device's memory does not hold batches of {size} clips of this net; training.batch_size {fitting} should fit") from None
+        raise console.Trouble(
+            f"the device's memory does not hold batches of {size} clips of this net; training.batch_size {fitting} should fit"
+        ) from None

@@ -58,7 +58,11 @@ class Examples:
     @cached_property
     def recordings(self) -> list[str]:
         """The names of the recordings that are learned from, also by teachers, or watch."""
-        own = self.store.clips["recording"][np.concatenate([self.rows, self.val_rows])].unique(maintain_order=True).to_list()
+        own = (
+            self.store.clips["recording"][np.concatenate([self.rows, self.val_rows])]
+            .unique(maintain_order=True)
+            .to_list()
+        )
         return [*own, *sorted(self.taught_by.difference(own))]
 
     @cached_property
@@ -123,17 +127,26 @@ def choose_examples(store: Store | PictureFolder, split: pl.DataFrame, config: C
     learned = clips.filter(pl.col("accepted") & loud & ~watches)
     rejected = clips.filter(~pl.col("accepted") & ~watches)
     if config.training.noise_class:
-        learned = pl.concat([learned, rejected.with_columns(pl.lit(NOISE).alias("class"), pl.lit([], pl.List(pl.String)).alias("background"))])
+        learned = pl.concat(
+            [
+                learned,
+                rejected.with_columns(pl.lit(NOISE).alias("class"), pl.lit([], pl.List(pl.String)).alias("background")),
+            ]
+        )
     classes = tuple(sorted(learned["class"].unique()))
     if not classes:
-        raise Trouble("no clip to learn from: clips.signal_threshold or training.signal_interval leave nothing; spec.py says how many it kept")
+        raise Trouble(
+            "no clip to learn from: clips.signal_threshold or training.signal_interval leave nothing; spec.py says how many it kept"
+        )
     if len(classes) == 1:
         raise Trouble(
             f"only one class has clips to learn from ({classes[0]}), and a net tells classes apart; add recordings of others, or training.noise_class"
         )
     lost = sorted(set(train["class"]) - {"", *classes})
     if lost:
-        warn(f"{len(lost)} classes have no clip to learn from and are left out: {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}")
+        warn(
+            f"{len(lost)} classes have no clip to learn from and are left out: {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}"
+        )
     watch = clips.filter(pl.col("accepted") & watches & pl.col("class").is_in(classes))
     recordings = _right_for(watch)
     quality = config.training.quality_weights
@@ -157,14 +170,19 @@ def _watching(split: pl.DataFrame, config: Config) -> set[str]:
     classes = split.filter(side="train").group_by("class", maintain_order=True).agg("recording")
     settings = config.training
     counts = quotas(classes["recording"].list.len().to_list(), share=settings.val_share, least=3, seed=settings.seed)
-    drawn = (draw(names, count, seed=settings.seed, label=label) for (label, names), count in zip(classes.iter_rows(), counts, strict=True))
+    drawn = (
+        draw(names, count, seed=settings.seed, label=label)
+        for (label, names), count in zip(classes.iter_rows(), counts, strict=True)
+    )
     return set().union(*drawn)
 
 
 def _right_for(watch: pl.DataFrame) -> pl.DataFrame:
     """Return one row a recording: the class of its first clip, and as background all labels of its clips, which differ in long recordings."""
     labels = watch.group_by("recording", maintain_order=True).agg(
-        pl.col("class").first(), pl.col("class").unique().sort().alias("own"), pl.col("background").explode().drop_nulls().unique().sort()
+        pl.col("class").first(),
+        pl.col("class").unique().sort().alias("own"),
+        pl.col("background").explode().drop_nulls().unique().sort(),
     )
     return labels.with_columns(background=pl.col("own").list.concat("background"))
 
@@ -175,7 +193,12 @@ def _rows(clips: pl.DataFrame) -> Int64[np.ndarray, " clips"]:
 
 def _labels(clips: pl.DataFrame, classes: tuple[str, ...], *, quality: bool) -> Labels:
     """Return the labels of clips as numbers; what sings besides and is no class is left out."""
-    besides = clips.select("background").with_row_index("row").explode("background").filter(pl.col("background").is_in(classes))
+    besides = (
+        clips.select("background")
+        .with_row_index("row")
+        .explode("background")
+        .filter(pl.col("background").is_in(classes))
+    )
     place = besides.select(pl.int_range(pl.len(), dtype=pl.Int32).over("row")).to_series().to_numpy()
     others = np.full((len(clips), int(place.max(initial=-1)) + 1), -1, np.int32)
     others[besides["row"].to_numpy(), place] = _numbers(besides["background"], classes)
@@ -188,7 +211,9 @@ def _numbers(values: pl.Series, names: tuple[str, ...] | list[str]) -> Int32[np.
     return np.array([number[value] for value in values], np.int32)
 
 
-def _noise(store: Store | PictureFolder, clips: pl.DataFrame, *, seed: int) -> UInt8[np.ndarray, "pictures height width"]:
+def _noise(
+    store: Store | PictureFolder, clips: pl.DataFrame, *, seed: int
+) -> UInt8[np.ndarray, "pictures height width"]:
     rows = _rows(clips)
     if len(rows) == 0:
         first = store.pictures(np.zeros(1, np.int64))

@@ -73,7 +73,9 @@ def _fingerprint(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> 
     """Return a text that changes when the clips, the teachers, or what is made of their answers do."""
     settings = teachers.settings
     about = {
-        "teachers": [[content, model.weight] for content, model in zip(teachers.contents, teachers.models, strict=True)],
+        "teachers": [
+            [content, model.weight] for content, model in zip(teachers.contents, teachers.models, strict=True)
+        ],
         "made": [settings.average, settings.temperature, settings.loss == "binary"],
         "classes": classes,
         "pictures": (store.folder / "settings.toml").read_text(encoding="utf-8"),
@@ -91,11 +93,16 @@ def _work_out(path: Path, store: Store, teachers: Teachers, classes: tuple[str, 
         return teachers.answer(nets, from_pixels(pixels))
 
     with whole_file(path) as stream, console.progress("teachers answer", total=count, unit="clips") as advance:
-        np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": (count, len(classes))})
+        np.lib.format.write_array_header_1_0(
+            stream, {"descr": "<f4", "fortran_order": False, "shape": (count, len(classes))}
+        )
         for start in range(0, count, READ_AT_ONCE):
             pixels = store.pictures(np.arange(start, min(start + READ_AT_ONCE, count)))
             missing = -len(pixels) % LARGEST_BATCH
             padded = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-            coming = [answer(teachers.nets, padded[begin : begin + LARGEST_BATCH]) for begin in range(0, len(padded), LARGEST_BATCH)]
+            coming = [
+                answer(teachers.nets, padded[begin : begin + LARGEST_BATCH])
+                for begin in range(0, len(padded), LARGEST_BATCH)
+            ]
             stream.write(np.concatenate([np.asarray(part, np.float32) for part in coming])[: len(pixels)].tobytes())
             advance(len(pixels))

@@ -32,8 +32,9 @@ DRAW_EVERY = 30.0  # seconds from one drawing of the curves to the next
 def learn(examples: Examples, config: Config, teachers: Teachers | None = None) -> list[EpochRow]:
     """Train a net for `training.epochs` epochs or until it gets no better; returns the log.
 
-    After every epoch the log and a snapshot are on disk. The order of clips and all chance depend on the seed, the epoch and the step alone, so a run that
-    was stopped ends with the same net as one that was not. Ctrl-C ends the step, saves, and stops.
+    After every epoch the log and a snapshot are on disk. The order of clips and all chance depend on the seed, the
+    epoch and the step alone, so a run that was stopped ends with the same net as one that was not. Ctrl-C ends the
+    step, saves, and stops.
 
     Parameters
     ----------
@@ -42,23 +43,47 @@ def learn(examples: Examples, config: Config, teachers: Teachers | None = None) 
     Raises
     ------
     Trouble
-        If a loss is no number any more, memory does not suffice, or the clips or the teachers are others than when the run was begun.
+        If a loss is no number any more, memory does not suffice, or the clips or the teachers are others than when the
+        run was begun.
     """
     settings = config.training
     mesh = mesh_for(settings.batch_size)
-    graph, net = build(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=settings.seed, dtype=arithmetic(settings))
+    graph, net = build(
+        config.model,
+        classes=len(examples.classes),
+        shape=config.spectrogram.shape,
+        seed=settings.seed,
+        dtype=arithmetic(settings),
+    )
     _introduce(net, examples, config)
     state, progress = _begin(net, examples, config)
     if teachers:
         note_teachers(config.run_folder, teachers.named_contents)
     resident = clips_fit(examples.bytes, settings)
-    supply = (Resident if resident else Streamed)(examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator())
-    step = make_step(graph, config, jnp.asarray(class_weights(examples.labels.own, len(examples.classes), settings)), teachers)
+    supply = (Resident if resident else Streamed)(
+        examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator()
+    )
+    step = make_step(
+        graph, config, jnp.asarray(class_weights(examples.labels.own, len(examples.classes), settings)), teachers
+    )
     nets = jax.device_put(teachers.nets, everywhere(mesh)) if teachers and not examples.answers else ()
-    course = Course(examples, config, supply, make_chunk(step, supply.batch_at, mesh), jax.device_put(examples.noise, everywhere(mesh)), Pace(), nets)
+    course = Course(
+        examples,
+        config,
+        supply,
+        make_chunk(step, supply.batch_at, mesh),
+        jax.device_put(examples.noise, everywhere(mesh)),
+        Pace(),
+        nets,
+    )
     validate = validator(graph, examples, settings, mesh, resident=resident)
-    steps = steps_of(clips_per_epoch(examples.labels.own, settings, unlabelled_ratio=config.distillation.unlabelled_ratio), settings)
-    with console.progress("training", total=settings.epochs * steps, unit="steps") as advance, console.stop_when_ready() as asked:
+    steps = steps_of(
+        clips_per_epoch(examples.labels.own, settings, unlabelled_ratio=config.distillation.unlabelled_ratio), settings
+    )
+    with (
+        console.progress("training", total=settings.epochs * steps, unit="steps") as advance,
+        console.stop_when_ready() as asked,
+    ):
         advance(len(progress.rows) * steps + progress.steps)
         _run(jax.device_put(state, everywhere(mesh)), progress, course, steps, validate, advance, asked)
         advance((settings.epochs - len(progress.rows)) * steps)
@@ -75,7 +100,9 @@ def _introduce(net: Net, examples: Examples, config: Config) -> None:
     )
 
     if 0 < len(examples.val_truth) < FEW:
-        console.warn(f"only {len(examples.val_truth)} recordings watch, so that chance picks the best net; a larger training.val_share makes that surer")
+        console.warn(
+            f"only {len(examples.val_truth)} recordings watch, so that chance picks the best net; a larger training.val_share makes that surer"
+        )
 
 
 def _begin(net: Net, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
@@ -83,7 +110,9 @@ def _begin(net: Net, examples: Examples, config: Config) -> tuple[TrainState, Pr
     settings = config.training
     state, progress = resume(first_state(net, settings), examples, config)
     if settings.pretrained and not progress.rows and not progress.steps:
-        net, kept = begin_with(find_pretrained(settings.pretrained), net, examples.classes, output=settings.pretrained_output)
+        net, kept = begin_with(
+            find_pretrained(settings.pretrained), net, examples.classes, output=settings.pretrained_output
+        )
         console.say(kept)
         state = first_state(net, settings)
     return state, progress
@@ -114,7 +143,17 @@ def _run(
             watched = validate(state.best_net)
             loss, accuracy = (total / steps for total in progress.sums)
             rate = float(rates(settings, epoch=progress.epoch, steps=steps)[-1])
-            row = EpochRow(progress.epoch, rate, loss, accuracy, watched.loss, watched.accuracy, watched.mlrap, round(passed(), 3), round(speed, 1))
+            row = EpochRow(
+                progress.epoch,
+                rate,
+                loss,
+                accuracy,
+                watched.loss,
+                watched.accuracy,
+                watched.mlrap,
+                round(passed(), 3),
+                round(speed, 1),
+            )
             rows.append(row)
             progress.steps, progress.sums = 0, ()
             keep_epoch(state, progress, course.examples, config)
@@ -128,7 +167,11 @@ def _run(
 
 
 def _say(row: EpochRow, *, best: bool) -> None:
-    watched = "" if row.val_mlrap is None else f"   validation: loss {row.val_loss:.3f}, right {row.val_accuracy:.3f}, MLRAP {row.val_mlrap:.3f}"
+    watched = (
+        ""
+        if row.val_mlrap is None
+        else f"   validation: loss {row.val_loss:.3f}, right {row.val_accuracy:.3f}, MLRAP {row.val_mlrap:.3f}"
+    )
     console.say(
         f"epoch {row.epoch:3d}   loss {row.loss:.3f}, right {row.accuracy:.3f}{watched}   {row.clips_per_second:.0f} clips/s{'   best' if best else ''}"
     )
@@ -150,7 +193,9 @@ def summarize(rows: list[EpochRow], folder: Path, *, seconds: float) -> None:
         "Trained",
         {
             "epochs": f"{latest.epoch}, the last with loss {latest.loss:.3f}",
-            "best": f"epoch {best.epoch}" + ("" if best.mlrap is None else f", validation MLRAP {best.mlrap:.3f}") if best else "none",
+            "best": f"epoch {best.epoch}" + ("" if best.mlrap is None else f", validation MLRAP {best.mlrap:.3f}")
+            if best
+            else "none",
             "snapshot": console.shown(best.folder) if best else "none",
             "log": f"{console.shown(folder / 'log.csv')}, {console.shown(folder / 'curves.png')}",
             "time": console.clock(seconds),
@@ -166,4 +211,6 @@ def _read_back(snapshot: Snapshot) -> None:
         raise
     except console.Trouble as trouble:
         place = console.shown(snapshot.folder)
-        raise console.Trouble(f"{trouble}; remove {place} and run the same command again, earlier snapshots stay usable") from None
+        raise console.Trouble(
+            f"{trouble}; remove {place} and run the same command again, earlier snapshots stay usable"
+        ) from None

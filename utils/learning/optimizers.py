@@ -11,8 +11,9 @@ MOMENTUM = 0.9  # of the optimizer nesterov
 def optimizer(settings: Training) -> optax.GradientTransformation:
     """Return the transformation from gradients to directions, to be taken off the parameters times the learning rate.
 
-    The gradient of `l2` is added first, so that it reaches every kernel (in the 2018 baseline it reached the output layer only); then the whole is shortened
-    to `gradient_clip`. Norms' scales and biases are decayed by neither `l2` nor `weight_decay`.
+    The gradient of `l2` is added first, so that it reaches every kernel (in the 2018 baseline it reached the output
+    layer only); then the whole is shortened to `gradient_clip`. Norms' scales and biases are decayed by neither `l2`
+    nor `weight_decay`.
     """
     parts = []
     if settings.l2:

@@ -13,10 +13,21 @@ from utils import console
 from utils.files import remove_folder, remove_leftovers, strangers, write_json, write_text
 from utils.learning.examples import Examples
 from utils.learning.steps import TrainState
-from utils.models.snapshots import Snapshot, TooLarge, check_saved, describe, find, keep_best_and_newest, restore_net, restore_training, save
+from utils.models.snapshots import (
+    Snapshot,
+    TooLarge,
+    check_saved,
+    describe,
+    find,
+    keep_best_and_newest,
+    restore_net,
+    restore_training,
+    save,
+)
 from utils.models.training_log import EpochRow, best_row, gets_no_better, read_log, write_log
 
-RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.", "distillation.")  # what decides on the net
+# what decides on the net
+RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.", "distillation.")
 RUN_FILES = (
     "settings.toml",
     "log.csv",
@@ -61,7 +72,9 @@ def refuse_teachers(config: Config) -> None:
         That names the script which asks them.
     """
     if config.distillation.teachers:
-        raise console.Trouble("distillation.teachers is set, and train.py asks no teachers; run distill.py with the same experiment, or leave the setting out")
+        raise console.Trouble(
+            "distillation.teachers is set, and train.py asks no teachers; run distill.py with the same experiment, or leave the setting out"
+        )
 
 
 def open_run(config: Config, *, fresh: bool) -> None:
@@ -75,13 +88,17 @@ def open_run(config: Config, *, fresh: bool) -> None:
     folder = config.run_folder
     others = strangers(folder, RUN_FILES)
     if others:
-        raise console.Trouble(f"{folder}: holds {others[0]}, which is of no training; choose another --run, or another folder for --snapshots")
+        raise console.Trouble(
+            f"{folder}: holds {others[0]}, which is of no training; choose another --run, or another folder for --snapshots"
+        )
     if fresh:
         remove_folder(folder)
     latest = _latest(folder)
     changed = differences(latest.config, config, of=RUN_SETTINGS) if latest else []
     if changed:
-        raise console.Trouble(f"{folder}: was begun with other settings ({'; '.join(changed)}); choose another --run, or --fresh to begin anew")
+        raise console.Trouble(
+            f"{folder}: was begun with other settings ({'; '.join(changed)}); choose another --run, or --fresh to begin anew"
+        )
     write_text(folder / "settings.toml", to_toml(config))
     remove_leftovers(folder)
     if latest and latest.folder.name != "paused":
@@ -101,10 +118,14 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
     if not snapshot:
         return state, Progress()
     if snapshot.data != examples.fingerprint:
-        raise console.Trouble(f"{folder}: the clips or classes are others than when it was begun; choose another --run, or --fresh to begin anew")
+        raise console.Trouble(
+            f"{folder}: the clips or classes are others than when it was begun; choose another --run, or --fresh to begin anew"
+        )
     rows = read_log(folder / "log.csv", until=snapshot.epoch)
     if len(rows) != snapshot.epoch:
-        raise console.Trouble(f"{folder / 'log.csv'}: is missing or damaged, so that training cannot go on; --fresh begins it anew")
+        raise console.Trouble(
+            f"{folder / 'log.csv'}: is missing or damaged, so that training cannot go on; --fresh begins it anew"
+        )
     within = f", step {snapshot.steps} of the next" if snapshot.steps else ""
     console.say(f"going on after epoch {snapshot.epoch}{within} ({console.shown(snapshot.folder)})")
     try:
@@ -112,9 +133,13 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
     except TooLarge:
         raise
     except console.Trouble as trouble:
-        raise console.Trouble(f"{trouble}; remove {console.shown(snapshot.folder)}, earlier ones stay usable, or begin anew with --fresh") from None
+        raise console.Trouble(
+            f"{trouble}; remove {console.shown(snapshot.folder)}, earlier ones stay usable, or begin anew with --fresh"
+        ) from None
     net, average = (kept, None) if state.average is None else (besides["net"], kept)
-    return TrainState(net, besides["optimizer"], average, besides["steps"], state.alive), Progress(rows, snapshot.steps, snapshot.sums)
+    return TrainState(net, besides["optimizer"], average, besides["steps"], state.alive), Progress(
+        rows, snapshot.steps, snapshot.sums
+    )
 
 
 def note_teachers(folder: Path, contents: Mapping[str, str]) -> None:
@@ -135,9 +160,13 @@ def note_teachers(folder: Path, contents: Mapping[str, str]) -> None:
             before = json.loads(path.read_text(encoding="utf-8"))
             changed = [name for name, content in contents.items() if before.get(name) != content]
         except (OSError, ValueError, AttributeError, RecursionError):
-            raise console.Trouble(f"{path}: is missing or damaged, so that nobody knows who taught this run; --fresh begins it anew") from None
+            raise console.Trouble(
+                f"{path}: is missing or damaged, so that nobody knows who taught this run; --fresh begins it anew"
+            ) from None
         if changed:
-            raise console.Trouble(f"{changed[0]}: is another net than when {folder} was begun; choose another --run, or --fresh to begin anew")
+            raise console.Trouble(
+                f"{changed[0]}: is another net than when {folder} was begun; choose another --run, or --fresh to begin anew"
+            )
     elif contents:
         write_json(path, dict(contents))
 
@@ -155,7 +184,15 @@ def keep_epoch(state: TrainState, progress: Progress, examples: Examples, config
     write_log(folder / "log.csv", rows)
     last = row.epoch == settings.epochs or gets_no_better(rows, wait=settings.early_stopping)
     if row.epoch % settings.snapshot_epochs == 0 or last or best_row(rows) is row:
-        kept = Snapshot(folder / f"epoch_{row.epoch:03d}", config, examples.classes, row.epoch, row.val_mlrap, examples.fingerprint, row.val_loss)
+        kept = Snapshot(
+            folder / f"epoch_{row.epoch:03d}",
+            config,
+            examples.classes,
+            row.epoch,
+            row.val_mlrap,
+            examples.fingerprint,
+            row.val_loss,
+        )
         _save(state, kept, progress, examples)
         _tidy(folder, config)
 
@@ -174,7 +211,9 @@ def pause(state: TrainState, progress: Progress, examples: Examples, config: Con
     Trouble
         As `keep_epoch`.
     """
-    paused = Snapshot(config.run_folder / "paused", config, examples.classes, len(progress.rows), None, examples.fingerprint)
+    paused = Snapshot(
+        config.run_folder / "paused", config, examples.classes, len(progress.rows), None, examples.fingerprint
+    )
     _save(state, replace(paused, steps=progress.steps, sums=progress.sums), progress, examples)
 
 
@@ -190,7 +229,9 @@ def _save(state: TrainState, snapshot: Snapshot, progress: Progress, examples: E
         raise  # nothing is wrong with it
     except console.Trouble as trouble:
         remove_folder(snapshot.folder)  # earlier ones stay usable
-        raise console.Trouble(f"{trouble}, right after it was saved; choose another folder for --snapshots, or another disk") from None
+        raise console.Trouble(
+            f"{trouble}, right after it was saved; choose another folder for --snapshots, or another disk"
+        ) from None
     progress.checked = True
 
 

@@ -6,11 +6,13 @@ from jaxtyping import Int, Int64
 from config import Training
 
 
-def epoch_order(own: Int[np.ndarray, " clips"], settings: Training, *, epoch: int, unlabelled_ratio: float = 0.0) -> Int64[np.ndarray, "steps batch"]:
+def epoch_order(
+    own: Int[np.ndarray, " clips"], settings: Training, *, epoch: int, unlabelled_ratio: float = 0.0
+) -> Int64[np.ndarray, "steps batch"]:
     """Return which clips each step of an epoch sees; it follows from seed and epoch alone.
 
-    Every clip of the pool comes once, in random order; with the balanced sampler as many are drawn, each class as often as any other. The last batch is filled
-    up with clips from the begin of the order, so that all batches have one size.
+    Every clip of the pool comes once, in random order; with the balanced sampler as many are drawn, each class as often
+    as any other. The last batch is filled up with clips from the begin of the order, so that all batches have one size.
 
     Parameters
     ----------
@@ -26,7 +28,9 @@ def epoch_order(own: Int[np.ndarray, " clips"], settings: Training, *, epoch: in
     else:
         order = generator.permutation(pool)
     if len(known) < len(own):
-        drawn = generator.permutation(np.flatnonzero(own < 0))[: _unlabelled(len(pool), len(own) - len(known), unlabelled_ratio)]
+        drawn = generator.permutation(np.flatnonzero(own < 0))[
+            : _unlabelled(len(pool), len(own) - len(known), unlabelled_ratio)
+        ]
         order = generator.permutation(np.concatenate([order, drawn]))
     return np.resize(order, (steps_of(len(order), settings), settings.batch_size))
 
@@ -54,7 +58,9 @@ def _quotas(counts: Int64[np.ndarray, " classes"], settings: Training) -> Int64[
     return np.minimum(quotas, most) if most else quotas
 
 
-def _pool(own: Int[np.ndarray, " clips"], settings: Training, generator: np.random.Generator) -> Int64[np.ndarray, " pool"]:
+def _pool(
+    own: Int[np.ndarray, " clips"], settings: Training, generator: np.random.Generator
+) -> Int64[np.ndarray, " pool"]:
     """Return the clips of an epoch: all of them, those of small classes several times, some of those of large ones."""
     counts = np.bincount(own)
     quotas = _quotas(counts, settings)
@@ -62,4 +68,6 @@ def _pool(own: Int[np.ndarray, " clips"], settings: Training, generator: np.rand
         return np.arange(len(own))
     by_class = np.split(np.argsort(own, kind="stable"), np.cumsum(counts)[:-1])
     # each class in random order, again and again up to its quota: no clip comes twice more often than another
-    return np.concatenate([np.resize(generator.permutation(clips), quota) for clips, quota in zip(by_class, quotas, strict=True) if quota])
+    return np.concatenate(
+        [np.resize(generator.permutation(clips), quota) for clips, quota in zip(by_class, quotas, strict=True) if quota]
+    )

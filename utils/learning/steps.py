@@ -52,7 +52,8 @@ class TrainState(NamedTuple):
     ----------
     average : moving average of the net; None where `training.average` is off
     steps : how many there were
-    alive : whether every loss and every direction was a number so far; from the first that was not, nothing changes any more
+    alive : whether every loss and every direction was a number so far; from the first that was not, nothing changes any
+        more
     """
 
     net: Net
@@ -82,38 +83,61 @@ Chunk = Callable[..., tuple[TrainState, StepMetrics]]
 
 def first_state(net: Net, settings: Training) -> TrainState:
     """Return the state before the first step."""
-    average = jax.tree.map(jnp.array, net) if settings.average else None  # a copy: steps give the memory of what they change to its successor
+    # a copy: steps give the memory of what they change to its successor
+    average = jax.tree.map(jnp.array, net) if settings.average else None
     return TrainState(net, optimizer(settings).init(net.params), average, jnp.zeros((), jnp.int32), jnp.array(True))
 
 
-def make_step(graph: nnx.GraphDef, config: Config, weights: Float32[Array, " classes"], teachers: Teachers | None = None) -> Step:
+def make_step(
+    graph: nnx.GraphDef, config: Config, weights: Float32[Array, " classes"], teachers: Teachers | None = None
+) -> Step:
     """Return step(state, batch, noise, rate, key, nets=()) -> (state, metrics), not compiled; `nets` are those of the teachers, where they answer in the step.
 
     Parameters
     ----------
     weights : how much clips of each class count
-    teachers : whose answers to the same varied pictures are learned, or to the pictures as they are, where the batch brings them
+    teachers : whose answers to the same varied pictures are learned, or to the pictures as they are, where the batch
+        brings them
     """
     settings = config.training
     transform = optimizer(settings)
 
     def loss_of(
-        params: nnx.State, rest: nnx.State, pictures: Float[Array, "batch height width"], lesson: Lesson, key: PRNGKeyArray
+        params: nnx.State,
+        rest: nnx.State,
+        pictures: Float[Array, "batch height width"],
+        lesson: Lesson,
+        key: PRNGKeyArray,
     ) -> tuple[Float[Array, ""], tuple[nnx.State, Float[Array, "batch classes"]]]:
         logits, rest = apply(graph, Net(params, rest), stretch(pictures), train=True, key=key)
         return weighted_mean(lesson_losses(logits, lesson, config), lesson.weight), (rest, logits)
 
     def step(
-        state: TrainState, batch: Batch, noise: Noise, rate: Float[Array, ""], key: PRNGKeyArray, nets: tuple[Net, ...] = ()
+        state: TrainState,
+        batch: Batch,
+        noise: Noise,
+        rate: Float[Array, ""],
+        key: PRNGKeyArray,
+        nets: tuple[Net, ...] = (),
     ) -> tuple[TrainState, StepMetrics]:
         key_augment, key_net, key_mix = jax.random.split(key, 3)
         labels, known = batch.labels, batch.labels.own >= 0
         pictures = augment(from_pixels(batch.pixels), key_augment, config.augmentation, noise)
-        targets, counts = targets_of(labels, len(weights), settings), labels.weight * jnp.where(known, weights[labels.own], 1.0)
+        targets, counts = (
+            targets_of(labels, len(weights), settings),
+            labels.weight * jnp.where(known, weights[labels.own], 1.0),
+        )
         if teachers:  # one column more, which is mixed like the classes: whether there are true labels
             targets = jnp.concatenate([targets * known[:, None], known[:, None]], axis=1)
         if config.augmentation.mixup:
-            pictures, targets, counts = mixup(pictures, targets, counts, key_mix, amount=config.augmentation.mixup, share=config.augmentation.mixup_share)
+            pictures, targets, counts = mixup(
+                pictures,
+                targets,
+                counts,
+                key_mix,
+                amount=config.augmentation.mixup,
+                share=config.augmentation.mixup_share,
+            )
         lesson = Lesson(targets, counts)
         if teachers:
             answers = teachers.answer(nets, pictures) if batch.answers is None else batch.answers
@@ -146,7 +170,8 @@ def lesson_losses(logits: Float[Array, "batch classes"], lesson: Lesson, config:
 def averaged(state: TrainState, net: Net, settings: Training) -> Net | None:
     """Return the moving average after a step; it forgets faster in the beginning, when there is little to remember.
 
-    Source: TensorFlow's ExponentialMovingAverage with num_updates: a share of min(average, (1 + n) / (10 + n)) is kept after n steps.
+    Source: TensorFlow's ExponentialMovingAverage with num_updates: a share of min(average, (1 + n) / (10 + n)) is kept
+    after n steps.
     """
     if state.average is None:
         return None
@@ -157,8 +182,9 @@ def averaged(state: TrainState, net: Net, settings: Training) -> Net | None:
 def make_chunk(step: Step, batch_at: BatchAt, mesh: Mesh) -> Chunk:
     """Return chunk(state, given, noise, rates, key, first, count, nets=()) -> (state, metrics of each step), compiled.
 
-    The device does `count` steps, fewer where a loss is no number, without asking back. A chunk of one place only is done without a loop: inside of one,
-    XLA on CPUs computes the gradients of convolutions in naive code, 40 to 100 times slower.
+    The device does `count` steps, fewer where a loss is no number, without asking back. A chunk of one place only is
+    done without a loop: inside of one, XLA on CPUs computes the gradients of convolutions in naive code, 40 to 100
+    times slower.
 
     Parameters (of the function that is returned)
     ----------
@@ -190,7 +216,9 @@ def make_chunk(step: Step, batch_at: BatchAt, mesh: Mesh) -> Chunk:
 
         def one(carry: Carry) -> Carry:
             number, state, seen = carry
-            state, metrics = step(state, batch_at(given, number), noise, rates[number], jax.random.fold_in(key, first + number), nets)
+            state, metrics = step(
+                state, batch_at(given, number), noise, rates[number], jax.random.fold_in(key, first + number), nets
+            )
             seen = jax.tree.map(lambda all_steps, this: all_steps.at[number].set(this), seen, metrics)
             return number + 1, state, seen
 

@@ -33,8 +33,8 @@ def targets_of(labels: Labels, classes: int, settings: Training) -> Targets:
     """Return what the net should answer to each clip.
 
     One label, all losses but `binary`: 1 for its own class, less what `label_smoothing` spreads over all classes.
-    Many labels, `binary`: a value each for its own class, what sings besides, and all others (seed 001 took 0.995, 0.3 and 0.0025).
-    What stands for clips of no known class means nothing.
+    Many labels, `binary`: a value each for its own class, what sings besides, and all others (seed 001 took 0.995, 0.3
+    and 0.0025). What stands for clips of no known class means nothing.
     """
     own = jax.nn.one_hot(labels.own, classes)
     if settings.loss != "binary":

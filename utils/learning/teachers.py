@@ -1,7 +1,8 @@
 """Teachers: nets that were trained before, whose answers another net learns.
 
-They answer the very pictures that the student sees, each in the size of its own pictures, in evaluation (no dropout, running statistics), and without
-gradients. Classes are matched by name. Source of the rule: TEACHER of the 2018 baseline, whose targets were the mean of the teachers' softmax outputs.
+They answer the very pictures that the student sees, each in the size of its own pictures, in evaluation (no dropout,
+running statistics), and without gradients. Classes are matched by name. Source of the rule: TEACHER of the 2018
+baseline, whose targets were the mean of the teachers' softmax outputs.
 """
 
 import hashlib
@@ -24,7 +25,8 @@ from utils.models.snapshots import Snapshot, load_net
 from utils.scoring.ensembles import Model, models_at
 
 NAMED = 3  # classes that a line names, at most
-SIZE = ("height", "width", "n_fft", "hop", "resize", "engine", "pictures")  # settings of the spectrogram in which a teacher's may differ from the student's
+# settings of the spectrogram in which a teacher's may differ from the student's
+SIZE = ("height", "width", "n_fft", "hop", "resize", "engine", "pictures")
 
 Pictures = Float[Array, "batch height width"]
 Opinion = Float[Array, "batch theirs"]
@@ -55,8 +57,10 @@ class Teachers:
     binary : of each, whether it learned many labels, and so answers sigmoids
     columns : of each, which of its outputs each class of the student is; −1 for those it does not know
     contents : of each, a text that changes when its weights or classes do
-    groups, nets : those of one architecture together, and their weights; the latter are an argument of what is compiled, not a part of it
-    mapped : whether the nets of a group are computed at once (best on accelerators) or in turn (on CPUs, where convolutions in groups are slow)
+    groups, nets : those of one architecture together, and their weights; the latter are an argument of what is
+        compiled, not a part of it
+    mapped : whether the nets of a group are computed at once (best on accelerators) or in turn (on CPUs, where
+        convolutions in groups are slow)
     """
 
     models: tuple[Model, ...]
@@ -71,13 +75,15 @@ class Teachers:
     @property
     def named_contents(self) -> dict[str, str]:
         """The content of each teacher by its snapshot's folder."""
-        return {model.snapshot.folder.as_posix(): content for model, content in zip(self.models, self.contents, strict=True)}
+        return {
+            model.snapshot.folder.as_posix(): content for model, content in zip(self.models, self.contents, strict=True)
+        }
 
     def answer(self, nets: tuple[Net, ...], pictures: Pictures) -> Targets:
         """Return the mean of the teachers' answers to pictures from 0 to 1, as `distillation.average` says, at its temperature; runs on the device.
 
-        Of one label a clip they sum to 1, whatever else the teachers know; of many labels each stands alone. Each class is averaged over those that know it,
-        and is 0 where none does.
+        Of one label a clip they sum to 1, whatever else the teachers know; of many labels each stands alone. Each class
+        is averaged over those that know it, and is 0 where none does.
 
         Parameters
         ----------
@@ -93,7 +99,9 @@ class Teachers:
                 total += self.models[member].weight * jnp.where(columns >= 0, theirs[:, columns], 0.0)
         weights = np.array([model.weight for model in self.models])
         heard = (weights[:, None] * (self.columns >= 0)).sum(axis=0)
-        return jax.lax.stop_gradient(joined(total / np.where(heard > 0, heard, 1.0).astype(np.float32), heard > 0, settings))
+        return jax.lax.stop_gradient(
+            joined(total / np.where(heard > 0, heard, 1.0).astype(np.float32), heard > 0, settings)
+        )
 
 
 def opinion(logits: Opinion, settings: Distillation, *, binary: bool) -> Opinion:
@@ -127,7 +135,9 @@ def fitted(pictures: Pictures, shape: tuple[int, int]) -> Float[Array, "batch th
     return pictures if pictures.shape[1:] == shape else jax.image.resize(pictures, (len(pictures), *shape), "linear")
 
 
-def _logits(group: Group, stacked: Net, pictures: Float[Array, "batch height width 1"], *, mapped: bool) -> Sequence[Opinion] | Array:
+def _logits(
+    group: Group, stacked: Net, pictures: Float[Array, "batch height width 1"], *, mapped: bool
+) -> Sequence[Opinion] | Array:
     """Return the logits of each of the nets that are stacked."""
     if mapped:
         return jax.vmap(lambda net: apply(group.graph, net, pictures)[0])(stacked)
@@ -145,12 +155,16 @@ def chosen_teachers(config: Config) -> list[Model]:
     """
     settings = config.distillation
     if not settings.teachers:
-        raise console.Trouble("distillation.teachers is empty; name the runs to learn from, such as --distillation.teachers snapshots/one snapshots/other")
+        raise console.Trouble(
+            "distillation.teachers is empty; name the runs to learn from, such as --distillation.teachers snapshots/one snapshots/other"
+        )
     models = models_at(settings.teachers, settings.weights, which=settings.snapshot, setting="distillation.teachers")
     for path, model in zip(settings.teachers, models, strict=True):
         folder = model.snapshot.folder.resolve()
         if config.run_folder.resolve() in (folder, folder.parent):
-            raise console.Trouble(f"{path}: is the student's own run; choose another --run, or mend distillation.teachers")
+            raise console.Trouble(
+                f"{path}: is the student's own run; choose another --run, or mend distillation.teachers"
+            )
         _check_hears(model.snapshot, config)
     return models
 
@@ -158,9 +172,15 @@ def chosen_teachers(config: Config) -> list[Model]:
 def _check_hears(snapshot: Snapshot, config: Config) -> None:
     """Refuse a teacher that was trained on pictures of another kind than the student's, but for their size."""
     size = {f"spectrogram.{name}" for name in SIZE}
-    changed = [line for line in differences(snapshot.config, config, of=("spectrogram.", "clips.length")) if line.split(" ", 1)[0] not in size]
+    changed = [
+        line
+        for line in differences(snapshot.config, config, of=("spectrogram.", "clips.length"))
+        if line.split(" ", 1)[0] not in size
+    ]
     if changed:
-        raise console.Trouble(f"{snapshot.folder}: learned from other pictures ({'; '.join(changed)}), so that it cannot teach on these")
+        raise console.Trouble(
+            f"{snapshot.folder}: learned from other pictures ({'; '.join(changed)}), so that it cannot teach on these"
+        )
 
 
 def gather(models: Sequence[Model], classes: tuple[str, ...], config: Config) -> Teachers:
@@ -179,14 +199,19 @@ def gather(models: Sequence[Model], classes: tuple[str, ...], config: Config) ->
             raise console.Trouble(f"{model.snapshot.folder}: holds weights that are no number; it cannot teach")
     alike: dict[tuple[nnx.GraphDef, tuple[int, int], int], list[int]] = {}
     for place, (model, (graph, _)) in enumerate(zip(models, loaded, strict=True)):
-        alike.setdefault((graph, model.snapshot.config.spectrogram.shape, len(model.snapshot.classes)), []).append(place)
+        alike.setdefault((graph, model.snapshot.config.spectrogram.shape, len(model.snapshot.classes)), []).append(
+            place
+        )
     return Teachers(
         models=tuple(models),
         binary=tuple(model.snapshot.config.training.loss == "binary" for model in models),
         columns=columns,
         contents=tuple(_content(model.snapshot, net) for model, (_, net) in zip(models, loaded, strict=True)),
         groups=tuple(Group(graph, shape, tuple(members)) for (graph, shape, _), members in alike.items()),
-        nets=tuple(jax.tree.map(lambda *leaves: jnp.stack(leaves), *(loaded[place][1] for place in members)) for members in alike.values()),
+        nets=tuple(
+            jax.tree.map(lambda *leaves: jnp.stack(leaves), *(loaded[place][1] for place in members))
+            for members in alike.values()
+        ),
         settings=config.distillation,
         mapped=on_accelerator(),
     )
@@ -198,7 +223,9 @@ def _columns(snapshot: Snapshot, classes: tuple[str, ...]) -> list[int]:
     lacks = [label for label in classes if label not in places]
     adds = [label for label in snapshot.classes if label not in classes]
     if len(lacks) == len(classes):
-        raise console.Trouble(f"{snapshot.folder}: knows none of the student's {len(classes)} classes ({_some(classes)}), so that it has nothing to teach")
+        raise console.Trouble(
+            f"{snapshot.folder}: knows none of the student's {len(classes)} classes ({_some(classes)}), so that it has nothing to teach"
+        )
     parts = [f"does not know {len(lacks)} of {len(classes)} classes ({_some(lacks)})"] if lacks else []
     parts += [f"knows {len(adds)} others ({_some(adds)}), which are left out"] if adds else []
     if parts:
@@ -209,7 +236,9 @@ def _columns(snapshot: Snapshot, classes: tuple[str, ...]) -> list[int]:
 def _say_unknown(columns: Int64[np.ndarray, "teachers classes"], classes: tuple[str, ...], config: Config) -> None:
     unknown = [classes[number] for number in np.flatnonzero((columns < 0).all(axis=0))]
     if unknown:
-        never = "" if config.distillation.true_share else "; with distillation.true_share = 0 the student never learns them"
+        never = (
+            "" if config.distillation.true_share else "; with distillation.true_share = 0 the student never learns them"
+        )
         console.warn(f"{len(unknown)} classes are known to no teacher ({_some(unknown)}){never}")
 
 

@@ -23,7 +23,9 @@ def check_student(config: Config) -> None:
         That names them.
     """
     if config.testing.models:
-        raise console.Trouble("testing.models is set, but distill.py tests its student; leave the setting out, and name teachers in distillation.teachers")
+        raise console.Trouble(
+            "testing.models is set, but distill.py tests its student; leave the setting out, and name teachers in distillation.teachers"
+        )
 
 
 def untaught(config: Config) -> Config:
@@ -48,7 +50,8 @@ def note_what_teachers_heard(examples: Examples, models: Sequence[Model]) -> Exa
 
 def keep_where_same(examples: Examples, teachers: Teachers, config: Config) -> Examples:
     """Return examples with the teachers' answers, where pictures are not varied, so that answers stay the same and can be kept beside the store."""
-    own = [store for store in examples.stores if isinstance(store, Store)]  # a folder of pictures can change, and nobody would see it
+    # a folder of pictures can change, and nobody would see it
+    own = [store for store in examples.stores if isinstance(store, Store)]
     same = never_varied(config.augmentation, noise_pictures=len(examples.noise))
     if not config.distillation.keep_answers or len(own) < len(examples.stores) or not same:
         return examples

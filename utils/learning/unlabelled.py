@@ -22,8 +22,8 @@ from utils.spectra.store import Store
 def with_unlabelled(examples: Examples, config: Config) -> Examples:
     """Add the clips of the data sets `distillation.unlabelled` to those that are learned from; their labels, where they have some, are not looked at.
 
-    Recordings that the student's own data set holds out, or that watch, are left out, and clips that are learned from with their labels. So the data set
-    itself can be named, too: it adds what `training.signal_interval` leaves out.
+    Recordings that the student's own data set holds out, or that watch, are left out, and clips that are learned from
+    with their labels. So the data set itself can be named, too: it adds what `training.signal_interval` leaves out.
 
     Raises
     ------
@@ -52,25 +52,33 @@ def _open(root: Path, config: Config) -> Store:
     settings = root / "spec" / "settings.toml"
     changed = differences(load(settings), config, of=("spectrogram.", "clips.length")) if settings.is_file() else []
     if changed:
-        raise console.Trouble(f"{settings.parent}: was made with other settings ({'; '.join(changed)}), so that its clips cannot be learned beside these")
+        raise console.Trouble(
+            f"{settings.parent}: was made with other settings ({'; '.join(changed)}), so that its clips cannot be learned beside these"
+        )
     return Store(root)
 
 
 def _rows(store: Store, root: Path, examples: Examples, config: Config) -> Int64[np.ndarray, " clips"]:
     """Return which of a store's clips are learned from: accepted ones of its training side."""
     itself = root.resolve() == config.dataset.root.resolve()
-    train = read_split(config.dataset if itself else replace(config.dataset, root=root, folds=0, fold=0)).filter(side="train")["recording"]
+    train = read_split(config.dataset if itself else replace(config.dataset, root=root, folds=0, fold=0)).filter(
+        side="train"
+    )["recording"]
     split = config.dataset.root / "split.parquet"
     ours = read_split(config.dataset) if split.is_file() else None
     held_out = ours.filter(pl.col("side") != "train")["recording"].to_list() if ours is not None else []
     watching = examples.store.clips["recording"][examples.val_rows].unique().to_list()
     chosen = store.clips.with_row_index("clip").filter(
-        pl.col("accepted") & pl.col("recording").is_in(train.to_list()) & ~pl.col("recording").is_in(held_out + watching)
+        pl.col("accepted")
+        & pl.col("recording").is_in(train.to_list())
+        & ~pl.col("recording").is_in(held_out + watching)
     )
     if itself:
         learned = examples.store.clips[examples.rows].select("recording", "number")
         chosen = chosen.join(learned, on=["recording", "number"], how="anti", maintain_order="left")
     rows = chosen["clip"].cast(pl.Int64).to_numpy()
     if len(rows) == 0:
-        raise console.Trouble(f"{root}: has no clip to add; its recordings must stand in train/ of its split, and spec.py must have accepted clips of them")
+        raise console.Trouble(
+            f"{root}: has no clip to add; its recordings must stand in train/ of its split, and spec.py must have accepted clips of them"
+        )
     return rows

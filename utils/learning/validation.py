@@ -38,7 +38,9 @@ class Validation:
     mlrap: float | None = None
 
 
-def validator(graph: nnx.GraphDef, examples: Examples, settings: Training, mesh: Mesh, *, resident: bool) -> Callable[[Net], Validation]:
+def validator(
+    graph: nnx.GraphDef, examples: Examples, settings: Training, mesh: Mesh, *, resident: bool
+) -> Callable[[Net], Validation]:
     """Return a function that judges a net.
 
     Parameters
@@ -51,17 +53,27 @@ def validator(graph: nnx.GraphDef, examples: Examples, settings: Training, mesh:
     predict = predictor(graph, batch_size=min(LARGEST_BATCH, clips))
     parts = np.array_split(np.arange(clips), -(-clips // WATCHED_AT_ONCE))
     pixels = place_on(examples, examples.val_rows, everywhere(mesh)) if resident else None
-    members = np.split(np.argsort(examples.val_recording, kind="stable"), np.cumsum(np.bincount(examples.val_recording))[:-1])
+    members = np.split(
+        np.argsort(examples.val_recording, kind="stable"), np.cumsum(np.bincount(examples.val_recording))[:-1]
+    )
 
     @jax.jit
     def loss_of(logits: jax.Array, labels: Labels) -> jax.Array:
         return losses(logits, targets_of(labels, logits.shape[1], settings), settings)
 
     def validate(net: Net) -> Validation:
-        logits = np.concatenate([predict(net, examples.store.pictures(examples.val_rows[part]) if pixels is None else pixels[part]) for part in parts])
+        logits = np.concatenate(
+            [
+                predict(net, examples.store.pictures(examples.val_rows[part]) if pixels is None else pixels[part])
+                for part in parts
+            ]
+        )
         scores = scores_of(logits, settings.loss)
         pooled = np.stack([median_filtered(scores[clips]) for clips in members])
-        loss = [loss_of(jnp.asarray(logits[part]), jax.tree.map(lambda leaf: leaf[part], examples.val_labels)) for part in parts]  # noqa: B023
+        loss = [
+            loss_of(jnp.asarray(logits[part]), jax.tree.map(lambda leaf: leaf[part], examples.val_labels))
+            for part in parts
+        ]
         return Validation(
             loss=float(np.concatenate(loss).mean()),
             accuracy=float((logits.argmax(axis=1) == examples.val_labels.own).mean()),

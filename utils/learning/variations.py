@@ -1,6 +1,7 @@
 """The variations of pictures that training draws from: each a pure function of (pictures, keys, amount), one key a picture.
 
-Pictures are (B, H, W) from 0 to 1, low frequencies at the bottom, and stay so. Source of what the amounts mean: BASELINE, Image pipeline.
+Pictures are (B, H, W) from 0 to 1, low frequencies at the bottom, and stay so. Source of what the amounts mean:
+BASELINE, Image pipeline.
 """
 
 import functools
@@ -67,7 +68,9 @@ def _enlarge(picture: Picture, *, top: Array, left: Array, bottom: Array, right:
     side = jnp.asarray(picture.shape)
     scale = 1 / (1 - jnp.stack([top + bottom, left + right]))
     # JAX does this by two products with matrices, not by gathering 16 pixels for each
-    enlarged = jax.image.scale_and_translate(picture, picture.shape, (0, 1), scale, -jnp.stack([top, left]) * side * scale, "cubic", antialias=False)
+    enlarged = jax.image.scale_and_translate(
+        picture, picture.shape, (0, 1), scale, -jnp.stack([top, left]) * side * scale, "cubic", antialias=False
+    )
     return jnp.clip(enlarged, 0, 1)
 
 
@@ -77,7 +80,9 @@ def rotate(picture: Picture, key: OneKey, *, amount: float) -> Picture:
     angle = jnp.deg2rad(jax.random.uniform(key, minval=-amount, maxval=amount))
     middle = (jnp.asarray(picture.shape)[:, None, None] - 1) / 2
     rows, columns = jnp.indices(picture.shape) - middle
-    turned = jnp.stack([rows * jnp.cos(angle) - columns * jnp.sin(angle), rows * jnp.sin(angle) + columns * jnp.cos(angle)])
+    turned = jnp.stack(
+        [rows * jnp.cos(angle) - columns * jnp.sin(angle), rows * jnp.sin(angle) + columns * jnp.cos(angle)]
+    )
     return map_coordinates(picture, list(turned + middle), order=1)
 
 
@@ -106,7 +111,9 @@ def lightness(picture: Picture, key: OneKey, *, amount: float) -> Picture:
     Source: OpenCV's conversion of colours, which the baseline used.
     """
     luminance = jnp.where(picture <= 0.04045, picture / 12.92, ((picture + 0.055) / 1.055) ** 2.4)
-    light = jnp.where(luminance <= 0.008856, 903.3 * luminance, 116 * jnp.cbrt(luminance) - 16) * _about_one(key, amount)
+    light = jnp.where(luminance <= 0.008856, 903.3 * luminance, 116 * jnp.cbrt(luminance) - 16) * _about_one(
+        key, amount
+    )
     luminance = jnp.where(light <= 8, light / 903.3, ((light + 16) / 116) ** 3)
     return jnp.clip(jnp.where(luminance <= 0.0031308, luminance * 12.92, 1.055 * luminance ** (1 / 2.4) - 0.055), 0, 1)
 
@@ -127,7 +134,9 @@ def blur(picture: Picture, key: OneKey, *, amount: int) -> Picture:
     """Take the mean over boxes of `amount` × `amount` pixels; beyond its edges the picture is mirrored."""
     before, after = amount // 2, (amount - 1) // 2
     for axis in (FREQUENCY, TIME):
-        padded = jnp.pad(picture, [(before, after) if axis == side else (0, 0) for side in (FREQUENCY, TIME)], mode="reflect")
+        padded = jnp.pad(
+            picture, [(before, after) if axis == side else (0, 0) for side in (FREQUENCY, TIME)], mode="reflect"
+        )
         window = tuple(amount if axis == side else 1 for side in (FREQUENCY, TIME))
         picture = jax.lax.reduce_window(padded, 0.0, jax.lax.add, window, (1, 1), "VALID") / amount
     return picture

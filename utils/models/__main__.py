@@ -3,7 +3,8 @@
     python -m utils.models ResNet
     python -m utils.models Pi experiments/demo.toml --model.dense_units 64 --classes 20
 
-The net's name may be left out: then it is that of the experiment. FLOPs are two for each multiply-add of convolutions and dense layers.
+The net's name may be left out: then it is that of the experiment. FLOPs are two for each multiply-add of convolutions
+and dense layers.
 """
 
 import sys
@@ -34,7 +35,14 @@ def main(config: Config, call: Call) -> None:
 
 def _row(layer: Layer) -> tuple[str, ...]:
     name = layer.name if layer.whole else f"  {layer.name.split('/')[-1]}"
-    return (name, layer.kind, _shape(layer.kernel), _shape(layer.output), f"{layer.parameters:,}", f"{layer.flops:,}" if layer.flops else "")
+    return (
+        name,
+        layer.kind,
+        _shape(layer.kernel),
+        _shape(layer.output),
+        f"{layer.parameters:,}",
+        f"{layer.flops:,}" if layer.flops else "",
+    )
 
 
 def _shape(sides: tuple[int, ...]) -> str:

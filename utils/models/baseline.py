@@ -36,7 +36,9 @@ class Group(nnx.Module):
 class Baseline(Classifier):
     """Groups of one convolution each, a 1×1 convolution to twice the last filters, global mean, one dense layer."""
 
-    def __init__(self, settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
         widths = [settings.channels, *settings.filters]
         self.groups = nnx.List([Group(widths[index], index, settings, rngs) for index in range(len(settings.filters))])
         width = 2 * settings.filters[-1]

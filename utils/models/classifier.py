@@ -29,11 +29,15 @@ class Classifier(nnx.Module):
     def features(self, x: Picture, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return what is found in pictures that have the net's channels and dtype."""
 
-    def embed(self, pictures: Picture, *, train: bool = False, key: PRNGKeyArray | None = None) -> Float[Array, "batch features"]:
+    def embed(
+        self, pictures: Picture, *, train: bool = False, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "batch features"]:
         """Return what the last layer sees, float32; pictures of one channel are copied to all that the net takes."""
         x = jnp.broadcast_to(pictures.astype(self.dtype), (*pictures.shape[:-1], self.channels))
         return self.features(x, train=train, key=key).astype(jnp.float32)
 
-    def __call__(self, pictures: Picture, *, train: bool = False, key: PRNGKeyArray | None = None) -> Float[Array, "batch classes"]:
+    def __call__(
+        self, pictures: Picture, *, train: bool = False, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "batch classes"]:
         """Return logits, float32."""
         return self.output(self.embed(pictures, train=train, key=key))

@@ -1,7 +1,7 @@
 """Nets as ONNX files, which need neither JAX nor this toolkit: a picture's grey levels in, logits out.
 
-A file says of itself what a field device has to know (`metadata_props`): the classes in the order of the logits, how sound becomes clips and clips pictures,
-and what turns logits into scores. Needs the extra `export`.
+A file says of itself what a field device has to know (`metadata_props`): the classes in the order of the logits, how
+sound becomes clips and clips pictures, and what turns logits into scores. Needs the extra `export`.
 """
 
 import json
@@ -53,7 +53,8 @@ def to_model(graph: nnx.GraphDef, net: Net, *, shape: tuple[int, int]) -> "onnx.
     Raises
     ------
     Unwritable
-        If the net does what ONNX has no word for here, or holds what is no number: ONNX Runtime's ReLU makes zeros of that, and nobody would notice.
+        If the net does what ONNX has no word for here, or holds what is no number: ONNX Runtime's ReLU makes zeros of
+        that, and nobody would notice.
     """
     from utils.models.onnx_graph import Unwritable, to_onnx
 

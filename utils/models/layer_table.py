@@ -1,7 +1,8 @@
 """What a net is made of: its layers with their outputs' shapes, parameters and FLOPs, found without computing or keeping a single weight.
 
-FLOPs are those of convolutions and dense layers for one clip, two for each multiply-add, zeros at the borders included. Biases, norms, nonlinearities, maxima
-and means are left out, as is usual. XLA's own estimate, with all these but without the zeros, is 1 to 5% lower for the three nets' default settings.
+FLOPs are those of convolutions and dense layers for one clip, two for each multiply-add, zeros at the borders included.
+Biases, norms, nonlinearities, maxima and means are left out, as is usual. XLA's own estimate, with all these but
+without the zeros, is 1 to 5% lower for the three nets' default settings.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,8 @@
 """The layers that the nets share, as the 2018 baseline had them (BASELINE, Nets).
 
-Pictures are (B, H, W, C). Every layer is called with `train` (batch statistics of this batch or of all that were seen) and `key` (what dropout draws from).
-Every layer computes in the dtype of what it is given, and answers in it; weights are float32, and so is what batch norm reckons.
+Pictures are (B, H, W, C). Every layer is called with `train` (batch statistics of this batch or of all that were seen)
+and `key` (what dropout draws from). Every layer computes in the dtype of what it is given, and answers in it; weights
+are float32, and so is what batch norm reckons.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,9 @@ NONLINEARITIES: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def convolution(channels_in: int, channels: int, size: int, *, stride: int = 1, groups: int = 1, bias: bool, rngs: nnx.Rngs) -> nnx.Conv:
+def convolution(
+    channels_in: int, channels: int, size: int, *, stride: int = 1, groups: int = 1, bias: bool, rngs: nnx.Rngs
+) -> nnx.Conv:
     """Return a convolution with (size − 1) / 2 zeros on each side, also at stride 2 (where JAX's SAME would pad one side only)."""
     side = (size - 1) // 2
     return nnx.Conv(
@@ -58,8 +61,13 @@ class Norm(nnx.Module):
     """Batch norm with the baseline's epsilon and update, or nothing where `model.batch_norm` is off."""
 
     def __init__(self, channels: int, settings: Model, rngs: nnx.Rngs) -> None:
-        # Flax's defaults, 1e-5 and an update of 0.01, ruin the validation of short runs. With a dtype of bfloat16 it would round the running averages when used
-        norm = nnx.BatchNorm(channels, epsilon=1e-4, momentum=0.9, dtype=jnp.float32, rngs=rngs) if settings.batch_norm else None
+        # Flax's defaults, 1e-5 and an update of 0.01, ruin the validation of short runs. With a dtype of bfloat16 it
+        # would round the running averages when used
+        norm = (
+            nnx.BatchNorm(channels, epsilon=1e-4, momentum=0.9, dtype=jnp.float32, rngs=rngs)
+            if settings.batch_norm
+            else None
+        )
         self.norm = nnx.data(norm)
 
     def __call__(self, x: Picture, *, train: bool) -> Picture:
@@ -74,7 +82,9 @@ class Dropout(nnx.Module):
         together = {"random": (), "location": (3,), "channel": (1, 2)}[settings.dropout_kind]
         self.dropout = nnx.Dropout(settings.dropout, broadcast_dims=() if flat else together)
 
-    def __call__(self, x: Float[Array, "batch ..."], *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch ..."]:
+    def __call__(
+        self, x: Float[Array, "batch ..."], *, train: bool, key: PRNGKeyArray | None
+    ) -> Float[Array, "batch ..."]:
         """Return an array of the same shape."""
         if not train or self.dropout.rate == 0:
             return x

@@ -25,12 +25,16 @@ class Net(NamedTuple):
     rest: nnx.State
 
 
-def module(settings: Model, *, classes: int, shape: tuple[int, int], seed: int, dtype: DTypeLike = jnp.float32) -> Classifier:
+def module(
+    settings: Model, *, classes: int, shape: tuple[int, int], seed: int, dtype: DTypeLike = jnp.float32
+) -> Classifier:
     """Make a net's Flax module; parameters as of `build`."""
     return NETS[settings.name](settings, classes=classes, shape=shape, dtype=dtype, rngs=nnx.Rngs(seed))
 
 
-def build(settings: Model, *, classes: int, shape: tuple[int, int], seed: int, dtype: DTypeLike = jnp.float32) -> tuple[nnx.GraphDef, Net]:
+def build(
+    settings: Model, *, classes: int, shape: tuple[int, int], seed: int, dtype: DTypeLike = jnp.float32
+) -> tuple[nnx.GraphDef, Net]:
     """Build a net; its graph is what `apply` needs to run it.
 
     Parameters
@@ -43,7 +47,9 @@ def build(settings: Model, *, classes: int, shape: tuple[int, int], seed: int, d
     return _split(module(settings, classes=classes, shape=shape, seed=seed, dtype=dtype))
 
 
-def outline(settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike = jnp.float32) -> tuple[nnx.GraphDef, Net]:
+def outline(
+    settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike = jnp.float32
+) -> tuple[nnx.GraphDef, Net]:
     """Return what `build` does with shapes in place of numbers: for a net whose weights are on disk, for drawing first ones takes seconds."""
     return _split(nnx.eval_shape(lambda: module(settings, classes=classes, shape=shape, seed=0, dtype=dtype)))
 
@@ -82,11 +88,13 @@ def _rest_of(model: Classifier) -> nnx.State:
 def stretch(pictures: Float[Array, "batch height width"]) -> Picture:
     """Stretch each picture to the whole range from −1 to 1, and give it a channel; a picture of one grey becomes all −1.
 
-    Source: BASELINE, Image pipeline. Unlike there, pictures whose minimum is 0 already are stretched, too: one rule for all.
+    Source: BASELINE, Image pipeline. Unlike there, pictures whose minimum is 0 already are stretched, too: one rule for
+    all.
     """
     low = pictures.min(axis=(1, 2), keepdims=True)
     high = pictures.max(axis=(1, 2), keepdims=True)
-    spread = jnp.where(high > low, jnp.maximum(high - low, 1e-6), jnp.inf)  # compiled and fused, x − x need not be 0: divided by 1e-6, that was up to 0.1
+    # compiled and fused, x − x need not be 0: divided by 1e-6, that was up to 0.1
+    spread = jnp.where(high > low, jnp.maximum(high - low, 1e-6), jnp.inf)
     unit = (pictures - low) / spread
     return (2 * unit - 1)[..., None]
 

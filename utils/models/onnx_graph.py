@@ -1,9 +1,11 @@
 """A JAX function as an ONNX graph: it is traced, and each of its operations is written as one of ONNX's.
 
-ONNX's convolutions want pictures as (B, C, H, W), where JAX has (B, H, W, C). What a convolution answers stays so ("channels first") through all that does not
-mind, until an operation needs JAX's order. Operations on weights alone are done here and now, so that the graph holds their results.
+ONNX's convolutions want pictures as (B, C, H, W), where JAX has (B, H, W, C). What a convolution answers stays so
+("channels first") through all that does not mind, until an operation needs JAX's order. Operations on weights alone are
+done here and now, so that the graph holds their results.
 
-Only what our nets are made of is known; anything else is refused by its name. Source: the operators of ONNX (https://onnx.ai/onnx/operators), opset 18.
+Only what our nets are made of is known; anything else is refused by its name. Source: the operators of ONNX
+(https://onnx.ai/onnx/operators), opset 18.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,12 +80,15 @@ class Graph:
     def scale(self, value: Value, *, scale: np.ndarray, shift: np.ndarray) -> Value:
         """Multiply and shift the channels of a value that lies with channels first.
 
-        All that is done so in turn becomes one batch norm, which ONNX Runtime draws into the convolution before it, or does in the convolutions' own layout.
+        All that is done so in turn becomes one batch norm, which ONNX Runtime draws into the convolution before it, or
+        does in the convolutions' own layout.
         """
         before = self.scaled.get(value.name, Scaled(value.name, np.ones_like(scale), np.zeros_like(scale)))
         scaled = Scaled(before.source, before.scale * scale, before.shift * scale + shift)
         rest = (np.zeros_like(scale), np.ones_like(scale))  # a mean and a variance that change nothing
-        name = self.node("BatchNormalization", scaled.source, *map(self.weight, (scaled.scale, scaled.shift, *rest)), epsilon=0.0)
+        name = self.node(
+            "BatchNormalization", scaled.source, *map(self.weight, (scaled.scale, scaled.shift, *rest)), epsilon=0.0
+        )
         self.scaled[name] = scaled
         return Value(name, channels_first=True)
 
@@ -98,7 +103,9 @@ class Graph:
         return nodes, [weight for weight in self.weights if weight.name in needed]
 
 
-def to_onnx(function: Callable[[jax.Array], jax.Array], *, shape: tuple[int, ...], source: str, target: str) -> onnx.ModelProto:
+def to_onnx(
+    function: Callable[[jax.Array], jax.Array], *, shape: tuple[int, ...], source: str, target: str
+) -> onnx.ModelProto:
     """Write a function of uint8 arrays (batch, *shape) that answers float32 (batch, features), for batches of any size.
 
     Parameters
@@ -120,7 +127,9 @@ def to_onnx(function: Callable[[jax.Array], jax.Array], *, shape: tuple[int, ...
     outputs = [helper.make_tensor_value_info(target, TensorProto.FLOAT, ["batch", features])]
     nodes, weights = graph.without_idle(target)
     whole = helper.make_graph(nodes, "net", inputs, outputs, weights)
-    return helper.make_model(whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FILE_VERSION, producer_name="birdclef-jax")
+    return helper.make_model(
+        whole, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=FILE_VERSION, producer_name="birdclef-jax"
+    )
 
 
 def _write(graph: Graph, traced: ClosedJaxpr, operands: Sequence[Operand]) -> list[Operand]:
@@ -151,7 +160,9 @@ def _answers(graph: Graph, equation: JaxprEqn, given: list[Operand]) -> list[Ope
     if name == "broadcast_in_dim" and isinstance(given[0], np.ndarray):
         return [_with_ones(given[0], equation)]
     if all(isinstance(array, np.ndarray) for array in given):
-        if any(np.shape(array) != _form(variable).shape for array, variable in zip(given, equation.invars, strict=True)):
+        if any(
+            np.shape(array) != _form(variable).shape for array, variable in zip(given, equation.invars, strict=True)
+        ):
             raise Unwritable(f"{name} of repeated weights")
         answer = equation.primitive.bind(*given, **equation.params)
         return [np.asarray(array) for array in (answer if equation.primitive.multiple_results else [answer])]
@@ -184,7 +195,12 @@ def _of_channels(equation: JaxprEqn, given: Sequence[Operand]) -> tuple[Value, n
     """Return a value that lies with channels first and the weights (channels,) that it meets, where it is these that meet."""
     one_each = (1, 1, 1, _form(equation.outvars[0]).shape[-1])
     for value, weights in (given, given[::-1]):
-        if isinstance(value, Value) and value.channels_first and isinstance(weights, np.ndarray) and weights.shape == one_each:
+        if (
+            isinstance(value, Value)
+            and value.channels_first
+            and isinstance(weights, np.ndarray)
+            and weights.shape == one_each
+        ):
             return value, weights.ravel()
     return None
 
@@ -263,8 +279,17 @@ def _broadcast(graph: Graph, equation: JaxprEqn, given: list[Operand]) -> Value:
 def _convolution(graph: Graph, equation: JaxprEqn, given: list[Operand]) -> Value:
     params = equation.params
     pictures, kernel = given
-    usual = (params["dimension_numbers"].lhs_spec, params["dimension_numbers"].rhs_spec, params["dimension_numbers"].out_spec)
-    if usual != (FIRST, OTHER_KERNELS, FIRST) or params["batch_group_count"] != 1 or params["lhs_dilation"] != (1, 1) or not isinstance(kernel, np.ndarray):
+    usual = (
+        params["dimension_numbers"].lhs_spec,
+        params["dimension_numbers"].rhs_spec,
+        params["dimension_numbers"].out_spec,
+    )
+    if (
+        usual != (FIRST, OTHER_KERNELS, FIRST)
+        or params["batch_group_count"] != 1
+        or params["lhs_dilation"] != (1, 1)
+        or not isinstance(kernel, np.ndarray)
+    ):
         raise Unwritable("a convolution of an unusual kind")
     answer = graph.node(
         "Conv",
@@ -286,7 +311,13 @@ def _max_pool(graph: Graph, equation: JaxprEqn, given: list[Operand]) -> Value:
     if len(window) != len(FIRST) or dilated or outside != [(1, 1, 0, 0)] * 2:
         raise Unwritable("maxima of an unusual kind")
     pads = [side for sides in zip(*padding[1:3], strict=True) for side in sides]
-    answer = graph.node("MaxPool", graph.placed(given[0], channels_first=True), kernel_shape=window[1:3], strides=strides[1:3], pads=pads)
+    answer = graph.node(
+        "MaxPool",
+        graph.placed(given[0], channels_first=True),
+        kernel_shape=window[1:3],
+        strides=strides[1:3],
+        pads=pads,
+    )
     return Value(answer, channels_first=True)
 
 

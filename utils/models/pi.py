@@ -17,10 +17,13 @@ DENSE = 2  # dense layers before the last one
 class Pi(Classifier):
     """The Baseline's groups without their dropout, then dense layer, nonlinearity, dropout, twice, and the last layer.
 
-    The first dense layer has a weight for every place that the groups leave, so that the net is made for pictures of one shape.
+    The first dense layer has a weight for every place that the groups leave, so that the net is made for pictures of
+    one shape.
     """
 
-    def __init__(self, settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
         widths = [settings.channels, *settings.filters]
         plain = replace(settings, dropout=0.0)
         self.groups = nnx.List([Group(widths[index], index, plain, rngs) for index in range(len(settings.filters))])

@@ -12,7 +12,8 @@ from utils.models.layers import NONLINEARITIES, Dropout, Norm, Picture, convolut
 class Block(nnx.Module):
     """Norm, nonlinearity, convolution, twice, added to a shortcut.
 
-    The first block of a stack halves the picture, and its shortcut begins after the first nonlinearity; that of the others begins at the block's input.
+    The first block of a stack halves the picture, and its shortcut begins after the first nonlinearity; that of the
+    others begins at the block's input.
     """
 
     def __init__(self, channels_in: int, index: int, settings: Model, *, first: bool, rngs: nnx.Rngs) -> None:
@@ -23,12 +24,16 @@ class Block(nnx.Module):
         self.pooled = first and settings.max_pooling
         self.nonlinearity = NONLINEARITIES[settings.nonlinearity]
         self.norm_in = Norm(channels_in, settings, rngs)
-        self.convolution_in = convolution(channels_in, width, size, stride=stride, groups=groups, bias=not settings.batch_norm, rngs=rngs)
+        self.convolution_in = convolution(
+            channels_in, width, size, stride=stride, groups=groups, bias=not settings.batch_norm, rngs=rngs
+        )
         self.norm_out = Norm(width, settings, rngs)
         self.dropout = Dropout(settings)
         self.convolution_out = convolution(width, width, size, groups=groups, bias=True, rngs=rngs)
         reshapes = first or channels_in != width
-        self.shortcut = nnx.data(convolution(channels_in, width, 1, stride=stride, bias=False, rngs=rngs) if reshapes else None)
+        self.shortcut = nnx.data(
+            convolution(channels_in, width, 1, stride=stride, bias=False, rngs=rngs) if reshapes else None
+        )
 
     def __call__(self, x: Picture, *, train: bool, key: PRNGKeyArray | None) -> Picture:
         """Return (B, H, W, filters), the sides halved by the first block of a stack."""
@@ -44,10 +49,14 @@ class Block(nnx.Module):
 class ResNet(Classifier):
     """A first convolution, one stack of blocks per entry of `model.filters`, global mean, one dense layer."""
 
-    def __init__(self, settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
         width = settings.filters[0]
         # no bias: the next batch norm takes it
-        self.first = convolution(settings.channels, width, settings.kernel_sizes[0], bias=not settings.batch_norm, rngs=rngs)
+        self.first = convolution(
+            settings.channels, width, settings.kernel_sizes[0], bias=not settings.batch_norm, rngs=rngs
+        )
         blocks = []
         for index, filters in enumerate(settings.filters):
             for number in range(settings.resnet_n):

@@ -35,8 +35,10 @@ from utils.files import remove_folder, whole_folder, write_json, write_text
 from utils.models.nets import Net, outline
 
 VERSION = 1
-MISREAD = re.compile(r"[\\*?\[\]]")  # Orbax takes these in any part of a path for a pattern, and TensorStore a backslash for the end of a folder's name
-PLAIN_PLACES = ("/tmp", "/var/tmp")  # noqa: S108 — folders for a link, where the usual one for temporary files has such a name itself
+# Orbax takes these in any part of a path for a pattern, and TensorStore a backslash for the end of a folder's name
+MISREAD = re.compile(r"[\\*?\[\]]")
+# folders for a link, where the usual one for temporary files has such a name itself
+PLAIN_PLACES = ("/tmp", "/var/tmp")  # noqa: S108
 Tree = TypeVar("Tree")
 
 
@@ -171,9 +173,13 @@ def describe(folder: Path) -> Snapshot:
             raise ValueError("classes.txt names no class")
         mlrap, loss = (None if state[name] is None else float(state[name]) for name in ("mlrap", "val_loss"))
         epoch, steps, sums = int(state["epoch"]), int(state["steps"]), tuple(map(float, state["sums"]))
-        return Snapshot(folder, load(folder / "settings.toml"), tuple(classes), epoch, mlrap, str(state["data"]), loss, steps, sums)
+        return Snapshot(
+            folder, load(folder / "settings.toml"), tuple(classes), epoch, mlrap, str(state["data"]), loss, steps, sums
+        )
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SettingsError) as error:
-        raise Trouble(f"{folder}: is no whole snapshot ({type(error).__name__}: {error}); remove it, earlier ones stay usable") from None
+        raise Trouble(
+            f"{folder}: is no whole snapshot ({type(error).__name__}: {error}); remove it, earlier ones stay usable"
+        ) from None
 
 
 def learned_from(snapshot: Snapshot) -> set[str]:
@@ -213,7 +219,9 @@ def load_net(snapshot: Snapshot, *, dtype: DTypeLike = jnp.float32) -> tuple[nnx
     Trouble
         As `restore_net`.
     """
-    graph, like = outline(snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.spectrogram.shape, dtype=dtype)
+    graph, like = outline(
+        snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.spectrogram.shape, dtype=dtype
+    )
     return graph, restore_net(snapshot, like)
 
 
@@ -243,7 +251,9 @@ def restore_training(snapshot: Snapshot, like: Tree) -> Tree:
 def name_leaves(tree: Any) -> dict[str, Any]:
     """Name the leaves of a tree by their way in it, such as 'params/blocks/0/convolution_in/kernel'."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    return {jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value"): leaf for path, leaf in leaves}
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/").removesuffix("/value"): leaf for path, leaf in leaves
+    }
 
 
 def unname_leaves(like: Tree, leaves: Mapping[str, Any]) -> Tree:
@@ -289,7 +299,11 @@ def _plain(folder: Path) -> Iterator[Path]:
     if not MISREAD.search(whole.as_posix()):
         yield whole
         return
-    places = [place for place in (tempfile.gettempdir(), *PLAIN_PLACES) if not MISREAD.search(Path(place).as_posix()) and Path(place).is_dir()]
+    places = [
+        place
+        for place in (tempfile.gettempdir(), *PLAIN_PLACES)
+        if not MISREAD.search(Path(place).as_posix()) and Path(place).is_dir()
+    ]
     try:
         beside = tempfile.TemporaryDirectory(prefix="snapshot-", dir=places[0])
     except (OSError, IndexError):
@@ -304,7 +318,9 @@ def _plain(folder: Path) -> Iterator[Path]:
 
 
 def _no_link(folder: Path) -> Trouble:
-    return Trouble(f"{folder}: snapshots need a path without brackets, backslashes, * and ? here; choose another folder for --snapshots")
+    return Trouble(
+        f"{folder}: snapshots need a path without brackets, backslashes, * and ? here; choose another folder for --snapshots"
+    )
 
 
 def fingerprint_file(folder: Path) -> Path:
@@ -329,24 +345,35 @@ def _restore_leaves(folder: Path, wanted: Mapping[str, Any] | None, *, on_host: 
         with _plain(folder) as place, _orbax() as checkpointer:
             there = checkpointer.metadata(place).item_metadata.tree
             if wanted is not None:
-                _check_same(folder, *({name: tuple(leaf.shape) for name, leaf in leaves.items()} for leaves in (there, wanted)))
-            arrays = checkpointer.restore(place, (_on_host if on_host else _abstract)(there if wanted is None else wanted))
+                _check_same(
+                    folder, *({name: tuple(leaf.shape) for name, leaf in leaves.items()} for leaves in (there, wanted))
+                )
+            arrays = checkpointer.restore(
+                place, (_on_host if on_host else _abstract)(there if wanted is None else wanted)
+            )
         kept = fingerprint_file(folder)
-        if kept.is_file() and kept.read_text(encoding="utf-8").strip() != _fingerprint(arrays):  # earlier versions kept none
+        # earlier versions kept none
+        if kept.is_file() and kept.read_text(encoding="utf-8").strip() != _fingerprint(arrays):
             raise ValueError("the numbers are others than those that were saved")
     except Trouble:
         raise
     except Exception as error:  # noqa: BLE001 — of damaged files Orbax raises anything, Exception itself included
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-            raise TooLarge(f"{folder}: memory does not suffice to read it; the snapshot stays, free memory and run the same command again") from None
-        raise Trouble(f"{folder}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})") from None
+            raise TooLarge(
+                f"{folder}: memory does not suffice to read it; the snapshot stays, free memory and run the same command again"
+            ) from None
+        raise Trouble(
+            f"{folder}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
+        ) from None
     return arrays
 
 
 def _abstract(leaves: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])  # of shapes that stand for numbers
     shardings = {name: getattr(leaf, "sharding", None) for name, leaf in leaves.items()}
-    places = {name: sharding if isinstance(sharding, jax.sharding.Sharding) else here for name, sharding in shardings.items()}
+    places = {
+        name: sharding if isinstance(sharding, jax.sharding.Sharding) else here for name, sharding in shardings.items()
+    }
     return {name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=places[name]) for name, leaf in leaves.items()}
 
 
@@ -359,4 +386,6 @@ def _check_same(folder: Path, there: dict[str, tuple[int, ...]], wanted: dict[st
     """Compare names and shapes first: Orbax's own message about a difference has a hundred lines."""
     for name in sorted(there.keys() | wanted.keys()):
         if there.get(name) != wanted.get(name):
-            raise Trouble(f"{folder}: is of another net: {name} is {there.get(name, 'missing')}, should be {wanted.get(name, 'missing')}")
+            raise Trouble(
+                f"{folder}: is of another net: {name} is {there.get(name, 'missing')}, should be {wanted.get(name, 'missing')}"
+            )

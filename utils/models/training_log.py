@@ -39,7 +39,9 @@ def read_log(path: Path, *, until: int) -> list[EpochRow]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as stream:
-        rows = [{name: float(value) if value else None for name, value in row.items()} for row in csv.DictReader(stream)]
+        rows = [
+            {name: float(value) if value else None for name, value in row.items()} for row in csv.DictReader(stream)
+        ]
     return [EpochRow(**{**row, "epoch": int(row["epoch"] or 0)}) for row in rows if (row["epoch"] or 0) <= until]  # type: ignore[arg-type]
 
 

@@ -23,7 +23,9 @@ def find_pretrained(path: Path) -> Snapshot:
     """
     found = find_at(path, "best")
     if not found:
-        raise Trouble(f"{path}: neither a snapshot nor the folder of a run with one; set training.pretrained to snapshots/<run>")
+        raise Trouble(
+            f"{path}: neither a snapshot nor the folder of a run with one; set training.pretrained to snapshots/<run>"
+        )
     return found
 
 
@@ -32,7 +34,8 @@ def begin_with(snapshot: Snapshot, net: Net, classes: tuple[str, ...], *, output
 
     Parameters
     ----------
-    classes : what `net` answers, in the order of its outputs; of the snapshot's, those of the same name are kept, whatever their order
+    classes : what `net` answers, in the order of its outputs; of the snapshot's, those of the same name are kept,
+        whatever their order
     output : whether the last layer is taken at all
 
     Raises
@@ -45,12 +48,21 @@ def begin_with(snapshot: Snapshot, net: Net, classes: tuple[str, ...], *, output
     for name in sorted(there.keys() | here.keys()):
         shapes = [leaves[name].shape if name in leaves else "missing" for leaves in (there, here)]
         if not name.startswith(OUTPUT) and shapes[0] != shapes[1]:
-            raise Trouble(f"{snapshot.folder}: is of another net than model.* asks for: {name} is {shapes[0]}, should be {shapes[1]}")
+            raise Trouble(
+                f"{snapshot.folder}: is of another net than model.* asks for: {name} is {shapes[0]}, should be {shapes[1]}"
+            )
     shared = [label for label in classes if label in snapshot.classes] if output else []
     ours, theirs = [classes.index(label) for label in shared], [snapshot.classes.index(label) for label in shared]
-    new = {name: _columns(here[name], there[name], ours, theirs) if name.startswith(OUTPUT) else there[name] for name in here}
+    new = {
+        name: _columns(here[name], there[name], ours, theirs) if name.startswith(OUTPUT) else there[name]
+        for name in here
+    }
     dropped, added = len(snapshot.classes) - len(shared), len(classes) - len(shared)
-    last = f", the last for {len(shared)} of {len(classes)} classes ({added} begin anew, {dropped} are dropped)" if output else " but the last"
+    last = (
+        f", the last for {len(shared)} of {len(classes)} classes ({added} begin anew, {dropped} are dropped)"
+        if output
+        else " but the last"
+    )
     return unname_leaves(net, new), f"begins with {snapshot.folder}: all layers{last}"
 
 

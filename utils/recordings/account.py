@@ -13,7 +13,21 @@ from utils.recordings.sound_names import Sounds
 
 _HEAD = 12  # bytes that tell sound from other files
 _SOUNDS = (  # where they have what
-    *((0, mark) for mark in (b"fLaC", b"OggS", b"ID3", b"caff", b".snd", b"riff.\x91\xcf\x11", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xfa")),
+    *(
+        (0, mark)
+        for mark in (
+            b"fLaC",
+            b"OggS",
+            b"ID3",
+            b"caff",
+            b".snd",
+            b"riff.\x91\xcf\x11",
+            b"\xff\xfb",
+            b"\xff\xf3",
+            b"\xff\xf2",
+            b"\xff\xfa",
+        )
+    ),
     *((8, mark) for mark in (b"WAVE", b"AIFF", b"AIFC")),
     (4, b"ftypM4A"),
 )
@@ -51,7 +65,9 @@ class Account:
         parts += [f"{self.left_out:,} left out"] if self.left_out else []
         parts += [f"{self.unwanted:,} not wanted by the settings"] if self.unwanted else []
         parts += [f"{self.spare:,} without labels"] if self.spare else []
-        parts += [f"{self.read:,} {'table or record' if self.read == 1 else 'tables or records'} read"] if self.read else []
+        parts += (
+            [f"{self.read:,} {'table or record' if self.read == 1 else 'tables or records'} read"] if self.read else []
+        )
         parts += [f"{self.not_understood:,} not understood"] if self.not_understood else []
         if self.others:
             some = ", ".join(self.others[:SHOWN]) + (", …" if len(self.others) > SHOWN else "")
@@ -85,7 +101,9 @@ def account_of(
     failures, counts, others = list(looked.unread), Counter[str](), []
     for file in files:
         if file in used or file in seen or file in spare:
-            counts["read" if not is_sound(file) else "used" if file in used else "spare" if file in spare else "left out"] += 1
+            counts[
+                "read" if not is_sound(file) else "used" if file in used else "spare" if file in spare else "left out"
+            ] += 1
             continue
         what, reason = _unseen(file, columns, known)
         counts[what] += 1

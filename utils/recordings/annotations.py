@@ -1,6 +1,7 @@
 """Reader of long recordings in which somebody listened: sounds, and tables that say who sings when.
 
-A table belongs to the sound for which it is named (`tape1.Table.1.selections.txt`, `tape1_labels.txt` to `tape1.flac`), or names the sounds itself.
+A table belongs to the sound for which it is named (`tape1.Table.1.selections.txt`, `tape1_labels.txt` to `tape1.flac`),
+or names the sounds itself.
 """
 
 from collections import Counter
@@ -13,7 +14,16 @@ from config import Columns
 from utils.console import Failure, Trouble, say
 from utils.recordings.audio_files import check_readable, files_below, is_sound, sounds_below, stamp_of
 from utils.recordings.event_rows import Row, rows_of
-from utils.recordings.event_tables import FORMS, Head, blank_for, check_columns, has_rows, read_head, read_rows, tables_below
+from utils.recordings.event_tables import (
+    FORMS,
+    Head,
+    blank_for,
+    check_columns,
+    has_rows,
+    read_head,
+    read_rows,
+    tables_below,
+)
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS
 from utils.recordings.names import plain_name
 from utils.recordings.not_understood import explain, no_species
@@ -22,10 +32,15 @@ from utils.recordings.sound_names import Sounds
 from utils.tables import find_column, read_foreign, read_text, reason_of
 
 _AS_USUAL = Columns()
-_OUT = {"absent": ("says that the species was not there", "say that the species was not there"), "unverified": ("is not verified", "are not verified")}
+_OUT = {
+    "absent": ("says that the species was not there", "say that the species was not there"),
+    "unverified": ("is not verified", "are not verified"),
+}
 
 
-def is_annotations(archive: Path, columns: Columns = _AS_USUAL, gone: Sequence[Path] = (), *, without: Path | None = None) -> bool:
+def is_annotations(
+    archive: Path, columns: Columns = _AS_USUAL, gone: Sequence[Path] = (), *, without: Path | None = None
+) -> bool:
     """Tell whether a folder holds sounds, and a table of events that names some of them, is named for one, or, if it is Raven's, lies beside one.
 
     Tables in the folder `without` are passed over.
@@ -70,7 +85,9 @@ def why_none(archive: Path, columns: Columns) -> list[Failure]:
     return [Failure(_place(file, archive), reason) for file, reason in reasons if reason]
 
 
-def read_annotations(archive: Path, columns: Columns, gone: Sequence[Path] = (), *, without: Path | None = None) -> Contents:
+def read_annotations(
+    archive: Path, columns: Columns, gone: Sequence[Path] = (), *, without: Path | None = None
+) -> Contents:
     """Read every table of events and find its sounds; sounds that nobody annotated, and rows that cannot be used, are failures.
 
     Parameters
@@ -103,7 +120,9 @@ def read_annotations(archive: Path, columns: Columns, gone: Sequence[Path] = (),
     form = f"long recordings with annotations ({', '.join(form for form in FORMS if form in forms) or 'no tables'})"
     seen = frozenset([*sounds.files, *looked.tables, *looked.unread, *(table for _, table in looked.blank), *of_taxa])
     tables = {sound: tuple(said.tables) for sound, said in reading.heard.items()}
-    return Contents(form, recordings, looked.failures + reading.failures + unheard + bad, taxa, seen=seen, tables=tables)
+    return Contents(
+        form, recordings, looked.failures + reading.failures + unheard + bad, taxa, seen=seen, tables=tables
+    )
 
 
 @dataclass
@@ -166,11 +185,14 @@ def _look(archive: Path, columns: Columns, sounds: Sounds, without: Path | None)
             looked.failures.append(refused(_place(table, archive), _why(error)))
             continue
         if head is None:
-            looked.blank.extend([(sound, table) for stem in blank_for(table) for sound in sounds.in_folder(table.parent, stem)][:1])
+            looked.blank.extend(
+                [(sound, table) for stem in blank_for(table) for sound in sounds.in_folder(table.parent, stem)][:1]
+            )
         elif holds_annotations(table, head, sounds):
             looked.tables[table] = head
         elif "start" in head.places and (head.names_files or head.form == "Raven selection tables"):
-            if sounds.may_own(table) and not has_rows(table, head):  # Raven has no column of species before somebody fills it
+            # Raven has no column of species before somebody fills it
+            if sounds.may_own(table) and not has_rows(table, head):
                 looked.blank.append((sounds.owner(table), table))
                 continue
             looked.unread.append(table)
@@ -183,7 +205,9 @@ def _look(archive: Path, columns: Columns, sounds: Sounds, without: Path | None)
 def _likeliest(heads: Mapping[Path, Head], columns: Columns) -> dict[Path, Head]:
     """Return the table that has most of the columns which the settings name."""
     named = [name for name in asdict(columns).values() if name]
-    tables = sorted(heads, key=lambda table: -sum(find_column(heads[table].names, [name]) is not None for name in named))
+    tables = sorted(
+        heads, key=lambda table: -sum(find_column(heads[table].names, [name]) is not None for name in named)
+    )
     return {table: heads[table] for table in tables[:1]}
 
 
@@ -234,7 +258,12 @@ class _Reading:
                 self._run_over(of_it, table)
                 nameless += sum(not row.label and not row.fault and not row.out for row in of_it)
         if nameless:
-            self.failures.append(refused(place, f"{nameless} annotations name no species" if nameless > 1 else "1 annotation names no species"))
+            self.failures.append(
+                refused(
+                    place,
+                    f"{nameless} annotations name no species" if nameless > 1 else "1 annotation names no species",
+                )
+            )
 
     def _say_what_is_out(self, rows: Sequence[Row], place: str) -> None:
         """Say how many rows of a table are not used because it says so itself."""
@@ -301,7 +330,15 @@ def _recording(file: Path, heard: _Heard) -> Recording:
     if not events and (heard.doubtful or not heard.nocall):
         raise ValueError("has no annotation that can be used")
     date, time = stamp_of(file.stem)
-    return Recording(plain_name(file.stem), file, "" if events else NOISE, events=tuple(events), date=date, time=time, unsure=heard.doubtful)
+    return Recording(
+        plain_name(file.stem),
+        file,
+        "" if events else NOISE,
+        events=tuple(events),
+        date=date,
+        time=time,
+        unsure=heard.doubtful,
+    )
 
 
 def _taxa(archive: Path, heads: Mapping[Path, Head]) -> tuple[list[Taxon], list[Failure], list[Path]]:

@@ -18,16 +18,24 @@ from utils.recordings.recording import SIDES, Contents, Recording, from_metadata
 from utils.recordings.view import placed_file
 from utils.recordings.xenocanto import is_xenocanto, read_xenocanto
 
-Recognise = Callable[[Path, Dataset, Sequence[Path]], bool]  # by the folder, the settings, and the files that were moved out of it
+# by the folder, the settings, and the files that were moved out of it
+Recognise = Callable[[Path, Dataset, Sequence[Path]], bool]
 # how each kind is recognised, and what it needs to be read; a folder may look like several, then the first has it
 KINDS: Mapping[str, tuple[Recognise, str]] = {
     "birdclef2018": (lambda folder, _settings, _gone: is_birdclef2018(folder), "has no wav/ and xml/ folders"),
-    "kaggle": (lambda folder, _settings, _gone: is_kaggle(folder), "has no train_metadata.csv (or train.csv) with train_audio/ (or train_short_audio/)"),
+    "kaggle": (
+        lambda folder, _settings, _gone: is_kaggle(folder),
+        "has no train_metadata.csv (or train.csv) with train_audio/ (or train_short_audio/)",
+    ),
     "folders": (lambda folder, _settings, gone: bool(sides_of(folder, gone)), ""),
     "xenocanto": (lambda folder, _settings, _gone: is_xenocanto(folder), "has no JSON files of xeno-canto's form"),
-    "annotations": (lambda folder, settings, gone: is_annotations(folder, settings.columns, gone), "has no table of annotations that belongs to its sounds"),
+    "annotations": (
+        lambda folder, settings, gone: is_annotations(folder, settings.columns, gone),
+        "has no table of annotations that belongs to its sounds",
+    ),
 }
-OWN_FOLDERS = ("birdclef2018", "kaggle")  # kinds that keep their sounds in folders of their own, so that the root may be the archive
+# kinds that keep their sounds in folders of their own, so that the root may be the archive
+OWN_FOLDERS = ("birdclef2018", "kaggle")
 REASONS = 3  # that are told why tables are not understood
 
 
@@ -67,7 +75,9 @@ def read_archive(settings: Dataset) -> Archive:
     """
     given = settings.archive or settings.root
     if not given.is_dir():
-        raise Trouble(f"{given}: no such folder; set dataset.{'archive' if settings.archive else 'root'} to the folder of your recordings")
+        raise Trouble(
+            f"{given}: no such folder; set dataset.{'archive' if settings.archive else 'root'} to the folder of your recordings"
+        )
     folder, root = given.resolve(), settings.root.resolve()  # one folder may have two names
     before = _sorted_before(root)
     gone = sorted(file for file in before.moved if file.is_relative_to(folder))  # to readers they are where they were
@@ -93,7 +103,18 @@ def read_archive(settings: Dataset) -> Archive:
 
 # what the toolkit keeps in a data set's root, where the archive may lie in the root or have been one
 OURS = (
-    *("train", "val", "test", "metadata", "spec", "snapshots", "submissions", "soundscapes", "test_soundscapes", "test_audio"),
+    *(
+        "train",
+        "val",
+        "test",
+        "metadata",
+        "spec",
+        "snapshots",
+        "submissions",
+        "soundscapes",
+        "test_soundscapes",
+        "test_audio",
+    ),
     *("split.parquet", "split.png", "audit.csv", "sorted.log", "timings.json"),
 )
 
@@ -101,9 +122,13 @@ OURS = (
 def _account(contents: Contents, folder: Path, root: Path, settings: Dataset) -> Account:
     """Return what became of the archive's files; what the toolkit made is none of them."""
     used = {recording.file for recording in contents.recordings}
-    ours = [folder / name for name in OURS] if folder.is_relative_to(root) or (folder / "split.parquet").is_file() else []
+    ours = (
+        [folder / name for name in OURS] if folder.is_relative_to(root) or (folder / "split.parquet").is_file() else []
+    )
     without = [path for path in (root, *ours) if path != folder and path not in contents.folders]
-    return account_of(folder, used=used, seen=contents.seen, columns=settings.columns, without=without, spare=contents.spare)
+    return account_of(
+        folder, used=used, seen=contents.seen, columns=settings.columns, without=without, spare=contents.spare
+    )
 
 
 def _kind(settings: Dataset, folder: Path, given: Path, gone: Sequence[Path]) -> str:
@@ -137,7 +162,9 @@ def _check_apart(settings: Dataset, folder: Path, root: Path, *, apart: bool) ->
             "outside of it, so that recordings and their copies are not mixed"
         )
     if root != folder and root.is_relative_to(folder) and (apart or sides_of(folder)):
-        raise Trouble(f"{given}: holds {settings.root}, whose copies would be taken for more recordings; set dataset.root to a folder outside of it")
+        raise Trouble(
+            f"{given}: holds {settings.root}, whose copies would be taken for more recordings; set dataset.root to a folder outside of it"
+        )
 
 
 def _read(kind: str, folder: Path, settings: Dataset, gone: Sequence[Path]) -> Contents:
@@ -166,7 +193,9 @@ def _translated(recordings: Iterable[Recording], taxonomy: Taxonomy) -> tuple[li
     return translated, failures
 
 
-def _with_sound(recordings: Iterable[Recording], moved: Mapping[Path, Recording], root: Path) -> tuple[list[Recording], list[Failure]]:
+def _with_sound(
+    recordings: Iterable[Recording], moved: Mapping[Path, Recording], root: Path
+) -> tuple[list[Recording], list[Failure]]:
     """Divide recordings into those whose sound is in the archive, or where an earlier sort put it, and those without."""
     by_name = {recording.name: recording for recording in moved.values()}
     there, missing = [], []
@@ -177,7 +206,13 @@ def _with_sound(recordings: Iterable[Recording], moved: Mapping[Path, Recording]
         elif before:
             there.append(replace(recording, file=before.file, moved_from=before.moved_from))
         else:
-            what = "is a link to nothing" if recording.file.is_symlink() else "is no file" if recording.file.exists() else "is not there"
+            what = (
+                "is a link to nothing"
+                if recording.file.is_symlink()
+                else "is no file"
+                if recording.file.exists()
+                else "is not there"
+            )
             missing.append(Failure(f"{recording.file.parent.name}/{recording.file.name}", what))
     return there, missing
 
@@ -201,7 +236,8 @@ class Before:
 def _sorted_before(root: Path) -> Before:
     """Read the metadata of an earlier sort.
 
-    The JSON of a recording that was moved has `moved_from`, which is written before the file is moved: one that is still there was not.
+    The JSON of a recording that was moved has `moved_from`, which is written before the file is moved: one that is
+    still there was not.
     """
     folder = root / "metadata"
     moved: dict[Path, Recording] = {}
@@ -235,9 +271,13 @@ def _ending(filename: str) -> str:
     return found[0] if found else ""
 
 
-def _forgotten(moved: Mapping[Path, Recording], known: Iterable[Recording], taxonomy: Taxonomy) -> tuple[list[Recording], list[Failure]]:
+def _forgotten(
+    moved: Mapping[Path, Recording], known: Iterable[Recording], taxonomy: Taxonomy
+) -> tuple[list[Recording], list[Failure]]:
     """Return the moved recordings that the archive does not know any more, as when it was mounted elsewhere or its tables are gone."""
     there = {recording.file for recording in known}
     names = {recording.name for recording in known}
-    forgotten, failures = _translated((recording for recording in moved.values() if recording.file not in there), taxonomy)
+    forgotten, failures = _translated(
+        (recording for recording in moved.values() if recording.file not in there), taxonomy
+    )
     return [recording for recording in forgotten if recording.name not in names], failures

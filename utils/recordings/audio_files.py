@@ -16,7 +16,8 @@ READABLE = frozenset(
         *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph"),
     }
 )
-UNREADABLE = frozenset(  # sound, but of no kind that libsndfile reads; the last line: of recorders by Wildlife Acoustics and Titley
+# sound, but of no kind that libsndfile reads; the last line: of recorders by Wildlife Acoustics and Titley
+UNREADABLE = frozenset(
     {
         *(".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp", ".3g2", ".spx", ".ape", ".wv", ".tta"),
         *(".mka", ".mkv", ".mov", ".avi", ".mpc", ".ac3", ".ra", ".dsf"),
@@ -62,8 +63,8 @@ class Walk:
 def walk(folder: Path) -> Walk:
     """Look through a folder and all folders below it, in the order of their names.
 
-    Links to folders are followed, after all that is there without them; each folder is looked into once, so that loops end. A link to a folder that holds
-    `folder` itself is a loop, too.
+    Links to folders are followed, after all that is there without them; each folder is looked into once, so that loops
+    end. A link to a folder that holds `folder` itself is a loop, too.
     """
     found = Walk()
     start = folder.resolve()
@@ -140,7 +141,10 @@ def stamp_of(name: str) -> tuple[str, str]:
     -------
     ('2021-07-12', '06:30').
     """
-    found = re.search(r"(?<!\d)((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?:[_T-]?([01]\d|2[0-3])([0-5]\d)([0-5]\d)?)?(?!\d)", name)
+    found = re.search(
+        r"(?<!\d)((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?:[_T-]?([01]\d|2[0-3])([0-5]\d)([0-5]\d)?)?(?!\d)",
+        name,
+    )
     if not found:
         return "", ""
     year, month, day, hour, minute, _ = found.groups()

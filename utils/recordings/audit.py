@@ -24,28 +24,41 @@ def per_class(table: pl.DataFrame, seconds: Sequence[float | None]) -> pl.DataFr
 
     Returns
     -------
-    One row a class, the smallest in train first: `class`, and for every side the number of `<side>_recordings` (of long recordings, their
-    annotations) and of `<side>_minutes` (null where no length is known).
+    One row a class, the smallest in train first: `class`, and for every side the number of `<side>_recordings` (of long
+    recordings, their annotations) and of `<side>_minutes` (null where no length is known).
     """
     timed = table.with_columns(seconds=pl.Series(list(seconds), dtype=pl.Float64))
     whole = timed.filter(pl.col("class") != "").select("class", "side", "seconds")
     event = pl.col("events").struct
     events = timed.filter(pl.col("class") == "").explode("events").drop_nulls("events")
-    sung = events.select(event.field("species").alias("class"), "side", (event.field("end") - event.field("start")).alias("seconds"))
+    sung = events.select(
+        event.field("species").alias("class"), "side", (event.field("end") - event.field("start")).alias("seconds")
+    )
     samples = pl.concat([whole, sung])
     counts = [(pl.col("side") == side).sum().alias(f"{side}_recordings") for side in SIDES]
     known = pl.col("seconds").is_not_null().any()
-    minutes = [pl.when(known).then(pl.col("seconds").filter(pl.col("side") == side).sum() / 60).alias(f"{side}_minutes") for side in SIDES]
+    minutes = [
+        pl.when(known).then(pl.col("seconds").filter(pl.col("side") == side).sum() / 60).alias(f"{side}_minutes")
+        for side in SIDES
+    ]
     return samples.group_by("class").agg(*counts, *minutes).sort("train_recordings", "class")
 
 
 def shared_groups(table: pl.DataFrame) -> list[str]:
     """Return the groups that stand on two sides, or in two folds: those that leak."""
     stands = pl.struct("side", "fold") if table["fold"].is_not_null().any() else pl.col("side")
-    return table.group_by("group").agg(stands.n_unique().alias("places")).filter(pl.col("places") > 1)["group"].sort().to_list()
+    return (
+        table.group_by("group")
+        .agg(stands.n_unique().alias("places"))
+        .filter(pl.col("places") > 1)["group"]
+        .sort()
+        .to_list()
+    )
 
 
-def shared_keys(recordings: Sequence[Recording], table: pl.DataFrame, settings: Dataset) -> dict[Grouping, tuple[int, int]]:
+def shared_keys(
+    recordings: Sequence[Recording], table: pl.DataFrame, settings: Dataset
+) -> dict[Grouping, tuple[int, int]]:
     """Count the recordists, sites and days that are heard on two sides, whatever the split kept together.
 
     Returns
@@ -67,7 +80,10 @@ def shared_keys(recordings: Sequence[Recording], table: pl.DataFrame, settings: 
 
 def known_keys(recordings: Sequence[Recording], settings: Dataset, by: Grouping) -> int:
     """Count the recordings of which it is known by what they would be grouped; nobody can tell where the others belong."""
-    return sum(bool(block_of(recording, settings) if by == "block" else keys_of(recording, settings, by)) for recording in recordings)
+    return sum(
+        bool(block_of(recording, settings) if by == "block" else keys_of(recording, settings, by))
+        for recording in recordings
+    )
 
 
 def unknown_groups(recordings: Sequence[Recording], settings: Dataset) -> str:
@@ -106,7 +122,10 @@ def show_classes(classes: pl.DataFrame, *, whole: bool) -> None:
     shown = classes if whole else smallest(classes)
     sides = [side for side in SIDES if classes[f"{side}_recordings"].sum()]
     title = "Classes" if len(shown) == len(classes) else f"The {len(shown)} smallest of {len(classes)} classes"
-    rows = [[row["class"], *(_cell(row[f"{side}_recordings"], row[f"{side}_minutes"]) for side in sides)] for row in shown.iter_rows(named=True)]
+    rows = [
+        [row["class"], *(_cell(row[f"{side}_recordings"], row[f"{side}_minutes"]) for side in sides)]
+        for row in shown.iter_rows(named=True)
+    ]
     console.show_grid(title, ["class", *sides], rows)
 
 

@@ -32,10 +32,15 @@ def read_birdclef2018(archive: Path) -> Contents:
             if recording.file in recordings:
                 raise ValueError(f"a second recording of {recording.file.name}")
             recordings[recording.file] = recording
-        except (ParseError, DefusedXmlException, LookupError, ValueError, OSError) as error:  # LookupError: an encoding that nobody knows
+        # LookupError: an encoding that nobody knows
+        except (ParseError, DefusedXmlException, LookupError, ValueError, OSError) as error:
             failures.append(Failure(xml.relative_to(archive).as_posix(), f"{_kind(error)}{error}"))
     sounds = list(sounds_below(archive / "wav"))
-    failures += [Failure(file.relative_to(archive).as_posix(), "no usable XML names it") for file in sounds if file not in recordings]
+    failures += [
+        Failure(file.relative_to(archive).as_posix(), "no usable XML names it")
+        for file in sounds
+        if file not in recordings
+    ]
     ordered = sorted(recordings.values(), key=lambda recording: recording.name)
     seen, folders = frozenset([*xmls, *sounds]), (archive / "wav", archive / "xml")
     return Contents("BirdCLEF 2018 archive (wav/ + xml/)", ordered, failures, seen=seen, folders=folders)

@@ -1,6 +1,7 @@
 """How groups of recordings are dealt to sides and folds: no group on two sides, every class in train.
 
-Groups of several recordings are dealt so that every fold gets its share of every class, by the six steps of a stratified group split:
+Groups of several recordings are dealt so that every fold gets its share of every class, by the six steps of a
+stratified group split:
 
 1. classes with too few samples have left before (`dataset.min_recordings`);
 2. classes with fewer groups than folds cannot be stratified;
@@ -9,8 +10,8 @@ Groups of several recordings are dealt so that every fold gets its share of ever
 5. those that do by GroupKFold, which only keeps folds equal in size;
 6. both together are the folds.
 
-Recordings that are a group of their own are then dealt class by class. A group that holds the only group of a class is always learned from,
-and where chance put all groups of a class out of train, the smallest of them comes back.
+Recordings that are a group of their own are then dealt class by class. A group that holds the only group of a class is
+always learned from, and where chance put all groups of a class out of train, the smallest of them comes back.
 """
 
 import warnings
@@ -39,7 +40,8 @@ class Samples:
 
     Attributes
     ----------
-    group, label, stratum : of each sample: its group, its class, and what groups are spread by (the class, or the quarter of the year)
+    group, label, stratum : of each sample: its group, its class, and what groups are spread by (the class, or the
+        quarter of the year)
     names : of the recordings that are a group of their own, by group
     labels : names of the classes
     """
@@ -64,7 +66,9 @@ def divide(recordings: Sequence[Recording], groups: Groups, settings: Dataset) -
         If there are fewer groups than folds.
     """
     if settings.folds > len(groups.names):
-        raise Trouble(f"dataset.folds = {settings.folds}, but there are only {len(groups.names)} groups of recordings to divide")
+        raise Trouble(
+            f"dataset.folds = {settings.folds}, but there are only {len(groups.names)} groups of recordings to divide"
+        )
     samples = _samples(recordings, groups, by_quarter=settings.split == "blocked")
     place = np.full(len(groups.names), TRAIN, np.int64)
     only = _only_groups(samples)
@@ -77,7 +81,9 @@ def divide(recordings: Sequence[Recording], groups: Groups, settings: Dataset) -
         place[_held_out(samples, free, share=settings.val_share, seed=settings.seed, salt="")] = 0
     back = _bring_back(samples, place, folded=bool(settings.folds))
     alone = np.bincount(groups.of, minlength=len(groups.names)) == 1
-    reasons = np.where(only, np.where(alone, "the only recording of its class", "holds the only group of a class"), "drawn").astype(object)
+    reasons = np.where(
+        only, np.where(alone, "the only recording of its class", "holds the only group of a class"), "drawn"
+    ).astype(object)
     reasons[back] = "comes back so that its class can be learned"
     return [_as_place(int(place[number]), str(reasons[number]), settings) for number in groups.of]
 
@@ -121,15 +127,21 @@ def _only_groups(samples: Samples) -> Bool[np.ndarray, " groups"]:
     return only
 
 
-def _held_out(samples: Samples, free: Bool[np.ndarray, " groups"], *, share: float, seed: int, salt: str) -> Bool[np.ndarray, " groups"]:
+def _held_out(
+    samples: Samples, free: Bool[np.ndarray, " groups"], *, share: float, seed: int, salt: str
+) -> Bool[np.ndarray, " groups"]:
     """Choose groups, among the free ones, that hold about `share` of all samples, and of every class's."""
     sizes = samples.sizes()
     held = np.zeros(len(sizes), bool)
     large = free & (sizes > 1)
     if large.any():
-        wanted = min(share * sizes.sum() / sizes[free].sum(), max(share, MOST_TAKEN))  # groups that cannot be held out leave more to the others
+        # groups that cannot be held out leave more to the others
+        wanted = min(share * sizes.sum() / sizes[free].sum(), max(share, MOST_TAKEN))
         held |= _share_of(samples, large, share=wanted, seed=seed)
-    total, already = np.bincount(samples.label), np.bincount(samples.label[held[samples.group]], minlength=len(samples.labels))
+    total, already = (
+        np.bincount(samples.label),
+        np.bincount(samples.label[held[samples.group]], minlength=len(samples.labels)),
+    )
     for label, number in _by_class(samples, free & (sizes == 1)).items():
         count = max(0, held_out(int(total[label]), share=share) - int(already[label]))
         for name in draw(list(number), count, seed=seed, label=salt + samples.labels[label]):
@@ -137,10 +149,14 @@ def _held_out(samples: Samples, free: Bool[np.ndarray, " groups"], *, share: flo
     return held
 
 
-def _share_of(samples: Samples, groups: Bool[np.ndarray, " groups"], *, share: float, seed: int) -> Bool[np.ndarray, " groups"]:
+def _share_of(
+    samples: Samples, groups: Bool[np.ndarray, " groups"], *, share: float, seed: int
+) -> Bool[np.ndarray, " groups"]:
     """Cut the groups into folds of about `share`, or of the rest where that is smaller, and take the fold that is nearest to it, or a part of one."""
     small = min(share, 1 - share)
-    fold = _stratified(samples, groups, folds=max(2, round(min(1 / max(small, SMALLEST_SHARE), groups.sum()))), seed=seed)
+    fold = _stratified(
+        samples, groups, folds=max(2, round(min(1 / max(small, SMALLEST_SHARE), groups.sum()))), seed=seed
+    )
     sizes = np.bincount(fold[groups], weights=samples.sizes()[groups])
     wanted = small * sizes.sum()
     taken = groups & (fold == int(np.argmin(np.abs(sizes - wanted))))
@@ -151,7 +167,9 @@ def _share_of(samples: Samples, groups: Bool[np.ndarray, " groups"], *, share: f
     return taken if small == share else groups & ~taken
 
 
-def _dealt(samples: Samples, free: Bool[np.ndarray, " groups"], *, folds: int, seed: int) -> Int64[np.ndarray, " groups"]:
+def _dealt(
+    samples: Samples, free: Bool[np.ndarray, " groups"], *, folds: int, seed: int
+) -> Int64[np.ndarray, " groups"]:
     """Deal the free groups to folds of equal size, of every class equally many."""
     sizes = samples.sizes()
     large = free & (sizes > 1)
@@ -161,7 +179,8 @@ def _dealt(samples: Samples, free: Bool[np.ndarray, " groups"], *, folds: int, s
         generator = np.random.default_rng((seed, zlib.crc32(samples.labels[label].encode())))
         mine = np.bincount(fold[samples.group[(samples.label == label) & large[samples.group]]], minlength=folds)
         for name in generator.permutation(np.array(sorted(number), dtype=object)).tolist():
-            chosen = int(np.lexsort((generator.random(folds), filled, mine))[0])  # the fold with the fewest of the class, then with the fewest of all
+            # the fold with the fewest of the class, then with the fewest of all
+            chosen = int(np.lexsort((generator.random(folds), filled, mine))[0])
             fold[number[name]] = chosen
             mine[chosen] += 1
             filled[chosen] += 1
@@ -177,7 +196,9 @@ def _by_class(samples: Samples, groups: Bool[np.ndarray, " groups"]) -> dict[int
     return names
 
 
-def _stratified(samples: Samples, groups: Bool[np.ndarray, " groups"], *, folds: int, seed: int) -> Int64[np.ndarray, " groups"]:
+def _stratified(
+    samples: Samples, groups: Bool[np.ndarray, " groups"], *, folds: int, seed: int
+) -> Int64[np.ndarray, " groups"]:
     """Deal groups to folds by steps 2 to 6 of the module's docstring; TRAIN for all other groups."""
     pairs = _pairs(samples.stratum, samples.group)
     pairs = pairs[groups[pairs[:, 1]]]
@@ -191,9 +212,18 @@ def _stratified(samples: Samples, groups: Bool[np.ndarray, " groups"], *, folds:
     return fold
 
 
-def _deal_part(samples: Samples, groups: Bool[np.ndarray, " groups"], fold: Int64[np.ndarray, " groups"], *, folds: int, seed: int, stratify: bool) -> None:
+def _deal_part(
+    samples: Samples,
+    groups: Bool[np.ndarray, " groups"],
+    fold: Int64[np.ndarray, " groups"],
+    *,
+    folds: int,
+    seed: int,
+    stratify: bool,
+) -> None:
     """Write the folds of these groups into `fold`, by scikit-learn; fewer groups than folds get a fold each."""
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold  # takes a second, which small archives need not wait for
+    # takes a second, which small archives need not wait for
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     numbers = np.flatnonzero(groups)
     generator = np.random.default_rng((seed, 2, stratify))

@@ -47,13 +47,16 @@ def glance_all(files: Sequence[Path], *, workers: int) -> list[Sound | str]:
     batches = [tuple(files[start : start + BATCH]) for start in range(0, len(files), BATCH)]
     with progress("looking at sounds", total=len(files), unit="files") as advance:
         alone: list[tuple[Path, ...]] = []
-        for todo in (batches, alone):  # a file on which a worker dies takes its batch along, which is then looked at one by one
+        # a file on which a worker dies takes its batch along, which is then looked at one by one
+        for todo in (batches, alone):
             with closing(fan_out(_glance, list(todo), workers=workers, name=lambda batch: batch[0].name)) as outcomes:
                 for batch, outcome in outcomes:
                     if isinstance(outcome, Failure) and len(batch) > 1:
                         alone += [(file,) for file in batch]
                         continue
-                    sounds.update(zip(batch, [outcome.reason] if isinstance(outcome, Failure) else outcome, strict=True))
+                    sounds.update(
+                        zip(batch, [outcome.reason] if isinstance(outcome, Failure) else outcome, strict=True)
+                    )
                     advance(len(batch))
     return [sounds[file] for file in files]
 
@@ -111,8 +114,8 @@ def digest_whole(file: Path) -> str:
 def find_duplicates(files: Sequence[Path], sounds: Sequence[Sound], *, workers: int) -> list[list[int]]:
     """Return the numbers of the files that hold the same samples, in lists of two or more.
 
-    Only files that are equal in channels and their first samples, and in length where that is known, are decoded whole. Rates do not count: a wrong one
-    in a header is common.
+    Only files that are equal in channels and their first samples, and in length where that is known, are decoded whole.
+    Rates do not count: a wrong one in a header is common.
     """
     alike: dict[tuple[int, str], list[int]] = {}
     for number, sound in enumerate(sounds):
@@ -136,4 +139,6 @@ def find_duplicates(files: Sequence[Path], sounds: Sequence[Sound], *, workers: 
 def _may_be_alike(numbers: Sequence[int], sounds: Sequence[Sound]) -> list[int]:
     """Return which of the files that begin alike may be of the same length as another of them."""
     lengths = Counter(sounds[number].frames for number in numbers)
-    return [number for number in numbers if len(numbers) > 1 and (None in lengths or lengths[sounds[number].frames] > 1)]
+    return [
+        number for number in numbers if len(numbers) > 1 and (None in lengths or lengths[sounds[number].frames] > 1)
+    ]

@@ -1,7 +1,8 @@
 """What tables of events call their columns, program by program.
 
-Source: Raven Pro, the annotations.csv on Zenodo (7050014, 7079380, 7525349), BirdNET-Analyzer and the package birdnet, Kaleidoscope's cluster.csv and id.csv,
-crowsetta's generic-seq and simple-seq, opensoundscape's `BoxedAnnotations` and clip labels, warbleR's selection tables, Praat's tables.
+Source: Raven Pro, the annotations.csv on Zenodo (7050014, 7079380, 7525349), BirdNET-Analyzer and the package birdnet,
+Kaleidoscope's cluster.csv and id.csv, crowsetta's generic-seq and simple-seq, opensoundscape's `BoxedAnnotations` and
+clip labels, warbleR's selection tables, Praat's tables.
 """
 
 import re
@@ -19,7 +20,8 @@ _NAMES = (
     "scientific_name sci_name species species_name label species_ebird_code species_code ebird_code primary_label code annotation common_name com_name class "
     "manual_id taxon text top1match auto_id"
 )
-_FIRST_OF_SEVERAL = ("scientific_name", "species", "species_name", "label", "species_code", "annotation", "common_name")  # as `species 1`
+# as `species 1`
+_FIRST_OF_SEVERAL = ("scientific_name", "species", "species_name", "label", "species_code", "annotation", "common_name")
 # the file's name goes before its path
 _FILES = (
     "file filename file_name begin_file in_file recording audio_file audio_filename sound_file sound_files sound audio begin_path filepath file_path path "
@@ -47,7 +49,20 @@ _USUAL: Mapping[str, Sequence[str]] = {
     )
 }
 # beside one of these, a `time` is a time of day
-OF_RECORDINGS = ("date", "latitude", "lat", "author", "recordist", "licence", "license", "site", "locality", "location", "place", "quality")
+OF_RECORDINGS = (
+    "date",
+    "latitude",
+    "lat",
+    "author",
+    "recordist",
+    "licence",
+    "license",
+    "site",
+    "locality",
+    "location",
+    "place",
+    "quality",
+)
 _IN_KHZ = ("bottomfreq", "topfreq")  # as R's bioacoustic packages measure them, without saying so
 # headings of columns that may hold nothing but 0 and 1 and are no classes
 _NOT_WHO = (
@@ -67,7 +82,8 @@ def places_of(names: Sequence[str], columns: Columns) -> dict[str, int]:
     """Return in which column each kind of value stands; columns that `columns` does not name are recognised."""
     given = {kind: find_column(names, [name]) for kind, name in asdict(columns).items() if name}
     found = {kind: given.get(kind) or find_column(names, usual) for kind, usual in _USUAL.items()}
-    if not found["start"] and found["duration"] and find_column(names, ["offset"]):  # Kaleidoscope's offset is where a call begins
+    # Kaleidoscope's offset is where a call begins
+    if not found["start"] and found["duration"] and find_column(names, ["offset"]):
         found |= {"start": find_column(names, ["offset"]), "end": None}
     if not found["start"] and not find_column(names, OF_RECORDINGS):
         found["start"] = find_column(names, ("time", "time_s"))
@@ -82,7 +98,11 @@ def further_species(names: Sequence[str], places: Mapping[str, int]) -> tuple[in
         return ()
     keys = [plain_heading(name) for name in names]
     stem = re.escape(re.sub(r"1$", "", keys[places["species"]]))
-    return tuple(place for place, key in enumerate(keys) if place not in places.values() and stem and re.fullmatch(rf"{stem}\d{{0,2}}", key))
+    return tuple(
+        place
+        for place, key in enumerate(keys)
+        if place not in places.values() and stem and re.fullmatch(rf"{stem}\d{{0,2}}", key)
+    )
 
 
 def unit_of(heading: str, kind: str) -> float:
@@ -102,7 +122,11 @@ def classes_of(names: Sequence[str], places: Mapping[str, int], rows: Sequence[S
     """
     if "species" in places or "start" not in places or not {"end", "duration"} & places.keys():
         return {}
-    others = {place: name for place, name in enumerate(names) if place not in places.values() and plain_heading(name) not in _NO_CLASSES}
+    others = {
+        place: name
+        for place, name in enumerate(names)
+        if place not in places.values() and plain_heading(name) not in _NO_CLASSES
+    }
     found = {}
     for place, name in others.items():
         said = [value for row in rows if place < len(row) and (value := row[place].lower()) not in UNSAID]

@@ -1,7 +1,8 @@
 """How tables of events are laid out: which program wrote one, what stands between its values, and in which columns its values are.
 
-Source: the selection tables of Raven Pro (ravensoundsoftware.com), manual.audacityteam.org/man/importing_and_exporting_labels.html, the annotation layers that
-Sonic Visualiser exports (sonicvisualiser.org/doc/reference).
+Source: the selection tables of Raven Pro (ravensoundsoftware.com),
+manual.audacityteam.org/man/importing_and_exporting_labels.html, the annotation layers that Sonic Visualiser exports
+(sonicvisualiser.org/doc/reference).
 """
 
 import re
@@ -19,7 +20,8 @@ FORMS: tuple[Form, ...] = ("Raven selection tables", "Audacity labels", "Sonic V
 SEPARATORS = ",;\t|"
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _CONFIDENCE = re.compile(r"(\d+\.?\d*|\.\d+)%?", re.ASCII)
-_BIRDNET = re.compile(r"([A-Z][a-z]+(?: [a-z][a-z-]+){1,2}), (\S.*)")  # how its labels for Audacity name a species: 'Turdus merula, Eurasian Blackbird'
+# how its labels for Audacity name a species: 'Turdus merula, Eurasian Blackbird'
+_BIRDNET = re.compile(r"([A-Z][a-z]+(?: [a-z][a-z-]+){1,2}), (\S.*)")
 _SURE = 3  # rows from which on a second number that is never below the first is taken for an end, not for a length
 
 
@@ -95,7 +97,11 @@ def head_of(lines: Sequence[str], columns: Columns, *, prose: bool) -> Head | No
     if len(cells) > 1 and all(map(is_number, cells[:2])):
         return _LABELS
     separator = said or max(SEPARATORS, key=first.count)
-    form: Form = "Raven selection tables" if separator == "\t" and find_column([*map(_unquoted, cells)], ["Begin Time (s)"]) else "CSV"
+    form: Form = (
+        "Raven selection tables"
+        if separator == "\t" and find_column([*map(_unquoted, cells)], ["Begin Time (s)"])
+        else "CSV"
+    )
     rows = _separated(lines, form, separator)
     _, headings = next(rows, (0, []))
     if headings is None and not prose:
@@ -105,7 +111,8 @@ def head_of(lines: Sequence[str], columns: Columns, *, prose: bool) -> Head | No
         return None
     places = places_of(names, columns)
     classes: Mapping[int, str] = {}
-    if "species" not in places or (names[places["species"]].endswith("1") and not columns.species):  # `label 1`, `label 2` may be classes
+    # `label 1`, `label 2` may be classes
+    if "species" not in places or (names[places["species"]].endswith("1") and not columns.species):
         others = {kind: place for kind, place in places.items() if kind != "species"}
         classes = classes_of(names, others, [values for _, values in rows if values])
         if "species" not in places or places["species"] in classes:
@@ -135,11 +142,20 @@ def _layer(lines: Sequence[str]) -> Head | None:
     separator = "\t" if "\t" in first else ","
     if not is_number(first.split(separator)[0].strip()):
         return None
-    rows = [row for _, row in zip(range(1000), (values for _, values in _separated(lines, "CSV", separator)), strict=False) if row]
+    rows = [
+        row
+        for _, row in zip(range(1000), (values for _, values in _separated(lines, "CSV", separator)), strict=False)
+        if row
+    ]
     widths = [len(row) for row in rows]
     width = max(set(widths), key=widths.count) if widths else 0
     least = 4 if separator == "\t" else 2  # fewer, after tabs, are Audacity's
-    if width not in _LAYERS or width < least or len(rows[0]) != width or not all(NUMBER.fullmatch(cell) for cell in rows[0][:-1]):
+    if (
+        width not in _LAYERS
+        or width < least
+        or len(rows[0]) != width
+        or not all(NUMBER.fullmatch(cell) for cell in rows[0][:-1])
+    ):
         return None
     if not any(len(row) == width and row[-1] and not is_number(row[-1]) for row in rows):
         return None
@@ -151,7 +167,11 @@ def _layer(lines: Sequence[str]) -> Head | None:
 
 def _ends_second(rows: Sequence[Sequence[str]]) -> bool:
     """Tell whether the second of three values is an end, as other programs than Sonic Visualiser write without headings: then it is never below the first."""
-    times = [(float(row[0]), float(row[1])) for row in rows if len(row) == 3 and all(NUMBER.fullmatch(cell) for cell in row[:2])]
+    times = [
+        (float(row[0]), float(row[1]))
+        for row in rows
+        if len(row) == 3 and all(NUMBER.fullmatch(cell) for cell in row[:2])
+    ]
     return len(times) >= _SURE and all(end >= start for start, end in times)
 
 

@@ -35,7 +35,8 @@ class Row:
     low, high : Hz; None where not known
     fault : why the row cannot be used; '' where it can
     into : the next sound as the table names it, where the annotation does not end in this one
-    out : why the row is not to be used, though nothing is wrong with it: it says that the species was 'absent', or is 'unverified'; '' where it is
+    out : why the row is not to be used, though nothing is wrong with it: it says that the species was 'absent', or is
+        'unverified'; '' where it is
     """
 
     line: int
@@ -86,12 +87,18 @@ def _runs_into(values: Sequence[str], head: Head) -> str:
 def _with_points(found: _Found, head: Head) -> _Found:
     """Write the numbers with points in which a comma stands for one.
 
-    Where commas separate the values, such a number stands in quotation marks; `1,500` is one only if others of the table are, for it may be 1500.
+    Where commas separate the values, such a number stands in quotation marks; `1,500` is one only if others of the
+    table are, for it may be 1500.
     """
-    if head.separator == "," and not any(_DECIMAL_COMMA.fullmatch(cell) and not _THOUSANDS.fullmatch(cell) for cell in _numbers(found, head)):
+    if head.separator == "," and not any(
+        _DECIMAL_COMMA.fullmatch(cell) and not _THOUSANDS.fullmatch(cell) for cell in _numbers(found, head)
+    ):
         return found
     places = {head.places[kind] for kind in _TIMES_AND_FREQUENCIES if kind in head.places}
-    return [(line, values and [cell.replace(",", ".") if place in places else cell for place, cell in enumerate(values)]) for line, values in found]
+    return [
+        (line, values and [cell.replace(",", ".") if place in places else cell for place, cell in enumerate(values)])
+        for line, values in found
+    ]
 
 
 def _numbers(found: _Found, head: Head) -> Iterator[str]:
@@ -106,12 +113,24 @@ def _one_view(found: _Found, head: Head) -> _Found:
     if not {"selection", "view"} <= head.places.keys():
         return found
     kept: dict[tuple[str, ...], list[tuple[str, str, int]]] = {}  # view, label and number of the rows of one selection
-    for number in sorted(range(len(found)), key=lambda number: not _cell(found[number][1] or (), "view", head).startswith("Spectrogram")):
+    for number in sorted(
+        range(len(found)), key=lambda number: not _cell(found[number][1] or (), "view", head).startswith("Spectrogram")
+    ):
         values = found[number][1] or ()
-        key = tuple(_file(values, head) if kind == "file" else _cell(values, kind, head) for kind in ("file", "selection", "start", "end", "duration"))
+        key = tuple(
+            _file(values, head) if kind == "file" else _cell(values, kind, head)
+            for kind in ("file", "selection", "start", "end", "duration")
+        )
         view, label = _cell(values, "view", head), _cell(values, "species", head)
         alike = kept.setdefault(key, [])
-        same = next((place for place, (of, as_, _) in enumerate(alike) if of != view and (as_ == label or not as_ or not label)), None)
+        same = next(
+            (
+                place
+                for place, (of, as_, _) in enumerate(alike)
+                if of != view and (as_ == label or not as_ or not label)
+            ),
+            None,
+        )
         if same is None or not key[1]:
             alike.append((view, label, number))
         elif label and not alike[same][1]:
@@ -150,7 +169,9 @@ def _rows_of_classes(line: int, values: Sequence[str] | None, head: Head) -> Ite
 def _rows_of_species(line: int, values: list[str] | None, head: Head) -> Iterator[Row]:
     """Yield an annotation for each species of a row: there may be several in its column, and more columns."""
     first = _cell(values or (), "species", head)
-    further = [label for place in head.further if (label := _cell_at(values or (), place)) and not NUMBER.fullmatch(label)]
+    further = [
+        label for place in head.further if (label := _cell_at(values or (), place)) and not NUMBER.fullmatch(label)
+    ]
     labels = [label for cell in (first, *further) for label in _species_in(cell, head.separator) if label]
     for label in labels or [first]:
         yield _row(line, values, head, label=label)
@@ -158,11 +179,19 @@ def _rows_of_species(line: int, values: list[str] | None, head: Head) -> Iterato
 
 def _species_in(cell: str, separator: str) -> list[str]:
     """Return the species in a cell, between which ; or | stands where that does not stand between the table's cells, or a comma where all are binomials."""
-    parts = [part for text in re.split("|".join(re.escape(mark) for mark in ";|" if mark != separator), cell) if (part := text.strip())]
+    parts = [
+        part
+        for text in re.split("|".join(re.escape(mark) for mark in ";|" if mark != separator), cell)
+        if (part := text.strip())
+    ]
     if not all(_NAME.fullmatch(part) or not part.strip("? ") for part in parts):
         parts = [cell]
     several = {text: [part.strip() for part in text.split(",")] for text in parts}
-    return [label.strip() for text, binomials in several.items() for label in (binomials if all(map(_SPECIES.fullmatch, binomials)) else [text])]
+    return [
+        label.strip()
+        for text, binomials in several.items()
+        for label in (binomials if all(map(_SPECIES.fullmatch, binomials)) else [text])
+    ]
 
 
 def _row(line: int, values: Sequence[str] | None, head: Head, *, label: str) -> Row:
@@ -198,7 +227,8 @@ def _times(cells: Mapping[str, str], head: Head) -> tuple[float, float]:
         end += _seconds(cells, "duration", head)
     if end < start:
         raise ValueError("ends before it has begun")
-    if cells.get("offset") and cells.get("file"):  # Raven counts the time through all files that are open; the place in this one stands beside it
+    # Raven counts the time through all files that are open; the place in this one stands beside it
+    if cells.get("offset") and cells.get("file"):
         offset = _seconds(cells, "offset", head)
         start, end = offset, offset + (end - start)
     if start < 0:

@@ -14,13 +14,28 @@ from utils.recordings.event_layout import FORMS, Head, head_of, values_of
 from utils.recordings.event_rows import Row, rows_of
 from utils.tables import find_column, first_of
 
-__all__ = ["FORMS", "Head", "Row", "blank_for", "check_columns", "has_rows", "is_table", "read_head", "read_rows", "tables_below"]
+__all__ = [
+    "FORMS",
+    "Head",
+    "Row",
+    "blank_for",
+    "check_columns",
+    "has_rows",
+    "is_table",
+    "read_head",
+    "read_rows",
+    "tables_below",
+]
 
 ENDINGS = (".txt", ".csv", ".tsv", ".tab")
 _HEAD = 65_536  # bytes at a file's begin that must tell what it is
 _BLANK = 4096  # bytes; a longer file is not looked through for nothing but spaces
-# how a table is called that belongs to a sound, behind the sound's name, if it needs no more than its name to belong to it
-_EXACTLY = re.compile(r"\.txt|\.csv|\.tsv|[_.]labels\.txt|\.Table\.\d+\.selections\.txt|\.selections\.txt|\.BirdNET\.[\w.]*", re.IGNORECASE)
+# how a table is called that belongs to a sound, behind the sound's name, if it needs no more than its name to belong to
+# it
+_EXACTLY = re.compile(
+    r"\.txt|\.csv|\.tsv|[_.]labels\.txt|\.Table\.\d+\.selections\.txt|\.selections\.txt|\.BirdNET\.[\w.]*",
+    re.IGNORECASE,
+)
 
 
 def is_table(file: Path) -> bool:
@@ -46,7 +61,8 @@ def read_head(table: Path, columns: Columns) -> Head | None:
     with table.open("rb") as stream:
         content = stream.read(_HEAD)
         head = head_of(decoded(content).lines, columns, prose=prose)
-        if head and "start" in head.places and "species" not in head.places and len(content) == _HEAD:  # which columns are classes, only all values tell
+        # which columns are classes, only all values tell
+        if head and "start" in head.places and "species" not in head.places and len(content) == _HEAD:
             head = head_of(decoded(content + stream.read()).lines, columns, prose=prose)
     return head
 
@@ -63,7 +79,9 @@ def check_columns(tables: Mapping[Path, Head], columns: Columns) -> None:
     for kind, name in asdict(columns).items():
         if name and with_headings and not any(find_column(head.names, [name]) for head in with_headings.values()):
             table, head = next(iter(with_headings.items()))
-            raise Trouble(f"{table}: has no column {name}, which dataset.columns.{kind} names; there are {', '.join(head.names)}")
+            raise Trouble(
+                f"{table}: has no column {name}, which dataset.columns.{kind} names; there are {', '.join(head.names)}"
+            )
 
 
 def read_rows(table: Path, head: Head) -> list[Row]:
@@ -80,7 +98,12 @@ def blank_for(table: Path) -> list[str]:
     """Return the stems of the sounds for which an empty file may be named, as programs leave it where nobody is heard; none where it is not empty."""
     stems = [table.name[:end] for end in range(1, len(table.name)) if _EXACTLY.fullmatch(table.name, end)]
     try:
-        empty = bool(stems) and table.is_file() and table.stat().st_size <= _BLANK and not first_of(decoded(table.read_bytes()).lines)
+        empty = (
+            bool(stems)
+            and table.is_file()
+            and table.stat().st_size <= _BLANK
+            and not first_of(decoded(table.read_bytes()).lines)
+        )
     except OSError:
         return []
     return stems if empty else []

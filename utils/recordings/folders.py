@@ -1,7 +1,8 @@
 """Reader of plain folders: one folder a class, either directly in the archive or divided into `train/`, `val/` and `test/`.
 
-More may be known of the recordings: a data set that the 2018 baseline sorted has `metadata/<recording>.json` files, and a table `metadata.csv` or
-`recordings.csv` in the archive may name each file (column `file`) with its author, date, time, place, background species, and so on.
+More may be known of the recordings: a data set that the 2018 baseline sorted has `metadata/<recording>.json` files, and
+a table `metadata.csv` or `recordings.csv` in the archive may name each file (column `file`) with its author, date,
+time, place, background species, and so on.
 """
 
 import dataclasses
@@ -34,7 +35,11 @@ from utils.recordings.recording import (
 )
 from utils.tables import ForeignTable, find_column, read_foreign, reason_of
 
-SIDE_NAMES: Mapping[Side, tuple[str, ...]] = {"train": ("train", "training"), "val": ("val", "valid", "validation"), "test": ("test", "testing")}
+SIDE_NAMES: Mapping[Side, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
 TABLES = ("metadata.csv", "recordings.csv")
 _COLUMNS: Mapping[str, tuple[str, ...]] = {  # attributes of a recording, by the names of columns
     "author": ("author", "recordist", "rec"),
@@ -83,7 +88,9 @@ def read_folders(archive: Path, gone: Sequence[Path] = ()) -> Contents:
     tables = _read_tables(archive)
     places: list[tuple[Side | None, Path]] = [*sides.items()] or [(None, archive)]
     found = [_read_place(archive, folder, side, gone, tables.rows) for side, folder in places]
-    recordings = sorted((recording for place in found for recording in place.recordings), key=lambda recording: recording.name)
+    recordings = sorted(
+        (recording for place in found for recording in place.recordings), key=lambda recording: recording.name
+    )
     failures = [failure for place in found for failure in place.failures] + tables.failures
     noise = sorted({folder for place in found for folder in place.noise})
     form = f"folders of classes, {'divided into ' + ', '.join(sides) if sides else 'undivided'}"
@@ -108,13 +115,20 @@ class _Place:
     noise: frozenset[str]
 
 
-def _read_place(archive: Path, folder: Path, side: Side | None, gone: Sequence[Path], rows: Mapping[str, Mapping[str, str]]) -> _Place:
+def _read_place(
+    archive: Path, folder: Path, side: Side | None, gone: Sequence[Path], rows: Mapping[str, Mapping[str, str]]
+) -> _Place:
     looked = walk(folder)
     moved = [file for file in gone if file.is_relative_to(folder)]
     sounds = sorted({*(file for file in looked.files if is_sound(file)), *moved})
     recordings, noise, absent = [], set[str](), Counter[str]()
     twice = [link for link in looked.again if link.parent == folder]
-    failures = [Failure(_below(link, archive), f"is a link to {link.resolve()}, whose recordings are read already, as another class") for link in twice]
+    failures = [
+        Failure(
+            _below(link, archive), f"is a link to {link.resolve()}, whose recordings are read already, as another class"
+        )
+        for link in twice
+    ]
     for file in sounds:
         first, *rest = file.relative_to(folder).parts
         path = _below(file, archive)
@@ -129,7 +143,10 @@ def _read_place(archive: Path, folder: Path, side: Side | None, gone: Sequence[P
             recordings.append(_with_row(recording, rows[path]) if path in rows else recording)
         except (ValueError, OSError) as error:
             failures.append(Failure(path, str(error)))
-    failures += [Failure(_below(folder / name, archive), _ABSENT.format(count=count, species=absent_in(name))) for name, count in absent.items()]
+    failures += [
+        Failure(_below(folder / name, archive), _ABSENT.format(count=count, species=absent_in(name)))
+        for name, count in absent.items()
+    ]
     return _Place(recordings, failures, frozenset(sounds), frozenset(noise))
 
 
@@ -138,7 +155,10 @@ _ABSENT = "{count} recordings without {species}, as the minus says, of which not
 
 def _taxa(recordings: Sequence[Recording]) -> list[Taxon]:
     """Return the common names that stand in folders' names."""
-    return [Taxon(species, common_name=name) for species, name in dict.fromkeys((one.species, one.common_name) for one in recordings if one.common_name)]
+    return [
+        Taxon(species, common_name=name)
+        for species, name in dict.fromkeys((one.species, one.common_name) for one in recordings if one.common_name)
+    ]
 
 
 def _below(file: Path, archive: Path) -> str:
@@ -152,12 +172,21 @@ def _recording(file: Path, *, archive: Path, folder: Path, side: Side | None) ->
     name = "/".join([species, *(plain_name(part) for part in rest[:-1]), plain_name(file.stem)])
     if any(part.endswith(".json") for part in (species, *rest[:-1])):
         raise ValueError("lies in a folder whose name ends in .json, as the metadata of a recording does")
-    for metadata in (archive / "metadata" / f"{name}.json", archive / "metadata" / f"{file.stem}.json"):  # ours, and the 2018 baseline's
+    # ours, and the 2018 baseline's
+    for metadata in (archive / "metadata" / f"{name}.json", archive / "metadata" / f"{file.stem}.json"):
         if metadata.is_file():
-            known = {**read_metadata(metadata), "sci-name": species, "moved_from": ""}  # the JSON may be of another sort
+            # the JSON may be of another sort
+            known = {**read_metadata(metadata), "sci-name": species, "moved_from": ""}
             return from_metadata(known, name=name, file=file, side=side)
     common_name = both_names(several_in(first)[0])[1]
-    return Recording(name=name, file=file, species=species, background=clean_labels(others, without=species), side=side, common_name=common_name)
+    return Recording(
+        name=name,
+        file=file,
+        species=species,
+        background=clean_labels(others, without=species),
+        side=side,
+        common_name=common_name,
+    )
 
 
 @dataclass(frozen=True)
@@ -193,20 +222,31 @@ def _read_tables(archive: Path) -> _Tables:
 def _read_table(table: ForeignTable, files: str, archive: Path) -> tuple[dict[str, dict[str, str]], list[str]]:
     """Return what a table says of files, by their paths, and what of it cannot be used; `files` is its column of paths."""
     columns = {name: column for name, usual in _COLUMNS.items() if (column := find_column(table.columns, usual))}
-    said = [(_tidy(row[files]), {name: text for name, column in columns.items() if (text := row[column].strip())}) for row in table.rows.values()]
+    said = [
+        (_tidy(row[files]), {name: text for name, column in columns.items() if (text := row[column].strip())})
+        for row in table.rows.values()
+    ]
     found, unlike = _joined(said)
     absent = {name: None for name in found if not _is_there(name, archive)}  # in their order
     faults = []
     if len(absent) == len(found):
         faults.append(f"names no file of the archive ({files} should be a path in it, such as 'Turdus merula/1.wav')")
     elif absent:
-        faults.append(f"{len(absent)} of its {len(found)} rows name files that are not there, such as {next(iter(absent))!r}")
+        faults.append(
+            f"{len(absent)} of its {len(found)} rows name files that are not there, such as {next(iter(absent))!r}"
+        )
     species, sides = find_column(table.columns, SPECIES_COLUMNS), {folder.name for folder in sides_of(archive).values()}
     labels = [(_tidy(row[files]), row[species].strip()) for row in table.rows.values()] if species else []
-    other = [f"{label!r} of {name!r}" for name, label in labels if name not in absent and _is_of_another(name, label, archive, sides)]
+    other = [
+        f"{label!r} of {name!r}"
+        for name, label in labels
+        if name not in absent and _is_of_another(name, label, archive, sides)
+    ]
     nowhere = [f"{fault} of {name!r}" for name, row in said if name not in absent and (fault := _coordinates(row)[1])]
     for reason, some in ((_UNLIKE, unlike), (_ANOTHER, other), (_NOWHERE, nowhere)):
-        faults += [reason.format(count=f"{len(some)} {'row' if len(some) == 1 else 'rows'}", example=some[0])] if some else []
+        faults += (
+            [reason.format(count=f"{len(some)} {'row' if len(some) == 1 else 'rows'}", example=some[0])] if some else []
+        )
     return found, faults
 
 
@@ -222,7 +262,11 @@ def _joined(rows: Iterable[tuple[str, dict[str, str]]]) -> tuple[dict[str, dict[
     for name, row in rows:
         before = found.setdefault(name, {})
         backgrounds = [text for text in (before.get("background"), row.get("background")) if text]
-        unlike += [f"the {kind} of {name!r}" for kind, text in row.items() if kind != "background" and before.get(kind, text) != text][:1]
+        unlike += [
+            f"the {kind} of {name!r}"
+            for kind, text in row.items()
+            if kind != "background" and before.get(kind, text) != text
+        ][:1]
         found[name] = row | before | ({"background": ";".join(dict.fromkeys(backgrounds))} if backgrounds else {})
     return found, unlike
 
@@ -270,4 +314,6 @@ def _with_row(recording: Recording, row: Mapping[str, str]) -> Recording:
     """Return a recording with what a table says of it; its class is its folder's."""
     background = clean_labels(re.findall(r"[^\[\]'\",;|]+", row.get("background", "")), without=recording.species)
     texts: dict[str, Any] = {name: text for name, text in row.items() if name not in ("background", *_LIMITS)}
-    return dataclasses.replace(recording, background=background or recording.background, **_coordinates(row)[0], **texts)
+    return dataclasses.replace(
+        recording, background=background or recording.background, **_coordinates(row)[0], **texts
+    )

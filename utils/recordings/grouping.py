@@ -41,7 +41,9 @@ def kept_together(settings: Dataset) -> Grouping:
     return "block" if settings.split == "blocked" else "recording"
 
 
-def group(recordings: Sequence[Recording], settings: Dataset, by: Grouping, duplicates: Iterable[Sequence[int]] = ()) -> Groups:
+def group(
+    recordings: Sequence[Recording], settings: Dataset, by: Grouping, duplicates: Iterable[Sequence[int]] = ()
+) -> Groups:
     """Put together the recordings that share a recordist, site, day or block, and those that hold the same sound.
 
     Who shares a key with one and another key with another joins them all.
@@ -99,7 +101,8 @@ def keys_of(recording: Recording, settings: Dataset, by: Grouping, dense: Contai
 def _sites(recording: Recording) -> list[str]:
     sites = [] if _plain(recording.locality) in _NOBODY else [f"site: {_plain(recording.locality)}"]
     if recording.latitude is not None and recording.longitude is not None:
-        north, east = (round(value, SITE_DIGITS) + 0.0 for value in (recording.latitude, recording.longitude))  # −0 and 0 are one place
+        # −0 and 0 are one place
+        north, east = (round(value, SITE_DIGITS) + 0.0 for value in (recording.latitude, recording.longitude))
         sites.append(f"site: {north:g}, {east:g}")
     return sites
 
@@ -124,7 +127,10 @@ def block_of(recording: Recording, settings: Dataset) -> str:
     """Return the cell of the grid and the quarter of the year; '' where the place is not known."""
     if recording.latitude is None or recording.longitude is None:
         return ""
-    south, west = (math.floor(value / settings.block_degrees) * settings.block_degrees for value in (recording.latitude, recording.longitude))
+    south, west = (
+        math.floor(value / settings.block_degrees) * settings.block_degrees
+        for value in (recording.latitude, recording.longitude)
+    )
     return f"block: {south:g}, {west:g}, quarter {quarter_of(recording) or '?'}"
 
 

@@ -15,7 +15,17 @@ from utils.console import Failure, Trouble
 from utils.files import check_name
 from utils.recordings.audio_files import below, check_readable, sounds_below, sounds_in, stamp_of
 from utils.recordings.names import plain_name
-from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, clean_labels, degrees, refused
+from utils.recordings.recording import (
+    NOISE,
+    Contents,
+    Event,
+    Recording,
+    Taxon,
+    check_label,
+    clean_labels,
+    degrees,
+    refused,
+)
 from utils.tables import read_foreign, reason_of
 
 Row = Mapping[str, str]
@@ -23,15 +33,22 @@ Row = Mapping[str, str]
 _TABLES = ("train_metadata.csv", "train.csv")
 _FOLDERS = ("train_short_audio", "train_audio")
 # tables of soundscapes' windows, of 2021 and of 2026, and what they cannot do without
-_LABELS = {"train_soundscape_labels.csv": ("birds",), "train_soundscapes_labels.csv": ("filename", "start", "end", "primary_label")}
-_NAMES = (("scientific_name", "primary_label", "common_name"), ("SCI_NAME", "SPECIES_CODE", "PRIMARY_COM_NAME"))  # of columns: Kaggle's, eBird's
-_UNLABELLED = ("train_soundscapes", "unlabeled_soundscapes", "test_soundscapes", "test_audio")  # folders of sound that tables need not name
+_LABELS = {
+    "train_soundscape_labels.csv": ("birds",),
+    "train_soundscapes_labels.csv": ("filename", "start", "end", "primary_label"),
+}
+# of columns: Kaggle's, eBird's
+_NAMES = (("scientific_name", "primary_label", "common_name"), ("SCI_NAME", "SPECIES_CODE", "PRIMARY_COM_NAME"))
+# folders of sound that tables need not name
+_UNLABELLED = ("train_soundscapes", "unlabeled_soundscapes", "test_soundscapes", "test_audio")
 _WINDOW = 5.0  # seconds of a soundscape that one row of 2021 labels; the row says where they end
 
 
 def is_kaggle(archive: Path) -> bool:
     """Tell whether a folder has the form of a BirdCLEF archive from Kaggle."""
-    return any((archive / table).is_file() for table in _TABLES) and any((archive / folder).is_dir() for folder in _FOLDERS)
+    return any((archive / table).is_file() for table in _TABLES) and any(
+        (archive / folder).is_dir() for folder in _FOLDERS
+    )
 
 
 def read_kaggle(archive: Path) -> Contents:
@@ -54,10 +71,16 @@ def read_kaggle(archive: Path) -> Contents:
             failures.append(refused(place, error))
     failures += _add_soundscapes(recordings, archive)
     sounds = list(sounds_below(folder))
-    failures += [Failure(sound.relative_to(archive).as_posix(), "no usable row names it") for sound in sounds if sound not in recordings]
+    failures += [
+        Failure(sound.relative_to(archive).as_posix(), "no usable row names it")
+        for sound in sounds
+        if sound not in recordings
+    ]
     names, unread = _read_names(archive)
     form = f"BirdCLEF archive from Kaggle ({table.name} + {folder.name}/)"
-    spare = frozenset(sound for name in _UNLABELLED for sound in sounds_below(archive / name) if sound not in recordings)
+    spare = frozenset(
+        sound for name in _UNLABELLED for sound in sounds_below(archive / name) if sound not in recordings
+    )
     ordered = sorted(recordings.values(), key=lambda recording: recording.name)
     seen = frozenset([*sounds, *recordings, *_tables(archive)])
     return Contents(form, ordered, failures + unread, _taxa([*rows.values(), *names]), seen, (folder,), spare)
@@ -65,7 +88,10 @@ def read_kaggle(archive: Path) -> Contents:
 
 def _tables(archive: Path) -> list[Path]:
     """Return the tables that Kaggle's archives hold, used or not."""
-    return [*(archive / name for name in (*_TABLES, *_LABELS, "taxonomy.csv", "sample_submission.csv", "test.csv")), *archive.glob("eBird_Taxonomy*.csv")]
+    return [
+        *(archive / name for name in (*_TABLES, *_LABELS, "taxonomy.csv", "sample_submission.csv", "test.csv")),
+        *archive.glob("eBird_Taxonomy*.csv"),
+    ]
 
 
 def _add(recording: Recording, recordings: dict[Path, Recording]) -> None:
@@ -78,7 +104,8 @@ def _recording(row: Row, folder: Path) -> Recording:
     code = " ".join(row["primary_label"].split())
     species = check_label(code)
     filename = row["filename"].strip()
-    file = _below(folder, filename if "/" in filename else f"{code}/{filename}")  # the names of 2021 leave the label's folder out
+    # the names of 2021 leave the label's folder out
+    file = _below(folder, filename if "/" in filename else f"{code}/{filename}")
     check_readable(file)
     others = [check_label(label) for label in _labels(row.get("secondary_labels", "")) if label.strip()]
     return Recording(
@@ -195,7 +222,9 @@ def _seconds(text: str) -> float:
 
 def _begins(name: str, sounds: Sequence[Path]) -> Path:
     """Return the one sound of this name, or of a name that goes on with the date: '7019_COR' is 7019_COR_20190904.ogg."""
-    found = [sound for sound in sounds if sound.stem == name] or [sound for sound in sounds if sound.name.startswith(f"{name}_")]
+    found = [sound for sound in sounds if sound.stem == name] or [
+        sound for sound in sounds if sound.name.startswith(f"{name}_")
+    ]
     if len(found) != 1:
         raise ValueError(f"labelled, but {len(found) or 'no'} sounds are named so")
     return found[0]
@@ -245,4 +274,5 @@ def _taxa(rows: Iterable[Row]) -> list[Taxon]:
             if species != NOISE:
                 taxa.setdefault(code or species, Taxon(species, code, common_name))
     codes = Counter(taxon.species for taxon in taxa.values())
-    return [taxon for taxon in taxa.values() if codes[taxon.species] == 1]  # 'Insecta' of many codes names none of them: the code stays their label
+    # 'Insecta' of many codes names none of them: the code stays their label
+    return [taxon for taxon in taxa.values() if codes[taxon.species] == 1]

@@ -25,7 +25,8 @@ COMMON_COLUMNS = ("common_name", "primary_com_name", "com_name", "vernacular_nam
 class Taxonomy:
     """The names of species, both ways.
 
-    A text is looked up first among old names, then among scientific names, codes and common names; case and surplus spaces do not matter.
+    A text is looked up first among old names, then among scientific names, codes and common names; case and surplus
+    spaces do not matter.
 
     Parameters
     ----------
@@ -41,7 +42,11 @@ class Taxonomy:
     def __init__(self, taxa: Iterable[Taxon] = (), aliases: Mapping[str, str] | None = None) -> None:
         known = [taxon for taxon in taxa if taxon.species]
         self._species: dict[str, str] = {}
-        for names in ([taxon.species for taxon in known], [taxon.code for taxon in known], [taxon.common_name for taxon in known]):
+        for names in (
+            [taxon.species for taxon in known],
+            [taxon.code for taxon in known],
+            [taxon.common_name for taxon in known],
+        ):
             for name, taxon in zip(names, known, strict=True):
                 if name:
                     self._species.setdefault(_key(name), taxon.species)
@@ -49,7 +54,12 @@ class Taxonomy:
         for old, new in (aliases or {}).items():
             if old not in renamed:  # only the spelling is new
                 self._species.setdefault(_key(new), " ".join(new.split()))
-        self._aliases = {_key(name): new for old, new in renamed.items() for name in (old, self._known(old)) if _key(name) != _key(new)}
+        self._aliases = {
+            _key(name): new
+            for old, new in renamed.items()
+            for name in (old, self._known(old))
+            if _key(name) != _key(new)
+        }
         for old in self._aliases:
             self.species(old)
         self._taxa: dict[str, Taxon] = {}
@@ -95,7 +105,8 @@ class Taxonomy:
         """
         species = check_label(self.species(recording.species)) if recording.species else ""
         name = recording.name
-        if recording.species and name.startswith(recording.species + "/"):  # where classes are folders, the class is part of the name
+        # where classes are folders, the class is part of the name
+        if recording.species and name.startswith(recording.species + "/"):
             name = species + name.removeprefix(recording.species)
         return replace(
             recording,
@@ -127,9 +138,13 @@ def read_taxonomy(path: Path) -> list[Taxon]:
     table = read_foreign(path)
     columns = [find_column(table.columns, usual) for usual in (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)]
     if columns[0] is None:
-        raise Trouble(f"{path}: has no column of scientific names, such as {SPECIES_COLUMNS[0]}; there are {', '.join(table.columns)}")
+        raise Trouble(
+            f"{path}: has no column of scientific names, such as {SPECIES_COLUMNS[0]}; there are {', '.join(table.columns)}"
+        )
     refuse_bad_rows(path, table)
-    return [Taxon(*(" ".join(row[column].split()) if column else "" for column in columns)) for row in table.rows.values()]
+    return [
+        Taxon(*(" ".join(row[column].split()) if column else "" for column in columns)) for row in table.rows.values()
+    ]
 
 
 def read_aliases(path: Path) -> dict[str, str]:
@@ -147,7 +162,11 @@ def read_aliases(path: Path) -> dict[str, str]:
     aliases: dict[str, str] = {}
     for number, row in csv_rows(lines, separator=","):
         names = [" ".join(cell.split()) for cell in (["broken quoting"] if row is None else row)] or [""]
-        if not any(names) or names[0].startswith("#") or (number == 1 and [name.lower() for name in names] == ["old", "new"]):
+        if (
+            not any(names)
+            or names[0].startswith("#")
+            or (number == 1 and [name.lower() for name in names] == ["old", "new"])
+        ):
             continue
         if len(names) != 2 or not all(names) or not_utf8("".join(names)):
             raise Trouble(f"{path} line {number}: should be an old name, a comma, and a new name, in UTF-8")
@@ -168,7 +187,9 @@ def labels_between(events: Sequence[Mapping[str, Any]], start: float, end: float
     sung: dict[str, float] = {}
     for event in events:
         if sings_between((event["start"], event["end"]), start, end):
-            sung[event["species"]] = sung.get(event["species"], 0.0) + min(event["end"], end) - max(event["start"], start)
+            sung[event["species"]] = (
+                sung.get(event["species"], 0.0) + min(event["end"], end) - max(event["start"], start)
+            )
     return sorted(sung, key=lambda species: -sung[species])
 
 
@@ -181,7 +202,8 @@ def labels_along(events: Sequence[Mapping[str, Any]], starts: Iterable[float], *
     length : of every clip; all in seconds
     """
     coming = deque(sorted(range(len(events)), key=lambda number: events[number]["start"]))
-    near: list[int] = []  # the events that began before the clip ends and did not end before it begins, in the order of `events`
+    # the events that began before the clip ends and did not end before it begins, in the order of `events`
+    near: list[int] = []
     for start in starts:
         while coming and events[coming[0]]["start"] < start + length:
             near.append(coming.popleft())
@@ -189,17 +211,22 @@ def labels_along(events: Sequence[Mapping[str, Any]], starts: Iterable[float], *
         yield labels_between([events[number] for number in near], start, start + length)
 
 
-def truth_of(recordings: pl.DataFrame, classes: Sequence[str], *, background: bool) -> Bool[np.ndarray, "recordings classes"]:
+def truth_of(
+    recordings: pl.DataFrame, classes: Sequence[str], *, background: bool
+) -> Bool[np.ndarray, "recordings classes"]:
     """Tell which classes are right for each recording: its own, those of its events, and, where asked for, those in its background.
 
     Parameters
     ----------
-    recordings : has the columns `class` and `background`, and `events` where there are any; labels that are not among `classes` are right for nothing
+    recordings : has the columns `class` and `background`, and `events` where there are any; labels that are not among
+        `classes` are right for nothing
     """
     number = {label: index for index, label in enumerate(classes)}
     truth = np.zeros((len(recordings), len(classes)), bool)
     events = recordings["events"].to_list() if "events" in recordings.columns else [[]] * len(recordings)
-    for row, ((own, others), heard) in enumerate(zip(recordings.select("class", "background").iter_rows(), events, strict=True)):
+    for row, ((own, others), heard) in enumerate(
+        zip(recordings.select("class", "background").iter_rows(), events, strict=True)
+    ):
         for label in [own, *(event["species"] for event in heard), *(others if background else [])]:
             if label in number:
                 truth[row, number[label]] = True

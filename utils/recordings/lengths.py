@@ -42,7 +42,9 @@ class Within:
     failures: list[Failure]
 
 
-def true_lengths(recordings: Sequence[Recording], files: Sequence[Path], seconds: Sequence[float | None], *, workers: int) -> list[float | None]:
+def true_lengths(
+    recordings: Sequence[Recording], files: Sequence[Path], seconds: Sequence[float | None], *, workers: int
+) -> list[float | None]:
     """Return the lengths of recordings; those that no header tells, or that annotations seem to lie behind, are read to their end for it.
 
     Parameters
@@ -51,7 +53,11 @@ def true_lengths(recordings: Sequence[Recording], files: Sequence[Path], seconds
     seconds : length of each by its header; None where that does not say
     """
     lengths = list(seconds)
-    rows = {file: row for row, file in enumerate(files) if recordings[row].events and _is_doubtful(recordings[row].events, seconds[row])}
+    rows = {
+        file: row
+        for row, file in enumerate(files)
+        if recordings[row].events and _is_doubtful(recordings[row].events, seconds[row])
+    }
     if not rows:
         return lengths
     with (
@@ -69,7 +75,9 @@ def _is_doubtful(events: Sequence[Event], seconds: float | None) -> bool:
     return seconds is None or bool(inside_and_behind(events, seconds)[1])
 
 
-def within(recordings: Sequence[Recording], seconds: Sequence[float | None], tables: Mapping[str, Sequence[str]]) -> Within:
+def within(
+    recordings: Sequence[Recording], seconds: Sequence[float | None], tables: Mapping[str, Sequence[str]]
+) -> Within:
     """Take away annotations that lie behind the end of their recording; what is left of it is not known to be without birds elsewhere.
 
     Parameters

@@ -32,7 +32,12 @@ def plain_name(text: str) -> str:
 
 def escaped(text: str, *, also: str = "") -> str:
     """Return a text in which what no file's name may hold, and the letters of `also`, are written as in addresses of the web; what is no Unicode stays."""
-    return "".join(percent(letter) if letter in f"/\\:{also}" or unicodedata.category(letter) in NEVER_IN_NAMES - {"Cs"} else letter for letter in text)
+    return "".join(
+        percent(letter)
+        if letter in f"/\\:{also}" or unicodedata.category(letter) in NEVER_IN_NAMES - {"Cs"}
+        else letter
+        for letter in text
+    )
 
 
 def percent(text: str) -> str:
@@ -55,7 +60,8 @@ class Known:
     Attributes
     ----------
     by_source : by the sounds' paths below the archive
-    others : names of which that is not kept, as of earlier versions: they gave each name to the first sound that it fits
+    others : names of which that is not kept, as of earlier versions: they gave each name to the first sound that it
+        fits
     """
 
     by_source: Mapping[str, str] = field(default_factory=dict)
@@ -65,8 +71,8 @@ class Known:
 def named_apart(recordings: Sequence[Recording], archive: Path, known: Known) -> list[Recording]:
     """Give recordings that are called alike names of their own; names of an earlier sort stay.
 
-    On two sides of a divided archive, all but the first get the side's name; else all are called by their path below the archive, and where that is not
-    enough, by their ending besides, or by a hash of the path.
+    On two sides of a divided archive, all but the first get the side's name; else all are called by their path below
+    the archive, and where that is not enough, by their ending besides, or by a hash of the path.
     """
     recordings = [replace(recording, source=_source(recording, archive)) for recording in recordings]
     forms = [_forms(recording) for recording in recordings]
@@ -123,13 +129,19 @@ def _first_of_equals(recordings: Sequence[Recording]) -> set[int]:
 
 
 def _source(recording: Recording, archive: Path) -> str:
-    return recording.file.relative_to(archive).as_posix() if recording.file.is_relative_to(archive) else recording.file.as_posix()
+    return (
+        recording.file.relative_to(archive).as_posix()
+        if recording.file.is_relative_to(archive)
+        else recording.file.as_posix()
+    )
 
 
 def _path_name(recording: Recording) -> str:
     """Return the path without its ending, after `class/` where classes are folders."""
     *folders, file = recording.source.split("/")
-    parts = [plain_name(f"{part}_" if part.lower().endswith(".json") else part) for part in folders if part] + [plain_name(Path(file).stem)]
+    parts = [plain_name(f"{part}_" if part.lower().endswith(".json") else part) for part in folders if part] + [
+        plain_name(Path(file).stem)
+    ]
     of_class = recording.species and recording.name.startswith(f"{recording.species}/")
     return "/".join([recording.species, *parts] if of_class else parts)
 

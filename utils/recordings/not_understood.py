@@ -21,7 +21,8 @@ from utils.tables import csv_rows, find_column, first_of, plain_heading, without
 _HEAD = 65_536  # bytes that must tell what a file is
 _LONGEST = 110  # characters of headings
 _LOOKED_AT = 20  # rows that must tell whether a text is a table
-_ASIDE = frozenset({"selection", "view", "folder", "top", "end_file", "present", "absent", "verified"})  # columns that make no table of annotations
+# columns that make no table of annotations
+_ASIDE = frozenset({"selection", "view", "folder", "top", "end_file", "present", "absent", "verified"})
 _LINES_OF_TITLES = 8  # that may stand above headings
 _WIDEST = 60  # characters of a heading; what is longer is a sentence
 _NEEDED = {"start": "start times", "species": "species"}
@@ -40,7 +41,10 @@ _FORMS = {
     ".aup": "is a project of Audacity; export its labels (File, Export Other, Export Labels)",
     ".aup3": "is a project of Audacity; export its labels (File, Export Other, Export Labels)",
     **dict.fromkeys((".srt", ".vtt", ".sbv"), "has subtitles; export the labels as text, as Audacity does by default"),
-    **dict.fromkeys((".lab", ".phn", ".wrd", ".seg", ".tags", ".jams"), "has labels in a form that is not known; write them as CSV (file,start,end,species)"),
+    **dict.fromkeys(
+        (".lab", ".phn", ".wrd", ".seg", ".tags", ".jams"),
+        "has labels in a form that is not known; write them as CSV (file,start,end,species)",
+    ),
     ".not.mat": "is of evfuncs or SongAnnotationGUI; export it as CSV (crowsetta can)",
     ".rnd": "is a session of Raven; save its selection table",
 }
@@ -55,7 +59,8 @@ _WHOMBAT = re.compile(r'"sound_event_annotations"\s*:')
 _NUMBER_IN_JSON = r'(_?(time|s|sec|seconds))?"\s*:\s*"?-?\d+(\.\d*)?"?\s*[,}\]]'
 _START_IN_JSON = re.compile(rf'"(start|onset|begin){_NUMBER_IN_JSON}', re.IGNORECASE)
 _WHO_OR_END_IN_JSON = re.compile(
-    rf'"(end|offset|stop){_NUMBER_IN_JSON}|"(labels?|species|annotations?|class|taxon|code|(scientific|common)_?name)"\s*:', re.IGNORECASE
+    rf'"(end|offset|stop){_NUMBER_IN_JSON}|"(labels?|species|annotations?|class|taxon|code|(scientific|common)_?name)"\s*:',
+    re.IGNORECASE,
 )
 # headings of columns that say nothing of who sings, and of those whose numbers are no times
 _NOT_WHO_NAMES = (
@@ -69,7 +74,9 @@ _NOT_WHEN_NAMES = (
     "score x y easting northing"
 )
 _NOT_WHO, _NOT_WHEN = frozenset(_NOT_WHO_NAMES.split()), frozenset(_NOT_WHEN_NAMES.split())
-_DATE = re.compile(r"\d{4}[-/.:](\d\d?|[A-Z][a-z]{2})[-/.:]\d\d?([T ].*)?|\d\d?[-/.]\d\d?[-/.]\d{2,4}( .*)?|\d\d?:\d\d(:\d\d)?(\.\d*)?( ?[AaPp][Mm])?")
+_DATE = re.compile(
+    r"\d{4}[-/.:](\d\d?|[A-Z][a-z]{2})[-/.:]\d\d?([T ].*)?|\d\d?[-/.]\d\d?[-/.]\d{2,4}( .*)?|\d\d?:\d\d(:\d\d)?(\.\d*)?( ?[AaPp][Mm])?"
+)
 _CLOCK = re.compile(r"\d\d?:")
 _NO_WORD = re.compile(r"[0-9a-fA-F]{16,}|[0-9a-fA-F-]{36}|\w+://.*|\W*")
 _BINOMIAL = re.compile(r"[A-Z][a-z]+ [a-z]{3,}")
@@ -105,7 +112,9 @@ def explain(table: Path, columns: Columns, sounds: Sounds | Collection[Path] | N
         if not name.endswith(ENDINGS):
             return _of_program(content.decode("utf-8", "replace"), name)
         where = "in its folder" if sounds is None else "in the archive"
-        there = sounds if isinstance(sounds, Sounds) else Sounds(sounds_below(table.parent) if sounds is None else sounds)
+        there = (
+            sounds if isinstance(sounds, Sounds) else Sounds(sounds_below(table.parent) if sounds is None else sounds)
+        )
         return _of_table(table, content, columns, there, where)
     except OSError as error:
         return f"{_NOT}: cannot be read ({error.strerror})"
@@ -148,16 +157,26 @@ def _of_table(table: Path, content: bytes, columns: Columns, sounds: Sounds, whe
         return f"{_NOT}: {_FORMS['.textgrid']}"
     head = read_head(table, columns)
     separator = head.separator if head else separator or max(SEPARATORS, key=first.count)
-    rows = [row for _, (_, row) in zip(range(_LOOKED_AT), csv_rows(lines, separator=separator), strict=False) if row and any(map(str.strip, row))]
+    rows = [
+        row
+        for _, (_, row) in zip(range(_LOOKED_AT), csv_rows(lines, separator=separator), strict=False)
+        if row and any(map(str.strip, row))
+    ]
     if not head or _is_list(rows, lines, separator) or (prose and not _looks_like_table(rows, head, separator)):
         return ""
     seen = _Seen(head, [[cell.strip() for cell in row] for row in rows[1:]], sounds)
-    if head.holds_events and (head.names or not all(is_number(cell.strip()) for row in rows for cell in row if cell.strip())):
+    if head.holds_events and (
+        head.names or not all(is_number(cell.strip()) for row in rows for cell in row if cell.strip())
+    ):
         return f"{_NOT}: {_unplaced(table, seen, where)}"
     if _has_no_headings([cell.strip() for cell in rows[0]], sounds):
         bare = _Seen(head, [[cell.strip() for cell in row] for row in rows], sounds)
         if not bare.times:
-            return f"{_NOT}: its headings are not in its first line; remove what stands above them" if _has_headings_below(lines, columns, prose) else ""
+            return (
+                f"{_NOT}: its headings are not in its first line; remove what stands above them"
+                if _has_headings_below(lines, columns, prose)
+                else ""
+            )
         return f"{_NOT}: has no headings; write them into its first line, such as file,start,end,species"
     return f"{_NOT}: {_missing(table, seen)}" if _may_be_annotations(table, seen) else ""
 
@@ -202,7 +221,11 @@ class _Seen:
     def of_sounds(self) -> str:
         """The heading of a column that is not recognised, and at least half of whose values are names of sounds."""
         for place, values in self._unknown.items():
-            if place < len(self.head.names) and values and 2 * sum(not is_number(value) and self.sounds.may_be(value) for value in values) >= len(values):
+            if (
+                place < len(self.head.names)
+                and values
+                and 2 * sum(not is_number(value) and self.sounds.may_be(value) for value in values) >= len(values)
+            ):
                 return self.head.names[place]
         return ""
 
@@ -210,10 +233,20 @@ class _Seen:
     def words(self) -> bool:
         """Whether there is a column that may say who sings."""
         for place, values in self._unknown.items():
-            if self._called(place, _NOT_WHO) or (place < len(self.head.names) and self.head.names[place] == self.of_sounds):
+            if self._called(place, _NOT_WHO) or (
+                place < len(self.head.names) and self.head.names[place] == self.of_sounds
+            ):
                 continue
-            said = [value for value in values if not is_number(value) and not _DATE.fullmatch(value) and not _NO_WORD.fullmatch(value)]
-            is_class = place < len(self.head.names) and _BINOMIAL.fullmatch(self.head.names[place]) and set(values) <= {"0", "1"}
+            said = [
+                value
+                for value in values
+                if not is_number(value) and not _DATE.fullmatch(value) and not _NO_WORD.fullmatch(value)
+            ]
+            is_class = (
+                place < len(self.head.names)
+                and _BINOMIAL.fullmatch(self.head.names[place])
+                and set(values) <= {"0", "1"}
+            )
             if values and (is_class or 2 * len(said) >= len(values)):
                 return True
         return False
@@ -233,12 +266,21 @@ class _Seen:
             for place, values in self._unknown.items()
             if len(values) == len(self.rows) and not self._called(place, _NOT_WHEN) and all(map(is_number, values))
         }
-        return any(_are_times(start, end) for place, start in numbers.items() for later, end in numbers.items() if later > place)
+        return any(
+            _are_times(start, end)
+            for place, start in numbers.items()
+            for later, end in numbers.items()
+            if later > place
+        )
 
 
 def _are_times(starts: Sequence[float], ends: Sequence[float]) -> bool:
     grown = sum(later > start for start, later in pairwise(starts))
-    return bool(starts) and all(0 <= start < end for start, end in zip(starts, ends, strict=True)) and 2 * grown >= len(starts) - 1
+    return (
+        bool(starts)
+        and all(0 <= start < end for start, end in zip(starts, ends, strict=True))
+        and 2 * grown >= len(starts) - 1
+    )
 
 
 def _may_be_annotations(table: Path, seen: _Seen) -> bool:
@@ -268,7 +310,9 @@ def _is_list(rows: Sequence[Sequence[str]], lines: Sequence[str], separator: str
     if all(_CHECKSUM.fullmatch(line.strip()) for line in lines[:_LOOKED_AT] if line.strip()):
         return True
     numbers = [row[0].strip() for row in rows]
-    return max(map(len, rows)) == 2 and (numbers in ([str(number) for number in range(first, first + len(rows))] for first in (0, 1)))
+    return max(map(len, rows)) == 2 and (
+        numbers in ([str(number) for number in range(first, first + len(rows))] for first in (0, 1))
+    )
 
 
 def _looks_like_table(rows: Sequence[Sequence[str]], head: Head, separator: str) -> bool:
@@ -289,7 +333,9 @@ def _missing(table: Path, seen: _Seen) -> str:
     lacks = [kind for kind in _NEEDED if kind not in head.places] + ([] if placed else ["file"])
     named = " and ".join(f"dataset.columns.{kind}" for kind in lacks)
     of = " nor of ".join(_COLUMNS[kind] for kind in lacks)
-    reason = f"no column of {of}; there are {_shown(head.names)} ({named} may name {'it' if len(lacks) == 1 else 'them'})"
+    reason = (
+        f"no column of {of}; there are {_shown(head.names)} ({named} may name {'it' if len(lacks) == 1 else 'them'})"
+    )
     return f"{_naming(seen)}; {reason}" if seen.of_sounds and not head.names_files else reason
 
 

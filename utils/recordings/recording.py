@@ -21,8 +21,10 @@ LONG = "(long recordings)"  # how tables for people call the class of those in w
 LETTERS = {"A": 1.0, "B": 0.8, "C": 0.6, "D": 0.4, "E": 0.2}  # of quality
 NOISE = "Noise"  # the class of recordings in which no bird sings
 _NAMES_OF_NOISE = frozenset({"noise", "nocall", "no call", "no bird", "no birds", "background", "silence"})
-_FOLDERS_OF_NOISE = frozenset({"other"})  # of BirdNET-Analyzer's training data, beside those above; in a table, `other` may be another bird
-_WITH_COMMON_NAME = re.compile(r"([A-Z][a-z]+(?: [a-z][a-z-]+){1,2})_(\S.*)", re.DOTALL)  # how BirdNET writes species: 'Turdus merula_Eurasian Blackbird'
+# of BirdNET-Analyzer's training data, beside those above; in a table, `other` may be another bird
+_FOLDERS_OF_NOISE = frozenset({"other"})
+# how BirdNET writes species: 'Turdus merula_Eurasian Blackbird'
+_WITH_COMMON_NAME = re.compile(r"([A-Z][a-z]+(?: [a-z][a-z-]+){1,2})_(\S.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -54,9 +56,11 @@ class Recording:
 
     Attributes
     ----------
-    name : what it is called everywhere, once in a data set: the file's name without its ending, after `class/` where classes are folders
+    name : what it is called everywhere, once in a data set: the file's name without its ending, after `class/` where
+        classes are folders
     file : where the sound is
-    species : scientific name of the bird that is recorded; the class. '' for long recordings, of which only `events` say who sings
+    species : scientific name of the bird that is recorded; the class. '' for long recordings, of which only `events`
+        say who sings
     background : scientific names of the birds that are heard besides
     events : who sings when, in the order of time, where somebody listened
     side : 'train', 'val' or 'test' where the archive came divided and its division is kept
@@ -66,7 +70,8 @@ class Recording:
     elevation : metres, as the archive has it
     moved_from : where sorting by move took the sound from
     source : the sound's path below the archive, by which its name stays the same when recordings are added
-    unsure : whether some annotation of it cannot be used, so that a time without events is not known to be without birds
+    unsure : whether some annotation of it cannot be used, so that a time without events is not known to be without
+        birds
     common_name, author, locality, quality, licence, url, comments : as the archive has them, '' where it does not
     """
 
@@ -135,7 +140,8 @@ class Contents:
     recordings : in the order of their names; whether the sound is there is not looked at
     failures : files and rows that cannot be used, and why
     taxa : the names of species that the archive itself knows
-    seen : every file that was used or is named in `failures`; what else lies in the archive is told by `utils.recordings.account`
+    seen : every file that was used or is named in `failures`; what else lies in the archive is told by
+        `utils.recordings.account`
     tables : of each annotated sound, the places of the tables that speak of it
     folders : where the archive's things are, where they may be called as those that sorting makes
     spare : sounds without labels, which other stages are for
@@ -153,16 +159,41 @@ class Contents:
 
 # names of the JSON files' keys that differ from the attributes', as the 2018 baseline wrote them
 _BASELINE_KEYS = {"sci-name": "species", "species": "common_name", "classid": "class_id"}
-_TEXTS = ("author", "date", "time", "locality", "elevation", "quality", "licence", "url", "comments", "moved_from", "source")
+_TEXTS = (
+    "author",
+    "date",
+    "time",
+    "locality",
+    "elevation",
+    "quality",
+    "licence",
+    "url",
+    "comments",
+    "moved_from",
+    "source",
+)
 _NUMBERS = ("latitude", "longitude")
 
 
 def to_metadata(recording: Recording) -> dict[str, Any]:
     """Return what `metadata/<recording>.json` holds: the baseline's five keys and what else is known."""
     known = {key: getattr(recording, attribute) for key, attribute in _BASELINE_KEYS.items()}
-    more = {key: getattr(recording, key) for key in (*_TEXTS, *_NUMBERS, "side", "unsure") if getattr(recording, key) not in ("", None, False)}
-    events = [{key: value for key, value in dataclasses.asdict(event).items() if value is not None} for event in recording.events]
-    return {**known, "background": list(recording.background), "filename": recording.file.name, **more, **({"events": events} if events else {})}
+    more = {
+        key: getattr(recording, key)
+        for key in (*_TEXTS, *_NUMBERS, "side", "unsure")
+        if getattr(recording, key) not in ("", None, False)
+    }
+    events = [
+        {key: value for key, value in dataclasses.asdict(event).items() if value is not None}
+        for event in recording.events
+    ]
+    return {
+        **known,
+        "background": list(recording.background),
+        "filename": recording.file.name,
+        **more,
+        **({"events": events} if events else {}),
+    }
 
 
 def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, side: Side | None = None) -> Recording:
@@ -173,7 +204,9 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, side: S
     ValueError
         If the species is missing or a value is of another type.
     """
-    texts = {attribute: metadata.get(key, "") for key, attribute in _BASELINE_KEYS.items()} | {key: metadata.get(key, "") for key in _TEXTS}
+    texts = {attribute: metadata.get(key, "") for key, attribute in _BASELINE_KEYS.items()} | {
+        key: metadata.get(key, "") for key in _TEXTS
+    }
     background = metadata.get("background") or []
     if not isinstance(background, list) or not all(isinstance(text, str) for text in (*texts.values(), *background)):
         raise ValueError("a value is neither text nor a list of texts")

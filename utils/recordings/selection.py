@@ -55,10 +55,15 @@ def select(recordings: Sequence[Recording], settings: Dataset, taxonomy: Taxonom
         present = {label for recording in chosen for label in recording.heard}
         keep(lambda label: label in listed, "not on the whitelist")
         if absent := sorted(listed - present):
-            left.append(f"on the whitelist, but without a recording: {len(absent)} species ({', '.join(absent[:3])}{', …' if len(absent) > 3 else ''})")
+            left.append(
+                f"on the whitelist, but without a recording: {len(absent)} species ({', '.join(absent[:3])}{', …' if len(absent) > 3 else ''})"
+            )
     if settings.min_recordings:
         counts = count_samples(chosen)
-        keep(lambda label: counts[label] >= settings.min_recordings, f"fewer than {settings.min_recordings} recordings or annotations")
+        keep(
+            lambda label: counts[label] >= settings.min_recordings,
+            f"fewer than {settings.min_recordings} recordings or annotations",
+        )
     if settings.max_classes:
         stay = _stay(set(count_samples(chosen)) - {NOISE}, settings)
         keep(lambda label: label in stay, f"more than {settings.max_classes} classes")
@@ -74,9 +79,12 @@ def select(recordings: Sequence[Recording], settings: Dataset, taxonomy: Taxonom
 
 def count_samples(recordings: Iterable[Recording]) -> Counter[str]:
     """Count the recordings of each class; of long recordings, its events."""
-    return Counter(label for recording in recordings for label in (event.species for event in recording.events) if not recording.species) + Counter(
-        recording.species for recording in recordings if recording.species
-    )
+    return Counter(
+        label
+        for recording in recordings
+        for label in (event.species for event in recording.events)
+        if not recording.species
+    ) + Counter(recording.species for recording in recordings if recording.species)
 
 
 def _without(recording: Recording, leaving: set[str]) -> Recording | None:
@@ -109,8 +117,8 @@ def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[s
 
     Parameters
     ----------
-    path : JSON as eBird's frequency lists (`[{"speciesCode": "grekis", "frequency": 70.83}, …]`), a CSV with a column of names or codes and
-        perhaps one of frequencies, or a text of one name or code a line (# begins a comment)
+    path : JSON as eBird's frequency lists (`[{"speciesCode": "grekis", "frequency": 70.83}, …]`), a CSV with a column
+        of names or codes and perhaps one of frequencies, or a text of one name or code a line (# begins a comment)
     frequency : the least frequency, percent, where the file has frequencies
 
     Raises
@@ -119,10 +127,18 @@ def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[s
         If it cannot be read, or names no species.
     """
     kind = path.suffix.lower()
-    entries = _json_entries(path) if kind == ".json" else _csv_entries(path) if kind in (".csv", ".tsv") else _lines(path)
+    entries = (
+        _json_entries(path) if kind == ".json" else _csv_entries(path) if kind in (".csv", ".tsv") else _lines(path)
+    )
     if frequency and all(often is None for _, often in entries):
-        raise Trouble(f"{path}: has no frequencies, so that dataset.whitelist_frequency = {frequency:g} does nothing; set it to 0")
-    species = {taxonomy.species(both_names(name)[0]) for name, often in entries if name and (often is None or often >= frequency)}
+        raise Trouble(
+            f"{path}: has no frequencies, so that dataset.whitelist_frequency = {frequency:g} does nothing; set it to 0"
+        )
+    species = {
+        taxonomy.species(both_names(name)[0])
+        for name, often in entries
+        if name and (often is None or often >= frequency)
+    }
     if not species:
         raise Trouble(f"{path}: names no species{f' with a frequency of {frequency:g} or more' if frequency else ''}")
     return species
@@ -153,17 +169,24 @@ def _json_entry(entry: Any, path: Path) -> tuple[str, float | None]:
         for key in ("speciesCode", "sciName", "comName"):
             if isinstance(entry.get(key), str):
                 return entry[key], _frequency(entry.get("frequency"), path)
-    raise Trouble(f"{path}: {str(entry)[:60]} names no species; should be a text, or an object with speciesCode and frequency")
+    raise Trouble(
+        f"{path}: {str(entry)[:60]} names no species; should be a text, or an object with speciesCode and frequency"
+    )
 
 
 def _csv_entries(path: Path) -> list[tuple[str, float | None]]:
     table = read_foreign(path)
     column = find_column(table.columns, (*SPECIES_COLUMNS, *CODE_COLUMNS, *COMMON_COLUMNS))
     if column is None:
-        raise Trouble(f"{path}: has no column of species, such as scientific_name or species_code; there are {', '.join(table.columns)}")
+        raise Trouble(
+            f"{path}: has no column of species, such as scientific_name or species_code; there are {', '.join(table.columns)}"
+        )
     refuse_bad_rows(path, table)
     often = find_column(table.columns, ("frequency", "freq"))
-    return [(row[column].strip(), _frequency(row[often].strip() or None, path) if often else None) for row in table.rows.values()]
+    return [
+        (row[column].strip(), _frequency(row[often].strip() or None, path) if often else None)
+        for row in table.rows.values()
+    ]
 
 
 def _frequency(value: object, path: Path) -> float | None:

@@ -20,7 +20,16 @@ from utils.recordings.lengths import true_lengths, within
 from utils.recordings.recording import SIDES, Recording, to_metadata
 from utils.recordings.selection import Selection
 from utils.recordings.splits import Place, split_table
-from utils.recordings.view import check_conflicts, check_hardlinks, check_space, place, sound_of, stays, take_links_first, view_path
+from utils.recordings.view import (
+    check_conflicts,
+    check_hardlinks,
+    check_space,
+    place,
+    sound_of,
+    stays,
+    take_links_first,
+    view_path,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,8 @@ class Division:
     groups : which of them belong together
     seconds : length of each; None where its header does not say
     same_sound : names of the recordings that hold the same sound
-    failures : recordings that cannot be opened, or that an archive's own division had on two sides, and annotations behind the end of their recording
+    failures : recordings that cannot be opened, or that an archive's own division had on two sides, and annotations
+        behind the end of their recording
     lost : how many recordings cannot be used; those that cannot be opened stand in train all the same
     """
 
@@ -48,8 +58,13 @@ class Division:
     def table(self, settings: Dataset) -> pl.DataFrame:
         """Return the split's table; `file` is where each sound will stand."""
         root = settings.root.resolve()
-        files = [_final_file(recording, place, root).as_posix() for recording, place in zip(self.recordings, self.places, strict=True)]
-        return split_table(self.recordings, self.places, [self.groups.names[number] for number in self.groups.of], files)
+        files = [
+            _final_file(recording, place, root).as_posix()
+            for recording, place in zip(self.recordings, self.places, strict=True)
+        ]
+        return split_table(
+            self.recordings, self.places, [self.groups.names[number] for number in self.groups.of], files
+        )
 
 
 def divide_archive(archive: Archive, selection: Selection, config: Config) -> Division:
@@ -87,9 +102,13 @@ def _check_split(archive: Archive, settings: Dataset, *, given: bool) -> None:
     if settings.split == "grouped" and settings.group_by != "recording":
         known = sum(bool(keys_of(recording, settings, settings.group_by)) for recording in archive.recordings)
         if not known:
-            raise console.Trouble(f"dataset.group_by = {settings.group_by}, but of no recording it is known; dataset.split = recordings needs to know nothing")
+            raise console.Trouble(
+                f"dataset.group_by = {settings.group_by}, but of no recording it is known; dataset.split = recordings needs to know nothing"
+            )
     if settings.split == "blocked" and not any(recording.latitude is not None for recording in archive.recordings):
-        raise console.Trouble("dataset.split = blocked, but of no recording the place is known; dataset.split = recordings needs to know nothing")
+        raise console.Trouble(
+            "dataset.split = blocked, but of no recording the place is known; dataset.split = recordings needs to know nothing"
+        )
     if not given and (unknown := unknown_groups(archive.recordings, settings)):
         console.warn(unknown)
 
@@ -121,7 +140,12 @@ def _opened(recordings: Sequence[Recording], archive: Archive, config: Config) -
     root = config.dataset.root.resolve()
     files = [sound_of(recording, root) for recording in recordings]
     glances = glance_all(files, workers=config.workers)
-    seconds = true_lengths(recordings, files, [glance.seconds if isinstance(glance, Sound) else None for glance in glances], workers=config.workers)
+    seconds = true_lengths(
+        recordings,
+        files,
+        [glance.seconds if isinstance(glance, Sound) else None for glance in glances],
+        workers=config.workers,
+    )
     inside = within(recordings, seconds, archive.tables)
     opened, unreadable = [], []
     for recording, file, glance in zip(inside.recordings, files, glances, strict=True):
@@ -130,8 +154,12 @@ def _opened(recordings: Sequence[Recording], archive: Archive, config: Config) -
         elif recording and isinstance(glance, str):
             unreadable.append((recording, glance))
     if not opened:
-        reasons = [f"{recording.file}: {reason}" for recording, reason in unreadable] + [f"{failure.name}: {failure.reason}" for failure in inside.failures]
-        raise console.Trouble(f"no recording can be used: {reasons[0]}{f', and {len(reasons) - 1} more' if len(reasons) > 1 else ''}")
+        reasons = [f"{recording.file}: {reason}" for recording, reason in unreadable] + [
+            f"{failure.name}: {failure.reason}" for failure in inside.failures
+        ]
+        raise console.Trouble(
+            f"no recording can be used: {reasons[0]}{f', and {len(reasons) - 1} more' if len(reasons) > 1 else ''}"
+        )
     used, where, sounds = (list(column) for column in zip(*opened, strict=True))
     return _Opened(used, where, sounds, unreadable, inside.failures)
 
@@ -141,14 +169,20 @@ def _with_unreadable(division: Division, unreadable: Sequence[tuple[Recording, s
     if not unreadable:
         return division
     more = [recording for recording, _ in unreadable]
-    places = [Place((recording.side or "train") if given else "train", None, f"cannot be opened: it {reason}") for recording, reason in unreadable]
+    places = [
+        Place((recording.side or "train") if given else "train", None, f"cannot be opened: it {reason}")
+        for recording, reason in unreadable
+    ]
     names = [*division.groups.names, *(recording.name for recording in more)]
     of = np.concatenate([division.groups.of, np.arange(len(division.groups.names), len(names))])
     return replace(
         division,
         recordings=[*division.recordings, *more],
         places=[*division.places, *places],
-        failures=[*division.failures, *(console.Failure(recording.name, f"cannot be opened: it {reason}") for recording, reason in unreadable)],
+        failures=[
+            *division.failures,
+            *(console.Failure(recording.name, f"cannot be opened: it {reason}") for recording, reason in unreadable),
+        ],
         groups=Groups(of, names),
         seconds=[*division.seconds, *(None for _ in more)],
     )
@@ -158,14 +192,24 @@ def _seconds(sounds: Sequence[Sound]) -> list[float | None]:
     return [sound.seconds for sound in sounds]
 
 
-def _as_given(recordings: list[Recording], sounds: Sequence[Sound], duplicates: list[list[int]], same_sound: list[list[str]], settings: Dataset) -> Division:
+def _as_given(
+    recordings: list[Recording],
+    sounds: Sequence[Sound],
+    duplicates: list[list[int]],
+    same_sound: list[list[str]],
+    settings: Dataset,
+) -> Division:
     """Keep an archive's own division; of a sound that it has on two sides, only the held-out one is used."""
     dropped: dict[int, console.Failure] = {}
     for same in duplicates:
-        last = max((recordings[number] for number in same), key=lambda recording: SIDES.index(recording.side or "train"))
+        last = max(
+            (recordings[number] for number in same), key=lambda recording: SIDES.index(recording.side or "train")
+        )
         for number in same:
             if recordings[number].side != last.side:
-                reason = f"holds the same sound as {_path(last)}, which is held out in {last.side}; it is not learned from"
+                reason = (
+                    f"holds the same sound as {_path(last)}, which is held out in {last.side}; it is not learned from"
+                )
                 dropped[number] = console.Failure(_path(recordings[number]), reason)
     kept = [number for number in range(len(recordings)) if number not in dropped]
     used = [recordings[number] for number in kept]
@@ -173,7 +217,9 @@ def _as_given(recordings: list[Recording], sounds: Sequence[Sound], duplicates: 
     left = [[new_number[number] for number in same if number in new_number] for same in duplicates]
     places = [Place(recording.side or "train", None, "given") for recording in used]
     groups = group(used, settings, "recording", [same for same in left if len(same) > 1])
-    return Division(used, places, groups, _seconds([sounds[number] for number in kept]), same_sound, list(dropped.values()))
+    return Division(
+        used, places, groups, _seconds([sounds[number] for number in kept]), same_sound, list(dropped.values())
+    )
 
 
 def _path(recording: Recording) -> str:
@@ -206,12 +252,18 @@ def check_places(recordings: Sequence[Recording], settings: Dataset, *, dry_run:
 def write_metadata(recordings: Sequence[Recording], archive: Archive, settings: Dataset) -> None:
     """Write `metadata/<recording>.json` for every recording, where it is not there already with the same content.
 
-    All that the archive says is kept, also of classes that the settings leave out: after a move, the JSON is what is known.
+    All that the archive says is kept, also of classes that the settings leave out: after a move, the JSON is what is
+    known.
     """
     whole = {recording.name: recording for recording in archive.recordings}
     with console.progress("metadata", total=len(recordings), unit="recordings") as advance:
         for recording in (whole[recording.name] for recording in recordings):
-            if settings.sort_mode == "move" and not recording.moved_from and recording.file.is_file() and not stays(recording, settings.root.resolve()):
+            if (
+                settings.sort_mode == "move"
+                and not recording.moved_from
+                and recording.file.is_file()
+                and not stays(recording, settings.root.resolve())
+            ):
                 recording = replace(recording, moved_from=str(recording.file))
             path, text = settings.root / "metadata" / f"{recording.name}.json", json_text(to_metadata(recording))
             if not path.is_file() or path.read_text(encoding="utf-8") != text:
@@ -222,13 +274,19 @@ def write_metadata(recordings: Sequence[Recording], archive: Archive, settings: 
 def place_all(recordings: Sequence[Recording], places: Sequence[Place], settings: Dataset) -> None:
     """Bring the recordings into the folders of their sides."""
     root = settings.root.resolve()
-    (root / "split.parquet").unlink(missing_ok=True)  # where this stops half-way, the old one would name what has moved on
+    # where this stops half-way, the old one would name what has moved on
+    (root / "split.parquet").unlink(missing_ok=True)
     if settings.sort_mode == "move":
         take_links_first(recordings)
     with console.progress(settings.sort_mode, total=len(recordings), unit="recordings") as advance:
         for recording, where in zip(recordings, places, strict=True):
             if not stays(recording, root):  # what was moved before is ours, and moves on whatever the mode is
-                place(recording, where.side, root=root, mode="move" if recording.file.is_relative_to(root) and recording.moved_from else settings.sort_mode)
+                place(
+                    recording,
+                    where.side,
+                    root=root,
+                    mode="move" if recording.file.is_relative_to(root) and recording.moved_from else settings.sort_mode,
+                )
             advance()
 
 
@@ -243,18 +301,24 @@ def name_strangers(table: pl.DataFrame, root: Path) -> None:
     files = set(table["file"])
     missing = [file for file in table["file"] if not (root / file).is_file()]
     if missing:
-        raise console.Trouble(f"{root / missing[0]}: is not there after sorting ({len(missing)} such files); no split was written: has the archive changed?")
+        raise console.Trouble(
+            f"{root / missing[0]}: is not there after sorting ({len(missing)} such files); no split was written: has the archive changed?"
+        )
     there = (file.relative_to(root).as_posix() for side in SIDES for file in sounds_below(root / side))
     strangers = [name for name in there if name not in files]
     if strangers:
         some = ", ".join(strangers[:3]) + (" …" if len(strangers) > 3 else "")
         folders = "/, ".join(SIDES[:-1]) + f"/ and {SIDES[-1]}/"
-        console.warn(f"{len(strangers)} files in {folders} belong to no recording of the split, and are not used: {some}")
+        console.warn(
+            f"{len(strangers)} files in {folders} belong to no recording of the split, and are not used: {some}"
+        )
 
 
 def write_log(division: Division, selection: Selection, failures: Sequence[console.Failure], root: Path) -> Path:
     """Write `sorted.log`: what was refused, what was left out as the settings want it, and what holds the same sound; a line each."""
-    lines = [f"refused: {failure.name}: {failure.reason}" for failure in sorted(failures, key=lambda failure: failure.name)]
+    lines = [
+        f"refused: {failure.name}: {failure.reason}" for failure in sorted(failures, key=lambda failure: failure.name)
+    ]
     lines += [f"left out: {line}" for line in selection.left]
     lines += [f"same sound: {' = '.join(names)}" for names in division.same_sound]
     path = root / "sorted.log"

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 
 from utils.recordings.audio_files import READABLE, UNREADABLE
 
-# what programs write in place of each other where a file's name cannot hold a colon and its like; macOS, Samba and Cygwin write letters of their own for them
+# what programs write in place of each other where a file's name cannot hold a colon and its like; macOS, Samba and
+# Cygwin write letters of their own for them
 _CHANGED = re.compile(r'[<>:"|?*\\/_ \-\uf020-\uf07f꞉∶：]')
 _CHANGING = re.compile(r'[<>:"|?*\\%\uf020-\uf07f꞉∶：]')
 
@@ -52,7 +53,9 @@ class _Namesakes:
     def _by_last(self) -> dict[str, "_Namesakes"]:
         """The sounds by the last folder in which not all are alike."""
         parts = ((file.parent.parts, file) for file in self.files)
-        found = _grouped((_key(folders[-1 - self._agreed]), file) for folders, file in parts if len(folders) > self._agreed)
+        found = _grouped(
+            (_key(folders[-1 - self._agreed]), file) for folders, file in parts if len(folders) > self._agreed
+        )
         return {name: _Namesakes(files, self._agreed + 1) for name, files in found.items()}
 
     @cached_property
@@ -91,16 +94,20 @@ class _Namesakes:
 class Sounds:
     """The sounds of an archive, by the names that tables may have for them.
 
-    Upper and lower case do not matter, for Windows does not know them apart; nor how accents are put together, for macOS takes them to pieces.
+    Upper and lower case do not matter, for Windows does not know them apart; nor how accents are put together, for
+    macOS takes them to pieces.
     """
 
     def __init__(self, files: Iterable[Path]) -> None:
         self.files = list(files)
         self.folders = {file.parent for file in self.files}
-        best = sorted(self.files, key=lambda file: file.suffix.lower() in UNREADABLE)  # where one name fits several, one that can be read
+        # where one name fits several, one that can be read
+        best = sorted(self.files, key=lambda file: file.suffix.lower() in UNREADABLE)
         self._by_name = _named((_key(file.name), file) for file in best)
         self._by_stem = _named((_key(file.stem), file) for file in best)
-        self._by_look = _named((name, file) for file in best for name in dict.fromkeys((_look(file.name), _look(file.stem))))
+        self._by_look = _named(
+            (name, file) for file in best for name in dict.fromkeys((_look(file.name), _look(file.stem)))
+        )
 
     def named(self, text: str, table: Path) -> Path:
         """Return the sound that a table names, with or without its ending or folders, which may be those of another computer.
@@ -134,7 +141,8 @@ class Sounds:
 
     def _candidates(self, text: str) -> _Namesakes | None:
         """Return the sounds that are called so, in whichever folder."""
-        for name in dict.fromkeys((text.rsplit("/", 1)[-1], re.split(r"[\\/]", text)[-1])):  # a backslash may be part of a name
+        # a backslash may be part of a name
+        for name in dict.fromkeys((text.rsplit("/", 1)[-1], re.split(r"[\\/]", text)[-1])):
             ending = Path(name).suffix.lower() in READABLE | UNREADABLE  # sounds may have been converted since
             stem = Path(name).stem if ending else name
             if found := self._by_name.get(_key(name)) or self._by_stem.get(_key(name)) or self._by_stem.get(_key(stem)):
@@ -156,7 +164,11 @@ class Sounds:
             best = max(of_it, key=lambda name: _shared(sound, _folders(name)))
             others = [name for name in of_it if not _agree(_folders(name), _folders(best))]
             if _shared(sound, _folders(best)):
-                checked |= {name: f"names {name!r}, which is not there" for name in others if _shared(sound, _folders(name)) < _shared(sound, _folders(best))}
+                checked |= {
+                    name: f"names {name!r}, which is not there"
+                    for name in others
+                    if _shared(sound, _folders(name)) < _shared(sound, _folders(best))
+                }
             elif others:
                 checked |= {name: f"names {name!r}, of which there may be several; one is there" for name in of_it}
         return checked
@@ -184,7 +196,9 @@ class Sounds:
                 return namesakes.by_folder[table.parent][0]
         nearest = found[0].nearest(table.parent) if found else []
         if not nearest or any(file.parent != nearest[0].parent for file in nearest):
-            raise ValueError(f"is named for {len(nearest)} sounds" if nearest else "neither names a sound nor is named for one")
+            raise ValueError(
+                f"is named for {len(nearest)} sounds" if nearest else "neither names a sound nor is named for one"
+            )
         return nearest[0]
 
 

@@ -24,7 +24,11 @@ def draw_split(path: Path, classes: pl.DataFrame, recordings: Sequence[Recording
     table : the split of `recordings`
     """
     side = dict(table.select("recording", "side").iter_rows())
-    placed = [(recording, side[recording.name]) for recording in recordings if recording.latitude is not None and recording.longitude is not None]
+    placed = [
+        (recording, side[recording.name])
+        for recording in recordings
+        if recording.latitude is not None and recording.longitude is not None
+    ]
     quarters = sorted({quarter_of(recording) for recording, _ in placed})
     named = len(classes) <= NAMED
     heights = [max(2.5, 0.16 * len(classes)) if named else 4.0, *([3.0] if placed else [])]
@@ -37,7 +41,9 @@ def draw_split(path: Path, classes: pl.DataFrame, recordings: Sequence[Recording
         if first is None:
             first = axes
             axes.set_ylabel("degrees north")
-        _draw_map(axes, [(recording, own) for recording, own in placed if quarter_of(recording) == quarter], QUARTERS[quarter])
+        _draw_map(
+            axes, [(recording, own) for recording, own in placed if quarter_of(recording) == quarter], QUARTERS[quarter]
+        )
     write_figure(path, figure)
 
 
@@ -48,7 +54,9 @@ def _draw_classes(axes: Axes, classes: pl.DataFrame, *, named: bool) -> None:
     for side in SIDES:
         counts = rows[f"{side}_recordings"].to_list()
         if any(counts):
-            axes.barh(range(len(rows)), counts, left=left, height=0.8 if named else 1.0, color=COLOURS[side], label=side)
+            axes.barh(
+                range(len(rows)), counts, left=left, height=0.8 if named else 1.0, color=COLOURS[side], label=side
+            )
         left = [one + more for one, more in zip(left, counts, strict=True)]
     axes.set_yticks(range(len(rows)) if named else [], rows["class"].to_list() if named else [], fontsize=8)
     axes.set_ylim(-0.6, len(rows) - 0.4)

@@ -13,7 +13,9 @@ from utils.console import Trouble
 from utils.recordings.recording import Recording, Side, quality_share
 from utils.tables import leads_away, read_table, write_table
 
-EVENT = pl.Struct({"start": pl.Float64(), "end": pl.Float64(), "species": pl.String(), "low": pl.Float64(), "high": pl.Float64()})
+EVENT = pl.Struct(
+    {"start": pl.Float64(), "end": pl.Float64(), "species": pl.String(), "low": pl.Float64(), "high": pl.Float64()}
+)
 SCHEMA = pl.Schema(
     {
         "recording": pl.String(),  # its name
@@ -21,7 +23,8 @@ SCHEMA = pl.Schema(
         "class": pl.String(),  # its species; '' where only events say who sings
         "background": pl.List(pl.String()),  # species that are heard besides
         "events": pl.List(EVENT),  # who sings from when to when (seconds, Hz), where somebody listened
-        "unsure": pl.Boolean(),  # whether some annotation of it cannot be used, so that a time without events is not known to be without birds
+        # whether some annotation of it cannot be used, so that a time without events is not known to be without birds
+        "unsure": pl.Boolean(),
         "quality": pl.Float32(),  # how well it was rated, from 0.2 to 1; null: unrated
         "side": pl.String(),  # train, val or test
         "fold": pl.Int32(),  # the fold that holds it out; null: none does
@@ -69,7 +72,9 @@ def draw(names: Sequence[str], count: int, *, seed: int, label: str) -> set[str]
     return set(generator.permutation(np.array(sorted(names), dtype=object))[:count].tolist())
 
 
-def split_table(recordings: Sequence[Recording], places: Sequence[Place], groups: Sequence[str], files: Sequence[str]) -> pl.DataFrame:
+def split_table(
+    recordings: Sequence[Recording], places: Sequence[Place], groups: Sequence[str], files: Sequence[str]
+) -> pl.DataFrame:
     """Put the split into its table, in the order of class and name.
 
     Parameters
@@ -91,13 +96,20 @@ def split_table(recordings: Sequence[Recording], places: Sequence[Place], groups
     table = pl.DataFrame(columns, schema={name: kind for name, kind in SCHEMA.items() if name != "events"})
     nothing = pl.lit([], dtype=pl.List(EVENT))
     return (
-        table.join(_events(recordings), on="recording", how="left").with_columns(pl.col("events").fill_null(nothing)).select(*SCHEMA).sort("class", "recording")
+        table.join(_events(recordings), on="recording", how="left")
+        .with_columns(pl.col("events").fill_null(nothing))
+        .select(*SCHEMA)
+        .sort("class", "recording")
     )
 
 
 def _events(recordings: Sequence[Recording]) -> pl.DataFrame:
     """Return the events of those recordings that have some: one row a recording. (Built row by row, polars takes nested lists a hundred times slower.)"""
-    rows = [(recording.name, event.start, event.end, event.species, event.low, event.high) for recording in recordings for event in recording.events]
+    rows = [
+        (recording.name, event.start, event.end, event.species, event.low, event.high)
+        for recording in recordings
+        for event in recording.events
+    ]
     fields = {field.name: field.dtype for field in EVENT.fields}
     events = pl.DataFrame(rows, schema={"recording": pl.String(), **fields}, orient="row")
     return events.group_by("recording", maintain_order=True).agg(pl.struct(*fields).alias("events"))
@@ -127,17 +139,30 @@ def read_split(settings: Dataset) -> pl.DataFrame:
     Raises
     ------
     Trouble
-        If there is none, it is no table of the columns in SCHEMA, a path in it leads out of the data set's folder, or it has not that fold.
+        If there is none, it is no table of the columns in SCHEMA, a path in it leads out of the data set's folder, or
+        it has not that fold.
     """
     path = settings.root / "split.parquet"
-    table = read_table(path, SCHEMA, missing="run sort_data.py with the same experiment first", damaged="run sort_data.py again", later={"unsure": False})
-    away = table.filter(leads_away("file", folders=True) | leads_away("recording", folders=True) | leads_away("class", folders=False))
+    table = read_table(
+        path,
+        SCHEMA,
+        missing="run sort_data.py with the same experiment first",
+        damaged="run sort_data.py again",
+        later={"unsure": False},
+    )
+    away = table.filter(
+        leads_away("file", folders=True) | leads_away("recording", folders=True) | leads_away("class", folders=False)
+    )
     if len(away):
-        raise Trouble(f"{path}: {away['file'][0]} of {away['class'][0]} would leave the data set's folder; run sort_data.py again")
+        raise Trouble(
+            f"{path}: {away['file'][0]} of {away['class'][0]} would leave the data set's folder; run sort_data.py again"
+        )
     folds = count_folds(table)
     if folds == 0:
         if settings.fold:
-            raise Trouble(f"{path}: has no folds, but dataset.fold = {settings.fold}; run sort_data.py with dataset.folds")
+            raise Trouble(
+                f"{path}: has no folds, but dataset.fold = {settings.fold}; run sort_data.py with dataset.folds"
+            )
         return table
     if settings.fold not in table["fold"]:
         raise Trouble(f"{path}: has the folds 0 to {folds - 1}, but dataset.fold = {settings.fold}")

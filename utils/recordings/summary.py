@@ -42,7 +42,9 @@ def show_audit(division: Division, table: pl.DataFrame, settings: Dataset, *, wh
     rows["same sound twice"] = f"{len(division.same_sound)} sounds, each on one side" if division.same_sound else "none"
     console.show_table("Audit", rows)
     if leaks:
-        raise console.Trouble(f"{len(leaks)} groups stand on two sides ({leaks[0]}, …); nothing was written: this is a fault of the program, please report it")
+        raise console.Trouble(
+            f"{len(leaks)} groups stand on two sides ({leaks[0]}, …); nothing was written: this is a fault of the program, please report it"
+        )
     return classes
 
 
@@ -58,17 +60,23 @@ def warn_of_labels(archive: Archive, recordings: Sequence[Recording], settings: 
     account = archive.account
     if archive.kind == "folders" and account.not_understood:
         files = "file looks" if account.not_understood == 1 else "files look"
-        console.warn(f"folders are taken for species; {account.not_understood} {files} like annotations but cannot be read: see below")
+        console.warn(
+            f"folders are taken for species; {account.not_understood} {files} like annotations but cannot be read: see below"
+        )
     if archive.kind == "annotations" and settings.kind == "auto" and account.used < account.left_out:
         sounds = f"{account.used:,} of {account.used + account.left_out:,} sounds"
-        console.warn(f'taken for long recordings, for tables speak of {sounds}; if folders are named for species, set dataset.kind = "folders"')
+        console.warn(
+            f'taken for long recordings, for tables speak of {sounds}; if folders are named for species, set dataset.kind = "folders"'
+        )
     if archive.kind == "folders":
         _warn_of_folders(archive.recordings)
     counts = Counter(label for recording in recordings for label in recording.heard)
     for names in spellings(counts):
         usual = max(names, key=lambda name: counts[name])
         lines = ", ".join(f"'{name},{usual}'" for name in names if name != usual)
-        console.warn(f"{', '.join(names)}: {len(names)} classes that differ by upper case or underscores only; dataset.aliases with {lines} makes them one")
+        console.warn(
+            f"{', '.join(names)}: {len(names)} classes that differ by upper case or underscores only; dataset.aliases with {lines} makes them one"
+        )
 
 
 def _warn_of_folders(recordings: Sequence[Recording]) -> None:
@@ -76,19 +84,36 @@ def _warn_of_folders(recordings: Sequence[Recording]) -> None:
     labels = sorted({recording.species for recording in recordings})
     sides = [label for label in labels if any(label.lower() in names for names in SIDE_NAMES.values())]
     if sides:
-        console.warn(f"{', '.join(sides)}: taken for species; an archive that comes divided has train/ and at least one of val/ and test/ side by side")
-    elif len(labels) == 1 and labels != [NOISE] and all("/" in recording.name.removeprefix(f"{labels[0]}/") for recording in recordings):
-        console.warn(f"all recordings lie in folders of one folder, {labels[0]}, which is taken for their species; set dataset.archive to that folder")
+        console.warn(
+            f"{', '.join(sides)}: taken for species; an archive that comes divided has train/ and at least one of val/ and test/ side by side"
+        )
+    elif (
+        len(labels) == 1
+        and labels != [NOISE]
+        and all("/" in recording.name.removeprefix(f"{labels[0]}/") for recording in recordings)
+    ):
+        console.warn(
+            f"all recordings lie in folders of one folder, {labels[0]}, which is taken for their species; set dataset.archive to that folder"
+        )
 
 
 def summarize(
-    table: pl.DataFrame, account: Account, selection: Selection, failures: Sequence[console.Failure], config: Config, *, seconds: float, dry_run: bool
+    table: pl.DataFrame,
+    account: Account,
+    selection: Selection,
+    failures: Sequence[console.Failure],
+    config: Config,
+    *,
+    seconds: float,
+    dry_run: bool,
 ) -> None:
     """Say how the recordings were divided, what was left out, and what comes next."""
     root, counts = config.dataset.root, Counter(table["side"])
     unheard = sorted(labels_in(table.filter(pl.col("side") != "train")) - labels_in(table.filter(side="train")))
     written = ", ".join(console.shown(root / name) for name in ("split.parquet", "split.png", "audit.csv"))
-    where = {"next": "the same command without --dry-run"} if dry_run else {"split": written, "next": _next(account, table)}
+    where = (
+        {"next": "the same command without --dry-run"} if dry_run else {"split": written, "next": _next(account, table)}
+    )
     folds = count_folds(table)
     console.show_table(
         "Would be sorted (nothing was changed)" if dry_run else "Sorted",
@@ -104,9 +129,13 @@ def summarize(
         },
     )
     if set(counts) == {"train"}:
-        console.warn("nothing is held out, so that nothing can be tested: there is one group only, or every group holds the only one of some class")
+        console.warn(
+            "nothing is held out, so that nothing can be tested: there is one group only, or every group holds the only one of some class"
+        )
     if unheard:
-        console.warn(f"{len(unheard)} classes have no recording in train and cannot be learned: {', '.join(unheard[:5])}{' …' if len(unheard) > 5 else ''}")
+        console.warn(
+            f"{len(unheard)} classes have no recording in train and cannot be learned: {', '.join(unheard[:5])}{' …' if len(unheard) > 5 else ''}"
+        )
     report(failures, log=None if dry_run else root / "sorted.log")
 
 
@@ -116,7 +145,9 @@ def report(failures: Sequence[console.Failure], *, log: Path | None) -> None:
     for failure in sorted(failures, key=lambda failure: failure.name):
         many.setdefault(failure.reason, []).append(failure.name)
     for reason, names in many.items():
-        shown = names if log is None or len(names) <= SHOWN + 1 else [*names[:SHOWN], f"… and {len(names) - SHOWN:,} more"]
+        shown = (
+            names if log is None or len(names) <= SHOWN + 1 else [*names[:SHOWN], f"… and {len(names) - SHOWN:,} more"]
+        )
         few += [console.Failure(name, reason) for name in shown]
     what = "things" if log is None else f"things (also in {console.shown(log)})"
     console.report_failures(few, what=what, count=len(failures))

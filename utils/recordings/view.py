@@ -39,16 +39,23 @@ def stays(recording: Recording, root: Path) -> bool:
 def place(recording: Recording, side: Side, *, root: Path, mode: SortMode) -> None:
     """Bring a recording's sound to its place on a side; what is there already is left alone.
 
-    `check_conflicts` must have found nothing: what stands in the recording's place, on any side, is then an earlier copy of it, or a link.
+    `check_conflicts` must have found nothing: what stands in the recording's place, on any side, is then an earlier
+    copy of it, or a link.
     """
     source, target = recording.file, root / view_path(recording, side)
     if _one_place(target, source):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    others = [root / view_path(recording, other) for other in SIDES if other != side]  # an earlier split may have had it there
+    # an earlier split may have had it there
+    others = [root / view_path(recording, other) for other in SIDES if other != side]
     before = [path for path in others if (path.is_symlink() or path.is_file()) and not _one_place(path, source)]
     for path in before:
-        if path.is_file() and not path.is_symlink() and not target.exists() and (not source.is_file() or _is_copy(path, source)):
+        if (
+            path.is_file()
+            and not path.is_symlink()
+            and not target.exists()
+            and (not source.is_file() or _is_copy(path, source))
+        ):
             os.replace(path, target)
     if mode == "symlink":
         _link(source, target, root=root)
@@ -78,12 +85,23 @@ def check_conflicts(recordings: list[Recording], root: Path, *, mode: SortMode) 
         if not recording.file.is_file():
             continue
         real = recording.file.resolve()
-        if not recording.file.is_relative_to(root) and any(real.is_relative_to((root / side).resolve()) for side in SIDES):
-            raise Trouble(f"{recording.file}: is a link into {root}, which sorting fills; nothing was changed: remove such links from the archive")
+        if not recording.file.is_relative_to(root) and any(
+            real.is_relative_to((root / side).resolve()) for side in SIDES
+        ):
+            raise Trouble(
+                f"{recording.file}: is a link into {root}, which sorting fills; nothing was changed: remove such links from the archive"
+            )
         for side in SIDES:
             there = root / view_path(recording, side)
-            ours = there.is_file() and not there.is_symlink() and not _one_place(there, recording.file) and not _one_inode(there, real)
-            only_a_copy = ours and mode != "move" and _is_copy(there, recording.file) and not _was_moved(recording, root)
+            ours = (
+                there.is_file()
+                and not there.is_symlink()
+                and not _one_place(there, recording.file)
+                and not _one_inode(there, real)
+            )
+            only_a_copy = (
+                ours and mode != "move" and _is_copy(there, recording.file) and not _was_moved(recording, root)
+            )
             if ours and not only_a_copy and not _same_bytes(there, recording.file):
                 conflicts.append(there)
     if conflicts:
@@ -110,11 +128,17 @@ def check_space(recordings: list[Recording], root: Path) -> None:
     Trouble
         With what is needed and what is free.
     """
-    needed = sum(recording.file.stat().st_size for recording in recordings if recording.file.is_file() and not placed_file(recording, root))
+    needed = sum(
+        recording.file.stat().st_size
+        for recording in recordings
+        if recording.file.is_file() and not placed_file(recording, root)
+    )
     root.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(root).free
     if needed > free:
-        raise Trouble(f"{root}: copying needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; --dataset.sort_mode symlink needs none")
+        raise Trouble(
+            f"{root}: copying needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; --dataset.sort_mode symlink needs none"
+        )
 
 
 def check_hardlinks(recordings: list[Recording], root: Path) -> None:
@@ -134,13 +158,17 @@ def check_hardlinks(recordings: list[Recording], root: Path) -> None:
     try:
         os.link(source.resolve(), trial)
     except OSError as error:
-        raise Trouble(f"{root}: cannot hold hard links to {source.parent} ({error.strerror}); use --dataset.sort_mode symlink or copy") from None
+        raise Trouble(
+            f"{root}: cannot hold hard links to {source.parent} ({error.strerror}); use --dataset.sort_mode symlink or copy"
+        ) from None
     trial.unlink()
 
 
 def _one_place(one: Path, other: Path) -> bool:
     """Tell whether two paths are one place, though a folder on the way may have two names."""
-    return one.name == other.name and one.parent.is_dir() and other.parent.is_dir() and one.parent.samefile(other.parent)
+    return (
+        one.name == other.name and one.parent.is_dir() and other.parent.is_dir() and one.parent.samefile(other.parent)
+    )
 
 
 def _one_inode(one: Path, other: Path) -> bool:

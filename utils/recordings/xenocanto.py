@@ -15,7 +15,8 @@ from utils.files import check_name, check_plain
 from utils.recordings.audio_files import UNREADABLE, check_readable, files_below, sounds_below
 from utils.recordings.recording import Contents, Recording, Taxon, check_label, clean_labels, degrees, refused
 
-_LOOKED_INTO = 100  # files of JSON that must tell whether it is such an archive: a data set that was sorted holds one a recording
+# files of JSON that must tell whether it is such an archive: a data set that was sorted holds one a recording
+_LOOKED_INTO = 100
 _NUMBER = re.compile(r"(?:XC)?(\d+)", re.ASCII | re.IGNORECASE)  # at the begin of a sound's name
 _NO_SPECIES = {"mystery": "nobody knows the bird", "sonus naturalis": "a soundscape without a main species"}
 
@@ -62,7 +63,9 @@ def read_xenocanto(archive: Path, gone: Sequence[Path] = ()) -> Contents:
     failures += [] if answered else others
     failures += [_unnamed(sound, archive, by_number, owners) for sound in sounds if sound not in owners]
     ordered = sorted(recordings.values(), key=lambda recording: recording.name)
-    return Contents("downloads from xeno-canto (sounds + JSON)", ordered, failures, _taxa(ordered), frozenset([*read, *sounds]))
+    return Contents(
+        "downloads from xeno-canto (sounds + JSON)", ordered, failures, _taxa(ordered), frozenset([*read, *sounds])
+    )
 
 
 def _add(recording: Recording, recordings: dict[str, Recording], owners: dict[Path, str]) -> None:
@@ -104,7 +107,9 @@ def _records(file: Path) -> list[Any]:
     except ValueError as error:
         raise ValueError(f"broken JSON: {error}") from None
     entries = content.get("recordings", [content]) if isinstance(content, dict) else content
-    if not isinstance(entries, list) or not any(isinstance(entry, dict) and {"id", "gen", "sp"} <= entry.keys() for entry in entries):
+    if not isinstance(entries, list) or not any(
+        isinstance(entry, dict) and {"id", "gen", "sp"} <= entry.keys() for entry in entries
+    ):
         return []
     return entries
 
@@ -112,7 +117,9 @@ def _records(file: Path) -> list[Any]:
 def _by_number(sounds: Iterable[Path]) -> dict[str, Path]:
     """Return the sound of each number; one that can be read, and one that says XC, goes before others."""
     found: dict[str, Path] = {}
-    for sound in sorted(sounds, key=lambda sound: (sound.suffix.lower() in UNREADABLE, not sound.name.upper().startswith("XC"))):
+    for sound in sorted(
+        sounds, key=lambda sound: (sound.suffix.lower() in UNREADABLE, not sound.name.upper().startswith("XC"))
+    ):
         number = _NUMBER.match(sound.name)
         if number:
             found.setdefault(number[1], sound)
@@ -147,7 +154,8 @@ def _recording(record: Any, archive: Path, sounds: Mapping[str, Path]) -> Record
         time=_text(record, "time"),
         locality=", ".join(place for place in (_text(record, "loc"), _text(record, "cnt")) if place),
         latitude=degrees(_text(record, "lat"), limit=90.0),
-        longitude=degrees(_text(record, "lng") or _text(record, "lon"), limit=180.0),  # the third version of the API says lon
+        # the third version of the API says lon
+        longitude=degrees(_text(record, "lng") or _text(record, "lon"), limit=180.0),
         elevation=_text(record, "alt"),
         quality=_text(record, "q"),
         licence=_text(record, "lic"),

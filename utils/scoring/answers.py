@@ -50,8 +50,9 @@ class Answer:
     reason : why it could not be used; None where it could
     clip_scores : where they were asked for: those of each group of models that hear the same clips
     warnings : what is odd about its file, and how much of it was read
-    alone : there, too, (clips, classes): what would be answered if each clip were a recording of its own. Where models hear other clips, these are those
-        of the longest step, and of the others all that begin within one are pooled together
+    alone : there, too, (clips, classes): what would be answered if each clip were a recording of its own. Where models
+        hear other clips, these are those of the longest step, and of the others all that begin within one are pooled
+        together
     """
 
     row: int
@@ -101,7 +102,14 @@ class Answers:
         return [console.Failure(file, "; ".join(self.warnings[name])) for name, file in pairs if name in self.warnings]
 
 
-def answer(models: Sequence[Model], recordings: pl.DataFrame, config: Config, *, clips_of: Collection[str] = (), what: str = "testing") -> Answers:
+def answer(
+    models: Sequence[Model],
+    recordings: pl.DataFrame,
+    config: Config,
+    *,
+    clips_of: Collection[str] = (),
+    what: str = "testing",
+) -> Answers:
     """Let models answer recordings, and put the answers into one table.
 
     Parameters and errors as of `answers`; `what` names the progress bar.
@@ -111,7 +119,10 @@ def answer(models: Sequence[Model], recordings: pl.DataFrame, config: Config, *,
     clips = np.zeros(len(recordings), np.int64)
     reasons: list[str | None] = [None] * len(recordings)
     clip_scores, warnings = {}, {}
-    with console.progress(what, total=len(recordings), unit="recordings") as advance, closing(answers(ensemble, recordings, config, clips_of)) as coming:
+    with (
+        console.progress(what, total=len(recordings), unit="recordings") as advance,
+        closing(answers(ensemble, recordings, config, clips_of)) as coming,
+    ):
         for one in coming:
             scores[one.row], clips[one.row], reasons[one.row] = one.scores, one.clips, one.reason
             if one.clip_scores:
@@ -122,11 +133,14 @@ def answer(models: Sequence[Model], recordings: pl.DataFrame, config: Config, *,
     return Answers(recordings, ensemble.classes, scores, clips, reasons, clip_scores, fingerprint, warnings)
 
 
-def answers(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_of: Collection[str] = ()) -> Generator[Answer]:
+def answers(
+    ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_of: Collection[str] = ()
+) -> Generator[Answer]:
     """Yield the answer to each recording as it is finished: its first clips, without rejection, pooled as `testing.pooling` says, times the prior.
 
-    Pictures are made with the snapshots' settings, whatever the config's are. Noise is no answer: of what was trained as 'Noise' nothing is said.
-    Memory does not grow with the number of recordings or their length. Scores depend on neither batch size nor the number of workers.
+    Pictures are made with the snapshots' settings, whatever the config's are. Noise is no answer: of what was trained
+    as 'Noise' nothing is said. Memory does not grow with the number of recordings or their length. Scores depend on
+    neither batch size nor the number of workers.
 
     Parameters
     ----------
@@ -155,7 +169,9 @@ def answers(ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_
 class _Hearing(Hearing):
     """What is known so far of a recording as one listener hears it."""
 
-    def __init__(self, row: int, listener: int, *, pool: Pool, clips: int = 0, keep: bool = False, reason: str | None = None) -> None:
+    def __init__(
+        self, row: int, listener: int, *, pool: Pool, clips: int = 0, keep: bool = False, reason: str | None = None
+    ) -> None:
         self.row, self.listener, self.pool, self.clips, self.reason = row, listener, pool, clips, reason
         self.warnings: tuple[str, ...] = ()
         self.kept: list[Float32[np.ndarray, "_ classes"]] | None = [] if keep else None
@@ -173,7 +189,9 @@ def _begin(heard: Heard, ensemble: Ensemble, pooling: Pooling, *, keep: bool) ->
     if isinstance(heard.outcome, console.Failure):
         return _Hearing(heard.row, heard.listener, pool=pool, reason=heard.outcome.reason)
     hearing = _Hearing(heard.row, heard.listener, pool=pool, clips=heard.outcome.count, keep=keep)
-    hearing.warnings = heard.outcome.warnings if isinstance(heard.outcome, FirstClips) else heard.outcome.length.warnings
+    hearing.warnings = (
+        heard.outcome.warnings if isinstance(heard.outcome, FirstClips) else heard.outcome.length.warnings
+    )
     return hearing
 
 
@@ -189,7 +207,10 @@ def _joined(ensemble: Ensemble, row: int, hearings: Sequence[_Hearing], pooling:
     kept = [(listener, np.concatenate(hearing.kept)) for listener, hearing in pairs if hearing.kept]
     if not kept:
         return answer
-    parts = tuple(ClipScores(np.arange(len(own)) * _step(listener), listener.clips.length, ensemble.spread(own, listener)) for listener, own in kept)
+    parts = tuple(
+        ClipScores(np.arange(len(own)) * _step(listener), listener.clips.length, ensemble.spread(own, listener))
+        for listener, own in kept
+    )
     return replace(answer, clip_scores=parts, alone=_alone(ensemble, [own for _, own in kept], pooling))
 
 
@@ -199,12 +220,19 @@ def _step(listener: Listener) -> float:
     return step / listener.spectrogram.rate
 
 
-def _alone(ensemble: Ensemble, kept: Sequence[Float32[np.ndarray, "_ _"]], pooling: Pooling) -> Float[np.ndarray, "steps all_classes"]:
+def _alone(
+    ensemble: Ensemble, kept: Sequence[Float32[np.ndarray, "_ _"]], pooling: Pooling
+) -> Float[np.ndarray, "steps all_classes"]:
     steps = [_step(listener) for listener in ensemble.listeners]
-    places = [np.floor(np.arange(len(own)) * step / max(steps) + SAME_STEP).astype(np.int64) for own, step in zip(kept, steps, strict=True)]
+    places = [
+        np.floor(np.arange(len(own)) * step / max(steps) + SAME_STEP).astype(np.int64)
+        for own, step in zip(kept, steps, strict=True)
+    ]
     count = min(int(own[-1]) + 1 for own in places)  # clips that all models hear
     groups = [np.where(own < count, own, -1) for own in places]
-    return ensemble.join([pool_groups(own, group, pooling, count=count) for own, group in zip(kept, groups, strict=True)])
+    return ensemble.join(
+        [pool_groups(own, group, pooling, count=count) for own, group in zip(kept, groups, strict=True)]
+    )
 
 
 def _expected(done: Answer, factors: Float[np.ndarray, " classes"]) -> Answer:

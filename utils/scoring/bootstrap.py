@@ -1,10 +1,12 @@
 """How sure a figure is: 95% intervals and differences of two systems by bootstrap over recordings.
 
-A draw takes as many recordings as there are, with replacement. It is kept as weights, how often each row was taken: with them a mean is one product of
-matrices, and the average precisions of all classes are a few, where scipy.stats.bootstrap would order every class anew in each draw (minutes instead of
-seconds). Two systems that are judged by the same weights are judged on the same draws, whatever the figure.
+A draw takes as many recordings as there are, with replacement. It is kept as weights, how often each row was taken:
+with them a mean is one product of matrices, and the average precisions of all classes are a few, where
+scipy.stats.bootstrap would order every class anew in each draw (minutes instead of seconds). Two systems that are
+judged by the same weights are judged on the same draws, whatever the figure.
 
-Source: Efron and Tibshirani, An introduction to the bootstrap, 1993 (percentile method); for p-values Davison and Hinkley, Bootstrap methods, 1997, 4.2.
+Source: Efron and Tibshirani, An introduction to the bootstrap, 1993 (percentile method); for p-values Davison and
+Hinkley, Bootstrap methods, 1997, 4.2.
 """
 
 from collections.abc import Callable, Iterator
@@ -54,25 +56,30 @@ class Difference:
     p_value: float | None
 
 
-def draw_weights(recordings: Int64[np.ndarray, " rows"], *, draws: int = DRAWS, seed: int) -> Float32[np.ndarray, "draws rows"]:
+def draw_weights(
+    recordings: Int64[np.ndarray, " rows"], *, draws: int = DRAWS, seed: int
+) -> Float32[np.ndarray, "draws rows"]:
     """Draw recordings with replacement and return how often each row was taken.
 
     Parameters
     ----------
-    recordings : number of each row's recording, from 0 without gaps: np.arange(rows) where each row is one; intervals of a recording are taken together,
-        for they are alike
+    recordings : number of each row's recording, from 0 without gaps: np.arange(rows) where each row is one; intervals
+        of a recording are taken together, for they are alike
 
     Memory: 4 bytes × draws × rows.
     """
     rng = np.random.default_rng(seed)
     count = int(recordings.max()) + 1 if len(recordings) else 0
-    weights = np.empty((draws, len(recordings)), np.float32)  # counts, exact below 16 million; float32 for quick products
+    # counts, exact below 16 million; float32 for quick products
+    weights = np.empty((draws, len(recordings)), np.float32)
     for row in weights if count else ():
         row[:] = np.bincount(rng.integers(count, size=count), minlength=count)[recordings]
     return weights
 
 
-def drawn_means(values: Float[np.ndarray, " rows"], weights: Float32[np.ndarray, "draws rows"]) -> Float[np.ndarray, " draws"]:
+def drawn_means(
+    values: Float[np.ndarray, " rows"], weights: Float32[np.ndarray, "draws rows"]
+) -> Float[np.ndarray, " draws"]:
     """Return the mean of what is no NaN in each draw: of each row's LRAP, say, the MLRAP."""
     defined = ~np.isnan(values)
     return drawn_ratios(np.where(defined, values, 0.0), defined.astype(float), weights)
@@ -104,7 +111,9 @@ def drawn_cmap(
         If a score is no number, or the shapes differ.
     """
 
-    def precision(row: Int64[np.ndarray, " some"], column: Int64[np.ndarray, " some"]) -> Float[np.ndarray, "draws some"]:
+    def precision(
+        row: Int64[np.ndarray, " some"], column: Int64[np.ndarray, " some"]
+    ) -> Float[np.ndarray, "draws some"]:
         above = scores[:, column] >= scores[row, column]
         right = above & truth[:, column]
         own = right.any(axis=1)  # few rows: the second product is the smaller one
@@ -112,7 +121,9 @@ def drawn_cmap(
 
     check(scores, truth)
     kept = np.flatnonzero(truth.sum(axis=0) >= max(min_positives, 1))
-    return _class_means(_class_sums(precision, truth[:, kept], kept, weights), weights @ truth[:, kept].astype(np.float32))
+    return _class_means(
+        _class_sums(precision, truth[:, kept], kept, weights), weights @ truth[:, kept].astype(np.float32)
+    )
 
 
 def drawn_macro_auroc(
@@ -137,11 +148,14 @@ def drawn_macro_auroc(
 
 
 def drawn_micro_ap(
-    scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"], weights: Float32[np.ndarray, "draws rows"]
+    scores: Float[np.ndarray, "rows classes"],
+    truth: Bool[np.ndarray, "rows classes"],
+    weights: Float32[np.ndarray, "draws rows"],
 ) -> Float[np.ndarray, " draws"]:
     """Return the micro average precision in each draw; NaN where it took no true pair. Errors as for `drawn_cmap`.
 
-    Only the levels at which true pairs stand matter: how many pairs of each row stand at or above each of them is counted once for all draws.
+    Only the levels at which true pairs stand matter: how many pairs of each row stand at or above each of them is
+    counted once for all draws.
     """
     check(scores, truth)
     levels = np.unique(scores[truth])[::-1]
@@ -160,15 +174,23 @@ def drawn_micro_ap(
     return _ratio(sums, sizes)
 
 
-def _counts(place: Int64[np.ndarray, "rows classes"], chosen: Bool[np.ndarray, "rows classes"], count: int) -> Float32[np.ndarray, "rows count"]:
+def _counts(
+    place: Int64[np.ndarray, "rows classes"], chosen: Bool[np.ndarray, "rows classes"], count: int
+) -> Float32[np.ndarray, "rows count"]:
     """Count the chosen pairs of each row at each of so many places; what lies beyond is left out."""
     inside = chosen & (place >= 0) & (place < count)
     row, _ = np.nonzero(inside)
-    return np.bincount(row * count + place[inside], minlength=len(place) * count).reshape(len(place), count).astype(np.float32)
+    return (
+        np.bincount(row * count + place[inside], minlength=len(place) * count)
+        .reshape(len(place), count)
+        .astype(np.float32)
+    )
 
 
 def drawn_agreement(
-    decided: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"], weights: Float32[np.ndarray, "draws rows"]
+    decided: Bool[np.ndarray, "rows classes"],
+    truth: Bool[np.ndarray, "rows classes"],
+    weights: Float32[np.ndarray, "draws rows"],
 ) -> dict[str, dict[str, Float[np.ndarray, " draws"]]]:
     """Return precision, recall and F1 in each draw, by "micro", "macro" and "weighted", then as the fields of `decisions.Agreement`.
 
@@ -179,7 +201,9 @@ def drawn_agreement(
     return {
         "micro": _means_of_there(*(part.sum(axis=1, keepdims=True) for part in (hits, calls, present))),
         "macro": _means_of_there(hits, calls, present),
-        "weighted": {key: _ratio((values * present).sum(axis=1), rows) for key, values in _shares(hits, calls, present).items()},
+        "weighted": {
+            key: _ratio((values * present).sum(axis=1), rows) for key, values in _shares(hits, calls, present).items()
+        },
     }
 
 
@@ -208,7 +232,9 @@ def interval(value: float | None, drawn: Float[np.ndarray, " draws"]) -> Interva
     return Interval(value, float(low), float(high), len(defined))
 
 
-def compare(a: float | None, b: float | None, *, drawn_a: Float[np.ndarray, " draws"], drawn_b: Float[np.ndarray, " draws"]) -> Difference:
+def compare(
+    a: float | None, b: float | None, *, drawn_a: Float[np.ndarray, " draws"], drawn_b: Float[np.ndarray, " draws"]
+) -> Difference:
     """Compare two systems by one figure.
 
         p = min(1, 2 (1 + min(|draws with A − B ≤ 0|, |draws with A − B ≥ 0|)) / (1 + draws))
@@ -237,7 +263,9 @@ def paired_interval(one: Float[np.ndarray, " rows"], other: Float[np.ndarray, " 
     if len(one) < 2:
         return None
     draws = draw_weights(np.arange(len(one)), seed=0)
-    found = compare(float(one.mean()), float(other.mean()), drawn_a=drawn_means(one, draws), drawn_b=drawn_means(other, draws)).interval
+    found = compare(
+        float(one.mean()), float(other.mean()), drawn_a=drawn_means(one, draws), drawn_b=drawn_means(other, draws)
+    ).interval
     return None if found.low is None or found.high is None else (found.low, found.high)
 
 
@@ -261,14 +289,18 @@ def _class_sums(
     return sums
 
 
-def _true_pairs(truth: Bool[np.ndarray, "rows classes"], *, block: int) -> Iterator[tuple[Int64[np.ndarray, " some"], Int64[np.ndarray, " some"]]]:
+def _true_pairs(
+    truth: Bool[np.ndarray, "rows classes"], *, block: int
+) -> Iterator[tuple[Int64[np.ndarray, " some"], Int64[np.ndarray, " some"]]]:
     """Yield rows and classes of the true pairs in the order of the classes, a block at a time."""
     classes, rows = np.nonzero(truth.T)
     for start in range(0, len(rows), block):
         yield rows[start : start + block], classes[start : start + block]
 
 
-def _class_means(sums: Float[np.ndarray, "draws kept"], sizes: Float[np.ndarray, "draws kept"]) -> Float[np.ndarray, " draws"]:
+def _class_means(
+    sums: Float[np.ndarray, "draws kept"], sizes: Float[np.ndarray, "draws kept"]
+) -> Float[np.ndarray, " draws"]:
     """Return the mean over classes of sum / size in each draw; a class of size 0 is left out."""
     there = sizes > 0
     return _ratio(np.where(there, sums / np.maximum(sizes, 1), 0).sum(axis=1), there.sum(axis=1))

@@ -22,7 +22,9 @@ from utils.scoring.metrics import first_answers
 
 Method = Literal["platt", "isotonic"]
 SMALLEST = 1e-6  # scores are held so far from 0 and 1, whose logits are infinite
-STEP = 0.001  # pairs are counted at logits so far apart before the fit: no probability moves by more than an eighth of this, and millions take a second
+# pairs are counted at logits so far apart before the fit: no probability moves by more than an eighth of this, and
+# millions take a second
+STEP = 0.001
 BINS = 10
 Finite = Annotated[float, AllowInfNan(False)]
 Probability = Annotated[float, Ge(0), Le(1)]
@@ -36,7 +38,8 @@ class Platt:
     intercept: Finite
     made_from: str
     method: Literal["platt"] = "platt"
-    fingerprint: str | None = None  # of the nets and settings whose scores it was found on; None where that is not known
+    # of the nets and settings whose scores it was found on; None where that is not known
+    fingerprint: str | None = None
 
     def apply(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the probability that each score stands for; a NaN stays one."""
@@ -81,18 +84,22 @@ class Reliability:
     def expected_error(self) -> float | None:
         """Expected calibration error: ECE = Σ over bins  n / N · |mean score − share right|; None without answers.
 
-        Source: Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, 2015; Guo et al., arXiv:1706.04599.
+        Source: Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, 2015; Guo et al.,
+        arXiv:1706.04599.
         """
         total = int(self.counts.sum())
         return float(np.nansum(self.counts * np.abs(self.scores - self.right)) / total) if total else None
 
 
-def fit(scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*shape"], *, method: Method, made_from: str) -> Calibration:
+def fit(
+    scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*shape"], *, method: Method, made_from: str
+) -> Calibration:
     """Find the map from score to probability, pooled over all pairs of a row and a class.
 
         platt: logistic regression of `right` on logit(score);  isotonic: the rising step function of least squares
 
-    Platt's has two numbers and does with little data; isotonic takes any rising shape, and wants some hundred right answers.
+    Platt's has two numbers and does with little data; isotonic takes any rising shape, and wants some hundred right
+    answers.
 
     Parameters
     ----------
@@ -105,15 +112,20 @@ def fit(scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*shape"], 
     ValueError
         If a score is no number from 0 to 1, shapes differ, or all pairs are right or none is.
 
-    Source: Platt, Probabilistic outputs for support vector machines, 1999; Zadrozny and Elkan, Transforming classifier scores, 2002; scikit-learn's
-    LogisticRegression (its default penalty keeps the slope finite where scores separate perfectly) and IsotonicRegression.
+    Source: Platt, Probabilistic outputs for support vector machines, 1999; Zadrozny and Elkan, Transforming classifier
+    scores, 2002; scikit-learn's LogisticRegression (its default penalty keeps the slope finite where scores separate
+    perfectly) and IsotonicRegression.
     """
     _check_shares(scores, right)
     if right.all() or not right.any():
         raise ValueError("scores cannot be calibrated where all answers are right, or none is")
     logits, wrong_counts, right_counts = _counted(scores, right)
     if method == "platt":
-        twice, targets, counts = np.tile(logits, 2)[:, None], np.repeat([0, 1], len(logits)), np.concatenate([wrong_counts, right_counts])
+        twice, targets, counts = (
+            np.tile(logits, 2)[:, None],
+            np.repeat([0, 1], len(logits)),
+            np.concatenate([wrong_counts, right_counts]),
+        )
         there = counts > 0
         model = LogisticRegression(solver="newton-cholesky", tol=1e-8).fit(twice[there], targets[there], counts[there])
         return Platt(float(model.coef_[0, 0]), float(model.intercept_[0]), made_from)
@@ -123,7 +135,11 @@ def fit(scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*shape"], 
 
 
 def cross_fitted(
-    scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"], folds: Int64[np.ndarray, " rows"], *, method: Method
+    scores: Float[np.ndarray, "rows classes"],
+    truth: Bool[np.ndarray, "rows classes"],
+    folds: Int64[np.ndarray, " rows"],
+    *,
+    method: Method,
 ) -> Float[np.ndarray, "rows classes"]:
     """Calibrate each row by a map that was found on the other folds: what a diagram can be drawn of that flatters nobody.
 
@@ -139,15 +155,19 @@ def cross_fitted(
     calibrated = np.empty(scores.shape)
     for fold in np.unique(folds):
         here = folds == fold
-        calibrated[here] = fit(scores[~here], truth[~here], method=method, made_from="the other folds").apply(scores[here])
+        calibrated[here] = fit(scores[~here], truth[~here], method=method, made_from="the other folds").apply(
+            scores[here]
+        )
     return calibrated
 
 
-def reliability(scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*shape"], *, bins: int = BINS) -> Reliability:
+def reliability(
+    scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*shape"], *, bins: int = BINS
+) -> Reliability:
     """Compare scores with how often they are right.
 
-    Of all pairs of a row and a class nearly all lie in the lowest bin and the expected error is small whatever the net; that of each row's first answer
-    (its score, and whether it is right) says more.
+    Of all pairs of a row and a class nearly all lie in the lowest bin and the expected error is small whatever the net;
+    that of each row's first answer (its score, and whether it is right) says more.
 
     Parameters
     ----------
@@ -164,13 +184,17 @@ def reliability(scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*s
     _check_shares(scores, right)
     edges = np.linspace(0, 1, bins + 1)
     places = np.searchsorted(edges[1:-1], scores.ravel())
-    counts, sums, rights = (np.bincount(places, weights, minlength=bins) for weights in (None, scores.ravel(), right.ravel()))
+    counts, sums, rights = (
+        np.bincount(places, weights, minlength=bins) for weights in (None, scores.ravel(), right.ravel())
+    )
     filled = np.where(counts > 0, counts, np.nan)
     return Reliability(counts, sums / filled, rights / filled)
 
 
 def reliabilities(
-    scores: Float[np.ndarray, "rows classes"], calibrated: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
+    scores: Float[np.ndarray, "rows classes"],
+    calibrated: Float[np.ndarray, "rows classes"],
+    truth: Bool[np.ndarray, "rows classes"],
 ) -> dict[str, tuple[Reliability, Reliability]]:
     """Return what a diagram shows, by its heading: the reliability before and after, of each row's first answer and of all pairs.
 
@@ -199,7 +223,9 @@ def read_calibration(path: Path) -> Calibration:
         If there is no such file, or it does not hold one.
     """
     found: Calibration = read_kept(path, _FILE)
-    if isinstance(found, Isotonic) and (len(found.x) != len(found.y) or min(np.diff(found.x), default=1) <= 0 or min(np.diff(found.y), default=0) < 0):
+    if isinstance(found, Isotonic) and (
+        len(found.x) != len(found.y) or min(np.diff(found.x), default=1) <= 0 or min(np.diff(found.y), default=0) < 0
+    ):
         raise Trouble(f"{path}: its points do not rise; {ADVICE}")
     return found
 

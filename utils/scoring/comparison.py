@@ -55,13 +55,15 @@ class Run:
     ap: dict[str, float]
 
 
-ROWS: dict[str, Callable[[Run], Float[np.ndarray, " recordings"]]] = {  # what is a mean over recordings, by its key in metrics.json
+# what is a mean over recordings, by its key in metrics.json
+ROWS: dict[str, Callable[[Run], Float[np.ndarray, " recordings"]]] = {
     "mlrap": lambda run: run.lrap,
     "top1_accuracy": lambda run: run.first_right,
     "top5_accuracy": lambda run: within_first(run.ranks, TOP),
     "mrr": lambda run: 1 / run.ranks,
 }
-CLASSES = {"cmap": (average_precision, bootstrap.drawn_cmap), "macro_auroc": (auroc, bootstrap.drawn_macro_auroc)}  # and over classes
+# and over classes
+CLASSES = {"cmap": (average_precision, bootstrap.drawn_cmap), "macro_auroc": (auroc, bootstrap.drawn_macro_auroc)}
 
 
 @dataclass(frozen=True)
@@ -161,13 +163,20 @@ def _on_common_ground(answers: Sequence[Kept], folders: Sequence[Path]) -> tuple
     if not common:
         raise console.Trouble("no recording was answered by all of these runs; they were tested on different data")
     if common != every:
-        notes.append(f"not the same recordings ({_counts(names, map(len, have))}): compared on the {len(common):,} that all have")
+        notes.append(
+            f"not the same recordings ({_counts(names, map(len, have))}): compared on the {len(common):,} that all have"
+        )
     kept = [replace(each, scores=each.scores.filter(pl.col("recording").is_in(list(common)))) for each in answers]
     classes = [set(each.scores["class"]) for each in kept]
     if any(own != classes[0] for own in classes):
-        notes.append(f"not the same classes ({_counts(names, map(len, classes))}): each run is judged among its own, class means are over those that all have")
+        notes.append(
+            f"not the same classes ({_counts(names, map(len, classes))}): each run is judged among its own, class means are over those that all have"
+        )
     shared = list(set.intersection(*classes))
-    truths = [set(each.scores.filter("right", pl.col("class").is_in(shared)).select("recording", "class").iter_rows()) for each in kept]
+    truths = [
+        set(each.scores.filter("right", pl.col("class").is_in(shared)).select("recording", "class").iter_rows())
+        for each in kept
+    ]
     if any(truth != truths[0] for truth in truths):
         notes.append("not the same right answers: labels have changed, or testing.background differs")
     least = [each.min_positives for each in answers]
@@ -187,15 +196,30 @@ def run_of(name: str, kept: Kept) -> Run:
     numbers = {label: number for number, label in enumerate(classes)}
     known = np.array([numbers.get(label, -1) for label in own], np.int64)
     first_right = np.where(known >= 0, judged_firsts(scores, truth, known) == known, np.nan)
-    ap = {label: float(value) for label, value in zip(classes, average_precision(scores, truth), strict=True) if not np.isnan(value)}
-    return Run(name, recordings, own, classes, scores, truth, lrap(scores, truth), first_right, first_right_ranks(scores, truth), ap)
+    ap = {
+        label: float(value)
+        for label, value in zip(classes, average_precision(scores, truth), strict=True)
+        if not np.isnan(value)
+    }
+    return Run(
+        name,
+        recordings,
+        own,
+        classes,
+        scores,
+        truth,
+        lrap(scores, truth),
+        first_right,
+        first_right_ranks(scores, truth),
+        ap,
+    )
 
 
 def differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, list[Difference]]:
     """Return each figure of each run, with the paired 95% interval of its difference to the first run, by percentile bootstrap over recordings.
 
-    All runs keep the same recordings in every draw: that some recordings are harder than others then tells nothing of the runs, and drops out.
-    Of fewer than two recordings there is no interval.
+    All runs keep the same recordings in every draw: that some recordings are harder than others then tells nothing of
+    the runs, and drops out. Of fewer than two recordings there is no interval.
 
     Parameters
     ----------
@@ -207,31 +231,47 @@ def differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, list[Di
     figures = {key: _of_rows(runs, values, draws) for key, values in ROWS.items()}
     figures |= _of_classes(runs, draws, min_positives=min_positives)
     pairs = [(run.scores, run.truth) for run in runs]
-    figures["micro_ap"] = _against_first(runs, [micro_average_precision(*pair) for pair in pairs], [bootstrap.drawn_micro_ap(*pair, draws) for pair in pairs])
+    figures["micro_ap"] = _against_first(
+        runs,
+        [micro_average_precision(*pair) for pair in pairs],
+        [bootstrap.drawn_micro_ap(*pair, draws) for pair in pairs],
+    )
     return {name: figures[key] for key, (name, _) in NOTES.items() if key in figures}
 
 
-def _of_rows(runs: Sequence[Run], values: Callable[[Run], Float[np.ndarray, " recordings"]], draws: Draws) -> list[Difference]:
+def _of_rows(
+    runs: Sequence[Run], values: Callable[[Run], Float[np.ndarray, " recordings"]], draws: Draws
+) -> list[Difference]:
     """Return the mean of some values of each run over those recordings of which all have one."""
     table = np.stack([values(run) for run in runs])
     defined = ~np.isnan(table).any(axis=0)
     draws = draws[:, defined] if defined.sum() > 1 else draws[:0, defined]
-    return _against_first(runs, [mean_of_defined(row) for row in table[:, defined]], [bootstrap.drawn_means(row, draws) for row in table[:, defined]])
+    return _against_first(
+        runs,
+        [mean_of_defined(row) for row in table[:, defined]],
+        [bootstrap.drawn_means(row, draws) for row in table[:, defined]],
+    )
 
 
 def _of_classes(runs: Sequence[Run], draws: Draws, *, min_positives: int) -> dict[str, list[Difference]]:
     """Return the class means of each run, by key, over those classes that all know and that are right in enough recordings."""
     right = [dict(zip(run.classes, run.truth.sum(axis=0).tolist(), strict=True)) for run in runs]
-    shared = [label for label in runs[0].classes if all(counts.get(label, 0) >= max(min_positives, 1) for counts in right)]
+    shared = [
+        label for label in runs[0].classes if all(counts.get(label, 0) >= max(min_positives, 1) for counts in right)
+    ]
     places = [[run.classes.index(label) for label in shared] for run in runs]
     pairs = [(run.scores[:, own], run.truth[:, own]) for run, own in zip(runs, places, strict=True)]
     return {
-        key: _against_first(runs, [class_mean(figure(*pair), pair[1]) for pair in pairs], [drawn(*pair, draws) for pair in pairs])
+        key: _against_first(
+            runs, [class_mean(figure(*pair), pair[1]) for pair in pairs], [drawn(*pair, draws) for pair in pairs]
+        )
         for key, (figure, drawn) in CLASSES.items()
     }
 
 
-def _against_first(runs: Sequence[Run], values: Sequence[float | None], drawn: Sequence[Float[np.ndarray, " draws"]]) -> list[Difference]:
+def _against_first(
+    runs: Sequence[Run], values: Sequence[float | None], drawn: Sequence[Float[np.ndarray, " draws"]]
+) -> list[Difference]:
     """Return a figure of each run, from what it was in each draw."""
     result = [Difference(runs[0].name, values[0])]
     for run, value, each in zip(runs[1:], values[1:], drawn[1:], strict=True):
@@ -244,7 +284,15 @@ def page(comparison: Comparison) -> str:
     """Return the comparison as HTML, one file that needs no network."""
     first, *others = comparison.runs
     classes = sorted({label for run in comparison.runs for label in run.ap})
-    return render("compare.html.j2", comparison=comparison, first=first, others=others, classes=classes, changed=changed(comparison.runs), signed=signed)
+    return render(
+        "compare.html.j2",
+        comparison=comparison,
+        first=first,
+        others=others,
+        classes=classes,
+        changed=changed(comparison.runs),
+        signed=signed,
+    )
 
 
 def changed(runs: Sequence[Run]) -> list[tuple[str, str, float, float]]:
@@ -253,14 +301,24 @@ def changed(runs: Sequence[Run]) -> list[tuple[str, str, float, float]]:
     order: list[int] = [number for number in np.argsort(-ahead, kind="stable").tolist() if not np.isnan(ahead[number])]
     better = [number for number in order if ahead[number] > 0][:CHANGED]
     worse = [number for number in order if ahead[number] < 0][-CHANGED:]
-    return [(runs[0].recordings[n], runs[0].own[n], float(runs[0].lrap[n]), float(runs[-1].lrap[n])) for n in [*better, *worse]]
+    return [
+        (runs[0].recordings[n], runs[0].own[n], float(runs[0].lrap[n]), float(runs[-1].lrap[n]))
+        for n in [*better, *worse]
+    ]
 
 
 def _say(comparison: Comparison) -> None:
     rows = []
     for name, entries in comparison.figures.items():
-        rows += [[name if number == 0 else "", entry.run, figure_text(entry.value), entry.text] for number, entry in enumerate(entries)]
-    console.show_grid(f"Compared on {len(comparison.runs[0].recordings):,} recordings", ["figure", "run", "value", "difference to the first (95%)"], rows)
+        rows += [
+            [name if number == 0 else "", entry.run, figure_text(entry.value), entry.text]
+            for number, entry in enumerate(entries)
+        ]
+    console.show_grid(
+        f"Compared on {len(comparison.runs[0].recordings):,} recordings",
+        ["figure", "run", "value", "difference to the first (95%)"],
+        rows,
+    )
     for note in comparison.notes:
         console.warn(note)
     console.show_table("", {"page": console.shown(comparison.page)})

@@ -27,9 +27,13 @@ def draw_thresholds(path: Path, curve: Curve, thresholds: Thresholds, *, title: 
     ----------
     curve : of all pairs of a row and a class
     """
-    own = np.array([value for value, is_own in zip(thresholds.values, thresholds.own, strict=True) if is_own and value is not None])
+    own = np.array(
+        [value for value, is_own in zip(thresholds.values, thresholds.own, strict=True) if is_own and value is not None]
+    )
     figure = new_figure(8.0, 5.8 if len(own) else 4.6)
-    panels = figure.subplots(2 if len(own) else 1, 1, sharex=True, squeeze=False, height_ratios=(4, 1) if len(own) else (1,))[:, 0]
+    panels = figure.subplots(
+        2 if len(own) else 1, 1, sharex=True, squeeze=False, height_ratios=(4, 1) if len(own) else (1,)
+    )[:, 0]
     _draw_curve(panels[0], curve)
     _mark_common(panels[0], curve, thresholds)
     low, high = min([0.0, *curve.thresholds]), max([1.0, *curve.thresholds])
@@ -40,11 +44,15 @@ def draw_thresholds(path: Path, curve: Curve, thresholds: Thresholds, *, title: 
         panels[1].set_ylabel("classes")
         panels[1].yaxis.set_major_locator(MaxNLocator(nbins=3, integer=True))
         panels[1].set_title(
-            f"{len(own)} of {len(thresholds.classes)} classes have their own, median {np.median(own):.3g}{besides}", loc="left", fontsize="medium"
+            f"{len(own)} of {len(thresholds.classes)} classes have their own, median {np.median(own):.3g}{besides}",
+            loc="left",
+            fontsize="medium",
         )
     for axes in panels:
         axes.set_xscale("function", functions=(_rooted, _unrooted))
-        axes.set_xticks([tick for tick in TICKS if low <= tick <= high], [f"{tick:g}" for tick in TICKS if low <= tick <= high])
+        axes.set_xticks(
+            [tick for tick in TICKS if low <= tick <= high], [f"{tick:g}" for tick in TICKS if low <= tick <= high]
+        )
         axes.set_xlim(low, 1.02 * high)
         _tidy(axes)
     panels[-1].set_xlabel("threshold: a class is called from this score on")
@@ -56,7 +64,14 @@ def _draw_curve(axes: Axes, curve: Curve) -> None:
     shown = _thinned(curve.thresholds)
     for name, values in (("precision", curve.precision), ("recall", curve.recall), ("F1", curve.f1)):
         # between two scores, the calls are those of the higher one
-        axes.step(curve.thresholds[shown], values[shown], where="pre", color=COLORS[name], linewidth=2.5 if name == "F1" else 1.5, label=name)
+        axes.step(
+            curve.thresholds[shown],
+            values[shown],
+            where="pre",
+            color=COLORS[name],
+            linewidth=2.5 if name == "F1" else 1.5,
+            label=name,
+        )
     axes.set(ylim=(0, 1.02), ylabel="all classes together")
     axes.legend(ncols=3, framealpha=0.9)
 
@@ -123,11 +138,29 @@ def draw_reliability(path: Path, panels: Mapping[str, tuple[Reliability, Reliabi
 def _draw_bins(axes: Axes, found: Reliability, name: str, *, color: str, marker: str) -> None:
     there = np.flatnonzero(found.counts)
     scores, right, counts = found.scores[there], found.right[there], found.counts[there]
-    spans = [binomtest(round(share * count), int(count)).proportion_ci(method="wilson") for share, count in zip(right, counts, strict=True)]
-    reach = np.array([(share - span.low, span.high - share) for share, span in zip(right, spans, strict=True)]).clip(0).T.reshape(2, -1)
+    spans = [
+        binomtest(round(share * count), int(count)).proportion_ci(method="wilson")
+        for share, count in zip(right, counts, strict=True)
+    ]
+    reach = (
+        np.array([(share - span.low, span.high - share) for share, span in zip(right, spans, strict=True)])
+        .clip(0)
+        .T.reshape(2, -1)
+    )
     error = found.expected_error
     shown = "none" if error is None else f"{error:.4f}" if error >= 0.0001 else "below 0.0001"
-    axes.errorbar(scores, right, reach, color=color, marker=marker, markersize=5, linewidth=0.7, elinewidth=1, capsize=2, label=f"{name}: {shown}")
+    axes.errorbar(
+        scores,
+        right,
+        reach,
+        color=color,
+        marker=marker,
+        markersize=5,
+        linewidth=0.7,
+        elinewidth=1,
+        capsize=2,
+        label=f"{name}: {shown}",
+    )
 
 
 def _tidy(axes: Axes) -> None:

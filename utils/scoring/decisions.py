@@ -31,7 +31,9 @@ class Counts:
         """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN); NaN where a class is neither true nor called."""
         return self._share(2 * self.hits, 2 * self.hits + self.false_calls + self.misses)
 
-    def _share(self, part: Int64[np.ndarray, " classes"], whole: Int64[np.ndarray, " classes"]) -> Float[np.ndarray, " classes"]:
+    def _share(
+        self, part: Int64[np.ndarray, " classes"], whole: Int64[np.ndarray, " classes"]
+    ) -> Float[np.ndarray, " classes"]:
         there = self.hits + self.false_calls + self.misses > 0
         return np.where(there, part / np.maximum(whole, 1), np.nan)
 
@@ -72,7 +74,8 @@ def macro(counts: Counts) -> Agreement:
 
         F1 = mean over classes with TP + FP + FN > 0 of  2 TP / (2 TP + FP + FN);  P and R likewise, 0 / 0 being 0 there
 
-    Source: scikit-learn's precision_recall_fscore_support (average="macro", zero_division=0) of these classes, which it takes itself where labels are single.
+    Source: scikit-learn's precision_recall_fscore_support (average="macro", zero_division=0) of these classes, which it
+    takes itself where labels are single.
     """
     return Agreement(*(mean_of_defined(values) for values in (counts.precision, counts.recall, counts.f1)))
 
@@ -87,22 +90,31 @@ def weighted(counts: Counts) -> Agreement:
     rows = counts.hits + counts.misses
     if not rows.any():
         return Agreement(None, None, None)
-    return Agreement(*(float(np.average(np.nan_to_num(values), weights=rows)) for values in (counts.precision, counts.recall, counts.f1)))
+    return Agreement(
+        *(
+            float(np.average(np.nan_to_num(values), weights=rows))
+            for values in (counts.precision, counts.recall, counts.f1)
+        )
+    )
 
 
-def row_f1(decided: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> Float[np.ndarray, " rows"]:
+def row_f1(
+    decided: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
+) -> Float[np.ndarray, " rows"]:
     """Return the F1 of each row; the mean over rows is the "row-wise micro averaged F1" by which BirdCLEF 2021 was scored.
 
         F1 = 2 |called ∩ true| / (|called| + |true|),  where an empty set is {nocall}
 
-    A row without any bird is right (1) if nothing is called, and wrong (0) if something is; so is one with birds of which none is called.
+    A row without any bird is right (1) if nothing is called, and wrong (0) if something is; so is one with birds of
+    which none is called.
 
     Raises
     ------
     ValueError
         If the shapes differ.
 
-    Source: Kahl et al., Overview of BirdCLEF 2021; scikit-learn's f1_score (average="samples") with nocall as one more class.
+    Source: Kahl et al., Overview of BirdCLEF 2021; scikit-learn's f1_score (average="samples") with nocall as one more
+    class.
     """
     _check(decided, truth)
     silent, empty = ~decided.any(axis=1), ~truth.any(axis=1)
@@ -110,7 +122,9 @@ def row_f1(decided: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "r
     return 2 * hits / (np.maximum(decided.sum(axis=1), 1) + np.maximum(truth.sum(axis=1), 1))
 
 
-def confusion(firsts: Int64[np.ndarray, " rows"], primary: Int64[np.ndarray, " rows"], *, classes: int) -> Int64[np.ndarray, "classes classes"]:
+def confusion(
+    firsts: Int64[np.ndarray, " rows"], primary: Int64[np.ndarray, " rows"], *, classes: int
+) -> Int64[np.ndarray, "classes classes"]:
     """Count how often each class (column) is the first answer where each class (row) is the primary one.
 
     Parameters

@@ -1,6 +1,7 @@
 """What distilling brought: teachers, their ensemble, the student and the same net without teachers, side by side.
 
-Kept as `<run>/test/distillation.json`, from which the report takes it as long as the settings of `testing` are the same.
+Kept as `<run>/test/distillation.json`, from which the report takes it as long as the settings of `testing` are the
+same.
 """
 
 from collections.abc import Mapping, Sequence
@@ -59,8 +60,14 @@ def tabulate(nets: Mapping[str, Sequence[Model]], answers: Mapping[str, Answers]
     Trouble
         If a net cannot be read.
     """
-    lrap = {name: judge(found.scores, found, background=config.testing.background).lrap for name, found in answers.items()}
-    speeds = {model.snapshot.folder: clips_per_second(model.snapshot, config.testing) for models in nets.values() for model in models}
+    lrap = {
+        name: judge(found.scores, found, background=config.testing.background).lrap for name, found in answers.items()
+    }
+    speeds = {
+        model.snapshot.folder: clips_per_second(model.snapshot, config.testing)
+        for models in nets.values()
+        for model in models
+    }
     rows = tuple(_row(name, models, speeds, lrap[name], lrap[STUDENT]) for name, models in nets.items())
     write_json(_path(config), {"testing": deciding(config, of=("testing.",)), "nets": [asdict(row) for row in rows]})
     _say(rows, recordings=len(lrap[STUDENT]))
@@ -85,16 +92,32 @@ def read_table_of(config: Config) -> tuple[NetRow, ...]:
 
 def texts(row: NetRow) -> list[str]:
     """Write a row for people."""
-    mlrap = figure_text(row.mlrap) + (f" ({row.low:.3f} to {row.high:.3f})" if row.low is not None and row.high is not None else "")
+    mlrap = figure_text(row.mlrap) + (
+        f" ({row.low:.3f} to {row.high:.3f})" if row.low is not None and row.high is not None else ""
+    )
     ahead = "" if row.ahead is None else signed(row.ahead)
-    ahead += f" ({signed(row.ahead_low)} to {signed(row.ahead_high)})" if row.ahead_low is not None and row.ahead_high is not None else ""
-    return [row.name, f"{row.parameters:,}", f"{row.flops / 1e6:,.2f}", f"{row.bytes / 1e6:,.2f}", f"{row.clips_per_second:,.0f}", mlrap, ahead]
+    ahead += (
+        f" ({signed(row.ahead_low)} to {signed(row.ahead_high)})"
+        if row.ahead_low is not None and row.ahead_high is not None
+        else ""
+    )
+    return [
+        row.name,
+        f"{row.parameters:,}",
+        f"{row.flops / 1e6:,.2f}",
+        f"{row.bytes / 1e6:,.2f}",
+        f"{row.clips_per_second:,.0f}",
+        mlrap,
+        ahead,
+    ]
 
 
 def clips_per_second(snapshot: Snapshot, settings: Testing) -> float:
     """Return how many clips a second test.py's way of running a net answers on this machine: the median of some batches of `testing.batch_size`."""
     predict = logits_of(snapshot, settings)
-    pixels = np.random.default_rng(0).integers(0, 256, (settings.batch_size, *snapshot.config.spectrogram.shape), np.uint8)
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (settings.batch_size, *snapshot.config.spectrogram.shape), np.uint8
+    )
     predict(pixels)
     seconds = []
     for _ in range(TIMED):
@@ -109,10 +132,23 @@ def disk_bytes(snapshot: Snapshot) -> int:
     return sum(file.stat().st_size for file in (snapshot.folder / "net").rglob("*") if file.is_file())
 
 
-def _row(name: str, models: Sequence[Model], speeds: dict[Path, float], lrap: Float[np.ndarray, " n"], student: Float[np.ndarray, " n"]) -> NetRow:
+def _row(
+    name: str,
+    models: Sequence[Model],
+    speeds: dict[Path, float],
+    lrap: Float[np.ndarray, " n"],
+    student: Float[np.ndarray, " n"],
+) -> NetRow:
     """Sum up one net, or several that answer together."""
     sizes = [
-        totals(layers(model.snapshot.config.model, classes=len(model.snapshot.classes), shape=model.snapshot.config.spectrogram.shape)) for model in models
+        totals(
+            layers(
+                model.snapshot.config.model,
+                classes=len(model.snapshot.classes),
+                shape=model.snapshot.config.spectrogram.shape,
+            )
+        )
+        for model in models
     ]
     mlrap = mean_of_defined(lrap)
     found = interval(mlrap, drawn_means(lrap, draw_weights(np.arange(len(lrap)), seed=0)))
@@ -137,14 +173,18 @@ def _row(name: str, models: Sequence[Model], speeds: dict[Path, float], lrap: Fl
 def _names(teachers: Sequence[Model]) -> list[str]:
     """Return what to call teachers: by their runs, or by their snapshots' folders where that would not tell them apart."""
     names = [model.snapshot.folder.resolve().parent.name for model in teachers]
-    return names if len({*names, STUDENT}) > len(names) else [console.shown(model.snapshot.folder) for model in teachers]
+    return (
+        names if len({*names, STUDENT}) > len(names) else [console.shown(model.snapshot.folder) for model in teachers]
+    )
 
 
 def _say(rows: Sequence[NetRow], *, recordings: int) -> None:
     """Print the table in two, for a terminal of 80 columns: what the nets cost, and how good they are."""
     cells = [texts(row) for row in rows]
     console.show_grid("Distilled", HEADINGS[:COSTS], [row[:COSTS] for row in cells])
-    console.show_grid(f"On {recordings:,} recordings", HEADINGS[:1] + HEADINGS[COSTS:], [row[:1] + row[COSTS:] for row in cells])
+    console.show_grid(
+        f"On {recordings:,} recordings", HEADINGS[:1] + HEADINGS[COSTS:], [row[:1] + row[COSTS:] for row in cells]
+    )
 
 
 def _path(config: Config) -> Path:

@@ -53,13 +53,19 @@ def _say_ignored(models: Sequence[Model], config: Config) -> None:
     """Warn of settings of spectrograms that somebody made, and that count for no model: each brings its own back."""
     own, usual = deciding(config, of=SEES), deciding(Config(), of=SEES)
     theirs = [deciding(model.snapshot.config, of=SEES) for model in models]
-    ignored = [name for name, value in own.items() if value != usual.get(name) and all(value != their.get(name) for their in theirs)]
+    ignored = [
+        name
+        for name, value in own.items()
+        if value != usual.get(name) and all(value != their.get(name) for their in theirs)
+    ]
     if ignored:
         are, kept = "is" if len(ignored) == 1 else "are", console.shown(models[0].snapshot.folder / "settings.toml")
         console.warn(f"{', '.join(ignored)} {are} ignored: recordings are heard as the model was trained ({kept})")
 
 
-def models_at(paths: Sequence[Path], weights: Sequence[float], *, which: Literal["best", "latest"], setting: str) -> list[Model]:
+def models_at(
+    paths: Sequence[Path], weights: Sequence[float], *, which: Literal["best", "latest"], setting: str
+) -> list[Model]:
     """Return the snapshots at some paths; `setting` is what names them.
 
     Parameters
@@ -120,7 +126,9 @@ class Listener:
         def scores(pixels: Pixels) -> Float32[np.ndarray, "clips classes"]:
             total = np.zeros((len(pixels), len(self.classes)))
             for model, net, place in zip(self.models, nets, places, strict=True):
-                total[:, place] += model.weight * scores_of(_finite(net(pixels), model.snapshot), model.snapshot.config.training.loss)
+                total[:, place] += model.weight * scores_of(
+                    _finite(net(pixels), model.snapshot), model.snapshot.config.training.loss
+                )
             means = (total / self.weights).astype(np.float32)
             if NOISE in self.classes:
                 means[:, self.classes.index(NOISE)] = means.min(axis=1)
@@ -139,8 +147,9 @@ def _finite(logits: Float[np.ndarray, "clips classes"], snapshot: Snapshot) -> F
 class Ensemble:
     """One model or several that answer together.
 
-    The scores of models that hear the same pictures are averaged clip by clip and then pooled, as the 2018 baseline did. Models that hear other clips, or see
-    them otherwise, are pooled first, and then averaged: their clips do not stand side by side.
+    The scores of models that hear the same pictures are averaged clip by clip and then pooled, as the 2018 baseline
+    did. Models that hear other clips, or see them otherwise, are pooled first, and then averaged: their clips do not
+    stand side by side.
 
     Attributes
     ----------
@@ -156,7 +165,9 @@ class Ensemble:
         """All models."""
         return tuple(model for listener in self.listeners for model in listener.models)
 
-    def spread(self, scores: Float[np.ndarray, "rows classes"], listener: Listener) -> Float[np.ndarray, "rows all_classes"]:
+    def spread(
+        self, scores: Float[np.ndarray, "rows classes"], listener: Listener
+    ) -> Float[np.ndarray, "rows all_classes"]:
         """Put a listener's scores under the classes of the ensemble; NaN for those that it does not know."""
         wide = np.full((len(scores), len(self.classes)), np.nan, scores.dtype)
         birds = [number for number, label in enumerate(listener.classes) if label != NOISE]

@@ -29,7 +29,9 @@ LOUD = 0.9  # peak of the sound
 TICKS = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000)  # Hz
 
 
-def window(scores: Float[np.ndarray, " clips"], *, step: float, length: float, longest: float = SECONDS) -> tuple[int, int]:
+def window(
+    scores: Float[np.ndarray, " clips"], *, step: float, length: float, longest: float = SECONDS
+) -> tuple[int, int]:
     """Return the clips, from and to, of the stretch of at most `longest` seconds in which the scores add up to most; of equal ones the middle one.
 
     Parameters
@@ -69,12 +71,22 @@ def make_excerpt(
     AudioError
         If the recording cannot be read.
     """
-    clip, step, _ = (samples / settings.spectrogram.rate for samples in clip_samples(settings.clips, rate=settings.spectrogram.rate))
+    clip, step, _ = (
+        samples / settings.spectrogram.rate for samples in clip_samples(settings.clips, rate=settings.spectrogram.rate)
+    )
     first, last = window(clip_scores[:, int(pooled.argmax())], step=step, length=clip)
     start, end = first * step, min((last - 1) * step + clip, first * step + SECONDS)  # a clip may be longer
-    samples = between(decode(file, rate=settings.spectrogram.rate, channel=settings.spectrogram.channel), start=start, end=end, rate=settings.spectrogram.rate)
+    samples = between(
+        decode(file, rate=settings.spectrogram.rate, channel=settings.spectrogram.channel),
+        start=start,
+        end=end,
+        rate=settings.spectrogram.rate,
+    )
     seconds = len(samples) / settings.spectrogram.rate
-    shares = [(number * step, min(seconds, (number + 1) * step if number + 1 < last - first else seconds)) for number in range(last - first)]
+    shares = [
+        (number * step, min(seconds, (number + 1) * step if number + 1 < last - first else seconds))
+        for number in range(last - first)
+    ]
     return Excerpt(
         recording=name,
         right=tuple(label for label, right in zip(classes, truth, strict=True) if right),
@@ -84,7 +96,14 @@ def make_excerpt(
         whole=(len(clip_scores) - 1) * step + clip,
         picture=jpeg(samples, settings),
         ticks=frequency_ticks(settings.spectrogram),
-        sound=mp3(between(decode(file, rate=SOUND_RATE, channel=settings.spectrogram.channel), start=start, end=end, rate=SOUND_RATE)),
+        sound=mp3(
+            between(
+                decode(file, rate=SOUND_RATE, channel=settings.spectrogram.channel),
+                start=start,
+                end=end,
+                rate=SOUND_RATE,
+            )
+        ),
         times=tuple(shares),
         strips=strips_of(clip_scores[first:last], pooled, truth, classes),
         credit=credit,
@@ -92,7 +111,10 @@ def make_excerpt(
 
 
 def strips_of(
-    clip_scores: Float[np.ndarray, "clips classes"], pooled: Float[np.ndarray, " classes"], truth: Bool[np.ndarray, " classes"], classes: Sequence[str]
+    clip_scores: Float[np.ndarray, "clips classes"],
+    pooled: Float[np.ndarray, " classes"],
+    truth: Bool[np.ndarray, " classes"],
+    classes: Sequence[str],
 ) -> tuple[Strip, ...]:
     """Return the classes of the highest pooled scores, and the right ones wherever they rank, highest first."""
     order: list[int] = np.argsort(-pooled, kind="stable").tolist()
@@ -100,7 +122,9 @@ def strips_of(
     return tuple(Strip(classes[n], bool(truth[n]), float(pooled[n]), clip_scores[:, n]) for n in order if n in shown)
 
 
-def between(blocks: Iterable[Float[np.ndarray, " _"]], *, start: float, end: float, rate: int) -> Float[np.ndarray, " samples"]:
+def between(
+    blocks: Iterable[Float[np.ndarray, " _"]], *, start: float, end: float, rate: int
+) -> Float[np.ndarray, " samples"]:
     """Return the samples of a stream from `start` to `end`, seconds, or to where it ends; what comes behind is not decoded."""
     first, last, passed = round(start * rate), round(end * rate), 0
     wanted = []
@@ -120,12 +144,18 @@ def jpeg(samples: Float[np.ndarray, " samples"], settings: Config, *, size: tupl
     size : width and height, pixels, at most
     """
     seconds = len(samples) / settings.spectrogram.rate
-    frames = max(8, min(round(seconds * settings.spectrogram.width / settings.clips.length), FINER * size[0], len(samples)))
+    frames = max(
+        8, min(round(seconds * settings.spectrogram.width / settings.clips.length), FINER * size[0], len(samples))
+    )
     picture = make_picture(samples, replace(settings.spectrogram, width=frames, hop=0, resize="squeeze"))
     low = float(np.median(picture))
-    pixels: UInt8[np.ndarray, "height width"] = (255 * np.clip((picture - low) / max(1e-6, 1 - low), 0, 1)).astype(np.uint8)
+    pixels: UInt8[np.ndarray, "height width"] = (255 * np.clip((picture - low) / max(1e-6, 1 - low), 0, 1)).astype(
+        np.uint8
+    )
     width, height = min(size[0], pixels.shape[1]), min(size[1], pixels.shape[0])
-    return cv2.imencode(".jpg", cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1].tobytes()
+    return cv2.imencode(
+        ".jpg", cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+    )[1].tobytes()
 
 
 def frequency_ticks(settings: Spectrogram) -> tuple[tuple[str, float], ...]:
@@ -145,7 +175,12 @@ def mp3(samples: Float[np.ndarray, " samples"]) -> bytes:
     """Return sound of one channel at SOUND_RATE as MP3, which every browser plays (of Ogg Vorbis that is not true), as loud as it can be."""
     peak = float(np.abs(samples).max(initial=0.0))
     content = io.BytesIO()
-    options = {"format": "MP3", "subtype": "MPEG_LAYER_III", "bitrate_mode": "CONSTANT", "compression_level": COMPRESSION}
+    options = {
+        "format": "MP3",
+        "subtype": "MPEG_LAYER_III",
+        "bitrate_mode": "CONSTANT",
+        "compression_level": COMPRESSION,
+    }
     with soundfile.SoundFile(content, "w", SOUND_RATE, 1, **options) as sound:
         for start in range(0, len(samples), SOUND_RATE):
             sound.write(samples[start : start + SOUND_RATE] * (LOUD / peak if peak else 1.0))

@@ -18,7 +18,8 @@ class Figures:
     Attributes
     ----------
     mlrap : mean label-ranking average precision over the recordings that have a right answer; None where none has
-    top1_accuracy : share of the recordings of trained species whose first answer is that species; where others score as much, it is not
+    top1_accuracy : share of the recordings of trained species whose first answer is that species; where others score as
+        much, it is not
     top1_confidence : mean score of the first answers
     recordings, scored : how many there are, and how many could be used
     ranked : how many of these have a right answer, and so a part in `mlrap`
@@ -83,8 +84,8 @@ def judge(scores: Float[np.ndarray, "recordings classes"], answers: Answers, *, 
 def taken_for(answers: Answers, judged: Judged) -> list[tuple[str, str]]:
     """Return the own class of each recording that has a right answer, and the class that was answered first.
 
-    Left out are recordings whose first answer is right and not their own, but in the background: nothing was taken for another.
-    Long recordings have no own class: they and any right first answer to them are called LONG.
+    Left out are recordings whose first answer is right and not their own, but in the background: nothing was taken for
+    another. Long recordings have no own class: they and any right first answer to them are called LONG.
     """
     pairs = []
     for own, first, right in zip(answers.recordings["class"], judged.firsts, judged.truth, strict=True):

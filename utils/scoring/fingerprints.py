@@ -48,7 +48,11 @@ def _digest(settings: list[object], models: Sequence[Model]) -> str:
     key = hashlib.sha256(json.dumps(settings).encode())
     for model in models:
         key.update(json.dumps([_net_of(model.snapshot), list(model.snapshot.classes), model.weight]).encode())
-        key.update(json.dumps(deciding(model.snapshot.config, of=("clips.", "spectrogram.", "model.", "training.loss"))).encode())
+        key.update(
+            json.dumps(
+                deciding(model.snapshot.config, of=("clips.", "spectrogram.", "model.", "training.loss"))
+            ).encode()
+        )
     return key.hexdigest()[:16]
 
 
@@ -63,6 +67,7 @@ def _content_of(path: Path) -> str:
 def _net_of(snapshot: Snapshot) -> str:
     path = fingerprint_file(snapshot.folder / "net")  # of the arrays: Orbax draws its files' names by chance
     try:
-        return path.read_text(encoding="utf-8") if path.is_file() else snapshot.folder.as_posix()  # earlier versions kept none
+        # earlier versions kept none
+        return path.read_text(encoding="utf-8") if path.is_file() else snapshot.folder.as_posix()
     except (OSError, ValueError) as error:
         raise Trouble(f"{snapshot.folder}: is no whole snapshot ({error})") from None

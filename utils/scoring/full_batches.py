@@ -26,7 +26,9 @@ class FullBatches(Generic[Owner]):
     Scores come back in the order in which pictures were added, some batches later.
     """
 
-    def __init__(self, answer: Callable[[UInt8[np.ndarray, "clips height width"]], Scores], *, size: int, executor: Executor) -> None:
+    def __init__(
+        self, answer: Callable[[UInt8[np.ndarray, "clips height width"]], Scores], *, size: int, executor: Executor
+    ) -> None:
         self._answer, self._size, self._executor = answer, size, executor
         self._parts: list[tuple[Owner, UInt8[np.ndarray, "clips height width"]]] = []
         self._gathered = 0
@@ -51,7 +53,9 @@ class FullBatches(Generic[Owner]):
 
     def _send(self) -> Iterator[tuple[Owner, Scores]]:
         batch = np.concatenate([pixels for _, pixels in self._parts])
-        self._running.append((self._executor.submit(self._answer, batch), [(owner, len(pixels)) for owner, pixels in self._parts]))
+        self._running.append(
+            (self._executor.submit(self._answer, batch), [(owner, len(pixels)) for owner, pixels in self._parts])
+        )
         self._parts, self._gathered = [], 0
         if len(self._running) > IN_FLIGHT:
             yield from self._receive()

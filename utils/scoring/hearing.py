@@ -36,7 +36,9 @@ class Hearing(ABC):
 Kept = TypeVar("Kept", bound=Hearing)
 
 
-def answered(ensemble: Ensemble, coming: Generator[Heard], settings: Testing, begin: Callable[[Heard], Kept]) -> Iterator[Kept]:
+def answered(
+    ensemble: Ensemble, coming: Generator[Heard], settings: Testing, begin: Callable[[Heard], Kept]
+) -> Iterator[Kept]:
     """Have the nets answer pictures as they come; yield what `begin` made of a recording once all its clips, or its failure, have gone into it.
 
     Parameters
@@ -53,7 +55,9 @@ def answered(ensemble: Ensemble, coming: Generator[Heard], settings: Testing, be
                 yield hearing
                 continue
             for pixels in heard.outcome.blocks(settings.batch_size):
-                yield from (owner for owner, scores in batches[heard.listener].add(hearing, pixels) if owner.add(scores))
+                yield from (
+                    owner for owner, scores in batches[heard.listener].add(hearing, pixels) if owner.add(scores)
+                )
         for rest in batches:
             yield from (owner for owner, scores in rest.finish() if owner.add(scores))
 

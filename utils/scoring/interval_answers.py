@@ -46,7 +46,9 @@ class IntervalHearing(Hearing):
         self.failure = heard.outcome if isinstance(heard.outcome, console.Failure) else None
         self.length = heard.outcome.length if isinstance(heard.outcome, IntervalClips) else Length(0, 1)
         self.intervals = len(heard.outcome.clips) if isinstance(heard.outcome, IntervalClips) else 0
-        self._ends = np.cumsum(heard.outcome.clips) if isinstance(heard.outcome, IntervalClips) else np.zeros(0, np.int64)
+        self._ends = (
+            np.cumsum(heard.outcome.clips) if isinstance(heard.outcome, IntervalClips) else np.zeros(0, np.int64)
+        )
         self._pool, self._classes = pool, classes
         self._clips = self._complete = 0
         self._rows = SpooledTemporaryFile(IN_MEMORY, dir=str(scratch))  # noqa: SIM115 — `close` closes it
@@ -75,12 +77,19 @@ class IntervalHearing(Hearing):
 
 
 def answer_intervals(
-    ensemble: Ensemble, files: Sequence[Path], targets: Sequence[Path], config: Config, *, interval: float, scratch_in: Path
+    ensemble: Ensemble,
+    files: Sequence[Path],
+    targets: Sequence[Path],
+    config: Config,
+    *,
+    interval: float,
+    scratch_in: Path,
 ) -> Generator[Done]:
     """Answer the intervals of recordings, and keep the pooled scores of each recording as a part as soon as it is done.
 
-    Pictures are made with the snapshots' settings, whatever the config's are. Memory grows with neither the number of recordings nor their length, and
-    scores depend on neither batch size nor the number of workers nor the order of files.
+    Pictures are made with the snapshots' settings, whatever the config's are. Memory grows with neither the number of
+    recordings nor their length, and scores depend on neither batch size nor the number of workers nor the order of
+    files.
 
     Parameters
     ----------
@@ -105,7 +114,9 @@ def answer_intervals(
         failure = next((hearing.failure for hearing in hearings if hearing.failure), None)
         if failure is None:
             rows = _joined(ensemble, hearings)
-            length = one.length._replace(warnings=tuple(dict.fromkeys(said for hearing in hearings for said in hearing.length.warnings)))
+            length = one.length._replace(
+                warnings=tuple(dict.fromkeys(said for hearing in hearings for said in hearing.length.warnings))
+            )
             keep(targets[one.row], length, rows, shape=(one.intervals, len(ensemble.classes)))
         for hearing in hearings:
             hearing.close()

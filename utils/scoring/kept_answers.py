@@ -57,7 +57,8 @@ def _check(path: Path, scores: pl.DataFrame) -> None:
     faults = {
         "has empty fields": any(column.null_count() for column in scores),
         "a score is no number": not scores["score"].is_finite().all(),
-        "does not hold one score for each recording and class": len(scores) != pairs or scores.select("recording", "class").is_duplicated().any(),
+        "does not hold one score for each recording and class": len(scores) != pairs
+        or scores.select("recording", "class").is_duplicated().any(),
     }
     for fault, found in faults.items():
         if found:

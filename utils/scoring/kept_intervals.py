@@ -2,8 +2,8 @@
 
     submissions/<run>_soundscape.parts/<fingerprint of nets and settings>/<fingerprint of the recording>.part
 
-A part is one line of JSON, filled up with spaces, and the pooled scores of its intervals, float32; then a checksum of all that. Prior, calibration, whitelist
-and format come later: they may change, and the parts stay of use.
+A part is one line of JSON, filled up with spaces, and the pooled scores of its intervals, float32; then a checksum of
+all that. Prior, calibration, whitelist and format come later: they may change, and the parts stay of use.
 """
 
 import hashlib
@@ -60,7 +60,9 @@ class Parts:
         """Say, in one line, where there are parts of other nets or settings."""
         others = [file for file in self.folder.glob("*/[!.]*.part") if file.parent != self._own]
         if others:
-            say(f"{len(others):,} recordings in {shown(self.folder)} were answered by other nets or settings; they are not used, and go when this is done")
+            say(
+                f"{len(others):,} recordings in {shown(self.folder)} were answered by other nets or settings; they are not used, and go when this is done"
+            )
 
     def path_of(self, file: Path) -> Path:
         """Return where the part of a recording is, or will be; a recording that has changed has another."""
@@ -115,5 +117,6 @@ def read_part(path: Path) -> Kept:
     with path.open("rb") as stream:
         line = stream.readline()
     head: Mapping[str, Any] = json.loads(line)
-    length = Length(head["frames"], head["rate"], tuple(head.get("warnings", ())))  # parts of earlier versions have none
+    # parts of earlier versions have none
+    length = Length(head["frames"], head["rate"], tuple(head.get("warnings", ())))
     return Kept(length, np.memmap(path, "<f4", "r", offset=len(line), shape=tuple(head["shape"])))

@@ -20,7 +20,11 @@ def learning_charts(log: Path) -> list[Chart]:
         return Line(name, epochs, tuple(getattr(row, key) for row in rows))
 
     losses = (line("training", "loss"), line("validation", "val_loss"))
-    scores = (line("clips right, training", "accuracy"), line("clips right, validation", "val_accuracy"), line("MLRAP, validation", "val_mlrap"))
+    scores = (
+        line("clips right, training", "accuracy"),
+        line("clips right, validation", "val_accuracy"),
+        line("MLRAP, validation", "val_mlrap"),
+    )
     return [
         Chart("Loss", "epoch", losses, ends=None, **mark),  # type: ignore[arg-type]
         Chart("Scores while training", "epoch", scores, **mark),  # type: ignore[arg-type]

@@ -42,21 +42,31 @@ def listening_jobs(recordings: pl.DataFrame, root: Path, pictures: Config, *, ca
 def listen(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Generator[Heard]:
     """Hear the first clips of each recording for each listener and yield the pictures as they are finished, in no fixed order.
 
-    However long the recordings are, memory stays bounded: many pictures come through files, which the block below the yield has to use up.
+    However long the recordings are, memory stays bounded: many pictures come through files, which the block below the
+    yield has to use up.
     """
     cap = config.testing.max_clips
     with _scratch(config.run_folder) as scratch:
         places: dict[Job, tuple[int, int]] = {}
         for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
             for number, listener in enumerate(ensemble.listeners):
-                job = Job(name, config.dataset.root / file, cap, listener.clips, listener.spectrogram, part=scratch / f"{row}-{number}")
+                job = Job(
+                    name,
+                    config.dataset.root / file,
+                    cap,
+                    listener.clips,
+                    listener.spectrogram,
+                    part=scratch / f"{row}-{number}",
+                )
                 places[job] = row, number
         largest = max(listener.spectrogram.height * listener.spectrogram.width for listener in ensemble.listeners)
         ahead = AHEAD if 0 < cap * largest <= FROM_HAND_TO_HAND else FEW
         yield from _heard(first_clips, places, workers=config.workers, ahead=ahead)
 
 
-def listen_by_intervals(ensemble: Ensemble, files: Sequence[Path], config: Config, *, interval: float, scratch_in: Path) -> Generator[Heard]:
+def listen_by_intervals(
+    ensemble: Ensemble, files: Sequence[Path], config: Config, *, interval: float, scratch_in: Path
+) -> Generator[Heard]:
     """Hear the clips of each recording's intervals for each listener, as `listen` does those of tests.
 
     Parameters
@@ -68,20 +78,30 @@ def listen_by_intervals(ensemble: Ensemble, files: Sequence[Path], config: Confi
     overlap = config.submission.overlap
     with _scratch(scratch_in) as scratch:
         places: dict[IntervalJob, tuple[int, int]] = {}
-        hear_with = [listener.clips if overlap is None else replace(listener.clips, overlap=overlap) for listener in ensemble.listeners]
+        hear_with = [
+            listener.clips if overlap is None else replace(listener.clips, overlap=overlap)
+            for listener in ensemble.listeners
+        ]
         for row, file in enumerate(files):
             for number, (listener, clips) in enumerate(zip(ensemble.listeners, hear_with, strict=True)):
                 part = scratch / f"{row}-{number}"
-                job = IntervalJob(str(file), file, config.testing.max_clips, clips, listener.spectrogram, part=part, interval=interval)
+                job = IntervalJob(
+                    str(file), file, config.testing.max_clips, clips, listener.spectrogram, part=part, interval=interval
+                )
                 places[job] = row, number
         ahead = AHEAD if max(map(_size_of, files), default=0) <= LARGE else FEW
         yield from _heard(interval_clips, places, workers=config.workers, ahead=ahead)
 
 
-def _heard(work: Callable[[Any], Any], places: Mapping[Any, tuple[int, int]], *, workers: int, ahead: int) -> Generator[Heard]:
+def _heard(
+    work: Callable[[Any], Any], places: Mapping[Any, tuple[int, int]], *, workers: int, ahead: int
+) -> Generator[Heard]:
     with closing(fan_out(work, list(places), workers=workers, name=lambda job: job.name, ahead=ahead)) as outcomes:
         for job, outcome in outcomes:
-            yield Heard(*places[job], _as_trained(outcome, job.spectrogram.channel) if isinstance(outcome, console.Failure) else outcome)
+            yield Heard(
+                *places[job],
+                _as_trained(outcome, job.spectrogram.channel) if isinstance(outcome, console.Failure) else outcome,
+            )
 
 
 def _as_trained(failure: console.Failure, channel: Channel) -> console.Failure:
@@ -107,5 +127,8 @@ def _scratch(folder: Path) -> Iterator[Path]:
         with only_one(left, "heard") as abandoned:
             if abandoned:
                 remove_folder(left)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH, ignore_cleanup_errors=os.name != "posix") as scratch, only_one(Path(scratch), "heard"):
+    with (
+        tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH, ignore_cleanup_errors=os.name != "posix") as scratch,
+        only_one(Path(scratch), "heard"),
+    ):
         yield Path(scratch)

@@ -11,7 +11,16 @@ from config import Testing
 from utils.console import warn
 from utils.recordings.labels import truth_of
 from utils.scoring.answers import Answers
-from utils.scoring.bootstrap import Interval, draw_weights, drawn_agreement, drawn_cmap, drawn_macro_auroc, drawn_means, drawn_micro_ap, interval
+from utils.scoring.bootstrap import (
+    Interval,
+    draw_weights,
+    drawn_agreement,
+    drawn_cmap,
+    drawn_macro_auroc,
+    drawn_means,
+    drawn_micro_ap,
+    interval,
+)
 from utils.scoring.calibration import Calibration, Reliability, cross_fitted, fit, reliabilities
 from utils.scoring.decisions import count, macro, micro, row_f1, weighted
 from utils.scoring.figures import Judged
@@ -43,7 +52,8 @@ class Measures:
     figures : by key
     per_class : table of `per_class.SCHEMA`
     thresholds, curve : found on all recordings, and what a common threshold would do
-    calibration, reliability : where it was asked for: the map, and scores against how often they are right, before and after, by heading
+    calibration, reliability : where it was asked for: the map, and scores against how often they are right, before and
+        after, by heading
     """
 
     figures: dict[str, Interval]
@@ -61,7 +71,10 @@ NOTES = {
     "top1_accuracy": ("top-1 accuracy", "share of recordings whose first answer is their own species"),
     "top5_accuracy": (f"top-{TOP} accuracy", f"share of recordings with a right species among the first {TOP} answers"),
     "mrr": ("mean reciprocal rank", "mean of 1 / the rank of the first right answer"),
-    "cmap": ("class-mean AP", "mean average precision over classes with enough right recordings (testing.min_positives)"),
+    "cmap": (
+        "class-mean AP",
+        "mean average precision over classes with enough right recordings (testing.min_positives)",
+    ),
     "micro_ap": ("micro AP", "average precision over all pairs of a recording and a class"),
     "macro_auroc": ("macro AUROC", "mean area under the ROC curve over classes with enough right recordings"),
     "micro_f1": ("micro F1", "of all calls, by thresholds that were found on other recordings"),
@@ -73,7 +86,10 @@ NOTES = {
     "weighted_f1": ("weighted F1", "mean over classes, by how often each is right"),
     "weighted_precision": ("weighted precision", ""),
     "weighted_recall": ("weighted recall", ""),
-    "noise_called": ("noise taken for birds", "share of the clips of recordings without birds in which a species reaches its threshold"),
+    "noise_called": (
+        "noise taken for birds",
+        "share of the clips of recordings without birds in which a species reaches its threshold",
+    ),
     "row_f1": ("row-wise F1", "mean over recordings, nocall where nothing is called, as BirdCLEF 2021 scored"),
 }
 
@@ -89,7 +105,11 @@ def measure(answers: Answers, judged: Judged, settings: Testing, *, made_from: s
     scores, truth = answers.scores[scored].astype(np.float64), judged.truth[scored]
     recordings = answers.recordings[scored]
     other = truth_of(recordings, answers.classes, background=not settings.background)
-    wanted = {"per_class": settings.thresholds == "per_class", "precision": settings.precision or None, "min_positives": settings.min_positives}
+    wanted = {
+        "per_class": settings.thresholds == "per_class",
+        "precision": settings.precision or None,
+        "min_positives": settings.min_positives,
+    }
     figures = dict(_ranking(scores, truth, other, judged.lrap[scored], judged.first_right[scored], settings))
     folds = folds_of(np.arange(len(scores)), seed=settings.seed) if len(scores) > 1 else None
     if folds is not None and truth.any():
@@ -101,7 +121,12 @@ def measure(answers: Answers, judged: Judged, settings: Testing, *, made_from: s
 
 
 def _ranking(
-    scores: Scores, truth: Truth, other: Truth, each: Float[np.ndarray, " rows"], first: Float[np.ndarray, " rows"], settings: Testing
+    scores: Scores,
+    truth: Truth,
+    other: Truth,
+    each: Float[np.ndarray, " rows"],
+    first: Float[np.ndarray, " rows"],
+    settings: Testing,
 ) -> Iterator[tuple[str, Interval]]:
     """Yield the figures of rankings, with their intervals; `each` and `first` are the rows' LRAP, and whether their first answer is right."""
     draws = draw_weights(np.arange(len(scores)), seed=settings.seed)
@@ -113,9 +138,19 @@ def _ranking(
         yield key, interval(mean_of_defined(values), drawn_means(values, draws))
     yield "mrr", interval(mean_reciprocal_rank(ranks), drawn_means(1 / ranks, draws))
     precision, area = average_precision(scores, truth), auroc(scores, truth)
-    yield "cmap", interval(class_mean(precision, truth, min_positives=least), drawn_cmap(scores, truth, draws, min_positives=least))
+    yield (
+        "cmap",
+        interval(
+            class_mean(precision, truth, min_positives=least), drawn_cmap(scores, truth, draws, min_positives=least)
+        ),
+    )
     yield "micro_ap", interval(micro_average_precision(scores, truth), drawn_micro_ap(scores, truth, draws))
-    yield "macro_auroc", interval(class_mean(area, truth, min_positives=least), drawn_macro_auroc(scores, truth, draws, min_positives=least))
+    yield (
+        "macro_auroc",
+        interval(
+            class_mean(area, truth, min_positives=least), drawn_macro_auroc(scores, truth, draws, min_positives=least)
+        ),
+    )
 
 
 def _deciding(decided: Bool[np.ndarray, "rows classes"], truth: Truth, settings: Testing) -> dict[str, Interval]:
@@ -123,11 +158,23 @@ def _deciding(decided: Bool[np.ndarray, "rows classes"], truth: Truth, settings:
     counts, draws = count(decided, truth), draw_weights(np.arange(len(truth)), seed=settings.seed)
     drawn, rows = drawn_agreement(decided, truth, draws), row_f1(decided, truth)
     found = {mean: asdict(of(counts)) for mean, of in (("micro", micro), ("macro", macro), ("weighted", weighted))}
-    figures = {f"{mean}_{key}": interval(found[mean][key], drawn[mean][key]) for mean in found for key in ("f1", "precision", "recall")}
+    figures = {
+        f"{mean}_{key}": interval(found[mean][key], drawn[mean][key])
+        for mean in found
+        for key in ("f1", "precision", "recall")
+    }
     return {**figures, "row_f1": interval(float(rows.mean()), drawn_means(rows, draws))}
 
 
-def _calibrated(found: Measures, scores: Scores, truth: Truth, folds: Int64[np.ndarray, " rows"] | None, settings: Testing, *, made_from: str) -> Measures:
+def _calibrated(
+    found: Measures,
+    scores: Scores,
+    truth: Truth,
+    folds: Int64[np.ndarray, " rows"] | None,
+    settings: Testing,
+    *,
+    made_from: str,
+) -> Measures:
     """Add the calibration, where it was asked for and there is enough to find it from."""
     if settings.calibration == "none" or folds is None:
         return found

@@ -1,19 +1,23 @@
 """How well scores put the right classes before the wrong ones, each figure with its formula.
 
-All take `scores` (finite; only their order matters) and `truth` (which classes are right), both of shape (rows, classes), where a row is a recording or an
-interval of one. What a row or class has no figure for is NaN, so that means leave it out: see `mean_of_defined`.
+All take `scores` (finite; only their order matters) and `truth` (which classes are right), both of shape (rows,
+classes), where a row is a recording or an interval of one. What a row or class has no figure for is NaN, so that means
+leave it out: see `mean_of_defined`.
 """
 
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
 
-def lrap(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> Float[np.ndarray, " rows"]:
+def lrap(
+    scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
+) -> Float[np.ndarray, " rows"]:
     """Return the label-ranking average precision of each row; the mean over rows is the MLRAP.
 
         LRAP = mean over the true classes c of  |true classes scored ≥ score of c| / |classes scored ≥ score of c|
 
-    Classes of equal score share the worst of their ranks. 1 is best. A row without true classes has none: NaN (scikit-learn gives it 1.0).
+    Classes of equal score share the worst of their ranks. 1 is best. A row without true classes has none: NaN
+    (scikit-learn gives it 1.0).
 
     Parameters
     ----------
@@ -25,7 +29,8 @@ def lrap(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "row
     ValueError
         If a score is no number, or the shapes differ.
 
-    Source: Tsoumakas et al., Mining multi-label data, 2010; scikit-learn's label_ranking_average_precision_score; `golden/mlrap.npz`.
+    Source: Tsoumakas et al., Mining multi-label data, 2010; scikit-learn's label_ranking_average_precision_score;
+    `golden/mlrap.npz`.
     """
     check(scores, truth)
     rows = np.full(len(scores), np.nan)
@@ -38,12 +43,15 @@ def lrap(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "row
     return rows
 
 
-def first_right_ranks(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> Float[np.ndarray, " rows"]:
+def first_right_ranks(
+    scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
+) -> Float[np.ndarray, " rows"]:
     """Return the rank of each row's best-scored right class, 1 for the first.
 
         rank = 1 + |wrong classes scored ≥ the best score of a right class|
 
-    Wrong classes of equal score stand before, so that a net that answers everything alike gains nothing. NaN without true classes.
+    Wrong classes of equal score stand before, so that a net that answers everything alike gains nothing. NaN without
+    true classes.
 
     Raises
     ------
@@ -65,7 +73,8 @@ def within_first(ranks: Float[np.ndarray, " rows"], k: int) -> Float[np.ndarray,
     ----------
     ranks : of `first_right_ranks`; NaN stays NaN
 
-    Source: scikit-learn's top_k_accuracy_score, which knows one right class a row and breaks ties by the order of the classes.
+    Source: scikit-learn's top_k_accuracy_score, which knows one right class a row and breaks ties by the order of the
+    classes.
     """
     return np.where(np.isnan(ranks), np.nan, ranks <= k)
 
@@ -79,15 +88,19 @@ def mean_reciprocal_rank(ranks: Float[np.ndarray, " rows"]) -> float | None:
     ----------
     ranks : of `first_right_ranks`
 
-    Source: Voorhees, The TREC-8 question answering track report, 1999; the measure of BirdCLEF 2018's monophone task (Kahl et al., arXiv:1804.07177).
+    Source: Voorhees, The TREC-8 question answering track report, 1999; the measure of BirdCLEF 2018's monophone task
+    (Kahl et al., arXiv:1804.07177).
     """
     return mean_of_defined(1 / ranks)
 
 
-def average_precision(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> Float[np.ndarray, " classes"]:
+def average_precision(
+    scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
+) -> Float[np.ndarray, " classes"]:
     """Return the average precision of each class: how high its rows stand when all rows are ordered by its score.
 
-        AP = Σ over thresholds (R_n − R_{n−1}) P_n = mean over the class's rows r of  |its rows scored ≥ score of r| / |rows scored ≥ score of r|
+        AP = Σ over thresholds (R_n − R_{n−1}) P_n = mean over the class's rows r of  |its rows scored ≥ score of r| /
+        |rows scored ≥ score of r|
 
     That is LRAP with rows and classes exchanged. A class without rows has none: NaN (scikit-learn gives it 0).
 
@@ -116,12 +129,15 @@ def class_mean(
     values : AP or AUROC of each class
     min_positives : a class with fewer true rows is left out: of one or two rows, AP is little but chance
 
-    Source: cmAP of Kahl et al., Overview of BirdCLEF 2021 and 2019; the BirdCLEF challenges since 2023 pad every class with five rows instead.
+    Source: cmAP of Kahl et al., Overview of BirdCLEF 2021 and 2019; the BirdCLEF challenges since 2023 pad every class
+    with five rows instead.
     """
     return mean_of_defined(values[truth.sum(axis=0) >= min_positives])
 
 
-def micro_average_precision(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> float | None:
+def micro_average_precision(
+    scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
+) -> float | None:
     """Return the average precision over all pairs of a row and a class, as if they were one class; None where nothing is true.
 
         micro AP = mean over the true pairs p of  |true pairs scored ≥ score of p| / |pairs scored ≥ score of p|
@@ -136,10 +152,13 @@ def micro_average_precision(scores: Float[np.ndarray, "rows classes"], truth: Bo
     return mean_of_defined(lrap(scores.reshape(1, -1), truth.reshape(1, -1)))
 
 
-def auroc(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> Float[np.ndarray, " classes"]:
+def auroc(
+    scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
+) -> Float[np.ndarray, " classes"]:
     """Return the area under each class's receiver operating curve: how likely one of its rows scores more than another row.
 
-        AUROC = mean over pairs of a row r with and a row s without the class of  [score of r > score of s] + ½ [score of r = score of s]
+        AUROC = mean over pairs of a row r with and a row s without the class of  [score of r > score of s] + ½ [score
+        of r = score of s]
 
     0.5 is chance. A class that is right in no row or in all has none: NaN.
 
@@ -170,7 +189,8 @@ def judged_firsts(
 ) -> Int64[np.ndarray, " rows"]:
     """Return the number of each row's first answer as it is judged: of equal scores a wrong class stands first and the own one last.
 
-    So the own class is first only where no other scores as much, and a net that answers everything alike gains nothing: see `first_right_ranks`.
+    So the own class is first only where no other scores as much, and a net that answers everything alike gains nothing:
+    see `first_right_ranks`.
 
     Parameters
     ----------

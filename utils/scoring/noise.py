@@ -23,7 +23,8 @@ def noise_of(tested: Answers) -> pl.DataFrame:
 def noise_called(models: Sequence[Model], noise: pl.DataFrame, thresholds: Thresholds, config: Config) -> Interval:
     """Return the share of the clips of recordings without birds in which a species reaches its threshold, with its interval over recordings.
 
-    Each clip is pooled alone, as if it were a recording, and multiplied by the prior, as the scores were by which the thresholds were found.
+    Each clip is pooled alone, as if it were a recording, and multiplied by the prior, as the scores were by which the
+    thresholds were found.
 
     Parameters
     ----------

@@ -35,10 +35,11 @@ def per_class_table(
 
     - recordings, clips: how many it is right for
     - ap, auroc: of its scores, as in `metrics`
-    - f1, threshold: the best F1 that calling it from a threshold on could have on these very rows, and the highest such threshold
-    - confused_with, confused: the wrong answer that most often stands first where the class is the primary one, and how often;
-      of equals the first in the order of the classes. A first answer that is right in the background is not wrong; one that scores as much as
-      the primary class stands before it.
+    - f1, threshold: the best F1 that calling it from a threshold on could have on these very rows, and the highest such
+    threshold - confused_with, confused: the wrong answer that most often stands first where the class is the primary
+    one, and how often;
+      of equals the first in the order of the classes. A first answer that is right in the background is not wrong; one
+      that scores as much as the primary class stands before it.
 
     Parameters
     ----------
@@ -61,7 +62,18 @@ def per_class_table(
         often = int(mistakes[number, other])
         heard = truth[:, number]
         sizes = int(heard.sum()), int(clips[heard].sum())
-        rows.append((label, *sizes, _number(ap[number]), _number(area[number]), f1, threshold, classes[other] if often else None, often))
+        rows.append(
+            (
+                label,
+                *sizes,
+                _number(ap[number]),
+                _number(area[number]),
+                f1,
+                threshold,
+                classes[other] if often else None,
+                often,
+            )
+        )
     return pl.DataFrame(rows, schema=SCHEMA, orient="row")
 
 

@@ -39,7 +39,9 @@ def pooling_of(settings: Testing) -> Pooling:
     """Return the pooling that `testing.pooling` names."""
     if settings.pooling == "log_mean_exp":
         return log_mean_exp(settings.sharpness)
-    return {"median_filtered": MEDIAN_FILTERED, "mean_exponential": MEAN_EXPONENTIAL, "mean": MEAN, "max": MAX}[settings.pooling]
+    return {"median_filtered": MEDIAN_FILTERED, "mean_exponential": MEAN_EXPONENTIAL, "mean": MEAN, "max": MAX}[
+        settings.pooling
+    ]
 
 
 def _standing_out(scores: ClipScores) -> ClipScores:
@@ -51,7 +53,8 @@ def _spread(pooled: Totals) -> Totals:
     return pooled / np.maximum(pooled.max(axis=1, keepdims=True), 1.0)
 
 
-# p = 0 where p < 1.5 · median of p over classes, per clip; pooled = mean of (2p)²; pooled −= min; if max > 1: pooled /= max
+# p = 0 where p < 1.5 · median of p over classes, per clip; pooled = mean of (2p)²; pooled −= min; if max > 1: pooled /=
+# max
 # (BASELINE, Testing; golden/pooling.npz)
 MEDIAN_FILTERED = Pooling(lambda scores: (2 * _standing_out(scores)) ** 2, lambda total, clips: _spread(total / clips))
 # mean of (2p)², at most 1 (BASELINE, Testing)
@@ -65,7 +68,8 @@ def log_mean_exp(sharpness: float) -> Pooling:
 
         pooled = log(mean of exp(sharpness · p)) / sharpness
 
-    Source: Pinheiro and Collobert, From Image-level to Pixel-level Labeling with Convolutional Networks, 2015, equation 3.
+    Source: Pinheiro and Collobert, From Image-level to Pixel-level Labeling with Convolutional Networks, 2015, equation
+    3.
     """
     return Pooling(lambda scores: np.exp(sharpness * scores), lambda total, clips: np.log(total / clips) / sharpness)
 
@@ -104,7 +108,8 @@ class Pool:
             return
         self._grow(int(groups.max()) + 1)
         terms = self._pooling.term(scores.astype(np.float64))
-        self._pooling.join.at(self._totals, groups, terms)  # one clip after the other: however they come in parts, the same bits
+        # one clip after the other: however they come in parts, the same bits
+        self._pooling.join.at(self._totals, groups, terms)
         np.add.at(self._clips[:, 0], groups, 1)
 
     def take(self, groups: int) -> Totals:
@@ -114,9 +119,12 @@ class Pool:
         return pooled
 
     def _grow(self, groups: int) -> None:
-        missing = max(groups - len(self._clips), len(self._clips) // 2)  # by halves: growing by one each time would copy all each time
+        # by halves: growing by one each time would copy all each time
+        missing = max(groups - len(self._clips), len(self._clips) // 2)
         if groups > len(self._clips):
-            self._totals = np.concatenate([self._totals, np.full((missing, self._totals.shape[1]), self._pooling.nothing)])
+            self._totals = np.concatenate(
+                [self._totals, np.full((missing, self._totals.shape[1]), self._pooling.nothing)]
+            )
             self._clips = np.concatenate([self._clips, np.zeros((missing, 1), np.int64)])
 
     def finish(self, groups: int = 1) -> Totals:

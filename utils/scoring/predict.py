@@ -40,8 +40,11 @@ def chosen_predictor(graph: nnx.GraphDef, net: Net, *, shape: tuple[int, int], s
     if settings.engine == "onnx" or (settings.engine == "auto" and on_cpu and can_export()):
         try:
             return onnx_predictor(graph, net, shape=shape, batch_size=settings.batch_size)
-        except Exception as error:  # noqa: BLE001 — whatever fails in tracing, writing or reading the net, JAX can still run it
-            console.warn(f"ONNX cannot run this net ({type(error).__name__}: {console.one_line(str(error))}); JAX does, which takes longer on a CPU")
+        # whatever fails in tracing, writing or reading the net, JAX can still run it
+        except Exception as error:  # noqa: BLE001
+            console.warn(
+                f"ONNX cannot run this net ({type(error).__name__}: {console.one_line(str(error))}); JAX does, which takes longer on a CPU"
+            )
     return predictor(graph, batch_size=settings.batch_size)
 
 
@@ -63,7 +66,9 @@ def onnx_predictor(graph: nnx.GraphDef, net: Net, *, shape: tuple[int, int], bat
     def predict(net: Net, pixels: UInt8[np.ndarray | Array, "clips height width"]) -> Logits:
         session, pixels = session_of(net), np.asarray(pixels)
         starts = range(0, len(pixels), batch_size)
-        return np.concatenate([session.run([OUTPUT], {INPUT: pixels[start : start + batch_size]})[0] for start in starts])
+        return np.concatenate(
+            [session.run([OUTPUT], {INPUT: pixels[start : start + batch_size]})[0] for start in starts]
+        )
 
     session_of(net)
     return predict
@@ -73,8 +78,11 @@ def _session(model: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # threads that wait for work would take the cores from workers that decode
+    options.intra_op_num_threads = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    # threads that wait for work would take the cores from workers that decode
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
@@ -92,7 +100,8 @@ def predictor(graph: nnx.GraphDef, *, batch_size: int) -> Predict:
         if missing:
             library = np if isinstance(pixels, np.ndarray) else jnp
             pixels = library.concatenate([pixels, library.zeros((missing, *pixels.shape[1:]), np.uint8)])
-        coming = [answer(net, pixels[start : start + batch_size]) for start in starts]  # the device goes on while answers are fetched
+        # the device goes on while answers are fetched
+        coming = [answer(net, pixels[start : start + batch_size]) for start in starts]
         return np.concatenate([np.asarray(logits) for logits in coming])[: len(pixels) - missing]
 
     return predict

@@ -2,15 +2,20 @@
 
 Two forms of tables are known, by what is in them:
 
-- Values of recordings, as the 2018 baseline's: a TSV with one row a recording, its file's name and then one value v from −1 up for each species. The species
-  are named by a first row; without one by `labelset_sci.txt` or `labelset.txt` beside the table (a name or code a line), else they are the classes, sorted.
-- eBird frequencies: a table (CSV or TSV) with the columns `species` (or `species_code`, `scientific_name`, …) and `frequency` (percent), and perhaps
-  `latitude`, `longitude` (degrees) and `week` (1 to 48: four a month, which begin on the 1st, 8th, 15th and 22nd, as in eBird's bar charts); or the same as
-  JSON, `[{"speciesCode": "grekis", "frequency": 70.83, "latitude": -1.3, "longitude": 36.8, "week": 12}, …]`. A list without places is true everywhere,
-  one without weeks always. Of several places the nearest counts. Place and date of a recording are those of `metadata/<recording>.json`.
+- Values of recordings, as the 2018 baseline's: a TSV with one row a recording, its file's name and then one value v
+from −1 up for each species. The species
+  are named by a first row; without one by `labelset_sci.txt` or `labelset.txt` beside the table (a name or code a
+  line), else they are the classes, sorted.
+- eBird frequencies: a table (CSV or TSV) with the columns `species` (or `species_code`, `scientific_name`, …) and
+`frequency` (percent), and perhaps
+  `latitude`, `longitude` (degrees) and `week` (1 to 48: four a month, which begin on the 1st, 8th, 15th and 22nd, as in
+  eBird's bar charts); or the same as JSON, `[{"speciesCode": "grekis", "frequency": 70.83, "latitude": -1.3,
+  "longitude": 36.8, "week": 12}, …]`. A list without places is true everywhere, one without weeks always. Of several
+  places the nearest counts. Place and date of a recording are those of `metadata/<recording>.json`.
 
-A species is expected where v ≥ 0, or where eBird has a frequency above 0: its score is multiplied by 1.5. It is less expected where v < 0, times 1 + v, or
-where eBird does not report it, times `testing.prior_unreported`. Recordings and species of which the table says nothing keep their scores.
+A species is expected where v ≥ 0, or where eBird has a frequency above 0: its score is multiplied by 1.5. It is less
+expected where v < 0, times 1 + v, or where eBird does not report it, times `testing.prior_unreported`. Recordings and
+species of which the table says nothing keep their scores.
 
 Source: BASELINE, Testing.
 """
@@ -60,11 +65,15 @@ def prior_of(recordings: pl.DataFrame, classes: Sequence[str], config: Config) -
     return _by_value(path, recordings, classes, metadata.taxonomy)
 
 
-def _by_frequency(path: Path, recordings: pl.DataFrame, classes: Sequence[str], metadata: Metadata, *, unreported: float) -> Callable[[str], Factors]:
+def _by_frequency(
+    path: Path, recordings: pl.DataFrame, classes: Sequence[str], metadata: Metadata, *, unreported: float
+) -> Callable[[str], Factors]:
     frequencies = read_frequencies(path, metadata.taxonomy)
     absent = sum(label not in frequencies.species for label in classes)
     if absent == len(classes):
-        raise console.Trouble(f"{path}: names none of the {len(classes)} classes; where it has codes, set dataset.taxonomy to a table of their names")
+        raise console.Trouble(
+            f"{path}: names none of the {len(classes)} classes; where it has codes, set dataset.taxonomy to a table of their names"
+        )
     if absent:
         console.warn(f"{path}: {absent} of {len(classes)} classes are nowhere in it; they count as not reported")
     unknown = sum(frequencies.reported(metadata.places.get(name)) is None for name in recordings["recording"])
@@ -73,35 +82,53 @@ def _by_frequency(path: Path, recordings: pl.DataFrame, classes: Sequence[str], 
 
     def factors(name: str) -> Factors:
         reported = frequencies.reported(metadata.places.get(name))
-        return factors_of(np.array([np.nan if reported is None else 0.0 if label in reported else unreported - 1.0 for label in classes]))
+        return factors_of(
+            np.array(
+                [np.nan if reported is None else 0.0 if label in reported else unreported - 1.0 for label in classes]
+            )
+        )
 
     return factors
 
 
-def _by_value(path: Path, recordings: pl.DataFrame, classes: Sequence[str], taxonomy: Taxonomy) -> Callable[[str], Factors]:
+def _by_value(
+    path: Path, recordings: pl.DataFrame, classes: Sequence[str], taxonomy: Taxonomy
+) -> Callable[[str], Factors]:
     rows = _rows(path)
     first = next(iter(rows.values()))
     named = not _are_numbers(first[1:])
-    species = [taxonomy.species(label) for label in (first[1:] if named else _labelset(path, classes, count=len(first) - 1))]
+    species = [
+        taxonomy.species(label) for label in (first[1:] if named else _labelset(path, classes, count=len(first) - 1))
+    ]
     place = {label: number for number, label in enumerate(species)}
     if len(place) < len(species):
-        raise console.Trouble(f"{path}: has two columns of {next(label for label in species if species.count(label) > 1)}")
+        raise console.Trouble(
+            f"{path}: has two columns of {next(label for label in species if species.count(label) > 1)}"
+        )
     columns = np.array([place.get(label, -1) for label in classes])
     if (columns < 0).all():
         raise console.Trouble(f"{path}: names none of the {len(classes)} classes")
     if (columns < 0).any():
-        console.warn(f"{path}: says nothing of {(columns < 0).sum()} of {len(classes)} classes; their scores stay as they are")
+        console.warn(
+            f"{path}: says nothing of {(columns < 0).sum()} of {len(classes)} classes; their scores stay as they are"
+        )
     lines = _lines_of_recordings(path, dict(list(rows.items())[named:]), recordings)
     known = {name: _values(path, line, rows[line], count=len(species))[columns] for name, line in lines.items()}
     if len(known) < len(recordings):
-        console.warn(f"{path}: says nothing of {len(recordings) - len(known)} of {len(recordings)} recordings; their scores stay as they are")
+        console.warn(
+            f"{path}: says nothing of {len(recordings) - len(known)} of {len(recordings)} recordings; their scores stay as they are"
+        )
     nothing = np.full(len(classes), np.nan)
     return lambda name: factors_of(np.where(columns < 0, np.nan, known.get(name, nothing)))
 
 
 def _has_frequencies(path: Path) -> bool:
     head = _read(path)[:1]
-    return bool(head) and find_column([cell.strip() for cell in head[0].split(max(",;\t", key=head[0].count))], ("frequency", "freq")) is not None
+    return (
+        bool(head)
+        and find_column([cell.strip() for cell in head[0].split(max(",;\t", key=head[0].count))], ("frequency", "freq"))
+        is not None
+    )
 
 
 def _read(path: Path) -> list[str]:
@@ -120,7 +147,9 @@ def _rows(path: Path) -> dict[int, list[str]]:
         if any(cell.strip() for cell in cells):
             rows[line] = [cell.strip() for cell in cells]
     if not rows or max(map(len, rows.values())) < 2:
-        raise console.Trouble(f"{path}: holds no values; should be a TSV of file names and one value for each species, or a table with a column frequency")
+        raise console.Trouble(
+            f"{path}: holds no values; should be a TSV of file names and one value for each species, or a table with a column frequency"
+        )
     return rows
 
 
@@ -141,7 +170,9 @@ def _labelset(path: Path, classes: Sequence[str], *, count: int) -> list[str]:
             raise console.Trouble(f"{path}: has {count} values a recording, but {file} {len(labels)} species")
     if count == len(classes):
         return list(classes)
-    raise console.Trouble(f"{path}: has {count} values a recording for {len(classes)} classes; name its species in a first row, or in {LABELSETS[0]} beside it")
+    raise console.Trouble(
+        f"{path}: has {count} values a recording for {len(classes)} classes; name its species in a first row, or in {LABELSETS[0]} beside it"
+    )
 
 
 def _lines_of_recordings(path: Path, rows: dict[int, list[str]], recordings: pl.DataFrame) -> dict[str, int]:

@@ -15,8 +15,18 @@ from utils.scoring.prior_metadata import Place
 from utils.tables import find_column, read_foreign, refuse_bad_rows
 
 WEEKS = 48  # of eBird's year
-LIMITS = {"frequency": (0.0, 100.0), "latitude": (-90.0, 90.0), "longitude": (-180.0, 180.0), "week": (1.0, float(WEEKS))}
-NAMES = {"frequency": ("frequency", "freq"), "latitude": ("latitude", "lat"), "longitude": ("longitude", "lon", "lng"), "week": ("week",)}
+LIMITS = {
+    "frequency": (0.0, 100.0),
+    "latitude": (-90.0, 90.0),
+    "longitude": (-180.0, 180.0),
+    "week": (1.0, float(WEEKS)),
+}
+NAMES = {
+    "frequency": ("frequency", "freq"),
+    "latitude": ("latitude", "lat"),
+    "longitude": ("longitude", "lon", "lng"),
+    "week": ("week",),
+}
 
 Spot = tuple[float, float] | None  # latitude and longitude, degrees; none: everywhere
 
@@ -72,7 +82,10 @@ def read_frequencies(path: Path, taxonomy: Taxonomy) -> Frequencies:
         raise Trouble(f"{path}: some rows have a place and others have none")
     if not found:
         raise Trouble(f"{path}: names no species")
-    return Frequencies(frozenset(species), {spot: {week: frozenset(labels) for week, labels in weeks.items()} for spot, weeks in found.items()})
+    return Frequencies(
+        frozenset(species),
+        {spot: {week: frozenset(labels) for week, labels in weeks.items()} for spot, weeks in found.items()},
+    )
 
 
 def _spot(where: str, numbers: Mapping[str, float | None]) -> Spot:
@@ -85,19 +98,27 @@ def _spot(where: str, numbers: Mapping[str, float | None]) -> Spot:
 def _apart(one: tuple[float, float], other: tuple[float, float]) -> float:
     """Return how far two places are apart on the globe: the haversine of the angle, which grows with it."""
     (south, west), (north, east) = np.radians(one), np.radians(other)
-    return float(math.sin((north - south) / 2) ** 2 + math.cos(south) * math.cos(north) * math.sin((east - west) / 2) ** 2)
+    return float(
+        math.sin((north - south) / 2) ** 2 + math.cos(south) * math.cos(north) * math.sin((east - west) / 2) ** 2
+    )
 
 
 def _csv_rows(path: Path) -> Iterable[tuple[str, str, dict[str, float | None]]]:
     table = read_foreign(path)
     column = find_column(table.columns, (*SPECIES_COLUMNS, *CODE_COLUMNS, *COMMON_COLUMNS))
     if column is None:
-        raise Trouble(f"{path}: has no column of species, such as scientific_name or species_code; there are {', '.join(table.columns)[:200]}")
+        raise Trouble(
+            f"{path}: has no column of species, such as scientific_name or species_code; there are {', '.join(table.columns)[:200]}"
+        )
     refuse_bad_rows(path, table)
     columns = {key: find_column(table.columns, names) for key, names in NAMES.items()}
     for place, row in table.rows.items():
         where = str(path.parent / place)
-        yield where, _name(where, row[column]), {key: _number(where, key, row[heading] if heading else "") for key, heading in columns.items()}
+        yield (
+            where,
+            _name(where, row[column]),
+            {key: _number(where, key, row[heading] if heading else "") for key, heading in columns.items()},
+        )
 
 
 def _json_rows(path: Path) -> Iterable[tuple[str, str, dict[str, float | None]]]:
@@ -133,5 +154,7 @@ def _number(where: str, key: str, value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not low <= number <= high or isinstance(value, bool) or (key == "week" and number != int(number)):
-        raise Trouble(f"{where}: the {key} {str(value)[:20]!r} is no {'whole ' if key == 'week' else ''}number from {low:g} to {high:g}")
+        raise Trouble(
+            f"{where}: the {key} {str(value)[:20]!r} is no {'whole ' if key == 'week' else ''}number from {low:g} to {high:g}"
+        )
     return number

@@ -58,7 +58,10 @@ def read_all_metadata(settings: Dataset, names: set[str]) -> Metadata:
             found.add(Taxon(*texts))
         name = file.relative_to(folder).as_posix().removesuffix(".json")
         if name in names:
-            latitude, longitude = degrees(known.get("latitude"), limit=90.0), degrees(known.get("longitude"), limit=180.0)
+            latitude, longitude = (
+                degrees(known.get("latitude"), limit=90.0),
+                degrees(known.get("longitude"), limit=180.0),
+            )
             places[name] = Place(latitude, longitude, week_of(str(known.get("date", ""))))
     by_name = sorted(found, key=lambda taxon: (taxon.species, taxon.code, taxon.common_name))
     return Metadata(places, Taxonomy([*taxa, *by_name], read_aliases(settings.aliases) if settings.aliases else {}))

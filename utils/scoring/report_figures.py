@@ -23,10 +23,18 @@ def summary(measures: Measures, ridge: Figures | None) -> tuple[Figure, ...]:
     ----------
     ridge : the yardstick's, where there is one
     """
-    figures = [Figure(NOTES[key][0], found.value, found.low, found.high, NOTES[key][1]) for key, found in measures.figures.items() if found.value is not None]
+    figures = [
+        Figure(NOTES[key][0], found.value, found.low, found.high, NOTES[key][1])
+        for key, found in measures.figures.items()
+        if found.value is not None
+    ]
     if ridge:
         figures += [
-            Figure("MLRAP of the ridge regression", ridge.mlrap, note="on mean spectra, which know nothing of song: the yardstick"),
+            Figure(
+                "MLRAP of the ridge regression",
+                ridge.mlrap,
+                note="on mean spectra, which know nothing of song: the yardstick",
+            ),
             Figure("top-1 accuracy of the ridge regression", ridge.top1_accuracy),
         ]
     return tuple(figures)
@@ -79,6 +87,19 @@ def threshold_chart(answers: Answers, judged: Judged) -> list[Chart]:
     recall = hits / truth.sum()
     f1 = 2 * hits / (given + truth.sum())
     best = int(f1.argmax())
-    lines = tuple(Line(name, grid, tuple(values.tolist())) for name, values in (("precision", precision), ("recall", recall), ("F1", f1)))
+    lines = tuple(
+        Line(name, grid, tuple(values.tolist()))
+        for name, values in (("precision", precision), ("recall", recall), ("F1", f1))
+    )
     note = "Counts every answer that reaches the threshold, over all recordings and classes. Chosen on these same recordings, the best is a little flattering."
-    return [Chart("Thresholds", "threshold", lines, mark=grid[best], mark_text=f"best F1: {f1[best]:.2f} at {grid[best]:g}", note=note, slide=True)]
+    return [
+        Chart(
+            "Thresholds",
+            "threshold",
+            lines,
+            mark=grid[best],
+            mark_text=f"best F1: {f1[best]:.2f} at {grid[best]:g}",
+            note=note,
+            slide=True,
+        )
+    ]

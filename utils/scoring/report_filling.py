@@ -22,15 +22,21 @@ from utils.scoring.report_parts import Chart, Excerpt, Gallery, Report
 from utils.scoring.striking import choose
 from utils.spectra.decode import AudioError
 
-SHOWN_SETTINGS = ("clips", "spectrogram", "augmentation", "model", "training", "testing")  # the others are paths, which are nobody's business
+# the others are paths, which are nobody's business
+SHOWN_SETTINGS = ("clips", "spectrogram", "augmentation", "model", "training", "testing")
 GALLERIES = {
     "best": ("Best", "The highest LRAP, of different species first; of equals, those whose right answer leads most."),
     "worst": ("Worst", "The lowest LRAP; of equals, those whose right answer is furthest behind the first."),
-    "surprising": ("Most surprising", "Confident and wrong: the first answer is wrong, and its score exceeds that of every right answer most."),
+    "surprising": (
+        "Most surprising",
+        "Confident and wrong: the first answer is wrong, and its score exceeds that of every right answer most.",
+    ),
 }
 
 
-def report_of(answers: Answers, judged: Judged, measures: Measures, ridge: Figures | None, models: Sequence[Model], config: Config) -> Report:
+def report_of(
+    answers: Answers, judged: Judged, measures: Measures, ridge: Figures | None, models: Sequence[Model], config: Config
+) -> Report:
     """Gather everything that the page shows; listens once more to the recordings that are worth a look.
 
     Parameters
@@ -39,14 +45,20 @@ def report_of(answers: Answers, judged: Judged, measures: Measures, ridge: Figur
     models : what was tested; of several there are no learning curves, and the first one's settings are shown
     """
     figures = judged.figures
-    unknown = f"{figures.without_truth} recordings are of species that the net does not know; they do not count." if figures.without_truth else ""
+    unknown = (
+        f"{figures.without_truth} recordings are of species that the net does not know; they do not count."
+        if figures.without_truth
+        else ""
+    )
     return Report(
         title=config.run,
         facts={
             "recordings": f"{figures.scored:,} of {figures.recordings:,} scored",
             "clips": f"{int(answers.clips.sum()):,}",
             "classes": f"{len(answers.classes):,}",
-            "net" if len(models) == 1 else "nets": "; ".join(f"{model.snapshot.config.model.name}, {model.snapshot.folder.name}" for model in models),
+            "net" if len(models) == 1 else "nets": "; ".join(
+                f"{model.snapshot.config.model.name}, {model.snapshot.folder.name}" for model in models
+            ),
             "background species": "count as right" if config.testing.background else "do not count",
         },
         figures=summary(measures, ridge),
@@ -93,10 +105,14 @@ def galleries(answers: Answers, judged: Judged, models: Sequence[Model], config:
     return tuple(result)
 
 
-def _excerpts(numbers: list[int], answers: Answers, judged: Judged, models: Sequence[Model], config: Config) -> Iterator[tuple[int, Excerpt]]:
+def _excerpts(
+    numbers: list[int], answers: Answers, judged: Judged, models: Sequence[Model], config: Config
+) -> Iterator[tuple[int, Excerpt]]:
     """Yield the excerpts of some recordings, with what the first model, and those that hear the same clips, say of these; unreadable ones are passed over."""
     names = answers.recordings["recording"]
-    heard = answer(models, answers.recordings[numbers], config, clips_of=names[numbers].to_list(), what="report").clip_scores
+    heard = answer(
+        models, answers.recordings[numbers], config, clips_of=names[numbers].to_list(), what="report"
+    ).clip_scores
     for number in numbers:
         if names[number] not in heard:
             continue

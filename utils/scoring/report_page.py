@@ -33,7 +33,11 @@ def page(report: Report) -> str:
         charts=[chart_lines(chart) for chart in report.charts],
         confusion=confusion_cells(report.confusion),
         galleries=[
-            {"gallery": gallery, "excerpts": [{"excerpt": excerpt, **excerpt_parts(excerpt)} for excerpt in gallery.excerpts]} for gallery in report.galleries
+            {
+                "gallery": gallery,
+                "excerpts": [{"excerpt": excerpt, **excerpt_parts(excerpt)} for excerpt in gallery.excerpts],
+            }
+            for gallery in report.galleries
         ],
         anchors={excerpt.recording: f"r{number}" for number, excerpt in enumerate(_all_excerpts(report), 1)},
     )
@@ -42,7 +46,11 @@ def page(report: Report) -> str:
 def render(template: str, **values: Any) -> str:
     """Fill one of this folder's templates; all values are escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["figure"] = figure_text
     environment.filters["data"] = lambda content: base64.b64encode(content).decode()
@@ -84,7 +92,10 @@ def chart_lines(chart: Chart) -> dict[str, Any]:
         "points": {
             "x": [round(x, 6) for x in chart.lines[0].x],
             "at": [across(x) for x in chart.lines[0].x],
-            "y": {line.name: [None if y is None or not isfinite(y) else round(y, 4) for y in line.y] for line in chart.lines},
+            "y": {
+                line.name: [None if y is None or not isfinite(y) else round(y, 4) for y in line.y]
+                for line in chart.lines
+            },
         }
         if chart.slide
         else None,
@@ -99,7 +110,8 @@ def _unbroken(xs: tuple[float, ...], ys: tuple[float | None, ...], across: Any, 
             parts.append([])
         else:
             parts[-1].append(f"{across(x)},{down(y)}")
-    return [" ".join(part if len(part) > 1 else 2 * part) for part in parts if part]  # of a single point nothing would be drawn
+    # of a single point nothing would be drawn
+    return [" ".join(part if len(part) > 1 else 2 * part) for part in parts if part]
 
 
 def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
@@ -124,7 +136,14 @@ def confusion_cells(confusion: Confusion) -> Mapping[str, Any]:
     ]
     short = [label if len(label) <= LONGEST else label[: LONGEST - 1] + "…" for label in columns]
     names = round(8 + LETTER * max(map(len, short)))
-    return {"cells": cells, "labels": short, "rows": len(confusion.labels), "cell": CELL, "names": names, "left_out": confusion.left_out}
+    return {
+        "cells": cells,
+        "labels": short,
+        "rows": len(confusion.labels),
+        "cell": CELL,
+        "names": names,
+        "left_out": confusion.left_out,
+    }
 
 
 def excerpt_parts(excerpt: Excerpt) -> dict[str, Any]:

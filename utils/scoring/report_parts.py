@@ -147,7 +147,8 @@ class NetRow:
     bytes : of weights and statistics on disk
     clips_per_second : on the machine of the test
     mlrap, low, high : on the recordings of the test, and the ends of its 95% interval
-    ahead, ahead_low, ahead_high : how much higher its MLRAP is than the student's, and the ends of the paired interval; None for the student
+    ahead, ahead_low, ahead_high : how much higher its MLRAP is than the student's, and the ends of the paired interval;
+        None for the student
     """
 
     name: str
@@ -170,7 +171,8 @@ class Report:
     Attributes
     ----------
     facts : short texts about the test, by what they are
-    classes : one row a class: `class`, `recordings`, `ap`, `auroc`, `f1`, `threshold` and `confused_with`; null where not defined
+    classes : one row a class: `class`, `recordings`, `ap`, `auroc`, `f1`, `threshold` and `confused_with`; null where
+        not defined
     left_out : recordings that could not be used, and why
     settings : of the run, as TOML
     nets : of a distillation: headings, and one row a net

@@ -25,7 +25,9 @@ TOP = 5  # answers per recording in predictions.csv
 SHOWN = 60  # classes in the picture at most: the worst ones
 
 
-def write_report(folder: Path, answers: Answers, judged: Judged, measures: Measures, metrics: Mapping[str, Any]) -> None:
+def write_report(
+    folder: Path, answers: Answers, judged: Judged, measures: Measures, metrics: Mapping[str, Any]
+) -> None:
     """Write the tables and pictures of a test into a folder and, last, metrics.json; of an earlier test nothing stays that this one does not have."""
     write_table(folder / "scores.parquet", scores_table(answers, judged))
     write_csv(folder / "predictions.csv", predictions_table(answers, judged))
@@ -60,9 +62,16 @@ def scores_table(answers: Answers, judged: Judged) -> pl.DataFrame:
 def predictions_table(answers: Answers, judged: Judged) -> pl.DataFrame:
     """Return one row a recording: what is right, the five first answers with their scores, and why there is none where there is none."""
     rows: list[dict[str, Any]] = []
-    for number, (name, own, events, background) in enumerate(answers.recordings.select("recording", "class", "events", "background").iter_rows()):
+    for number, (name, own, events, background) in enumerate(
+        answers.recordings.select("recording", "class", "events", "background").iter_rows()
+    ):
         heard = own or ", ".join(dict.fromkeys(event["species"] for event in events))
-        row = {"recording": name, "class": heard, "background": ", ".join(background), "clips": int(answers.clips[number])}
+        row = {
+            "recording": name,
+            "class": heard,
+            "background": ", ".join(background),
+            "clips": int(answers.clips[number]),
+        }
         scored = answers.reasons[number] is None
         row["lrap"] = None if np.isnan(judged.lrap[number]) else float(judged.lrap[number])
         best: list[int] = np.argsort(-answers.scores[number], kind="stable")[:TOP].tolist() if scored else []
@@ -70,10 +79,21 @@ def predictions_table(answers: Answers, judged: Judged) -> pl.DataFrame:
             there = place < len(best)
             row[f"answer_{place + 1}"] = answers.classes[best[place]] if there else None
             row[f"score_{place + 1}"] = float(answers.scores[number, best[place]]) if there else None
-        rows.append({**row, "reason": answers.reasons[number], "warning": "; ".join(answers.warnings.get(name, ())) or None})
+        rows.append(
+            {**row, "reason": answers.reasons[number], "warning": "; ".join(answers.warnings.get(name, ())) or None}
+        )
     places = range(1, TOP + 1)
-    answered = {f"{what}_{place}": kind for place in places for what, kind in (("answer", pl.String), ("score", pl.Float64))}
-    schema = {"recording": pl.String, "class": pl.String, "background": pl.String, "clips": pl.Int64, "lrap": pl.Float64, **answered}
+    answered = {
+        f"{what}_{place}": kind for place in places for what, kind in (("answer", pl.String), ("score", pl.Float64))
+    }
+    schema = {
+        "recording": pl.String,
+        "class": pl.String,
+        "background": pl.String,
+        "clips": pl.Int64,
+        "lrap": pl.Float64,
+        **answered,
+    }
     schema |= {"reason": pl.String, "warning": pl.String}
     return pl.DataFrame(rows, schema=schema)
 
@@ -82,7 +102,11 @@ def draw_report(path: Path, answers: Answers, judged: Judged, *, title: str) -> 
     """Draw the mean LRAP of each class, and which class was answered first for which."""
     own = answers.recordings["class"].replace("", LONG).to_numpy()
     scored = ~np.isnan(judged.lrap)
-    means = {label: float(judged.lrap[scored & (own == label)].mean()) for label in (*answers.classes, LONG) if (scored & (own == label)).any()}
+    means = {
+        label: float(judged.lrap[scored & (own == label)].mean())
+        for label in (*answers.classes, LONG)
+        if (scored & (own == label)).any()
+    }
     labels = sorted(means, key=lambda label: means[label])[:SHOWN]
     height = 0.22 * len(labels) + 3.0
     figure = new_figure(height + 6, height)
@@ -91,7 +115,9 @@ def draw_report(path: Path, answers: Answers, judged: Judged, *, title: str) -> 
     _draw_confusion(confusion, taken_for(answers, judged), labels)
     mlrap = "none" if judged.figures.mlrap is None else f"{judged.figures.mlrap:.3f}"
     worst = f", the {SHOWN} hardest of {len(means)} classes" if len(means) > SHOWN else ""
-    figure.suptitle(f"{title}: MLRAP {mlrap} over {judged.figures.ranked} of {judged.figures.recordings} recordings{worst}")
+    figure.suptitle(
+        f"{title}: MLRAP {mlrap} over {judged.figures.ranked} of {judged.figures.recordings} recordings{worst}"
+    )
     write_figure(path, figure)
 
 

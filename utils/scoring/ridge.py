@@ -31,7 +31,9 @@ def ridge_scores(train: pl.DataFrame, answers: Answers, config: Config) -> Float
     """Learn from the recordings of `train` and answer those of `answers`; NaN for those that cannot be used."""
     table = pl.concat([train, answers.recordings])
     spectra = _mean_spectra(table, config)
-    known = spectra.recordings["class"].is_in(answers.classes) & spectra.recordings["recording"].is_in(train["recording"].implode())
+    known = spectra.recordings["class"].is_in(answers.classes) & spectra.recordings["recording"].is_in(
+        train["recording"].implode()
+    )
     learned = known.to_numpy()
     labels = spectra.recordings.filter(known)["class"].to_list()
     targets = np.array([[label == name for name in answers.classes] for label in labels], float)

@@ -29,7 +29,8 @@ class SoundscapeFigures:
     ----------
     recordings, intervals : how many are judged: somebody has listened to them, and they could be used
     annotated : how many recordings have annotations, also those that are not judged
-    annotations, annotations_used : how many lie there, and how many count: in recordings that are judged, of species that the net knows
+    annotations, annotations_used : how many lie there, and how many count: in recordings that are judged, of species
+        that the net knows
     with_birds : intervals in which a species sings that the net knows
     species : how many of those there are
     unknown : species that sing and that the net does not know; they count as nothing
@@ -72,7 +73,9 @@ class SoundscapeScores:
 
     def __init__(self, truth: Truth, sheet: Sheet) -> None:
         self._truth, self._sheet = truth, sheet
-        self._kept: list[tuple[Float32[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"]]] = []
+        self._kept: list[
+            tuple[Float32[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"]]
+        ] = []
         self._heard: dict[str, tuple[Event, ...]] = {}
         self._unused: set[str] = set()
         self.failures: list[console.Failure] = []
@@ -94,7 +97,11 @@ class SoundscapeScores:
             return
         self._heard[one.file] = inside
         self._kept.append(
-            (one.uncalibrated.astype(np.float32), called(one, self._sheet), truth_of_intervals(inside, one.starts, one.ends, self._sheet.classes))
+            (
+                one.uncalibrated.astype(np.float32),
+                called(one, self._sheet),
+                truth_of_intervals(inside, one.starts, one.ends, self._sheet.classes),
+            )
         )
 
     def _inside(self, file: str, events: tuple[Event, ...], *, length: float) -> tuple[Event, ...]:
@@ -108,7 +115,11 @@ class SoundscapeScores:
     @property
     def used(self) -> Truth:
         """The truth as far as it is used."""
-        events = {file: self._heard.get(file, events) for file, events in self._truth.events.items() if file not in self._unused}
+        events = {
+            file: self._heard.get(file, events)
+            for file, events in self._truth.events.items()
+            if file not in self._unused
+        }
         return replace(self._truth, events=events)
 
     def finish(self) -> SoundscapeFigures | None:
@@ -152,7 +163,9 @@ def show_figures(figures: SoundscapeFigures) -> None:
     console.show_table("Against the annotations", figure_rows(figures))
     if figures.unknown:
         more = f" and {len(figures.unknown) - NAMED} more" if len(figures.unknown) > NAMED else ""
-        console.warn(f"the net does not know {', '.join(figures.unknown[:NAMED])}{more}, which sing here; they do not count")
+        console.warn(
+            f"the net does not know {', '.join(figures.unknown[:NAMED])}{more}, which sing here; they do not count"
+        )
     if figures.doubtful:
         console.say(f"{figures.doubtful} annotations are not by a human, as their table says, and do not count")
 

@@ -32,7 +32,8 @@ class Truth:
     species : the only species that were listened for; None: all
     doubtful : how many annotations are not counted, for their table says that they are not by a human
     annotated : the recordings that tables speak of, also those of which nothing can be used
-    annotations : how many annotations lie there, also those that cannot be used; what several rows say of one span and species is one
+    annotations : how many annotations lie there, also those that cannot be used; what several rows say of one span and
+        species is one
     failures : what of the tables cannot be used, and why
     seen : the files that were read, or are named in `failures`
     """
@@ -49,8 +50,9 @@ class Truth:
 def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) -> Truth | None:
     """Read the annotations in a folder of recordings, in any form that `sort_data.py` reads; None where there are none.
 
-    A recording of which nothing can be used has no truth, and is named in `failures`; one in which somebody heard nobody has a truth without events.
-    Where a table has a column `kind`, only rows count in which it begins with 'human'; if it says 'target species', no other species can be judged.
+    A recording of which nothing can be used has no truth, and is named in `failures`; one in which somebody heard
+    nobody has a truth without events. Where a table has a column `kind`, only rows count in which it begins with
+    'human'; if it says 'target species', no other species can be judged.
 
     Parameters
     ----------
@@ -77,7 +79,9 @@ def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) 
         if kept or (not recording.events and said.listened(recording.file)):
             events[place] = tuple(replace(event, species=taxonomy.species(event.species)) for event in kept)
         else:
-            failures.append(Failure(place, "all its annotations are marked as not made by a human; it is left out of the score"))
+            failures.append(
+                Failure(place, "all its annotations are marked as not made by a human; it is left out of the score")
+            )
     species = frozenset(event.species for one in events.values() for event in one) if said.targets else None
     annotated = frozenset(sound.relative_to(folder).as_posix() for sound in (*contents.tables, *said.owners))
     return Truth(events, species, doubtful, annotated, said.annotations, tuple(failures), contents.seen)
@@ -85,7 +89,9 @@ def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) 
 
 def _failures(contents: Contents, folder: Path) -> list[Failure]:
     """Return what cannot be used; recordings to which nobody listened are no failures here."""
-    unheard = {file.relative_to(folder).as_posix() for file in contents.seen if is_sound(file) and file not in contents.tables}
+    unheard = {
+        file.relative_to(folder).as_posix() for file in contents.seen if is_sound(file) and file not in contents.tables
+    }
     return [failure for failure in contents.failures if failure.name not in unheard]
 
 
@@ -147,7 +153,11 @@ class _Said:
                 said = self._rows.setdefault(sound, _Rows())
                 said.listened = said.listened or kind.startswith(TRUSTED)
             if not label or (not sound and label != NOISE):
-                self._unusable.add((table, row.line) if row.fault or not row.label else (sound or row.file, row.start, row.end, row.label))
+                self._unusable.add(
+                    (table, row.line)
+                    if row.fault or not row.label
+                    else (sound or row.file, row.start, row.end, row.label)
+                )
             elif sound and label != NOISE:
                 (said.trusted if kind.startswith(TRUSTED) else said.doubted).add((row.start, row.end, label))
 
@@ -171,7 +181,10 @@ def _kinds(table: Path, head: Head) -> dict[int, str]:
 
 
 def truth_of_intervals(
-    events: tuple[Event, ...], starts: Float[np.ndarray, " intervals"], ends: Float[np.ndarray, " intervals"], classes: tuple[str, ...]
+    events: tuple[Event, ...],
+    starts: Float[np.ndarray, " intervals"],
+    ends: Float[np.ndarray, " intervals"],
+    classes: tuple[str, ...],
 ) -> Bool[np.ndarray, "intervals classes"]:
     """Tell which classes sing in which intervals; a part of an event is enough. Species that are no class are left out."""
     places = {label: number for number, label in enumerate(classes)}

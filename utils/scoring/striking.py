@@ -18,10 +18,13 @@ class Striking:
     surprising: list[int]
 
 
-def lead(scores: Float[np.ndarray, "recordings classes"], truth: Bool[np.ndarray, "recordings classes"]) -> Float[np.ndarray, " recordings"]:
+def lead(
+    scores: Float[np.ndarray, "recordings classes"], truth: Bool[np.ndarray, "recordings classes"]
+) -> Float[np.ndarray, " recordings"]:
     """Return by how much the highest score of a wrong class exceeds the highest score of a right one; NaN without score or right answer.
 
-    Above 0 the first answer is wrong, at 1 the net was as sure as it can be of something wrong and saw nothing of what is right.
+    Above 0 the first answer is wrong, at 1 the net was as sure as it can be of something wrong and saw nothing of what
+    is right.
     """
     usable = truth.any(axis=1) & ~np.isnan(scores).any(axis=1)
     wrong = np.max(scores, axis=1, where=~truth, initial=0.0)
@@ -38,9 +41,11 @@ def choose(
 ) -> Striking:
     """Choose recordings that have scores and a right answer.
 
-    best : the highest LRAP, of equals those whose right answer leads most; first of different classes, so that not one easy class fills them
+    best : the highest LRAP, of equals those whose right answer leads most; first of different classes, so that not one
+        easy class fills them
     worst : an LRAP below 1, the lowest, of equals those whose right answer is furthest behind
-    surprising : confident and wrong, that is, the first answer is wrong, and its score exceeds that of every right class most
+    surprising : confident and wrong, that is, the first answer is wrong, and its score exceeds that of every right
+        class most
 
     Parameters
     ----------
@@ -55,6 +60,8 @@ def choose(
     firsts = [row for row in by_success if own[row] not in seen and not seen.add(own[row])]  # type: ignore[func-returns-value]
     best = [*firsts, *(row for row in by_success if row not in set(firsts))]
     best = [row for row in best if behind[row] <= 0][:each]
-    worst = [row for row in sorted(usable, key=lambda row: (lrap[row], -behind[row])) if lrap[row] < 1 and row not in best][:each]
+    worst = [
+        row for row in sorted(usable, key=lambda row: (lrap[row], -behind[row])) if lrap[row] < 1 and row not in best
+    ][:each]
     surprising = [row for row in sorted(usable, key=lambda row: -behind[row]) if behind[row] > 0][:each]
     return Striking(best, worst, surprising)

@@ -22,7 +22,9 @@ from utils.scoring.thresholds import read_thresholds
 
 IN_MEMORY = 2**25  # bytes of a table of a recording's finished scores; more are in a file
 VALUES = 2**20  # scores that are finished at once
-UNWANTED = -1.0  # uncalibrated score of classes that are not asked for: below all others, so that none is called, or stands before another
+# uncalibrated score of classes that are not asked for: below all others, so that none is called, or stands before
+# another
+UNWANTED = -1.0
 SAMPLED = ("kaggle2021", "kaggle2022")  # formats that a sample submission belongs to
 TESTS, SOUNDSCAPES = ("test", "test_audio"), ("soundscapes", "test_soundscapes")  # folders of a data set or its archive
 
@@ -76,7 +78,9 @@ def _table(shape: tuple[int, ...], scratch_in: Path) -> Scores:
         return np.memmap(file, np.float32, shape=shape)
 
 
-def finishing_of(classes: Sequence[str], files: Sequence[str], calibration: Calibration | None, config: Config) -> Finishing:
+def finishing_of(
+    classes: Sequence[str], files: Sequence[str], calibration: Calibration | None, config: Config
+) -> Finishing:
     """Return the way from pooled scores to those that are written.
 
     Parameters
@@ -90,7 +94,11 @@ def finishing_of(classes: Sequence[str], files: Sequence[str], calibration: Cali
         If the prior or the whitelist cannot be read, or does not fit.
     """
     names = names_of(files)
-    prior = prior_of(pl.DataFrame({"recording": names, "file": list(files)}, schema={"recording": pl.String, "file": pl.String}), classes, config)
+    prior = prior_of(
+        pl.DataFrame({"recording": names, "file": list(files)}, schema={"recording": pl.String, "file": pl.String}),
+        classes,
+        config,
+    )
     by_number = None if prior is None else (lambda number, prior=prior: prior(names[number]))
     return Finishing(by_number, calibration, _wanted(classes, config))
 
@@ -99,14 +107,18 @@ def names_of(files: Sequence[str]) -> list[str]:
     """Name recordings as tables and metadata know them: by the stem of their file, or, where several have one stem, by their path."""
     stems = [Path(file).stem for file in files]
     many = {stem for stem, before in zip(sorted(stems)[1:], sorted(stems), strict=False) if stem == before}
-    return [Path(file).with_suffix("").as_posix() if stem in many else stem for file, stem in zip(files, stems, strict=True)]
+    return [
+        Path(file).with_suffix("").as_posix() if stem in many else stem for file, stem in zip(files, stems, strict=True)
+    ]
 
 
 def _wanted(classes: Sequence[str], config: Config) -> Bool[np.ndarray, " classes"]:
     settings = config.submission
     if settings.whitelist is None:
         return np.ones(len(classes), bool)
-    species = read_whitelist(settings.whitelist, read_all_metadata(config.dataset, set()).taxonomy, frequency=settings.whitelist_frequency)
+    species = read_whitelist(
+        settings.whitelist, read_all_metadata(config.dataset, set()).taxonomy, frequency=settings.whitelist_frequency
+    )
     wanted = np.array([label in species for label in classes], bool)
     if not wanted.any():
         raise console.Trouble(
@@ -114,7 +126,9 @@ def _wanted(classes: Sequence[str], config: Config) -> Bool[np.ndarray, " classe
         )
     unknown = len(species - set(classes))
     if unknown:
-        console.warn(f"{settings.whitelist}: {unknown} of its {len(species)} species are not known to the nets, and are not answered")
+        console.warn(
+            f"{settings.whitelist}: {unknown} of its {len(species)} species are not known to the nets, and are not answered"
+        )
     return wanted
 
 
@@ -124,7 +138,8 @@ class Found:
 
     Attributes
     ----------
-    thresholds : from which uncalibrated score on each class is said; infinite where it never is, and None where the run was not tested
+    thresholds : from which uncalibrated score on each class is said; infinite where it never is, and None where the run
+        was not tested
     calibration : from scores to probabilities, where it is asked for
     """
 
@@ -148,7 +163,9 @@ def found_by_test(classes: Sequence[str], config: Config, *, fingerprint: str) -
     tested, chosen, kept = config.run_folder / "test", None, dict[Path, str | None]()
     path = config.submission.thresholds or tested / "thresholds.json"
     if config.submission.thresholds is None and not path.is_file():
-        console.warn(f"{path}: no such file, and so no thresholds; test.py finds them, or name others as submission.thresholds")
+        console.warn(
+            f"{path}: no such file, and so no thresholds; test.py finds them, or name others as submission.thresholds"
+        )
     else:
         thresholds = read_thresholds(path, classes)
         chosen = np.array([np.inf if value is None else value for value in thresholds.values])
@@ -175,8 +192,8 @@ def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
     Raises
     ------
     Trouble
-        If there are none. A folder that is there and holds none is all right where a sample says which rows are wanted: Kaggle's are filled when a
-        submission is scored.
+        If there are none. A folder that is there and holds none is all right where a sample says which rows are wanted:
+        Kaggle's are filled when a submission is scored.
     """
     named, archive = config.submission.recordings, config.dataset.archive
     homes = [config.dataset.root, *([archive] if archive else [])]
@@ -188,10 +205,14 @@ def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
     empty = next((folder for folder in ([named] if named else usual) if folder.is_dir()), None)
     sampled = config.submission.format in SAMPLED
     if empty and sampled and config.submission.sample:
-        console.warn(f"{console.shown(empty)}: holds no recordings, so that all rows of {config.submission.sample} are of intervals without predictions")
+        console.warn(
+            f"{console.shown(empty)}: holds no recordings, so that all rows of {config.submission.sample} are of intervals without predictions"
+        )
         return empty, []
     if named:
-        raise console.Trouble(f"submission.recordings = {named}: {f'holds no recordings{_way_out(config)}' if empty else 'no such folder'}")
+        raise console.Trouble(
+            f"submission.recordings = {named}: {f'holds no recordings{_way_out(config)}' if empty else 'no such folder'}"
+        )
     raise console.Trouble(
         f"no recordings to answer in {' or '.join(map(console.shown, usual))}; name their folder as submission.recordings{_way_out(config) if empty else ''}"
     )

@@ -33,7 +33,8 @@ Kind = Literal["monophone", "soundscape"]
 class Flags:
     """What a call of either script may ask for."""
 
-    check: Path | None = None  # answer nothing; only say, line by line, what a challenge's parser would refuse in this file, or folder
+    # answer nothing; only say, line by line, what a challenge's parser would refuse in this file, or folder
+    check: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -172,32 +173,56 @@ def prepare(config: Config, kind: Kind) -> Task:
     names = tuple(file.relative_to(root).as_posix() for file in files)
     found = found_by_test(ensemble.classes, config, fingerprint=fingerprint_of_scores(models, config))
     finishing = finishing_of(ensemble.classes, names, found.calibration, config)
-    sheet = Sheet(ensemble.classes, config.submission, config.dataset.root, root, found.thresholds, names, monophone=kind == "monophone")
+    sheet = Sheet(
+        ensemble.classes,
+        config.submission,
+        config.dataset.root,
+        root,
+        found.thresholds,
+        names,
+        monophone=kind == "monophone",
+    )
     check_sheet(sheet)
     path = config.submission.folder / f"{config.run}_{kind}{suffix(config.submission.format)}"
-    parts = Parts(config.submission.folder / f"{config.run}_{kind}.parts", fingerprint_of_parts(models, config, interval=interval), root=root)
-    return Task(kind, interval, ensemble, files, [parts.path_of(file) for file in files], finishing, sheet, parts, path, truth)
+    parts = Parts(
+        config.submission.folder / f"{config.run}_{kind}.parts",
+        fingerprint_of_parts(models, config, interval=interval),
+        root=root,
+    )
+    return Task(
+        kind, interval, ensemble, files, [parts.path_of(file) for file in files], finishing, sheet, parts, path, truth
+    )
 
 
 def _truth_of(root: Path, config: Config) -> Truth | None:
     """Read what people say of the recordings; what is in the folder of submissions is no annotation, and would be scored against itself."""
     folder = config.submission.folder
     if folder.resolve() == root.resolve():
-        raise console.Trouble(f"submission.folder = {folder}: is the folder of the recordings, whose tables are read as annotations; choose another")
+        raise console.Trouble(
+            f"submission.folder = {folder}: is the folder of the recordings, whose tables are read as annotations; choose another"
+        )
     return read_truth(root, config.dataset, without=_submissions_in(root, config))
 
 
 def _submissions_in(root: Path, config: Config) -> Path | None:
     """Return the folder of submissions as a path below that of the recordings, by whatever way both are named; None where it does not lie in it."""
-    ways = [tuple(folder.resolve() for folder in (config.submission.folder, root)), tuple(folder.absolute() for folder in (config.submission.folder, root))]
-    return next((root / folder.relative_to(home) for folder, home in ways if folder != home and folder.is_relative_to(home)), None)
+    ways = [
+        tuple(folder.resolve() for folder in (config.submission.folder, root)),
+        tuple(folder.absolute() for folder in (config.submission.folder, root)),
+    ]
+    return next(
+        (root / folder.relative_to(home) for folder, home in ways if folder != home and folder.is_relative_to(home)),
+        None,
+    )
 
 
 def _check_overlap(ensemble: Ensemble, config: Config) -> None:
     overlap = config.submission.overlap
     for listener in ensemble.listeners:
         if overlap is not None and int((listener.clips.length - overlap) * listener.spectrogram.rate) < 1:
-            raise console.Trouble(f"submission.overlap = {overlap:g}: should be less than the clips of all nets, {listener.clips.length:g} s")
+            raise console.Trouble(
+                f"submission.overlap = {overlap:g}: should be less than the clips of all nets, {listener.clips.length:g} s"
+            )
 
 
 def answer_missing(task: Task, config: Config) -> Heard:
@@ -220,14 +245,19 @@ def answer_missing(task: Task, config: Config) -> Heard:
     share = 0.0
     with console.progress(task.kind, total=len(task.files), unit="recordings", spoken=True) as advance:
         advance(done)
-        coming = answer_intervals(task.ensemble, files, targets, config, interval=task.interval, scratch_in=task.parts.folder)
+        coming = answer_intervals(
+            task.ensemble, files, targets, config, interval=task.interval, scratch_in=task.parts.folder
+        )
         with closing(coming):
             for one in coming:
                 seconds += one.length.frames / one.length.rate
                 share += sizes[one.row] / sum(sizes)
                 if one.failure:
                     failures[missing[one.row]] = one.failure
-                advance(1, note=f"{seconds / passed():,.0f} × real time, {console.clock(passed() * (1 - share) / share)} left")
+                advance(
+                    1,
+                    note=f"{seconds / passed():,.0f} × real time, {console.clock(passed() * (1 - share) / share)} left",
+                )
     return Heard(failures, seconds, passed())
 
 
@@ -242,7 +272,9 @@ def check_file(path: Path, task: Task) -> Checked:
     problems = check(path, task.sheet)
     for problem in problems:
         console.warn(problem)
-    console.say(f"{console.shown(path)}: {'would be refused' if problems else 'nothing to refuse'} as {task.sheet.settings.format}, {task.kind}")
+    console.say(
+        f"{console.shown(path)}: {'would be refused' if problems else 'nothing to refuse'} as {task.sheet.settings.format}, {task.kind}"
+    )
     return Checked(path, problems)
 
 
@@ -269,15 +301,35 @@ def write(task: Task, heard: Heard, config: Config) -> Submitted:
     account = _account(task, heard, config)
     unused = [*account.failures, *(task.truth.failures if task.truth else ()), *(judged.failures if judged else ())]
     answered = len(task.files) - len(failures)
-    return Submitted(task.path, answered, tally.intervals, rows, len(tally.said), failures, figures, page, tally.odd, unused, account.line())
+    return Submitted(
+        task.path,
+        answered,
+        tally.intervals,
+        rows,
+        len(tally.said),
+        failures,
+        figures,
+        page,
+        tally.odd,
+        unused,
+        account.line(),
+    )
 
 
 def _account(task: Task, heard: Heard, config: Config) -> Account:
     """Say what became of all files in the folder of the recordings."""
     root, columns = task.sheet.recordings, config.dataset.columns
     without = _submissions_in(root, config)
-    seen = {task.files[number] for number in heard.failures} | (task.truth.seen if task.truth else _annotations_in(root, config))
-    settings = (config.submission.sample, config.submission.class_ids, config.submission.whitelist, config.dataset.taxonomy, config.dataset.aliases)
+    seen = {task.files[number] for number in heard.failures} | (
+        task.truth.seen if task.truth else _annotations_in(root, config)
+    )
+    settings = (
+        config.submission.sample,
+        config.submission.class_ids,
+        config.submission.whitelist,
+        config.dataset.taxonomy,
+        config.dataset.aliases,
+    )
     named = {path.resolve() for path in (*settings, config.testing.prior) if path}
     seen |= {root / path.relative_to(root.resolve()) for path in named if path.is_relative_to(root.resolve())}
     used = {file for number, file in enumerate(task.files) if number not in heard.failures}
@@ -288,14 +340,28 @@ def _annotations_in(root: Path, config: Config) -> frozenset[Path]:
     """Return the files of annotations that a submission has no use for."""
     columns, without = config.dataset.columns, _submissions_in(root, config)
     with suppress(console.Trouble):  # of the columns that the settings name
-        return read_annotations(root, columns, without=without).seen if is_annotations(root, columns, without=without) else frozenset()
+        return (
+            read_annotations(root, columns, without=without).seen
+            if is_annotations(root, columns, without=without)
+            else frozenset()
+        )
     return frozenset()
 
 
-def _write_page(task: Task, heard: Heard, config: Config, truth: Truth | None, figures: SoundscapeFigures | None) -> Path:
+def _write_page(
+    task: Task, heard: Heard, config: Config, truth: Truth | None, figures: SoundscapeFigures | None
+) -> Path:
     path = task.folder / f"{config.run}_{task.kind}.html"
     pictured = task.ensemble.models[0].snapshot.config
-    write_timeline(path, _results(task, heard.failures), task.sheet, settings=pictured, title=config.run, truth=truth, figures=figures)
+    write_timeline(
+        path,
+        _results(task, heard.failures),
+        task.sheet,
+        settings=pictured,
+        title=config.run,
+        truth=truth,
+        figures=figures,
+    )
     return path
 
 
@@ -332,7 +398,9 @@ def conclude(submitted: Submitted, heard: Heard, task: Task, *, seconds: float) 
     if submitted.figures:
         show_figures(submitted.figures)
     elif task.truth:
-        console.warn("annotations lie beside the recordings, but nothing of them can be used, so that nothing is scored")
+        console.warn(
+            "annotations lie beside the recordings, but nothing of them can be used, so that nothing is scored"
+        )
     console.say(f"next: {_next(submitted, task)}")
     console.report_failures(submitted.failures, what="recordings", done="could not be used")
     console.report_failures(submitted.odd, what="recordings", done="read, with a warning")

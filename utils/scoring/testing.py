@@ -24,7 +24,8 @@ from utils.sound.report import is_partial
 from utils.tables import write_csv
 
 FEW = 10  # recordings; over fewer the MLRAP is mostly chance
-NO_OWN = "none (no recording with a class of its own)"  # as of long recordings, and of species that the model does not know
+# as of long recordings, and of species that the model does not know
+NO_OWN = "none (no recording with a class of its own)"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Tested:
 def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
     """Return the recordings of the side that `testing.side` names: of test/ where there is one, else of val/, unless it names one.
 
-    Of them, at most `testing.max_recordings` are drawn, and at most `testing.max_per_class` of a class; long recordings belong to no class alone.
+    Of them, at most `testing.max_recordings` are drawn, and at most `testing.max_per_class` of a class; long recordings
+    belong to no class alone.
 
     Raises
     ------
@@ -71,7 +73,9 @@ def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
         side = "test" if "test" in split["side"] else "val"
     recordings = split.filter(side=side)
     if recordings.is_empty():
-        raise console.Trouble(f"no recording is held out in {side}/; sort_data.py needs classes of two or more recordings and a dataset.{side}_share above 0")
+        raise console.Trouble(
+            f"no recording is held out in {side}/; sort_data.py needs classes of two or more recordings and a dataset.{side}_share above 0"
+        )
     return _drawn(recordings, config)
 
 
@@ -81,7 +85,9 @@ def _drawn(recordings: pl.DataFrame, config: Config) -> pl.DataFrame:
     if settings.max_per_class:
         kept = set(recordings.filter(pl.col("class") == "")["recording"])
         for (label,), own in recordings.filter(pl.col("class") != "").group_by("class"):
-            kept |= draw(own["recording"].to_list(), settings.max_per_class, seed=settings.seed, label=f"tested {label}")
+            kept |= draw(
+                own["recording"].to_list(), settings.max_per_class, seed=settings.seed, label=f"tested {label}"
+            )
         recordings = recordings.filter(pl.col("recording").is_in(list(kept)))
     if settings.max_recordings:
         kept = draw(recordings["recording"].to_list(), settings.max_recordings, seed=settings.seed, label="tested")
@@ -95,7 +101,8 @@ def check_before_training(split: pl.DataFrame, config: Config) -> None:
     Raises
     ------
     Trouble
-        If there is nothing to test on, the prior or a net that `testing` names is not there, or its engine is not installed.
+        If there is nothing to test on, the prior or a net that `testing` names is not there, or its engine is not
+        installed.
     """
     held_out_recordings(split, config)
     settings = config.testing
@@ -141,7 +148,9 @@ def keep_net(models: Sequence[Model], path: Path | None) -> None:
     console.say(f"the net is in {console.shown(path)}; docs/file-formats.md says how it is used")
 
 
-def conclude(answers: Answers, models: Sequence[Model], split: pl.DataFrame, config: Config, *, seconds: float) -> Tested:
+def conclude(
+    answers: Answers, models: Sequence[Model], split: pl.DataFrame, config: Config, *, seconds: float
+) -> Tested:
     """Compare the answers with the truth, write the report, and say how good they are.
 
     Raises
@@ -154,17 +163,28 @@ def conclude(answers: Answers, models: Sequence[Model], split: pl.DataFrame, con
     if not judged.figures.scored:
         console.report_failures(answers.failures, what="recordings")
         write_csv(folder / "predictions.csv", predictions_table(answers, judged))
-        raise console.Trouble(f"no recording that was held out could be used; {console.shown(folder / 'predictions.csv')} says why")
+        raise console.Trouble(
+            f"no recording that was held out could be used; {console.shown(folder / 'predictions.csv')} says why"
+        )
     ridge = None
     if config.testing.ridge:
-        ridge = judge(ridge_scores(split.filter(side="train"), answers, config), answers, background=config.testing.background).figures
-    measures = measure(answers, judged, config.testing, made_from=f"{config.run}, on {len(answers.recordings)} recordings")
+        ridge = judge(
+            ridge_scores(split.filter(side="train"), answers, config), answers, background=config.testing.background
+        ).figures
+    measures = measure(
+        answers, judged, config.testing, made_from=f"{config.run}, on {len(answers.recordings)} recordings"
+    )
     noise = noise_of(answers)
     if len(noise):
-        measures = replace(measures, figures={**measures.figures, "noise_called": noise_called(models, noise, measures.thresholds, config)})
+        measures = replace(
+            measures,
+            figures={**measures.figures, "noise_called": noise_called(models, noise, measures.thresholds, config)},
+        )
     metrics = {
         **asdict(judged.figures),
-        "figures": {key: {"value": found.value, "low": found.low, "high": found.high} for key, found in measures.figures.items()},
+        "figures": {
+            key: {"value": found.value, "low": found.low, "high": found.high} for key, found in measures.figures.items()
+        },
         "background": config.testing.background,
         "clips": int(answers.clips.sum()),
         "snapshot": models[0].snapshot.folder.name,
@@ -189,7 +209,9 @@ def figure_rows(tested: Tested) -> dict[str, str]:
         "top-1 accuracy": _number(figures.top1_accuracy, otherwise=NO_OWN),
     }
     if tested.ridge:
-        rows["ridge on mean spectra"] = f"MLRAP {_number(tested.ridge.mlrap)}, top-1 accuracy {_number(tested.ridge.top1_accuracy, otherwise=NO_OWN)}"
+        rows["ridge on mean spectra"] = (
+            f"MLRAP {_number(tested.ridge.mlrap)}, top-1 accuracy {_number(tested.ridge.top1_accuracy, otherwise=NO_OWN)}"
+        )
     return rows
 
 
@@ -202,19 +224,24 @@ def _say(tested: Tested, models: Sequence[Model], judged: Judged, answers: Answe
     console.show_table(
         "Tested",
         {
-            "snapshot" if len(models) == 1 else "snapshots": ", ".join(console.shown(model.snapshot.folder) for model in models),
+            "snapshot" if len(models) == 1 else "snapshots": ", ".join(
+                console.shown(model.snapshot.folder) for model in models
+            ),
             "recordings": f"{figures.scored} of {figures.recordings} scored, {int(answers.clips.sum())} clips",
             **figure_rows(tested),
             "top-1 confidence": _number(figures.top1_confidence),
             "report": ", ".join(
-                console.shown(tested.folder / name) for name in ("report.html", "report.png", "predictions.csv", "scores.parquet", "metrics.json")
+                console.shown(tested.folder / name)
+                for name in ("report.html", "report.png", "predictions.csv", "scores.parquet", "metrics.json")
             ),
             "time": console.clock(tested.seconds),
         },
     )
     if 0 < figures.ranked < FEW:
         over = f"{figures.ranked} {'recording' if figures.ranked == 1 else 'recordings'}"
-        console.warn(f"the MLRAP is the mean over only {over}, so that chance decides on it; a test of {FEW} or more says more")
+        console.warn(
+            f"the MLRAP is the mean over only {over}, so that chance decides on it; a test of {FEW} or more says more"
+        )
     if figures.without_truth:
         console.warn(f"{figures.without_truth} recordings are of species that the net does not know; they do not count")
     console.report_failures(tested.failures, what="recordings")

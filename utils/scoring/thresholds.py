@@ -36,7 +36,8 @@ class Thresholds:
     precision : the wanted share of right calls; None where method is f1
     min_positives : classes with fewer true rows took the common threshold
     made_from : the run, and what it was tested on
-    fingerprint : of the nets and settings whose scores they are, of `fingerprint_of_scores`; None where that is not known
+    fingerprint : of the nets and settings whose scores they are, of `fingerprint_of_scores`; None where that is not
+        known
     """
 
     classes: tuple[str, ...]
@@ -80,8 +81,9 @@ class Curve:
 def curve_of(scores: Float[np.ndarray, " pairs"], right: Bool[np.ndarray, " pairs"]) -> Curve:
     """Return what calling from each score on would give; empty where nothing is right.
 
-    The lowest score is no point of the curve, unless all is right: from it on everything is called, which tells nothing and leaves no row to nocall.
-    Of more than FULL pairs, points between two of equal recall are left out; the best ones are never among them.
+    The lowest score is no point of the curve, unless all is right: from it on everything is called, which tells nothing
+    and leaves no row to nocall. Of more than FULL pairs, points between two of equal recall are left out; the best ones
+    are never among them.
 
     Source: scikit-learn's precision_recall_curve.
     """
@@ -125,12 +127,19 @@ def find_thresholds(
         raise ValueError(f"{len(classes)} classes, scores of {scores.shape[1]}")
     common = _best(scores.ravel(), truth.ravel(), precision)
     own = per_class & (truth.sum(axis=0) >= max(min_positives, 1))
-    values = [_best(scores[:, number], truth[:, number], precision) if own[number] else common for number in range(len(classes))]
+    values = [
+        _best(scores[:, number], truth[:, number], precision) if own[number] else common
+        for number in range(len(classes))
+    ]
     method: Method = "f1" if precision is None else "precision"
-    return Thresholds(tuple(classes), tuple(values), tuple(own.tolist()), common, method, precision, min_positives, made_from)
+    return Thresholds(
+        tuple(classes), tuple(values), tuple(own.tolist()), common, method, precision, min_positives, made_from
+    )
 
 
-def _best(scores: Float[np.ndarray, " pairs"], right: Bool[np.ndarray, " pairs"], precision: float | None) -> float | None:
+def _best(
+    scores: Float[np.ndarray, " pairs"], right: Bool[np.ndarray, " pairs"], precision: float | None
+) -> float | None:
     curve = curve_of(scores, right)
     point = curve.best(precision=precision)
     return None if point is None else float(curve.thresholds[point])
@@ -178,7 +187,13 @@ def cross_decided(
     for fold in np.unique(folds):
         here = folds == fold
         found = find_thresholds(
-            scores[~here], truth[~here], names, per_class=per_class, precision=precision, min_positives=min_positives, made_from="the other folds"
+            scores[~here],
+            truth[~here],
+            names,
+            per_class=per_class,
+            precision=precision,
+            min_positives=min_positives,
+            made_from="the other folds",
         )
         decided[here] = decide(scores[here], found)
     return decided
@@ -222,7 +237,9 @@ def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
     missing = [label for label in classes if label not in places]
     if missing:
         others = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
-        raise Trouble(f"{path}: has no threshold for {missing[0]}{others}; it was made from {found.made_from}, which knows other classes")
+        raise Trouble(
+            f"{path}: has no threshold for {missing[0]}{others}; it was made from {found.made_from}, which knows other classes"
+        )
     order = [places[label] for label in classes]
     values, own = tuple(found.values[place] for place in order), tuple(found.own[place] for place in order)
     return replace(found, classes=tuple(classes), values=values, own=own)

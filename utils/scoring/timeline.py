@@ -73,7 +73,9 @@ def write_timeline(
             more=more,
             figures=figure_rows(figures) if figures else {},
             unknown=figures.unknown if figures else (),
-            limit="its threshold, as the test found it" if sheet.chosen is not None else f"{sheet.settings.min_score:g}",
+            limit="its threshold, as the test found it"
+            if sheet.chosen is not None
+            else f"{sheet.settings.min_score:g}",
         ),
     )
     return len(timelines)
@@ -98,7 +100,9 @@ class _Share:
         return True
 
 
-def timeline_of(one: IntervalScores, sheet: Sheet, settings: Config, truth: Truth | None, *, seconds: float) -> Timeline | None:
+def timeline_of(
+    one: IntervalScores, sheet: Sheet, settings: Config, truth: Truth | None, *, seconds: float
+) -> Timeline | None:
     """Return what is to be seen and heard of a recording's first `seconds`; None where it cannot be read any more."""
     file, rate, channel = sheet.recordings / one.file, settings.spectrogram.rate, settings.spectrogram.channel
     try:
@@ -109,7 +113,11 @@ def timeline_of(one: IntervalScores, sheet: Sheet, settings: Config, truth: Trut
     length = min(len(samples) / rate, float(one.ends[-1]))
     events = truth.events.get(one.file) if truth else None
     lanes, left_out = lanes_of(one, sheet, events or (), seconds=length)
-    times = [(float(start), min(float(end), length)) for start, end in zip(one.starts, one.ends, strict=True) if start < length]
+    times = [
+        (float(start), min(float(end), length))
+        for start, end in zip(one.starts, one.ends, strict=True)
+        if start < length
+    ]
     return Timeline(
         recording=one.recording,
         file=one.file,
@@ -145,12 +153,17 @@ def _drawn(timeline: Timeline) -> dict[str, Any]:
     step = next((step for step in STEPS if timeline.seconds / step <= MARKS), STEPS[-1])
     lanes: Sequence[Any] = timeline.lanes
     return {
-        "marks": [(minutes(float(mark)), round(100 * mark / timeline.seconds, 3)) for mark in range(0, int(timeline.seconds) + 1, step)],
+        "marks": [
+            (minutes(float(mark)), round(100 * mark / timeline.seconds, 3))
+            for mark in range(0, int(timeline.seconds) + 1, step)
+        ],
         "data": {
             "ends": [round(end, 3) for _, end in timeline.times],
             "scores": [[round(score, 3) for score in lane.scores.tolist()] if lane.known else None for lane in lanes],
             "sung": [[[round(start, 3), round(end, 3)] for start, end in lane.sung] for lane in lanes],
-            "stops": sorted({0.0, *(timeline.times[n][0] for lane in lanes for n in np.flatnonzero(lane.hits).tolist())}),
+            "stops": sorted(
+                {0.0, *(timeline.times[n][0] for lane in lanes for n in np.flatnonzero(lane.hits).tolist())}
+            ),
         },
         "length": minutes(timeline.seconds),
         "whole": minutes(timeline.whole),
@@ -160,4 +173,8 @@ def _drawn(timeline: Timeline) -> dict[str, Any]:
 def minutes(seconds: float) -> str:
     """Write a time for people: 1:05, 2:03:40."""
     whole = int(seconds + 1e-6)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02d}"
+    return (
+        f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+        if whole >= 3600
+        else f"{whole // 60}:{whole % 60:02d}"
+    )

@@ -81,7 +81,9 @@ class Timeline:
     annotated: bool
 
 
-def lanes_of(one: IntervalScores, sheet: Sheet, events: Sequence[Event], *, seconds: float) -> tuple[tuple[Lane, ...], int]:
+def lanes_of(
+    one: IntervalScores, sheet: Sheet, events: Sequence[Event], *, seconds: float
+) -> tuple[tuple[Lane, ...], int]:
     """Return who was there, in the order in which they begin, then who else was said, the surest first; and how many more there would be.
 
     Parameters
@@ -90,7 +92,9 @@ def lanes_of(one: IntervalScores, sheet: Sheet, events: Sequence[Event], *, seco
     """
     shown = one.starts < seconds
     scores, hits = one.scores[shown], called(one, sheet)[shown]
-    there = list(dict.fromkeys(event.species for event in sorted(events, key=lambda event: event.start) if event.start < seconds))
+    there = list(
+        dict.fromkeys(event.species for event in sorted(events, key=lambda event: event.start) if event.start < seconds)
+    )
     best = one.uncalibrated[shown].max(axis=0, initial=0.0)
     order = [sheet.classes[number] for number in np.argsort(-best, kind="stable").tolist()]
     places = {label: number for number, label in enumerate(sheet.classes)}
@@ -99,7 +103,11 @@ def lanes_of(one: IntervalScores, sheet: Sheet, events: Sequence[Event], *, seco
     rows = list(dict.fromkeys([*wanted, *order]))[: max(LEAST, min(ROWS, len(wanted)))]
     lanes = []
     for label in rows:
-        sung = tuple((event.start, min(event.end, seconds)) for event in events if event.species == label and event.start < seconds)
+        sung = tuple(
+            (event.start, min(event.end, seconds))
+            for event in events
+            if event.species == label and event.start < seconds
+        )
         number = places.get(label)
         if number is None:
             lanes.append(Lane(label, False, np.zeros(len(scores)), np.zeros(len(scores), bool), sung))
@@ -112,8 +120,17 @@ def boxes_of(events: Sequence[Event], settings: Spectrogram, *, seconds: float) 
     """Return the events of known frequencies as boxes in the picture, as far as they lie in it."""
     boxes = []
     for event in events:
-        if event.low is None or event.high is None or event.start >= seconds or event.high <= settings.fmin or event.low >= settings.fmax:
+        if (
+            event.low is None
+            or event.high is None
+            or event.start >= seconds
+            or event.high <= settings.fmin
+            or event.low >= settings.fmax
+        ):
             continue
-        low, high = (height_in(float(min(max(frequency, settings.fmin), settings.fmax)), settings) for frequency in (event.low, event.high))
+        low, high = (
+            height_in(float(min(max(frequency, settings.fmin), settings.fmax)), settings)
+            for frequency in (event.low, event.high)
+        )
         boxes.append(Box(event.species, event.start, min(event.end, seconds), low, high))
     return tuple(boxes)

@@ -6,7 +6,23 @@ from typing import BinaryIO
 from utils.sound.chunks import Dialect, chunks_from, find_chain, is_chain, only_padding
 from utils.sound.links import Layout, Link
 
-PLAIN = (b"NONE", b"twos", b"sowt", b"fl32", b"FL32", b"fl64", b"FL64", b"in24", b"in32", b"raw ", b"ulaw", b"ULAW", b"alaw", b"ALAW")  # not compressed
+# not compressed
+PLAIN = (
+    b"NONE",
+    b"twos",
+    b"sowt",
+    b"fl32",
+    b"FL32",
+    b"fl64",
+    b"FL64",
+    b"in24",
+    b"in32",
+    b"raw ",
+    b"ulaw",
+    b"ULAW",
+    b"alaw",
+    b"ALAW",
+)
 BIG = Dialect(">")
 
 

@@ -19,7 +19,13 @@ def au_layout(stream: BinaryIO, size: int, begin: bytes) -> Layout | None:
     start, said, encoding, rate, channels = struct.unpack(f"{order}5I", begin[4:24])
     frame = BYTES.get(encoding, 0) * channels
     end = start + said
-    if said == TO_THE_END or not frame or start < 24 or end + SHORT * rate * frame >= size or only_padding(stream, end, size):
+    if (
+        said == TO_THE_END
+        or not frame
+        or start < 24
+        or end + SHORT * rate * frame >= size
+        or only_padding(stream, end, size)
+    ):
         return None
     stream.seek(0)
     head = begin[:8] + struct.pack(f"{order}I", TO_THE_END) + stream.read(start)[12:]

@@ -20,7 +20,19 @@ TAIL = 1 << 16  # bytes at the end in which the last frame is looked for, at lea
 MOST_TAIL = 1 << 22
 TOTAL = (1 << 36) - 1  # bits of the header's length
 BLOCKS = {1: 192, **{code: 576 << code - 2 for code in range(2, 6)}, **{code: 256 << code - 8 for code in range(8, 16)}}
-RATES = {1: 88_200, 2: 176_400, 3: 192_000, 4: 8000, 5: 16_000, 6: 22_050, 7: 24_000, 8: 32_000, 9: 44_100, 10: 48_000, 11: 96_000}
+RATES = {
+    1: 88_200,
+    2: 176_400,
+    3: 192_000,
+    4: 8000,
+    5: 16_000,
+    6: 22_050,
+    7: 24_000,
+    8: 32_000,
+    9: 44_100,
+    10: 48_000,
+    11: 96_000,
+}
 BITS = {1: 8, 2: 12, 4: 16, 5: 20, 6: 24, 7: 32}
 OTHER_SIZES = (6, 7)  # codes of blocks whose size follows in one or two bytes
 OTHER_RATES = {12: 1, 13: 2, 14: 2}  # codes of rates that follow, and in how many bytes
@@ -61,14 +73,20 @@ def links_within(stream: BinaryIO, link: Link) -> tuple[Link, ...]:
     """Return the files that follow each other in a link; itself where there is but one."""
     start = link.start - (HEADER if link.head else 0)
     starts = [start, *_others(stream, start + len(MAGIC), link.stop)]
-    return tuple(_link(stream, *bounds) for bounds in pairwise([*starts, link.stop])) if len(starts) > 1 else (replace(link, unsearched=False),)
+    return (
+        tuple(_link(stream, *bounds) for bounds in pairwise([*starts, link.stop]))
+        if len(starts) > 1
+        else (replace(link, unsearched=False),)
+    )
 
 
 def _is_one(stream: BinaryIO, link: Link) -> bool:
     """Tell whether it seems that no other file follows the first one: its last frame is the one that its header says, and none before has a higher number."""
     stream.seek(link.start)
     info = _info(stream.read(HEADER))
-    if info.total != link.frames or any(_others(stream, max(link.start + len(MAGIC), link.stop - 2 * WINDOW), link.stop)):
+    if info.total != link.frames or any(
+        _others(stream, max(link.start + len(MAGIC), link.stop - 2 * WINDOW), link.stop)
+    ):
         return False
     places = list(probes(link.start + HEADER, link.stop))[1:]  # before the first frame, there may be pictures
     ends = [_first_end(stream, place, info) for place in places]
@@ -111,7 +129,10 @@ def _others(stream: BinaryIO, place: int, stop: int) -> Iterator[int]:
 def _may_hold(piece: bytes) -> bool:
     """Tell whether a piece holds the first four bytes of MAGIC, three times as fast as it would be found."""
     wanted = np.frombuffer(MAGIC, np.uint32, count=1)[0]
-    return any(bool((np.frombuffer(piece, np.uint32, (len(piece) - shift) // 4, shift) == wanted).any()) for shift in range(min(4, len(piece) - 3)))
+    return any(
+        bool((np.frombuffer(piece, np.uint32, (len(piece) - shift) // 4, shift) == wanted).any())
+        for shift in range(min(4, len(piece) - 3))
+    )
 
 
 def _link(stream: BinaryIO, start: int, stop: int) -> Link:
@@ -122,14 +143,23 @@ def _link(stream: BinaryIO, start: int, stop: int) -> Link:
     promised = info.total or frames
     if frames and 0 < info.total < frames:
         number = int.from_bytes(head[18:26], "big") & ~TOTAL
-        return Link(start + HEADER, stop, head[:18] + number.to_bytes(8, "big") + head[26:], promised=promised, frames=frames)
+        return Link(
+            start + HEADER, stop, head[:18] + number.to_bytes(8, "big") + head[26:], promised=promised, frames=frames
+        )
     return Link(start, stop, promised=promised, frames=frames)
 
 
 def _info(head: bytes) -> Info:
     number = int.from_bytes(head[18:26], "big")
     block = int.from_bytes(head[10:12], "big")
-    return Info(block, int.from_bytes(head[15:18], "big"), number >> 44, (number >> 41 & 7) + 1, (number >> 36 & 31) + 1, number & TOTAL)
+    return Info(
+        block,
+        int.from_bytes(head[15:18], "big"),
+        number >> 44,
+        (number >> 41 & 7) + 1,
+        (number >> 36 & 31) + 1,
+        number & TOTAL,
+    )
 
 
 def _frames(stream: BinaryIO, start: int, stop: int, info: Info) -> int | None:

@@ -80,4 +80,6 @@ def _layout_of_part(stream: BinaryIO, start: int, stop: int) -> Layout:
     layout = wave_layout(part, size, begin) or aiff_layout(part, size, begin) or Layout((Link(0, size),))
     if layout.plain:  # the decoder is given the part as it is
         return replace(layout, links=(replace(layout.links[0], start=start, stop=stop),))
-    return replace(layout, links=tuple(replace(link, start=link.start + start, stop=link.stop + start) for link in layout.links))
+    return replace(
+        layout, links=tuple(replace(link, start=link.start + start, stop=link.stop + start) for link in layout.links)
+    )

@@ -18,7 +18,8 @@ class Link:
     ----------
     start, stop : its bytes
     head : bytes that the decoder sees before them, in place of a wrong header
-    endless : hide from the decoder where the bytes end, so that it counts frames instead of estimating their number by the size
+    endless : hide from the decoder where the bytes end, so that it counts frames instead of estimating their number by
+        the size
     promised : length by the header, frames; None: as the decoder says
     frames : length as far as it can be known without decoding; None: as the decoder says
     tolerance : seconds that may be missing without a warning

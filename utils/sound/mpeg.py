@@ -1,7 +1,7 @@
 """MP3 (and MPEG layers I and II), in which only a Xing header knows the length; of all others libsndfile estimates it by the first frame and the size.
 
-So the decoder is not told where such a file ends, and counts. Files that were joined are read one after the other: where the first header says that it ends,
-or where the decoder gives up, the next one is looked for.
+So the decoder is not told where such a file ends, and counts. Files that were joined are read one after the other:
+where the first header says that it ends, or where the decoder gives up, the next one is looked for.
 """
 
 from typing import BinaryIO, NamedTuple
@@ -40,7 +40,8 @@ def mpeg_layout(stream: BinaryIO, size: int, begin: bytes, *, named: bool, quick
     Parameters
     ----------
     named : whether the file's name says that it is one, whatever it begins with
-    quick : leave it to the decoder to estimate the length of a file without a header, for to know it, it would have to read it all
+    quick : leave it to the decoder to estimate the length of a file without a header, for to know it, it would have to
+        read it all
     """
     if not named and begin[:3] != b"ID3" and not (begin[:1] == b"\xff" and begin[1:2] >= b"\xe0"):
         return None

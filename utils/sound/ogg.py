@@ -64,7 +64,9 @@ def _page(stream: BinaryIO, start: int) -> Page | None:
         return None
     sizes = stream.read(head[26])
     serial, number = (int.from_bytes(head[place : place + 4], "little") for place in (14, 18))
-    return Page(start, start + HEAD + head[26] + sum(sizes), serial, number, bool(head[5] & FIRST), bool(head[5] & LAST))
+    return Page(
+        start, start + HEAD + head[26] + sum(sizes), serial, number, bool(head[5] & FIRST), bool(head[5] & LAST)
+    )
 
 
 def _is_page(stream: BinaryIO, place: int) -> bool:
@@ -90,8 +92,14 @@ def _is_one(stream: BinaryIO, first: Page, last: Page) -> bool:
     """Tell whether it seems that pages are counted through from the first to the last."""
     places = (_next(stream, place, last.stop) for place in probes(first.start, last.start))
     pages = [None if place is None else _page(stream, place) for place in places]
-    alike = all(page is not None and page.stream == first.stream and (page == first or not page.first) for page in pages)
-    return alike and rises([*(page.number for page in pages if page), last.number]) and not any(page.last for page in pages if page and page != last)
+    alike = all(
+        page is not None and page.stream == first.stream and (page == first or not page.first) for page in pages
+    )
+    return (
+        alike
+        and rises([*(page.number for page in pages if page), last.number])
+        and not any(page.last for page in pages if page and page != last)
+    )
 
 
 def _last(stream: BinaryIO, size: int) -> Page | None:

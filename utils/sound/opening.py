@@ -25,7 +25,8 @@ from utils.sound.wave import wave_layout
 BEGIN = 64  # bytes by which a container is known
 MPEG = (".mp3", ".mp2", ".mpga")
 EVERY = 64  # one frame of so many is marked before an MP3 is read, and tells after an error whether it was
-NOT_SOUND = (soundfile.LibsndfileError, ValueError, OverflowError, struct.error)  # raised by what is no sound that can be read
+# raised by what is no sound that can be read
+NOT_SOUND = (soundfile.LibsndfileError, ValueError, OverflowError, struct.error)
 STREAMED = 0x7FFFFFFF  # a size from here on was written by a program that could not know it
 
 
@@ -36,7 +37,8 @@ class AudioError(Trouble):
 class Forwards(soundfile.SoundFile):  # type: ignore[misc]  # it comes without types
     """A file that is read once, from its begin to its end.
 
-    After each block, soundfile seeks the place it has come to; in an MP3, what follows then differs in its last bits from what is decoded without a break.
+    After each block, soundfile seeks the place it has come to; in an MP3, what follows then differs in its last bits
+    from what is decoded without a break.
     """
 
     def seekable(self) -> bool:
@@ -85,8 +87,11 @@ class Opened:
         self.link, self._read = link, 0
         self._file: io.FileIO | Shown = file.open("rb", buffering=0) if plain else Shown(file, link)
         try:
-            # by number: in the open file one sees how far the decoder came, and from a name it would guess what has no header
-            self.sound = Forwards(self._file.fileno() if plain and os.name == "posix" else file if plain else self._file, closefd=False)
+            # by number: in the open file one sees how far the decoder came, and from a name it would guess what has no
+            # header
+            self.sound = Forwards(
+                self._file.fileno() if plain and os.name == "posix" else file if plain else self._file, closefd=False
+            )
         except Exception:
             self._file.close()
             raise
@@ -109,7 +114,9 @@ class Opened:
         """Length by the header; libsndfile mentions in its log where it found less than that."""
         if self.link.promised is not None:
             return self.link.promised
-        for said, there in re.findall(r"^\s*(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", self.sound.extra_info, flags=re.MULTILINE):
+        for said, there in re.findall(
+            r"^\s*(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\d+)\)", self.sound.extra_info, flags=re.MULTILINE
+        ):
             if 0 < int(there) < int(said) < STREAMED:
                 return int(self.sound.frames * int(said) / int(there))
         return self.frames
@@ -122,7 +129,10 @@ class Opened:
         try:
             read, said = self.sound.read(out=samples), ""
         except soundfile.LibsndfileError as error:
-            read, said = samples[: self._before_error(samples)], str(error.error_string).strip().removeprefix("Error : ").rstrip(".")
+            read, said = (
+                samples[: self._before_error(samples)],
+                str(error.error_string).strip().removeprefix("Error : ").rstrip("."),
+            )
         self._read += len(read)
         return read, said
 

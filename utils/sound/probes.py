@@ -21,4 +21,5 @@ def probes(start: int, stop: int) -> Iterator[int]:
 def rises(numbers: Iterable[int | None]) -> bool:
     """Tell whether numbers that were found from begin to end only rise; not, where one was not found."""
     found = list(numbers)
-    return None not in found and all(one <= other for one, other in pairwise(found))  # type: ignore[operator]  # None is excluded
+    # None is excluded
+    return None not in found and all(one <= other for one, other in pairwise(found))  # type: ignore[operator]

@@ -115,7 +115,9 @@ class Reading:
             if link.unsearched and (error or self._open.place < link.stop - READ_AHEAD):
                 links[number + 1 : number + 1] = self._within(link)[1:]
             if link.open_end:
-                links[number + 1 : number + 1] = self._behind(link, report, least=LEAST if error or link.endless else MUCH)
+                links[number + 1 : number + 1] = self._behind(
+                    link, report, least=LEAST if error or link.endless else MUCH
+                )
         report.check_any()
         self.warnings = report.warnings()
 

@@ -5,7 +5,8 @@ from utils.sound.opening import AudioError, Opened
 
 HOLE = 2048  # bytes of an MP3 that are no frame; a header that nobody needs and a cut frame may have so many
 TRUNCATED = "Seems to be a truncated file"  # in libsndfile's log (VOC)
-PART = "are there and are used"  # ends what is said where only a part could be read, and nothing else: exit statuses depend on it
+# ends what is said where only a part could be read, and nothing else: exit statuses depend on it
+PART = "are there and are used"
 
 
 class Report:
@@ -26,7 +27,8 @@ class Report:
         short = promised is not None and promised - frames >= opened.link.tolerance * rate
         self._missing |= short
         self._incomplete |= opened.link.incomplete or TRUNCATED in opened.sound.extra_info
-        at_end = opened.link.open_end and opened.place >= opened.link.stop - HOLE  # where mpg123 misses the rest of a frame
+        # where mpg123 misses the rest of a frame
+        at_end = opened.link.open_end and opened.place >= opened.link.stop - HOLE
         if error and not at_end and (promised is None or short):
             self._errors.append(error)
             self._known &= promised is not None
@@ -56,7 +58,9 @@ class Report:
         """Say what is odd."""
         there, said = _apart(self._found, self._promised)
         if self._errors:
-            self._notes.append(f"is damaged ({self._errors[0]}): {there}{f' of {said}' if self._known else ''} s {PART}")
+            self._notes.append(
+                f"is damaged ({self._errors[0]}): {there}{f' of {said}' if self._known else ''} s {PART}"
+            )
         elif self._hole > HOLE:
             self._notes.append(f"is damaged ({self._hole} bytes in it are no sound): {there} s {PART}")
         elif self._missing:

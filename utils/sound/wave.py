@@ -1,8 +1,9 @@
 """WAV (RIFF, RIFX, RF64, BW64) and Wave64, whose headers may say less or more than there is.
 
-Recorders that lose power leave a size of 0; others write the size of the file as that of the sound, 44 bytes too many; beyond 4 GB, 32 bits lose the upper
-part of the size. What lies behind the sound by its size is then no row of chunks but sound. For those files the decoder is shown a header of the same format
-in front of the sound, with the size that stands for "to the end".
+Recorders that lose power leave a size of 0; others write the size of the file as that of the sound, 44 bytes too many;
+beyond 4 GB, 32 bits lose the upper part of the size. What lies behind the sound by its size is then no row of chunks
+but sound. For those files the decoder is shown a header of the same format in front of the sound, with the size that
+stands for "to the end".
 """
 
 import struct
@@ -129,7 +130,13 @@ def _shown(found: Found, stop: int, *, promised: int | None = None) -> Layout:
     fmt = found.fmt + b"\0" * (len(found.fmt) % 2)
     parts = b"fmt " + struct.pack(f"{order}I", len(fmt)) + fmt + b"data" + struct.pack(f"{order}I", TO_THE_END)
     if length >= TO_THE_END and order == "<":  # libsndfile stops there at 4 GB
-        head = b"RF64" + struct.pack("<I", TO_THE_END) + b"WAVEds64" + struct.pack("<IQQQI", 28, length + len(parts) + 40, length, 0, 0) + parts
+        head = (
+            b"RF64"
+            + struct.pack("<I", TO_THE_END)
+            + b"WAVEds64"
+            + struct.pack("<IQQQI", 28, length + len(parts) + 40, length, 0, 0)
+            + parts
+        )
     else:
         head = (b"RIFX" if order == ">" else b"RIFF") + struct.pack(f"{order}I", TO_THE_END) + b"WAVE" + parts
     return Layout((Link(found.data.start, stop, head, promised=promised),), plain=False)

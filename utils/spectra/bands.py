@@ -43,14 +43,23 @@ class Bands(NamedTuple):
 def bands_of(settings: Spectrogram) -> Bands:
     """Return window, bins and weights of a kind of picture."""
     if settings.kind == "linear":
-        n_fft = settings.n_fft or linear_window(rate=settings.rate, fmin=settings.fmin, fmax=settings.fmax, height=settings.height)
+        n_fft = settings.n_fft or linear_window(
+            rate=settings.rate, fmin=settings.fmin, fmax=settings.fmax, height=settings.height
+        )
         first, last = bins_between(settings.fmin, settings.fmax, rate=settings.rate, n_fft=n_fft)
         return Bands(scipy.signal.get_window("hamming", n_fft).astype(np.float32), first, last, None)
     n_fft = settings.n_fft or WINDOW_PER_BAND * settings.height
-    bank = librosa.filters.mel(sr=settings.rate, n_fft=n_fft, n_mels=settings.height, fmin=settings.fmin, fmax=settings.fmax)
+    bank = librosa.filters.mel(
+        sr=settings.rate, n_fft=n_fft, n_mels=settings.height, fmin=settings.fmin, fmax=settings.fmax
+    )
     heard = np.flatnonzero(bank.any(axis=0))
     first, last = (int(heard[0]), int(heard[-1]) + 1) if heard.size else (0, 1)
-    return Bands(scipy.signal.get_window("hann", n_fft).astype(np.float32), first, last, scipy.sparse.csr_array(bank[:, first:last].astype(np.float32)))
+    return Bands(
+        scipy.signal.get_window("hann", n_fft).astype(np.float32),
+        first,
+        last,
+        scipy.sparse.csr_array(bank[:, first:last].astype(np.float32)),
+    )
 
 
 def bins_between(low: float, high: float, *, rate: int, n_fft: int) -> tuple[int, int]:
@@ -61,10 +70,11 @@ def bins_between(low: float, high: float, *, rate: int, n_fft: int) -> tuple[int
 def linear_window(*, rate: int, fmin: float, fmax: float, height: int) -> int:
     """Return the shortest even length of window of which exactly `height` bins lie from fmin to fmax.
 
-    There is one: the number of bins grows by at most one from one even length to the next, for fmax is at most half the rate.
-    The 2018 baseline took half of the window for the number of samples, and so a band of half the frequencies.
+    There is one: the number of bins grows by at most one from one even length to the next, for fmax is at most half the
+    rate. The 2018 baseline took half of the window for the number of samples, and so a band of half the frequencies.
     """
-    length = max(2, int(rate * (height - 2) / (fmax - fmin)) // 2 * 2)  # fewer than length · (fmax − fmin) / rate + 1 bins lie in the band
+    # fewer than length · (fmax − fmin) / rate + 1 bins lie in the band
+    length = max(2, int(rate * (height - 2) / (fmax - fmin)) // 2 * 2)
     while True:
         first, last = bins_between(fmin, fmax, rate=rate, n_fft=length)
         if last - first >= height:
@@ -75,7 +85,8 @@ def linear_window(*, rate: int, fmin: float, fmax: float, height: int) -> int:
 def hop_of(settings: Spectrogram, *, samples: int) -> int:
     """Return the samples from one frame of a clip to the next.
 
-    Where the settings leave it open, the width is exact and the hop is not; more frames than the width may come out, of which the first are taken.
+    Where the settings leave it open, the width is exact and the hop is not; more frames than the width may come out, of
+    which the first are taken.
     """
     return settings.hop or samples // (settings.width - 1)
 

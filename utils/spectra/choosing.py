@@ -18,13 +18,16 @@ Chosen = Iterator[tuple[Window, Float[np.ndarray, " length"]]]
 Heard = tuple[float, float, str]  # begin and end of an event, seconds, and who sings
 
 
-def chosen_windows(hear: Callable[[], Blocks], clips: Clips, spectrogram: Spectrogram, *, events: Sequence[Heard] | None) -> Chosen:
+def chosen_windows(
+    hear: Callable[[], Blocks], clips: Clips, spectrogram: Spectrogram, *, events: Sequence[Heard] | None
+) -> Chosen:
     """Yield the windows of a recording that `clips.choose` names, in the order of time, and their samples.
 
     Parameters
     ----------
     hear : decodes the recording, each time from its begin
-    events : what is annotated; None where the recording has a class of its own. Of such a one, `annotations` chooses the grid
+    events : what is annotated; None where the recording has a class of its own. Of such a one, `annotations` chooses
+        the grid
     """
     length, step, least = clip_samples(clips, rate=spectrogram.rate)
     if clips.choose == "annotations" and events is not None:
@@ -53,7 +56,11 @@ def _peaks(hear: Callable[[], Blocks], clips: Clips, spectrogram: Spectrogram) -
             yield block
 
     curve = snr_curve(counted(), spectrogram)
-    yield from cut_out(hear(), peak_windows(curve, samples=samples, length=length, count=clips.count, rate=spectrogram.rate), length=length)
+    yield from cut_out(
+        hear(),
+        peak_windows(curve, samples=samples, length=length, count=clips.count, rate=spectrogram.rate),
+        length=length,
+    )
 
 
 def _annotated(blocks: Blocks, events: Sequence[Heard], clips: Clips, *, rate: int) -> Chosen:

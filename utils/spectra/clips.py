@@ -32,10 +32,13 @@ def clip_samples(clips: Clips, *, rate: int) -> tuple[int, int, int]:
     return int(clips.length * rate), int((clips.length - clips.overlap) * rate), int(clips.min_length * rate)
 
 
-def cut(blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, least: int) -> Iterator[tuple[int, Float[np.ndarray, "_ length"]]]:
+def cut(
+    blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, least: int
+) -> Iterator[tuple[int, Float[np.ndarray, "_ length"]]]:
     """Cut a stream of samples into clips that begin every `step` samples.
 
-    What is left at the end is filled with zeros if it has `least` samples, else dropped. Blocks may have any lengths: they do not change the clips.
+    What is left at the end is filled with zeros if it has `least` samples, else dropped. Blocks may have any lengths:
+    they do not change the clips.
 
     Parameters
     ----------
@@ -71,8 +74,8 @@ def cut(blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, le
 def starts_within(begin: int, end: int, *, length: int, step: int) -> Iterator[int]:
     """Yield where the clips of a span of time start; all in samples.
 
-    A span no longer than a clip has one, centred on it, which may start before 0. A longer one has clips every `step` from its begin, and a last one that
-    ends with it.
+    A span no longer than a clip has one, centred on it, which may start before 0. A longer one has clips every `step`
+    from its begin, and a last one that ends with it.
     """
     if end - begin <= length:
         yield (begin + end - length + 1) // 2
@@ -81,11 +84,14 @@ def starts_within(begin: int, end: int, *, length: int, step: int) -> Iterator[i
     yield end - length
 
 
-def cut_out(blocks: Iterable[Float[np.ndarray, " _"]], windows: Iterable[Window], *, length: int) -> Iterator[tuple[Window, Float[np.ndarray, " length"]]]:
+def cut_out(
+    blocks: Iterable[Float[np.ndarray, " _"]], windows: Iterable[Window], *, length: int
+) -> Iterator[tuple[Window, Float[np.ndarray, " length"]]]:
     """Cut clips of `length` samples out of a stream of samples, where `windows` say.
 
-    A window that goes past the end is moved until it ends with the recording; a recording shorter than a clip is filled with zeros.
-    Windows that begin where there is no more sound are left out. Blocks may have any lengths: they do not change the clips.
+    A window that goes past the end is moved until it ends with the recording; a recording shorter than a clip is filled
+    with zeros. Windows that begin where there is no more sound are left out. Blocks may have any lengths: they do not
+    change the clips.
 
     Parameters
     ----------
@@ -105,7 +111,8 @@ def cut_out(blocks: Iterable[Float[np.ndarray, " _"]], windows: Iterable[Window]
         while window and window.start + length <= end:
             yield window, rest[window.start - first :][:length]
             window = next(wanted, None)
-        keep = max(first, min(window.start if window else end, end - length))  # the last clip may have to be moved back to the end
+        # the last clip may have to be moved back to the end
+        keep = max(first, min(window.start if window else end, end - length))
         rest, first = rest[keep - first :], keep
     last = max(0, end - length)
     while window and window.start < end:

@@ -17,7 +17,8 @@ __all__ = ["AudioError", "Channel", "Length", "decode"]
 BLOCK = 30.0  # seconds decoded at once
 BLOCK_VALUES = 2**22  # values of all channels decoded at once, at most: 16 MB
 PIECE = 2.0  # seconds resampled and handed on at once: they stay in the cache, and their memory with the program
-LEAST_RATE = 100  # samples per second; slower recordings hold no sound, and raising their rate takes hundreds of megabytes
+# samples per second; slower recordings hold no sound, and raising their rate takes hundreds of megabytes
+LEAST_RATE = 100
 
 
 class Length(NamedTuple):
@@ -25,7 +26,8 @@ class Length(NamedTuple):
 
     Attributes
     ----------
-    frames, rate : samples of one channel, and how many of them are a second; where recordings of several rates were joined, by the first one's
+    frames, rate : samples of one channel, and how many of them are a second; where recordings of several rates were
+        joined, by the first one's
     warnings : what is odd about the file, and how much of it was read, a line each; none of a sound file
     """
 
@@ -43,9 +45,11 @@ def decode(
     ----------
     file : anything libsndfile reads
     rate : samples per second of what is yielded
-    channel : "mean" of all channels; the "loudest" over the whole recording, which is decoded twice for it; or its number, from 1. Mono has but one
+    channel : "mean" of all channels; the "loudest" over the whole recording, which is decoded twice for it; or its
+        number, from 1. Mono has but one
     block : seconds of sound read at once, fewer where there are many channels; it does not change the samples
-    mixer : what makes one channel of several, where it shall be asked before the recording was heard to its end; else it is made here
+    mixer : what makes one channel of several, where it shall be asked before the recording was heard to its end; else
+        it is made here
 
     Yields
     ------
@@ -58,7 +62,8 @@ def decode(
     Raises
     ------
     AudioError
-        If the file is no sound, holds no samples, or samples that are not finite or absurdly loud; if there is no such channel, or if channels cancel.
+        If the file is no sound, holds no samples, or samples that are not finite or absurdly loud; if there is no such
+        channel, or if channels cancel.
     """
     with Reading(file) as sound:
         mixer = mixer or mixer_for(file, channel)

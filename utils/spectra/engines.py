@@ -1,6 +1,7 @@
 """Where pictures are made: by the workers that decode, or, of what they decoded, by an accelerator in the main process.
 
-Workers leave the clips of a recording beside its part, as float32; they are read, drawn and removed at once, so that they hardly reach the disk.
+Workers leave the clips of a recording beside its part, as float32; they are read, drawn and removed at once, so that
+they hardly reach the disk.
 """
 
 import json
@@ -21,7 +22,8 @@ from utils.spectra.extraction import Candidate, Job, Listening, Work, extract, l
 from utils.spectra.parts import Clip
 
 BATCH = 256  # clips that the device draws at once
-PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm60_plugin", "jax_rocm7_plugin", "libtpu")  # what JAX needs for an accelerator
+# what JAX needs for an accelerator
+PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm60_plugin", "jax_rocm7_plugin", "libtpu")
 SAMPLES, WORDS = "samples", "heard.json"
 
 
@@ -34,7 +36,8 @@ def engine_of(config: Config) -> tuple[Callable[[Job], Any], Callable[[Job], Wor
         If the device is asked for and cannot draw these pictures.
     """
     engine = config.spectrogram.engine
-    if engine == "cpu" or (engine == "auto" and not any(find_spec(plugin) for plugin in PLUGINS)):  # JAX takes seconds to import
+    # JAX takes seconds to import
+    if engine == "cpu" or (engine == "auto" and not any(find_spec(plugin) for plugin in PLUGINS)):
         return extract, None
     import jax
 
@@ -63,7 +66,13 @@ def listen(job: Job) -> None:
             for candidate, samples in heard.candidates():
                 rows.append([*candidate.clip, *candidate[1:]])
                 entry.write(np.ascontiguousarray(samples, np.float32).tobytes())
-        words = {"seconds": heard.seconds, "peaks": heard.peaks, "passed_over": heard.passed_over, "rows": rows, "warnings": heard.warnings}
+        words = {
+            "seconds": heard.seconds,
+            "peaks": heard.peaks,
+            "passed_over": heard.passed_over,
+            "rows": rows,
+            "warnings": heard.warnings,
+        }
         archive.writestr(WORDS, json.dumps(words, default=float))
 
 
@@ -72,7 +81,11 @@ def draw(job: Job) -> Work:
     file, heard = _beside(job), Listening(job)
     with zipfile.ZipFile(file) as archive, archive.open(SAMPLES) as entry:
         words = json.loads(archive.read(WORDS))
-        heard.seconds, heard.passed_over, heard.peaks = words["seconds"], words["passed_over"], [tuple(peak) for peak in words["peaks"]]
+        heard.seconds, heard.passed_over, heard.peaks = (
+            words["seconds"],
+            words["passed_over"],
+            [tuple(peak) for peak in words["peaks"]],
+        )
         heard.warnings = tuple(words["warnings"])
         split = len(Clip._fields)
         candidates = [Candidate(Clip(*row[:split]), *row[split:]) for row in words["rows"]]
@@ -81,7 +94,9 @@ def draw(job: Job) -> Work:
     return work
 
 
-def _drawn(candidates: list[Candidate], entry: Any, job: Job) -> Iterator[tuple[Candidate, UInt8[np.ndarray, "height width"], float]]:
+def _drawn(
+    candidates: list[Candidate], entry: Any, job: Job
+) -> Iterator[tuple[Candidate, UInt8[np.ndarray, "height width"], float]]:
     from utils.spectra.on_device import make_pictures
 
     length, _, _ = clip_samples(job.clips, rate=job.spectrogram.rate)

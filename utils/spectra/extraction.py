@@ -109,7 +109,9 @@ class Sound:
         """
         _, _, least = clip_samples(self._job.clips, rate=self._job.spectrogram.rate)
         if self.samples < max(least, 1):
-            raise AudioError(f"is {self.seconds:.2f} s long, shorter than a clip (clips.min_length = {self._job.clips.min_length:g} s)")
+            raise AudioError(
+                f"is {self.seconds:.2f} s long, shorter than a clip (clips.min_length = {self._job.clips.min_length:g} s)"
+            )
 
     def check_level(self) -> None:
         """Refuse silence.
@@ -168,14 +170,19 @@ class Listening:
         job, sound = self._job, Sound(self._job)
         generator = np.random.default_rng((job.clips.seed, zlib.crc32(job.name.encode())))
         sung = None if job.events is None else Spans(job.events)
-        for number, (window, samples) in enumerate(chosen_windows(sound.hear, job.clips, job.spectrogram, events=job.events)):
+        for number, (window, samples) in enumerate(
+            chosen_windows(sound.hear, job.clips, job.spectrogram, events=job.events)
+        ):
             start = window.start / job.spectrogram.rate
             if np.isfinite(window.strength):
                 self.peaks.append((window.peak, window.strength, number))
             ticket, lot = generator.random(2)
             possible = sung is None or sung.touch(start, start + job.clips.length)
             if possible or (ticket < job.clips.noise_share and not job.unsure):
-                yield Candidate(Clip(number, start, window.event, window.strength, 0.0, False), possible, ticket, lot), samples
+                yield (
+                    Candidate(Clip(number, start, window.event, window.strength, 0.0, False), possible, ticket, lot),
+                    samples,
+                )
             else:
                 self.passed_over += 1
         sound.check_length()
@@ -206,11 +213,15 @@ def leave_part(job: Job, heard: Listening, drawn: Iterator[tuple[Candidate, Any,
 
     Parameters
     ----------
-    drawn : the candidates with their pictures, from 0 to 1 or in grey levels, and their signal scores; `heard` is complete when it ends
+    drawn : the candidates with their pictures, from 0 to 1 or in grey levels, and their signal scores; `heard` is
+        complete when it ends
     """
     scores: list[float] = []
     rejected = pictures = 0
-    with whole_file(job.part, lasting=False) as stream, SpooledTemporaryFile(IN_MEMORY, dir=str(job.part.parent)) as scratch:
+    with (
+        whole_file(job.part, lasting=False) as stream,
+        SpooledTemporaryFile(IN_MEMORY, dir=str(job.part.parent)) as scratch,
+    ):
         draw = Draw(job.cap, scratch)
         for candidate, picture, score in drawn:
             pictures += 1
@@ -221,7 +232,13 @@ def leave_part(job: Job, heard: Listening, drawn: Iterator[tuple[Candidate, Any,
                 pixels = picture if picture.dtype == np.uint8 else to_pixels(picture)
                 draw.offer(candidate.clip._replace(score=score, accepted=accepted), pixels, lot=candidate.lot)
             rejected += not accepted
-        found = Found(heard.peaks, heard.seconds, rejected + heard.passed_over, count_scores(scores), "; ".join(heard.warnings) or None)
+        found = Found(
+            heard.peaks,
+            heard.seconds,
+            rejected + heard.passed_over,
+            count_scores(scores),
+            "; ".join(heard.warnings) or None,
+        )
         draw.write(stream, found)
     return Work(heard.seconds, pictures)
 
@@ -271,7 +288,9 @@ class FirstClips:
             with self.file.open("rb") as stream:
                 for first in range(0, self.count, size):
                     clips = min(size, self.count - first)
-                    yield np.frombuffer(stream.read(clips * math.prod(self.shape)), np.uint8).reshape(clips, *self.shape)
+                    yield np.frombuffer(stream.read(clips * math.prod(self.shape)), np.uint8).reshape(
+                        clips, *self.shape
+                    )
             self.file.unlink()
 
 

@@ -19,16 +19,34 @@ from utils.recordings.recording import NOISE
 from utils.spectra.choosing import Heard
 from utils.spectra.extraction import Job, Work, extract
 from utils.spectra.parts import Part, is_whole, read_part
-from utils.spectra.store import CLIPS, LATER, PEAKS, PICTURE_SETTINGS, RECORDINGS, UNRATED, check_settings, write_pictures
+from utils.spectra.store import (
+    CLIPS,
+    LATER,
+    PEAKS,
+    PICTURE_SETTINGS,
+    RECORDINGS,
+    UNRATED,
+    check_settings,
+    write_pictures,
+)
 from utils.tables import NONE_LATER, read_table, write_csv, write_table
 
 STORE_FILES = (
-    *("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "peaks.csv", "classes.csv", "overview.html"),
+    *(
+        "settings.toml",
+        "clips.parquet",
+        "recordings.parquet",
+        "rejected.csv",
+        "peaks.csv",
+        "classes.csv",
+        "overview.html",
+    ),
     *("shards", "parts", "pictures", "noise", "answers_*.npy"),
 )
 AGAIN = "run spec.py --fresh"
 LONG = "(long)"  # stands for the class in the names of shards of long recordings
-TRIED_AGAIN = ("is cut off", "is damaged or cut off")  # begin reasons of the version before, which refused what can be read in part
+# begin reasons of the version before, which refused what can be read in part
+TRIED_AGAIN = ("is cut off", "is damaged or cut off")
 PER_SHARD = 64  # recordings; a shard is packed, and its parts go, when its last recording is done
 
 
@@ -61,7 +79,9 @@ def open_folder(config: Config, *, fresh: bool) -> Path:
     folder = config.dataset.root / "spec"
     others = strangers(folder, STORE_FILES)
     if others:
-        raise console.Trouble(f"{folder}: holds {others[0]}, which is of no store; move it away, for this folder is spec.py's")
+        raise console.Trouble(
+            f"{folder}: holds {others[0]}, which is of no store; move it away, for this folder is spec.py's"
+        )
     if fresh:
         remove_folder(folder)
     check_settings(config.dataset.root, config)
@@ -74,10 +94,19 @@ def plan(split: pl.DataFrame, config: Config, folder: Path) -> list[Shard]:
     """Say which recordings belong together in which shard; this follows from the split's table alone."""
     shards = []
     for (label,), rows in split.sort("class", "recording").group_by("class", maintain_order=True):
-        share = config.clips.max_per_class // len(rows) + 1 if label else config.clips.max_per_class  # long recordings share no class
+        # long recordings share no class
+        share = config.clips.max_per_class // len(rows) + 1 if label else config.clips.max_per_class
         cap = share if config.clips.max_per_class else 0
         for number, start in enumerate(range(0, len(rows), PER_SHARD)):
-            shards.append(_shard(f"{label or LONG}-{number:03d}", rows[start : start + PER_SHARD], cap=cap, config=config, folder=folder))
+            shards.append(
+                _shard(
+                    f"{label or LONG}-{number:03d}",
+                    rows[start : start + PER_SHARD],
+                    cap=cap,
+                    config=config,
+                    folder=folder,
+                )
+            )
     return shards
 
 
@@ -94,7 +123,19 @@ def _shard(name: str, rows: pl.DataFrame, *, cap: int, config: Config, folder: P
         content = json.dumps([row["recording"], size, time, cap, made_with, *rule]).encode()
         part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.zip"
         key.update(content + json.dumps([row["background"], row["quality"]]).encode())
-        jobs.append(Job(row["recording"], file, cap, config.clips, config.spectrogram, part, events, row["class"] != NOISE, row["unsure"]))
+        jobs.append(
+            Job(
+                row["recording"],
+                file,
+                cap,
+                config.clips,
+                config.spectrogram,
+                part,
+                events,
+                row["class"] != NOISE,
+                row["unsure"],
+            )
+        )
     return Shard(name, rows, key.hexdigest(), jobs)
 
 
@@ -113,7 +154,14 @@ def _events(row: Mapping[str, Any], config: Config) -> tuple[Heard, ...] | None:
     return tuple((event["start"], event["end"], event["species"]) for event in row["events"])
 
 
-def fill(shards: Sequence[Shard], config: Config, folder: Path, *, work: Callable[[Job], Any] = extract, then: Callable[[Job], Work] | None = None) -> None:
+def fill(
+    shards: Sequence[Shard],
+    config: Config,
+    folder: Path,
+    *,
+    work: Callable[[Job], Any] = extract,
+    then: Callable[[Job], Work] | None = None,
+) -> None:
     """Do what is missing: pictures of every recording of every shard that is not finished, packed into shards as they get complete.
 
     Parameters
@@ -129,7 +177,9 @@ def fill(shards: Sequence[Shard], config: Config, folder: Path, *, work: Callabl
         missing += [shard] if refused or not finished else []
     if again:
         shards_hold = "1 shard holds" if again == 1 else f"{again} shards hold"
-        console.say(f"{shards_hold} recordings that an earlier version refused as cut off; what can be read of them is read now")
+        console.say(
+            f"{shards_hold} recordings that an earlier version refused as cut off; what can be read of them is read now"
+        )
     if missing:
         (folder / "clips.parquet").unlink(missing_ok=True)  # it would name rows of shards that are about to change
     jobs = {job.name: shard for shard in missing for job in shard.jobs}
@@ -166,14 +216,17 @@ def _is_finished(shard: Shard, folder: Path) -> bool:
 
 def _can_be_read_now(shard: Shard, folder: Path) -> bool:
     """Tell whether a finished shard lacks a recording that an earlier version refused for it is cut off."""
-    recordings = read_table(folder / "shards" / shard.name / "recordings.parquet", RECORDINGS, missing=AGAIN, damaged=AGAIN, later=LATER)
+    recordings = read_table(
+        folder / "shards" / shard.name / "recordings.parquet", RECORDINGS, missing=AGAIN, damaged=AGAIN, later=LATER
+    )
     return any(reason.startswith(TRIED_AGAIN) for reason in recordings["reason"].drop_nulls())
 
 
 def _pack(shard: Shard, failures: dict[str, console.Failure], folder: Path) -> None:
     """Put the parts of a shard's recordings into one array, with its tables, and remove them.
 
-    Where a recording failed by no fault of its own, the shard is made without it, but does not count as finished, and the parts stay for the next call.
+    Where a recording failed by no fault of its own, the shard is made without it, but does not count as finished, and
+    the parts stay for the next call.
     """
     parts = [read_part(job.part) if job.name not in failures else None for job in shard.jobs]
     final = not any(failures[job.name].passing for job in shard.jobs if job.name in failures)
@@ -195,10 +248,18 @@ def _pack(shard: Shard, failures: dict[str, console.Failure], folder: Path) -> N
 
 
 def _clip_rows(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
-    tables = [_rows_of(row, part, length=shard.jobs[0].clips.length) for row, part in zip(shard.rows.iter_rows(named=True), parts, strict=True) if part]
+    tables = [
+        _rows_of(row, part, length=shard.jobs[0].clips.length)
+        for row, part in zip(shard.rows.iter_rows(named=True), parts, strict=True)
+        if part
+    ]
     schema = {name: kind for name, kind in CLIPS.items() if name not in ("shard", "row")}
-    table = pl.DataFrame({name: [value for columns in tables for value in columns[name]] for name in schema}, schema=schema)
-    return table.with_columns(pl.col("strength").fill_nan(None), shard=pl.lit(shard.name), row=pl.int_range(pl.len(), dtype=pl.Int32))
+    table = pl.DataFrame(
+        {name: [value for columns in tables for value in columns[name]] for name in schema}, schema=schema
+    )
+    return table.with_columns(
+        pl.col("strength").fill_nan(None), shard=pl.lit(shard.name), row=pl.int_range(pl.len(), dtype=pl.Int32)
+    )
 
 
 def _rows_of(row: Mapping[str, Any], part: Part, *, length: float) -> dict[str, list[Any]]:
@@ -238,7 +299,10 @@ def _peak_rows(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
     for name, part in zip(shard.rows["recording"], parts, strict=True):
         if part:
             kept = set(part.number[part.accepted].tolist())
-            rows += [(name, round(seconds, 3), round(strength, 2), int(number) in kept) for seconds, strength, number in part.peaks.tolist()]
+            rows += [
+                (name, round(seconds, 3), round(strength, 2), int(number) in kept)
+                for seconds, strength, number in part.peaks.tolist()
+            ]
     return pl.DataFrame(rows, schema=PEAKS, orient="row")
 
 
@@ -248,7 +312,18 @@ def _recording_rows(shard: Shard, parts: Sequence[Part | None], failures: dict[s
         name = [row["recording"], row["class"]]
         if part:
             accepted = int(part.accepted.sum())
-            rows.append([*name, part.seconds, accepted, len(part.accepted) - accepted, part.rejected, part.histogram.tolist(), None, part.warning])
+            rows.append(
+                [
+                    *name,
+                    part.seconds,
+                    accepted,
+                    len(part.accepted) - accepted,
+                    part.rejected,
+                    part.histogram.tolist(),
+                    None,
+                    part.warning,
+                ]
+            )
         else:
             rows.append([*name, None, 0, 0, 0, None, failures[row["recording"]].reason, None])
     return pl.DataFrame(rows, schema=RECORDINGS, orient="row")
@@ -264,10 +339,13 @@ def finish(shards: Sequence[Shard], split: pl.DataFrame, folder: Path) -> pl.Dat
     recordings = _joined(shards, folder, "recordings", RECORDINGS, LATER)
     write_table(folder / "recordings.parquet", recordings)
     recordings = recordings.join(split.select("recording", "file"), on="recording", maintain_order="left")
-    write_csv(folder / "rejected.csv", recordings.filter(pl.col("reason").is_not_null()).select("recording", "file", "reason"))
+    write_csv(
+        folder / "rejected.csv", recordings.filter(pl.col("reason").is_not_null()).select("recording", "file", "reason")
+    )
     if any(_has_peaks(shard) for shard in shards):
         write_csv(folder / "peaks.csv", _joined(shards, folder, "peaks", PEAKS))
-    write_table(folder / "clips.parquet", _joined(shards, folder, "clips", CLIPS))  # last: a store with this table is complete
+    # last: a store with this table is complete
+    write_table(folder / "clips.parquet", _joined(shards, folder, "clips", CLIPS))
     names = {shard.name for shard in shards}
     for left in sorted((folder / "shards").iterdir()):
         if left.name not in names:
@@ -277,6 +355,8 @@ def finish(shards: Sequence[Shard], split: pl.DataFrame, folder: Path) -> pl.Dat
     return recordings
 
 
-def _joined(shards: Sequence[Shard], folder: Path, name: str, schema: Mapping[str, Any], later: Mapping[str, Any] = NONE_LATER) -> pl.DataFrame:
+def _joined(
+    shards: Sequence[Shard], folder: Path, name: str, schema: Mapping[str, Any], later: Mapping[str, Any] = NONE_LATER
+) -> pl.DataFrame:
     files = [folder / "shards" / shard.name / f"{name}.parquet" for shard in shards]
     return pl.concat([read_table(file, schema, missing=AGAIN, damaged=AGAIN, later=later) for file in files])

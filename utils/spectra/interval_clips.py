@@ -81,7 +81,9 @@ def _by_interval(sound: Sound, job: IntervalJob) -> Clips:
     def count() -> int:
         return interval_count(sound.length, interval=job.interval)
 
-    return cut_intervals(sound.hear(), count, interval=job.interval, rate=job.spectrogram.rate, length=length, step=step)
+    return cut_intervals(
+        sound.hear(), count, interval=job.interval, rate=job.spectrogram.rate, length=length, step=step
+    )
 
 
 def _first(sound: Sound, job: IntervalJob) -> Clips:
@@ -94,4 +96,6 @@ def _first(sound: Sound, job: IntervalJob) -> Clips:
             number += 1
     if number == 0:
         longer = (length + step) / job.spectrogram.rate  # than the recording
-        yield from cut_intervals(sound.hear(), lambda: 1, interval=longer, rate=job.spectrogram.rate, length=length, step=step)
+        yield from cut_intervals(
+            sound.hear(), lambda: 1, interval=longer, rate=job.spectrogram.rate, length=length, step=step
+        )

@@ -34,7 +34,9 @@ def interval_count(length: Length, *, interval: float) -> int:
     return max(1, int(whole) + (length.frames - whole * each >= 1))
 
 
-def interval_times(length: Length, *, interval: float) -> tuple[Float64[np.ndarray, " intervals"], Float64[np.ndarray, " intervals"]]:
+def interval_times(
+    length: Length, *, interval: float
+) -> tuple[Float64[np.ndarray, " intervals"], Float64[np.ndarray, " intervals"]]:
     """Return starts and ends of a recording's intervals, seconds; the last one ends with the recording.
 
     Parameters
@@ -56,13 +58,19 @@ def clip_starts(begin: int, end: int, *, length: int, step: int) -> Iterator[int
 
 
 def cut_intervals(
-    blocks: Iterable[Float[np.ndarray, " _"]], count: Callable[[], int], *, interval: float, rate: int, length: int, step: int
+    blocks: Iterable[Float[np.ndarray, " _"]],
+    count: Callable[[], int],
+    *,
+    interval: float,
+    rate: int,
+    length: int,
+    step: int,
 ) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
     """Cut the clips of a recording's intervals out of a stream of samples, as `clip_starts` says.
 
-    What a clip needs from beyond its interval is the real sound there; only beyond the recording it is silence. The stream's end is not known before it
-    comes, so that a clip is cut once no end could move it. Blocks may have any lengths: they do not change the clips, and memory does not grow with the
-    recording or the interval.
+    What a clip needs from beyond its interval is the real sound there; only beyond the recording it is silence. The
+    stream's end is not known before it comes, so that a clip is cut once no end could move it. Blocks may have any
+    lengths: they do not change the clips, and memory does not grow with the recording or the interval.
 
     Parameters
     ----------
@@ -74,7 +82,8 @@ def cut_intervals(
 
     Yields
     ------
-    The number of an interval, and the samples of a clip: intervals and clips in the order of time, at least one clip an interval.
+    The number of an interval, and the samples of a clip: intervals and clips in the order of time, at least one clip an
+    interval.
     """
     rest, first = np.zeros(length, np.float32), -length  # rest[0] is the recording's sample `first`
     number, begin, end = 0, 0, position(1, interval=interval, rate=rate)
@@ -82,13 +91,16 @@ def cut_intervals(
 
     def left(end: int) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
         *others, last = clip_starts(begin, end, length=length, step=step)
-        yield from ((number, rest[place - first :][:length]) for place in (*(place for place in others if place >= start), last))
+        yield from (
+            (number, rest[place - first :][:length]) for place in (*(place for place in others if place >= start), last)
+        )
 
     for block in blocks:
         rest = np.concatenate([rest, block])
         seen = first + len(rest)
         while True:
-            if start + length + 1 < min(end, seen):  # wherever the recording ends, this is one of the interval's clips, and not its last
+            # wherever the recording ends, this is one of the interval's clips, and not its last
+            if start + length + 1 < min(end, seen):
                 yield number, rest[start - first :][:length]
                 start += step
             elif seen >= end + max(0, (length - (end - begin) + 1) // 2):

@@ -30,7 +30,10 @@ class JoinedStore:
     def pictures(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
         """Gather the pictures of the given rows of `clips`; there must be at least one. Raises as a store's."""
         owners = np.searchsorted(self._begins, clips, side="right") - 1
-        found = {int(owner): self.stores[owner].pictures(clips[owners == owner] - self._begins[owner]) for owner in np.unique(owners)}
+        found = {
+            int(owner): self.stores[owner].pictures(clips[owners == owner] - self._begins[owner])
+            for owner in np.unique(owners)
+        }
         pictures = np.empty((len(clips), *next(iter(found.values())).shape[1:]), np.uint8)
         for owner, own in found.items():
             pictures[owners == owner] = own

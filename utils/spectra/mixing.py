@@ -11,9 +11,11 @@ from utils.sound.reading import Reading
 
 VALUES = 2**20  # values of all channels decoded at once to find the loudest one
 SECONDS = 30.0  # decoded at once for that
-LOUDEST = 1e10  # beyond it, the energies of a spectrogram are no numbers; full scale is 1, of integers stored as floats 2**31
+# beyond it, the energies of a spectrogram are no numbers; full scale is 1, of integers stored as floats 2**31
+LOUDEST = 1e10
 EVERY = 7  # one frame of so many is enough to see whether channels cancel each other
-CANCELLED, CANCELLING = 0.001, 0.1  # energy of the mean of channels, as a share of what it is where they have nothing in common
+# energy of the mean of channels, as a share of what it is where they have nothing in common
+CANCELLED, CANCELLING = 0.001, 0.1
 
 Channel = Literal["mean", "loudest"] | int
 
@@ -54,7 +56,9 @@ class One:
         """
         channels = samples.shape[1]
         if 1 < channels <= self._index:
-            raise AudioError(f"has {channels} channels, not the one that spectrogram.channel = {self._index + 1} asks for")
+            raise AudioError(
+                f"has {channels} channels, not the one that spectrogram.channel = {self._index + 1} asks for"
+            )
         return np.ascontiguousarray(samples[:, min(self._index, channels - 1)])
 
     def warnings(self) -> tuple[str, ...]:
@@ -129,7 +133,8 @@ def mixer_for(file: Path, channel: Channel) -> Mixer:
 def _mean(samples: Float32[np.ndarray, "frames channels"]) -> Float32[np.ndarray, " frames"]:
     if samples.shape[1] != 2:
         return samples.mean(axis=1)
-    mixed: Float32[np.ndarray, " frames"] = samples[:, 0] + samples[:, 1]  # the same bits as NumPy's mean, in a tenth of the time
+    # the same bits as NumPy's mean, in a tenth of the time
+    mixed: Float32[np.ndarray, " frames"] = samples[:, 0] + samples[:, 1]
     mixed *= np.float32(0.5)
     return mixed
 
@@ -138,8 +143,11 @@ def energies_of(samples: Float32[np.ndarray, "frames channels"]) -> Float[np.nda
     """Return the sum of squares of each channel, without its mean, for what does not move is not heard."""
     if len(samples) == 0:
         return np.zeros(samples.shape[1])
-    moved = np.subtract(samples.T, samples[0][:, None], dtype=np.float64, order="C")  # so that what never moves has exactly no energy
-    energies: Float[np.ndarray, " channels"] = np.einsum("ij,ij->i", moved, moved) - moved.sum(axis=1) ** 2 / len(samples)
+    # so that what never moves has exactly no energy
+    moved = np.subtract(samples.T, samples[0][:, None], dtype=np.float64, order="C")
+    energies: Float[np.ndarray, " channels"] = np.einsum("ij,ij->i", moved, moved) - moved.sum(axis=1) ** 2 / len(
+        samples
+    )
     return np.maximum(energies, 0)
 
 

@@ -1,6 +1,7 @@
 """Pictures and signal scores of many clips as one jitted function for accelerators, equal to those of `spectrogram.py` and `signal_score.py`.
 
-The only file of this folder that imports JAX: workers import none of it. Each function below is the twin of one on the CPU, whose constants it shares.
+The only file of this folder that imports JAX: workers import none of it. Each function below is the twin of one on the
+CPU, whose constants it shares.
 """
 
 import math
@@ -72,7 +73,9 @@ def prepare(clips: Float[Array, "clips samples"], settings: Spectrogram) -> Floa
     if settings.normalize == "peak":
         return clips / jnp.maximum(jnp.abs(clips).max(axis=1, keepdims=True), waveform.QUIETEST)
     if settings.normalize == "rms":
-        return clips * (waveform.LOUDNESS / jnp.maximum(jnp.sqrt(jnp.mean(clips**2, axis=1, keepdims=True)), waveform.QUIETEST))
+        return clips * (
+            waveform.LOUDNESS / jnp.maximum(jnp.sqrt(jnp.mean(clips**2, axis=1, keepdims=True)), waveform.QUIETEST)
+        )
     return clips
 
 
@@ -107,7 +110,9 @@ def without_noise(clips: Float[Array, "clips samples"], settings: Spectrogram) -
     return sound.reshape(len(clips), -1)[:, n_fft : n_fft + samples] / waveform.GATE_WHOLE
 
 
-def blur(pictures: Float[Array, "clips rows columns"], across: Float[np.ndarray, " a"], down: Float[np.ndarray, " b"]) -> Float[Array, "clips rows columns"]:
+def blur(
+    pictures: Float[Array, "clips rows columns"], across: Float[np.ndarray, " a"], down: Float[np.ndarray, " b"]
+) -> Float[Array, "clips rows columns"]:
     """Twin of `cv2.sepFilter2D` with the borders repeated: weighted sums along each row, and down each column."""
     reach = ((0, 0), (len(down) // 2,) * 2, (len(across) // 2,) * 2)
     padded = jnp.pad(pictures, reach, mode="edge")[:, None]
@@ -127,7 +132,9 @@ def amplitudes(clips: Float[Array, "clips samples"], settings: Spectrogram) -> F
     n_fft = len(bands.window)
     if settings.pre_emphasis and settings.kind != "linear":
         clips = clips.at[:, 1:].add(-settings.pre_emphasis * clips[:, :-1])
-    frames = frames_of(jnp.pad(clips, ((0, 0), (n_fft // 2, n_fft // 2))), n_fft=n_fft, hop=hop_of(settings, samples=clips.shape[1]))
+    frames = frames_of(
+        jnp.pad(clips, ((0, 0), (n_fft // 2, n_fft // 2))), n_fft=n_fft, hop=hop_of(settings, samples=clips.shape[1])
+    )
     bins = jnp.abs(jnp.fft.rfft(frames * bands.window)[..., bands.first_bin : bands.last_bin])
     if bands.weights is None:
         return bins.swapaxes(1, 2)
@@ -140,7 +147,9 @@ def pcen(levels: Float[Array, "clips rows frames"], *, frames_per_second: float)
     share = cpu.smoothing(frames_per_second)
     fresh = share * scaled
     fresh = fresh.at[..., 0].add(1 - share)  # the mean begins at 1
-    _, mean = lax.associative_scan(lambda one, two: (one[0] * two[0], two[0] * one[1] + two[1]), (jnp.full_like(fresh, 1 - share), fresh), axis=2)
+    _, mean = lax.associative_scan(
+        lambda one, two: (one[0] * two[0], two[0] * one[1] + two[1]), (jnp.full_like(fresh, 1 - share), fresh), axis=2
+    )
     gain = jnp.exp(-cpu.PCEN_GAIN * (math.log(cpu.PCEN_LEAST) + jnp.log1p(mean / cpu.PCEN_LEAST)))
     return cpu.PCEN_BIAS**cpu.PCEN_POWER * jnp.expm1(cpu.PCEN_POWER * jnp.log1p(scaled * gain / cpu.PCEN_BIAS))
 
@@ -158,12 +167,16 @@ def resize(pictures: Float[Array, "clips rows frames"], settings: Spectrogram) -
     return squeeze(pictures, height=height, width=width)
 
 
-def squeeze(pictures: Float[Array, "clips rows frames"], *, height: int, width: int) -> Float[Array, "clips {height} {width}"]:
+def squeeze(
+    pictures: Float[Array, "clips rows frames"], *, height: int, width: int
+) -> Float[Array, "clips {height} {width}"]:
     """Twin of `resizing.squeeze`: cubic interpolation as a product with a matrix on each side."""
     rows, frames = pictures.shape[1:]
     if (rows, frames) == (height, width):
         return pictures
-    return jnp.clip(jnp.einsum("hr,crf,wf->chw", cubic(rows, height), pictures, cubic(frames, width), precision=EXACT), 0, 1)
+    return jnp.clip(
+        jnp.einsum("hr,crf,wf->chw", cubic(rows, height), pictures, cubic(frames, width), precision=EXACT), 0, 1
+    )
 
 
 def cubic(before: int, after: int) -> Float[np.ndarray, "{after} {before}"]:
@@ -175,15 +188,24 @@ def cubic(before: int, after: int) -> Float[np.ndarray, "{after} {before}"]:
         distance = np.abs(place - first - step)
         near = ((CUBIC + 2) * distance - (CUBIC + 3)) * distance**2 + 1
         far = CUBIC * (((distance - 5) * distance + 8) * distance - 4)
-        np.add.at(weights, (np.arange(after), np.clip(first + step, 0, before - 1)), np.where(distance <= 1, near, far).astype(np.float32))
+        np.add.at(
+            weights,
+            (np.arange(after), np.clip(first + step, 0, before - 1)),
+            np.where(distance <= 1, near, far).astype(np.float32),
+        )
     return weights
 
 
 def signal_scores(pictures: Float[Array, "clips height width"]) -> Float[Array, " clips"]:
     """Twin of `signal_score.signal_score`."""
-    on = (pictures >= ABOVE_ROW * median(pictures, axis=2)) & (pictures >= ABOVE_COLUMN * median(pictures, axis=1)) & (pictures > 0)
+    on = (
+        (pictures >= ABOVE_ROW * median(pictures, axis=2))
+        & (pictures >= ABOVE_COLUMN * median(pictures, axis=1))
+        & (pictures > 0)
+    )
     votes = over_box(jnp.pad(on.astype(jnp.int32), BORDER, mode="edge"), jnp.add)  # cv2.medianBlur repeats the border
-    grown = over_box(jnp.pad(votes >= 5, BORDER, constant_values=False), jnp.logical_or)  # cv2.morphologyEx sees nothing beyond it
+    # cv2.morphologyEx sees nothing beyond it
+    grown = over_box(jnp.pad(votes >= 5, BORDER, constant_values=False), jnp.logical_or)
     return over_box(jnp.pad(grown, BORDER, constant_values=True), jnp.logical_and).mean(axis=(1, 2))
 
 
@@ -194,7 +216,9 @@ def median(pictures: Float[Array, "clips height width"], *, axis: int) -> Float[
     return (low + high) / 2
 
 
-def over_box(pixels: Shaped[Array, "clips h w"], combine: Callable[[Array, Array], Array]) -> Shaped[Array, "clips h-2 w-2"]:
+def over_box(
+    pixels: Shaped[Array, "clips h w"], combine: Callable[[Array, Array], Array]
+) -> Shaped[Array, "clips h-2 w-2"]:
     """Combine each pixel that has neighbours on all sides with the eight of them."""
     for axis in (1, 2):
         inner = pixels.shape[axis] - 2

@@ -21,25 +21,50 @@ def per_class(store: Store) -> pl.DataFrame:
 
     Returns
     -------
-    One row a class, those with the fewest clips first: `class`, `recordings`, `kept`, `rejected`, `noise` (rejected ones that are in the store), `minutes`
-    (of sound), `unreadable` (recordings), `scores` (how many clips have which signal score). Of long recordings the clips that are kept stand with
-    their species, all else in a row of its own.
+    One row a class, those with the fewest clips first: `class`, `recordings`, `kept`, `rejected`, `noise` (rejected
+    ones that are in the store), `minutes` (of sound), `unreadable` (recordings), `scores` (how many clips have which
+    signal score). Of long recordings the clips that are kept stand with their species, all else in a row of its own.
     """
     unread = pl.col("reason").is_not_null()
     own = store.recordings.group_by("class").agg(
-        pl.len().alias("recordings"), pl.col("rejected", "noise").sum(), (pl.col("seconds").sum() / 60).alias("minutes"), unread.sum().alias("unreadable")
+        pl.len().alias("recordings"),
+        pl.col("rejected", "noise").sum(),
+        (pl.col("seconds").sum() / 60).alias("minutes"),
+        unread.sum().alias("unreadable"),
     )
     long = store.recordings.filter(pl.col("class") == "").select("recording")
     kept = store.clips.filter("accepted").group_by("class").agg(pl.len().alias("kept"))
-    sung = store.clips.filter("accepted").join(long, on="recording").group_by("class").agg(pl.col("recording").n_unique().alias("heard_in"))
+    sung = (
+        store.clips.filter("accepted")
+        .join(long, on="recording")
+        .group_by("class")
+        .agg(pl.col("recording").n_unique().alias("heard_in"))
+    )
     table = own.join(kept, on="class", how="full", coalesce=True).join(sung, on="class", how="left")
     counts = {str(label): _total(rows) for (label,), rows in store.recordings.group_by("class")}
     nothing = _total(store.recordings.clear())
     return (
-        table.with_columns(pl.col("recordings").fill_null(0) + pl.col("heard_in").fill_null(0), pl.col("kept", "rejected", "noise", "unreadable").fill_null(0))
+        table.with_columns(
+            pl.col("recordings").fill_null(0) + pl.col("heard_in").fill_null(0),
+            pl.col("kept", "rejected", "noise", "unreadable").fill_null(0),
+        )
         .sort("kept", "class")
-        .with_columns(scores=pl.Series([counts.get(label, nothing).tolist() for label in table.sort("kept", "class")["class"]], dtype=pl.List(pl.Int64())))
-        .select(pl.col("class").replace("", LONG), "recordings", "kept", "rejected", "noise", "minutes", "unreadable", "scores")
+        .with_columns(
+            scores=pl.Series(
+                [counts.get(label, nothing).tolist() for label in table.sort("kept", "class")["class"]],
+                dtype=pl.List(pl.Int64()),
+            )
+        )
+        .select(
+            pl.col("class").replace("", LONG),
+            "recordings",
+            "kept",
+            "rejected",
+            "noise",
+            "minutes",
+            "unreadable",
+            "scores",
+        )
     )
 
 
@@ -58,7 +83,9 @@ def write_classes(classes: pl.DataFrame, folder: Path) -> None:
     write_csv(folder / "classes.csv", classes.drop("scores").with_columns(pl.col("minutes").round(2)))
 
 
-def summarize(classes: pl.DataFrame, recordings: pl.DataFrame, store: Store, config: Config, *, seconds: float) -> list[console.Failure]:
+def summarize(
+    classes: pl.DataFrame, recordings: pl.DataFrame, store: Store, config: Config, *, seconds: float
+) -> list[console.Failure]:
     """Print what was kept and rejected of each class and in all, and what could not be read.
 
     Parameters
@@ -90,7 +117,10 @@ def summarize(classes: pl.DataFrame, recordings: pl.DataFrame, store: Store, con
             "next": "python train.py, with the same experiment",
         },
     )
-    failures = [console.Failure(name, reason) for name, reason in recordings.filter(pl.col("reason").is_not_null()).select("file", "reason").iter_rows()]
+    failures = [
+        console.Failure(name, reason)
+        for name, reason in recordings.filter(pl.col("reason").is_not_null()).select("file", "reason").iter_rows()
+    ]
     console.report_failures(failures, what=f"recordings (also in {console.shown(folder / 'rejected.csv')})")
     console.report_failures(warned(recordings), what="recordings", done="read, with a warning")
     return failures
@@ -106,10 +136,19 @@ def show_classes(classes: pl.DataFrame, folder: Path) -> None:
     """Print the table of `per_class`; of many classes only those with the fewest clips."""
     shown = smallest(classes)
     file = console.shown(folder / "classes.csv")
-    title = "Classes" if len(shown) == len(classes) else f"The {len(shown)} of {len(classes)} classes with the fewest clips (all in {file})"
+    title = (
+        "Classes"
+        if len(shown) == len(classes)
+        else f"The {len(shown)} of {len(classes)} classes with the fewest clips (all in {file})"
+    )
     headings = ["class", "recordings", "kept", "rejected", "minutes", "unreadable"]
     rows = [
-        [row["class"], *(str(row[name]) for name in headings[1:4]), "–" if row["minutes"] is None else f"{row['minutes']:.1f}", str(row["unreadable"])]
+        [
+            row["class"],
+            *(str(row[name]) for name in headings[1:4]),
+            "–" if row["minutes"] is None else f"{row['minutes']:.1f}",
+            str(row["unreadable"]),
+        ]
         for row in shown.iter_rows(named=True)
     ]
     console.show_grid(title, headings, rows)

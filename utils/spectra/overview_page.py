@@ -76,12 +76,18 @@ def page(store: Store, classes: pl.DataFrame, config: Config) -> str:
     classes : as `per_class` counts them
     """
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(TEMPLATE.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     counts = all_scores(store)
     threshold = config.clips.signal_threshold
     kept, rejected = shares_of(len(classes))
-    sheets = dict(_sheets(store, classes["class"].to_list()[:ALL_SHEETS], kept=kept, rejected=rejected, threshold=threshold))
+    sheets = dict(
+        _sheets(store, classes["class"].to_list()[:ALL_SHEETS], kept=kept, rejected=rejected, threshold=threshold)
+    )
     return environment.get_template(TEMPLATE.name).render(
         clips=config.clips,
         spectrogram=config.spectrogram,
@@ -91,7 +97,10 @@ def page(store: Store, classes: pl.DataFrame, config: Config) -> str:
         total=int(counts.sum()),
         counts=counts.tolist(),
         curve=_curve(counts, classes, threshold=threshold),
-        classes=[{**row, "ruled": row["class"] != NOISE, "sheet": sheets.get(row["class"])} for row in classes.sort("class").iter_rows(named=True)],
+        classes=[
+            {**row, "ruled": row["class"] != NOISE, "sheet": sheets.get(row["class"])}
+            for row in classes.sort("class").iter_rows(named=True)
+        ],
         kept=kept,
         rejected=rejected,
         without_sheet=len(classes) - min(len(classes), ALL_SHEETS),
@@ -113,14 +122,22 @@ def spread(clips: pl.DataFrame, count: int, *, falling: bool = False) -> pl.Data
     return ordered[np.unique(np.linspace(0, len(ordered) - 1, count).round().astype(np.int64))]
 
 
-def _sheets(store: Store, labels: list[str], *, kept: int, rejected: int, threshold: float) -> Iterator[tuple[str, Sheet]]:
+def _sheets(
+    store: Store, labels: list[str], *, kept: int, rejected: int, threshold: float
+) -> Iterator[tuple[str, Sheet]]:
     wanted = ["" if label == LONG else label for label in labels]
     clips = store.clips.with_row_index("clip").filter(pl.col("class").is_in(wanted))
     most = min(BYTES, ALL_BYTES // max(1, len(labels) * (kept + rejected)))
     with console.progress("overview", total=len(labels), unit="classes") as advance:
         for (label,), rows in clips.group_by("class", maintain_order=True):
-            good, bad = spread(rows.filter("accepted"), kept), spread(rows.filter(~pl.col("accepted")), rejected, falling=True)
-            yield str(label) or LONG, Sheet(_pictures(store, good, threshold, most=most), _pictures(store, bad, threshold, most=most))
+            good, bad = (
+                spread(rows.filter("accepted"), kept),
+                spread(rows.filter(~pl.col("accepted")), rejected, falling=True),
+            )
+            yield (
+                str(label) or LONG,
+                Sheet(_pictures(store, good, threshold, most=most), _pictures(store, bad, threshold, most=most)),
+            )
             advance()
 
 
@@ -170,7 +187,9 @@ def _curve(counts: Int64[np.ndarray, " bins"], classes: pl.DataFrame, *, thresho
     """Return the share that each threshold would keep as lines to draw: of all clips, and the half of the classes around the middle."""
     some = [row for row in classes.filter(~pl.col("class").is_in([NOISE, LONG]))["scores"].to_list() if sum(row)]
     each = np.array(some, np.int64).reshape(-1, len(EDGES))
-    low, high = np.quantile(kept_from(each) / each.sum(axis=1, keepdims=True), SHARES, axis=0) if len(each) >= FEW else ([], [])
+    low, high = (
+        np.quantile(kept_from(each) / each.sum(axis=1, keepdims=True), SHARES, axis=0) if len(each) >= FEW else ([], [])
+    )
     line = kept_from(counts) / max(1, counts.sum())
     return {
         "width": CURVE[0],
@@ -189,4 +208,6 @@ def _place(threshold: float) -> float:
 
 
 def _points(shares: Any) -> str:
-    return " ".join(f"{_place(edge):.1f},{CURVE[1] * (1 - share):.1f}" for edge, share in zip(EDGES[1:], shares[1:], strict=False))
+    return " ".join(
+        f"{_place(edge):.1f},{CURVE[1] * (1 - share):.1f}" for edge, share in zip(EDGES[1:], shares[1:], strict=False)
+    )

@@ -15,7 +15,14 @@ from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
 PIXELS, WORDS = "pixels", "words.json"  # what a part holds
 KINDS: Mapping[str, type] = MappingProxyType(  # of a clip's fields, in their order
-    {"number": np.int32, "start": np.float64, "event": np.int32, "strength": np.float32, "score": np.float32, "accepted": np.bool_}
+    {
+        "number": np.int32,
+        "start": np.float64,
+        "event": np.int32,
+        "strength": np.float32,
+        "score": np.float32,
+        "accepted": np.bool_,
+    }
 )
 
 
@@ -83,7 +90,8 @@ class Draw:
 
     def __init__(self, cap: int, scratch: IO[bytes]) -> None:
         self._cap = cap
-        self._staying: dict[bool, list[tuple[float, Clip, int]]] = {True: [], False: []}  # heaps, the highest lot first: the next to leave
+        # heaps, the highest lot first: the next to leave
+        self._staying: dict[bool, list[tuple[float, Clip, int]]] = {True: [], False: []}
         self._scratch = scratch
         self._size = 0
 

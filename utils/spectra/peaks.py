@@ -1,11 +1,13 @@
 """Where most is heard in a recording: the peaks of its signal-to-noise curve, as the BirdVox project draws it.
 
-A mel power spectrogram goes through per-channel energy normalization (PCEN), which takes off what sounds all the time. The curve is, frame by frame,
-the loudest band minus the quietest, in decibels above the recording's median; a running median takes off clicks.
+A mel power spectrogram goes through per-channel energy normalization (PCEN), which takes off what sounds all the time.
+The curve is, frame by frame, the loudest band minus the quietest, in decibels above the recording's median; a running
+median takes off clicks.
 
-Source: V. Lostanlen et al., github.com/BirdVox/PCEN-SNR (src/pcen_snr.py: hop of 512 samples at 22,050 Hz, windows of 2,048, gain 0.8, bias 10, power 0.25,
-time constant 60 ms, maximum minus minimum, decibels above the median); PCEN as in `librosa.pcen`, which it calls: Wang et al., arXiv:1607.05666.
-64 mel bands and the median over 15 frames are those of the notebook that chose the clips in `seeds/000` (kaggle.com/code/johnowhitaker/peak-identification).
+Source: V. Lostanlen et al., github.com/BirdVox/PCEN-SNR (src/pcen_snr.py: hop of 512 samples at 22,050 Hz, windows of
+2,048, gain 0.8, bias 10, power 0.25, time constant 60 ms, maximum minus minimum, decibels above the median); PCEN as in
+`librosa.pcen`, which it calls: Wang et al., arXiv:1607.05666. 64 mel bands and the median over 15 frames are those of
+the notebook that chose the clips in `seeds/000` (kaggle.com/code/johnowhitaker/peak-identification).
 """
 
 import warnings
@@ -45,18 +47,25 @@ def snr_curve(blocks: Iterable[Float[np.ndarray, " _"]], settings: Spectrogram) 
     blocks : float32 samples at `settings.rate`, one after the other; of any lengths, which do not change the curve
     settings : rate, fmin and fmax: what the picture will not show is no peak
     """
-    ratios = [energies.max(axis=1) - energies.min(axis=1) for energies in _normalized(_mel_power(blocks, settings), rate=settings.rate)]
+    ratios = [
+        energies.max(axis=1) - energies.min(axis=1)
+        for energies in _normalized(_mel_power(blocks, settings), rate=settings.rate)
+    ]
     levels = 10 * np.log10(np.maximum(np.concatenate(ratios), FLOOR))
     return scipy.ndimage.median_filter((levels - np.median(levels)).astype(np.float32), size=SMOOTHED, mode="nearest")
 
 
-def _mel_power(blocks: Iterable[Float[np.ndarray, " _"]], settings: Spectrogram) -> Iterator[Float32[np.ndarray, "frames bands"]]:
+def _mel_power(
+    blocks: Iterable[Float[np.ndarray, " _"]], settings: Spectrogram
+) -> Iterator[Float32[np.ndarray, "frames bands"]]:
     hop = hop_samples(settings.rate)
     n_fft = WINDOW * hop
     weights = mel_weights(settings)
     window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
     silence = np.zeros(n_fft // 2, np.float32)
-    for _, frames in cut(_evenly(chain([silence], blocks, [silence]), BATCH * hop), length=n_fft, step=hop, least=n_fft):
+    for _, frames in cut(
+        _evenly(chain([silence], blocks, [silence]), BATCH * hop), length=n_fft, step=hop, least=n_fft
+    ):
         spectrum = rfft(frames, window)
         yield (spectrum.real**2 + spectrum.imag**2) @ weights
 
@@ -76,11 +85,19 @@ def _evenly(blocks: Iterable[Float[np.ndarray, " _"]], size: int) -> Iterator[Fl
 def mel_weights(settings: Spectrogram) -> Float32[np.ndarray, "bins bands"]:
     """Return the share of each Fourier bin in each mel band; bands between two bins hear nothing and are left away."""
     with warnings.catch_warnings(action="ignore"):
-        bank = librosa.filters.mel(sr=settings.rate, n_fft=WINDOW * hop_samples(settings.rate), n_mels=BANDS, fmin=settings.fmin, fmax=settings.fmax)
+        bank = librosa.filters.mel(
+            sr=settings.rate,
+            n_fft=WINDOW * hop_samples(settings.rate),
+            n_mels=BANDS,
+            fmin=settings.fmin,
+            fmax=settings.fmax,
+        )
     return np.ascontiguousarray(bank[bank.any(axis=1)].T, dtype=np.float32)
 
 
-def _normalized(powers: Iterable[Float32[np.ndarray, "frames bands"]], *, rate: int) -> Iterator[Float[np.ndarray, "frames bands"]]:
+def _normalized(
+    powers: Iterable[Float32[np.ndarray, "frames bands"]], *, rate: int
+) -> Iterator[Float[np.ndarray, "frames bands"]]:
     """Yield `librosa.pcen` of a spectrogram that comes in pieces; like there, the mean over time begins at 1."""
     frames = TIME_CONSTANT * rate / hop_samples(rate)
     share = (np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
@@ -114,7 +131,9 @@ def strongest(curve: Float[np.ndarray, " frames"], *, count: int, apart: int) ->
     return np.array(sorted(chosen), np.int64)
 
 
-def peak_windows(curve: Float[np.ndarray, " frames"], *, samples: int, length: int, count: int, rate: int) -> list[Window]:
+def peak_windows(
+    curve: Float[np.ndarray, " frames"], *, samples: int, length: int, count: int, rate: int
+) -> list[Window]:
     """Return windows around the strongest peaks, in the order of time. Those at the ends of the recording are moved inside.
 
     Parameters
@@ -127,5 +146,6 @@ def peak_windows(curve: Float[np.ndarray, " frames"], *, samples: int, length: i
     for peak in strongest(curve, count=count, apart=-(-length // hop)).tolist():
         start = max(0, min(peak * hop - length // 2, samples - length))
         window = Window(start, peak=peak * hop / rate, strength=float(curve[peak]))
-        found[start] = max(found.get(start, window), window, key=lambda one: one.strength)  # short recordings have one place for two peaks
+        # short recordings have one place for two peaks
+        found[start] = max(found.get(start, window), window, key=lambda one: one.strength)
     return list(found.values())

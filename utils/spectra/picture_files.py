@@ -29,13 +29,24 @@ def write_pictures(store: Store, config: Config) -> None:
     """
     if not config.spectrogram.pictures:
         if (store.folder / KEPT).is_dir():
-            console.say(f"{console.shown(store.folder / KEPT)} is of an earlier call and stays as it was; --spectrogram.pictures brings it up to date")
+            console.say(
+                f"{console.shown(store.folder / KEPT)} is of an earlier call and stays as it was; --spectrogram.pictures brings it up to date"
+            )
         return
     paths = _paths(store)
-    others = [other for name in (KEPT, NOISE) for other in _tidy(store.folder / name, {path for path in paths if path.parts[0] == name})]
+    others = [
+        other
+        for name in (KEPT, NOISE)
+        for other in _tidy(store.folder / name, {path for path in paths if path.parts[0] == name})
+    ]
     if others:
-        console.warn(f"{len(others)} files in the folders of pictures are none of ours and stay: {', '.join(map(console.shown, others[:3]))}")
-    with console.progress("PNG files", total=len(paths), unit="clips") as advance, ThreadPoolExecutor(THREADS) as threads:
+        console.warn(
+            f"{len(others)} files in the folders of pictures are none of ours and stay: {', '.join(map(console.shown, others[:3]))}"
+        )
+    with (
+        console.progress("PNG files", total=len(paths), unit="clips") as advance,
+        ThreadPoolExecutor(THREADS) as threads,
+    ):
         for start in range(0, len(paths), AT_ONCE):
             some = [store.folder / path for path in paths[start : start + AT_ONCE]]
             for _ in threads.map(_write, some, store.pictures(np.arange(start, start + len(some)))):
@@ -52,7 +63,9 @@ def _paths(store: Store) -> list[Path]:
             for accepted, label, score, recording, number in store.clips.select(pl.col(columns)).iter_rows()
         ]
     except ValueError as error:
-        raise console.Trouble(f"{store.folder / 'clips.parquet'}: no folder can have the name of a class: {error}") from None
+        raise console.Trouble(
+            f"{store.folder / 'clips.parquet'}: no folder can have the name of a class: {error}"
+        ) from None
 
 
 def _tidy(folder: Path, ours: set[Path]) -> list[Path]:

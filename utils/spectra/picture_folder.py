@@ -48,7 +48,8 @@ class Found:
 class PictureFolder:
     """Pictures of clips in folders of classes, opened for reading; it can be used like a `Store`.
 
-    Where the split knows the recordings, they stand on its sides, and what it does not know is left out. A folder that stands alone is all for training.
+    Where the split knows the recordings, they stand on its sides, and what it does not know is left out. A folder that
+    stands alone is all for training.
 
     Attributes
     ----------
@@ -75,14 +76,20 @@ class PictureFolder:
         found, broken = _readable(found, config.spectrogram)
         console.report_failures(failures + broken, what="pictures")
         if not any(picture.accepted for picture in found):
-            raise console.Trouble(f"{folder}: holds no pictures named like <class>/0123_recording_004.png; spec.py --spectrogram.pictures writes them")
+            raise console.Trouble(
+                f"{folder}: holds no pictures named like <class>/0123_recording_004.png; spec.py --spectrogram.pictures writes them"
+            )
         owners = _Owners(split) if split is not None else None
         if owners is None or not any(owners.of(picture) for picture in found if picture.accepted):
-            console.say(f"{console.shown(folder)} stands alone: the split, where there is one, knows none of its recordings, and all are learned from")
+            console.say(
+                f"{console.shown(folder)} stands alone: the split, where there is one, knows none of its recordings, and all are learned from"
+            )
             owners = _Owners(standalone_split(found, folder), stripped=True)
         self.split = owners.split
         self.clips = _clips(found, owners)
-        self.recordings = _in_form(self.split.select("recording", "class").join(_counts(self.clips), on="recording", how="left"), RECORDINGS)
+        self.recordings = _in_form(
+            self.split.select("recording", "class").join(_counts(self.clips), on="recording", how="left"), RECORDINGS
+        )
         self._paths = [found[number].path for number in self.clips["row"]]
         self.clips = self.clips.with_columns(row=pl.int_range(pl.len(), dtype=pl.Int32))
 
@@ -99,7 +106,9 @@ class PictureFolder:
             try:
                 pictures.append(read_png(self._paths[clip], self._picture))
             except (ValueError, FileNotFoundError) as error:
-                raise console.Trouble(f"{self._paths[clip]}: {error}, though it could be read when training began") from None
+                raise console.Trouble(
+                    f"{self._paths[clip]}: {error}, though it could be read when training began"
+                ) from None
         return np.stack(pictures)
 
 
@@ -117,7 +126,9 @@ def read_png(path: Path, settings: Spectrogram) -> UInt8[np.ndarray, "height wid
     _check_whole(content)
     width, height = struct.unpack_from(">II", content, 16)
     if (width, height) != (settings.width, settings.height):
-        raise OtherSize(f"is {width} × {height} pixels, but the settings make {settings.width} × {settings.height} (spectrogram.width, spectrogram.height)")
+        raise OtherSize(
+            f"is {width} × {height} pixels, but the settings make {settings.width} × {settings.height} (spectrogram.width, spectrogram.height)"
+        )
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
     if picture is None:
         raise ValueError("is a damaged PNG file")
@@ -156,7 +167,12 @@ def _find(folder: Path, known: set[str]) -> tuple[list[Found], list[console.Fail
                 failures.append(console.Failure(console.shown(path), str(error)))
                 continue
             if name is None or (loose and accepted):
-                failures.append(console.Failure(console.shown(path), "is not called like <class>/0123_recording_004.png (score · 10000, recording, number)"))
+                failures.append(
+                    console.Failure(
+                        console.shown(path),
+                        "is not called like <class>/0123_recording_004.png (score · 10000, recording, number)",
+                    )
+                )
             else:
                 found.append(Found(path, label, accepted, name))
     return found, failures
@@ -190,13 +206,20 @@ def _readable(found: list[Found], settings: Spectrogram) -> tuple[list[Found], l
         return ""
 
     reasons: list[str] = []
-    with console.progress("checking pictures", total=len(found), unit="PNG files") as advance, ThreadPoolExecutor(THREADS) as threads:
+    with (
+        console.progress("checking pictures", total=len(found), unit="PNG files") as advance,
+        ThreadPoolExecutor(THREADS) as threads,
+    ):
         for start in range(0, len(found), AT_ONCE):
             some = found[start : start + AT_ONCE]
             reasons += threads.map(why_not, some)
             advance(len(some))
     usable = [picture for picture, reason in zip(found, reasons, strict=True) if not reason]
-    return usable, [console.Failure(console.shown(picture.path), reason) for picture, reason in zip(found, reasons, strict=True) if reason]
+    return usable, [
+        console.Failure(console.shown(picture.path), reason)
+        for picture, reason in zip(found, reasons, strict=True)
+        if reason
+    ]
 
 
 class _Owners:
@@ -210,7 +233,11 @@ class _Owners:
     def __init__(self, split: pl.DataFrame, *, stripped: bool | None = None) -> None:
         self.split = split
         self._stripped = class_is_in_names(split) if stripped is None else stripped
-        called = names_in_files(split) if stripped is None else {name: name.removeprefix(f"{label}/") for name, label in _names(split)}
+        called = (
+            names_in_files(split)
+            if stripped is None
+            else {name: name.removeprefix(f"{label}/") for name, label in _names(split)}
+        )
         self._rows: dict[str, list[tuple[str, str]]] = {}
         for name, label in _names(split):
             self._rows.setdefault(called[name], []).append((name, label))
@@ -231,7 +258,9 @@ def standalone_split(found: list[Found], folder: Path) -> pl.DataFrame:
     """Return a split of which all recordings are learned from: those that the pictures name, called `class/name`."""
     classed = {(picture.label, picture.name.recording) for picture in found if picture.label}
     named = {name for _, name in classed}
-    loose = {("", picture.name.recording) for picture in found if not picture.label and picture.name.recording not in named}
+    loose = {
+        ("", picture.name.recording) for picture in found if not picture.label and picture.name.recording not in named
+    }
     rows = sorted((f"{label}/{name}" if label else name, label or "") for label, name in classed | loose)
     names, labels = [name for name, _ in rows], [label for _, label in rows]
     table = pl.DataFrame({"recording": names, "class": labels}, schema={"recording": pl.String(), "class": pl.String()})
@@ -255,9 +284,20 @@ def _clips(found: list[Found], owners: _Owners) -> pl.DataFrame:
     owned = [(number, picture, owner) for number, picture in enumerate(found) if (owner := owners.of(picture))]
     if len(owned) < len(found):
         unknown = sorted(console.shown(picture.path) for picture in found if not owners.of(picture))
-        console.warn(f"{len(unknown)} pictures are left out, for the split does not know their recordings ({unknown[0]}{', …' if len(unknown) > 1 else ''})")
+        console.warn(
+            f"{len(unknown)} pictures are left out, for the split does not know their recordings ({unknown[0]}{', …' if len(unknown) > 1 else ''})"
+        )
     rows = [
-        (recording, picture.label or label, label, picture.name.number, picture.name.score, picture.accepted, "", number)
+        (
+            recording,
+            picture.label or label,
+            label,
+            picture.name.number,
+            picture.name.score,
+            picture.accepted,
+            "",
+            number,
+        )
         for number, picture, (recording, label) in owned
     ]
     names = ("recording", "class", "owner", "number", "score", "accepted", "shard", "row")
@@ -276,4 +316,9 @@ def _counts(clips: pl.DataFrame) -> pl.DataFrame:
 
 def _in_form(table: pl.DataFrame, schema: Mapping[str, Any]) -> pl.DataFrame:
     """Return a table with the columns of a store's; what pictures do not tell is null."""
-    return table.select(*(pl.col(name) if name in table.columns else pl.lit(None, dtype=kind).alias(name) for name, kind in schema.items()))
+    return table.select(
+        *(
+            pl.col(name) if name in table.columns else pl.lit(None, dtype=kind).alias(name)
+            for name, kind in schema.items()
+        )
+    )

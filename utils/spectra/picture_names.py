@@ -56,7 +56,8 @@ def class_is_in_names(recordings: pl.DataFrame) -> bool:
 def names_in_files(recordings: pl.DataFrame) -> dict[str, str]:
     """Return what each recording is called in the names of its pictures; in a class's folder no two are called the same.
 
-    What no file's name may hold is written as in addresses of the web (`/` as %2F), and of what is too long the end is a hash.
+    What no file's name may hold is written as in addresses of the web (`/` as %2F), and of what is too long the end is
+    a hash.
     """
     short = class_is_in_names(recordings)
     rows = recordings.select("recording", "class").iter_rows()

@@ -94,14 +94,23 @@ def check_audio(recordings: Sequence[Recording], config: Config) -> list[console
     failures, doubtful, seconds = [], [], 0.0
     with (
         console.progress("decoding", total=len(names), unit="recordings") as advance,
-        closing(fan_out(partial(levels_of, channel=config.spectrogram.channel), [*names], workers=config.workers, name=lambda file: names[file])) as outcomes,
+        closing(
+            fan_out(
+                partial(levels_of, channel=config.spectrogram.channel),
+                [*names],
+                workers=config.workers,
+                name=lambda file: names[file],
+            )
+        ) as outcomes,
     ):
         for file, outcome in outcomes:
             if isinstance(outcome, console.Failure):
                 failures.append(outcome)
             else:
                 seconds += outcome.seconds
-                doubtful += [console.Failure(names[file], doubt) for doubt in outcome.doubts(min_length=config.clips.min_length)]
+                doubtful += [
+                    console.Failure(names[file], doubt) for doubt in outcome.doubts(min_length=config.clips.min_length)
+                ]
             advance(note=f"{seconds / passed():.0f} × real time")
     console.show_table(
         "Checked (nothing was changed)",

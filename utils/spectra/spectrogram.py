@@ -1,6 +1,7 @@
 """The picture of a clip: its spectrogram in decibels or evened out by PCEN, low frequencies at the bottom. `on_device.py` is the same for accelerators.
 
-Source: BASELINE, Spectrograms; the formulas are librosa's `melspectrogram(power=1)`, `amplitude_to_db(ref=max)` and `pcen`, written for many frames at once.
+Source: BASELINE, Spectrograms; the formulas are librosa's `melspectrogram(power=1)`, `amplitude_to_db(ref=max)` and
+`pcen`, written for many frames at once.
 """
 
 import math
@@ -18,12 +19,16 @@ from utils.spectra.waveform import prepare
 
 FLOOR = 1e-5  # amplitudes below it count as this much
 RANGE_DB = 80.0  # decibels below the clip's peak at which the picture is black
-AT_ONCE = 98_304  # samples of the frames transformed at a time: they stay in the cache, and their memory with the program
+# samples of the frames transformed at a time: they stay in the cache, and their memory with the program
+AT_ONCE = 98_304
 PCEN_SCALE = 2.0**31  # librosa's PCEN is meant for samples of 32-bit integers
-PCEN_GAIN, PCEN_BIAS, PCEN_POWER, PCEN_SECONDS, PCEN_LEAST = 0.98, 2.0, 0.5, 0.4, 1e-6  # librosa's defaults; the last but one is its time constant
+# librosa's defaults; the last but one is its time constant
+PCEN_GAIN, PCEN_BIAS, PCEN_POWER, PCEN_SECONDS, PCEN_LEAST = 0.98, 2.0, 0.5, 0.4, 1e-6
 
 
-def make_picture(samples: Float[np.ndarray, " samples"], settings: Spectrogram, *, seed: int = 0) -> Float[np.ndarray, "height width"]:
+def make_picture(
+    samples: Float[np.ndarray, " samples"], settings: Spectrogram, *, seed: int = 0
+) -> Float[np.ndarray, "height width"]:
     """Return the picture of one clip.
 
     Parameters
@@ -34,7 +39,8 @@ def make_picture(samples: Float[np.ndarray, " samples"], settings: Spectrogram, 
 
     Returns
     -------
-    float32 from 0 (the clip's quietest point, in decibels at most 80 below its peak) to 1 (its peak), lowest frequency in the last row; silence is all 0.
+    float32 from 0 (the clip's quietest point, in decibels at most 80 below its peak) to 1 (its peak), lowest frequency
+    in the last row; silence is all 0.
     """
     levels = amplitudes(prepare(samples, settings), settings)
     if settings.kind == "pcen":
@@ -94,7 +100,9 @@ def pcen(amplitudes: Float[np.ndarray, "rows frames"], *, frames_per_second: flo
     feed, back = np.array([share], np.float32), np.array([1, share - 1], np.float32)
     mean, _ = scipy.signal.lfilter(feed, back, scaled, axis=1, zi=np.full((len(scaled), 1), 1 - share, np.float32))
     gain = np.exp(np.float32(-PCEN_GAIN) * (np.float32(math.log(PCEN_LEAST)) + np.log1p(mean / np.float32(PCEN_LEAST))))
-    return np.float32(PCEN_BIAS**PCEN_POWER) * np.expm1(np.float32(PCEN_POWER) * np.log1p(scaled * gain / np.float32(PCEN_BIAS)))
+    return np.float32(PCEN_BIAS**PCEN_POWER) * np.expm1(
+        np.float32(PCEN_POWER) * np.log1p(scaled * gain / np.float32(PCEN_BIAS))
+    )
 
 
 def smoothing(frames_per_second: float) -> float:

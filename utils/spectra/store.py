@@ -8,11 +8,13 @@
     <root>/spec/classes.csv         what was kept and rejected of each class
     <root>/spec/overview.html       the same with pictures, to look at
     <root>/spec/pictures/ noise/    the clips as PNG files, where `spectrogram.pictures` asked for them
-    <root>/spec/shards/<class>-000/ pictures.npy: uint8 (clips, height, width); clips.parquet, recordings.parquet: its rows; key.txt: what it was made of
-    <root>/spec/parts/              recordings that are done while their shard is not
-    <root>/spec/answers_*.npy       what teachers answered to all clips, where distill.py kept it (utils.learning.kept_answers)
+    <root>/spec/shards/<class>-000/ pictures.npy: uint8 (clips, height, width); clips.parquet, recordings.parquet: its
+    rows; key.txt: what it was made of <root>/spec/parts/              recordings that are done while their shard is not
+    <root>/spec/answers_*.npy       what teachers answered to all clips, where distill.py kept it
+    (utils.learning.kept_answers)
 
-A shard holds the clips of up to 64 recordings of one class, in the order of names and of time, so it depends neither on other classes nor on who was first.
+A shard holds the clips of up to 64 recordings of one class, in the order of names and of time, so it depends neither on
+other classes nor on who was first.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,8 +44,10 @@ CLIPS = pl.Schema(
         "length": pl.Float64(),  # seconds
         "score": pl.Float32(),  # signal score, 0 to 1
         "accepted": pl.Boolean(),  # False: rejected as empty, kept as noise
-        "weight": pl.Float32(),  # quality of its recording, by which it counts in training where training.quality_weights: 0.2 to 1, unrated 0.6
-        "strength": pl.Float32(),  # of the peak that it was cut for, decibels above the recording's median; null: for none
+        # quality of its recording, by which it counts in training where training.quality_weights: 0.2 to 1, unrated 0.6
+        "weight": pl.Float32(),
+        # of the peak that it was cut for, decibels above the recording's median; null: for none
+        "strength": pl.Float32(),
         "shard": pl.String(),  # folder of its picture
         "row": pl.Int32(),  # and its place there
     }
@@ -56,7 +60,8 @@ RECORDINGS = pl.Schema(
         "kept": pl.Int32(),  # accepted clips in the store
         "noise": pl.Int32(),  # rejected clips in the store
         "rejected": pl.Int32(),  # clips that the signal rule rejected
-        "scores": pl.List(pl.Int64()),  # how many clips have which signal score (thresholds.EDGES), before any limit; null where it could not be used
+        # how many clips have which signal score (thresholds.EDGES), before any limit; null where it could not be used
+        "scores": pl.List(pl.Int64()),
         "reason": pl.String(),  # why the recording could not be used; null where it could
         "warning": pl.String(),  # what is odd about its file, and how much of it was read; null where nothing is
     }
@@ -93,7 +98,9 @@ def check_made_with(settings: Path, config: Config) -> None:
     """
     changed = differences(load(settings), config, of=PICTURE_SETTINGS) if settings.is_file() else []
     if changed:
-        raise Trouble(f"{settings.parent}: was made with other settings ({'; '.join(changed)}); set them back, or run spec.py --fresh to make it anew")
+        raise Trouble(
+            f"{settings.parent}: was made with other settings ({'; '.join(changed)}); set them back, or run spec.py --fresh to make it anew"
+        )
 
 
 class Store:
@@ -114,7 +121,9 @@ class Store:
         self.folder = root / "spec"
         first = "run spec.py with the same experiment first (it goes on where it was stopped)"
         self.clips = read_table(self.folder / "clips.parquet", CLIPS, missing=first, damaged="run spec.py --fresh")
-        self.recordings = read_table(self.folder / "recordings.parquet", RECORDINGS, missing=first, damaged="run spec.py --fresh", later=LATER)
+        self.recordings = read_table(
+            self.folder / "recordings.parquet", RECORDINGS, missing=first, damaged="run spec.py --fresh", later=LATER
+        )
         self._check_clips()
         self._shape = load(self.folder / "settings.toml").spectrogram.shape
         names = self.clips.group_by("shard", maintain_order=True).len()
@@ -126,8 +135,8 @@ class Store:
     def pictures(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
         """Gather the pictures of the given rows of `clips`; there must be at least one. Threads may do so at once.
 
-        Each shard is opened once. To map them into memory takes ten times as long where batches are spread over more shards than can be kept open, and a map of
-        a file that was cut off since kills the process.
+        Each shard is opened once. To map them into memory takes ten times as long where batches are spread over more
+        shards than can be kept open, and a map of a file that was cut off since kills the process.
 
         Raises
         ------
@@ -165,7 +174,11 @@ class Store:
                 begin = stream.tell()
         except (OSError, ValueError, TokenError):
             raise _damaged(path) from None
-        if shape != (clips, *self._shape) or dtype != np.dtype(np.uint8) or path.stat().st_size != begin + clips * self._shape[0] * self._shape[1]:
+        if (
+            shape != (clips, *self._shape)
+            or dtype != np.dtype(np.uint8)
+            or path.stat().st_size != begin + clips * self._shape[0] * self._shape[1]
+        ):
             raise _damaged(path)
         return begin
 

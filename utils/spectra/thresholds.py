@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Int64
 
 STEPS = ("1", "1.25", "1.6", "2", "2.5", "3.15", "4", "5", "6.3", "8")  # of a decade: about 26% from one to the next
-EDGES = (0.0, *(float(f"{step}e{decade}") for decade in (-4, -3, -2, -1) for step in STEPS))  # bin i: from EDGES[i] to below EDGES[i + 1]; the last to 1
+# bin i: from EDGES[i] to below EDGES[i + 1]; the last to 1
+EDGES = (0.0, *(float(f"{step}e{decade}") for decade in (-4, -3, -2, -1) for step in STEPS))
 
 
 def count_scores(scores: Sequence[float]) -> Int64[np.ndarray, " bins"]:

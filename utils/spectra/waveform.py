@@ -57,7 +57,8 @@ class HighPass(NamedTuple):
 def high_pass(settings: Spectrogram, *, samples: int) -> HighPass:
     """Return the filter of clips of so many samples.
 
-    It is `scipy.signal.sosfiltfilt` of a Butterworth filter, whose gain at each frequency is its own, squared: no delay, and no state from clip to clip.
+    It is `scipy.signal.sosfiltfilt` of a Butterworth filter, whose gain at each frequency is its own, squared: no
+    delay, and no state from clip to clip.
     """
     beyond = min(samples - 1, math.ceil(SETTLED * settings.rate / settings.high_pass))
     length = scipy.fft.next_fast_len(samples + 2 * beyond, real=True)
@@ -81,7 +82,8 @@ class Gate(NamedTuple):
     Attributes
     ----------
     window : of its Fourier transform, going in and coming out
-    hop : samples from frame to frame; frames begin one window before the clip and end one behind, so that the same number covers every sample
+    hop : samples from frame to frame; frames begin one window before the clip and end one behind, so that the same
+        number covers every sample
     padded : samples of all frames together
     inside : the frames whose middle lies in the clip
     blur : weights by which the gate is smoothed over frequencies, and over frames
@@ -100,17 +102,28 @@ def noise_gate(settings: Spectrogram, *, samples: int) -> Gate:
     n_fft = max(16, 2 ** round(math.log2(settings.rate * GATE_SECONDS)))
     hop = n_fft // GATE_OVERLAP
     steps = math.ceil(samples / hop)
-    spread = [int(reach / step) for reach, step in zip(GATE_BLUR, (settings.rate / n_fft, hop / settings.rate), strict=True)]
-    frequencies, frames = ((scipy.signal.windows.triang(2 * reach + 1) / (reach + 1)).astype(np.float32) for reach in spread)
+    spread = [
+        int(reach / step) for reach, step in zip(GATE_BLUR, (settings.rate / n_fft, hop / settings.rate), strict=True)
+    ]
+    frequencies, frames = (
+        (scipy.signal.windows.triang(2 * reach + 1) / (reach + 1)).astype(np.float32) for reach in spread
+    )
     inside = slice(GATE_OVERLAP // 2, GATE_OVERLAP // 2 + steps)
-    return Gate(scipy.signal.get_window("hann", n_fft).astype(np.float32), hop, steps * hop + 2 * n_fft, inside, (frequencies, frames))
+    return Gate(
+        scipy.signal.get_window("hann", n_fft).astype(np.float32),
+        hop,
+        steps * hop + 2 * n_fft,
+        inside,
+        (frequencies, frames),
+    )
 
 
 def without_noise(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " samples"]:
     """Take `settings.noise_reduction` of what does not stand out of its frequency's mean level in the clip, by spectral gating.
 
-    Source: Sainburg et al. 2020 (doi:10.1371/journal.pcbi.1008228), their noisereduce 3.0.3 with `stationary=True`, which takes 36 ms a clip;
-    this differs at the edges of the clip and of the spectrum, where the gate is not smoothed towards closed.
+    Source: Sainburg et al. 2020 (doi:10.1371/journal.pcbi.1008228), their noisereduce 3.0.3 with `stationary=True`,
+    which takes 36 ms a clip; this differs at the edges of the clip and of the spectrum, where the gate is not smoothed
+    towards closed.
     """
     gate = noise_gate(settings, samples=len(samples))
     n_fft = len(gate.window)

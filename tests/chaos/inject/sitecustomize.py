@@ -1,8 +1,9 @@
 """What a chaos test smuggles into a stage and its workers: Python imports a module of this name when it starts. The product knows nothing of it.
 
-The variable CHAOS holds a plan as JSON: `below`, the folder whose files count; `journal`, where what happens is counted over all processes of the stage;
-and what to do: kill the whole group of processes right before or after the n-th rename, let the n-th file that is opened for writing find the disk full,
-let no file grow beyond a size, or write down every path outside `below` that is changed.
+The variable CHAOS holds a plan as JSON: `below`, the folder whose files count; `journal`, where what happens is counted
+over all processes of the stage; and what to do: kill the whole group of processes right before or after the n-th
+rename, let the n-th file that is opened for writing find the disk full, let no file grow beyond a size, or write down
+every path outside `below` that is changed.
 """
 
 import errno
@@ -11,7 +12,9 @@ import os
 import signal
 import sys
 
-CHANGES = {  # audit events that change the disk: which of their arguments are paths, and which the open folders that these are relative to
+# audit events that change the disk: which of their arguments are paths, and which the open folders that these are
+# relative to
+CHANGES = {
     "os.mkdir": ((0, 2),),
     "os.remove": ((0, 1),),
     "os.rmdir": ((0, 1),),

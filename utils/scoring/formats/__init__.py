@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils.console import Trouble
-from utils.scoring.formats import audacity, birdclef2018, check_birdclef2018, check_kaggle, check_tables, kaggle2021, kaggle2022, plain_csv, raven
+from utils.scoring.formats import (
+    audacity,
+    birdclef2018,
+    check_birdclef2018,
+    check_kaggle,
+    check_tables,
+    kaggle2021,
+    kaggle2022,
+    plain_csv,
+    raven,
+)
 from utils.scoring.formats.class_ids import say_left_out
 from utils.scoring.formats.problems import Problems
 from utils.scoring.formats.sheet import CHALLENGES, Sheet, media_ids
@@ -41,7 +51,8 @@ def suffix(format: str) -> str:  # noqa: A002  # the setting is called so
 def write_submission(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     """Write a submission in the format of `sheet.settings`; it appears whole, or not at all.
 
-    Recordings are written as they come: none is kept in memory. What cannot be used has no row, but for formats whose sample demands some.
+    Recordings are written as they come: none is kept in memory. What cannot be used has no row, but for formats whose
+    sample demands some.
 
     Parameters
     ----------
@@ -73,7 +84,9 @@ def check_sheet(sheet: Sheet) -> None:
     if sheet.settings.format not in CHALLENGES:
         return
     if not sheet.monophone and not float(sheet.settings.interval).is_integer():
-        raise Trouble(f"submission.interval = {sheet.settings.interval:g}: should be whole seconds, {sheet.settings.format} has no others")
+        raise Trouble(
+            f"submission.interval = {sheet.settings.interval:g}: should be whole seconds, {sheet.settings.format} has no others"
+        )
     media_ids(sheet)
     say_left_out(sheet)
     if sheet.settings.format == "kaggle2021":

@@ -2,7 +2,8 @@
 
     5.000000    10.000000   Turdus merula
 
-A label is the species alone, without its score, so that labels that somebody has corrected can be learned from as they are.
+A label is the species alone, without its score, so that labels that somebody has corrected can be learned from as they
+are.
 
 Source: manual.audacityteam.org/man/importing_and_exporting_labels.html
 """

@@ -35,7 +35,11 @@ def _rows(one: IntervalScores, sheet: Sheet, ids: tuple[str | None, ...], media:
         best = known[np.argsort(-order[known], kind="stable")[: sheet.settings.best]]
         for rank, number in enumerate(best.tolist(), 1):
             score = f"{scores[number]:.{DIGITS}f}"
-            yield f"{media};{ids[number]};{score};{rank}\n" if sheet.monophone else f"{media};{time};{ids[number]};{score}\n"
+            yield (
+                f"{media};{ids[number]};{score};{rank}\n"
+                if sheet.monophone
+                else f"{media};{time};{ids[number]};{score}\n"
+            )
 
 
 def clock(seconds: int) -> str:

@@ -43,7 +43,9 @@ def check(path: Path, sheet: Sheet) -> Problems:
     problems, ranking = Problems(), _Ranking()
     media = media_ids(sheet)
     known, codes = set(media.values()), {code for code in class_ids(sheet) if code}
-    intervals = None if sheet.monophone else Intervals(problems, length=sheet.settings.interval, ends=ends_of(sheet, media))
+    intervals = (
+        None if sheet.monophone else Intervals(problems, length=sheet.settings.interval, ends=ends_of(sheet, media))
+    )
     done: set[tuple[str, str]] = set()
     for line, (name, second, third, fourth) in cells_of(path, problems, separator=";", fields=4):
         if name == "MediaId":

@@ -33,17 +33,25 @@ class Intervals:
                 self._problems.add(f"{shown(media)} has rows further up; those of a recording stand together", line)
             self._media, self._end, self._short = media, 0.0, None
         if self._short is not None:
-            self._problems.add(f"an interval is shorter than {self._length:g} s, and not the last of {shown(media)}", self._short)
+            self._problems.add(
+                f"an interval is shorter than {self._length:g} s, and not the last of {shown(media)}", self._short
+            )
             self._short = None
         begin = self._end if start is None else start
         if begin > self._end:
             self._problems.add(f"the interval begins at {begin:g} s; from {self._end:g} s on one is missing", line)
         elif begin < self._end:
-            self._problems.add(f"the interval begins at {begin:g} s, within or before the one that ends at {self._end:g} s", line)
+            self._problems.add(
+                f"the interval begins at {begin:g} s, within or before the one that ends at {self._end:g} s", line
+            )
         if end <= begin:
             self._problems.add("the interval ends before it has begun, or stands there twice", line)
         elif end - begin > self._length:
-            self._problems.add(f"the interval is {end - begin:g} s long, not {self._length:g}" + ("; or one is missing" if start is None else ""), line)
+            self._problems.add(
+                f"the interval is {end - begin:g} s long, not {self._length:g}"
+                + ("; or one is missing" if start is None else ""),
+                line,
+            )
         elif end - begin < self._length:
             self._short = line
         self._end, self._line = max(self._end, end), line
@@ -52,7 +60,9 @@ class Intervals:
         """See whether the last recording was written to its end."""
         known = self._ends.get(self._media)
         if self._media and known is not None and abs(known - self._end) > 1:  # of headers some only estimate
-            self._problems.add(f"the intervals of {shown(self._media)} end at {self._end:g} s, the recording at {known}", self._line)
+            self._problems.add(
+                f"the intervals of {shown(self._media)} end at {self._end:g} s, the recording at {known}", self._line
+            )
         self._done.add(self._media)
         self._media = ""
 

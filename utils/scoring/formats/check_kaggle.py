@@ -31,7 +31,9 @@ class _SampleRows:
         elif row in self._seen:
             self._problems.add(f"the row {shown(row)} is there twice", line)
         elif number < self._last:
-            self._problems.add(f"the row {shown(row)} stands before {shown(self._rows[self._last])} in the sample", line)
+            self._problems.add(
+                f"the row {shown(row)} stands before {shown(self._rows[self._last])} in the sample", line
+            )
         self._seen.add(row)
         self._last = max(self._last, -1 if number is None else number)
 
@@ -39,7 +41,9 @@ class _SampleRows:
         missing = [row for row in self._rows if row not in self._seen]
         if missing:
             named = ", ".join(map(shown, missing[:NAMED]))
-            self._problems.add(f"{len(missing)} of the sample's {len(self._rows)} rows are missing: {named}{', …' if len(missing) > NAMED else ''}")
+            self._problems.add(
+                f"{len(missing)} of the sample's {len(self._rows)} rows are missing: {named}{', …' if len(missing) > NAMED else ''}"
+            )
 
 
 class _Rows:
@@ -70,7 +74,13 @@ def check(path: Path, sheet: Sheet) -> Problems:
     problems = Problems()
     sample = read_sample(sheet.settings.sample) if sheet.settings.sample else None
     birds = sheet.settings.format == "kaggle2021"
-    header = list(HEADER) if birds else list(TARGETS) if sample and sample.header == TARGETS else ["row_id", *columns(sheet, sample)[0]]
+    header = (
+        list(HEADER)
+        if birds
+        else list(TARGETS)
+        if sample and sample.header == TARGETS
+        else ["row_id", *columns(sheet, sample)[0]]
+    )
     names = set(bird_names(sheet)) if birds else set()
     rows = _SampleRows(sample, problems) if sample else _Rows(sheet, problems)
     first = True
@@ -97,7 +107,10 @@ def _is_header(values: Sequence[str], header: Sequence[str], problems: Problems,
     if list(values) == header:
         return True
     wrong = next((place for place, (one, other) in enumerate(zip(values, header, strict=True)) if one != other), 0)
-    problems.add(f"the headings should be {', '.join(header[:4])}{', …' if len(header) > 4 else ''}; column {wrong + 1} is {shown(values[wrong])}", line)
+    problems.add(
+        f"the headings should be {', '.join(header[:4])}{', …' if len(header) > 4 else ''}; column {wrong + 1} is {shown(values[wrong])}",
+        line,
+    )
     return sorted(values) == sorted(header) or values[0].strip().lower() == "row_id"
 
 
@@ -109,4 +122,9 @@ def _check_birds(text: str, names: set[str], problems: Problems, line: int) -> N
         problems.add("a bird is there twice", line)
     for bird in birds:
         if bird not in names and bird != NOCALL:
-            problems.add(f"no class is called {shown(bird)}" if bird else f"birds are missing, or parted by more than one space; nothing is {NOCALL}", line)
+            problems.add(
+                f"no class is called {shown(bird)}"
+                if bird
+                else f"birds are missing, or parted by more than one space; nothing is {NOCALL}",
+                line,
+            )

@@ -32,7 +32,9 @@ def check_folder(path: Path, sheet: Sheet) -> Problems:
 def check_csv(path: Path, sheet: Sheet) -> Problems:
     """Check a CSV of who is called where."""
     problems, files, labels = Problems(), set(sheet.files), set(sheet.classes)
-    for number, (line, values) in enumerate(cells_of(path, problems, separator=",", fields=len(plain_csv.HEADER), quoting=True)):
+    for number, (line, values) in enumerate(
+        cells_of(path, problems, separator=",", fields=len(plain_csv.HEADER), quoting=True)
+    ):
         if number == 0:
             if tuple(values) != plain_csv.HEADER:
                 problems.add(f"the headings should be {', '.join(plain_csv.HEADER)}", line)
@@ -68,7 +70,9 @@ def _check_audacity(table: Path, sheet: Sheet, problems: Problems) -> None:
         _check_event(start, end, species, labels, sheet, problems, line)
 
 
-def _check_event(start: str, end: str, species: str, labels: set[str], sheet: Sheet, problems: Problems, line: int) -> None:
+def _check_event(
+    start: str, end: str, species: str, labels: set[str], sheet: Sheet, problems: Problems, line: int
+) -> None:
     begin, stop = number_of(start), number_of(end)
     if begin is None or stop is None:
         problems.add(f"the times {shown(start)} and {shown(end)} should be seconds, with a point", line)

@@ -16,7 +16,8 @@ SHOWN = 5  # classes named in a warning
 def class_ids(sheet: Sheet) -> tuple[str | None, ...]:
     """Return the id of each class; None where it has none, and is left out (`say_left_out` says so).
 
-    Taken from `submission.class_ids`, else from metadata/ of the data set. In Kaggle's formats a class that has none is called by its name.
+    Taken from `submission.class_ids`, else from metadata/ of the data set. In Kaggle's formats a class that has none is
+    called by its name.
 
     Raises
     ------
@@ -24,14 +25,23 @@ def class_ids(sheet: Sheet) -> tuple[str | None, ...]:
         If no class has an id, two have the same, or a file cannot be used.
     """
     path = sheet.settings.class_ids
-    known = {_key(name): code for name, code in (read_class_ids(path) if path else ids_of_metadata(sheet.root / "metadata", sheet.classes)).items()}
+    known = {
+        _key(name): code
+        for name, code in (
+            read_class_ids(path) if path else ids_of_metadata(sheet.root / "metadata", sheet.classes)
+        ).items()
+    }
     found: list[str | None] = [known.get(_key(label)) or None for label in sheet.classes]
     if sheet.settings.format == "birdclef2018":
         found = [code and unquotable(code) for code in found]
     else:
         found = [code or label for code, label in zip(found, sheet.classes, strict=True)]
     if sheet.classes and not any(found):
-        where = f"{path} knows none of the {len(found)} classes" if path else f"{sheet.root / 'metadata'} knows no class ids"
+        where = (
+            f"{path} knows none of the {len(found)} classes"
+            if path
+            else f"{sheet.root / 'metadata'} knows no class ids"
+        )
         raise Trouble(
             f"{where}; submission.class_ids should name the labelset file, or a table of scientific names and class ids; submission.format = csv needs none"
         )
@@ -46,14 +56,16 @@ def say_left_out(sheet: Sheet) -> None:
     """Warn of classes that have no id."""
     without = [label for label, code in zip(sheet.classes, class_ids(sheet), strict=True) if code is None]
     if without:
-        warn(f"{len(without)} classes have no class id and are left out: {', '.join(without[:SHOWN])}{', …' if len(without) > SHOWN else ''}")
+        warn(
+            f"{len(without)} classes have no class id and are left out: {', '.join(without[:SHOWN])}{', …' if len(without) > SHOWN else ''}"
+        )
 
 
 def read_class_ids(path: Path) -> dict[str, str]:
     """Read class ids by scientific name: from a table with columns of both, or from a labelset of 2018.
 
-    `labelset.txt` holds a class id a line, and `labelset_sci.txt` beside it the scientific names in the same order; so do `labelset_codes.txt`, with the
-    codes of eBird, and `labelset_sci.txt`.
+    `labelset.txt` holds a class id a line, and `labelset_sci.txt` beside it the scientific names in the same order; so
+    do `labelset_codes.txt`, with the codes of eBird, and `labelset_sci.txt`.
 
     Raises
     ------
@@ -65,13 +77,18 @@ def read_class_ids(path: Path) -> dict[str, str]:
         return {taxon.species: taxon.code for taxon in read_taxonomy(path) if taxon.code}
     codes, species = _lines(path), _lines(names)
     if len(codes) != len(species):
-        raise Trouble(f"{path}: has {len(codes)} lines, {names.name} beside it {len(species)}; they should go line by line")
+        raise Trouble(
+            f"{path}: has {len(codes)} lines, {names.name} beside it {len(species)}; they should go line by line"
+        )
     return {name: code for name, code in zip(species, codes, strict=True) if name and code}
 
 
 def _names_beside(path: Path) -> Path | None:
     bases = (path.stem, path.stem.rsplit("_", 1)[0])
-    return next((names for base in bases if (names := path.with_name(f"{base}_sci{path.suffix}")).is_file() and names != path), None)
+    return next(
+        (names for base in bases if (names := path.with_name(f"{base}_sci{path.suffix}")).is_file() and names != path),
+        None,
+    )
 
 
 def _lines(path: Path) -> list[str]:

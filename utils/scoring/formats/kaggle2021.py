@@ -4,9 +4,11 @@
     2782_SSW_5,rewbla runwre1
     2782_SSW_10,nocall
 
-A row's id is that of the file (`2782_SSW_20170701.ogg` is 2782_SSW, other names are their stem) and the second at which the interval ends.
+A row's id is that of the file (`2782_SSW_20170701.ogg` is 2782_SSW, other names are their stem) and the second at which
+the interval ends.
 
-Source: kaggle.com/competitions/birdclef-2021 (Evaluation, sample_submission.csv); Kahl et al., Overview of BirdCLEF 2021.
+Source: kaggle.com/competitions/birdclef-2021 (Evaluation, sample_submission.csv); Kahl et al., Overview of BirdCLEF
+2021.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,8 +31,8 @@ HEADER = ("row_id", "birds")
 def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     """Write the file; return its rows.
 
-    With a sample, they are its rows in its order: those of recordings that cannot be used are 'nocall', which claims no bird, and rows that it does not
-    have are left out.
+    With a sample, they are its rows in its order: those of recordings that cannot be used are 'nocall', which claims no
+    bird, and rows that it does not have are left out.
     """
     rows, sample = _rows(usable(results, sheet), sheet), sample_of(sheet)
     with text_file(path) as stream, ordered(sample, path.parent) as kept:
@@ -53,7 +55,9 @@ def sample_of(sheet: Sheet) -> Sample | None:
     """
     sample = read_sample(sheet.settings.sample) if sheet.settings.sample else None
     if sample and sample.header != HEADER:
-        raise Trouble(f"{sheet.settings.sample}: has the columns {', '.join(sample.header)[:100]}; those of this format are {', '.join(HEADER)}")
+        raise Trouble(
+            f"{sheet.settings.sample}: has the columns {', '.join(sample.header)[:100]}; those of this format are {', '.join(HEADER)}"
+        )
     return sample
 
 

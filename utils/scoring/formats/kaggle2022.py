@@ -3,8 +3,8 @@
     row_id,akepa1,amerob,…
     soundscape_29201_5,0.031000,0.700000,…
 
-A row's id is the file's stem and the second at which the interval ends. The challenge of 2022 itself had a row for each interval and species, which is
-written where the sample has its two columns:
+A row's id is the file's stem and the second at which the interval ends. The challenge of 2022 itself had a row for each
+interval and species, which is written where the sample has its two columns:
 
     row_id,target
     soundscape_1000170626_akepa1_5,False
@@ -34,9 +34,10 @@ UNKNOWN = 0.5  # what stands for each class of the model where no interval has p
 def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     """Write the file; return its rows.
 
-    With a sample, they are its rows and columns in its order; rows and classes that it does not have are left out, and columns that no class has are 0.
-    Rows of recordings that cannot be used hold the mean of each column over all intervals heard: these challenges are scored by the order of a column's
-    values, in which a 0 would claim to know that nobody sings. Where no interval has predictions, they hold UNKNOWN. In the form of 2022 they are False.
+    With a sample, they are its rows and columns in its order; rows and classes that it does not have are left out, and
+    columns that no class has are 0. Rows of recordings that cannot be used hold the mean of each column over all
+    intervals heard: these challenges are scored by the order of a column's values, in which a 0 would claim to know
+    that nobody sings. Where no interval has predictions, they hold UNKNOWN. In the form of 2022 they are False.
     """
     sample = read_sample(sheet.settings.sample) if sheet.settings.sample else None
     if sample is not None and sample.header == TARGETS:
@@ -73,11 +74,15 @@ def columns(sheet: Sheet, sample: Sample | None) -> tuple[list[str], Int64[np.nd
     ids = class_ids(sheet)
     if sample is None:
         return [code or "" for code in ids], np.arange(len(ids))
-    places = {label: number for number, label in enumerate(sheet.classes)} | {code: number for number, code in enumerate(ids) if code}
+    places = {label: number for number, label in enumerate(sheet.classes)} | {
+        code: number for number, code in enumerate(ids) if code
+    }
     names = list(sample.header[1:])
     numbers = np.array([places.get(name, -1) for name in names], np.int64)
     if (numbers < 0).all():
-        raise Trouble(f"{sheet.settings.sample}: has no column for any class of the net; submission.class_ids should name a table of its codes")
+        raise Trouble(
+            f"{sheet.settings.sample}: has no column for any class of the net; submission.class_ids should name a table of its codes"
+        )
     return names, numbers
 
 
@@ -95,13 +100,17 @@ def say_unmatched(sheet: Sheet) -> None:
     names, numbers = columns(sheet, sample)
     strange = [name for name, number in zip(names, numbers, strict=True) if number < 0]
     if strange:
-        warn(f"{len(strange)} columns of {sheet.settings.sample} are of species that the net does not know, and 0: {', '.join(strange[:SHOWN])}")
+        warn(
+            f"{len(strange)} columns of {sheet.settings.sample} are of species that the net does not know, and 0: {', '.join(strange[:SHOWN])}"
+        )
     lost = len(sheet.classes) - len({*numbers.tolist()} - {-1})
     if lost:
         warn(f"{lost} classes of the net have no column in {sheet.settings.sample} and are left out")
 
 
-def _in_columns(scores: Float[np.ndarray, "rows classes"], numbers: Int64[np.ndarray, " columns"]) -> Float[np.ndarray, "rows columns"]:
+def _in_columns(
+    scores: Float[np.ndarray, "rows classes"], numbers: Int64[np.ndarray, " columns"]
+) -> Float[np.ndarray, "rows columns"]:
     return np.where(numbers >= 0, scores[:, numbers].astype(np.float64), 0.0)
 
 

@@ -25,6 +25,8 @@ def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
         for one in usable(results, sheet):
             for interval, number in np.argwhere(called(one, sheet)).tolist():
                 times = f"{one.starts[interval]:.6f}", f"{one.ends[interval]:.6f}"
-                stream.write(csv_line([one.file, *times, sheet.classes[number], f"{one.scores[interval, number]:.{DIGITS}f}"]))
+                stream.write(
+                    csv_line([one.file, *times, sheet.classes[number], f"{one.scores[interval, number]:.{DIGITS}f}"])
+                )
                 count += 1
     return count

@@ -67,14 +67,19 @@ def lines_of(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
         problems.add("is empty")
 
 
-def cells_of(path: Path, problems: Problems, *, separator: str, fields: int, quoting: bool = False) -> Iterator[tuple[int, list[str]]]:
+def cells_of(
+    path: Path, problems: Problems, *, separator: str, fields: int, quoting: bool = False
+) -> Iterator[tuple[int, list[str]]]:
     """Yield the number and the values of each line that has so many; others, and empty ones, are problems.
 
     Parameters
     ----------
     quoting : whether values may stand in quotation marks, as in CSV
     """
-    plain = ((number, text.removesuffix("\n").removesuffix("\r").split(separator)) for number, text in lines_of(path, problems))
+    plain = (
+        (number, text.removesuffix("\n").removesuffix("\r").split(separator))
+        for number, text in lines_of(path, problems)
+    )
     for number, values in _quoted(path, problems) if quoting else plain:
         if len(values) == fields:
             yield number, values
@@ -84,7 +89,12 @@ def cells_of(path: Path, problems: Problems, *, separator: str, fields: int, quo
             text = separator.join(values)
             other = next((mark for mark in ";,\t" if mark != separator and text.count(mark) >= fields - 1), None)
             what = f"has {len(values)} values, not {fields}"
-            problems.add(f"{what}; they should be parted by {separator!r}, not {other!r}" if other and len(values) == 1 else what, number)
+            problems.add(
+                f"{what}; they should be parted by {separator!r}, not {other!r}"
+                if other and len(values) == 1
+                else what,
+                number,
+            )
 
 
 def _quoted(path: Path, problems: Problems) -> Iterator[tuple[int, list[str]]]:

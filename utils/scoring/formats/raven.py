@@ -2,10 +2,12 @@
 
 One table for all recordings would not do: of it Raven takes the times as those of all open sounds one after the other.
 
-    Selection  View           Channel  Begin Time (s)  End Time (s)  Low Freq (Hz)  High Freq (Hz)  Begin File  File Offset (s)  Species        Score
-    1          Spectrogram 1  1        5.000000        10.000000     500.0          15000.0         tape1.wav   5.000000         Turdus merula  0.912345
+    Selection  View           Channel  Begin Time (s)  End Time (s)  Low Freq (Hz)  High Freq (Hz)  Begin File  File
+    Offset (s)  Species        Score 1          Spectrogram 1  1        5.000000        10.000000     500.0
+    15000.0         tape1.wav   5.000000 Turdus merula  0.912345
 
-Source: the manual of Raven Pro (ravensoundsoftware.com), Selection tables; BirdNET-Analyzer writes one a recording, too.
+Source: the manual of Raven Pro (ravensoundsoftware.com), Selection tables; BirdNET-Analyzer writes one a recording,
+too.
 """
 
 from collections.abc import Iterable
@@ -36,7 +38,14 @@ HEADER = (
 def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
     """Write the folder; return the rows of all tables. Where nobody is called, a table has its headings only; recordings that cannot be used have none."""
     labels = [cell(label) for label in sheet.classes]
-    return write_tables(path, results, sheet, ending=ENDING, lines_of=lambda one: _lines(one, sheet, labels), header="\t".join(HEADER) + "\n")
+    return write_tables(
+        path,
+        results,
+        sheet,
+        ending=ENDING,
+        lines_of=lambda one: _lines(one, sheet, labels),
+        header="\t".join(HEADER) + "\n",
+    )
 
 
 def _lines(one: IntervalScores, sheet: Sheet, labels: list[str]) -> Iterable[str]:

@@ -22,5 +22,6 @@ def row_ids(one: IntervalScores, sheet: Sheet, media: Mapping[str, str]) -> list
 def csv_line(values: Sequence[str]) -> str:
     """Return values as one row of CSV, quoted where they must be."""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\r\n").writerow(values)  # which quotes \r as well as \n; Python's writer leaves what does not end its lines
+    # which quotes \r as well as \n; Python's writer leaves what does not end its lines
+    csv.writer(text, lineterminator="\r\n").writerow(values)
     return text.getvalue().removesuffix("\r\n") + "\n"

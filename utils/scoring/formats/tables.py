@@ -14,7 +14,13 @@ HASHED = 16  # hexadecimal digits that stand for the end of a name that is too l
 
 
 def write_tables(
-    path: Path, results: Iterable[IntervalScores], sheet: Sheet, *, ending: str, lines_of: Callable[[IntervalScores], Iterable[str]], header: str = ""
+    path: Path,
+    results: Iterable[IntervalScores],
+    sheet: Sheet,
+    *,
+    ending: str,
+    lines_of: Callable[[IntervalScores], Iterable[str]],
+    header: str = "",
 ) -> int:
     """Write a folder of tables; recordings that cannot be used have none.
 
@@ -41,15 +47,19 @@ def write_tables(
 def table_names(files: Sequence[str], *, ending: str) -> dict[str, str]:
     """Return the path of each recording's table: folders and name of the sound, with another ending, so that it can be laid beside it.
 
-    Where two recordings differ in their endings or in upper and lower case only, the sound's ending stays in the name, and numbers tell them apart. Of a name
-    that would be too long the end is a hash.
+    Where two recordings differ in their endings or in upper and lower case only, the sound's ending stays in the name,
+    and numbers tell them apart. Of a name that would be too long the end is a hash.
     """
-    stems = {file: _short(str(PurePosixPath(file).with_suffix("")), longest=LONGEST_NAME - len(ending)) for file in files}
+    stems = {
+        file: _short(str(PurePosixPath(file).with_suffix("")), longest=LONGEST_NAME - len(ending)) for file in files
+    }
     alike = Counter(stem.casefold() for stem in stems.values())
     names: dict[str, str] = {}
     taken: set[str] = set()
     for file in files:
-        name = base = stems[file] if alike[stems[file].casefold()] == 1 else _short(file, longest=LONGEST_NAME - len(ending))
+        name = base = (
+            stems[file] if alike[stems[file].casefold()] == 1 else _short(file, longest=LONGEST_NAME - len(ending))
+        )
         number = 1
         while name.casefold() in taken:
             number += 1

@@ -37,9 +37,15 @@ def table_folder(path: Path, *, ending: str) -> Iterator[Path]:
     Trouble
         If something else is in the folder at `path`.
     """
-    other = next((file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.endswith(ending)), None) if path.is_dir() else None
+    other = (
+        next((file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.endswith(ending)), None)
+        if path.is_dir()
+        else None
+    )
     if other or path.is_file():
-        raise Trouble(f"{other or path}: is none of the files that this format writes; move it away, for {path.name} is replaced as a whole")
+        raise Trouble(
+            f"{other or path}: is none of the files that this format writes; move it away, for {path.name} is replaced as a whole"
+        )
     fresh = path.with_name(f".{path.name}.new")
     remove_folder(fresh)
     with whole_folder(fresh) as folder:
