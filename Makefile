@@ -26,7 +26,7 @@ test: setup
 	$(PY) -m pytest -n auto --dist loadfile
 
 chaos: setup  # half an hour and more; KILLS=100 kills each stage so often
-	$(PY) -m pytest -m chaos -n auto tests/chaos tests/rubbish
+	$(PY) -m pytest -m chaos -n auto tests/chaos tests/untrusted
 
 lint: setup
 	$(PY) -m ruff check .

@@ -30,10 +30,10 @@ from utils.learning.teachers import chosen_teachers, gather
 from utils.learning.teaching import check_student, keep_where_same, note_what_teachers_heard, untaught
 from utils.learning.unlabelled import with_unlabelled
 from utils.recordings.splits import read_split
-from utils.scoring.answers import answer
-from utils.scoring.distillation_table import STUDENT, STUDENT_UNTAUGHT, compared_nets, tabulate
-from utils.scoring.ensembles import Model
-from utils.scoring.report_parts import NetRow
+from utils.scoring.inference.ensembles import Model
+from utils.scoring.inference.recordings import answer
+from utils.scoring.reports.distillation_table import STUDENT, STUDENT_UNTAUGHT, compared_nets, tabulate
+from utils.scoring.reports.parts import NetRow
 from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings
 
 

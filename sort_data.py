@@ -20,7 +20,7 @@ from utils import console
 from utils.recordings.archive import read_archive
 from utils.recordings.selection import select
 from utils.recordings.sorting import check_places, divide_archive, name_strangers, place_all, write_log, write_metadata
-from utils.recordings.split_picture import draw_split
+from utils.recordings.split_plot import draw_split
 from utils.recordings.splits import write_split
 from utils.recordings.summary import account_of_sort, report, show_audit, summarize, warn_of_labels
 from utils.spectra.preflight import check_audio

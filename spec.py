@@ -20,9 +20,9 @@ from utils.recordings.splits import read_split
 from utils.sound.report import is_partial
 from utils.spectra.engines import engine_of
 from utils.spectra.filling import fill, finish, open_folder, plan
+from utils.spectra.image_files import write_pictures
 from utils.spectra.overview import summarize, warned
 from utils.spectra.overview_page import write_overview
-from utils.spectra.picture_files import write_pictures
 from utils.spectra.store import Store
 from utils.timings import note_time
 

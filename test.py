@@ -20,8 +20,8 @@ from pathlib import Path
 from config import Config
 from utils import console
 from utils.recordings.splits import read_split
-from utils.scoring.answers import answer
-from utils.scoring.ensembles import chosen_models
+from utils.scoring.inference.ensembles import chosen_models
+from utils.scoring.inference.recordings import answer
 from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings, keep_net
 
 

@@ -29,7 +29,7 @@ from config import Config, Dataset, Testing, to_toml
 from utils import console
 from utils.fanout import fan_out
 from utils.files import write_json, write_text
-from utils.models.nets import build
+from utils.models.networks import build
 from utils.models.snapshots import Snapshot, save
 from utils.recordings.splits import SCHEMA
 from utils.spectra.extraction import Job
@@ -76,7 +76,7 @@ def run_way(way: str, folder: Path, *, script: str) -> dict[str, float]:
         told.seek(0)
         errors.seek(0)
         if done.returncode:
-            raise console.Trouble(f"{way}: {errors.read().strip().splitlines()[-1]}")
+            raise console.UserError(f"{way}: {errors.read().strip().splitlines()[-1]}")
         answer: dict[str, float] = json.loads(told.read().splitlines()[-1])
     return {**answer, "peak": peak / 2**20}
 
@@ -103,7 +103,7 @@ def decoding_alone(folder: Path) -> float:
     passed = console.stopwatch()
     for _, outcome in fan_out(workers.decode_only, jobs_of(folder), workers=0, name=lambda job: job.name):
         if isinstance(outcome, console.Failure):
-            raise console.Trouble(str(outcome))
+            raise console.UserError(str(outcome))
     return passed()
 
 

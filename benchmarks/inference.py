@@ -24,9 +24,9 @@ from inference_ways import CLASSES
 
 from config import Config
 from utils import console
-from utils.models.snapshots import Snapshot, load_net
-from utils.scoring.pooling import median_filtered
-from utils.scoring.predict import chosen_predictor, scores_of
+from utils.models.snapshots import Snapshot, load_network
+from utils.scoring.inference.pooling import median_filtered
+from utils.scoring.inference.predictors import chosen_predictor, scores_of
 from utils.spectra.decode import decode
 from utils.spectra.extraction import grid_clips
 from utils.spectra.spectrogram import make_picture, to_pixels
@@ -39,7 +39,7 @@ def stages(folder: Path) -> dict[str, float]:
     job = jobs_of(folder)[0]
     config = Config(run="run", snapshots=folder / "snapshots")
     (found,) = config.run_folder.glob("epoch_*")
-    graph, net = load_net(Snapshot(found, config, tuple(map(str, range(CLASSES))), 1, None, ""))
+    graph, net = load_network(Snapshot(found, config, tuple(map(str, range(CLASSES))), 1, None, ""))
     predict = chosen_predictor(graph, net, shape=config.spectrogram.shape, settings=config.testing)
     seconds = {}
     passed = console.stopwatch()

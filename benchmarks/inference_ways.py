@@ -24,7 +24,7 @@ import polars as pl
 
 from config import Clips, Spectrogram, load
 from utils import console
-from utils.scoring.pooling import median_filtered
+from utils.scoring.inference.pooling import median_filtered
 
 PIECE = 60.0  # seconds of a recording that the notebook reads at once
 BATCH, CLASSES = 64, 1500
@@ -32,14 +32,14 @@ BATCH, CLASSES = 64, 1500
 
 def ours(folder: Path, *, engine: Literal["auto", "jax"]) -> int:
     """Answer all recordings with the snapshot that lies beside them; returns how many clips there were."""
-    from utils.scoring.answers import answer
-    from utils.scoring.ensembles import chosen_models
+    from utils.scoring.inference.ensembles import chosen_models
+    from utils.scoring.inference.recordings import answer
 
     config = load(folder / "settings.toml")
     config = replace(config, testing=replace(config.testing, engine=engine))
     answers = answer(chosen_models(config), pl.read_parquet(folder / "recordings.parquet"), config)
     if answers.failures:
-        raise console.Trouble(str(answers.failures[0]))
+        raise console.UserError(str(answers.failures[0]))
     return int(answers.clips.sum())
 
 
@@ -89,10 +89,10 @@ class Pieces:
 def notebook(folder: Path) -> int:
     """Answer all recordings in PyTorch: workers make pictures with librosa, the net answers them in batches over recordings, channels last."""
     import torch
-    from torch_nets import NETS
+    from torch_nets import NETWORKS
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    net: Any = NETS["ResNet"](CLASSES).eval().to(device, memory_format=torch.channels_last)
+    net: Any = NETWORKS["ResNet"](CLASSES).eval().to(device, memory_format=torch.channels_last)
     pieces = Pieces(folder)
     torch.set_num_threads(os.cpu_count() or 1)
     loader = torch.utils.data.DataLoader(pieces, batch_size=None, num_workers=os.cpu_count() or 1, prefetch_factor=2)
@@ -133,7 +133,7 @@ def main() -> None:
 
         clips_of: Any = lambda: notebook(folder)  # noqa: E731
     else:
-        import utils.scoring.answers  # noqa: F401
+        import utils.scoring.inference.recordings  # noqa: F401
 
         clips_of = lambda: ours(folder, engine="jax" if way == "jax" else "auto")  # noqa: E731
     passed = console.stopwatch()

@@ -55,21 +55,21 @@ def ours(folder: Path) -> None:
 
     submitted = submission_soundscape.main(settings_of(folder))
     if submitted.failures:
-        raise console.Trouble(str(submitted.failures[0]))
+        raise console.UserError(str(submitted.failures[0]))
 
 
 def as_in_2018(folder: Path) -> None:
     """Answer all recordings one after the other: the whole in memory, a picture at a time by librosa, five clips at a time by XLA."""
     import librosa
 
-    from utils.models.snapshots import load_net
-    from utils.scoring.ensembles import chosen_models
-    from utils.scoring.pooling import median_filtered
-    from utils.scoring.predict import predictor, scores_of
+    from utils.models.snapshots import load_network
+    from utils.scoring.inference.ensembles import chosen_models
+    from utils.scoring.inference.pooling import median_filtered
+    from utils.scoring.inference.predictors import predictor, scores_of
 
     config = settings_of(folder)
     (model,) = chosen_models(config)
-    graph, net = load_net(model.snapshot)
+    graph, net = load_network(model.snapshot)
     predict = predictor(graph, batch_size=TOGETHER)
     rows = []
     for file in sorted(folder.glob("*.flac")):

@@ -54,4 +54,4 @@ def baseline(classes: int) -> nn.Module:
     return Pooled([*layers, nn.Conv2d(width, 2 * width, 1, bias=False), nn.BatchNorm2d(2 * width)], 2 * width, classes)
 
 
-NETS = {"Baseline": baseline, "ResNet": resnet}
+NETWORKS = {"Baseline": baseline, "ResNet": resnet}

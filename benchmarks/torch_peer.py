@@ -21,7 +21,7 @@ from utils import console
 from utils.files import write_json
 from utils.learning.devices import on_accelerator
 from utils.learning.examples import Examples
-from utils.models.nets import apply, build, from_pixels, stretch
+from utils.models.networks import apply, build, from_pixels, stretch
 
 COMPARED = 8  # clips whose answers are compared
 
@@ -135,4 +135,4 @@ def check_twin(peer: Peer, examples: Examples, config: Config) -> None:
     apart = np.abs(ours - np.asarray(peer.ask("answers")["logits"])).max() / np.abs(ours).max()
     console.say(f"the two nets' answers with the same weights are {apart:.1e} apart, of the largest")
     if apart > 1e-3:
-        raise console.Trouble("the nets are not the same")
+        raise console.UserError("the nets are not the same")

@@ -47,7 +47,7 @@ from utils.learning.examples import Examples, read_examples
 from utils.learning.runs import Progress, keep_epoch
 from utils.learning.steps import epoch_key, first_state, make_chunk, make_step
 from utils.models.layer_table import flops
-from utils.models.nets import build, parameters
+from utils.models.networks import build, parameters
 
 PEAKS = {  # of a device's kind: bfloat16 without sparsity, FLOP/s; memory, bytes/s. Source: NVIDIA's data sheets
     "H100 PCIe": (756e12, 2.0e12),
@@ -141,7 +141,7 @@ def measure_steps(examples: Examples, config: Config, peer: Peer | None, *, repe
     ours = Ours(examples, config)
     chosen = peer.ask("choose") if peer else {}
     if chosen and chosen["parameters"] != ours.parameters:
-        raise console.Trouble(f"PyTorch's net has {chosen['parameters']:,} parameters, ours {ours.parameters:,}")
+        raise console.UserError(f"PyTorch's net has {chosen['parameters']:,} parameters, ours {ours.parameters:,}")
     seconds: dict[str, list[float]] = {"ours": []}
     memory = {"ours": (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)}
     first = {"ours": ours.first}

@@ -11,6 +11,13 @@ import pytest
 from tests.conftest import REPOSITORY
 
 ORDER = ["sound", "recordings", "spectra", "models", "scoring", "learning"]
+ROOMS = [
+    "metrics",
+    "inference",
+    "evaluation",
+    "reports",
+    "submissions",
+]  # of scoring; the steps of the scripts come after
 SCRIPTS = {path.stem for path in REPOSITORY.glob("*.py")} - {"config"}
 SOURCES = [*REPOSITORY.glob("*.py"), *(REPOSITORY / "utils").rglob("*.py")]
 
@@ -37,6 +44,18 @@ def test_imports_go_one_way(path: Path) -> None:
             assert path.stem in {"evaluate", "distill"}, f"{path} imports the script {parts[0]}"
         if len(place) > 2 and parts[0] == "utils" and len(parts) > 1 and place[1] in ORDER and parts[1] in ORDER:
             assert ORDER.index(parts[1]) <= ORDER.index(place[1]), f"{path} imports upward: {name}"
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "utils" / "scoring").rglob("*.py")), ids=lambda path: path.stem)
+def test_scoring_imports_go_one_way(path: Path) -> None:
+    place = path.relative_to(REPOSITORY / "utils" / "scoring").parts
+    rank = ROOMS.index(place[0]) if len(place) > 1 else len(ROOMS)
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[:2] != ["utils", "scoring"] or len(parts) < 3:
+            continue
+        other = ROOMS.index(parts[2]) if parts[2] in ROOMS else len(ROOMS)
+        assert other <= rank, f"{path} imports upward: {name}"
 
 
 def test_workers_import_no_jax() -> None:

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from scipy import signal
 
-from utils.console import Trouble
+from utils.console import UserError
 from utils.demo.__main__ import main
 from utils.demo.archive import DemoSummary, make_demo
 from utils.demo.broken import BROKEN
@@ -286,14 +286,14 @@ def test_nothing_is_written_outside(made: DemoSummary):
 
 def test_other_recordings_are_not_mixed_with(tmp_path: Path):
     (tmp_path / "wav").mkdir()
-    with pytest.raises(Trouble, match="other recordings"):
+    with pytest.raises(UserError, match="other recordings"):
         make_demo(tmp_path, per_species=2)
     assert [path.name for path in tmp_path.iterdir()] == ["wav"]
 
 
 def test_another_seed_is_not_mixed_in(made: DemoSummary):
     before = (made.root / "demo.json").read_bytes()
-    with pytest.raises(Trouble, match="other recordings"):
+    with pytest.raises(UserError, match="other recordings"):
         make_demo(made.root, seed=1, per_species=2)
     assert (made.root / "demo.json").read_bytes() == before
 

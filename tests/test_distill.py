@@ -20,11 +20,11 @@ import test
 import train
 from config import Config, Distillation, Model, to_toml
 from tests.conftest import REPOSITORY, small_config, write_folders
-from utils.console import Trouble
+from utils.console import UserError
 from utils.learning.examples import read_examples
 from utils.learning.unlabelled import with_unlabelled
 from utils.models.layer_table import layers, totals
-from utils.models.snapshots import find, learned_from, load_net
+from utils.models.snapshots import find, learned_from, load_network
 
 TEACHERS = {
     "one": Model(name="Baseline", filters=(6, 8)),
@@ -57,7 +57,7 @@ def with_run(config: Config, run: str, **distillation: object) -> Config:
 def weights(run: Path) -> list[np.ndarray]:
     latest = find(run, "latest")
     assert latest
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(load_net(latest)[1])]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(load_network(latest)[1])]
 
 
 def same(one: Path, other: Path) -> bool:
@@ -115,7 +115,7 @@ def test_what_teachers_learned_from_is_no_test(taught: Config) -> None:
     other = dataclasses.replace(taught, dataset=dataclasses.replace(taught.dataset, seed=5))
     sort_data.main(other)
     try:
-        with pytest.raises(Trouble, match="recordings that are now held out"):
+        with pytest.raises(UserError, match="recordings that are now held out"):
             distill.main(with_run(other, "cheat"))
     finally:
         sort_data.main(taught)
@@ -162,9 +162,9 @@ def test_another_teacher_is_refused(taught: Config) -> None:
         dataclasses.replace(before, training=dataclasses.replace(taught.training, seed=9)), train.Flags(fresh=True)
     )
     try:
-        with pytest.raises(Trouble, match=r"snapshots/one/epoch_\d+: is another net than when .*loyal was begun"):
+        with pytest.raises(UserError, match=r"snapshots/one/epoch_\d+: is another net than when .*loyal was begun"):
             distill.main(config)
-        with pytest.raises(Trouble, match=r"distillation\.temperature was 1\.0, is 3\.0"):
+        with pytest.raises(UserError, match=r"distillation\.temperature was 1\.0, is 3\.0"):
             distill.main(with_run(taught, "loyal", temperature=3.0))
         distill.main(config, train.Flags(fresh=True))
     finally:
@@ -191,17 +191,17 @@ def test_clips_without_labels_take_part(taught: Config, tmp_path: Path, capsys: 
     assert "tapes" not in latest.classes
     lower = dataclasses.replace(taught, spectrogram=dataclasses.replace(taught.spectrogram, fmin=600.0))
     with pytest.raises(
-        Trouble, match=r"was made with other settings \(spectrogram\.fmin .*cannot be learned beside these"
+        UserError, match=r"was made with other settings \(spectrogram\.fmin .*cannot be learned beside these"
     ):
         with_unlabelled(read_examples(taught), with_run(lower, "x", unlabelled=(wild.dataset.root,)))
 
 
 def test_training_alone_asks_no_teachers(taught: Config) -> None:
     with pytest.raises(
-        Trouble, match=r"distillation\.teachers is set, and train\.py asks no teachers; run distill\.py"
+        UserError, match=r"distillation\.teachers is set, and train\.py asks no teachers; run distill\.py"
     ):
         train.main(taught)
-    with pytest.raises(Trouble, match=r"testing\.models is set, but distill\.py tests its student"):
+    with pytest.raises(UserError, match=r"testing\.models is set, but distill\.py tests its student"):
         distill.main(
             dataclasses.replace(taught, testing=dataclasses.replace(taught.testing, models=(taught.snapshots / "one",)))
         )

@@ -237,10 +237,10 @@ def test_training_stopped_and_started_again(many: Path) -> None:
     assert "going on after epoch" in again.stdout
     import jax
 
-    from utils.models.snapshots import find, load_net
+    from utils.models.snapshots import find, load_network
 
     nets = [
-        load_net(snapshot)[1]
+        load_network(snapshot)[1]
         for folder in (run_folder, run_folder.with_name("undisturbed"))
         if (snapshot := find(folder, "latest"))
     ]

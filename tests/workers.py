@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from utils.console import Trouble
+from utils.console import UserError
 from utils.spectra.extraction import Job, Work, extract
 
 MEASURED = "MEASURED"  # the variable that names the file in which `extract_measured` keeps its measurements
@@ -19,7 +19,7 @@ def behave(what: str) -> str:
     if what == "raise":
         raise ValueError("wrong")
     if what == "trouble":
-        raise Trouble("cannot be used")
+        raise UserError("cannot be used")
     if what == "die":
         os._exit(7)
     if what.startswith("die once: "):

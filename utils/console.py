@@ -46,7 +46,7 @@ OUTPUT_IS_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EI
 _asked_to_stop = threading.Event()  # set by Ctrl-C
 
 
-class Trouble(Exception):
+class UserError(Exception):
     """Something that the user can mend; its text is one line that names what is wrong and what to do."""
 
 
@@ -81,7 +81,7 @@ def choose_what_is_told(settings: Log) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         If the file cannot be written.
     """
     told = {"all": _told, "info": {"lines", "results"}, "progress": {"progress"}, "error": set(), "result": {"results"}}
@@ -91,7 +91,7 @@ def choose_what_is_told(settings: Log) -> None:
             settings.file.parent.mkdir(parents=True, exist_ok=True)
             settings.file.open("a", encoding="utf-8").close()
         except OSError as error:
-            raise Trouble(f"log.file = {settings.file}: {error.strerror}") from None
+            raise UserError(f"log.file = {settings.file}: {error.strerror}") from None
         _files[:] = [settings.file]
 
 
@@ -233,12 +233,12 @@ def alone(folder: Path, stage: str) -> Iterator[None]:
 
     Raises
     ------
-    Trouble
+    UserError
         If another process is doing it.
     """
     with only_one(folder, stage) as ours:
         if not ours:
-            raise Trouble(f"{shown(folder)}: another {stage} is working here; wait until it has ended")
+            raise UserError(f"{shown(folder)}: another {stage} is working here; wait until it has ended")
         yield
 
 
@@ -303,7 +303,7 @@ def run(
         result = main(config) if call is None else main(config, call)
     except SettingsError as error:
         return _end(str(error), name=name, status=2)
-    except Trouble as error:
+    except UserError as error:
         return _end(str(error), name=name, status=1)
     except KeyboardInterrupt:
         _leave(

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import cv2
 from pebble import ProcessExpired, ProcessPool
 
-from utils.console import OUTPUT_IS_LOST, Failure, Trouble
+from utils.console import OUTPUT_IS_LOST, Failure, UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -96,7 +96,7 @@ def _run(
             except RuntimeError as error:  # of the pool: those of the function are outcomes
                 broken += 1
                 if broken > MOST_POOLS:
-                    raise Trouble(
+                    raise UserError(
                         f"worker processes die again and again ({error}); is there enough memory? fewer --workers need less"
                     ) from None
                 pool.stop()
@@ -148,7 +148,7 @@ def _outcome(future: Any, name: str, time_limit: float) -> Any:
         raise
     except ProcessExpired as error:
         return Failure(name, f"the worker process died on it (exit status {error.exitcode})", passing=True)
-    except Trouble as error:
+    except UserError as error:
         return Failure(name, str(error))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in OUTPUT_IS_LOST:

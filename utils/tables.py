@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from utils.console import Failure, Trouble, warn
+from utils.console import Failure, UserError, warn
 from utils.encodings import Text, decoded, undecoded
 from utils.files import check_plain, whole_file
 
@@ -45,21 +45,21 @@ def read_table(
 
     Raises
     ------
-    Trouble
+    UserError
         With that advice.
     """
     try:
         with path.open("rb") as stream:  # polars would take brackets in a path for a pattern
             table = pl.read_parquet(stream)
     except FileNotFoundError:
-        raise Trouble(f"{path}: no such file; {missing}") from None
+        raise UserError(f"{path}: no such file; {missing}") from None
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise Trouble(f"{path}: cannot be read ({' '.join(str(error).split())}); {damaged}") from None
+        raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())}); {damaged}") from None
     absent = {name: pl.lit(value, dtype=schema[name]) for name, value in later.items() if name not in table.columns}
     if absent and set(table.columns) | set(absent) == set(schema):
         table = table.with_columns(**absent).select(*schema)
     if table.schema != schema:
-        raise Trouble(f"{path}: has other columns than this version writes; {damaged}")
+        raise UserError(f"{path}: has other columns than this version writes; {damaged}")
     return table
 
 
@@ -103,27 +103,27 @@ def read_foreign(
 
     Raises
     ------
-    Trouble
+    UserError
         If it cannot be read, holds nothing, or lacks a needed column.
     """
     try:
         check_plain(path)
         lines, said = without_preamble(read_text(path).lines)
     except ValueError as error:
-        raise Trouble(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
     except OSError as error:
-        raise Trouble(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     separator = said or max(separators, key=first_of(lines).count)
     parsed = ((line, values) for line, values in csv_rows(lines, separator=separator) if values is None or any(values))
     _, header = next(parsed, (1, None))
     columns = [column.strip() for column in header or []]
     if not any(columns):
-        raise Trouble(f"{path}: holds no table")
+        raise UserError(f"{path}: holds no table")
     if not_utf8("".join(columns)):
-        raise Trouble(f"{path}: is not UTF-8")
+        raise UserError(f"{path}: is not UTF-8")
     for column in needed:
         if column not in columns:
-            raise Trouble(f"{path}: has no column {column}; there are {', '.join(columns)[:200]}")
+            raise UserError(f"{path}: has no column {column}; there are {', '.join(columns)[:200]}")
     rows: dict[str, dict[str, str]] = {}
     bad = []
     for line, values in parsed:
@@ -142,7 +142,7 @@ def read_foreign(
     return ForeignTable(columns, rows, bad)
 
 
-def reason_of(error: Trouble, path: Path) -> str:
+def reason_of(error: UserError, path: Path) -> str:
     """Return what is wrong with a table, without its path, which a list of failures names already."""
     return str(error).removeprefix(f"{path}: ")
 
@@ -152,11 +152,11 @@ def refuse_bad_rows(path: Path, table: ForeignTable) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         That names the row.
     """
     for failure in table.bad:
-        raise Trouble(f"{path.parent / failure.name}: {failure.reason}")
+        raise UserError(f"{path.parent / failure.name}: {failure.reason}")
 
 
 def read_text(path: Path) -> Text:

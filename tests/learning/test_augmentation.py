@@ -14,10 +14,10 @@ import soundfile
 
 from config import Augmentation, Config, Spectrogram, from_command_line
 from tests.conftest import RATE, chirp
-from utils.console import Trouble
-from utils.learning import augmentation_sheet
+from utils.console import UserError
+from utils.learning.augmentation import __main__ as augmentation_sheet
 from utils.learning.augmentation import augment, choose, mixup, variations
-from utils.learning.augmentation_sheet import OFF, RULES, Flags, command, draw_rows, from_recording, write_sheet
+from utils.learning.augmentation.__main__ import OFF, RULES, Flags, command, draw_rows, from_recording, write_sheet
 
 PICTURES = jax.random.uniform(jax.random.key(0), (64, 20, 30))
 NOISE = jax.random.randint(jax.random.key(2), (5, 20, 30), 0, 256).astype(jnp.uint8)
@@ -193,7 +193,7 @@ def test_a_recording_is_divided_into_clips_and_noise(tmp_path: Path) -> None:
     assert not material.noise.any()  # silence
     assert material.clips.max(axis=(1, 2)).min() == 255
     soundfile.write(recording, np.zeros(2 * RATE, np.float32), RATE)
-    with pytest.raises(Trouble, match=r"chirps.wav: none of its 2 clips"):
+    with pytest.raises(UserError, match=r"chirps.wav: none of its 2 clips"):
         from_recording(recording, Config(spectrogram=SMALL))
 
 

@@ -11,16 +11,16 @@ import scipy.special
 
 from config import Augmentation, Config, Distillation, Training
 from tests.learning.test_steps import CLASSES, CLIPS, CONFIG, made_up
-from utils.console import Trouble
+from utils.console import UserError
+from utils.learning.cached_predictions import keep_answers, never_varied
 from utils.learning.examples import Examples
-from utils.learning.kept_answers import keep_answers, never_varied
 from utils.learning.sampling import clips_per_epoch, epoch_order
 from utils.learning.steps import Batch, Lesson, epoch_key, first_state, lesson_losses, make_step
 from utils.learning.targets import Labels, class_weights, taught_losses
 from utils.learning.teachers import Teachers, chosen_teachers, gather
-from utils.models.nets import apply, build, from_pixels, stretch
-from utils.models.snapshots import Snapshot, load_net, save
-from utils.scoring.ensembles import Model
+from utils.models.networks import apply, build, from_pixels, stretch
+from utils.models.snapshots import Snapshot, load_network, save
+from utils.scoring.inference.ensembles import Model
 from utils.spectra.joined_store import JoinedStore
 
 STILL = dataclasses.replace(CONFIG, augmentation=Augmentation(count=0))
@@ -55,7 +55,7 @@ def pictures(examples: Examples) -> jax.Array:
 
 
 def alone(model: Model, seen: jax.Array) -> np.ndarray:
-    graph, net = load_net(model.snapshot)
+    graph, net = load_network(model.snapshot)
     return np.asarray(apply(graph, net, stretch(seen))[0], np.float64)
 
 
@@ -169,7 +169,7 @@ def test_classes_are_matched_by_name(tmp_path: Path, capsys: pytest.CaptureFixtu
     np.testing.assert_allclose(both.answer(both.nets, seen).sum(axis=1), 1, atol=1e-5)
     logits = teachers_of(model, average="logits")
     np.testing.assert_allclose(logits.answer(logits.nets, seen), np.column_stack([np.zeros(CLIPS), theirs]), atol=1e-5)
-    with pytest.raises(Trouble, match=r"knows none of the student's 3 classes \(a, b, c\)"):
+    with pytest.raises(UserError, match=r"knows none of the student's 3 classes \(a, b, c\)"):
         teachers_of(teacher(tmp_path / "strange", classes=("x", "y", "z")))
 
 
@@ -186,9 +186,9 @@ def test_teachers_see_pictures_in_their_size(tmp_path: Path) -> None:
 
 def test_a_teacher_that_is_no_number_is_refused(tmp_path: Path) -> None:
     model = teacher(tmp_path)
-    _, net = load_net(model.snapshot)
+    _, net = load_network(model.snapshot)
     save(model.snapshot, jax.tree.map(lambda leaf: leaf * np.nan, net), {"count": np.zeros(1, np.float32)}, learned=[])
-    with pytest.raises(Trouble, match="weights that are no number"):
+    with pytest.raises(UserError, match="weights that are no number"):
         teachers_of(model)
 
 
@@ -320,5 +320,5 @@ def test_teachers_that_cannot_be_used(tmp_path: Path, spoil: str, message: str) 
         run="run" if spoil == "own" else "student",
         distillation=Distillation(teachers=paths),
     )
-    with pytest.raises(Trouble, match=message):
+    with pytest.raises(UserError, match=message):
         chosen_teachers(config)

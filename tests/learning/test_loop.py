@@ -22,10 +22,10 @@ from utils import console
 from utils.learning import epochs, loop, runs
 from utils.learning.examples import Examples, choose_examples, read_examples
 from utils.models import snapshots
-from utils.models.snapshots import all_of, find, load_net
+from utils.models.snapshots import all_of, find, load_network
 from utils.models.training_log import EpochRow, best_row, read_log
 from utils.recordings.splits import read_split
-from utils.scoring.ensembles import Model
+from utils.scoring.inference.ensembles import Model
 from utils.scoring.testing import check_unheard, held_out_recordings
 from utils.spectra.store import Store
 
@@ -51,7 +51,7 @@ def examples_of(config: Config) -> Examples:
 def weights(run: Path) -> list[np.ndarray]:
     latest = find(run, "latest")
     assert latest
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(load_net(latest)[1])]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(load_network(latest)[1])]
 
 
 def test_no_recording_learns_and_watches_or_is_tested(config: Config) -> None:
@@ -78,7 +78,7 @@ def test_signal_interval_and_noise(config: Config) -> None:
     fewer = examples_of(with_run(config, "x", signal_interval=(0.0, middle)))
     assert 0 < len(fewer.rows) < len(examples.rows)
     assert scores[fewer.rows].max() <= middle
-    with pytest.raises(console.Trouble, match="no clip to learn from"):
+    with pytest.raises(console.UserError, match="no clip to learn from"):
         examples_of(with_run(config, "x", signal_interval=(0.99, 1.0)))
     accepted = examples.store.clips["accepted"]
     assert len(examples.noise) <= int((~accepted).sum())
@@ -162,7 +162,7 @@ def test_a_damaged_pause_is_passed_over(
         patch.setattr(console, "stop_when_ready", lambda: nullcontext(lambda: True))
         with pytest.raises(KeyboardInterrupt):
             train.main(run)
-    with pytest.raises(console.Trouble, match=r"was begun with other settings \(training\.epochs was 1, is 5\)"):
+    with pytest.raises(console.UserError, match=r"was begun with other settings \(training\.epochs was 1, is 5\)"):
         train.main(with_run(config, "bad_pause", epochs=5))
     (run.run_folder / "paused" / "snapshot.json").write_text("{")
     assert train.main(run).epochs == 1
@@ -219,7 +219,7 @@ def test_fewer_clips_than_a_batch(config: Config) -> None:
 def test_one_class_is_refused(config: Config) -> None:
     split = read_split(config.dataset)
     with pytest.raises(
-        console.Trouble, match=r"only one class has clips to learn from \(Altus clarus\).*training\.noise_class"
+        console.UserError, match=r"only one class has clips to learn from \(Altus clarus\).*training\.noise_class"
     ):
         choose_examples(Store(config.dataset.root), split.filter(pl.col("class") == "Altus clarus"), config)
 
@@ -253,7 +253,7 @@ def test_a_device_without_memory_is_explained(config: Config, monkeypatch: pytes
         patch.setattr(epochs, "memory_needed", lambda *_: (1_000, 80_000))
         patch.setattr(epochs, "memory", lambda: 21_000)
         with pytest.raises(
-            console.Trouble, match=r"does not hold batches of 8 clips of this net; training\.batch_size 2 should fit"
+            console.UserError, match=r"does not hold batches of 8 clips of this net; training\.batch_size 2 should fit"
         ):
             train.main(with_run(config, "memory"))
 
@@ -275,7 +275,7 @@ def test_a_finished_run_is_left_alone_and_a_changed_one_refused(config: Config) 
     before = weights(run.run_folder)
     assert train.main(run).epochs == 1
     assert all(np.array_equal(a, b) for a, b in zip(before, weights(run.run_folder), strict=True))
-    with pytest.raises(console.Trouble, match=r"training\.epochs was 1, is 2"):
+    with pytest.raises(console.UserError, match=r"training\.epochs was 1, is 2"):
         train.main(with_run(run, "finished", epochs=2))
     train.main(with_run(run, "finished", epochs=2), train.Flags(fresh=True))
     assert [snapshot.epoch for snapshot in all_of(run.run_folder)][-1] == 2
@@ -283,7 +283,7 @@ def test_a_finished_run_is_left_alone_and_a_changed_one_refused(config: Config) 
 
 def test_a_store_of_other_settings_is_refused(config: Config) -> None:
     other = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, fmin=600.0))
-    with pytest.raises(console.Trouble, match=r"spectrogram\.fmin was 500\.0, is 600\.0"):
+    with pytest.raises(console.UserError, match=r"spectrogram\.fmin was 500\.0, is 600\.0"):
         train.main(other)
 
 
@@ -295,14 +295,14 @@ def test_a_net_is_not_tested_on_what_it_learned_from(config: Config) -> None:
     assert snapshot
     check_unheard(held_out_recordings(split, config), [Model(snapshot)])
     turned = split.with_columns(side=pl.when(pl.col("side") == "val").then(pl.lit("train")).otherwise(pl.lit("val")))
-    with pytest.raises(console.Trouble, match=r"learned from \d+ recordings that are now held out"):
+    with pytest.raises(console.UserError, match=r"learned from \d+ recordings that are now held out"):
         check_unheard(held_out_recordings(turned, config), [Model(snapshot)])
 
 
 def test_a_folder_that_holds_something_else_is_not_made_fresh(config: Config) -> None:
     folder = config.snapshots / "mine"
     (folder / "wav").mkdir(parents=True)
-    with pytest.raises(console.Trouble, match="holds wav, which is of no training"):
+    with pytest.raises(console.UserError, match="holds wav, which is of no training"):
         train.main(with_run(config, "mine"), train.Flags(fresh=True))
     assert (folder / "wav").is_dir()
 
@@ -322,7 +322,7 @@ def test_a_store_of_an_earlier_sort_is_refused(config: Config) -> None:
     split = read_split(config.dataset)
     new = pl.concat([split, split.head(1).with_columns(recording=pl.lit("Altus clarus/new"), side=pl.lit("train"))])
     with pytest.raises(
-        console.Trouble, match=r"1 recordings of split\.parquet are not in it \(Altus clarus/new, …\); run spec\.py"
+        console.UserError, match=r"1 recordings of split\.parquet are not in it \(Altus clarus/new, …\); run spec\.py"
     ):
         choose_examples(Store(config.dataset.root), new, config)
 
@@ -339,7 +339,7 @@ def test_early_stopping(config: Config) -> None:
 def test_a_loss_that_is_no_number_ends_training(config: Config) -> None:
     run = with_run(config, "nan", learning_rate=1e30, learning_rate_end=0.0)
     with pytest.raises(
-        console.Trouble,
+        console.UserError,
         match=r"the loss is no number any more in epoch \d+, step \d+, at learning rate .*; lower training\.learning_rate",
     ):
         train.main(run)
@@ -351,7 +351,7 @@ def test_a_loss_that_is_no_number_ends_training(config: Config) -> None:
 def test_a_weight_that_is_no_number_is_not_kept(config: Config) -> None:
     # one step only: its loss is that of the first weights, which are fine
     run = with_run(config, "nan_weights", learning_rate=1e39, learning_rate_end=0.0, batch_size=512, val_share=0.0)
-    with pytest.raises(console.Trouble, match="no number any more in epoch 1, step 1"):
+    with pytest.raises(console.UserError, match="no number any more in epoch 1, step 1"):
         train.main(run)
     assert find(run.run_folder, "latest") is None
 
@@ -360,7 +360,7 @@ def test_a_lost_log_is_explained(config: Config) -> None:
     run = with_run(config, "lost", epochs=1)
     train.main(run)
     (run.run_folder / "log.csv").unlink()
-    with pytest.raises(console.Trouble, match=r"log\.csv: is missing or damaged"):
+    with pytest.raises(console.UserError, match=r"log\.csv: is missing or damaged"):
         train.main(run)
 
 
@@ -406,7 +406,7 @@ def test_training_from_a_folder_that_stands_alone(config: Config, tmp_path: Path
     trained = train.main(settings)
     assert trained.epochs == 1
     (tmp_path / "old").rename(tmp_path / "other")
-    with pytest.raises(console.Trouble, match=r"training\.pictures was"):
+    with pytest.raises(console.UserError, match=r"training\.pictures was"):
         train.main(with_run(elsewhere, "alone", pictures=tmp_path / "other", epochs=1))
 
 
@@ -443,7 +443,7 @@ def test_that_nothing_can_be_saved_is_found_after_one_epoch(config: Config, monk
     with monkeypatch.context() as patch:
         patch.setattr(runs, "save", broken_save)
         with pytest.raises(
-            console.Trouble,
+            console.UserError,
             match=r"epoch_001/net: cannot be read .*right after it was saved; choose another folder for --snapshots",
         ):
             train.main(run)
@@ -461,10 +461,10 @@ def test_a_snapshot_stays_that_memory_does_not_suffice_to_read_back(
     run = with_run(config, "full", epochs=1, early_stopping=0)
     with monkeypatch.context() as patch:
         patch.setattr(runs, "check_saved", full)
-        with pytest.raises(console.Trouble, match=r"memory does not suffice$"):
+        with pytest.raises(console.UserError, match=r"memory does not suffice$"):
             train.main(run)
         patch.setattr(loop, "check_saved", full)  # of a run that is done already
-        with pytest.raises(console.Trouble, match=r"memory does not suffice$"):
+        with pytest.raises(console.UserError, match=r"memory does not suffice$"):
             train.main(run)
     assert [snapshot.epoch for snapshot in all_of(run.run_folder)] == [1]
     assert train.main(run).epochs == 1
@@ -474,7 +474,7 @@ def test_that_a_pause_cannot_be_saved_is_said(config: Config, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(runs, "save", broken_save)
         patch.setattr(console, "stop_when_ready", lambda: nullcontext(lambda: True))
-        with pytest.raises(console.Trouble, match=r"paused/net: cannot be read .*right after it was saved"):
+        with pytest.raises(console.UserError, match=r"paused/net: cannot be read .*right after it was saved"):
             train.main(with_run(config, "unpaused"))
 
 
@@ -492,13 +492,13 @@ def test_no_run_is_called_trained_whose_snapshot_cannot_be_read(
         patch.setattr(runs, "save", second_is_broken)
         patch.setattr(loop, "find", lambda folder, _: find(folder, "latest"))
         with pytest.raises(
-            console.Trouble,
+            console.UserError,
             match=r"epoch_002/net: cannot be read .*; remove .*epoch_002 and run the same command again",
         ):
             train.main(run)
     assert "Trained" not in capsys.readouterr().out
     damaged = r"cannot be read .*; remove .*epoch_002, earlier ones stay usable, or begin anew"
-    with monkeypatch.context() as patch, pytest.raises(console.Trouble, match=damaged):
+    with monkeypatch.context() as patch, pytest.raises(console.UserError, match=damaged):
         patch.setattr(runs, "_latest", lambda folder: find(folder, "latest"))
         train.main(run)
 

@@ -22,7 +22,7 @@ from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
 from utils.learning.steps import Batch, TrainState, epoch_key, first_state, make_chunk, make_step
 from utils.learning.targets import Labels
-from utils.models.nets import build
+from utils.models.networks import build
 from utils.models.training_log import EpochRow
 from utils.spectra.store import Store
 
@@ -176,7 +176,7 @@ def test_moving_average() -> None:
             keeps * old + (1 - keeps) * np.asarray(new)
             for old, new in zip(expected, jax.tree.leaves(state.net), strict=True)
         ]
-    for ours, theirs in zip(jax.tree.leaves(state.best_net), expected, strict=True):
+    for ours, theirs in zip(jax.tree.leaves(state.best_network), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 

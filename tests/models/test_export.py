@@ -12,9 +12,9 @@ import pytest
 import scipy.special
 
 from config import Config, Model, Training
-from utils.console import Trouble
+from utils.console import UserError
 from utils.models.export import about, check_can_export, export
-from utils.models.nets import apply, build, from_pixels, stretch
+from utils.models.networks import apply, build, from_pixels, stretch
 from utils.models.snapshots import Snapshot, save
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
@@ -126,14 +126,14 @@ def test_an_export_that_fails_leaves_nothing(
         raise Unwritable("the operation sort")
 
     monkeypatch.setattr("utils.models.export.to_model", fail)
-    with pytest.raises(Trouble, match="operation sort"):
+    with pytest.raises(UserError, match="operation sort"):
         export(snapshot, tmp_path / "net.onnx")
     assert not (tmp_path / "net.onnx").exists()
 
 
 def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("utils.models.export.find_spec", lambda name: None)
-    with pytest.raises(Trouble, match=r"--export: .*pip install '.\[export\]'"):
+    with pytest.raises(UserError, match=r"--export: .*pip install '.\[export\]'"):
         check_can_export("--export")
 
 

@@ -8,7 +8,7 @@ import pytest
 from config import Config, Model, SettingsError, from_command_line
 from utils.models.__main__ import Call, in_order, main
 from utils.models.layer_table import flops, layers, totals
-from utils.models.nets import build, parameters
+from utils.models.networks import build, parameters
 
 SMALL = {"filters": (4, 6), "kernel_sizes": (3, 5), "groups": (1, 1), "dense_units": 7}
 Stage = tuple[tuple[int, ...], int, int]  # shape of the output, parameters, multiply-adds

@@ -11,9 +11,9 @@ import pytest
 
 from config import Config, Model
 from tests.conftest import small_config
-from utils.console import Trouble
+from utils.console import UserError
 from utils.models import snapshots
-from utils.models.nets import Net, build
+from utils.models.networks import Network, build
 from utils.models.snapshots import (
     Snapshot,
     TooLarge,
@@ -24,7 +24,7 @@ from utils.models.snapshots import (
     fingerprint_file,
     keep_best_and_newest,
     learned_from,
-    load_net,
+    load_network,
     restore_training,
     save,
 )
@@ -34,7 +34,7 @@ CLASSES = ("Altus clarus", "O'Neill's \"x\";y", "Überall")
 
 
 @pytest.fixture(scope="module")
-def net() -> Net:
+def net() -> Network:
     return build(Model(name="Baseline", filters=(4, 8)), classes=3, shape=(16, 32), seed=3)[1]
 
 
@@ -47,17 +47,17 @@ def same(one: object, other: object) -> bool:
     return jax.tree.structure(one) == jax.tree.structure(other) and all(np.array_equal(a, b) for a, b in pairs)
 
 
-def test_round_trip(tmp_path: Path, net: Net) -> None:
+def test_round_trip(tmp_path: Path, net: Network) -> None:
     training = {"moments": np.arange(5, dtype=np.float32), "count": np.int32(7)}
     save(snapshot_of(tmp_path, 2, 0.5), net, training, learned=["A/a", "B/b"])
     found = find(tmp_path, "best")
     assert found == snapshot_of(tmp_path, 2, 0.5)
-    assert same(load_net(found)[1], net)
+    assert same(load_network(found)[1], net)
     assert learned_from(found) == {"A/a", "B/b"}
     assert same(restore_training(found, training), training)
 
 
-def test_best_and_latest_are_kept(tmp_path: Path, net: Net) -> None:
+def test_best_and_latest_are_kept(tmp_path: Path, net: Network) -> None:
     for epoch, mlrap in [(1, 0.3), (2, 0.7), (3, 0.7), (4, 0.5)]:
         save(snapshot_of(tmp_path, epoch, mlrap), net, MOMENTS, learned=["A/a", "B/b"])
     best, latest = find(tmp_path, "best"), find(tmp_path, "latest")
@@ -69,7 +69,7 @@ def test_best_and_latest_are_kept(tmp_path: Path, net: Net) -> None:
     assert find(tmp_path / "nothing", "best") is None
 
 
-def test_without_validation_the_best_is_the_latest(tmp_path: Path, net: Net) -> None:
+def test_without_validation_the_best_is_the_latest(tmp_path: Path, net: Network) -> None:
     for epoch in (1, 2):
         save(snapshot_of(tmp_path, epoch, None), net, MOMENTS, learned=["A/a", "B/b"])
     best = find(tmp_path, "best")
@@ -78,7 +78,7 @@ def test_without_validation_the_best_is_the_latest(tmp_path: Path, net: Net) -> 
 
 
 def test_a_snapshot_that_was_being_written_is_not_found(
-    tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, net: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
@@ -89,7 +89,7 @@ def test_a_snapshot_that_was_being_written_is_not_found(
     assert find(tmp_path, "latest") is None
 
 
-def test_damaged_snapshots_are_explained(tmp_path: Path, net: Net) -> None:
+def test_damaged_snapshots_are_explained(tmp_path: Path, net: Network) -> None:
     save(snapshot_of(tmp_path, 1, 0.5), net, MOMENTS, learned=["A/a", "B/b"])
     folder = tmp_path / "epoch_001"
 
@@ -101,8 +101,8 @@ def test_damaged_snapshots_are_explained(tmp_path: Path, net: Net) -> None:
             shutil.rmtree(copy / name) if (copy / name).is_dir() else (copy / name).unlink()
         else:
             (copy / name).write_bytes(content)
-        with pytest.raises(Trouble) as caught:
-            load_net(describe(copy))
+        with pytest.raises(UserError) as caught:
+            load_network(describe(copy))
         return str(caught.value)
 
     assert "is no whole snapshot" in damaged("snapshot.json", b"{")
@@ -114,7 +114,7 @@ def test_damaged_snapshots_are_explained(tmp_path: Path, net: Net) -> None:
 
 
 def test_one_damaged_snapshot_does_not_hide_the_others(
-    tmp_path: Path, net: Net, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, net: Network, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for epoch in (1, 2):
         save(snapshot_of(tmp_path, epoch, 0.5), net, MOMENTS, learned=[])
@@ -124,53 +124,55 @@ def test_one_damaged_snapshot_does_not_hide_the_others(
     assert latest.epoch == 1
     assert "epoch_002: is no whole snapshot" in capsys.readouterr().err
     (tmp_path / "epoch_001" / "snapshot.json").unlink()
-    with pytest.raises(Trouble, match="is no whole snapshot"):
+    with pytest.raises(UserError, match="is no whole snapshot"):
         find(tmp_path, "latest")
 
 
-def test_another_net_is_refused_by_name(tmp_path: Path, net: Net) -> None:
+def test_another_net_is_refused_by_name(tmp_path: Path, net: Network) -> None:
     config = small_config(tmp_path)
     wrong = dataclasses.replace(config, model=dataclasses.replace(config.model, filters=(4, 9)))
     save(snapshot_of(tmp_path, 1, 0.5, wrong), net, MOMENTS, learned=["A/a", "B/b"])
     with pytest.raises(
-        Trouble,
+        UserError,
         match=r"is of another net: params/groups/1/convolution/kernel is \(3, 3, 4, 8\), should be \(3, 3, 4, 9\)",
     ):
-        load_net(describe(tmp_path / "epoch_001"))
+        load_network(describe(tmp_path / "epoch_001"))
 
 
 ODD = ("a [1]", "a\\b", "a\\", "a*", "**", "a?", "{x}", "[", "a%41#", "é")
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_any_folder_holds_a_snapshot(name: str, tmp_path: Path, net: Net) -> None:
+def test_any_folder_holds_a_snapshot(name: str, tmp_path: Path, net: Network) -> None:
     """Orbax takes brackets and stars of the whole path for a pattern, TensorStore a backslash for a folder's end."""
     run, training = tmp_path / name / "x", {"moments": np.arange(5, dtype=np.float32), "count": np.int32(7)}
     save(snapshot_of(run, 1, 0.5), net, training, learned=["A/a"])
     found = find(run, "best")
     assert found
     check_saved(found)
-    assert same(load_net(found)[1], net)
+    assert same(load_network(found)[1], net)
     assert same(restore_training(found, training), training)
     moved = tmp_path / "moved"
     shutil.copytree(run, moved)
     plain = find(moved, "best")
     assert plain
-    assert same(load_net(plain)[1], net)
+    assert same(load_network(plain)[1], net)
     assert [path.name for path in tmp_path.iterdir() if path.name != "moved"] == [name]  # nothing was written beside it
 
 
 @pytest.mark.parametrize("name", ["a [1]", "a\\b"])
-def test_a_snapshot_may_be_moved_into_any_folder(name: str, tmp_path: Path, net: Net) -> None:
+def test_a_snapshot_may_be_moved_into_any_folder(name: str, tmp_path: Path, net: Network) -> None:
     save(snapshot_of(tmp_path / "plain", 1, 0.5), net, MOMENTS, learned=[])
     shutil.copytree(tmp_path / "plain", tmp_path / name)
     found = find(tmp_path / name, "latest")
     assert found
     check_saved(found)
-    assert same(load_net(found)[1], net)
+    assert same(load_network(found)[1], net)
 
 
-def test_a_relative_path_in_a_folder_with_brackets(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_path_in_a_folder_with_brackets(
+    tmp_path: Path, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "here [x]").mkdir()
     monkeypatch.chdir(tmp_path / "here [x]")
     save(snapshot_of(Path("snapshots/x"), 1, 0.5), net, MOMENTS, learned=[])
@@ -178,7 +180,7 @@ def test_a_relative_path_in_a_folder_with_brackets(tmp_path: Path, net: Net, mon
 
 
 def test_temporary_files_may_lie_in_a_folder_with_brackets_too(
-    tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, net: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(tmp_path.iterdir())
@@ -188,35 +190,37 @@ def test_temporary_files_may_lie_in_a_folder_with_brackets_too(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp[1]"))
     save(snapshot_of(tmp_path / "a[1]", 2, 0.5), net, MOMENTS, learned=[])
     monkeypatch.setattr(snapshots, "PLAIN_PLACES", ())
-    with pytest.raises(Trouble, match="choose another folder for --snapshots"):
+    with pytest.raises(UserError, match="choose another folder for --snapshots"):
         save(snapshot_of(tmp_path / "a[1]", 3, 0.5), net, MOMENTS, learned=[])
     assert [snapshot.epoch for snapshot in all_of(tmp_path / "a[1]")] == [1, 2]
 
 
-def test_a_link_that_cannot_be_made_is_explained(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_that_cannot_be_made_is_explained(tmp_path: Path, net: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError("a required privilege is not held")
 
     monkeypatch.setattr(Path, "symlink_to", refuse)
-    with pytest.raises(Trouble, match=r"path without brackets.*choose another folder for --snapshots"):
+    with pytest.raises(UserError, match=r"path without brackets.*choose another folder for --snapshots"):
         save(snapshot_of(tmp_path / "a[1]", 1, 0.5), net, MOMENTS, learned=[])
     save(snapshot_of(tmp_path / "plain", 1, 0.5), net, MOMENTS, learned=[])
 
 
 @pytest.mark.parametrize("tree", ["net", "training"])
-def test_what_was_not_saved_whole_is_found_at_once(tree: str, tmp_path: Path, net: Net) -> None:
+def test_what_was_not_saved_whole_is_found_at_once(tree: str, tmp_path: Path, net: Network) -> None:
     save(snapshot_of(tmp_path, 1, 0.5), net, MOMENTS, learned=[])
     check_saved(describe(tmp_path / "epoch_001"))
     fingerprint_file(tmp_path / "epoch_001" / tree).write_text("0" * 64)
-    with pytest.raises(Trouble, match=f"{tree}: cannot be read .*the numbers are others"):
+    with pytest.raises(UserError, match=f"{tree}: cannot be read .*the numbers are others"):
         check_saved(describe(tmp_path / "epoch_001"))
     for left in ("manifest.ocdbt", "_METADATA"):
         (tmp_path / "epoch_001" / tree / left).unlink()
-    with pytest.raises(Trouble, match=f"{tree}: cannot be read"):
+    with pytest.raises(UserError, match=f"{tree}: cannot be read"):
         check_saved(describe(tmp_path / "epoch_001"))
 
 
-def test_reading_back_takes_no_memory_of_the_device(tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_back_takes_no_memory_of_the_device(
+    tmp_path: Path, net: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save(snapshot_of(tmp_path, 1, 0.5), net, MOMENTS, learned=[])
     read: list[object] = []
     fingerprint = snapshots._fingerprint
@@ -230,7 +234,7 @@ def test_reading_back_takes_no_memory_of_the_device(tmp_path: Path, net: Net, mo
     "error", [MemoryError(), ValueError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 99 bytes")]
 )
 def test_a_full_memory_is_no_damage(
-    error: Exception, tmp_path: Path, net: Net, monkeypatch: pytest.MonkeyPatch
+    error: Exception, tmp_path: Path, net: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise error

@@ -9,34 +9,34 @@ import pytest
 
 from config import Config, Model
 from tests.conftest import small_config
-from utils.console import Trouble
-from utils.models.nets import Net, build
+from utils.console import UserError
+from utils.models.networks import Network, build
 from utils.models.snapshots import Snapshot, save
 from utils.models.transfer import begin_with, find_pretrained
 
 OLD = ("Altus clarus", "Bassus gravis", "Solus unicus")
 
 
-def net_of(config: Config, classes: tuple[str, ...], *, seed: int) -> Net:
+def net_of(config: Config, classes: tuple[str, ...], *, seed: int) -> Network:
     return build(config.model, classes=len(classes), shape=config.spectrogram.shape, seed=seed)[1]
 
 
 @pytest.fixture
-def pretrained(tmp_path: Path) -> tuple[Snapshot, Net]:
+def pretrained(tmp_path: Path) -> tuple[Snapshot, Network]:
     config = small_config(tmp_path)
     net = net_of(config, OLD, seed=1)
-    net = Net(jax.tree.map(lambda leaf: leaf + 1, net.params), jax.tree.map(lambda leaf: leaf + 2, net.rest))
+    net = Network(jax.tree.map(lambda leaf: leaf + 1, net.params), jax.tree.map(lambda leaf: leaf + 2, net.rest))
     snapshot = Snapshot(tmp_path / "run" / "epoch_003", config, OLD, 3, 0.5, "abc")
     save(snapshot, net, {"count": np.zeros(1)}, learned=[])
     return snapshot, net
 
 
-def output(net: Net, column: int) -> np.ndarray:
+def output(net: Network, column: int) -> np.ndarray:
     layer = net.params["output"]
     return np.append(np.asarray(layer["kernel"][...])[:, column], np.asarray(layer["bias"][...])[column])
 
 
-def test_classes_are_matched_by_name(pretrained: tuple[Snapshot, Net], tmp_path: Path) -> None:
+def test_classes_are_matched_by_name(pretrained: tuple[Snapshot, Network], tmp_path: Path) -> None:
     snapshot, old = pretrained
     classes = ("Bassus gravis", "Novus minor", "Altus clarus")
     fresh = net_of(snapshot.config, classes, seed=9)
@@ -53,7 +53,7 @@ def test_classes_are_matched_by_name(pretrained: tuple[Snapshot, Net], tmp_path:
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_without_the_last_layer(pretrained: tuple[Snapshot, Net]) -> None:
+def test_without_the_last_layer(pretrained: tuple[Snapshot, Network]) -> None:
     snapshot, old = pretrained
     fresh = net_of(snapshot.config, OLD, seed=9)
     net, said = begin_with(find_pretrained(snapshot.folder), fresh, OLD, output=False)
@@ -62,13 +62,13 @@ def test_without_the_last_layer(pretrained: tuple[Snapshot, Net]) -> None:
     np.testing.assert_array_equal(jax.tree.leaves(net.params["groups"])[0], jax.tree.leaves(old.params["groups"])[0])
 
 
-def test_another_net_is_refused(pretrained: tuple[Snapshot, Net], tmp_path: Path) -> None:
+def test_another_net_is_refused(pretrained: tuple[Snapshot, Network], tmp_path: Path) -> None:
     snapshot, _ = pretrained
     other = dataclasses.replace(snapshot.config, model=Model(name="Baseline", filters=(4, 6)))
     with pytest.raises(
-        Trouble,
+        UserError,
         match=r"is of another net than model\.\* asks for: params/groups/1/convolution/kernel is \(3, 3, 4, 8\), should be \(3, 3, 4, 6\)",
     ):
         begin_with(snapshot, net_of(other, OLD, seed=1), OLD, output=True)
-    with pytest.raises(Trouble, match=r"neither a snapshot nor the folder of a run"):
+    with pytest.raises(UserError, match=r"neither a snapshot nor the folder of a run"):
         find_pretrained(tmp_path / "nothing")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from config import Columns
 from tests.conftest import write_tables
-from utils.console import Trouble
+from utils.console import UserError
 from utils.files import DEVICES
 from utils.recordings.annotations import is_annotations, read_annotations
 from utils.recordings.recording import Contents, Event, Recording, Taxon
@@ -297,7 +297,7 @@ def test_a_named_column_must_be_there(tmp_path: Path, columns: Columns) -> None:
         "tape.wav",
     )
     with pytest.raises(
-        Trouble,
+        UserError,
         match=rf"/a/calls\.csv: has no column sp, which dataset\.columns\.{kind} names; there are file, start, label$",
     ):
         read_annotations(tmp_path, columns)
@@ -310,7 +310,7 @@ def test_where_no_table_is_one_of_events_the_likeliest_is_named(tmp_path: Path) 
         "tape.wav",
     )
     with pytest.raises(
-        Trouble, match=r"/b\.csv: has no column t_0x, which dataset\.columns\.start names; there are snd, t0, who$"
+        UserError, match=r"/b\.csv: has no column t_0x, which dataset\.columns\.start names; there are snd, t0, who$"
     ):
         read_annotations(tmp_path, Columns(file="snd", start="t_0x", species="who"))
 

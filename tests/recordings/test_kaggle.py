@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from config import Dataset
 from tests.conftest import names, reasons
-from utils.console import Trouble
+from utils.console import UserError
 from utils.recordings.archive import read_archive
 from utils.recordings.kaggle import is_kaggle, read_kaggle
 from utils.recordings.recording import Contents, Event, Recording, Taxon
@@ -315,7 +315,7 @@ def test_sounds_that_no_usable_row_names(tmp_path: Path) -> None:
 )
 def test_tables_that_are_none(tmp_path: Path, table: str | bytes, reason: str) -> None:
     write(tmp_path, {"train_metadata.csv": table})
-    with pytest.raises(Trouble, match=rf"train_metadata\.csv: {reason}$"):
+    with pytest.raises(UserError, match=rf"train_metadata\.csv: {reason}$"):
         read_kaggle(tmp_path)
 
 
@@ -598,5 +598,5 @@ def test_no_line_costs_its_neighbours(junk: bytes) -> None:
 def test_any_bytes_are_read_or_refused_in_words(junk: bytes, table: str) -> None:
     with TemporaryDirectory() as folder:
         archive = write(Path(folder), {"train.csv": HEAD + ROW, table: junk})
-        with suppress(Trouble):
+        with suppress(UserError):
             reasons(read_kaggle(archive))

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from utils.console import Trouble
+from utils.console import UserError
 from utils.recordings.labels import (
     Taxonomy,
     labels_along,
@@ -48,7 +48,7 @@ def test_renamed_species() -> None:
     assert taxonomy.species("eurbla") == taxonomy.species("Turdus merula") == "Turdus novus"
     assert taxonomy.species("Great Tit") == taxonomy.species("gretit1") == "Parus minor"
     assert taxonomy.code("Turdus novus") == "eurbla"
-    with pytest.raises(Trouble, match="renamed in a circle"):
+    with pytest.raises(UserError, match="renamed in a circle"):
         Taxonomy(TAXA, {"A b": "C d", "C d": "A b"})
     assert Taxonomy(TAXA, {"A b": "a  B"}).species("A b") == "a B"  # the spelling that is wanted
 
@@ -76,15 +76,15 @@ def test_tables_of_species(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text, encoding="utf-8")
         assert read_taxonomy(tmp_path / name) == TAXA[:1], name
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(Trouble, match=r"no column of scientific names, such as scientific_name; there are a, b"):
+    with pytest.raises(UserError, match=r"no column of scientific names, such as scientific_name; there are a, b"):
         read_taxonomy(tmp_path / "bad.csv")
-    with pytest.raises(Trouble, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_taxonomy(tmp_path / "none.csv")
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(Trouble, match="holds no table"):
+    with pytest.raises(UserError, match="holds no table"):
         read_taxonomy(tmp_path / "empty.csv")
     (tmp_path / "quotes.csv").write_text('scientific_name\nA b\n"C d\n')
-    with pytest.raises(Trouble, match=r"quotes\.csv line 3: broken quoting"):
+    with pytest.raises(UserError, match=r"quotes\.csv line 3: broken quoting"):
         read_taxonomy(tmp_path / "quotes.csv")
 
 
@@ -93,7 +93,7 @@ def test_files_of_aliases(tmp_path: Path) -> None:
     path.write_text('old,new\n# a remark\nParus  caeruleus,Cyanistes caeruleus\n\n"A, b",C d\n')
     assert read_aliases(path) == {"Parus caeruleus": "Cyanistes caeruleus", "A, b": "C d"}
     path.write_text("A b,C d\nE f\n")
-    with pytest.raises(Trouble, match=r"aliases\.csv line 2: should be an old name"):
+    with pytest.raises(UserError, match=r"aliases\.csv line 2: should be an old name"):
         read_aliases(path)
 
 

@@ -116,7 +116,7 @@ def test_archives_in_which_all_annotations_are_lost_are_refused_with_the_reason(
         "file,start,end,species\n" + "".join(f"site_{number}.wav,3000,4000,Turdus merula\n" for number in range(3))
     )
     with pytest.raises(
-        sort_data.console.Trouble, match=r"no recording can be used: site_0: .*milliseconds\?, and 2 more"
+        sort_data.console.UserError, match=r"no recording can be used: site_0: .*milliseconds\?, and 2 more"
     ):
         sort_data.main(config_of(tmp_path))
 

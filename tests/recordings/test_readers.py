@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import Dataset
-from utils.console import Trouble
+from utils.console import UserError
 from utils.recordings.archive import read_archive
 from utils.recordings.audio_files import below, stamp_of
 from utils.recordings.birdclef2018 import read_birdclef2018
@@ -268,13 +268,13 @@ def test_labels_of_folders(folder: str, label: str) -> None:
 
 
 def test_unknown_archives_are_explained(tmp_path: Path) -> None:
-    with pytest.raises(Trouble, match=r"no such folder; set dataset\.root"):
+    with pytest.raises(UserError, match=r"no such folder; set dataset\.root"):
         read_archive(Dataset(root=tmp_path / "nowhere"))
-    with pytest.raises(Trouble, match=r"set dataset\.archive to it"):
+    with pytest.raises(UserError, match=r"set dataset\.archive to it"):
         read_archive(Dataset(root=tmp_path))
-    with pytest.raises(Trouble, match="no recording found"):
+    with pytest.raises(UserError, match="no recording found"):
         read_archive(Dataset(root=tmp_path.parent / "root", archive=tmp_path))
-    with pytest.raises(Trouble, match="has no wav/ and xml/"):
+    with pytest.raises(UserError, match="has no wav/ and xml/"):
         read_archive(Dataset(root=tmp_path, kind="birdclef2018"))
 
 

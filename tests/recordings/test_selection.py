@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config import Dataset
-from utils.console import Trouble
+from utils.console import UserError
 from utils.recordings.labels import Taxonomy
 from utils.recordings.recording import NOISE, Event, Recording, Taxon
 from utils.recordings.selection import count_samples, read_whitelist, select
@@ -74,15 +74,15 @@ def test_whitelists_that_cannot_be_used(tmp_path: Path) -> None:
         ("[" * 100_000, "cannot be read"),
     ):
         path.write_text(text)
-        with pytest.raises(Trouble, match=reason):
+        with pytest.raises(UserError, match=reason):
             read_whitelist(path, TAXONOMY, frequency=0.0)
     path.write_text('[{"speciesCode": "bb", "frequency": 1}]')
-    with pytest.raises(Trouble, match="names no species with a frequency of 50 or more"):
+    with pytest.raises(UserError, match="names no species with a frequency of 50 or more"):
         read_whitelist(path, TAXONOMY, frequency=50.0)
     (tmp_path / "x.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(Trouble, match="has no column of species"):
+    with pytest.raises(UserError, match="has no column of species"):
         read_whitelist(tmp_path / "x.csv", TAXONOMY, frequency=0.0)
-    with pytest.raises(Trouble, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_whitelist(tmp_path / "none.txt", TAXONOMY, frequency=0.0)
 
 
@@ -92,10 +92,10 @@ def test_frequencies_that_are_none(tmp_path: Path) -> None:
     assert read_whitelist(path, TAXONOMY, frequency=10.0) == {"B b"}
     for value in ('"often"', "[1]", "1" + 400 * "0"):
         path.write_text(f'[{{"speciesCode": "bb", "frequency": {value}}}]')
-        with pytest.raises(Trouble, match="is no number"):
+        with pytest.raises(UserError, match="is no number"):
             read_whitelist(path, TAXONOMY, frequency=10.0)
     (tmp_path / "list.txt").write_text("B b\n")
-    with pytest.raises(Trouble, match=r"has no frequencies, so that dataset\.whitelist_frequency = 10 does nothing"):
+    with pytest.raises(UserError, match=r"has no frequencies, so that dataset\.whitelist_frequency = 10 does nothing"):
         read_whitelist(tmp_path / "list.txt", TAXONOMY, frequency=10.0)
 
 
@@ -103,7 +103,7 @@ def test_nothing_left_is_explained(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("Z z\n")
     birds = [recording for recording in RECORDINGS if recording.species != NOISE]
     with pytest.raises(
-        Trouble,
+        UserError,
         match=r"is left \(not on the whitelist: 3 classes, 9 recordings; on the whitelist, but without a recording: 1 spec",
     ):
         select(birds, Dataset(whitelist=tmp_path / "list.txt"), TAXONOMY)

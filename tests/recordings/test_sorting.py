@@ -122,7 +122,7 @@ def test_a_divided_archive_in_place_is_left_alone(tmp_path: Path, archive: Path)
 
 
 def test_a_division_that_is_not_there_is_refused(tmp_path: Path, archive: Path) -> None:
-    with pytest.raises(console.Trouble, match="not divided"):
+    with pytest.raises(console.UserError, match="not divided"):
         sort_data.main(with_mode(small_config(tmp_path / "root", archive), "copy", split="given"))
 
 
@@ -140,7 +140,7 @@ def test_a_name_that_comes_again_does_not_overwrite_what_was_moved(tmp_path: Pat
         # as recorders write them: equal in size and, here, time
         assert (archive / "Altus clarus" / f"{file}.wav").stat().st_size == size
     with pytest.raises(
-        console.Trouble,
+        console.UserError,
         match=r"A0\.wav: is another recording than that of the same name in the archive \(2 such files\)",
     ):
         sort_data.main(with_mode(small_config(root, archive), mode))
@@ -153,7 +153,7 @@ def test_an_edited_original_is_copied_when_the_old_copy_is_removed(tmp_path: Pat
     sort_data.main(small_config(root, archive))
     soundfile.write(archive / "Altus clarus" / "A0.wav", chirp(3000.0, seconds=1.5, seed=3), RATE)
     edited = (archive / "Altus clarus" / "A0.wav").read_bytes()
-    with pytest.raises(console.Trouble, match="remove the old ones"):
+    with pytest.raises(console.UserError, match="remove the old ones"):
         sort_data.main(small_config(root, archive))
     next(root.rglob("A0.wav")).unlink()
     sort_data.main(small_config(root, archive))
@@ -163,7 +163,7 @@ def test_an_edited_original_is_copied_when_the_old_copy_is_removed(tmp_path: Pat
 def test_a_view_is_no_archive(tmp_path: Path, archive: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree(archive, root / "train")
-    with pytest.raises(console.Trouble, match=r"the folder .* that sorting fills"):
+    with pytest.raises(console.UserError, match=r"the folder .* that sorting fills"):
         sort_data.main(small_config(root, root / "train"))
     assert len(sounds(root)) == 9
 
@@ -184,7 +184,7 @@ def test_a_disk_too_small_is_refused_before_copying(
 ) -> None:
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(console.Trouble, match="symlink needs none"):
+    with pytest.raises(console.UserError, match="symlink needs none"):
         sort_data.main(small_config(tmp_path / "root", archive))
     assert not (tmp_path / "root" / "train").exists()
 
@@ -218,10 +218,10 @@ def test_moving_a_divided_archive_twice_keeps_its_division(tmp_path: Path, archi
 
 
 def test_a_root_inside_an_undivided_archive_is_refused(tmp_path: Path, archive: Path) -> None:
-    with pytest.raises(console.Trouble, match=r"set dataset\.root to a folder outside of it"):
+    with pytest.raises(console.UserError, match=r"set dataset\.root to a folder outside of it"):
         sort_data.main(small_config(archive / "sorted", archive))
     with pytest.raises(
-        console.Trouble, match=r"set dataset\.archive to it and dataset\.root to a new folder outside of it"
+        console.UserError, match=r"set dataset\.archive to it and dataset\.root to a new folder outside of it"
     ):
         sort_data.main(small_config(archive, archive))
 
@@ -256,7 +256,7 @@ def test_a_folder_with_brackets_and_a_name_that_is_no_unicode(tmp_path: Path, ar
 def test_two_at_once_are_refused(tmp_path: Path, archive: Path) -> None:
     with (
         console.alone(tmp_path / "root", "sort_data"),
-        pytest.raises(console.Trouble, match="another sort_data is working here"),
+        pytest.raises(console.UserError, match="another sort_data is working here"),
     ):
         sort_data.main(small_config(tmp_path / "root", archive))
     sort_data.main(small_config(tmp_path / "root", archive))
@@ -289,7 +289,7 @@ def test_hard_links_to_another_disk_are_refused(tmp_path: Path, archive: Path, m
         raise OSError(18, "Invalid cross-device link")
 
     monkeypatch.setattr(os, "link", no_link)
-    with pytest.raises(console.Trouble, match=r"Invalid cross-device link\); use --dataset.sort_mode symlink"):
+    with pytest.raises(console.UserError, match=r"Invalid cross-device link\); use --dataset.sort_mode symlink"):
         sort_data.main(with_mode(small_config(tmp_path / "root", archive), "hardlink"))
     assert not (tmp_path / "root" / "train").exists()
 
@@ -376,7 +376,7 @@ def test_an_archive_that_links_into_the_root_is_refused(tmp_path: Path, archive:
     before = sounds(root)
     for file in root.rglob("A*.wav"):
         (archive / "Altus clarus" / file.name).symlink_to(file)
-    with pytest.raises(console.Trouble, match=r"A0\.wav: is a link into .*remove such links from the archive"):
+    with pytest.raises(console.UserError, match=r"A0\.wav: is a link into .*remove such links from the archive"):
         sort_data.main(with_mode(small_config(root, archive), mode))
     assert sounds(root) == before
 
@@ -496,7 +496,7 @@ def test_links_reach_through_a_side_on_another_disk(tmp_path: Path, archive: Pat
 def test_splits_that_cannot_be_made_are_refused(
     tmp_path: Path, archive: Path, settings: dict[str, object], reason: str
 ) -> None:
-    with pytest.raises(console.Trouble, match=reason):
+    with pytest.raises(console.UserError, match=reason):
         sort_data.main(with_settings(small_config(tmp_path / "root", archive), **settings))
     assert not (tmp_path / "root").exists()
 
@@ -504,7 +504,7 @@ def test_splits_that_cannot_be_made_are_refused(
 def test_a_divided_archive_is_not_cut_into_folds_unasked(tmp_path: Path, archive: Path) -> None:
     shutil.copytree(archive, tmp_path / "divided" / "train")
     shutil.copytree(archive, tmp_path / "divided" / "val")
-    with pytest.raises(console.Trouble, match=r"the archive is divided, so that dataset\.folds"):
+    with pytest.raises(console.UserError, match=r"the archive is divided, so that dataset\.folds"):
         sort_data.main(with_settings(small_config(tmp_path / "root", tmp_path / "divided"), folds=3))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import Dataset
-from utils.console import Trouble
+from utils.console import UserError
 from utils.recordings.recording import Event, Recording, quality_share
 from utils.recordings.splits import Place, held_out, quotas, read_split, split_table, write_split
 
@@ -63,21 +63,21 @@ def test_any_fold_of_a_split_can_be_val(tmp_path: Path) -> None:
     write_split(tmp_path, split_table(recordings, places, list("abcd"), list("abcd")))
     assert read_split(Dataset(root=tmp_path, folds=2))["side"].to_list() == ["val", "train", "train", "test"]
     assert read_split(Dataset(root=tmp_path, folds=2, fold=1))["side"].to_list() == ["train", "val", "train", "test"]
-    with pytest.raises(Trouble, match=r"has the folds 0 to 1, but dataset\.fold = 2"):
+    with pytest.raises(UserError, match=r"has the folds 0 to 1, but dataset\.fold = 2"):
         read_split(Dataset(root=tmp_path, folds=3, fold=2))
     write_split(tmp_path, split_table(recordings[:1], places[-1:], ["a"], ["a"]))
-    with pytest.raises(Trouble, match="has no folds"):
+    with pytest.raises(UserError, match="has no folds"):
         read_split(Dataset(root=tmp_path, folds=3, fold=2))
 
 
 def test_missing_and_damaged_tables(tmp_path: Path) -> None:
-    with pytest.raises(Trouble, match=r"run sort_data\.py"):
+    with pytest.raises(UserError, match=r"run sort_data\.py"):
         read_split(Dataset(root=tmp_path))
     (tmp_path / "split.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(Trouble, match="cannot be read"):
+    with pytest.raises(UserError, match="cannot be read"):
         read_split(Dataset(root=tmp_path))
     pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "split.parquet")
-    with pytest.raises(Trouble, match="other columns"):
+    with pytest.raises(UserError, match="other columns"):
         read_split(Dataset(root=tmp_path))
 
 

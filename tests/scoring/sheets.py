@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from config import Submission
-from utils.scoring.formats import Sheet
-from utils.scoring.intervals import IntervalScores
+from utils.scoring.inference.interval_scores import IntervalScores
+from utils.scoring.submissions.formats import Sheet
 
 CLASSES = ("Altus clarus", "Bassus gravis", "Solus unicus")
 

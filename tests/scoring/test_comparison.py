@@ -11,16 +11,16 @@ from sklearn.metrics import average_precision_score, label_ranking_average_preci
 import evaluate
 from config import Config, from_command_line
 from tests.scoring.browser import visit
-from utils.console import Trouble
+from utils.console import UserError
 from utils.recordings.splits import SCHEMA
-from utils.scoring.answers import Answers
-from utils.scoring.bootstrap import paired_interval
 from utils.scoring.comparison import Comparison, compare, page
-from utils.scoring.figures import judge
-from utils.scoring.kept_answers import SCORES
-from utils.scoring.measures import NOTES, measure
-from utils.scoring.reports import write_report
-from utils.scoring.thresholds import find_thresholds, write_thresholds
+from utils.scoring.evaluation.measures import NOTES, measure
+from utils.scoring.evaluation.recordings import judge
+from utils.scoring.evaluation.result_files import write_report
+from utils.scoring.evaluation.saved_scores import SCORES
+from utils.scoring.inference.recordings import Answers
+from utils.scoring.metrics.bootstrap import paired_interval
+from utils.scoring.metrics.thresholds import find_thresholds, write_thresholds
 
 EVIL = "<script>alert('x')</script>"
 CLASSES = ("Altus", "Bassus", EVIL)
@@ -179,14 +179,14 @@ def test_what_differs_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     write_test(tmp_path / "a", skill=0.3)
     write_test(tmp_path / "far", skill=0.3, first=1000)
-    with pytest.raises(Trouble, match="two or more"):
+    with pytest.raises(UserError, match="two or more"):
         compare([tmp_path / "a"])
-    with pytest.raises(Trouble, match=r"nothing/test/scores\.parquet: no such file; run test\.py"):
+    with pytest.raises(UserError, match=r"nothing/test/scores\.parquet: no such file; run test\.py"):
         compare([tmp_path / "a", tmp_path / "nothing"])
-    with pytest.raises(Trouble, match="no recording was answered by all"):
+    with pytest.raises(UserError, match="no recording was answered by all"):
         compare([tmp_path / "a", tmp_path / "far"])
     (tmp_path / "a" / "test" / "predictions.csv").unlink()
-    with pytest.raises(Trouble, match=r"predictions\.csv: cannot be read"):
+    with pytest.raises(UserError, match=r"predictions\.csv: cannot be read"):
         compare([tmp_path / "a", tmp_path / "far"])
 
 
@@ -214,7 +214,7 @@ def test_scores_that_no_test_writes_are_refused(tmp_path: Path, column: str, val
     for name in ("a", "b"):
         write_test(tmp_path / name, skill=0.3)
     spoilt(tmp_path / "b", column, value)
-    with pytest.raises(Trouble, match=rf"b/test/scores\.parquet: {fault}; run test\.py for this run again"):
+    with pytest.raises(UserError, match=rf"b/test/scores\.parquet: {fault}; run test\.py for this run again"):
         compare([tmp_path / "a", tmp_path / "b"])
 
 
@@ -226,7 +226,7 @@ def test_predictions_that_are_cut_off_are_refused(tmp_path: Path) -> None:
     lines = content.splitlines(keepends=True)
     for damaged in (content[:100], content[:-1], content[:-4], b"".join(lines[:-1]), b"".join([*lines, lines[-1]])):
         path.write_bytes(damaged)
-        with pytest.raises(Trouble, match=r"b/test/predictions\.csv: .*; run test\.py for this run again"):
+        with pytest.raises(UserError, match=r"b/test/predictions\.csv: .*; run test\.py for this run again"):
             compare([tmp_path / "a", tmp_path / "b"])
 
 

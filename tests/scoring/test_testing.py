@@ -8,10 +8,10 @@ import pytest
 import sort_data
 from config import Config
 from tests.conftest import small_config
-from utils.console import Trouble
+from utils.console import UserError
 from utils.models.snapshots import Snapshot
 from utils.recordings.splits import read_split
-from utils.scoring.ensembles import Model
+from utils.scoring.inference.ensembles import Model
 from utils.scoring.testing import check_before_training, keep_net
 
 
@@ -21,7 +21,7 @@ def test_one_net_makes_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     models = [Model(Snapshot(tmp_path / name, Config(), ("A",), 1, None, "")) for name in ("one", "two")]
     keep_net(models[:1], None)
     assert not kept
-    with pytest.raises(Trouble, match=r"--export: one net makes a file, testing\.models names 2"):
+    with pytest.raises(UserError, match=r"--export: one net makes a file, testing\.models names 2"):
         keep_net(models, tmp_path / "net.onnx")
     keep_net(models[1:], tmp_path / "net.onnx")
     assert kept == [(models[1].snapshot, tmp_path / "net.onnx")]
@@ -47,5 +47,5 @@ def test_what_a_test_lacks_is_said_before_training(
     # this run's net, which is not there yet
     own = replace(config, testing=replace(config.testing, models=(config.run_folder,)))
     check_before_training(read_split(config.dataset), own)
-    with pytest.raises(Trouble, match=message):
+    with pytest.raises(UserError, match=message):
         check_before_training(read_split(config.dataset), replace(config, testing=replace(config.testing, **changes)))

@@ -14,7 +14,7 @@ import sort_data
 import spec
 from config import Config, Spectrogram
 from tests.conftest import RATE, chirp, small_config
-from utils.console import Trouble
+from utils.console import UserError
 from utils.spectra.clips import cut
 from utils.spectra.decode import decode
 from utils.spectra.engines import engine_of
@@ -189,5 +189,5 @@ def test_engines_are_chosen_by_what_is_there(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
     assert chosen(engine="auto")
     assert not chosen(engine="auto", hop=100, resize="fill")
-    with pytest.raises(Trouble, match=r"resize = fill draws random numbers.*cpu draws them"):
+    with pytest.raises(UserError, match=r"resize = fill draws random numbers.*cpu draws them"):
         chosen(engine="device", hop=100, resize="fill")

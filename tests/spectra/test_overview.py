@@ -18,8 +18,8 @@ from tests.conftest import small_config
 from utils.spectra import overview, overview_page
 from utils.spectra.overview import LONG, per_class, preview
 from utils.spectra.overview_page import BYTES, SIDES, page, shares_of, small_jpeg, spread
+from utils.spectra.score_counts import EDGES, count_scores
 from utils.spectra.store import Store
-from utils.spectra.thresholds import EDGES, count_scores
 
 EVIL = "<script>alert('x')</script>"
 

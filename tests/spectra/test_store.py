@@ -162,7 +162,7 @@ def test_other_settings_are_refused_by_name_unless_fresh(config: Config) -> None
     before = content(config.dataset.root)
     other = dataclasses.replace(config, clips=dataclasses.replace(config.clips, overlap=0.5), run="other")
     with pytest.raises(
-        console.Trouble, match=r"clips\.overlap was 0\.25, is 0\.5\); set them back, or run spec\.py --fresh"
+        console.UserError, match=r"clips\.overlap was 0\.25, is 0\.5\); set them back, or run spec\.py --fresh"
     ):
         spec.main(other)
     assert content(config.dataset.root) == before
@@ -188,12 +188,12 @@ def test_new_and_removed_recordings_touch_only_their_class(config: Config, monke
 
 
 def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:
-    with pytest.raises(console.Trouble, match=r"run spec\.py"):
+    with pytest.raises(console.UserError, match=r"run spec\.py"):
         Store(config.dataset.root)
     spec.main(config)
     shard = next((config.dataset.root / "spec" / "shards").rglob("pictures.npy"))
     shard.write_bytes(shard.read_bytes()[:200])
-    with pytest.raises(console.Trouble, match=r"pictures\.npy: is missing or damaged; run spec\.py --fresh"):
+    with pytest.raises(console.UserError, match=r"pictures\.npy: is missing or damaged; run spec\.py --fresh"):
         Store(config.dataset.root)
 
 
@@ -209,7 +209,7 @@ def test_a_store_whose_table_names_what_cannot_be_is_refused(config: Config, cha
     spec.main(config)
     table = config.dataset.root / "spec" / "clips.parquet"
     pl.read_parquet(table).with_columns(changed).write_parquet(table)
-    with pytest.raises(console.Trouble, match=r"clips\.parquet: is missing or damaged; run spec\.py --fresh"):
+    with pytest.raises(console.UserError, match=r"clips\.parquet: is missing or damaged; run spec\.py --fresh"):
         Store(config.dataset.root)
 
 
@@ -218,7 +218,7 @@ def test_a_shard_whose_header_never_ends_is_refused(config: Config) -> None:
     shard = next((config.dataset.root / "spec" / "shards").rglob("pictures.npy"))
     header = b"(" * 9999 + b"\n"
     shard.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-    with pytest.raises(console.Trouble, match=r"pictures\.npy: is missing or damaged"):
+    with pytest.raises(console.UserError, match=r"pictures\.npy: is missing or damaged"):
         Store(config.dataset.root)
 
 
@@ -365,13 +365,13 @@ def test_a_shard_that_is_cut_off_while_it_is_read(config: Config) -> None:
     last = opened.clips.with_row_index("clip").filter(shard="Bassus gravis-000")["clip"].to_numpy().astype(np.int64)
     assert len(opened.pictures(last[:-1])) == len(last) - 1
     with pytest.raises(
-        console.Trouble, match=r"Bassus gravis-000/pictures\.npy: is missing or damaged; run spec\.py --fresh"
+        console.UserError, match=r"Bassus gravis-000/pictures\.npy: is missing or damaged; run spec\.py --fresh"
     ):
         opened.pictures(last)
-    with pytest.raises(console.Trouble, match="is missing or damaged"):
+    with pytest.raises(console.UserError, match="is missing or damaged"):
         Store(config.dataset.root)
     shard.write_bytes(b"")
-    with pytest.raises(console.Trouble, match="is missing or damaged"):
+    with pytest.raises(console.UserError, match="is missing or damaged"):
         Store(config.dataset.root)
 
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.console import STOPPED, Trouble, clock, say, show_table, shown, stopwatch, warn
+from utils.console import STOPPED, UserError, clock, say, show_table, shown, stopwatch, warn
 from utils.demo.archive import make_demo
 from utils.demo.broken import BROKEN
 from utils.demo.soundscapes import NOISES, SCAPE_SECONDS, SCAPES
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     passed = stopwatch()
     try:
         made = make_demo(words.root, seed=words.seed)
-    except (Trouble, OSError) as error:
+    except (UserError, OSError) as error:
         warn(str(error))
         return 1
     except KeyboardInterrupt:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.console import Trouble, progress, shown
+from utils.console import UserError, progress, shown
 from utils.demo.broken import BROKEN, write_broken
 from utils.demo.soundscapes import NOISES, SCAPES, write_noises, write_soundscapes
 from utils.demo.species import SPECIES
@@ -40,7 +40,7 @@ def make_demo(root: Path, *, seed: int = 0, per_species: int = 16) -> DemoSummar
 
     Raises
     ------
-    Trouble
+    UserError
         If `root` holds recordings that another call, or somebody else, put there.
     """
     if not 2 <= per_species <= 99:
@@ -70,5 +70,5 @@ def _claim(root: Path, made_with: dict[str, int]) -> None:
     text = json.dumps(made_with) + "\n"
     ours = mark.is_file() and mark.read_text(encoding="utf-8") == text
     if not ours and any((root / folder).exists() for folder in ("wav", "xml")):
-        raise Trouble(f"{shown(root)} already holds other recordings; delete it or name another folder")
+        raise UserError(f"{shown(root)} already holds other recordings; delete it or name another folder")
     write_text(mark, text)

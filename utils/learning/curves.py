@@ -7,8 +7,8 @@ from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator
 
-from utils.drawing import new_figure, write_figure
 from utils.models.training_log import EpochRow, best_row
+from utils.plotting import new_figure, write_figure
 
 
 @contextmanager

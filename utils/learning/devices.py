@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from config import Training
-from utils.console import Trouble, warn
+from utils.console import UserError, warn
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 SHARE_FOR_CLIPS = 0.6  # of an accelerator's memory, at most; the rest is for the net
@@ -65,12 +65,12 @@ def clips_fit(size: int, settings: Training) -> bool:
 
     Raises
     ------
-    Trouble
+    UserError
         If they should, but are larger than its memory.
     """
     limit = memory()
     if settings.clips_on == "device" and limit and size > limit:
-        raise Trouble(
+        raise UserError(
             f"training.clips_on = device: {size / 1e9:.1f} GB of pictures are more than the device's {limit / 1e9:.1f} GB; set it to host"
         )
     if settings.clips_on != "auto":

@@ -21,7 +21,7 @@ from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
 from utils.learning.schedules import rates
 from utils.learning.steps import Chunk, StepMetrics, TrainState, epoch_key
-from utils.models.nets import Net
+from utils.models.networks import Network
 from utils.tables import write_csv
 
 LOOK_EVERY = 0.5  # seconds that the device goes on without being looked at, about
@@ -58,7 +58,7 @@ class Course:
     chunk: Chunk
     noise: Noise
     pace: Pace
-    nets: tuple[Net, ...] = ()
+    nets: tuple[Network, ...] = ()
 
 
 def run_epoch(
@@ -68,7 +68,7 @@ def run_epoch(
 
     Raises
     ------
-    Trouble
+    UserError
         If a loss is no number any more, or memory does not suffice.
     """
     settings = course.config.training
@@ -128,14 +128,14 @@ def run_epoch(
 
 def _diverged(
     course: Course, order: Order, rate: Float32[np.ndarray, " steps"], *, epoch: int, number: int
-) -> console.Trouble:
+) -> console.UserError:
     """Write down which clips the net saw when its loss was no number, and say so."""
     rows = course.examples.rows[order[number]]
     clips = course.examples.store.clips[rows].select("recording", "start", "class")
     path = course.config.run_folder / "diverged.csv"
     write_csv(path, clips)
     some = ", ".join(f"{recording} at {start:g} s" for recording, start, _ in clips.head(NAMED).iter_rows())
-    return console.Trouble(
+    return console.UserError(
         f"the loss is no number any more in epoch {epoch}, step {number + 1}, at learning rate {rate[number]:g}; lower training.learning_rate, or look at "
         f"the clips of that step ({some}, …; all in {console.shown(path)}). Earlier snapshots are whole"
     )
@@ -151,6 +151,6 @@ def _memory_explained(course: Course, shapes: list[Any]) -> Iterator[None]:
             raise
         size = course.config.training.batch_size
         fitting = batch_that_fits(size, memory=memory(), needed=memory_needed(course.chunk, shapes))
-        raise console.Trouble(
+        raise console.UserError(
             f"the device's memory does not hold batches of {size} clips of this net; training.batch_size {fitting} should fit"
         ) from None

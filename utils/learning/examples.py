@@ -9,14 +9,14 @@ import polars as pl
 from jaxtyping import Bool, Int32, Int64, UInt8
 
 from config import Config
-from utils.console import Trouble, warn
-from utils.learning.kept_answers import KeptAnswers
+from utils.console import UserError, warn
+from utils.learning.cached_predictions import KeptAnswers
 from utils.learning.targets import Labels
 from utils.recordings.labels import truth_of
 from utils.recordings.recording import NOISE
 from utils.recordings.splits import draw, quotas, read_split
+from utils.spectra.image_folder import PictureFolder
 from utils.spectra.joined_store import JoinedStore
-from utils.spectra.picture_folder import PictureFolder
 from utils.spectra.store import Store, check_settings
 
 NOISE_BANK = 512  # pictures of noise that are kept on the device, at most
@@ -91,7 +91,7 @@ def read_examples(config: Config) -> Examples:
 
     Raises
     ------
-    Trouble
+    UserError
         If it is not there, was made with other settings, or holds nothing to learn from.
     """
     if config.training.pictures:
@@ -109,13 +109,13 @@ def choose_examples(store: Store | PictureFolder, split: pl.DataFrame, config: C
 
     Raises
     ------
-    Trouble
+    UserError
         If there is nothing to learn from, or the store is of an earlier sort.
     """
     train = split.filter(side="train")
     missing = set(train["recording"]) - set(store.recordings["recording"])
     if missing:
-        raise Trouble(
+        raise UserError(
             f"{store.folder}: {len(missing)} recordings of split.parquet are not in it ({min(missing)}, …); run spec.py with the same experiment first"
         )
     watching = _watching(split, config)
@@ -135,11 +135,11 @@ def choose_examples(store: Store | PictureFolder, split: pl.DataFrame, config: C
         )
     classes = tuple(sorted(learned["class"].unique()))
     if not classes:
-        raise Trouble(
+        raise UserError(
             "no clip to learn from: clips.signal_threshold or training.signal_interval leave nothing; spec.py says how many it kept"
         )
     if len(classes) == 1:
-        raise Trouble(
+        raise UserError(
             f"only one class has clips to learn from ({classes[0]}), and a net tells classes apart; add recordings of others, or training.noise_class"
         )
     lost = sorted(set(train["class"]) - {"", *classes})

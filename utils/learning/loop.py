@@ -20,7 +20,7 @@ from utils.learning.steps import TrainState, first_state, make_chunk, make_step
 from utils.learning.targets import class_weights
 from utils.learning.teachers import Teachers
 from utils.learning.validation import Validation, validator
-from utils.models.nets import Net, build, parameters
+from utils.models.networks import Network, build, parameters
 from utils.models.snapshots import Snapshot, TooLarge, check_saved, find
 from utils.models.training_log import EpochRow, best_row, gets_no_better
 from utils.models.transfer import begin_with, find_pretrained
@@ -42,7 +42,7 @@ def learn(examples: Examples, config: Config, teachers: Teachers | None = None) 
 
     Raises
     ------
-    Trouble
+    UserError
         If a loss is no number any more, memory does not suffice, or the clips or the teachers are others than when the
         run was begun.
     """
@@ -91,7 +91,7 @@ def learn(examples: Examples, config: Config, teachers: Teachers | None = None) 
     return progress.rows
 
 
-def _introduce(net: Net, examples: Examples, config: Config) -> None:
+def _introduce(net: Network, examples: Examples, config: Config) -> None:
     devices = jax.local_devices()
     console.say(
         f"{config.model.name}, {parameters(net):,} parameters, {len(examples.classes)} classes; {len(examples.rows):,} clips to learn from, "
@@ -105,7 +105,7 @@ def _introduce(net: Net, examples: Examples, config: Config) -> None:
         )
 
 
-def _begin(net: Net, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
+def _begin(net: Network, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
     """Return where the run stands: at its latest snapshot, else at the pretrained net that was asked for, else at first weights."""
     settings = config.training
     state, progress = resume(first_state(net, settings), examples, config)
@@ -123,7 +123,7 @@ def _run(
     progress: Progress,
     course: Course,
     steps: int,
-    validate: Callable[[Net], Validation],
+    validate: Callable[[Network], Validation],
     advance: Callable[..., None],
     asked: Callable[[], bool],
 ) -> None:
@@ -140,7 +140,7 @@ def _run(
                 console.say(f"stopped in epoch {progress.epoch} after step {progress.steps} of {steps}, which is saved")
                 raise KeyboardInterrupt
             speed = (steps - begun) * settings.batch_size / passed()
-            watched = validate(state.best_net)
+            watched = validate(state.best_network)
             loss, accuracy = (total / steps for total in progress.sums)
             rate = float(rates(settings, epoch=progress.epoch, steps=steps)[-1])
             row = EpochRow(
@@ -182,7 +182,7 @@ def summarize(rows: list[EpochRow], folder: Path, *, seconds: float) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         If it cannot be read back.
     """
     best = find(folder, "best")
@@ -209,8 +209,8 @@ def _read_back(snapshot: Snapshot) -> None:
         check_saved(snapshot)
     except TooLarge:
         raise
-    except console.Trouble as trouble:
+    except console.UserError as trouble:
         place = console.shown(snapshot.folder)
-        raise console.Trouble(
+        raise console.UserError(
             f"{trouble}; remove {place} and run the same command again, earlier snapshots stay usable"
         ) from None

@@ -20,7 +20,7 @@ from utils.models.snapshots import (
     describe,
     find,
     keep_best_and_newest,
-    restore_net,
+    restore_network,
     restore_training,
     save,
 )
@@ -68,11 +68,11 @@ def refuse_teachers(config: Config) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         That names the script which asks them.
     """
     if config.distillation.teachers:
-        raise console.Trouble(
+        raise console.UserError(
             "distillation.teachers is set, and train.py asks no teachers; run distill.py with the same experiment, or leave the setting out"
         )
 
@@ -82,13 +82,13 @@ def open_run(config: Config, *, fresh: bool) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         That names the settings which differ, or what is of no training in that folder.
     """
     folder = config.run_folder
     others = strangers(folder, RUN_FILES)
     if others:
-        raise console.Trouble(
+        raise console.UserError(
             f"{folder}: holds {others[0]}, which is of no training; choose another --run, or another folder for --snapshots"
         )
     if fresh:
@@ -96,7 +96,7 @@ def open_run(config: Config, *, fresh: bool) -> None:
     latest = _latest(folder)
     changed = differences(latest.config, config, of=RUN_SETTINGS) if latest else []
     if changed:
-        raise console.Trouble(
+        raise console.UserError(
             f"{folder}: was begun with other settings ({'; '.join(changed)}); choose another --run, or --fresh to begin anew"
         )
     write_text(folder / "settings.toml", to_toml(config))
@@ -110,7 +110,7 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
 
     Raises
     ------
-    Trouble
+    UserError
         If the clips or classes are others than when it was begun, or the snapshot or the log is damaged.
     """
     folder = config.run_folder
@@ -118,22 +118,22 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
     if not snapshot:
         return state, Progress()
     if snapshot.data != examples.fingerprint:
-        raise console.Trouble(
+        raise console.UserError(
             f"{folder}: the clips or classes are others than when it was begun; choose another --run, or --fresh to begin anew"
         )
     rows = read_log(folder / "log.csv", until=snapshot.epoch)
     if len(rows) != snapshot.epoch:
-        raise console.Trouble(
+        raise console.UserError(
             f"{folder / 'log.csv'}: is missing or damaged, so that training cannot go on; --fresh begins it anew"
         )
     within = f", step {snapshot.steps} of the next" if snapshot.steps else ""
     console.say(f"going on after epoch {snapshot.epoch}{within} ({console.shown(snapshot.folder)})")
     try:
-        kept, besides = restore_net(snapshot, state.best_net), restore_training(snapshot, _besides(state))
+        kept, besides = restore_network(snapshot, state.best_network), restore_training(snapshot, _besides(state))
     except TooLarge:
         raise
-    except console.Trouble as trouble:
-        raise console.Trouble(
+    except console.UserError as trouble:
+        raise console.UserError(
             f"{trouble}; remove {console.shown(snapshot.folder)}, earlier ones stay usable, or begin anew with --fresh"
         ) from None
     net, average = (kept, None) if state.average is None else (besides["net"], kept)
@@ -151,7 +151,7 @@ def note_teachers(folder: Path, contents: Mapping[str, str]) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         That names a teacher that has changed since.
     """
     path, begun = folder / "teachers.json", _latest(folder)
@@ -160,11 +160,11 @@ def note_teachers(folder: Path, contents: Mapping[str, str]) -> None:
             before = json.loads(path.read_text(encoding="utf-8"))
             changed = [name for name, content in contents.items() if before.get(name) != content]
         except (OSError, ValueError, AttributeError, RecursionError):
-            raise console.Trouble(
+            raise console.UserError(
                 f"{path}: is missing or damaged, so that nobody knows who taught this run; --fresh begins it anew"
             ) from None
         if changed:
-            raise console.Trouble(
+            raise console.UserError(
                 f"{changed[0]}: is another net than when {folder} was begun; choose another --run, or --fresh to begin anew"
             )
     elif contents:
@@ -176,7 +176,7 @@ def keep_epoch(state: TrainState, progress: Progress, examples: Examples, config
 
     Raises
     ------
-    Trouble
+    UserError
         If the first snapshot of this call cannot be read back.
     """
     folder, rows, settings = config.run_folder, progress.rows, config.training
@@ -208,7 +208,7 @@ def pause(state: TrainState, progress: Progress, examples: Examples, config: Con
 
     Raises
     ------
-    Trouble
+    UserError
         As `keep_epoch`.
     """
     paused = Snapshot(
@@ -220,16 +220,16 @@ def pause(state: TrainState, progress: Progress, examples: Examples, config: Con
 def _save(state: TrainState, snapshot: Snapshot, progress: Progress, examples: Examples) -> None:
     """Save a snapshot; the first one of a call is read back, so that nobody learns after hours that none can be kept."""
     state = jax.device_get(state)
-    save(snapshot, state.best_net, _besides(state), learned=examples.recordings)
+    save(snapshot, state.best_network, _besides(state), learned=examples.recordings)
     if progress.checked:
         return
     try:
         check_saved(snapshot)
     except TooLarge:
         raise  # nothing is wrong with it
-    except console.Trouble as trouble:
+    except console.UserError as trouble:
         remove_folder(snapshot.folder)  # earlier ones stay usable
-        raise console.Trouble(
+        raise console.UserError(
             f"{trouble}, right after it was saved; choose another folder for --snapshots, or another disk"
         ) from None
     progress.checked = True
@@ -247,7 +247,7 @@ def _latest(folder: Path) -> Snapshot | None:
         return latest
     try:
         paused = describe(folder / "paused")
-    except console.Trouble as trouble:
+    except console.UserError as trouble:
         console.warn(str(trouble))
         return latest
     return paused if paused.epoch >= (latest.epoch if latest else 0) else latest

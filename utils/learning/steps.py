@@ -17,7 +17,7 @@ from utils.learning.devices import everywhere
 from utils.learning.optimizers import optimizer
 from utils.learning.targets import Labels, Targets, losses, targets_of, taught_losses, weighted_mean
 from utils.learning.teachers import Teachers
-from utils.models.nets import Net, apply, from_pixels, stretch
+from utils.models.networks import Network, apply, from_pixels, stretch
 
 
 class Batch(NamedTuple):
@@ -56,14 +56,14 @@ class TrainState(NamedTuple):
         more
     """
 
-    net: Net
+    net: Network
     optimizer: optax.OptState
-    average: Net | None
+    average: Network | None
     steps: Int[Array, ""]
     alive: Bool[Array, ""]
 
     @property
-    def best_net(self) -> Net:
+    def best_network(self) -> Network:
         """The net to be watched and kept: the average, where there is one."""
         return self.net if self.average is None else self.average
 
@@ -81,7 +81,7 @@ BatchAt = Callable[[Any, Int[Array, ""]], Batch]
 Chunk = Callable[..., tuple[TrainState, StepMetrics]]
 
 
-def first_state(net: Net, settings: Training) -> TrainState:
+def first_state(net: Network, settings: Training) -> TrainState:
     """Return the state before the first step."""
     # a copy: steps give the memory of what they change to its successor
     average = jax.tree.map(jnp.array, net) if settings.average else None
@@ -109,7 +109,7 @@ def make_step(
         lesson: Lesson,
         key: PRNGKeyArray,
     ) -> tuple[Float[Array, ""], tuple[nnx.State, Float[Array, "batch classes"]]]:
-        logits, rest = apply(graph, Net(params, rest), stretch(pictures), train=True, key=key)
+        logits, rest = apply(graph, Network(params, rest), stretch(pictures), train=True, key=key)
         return weighted_mean(lesson_losses(logits, lesson, config), lesson.weight), (rest, logits)
 
     def step(
@@ -118,7 +118,7 @@ def make_step(
         noise: Noise,
         rate: Float[Array, ""],
         key: PRNGKeyArray,
-        nets: tuple[Net, ...] = (),
+        nets: tuple[Network, ...] = (),
     ) -> tuple[TrainState, StepMetrics]:
         key_augment, key_net, key_mix = jax.random.split(key, 3)
         labels, known = batch.labels, batch.labels.own >= 0
@@ -147,7 +147,7 @@ def make_step(
         directions, moments = transform.update(gradients, state.optimizer, state.net.params)
         params = jax.tree.map(lambda weight, direction: weight - rate * direction, state.net.params, directions)
         alive = state.alive & jnp.isfinite(loss) & jnp.isfinite(rate * optax.tree.norm(directions))
-        net = Net(params, rest)
+        net = Network(params, rest)
         changed = TrainState(net, moments, averaged(state, net, settings), state.steps + 1, alive)
         state = jax.tree.map(partial(jnp.where, alive), changed, state._replace(alive=alive))
         right = (logits.argmax(axis=1) == labels.own).sum() / jnp.maximum(known.sum(), 1)
@@ -167,7 +167,7 @@ def lesson_losses(logits: Float[Array, "batch classes"], lesson: Lesson, config:
     return (1 - share) * taught + share * losses(logits, lesson.targets, config.training)
 
 
-def averaged(state: TrainState, net: Net, settings: Training) -> Net | None:
+def averaged(state: TrainState, net: Network, settings: Training) -> Network | None:
     """Return the moving average after a step; it forgets faster in the beginning, when there is little to remember.
 
     Source: TensorFlow's ExponentialMovingAverage with num_updates: a share of min(average, (1 + n) / (10 + n)) is kept
@@ -206,7 +206,7 @@ def make_chunk(step: Step, batch_at: BatchAt, mesh: Mesh) -> Chunk:
         key: PRNGKeyArray,
         first: Int[Array, ""],
         count: Int[Array, ""],
-        nets: tuple[Net, ...] = (),
+        nets: tuple[Network, ...] = (),
     ) -> tuple[TrainState, StepMetrics]:
         Carry = tuple[Int[Array, ""], TrainState, StepMetrics]
 

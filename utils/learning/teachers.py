@@ -20,9 +20,9 @@ from config import Config, Distillation, differences
 from utils import console
 from utils.learning.devices import arithmetic, on_accelerator
 from utils.learning.targets import Targets
-from utils.models.nets import Net, apply, stretch
-from utils.models.snapshots import Snapshot, load_net
-from utils.scoring.ensembles import Model, models_at
+from utils.models.networks import Network, apply, stretch
+from utils.models.snapshots import Snapshot, load_network
+from utils.scoring.inference.ensembles import Model, models_at
 
 NAMED = 3  # classes that a line names, at most
 # settings of the spectrogram in which a teacher's may differ from the student's
@@ -68,7 +68,7 @@ class Teachers:
     columns: Int64[np.ndarray, "teachers classes"]
     contents: tuple[str, ...]
     groups: tuple[Group, ...]
-    nets: tuple[Net, ...]
+    nets: tuple[Network, ...]
     settings: Distillation
     mapped: bool
 
@@ -79,7 +79,7 @@ class Teachers:
             model.snapshot.folder.as_posix(): content for model, content in zip(self.models, self.contents, strict=True)
         }
 
-    def answer(self, nets: tuple[Net, ...], pictures: Pictures) -> Targets:
+    def answer(self, nets: tuple[Network, ...], pictures: Pictures) -> Targets:
         """Return the mean of the teachers' answers to pictures from 0 to 1, as `distillation.average` says, at its temperature; runs on the device.
 
         Of one label a clip they sum to 1, whatever else the teachers know; of many labels each stands alone. Each class
@@ -136,7 +136,7 @@ def fitted(pictures: Pictures, shape: tuple[int, int]) -> Float[Array, "batch th
 
 
 def _logits(
-    group: Group, stacked: Net, pictures: Float[Array, "batch height width 1"], *, mapped: bool
+    group: Group, stacked: Network, pictures: Float[Array, "batch height width 1"], *, mapped: bool
 ) -> Sequence[Opinion] | Array:
     """Return the logits of each of the nets that are stacked."""
     if mapped:
@@ -150,19 +150,19 @@ def chosen_teachers(config: Config) -> list[Model]:
 
     Raises
     ------
-    Trouble
+    UserError
         If none is named, one is not there, is the student itself, or made its pictures otherwise than by another size.
     """
     settings = config.distillation
     if not settings.teachers:
-        raise console.Trouble(
+        raise console.UserError(
             "distillation.teachers is empty; name the runs to learn from, such as --distillation.teachers snapshots/one snapshots/other"
         )
     models = models_at(settings.teachers, settings.weights, which=settings.snapshot, setting="distillation.teachers")
     for path, model in zip(settings.teachers, models, strict=True):
         folder = model.snapshot.folder.resolve()
         if config.run_folder.resolve() in (folder, folder.parent):
-            raise console.Trouble(
+            raise console.UserError(
                 f"{path}: is the student's own run; choose another --run, or mend distillation.teachers"
             )
         _check_hears(model.snapshot, config)
@@ -178,7 +178,7 @@ def _check_hears(snapshot: Snapshot, config: Config) -> None:
         if line.split(" ", 1)[0] not in size
     ]
     if changed:
-        raise console.Trouble(
+        raise console.UserError(
             f"{snapshot.folder}: learned from other pictures ({'; '.join(changed)}), so that it cannot teach on these"
         )
 
@@ -188,15 +188,15 @@ def gather(models: Sequence[Model], classes: tuple[str, ...], config: Config) ->
 
     Raises
     ------
-    Trouble
+    UserError
         If one has no class in common with the student, or cannot be read.
     """
     columns = np.array([_columns(model.snapshot, classes) for model in models], np.int64)
     _say_unknown(columns, classes, config)
-    loaded = [load_net(model.snapshot, dtype=arithmetic(config.training)) for model in models]
+    loaded = [load_network(model.snapshot, dtype=arithmetic(config.training)) for model in models]
     for model, (_, net) in zip(models, loaded, strict=True):
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(net)):
-            raise console.Trouble(f"{model.snapshot.folder}: holds weights that are no number; it cannot teach")
+            raise console.UserError(f"{model.snapshot.folder}: holds weights that are no number; it cannot teach")
     alike: dict[tuple[nnx.GraphDef, tuple[int, int], int], list[int]] = {}
     for place, (model, (graph, _)) in enumerate(zip(models, loaded, strict=True)):
         alike.setdefault((graph, model.snapshot.config.spectrogram.shape, len(model.snapshot.classes)), []).append(
@@ -223,7 +223,7 @@ def _columns(snapshot: Snapshot, classes: tuple[str, ...]) -> list[int]:
     lacks = [label for label in classes if label not in places]
     adds = [label for label in snapshot.classes if label not in classes]
     if len(lacks) == len(classes):
-        raise console.Trouble(
+        raise console.UserError(
             f"{snapshot.folder}: knows none of the student's {len(classes)} classes ({_some(classes)}), so that it has nothing to teach"
         )
     parts = [f"does not know {len(lacks)} of {len(classes)} classes ({_some(lacks)})"] if lacks else []
@@ -246,7 +246,7 @@ def _some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''}"
 
 
-def _content(snapshot: Snapshot, net: Net) -> str:
+def _content(snapshot: Snapshot, net: Network) -> str:
     about = {"classes": snapshot.classes, "model": repr(snapshot.config.model), "loss": snapshot.config.training.loss}
     content = hashlib.sha256(json.dumps(about).encode())
     for leaf in jax.tree.leaves(net):

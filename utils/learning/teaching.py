@@ -5,12 +5,12 @@ from dataclasses import replace
 
 from config import Config, Distillation
 from utils import console
+from utils.learning.cached_predictions import keep_answers, never_varied
 from utils.learning.examples import Examples
-from utils.learning.kept_answers import keep_answers, never_varied
 from utils.learning.teachers import Teachers
 from utils.models.snapshots import learned_from
-from utils.scoring.distillation_table import UNTAUGHT
-from utils.scoring.ensembles import Model
+from utils.scoring.inference.ensembles import Model
+from utils.scoring.reports.distillation_table import UNTAUGHT
 from utils.spectra.store import Store
 
 
@@ -19,11 +19,11 @@ def check_student(config: Config) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         That names them.
     """
     if config.testing.models:
-        raise console.Trouble(
+        raise console.UserError(
             "testing.models is set, but distill.py tests its student; leave the setting out, and name teachers in distillation.teachers"
         )
 

@@ -27,7 +27,7 @@ def with_unlabelled(examples: Examples, config: Config) -> Examples:
 
     Raises
     ------
-    Trouble
+    UserError
         If a store is missing, was made with other settings, or has nothing to add.
     """
     roots = config.distillation.unlabelled
@@ -52,7 +52,7 @@ def _open(root: Path, config: Config) -> Store:
     settings = root / "spec" / "settings.toml"
     changed = differences(load(settings), config, of=("spectrogram.", "clips.length")) if settings.is_file() else []
     if changed:
-        raise console.Trouble(
+        raise console.UserError(
             f"{settings.parent}: was made with other settings ({'; '.join(changed)}), so that its clips cannot be learned beside these"
         )
     return Store(root)
@@ -78,7 +78,7 @@ def _rows(store: Store, root: Path, examples: Examples, config: Config) -> Int64
         chosen = chosen.join(learned, on=["recording", "number"], how="anti", maintain_order="left")
     rows = chosen["clip"].cast(pl.Int64).to_numpy()
     if len(rows) == 0:
-        raise console.Trouble(
+        raise console.UserError(
             f"{root}: has no clip to add; its recordings must stand in train/ of its split, and spec.py must have accepted clips of them"
         )
     return rows

@@ -14,10 +14,10 @@ from utils.learning.batches import place_on
 from utils.learning.devices import everywhere
 from utils.learning.examples import Examples
 from utils.learning.targets import Labels, losses, targets_of
-from utils.models.nets import Net
-from utils.scoring.metrics import lrap, mean_of_defined
-from utils.scoring.pooling import median_filtered
-from utils.scoring.predict import predictor, scores_of
+from utils.models.networks import Network
+from utils.scoring.inference.pooling import median_filtered
+from utils.scoring.inference.predictors import predictor, scores_of
+from utils.scoring.metrics.ranking import lrap, mean_of_defined
 
 WATCHED_AT_ONCE = 1024  # clips that are read into memory together
 LARGEST_BATCH = 256  # clips that the net answers together
@@ -40,7 +40,7 @@ class Validation:
 
 def validator(
     graph: nnx.GraphDef, examples: Examples, settings: Training, mesh: Mesh, *, resident: bool
-) -> Callable[[Net], Validation]:
+) -> Callable[[Network], Validation]:
     """Return a function that judges a net.
 
     Parameters
@@ -61,7 +61,7 @@ def validator(
     def loss_of(logits: jax.Array, labels: Labels) -> jax.Array:
         return losses(logits, targets_of(labels, logits.shape[1], settings), settings)
 
-    def validate(net: Net) -> Validation:
+    def validate(net: Network) -> Validation:
         logits = np.concatenate(
             [
                 predict(net, examples.store.pictures(examples.val_rows[part]) if pixels is None else pixels[part])

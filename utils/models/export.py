@@ -15,10 +15,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from utils.console import Trouble
+from utils.console import UserError
 from utils.files import whole_file
-from utils.models.nets import Net, apply, from_pixels, stretch
-from utils.models.snapshots import Snapshot, load_net
+from utils.models.networks import Network, apply, from_pixels, stretch
+from utils.models.snapshots import Snapshot, load_network
 
 if TYPE_CHECKING:
     import onnx
@@ -36,14 +36,14 @@ def check_can_export(wanted: str) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         That says how to install it.
     """
     if not can_export():
-        raise Trouble(f"{wanted}: needs ONNX and its runtime, which are not installed (pip install '.[export]')")
+        raise UserError(f"{wanted}: needs ONNX and its runtime, which are not installed (pip install '.[export]')")
 
 
-def to_model(graph: nnx.GraphDef, net: Net, *, shape: tuple[int, int]) -> "onnx.ModelProto":
+def to_model(graph: nnx.GraphDef, net: Network, *, shape: tuple[int, int]) -> "onnx.ModelProto":
     """Return a net as an ONNX model of uint8 pictures (batch, height, width) that answers float32 logits (batch, classes); the batch may be of any size.
 
     Parameters
@@ -72,7 +72,7 @@ def export(snapshot: Snapshot, path: Path) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         If the extra `export` is not installed, the snapshot is damaged, or its net cannot be written.
     """
     check_can_export("--export")
@@ -80,11 +80,11 @@ def export(snapshot: Snapshot, path: Path) -> None:
 
     from utils.models.onnx_graph import Unwritable
 
-    graph, net = load_net(snapshot)
+    graph, net = load_network(snapshot)
     try:
         model = to_model(graph, net, shape=snapshot.config.spectrogram.shape)
     except Unwritable as error:
-        raise Trouble(f"{snapshot.folder}: its net cannot be written as ONNX ({error})") from None
+        raise UserError(f"{snapshot.folder}: its net cannot be written as ONNX ({error})") from None
     onnx.helper.set_model_props(model, about(snapshot))
     onnx.checker.check_model(model, full_check=True)
     with whole_file(path) as stream:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from config import Model
-from utils.models.nets import module
+from utils.models.networks import module
 
 
 @dataclass(frozen=True)

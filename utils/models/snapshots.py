@@ -30,9 +30,9 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from config import Config, SettingsError, load, to_toml
-from utils.console import Trouble, warn
+from utils.console import UserError, warn
 from utils.files import remove_folder, whole_folder, write_json, write_text
-from utils.models.nets import Net, outline
+from utils.models.networks import Network, outline
 
 VERSION = 1
 # Orbax takes these in any part of a path for a pattern, and TensorStore a backslash for the end of a folder's name
@@ -42,7 +42,7 @@ PLAIN_PLACES = ("/tmp", "/var/tmp")  # noqa: S108
 Tree = TypeVar("Tree")
 
 
-class TooLarge(Trouble):
+class TooLarge(UserError):
     """A snapshot that memory does not suffice to read; nothing is wrong with it, and nobody may remove it."""
 
 
@@ -73,7 +73,7 @@ class Snapshot:
     sums: tuple[float, ...] = ()
 
 
-def save(snapshot: Snapshot, net: Net, training: Any, *, learned: Iterable[str]) -> None:
+def save(snapshot: Snapshot, net: Network, training: Any, *, learned: Iterable[str]) -> None:
     """Save a snapshot to its folder; it appears whole or not at all.
 
     Parameters
@@ -97,7 +97,7 @@ def find(run: Path, which: Literal["best", "latest"]) -> Snapshot | None:
 
     Raises
     ------
-    Trouble
+    UserError
         If a snapshot's description is damaged.
     """
     snapshots = all_of(run)
@@ -113,7 +113,7 @@ def find_at(path: Path, which: Literal["best", "latest"]) -> Snapshot | None:
 
     Raises
     ------
-    Trouble
+    UserError
         If a snapshot's description is damaged.
     """
     if (path / "snapshot.json").is_file():
@@ -131,7 +131,7 @@ def all_of(run: Path) -> list[Snapshot]:
 
     Raises
     ------
-    Trouble
+    UserError
         If all that there are are damaged.
     """
     snapshots, troubles = [], []
@@ -139,7 +139,7 @@ def all_of(run: Path) -> list[Snapshot]:
         if re.fullmatch(r"epoch_\d+", folder.name):
             try:
                 snapshots.append(describe(folder))
-            except Trouble as trouble:
+            except UserError as trouble:
                 troubles.append(trouble)
     if troubles and not snapshots:
         raise troubles[0]
@@ -161,14 +161,14 @@ def describe(folder: Path) -> Snapshot:
 
     Raises
     ------
-    Trouble
+    UserError
         If it is damaged, or of a version that this program does not know.
     """
     try:
         state = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))
         classes = (folder / "classes.txt").read_text(encoding="utf-8").split("\n")[:-1]
         if state["version"] != VERSION:
-            raise Trouble(f"{folder}: is of version {state['version']}, this program reads version {VERSION}")
+            raise UserError(f"{folder}: is of version {state['version']}, this program reads version {VERSION}")
         if not classes:
             raise ValueError("classes.txt names no class")
         mlrap, loss = (None if state[name] is None else float(state[name]) for name in ("mlrap", "val_loss"))
@@ -177,7 +177,7 @@ def describe(folder: Path) -> Snapshot:
             folder, load(folder / "settings.toml"), tuple(classes), epoch, mlrap, str(state["data"]), loss, steps, sums
         )
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SettingsError) as error:
-        raise Trouble(
+        raise UserError(
             f"{folder}: is no whole snapshot ({type(error).__name__}: {error}); remove it, earlier ones stay usable"
         ) from None
 
@@ -187,16 +187,16 @@ def learned_from(snapshot: Snapshot) -> set[str]:
 
     Raises
     ------
-    Trouble
+    UserError
         If they are not known.
     """
     try:
         return set((snapshot.folder / "learned.txt").read_text(encoding="utf-8").split("\n")[:-1])
     except (OSError, ValueError) as error:
-        raise Trouble(f"{snapshot.folder}: is no whole snapshot ({error})") from None
+        raise UserError(f"{snapshot.folder}: is no whole snapshot ({error})") from None
 
 
-def restore_net(snapshot: Snapshot, like: Net) -> Net:
+def restore_network(snapshot: Snapshot, like: Network) -> Network:
     """Read a snapshot's net.
 
     Parameters
@@ -205,24 +205,24 @@ def restore_net(snapshot: Snapshot, like: Net) -> Net:
 
     Raises
     ------
-    Trouble
+    UserError
         If the weights are damaged or of another net.
     """
     return _restore_tree(snapshot.folder / "net", like)
 
 
-def load_net(snapshot: Snapshot, *, dtype: DTypeLike = jnp.float32) -> tuple[nnx.GraphDef, Net]:
-    """Build a snapshot's net and read its weights, to be used by `utils.models.nets.apply`; it computes in `dtype`.
+def load_network(snapshot: Snapshot, *, dtype: DTypeLike = jnp.float32) -> tuple[nnx.GraphDef, Network]:
+    """Build a snapshot's net and read its weights, to be used by `utils.models.networks.apply`; it computes in `dtype`.
 
     Raises
     ------
-    Trouble
+    UserError
         As `restore_net`.
     """
     graph, like = outline(
         snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.spectrogram.shape, dtype=dtype
     )
-    return graph, restore_net(snapshot, like)
+    return graph, restore_network(snapshot, like)
 
 
 def check_saved(snapshot: Snapshot) -> None:
@@ -234,7 +234,7 @@ def check_saved(snapshot: Snapshot) -> None:
     ------
     TooLarge
         If memory does not suffice.
-    Trouble
+    UserError
         If it cannot be read back.
     """
     there = describe(snapshot.folder)
@@ -292,7 +292,7 @@ def _plain(folder: Path) -> Iterator[Path]:
 
     Raises
     ------
-    Trouble
+    UserError
         If no such link can be made.
     """
     whole = folder.absolute()
@@ -317,8 +317,8 @@ def _plain(folder: Path) -> Iterator[Path]:
         yield link / whole.name
 
 
-def _no_link(folder: Path) -> Trouble:
-    return Trouble(
+def _no_link(folder: Path) -> UserError:
+    return UserError(
         f"{folder}: snapshots need a path without brackets, backslashes, * and ? here; choose another folder for --snapshots"
     )
 
@@ -355,14 +355,14 @@ def _restore_leaves(folder: Path, wanted: Mapping[str, Any] | None, *, on_host: 
         # earlier versions kept none
         if kept.is_file() and kept.read_text(encoding="utf-8").strip() != _fingerprint(arrays):
             raise ValueError("the numbers are others than those that were saved")
-    except Trouble:
+    except UserError:
         raise
     except Exception as error:  # noqa: BLE001 — of damaged files Orbax raises anything, Exception itself included
         if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             raise TooLarge(
                 f"{folder}: memory does not suffice to read it; the snapshot stays, free memory and run the same command again"
             ) from None
-        raise Trouble(
+        raise UserError(
             f"{folder}: cannot be read ({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''})"
         ) from None
     return arrays
@@ -386,6 +386,6 @@ def _check_same(folder: Path, there: dict[str, tuple[int, ...]], wanted: dict[st
     """Compare names and shapes first: Orbax's own message about a difference has a hundred lines."""
     for name in sorted(there.keys() | wanted.keys()):
         if there.get(name) != wanted.get(name):
-            raise Trouble(
+            raise UserError(
                 f"{folder}: is of another net: {name} is {there.get(name, 'missing')}, should be {wanted.get(name, 'missing')}"
             )

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from utils.console import Trouble
-from utils.models.nets import Net
-from utils.models.snapshots import Snapshot, find_at, load_net, name_leaves, unname_leaves
+from utils.console import UserError
+from utils.models.networks import Network
+from utils.models.snapshots import Snapshot, find_at, load_network, name_leaves, unname_leaves
 
 OUTPUT = "params/output/"
 
@@ -18,18 +18,18 @@ def find_pretrained(path: Path) -> Snapshot:
 
     Raises
     ------
-    Trouble
+    UserError
         If there is none.
     """
     found = find_at(path, "best")
     if not found:
-        raise Trouble(
+        raise UserError(
             f"{path}: neither a snapshot nor the folder of a run with one; set training.pretrained to snapshots/<run>"
         )
     return found
 
 
-def begin_with(snapshot: Snapshot, net: Net, classes: tuple[str, ...], *, output: bool) -> tuple[Net, str]:
+def begin_with(snapshot: Snapshot, net: Network, classes: tuple[str, ...], *, output: bool) -> tuple[Network, str]:
     """Return `net` with the weights of a snapshot, and one line that says what was kept.
 
     Parameters
@@ -40,15 +40,15 @@ def begin_with(snapshot: Snapshot, net: Net, classes: tuple[str, ...], *, output
 
     Raises
     ------
-    Trouble
+    UserError
         If the snapshot is of another net, or its weights are damaged.
     """
-    _, other = load_net(snapshot)
+    _, other = load_network(snapshot)
     there, here = name_leaves(other), name_leaves(net)
     for name in sorted(there.keys() | here.keys()):
         shapes = [leaves[name].shape if name in leaves else "missing" for leaves in (there, here)]
         if not name.startswith(OUTPUT) and shapes[0] != shapes[1]:
-            raise Trouble(
+            raise UserError(
                 f"{snapshot.folder}: is of another net than model.* asks for: {name} is {shapes[0]}, should be {shapes[1]}"
             )
     shared = [label for label in classes if label in snapshot.classes] if output else []

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from config import Columns
-from utils.console import Failure, Trouble, say
+from utils.console import Failure, UserError, say
 from utils.recordings.audio_files import check_readable, files_below, is_sound, sounds_below, stamp_of
 from utils.recordings.event_rows import Row, rows_of
 from utils.recordings.event_tables import (
@@ -98,7 +98,7 @@ def read_annotations(
 
     Raises
     ------
-    Trouble
+    UserError
         If a table lacks a column which the settings name.
     """
     sounds = Sounds([*sounds_below(archive), *gone])
@@ -351,7 +351,7 @@ def _taxa(archive: Path, heads: Mapping[Path, Head]) -> tuple[list[Taxon], list[
         files.append(file)
         try:
             table = read_foreign(file)
-        except Trouble as error:
+        except UserError as error:
             failures.append(refused(_place(file, archive), reason_of(error, file)))
             continue
         columns = [find_column(table.columns, usual) for usual in (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)]

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from config import Dataset
-from utils.console import Failure, Trouble
+from utils.console import Failure, UserError
 from utils.recordings.account import Account, account_of
 from utils.recordings.annotations import is_annotations, read_annotations, why_none
 from utils.recordings.birdclef2018 import is_birdclef2018, read_birdclef2018
@@ -70,12 +70,12 @@ def read_archive(settings: Dataset) -> Archive:
 
     Raises
     ------
-    Trouble
+    UserError
         If the folder does not exist, or nothing in it is of a known form.
     """
     given = settings.archive or settings.root
     if not given.is_dir():
-        raise Trouble(
+        raise UserError(
             f"{given}: no such folder; set dataset.{'archive' if settings.archive else 'root'} to the folder of your recordings"
         )
     folder, root = given.resolve(), settings.root.resolve()  # one folder may have two names
@@ -95,7 +95,7 @@ def read_archive(settings: Dataset) -> Archive:
     if not recordings:
         some = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures[:2])
         refused = f"; {len(failures)} refused, such as {some}" if failures else ""
-        raise Trouble(f"{given}: no recording found ({contents.form}{refused})")
+        raise UserError(f"{given}: no recording found ({contents.form}{refused})")
     ordered = sorted(recordings, key=lambda recording: recording.name)
     tables = {sound.relative_to(folder).as_posix(): places for sound, places in contents.tables.items()}
     return Archive(kind, contents.form, ordered, failures, divided, taxonomy, account, tables)
@@ -144,7 +144,7 @@ def _kind(settings: Dataset, folder: Path, given: Path, gone: Sequence[Path]) ->
         why = why_none(folder, settings.columns)[:REASONS] if kind == "annotations" else []
         told = "".join(f"; {failure.name}: {failure.reason}" for failure in why)
         setting = f"dataset.kind = {kind}" if settings.kind == kind else "dataset.columns"
-        raise Trouble(f"{given}: {needed}, as {setting} says{told}")
+        raise UserError(f"{given}: {needed}, as {setting} says{told}")
     return kind
 
 
@@ -153,16 +153,16 @@ def _check_apart(settings: Dataset, folder: Path, root: Path, *, apart: bool) ->
     given = settings.archive or settings.root
     for side in SIDES:
         if folder.is_relative_to((root / side).resolve()):
-            raise Trouble(
+            raise UserError(
                 f"{given}: is, or lies in, the folder {settings.root / side} that sorting fills; leave dataset.archive out to use the root as it is divided"
             )
     if apart and root == folder:
-        raise Trouble(
+        raise UserError(
             f"{given}: holds neither wav/ + xml/ nor train/ + val/, nor is it of Kaggle's form; set dataset.archive to it and dataset.root to a new folder "
             "outside of it, so that recordings and their copies are not mixed"
         )
     if root != folder and root.is_relative_to(folder) and (apart or sides_of(folder)):
-        raise Trouble(
+        raise UserError(
             f"{given}: holds {settings.root}, whose copies would be taken for more recordings; set dataset.root to a folder outside of it"
         )
 

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Int64
 
 from config import Dataset
-from utils.console import Trouble
+from utils.console import UserError
 from utils.recordings.grouping import Groups, quarter_of
 from utils.recordings.recording import Recording, Side
 from utils.recordings.splits import Place, draw, held_out
@@ -62,11 +62,11 @@ def divide(recordings: Sequence[Recording], groups: Groups, settings: Dataset) -
 
     Raises
     ------
-    Trouble
+    UserError
         If there are fewer groups than folds.
     """
     if settings.folds > len(groups.names):
-        raise Trouble(
+        raise UserError(
             f"dataset.folds = {settings.folds}, but there are only {len(groups.names)} groups of recordings to divide"
         )
     samples = _samples(recordings, groups, by_quarter=settings.split == "blocked")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from config import Columns
-from utils.console import Trouble
+from utils.console import UserError
 from utils.encodings import decoded
 from utils.files import check_plain
 from utils.recordings.audio_files import files_below
@@ -72,14 +72,14 @@ def check_columns(tables: Mapping[Path, Head], columns: Columns) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         With the columns that are there.
     """
     with_headings = {table: head for table, head in tables.items() if head.names}
     for kind, name in asdict(columns).items():
         if name and with_headings and not any(find_column(head.names, [name]) for head in with_headings.values()):
             table, head = next(iter(with_headings.items()))
-            raise Trouble(
+            raise UserError(
                 f"{table}: has no column {name}, which dataset.columns.{kind} names; there are {', '.join(head.names)}"
             )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.console import Failure, Trouble
+from utils.console import Failure, UserError
 from utils.recordings.audio_files import below, check_readable, is_sound, walk
 from utils.recordings.labels import SPECIES_COLUMNS
 from utils.recordings.names import plain_name
@@ -206,7 +206,7 @@ def _read_tables(archive: Path) -> _Tables:
     for path in (file for name in TABLES for file in there if file.name.lower() == name):
         try:
             table = read_foreign(path, ragged=True)
-        except Trouble as error:
+        except UserError as error:
             failures.append(Failure(path.name, reason_of(error, path)))
             seen.add(path)
             continue

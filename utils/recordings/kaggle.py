@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.console import Failure, Trouble
+from utils.console import Failure, UserError
 from utils.files import check_name
 from utils.recordings.audio_files import below, check_readable, sounds_below, sounds_in, stamp_of
 from utils.recordings.names import plain_name
@@ -56,7 +56,7 @@ def read_kaggle(archive: Path) -> Contents:
 
     Raises
     ------
-    Trouble
+    UserError
         If the table of recordings cannot be read, or lacks a column that must be there.
     """
     table = next(archive / name for name in _TABLES if (archive / name).is_file())
@@ -163,7 +163,7 @@ def _add_soundscapes(recordings: dict[Path, Recording], archive: Path) -> list[F
             continue
         try:
             read = read_foreign(archive / table, needed=needed, separators=",")
-        except Trouble as error:
+        except UserError as error:
             failures.append(Failure(table, reason_of(error, archive / table)))
             continue
         windows, unread = _windows(read.rows)
@@ -256,7 +256,7 @@ def _read_names(archive: Path) -> tuple[list[Row], list[Failure]]:
                 table = read_foreign(file, separators=",")
                 rows += table.rows.values()
                 failures += table.bad
-            except Trouble as error:
+            except UserError as error:
                 failures.append(Failure(file.name, reason_of(error, file)))
     return rows, failures
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool
 
-from utils.console import Trouble
+from utils.console import UserError
 from utils.recordings.recording import Event, Recording, Taxon, check_label, clean_labels, sings_between
 from utils.tables import csv_rows, find_column, lines_of, not_utf8, read_foreign, refuse_bad_rows
 
@@ -35,7 +35,7 @@ class Taxonomy:
 
     Raises
     ------
-    Trouble
+    UserError
         If a name is renamed in a circle.
     """
 
@@ -76,7 +76,7 @@ class Taxonomy:
         while True:
             key = _key(text)
             if key in seen:
-                raise Trouble(f"{text}: is renamed in a circle ({' → '.join(seen)}); mend the file of aliases")
+                raise UserError(f"{text}: is renamed in a circle ({' → '.join(seen)}); mend the file of aliases")
             seen.append(key)
             if key in self._aliases:
                 text = self._aliases[key]
@@ -132,13 +132,13 @@ def read_taxonomy(path: Path) -> list[Taxon]:
 
     Raises
     ------
-    Trouble
+    UserError
         If it cannot be read, or has no column of scientific names.
     """
     table = read_foreign(path)
     columns = [find_column(table.columns, usual) for usual in (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)]
     if columns[0] is None:
-        raise Trouble(
+        raise UserError(
             f"{path}: has no column of scientific names, such as {SPECIES_COLUMNS[0]}; there are {', '.join(table.columns)}"
         )
     refuse_bad_rows(path, table)
@@ -152,13 +152,13 @@ def read_aliases(path: Path) -> dict[str, str]:
 
     Raises
     ------
-    Trouble
+    UserError
         If it cannot be read, or a line has not two names.
     """
     try:
         lines = lines_of(path.read_bytes())
     except OSError as error:
-        raise Trouble(f"{path}: cannot be read ({error.strerror})") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     aliases: dict[str, str] = {}
     for number, row in csv_rows(lines, separator=","):
         names = [" ".join(cell.split()) for cell in (["broken quoting"] if row is None else row)] or [""]
@@ -169,7 +169,7 @@ def read_aliases(path: Path) -> dict[str, str]:
         ):
             continue
         if len(names) != 2 or not all(names) or not_utf8("".join(names)):
-            raise Trouble(f"{path} line {number}: should be an old name, a comma, and a new name, in UTF-8")
+            raise UserError(f"{path} line {number}: should be an old name, a comma, and a new name, in UTF-8")
         aliases[names[0]] = names[1]
     return aliases
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from config import Dataset
-from utils.console import Trouble
+from utils.console import UserError
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS, Taxonomy
 from utils.recordings.recording import NOISE, Recording, both_names
 from utils.recordings.splits import draw
@@ -36,7 +36,7 @@ def select(recordings: Sequence[Recording], settings: Dataset, taxonomy: Taxonom
 
     Raises
     ------
-    Trouble
+    UserError
         If nothing is left, or the whitelist cannot be read.
     """
     chosen, left = list(recordings), []
@@ -73,7 +73,7 @@ def select(recordings: Sequence[Recording], settings: Dataset, taxonomy: Taxonom
         if len(chosen) < before:
             left.append(f"more than {settings.max_recordings} recordings of a class: {before - len(chosen)} recordings")
     if not chosen:
-        raise Trouble(f"no recording is left ({'; '.join(left)})")
+        raise UserError(f"no recording is left ({'; '.join(left)})")
     return Selection(chosen, left)
 
 
@@ -123,7 +123,7 @@ def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[s
 
     Raises
     ------
-    Trouble
+    UserError
         If it cannot be read, or names no species.
     """
     kind = path.suffix.lower()
@@ -131,7 +131,7 @@ def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[s
         _json_entries(path) if kind == ".json" else _csv_entries(path) if kind in (".csv", ".tsv") else _lines(path)
     )
     if frequency and all(often is None for _, often in entries):
-        raise Trouble(
+        raise UserError(
             f"{path}: has no frequencies, so that dataset.whitelist_frequency = {frequency:g} does nothing; set it to 0"
         )
     species = {
@@ -140,7 +140,7 @@ def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[s
         if name and (often is None or often >= frequency)
     }
     if not species:
-        raise Trouble(f"{path}: names no species{f' with a frequency of {frequency:g} or more' if frequency else ''}")
+        raise UserError(f"{path}: names no species{f' with a frequency of {frequency:g} or more' if frequency else ''}")
     return species
 
 
@@ -148,7 +148,7 @@ def _lines(path: Path) -> list[tuple[str, float | None]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise Trouble(f"{path}: cannot be read ({error})") from None
+        raise UserError(f"{path}: cannot be read ({error})") from None
     return [(line.split("#")[0].strip(), None) for line in lines]
 
 
@@ -156,9 +156,9 @@ def _json_entries(path: Path) -> list[tuple[str, float | None]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
-        raise Trouble(f"{path}: cannot be read ({error})") from None
+        raise UserError(f"{path}: cannot be read ({error})") from None
     if not isinstance(entries, list):
-        raise Trouble(f"{path}: should be a list of species")
+        raise UserError(f"{path}: should be a list of species")
     return [_json_entry(entry, path) for entry in entries]
 
 
@@ -169,7 +169,7 @@ def _json_entry(entry: Any, path: Path) -> tuple[str, float | None]:
         for key in ("speciesCode", "sciName", "comName"):
             if isinstance(entry.get(key), str):
                 return entry[key], _frequency(entry.get("frequency"), path)
-    raise Trouble(
+    raise UserError(
         f"{path}: {str(entry)[:60]} names no species; should be a text, or an object with speciesCode and frequency"
     )
 
@@ -178,7 +178,7 @@ def _csv_entries(path: Path) -> list[tuple[str, float | None]]:
     table = read_foreign(path)
     column = find_column(table.columns, (*SPECIES_COLUMNS, *CODE_COLUMNS, *COMMON_COLUMNS))
     if column is None:
-        raise Trouble(
+        raise UserError(
             f"{path}: has no column of species, such as scientific_name or species_code; there are {', '.join(table.columns)}"
         )
     refuse_bad_rows(path, table)
@@ -193,4 +193,4 @@ def _frequency(value: object, path: Path) -> float | None:
     try:
         return None if value is None else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise Trouble(f"{path}: the frequency {str(value)[:20]!r} is no number") from None
+        raise UserError(f"{path}: the frequency {str(value)[:20]!r} is no number") from None

@@ -72,7 +72,7 @@ def divide_archive(archive: Archive, selection: Selection, config: Config) -> Di
 
     Raises
     ------
-    Trouble
+    UserError
         If the split is not possible: an archive is not divided, or nothing is known to group by.
     """
     settings = config.dataset
@@ -94,19 +94,19 @@ def divide_archive(archive: Archive, selection: Selection, config: Config) -> Di
 
 def _check_split(archive: Archive, settings: Dataset, *, given: bool) -> None:
     if given and not archive.divided:
-        raise console.Trouble("dataset.split = given, but the archive is not divided into train/ and val/ (or test/)")
+        raise console.UserError("dataset.split = given, but the archive is not divided into train/ and val/ (or test/)")
     if given and (settings.folds or settings.test_share):
-        raise console.Trouble(
+        raise console.UserError(
             "the archive is divided, so that dataset.folds and dataset.test_share do nothing; dataset.split = recordings, grouped or blocked divides it anew"
         )
     if settings.split == "grouped" and settings.group_by != "recording":
         known = sum(bool(keys_of(recording, settings, settings.group_by)) for recording in archive.recordings)
         if not known:
-            raise console.Trouble(
+            raise console.UserError(
                 f"dataset.group_by = {settings.group_by}, but of no recording it is known; dataset.split = recordings needs to know nothing"
             )
     if settings.split == "blocked" and not any(recording.latitude is not None for recording in archive.recordings):
-        raise console.Trouble(
+        raise console.UserError(
             "dataset.split = blocked, but of no recording the place is known; dataset.split = recordings needs to know nothing"
         )
     if not given and (unknown := unknown_groups(archive.recordings, settings)):
@@ -134,7 +134,7 @@ def _opened(recordings: Sequence[Recording], archive: Archive, config: Config) -
 
     Raises
     ------
-    Trouble
+    UserError
         If none can be used.
     """
     root = config.dataset.root.resolve()
@@ -157,7 +157,7 @@ def _opened(recordings: Sequence[Recording], archive: Archive, config: Config) -
         reasons = [f"{recording.file}: {reason}" for recording, reason in unreadable] + [
             f"{failure.name}: {failure.reason}" for failure in inside.failures
         ]
-        raise console.Trouble(
+        raise console.UserError(
             f"no recording can be used: {reasons[0]}{f', and {len(reasons) - 1} more' if len(reasons) > 1 else ''}"
         )
     used, where, sounds = (list(column) for column in zip(*opened, strict=True))
@@ -235,7 +235,7 @@ def check_places(recordings: Sequence[Recording], settings: Dataset, *, dry_run:
 
     Raises
     ------
-    Trouble
+    UserError
         If other recordings stand there, the disk is too small, or it has no hard links.
     """
     root = settings.root.resolve()
@@ -295,13 +295,13 @@ def name_strangers(table: pl.DataFrame, root: Path) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         If a sound of the split is not in its place.
     """
     files = set(table["file"])
     missing = [file for file in table["file"] if not (root / file).is_file()]
     if missing:
-        raise console.Trouble(
+        raise console.UserError(
             f"{root / missing[0]}: is not there after sorting ({len(missing)} such files); no split was written: has the archive changed?"
         )
     there = (file.relative_to(root).as_posix() for side in SIDES for file in sounds_below(root / side))

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from config import Dataset
-from utils.console import Trouble
+from utils.console import UserError
 from utils.recordings.recording import Recording, Side, quality_share
 from utils.tables import leads_away, read_table, write_table
 
@@ -138,7 +138,7 @@ def read_split(settings: Dataset) -> pl.DataFrame:
 
     Raises
     ------
-    Trouble
+    UserError
         If there is none, it is no table of the columns in SCHEMA, a path in it leads out of the data set's folder, or
         it has not that fold.
     """
@@ -154,17 +154,17 @@ def read_split(settings: Dataset) -> pl.DataFrame:
         leads_away("file", folders=True) | leads_away("recording", folders=True) | leads_away("class", folders=False)
     )
     if len(away):
-        raise Trouble(
+        raise UserError(
             f"{path}: {away['file'][0]} of {away['class'][0]} would leave the data set's folder; run sort_data.py again"
         )
     folds = count_folds(table)
     if folds == 0:
         if settings.fold:
-            raise Trouble(
+            raise UserError(
                 f"{path}: has no folds, but dataset.fold = {settings.fold}; run sort_data.py with dataset.folds"
             )
         return table
     if settings.fold not in table["fold"]:
-        raise Trouble(f"{path}: has the folds 0 to {folds - 1}, but dataset.fold = {settings.fold}")
+        raise UserError(f"{path}: has the folds 0 to {folds - 1}, but dataset.fold = {settings.fold}")
     folded = pl.when(pl.col("fold") == settings.fold).then(pl.lit("val")).otherwise(pl.lit("train"))
     return table.with_columns(side=pl.when(pl.col("side") == "test").then(pl.col("side")).otherwise(folded))

@@ -31,7 +31,7 @@ def show_audit(division: Division, table: pl.DataFrame, settings: Dataset, *, wh
 
     Raises
     ------
-    Trouble
+    UserError
         If a group stands on two sides, which would be a fault of the program.
     """
     seconds = dict(zip((recording.name for recording in division.recordings), division.seconds, strict=True))
@@ -42,7 +42,7 @@ def show_audit(division: Division, table: pl.DataFrame, settings: Dataset, *, wh
     rows["same sound twice"] = f"{len(division.same_sound)} sounds, each on one side" if division.same_sound else "none"
     console.show_table("Audit", rows)
     if leaks:
-        raise console.Trouble(
+        raise console.UserError(
             f"{len(leaks)} groups stand on two sides ({leaks[0]}, …); nothing was written: this is a fault of the program, please report it"
         )
     return classes

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from utils.console import Trouble
+from utils.console import UserError
 from utils.files import whole_file
 from utils.recordings.recording import SIDES, Recording, Side, read_metadata
 
@@ -77,7 +77,7 @@ def check_conflicts(recordings: list[Recording], root: Path, *, mode: SortMode) 
 
     Raises
     ------
-    Trouble
+    UserError
         With the first of them, and how many there are; also where the archive only links to what stands in the root.
     """
     conflicts = []
@@ -88,7 +88,7 @@ def check_conflicts(recordings: list[Recording], root: Path, *, mode: SortMode) 
         if not recording.file.is_relative_to(root) and any(
             real.is_relative_to((root / side).resolve()) for side in SIDES
         ):
-            raise Trouble(
+            raise UserError(
                 f"{recording.file}: is a link into {root}, which sorting fills; nothing was changed: remove such links from the archive"
             )
         for side in SIDES:
@@ -105,7 +105,7 @@ def check_conflicts(recordings: list[Recording], root: Path, *, mode: SortMode) 
             if ours and not only_a_copy and not _same_bytes(there, recording.file):
                 conflicts.append(there)
     if conflicts:
-        raise Trouble(
+        raise UserError(
             f"{conflicts[0]}: is another recording than that of the same name in the archive ({len(conflicts)} such files); "
             "nothing was changed: rename the new ones, or remove the old ones if they are only old copies"
         )
@@ -125,7 +125,7 @@ def check_space(recordings: list[Recording], root: Path) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         With what is needed and what is free.
     """
     needed = sum(
@@ -136,7 +136,7 @@ def check_space(recordings: list[Recording], root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(root).free
     if needed > free:
-        raise Trouble(
+        raise UserError(
             f"{root}: copying needs {needed / 1e6:,.0f} MB, {free / 1e6:,.0f} MB are free; --dataset.sort_mode symlink needs none"
         )
 
@@ -146,7 +146,7 @@ def check_hardlinks(recordings: list[Recording], root: Path) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         With what does instead.
     """
     source = next((recording.file for recording in recordings if recording.file.is_file()), None)
@@ -158,7 +158,7 @@ def check_hardlinks(recordings: list[Recording], root: Path) -> None:
     try:
         os.link(source.resolve(), trial)
     except OSError as error:
-        raise Trouble(
+        raise UserError(
             f"{root}: cannot hold hard links to {source.parent} ({error.strerror}); use --dataset.sort_mode symlink or copy"
         ) from None
     trial.unlink()

@@ -1,1 +1,5 @@
-"""From pictures to figures: prediction, pooling, metrics, and the files that keep them."""
+"""From spectrograms to metrics: inference, evaluation, reports and submissions.
+
+Imports go one way: metrics → inference → evaluation → reports → submissions → the steps of the scripts (testing.py,
+submitting.py, comparison.py).
+"""

@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float, Float32
 
 from utils import console
 from utils.files import write_text
-from utils.scoring import bootstrap
-from utils.scoring.kept_answers import Kept, matrices, read_answers
-from utils.scoring.measures import NOTES, TOP
-from utils.scoring.metrics import (
+from utils.scoring.evaluation.measures import NOTES, TOP
+from utils.scoring.evaluation.saved_scores import Kept, matrices, read_answers
+from utils.scoring.metrics import bootstrap
+from utils.scoring.metrics.ranking import (
     auroc,
     average_precision,
     class_mean,
@@ -24,7 +24,7 @@ from utils.scoring.metrics import (
     micro_average_precision,
     within_first,
 )
-from utils.scoring.report_page import figure_text, render
+from utils.scoring.reports.page import figure_text, render
 
 CHANGED = 10  # recordings shown that got better, and that got worse
 Draws = Float32[np.ndarray, "draws recordings"]
@@ -130,12 +130,14 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
     Raises
     ------
-    Trouble
+    UserError
         If there are fewer than two, one was not tested, its files are damaged, or no recording was answered by all.
     """
     folders = [folder.expanduser() for folder in folders]
     if len(folders) < 2:
-        raise console.Trouble("--compare needs the folders of two or more runs, such as snapshots/one snapshots/other")
+        raise console.UserError(
+            "--compare needs the folders of two or more runs, such as snapshots/one snapshots/other"
+        )
     answers = [read_answers(folder) for folder in folders]
     min_positives = max(kept.min_positives for kept in answers)
     kept, notes = _on_common_ground(answers, folders)
@@ -161,7 +163,7 @@ def _on_common_ground(answers: Sequence[Kept], folders: Sequence[Path]) -> tuple
     have = [set(kept.scores["recording"]) for kept in answers]
     common, every = set.intersection(*have), set.union(*have)
     if not common:
-        raise console.Trouble("no recording was answered by all of these runs; they were tested on different data")
+        raise console.UserError("no recording was answered by all of these runs; they were tested on different data")
     if common != every:
         notes.append(
             f"not the same recordings ({_counts(names, map(len, have))}): compared on the {len(common):,} that all have"

@@ -12,17 +12,17 @@ from config import Config
 from utils import console
 from utils.recordings.account import Account, account_of
 from utils.recordings.annotations import is_annotations, read_annotations
-from utils.scoring.ensembles import Ensemble, assemble, chosen_models
-from utils.scoring.fingerprints import fingerprint_of_parts, fingerprint_of_scores
-from utils.scoring.formats import Sheet, check, check_sheet, suffix, write_submission
-from utils.scoring.formats.sheet import called
-from utils.scoring.interval_answers import answer_intervals
-from utils.scoring.intervals import IntervalScores
-from utils.scoring.kept_intervals import Parts, is_whole, read_part
-from utils.scoring.soundscape_scores import SoundscapeFigures, SoundscapeScores, show_figures, write_figures
-from utils.scoring.soundscape_truth import Truth, read_truth
-from utils.scoring.submission_sheet import Finishing, finishing_of, found_by_test, recordings_of
-from utils.scoring.timeline import write_timeline
+from utils.scoring.evaluation.soundscape_truth import Truth, read_truth
+from utils.scoring.evaluation.soundscapes import SoundscapeFigures, SoundscapeScores, show_figures, write_figures
+from utils.scoring.inference.ensembles import Ensemble, assemble, chosen_models
+from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
+from utils.scoring.inference.interval_scores import IntervalScores
+from utils.scoring.inference.intervals import answer_intervals
+from utils.scoring.submissions.formats import Sheet, check, check_sheet, suffix, write_submission
+from utils.scoring.submissions.formats.sheet import called
+from utils.scoring.submissions.parts import Parts, is_whole, read_part
+from utils.scoring.submissions.postprocessing import Finishing, finishing_of, found_by_test, recordings_of
+from utils.scoring.submissions.timeline import write_timeline
 from utils.sound.report import is_partial
 from utils.spectra.interval_grid import interval_times
 
@@ -161,7 +161,7 @@ def prepare(config: Config, kind: Kind) -> Task:
 
     Raises
     ------
-    Trouble
+    UserError
         If something is missing or does not fit.
     """
     models = chosen_models(config)
@@ -198,7 +198,7 @@ def _truth_of(root: Path, config: Config) -> Truth | None:
     """Read what people say of the recordings; what is in the folder of submissions is no annotation, and would be scored against itself."""
     folder = config.submission.folder
     if folder.resolve() == root.resolve():
-        raise console.Trouble(
+        raise console.UserError(
             f"submission.folder = {folder}: is the folder of the recordings, whose tables are read as annotations; choose another"
         )
     return read_truth(root, config.dataset, without=_submissions_in(root, config))
@@ -220,7 +220,7 @@ def _check_overlap(ensemble: Ensemble, config: Config) -> None:
     overlap = config.submission.overlap
     for listener in ensemble.listeners:
         if overlap is not None and int((listener.clips.length - overlap) * listener.spectrogram.rate) < 1:
-            raise console.Trouble(
+            raise console.UserError(
                 f"submission.overlap = {overlap:g}: should be less than the clips of all nets, {listener.clips.length:g} s"
             )
 
@@ -230,7 +230,7 @@ def answer_missing(task: Task, config: Config) -> Heard:
 
     Raises
     ------
-    Trouble
+    UserError
         If a net is damaged.
     """
     missing = [number for number, target in enumerate(task.targets) if not is_whole(target)]
@@ -266,7 +266,7 @@ def check_file(path: Path, task: Task) -> Checked:
 
     Raises
     ------
-    Trouble
+    UserError
         If there is no such file.
     """
     problems = check(path, task.sheet)
@@ -285,7 +285,7 @@ def write(task: Task, heard: Heard, config: Config) -> Submitted:
 
     Raises
     ------
-    Trouble
+    UserError
         If the format cannot hold it.
     """
     tally, judged = Tally(), SoundscapeScores(task.truth, task.sheet) if task.truth else None
@@ -339,7 +339,7 @@ def _account(task: Task, heard: Heard, config: Config) -> Account:
 def _annotations_in(root: Path, config: Config) -> frozenset[Path]:
     """Return the files of annotations that a submission has no use for."""
     columns, without = config.dataset.columns, _submissions_in(root, config)
-    with suppress(console.Trouble):  # of the columns that the settings name
+    with suppress(console.UserError):  # of the columns that the settings name
         return (
             read_annotations(root, columns, without=without).seen
             if is_annotations(root, columns, without=without)

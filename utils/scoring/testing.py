@@ -11,15 +11,15 @@ from utils import console
 from utils.models.export import check_can_export, export
 from utils.models.snapshots import Snapshot, learned_from
 from utils.recordings.splits import draw
-from utils.scoring.answers import Answers
-from utils.scoring.ensembles import Model, models_at
-from utils.scoring.figures import Figures, Judged, judge
-from utils.scoring.measures import measure
-from utils.scoring.noise import noise_called, noise_of
-from utils.scoring.report_filling import report_of
-from utils.scoring.report_page import write_page
-from utils.scoring.reports import predictions_table, write_report
-from utils.scoring.ridge import ridge_scores
+from utils.scoring.evaluation.false_detections import noise_called, noise_of
+from utils.scoring.evaluation.measures import measure
+from utils.scoring.evaluation.recordings import Figures, Judged, judge
+from utils.scoring.evaluation.result_files import predictions_table, write_report
+from utils.scoring.evaluation.ridge_baseline import ridge_scores
+from utils.scoring.inference.ensembles import Model, models_at
+from utils.scoring.inference.recordings import Answers
+from utils.scoring.reports.filling import report_of
+from utils.scoring.reports.page import write_page
 from utils.sound.report import is_partial
 from utils.tables import write_csv
 
@@ -65,7 +65,7 @@ def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
 
     Raises
     ------
-    Trouble
+    UserError
         If there is none.
     """
     side = config.testing.side
@@ -73,7 +73,7 @@ def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
         side = "test" if "test" in split["side"] else "val"
     recordings = split.filter(side=side)
     if recordings.is_empty():
-        raise console.Trouble(
+        raise console.UserError(
             f"no recording is held out in {side}/; sort_data.py needs classes of two or more recordings and a dataset.{side}_share above 0"
         )
     return _drawn(recordings, config)
@@ -100,14 +100,14 @@ def check_before_training(split: pl.DataFrame, config: Config) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         If there is nothing to test on, the prior or a net that `testing` names is not there, or its engine is not
         installed.
     """
     held_out_recordings(split, config)
     settings = config.testing
     if settings.prior and not settings.prior.is_file():
-        raise console.Trouble(f"{settings.prior}: no such file; mend testing.prior")
+        raise console.UserError(f"{settings.prior}: no such file; mend testing.prior")
     own = config.run_folder.resolve()  # is yet to be trained
     others = [path for path in settings.models if own not in (path.resolve(), *path.resolve().parents)]
     models_at(others, (), which=settings.snapshot, setting="testing.models")
@@ -120,13 +120,13 @@ def check_unheard(recordings: pl.DataFrame, models: Sequence[Model]) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         With how many there are.
     """
     for snapshot in (model.snapshot for model in models):
         known = sorted(learned_from(snapshot) & set(recordings["recording"]))
         if known:
-            raise console.Trouble(
+            raise console.UserError(
                 f"{snapshot.folder}: learned from {len(known)} recordings that are now held out ({known[0]}{', …' if len(known) > 1 else ''}); "
                 "a test on them would flatter it: train anew (--run NAME or --fresh), or sort with the old dataset settings"
             )
@@ -137,13 +137,13 @@ def keep_net(models: Sequence[Model], path: Path | None) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         If several are tested, or it cannot be written.
     """
     if path is None:
         return
     if len(models) > 1:
-        raise console.Trouble(f"--export: one net makes a file, testing.models names {len(models)}")
+        raise console.UserError(f"--export: one net makes a file, testing.models names {len(models)}")
     export(models[0].snapshot, path)
     console.say(f"the net is in {console.shown(path)}; docs/file-formats.md says how it is used")
 
@@ -155,7 +155,7 @@ def conclude(
 
     Raises
     ------
-    Trouble
+    UserError
         If no recording could be scored.
     """
     folder = config.run_folder / "test"
@@ -163,7 +163,7 @@ def conclude(
     if not judged.figures.scored:
         console.report_failures(answers.failures, what="recordings")
         write_csv(folder / "predictions.csv", predictions_table(answers, judged))
-        raise console.Trouble(
+        raise console.UserError(
             f"no recording that was held out could be used; {console.shown(folder / 'predictions.csv')} says why"
         )
     ridge = None

@@ -10,7 +10,7 @@ import numpy as np
 import soundfile
 from jaxtyping import Float32
 
-from utils.console import Trouble
+from utils.console import UserError
 from utils.sound.aiff import aiff_layout
 from utils.sound.au import au_layout
 from utils.sound.caf import caf_layout
@@ -30,7 +30,7 @@ NOT_SOUND = (soundfile.LibsndfileError, ValueError, OverflowError, struct.error)
 STREAMED = 0x7FFFFFFF  # a size from here on was written by a program that could not know it
 
 
-class AudioError(Trouble):
+class AudioError(UserError):
     """A recording that cannot be used; the text says why, without naming it."""
 
 

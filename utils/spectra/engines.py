@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from config import Config
-from utils.console import Trouble
+from utils.console import UserError
 from utils.files import whole_file
 from utils.spectra.clips import clip_samples
 from utils.spectra.extraction import Candidate, Job, Listening, Work, extract, leave_part
@@ -32,7 +32,7 @@ def engine_of(config: Config) -> tuple[Callable[[Job], Any], Callable[[Job], Wor
 
     Raises
     ------
-    Trouble
+    UserError
         If the device is asked for and cannot draw these pictures.
     """
     engine = config.spectrogram.engine
@@ -48,7 +48,7 @@ def engine_of(config: Config) -> tuple[Callable[[Job], Any], Callable[[Job], Wor
     if engine == "auto" and (reason or jax.default_backend() == "cpu"):
         return extract, None
     if reason:
-        raise Trouble(f"spectrogram.engine = device, but {reason}; cpu draws them")
+        raise UserError(f"spectrogram.engine = device, but {reason}; cpu draws them")
     return listen, draw
 
 

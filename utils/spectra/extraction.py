@@ -20,9 +20,9 @@ from utils.spectra.clips import clip_samples, cut
 from utils.spectra.decode import AudioError, Length, decode
 from utils.spectra.mixing import mixer_for
 from utils.spectra.parts import Clip, Draw, Found
+from utils.spectra.score_counts import count_scores
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
-from utils.spectra.thresholds import count_scores
 
 IN_MEMORY = 64 * 2**20  # bytes of pictures that a worker holds in memory; more go to disk
 FROM_HAND_TO_HAND = 8 * 2**20  # bytes of pictures that a worker hands over through memory; more go through a file

@@ -73,13 +73,13 @@ def open_folder(config: Config, *, fresh: bool) -> Path:
 
     Raises
     ------
-    Trouble
+    UserError
         That names the settings which differ.
     """
     folder = config.dataset.root / "spec"
     others = strangers(folder, STORE_FILES)
     if others:
-        raise console.Trouble(
+        raise console.UserError(
             f"{folder}: holds {others[0]}, which is of no store; move it away, for this folder is spec.py's"
         )
     if fresh:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int64, UInt8
 
-from utils.spectra.picture_folder import PictureFolder
+from utils.spectra.image_folder import PictureFolder
 from utils.spectra.store import Store
 
 

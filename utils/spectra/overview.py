@@ -10,9 +10,9 @@ from config import Config
 from utils import console
 from utils.recordings.audit import smallest
 from utils.recordings.recording import LONG, NOISE
-from utils.spectra.picture_files import KEPT
+from utils.spectra.image_files import KEPT
+from utils.spectra.score_counts import EDGES, around, kept_at
 from utils.spectra.store import Store
-from utils.spectra.thresholds import EDGES, around, kept_at
 from utils.tables import write_csv
 
 

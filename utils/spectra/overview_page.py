@@ -17,8 +17,8 @@ from utils import console
 from utils.files import write_text
 from utils.recordings.recording import LONG, NOISE
 from utils.spectra.overview import all_scores, per_class, write_classes
+from utils.spectra.score_counts import EDGES, kept_from, nearest_edge
 from utils.spectra.store import Store
-from utils.spectra.thresholds import EDGES, kept_from, nearest_edge
 
 TEMPLATE = Path(__file__).with_name("overview.html.j2")
 PICTURES = 18  # of a class, at most; a third of them rejected ones

@@ -11,7 +11,7 @@
     <root>/spec/shards/<class>-000/ pictures.npy: uint8 (clips, height, width); clips.parquet, recordings.parquet: its
     rows; key.txt: what it was made of <root>/spec/parts/              recordings that are done while their shard is not
     <root>/spec/answers_*.npy       what teachers answered to all clips, where distill.py kept it
-    (utils.learning.kept_answers)
+    (utils.learning.cached_predictions)
 
 A shard holds the clips of up to 64 recordings of one class, in the order of names and of time, so it depends neither on
 other classes nor on who was first.
@@ -27,7 +27,7 @@ import polars as pl
 from jaxtyping import Int64, UInt8
 
 from config import Config, differences, load
-from utils.console import Trouble
+from utils.console import UserError
 from utils.files import whole_file
 from utils.spectra.parts import copy_pixels
 from utils.tables import leads_away, read_table
@@ -82,7 +82,7 @@ def check_settings(root: Path, config: Config) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         That names the settings which differ.
     """
     check_made_with(root / "spec" / "settings.toml", config)
@@ -93,12 +93,12 @@ def check_made_with(settings: Path, config: Config) -> None:
 
     Raises
     ------
-    Trouble
+    UserError
         That names the settings which differ.
     """
     changed = differences(load(settings), config, of=PICTURE_SETTINGS) if settings.is_file() else []
     if changed:
-        raise Trouble(
+        raise UserError(
             f"{settings.parent}: was made with other settings ({'; '.join(changed)}); set them back, or run spec.py --fresh to make it anew"
         )
 
@@ -113,7 +113,7 @@ class Store:
 
     Raises
     ------
-    Trouble
+    UserError
         If the store is not finished, or damaged.
     """
 
@@ -140,7 +140,7 @@ class Store:
 
         Raises
         ------
-        Trouble
+        UserError
             If a shard was damaged since the store was opened.
         """
         size = self._shape[0] * self._shape[1]
@@ -183,8 +183,8 @@ class Store:
         return begin
 
 
-def _damaged(path: Path) -> Trouble:
-    return Trouble(f"{path}: is missing or damaged; run spec.py --fresh")
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path}: is missing or damaged; run spec.py --fresh")
 
 
 def write_pictures(path: Path, parts: Sequence[Path], *, shape: tuple[int, int, int]) -> None:

@@ -1,0 +1,242 @@
+"""Answers to annotated recordings: figures that can be worked out by hand, and annotations in the forms that people keep."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from sklearn.metrics import average_precision_score, f1_score
+
+from config import Dataset
+from tests.conftest import chirp
+from tests.scoring.sheets import CLASSES, scores_of, sheet_of, unreadable
+from utils.recordings.recording import Event
+from utils.scoring.evaluation.soundscape_truth import Truth, read_truth, truth_of_intervals
+from utils.scoring.evaluation.soundscapes import SoundscapeScores, show_figures, write_figures
+
+
+def test_an_event_belongs_to_every_interval_that_it_touches() -> None:
+    starts, ends = np.arange(4) * 5.0, np.array([5.0, 10.0, 15.0, 17.5])
+    events = (
+        Event(4.9, 10.0, "Altus clarus"),  # ends where the third begins
+        Event(10.0, 10.0, "Bassus gravis"),  # a point in time
+        Event(16.0, 99.0, "Solus unicus"),
+        Event(0.0, 17.0, "Ignotus"),
+    )
+    truth = truth_of_intervals(events, starts, ends, CLASSES)
+    assert truth.astype(int).tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_figures_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = Truth(
+        {
+            "a.wav": (Event(0.0, 5.0, "Altus clarus"), Event(5.0, 9.0, "Bassus gravis"), Event(1.0, 2.0, "Ignotus")),
+            "broken.wav": (),
+        },
+        doubtful=2,
+    )
+    sheet = sheet_of(tmp_path, ("a.wav", "b.wav", "broken.wav"), min_score=0.5)
+    results = [
+        # right and one too many; missed; rightly nobody
+        scores_of("a.wav", [[0.9, 0.6, 0.1], [0.3, 0.2, 0.1], [0.4, 0.4, 0.4]], seconds=15.0),
+        scores_of("b.wav", [[1.0, 1.0, 1.0]], seconds=5.0),  # nobody listened
+        unreadable("broken.wav"),
+    ]
+    scores = SoundscapeScores(truth, sheet)
+    assert [one.file for one in scores.through(results)] == ["a.wav", "b.wav", "broken.wav"]
+    found = scores.finish()
+    assert found is not None
+    assert (found.recordings, found.intervals, found.with_birds, found.species) == (1, 3, 2, 2)
+    assert found.row_f1 == pytest.approx((2 / 3 + 0 + 1) / 3)
+    assert found.cmap == pytest.approx((1 + 1 / 3) / 2)
+    assert found.mlrap == pytest.approx((1 + 1 / 2) / 2)
+    assert found.unknown == ("Ignotus",)
+    show_figures(found)
+    assert "the net does not know Ignotus" in capsys.readouterr().err
+    write_figures(tmp_path / "scores.json", found)
+    assert json.loads((tmp_path / "scores.json").read_text())["row_f1"] == pytest.approx(5 / 9)
+
+
+def test_figures_are_scikit_learns(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    rows = rng.uniform(0, 1, (60, 3)).round(2)
+    truth = rng.uniform(0, 1, rows.shape) < 0.3
+    events = tuple(Event(5.0 * row, 5.0 * row + 5.0, CLASSES[number]) for row, number in np.argwhere(truth).tolist())
+    scores = SoundscapeScores(Truth({"a.wav": events}), sheet_of(tmp_path, ("a.wav",), chosen=[0.5, 0.7, np.inf]))
+    scores.add(scores_of("a.wav", rows.tolist(), seconds=300.0))
+    found = scores.finish()
+    assert found is not None
+    assert found.cmap == pytest.approx(average_precision_score(truth, rows.astype(np.float32), average="macro"))
+    called = rows >= np.array([0.5, 0.7, np.inf])
+    both = [np.column_stack([part, ~part.any(axis=1)]) for part in (truth, called)]  # nocall as one more class
+    assert found.row_f1 == pytest.approx(f1_score(*both, average="samples"))
+
+
+def test_only_what_humans_marked_counts(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav", "c.wav"):
+        soundfile.write(tmp_path / name, chirp(1000.0, seconds=1.0, seed=0), 8000)
+    assert read_truth(tmp_path, Dataset()) is None
+    rows = ["a.wav,0.5,1,Altus clarus,1,2,human", "a.wav,0,1,Solus unicus,,,window", "b.wav,0,1,Solus unicus,,,window"]
+    (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,label,low_khz,high_khz,kind", *rows]) + "\n")
+    truth = read_truth(tmp_path, Dataset())
+    assert truth is not None
+    assert truth.events == {"a.wav": (Event(0.5, 1.0, "Altus clarus", 1000.0, 2000.0),)}
+    assert (truth.species, truth.doubtful, truth.annotations) == (None, 2, 3)
+    assert truth.annotated == {"a.wav", "b.wav"}
+    assert truth.failures[0].reason.startswith("all its annotations are marked as not made by a human")
+    # and c.wav, to which nobody listened, is no failure
+    assert [failure.name for failure in truth.failures] == ["b.wav"]
+    (tmp_path / "annotations.csv").write_text(
+        'file,start,end,label,kind\na.wav,0,1,altcla,"human, target species only"\nb.wav,0,1,nocall,human\n'
+    )
+    (tmp_path / "species.csv").write_text("species_code,scientific_name\naltcla,Altus clarus\n")
+    truth = read_truth(tmp_path, Dataset())
+    assert truth is not None
+    assert truth.events == {"a.wav": (Event(0.0, 1.0, "Altus clarus"),), "b.wav": ()}
+    assert (truth.species, truth.doubtful, truth.failures) == (frozenset({"Altus clarus"}), 0, ())
+    scores = SoundscapeScores(truth, sheet_of(tmp_path, ("a.wav", "b.wav"), min_score=0.5))
+    scores.add(scores_of("a.wav", [[0.2, 0.9, 0.9]], seconds=1.0))  # others may well sing, too
+    found = scores.finish()
+    assert found is not None
+    assert (found.only, found.mlrap, found.row_f1) == (True, 1.0, 0.0)
+
+
+def test_the_real_annotated_sets(birds: Path) -> None:
+    truth = read_truth(birds / "soundscapes", Dataset())
+    assert truth is not None
+    assert (sum(map(len, truth.events.values())), truth.doubtful) == (70, 24)  # 52 + 18 boxes, of its README
+    assert truth.species == {"Basileuterus culicivorus", "SP", "CRER"}
+    mixed = read_truth(birds / "mixed_soundscapes", Dataset())
+    assert mixed is not None
+    assert (len(mixed.events), mixed.species, mixed.doubtful, mixed.failures) == (8, None, 0, ())
+    assert mixed.annotations == sum(map(len, mixed.events.values()))
+
+
+def sounds(folder: Path, *names: str, seconds: float = 10.0) -> None:
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(folder / name, chirp(1000.0 + 100 * number, seconds=seconds, seed=number), 8000)
+
+
+def truth_in(folder: Path) -> Truth:
+    truth = read_truth(folder, Dataset())
+    assert truth is not None
+    return truth
+
+
+def judged(truth: Truth, folder: Path, *, seconds: float = 10.0) -> SoundscapeScores:
+    files = sorted(truth.annotated)
+    scores = SoundscapeScores(truth, sheet_of(folder, tuple(files), min_score=0.5))
+    for file in files:
+        scores.add(scores_of(file, [[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]], seconds=seconds))
+    return scores
+
+
+def test_recordings_of_one_name_at_two_sites_both_count(tmp_path: Path) -> None:
+    sounds(tmp_path, "one/r.wav", "two/r.wav")
+    (tmp_path / "annotations.csv").write_text(
+        "file,start,end,species\none/r.wav,0,5,Altus clarus\ntwo/r.wav,5,10,Bassus gravis\n"
+    )
+    truth = truth_in(tmp_path)
+    species = {file: [event.species for event in events] for file, events in truth.events.items()}
+    assert species == {"one/r.wav": ["Altus clarus"], "two/r.wav": ["Bassus gravis"]}
+    found = judged(truth, tmp_path).finish()
+    assert found is not None
+    assert (found.recordings, found.annotated, found.annotations_used, found.annotations) == (2, 2, 2, 2)
+
+
+def test_what_is_doubted_at_one_site_counts_at_another(tmp_path: Path) -> None:
+    sounds(tmp_path, "one/r.wav", "two/r.wav")
+    rows = ["one/r.wav,0,5,Altus clarus,human", "two/r.wav,0,5,Altus clarus,window", "two/r.wav,5,9,Altus clarus,human"]
+    (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,species,kind", *rows]) + "\n")
+    truth = truth_in(tmp_path)
+    assert {file: [event.start for event in events] for file, events in truth.events.items()} == {
+        "one/r.wav": [0.0],
+        "two/r.wav": [5.0],
+    }
+    assert truth.doubtful == 1
+
+
+def test_that_nobody_sings_must_be_said_by_a_human_too(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav", "b.wav", "c.wav")
+    rows = ["a.wav,0,10,nocall,window", "b.wav,0,10,nocall,human", "c.wav,0,5,Altus clarus,human"]
+    (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,species,kind", *rows]) + "\n")
+    truth = truth_in(tmp_path)
+    assert truth.events.keys() == {"b.wav", "c.wav"}
+    assert [failure.name for failure in truth.failures] == ["a.wav"]
+
+
+def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sounds(tmp_path, "r0.wav", "r1.wav", "r2.wav", "r3.wav", "r4.wav")
+    rows = [
+        "r0.wav,0,5,Altus clarus",
+        "r0.wav,6,3,Altus clarus",
+        "r1.wav,7,2,Altus clarus",
+        "r2.wav,12,14,Altus clarus",
+        "r3.wav,1,2,Altus clarus",
+    ]
+    rows += ["r3.wav,10,11,Bassus gravis", "r9.wav,0,1,Altus clarus", "r3.wav,2,3,", "r3.wav,1,2,Ignotus"]
+    (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,species", *rows]) + "\n")
+    truth = truth_in(tmp_path)
+    named = {failure.name: failure.reason for failure in truth.failures}
+    # r9.wav, and the row without a species
+    assert set(named) == {"annotations.csv line 3", "annotations.csv line 4", "annotations.csv", "r1.wav"}
+    assert truth.annotated == {"r0.wav", "r1.wav", "r2.wav", "r3.wav"}  # nobody listened to r4.wav
+    scores = judged(truth, tmp_path)
+    found = scores.finish()
+    assert found is not None
+    assert (found.recordings, found.annotated) == (2, 4)
+    assert (found.annotations_used, found.annotations) == (2, 9)
+    behind = {failure.name: failure.reason for failure in scores.failures}
+    assert behind["r3.wav"].startswith(
+        "1 of 3 annotations lie behind its end (10.0 s) and cannot be used: do the times count through several sounds"
+    )
+    assert behind["r2.wav"].endswith("; it is left out of the score")
+    assert "left out" not in behind["r3.wav"]
+    assert scores.used.events.keys() == {"r0.wav", "r3.wav"}
+    assert [event.start for event in scores.used.events["r3.wav"]] == [1.0, 1.0]
+    show_figures(found)
+    out = " ".join(capsys.readouterr().out.split())
+    assert "2 of 4 annotated" in out
+    assert "2 of 9 used" in out
+    write_figures(tmp_path / "scores.json", found)
+    kept = json.loads((tmp_path / "scores.json").read_text())
+    assert (kept["recordings"], kept["annotated"], kept["annotations"], kept["annotations_used"]) == (2, 4, 9, 2)
+
+
+def test_what_several_rows_say_alike_is_one_annotation_used_or_not(tmp_path: Path) -> None:
+    sounds(tmp_path, "r0.wav")
+    rows = (
+        "file,start,end,species\n"
+        + 2 * "r0.wav,0,5,Altus clarus\n"
+        + 2 * "r9.wav,0,1,Altus clarus\n"
+        + "r0.wav,1,2,\nr0.wav,3,4,\n"
+    )
+    (tmp_path / "annotations.csv").write_text(rows)
+    (tmp_path / "again.csv").write_text(rows.replace("r0.wav,1,2,\nr0.wav,3,4,\n", ""))
+    truth = truth_in(tmp_path)
+    assert truth.annotations == 4  # one that is used, one of no sound, two without a species
+    found = judged(truth, tmp_path).finish()
+    assert found is not None
+    assert (found.annotations_used, found.annotations) == (1, 4)
+
+
+def test_a_recording_in_which_somebody_heard_nobody_counts(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "a.txt").write_text("0.0\t5.0\tAltus clarus\n")
+    (tmp_path / "b.txt").write_text("")
+    truth = truth_in(tmp_path)
+    assert truth.events["b.wav"] == ()
+    found = judged(truth, tmp_path).finish()
+    assert found is not None
+    assert (found.recordings, found.annotated, found.intervals) == (2, 2, 4)
+    assert found.cmap == 0.5  # b.wav's first interval has the same score as a.wav's
+
+
+def test_nothing_usable_is_no_score_but_is_told(tmp_path: Path) -> None:
+    sounds(tmp_path, "a.wav")
+    (tmp_path / "annotations.csv").write_text("file,start,end,species\na.wav,1000,2000,Altus clarus\n")  # milliseconds
+    scores = judged(truth_in(tmp_path), tmp_path)
+    assert scores.finish() is None
+    assert [failure.name for failure in scores.failures] == ["a.wav"]

@@ -1,0 +1,1 @@
+"""What `test.py` and `evaluate.py` measure, and the tables that they save."""

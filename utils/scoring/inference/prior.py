@@ -1,0 +1,202 @@
+"""What can be expected in a recording before it is heard, by which its scores are multiplied.
+
+Two forms of tables are known, by what is in them:
+
+- Values of recordings, as the 2018 baseline's: a TSV with one row a recording, its file's name and then one value v
+from −1 up for each species. The species
+  are named by a first row; without one by `labelset_sci.txt` or `labelset.txt` beside the table (a name or code a
+  line), else they are the classes, sorted.
+- eBird frequencies: a table (CSV or TSV) with the columns `species` (or `species_code`, `scientific_name`, …) and
+`frequency` (percent), and perhaps
+  `latitude`, `longitude` (degrees) and `week` (1 to 48: four a month, which begin on the 1st, 8th, 15th and 22nd, as in
+  eBird's bar charts); or the same as JSON, `[{"speciesCode": "grekis", "frequency": 70.83, "latitude": -1.3,
+  "longitude": 36.8, "week": 12}, …]`. A list without places is true everywhere, one without weeks always. Of several
+  places the nearest counts. Place and date of a recording are those of `metadata/<recording>.json`.
+
+A species is expected where v ≥ 0, or where eBird has a frequency above 0: its score is multiplied by 1.5. It is less
+expected where v < 0, times 1 + v, or where eBird does not report it, times `testing.prior_unreported`. Recordings and
+species of which the table says nothing keep their scores.
+
+Source: BASELINE, Testing.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float
+
+from config import Config
+from utils import console
+from utils.recordings.labels import Taxonomy
+from utils.scoring.inference.prior_frequencies import read_frequencies
+from utils.scoring.inference.prior_metadata import Metadata, read_all_metadata
+from utils.tables import csv_rows, find_column, lines_of, not_utf8
+
+EXPECTED = 1.5  # what the score of an expected species is multiplied by
+LABELSETS = ("labelset_sci.txt", "labelset.txt")
+
+Factors = Float[np.ndarray, " classes"]
+
+
+def factors_of(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Return what scores are multiplied by: 1.5 where v ≥ 0, 1 + v where v < 0; NaN, of which nothing is known, becomes 1.
+
+    Source: BASELINE, Testing.
+    """
+    return np.where(np.isnan(values), 1.0, np.where(values >= 0, EXPECTED, 1.0 + values))
+
+
+def prior_of(recordings: pl.DataFrame, classes: Sequence[str], config: Config) -> Callable[[str], Factors] | None:
+    """Return a function from a recording's name to the factors of its scores; None where `testing.prior` names no table.
+
+    Raises
+    ------
+    UserError
+        If the table cannot be read or used: its file, and why.
+    """
+    path = config.testing.prior
+    if path is None:
+        return None
+    metadata = read_all_metadata(config.dataset, set(recordings["recording"]))
+    if path.suffix.lower() == ".json" or _has_frequencies(path):
+        return _by_frequency(path, recordings, classes, metadata, unreported=config.testing.prior_unreported)
+    return _by_value(path, recordings, classes, metadata.taxonomy)
+
+
+def _by_frequency(
+    path: Path, recordings: pl.DataFrame, classes: Sequence[str], metadata: Metadata, *, unreported: float
+) -> Callable[[str], Factors]:
+    frequencies = read_frequencies(path, metadata.taxonomy)
+    absent = sum(label not in frequencies.species for label in classes)
+    if absent == len(classes):
+        raise console.UserError(
+            f"{path}: names none of the {len(classes)} classes; where it has codes, set dataset.taxonomy to a table of their names"
+        )
+    if absent:
+        console.warn(f"{path}: {absent} of {len(classes)} classes are nowhere in it; they count as not reported")
+    unknown = sum(frequencies.reported(metadata.places.get(name)) is None for name in recordings["recording"])
+    if unknown:
+        console.warn(f"{path}: {unknown} of {len(recordings)} recordings have no place; their scores stay as they are")
+
+    def factors(name: str) -> Factors:
+        reported = frequencies.reported(metadata.places.get(name))
+        return factors_of(
+            np.array(
+                [np.nan if reported is None else 0.0 if label in reported else unreported - 1.0 for label in classes]
+            )
+        )
+
+    return factors
+
+
+def _by_value(
+    path: Path, recordings: pl.DataFrame, classes: Sequence[str], taxonomy: Taxonomy
+) -> Callable[[str], Factors]:
+    rows = _rows(path)
+    first = next(iter(rows.values()))
+    named = not _are_numbers(first[1:])
+    species = [
+        taxonomy.species(label) for label in (first[1:] if named else _labelset(path, classes, count=len(first) - 1))
+    ]
+    place = {label: number for number, label in enumerate(species)}
+    if len(place) < len(species):
+        raise console.UserError(
+            f"{path}: has two columns of {next(label for label in species if species.count(label) > 1)}"
+        )
+    columns = np.array([place.get(label, -1) for label in classes])
+    if (columns < 0).all():
+        raise console.UserError(f"{path}: names none of the {len(classes)} classes")
+    if (columns < 0).any():
+        console.warn(
+            f"{path}: says nothing of {(columns < 0).sum()} of {len(classes)} classes; their scores stay as they are"
+        )
+    lines = _lines_of_recordings(path, dict(list(rows.items())[named:]), recordings)
+    known = {name: _values(path, line, rows[line], count=len(species))[columns] for name, line in lines.items()}
+    if len(known) < len(recordings):
+        console.warn(
+            f"{path}: says nothing of {len(recordings) - len(known)} of {len(recordings)} recordings; their scores stay as they are"
+        )
+    nothing = np.full(len(classes), np.nan)
+    return lambda name: factors_of(np.where(columns < 0, np.nan, known.get(name, nothing)))
+
+
+def _has_frequencies(path: Path) -> bool:
+    head = _read(path)[:1]
+    return (
+        bool(head)
+        and find_column([cell.strip() for cell in head[0].split(max(",;\t", key=head[0].count))], ("frequency", "freq"))
+        is not None
+    )
+
+
+def _read(path: Path) -> list[str]:
+    try:
+        return lines_of(path.read_bytes())
+    except OSError as error:
+        raise console.UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _rows(path: Path) -> dict[int, list[str]]:
+    """Read the rows of a TSV, by their lines."""
+    rows: dict[int, list[str]] = {}
+    for line, cells in csv_rows(_read(path), separator="\t"):
+        if cells is None or not_utf8("".join(cells)):
+            raise console.UserError(f"{path} line {line}: {'broken quoting' if cells is None else 'is not UTF-8'}")
+        if any(cell.strip() for cell in cells):
+            rows[line] = [cell.strip() for cell in cells]
+    if not rows or max(map(len, rows.values())) < 2:
+        raise console.UserError(
+            f"{path}: holds no values; should be a TSV of file names and one value for each species, or a table with a column frequency"
+        )
+    return rows
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    try:
+        return len([float(cell) for cell in cells]) > 0
+    except ValueError:
+        return False
+
+
+def _labelset(path: Path, classes: Sequence[str], *, count: int) -> list[str]:
+    for name in LABELSETS:
+        file = path.with_name(name)
+        if file.is_file():
+            labels = [line.strip() for line in _read(file) if line.strip()]
+            if len(labels) == count:
+                return labels
+            raise console.UserError(f"{path}: has {count} values a recording, but {file} {len(labels)} species")
+    if count == len(classes):
+        return list(classes)
+    raise console.UserError(
+        f"{path}: has {count} values a recording for {len(classes)} classes; name its species in a first row, or in {LABELSETS[0]} beside it"
+    )
+
+
+def _lines_of_recordings(path: Path, rows: dict[int, list[str]], recordings: pl.DataFrame) -> dict[str, int]:
+    """Return which line of the table is about which recording: by its name, its file, or the file's name with or without its ending."""
+    lines: dict[str, int] = {}
+    for line, cells in rows.items():
+        if cells[0] in lines:
+            raise console.UserError(f"{path} line {line}: {cells[0]} stands in line {lines[cells[0]]} already")
+        lines[cells[0]] = line
+    found = {}
+    for name, file in recordings.select("recording", "file").iter_rows():
+        for known_as in (name, file, Path(file).name, Path(file).stem):
+            if known_as in lines:
+                found[name] = lines[known_as]
+                break
+    return found
+
+
+def _values(path: Path, line: int, cells: Sequence[str], *, count: int) -> Float[np.ndarray, " species"]:
+    if len(cells) != count + 1:
+        raise console.UserError(f"{path} line {line}: has {len(cells) - 1} values for {count} species")
+    if not _are_numbers(cells[1:]):
+        raise console.UserError(f"{path} line {line}: a value is no number")
+    values = np.array([float(cell) for cell in cells[1:]])
+    if not (values >= -1).all() or np.isinf(values).any():  # NaN, too
+        raise console.UserError(f"{path} line {line}: a value is not from −1 up")
+    return values

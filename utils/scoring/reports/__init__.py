@@ -1,0 +1,1 @@
+"""Report pages for people: plots, tables, excerpts of sound, and their templates."""

@@ -1,0 +1,1 @@
+"""Predictions for recordings without labels: resumable parts, postprocessing, timelines and file formats."""
