@@ -3,14 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup demo test chaos lint clean
+.PHONY: setup setup-dev demo test chaos lint clean
 
 setup: $(VENV)/ready
+
+setup-dev: $(VENV)/ready-dev
 
 $(VENV)/ready: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 demo: setup
@@ -22,13 +28,13 @@ demo: setup
 	$(PY) submission_monophone.py experiments/demo.toml || [ $$? -eq 3 ]
 	$(PY) submission_soundscape.py experiments/demo.toml || [ $$? -eq 3 ]
 
-test: setup
+test: setup-dev
 	$(PY) -m pytest -n auto --dist loadfile
 
-chaos: setup  # half an hour and more; KILLS=100 kills each stage so often
+chaos: setup-dev  # half an hour or more; with KILLS=100, each stage is killed 100 times
 	$(PY) -m pytest -m chaos -n auto tests/chaos tests/untrusted
 
-lint: setup
+lint: setup-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy

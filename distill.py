@@ -1,14 +1,14 @@
-"""Teach a small net what large nets, or several together, have learned, and say how much of it arrived.
+"""Train a small network (the student) on the predictions of larger ones (its teachers), and compare them.
 
     python distill.py experiments/distillation.toml --distillation.teachers snapshots/one snapshots/other
     python distill.py experiments/mine.toml --run small --model.name Pi --model.dense_units 64 --distillation.teachers
     snapshots/large
 
-The student is the net of `model`; its targets are the mean of the teachers' answers to the very pictures that it sees,
-varied as `augmentation` says, each teacher in its own size. Clips of data sets without labels
-(`distillation.unlabelled`) can take part. All else is as in train.py: a stopped run goes on where it was. Then the
-student is tested as by test.py, and stands in a table beside its teachers, their ensemble, and the same net trained
-without them (`distillation.untaught`).
+The student is the network of `model`. Its targets are the mean of the teachers' predictions for the same augmented
+spectrograms, which each teacher gets in its own size. Clips of data sets without labels can be added
+(`distillation.unlabelled`). Apart from that, training is that of train.py: the same command resumes a stopped run. Then
+the student is tested as by test.py, and a table compares it with its teachers, their ensemble, and the same network
+trained without teachers (`distillation.compare_without_teachers`).
 
 Source: TEACHER in train.py of the 2018 BirdCLEF baseline; Hinton et al., arXiv:1503.02531.
 """
@@ -22,72 +22,89 @@ import polars as pl
 import train
 from config import Config
 from utils import console
-from utils.learning.devices import ask_for_same_bits
+from utils.learning.devices import request_determinism
 from utils.learning.examples import read_examples
-from utils.learning.loop import learn, summarize
+from utils.learning.loop import learn, summarize_training
 from utils.learning.runs import open_run
-from utils.learning.teachers import chosen_teachers, gather
-from utils.learning.teaching import check_student, keep_where_same, note_what_teachers_heard, untaught
+from utils.learning.distillation import (
+    LearnFromTeachers,
+    check_student,
+    record_teachers,
+    report_earlier_name,
+    run_without_teachers,
+    with_cached_predictions,
+    with_teachers_recordings,
+    without_teachers,
+)
+from utils.learning.teachers import chosen_teachers, load_teachers
 from utils.learning.unlabelled import with_unlabelled
 from utils.recordings.splits import read_split
-from utils.scoring.inference.ensembles import Model
-from utils.scoring.inference.recordings import answer
-from utils.scoring.reports.distillation_table import STUDENT, STUDENT_UNTAUGHT, compared_nets, tabulate
-from utils.scoring.reports.parts import NetRow
-from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings
+from utils.scoring.inference.ensembles import Member
+from utils.scoring.inference.recordings import predict_recordings
+from utils.scoring.reports.distillation_table import (
+    STUDENT,
+    STUDENT_WITHOUT_TEACHERS,
+    NetworkRow,
+    compared_networks,
+    tabulate,
+)
+from utils.scoring.testing import Tested, check_not_trained_on, evaluate_and_report, held_out_recordings
 
 
 @dataclass(frozen=True)
 class Distilled:
-    """What distilling left: how the student trained and tested, and the table of all nets."""
+    """The result of distillation: the student's training and test, and the rows of the comparison."""
 
     trained: train.Trained
     tested: Tested
-    nets: tuple[NetRow, ...]
+    networks: tuple[NetworkRow, ...]
 
 
 def main(config: Config, flags: train.Flags = train.Flags()) -> Distilled:
-    """Train the net of `config.model` under the name `config.run` by the answers of `distillation.teachers`, and test it."""
-    passed = console.stopwatch()
+    """Train the network of `config.model` as `config.run` on the predictions of its teachers, and test it."""
+    elapsed = console.stopwatch()
     check_student(config)
-    ask_for_same_bits(config.training)
-    models = chosen_teachers(config)
+    request_determinism(config.training)
+    members = chosen_teachers(config)
     split = read_split(config.dataset)
     recordings = held_out_recordings(split, config)
-    check_unheard(recordings, models)
-    examples = note_what_teachers_heard(with_unlabelled(read_examples(config), config), models)
-    teachers = gather(models, examples.classes, config)
+    check_not_trained_on(recordings, members)
+    examples = with_teachers_recordings(with_unlabelled(read_examples(config), config), members)
+    teachers = load_teachers(members, examples.classes, config)
     with console.alone(config.snapshots, f"train of {config.run}"):
         open_run(config, fresh=flags.fresh)
-        rows = learn(keep_where_same(examples, teachers, config), config, teachers)
-    summarize(rows, config.run_folder, seconds=passed())
-    if config.distillation.untaught:
-        train.main(untaught(config), flags)
-    tested, nets = compare(models, recordings, split, config)
-    return Distilled(train.Trained(config.run_folder, len(rows), sum(row.seconds for row in rows)), tested, nets)
+        record_teachers(config.run_folder, teachers.named_contents)
+        examples = with_cached_predictions(examples, teachers, config)
+        rows = learn(examples, config, LearnFromTeachers.of(examples, teachers, config))
+    summarize_training(rows, config.run_folder, seconds=elapsed())
+    if config.distillation.compare_without_teachers:
+        report_earlier_name(config)
+        train.main(without_teachers(config), flags)
+    tested, networks = compare_networks(members, recordings, split, config)
+    return Distilled(train.Trained(config.run_folder, len(rows), sum(row.seconds for row in rows)), tested, networks)
 
 
-def compare(
-    teachers: Sequence[Model], recordings: pl.DataFrame, split: pl.DataFrame, config: Config
-) -> tuple[Tested, tuple[NetRow, ...]]:
-    """Let each net of the table answer the recordings once; print the table, and write the tests of those that were trained here."""
-    nets = compared_nets(teachers, config)
-    check_unheard(recordings, [model for together in nets.values() for model in together])
-    answers, seconds = {}, {}
-    for name, models in nets.items():
-        passed = console.stopwatch()
-        answers[name] = answer(models, recordings, config, what=name)
-        seconds[name] = passed()
-    table = tabulate(nets, answers, config)
-    if STUDENT_UNTAUGHT in nets:
-        conclude(
-            answers[STUDENT_UNTAUGHT],
-            nets[STUDENT_UNTAUGHT],
+def compare_networks(
+    teachers: Sequence[Member], recordings: pl.DataFrame, split: pl.DataFrame, config: Config
+) -> tuple[Tested, tuple[NetworkRow, ...]]:
+    """Predict the recordings once with each network, print the comparison, and report on those trained here."""
+    networks = compared_networks(teachers, config, without_teachers=run_without_teachers(config))
+    check_not_trained_on(recordings, [member for together in networks.values() for member in together])
+    predictions, seconds = {}, {}
+    for name, members in networks.items():
+        elapsed = console.stopwatch()
+        predictions[name] = predict_recordings(members, recordings, config, what=name)
+        seconds[name] = elapsed()
+    table = tabulate(networks, predictions, config)
+    if STUDENT_WITHOUT_TEACHERS in networks:
+        evaluate_and_report(
+            predictions[STUDENT_WITHOUT_TEACHERS],
+            networks[STUDENT_WITHOUT_TEACHERS],
             split,
-            untaught(config),
-            seconds=seconds[STUDENT_UNTAUGHT],
+            without_teachers(config),
+            seconds=seconds[STUDENT_WITHOUT_TEACHERS],
         )
-    return conclude(answers[STUDENT], nets[STUDENT], split, config, seconds=seconds[STUDENT]), table
+    return evaluate_and_report(predictions[STUDENT], networks[STUDENT], split, config, seconds=seconds[STUDENT]), table
 
 
 if __name__ == "__main__":

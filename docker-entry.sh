@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the container does: sort what is not sorted, extract what is not extracted, train, test, report. Stopped, it goes on where it was.
+# What the container runs: sort, extract, train, test, report. What is done already is skipped, and a stopped stage resumes.
 #
 #     docker-entry.sh [EXPERIMENT.toml] [--section.setting VALUE ...]
 set -eu
@@ -8,7 +8,7 @@ datasets=${DATASETS:-/datasets}
 python=${PYTHON:-python}
 links=${TMPDIR:-/tmp}/links-to-recordings
 
-# is_root FOLDER: sort_data.py takes it as it is, or has sorted it already
+# is_root FOLDER: whether it holds what sort_data.py sorts in place, or has sorted
 is_root() {
     for name in split.parquet wav xml train val test train_audio train_short_audio; do
         [ ! -e "$1/$name" ] || return 0
@@ -16,21 +16,22 @@ is_root() {
     return 1
 }
 
-# is_chosen FLAGS: they or the experiment say where the recordings are, and it is not where this script looks for them (a run's settings.toml says that)
+# is_chosen FLAGS: whether flags or experiment name a folder of recordings other than those that this script finds itself
+# (which the settings.toml of an earlier run names)
 is_chosen() {
     case " $*" in *" --dataset.archive"* | *" --dataset.root"*) return 0 ;; esac
     grep -Es '^[^#]*archive"? *=' "$experiment" | grep -qvF -e "\"$links\"" -e "\"$datasets/recordings\"" -e "\"$datasets/TrainingSet\""
 }
 
-# Links to all that lies in the folder but for what was made: an archive in which copies cannot be taken for more recordings.
+# Links to everything in the folder but the results: otherwise the sorted copies would be read as recordings, too.
 link_recordings() {
-    echo "$datasets: its recordings are read by links in $links, and sorted into $datasets/sorted"
+    echo "$datasets: recordings are read through links in $links and sorted into $datasets/sorted"
     rm -rf "$links"
     mkdir "$links"
     for path in "$datasets"/*; do
         case ${path##*/} in
         sorted | snapshots) ;;
-        *) if [ -r "$path" ]; then cp -rs "$path" "$links"; else echo "$path: may not be read, and is left out" >&2; fi ;;
+        *) if [ -r "$path" ]; then cp -rs "$path" "$links"; else echo "$path: cannot be read and is left out" >&2; fi ;;
         esac
     done
 }
@@ -40,7 +41,7 @@ case ${1:-} in
 *) experiment=experiments/birdclef2018.toml ;;
 esac
 if [ ! -w "$datasets" ]; then
-    echo "$datasets: may not be written by user $(id -u), whom results would belong to; mount a folder of yours" >&2
+    echo "$datasets: user $(id -u) cannot write here; mount a folder of your own" >&2
     exit 2
 fi
 [ -z "${WITHOUT_GPU:-}" ] || echo "$WITHOUT_GPU: everything runs on the CPU, many times slower" >&2
@@ -58,7 +59,7 @@ fi
 set -- "$experiment" ${archive:+--dataset.archive "$archive"} --dataset.root "$root" --snapshots "$datasets/snapshots" "$@"
 
 if [ -f "$root/split.parquet" ]; then
-    echo "sorted already: $root/split.parquet is there; remove it to sort again"
+    echo "already sorted: remove $root/split.parquet to sort again"
 else
     status=0
     "$python" sort_data.py "$@" || status=$?

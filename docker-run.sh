@@ -1,10 +1,11 @@
 #!/bin/sh
-# Sorts, extracts, trains, tests and reports in a container: on the GPU where Docker reaches one, else on the CPU.
+# Sorts, extracts, trains, tests and reports in a container: on the GPU if Docker has one, otherwise on the CPU.
 #
 #     ./docker-run.sh <path_to_datasets> [EXPERIMENT.toml] [--section.setting VALUE ...]
 #
-# The folder holds the recordings, or a folder recordings or TrainingSet with them; all that is made of them lands in it and belongs to you:
-# snapshots/<run>/test/report.html at the end. An experiment of your own lies in it, too, and is called by its name inside: /datasets/mine.toml.
+# The folder holds the recordings, or a folder recordings/ or TrainingSet/ with them. Results are written to it as your user;
+# the last one is snapshots/<run>/test/report.html. To use an experiment of your own, put it into the folder and give its
+# path in the container: /datasets/mine.toml.
 set -eu
 image=birdclef-jax
 
@@ -16,10 +17,10 @@ fi
 datasets=$(CDPATH='' cd -- "$1" >/dev/null && pwd)
 shift
 case $datasets in
-*:*) echo "$datasets: docker would take the path for two at its colon; rename the folder, or name a link to it that has none" >&2 && exit 2 ;;
+*:*) echo "$datasets: docker cannot mount a path with a colon; rename the folder, or use a link without one" >&2 && exit 2 ;;
 esac
 if ! runtimes=$(docker info --format '{{json .Runtimes}}' 2>&1); then
-    echo "docker does not answer: $runtimes" >&2
+    echo "docker does not respond: $runtimes" >&2
     exit 2
 fi
 docker build --tag "$image" "$(dirname "$0")"
@@ -30,8 +31,8 @@ gpus=
 without=
 case $runtimes in
 *nvidia*) gpus=all ;;
-*) without="Docker knows no NVIDIA runtime" ;;
+*) without="Docker has no NVIDIA runtime" ;;
 esac
-# --init: Ctrl-C reaches the stage, which saves and stops; --network none: nothing needs one
+# --init: Ctrl-C reaches the stage, which saves and stops; --network none: no stage needs the network
 exec docker run --rm --init --interactive ${terminal:+"$terminal"} ${gpus:+--gpus "$gpus"} ${without:+--env "WITHOUT_GPU=$without"} --network none \
     --user "$(id -u):$(id -g)" --volume "$datasets:/datasets" "$image" "$@"

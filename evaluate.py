@@ -1,4 +1,4 @@
-"""Train a net, test it, and report how good it is: train.py and test.py in one command. Or put runs that were tested side by side.
+"""Train a network, test it, and report how good it is (train.py and test.py in one command), or compare tested runs.
 
     python evaluate.py experiments/demo.toml
     python evaluate.py --compare snapshots/one snapshots/other
@@ -15,31 +15,31 @@ import train
 from config import Config
 from utils import console
 from utils.recordings.splits import read_split
-from utils.scoring.comparison import Comparison, compare
-from utils.scoring.testing import Tested, check_before_training, figure_rows
+from utils.scoring.comparison import Comparison, compare_runs
+from utils.scoring.testing import Tested, check_before_training, headline_rows
 from utils.timings import times
 
 
 @dataclass(frozen=True)
 class Flags(train.Flags):
-    """What this call may ask for."""
+    """Flags of a single call, which are never saved with the settings."""
 
-    # only put these runs' folders side by side, on the recordings that all of them answered; two or more
+    # only compare these runs (two folders or more) on the recordings that all of them predicted
     compare: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The figures of a run.
+class EvaluatedRun:
+    """The headline metrics of a run.
 
     Attributes
     ----------
-    mlrap : mean label-ranking average precision on what was held out, the headline; None where nothing could be scored
-    top1_accuracy : share of the recordings whose first answer is right
-    ridge_mlrap : that of ridge regression on mean spectra, where `testing.ridge` asked for it
-    snapshot, log, report : where they are
-    seconds : how long each stage took
-    complete : whether all recordings that were held out were used as they are
+    mlrap : mean label-ranking average precision on the held-out recordings; None if there was nothing to evaluate
+    top1_accuracy : share of the recordings whose highest score is that of a right class
+    ridge_mlrap : MLRAP of ridge regression on mean spectra, if `testing.ridge` is on
+    snapshot, log, report : their paths
+    seconds : time of each stage
+    complete : whether all held-out recordings could be read to their end
     """
 
     mlrap: float | None
@@ -52,17 +52,17 @@ class Evaluation:
     complete: bool = True
 
 
-def main(config: Config, flags: Flags = Flags()) -> Evaluation | Comparison:
+def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | Comparison:
     """Train and test the run `config.run`, and print the summary; or compare runs."""
     if flags.compare:
-        return compare(flags.compare)
+        return compare_runs(flags.compare)
     check_before_training(read_split(config.dataset), config)
     trained = train.main(config, train.Flags(fresh=flags.fresh))
     tested = test.main(config)
     seconds = {**times(config.dataset.root), "train": trained.seconds, "test": tested.seconds}
-    evaluation = Evaluation(
-        mlrap=tested.figures.mlrap,
-        top1_accuracy=tested.figures.top1_accuracy,
+    evaluated = EvaluatedRun(
+        mlrap=tested.headline.mlrap,
+        top1_accuracy=tested.headline.top1_accuracy,
         ridge_mlrap=tested.ridge.mlrap if tested.ridge else None,
         snapshot=tested.snapshot.folder,
         log=trained.folder / "log.csv",
@@ -70,20 +70,20 @@ def main(config: Config, flags: Flags = Flags()) -> Evaluation | Comparison:
         seconds=seconds,
         complete=tested.complete,
     )
-    summarize(evaluation, tested)
-    return evaluation
+    print_summary(evaluated, tested)
+    return evaluated
 
 
-def summarize(evaluation: Evaluation, tested: Tested) -> None:
-    """Print the figures, how long each stage took, and where everything is."""
+def print_summary(evaluated: EvaluatedRun, tested: Tested) -> None:
+    """Print the metrics, the time of each stage, and the paths of the results."""
     console.show_table(
         "Evaluated",
         {
-            **figure_rows(tested),
-            "time": ", ".join(f"{stage} {console.clock(seconds)}" for stage, seconds in evaluation.seconds.items()),
-            "snapshot": console.shown(evaluation.snapshot),
-            "log": console.shown(evaluation.log),
-            "report": console.shown(evaluation.report),
+            **headline_rows(tested),
+            "time": ", ".join(f"{stage} {console.clock(seconds)}" for stage, seconds in evaluated.seconds.items()),
+            "snapshot": console.printable(evaluated.snapshot),
+            "log": console.printable(evaluated.log),
+            "report": console.printable(evaluated.report),
         },
     )
 

@@ -1,11 +1,11 @@
-"""Turn the sorted recordings into pictures of one second, reject the empty ones, and keep the rest in the spectrogram store.
+"""Cut the sorted recordings into clips, and write the spectrograms of those with signal to the spectrogram store.
 
     python spec.py experiments/birdclef2018.toml
 
-Runs on all cores; stopped or killed, it goes on where it was. Settings that change the pictures are refused for a store
-that is there, unless `--fresh` makes it anew. `<root>/spec/overview.html` shows what was kept and rejected, and what
-other thresholds would keep. The exit status is 3 where a recording could not be used, or only a part of it could be
-read; all others are done.
+It runs on all cores; if it is stopped or killed, the same command resumes it. A store that was made with other settings
+is not changed unless `--fresh` replaces it. `<root>/spec/overview.html` shows which clips were kept and rejected, and
+how many other thresholds would keep. The exit status is 3 if a recording could not be read, or not to its end; the
+others are complete.
 
 Source: spec.py of the 2018 BirdCLEF baseline.
 """
@@ -19,24 +19,25 @@ from utils import console
 from utils.recordings.splits import read_split
 from utils.sound.report import is_partial
 from utils.spectra.engines import engine_of
-from utils.spectra.filling import fill, finish, open_folder, plan
-from utils.spectra.image_files import write_pictures
-from utils.spectra.overview import summarize, warned
+from utils.spectra.image_files import write_images
+from utils.spectra.overview import recordings_with_warnings, summarize_extraction
 from utils.spectra.overview_page import write_overview
+from utils.spectra.shards import plan_shards
 from utils.spectra.store import Store
-from utils.timings import note_time
+from utils.spectra.store_writer import fill_store, finish_store, open_store_folder
+from utils.timings import record_time
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What this call may ask for."""
+    """Flags of a single call, which are never saved with the settings."""
 
-    fresh: bool = False  # throw the store away and make it anew
+    fresh: bool = False  # delete the store and extract it again
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What extraction left: the store's folder, the recordings that could not be used, and those of which only a part could be read."""
+    """The result of extraction: the store's folder, the recordings that could not be read, and those read in part."""
 
     folder: Path
     failures: list[console.Failure]
@@ -45,20 +46,22 @@ class Extracted:
 
 def main(config: Config, flags: Flags = Flags()) -> Extracted:
     """Fill the spectrogram store of `config.dataset.root`."""
-    passed = console.stopwatch()
+    elapsed = console.stopwatch()
     split = read_split(config.dataset)
     with console.alone(config.dataset.root, "spec"):
-        folder = open_folder(config, fresh=flags.fresh)
-        shards = plan(split, config, folder)
+        folder = open_store_folder(config, fresh=flags.fresh)
+        shards = plan_shards(split, config, folder)
         work, then = engine_of(config)
-        fill(shards, config, folder, work=work, then=then)
-        recordings = finish(shards, split, folder)
+        fill_store(shards, config, folder, work=work, then=then)
+        recordings = finish_store(shards, split, folder)
         store = Store(config.dataset.root)
-        write_pictures(store, config)
+        write_images(store, config)
         classes = write_overview(store, config)
-        note_time(config.dataset.root, "spec", passed())
-    failures = summarize(classes, recordings, store, config, seconds=passed())
-    return Extracted(folder, failures, [warning for warning in warned(recordings) if is_partial(warning.reason)])
+        record_time(config.dataset.root, "spec", elapsed())
+    failures = summarize_extraction(classes, recordings, store, config, seconds=elapsed())
+    return Extracted(
+        folder, failures, [warning for warning in recordings_with_warnings(recordings) if is_partial(warning.reason)]
+    )
 
 
 if __name__ == "__main__":

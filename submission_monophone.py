@@ -1,15 +1,13 @@
-"""Say who sings in each recording of a folder, and write it as challenges want it.
+"""Predict the species of each recording in a folder, and write them in a challenge's format.
 
     python submission_monophone.py experiments/birdclef2018.toml
     python submission_monophone.py experiments/birdclef2018.toml --submission.recordings /data/test
     python submission_monophone.py experiments/birdclef2018.toml --testing.models snapshots/one snapshots/other
 
-Each recording is answered as a whole, exactly as test.py does: by its first clips (`testing.max_clips`), pooled. One
-that is shorter than a clip is answered, too, by one clip with silence around it. Stopped or killed, it goes on where it
-was.
+Predictions are made and pooled as by test.py: the first clips of a recording (`testing.max_clips`) give its scores. A
+recording that is shorter than a clip is padded with silence. A stopped run is resumed by the same command.
 
-`submission.format` says which of six formats is written; `--check FILE` says what a challenge would refuse in such a
-file.
+`submission.format` chooses one of six formats; `--check FILE` lists what a challenge would refuse in such a file.
 
 Source: submission_monophone.py of the 2018 BirdCLEF baseline.
 """
@@ -18,20 +16,14 @@ import sys
 
 from config import Config
 from utils import console
-from utils.scoring.submitting import Checked, Flags, Submitted, answer_missing, check_file, conclude, prepare, write
+from utils.scoring.submissions.results import Checked, Submitted
+from utils.scoring.submitting import SubmissionFlags, submit
 
 
-def main(config: Config, flags: Flags = Flags()) -> Submitted | Checked:
-    """Answer all recordings in `submission.recordings`, and write the answers to `submission.folder`."""
-    passed = console.stopwatch()
-    task = prepare(config, "monophone")
-    if flags.check:
-        return check_file(flags.check, task)
-    with console.alone(task.folder, task.name):
-        heard = answer_missing(task, config)
-        submitted = write(task, heard, config)
-    return conclude(submitted, heard, task, seconds=passed())
+def main(config: Config, flags: SubmissionFlags = SubmissionFlags()) -> Submitted | Checked:
+    """Predict the recordings of `submission.recordings`, and write the submission to `submission.folder`."""
+    return submit(config, "monophone", flags)
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda done: done.complete))
+    sys.exit(console.run(main, doc=__doc__, flags=SubmissionFlags, complete=lambda done: done.complete))

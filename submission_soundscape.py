@@ -1,15 +1,14 @@
-"""Say who sings in long recordings, interval by interval, and write it as challenges and field tools want it.
+"""Predict the species in each interval of long recordings, and write them for challenges and annotation programs.
 
     python submission_soundscape.py experiments/birdclef2018.toml
     python submission_soundscape.py experiments/birdclef2018.toml --submission.recordings /data/soundscapes
     python submission_soundscape.py experiments/birdclef2018.toml --testing.models snapshots/one snapshots/other
 
-Every recording in the folder is answered for each 5 seconds (`submission.interval`) from its begin to its very end,
-however long it is; clips longer than that are centred on it. Nets, pooling, prior and calibration are those of test.py
-(`testing`). Stopped or killed, it goes on where it was.
+Each interval of `submission.interval` seconds is predicted, from the start of a recording to its very end, however long
+it is; clips that are longer than an interval are centred on it. Models, pooling, prior and calibration are those of
+test.py (`testing`). A stopped run is resumed by the same command.
 
-`submission.format` says which of six formats is written; `--check FILE` says what a challenge would refuse in such a
-file.
+`submission.format` chooses one of six formats; `--check FILE` lists what a challenge would refuse in such a file.
 
 Source: submission_soundscape.py of the 2018 BirdCLEF baseline.
 """
@@ -18,20 +17,14 @@ import sys
 
 from config import Config
 from utils import console
-from utils.scoring.submitting import Checked, Flags, Submitted, answer_missing, check_file, conclude, prepare, write
+from utils.scoring.submissions.results import Checked, Submitted
+from utils.scoring.submitting import SubmissionFlags, submit
 
 
-def main(config: Config, flags: Flags = Flags()) -> Submitted | Checked:
-    """Answer the intervals of all recordings in `submission.recordings`, and write them to `submission.folder`."""
-    passed = console.stopwatch()
-    task = prepare(config, "soundscape")
-    if flags.check:
-        return check_file(flags.check, task)
-    with console.alone(task.folder, task.name):
-        heard = answer_missing(task, config)
-        submitted = write(task, heard, config)
-    return conclude(submitted, heard, task, seconds=passed())
+def main(config: Config, flags: SubmissionFlags = SubmissionFlags()) -> Submitted | Checked:
+    """Predict the intervals of `submission.recordings`, and write the submission to `submission.folder`."""
+    return submit(config, "soundscape", flags)
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda done: done.complete))
+    sys.exit(console.run(main, doc=__doc__, flags=SubmissionFlags, complete=lambda done: done.complete))

@@ -1,14 +1,14 @@
-"""Test a snapshot on the recordings of val/ (or test/, where the split has it), which no training has seen.
+"""Test a snapshot, or several together, on the held-out recordings: those of test/ if there are any, or else of val/.
 
     python test.py experiments/birdclef2018.toml
     python test.py experiments/birdclef2018.toml --testing.snapshot latest
     python test.py experiments/birdclef2018.toml --testing.models snapshots/one snapshots/other
-    python test.py experiments/birdclef2018.toml --export net.onnx
+    python test.py experiments/birdclef2018.toml --export network.onnx
 
-The first clips of a recording are answered, without rejection, by one model or several, and the scores of its clips are
-pooled (`testing.pooling`), as the 2018 baseline did by the median-filtered mean. The headline is the mean label-ranking
-average precision (MLRAP) over the recordings, species in the background included. `--export` first keeps the net as a
-file for devices that have ONNX Runtime, but not this toolkit; docs/file-formats.md shows its use.
+The first clips of each recording are predicted, also those without signal, and their scores are pooled
+(`testing.pooling`; the 2018 baseline used the median-filtered mean). The main metric is the mean label-ranking average
+precision (MLRAP) over recordings, background species included. `--export` also saves the network for ONNX Runtime, to
+be used without this toolkit as docs/file-formats.md shows.
 
 Source: test.py of the 2018 BirdCLEF baseline, which published an MLRAP of 0.612 on 4,399 recordings of 1,500 species.
 """
@@ -20,29 +20,29 @@ from pathlib import Path
 from config import Config
 from utils import console
 from utils.recordings.splits import read_split
-from utils.scoring.inference.ensembles import chosen_models
-from utils.scoring.inference.recordings import answer
-from utils.scoring.testing import Tested, check_unheard, conclude, held_out_recordings, keep_net
+from utils.scoring.inference.ensembles import chosen_members
+from utils.scoring.inference.recordings import predict_recordings
+from utils.scoring.testing import Tested, check_not_trained_on, evaluate_and_report, export_network, held_out_recordings
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What this call may ask for."""
+    """Flags of a single call, which are never saved with the settings."""
 
-    # also keep the net as this ONNX file, which needs no toolkit: grey levels in, logits out
+    # save the network as this ONNX file before testing: grey levels in, logits out
     export: Path | None = None
 
 
 def main(config: Config, flags: Flags = Flags()) -> Tested:
-    """Test the models that `config.testing.models` names, or the snapshot that `config.testing.snapshot` names, of the run `config.run`."""
-    passed = console.stopwatch()
+    """Test the models of `testing.models`, or the snapshot `testing.snapshot` of the run `config.run`."""
+    elapsed = console.stopwatch()
     split = read_split(config.dataset)
-    models = chosen_models(config)
-    keep_net(models, flags.export)
+    members = chosen_members(config)
+    export_network(members, flags.export)
     recordings = held_out_recordings(split, config)
-    check_unheard(recordings, models)
-    answers = answer(models, recordings, config)
-    return conclude(answers, models, split, config, seconds=passed())
+    check_not_trained_on(recordings, members)
+    predictions = predict_recordings(members, recordings, config)
+    return evaluate_and_report(predictions, members, split, config, seconds=elapsed())
 
 
 if __name__ == "__main__":

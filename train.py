@@ -1,13 +1,13 @@
-"""Train a net on the spectrogram store, and keep its best and its latest snapshot.
+"""Train a network on the spectrogram store, and save its best and its latest snapshot.
 
     python train.py experiments/birdclef2018.toml
     python train.py experiments/birdclef2018.toml --run small --model.name Baseline
-    python train.py experiments/birdclef2018.toml --training.pictures datasets/TrainingSet/pictures
+    python train.py experiments/birdclef2018.toml --training.images datasets/TrainingSet/spectrograms
 
-Some recordings of the training side watch: after every epoch the net answers them, and the snapshot with the highest
-mean label-ranking average precision (MLRAP) over them is the best. A run that was stopped goes on where it was;
-`--fresh` begins it anew. With `training.pictures`, a folder of PNG files in the baseline's naming is learned from
-instead of the store. An experiment that names teachers (`distillation.teachers`) is one for distill.py.
+Some recordings of train/ are set apart for validation (`training.validation_share`). The best snapshot is the one with
+the highest mean label-ranking average precision (MLRAP) on them, measured after each epoch. A stopped run is resumed by
+the same command; `--fresh` starts it again. With `training.images`, a folder of PNG files with names as in the 2018
+baseline is used instead of the store. Experiments with teachers (`distillation.teachers`) are trained by distill.py.
 
 Source: train.py of the 2018 BirdCLEF baseline.
 """
@@ -18,22 +18,22 @@ from pathlib import Path
 
 from config import Config
 from utils import console
-from utils.learning.devices import ask_for_same_bits
+from utils.learning.devices import request_determinism
 from utils.learning.examples import read_examples
-from utils.learning.loop import learn, summarize
+from utils.learning.loop import learn, summarize_training
 from utils.learning.runs import open_run, refuse_teachers
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What this call may ask for."""
+    """Flags of a single call, which are never saved with the settings."""
 
-    fresh: bool = False  # throw this run away and begin it anew
+    fresh: bool = False  # delete this run and start again
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training left: the run's folder, how many epochs it took, and how long they took together."""
+    """The result of training: the run's folder, the number of epochs, and their time in seconds."""
 
     folder: Path
     epochs: int
@@ -41,15 +41,15 @@ class Trained:
 
 
 def main(config: Config, flags: Flags = Flags()) -> Trained:
-    """Train the net of `config.model` under the name `config.run`."""
-    passed = console.stopwatch()
+    """Train the network of `config.model` under the name `config.run`."""
+    elapsed = console.stopwatch()
     refuse_teachers(config)
-    ask_for_same_bits(config.training)
+    request_determinism(config.training)
     examples = read_examples(config)
     with console.alone(config.snapshots, f"train of {config.run}"):
         open_run(config, fresh=flags.fresh)
         rows = learn(examples, config)
-    summarize(rows, config.run_folder, seconds=passed())
+    summarize_training(rows, config.run_folder, seconds=elapsed())
     return Trained(config.run_folder, len(rows), sum(row.seconds for row in rows))
 
 

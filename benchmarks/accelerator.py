@@ -1,13 +1,12 @@
-"""How fast an accelerator draws and scores clips that are resident on it, beside the same work in PyTorch, compiled.
+"""Speed of spectrograms and signal scores of clips on an accelerator, compared with PyTorch.
 
     python benchmarks/accelerator.py
     python benchmarks/accelerator.py --quick
 
-Both sides hold the same clips as float32 on the device, and make mel pictures in decibels from 0 to 1, their signal
-scores, and grey levels. PyTorch's way is what a good notebook does: `torch.stft`, a product with the mel filters,
-decibels, medians, pooling for the 3 × 3 filters, under `torch.compile`; the faster of compiled and eager counts. Before
-the times, the pictures are compared with those of the CPU. Without a device or without PyTorch it says so, and measures
-what it can.
+Both sides have the same clips as float32 on the device, and compute mel spectrograms in decibels from 0 to 1, signal
+scores and grey levels. PyTorch does what a good notebook does: `torch.stft`, a product with the mel filters, decibels,
+medians, pooling for the 3 × 3 filters, under `torch.compile`; the faster of compiled and eager counts. First, the
+spectrograms are compared with those of the CPU. Without an accelerator or PyTorch, it warns and measures what it can.
 """
 
 import argparse
@@ -27,9 +26,9 @@ import numpy as np
 from config import Spectrogram
 from utils import console
 from utils.files import write_json
-from utils.spectra.on_device import make_pictures
+from utils.spectra.on_device import make_spectrograms
 from utils.spectra.signal_score import signal_score
-from utils.spectra.spectrogram import make_picture, to_pixels
+from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
 SETTINGS = Spectrogram()
 N_FFT, HOP = 8 * SETTINGS.height, SETTINGS.rate // (SETTINGS.width - 1)
@@ -49,8 +48,8 @@ def made_up(count: int) -> np.ndarray:
     return clips
 
 
-def torch_pictures(clips: Any, window: Any, filters: Any) -> tuple[Any, Any]:
-    """Draw and score clips with PyTorch."""
+def torch_spectrograms(clips: Any, window: Any, filters: Any) -> tuple[Any, Any]:
+    """Return spectrograms and signal scores by PyTorch."""
     import torch
     from torch.nn.functional import max_pool2d, pad
 
@@ -60,17 +59,17 @@ def torch_pictures(clips: Any, window: Any, filters: Any) -> tuple[Any, Any]:
     levels = 20 * torch.log10(torch.clamp(filters @ spectrum, min=1e-5))
     levels = torch.maximum(levels, levels.amax((1, 2), keepdim=True) - 80).flip(1)[:, :, : SETTINGS.width]
     low, high = levels.amin((1, 2), keepdim=True), levels.amax((1, 2), keepdim=True)
-    pictures = (levels - low) / torch.clamp(high - low, min=1e-9)
-    row, column = _torch_median(pictures, 2), _torch_median(pictures, 1)
-    on = ((pictures >= 1.25 * row) & (pictures >= 1.15 * column) & (pictures > 0)).float()[:, None]
+    spectrograms = (levels - low) / torch.clamp(high - low, min=1e-9)
+    row, column = _torch_median(spectrograms, 2), _torch_median(spectrograms, 1)
+    on = ((spectrograms >= 1.25 * row) & (spectrograms >= 1.15 * column) & (spectrograms > 0)).float()[:, None]
     votes = torch.nn.functional.avg_pool2d(pad(on, (1, 1, 1, 1), mode="replicate"), 3, 1)
     grown = max_pool2d((votes > 0.5).float(), 3, 1, padding=1)
     closed = -max_pool2d(-pad(grown, (1, 1, 1, 1), value=1.0), 3, 1)
-    return (pictures * 255).round().to(torch.uint8), closed.mean((1, 2, 3))
+    return (spectrograms * 255).round().to(torch.uint8), closed.mean((1, 2, 3))
 
 
-def _torch_median(pictures: Any, axis: int) -> Any:
-    ordered, count = pictures.sort(axis).values, pictures.shape[axis]
+def _torch_median(spectrograms: Any, axis: int) -> Any:
+    ordered, count = spectrograms.sort(axis).values, spectrograms.shape[axis]
     return (ordered.narrow(axis, (count - 1) // 2, 1) + ordered.narrow(axis, count // 2, 1)) / 2
 
 
@@ -86,17 +85,17 @@ def clips_per_second(run: Callable[[], object], *, clips: int, repeats: int) -> 
 
 
 def ours(clips: np.ndarray, *, batch: int, repeats: int) -> list[float]:
-    """Measure ours on the device that JAX takes."""
+    """Measure ours on the device that JAX uses."""
     resident = [jax.device_put(clips[first : first + batch]) for first in range(0, len(clips), batch)]
     return clips_per_second(
-        lambda: jax.block_until_ready([make_pictures(part, SETTINGS) for part in resident]),
+        lambda: jax.block_until_ready([make_spectrograms(part, SETTINGS) for part in resident]),
         clips=len(clips),
         repeats=repeats,
     )
 
 
 def theirs(clips: np.ndarray, *, batch: int, repeats: int) -> tuple[list[float], np.ndarray, np.ndarray]:
-    """Measure PyTorch on a GPU where there is one, compiled and eager; return the faster one's speeds, and the first pictures and scores."""
+    """Measure PyTorch, compiled and eager; return the faster one's speeds, and the first spectrograms and scores."""
     import torch
 
     torch.set_float32_matmul_precision("highest")  # as ours
@@ -108,7 +107,7 @@ def theirs(clips: np.ndarray, *, batch: int, repeats: int) -> tuple[list[float],
     filters = torch.from_numpy(bank).to(device)
     resident = [torch.from_numpy(clips[first : first + batch]).to(device) for first in range(0, len(clips), batch)]
     results = []
-    for function in (torch_pictures, torch.compile(torch_pictures)):
+    for function in (torch_spectrograms, torch.compile(torch_spectrograms)):
 
         def run(function: Callable[..., Any] = function) -> None:
             with torch.inference_mode():
@@ -119,11 +118,11 @@ def theirs(clips: np.ndarray, *, batch: int, repeats: int) -> tuple[list[float],
 
         try:
             results.append(clips_per_second(run, clips=len(clips), repeats=repeats))
-        except Exception as error:  # noqa: BLE001 — the compiler's own, of many kinds, as where there is no C compiler
-            console.warn(f"PyTorch: {' '.join(str(error).split())[:200]}")
+        except Exception as error:  # noqa: BLE001 — the compiler raises many kinds, for example without a C compiler
+            console.warning(f"PyTorch: {' '.join(str(error).split())[:200]}")
     with torch.inference_mode():
-        pictures, scores = torch_pictures(resident[0][:16], window, filters)
-    return max(results, key=statistics.median), pictures.cpu().numpy(), scores.cpu().numpy()
+        spectrograms, scores = torch_spectrograms(resident[0][:16], window, filters)
+    return max(results, key=statistics.median), spectrograms.cpu().numpy(), scores.cpu().numpy()
 
 
 def main() -> None:
@@ -134,24 +133,26 @@ def main() -> None:
     count, batch, repeats = (64, 32, 2) if quick else (10_000, 500, 5)
     device = jax.devices()[0]
     if device.platform == "cpu":
-        console.warn("JAX sees no accelerator: the times are those of the CPU, and say nothing about one")
+        console.warning("JAX sees no accelerator; these are times of the CPU")
     clips = made_up(count)
-    pictures, scores = (np.asarray(array) for array in make_pictures(clips[:16], SETTINGS))
-    drawn = [make_picture(clip, SETTINGS) for clip in clips[:16]]
-    apart = np.abs(np.stack([to_pixels(picture) for picture in drawn]).astype(int) - pictures)
-    score_apart = float(np.abs(scores - [signal_score(picture) for picture in drawn]).max())
-    console.say(
-        f"against the CPU: {np.mean(apart <= 1):.4%} of the pixels within one grey level, scores within {score_apart:.5f}"
+    spectrograms, scores = (np.asarray(array) for array in make_spectrograms(clips[:16], SETTINGS))
+    on_cpu = [make_spectrogram(clip, SETTINGS) for clip in clips[:16]]
+    differences = np.abs(np.stack([to_pixels(spectrogram) for spectrogram in on_cpu]).astype(int) - spectrograms)
+    score_difference = float(np.abs(scores - [signal_score(spectrogram) for spectrogram in on_cpu]).max())
+    console.info(
+        f"compared with the CPU: {np.mean(differences <= 1):.4%} of the pixels within one grey level, scores within "
+        f"{score_difference:.5f}"
     )
     speeds = {"ours": ours(clips, batch=batch, repeats=repeats)}
     try:
         speeds["PyTorch"], others, other_scores = theirs(clips, batch=batch, repeats=repeats)
-        close = np.mean(np.abs(others.astype(int) - pictures) <= 1)
-        console.say(
-            f"PyTorch against ours: {close:.4%} of the pixels within one grey level, scores within {np.abs(other_scores - scores).max():.5f}"
+        close = np.mean(np.abs(others.astype(int) - spectrograms) <= 1)
+        console.info(
+            f"PyTorch against ours: {close:.4%} of the pixels within one grey level, scores within "
+            f"{np.abs(other_scores - scores).max():.5f}"
         )
     except ImportError:
-        console.warn("PyTorch is not installed (pip install torch): ours alone is measured")
+        console.warning("PyTorch is not installed (pip install torch); only JAX is measured")
     rows = [
         [name, f"{statistics.median(runs):,.0f}", f"{min(runs):,.0f} to {max(runs):,.0f}"]
         for name, runs in speeds.items()

@@ -31,11 +31,11 @@ from config import Clips, Spectrogram
 from utils import console
 from utils.files import write_json
 from utils.spectra.bands import bands_of, hop_of
-from utils.spectra.clips import clip_samples, cut
+from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import AudioError, decode
-from utils.spectra.on_device import make_pictures
+from utils.spectra.on_device import make_spectrograms
 from utils.spectra.signal_score import signal_score
-from utils.spectra.spectrogram import make_picture, to_pixels
+from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
 BATCH = 64  # clips that the device draws at once
 NEAR = 1e-4  # scores so near to the threshold may go either way
@@ -45,23 +45,23 @@ Drawn = tuple[np.ndarray, np.ndarray]  # uint8 (clips, height, width), scores (c
 
 def on_cpu(clips: np.ndarray, settings: Spectrogram) -> Drawn:
     """Draw clips one by one, as workers do."""
-    pictures = [make_picture(clip, settings) for clip in clips]
-    return np.stack([to_pixels(picture) for picture in pictures]), np.array(
-        [signal_score(picture) for picture in pictures]
+    spectrograms = [make_spectrogram(clip, settings) for clip in clips]
+    return np.stack([to_pixels(spectrogram) for spectrogram in spectrograms]), np.array(
+        [signal_score(spectrogram) for spectrogram in spectrograms]
     )
 
 
 def on_device(clips: np.ndarray, settings: Spectrogram) -> Drawn:
     """Draw clips at once, where JAX runs, and bring them back."""
-    pictures, scores = make_pictures(jax.numpy.asarray(clips), settings)
-    return np.asarray(pictures), np.asarray(scores)
+    spectrograms, scores = make_spectrograms(jax.numpy.asarray(clips), settings)
+    return np.asarray(spectrograms), np.asarray(scores)
 
 
 def by_librosa(clips: np.ndarray, settings: Spectrogram) -> Drawn:
     """Draw clips as a notebook would, with librosa, OpenCV and NumPy."""
-    pictures = [_by_librosa(clip, settings) for clip in clips]
-    return np.stack([to_pixels(picture) for picture in pictures]), np.array(
-        [_numpy_score(picture) for picture in pictures]
+    spectrograms = [_by_librosa(clip, settings) for clip in clips]
+    return np.stack([to_pixels(spectrogram) for spectrogram in spectrograms]), np.array(
+        [_numpy_score(spectrogram) for spectrogram in spectrograms]
     )
 
 
@@ -91,20 +91,20 @@ def _by_librosa(clip: np.ndarray, settings: Spectrogram) -> np.ndarray:
     return (levels - levels.min()) / (spread if spread else 1)
 
 
-def _numpy_score(picture: np.ndarray) -> float:
-    row, column = np.median(picture, axis=1, keepdims=True), np.median(picture, axis=0, keepdims=True)
-    on = (picture >= 1.25 * row) & (picture >= 1.15 * column) & (picture > 0)
+def _numpy_score(spectrogram: np.ndarray) -> float:
+    row, column = np.median(spectrogram, axis=1, keepdims=True), np.median(spectrogram, axis=0, keepdims=True)
+    on = (spectrogram >= 1.25 * row) & (spectrogram >= 1.15 * column) & (spectrogram > 0)
     patches = cv2.medianBlur(on.astype(np.uint8), 3)
     return float(cv2.morphologyEx(patches, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)).mean())
 
 
 def batches_of(paths: list[Path], settings: Spectrogram) -> Iterator[np.ndarray]:
     """Yield the clips of all recordings in batches of one size, but for the last."""
-    length, step, least = clip_samples(Clips(), rate=settings.rate)
+    length, step, min_length = clip_samples(Clips(), rate=settings.rate)
     waiting: list[np.ndarray] = []
     for path in paths:
         try:
-            for _, clips in cut(decode(path, rate=settings.rate), length=length, step=step, least=least):
+            for _, clips in cut_grid(decode(path, rate=settings.rate), length=length, step=step, min_length=min_length):
                 waiting += [*clips]
         except AudioError as error:
             print(f"{path.name}: {error}")

@@ -39,7 +39,7 @@ from utils.fanout import fan_out
 from utils.files import write_json
 from utils.spectra.extraction import Job
 from utils.spectra.signal_score import signal_score
-from utils.spectra.spectrogram import make_picture, to_pixels
+from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
 RATES = (44_100, 48_000)
@@ -63,8 +63,8 @@ def steps(file: Path, folder: Path, *, repeats: int) -> dict[str, float]:
     clips = [
         samples[start : start + workers.LENGTH] for start in range(0, len(samples) - workers.LENGTH + 1, workers.STEP)
     ]
-    pictures = [make_picture(clip, settings) for clip in clips]
-    pixels = np.stack([to_pixels(picture) for picture in pictures])
+    spectrograms = [make_spectrogram(clip, settings) for clip in clips]
+    pixels = np.stack([to_pixels(spectrogram) for spectrogram in spectrograms])
 
     def write() -> None:
         np.save(folder / "pixels.npy", pixels)
@@ -72,11 +72,11 @@ def steps(file: Path, folder: Path, *, repeats: int) -> dict[str, float]:
     work: dict[str, Callable[[], object]] = {
         "decode": lambda: soundfile.read(file, dtype="float32"),
         "resample": lambda: soxr.resample(decoded, rate, workers.RATE) if rate != workers.RATE else None,
-        "picture": lambda: [make_picture(clip, settings) for clip in clips],
-        "score": lambda: [signal_score(picture) for picture in pictures],
+        "picture": lambda: [make_spectrogram(clip, settings) for clip in clips],
+        "score": lambda: [signal_score(spectrogram) for spectrogram in spectrograms],
         "write": write,
-        "librosa picture": lambda: [workers.librosa_picture(clip) for clip in clips],
-        "NumPy score": lambda: [workers.numpy_score(picture) for picture in pictures],
+        "librosa picture": lambda: [workers.librosa_spectrogram(clip) for clip in clips],
+        "NumPy score": lambda: [workers.numpy_score(spectrogram) for spectrogram in spectrograms],
     }
     return {name: 1000 * best(function, repeats=repeats) / len(clips) for name, function in work.items()}
 
@@ -156,7 +156,7 @@ def measure_whole(folder: Path, *, copies: int, seconds: float, repeats: int) ->
                     f"{ours.peak:.0f} / {old.peak:.0f}",
                 ]
             )
-            console.say("   ".join(rows[-1]))
+            console.info("   ".join(rows[-1]))
     return rows
 
 
@@ -193,10 +193,10 @@ def main() -> None:
         rows = measure_whole(folder, copies=copies, seconds=seconds, repeats=repeats)
     headings = ["", "ours", "2018", "ratio", "CPU", "all", "cores", "floor", "MB"]
     console.show_grid("File to store (2018: to PNG), times real time", headings, rows)
-    console.say(
+    console.info(
         "ours, 2018: on one core; ratio: of the two, by the clock; CPU: by the processor's time, which other programs do not count in;"
     )
-    console.say(
+    console.info(
         "all: by the clock on all cores; cores: ours on all, of one; floor: decoding's share of our time; MB: peak memory of a worker, ours / 2018"
     )
     ratio, cpu = (statistics.geometric_mean(float(row[column]) for row in rows) for column in (3, 4))

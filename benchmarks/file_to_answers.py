@@ -25,13 +25,14 @@ import psutil
 import workers
 from inference_ways import CLASSES
 
-from config import Config, Dataset, Testing, to_toml
+from config import Config, Dataset, Testing
 from utils import console
 from utils.fanout import fan_out
 from utils.files import write_json, write_text
-from utils.models.networks import build
-from utils.models.snapshots import Snapshot, save
-from utils.recordings.splits import SCHEMA
+from utils.models.networks import build_network
+from utils.models.snapshots import Snapshot, save_snapshot
+from utils.recordings.splits import SPLIT_SCHEMA
+from utils.settings import to_toml
 from utils.spectra.extraction import Job
 from utils.tables import write_table
 
@@ -50,16 +51,16 @@ def make_recordings(folder: Path, *, count: int, seconds: float) -> Path:
             file.hardlink_to(folder / f"{number % 10:05d}.flac")
         files.append(file.name)
     rows = {"recording": [Path(name).stem for name in files], "file": files, "class": ["A"] * count}
-    others: dict[str, Any] = {name: pl.lit(None, kind) for name, kind in SCHEMA.items() if name not in rows}
-    write_table(folder / "recordings.parquet", pl.DataFrame(rows).with_columns(**others).select(*SCHEMA))
+    others: dict[str, Any] = {name: pl.lit(None, kind) for name, kind in SPLIT_SCHEMA.items() if name not in rows}
+    write_table(folder / "recordings.parquet", pl.DataFrame(rows).with_columns(**others).select(*SPLIT_SCHEMA))
     config = Config(
         run="run", snapshots=folder / "snapshots", dataset=Dataset(root=folder), testing=Testing(max_clips=0)
     )
     write_text(folder / "settings.toml", to_toml(config))
-    _, net = build(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
+    _, network = build_network(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
     classes = tuple(f"species {number:04d}" for number in range(CLASSES))
-    save(
-        Snapshot(config.run_folder / "epoch_001", config, classes, 1, None, ""), net, {"none": np.zeros(1)}, learned=[]
+    save_snapshot(
+        Snapshot(config.run_folder / "epoch_001", config, classes, 1, None, ""), network, {"none": np.zeros(1)}, recordings=[]
     )
     return folder
 
@@ -195,10 +196,10 @@ def measure_sizes(options: argparse.Namespace, folder: Path, *, ways: Sequence[s
             ways[0], make_recordings(folder / f"less-{count}", count=less[0], seconds=less[1]), script=script
         )
         memory[what] = {"a third": round(smaller["peak"]), "all": int(table[what][0][-1])}
-        console.say(
+        console.info(
             f"our peak memory, all processes: {memory[what]['a third']} MB for a third of the sound, {memory[what]['all']} MB for all"
         )
-    console.say(f"decoding alone would take {total['decoding alone'] / total[ways[0]]:.0%} of our time")
+    console.info(f"decoding alone would take {total['decoding alone'] / total[ways[0]]:.0%} of our time")
     return Measured(table, memory, total)
 
 

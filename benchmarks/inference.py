@@ -29,7 +29,7 @@ from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import chosen_predictor, scores_of
 from utils.spectra.decode import decode
 from utils.spectra.extraction import grid_clips
-from utils.spectra.spectrogram import make_picture, to_pixels
+from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
 STAGES = 2  # minutes of sound, at most, of which each stage is measured alone
 
@@ -39,8 +39,8 @@ def stages(folder: Path) -> dict[str, float]:
     job = jobs_of(folder)[0]
     config = Config(run="run", snapshots=folder / "snapshots")
     (found,) = config.run_folder.glob("epoch_*")
-    graph, net = load_network(Snapshot(found, config, tuple(map(str, range(CLASSES))), 1, None, ""))
-    predict = chosen_predictor(graph, net, shape=config.spectrogram.shape, settings=config.testing)
+    graph, network = load_network(Snapshot(found, config, tuple(map(str, range(CLASSES))), 1, None, ""))
+    predict = chosen_predictor(graph, network, shape=config.spectrogram.shape, settings=config.testing)
     seconds = {}
     passed = console.stopwatch()
     for _ in decode(job.file, rate=job.spectrogram.rate):
@@ -48,14 +48,14 @@ def stages(folder: Path) -> dict[str, float]:
     seconds["decode"] = passed()
     clips = list(grid_clips(job))
     passed = console.stopwatch()
-    pixels = np.stack([to_pixels(make_picture(samples, job.spectrogram)) for samples in clips])
+    pixels = np.stack([to_pixels(make_spectrogram(samples, job.spectrogram)) for samples in clips])
     seconds["picture"] = passed()
-    predict(net, pixels[: config.testing.batch_size])  # what is compiled only once
+    predict(network, pixels[: config.testing.batch_size])  # what is compiled only once
     passed = console.stopwatch()
-    logits = predict(net, pixels)
+    logits = predict(network, pixels)
     seconds["net"] = passed()
     passed = console.stopwatch()
-    median_filtered(scores_of(logits, "cross_entropy"))
+    median_filtered(scores_of(logits, multi_label=False))
     seconds["pooling"] = passed()
     return seconds
 
@@ -65,7 +65,7 @@ def main() -> None:
     options = parsed(__doc__, full=Sizes(60, 1000, 3), quick=Sizes(1, 3, 1))
     ways = ["ours"] + (["PyTorch"] if find_spec("torch") else [])
     if len(ways) == 1:
-        console.warn("PyTorch is not installed (pip install torch): ours alone is measured")
+        console.warning("PyTorch is not installed (pip install torch): ours alone is measured")
     versions = show_machine("jax", "onnxruntime", "torch", "librosa")
     minutes = min(options.minutes, STAGES)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:

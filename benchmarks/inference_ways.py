@@ -22,9 +22,10 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(
 import numpy as np
 import polars as pl
 
-from config import Clips, Spectrogram, load
+from config import Clips, Spectrogram
 from utils import console
 from utils.scoring.inference.pooling import median_filtered
+from utils.settings import load
 
 PIECE = 60.0  # seconds of a recording that the notebook reads at once
 BATCH, CLASSES = 64, 1500
@@ -32,15 +33,15 @@ BATCH, CLASSES = 64, 1500
 
 def ours(folder: Path, *, engine: Literal["auto", "jax"]) -> int:
     """Answer all recordings with the snapshot that lies beside them; returns how many clips there were."""
-    from utils.scoring.inference.ensembles import chosen_models
-    from utils.scoring.inference.recordings import answer
+    from utils.scoring.inference.ensembles import chosen_members
+    from utils.scoring.inference.recordings import predict_recordings
 
     config = load(folder / "settings.toml")
     config = replace(config, testing=replace(config.testing, engine=engine))
-    answers = answer(chosen_models(config), pl.read_parquet(folder / "recordings.parquet"), config)
-    if answers.failures:
-        raise console.UserError(str(answers.failures[0]))
-    return int(answers.clips.sum())
+    predictions = predict_recordings(chosen_members(config), pl.read_parquet(folder / "recordings.parquet"), config)
+    if predictions.failures:
+        raise console.UserError(str(predictions.failures[0]))
+    return int(predictions.clips.sum())
 
 
 class Pieces:
@@ -89,10 +90,10 @@ class Pieces:
 def notebook(folder: Path) -> int:
     """Answer all recordings in PyTorch: workers make pictures with librosa, the net answers them in batches over recordings, channels last."""
     import torch
-    from torch_nets import NETWORKS
+    from torch_networks import NETWORKS
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    net: Any = NETWORKS["ResNet"](CLASSES).eval().to(device, memory_format=torch.channels_last)
+    network: Any = NETWORKS["ResNet"](CLASSES).eval().to(device, memory_format=torch.channels_last)
     pieces = Pieces(folder)
     torch.set_num_threads(os.cpu_count() or 1)
     loader = torch.utils.data.DataLoader(pieces, batch_size=None, num_workers=os.cpu_count() or 1, prefetch_factor=2)
@@ -101,22 +102,22 @@ def notebook(folder: Path) -> int:
     count = 0
 
     def answer() -> None:
-        pixels = torch.from_numpy(np.concatenate([pictures for _, pictures in waiting])).to(device).float()
-        rows = np.concatenate([np.full(len(pictures), row) for row, pictures in waiting])
+        pixels = torch.from_numpy(np.concatenate([spectrograms for _, spectrograms in waiting])).to(device).float()
+        rows = np.concatenate([np.full(len(spectrograms), row) for row, spectrograms in waiting])
         low, high = pixels.amin((1, 2), keepdim=True), pixels.amax((1, 2), keepdim=True)
         stretched = (2 * (pixels - low) / (high - low).clamp(min=1e-6) - 1)[:, None].contiguous(
             memory_format=torch.channels_last
         )
-        parts = [torch.softmax(net(part), 1) for part in stretched.split(BATCH)]
+        parts = [torch.softmax(network(part), 1) for part in stretched.split(BATCH)]
         for row, clip in zip(rows, torch.cat(parts).cpu().numpy(), strict=True):
             scores.setdefault(int(row), []).append(clip)
         waiting.clear()
 
     with torch.inference_mode():
-        for row, pictures in loader:
-            waiting.append((row, np.asarray(pictures)))
-            count += len(pictures)
-            if sum(len(pictures) for _, pictures in waiting) >= BATCH:
+        for row, spectrograms in loader:
+            waiting.append((row, np.asarray(spectrograms)))
+            count += len(spectrograms)
+            if sum(len(spectrograms) for _, spectrograms in waiting) >= BATCH:
                 answer()
         if waiting:
             answer()

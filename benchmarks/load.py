@@ -38,9 +38,10 @@ import psutil
 import soundfile
 from made_up_store import made_up_store
 
-from config import Clips, Config, Dataset, Model, Spectrogram, Training, to_toml
+from config import Clips, Config, Dataset, Model, Spectrogram, Training
 from utils import console
 from utils.files import remove_folder, write_json, write_text
+from utils.settings import to_toml
 
 HERE = Path(__file__).parent
 RATE = 8000  # samples per second of the made-up recordings
@@ -154,7 +155,7 @@ def reading(base: Path, clips: int, *, batch: int) -> Cost:
         dataset=Dataset(root=base / "root"),
         spectrogram=SMALL,
         model=Model(filters=(4, 8)),
-        training=Training(batch_size=batch, val_share=0.0),
+        training=Training(batch_size=batch, validation_share=0.0),
     )
     made_up_store(config, clips=clips, classes=max(2, clips // CLIPS_PER_CLASS))
     command = [sys.executable, str(HERE / "reading.py"), str(base / "root"), str(batch)]
@@ -245,10 +246,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         for recordings in options.repeats * sizes(options.recordings) if options.recordings else []:
             costs += extraction(Path(name), recordings)
-            console.say(f"{recordings:,} recordings are sorted and extracted")
+            console.info(f"{recordings:,} recordings are sorted and extracted")
         for clips in options.repeats * sizes(options.clips) if options.clips else []:
             costs.append(reading(Path(name), clips, batch=options.batch))
-            console.say(f"{clips:,} clips are read")
+            console.info(f"{clips:,} clips are read")
     costs = least(costs)
     headings = ["stage", "items", "seconds", "ms an item", "CPU ms an item", "most MB of a process"]
     table = rows_of(costs)

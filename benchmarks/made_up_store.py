@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int64, UInt8
 
-from config import Config, to_toml
+from config import Config
 from utils.files import write_text
-from utils.recordings.splits import SCHEMA
-from utils.spectra.store import CLIPS, RECORDINGS
+from utils.recordings.splits import SPLIT_SCHEMA
+from utils.settings import to_toml
+from utils.spectra.store import CLIP_COLUMNS, RECORDING_COLUMNS
 from utils.tables import write_table
 
 CLIPS_OF_RECORDING = 20
@@ -41,19 +42,21 @@ def made_up_store(config: Config, *, clips: int, classes: int) -> None:
     pool = (rng.standard_normal(POOL, np.float32) * 6 + 90).astype(np.uint8)
     for (name,), rows in table.group_by("shard", maintain_order=True):
         (spec / "shards" / str(name)).mkdir(parents=True)
-        np.save(spec / "shards" / str(name) / "pictures.npy", _pictures(len(rows), config.spectrogram.shape, pool, rng))
+        np.save(
+            spec / "shards" / str(name) / "spectrograms.npy", _spectrograms(len(rows), config.spectrogram.shape, pool, rng)
+        )
     write_table(spec / "clips.parquet", table)
     _write_recordings(table, config)
 
 
-def _pictures(
+def _spectrograms(
     count: int, shape: tuple[int, int], pool: UInt8[np.ndarray, " pixels"], rng: np.random.Generator
 ) -> UInt8[np.ndarray, "clips height width"]:
     size = shape[0] * shape[1]
-    pictures = np.empty((count, size), np.uint8)
-    for picture, start in zip(pictures, rng.integers(0, len(pool) - size, count), strict=True):
-        picture[:] = pool[start : start + size]
-    return pictures.reshape(count, *shape)
+    spectrograms = np.empty((count, size), np.uint8)
+    for spectrogram, start in zip(spectrograms, rng.integers(0, len(pool) - size, count), strict=True):
+        spectrogram[:] = pool[start : start + size]
+    return spectrograms.reshape(count, *shape)
 
 
 def _clips(
@@ -65,20 +68,20 @@ def _clips(
 ) -> pl.DataFrame:
     species = pl.format("Species {}", pl.col("label").cast(pl.String).str.zfill(5))
     return (
-        pl.DataFrame({"label": label, "of": recording, "number": number, "part": shard, "row": row})
+        pl.DataFrame({"label": label, "of": recording, "index": number, "part": shard, "row": row})
         .with_columns(species.alias("class"))
         .with_columns(
             pl.format("{}/R{}", "class", "of").alias("recording"),
             pl.format("{}-{}", "class", pl.col("part").cast(pl.String).str.zfill(3)).alias("shard"),
-            pl.lit([], CLIPS["background"]).alias("background"),
-            (0.75 * pl.col("number")).alias("start"),
+            pl.lit([], CLIP_COLUMNS["background"]).alias("background"),
+            (0.75 * pl.col("index")).alias("start"),
             pl.lit(1.0).alias("length"),
             pl.lit(0.05).alias("score"),
             (pl.int_range(pl.len()) % EVERY_REJECTED != EVERY_REJECTED - 1).alias("accepted"),
             pl.lit(1.0).alias("weight"),
             pl.lit(None).alias("strength"),
         )
-        .select(pl.col(name).cast(kind) for name, kind in CLIPS.items())
+        .select(pl.col(name).cast(kind) for name, kind in CLIP_COLUMNS.items())
     )
 
 
@@ -93,18 +96,18 @@ def _write_recordings(clips: pl.DataFrame, config: Config) -> None:
     known = found.with_columns(rejected=pl.col("noise"), scores=pl.lit(None), reason=pl.lit(None))
     write_table(
         config.dataset.root / "spec" / "recordings.parquet",
-        known.select(pl.col(name).cast(kind) for name, kind in RECORDINGS.items()),
+        known.select(pl.col(name).cast(kind) for name, kind in RECORDING_COLUMNS.items()),
     )
     split = found.with_columns(
         file=pl.format("train/{}.wav", "recording"),
-        background=pl.lit([], SCHEMA["background"]),
+        background=pl.lit([], SPLIT_SCHEMA["background"]),
         quality=pl.lit(None),
-        events=pl.lit([], SCHEMA["events"]),
-        side=pl.lit("train"),
+        events=pl.lit([], SPLIT_SCHEMA["events"]),
+        split=pl.lit("train"),
         fold=pl.lit(None),
         group=pl.col("recording"),
         reason=pl.lit("made up"),
     )
     write_table(
-        config.dataset.root / "split.parquet", split.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
+        config.dataset.root / "split.parquet", split.select(pl.col(name).cast(kind) for name, kind in SPLIT_SCHEMA.items())
     )

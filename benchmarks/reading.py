@@ -22,12 +22,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import jax
 from made_up_store import made_up_store
 
-from config import Config, Dataset, Training, load
+from config import Config, Dataset, Training
 from utils import console
-from utils.learning.batches import Streamed
-from utils.learning.devices import mesh_for, on_accelerator
+from utils.learning.batches import StreamedBatches
+from utils.learning.devices import device_mesh, on_accelerator
 from utils.learning.examples import read_examples
 from utils.learning.sampling import epoch_order
+from utils.settings import load
 
 LEAST = 1000  # clips of the smallest store
 READ = 20_000  # clips that are read of each store, at least
@@ -43,13 +44,13 @@ def scale(options: argparse.Namespace) -> dict[str, Any]:
     shape = (options.height, options.width)
     if options.scale * shape[0] * shape[1] * ROOM > shutil.disk_usage(place).free:
         shape = SMALL
-        console.warn(f"the disk is too small for pictures of the size asked for: they are {shape[0]} × {shape[1]}")
+        console.warning(f"the disk is too small for pictures of the size asked for: they are {shape[0]} × {shape[1]}")
     sizes = [LEAST * 10**power for power in range(10) if LEAST * 10**power < options.scale] + [options.scale]
     found = []
     for clips in sizes:
         with tempfile.TemporaryDirectory(dir=place) as name:
             config = Config(
-                dataset=Dataset(root=Path(name)), training=Training(batch_size=options.batch[0], val_share=0.0)
+                dataset=Dataset(root=Path(name)), training=Training(batch_size=options.batch[0], validation_share=0.0)
             )
             config = replace(config, spectrogram=replace(config.spectrogram, height=shape[0], width=shape[1]))
             made_up_store(config, clips=clips, classes=max(min(MOST_CLASSES, clips // CLIPS_OF_CLASS), 1))
@@ -57,7 +58,7 @@ def scale(options: argparse.Namespace) -> dict[str, Any]:
                 [sys.executable, __file__, name, str(options.batch[0])], capture_output=True, text=True, check=True
             )
             found.append(json.loads(answer.stdout.splitlines()[-1]))
-            console.say(f"{clips:,} clips: {found[-1]['milliseconds']:.1f} ms for 1,000 of them")
+            console.info(f"{clips:,} clips: {found[-1]['milliseconds']:.1f} ms for 1,000 of them")
     headings = ["clips", "shards", "open, s", "ms for 1,000", "CPU ms", "peak MB", "MB before"]
     rows = [
         [
@@ -74,28 +75,28 @@ def scale(options: argparse.Namespace) -> dict[str, Any]:
     console.show_grid(
         f"Reading batches of {options.batch[0]} in random order, {shape[0]} × {shape[1]} pixels", headings, rows
     )
-    console.say(
+    console.info(
         "CPU: time of all threads, which other programs do not lengthen; peak: memory of the whole process; before: before the store was opened"
     )
-    console.say("the stores were just written, so that much of them lies in the page cache")
+    console.info("the stores were just written, so that much of them lies in the page cache")
     return {"ratio": found[0]["milliseconds"] / found[-1]["milliseconds"], "table": [headings, *rows]}
 
 
 def read(root: Path, *, batch: int) -> dict[str, float]:
     """Read epochs of a store and put their batches on the device; returns seconds to open it, milliseconds for 1,000 clips, and megabytes."""
     config = load(root / "spec" / "settings.toml")
-    mesh = mesh_for(batch)
+    mesh = device_mesh(batch)
     jax.block_until_ready(jax.device_put(1.0))  # the device's own memory is taken
     before, passed = _megabytes(), console.stopwatch()
     examples = read_examples(config)
-    supply = Streamed(examples, batch_size=batch, mesh=mesh, loops=on_accelerator())
+    supply = StreamedBatches(examples, batch_size=batch, mesh=mesh, loops=on_accelerator())
     opened = passed()
     done, epoch = 0, 0
     passed, begun = console.stopwatch(), time.process_time()
     while done < READ:
         epoch += 1
         for given in supply.chunks(
-            epoch_order(examples.labels.own, config.training, epoch=epoch), lambda: supply.places
+            epoch_order(examples.labels.primary, config.training, epoch=epoch), lambda: supply.capacity
         ):
             jax.block_until_ready(given.source)
             done += given.count * batch

@@ -26,11 +26,11 @@ import numpy as np
 from config import Dataset
 from utils import console
 from utils.files import write_json
-from utils.recordings.audit import per_class, shared_groups, shared_keys
-from utils.recordings.dividing import divide
-from utils.recordings.grouping import group, kept_together
+from utils.recordings.audit import class_counts, shared_groups, shared_keys
+from utils.recordings.grouping import group_recordings, grouping_of
 from utils.recordings.recording import Recording
 from utils.recordings.splits import split_table
+from utils.recordings.splitting import assign_splits
 
 KINDS = {
     "recordings": Dataset(split="recordings"),
@@ -68,15 +68,15 @@ def made_up(*, recordings: int, classes: int, authors: int, seed: int = 0) -> li
 
 def ours(recordings: Sequence[Recording], settings: Dataset) -> int:
     """Divide and audit as sort_data.py does; return the number of groups on two sides."""
-    groups = group(recordings, settings, kept_together(settings))
-    places = divide(recordings, groups, settings)
+    groups = group_recordings(recordings, settings, grouping_of(settings))
+    places = assign_splits(recordings, groups, settings)
     table = split_table(
         recordings,
         places,
-        [groups.names[number] for number in groups.of],
+        [groups.names[number] for number in groups.index],
         [recording.file.name for recording in recordings],
     )
-    per_class(table, [60.0] * len(recordings))
+    class_counts(table, [60.0] * len(recordings))
     shared_keys(recordings, table, settings)
     return len(shared_groups(table))
 

@@ -22,11 +22,12 @@ import numpy as np
 import workers
 from inference_ways import CLASSES
 
-from config import Config, load
+from config import Config
 from utils import console
+from utils.settings import load
 from utils.spectra.clips import clip_samples
 from utils.spectra.decode import Length
-from utils.spectra.interval_grid import clip_starts, interval_count, position
+from utils.spectra.interval_grid import clip_starts, count_intervals, interval_start
 
 TOGETHER = 5  # clips that the 2018 scripts answered at once
 BEST = 100  # species of an interval that are written
@@ -63,27 +64,27 @@ def as_in_2018(folder: Path) -> None:
     import librosa
 
     from utils.models.snapshots import load_network
-    from utils.scoring.inference.ensembles import chosen_models
+    from utils.scoring.inference.ensembles import chosen_members
     from utils.scoring.inference.pooling import median_filtered
     from utils.scoring.inference.predictors import predictor, scores_of
 
     config = settings_of(folder)
-    (model,) = chosen_models(config)
-    graph, net = load_network(model.snapshot)
+    (model,) = chosen_members(config)
+    graph, network = load_network(model.snapshot)
     predict = predictor(graph, batch_size=TOGETHER)
     rows = []
     for file in sorted(folder.glob("*.flac")):
         samples, _ = librosa.load(file, sr=workers.RATE, mono=True)
         for interval, starts in enumerate(starts_of(len(samples), config)):
-            pictures = [
-                np.round(255 * workers.librosa_picture(samples[start : start + workers.LENGTH])).astype(np.uint8)
+            spectrograms = [
+                np.round(255 * workers.librosa_spectrogram(samples[start : start + workers.LENGTH])).astype(np.uint8)
                 for start in starts
             ]
             logits = [
-                predict(net, np.stack(pictures[first : first + TOGETHER]))
-                for first in range(0, len(pictures), TOGETHER)
+                predict(network, np.stack(spectrograms[first : first + TOGETHER]))
+                for first in range(0, len(spectrograms), TOGETHER)
             ]
-            pooled = median_filtered(scores_of(np.concatenate(logits), "cross_entropy"))
+            pooled = median_filtered(scores_of(np.concatenate(logits), multi_label=False))
             when = f"{file.stem};{5 * interval}-{5 * interval + 5}"
             rows += [
                 f"{when};{model.snapshot.classes[place]};{pooled[place]}\n" for place in np.argsort(-pooled)[:BEST]
@@ -95,8 +96,8 @@ def starts_of(samples: int, config: Config) -> list[list[int]]:
     """Return where the clips of a recording's intervals start, samples."""
     length, step, _ = clip_samples(config.clips, rate=workers.RATE)
     seconds = config.submission.interval
-    count = interval_count(Length(samples, workers.RATE), interval=seconds)
-    bounds = [min(samples, position(number, interval=seconds, rate=workers.RATE)) for number in range(count + 1)]
+    count = count_intervals(Length(samples, workers.RATE), interval=seconds)
+    bounds = [min(samples, interval_start(number, interval=seconds, rate=workers.RATE)) for number in range(count + 1)]
     return [list(clip_starts(begin, end, length=length, step=step)) for begin, end in pairwise(bounds)]
 
 

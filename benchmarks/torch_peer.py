@@ -1,4 +1,4 @@
-"""PyTorch beside our training: a process of its own, what it is given, and whether its net is the same; a part of training.py."""
+"""The PyTorch side of training.py: its process, its input, and a check that its model is the same as ours."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from utils import console
 from utils.files import write_json
 from utils.learning.devices import on_accelerator
 from utils.learning.examples import Examples
-from utils.models.networks import apply, build, from_pixels, stretch
+from utils.models.networks import apply, build_network, from_pixels, stretch
 
-COMPARED = 8  # clips whose answers are compared
+CHECKED_CLIPS = 8  # clips whose logits are compared
 
 
 class Peer:
-    """PyTorch, in a process of its own, whose caches are empty."""
+    """PyTorch in a separate process, with empty caches."""
 
     def __init__(self, folder: Path) -> None:
         command = [sys.executable, str(Path(__file__).with_name("torch_training.py")), str(folder)]
@@ -35,32 +35,32 @@ class Peer:
             "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
             "TRITON_CACHE_DIR": str(folder / "triton"),
         }
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
 
     def ask(self, request: str) -> dict[str, Any]:
-        """Return the answer to a request, once it is there; no figures where it failed, which is told."""
+        """Send a request and return its result; empty, with a warning, if it failed."""
         assert self._process.stdin  # noqa: S101
         assert self._process.stdout  # noqa: S101
         self._process.stdin.write(f"{request}\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        answer: dict[str, Any] = json.loads(line) if line else {"failed": "it ended"}
-        if "failed" in answer:
-            console.warn(f"PyTorch, {request}: {answer['failed']}")
+        result: dict[str, Any] = json.loads(line) if line else {"failed": "the process ended"}
+        if "failed" in result:
+            console.warning(f"PyTorch, {request}: {result['failed']}")
             return {}
-        return answer
+        return result
 
     def end(self) -> None:
-        """Let it end."""
+        """Close its input and wait for its end."""
         self._process.communicate()
 
 
 def torch_can(gpu: bool) -> bool:
-    """Tell whether PyTorch is there, and sees a GPU where JAX does; says so where not."""
+    """Tell whether PyTorch is installed, and sees a GPU if JAX does; warn if not."""
     if not find_spec("torch"):
-        console.warn("PyTorch is not installed (pip install torch): ours alone is measured")
+        console.warning("PyTorch is not installed (pip install torch); only JAX is measured")
         return False
     if not gpu:
         return True
@@ -71,34 +71,34 @@ def torch_can(gpu: bool) -> bool:
         check=False,
     ).stdout
     if seen.strip() != "True":
-        console.warn("PyTorch sees no GPU: ours alone is measured")
+        console.warning("PyTorch sees no GPU; only JAX is measured")
     return seen.strip() == "True"
 
 
 def hand_over(folder: Path, examples: Examples, config: Config, *, ways: Sequence[str]) -> None:
-    """Write what PyTorch is given: settings, clips, weights and PNG files."""
+    """Write the input of PyTorch: settings, clips, weights and PNG files."""
     model = config.model
-    _, net = build(model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=1)
+    _, network = build_network(model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=1)
     kernels = {
         f"weights/{_torch_name(path)}": leaf
-        for path, leaf in traverse_util.flatten_dict(nnx.to_pure_dict(net.params)).items()
+        for path, leaf in traverse_util.flatten_dict(nnx.to_pure_dict(network.params)).items()
     }
-    np.savez(folder / "tables.npz", allow_pickle=False, labels=examples.labels.own, **kernels)
-    np.save(folder / "clips.npy", examples.store.pictures(examples.rows))
+    np.savez(folder / "tables.npz", allow_pickle=False, labels=examples.labels.primary, **kernels)
+    np.save(folder / "clips.npy", examples.store.spectrograms(examples.rows))
     np.save(folder / "noise.npy", examples.noise)
-    for side, rows, labels in (
+    for split, rows, labels in (
         ("train", examples.rows, examples.labels),
-        ("val", examples.val_rows, examples.val_labels),
+        ("val", examples.validation_rows, examples.validation_labels),
     ):
-        names = [f"{examples.classes[label]}/{row}.png" for row, label in zip(rows, labels.own, strict=True)]
-        (folder / f"{side}.tsv").write_text(
-            "".join(f"{label}\t{name}\n" for label, name in zip(labels.own, names, strict=True))
+        names = [f"{examples.classes[label]}/{row}.png" for row, label in zip(rows, labels.primary, strict=True)]
+        (folder / f"{split}.tsv").write_text(
+            "".join(f"{label}\t{name}\n" for label, name in zip(labels.primary, names, strict=True))
         )
         for label in examples.classes:
             (folder / "png" / label).mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor() as threads:
             for start in range(0, len(rows), 1024):
-                pixels = examples.store.pictures(rows[start : start + 1024])
+                pixels = examples.store.spectrograms(rows[start : start + 1024])
                 list(
                     threads.map(
                         cv2.imwrite, [str(folder / "png" / name) for name in names[start : start + 1024]], pixels
@@ -116,23 +116,23 @@ def hand_over(folder: Path, examples: Examples, config: Config, *, ways: Sequenc
         "learning_rate": config.training.learning_rate,
         "gpu": on_accelerator(),
     }
-    write_json(folder / "settings.json", {"net": layers, **rest, "ways": ways, "tried": 20 if on_accelerator() else 4})
+    steps = 20 if on_accelerator() else 4
+    write_json(folder / "settings.json", {"model": layers, **rest, "ways": ways, "tried": steps})
 
 
 def _torch_name(path: tuple[Any, ...]) -> str:
-    """Return the name by which PyTorch's twin knows a parameter: a norm is no layer within a layer there, and kernels and scales are weights."""
-    place = path[:-2] if path[-2] == "norm" else path[:-1]
-    return ".".join(map(str, (*place, "bias" if path[-1] == "bias" else "weight")))
+    """Return the name of a parameter in PyTorch: norms are not nested there, and kernels and scales are weights."""
+    module = path[:-2] if path[-2] == "norm" else path[:-1]
+    return ".".join(map(str, (*module, "bias" if path[-1] == "bias" else "weight")))
 
 
-def check_twin(peer: Peer, examples: Examples, config: Config) -> None:
-    """Refuse to compare nets of which one answers otherwise than the other."""
-    graph, net = build(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=1)
+def check_same_model(peer: Peer, examples: Examples, config: Config) -> None:
+    """Refuse to compare models whose logits differ."""
+    graph, network = build_network(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=1)
     with jax.default_matmul_precision("highest"):
-        ours = np.asarray(
-            apply(graph, net, stretch(from_pixels(jnp.asarray(examples.store.pictures(examples.rows[:COMPARED])))))[0]
-        )
-    apart = np.abs(ours - np.asarray(peer.ask("answers")["logits"])).max() / np.abs(ours).max()
-    console.say(f"the two nets' answers with the same weights are {apart:.1e} apart, of the largest")
-    if apart > 1e-3:
-        raise console.UserError("the nets are not the same")
+        pixels = jnp.asarray(examples.store.spectrograms(examples.rows[:CHECKED_CLIPS]))
+        ours = np.asarray(apply(graph, network, stretch(from_pixels(pixels)))[0])
+    difference = np.abs(ours - np.asarray(peer.ask("logits")["logits"])).max() / np.abs(ours).max()
+    console.info(f"with the same weights, the logits of both models differ by {difference:.1e} of the largest")
+    if difference > 1e-3:
+        raise console.UserError("the models are not the same")

@@ -1,9 +1,9 @@
-"""The peer of training.py: the same ResNet, augmentation and Adam in PyTorch, in a process of its own, which does what it is asked on its standard input.
+"""The PyTorch side of training.py: the same ResNet, augmentation and Adam, in a process that takes requests.
 
-It is started by training.py, with a folder that holds settings.json, clips.npy, noise.npy, tables.npz and png/. Each
-line that it reads is a request, each line that it writes its answer, as JSON. PyTorch is used as its tuning guide
-advises: channels last, bfloat16 autocast and fused Adam on a GPU, losses that stay on the device, cuDNN's search for
-the quickest convolutions, and the quickest of eager, compiled, and compiled with CUDA graphs.
+training.py starts it with a folder of settings.json, clips.npy, noise.npy, tables.npz and png/. Each line of its
+standard input is a request, each line of its output the result, as JSON. PyTorch is used as its tuning guide advises:
+channels last, bfloat16 autocast and fused Adam on a GPU, losses that stay on the device, cuDNN's search for the fastest
+convolutions, and the fastest of eager, compiled, and compiled with CUDA graphs.
 """
 
 # mypy: disallow-subclassing-any=False, disallow-untyped-decorators=False
@@ -25,8 +25,8 @@ from torch.nn.functional import cross_entropy, relu
 from torch.utils.data import DataLoader, Dataset
 
 COMPILED = {"compiled": "default", "compiled, CUDA graphs": "reduce-overhead"}  # ways, and the modes of torch.compile
-ROLL, CHANCE = 0.15, 0.5  # augmentation.roll_v and .probability
-WATCHED_AT_ONCE = 256  # clips that are answered together in validation
+ROLL, PROBABILITY = 0.15, 0.5  # augmentation.roll_v and .probability
+VALIDATION_BATCH = 256
 
 
 class Block(nn.Module):
@@ -45,7 +45,7 @@ class Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, C, H, W), the sides halved by the first block of a stack."""
+        """Return (B, C, H, W), height and width halved by the first block of a stack."""
         active = relu(self.norm_in(x))
         shortcut = active if self.first else x
         inner = self.convolution_out(relu(self.norm_out(self.convolution_in(active))))
@@ -74,28 +74,28 @@ class ResNet(nn.Module):
         return self.output(x.mean((2, 3), dtype=torch.float32))
 
 
-def stretched(pictures: Tensor) -> Tensor:
-    """Stretch pictures (B, H, W) to −1 to 1, and give them a channel."""
-    low, high = pictures.amin((1, 2), keepdim=True), pictures.amax((1, 2), keepdim=True)
-    return (2 * (pictures - low) / (high - low).clamp(min=1e-6) - 1)[:, None].contiguous(
+def stretched(images: Tensor) -> Tensor:
+    """Rescale images (B, H, W) to −1 to 1, and add a channel axis."""
+    low, high = images.amin((1, 2), keepdim=True), images.amax((1, 2), keepdim=True)
+    return (2 * (images - low) / (high - low).clamp(min=1e-6) - 1)[:, None].contiguous(
         memory_format=torch.channels_last
     )
 
 
-def varied(pixels: Tensor, noise: Tensor) -> Tensor:
-    """Augment a batch by roll_v and add, each with its chance for each picture, which is all that the default settings do; answers pixels from 0 to 1."""
+def augmented(pixels: Tensor, noise: Tensor) -> Tensor:
+    """Augment a batch by roll_v and add, as the default settings do; return images from 0 to 1."""
     count, height, _ = pixels.shape
-    place = pixels.device
-    rolled, added = torch.rand(2, count, device=place) < CHANCE
-    shift = (rolled * ((2 * torch.rand(count, device=place) - 1) * ROLL * height).round()).long()
-    rows = (torch.arange(height, device=place) - shift[:, None]) % height
-    pictures = pixels[torch.arange(count, device=place)[:, None], rows].float() / 255
-    other = noise[torch.randint(len(noise), (count,), device=place)].float() / 255
-    ours, theirs = 1 + torch.rand(2, count, 1, 1, device=place)
-    return torch.where(added[:, None, None], (ours * pictures + theirs * other) / (ours + theirs), pictures)
+    device = pixels.device
+    rolled, added = torch.rand(2, count, device=device) < PROBABILITY
+    shift = (rolled * ((2 * torch.rand(count, device=device) - 1) * ROLL * height).round()).long()
+    rows = (torch.arange(height, device=device) - shift[:, None]) % height
+    images = pixels[torch.arange(count, device=device)[:, None], rows].float() / 255
+    other = noise[torch.randint(len(noise), (count,), device=device)].float() / 255
+    weight, other_weight = 1 + torch.rand(2, count, 1, 1, device=device)
+    return torch.where(added[:, None, None], (weight * images + other_weight * other) / (weight + other_weight), images)
 
 
-class Pictures(Dataset[tuple[Tensor, int]]):
+class ImageDataset(Dataset[tuple[Tensor, int]]):
     """PNG files in folders of classes."""
 
     def __init__(self, files: list[str], labels: list[int]) -> None:
@@ -104,12 +104,12 @@ class Pictures(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, number: int) -> tuple[Tensor, int]:
-        return torch.from_numpy(cv2.imread(self.files[number], cv2.IMREAD_GRAYSCALE)), self.labels[number]
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.from_numpy(cv2.imread(self.files[index], cv2.IMREAD_GRAYSCALE)), self.labels[index]
 
 
 class Peer:
-    """A training in PyTorch, and what it can be asked."""
+    """A training in PyTorch; its public methods are the requests."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -123,27 +123,27 @@ class Peer:
         self.weights = {name: tables[name] for name in tables if name.startswith("weights/")}
         self.loaders: dict[str, DataLoader[tuple[Tensor, int]]] = {}
 
-    def made(self) -> None:
-        """Make the net and its optimizer."""
+    def build(self) -> None:
+        """Build the model and its optimizer."""
         torch.manual_seed(1)
-        self.net = ResNet(**self.settings["net"]).to(self.device, memory_format=torch.channels_last)
+        self.network = ResNet(**self.settings["model"]).to(self.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(
-            self.net.parameters(), lr=self.settings["learning_rate"], eps=1e-8, fused=self.settings["gpu"]
+            self.network.parameters(), lr=self.settings["learning_rate"], eps=1e-8, fused=self.settings["gpu"]
         )
 
     def loss_of(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Return a batch's mean loss, and the share that is right."""
-        pictures = stretched(varied(pixels, self.noise))
+        """Return a batch's mean loss and accuracy."""
+        images = stretched(augmented(pixels, self.noise))
         with self.autocast():
-            logits = self.net(pictures).float()
+            logits = self.network(images).float()
         return cross_entropy(logits, labels), (logits.argmax(1) == labels).float().mean()
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """Return what makes the net compute in bfloat16 on a GPU."""
+        """Return the context in which the model computes in bfloat16 on a GPU."""
         return torch.autocast("cuda", torch.bfloat16) if self.settings["gpu"] else contextlib.nullcontext()
 
     def step(self, pixels: Tensor, labels: Tensor) -> Tensor:
-        """Do one step; returns loss and accuracy, which stay on the device."""
+        """Run one step; return loss and accuracy, which stay on the device."""
         loss, right = self.function(pixels, labels)
         loss.backward()
         self.optimizer.step()
@@ -151,49 +151,49 @@ class Peer:
         return torch.stack([loss.detach(), right])
 
     def choose(self) -> dict[str, Any]:
-        """Try every way, keep the quickest; answers each one's seconds a step and to its first step, and why others failed."""
+        """Try all ways and keep the fastest; return each one's seconds per step and to its first step, or its error."""
         steps = self.settings["tried"]
         tried: dict[str, Any] = {}
         functions: dict[str, Callable[..., Any]] = {}
         for way in self.settings["ways"]:
             torch._dynamo.reset()
-            begun = time.perf_counter()
-            self.made()
+            start = time.perf_counter()
+            self.build()
             function = torch.compile(self.loss_of, mode=COMPILED[way]) if way in COMPILED else self.loss_of
             self.function = function
             try:
                 self.resident(steps=1)
-                first = time.perf_counter() - begun
+                first = time.perf_counter() - start
                 self.resident(steps=steps)
                 tried[way] = {
                     "first": first,
                     "step": min(self.resident(steps=steps)["seconds"] for _ in range(3)) / steps,
                 }
                 functions[way] = function
-            # the compiler's own, of many kinds, as where there is no C compiler
+            # the compiler raises many kinds, for example without a C compiler
             except Exception as error:  # noqa: BLE001
                 tried[way] = {"failed": " ".join(str(error).split())[:200]}
         best = min(functions, key=lambda way: tried[way]["step"])
         self.function = functions[best]
-        self.made()
+        self.build()
         self.resident(steps=steps)
         if self.settings["gpu"]:
             torch.cuda.reset_peak_memory_stats()
-        return {"tried": tried, "best": best, "parameters": sum(weight.numel() for weight in self.net.parameters())}
+        return {"tried": tried, "best": best, "parameters": sum(weight.numel() for weight in self.network.parameters())}
 
     def resident(self, steps: int = 0) -> dict[str, float]:
-        """Do so many steps on clips that wait on the device, or an epoch of them; answers seconds and, on a GPU, the most bytes that were in use."""
-        begun = time.perf_counter()
+        """Run steps, or an epoch, on clips on the device; return seconds and, on a GPU, the peak of memory in bytes."""
+        start = time.perf_counter()
         steps = steps or -(-len(self.clips) // self.batch)
         order = torch.randperm(len(self.clips), device=self.device).repeat(-(-steps * self.batch // len(self.clips)))
         totals = torch.zeros(2, device=self.device)
-        self.net.train()
-        for number in range(steps):
-            some = order[number * self.batch : (number + 1) * self.batch]
-            totals += self.step(self.clips[some], self.labels[some])
+        self.network.train()
+        for step in range(steps):
+            batch = order[step * self.batch : (step + 1) * self.batch]
+            totals += self.step(self.clips[batch], self.labels[batch])
         loss = totals.tolist()[0] / steps  # waits for the device
         return {
-            "seconds": time.perf_counter() - begun,
+            "seconds": time.perf_counter() - start,
             "loss": loss,
             "bytes": torch.cuda.max_memory_allocated() if self.settings["gpu"] else 0,
         }
@@ -201,28 +201,29 @@ class Peer:
     def epoch(self) -> dict[str, float]:
         """Train on all PNG files, validate, and save."""
         if not self.loaders:
-            self.loaders = {side: self._loader(side) for side in ("train", "val")}
-        begun = time.perf_counter()
+            self.loaders = {split: self._loader(split) for split in ("train", "val")}
+        start = time.perf_counter()
         totals, count = torch.zeros(2, device=self.device), 0
-        self.net.train()
+        self.network.train()
         for pixels, labels in self.loaders["train"]:
             totals += self.step(pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True))
             count += len(pixels)
         totals.tolist()
-        steps = time.perf_counter() - begun
+        steps = time.perf_counter() - start
         self._validate()
-        torch.save({"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}, self.folder / "saved.pt")
-        seconds = time.perf_counter() - begun
+        saved = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save(saved, self.folder / "saved.pt")
+        seconds = time.perf_counter() - start
         return {"seconds": seconds, "steps": steps, "clips": count}
 
-    def _loader(self, side: str) -> DataLoader[tuple[Tensor, int]]:
-        listed = [line.split("\t") for line in (self.folder / f"{side}.tsv").read_text().splitlines()]
-        train = side == "train"
+    def _loader(self, split: str) -> DataLoader[tuple[Tensor, int]]:
+        listed = [line.split("\t") for line in (self.folder / f"{split}.tsv").read_text().splitlines()]
+        train = split == "train"
         return DataLoader(
-            Pictures([str(self.folder / "png" / name) for _, name in listed], [int(label) for label, _ in listed]),
-            batch_size=self.batch if train else WATCHED_AT_ONCE,
+            ImageDataset([str(self.folder / "png" / name) for _, name in listed], [int(label) for label, _ in listed]),
+            batch_size=self.batch if train else VALIDATION_BATCH,
             shuffle=train,
-            drop_last=train,  # a batch of another size would be compiled anew
+            drop_last=train,  # a batch of another size would be compiled again
             num_workers=os.cpu_count() or 1,
             pin_memory=self.settings["gpu"],
             persistent_workers=True,
@@ -232,23 +233,23 @@ class Peer:
 
     @torch.inference_mode()
     def _validate(self) -> list[float]:
-        self.net.eval()
+        self.network.eval()
         totals = torch.zeros(2, device=self.device)
         for pixels, labels in self.loaders["val"]:
             labels = labels.to(self.device, non_blocking=True)
             with self.autocast():
-                logits = self.net(stretched(pixels.to(self.device, non_blocking=True).float() / 255)).float()
+                logits = self.network(stretched(pixels.to(self.device, non_blocking=True).float() / 255)).float()
             totals += torch.stack([cross_entropy(logits, labels, reduction="sum"), (logits.argmax(1) == labels).sum()])
         return totals.tolist()
 
     @torch.inference_mode()
-    def answers(self) -> dict[str, Any]:
-        """Answer the first clips with the weights of the JAX net: the logits, computed by the CPU in float32."""
-        net = ResNet(**self.settings["net"]).eval()
-        for name, weight in net.named_parameters():
+    def logits(self) -> dict[str, Any]:
+        """Return the logits of the first clips with the weights of the JAX model, computed by the CPU in float32."""
+        network = ResNet(**self.settings["model"]).eval()
+        for name, weight in network.named_parameters():
             given = torch.from_numpy(self.weights[f"weights/{name}"])
             weight.copy_(given.permute(3, 2, 0, 1) if given.ndim == 4 else given.T if given.ndim == 2 else given)
-        return {"logits": net(stretched(self.clips[:8].cpu().float() / 255)).tolist()}
+        return {"logits": network(stretched(self.clips[:8].cpu().float() / 255)).tolist()}
 
 
 def _one_thread(_: int) -> None:
@@ -256,16 +257,16 @@ def _one_thread(_: int) -> None:
 
 
 def serve(folder: Path) -> None:
-    """Answer requests until there are no more."""
+    """Serve requests until there are no more."""
     torch.backends.cudnn.benchmark = True
     torch.set_float32_matmul_precision("high")
     peer = Peer(folder)
     for line in sys.stdin:
         try:
-            answer = getattr(peer, line.strip())()
-        except Exception as error:  # noqa: BLE001 — told to who asked, who goes on without
-            answer = {"failed": " ".join(str(error).split())[:300]}
-        print(json.dumps(answer), flush=True)
+            result = getattr(peer, line.strip())()
+        except Exception as error:  # noqa: BLE001 — reported to training.py, which continues without
+            result = {"failed": " ".join(str(error).split())[:300]}
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

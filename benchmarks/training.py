@@ -1,18 +1,18 @@
-"""How fast training is: steps on clips that wait on the device, and whole epochs as a user gets them, beside the same in PyTorch.
+"""Speed of training: steps on clips on the device, and whole epochs as users run them, compared with PyTorch.
 
     python benchmarks/training.py
     python benchmarks/training.py --batch 32 256
     python benchmarks/training.py --scale 1000000
     python benchmarks/training.py --quick
 
-Both sides train the default ResNet with the default augmentation (roll_v and add) and Adam; before the times, their
-numbers of parameters and their answers with the same weights are compared. PyTorch runs in a process of its own
-(torch_training.py says how), and is measured in turn with ours. In steps, both hold the same uint8 clips on the device
-and augment there. In an epoch, ours trains from a store, validates, and saves, by `utils.learning.loop.learn` itself;
-PyTorch trains from a PNG file a clip, read by as many processes as there are cores, validates (loss and accuracy only),
-and saves. `--scale` measures instead what it takes to read an epoch's batches in random order from stores of 1,000
-clips and more. Without a GPU or without PyTorch it says so, and measures what it can. The last line is the ratio of
-steps, or of reading from the smallest store and the largest.
+Both sides train the default ResNet with the default augmentation (roll_v and add) and Adam; first, their numbers of
+parameters and their logits with the same weights are compared. PyTorch runs in a separate process (see
+torch_training.py), and both are measured in turn. In steps, both have the same uint8 clips on the device and augment
+there. In an epoch, ours trains from a store, validates and saves, by `utils.learning.loop.learn` itself; PyTorch trains
+from one PNG file per clip, read by one process per core, validates (loss and accuracy only) and saves. `--scale`
+measures instead the time to read the batches of an epoch in random order from stores of 1,000 clips and more. Without a
+GPU or PyTorch, it warns and measures what it can. The last line is the ratio of steps, or of reading from the smallest
+and the largest store.
 """
 
 import argparse
@@ -34,20 +34,20 @@ import jax.numpy as jnp
 import numpy as np
 from made_up_store import made_up_store
 from reading import scale
-from torch_peer import Peer, check_twin, hand_over, torch_can
+from torch_peer import Peer, check_same_model, hand_over, torch_can
 
 from config import Config, Dataset, Training
 from utils import console
 from utils.files import write_json
 from utils.learning import loop
-from utils.learning.batches import Resident
-from utils.learning.devices import arithmetic, everywhere, mesh_for, on_accelerator
-from utils.learning.epochs import Course, Pace, run_epoch
+from utils.learning.batches import ResidentBatches
+from utils.learning.devices import compute_dtype, device_mesh, on_accelerator, replicated
+from utils.learning.epochs import ChunkSizer, TrainingSetup, run_epoch
 from utils.learning.examples import Examples, read_examples
-from utils.learning.runs import Progress, keep_epoch
-from utils.learning.steps import epoch_key, first_state, make_chunk, make_step
+from utils.learning.runs import Progress, save_epoch
+from utils.learning.steps import epoch_key, initial_state, make_chunk, make_step
 from utils.models.layer_table import flops
-from utils.models.networks import build, parameters
+from utils.models.networks import build_network, count_parameters
 
 PEAKS = {  # of a device's kind: bfloat16 without sparsity, FLOP/s; memory, bytes/s. Source: NVIDIA's data sheets
     "H100 PCIe": (756e12, 2.0e12),
@@ -61,65 +61,66 @@ PEAKS = {  # of a device's kind: bfloat16 without sparsity, FLOP/s; memory, byte
     "RTX 4090": (165e12, 1.01e12),
 }
 PASSES = 3  # forward, and backward to the inputs and to the weights, each of as many FLOPs
-CLIPS_OF_CLASS = 80  # at least, so that each class has a recording that watches
+CLIPS_OF_CLASS = 80  # at least, so that each class has a validation recording
 
 
 class Ours:
-    """Steps on clips that wait on the device, as `learn` does them.
+    """Steps on clips on the device, the same as those of `learn`.
 
     Attributes
     ----------
-    first : seconds from building the net to the first step's loss, compilation included
+    first : seconds from building the network to the first step's loss, compilation included
     """
 
     def __init__(self, examples: Examples, config: Config) -> None:
         settings = config.training
-        mesh = mesh_for(settings.batch_size)
-        supply = Resident(examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator())
-        noise = jax.device_put(examples.noise, everywhere(mesh))
+        mesh = device_mesh(settings.batch_size)
+        supply = ResidentBatches(examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator())
+        noise = jax.device_put(examples.noise, replicated(mesh))
         passed = console.stopwatch()
-        graph, net = build(
+        graph, network = build_network(
             config.model,
             classes=len(examples.classes),
             shape=config.spectrogram.shape,
             seed=settings.seed,
-            dtype=arithmetic(settings),
+            dtype=compute_dtype(settings),
         )
-        self.parameters = parameters(net)
+        self.parameters = count_parameters(network)
         self._step = make_step(graph, config, jnp.ones(len(examples.classes)))
-        self._course = Course(examples, config, supply, make_chunk(self._step, supply.batch_at, mesh), noise, Pace())
-        self._state = jax.device_put(first_state(net, settings), everywhere(mesh))
-        told: list[float] = []
-        self._epoch(lambda *_, **__: told.append(passed()))
-        self.first = told[0]
+        chunk = make_chunk(self._step, supply.batch_at, mesh)
+        self._setup = TrainingSetup(examples, config, supply, chunk, noise, ChunkSizer())
+        self._state = jax.device_put(initial_state(network, settings), replicated(mesh))
+        times: list[float] = []
+        self._epoch(lambda *_, **__: times.append(passed()))
+        self.first = times[0]
 
     def _epoch(self, advance: Callable[..., None]) -> None:
-        self._state = run_epoch(self._state, Progress(), self._course, advance, lambda: False)
+        self._state = run_epoch(self._state, Progress(), self._setup, advance, lambda: False)
 
     def seconds(self) -> float:
-        """Do an epoch of steps; returns how long it took."""
+        """Run an epoch of steps; return its seconds."""
         passed = console.stopwatch()
         self._epoch(lambda *_, **__: None)
         return passed()
 
     def bytes_of_step(self) -> float | None:
         """Return how many bytes a step reads and writes, as XLA estimates it."""
-        course = self._course
-        order = np.zeros((1, course.config.training.batch_size), np.int64)
-        source = next(iter(course.supply.chunks(order, lambda: 1))).source
-        one = jax.jit(
+        setup = self._setup
+        order = np.zeros((1, setup.config.training.batch_size), np.int64)
+        source = next(iter(setup.supply.chunks(order, lambda: 1))).source
+        one_step = jax.jit(
             lambda state, source, noise, key: self._step(
-                state, course.supply.batch_at(source, jnp.int32(0)), noise, jnp.float32(0.001), key
+                state, setup.supply.batch_at(source, jnp.int32(0)), noise, jnp.float32(0.001), key
             )
         )
         analysis = (
-            one.lower(self._state, source, course.noise, epoch_key(seed=1, epoch=1)).compile().cost_analysis() or {}
+            one_step.lower(self._state, source, setup.noise, epoch_key(seed=1, epoch=1)).compile().cost_analysis() or {}
         )
         return analysis.get("bytes accessed")
 
 
 def peaks(kind: str) -> tuple[float, float | None, str]:
-    """Return a device's largest FLOP/s, its memory's bytes/s where they are known, and where the figures are from."""
+    """Return a device's peak FLOP/s, its memory's bytes/s if known, and the source of both."""
     for name, (arithmetic_peak, memory_peak) in PEAKS.items():
         if name in kind:
             return arithmetic_peak, memory_peak, "data sheet, bfloat16"
@@ -137,24 +138,24 @@ def peaks(kind: str) -> tuple[float, float | None, str]:
 
 
 def measure_steps(examples: Examples, config: Config, peer: Peer | None, *, repeats: int) -> dict[str, Any]:
-    """Measure epochs of steps, ours and theirs in turn; print and return the figures."""
+    """Measure epochs of steps, ours and theirs in turn; print and return the results."""
     ours = Ours(examples, config)
     chosen = peer.ask("choose") if peer else {}
     if chosen and chosen["parameters"] != ours.parameters:
-        raise console.UserError(f"PyTorch's net has {chosen['parameters']:,} parameters, ours {ours.parameters:,}")
+        raise console.UserError(f"PyTorch's model has {chosen['parameters']:,} parameters, ours {ours.parameters:,}")
     seconds: dict[str, list[float]] = {"ours": []}
     memory = {"ours": (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0)}
     first = {"ours": ours.first}
     for _ in range(repeats):
         seconds["ours"].append(ours.seconds())
         if peer and chosen:
-            answer = peer.ask("resident")
-            seconds.setdefault("PyTorch", []).append(answer["seconds"])
-            memory["PyTorch"] = answer["bytes"]
+            result = peer.ask("resident")
+            seconds.setdefault("PyTorch", []).append(result["seconds"])
+            memory["PyTorch"] = result["bytes"]
             first["PyTorch"] = chosen["tried"][chosen["best"]]["first"]
-    for way, figures in chosen.get("tried", {}).items():
-        told = figures.get("failed") or f"{1000 * figures['step']:.2f} ms a step, {figures['first']:.1f} s to the first"
-        console.say(f"PyTorch, {way}: {told}{'  (taken)' if way == chosen['best'] else ''}")
+    for way, times in chosen.get("tried", {}).items():
+        summary = times.get("failed") or f"{1000 * times['step']:.2f} ms a step, {times['first']:.1f} s to the first"
+        console.info(f"PyTorch, {way}: {summary}{'  (used)' if way == chosen['best'] else ''}")
     clips = -(-len(examples.rows) // config.training.batch_size) * config.training.batch_size
     work = PASSES * flops(config.model, classes=len(examples.classes), shape=config.spectrogram.shape)
     arithmetic_peak, memory_peak, source = peaks(jax.devices()[0].device_kind)
@@ -173,12 +174,13 @@ def measure_steps(examples: Examples, config: Config, peer: Peer | None, *, repe
             [name, f"{speed:,.0f}", spread, f"{speed * work / arithmetic_peak:.1%}", band, held, f"{first[name]:.1f}"]
         )
     console.show_grid(
-        "Steps on clips that wait on the device",
+        "Steps on clips on the device",
         ["", "clips/s", "spread", "of peak", "of memory", "GB", "first step, s"],
         rows,
     )
-    console.say(
-        f"of peak: share of {arithmetic_peak / 1e12:.4g} TFLOP/s ({source}), at {work / 1e9:.3f} GFLOP a clip; of memory: of its bandwidth, as XLA estimates it"
+    console.info(
+        f"of peak: share of {arithmetic_peak / 1e12:.4g} TFLOP/s ({source}), at {work / 1e9:.3f} GFLOP a clip; of "
+        "memory: of its bandwidth, as XLA estimates it"
     )
     return {
         "rows": rows,
@@ -191,7 +193,7 @@ def measure_steps(examples: Examples, config: Config, peer: Peer | None, *, repe
 def measure_epochs(
     examples: Examples, config: Config, peer: Peer | None, *, resident: dict[str, float]
 ) -> dict[str, Any]:
-    """Measure whole epochs, ours and theirs in turn; print and return the figures.
+    """Measure whole epochs, ours and theirs in turn; print and return the results.
 
     Parameters
     ----------
@@ -201,32 +203,32 @@ def measure_epochs(
     theirs: list[dict[str, Any]] = []
     passed = console.stopwatch()
 
-    def keep_and_ask(*arguments: Any) -> None:
+    def save_and_ask(*arguments: Any) -> None:
         nonlocal passed
-        keep_epoch(*arguments)
+        save_epoch(*arguments)
         ours.append(passed())
         if peer:
             theirs.append(peer.ask("epoch"))
         passed = console.stopwatch()
 
-    with mock.patch.object(loop, "keep_epoch", keep_and_ask):
+    with mock.patch.object(loop, "save_epoch", save_and_ask):
         log = loop.learn(examples, config)
     clips = -(-len(examples.rows) // config.training.batch_size) * config.training.batch_size
     steps = [clips / row.clips_per_second for row in log]
-    watching = [row.seconds - alone for row, alone in zip(log, steps, strict=True)]
-    measured = {"ours": list(zip(ours, steps, watching, strict=True))[1:]}  # the first epoch compiles
+    validating = [row.seconds - alone for row, alone in zip(log, steps, strict=True)]
+    measured = {"ours": list(zip(ours, steps, validating, strict=True))[1:]}  # the first epoch compiles
     if all(theirs[1:]) and theirs[1:]:
         measured["PyTorch"] = [
-            (answer["seconds"], answer["steps"], answer["seconds"] - answer["steps"]) for answer in theirs[1:]
+            (result["seconds"], result["steps"], result["seconds"] - result["steps"]) for result in theirs[1:]
         ]
     rows = []
     for name, parts in measured.items():
-        whole, alone, watch = (statistics.median(part) for part in zip(*parts, strict=True))
+        whole, alone, validation = (statistics.median(part) for part in zip(*parts, strict=True))
         times = [part[0] for part in parts]
         rest = [
             f"{alone:.3f}",
-            f"{watch:.3f}",
-            f"{whole - alone - watch:.3f}" if name == "ours" else "–",
+            f"{validation:.3f}",
+            f"{whole - alone - validation:.3f}" if name == "ours" else "–",
             f"{max(1 - resident[name] / whole, 0):.0%}",
         ]
         rows.append(
@@ -240,8 +242,8 @@ def measure_epochs(
         )
     title = f"Whole epochs, {config.training.epochs - 1} of each"
     console.show_grid(title, ["", "clips/s", "spread", "seconds", "steps", "validation", "saving", "no steps"], rows)
-    console.say(
-        "validation: of PyTorch, saving included; no steps: share of an epoch beyond what its steps take on resident clips"
+    console.info(
+        "validation: for PyTorch, saving included; no steps: share of an epoch besides its steps on resident clips"
     )
     return {
         "rows": rows,
@@ -253,7 +255,7 @@ def compare(options: argparse.Namespace, *, batch: int, ways: Sequence[str], wit
     """Measure steps and epochs with one size of batches."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        # empty: what is compiled twice here is compiled once
+        # an empty cache: what is compiled twice here is compiled once
         jax.config.update("jax_compilation_cache_dir", str(folder / "compiled"))
         training = Training(epochs=options.epochs + 1, batch_size=batch, early_stopping=0)
         config = Config(
@@ -264,20 +266,21 @@ def compare(options: argparse.Namespace, *, batch: int, ways: Sequence[str], wit
             config, clips=options.clips, classes=max(min(options.classes, options.clips // CLIPS_OF_CLASS), 2)
         )
         examples = read_examples(config)
-        console.say(
-            f"batches of {batch}: {len(examples.rows):,} clips of {options.height} × {options.width} to learn from, {len(examples.val_rows):,} watch"
+        console.info(
+            f"batches of {batch}: {len(examples.rows):,} training clips of {options.height} × {options.width}, "
+            f"{len(examples.validation_rows):,} validation clips"
         )
         peer = None
         if with_torch:
             hand_over(folder, examples, config, ways=ways)
             peer = Peer(folder)
-            check_twin(peer, examples, config)
+            check_same_model(peer, examples, config)
         steps = measure_steps(examples, config, peer, repeats=options.repeats)
         epochs = measure_epochs(examples, config, peer, resident=steps["seconds"])
         if peer:
             peer.end()
-    ratios = {what: _ratio(figures["seconds"]) for what, figures in (("steps", steps), ("epochs", epochs))}
-    console.say("   ".join(f"{what}: ours {ratio:.2f} times as fast" for what, ratio in ratios.items() if ratio))
+    ratios = {what: _ratio(results["seconds"]) for what, results in (("steps", steps), ("epochs", epochs))}
+    console.info("   ".join(f"{what}: ours {ratio:.2f} times as fast" for what, ratio in ratios.items() if ratio))
     return {"batch": batch, "ratios": ratios, "steps": steps, "epochs": epochs}
 
 
@@ -286,7 +289,7 @@ def _ratio(seconds: dict[str, float]) -> float | None:
 
 
 def parsed() -> argparse.Namespace:
-    """Read the command line; sizes that are not given are those that suit the device."""
+    """Read the command line; default sizes depend on the device."""
     gpu = on_accelerator()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="tiny sizes; on a CPU, PyTorch is not compiled")
@@ -295,10 +298,10 @@ def parsed() -> argparse.Namespace:
         type=int,
         default=0,
         metavar="CLIPS",
-        help="measure reading, from stores of 1,000 up to so many clips",
+        help="measure reading, from stores of 1,000 up to this number of clips",
     )
     parser.add_argument(
-        "--folder", type=Path, help="where --scale makes its stores; default: the system's folder for temporary files"
+        "--folder", type=Path, help="folder for the stores of --scale; default: the system's folder for temporary files"
     )
     quick = "--quick" in sys.argv
     tiny, small, large = (160, 16, 64, 64, 1, 1), (512, 32, 64, 128, 2, 3), (50_000, 32, 128, 256, 3, 5)
@@ -309,14 +312,14 @@ def parsed() -> argparse.Namespace:
         type=int,
         nargs="+",
         default=[batch],
-        help=f"clips a step, {batch}; of several, the first gives the ratio",
+        help=f"clips per step, {batch}; if there are several, the first gives the ratio",
     )
     parser.add_argument("--height", type=int, default=height, help=f"pixels, {height}")
     parser.add_argument("--width", type=int, default=width, help=f"pixels, {width}")
     parser.add_argument(
-        "--epochs", type=int, default=epochs, help=f"whole epochs that are measured, after one that is not, {epochs}"
+        "--epochs", type=int, default=epochs, help=f"whole epochs to measure, after one for warm-up, {epochs}"
     )
-    parser.add_argument("--repeats", type=int, default=repeats, help=f"epochs of steps that are measured, {repeats}")
+    parser.add_argument("--repeats", type=int, default=repeats, help=f"epochs of steps to measure, {repeats}")
     parser.add_argument("--classes", type=int, default=100, help="at most, 100")
     return parser.parse_args()
 
@@ -327,7 +330,7 @@ def main() -> None:
     gpu = on_accelerator()
     device = jax.devices()[0]
     if not gpu:
-        console.warn("JAX sees no accelerator: the times are those of the CPU, and say nothing about one")
+        console.warning("JAX sees no accelerator; these are times of the CPU")
     console.show_table(
         "Machine",
         {

@@ -43,17 +43,17 @@ def baseline(job: Job) -> Spent:
     for number, start in enumerate(range(0, len(samples), STEP)):
         clip = samples[start : start + LENGTH]
         if len(clip) == LENGTH:
-            picture = librosa_picture(clip)
-            score = numpy_score(picture)
+            spectrogram = librosa_spectrogram(clip)
+            score = numpy_score(spectrogram)
             if score >= THRESHOLD:
                 cv2.imwrite(
                     str(job.part / f"{int(score * 10_000):04d}_{job.file.stem}_{number:03d}.png"),
-                    (picture * 255).astype(np.uint8),
+                    (spectrogram * 255).astype(np.uint8),
                 )
     return _spent(begun)
 
 
-def librosa_picture(clip: np.ndarray) -> np.ndarray:
+def librosa_spectrogram(clip: np.ndarray) -> np.ndarray:
     """Return the mel picture by librosa's own functions."""
     import librosa
 
@@ -66,10 +66,10 @@ def librosa_picture(clip: np.ndarray) -> np.ndarray:
     return (levels - levels.min()) / max(levels.max() - levels.min(), 1e-9)
 
 
-def numpy_score(picture: np.ndarray) -> float:
+def numpy_score(spectrogram: np.ndarray) -> float:
     """Return the signal score by the baseline's NumPy and OpenCV calls."""
-    row, column = np.median(picture, axis=1, keepdims=True), np.median(picture, axis=0, keepdims=True)
-    on = ((picture >= 1.25 * row) & (picture >= 1.15 * column) & (picture > 0)).astype(np.float32)
+    row, column = np.median(spectrogram, axis=1, keepdims=True), np.median(spectrogram, axis=0, keepdims=True)
+    on = ((spectrogram >= 1.25 * row) & (spectrogram >= 1.15 * column) & (spectrogram > 0)).astype(np.float32)
     patches = cv2.medianBlur(on, 3)
     return float(cv2.morphologyEx(patches, cv2.MORPH_CLOSE, np.ones((3, 3), np.float32)).mean())
 

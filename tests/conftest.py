@@ -1,4 +1,4 @@
-"""What tests share: shapes are checked by jaxtyping and beartype, golden values and real recordings come from ../shared where it is there."""
+"""What tests share: checks of shapes (jaxtyping, beartype), data of ../shared if it exists, and small archives."""
 
 import atexit
 import os
@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-# what one test has compiled, others need not compile again; also for the scripts that tests start
+# tests, and the scripts that they start, share what JAX has compiled
 CACHE = tempfile.mkdtemp(prefix="compiled")
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 os.environ |= {"JAX_COMPILATION_CACHE_DIR": CACHE, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2"}
@@ -30,7 +30,7 @@ settings.load_profile("any machine")
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
 RATE = 8000
-# begun first, so that all workers end together
+# started first, so that all workers end at about the same time
 SLOW = ("test_scripts.py", "test_distill.py", "test_killed.py", "test_untrusted_files.py", "test_steps.py")
 
 
@@ -53,7 +53,7 @@ def birds() -> Path:
 
 
 def reasons(contents: Contents) -> dict[str, str]:
-    """Return why each thing of an archive was refused; each has one short line."""
+    """Return why each part of an archive was refused, and check that each reason is one short line."""
     found = {failure.name: failure.reason for failure in contents.failures}
     assert len(found) == len(contents.failures)
     assert all("\n" not in name + reason and len(reason) < 250 for name, reason in found.items())
@@ -66,7 +66,7 @@ def names(contents: Contents) -> list[str]:
 
 
 def write_tables(archive: Path, tables: Mapping[str, str | bytes], *sounds: str) -> Path:
-    """Write an archive: what its tables say, and which sounds lie in it."""
+    """Write an archive from its tables and the names of its sounds."""
     contents = {name: text.encode() if isinstance(text, str) else text for name, text in tables.items()}
     for name, content in {**contents, **dict.fromkeys(sounds, b"sound")}.items():
         (archive / name).parent.mkdir(parents=True, exist_ok=True)
@@ -77,20 +77,20 @@ def write_tables(archive: Path, tables: Mapping[str, str | bytes], *sounds: str)
 def chirp(pitch: float, *, seconds: float, seed: int, rate: int = RATE) -> np.ndarray:
     """Make short calls of one pitch (Hz), three a second, in a little noise."""
     time = np.arange(int(seconds * rate)) / rate
-    called = np.sin(2 * np.pi * 3 * time) > 0.3
+    calls = np.sin(2 * np.pi * 3 * time) > 0.3
     noise = np.random.default_rng(seed).normal(0, 0.003, len(time))
-    return (0.3 * called * np.sin(2 * np.pi * pitch * time) + noise).astype(np.float32)
+    return (0.3 * calls * np.sin(2 * np.pi * pitch * time) + noise).astype(np.float32)
 
 
 def write_folders(archive: Path, *, recordings: int = 4, seconds: float = 3.0) -> None:
-    """Write an archive of two easy species, whose calls differ in pitch, and one recording of a third."""
+    """Write an archive of two species whose calls differ in pitch, and one recording of a third species."""
     pitches = {"Altus clarus": 3000.0, "Bassus gravis": 1000.0}
-    for number, (species, pitch) in enumerate(pitches.items()):
+    for index, (species, pitch) in enumerate(pitches.items()):
         for recording in range(recordings):
             folder = archive / species
             folder.mkdir(parents=True, exist_ok=True)
             sound = chirp(
-                pitch * (1 + 0.02 * recording), seconds=seconds + 0.3 * recording, seed=10 * number + recording
+                pitch * (1 + 0.02 * recording), seconds=seconds + 0.3 * recording, seed=10 * index + recording
             )
             soundfile.write(folder / f"{species[0]}{recording}.wav", sound, RATE)
     (archive / "Solus unicus").mkdir(exist_ok=True)
@@ -98,7 +98,7 @@ def write_folders(archive: Path, *, recordings: int = 4, seconds: float = 3.0) -
 
 
 def small_config(root: Path, archive: Path | None = None) -> Config:
-    """Return settings under which the whole chain takes seconds."""
+    """Return settings with which the whole chain takes seconds."""
     return Config(
         run="small",
         snapshots=root / "snapshots",
@@ -107,7 +107,9 @@ def small_config(root: Path, archive: Path | None = None) -> Config:
         clips=Clips(max_per_class=0, signal_threshold=0.0005),
         spectrogram=Spectrogram(rate=RATE, fmin=500, fmax=3800, height=16, width=32),
         model=Model(name="Baseline", filters=(4, 8)),
-        training=Training(epochs=3, batch_size=8, val_share=0.25, signal_interval=(0.0, 1.0), learning_rate=0.01),
+        training=Training(
+            epochs=3, batch_size=8, validation_share=0.25, signal_interval=(0.0, 1.0), learning_rate=0.01
+        ),
     )
 
 

@@ -14,22 +14,22 @@ import test
 import train
 from config import Config
 from tests.conftest import RATE, chirp, small_config
-from utils.spectra.spectrogram import make_picture, to_pixels
+from utils.spectra.spectrogram import make_spectrogram, to_pixels
 from utils.spectra.store import Store
 
 PITCHES = {"Altus clarus": 3000.0, "Bassus gravis": 1000.0}
 
 
 def write_tapes(archive: Path, *, tapes: int = 3) -> None:
-    """Write recordings of 24 s in which two species call: for 5 s each, then both at 20 s, marked as a point in time."""
+    """Write recordings of 24 s in which two species call: for 5 s each, then both at 20 s, marked as points."""
     archive.mkdir()
     rows = ["file,start,end,species"]
     for tape in range(tapes):
         sound = np.random.default_rng(tape).normal(0, 0.003, 24 * RATE).astype(np.float32)
-        for number, (species, pitch) in enumerate(PITCHES.items()):
-            start = 2 + 8 * number + tape / 2
-            sound[int(start * RATE) : int((start + 5) * RATE)] += chirp(pitch, seconds=5.0, seed=10 * tape + number)
-            sound[19 * RATE : 21 * RATE] += chirp(pitch, seconds=2.0, seed=20 * tape + number)
+        for index, (species, pitch) in enumerate(PITCHES.items()):
+            start = 2 + 8 * index + tape / 2
+            sound[int(start * RATE) : int((start + 5) * RATE)] += chirp(pitch, seconds=5.0, seed=10 * tape + index)
+            sound[19 * RATE : 21 * RATE] += chirp(pitch, seconds=2.0, seed=20 * tape + index)
             rows += [f"tape{tape}.wav,{start},{start + 5},{species}", f"tape{tape}.wav,20,20,{species}"]
         soundfile.write(archive / f"tape{tape}.wav", sound, RATE)
     (archive / "annotations.csv").write_text("\n".join(rows))
@@ -39,15 +39,15 @@ def chosen(config: Config, choose: str, **more: object) -> Config:
     return dataclasses.replace(config, clips=dataclasses.replace(config.clips, choose=choose, **more))
 
 
-def check_pictures(config: Config, files: dict[str, Path]) -> None:
-    """Check that each picture is of the sound at its start."""
+def check_spectrograms(config: Config, files: dict[str, Path]) -> None:
+    """Check that each spectrogram is that of the sound at its start."""
     store = Store(config.dataset.root)
     for row in store.clips.with_row_index("clip").iter_rows(named=True):
         samples, _ = soundfile.read(
             files[row["recording"]], dtype="float32", start=round(row["start"] * RATE), frames=RATE
         )
-        picture = to_pixels(make_picture(np.pad(samples, (0, RATE - len(samples))), config.spectrogram))
-        np.testing.assert_array_equal(store.pictures(np.array([row["clip"]]))[0], picture)
+        spectrogram = to_pixels(make_spectrogram(np.pad(samples, (0, RATE - len(samples))), config.spectrogram))
+        np.testing.assert_array_equal(store.spectrograms(np.array([row["clip"]]))[0], spectrogram)
 
 
 def test_clips_around_annotations(tmp_path: Path) -> None:
@@ -59,35 +59,35 @@ def test_clips_around_annotations(tmp_path: Path) -> None:
     spec.main(settings)
     clips = Store(tmp_path / "root").clips
     for tape in range(3):
-        own = clips.filter(pl.col("recording") == f"tape{tape}")
-        assert own["number"].is_sorted()
-        assert own["number"].n_unique() == len(own)
+        of_tape = clips.filter(pl.col("recording") == f"tape{tape}")
+        assert of_tape["index"].is_sorted()
+        assert of_tape["index"].n_unique() == len(of_tape)
         kept = [
             (start, label, list(others))
-            for start, label, others in own.filter("accepted").select("start", "class", "background").iter_rows()
+            for start, label, others in of_tape.filter("accepted").select("start", "class", "background").iter_rows()
         ]
         expected = [
-            (2 + 8 * number + tape / 2 + second, species, [])
-            for number, species in enumerate(PITCHES)
+            (2 + 8 * index + tape / 2 + second, species, [])
+            for index, species in enumerate(PITCHES)
             for second in range(5)
         ]
         assert sorted(kept) == sorted(
             [*expected, (19.5, "Altus clarus", ["Bassus gravis"]), (19.5, "Bassus gravis", ["Altus clarus"])]
         )
-        noise = own.filter(~pl.col("accepted"))
+        noise = of_tape.filter(~pl.col("accepted"))
         assert set(noise["class"]) == {""}
         assert all(2 + tape / 2 >= start + 1 or 7 + tape / 2 <= start for start in noise["start"])
         assert 0 < len(noise) < 14
     assert clips["strength"].is_null().all()
     assert not (tmp_path / "root" / "spec" / "peaks.csv").exists()
-    check_pictures(settings, {f"tape{tape}": tmp_path / "archive" / f"tape{tape}.wav" for tape in range(3)})
+    check_spectrograms(settings, {f"tape{tape}": tmp_path / "archive" / f"tape{tape}.wav" for tape in range(3)})
     trained = train.main(settings)
     assert (trained.folder / "epoch_003" / "classes.txt").read_text().split("\n")[:2] == list(PITCHES)
-    assert test.main(settings).figures.recordings == 1
+    assert test.main(settings).headline.recordings == 1
 
 
-def test_a_class_of_its_own_and_events_besides(tmp_path: Path, archive: Path) -> None:
-    """Recordings without events have the grid; where there are events, they name the clips' classes."""
+def test_recordings_with_a_primary_label_and_with_events(tmp_path: Path, archive: Path) -> None:
+    """Recordings without events have the grid; with events, these give the clips' classes."""
     config = chosen(small_config(tmp_path / "root", archive), "annotations", overlap=0.0, noise_share=0.0)
     sort_data.main(config)
     split = pl.read_parquet(tmp_path / "root" / "split.parquet")
@@ -98,14 +98,14 @@ def test_a_class_of_its_own_and_events_besides(tmp_path: Path, archive: Path) ->
     )
     spec.main(config)
     clips = Store(tmp_path / "root").clips
-    assert clips.filter(recording="Altus clarus/A3").select("start", "class", "number").rows() == [
+    assert clips.filter(recording="Altus clarus/A3").select("start", "class", "index").rows() == [
         (1.0, "Bassus gravis", 1)
     ]
     assert clips.filter(recording="Altus clarus/A2")["start"].to_list() == [0.0, 1.0, 2.0]
 
 
-@pytest.mark.parametrize("cap", [0, 4])
-def test_clips_at_peaks(tmp_path: Path, cap: int) -> None:
+@pytest.mark.parametrize("max_clips", [0, 4])
+def test_clips_at_peaks(tmp_path: Path, max_clips: int) -> None:
     archive = tmp_path / "archive"
     sound = np.random.default_rng(0).normal(0, 0.003, 30 * RATE).astype(np.float32)
     for start in (4, 12, 21):
@@ -117,7 +117,7 @@ def test_clips_at_peaks(tmp_path: Path, cap: int) -> None:
         small_config(tmp_path / "root", archive),
         "peaks",
         count=5,
-        max_per_class=cap,
+        max_per_class=max_clips,
         noise_share=0.0,
         signal_threshold=0.02,
     )
@@ -126,15 +126,15 @@ def test_clips_at_peaks(tmp_path: Path, cap: int) -> None:
     clips = Store(tmp_path / "root").clips.filter(recording="Altus clarus/a")
     peaks = pl.read_csv(tmp_path / "root" / "spec" / "peaks.csv")
     assert peaks.columns == ["recording", "seconds", "strength", "kept"]
-    own = peaks.filter(recording="Altus clarus/a")
-    assert len(own) == 5
-    assert own["seconds"].is_sorted()
-    assert own.filter("kept")["seconds"].to_list() == pytest.approx((clips["start"] + 0.5).to_list(), abs=1e-3)
-    assert own.filter("kept")["strength"].to_list() == pytest.approx(clips["strength"].to_list(), abs=0.01)
+    of_tape = peaks.filter(recording="Altus clarus/a")
+    assert len(of_tape) == 5
+    assert of_tape["seconds"].is_sorted()
+    assert of_tape.filter("kept")["seconds"].to_list() == pytest.approx((clips["start"] + 0.5).to_list(), abs=1e-3)
+    assert of_tape.filter("kept")["strength"].to_list() == pytest.approx(clips["strength"].to_list(), abs=0.01)
     assert len(clips) == 3
     for start, found in zip((4, 12, 21), clips["start"], strict=True):
         assert abs(found + 0.5 - (start + 0.5)) < 0.7
-    check_pictures(config, {f"Altus clarus/{name}": archive / "Altus clarus" / f"{name}.wav" for name in "ab"})
+    check_spectrograms(config, {f"Altus clarus/{name}": archive / "Altus clarus" / f"{name}.wav" for name in "ab"})
 
 
 def test_the_first_clips(tmp_path: Path, archive: Path) -> None:
@@ -144,10 +144,10 @@ def test_the_first_clips(tmp_path: Path, archive: Path) -> None:
         sort_data.main(config)
         spec.main(config)
     every, few = (Store(config.dataset.root) for config in (grid, first))
-    begin = every.clips.with_row_index("clip").filter(pl.col("number") < 2)
-    assert few.clips.drop("row").equals(begin.drop("row", "clip"))
+    first_clips = every.clips.with_row_index("clip").filter(pl.col("index") < 2)
+    assert few.clips.drop("row").equals(first_clips.drop("row", "clip"))
     np.testing.assert_array_equal(
-        few.pictures(np.arange(len(few.clips))), every.pictures(begin["clip"].to_numpy().astype(np.int64))
+        few.spectrograms(np.arange(len(few.clips))), every.spectrograms(first_clips["clip"].to_numpy().astype(np.int64))
     )
     assert few.recordings["seconds"].equals(every.recordings["seconds"])
     assert few.clips.group_by("recording").len()["len"].unique().to_list() == [2]

@@ -1,12 +1,19 @@
 """Settings: defaults, file, flags, and one clear line for what is wrong."""
 
+import ast
 import dataclasses
+import hashlib
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from config import Config, SettingsError, deciding, differences, flat, from_command_line, load, to_toml
+from config import Clips, Config, SettingsError, Spectrogram
+from utils import settings_keys
+from utils.command_line import from_command_line
+from utils.settings import RENAMED, flat, load, settings_with_defaults, to_toml
+from utils.settings_keys import changed_settings, settings_for_key
 
 
 def read(*words: str) -> Config:
@@ -73,7 +80,7 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ),
         (
             '[testing]\npooling = "median"',
-            r"x\.toml: testing\.pooling = \"median\": should be 'median_filtered', 'mean_exponential', 'mean', 'max' or",
+            r"testing\.pooling = \"median\": should be 'median_filtered', 'mean_exponential', 'mean', 'max' or",
         ),
         (
             "[testing]\nprior_strength = 1.0",
@@ -85,7 +92,10 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
             "[spectrogram]\nfmax = 30000",
             r"x\.toml: spectrogram\.fmax = 30000\.0: should be at most half of spectrogram\.rate",
         ),
-        ("[spectrogram]\nhop = 44101", r"x\.toml: spectrogram\.hop = 44101: should be at most a clip's 44100 samples"),
+        (
+            "[spectrogram]\nhop = 44101",
+            r"x\.toml: spectrogram\.hop = 44101: should be at most the 44100 samples of a clip",
+        ),
         (
             "[spectrogram]\nwidth = 4096\n[clips]\nlength = 0.05\nmin_length = 0.05\noverlap = 0.0",
             r"spectrogram\.width = 4096: a clip has only 2205",
@@ -126,7 +136,7 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ("[clips]\ncount = -1", r"x\.toml: clips\.count = -1: should be greater than or equal to 0"),
         (
             '[clips]\nchoose = "peaks"\n[spectrogram]\nfmin = 950.0\nfmax = 1000.0',
-            r"x\.toml: spectrogram\.fmin = 950\.0: should be at least 100 Hz below spectrogram\.fmax for clips\.choose = peaks",
+            r"spectrogram\.fmin = 950\.0: should be at least 100 Hz below spectrogram\.fmax for clips\.choose = peaks",
         ),
         (
             "[model]\nkernel_sizes = [3, 3]",
@@ -135,12 +145,12 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ("[model]\nkernel_sizes = [3, 4, 3, 3]", r"x\.toml: model\.kernel_sizes = \[3, 4, 3, 3\]: should be odd"),
         ("[model]\ngroups = [1, 3, 1, 1]", r"x\.toml: model\.groups = .* 3 does not divide"),
         (
-            "[model]\nfilters = [4, 4, 4, 4, 4, 4, 4, 4]\nkernel_sizes = [3, 3, 3, 3, 3, 3, 3, 3]\ngroups = [1, 1, 1, 1, 1, 1, 1, 1]",
-            r"halve a picture",
+            f"[model]\nfilters = {[4] * 8}\nkernel_sizes = {[3] * 8}\ngroups = {[1] * 8}",
+            r"each of them halves a spectrogram of 128 × 256 pixels",
         ),
         (
             '[model]\nname = "Pi"\n[spectrogram]\nheight = 15',
-            r"model\.filters = \[16, 32, 64, 128\]: should be at most 3 entries, for they cannot halve a picture of 15 × 256 pixels",
+            r"model\.filters = \[16, 32, 64, 128\]: should be at most 3 entries: each of them halves a .* 15 × 256 pix",
         ),
         ("[model]\nchannels = 2", r"x\.toml: model\.channels = 2: should be 1 or 3"),
         ("[model]\ndense_units = 0", r"x\.toml: model\.dense_units = 0: should be greater than or equal to 1"),
@@ -149,15 +159,15 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
             "[training]\nlearning_rate_end = 0.1",
             r"x\.toml: training\.learning_rate_end = 0\.1: should be at most training\.learning_rate",
         ),
-        ("[training]\nsignal_interval = [0.2, 0.1]", r"should begin with the lower end"),
+        ("[training]\nsignal_interval = [0.2, 0.1]", r"should start with the lower end"),
         ("[training]\nsignal_interval = [0.2]", r"x\.toml: training\.signal_interval\.1"),
         ("[training\n", r"x\.toml: Expected"),
         ("[training]\nlearning_rate = inf", r"x\.toml: training\.learning_rate = .*: should be a finite number"),
         ("run = 2018-01-01", r'x\.toml: run = "2018-01-01": should be a text'),
         ('[dataset]\nroot = "a\\u0000b"', r"x\.toml: dataset\.root = .*: should be a path without control characters"),
         (
-            '[training]\npictures = "a\\u0000b"',
-            r"x\.toml: training\.pictures = .*: should be a path without control characters",
+            '[training]\nimages = "a\\u0000b"',
+            r"x\.toml: training\.images = .*: should be a path without control characters",
         ),
         (
             '[training]\nschedule = "step"\nsteps = 9\nepochs = 3',
@@ -174,12 +184,12 @@ def test_wrong_files_end_in_one_line(tmp_path: Path, text: str, message: str) ->
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--training.picture", "x"), r"--training\.picture: no such flag; did you mean training\.pictures\?"),
+        (("--training.image", "x"), r"--training\.image: no such flag; did you mean training\.images\?"),
         (("--spectrogram.fmn", "3"), r"--spectrogram\.fmn: no such flag; did you mean spectrogram\.fmin\?"),
-        (("--training.epochs", "many"), r"command line: --training\.epochs: invalid"),
+        (("--training.epochs", "many"), r'command line: training\.epochs = "many": should be a valid integer'),
         (("--training.epochs", "0"), r"command line: training\.epochs = 0: should be greater"),
-        (("--training.epochs",), r"command line: Missing value for argument '--training\.epochs'"),
-        (("--model.name", "Foo"), r"command line: invalid choice 'Foo'"),
+        (("--training.epochs",), r"command line: --training\.epochs: needs a value$"),
+        (("--model.name", "Foo"), r"""model\.name = "Foo": should be 'Baseline', 'ResNet' or 'Pi'$"""),
         (("--spectrogram.fmax", "30000"), r"command line: spectrogram\.fmax = 30000\.0: should be at most"),
         (("experiments/demoo.toml",), r"experiments/demoo\.toml: no such file"),
         (("--clips.length", "inf"), r"command line: clips\.length = .*: should be a finite number"),
@@ -187,7 +197,17 @@ def test_wrong_files_end_in_one_line(tmp_path: Path, text: str, message: str) ->
             ("--training.epochs", "3", "experiments/demo.toml"),
             r"experiments/demo\.toml: the experiment's file goes before all flags",
         ),
-        (("--training.epochs", "3", "4"), r"4: no such flag"),
+        (("--training.epochs", "3", "4"), r"^4: is neither a flag nor the value of one; --help lists all flags$"),
+        (("--model.no-batchnorm",), r"^--model\.no-batchnorm: no such flag; did you mean model\.batch_norm\?$"),
+        (
+            ("--workers", "2", "--training.seed=x", "--run", "a"),
+            r'^command line: training\.seed = "x": should be a valid int',
+        ),
+        (("--training.signal_interval", "0.1"), r"^command line: training\.signal_interval\.1 = .*: is missing$"),
+        (("--model.filters", "8", "a"), r'^command line: model\.filters\.1 = "a": should be a valid integer'),
+        (("--training.val_share", "0.1"), r"^--training\.val_share: is now called --training\.validation_share$"),
+        (("--training.val-share=0.1",), r"^--training\.val-share: is now called --training\.validation_share$"),
+        (("--distillation.no-untaught",), r"no-untaught: is now called --distillation\.compare_without_teachers$"),
     ],
 )
 def test_wrong_flags_end_in_one_line(words: tuple[str, ...], message: str) -> None:
@@ -196,34 +216,168 @@ def test_wrong_flags_end_in_one_line(words: tuple[str, ...], message: str) -> No
     assert "\n" not in str(caught.value)
 
 
+def comments() -> dict[str, str]:
+    """Return the comment of every setting in config.py: behind the field, or in the lines above it."""
+    source = (Path(__file__).parents[1] / "config.py").read_text()
+    lines = source.splitlines()
+    classes = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)}
+
+    def found(name: str, prefix: str = "") -> dict[str, str]:
+        result = {}
+        for field in classes[name].body:
+            if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
+                continue
+            if ast.unparse(field.annotation) in classes:
+                result |= found(ast.unparse(field.annotation), f"{prefix}{field.target.id}.")
+                continue
+            first = field.lineno - 1
+            while lines[first - 1].startswith("    # "):
+                first -= 1
+            above = " ".join(line.strip("# ") for line in lines[first : field.lineno - 1])
+            result[prefix + field.target.id] = above or lines[field.lineno - 1].partition("  # ")[2]
+        return result
+
+    return found("Config")
+
+
 def test_every_setting_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read("--help")
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    source = (Path(__file__).parents[1] / "config.py").read_text()
-    for name in flat(read("--dataset.archive", "x", "--training.pictures", "x")):
+    explained = comments()
+    assert list(explained) == [name for name, _, _ in settings_with_defaults(Config())]
+    for name, comment in explained.items():
+        assert len(comment) > 10, name
         assert f"--{name}" in text
-        lines = [
-            line
-            for line in source.splitlines()
-            if line.startswith(f"    {name.rsplit('.', 1)[-1]}: ") and " = " in line
-        ]
-        assert lines, name
-        assert all(len(line.partition("  # ")[2]) > 10 for line in lines), lines
+        # a terminal breaks lines at hyphens, too
+        assert comment.replace(" ", "") in text.replace(" ", ""), name
 
 
-def test_differences_name_the_settings() -> None:
+def test_changed_settings_are_named() -> None:
     one = Config()
     other = dataclasses.replace(one, run="b", clips=dataclasses.replace(one.clips, overlap=0.5))
-    assert differences(one, other, of=("clips.", "spectrogram.")) == ["clips.overlap was 0.25, is 0.5"]
+    assert changed_settings(one, other, of=("clips.", "spectrogram.")) == ["clips.overlap was 0.25, is 0.5"]
+    of = ("submission.overlap", "testing.prior")
+    other = dataclasses.replace(one, submission=dataclasses.replace(one.submission, overlap=0.5))
+    assert changed_settings(one, other, of=of) == ["submission.overlap was null, is 0.5"]
+    assert changed_settings(other, one, of=of) == ["submission.overlap was 0.5, is null"]
 
 
-def test_what_is_only_for_the_eye_decides_on_nothing() -> None:
+def test_what_has_no_effect_is_in_no_key() -> None:
     one = Config()
-    other = dataclasses.replace(one, spectrogram=dataclasses.replace(one.spectrogram, pictures=True))
-    assert differences(one, other, of=("clips.", "spectrogram.")) == []
-    assert deciding(one, of=("spectrogram.",)) == deciding(other, of=("spectrogram.",))
-    assert "spectrogram.pictures" in flat(other)
+    other = dataclasses.replace(one, spectrogram=dataclasses.replace(one.spectrogram, images=True, engine="cpu"))
+    assert changed_settings(one, other, of=("clips.", "spectrogram.")) == []
+    assert settings_for_key(one, of=("spectrogram.",)) == settings_for_key(other, of=("spectrogram.",))
+    assert "spectrogram.images" in flat(other)
+
+
+def key(config: Config, *of: str) -> str:
+    return hashlib.sha256(json.dumps(settings_for_key(config, of=of)).encode()).hexdigest()[:16]
+
+
+STORE, MODEL = ("clips.", "spectrogram."), ("clips.", "spectrogram.", "model.", "training.loss")
+CHANGED = Config(
+    clips=Clips(choose="peaks", count=3),
+    spectrogram=Spectrogram(channel=2, kind="pcen"),
+    testing=dataclasses.replace(Config().testing, pooling="max"),
+)
+
+
+@pytest.mark.parametrize(
+    ("config", "of", "expected"),
+    [
+        (Config(), STORE, "c8895767393e6033"),
+        (Config(), MODEL, "eaae2c48f94ae532"),
+        (Config(), ("testing.pooling", "testing.sharpness"), "355974651cb78a0f"),
+        (Config(), ("testing.",), "9d7d1a5c803e1aec"),
+        (CHANGED, STORE, "a648d038ac95345c"),
+        (CHANGED, MODEL, "0377cdbdcd0606fd"),
+        (CHANGED, ("testing.pooling", "testing.sharpness"), "533a7153e2737669"),
+        (CHANGED, ("testing.",), "2ae96d46789e4920"),
+    ],
+)  # by the version before this test, revision dc9aca7
+def test_keys_stay_what_they_were(config: Config, of: tuple[str, ...], expected: str) -> None:
+    assert key(config, *of) == expected
+
+
+@dataclasses.dataclass(frozen=True)
+class MoreClips(Clips):
+    reverse: bool = False
+    again: int | None = None
+
+
+def test_a_new_setting_leaves_keys_as_they_are_until_it_is_used() -> None:
+    new = dataclasses.replace(Config(), clips=MoreClips())
+    assert key(new, *STORE) == key(Config(), *STORE)
+    used = dataclasses.replace(Config(), clips=MoreClips(reverse=True))
+    assert key(used, *STORE) != key(Config(), *STORE)
+    assert list(settings_for_key(used, of=STORE))[-1] == "clips.reverse"
+    again = dataclasses.replace(Config(), clips=MoreClips(reverse=True, again=1))
+    assert list(settings_for_key(again, of=STORE))[-2:] == ["clips.again", "clips.reverse"]
+
+
+def test_a_renamed_setting_leaves_keys_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"overlap": "shared"}
+    fields = [
+        (names.get(one.name, one.name), one.type, dataclasses.field(default=one.default))
+        for one in dataclasses.fields(Clips)
+    ]
+    renamed = dataclasses.make_dataclass("RenamedClips", fields, frozen=True)
+    config = dataclasses.replace(Config(), clips=renamed())
+    assert key(config, *STORE) != key(Config(), *STORE)
+    monkeypatch.setitem(settings_keys.FIRST_NAMES, "clips.shared", "clips.overlap")
+    assert key(config, *STORE) == key(Config(), *STORE)
+
+
+def test_a_changed_value_changes_the_key() -> None:
+    seen = {key(Config(), *STORE)}
+    for clips in (Clips(overlap=0.5), Clips(seed=1), Clips(choose="first")):
+        seen.add(key(Config(clips=clips), *STORE))
+    assert len(seen) == 4
+
+
+OLD = """
+[training]
+val_share = 0.3
+pictures = "a"
+[testing]
+side = "val"
+[spectrogram]
+pictures = true
+[distillation]
+keep_answers = false
+untaught = false
+"""
+
+
+def test_files_may_use_the_old_names_of_settings(tmp_path: Path) -> None:
+    file, told = write(tmp_path, OLD), []
+    config = load(Path(file))
+    training, distillation = config.training, config.distillation
+    assert (training.validation_share, training.images, config.testing.held_out) == (0.3, Path("a"), "val")
+    assert config.spectrogram.images
+    assert not distillation.cache_predictions
+    assert not distillation.compare_without_teachers
+    assert from_command_line([file], doc="", script="x.py", warn=told.append)[0] == config
+    assert sorted(told) == sorted(
+        f"{file}: {old} is now called {new}; please rename it" for old, new in RENAMED.items()
+    )
+    assert load(Path(write(tmp_path, to_toml(config))), warn=told.append) == config
+    assert len(told) == len(RENAMED)
+
+
+def test_old_and_new_name_together_are_refused(tmp_path: Path) -> None:
+    text = "[training]\nval_share = 0.3\nvalidation_share = 0.3"
+    with pytest.raises(
+        SettingsError, match=r"x\.toml: training\.val_share: is the old name of training\.validation_sh"
+    ):
+        read(write(tmp_path, text))
+
+
+def test_renamed_settings_exist_under_their_new_names() -> None:
+    names = {name for name, _, _ in settings_with_defaults(Config())}
+    assert {*RENAMED.values()} <= names
+    assert not {*RENAMED} & names
 
 
 def test_experiments_are_valid() -> None:
@@ -234,4 +388,4 @@ def test_experiments_are_valid() -> None:
 def test_home_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert read(write(tmp_path, '[dataset]\nroot = "~/birds"')).dataset.root == tmp_path / "birds"
-    assert read(write(tmp_path, '[training]\npictures = "~/birds"')).training.pictures == tmp_path / "birds"
+    assert read(write(tmp_path, '[training]\nimages = "~/birds"')).training.images == tmp_path / "birds"

@@ -1,6 +1,7 @@
-"""What a person sees, on terminals and in logs of any encoding, and where nobody looks."""
+"""Messages on terminals and in logs of any encoding, on closed outputs, and captured with `logging`."""
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -11,18 +12,18 @@ import pytest
 from tests.conftest import REPOSITORY
 from utils import console
 
-SAYS_MUCH = """
+PRINTS_ALL = """
 import sys
 from config import Config
 from utils import console
 
 def main(config: Config) -> None:
-    '''Say all kinds of things.'''
-    console.say("Mésange à tête noire · 3 × real time → 1–2")
-    console.warn("Überall")
+    '''Print all kinds of things.'''
+    console.info("Mésange à tête noire · 3 × real time → 1–2")
+    console.warning("Überall")
     console.show_table("Größe", {"Mésange": "≥ 0.5"})
     console.show_grid("Klassen", ["Art", "Länge"], [["シジュウカラ", "–"]])
-    with console.progress("höre", total=2, unit="Stücke", spoken=True) as advance:
+    with console.progress("höre", total=2, unit="Stücke", in_words=True) as advance:
         advance(2, note="7 × real time")
     console.report_failures([console.Failure("é.wav", "ist zu groß: 3 × 4")], what="Dateien")
 
@@ -32,7 +33,7 @@ C_LOCALE = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
 
 def much(*words: str, shell: str = "", **environment: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-c", f"exec({SAYS_MUCH!a})", *words]
+    command = [sys.executable, "-c", f"exec({PRINTS_ALL!a})", *words]
     line = ["bash", "-c", f'"$@" {shell}', "bash", *command] if shell else command
     return subprocess.run(line, cwd=REPOSITORY, capture_output=True, timeout=60, env={**os.environ, **environment})
 
@@ -57,8 +58,8 @@ def test_the_plain_c_locale(tmp_path: Path) -> None:
     done = much(**C_LOCALE)
     assert done.returncode == 0, done.stderr
     assert b"M?sange" in done.stdout
-    assert b"names of files as ascii here" in done.stderr
-    assert b"names of files" not in much().stderr
+    assert b"Python reads file names as ascii" in done.stderr
+    assert b"file names" not in much().stderr
 
 
 def test_help_in_any_encoding() -> None:
@@ -84,22 +85,64 @@ def test_streams_that_cannot_be_changed_are_left_alone(monkeypatch: pytest.Monke
     stream = Notebook()
     monkeypatch.setattr(sys, "stdout", stream)
     console.accept_any_text()
-    console.say("é")
+    console.info("é")
     assert stream.getvalue() == "é\n"
     closed = io.TextIOWrapper(io.BytesIO(), "ascii")
     closed.close()
     monkeypatch.setattr(sys, "stdout", closed)
-    console.accept_any_text()  # says nothing of it; whoever prints there will
+    console.accept_any_text()  # raises nothing; printing there will
 
 
 def test_a_missing_output_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     monkeypatch.setattr(sys, "stderr", None)
-    console.warn("é")
-    console.say("é")
+    console.warning("é")
+    console.info("é")
+    console.accept_any_text()
+    console.warning("é")
+    console.info("é")
     assert sys.stdout is not None
     for stream in (sys.stdout, sys.stderr):
         stream.close()
+
+
+def test_messages_are_captured_with_logging(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = logging.getLogger("birdclef")
+    logger.addHandler(caplog.handler)
+    try:
+        console.info("2 of 3 [recordings]\n:bird: %s")
+        console.warning("1 is silent")
+        console.report_failures([console.Failure("a.wav", "is empty")], what="recordings")
+        console.show_table("Tested", {"MLRAP": "0.5"})
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", r"2 of 3 [recordings]\n:bird: %s"),
+        ("WARNING", "1 is silent"),
+        ("WARNING", "1 recording left out:"),
+        ("WARNING", "  a.wav: is empty"),
+        ("RESULT", "Tested\nMLRAP  0.5"),
+    ]
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [r"2 of 3 [recordings]\n:bird: %s", "Tested", "MLRAP  0.5"]
+    assert err.splitlines() == ["warning: 1 is silent", "1 recording left out:", "  a.wav: is empty"]
+
+
+def test_messages_are_printed_once_though_absl_configures_the_root_logger() -> None:
+    program = "import logging; logging.basicConfig(); from utils import console; console.warning('once')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, timeout=60)
+    assert done.stderr == b"warning: once\n"
+
+
+def test_a_full_disk_under_the_log_ends_the_script_in_one_line() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    done = much("--log.file", "/dev/full")
+    assert done.returncode == 1
+    assert b"No space left on device; finished work is kept" in done.stderr
+    assert b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,13 @@ from scipy import signal
 
 from utils.console import UserError
 from utils.demo.__main__ import main
+from utils.demo.acoustics import make_noise
 from utils.demo.archive import DemoSummary, make_demo
 from utils.demo.broken import BROKEN
-from utils.demo.places import weather
-from utils.demo.singing import Bird, draw_openings, sing, voice
-from utils.demo.soundscapes import SCAPE_SECONDS
+from utils.demo.singing import Individual, draw_song_intervals, sing, sing_syllable
+from utils.demo.soundscapes import SOUNDSCAPE_SECONDS
 from utils.demo.species import SPECIES, Syllable
-from utils.demo.takes import COMMON, plan, write_take, xml_of
+from utils.demo.synthesis import COMMON, plan_recording, recording_xml, write_recording
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,10 @@ def hashes(root: Path) -> dict[str, str]:
 
 
 def good_recordings(root: Path) -> dict[str, ElementTree.Element]:
-    """Return what is told of each recording that is not broken, by the name of its sound file."""
+    """Return the metadata of each recording that is not broken, by the name of its sound file."""
     paths = [path for path in sorted((root / "xml").iterdir()) if path.name not in BROKEN]
-    told = [ElementTree.parse(path).getroot() for path in paths]
-    return {str(one.findtext("FileName")): one for one in told if one.findtext("FileName") not in BROKEN}
+    metadata = [ElementTree.parse(path).getroot() for path in paths]
+    return {str(one.findtext("FileName")): one for one in metadata if one.findtext("FileName") not in BROKEN}
 
 
 def test_same_seed_same_bytes(made: DemoSummary, tmp_path: Path):
@@ -49,14 +49,14 @@ def test_same_seed_same_bytes(made: DemoSummary, tmp_path: Path):
 
 
 def test_other_seed_other_bytes(made: DemoSummary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("utils.demo.soundscapes.SCAPES", ())  # they take longest
+    monkeypatch.setattr("utils.demo.soundscapes.SOUNDSCAPE_NUMBERS", ())  # they take longest
     make_demo(tmp_path / "other", seed=1, per_species=2)
     sounds = [path for path in (tmp_path / "other").rglob("*.wav") if path.name not in BROKEN]
     assert len(sounds) > 20
-    told, before = good_recordings(tmp_path / "other"), good_recordings(made.root)
+    metadata, before = good_recordings(tmp_path / "other"), good_recordings(made.root)
     assert not [
         name
-        for name, one in told.items()
+        for name, one in metadata.items()
         if (one.findtext("Date"), one.findtext("Time"))
         == (before[name].findtext("Date"), before[name].findtext("Time"))
     ]
@@ -67,36 +67,38 @@ def test_other_seed_other_bytes(made: DemoSummary, tmp_path: Path, monkeypatch: 
     }
 
 
-def test_another_number_of_recordings_adds_to_the_first(tmp_path: Path):
+def test_more_recordings_leave_the_first_unchanged(tmp_path: Path):
     for recording in (0, 1):
-        write_take(tmp_path / "alone", 3, recording, seed=5)
+        write_recording(tmp_path / "alone", 3, recording, seed=5)
     for recording in (1, 0, 2):
-        write_take(tmp_path / "more", 3, recording, seed=5)
+        write_recording(tmp_path / "more", 3, recording, seed=5)
     alone, more = hashes(tmp_path / "alone"), hashes(tmp_path / "more")
     assert len(alone) == 4
     assert alone.items() < more.items()
 
 
 def test_every_recording_has_its_sound_and_its_xml(made: DemoSummary):
-    told = good_recordings(made.root)
+    metadata = good_recordings(made.root)
     wavs = {path.name for path in (made.root / "wav").iterdir()}
     orphan = "LIFECLEF2018_DEMO_wav_RN9006.wav"  # its XML is broken, the sound is not
-    assert wavs - set(BROKEN) - {orphan} == set(told)
-    assert len(told) == made.recordings == 2 * len(COMMON) + 3
-    for name, one in told.items():
+    assert wavs - set(BROKEN) - {orphan} == set(metadata)
+    assert len(metadata) == made.recordings == 2 * len(COMMON) + 3
+    for name, one in metadata.items():
         assert name.split("_RN")[1] == f"{one.findtext('MediaId')}.wav"
-    assert sum(soundfile.info(made.root / "wav" / name).duration for name in told) == pytest.approx(made.seconds)
+    assert sum(soundfile.info(made.root / "wav" / name).duration for name in metadata) == pytest.approx(made.seconds)
 
 
-def test_xml_has_the_form_of_the_archive(made: DemoSummary):
-    told = good_recordings(made.root)
-    for one in told.values():
+def test_xml_has_the_format_of_the_archive(made: DemoSummary):
+    metadata = good_recordings(made.root)
+    for one in metadata.values():
         assert one.tag == "Audio"
-        assert {f"{one.findtext('Genus')} {one.findtext('Species')}"} <= {species.latin for species in SPECIES}
+        assert {f"{one.findtext('Genus')} {one.findtext('Species')}"} <= {
+            species.scientific_name for species in SPECIES
+        }
         assert len(str(one.findtext("ClassId"))) == 6
         assert one.findtext("Year") == "BirdCLEF2018"
         assert 0 <= int(str(one.findtext("Quality"))) <= 5
-    classes = {(one.findtext("Genus"), one.findtext("Species"), one.findtext("ClassId")) for one in told.values()}
+    classes = {(one.findtext("Genus"), one.findtext("Species"), one.findtext("ClassId")) for one in metadata.values()}
     assert len({code for _, _, code in classes}) == len(classes) == made.species
 
 
@@ -105,27 +107,27 @@ def test_one_species_has_one_recording_and_one_has_two():
 
 
 def test_recordings_of_a_species(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("utils.demo.soundscapes.SCAPES", ())
-    monkeypatch.setattr("utils.demo.takes.perform", lambda take, **_: np.zeros(100, np.float32))
+    monkeypatch.setattr("utils.demo.soundscapes.SOUNDSCAPE_NUMBERS", ())
+    monkeypatch.setattr("utils.demo.synthesis.synthesize", lambda planned, **_: np.zeros(100, np.float32))
     make_demo(tmp_path, per_species=5)
     counts = Counter(f"{one.findtext('Genus')} {one.findtext('Species')}" for one in good_recordings(tmp_path).values())
-    assert counts == {species.latin: species.rare or 5 for species in SPECIES}
+    assert counts == {species.scientific_name: species.rare or 5 for species in SPECIES}
 
 
-def test_background_species_are_others_of_the_set():
-    takes = [
-        plan(species, number=1, rng=np.random.default_rng((3, species, draw)))
+def test_background_species_are_other_species():
+    planned = [
+        plan_recording(species, number=1, rng=np.random.default_rng((3, species, draw)))
         for species in range(len(SPECIES))
         for draw in range(100)
     ]
-    heard = [take for take in takes if take.background]
-    assert 0.25 < len(heard) / len(takes) < 0.45
+    heard = [take for take in planned if take.background]
+    assert 0.25 < len(heard) / len(planned) < 0.45
     for take in heard:
         assert take.species not in take.background
         assert len(set(take.background)) == len(take.background)
-        named = ElementTree.fromstring(xml_of(take)).findtext("BackgroundSpecies")
-        assert str(named).split(",") == [SPECIES[other].latin for other in take.background]
-    assert "BackgroundSpecies" not in xml_of(next(take for take in takes if not take.background))
+        named = ElementTree.fromstring(recording_xml(take)).findtext("BackgroundSpecies")
+        assert str(named).split(",") == [SPECIES[other].scientific_name for other in take.background]
+    assert "BackgroundSpecies" not in recording_xml(next(take for take in planned if not take.background))
 
 
 def test_formats(made: DemoSummary):
@@ -141,38 +143,38 @@ def test_formats(made: DemoSummary):
     assert all(3.99 < info.duration < 12.01 for info in infos)
 
 
-def test_sounds_neither_clip_nor_vanish(made: DemoSummary):
+def test_sounds_are_neither_clipped_nor_silent(made: DemoSummary):
     for path in (*(made.root / "noise").iterdir(), *(made.root / "wav" / name for name in good_recordings(made.root))):
         sound, _ = soundfile.read(path)
         assert 0.15 < np.abs(sound).max() < 0.95, path.name
 
 
-def test_annotations_lie_in_the_soundscapes_and_are_sorted(made: DemoSummary):
+def test_annotations_are_in_the_soundscapes_and_sorted(made: DemoSummary):
     with (made.root / "soundscapes" / "annotations.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert {row["file"] for row in rows} == {path.name for path in (made.root / "soundscapes").glob("*.wav")}
-    assert {row["species"] for row in rows} <= {species.latin for species in SPECIES}
+    assert {row["species"] for row in rows} <= {species.scientific_name for species in SPECIES}
     keys = [(row["file"], float(row["start"])) for row in rows]
     assert keys == sorted(keys)
-    assert all(0 <= float(row["start"]) < float(row["end"]) <= SCAPE_SECONDS for row in rows)
+    assert all(0 <= float(row["start"]) < float(row["end"]) <= SOUNDSCAPE_SECONDS for row in rows)
     for _, group in itertools.groupby(rows, key=lambda row: row["file"]):
         assert len({row["species"] for row in group}) > 2
 
 
-def test_soundscapes_are_louder_where_somebody_sings(made: DemoSummary):
+def test_soundscapes_are_louder_during_annotations(made: DemoSummary):
     with (made.root / "soundscapes" / "annotations.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     for path in (made.root / "soundscapes").glob("*.wav"):
         sound, rate = soundfile.read(path)
-        assert len(sound) == SCAPE_SECONDS * rate
-        sung, echoing = np.zeros(len(sound), bool), np.zeros(len(sound), bool)
+        assert len(sound) == SOUNDSCAPE_SECONDS * rate
+        annotations, echoing = np.zeros(len(sound), bool), np.zeros(len(sound), bool)
         for row in rows:
             if row["file"] == path.name:
                 start, end = int(float(row["start"]) * rate), int(float(row["end"]) * rate)
-                sung[start:end] = True
+                annotations[start:end] = True
                 echoing[start : end + rate // 2] = True
         birds = signal.sosfilt(signal.butter(4, (3000, 6000), "bandpass", fs=rate, output="sos"), sound)
-        assert np.mean(birds[sung] ** 2) > 3 * np.mean(birds[~echoing] ** 2)
+        assert np.mean(birds[annotations] ** 2) > 3 * np.mean(birds[~echoing] ** 2)
         assert np.mean(~echoing) > 0.2
 
 
@@ -186,19 +188,25 @@ def share_of_energy(sound: np.ndarray, *, rate: int, low: float, high: float) ->
 @pytest.mark.parametrize(
     ("content", "rate", "pitch"), [("song", 44_100, 0.92), ("call", 44_100, 1.08), ("song", 22_050, 1.08)]
 )
-def test_songs_lie_in_the_picture(species, content, rate, pitch):
+def test_songs_are_in_the_band_of_the_spectrogram(species, content, rate, pitch):
     rng = np.random.default_rng(4)
-    sound, sung = sing(
-        species, Bird(pitch=pitch, timbre=1.5), content=content, seconds=4.0, openings=[(0.0, 4.0)], rate=rate, rng=rng
+    sound, annotations = sing(
+        species,
+        Individual(pitch=pitch, timbre=1.5),
+        content=content,
+        seconds=4.0,
+        intervals=[(0.0, 4.0)],
+        rate=rate,
+        rng=rng,
     )
-    assert sung
+    assert annotations
     assert share_of_energy(sound, rate=rate, low=500, high=15_000) > 0.999
     assert share_of_energy(sound, rate=rate, low=1500, high=9000) > 0.8
 
 
 @pytest.mark.parametrize("length", [0.0001, 0.02, 0.5])
-def test_syllables_begin_and_end_without_a_click(length):
-    sound = voice(Syllable((3000.0, 5000.0), length, 0.1), Bird(), rate=44_100)
+def test_syllables_fade_in_and_out(length):
+    sound = sing_syllable(Syllable((3000.0, 5000.0), length, 0.1), Individual(), rate=44_100)
     assert len(sound) >= 8
     assert sound[0] == sound[-1] == 0
     if length > 0.01:
@@ -208,46 +216,48 @@ def test_syllables_begin_and_end_without_a_click(length):
 
 @pytest.mark.parametrize(("rate", "overtone"), [(44_100, 1.0), (22_050, 0.0)])
 def test_overtones_that_the_rate_cannot_hold_are_left_out(rate, overtone):
-    sound = voice(Syllable((6000.0, 6000.0), 0.5, 0.1, (1.0, 1.0)), Bird(), rate=rate)
+    sound = sing_syllable(Syllable((6000.0, 6000.0), 0.5, 0.1, (1.0, 1.0)), Individual(), rate=rate)
     assert share_of_energy(sound, rate=rate, low=5900, high=6100) == pytest.approx(1.0 / (1.0 + overtone), abs=0.01)
 
 
-def test_nobody_sings_outside_the_openings():
+def test_silence_outside_the_intervals():
     rate = 22_050
     for species in SPECIES:
-        sound, sung = sing(
+        sound, annotations = sing(
             species,
-            Bird(),
+            Individual(),
             content="song",
             seconds=6.0,
-            openings=[(0.5, 2.5), (4.0, 5.5)],
+            intervals=[(0.5, 2.5), (4.0, 5.5)],
             rate=rate,
             rng=np.random.default_rng(1),
         )
         assert not sound[: rate // 2].any()
         assert not sound[int(2.5 * rate) + 1 : 4 * rate].any()
         assert not sound[int(5.5 * rate) + 1 :].any()
-        assert all(0.5 <= start < end <= 2.5 or 4.0 <= start < end <= 5.5 for start, end in sung)
-        assert {start < 3.0 for start, _ in sung} == {True, False}
+        assert all(0.5 <= start < end <= 2.5 or 4.0 <= start < end <= 5.5 for start, end in annotations)
+        assert {start < 3.0 for start, _ in annotations} == {True, False}
 
 
-def test_openings_leave_one_to_three_seconds_of_silence():
+def test_intervals_leave_one_to_three_seconds_of_silence():
     drawn = [
-        draw_openings(seconds, rng=np.random.default_rng(seed)) for seed in range(50) for seconds in (4.0, 5.0, 12.0)
+        draw_song_intervals(seconds, rng=np.random.default_rng(seed))
+        for seed in range(50)
+        for seconds in (4.0, 5.0, 12.0)
     ]
-    silences = [later[0] - earlier[1] for openings in drawn for earlier, later in itertools.pairwise(openings)]
+    silences = [later[0] - earlier[1] for intervals in drawn for earlier, later in itertools.pairwise(intervals)]
     assert len(silences) > 50
     assert all(1.0 <= silence <= 3.0 for silence in silences)
-    assert all(end - start >= 1.75 for openings in drawn for start, end in openings)
+    assert all(end - start >= 1.75 for intervals in drawn for start, end in intervals)
 
 
 @pytest.mark.parametrize("kind", ["hiss", "wind", "rain", "hum", "insects"])
 @pytest.mark.parametrize("rate", [22_050, 32_000, 48_000])
-def test_weather_keeps_to_its_band(kind, rate):
+def test_noise_is_in_its_band(kind, rate):
     low, high = {"hiss": (40, rate), "wind": (10, 700), "rain": (300, rate), "hum": (49, 801), "insects": (6000, 8000)}[
         kind
     ]
-    sound = weather(kind, 3 * rate + 7, rate=rate, rng=np.random.default_rng(2))
+    sound = make_noise(kind, 3 * rate + 7, rate=rate, rng=np.random.default_rng(2))
     assert sound.dtype == np.float32
     assert len(sound) == 3 * rate + 7
     assert share_of_energy(sound, rate=rate, low=low, high=high) > 0.95

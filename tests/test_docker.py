@@ -1,4 +1,4 @@
-"""The scripts around the container, with stand-ins for Python and Docker that write down how they were called."""
+"""The scripts around the container, with substitutes for Python and Docker that record how they were called."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from config import Dataset
 from utils.recordings.splits import read_split
 
 HOME = Path(__file__).parents[1]
-STAND_IN = '#!/bin/sh\nprintf "%s|" "$@" >> "$CALLS"; echo >> "$CALLS"\n'
+RECORDER = '#!/bin/sh\nprintf "%s|" "$@" >> "$CALLS"; echo >> "$CALLS"\n'
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def calls(tmp_path: Path) -> Path:
 
 def program(path: Path, then: str = "") -> Path:
     path.parent.mkdir(exist_ok=True)
-    path.write_text(STAND_IN + then)
+    path.write_text(RECORDER + then)
     path.chmod(0o755)
     return path
 
@@ -61,10 +61,10 @@ def test_stages_follow_each_other(calls: Path, tmp_path: Path) -> None:
     assert called(calls) == [[stage, *settings] for stage in ("sort_data.py", "spec.py", "evaluate.py")]
 
 
-def test_what_is_sorted_is_not_sorted_again(calls: Path, tmp_path: Path) -> None:
+def test_sorted_recordings_are_not_sorted_again(calls: Path, tmp_path: Path) -> None:
     (tmp_path / "split.parquet").touch()
     done = enter(calls, tmp_path)
-    assert "sorted already" in done.stdout
+    assert "already sorted" in done.stdout
     assert [words[:4] for words in called(calls)] == [
         [stage, "experiments/birdclef2018.toml", "--dataset.root", str(tmp_path)]
         for stage in ("spec.py", "evaluate.py")
@@ -79,15 +79,15 @@ def test_a_stage_that_fails_ends_it(stage: str, calls: Path, tmp_path: Path) -> 
     assert called(calls)[-1][0] == stage
 
 
-def test_a_folder_that_may_not_be_written_is_one_line(calls: Path, tmp_path: Path) -> None:
-    done = enter(calls, tmp_path / "none")  # for root may write in all that are there
-    assert "may not be written" in done.stderr
+def test_a_folder_that_cannot_be_written_is_reported_in_one_line(calls: Path, tmp_path: Path) -> None:
+    done = enter(calls, tmp_path / "none")  # root may write to every existing folder
+    assert f"user {os.getuid()} cannot write here" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not calls.exists()
 
 
-def places(calls: Path) -> dict[str, str]:
-    """Return where the first stage was told to find recordings, and to put them."""
+def folders_of(calls: Path) -> dict[str, str]:
+    """Return the folders that the first stage got: of the archive, and of the sorted recordings."""
     words = called(calls)[0]
     return {
         flag.removeprefix("--dataset."): words[words.index(flag) + 1]
@@ -106,20 +106,20 @@ def with_folders(datasets: Path, *names: str) -> Path:
 @pytest.mark.parametrize(
     "own", [("wav", "xml"), ("train", "val"), ("train", "test"), ("train", "recordings"), ("train_audio",)]
 )
-def test_what_may_be_sorted_in_its_place_is(own: tuple[str, ...], calls: Path, tmp_path: Path) -> None:
+def test_a_root_is_sorted_in_place(own: tuple[str, ...], calls: Path, tmp_path: Path) -> None:
     datasets = with_folders(tmp_path / "data", *own)
     enter(calls, datasets)
-    assert places(calls) == {"root": str(datasets)}
+    assert folders_of(calls) == {"root": str(datasets)}
 
 
 @pytest.mark.parametrize("name", ["recordings", "TrainingSet"])
 def test_a_folder_of_recordings_is_sorted_beside_it(name: str, calls: Path, tmp_path: Path) -> None:
     datasets = with_folders(tmp_path / "data", f"{name}/Turdus merula", "notes")
     enter(calls, datasets)
-    assert places(calls) == {"archive": f"{datasets}/{name}", "root": f"{datasets}/sorted"}
+    assert folders_of(calls) == {"archive": f"{datasets}/{name}", "root": f"{datasets}/sorted"}
 
 
-def test_species_that_lie_in_the_folder_itself_are_linked(calls: Path, tmp_path: Path) -> None:
+def test_species_in_the_folder_itself_are_linked(calls: Path, tmp_path: Path) -> None:
     datasets = with_folders(
         tmp_path / "my data", "Turdus merula/deep", "-x", "sorted/train/Turdus merula", "snapshots/mine"
     )
@@ -128,7 +128,7 @@ def test_species_that_lie_in_the_folder_itself_are_linked(calls: Path, tmp_path:
         done = enter(calls, datasets)
         assert done.returncode == 0, done.stderr
         links = tmp_path / "links-to-recordings"
-        assert places(calls) == {"archive": str(links), "root": f"{datasets}/sorted"}
+        assert folders_of(calls) == {"archive": str(links), "root": f"{datasets}/sorted"}
         files = sorted(path.relative_to(links).as_posix() for path in links.rglob("*") if path.is_file())
         assert files == ["-x/1.wav", "Turdus merula/deep/1.wav", "metadata.csv"]
         assert (links / "-x" / "1.wav").resolve() == (datasets / "-x" / "1.wav").resolve()
@@ -138,7 +138,7 @@ def test_species_that_lie_in_the_folder_itself_are_linked(calls: Path, tmp_path:
 
 
 @pytest.mark.parametrize("mode", ["copy", "hardlink", "symlink"])
-def test_species_are_sorted_and_their_copies_are_no_recordings(mode: str, calls: Path, archive: Path) -> None:
+def test_sorted_copies_are_not_read_as_recordings(mode: str, calls: Path, archive: Path) -> None:
     really = f'[ "$1" != sort_data.py ] || exec {sys.executable} "$@"\n'
     splits = []
     for _ in range(2):
@@ -158,7 +158,7 @@ def test_species_are_sorted_and_their_copies_are_no_recordings(mode: str, calls:
 @pytest.mark.parametrize(
     "words", [["mine.toml"], ["--dataset.archive", "/datasets/birds"], ["--dataset.root=/elsewhere"]]
 )
-def test_who_says_where_recordings_are_is_heard(words: list[str], calls: Path, tmp_path: Path) -> None:
+def test_folders_in_flags_and_experiments_take_precedence(words: list[str], calls: Path, tmp_path: Path) -> None:
     datasets = with_folders(tmp_path / "data", "birds/Turdus merula")
     (datasets / "mine.toml").write_text('[dataset]\narchive = "/datasets/birds"  # mine\n')
     enter(calls, datasets, *[str(datasets / word) if word == "mine.toml" else word for word in words])
@@ -166,22 +166,22 @@ def test_who_says_where_recordings_are_is_heard(words: list[str], calls: Path, t
     assert str(tmp_path / "links-to-recordings") not in calls.read_text()
 
 
-def test_settings_of_a_run_lead_to_the_same_places(calls: Path, tmp_path: Path) -> None:
+def test_settings_of_a_run_lead_to_the_same_folders(calls: Path, tmp_path: Path) -> None:
     datasets = with_folders(tmp_path / "data", "Turdus merula")
     links = tmp_path / "links-to-recordings"
     (datasets / "settings.toml").write_text(f'[dataset]\narchive = "{links}"\n')
     enter(calls, datasets, str(datasets / "settings.toml"))
-    assert places(calls) == {"archive": str(links), "root": f"{datasets}/sorted"}
+    assert folders_of(calls) == {"archive": str(links), "root": f"{datasets}/sorted"}
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_left_out_in_words(calls: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_named_and_left_out(calls: Path, tmp_path: Path) -> None:
     datasets = with_folders(tmp_path / "data", "Turdus merula", "lost+found")
     (datasets / "lost+found").chmod(0)
     done = enter(calls, datasets)
     (datasets / "lost+found").chmod(0o755)
     assert done.returncode == 0, done.stderr
-    assert "lost+found: may not be read, and is left out" in done.stderr
+    assert "lost+found: cannot be read and is left out" in done.stderr
 
 
 def test_the_cpu_is_named_with_the_reason(calls: Path, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def start(
 
 
 @pytest.mark.parametrize("gpu", [True, False])
-def test_the_gpu_is_used_where_docker_reaches_it(gpu: bool, calls: Path, tmp_path: Path) -> None:
+def test_the_gpu_is_used_if_docker_has_one(gpu: bool, calls: Path, tmp_path: Path) -> None:
     datasets = tmp_path / "a folder; with $HOME"
     datasets.mkdir()
     runtimes = '{"nvidia":{},"runc":{}}' if gpu else '{"runc":{}}'
@@ -213,7 +213,7 @@ def test_the_gpu_is_used_where_docker_reaches_it(gpu: bool, calls: Path, tmp_pat
     words = called(calls)[-1]
     assert words[:3] == ["run", "--rm", "--init"]
     assert ("--gpus" in words) == gpu
-    assert ("WITHOUT_GPU=Docker knows no NVIDIA runtime" in words) == (not gpu)
+    assert ("WITHOUT_GPU=Docker has no NVIDIA runtime" in words) == (not gpu)
     assert words[words.index("--volume") + 1] == f"{datasets}:/datasets"
     assert words[words.index("--user") + 1] == f"{os.getuid()}:{os.getgid()}"
     assert words[-2:] == ["birdclef-jax", "mine.toml"]
@@ -229,18 +229,18 @@ def test_any_name_of_a_folder_is_mounted(name: str, calls: Path, tmp_path: Path)
     assert words[words.index("--volume") + 1] == f"{tmp_path / name}:/datasets"
 
 
-def test_a_link_to_a_folder_is_mounted_by_its_own_name(calls: Path, tmp_path: Path) -> None:
+def test_a_link_to_a_folder_is_mounted_by_the_links_name(calls: Path, tmp_path: Path) -> None:
     (tmp_path / "a:b").mkdir()
     (tmp_path / "link").symlink_to("a:b")
     start(calls, str(tmp_path / "link"))
     assert f"--volume|{tmp_path / 'link'}:/datasets|" in calls.read_text()
 
 
-def test_a_colon_in_the_path_is_one_line(calls: Path, tmp_path: Path) -> None:
+def test_a_colon_in_the_path_is_reported_in_one_line(calls: Path, tmp_path: Path) -> None:
     (tmp_path / "a:b").mkdir()
     done = start(calls, str(tmp_path / "a:b"))
     assert done.returncode == 2
-    assert f"{tmp_path}/a:b: docker would take" in done.stderr
+    assert f"{tmp_path}/a:b: docker cannot mount a path with a colon" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not calls.exists()
 
@@ -250,7 +250,7 @@ def test_wrong_calls_are_explained(calls: Path, tmp_path: Path) -> None:
     assert "no such folder" in start(calls, str(tmp_path / "none")).stderr
     gone = start(calls, str(tmp_path), docker="echo 'Cannot connect'; exit 1\n")
     assert gone.returncode == 2
-    assert "docker does not answer: Cannot connect" in gone.stderr
+    assert "docker does not respond: Cannot connect" in gone.stderr
 
 
 def service(name: str) -> dict[str, Any]:
@@ -279,10 +279,10 @@ def test_compose_does_what_the_script_does(gpu: bool, calls: Path, tmp_path: Pat
     assert (HOME / composed["build"] / "Dockerfile").is_file()
 
 
-def test_the_image_may_be_read_by_everybody(tmp_path: Path) -> None:
+def test_the_image_is_readable_for_every_user(tmp_path: Path) -> None:
     last = (HOME / "Dockerfile").read_text(encoding="utf-8").partition("COPY . .\n")[2]
     command = re.search(r"chmod [^\\\n]*/app", last)
-    assert command, "nothing is done about umask 077"
+    assert command, "the Dockerfile should make files readable after umask 077"
     folder = tmp_path / "app" / "utils"
     folder.mkdir(mode=0o700, parents=True)
     for name, mode in (("config.py", 0o600), ("docker-entry.sh", 0o700)):

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from utils.files import check_name, only_one, remove_folder, strangers, whole_file, whole_folder, write_text
+from utils.files import check_name, try_lock, remove_folder, unrelated_names, atomic_file, atomic_folder, write_text
 
 
 def test_a_file_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(KeyboardInterrupt), whole_file(path) as stream:
+    with pytest.raises(KeyboardInterrupt), atomic_file(path) as stream:
         stream.write(b"half")
         raise KeyboardInterrupt
     assert path.read_text() == "old"
@@ -19,7 +19,7 @@ def test_a_file_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:
 
 def test_a_file_is_not_there_while_it_is_written(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
-    with whole_file(path) as stream:
+    with atomic_file(path) as stream:
         stream.write(b"x")
         assert not path.exists()
     assert path.read_text() == "x"
@@ -28,7 +28,7 @@ def test_a_file_is_not_there_while_it_is_written(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / ".a.part").mkdir()
     (tmp_path / ".a.part" / "left").write_text("x")
-    with whole_folder(tmp_path / "a") as new:
+    with atomic_folder(tmp_path / "a") as new:
         assert list(new.iterdir()) == []
         (new / "b").write_text("y")
     assert [file.name for file in (tmp_path / "a").iterdir()] == ["b"]
@@ -37,7 +37,7 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
 def test_a_lock_that_is_a_link_leads_nowhere(tmp_path: Path) -> None:
     (tmp_path / "dear").write_text("kept")
     (tmp_path / ".spec.lock").symlink_to(tmp_path / "dear")
-    with only_one(tmp_path, "spec") as ours, only_one(tmp_path, "spec") as second:
+    with try_lock(tmp_path, "spec") as ours, try_lock(tmp_path, "spec") as second:
         assert (ours, second) == (True, False)
     assert (tmp_path / "dear").read_text() == "kept"
 
@@ -56,12 +56,12 @@ def test_a_linked_folder_is_emptied_and_stays(tmp_path: Path) -> None:
 def test_strangers(tmp_path: Path) -> None:
     for name in ("epoch_001", "log.csv", ".x.part", "wav"):
         (tmp_path / name).mkdir()
-    assert strangers(tmp_path, ("epoch_*", "log.csv")) == ["wav"]
-    assert strangers(tmp_path / "nothing", ()) == []
+    assert unrelated_names(tmp_path, ("epoch_*", "log.csv")) == ["wav"]
+    assert unrelated_names(tmp_path / "nothing", ()) == []
 
 
 def test_a_folder_that_fails_halfway_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="full"), whole_folder(tmp_path / "a") as new:
+    with pytest.raises(OSError, match="full"), atomic_folder(tmp_path / "a") as new:
         (new / "b").write_text("y")
         raise OSError("full")
     assert list(tmp_path.iterdir()) == []

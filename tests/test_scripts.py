@@ -1,4 +1,4 @@
-"""The whole chain as a user runs it: on the made-up data set, stopped and started again, and with broken files."""
+"""The whole chain as a user runs it: on the demo data set, stopped and resumed, and with broken files."""
 
 import dataclasses
 import json
@@ -17,7 +17,6 @@ import pytest
 import soundfile
 from sklearn.metrics import label_ranking_average_precision_score
 
-import config
 import sort_data
 import spec
 import test
@@ -26,6 +25,8 @@ from tests.conftest import RATE, REPOSITORY, chirp, small_config, write_folders
 from utils import console
 from utils.demo.archive import make_demo
 from utils.demo.broken import BROKEN
+from utils.settings import load
+from utils.settings_checks import check
 
 FLAGS = {
     "clips.signal_threshold": "0.0005",
@@ -34,7 +35,7 @@ FLAGS = {
     "model.name": "Baseline",
     "model.filters": "4 8",
     "training.epochs": "2",
-    "training.val_share": "0.2",
+    "training.validation_share": "0.2",
     "dataset.val_share": "0.25",
     "testing.ridge": "",
     "workers": "2",
@@ -58,13 +59,13 @@ def run(script: str, root: Path, **more: str) -> subprocess.CompletedProcess[str
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, subprocess.CompletedProcess[str]]]:
-    """Run the chain once on a small made-up archive."""
+    """Run the chain once on a small demo archive."""
     root = tmp_path_factory.mktemp("demo set") / "demo"  # a folder with a space in its name
     make_demo(root, per_species=4)
     return root, {script: run(script, root) for script in STAGES}
 
 
-def test_every_stage_ends_well_and_says_what_is_next(
+def test_every_stage_succeeds_and_names_the_next(
     demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]],
 ) -> None:
     _, results = demo
@@ -86,16 +87,16 @@ def test_every_broken_file_is_named_with_a_reason(
     told = results["sort_data.py"].stderr + results["spec.py"].stderr
     lines = told.splitlines()
     for file in BROKEN:
-        number = file.split("_RN")[1].split(".")[0]
-        assert any(f"_RN{number}" in line and len(line.split(": ", 1)[1]) > 5 for line in lines), (file, told)
+        index = file.split("_RN")[1].split(".")[0]
+        assert any(f"_RN{index}" in line and len(line.split(": ", 1)[1]) > 5 for line in lines), (file, told)
     recordings = pl.read_parquet(root / "spec" / "recordings.parquet")
     intact = pl.read_parquet(root / "split.parquet").height - sum(Path(file).suffix == ".wav" for file in BROKEN)
     assert recordings["reason"].is_null().sum() >= intact
     tested = pl.read_csv(root / "snapshots" / "t" / "test" / "predictions.csv")
-    assert len(tested) == pl.read_parquet(root / "split.parquet").filter(side="val").height
+    assert len(tested) == pl.read_parquet(root / "split.parquet").filter(split="val").height
 
 
-def test_the_headline_is_what_scikit_learn_finds_in_the_scores(
+def test_the_mlrap_is_that_of_scikit_learn_for_the_saved_scores(
     demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]],
 ) -> None:
     root, results = demo
@@ -111,7 +112,7 @@ def test_the_headline_is_what_scikit_learn_finds_in_the_scores(
     predictions = pl.read_csv(folder / "predictions.csv")
     assert metrics["mlrap"] == pytest.approx(predictions["lrap"].mean(), abs=1e-9)
     assert metrics["top1_accuracy"] == pytest.approx(
-        predictions.filter(pl.col("clips") > 0).select(pl.col("class") == pl.col("answer_1")).to_series().mean()
+        predictions.filter(pl.col("clips") > 0).select(pl.col("class") == pl.col("prediction_1")).to_series().mean()
     )
     assert 0 < metrics["ridge"]["mlrap"] < 1
 
@@ -120,7 +121,7 @@ def test_saved_settings_start_the_same_run_again(
     demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]],
 ) -> None:
     root, _ = demo
-    saved = config.load(root / "snapshots" / "t" / "settings.toml")
+    saved = load(root / "snapshots" / "t" / "settings.toml")
     assert (saved.run, saved.dataset.root, saved.training.epochs) == ("t", root, 2)
     script = [sys.executable, str(REPOSITORY / "evaluate.py"), str(root / "snapshots" / "t" / "settings.toml")]
     again = subprocess.run(script, cwd=REPOSITORY, capture_output=True, text=True, timeout=240)
@@ -140,7 +141,7 @@ def test_saved_settings_start_the_same_run_again(
         assert word in again.stdout.split("Evaluated")[1]
 
 
-def test_stages_out_of_order_say_what_is_missing(tmp_path: Path) -> None:
+def test_stages_out_of_order_name_what_is_missing(tmp_path: Path) -> None:
     for script, missing in (
         ("sort_data.py", "no such folder"),
         ("spec.py", "run sort_data.py"),
@@ -194,7 +195,7 @@ def many(tmp_path: Path) -> Path:
     return root
 
 
-def test_extraction_stopped_and_started_again(many: Path) -> None:
+def test_extraction_stopped_and_resumed(many: Path) -> None:
     """By Ctrl-C; kills are in tests/chaos."""
     undisturbed = many.parent / "undisturbed"
     shutil.copytree(many, undisturbed)
@@ -205,7 +206,7 @@ def test_extraction_stopped_and_started_again(many: Path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "stopped; nothing is half-written" in errors
+    assert "stopped; no file is half-written" in errors
     assert "Traceback" not in errors
     assert not (many / "spec" / "clips.parquet").exists()
     again = run("spec.py", many)
@@ -218,8 +219,8 @@ def test_extraction_stopped_and_started_again(many: Path) -> None:
     }
 
 
-def test_training_stopped_and_started_again(many: Path) -> None:
-    """What is kept of a run that was stopped in its second epoch or later ends bit for bit as one that was not."""
+def test_training_stopped_and_resumed(many: Path) -> None:
+    """A run that was stopped in its second epoch or later and resumed ends bit for bit as one that was not."""
     assert run("spec.py", many).returncode == 0
     epochs = {"training.epochs": "6", "training.early_stopping": "0"}
     undisturbed = run("train.py", many, run="undisturbed", **epochs)
@@ -234,18 +235,18 @@ def test_training_stopped_and_started_again(many: Path) -> None:
     assert not (run_folder / "epoch_006").exists()
     again = run("train.py", many, **epochs)
     assert again.returncode == 0, again.stderr
-    assert "going on after epoch" in again.stdout
+    assert "resuming after epoch" in again.stdout
     import jax
 
-    from utils.models.snapshots import find, load_network
+    from utils.models.snapshots import find_snapshot, load_network
 
-    nets = [
+    networks = [
         load_network(snapshot)[1]
         for folder in (run_folder, run_folder.with_name("undisturbed"))
-        if (snapshot := find(folder, "latest"))
+        if (snapshot := find_snapshot(folder, "latest"))
     ]
-    assert len(nets) == 2
-    assert all(np.array_equal(one, other) for one, other in zip(*map(jax.tree.leaves, nets), strict=True))
+    assert len(networks) == 2
+    assert all(np.array_equal(one, other) for one, other in zip(*map(jax.tree.leaves, networks), strict=True))
 
 
 @pytest.mark.parametrize("mode", ["all", "info", "progress", "error", "result"])
@@ -279,11 +280,11 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_real_recordings(tmp_path: Path, birds: Path) -> None:
     """Three species of ../shared/birds go through the whole chain."""
     archive = tmp_path / "birds"
-    for side in ("train", "test"):
+    for split in ("train", "test"):
         for species in ("Corvus_corax", "Phylloscopus_collybita", "Columba_palumbus"):
-            (archive / side / species).mkdir(parents=True)
-            for file in sorted((birds / side / species).iterdir())[:3]:
-                (archive / side / species / file.name).symlink_to(file)
+            (archive / split / species).mkdir(parents=True)
+            for file in sorted((birds / split / species).iterdir())[:3]:
+                (archive / split / species / file.name).symlink_to(file)
     root = tmp_path / "root"
     for script in ("sort_data.py", "spec.py", "evaluate.py"):
         result = run(
@@ -294,7 +295,7 @@ def test_real_recordings(tmp_path: Path, birds: Path) -> None:
     assert set(split["reason"]) == {"given"}
     assert set(split["class"]) == {"Corvus corax", "Phylloscopus collybita", "Columba palumbus"}
     metrics = json.loads((root / "snapshots" / "t" / "test" / "metrics.json").read_text())
-    assert metrics["scored"] == metrics["recordings"] == split.filter(side="test").height
+    assert metrics["scored"] == metrics["recordings"] == split.filter(split="test").height
     assert 0 < metrics["mlrap"] <= 1
 
 
@@ -304,9 +305,9 @@ def test_long_recordings_with_annotations_go_through_the_chain(tmp_path: Path) -
     rows = ["file,start,end,species"]
     for tape in range(6):
         sound = np.random.default_rng(tape).normal(0, 0.003, 24 * RATE).astype(np.float32)
-        for number, (species, pitch) in enumerate(pitches.items()):
-            start = 2 + 8 * number + tape / 2
-            sound[int(start * RATE) : int((start + 5) * RATE)] += chirp(pitch, seconds=5.0, seed=10 * tape + number)
+        for index, (species, pitch) in enumerate(pitches.items()):
+            start = 2 + 8 * index + tape / 2
+            sound[int(start * RATE) : int((start + 5) * RATE)] += chirp(pitch, seconds=5.0, seed=10 * tape + index)
             rows.append(f"tape{tape}.wav,{start},{start + 5},{species}")
         soundfile.write(archive / f"tape{tape}.wav", sound, RATE)
     (archive / "annotations.csv").write_text("\n".join(rows))
@@ -318,32 +319,30 @@ def test_long_recordings_with_annotations_go_through_the_chain(tmp_path: Path) -
     sort_data.main(settings)
     split = pl.read_parquet(tmp_path / "root" / "split.parquet")
     assert split["class"].to_list() == [""] * 6
-    assert set(split["side"]) == {"train", "val", "test"}
+    assert set(split["split"]) == {"train", "val", "test"}
     spec.main(settings)
     clips = pl.read_parquet(tmp_path / "root" / "spec" / "clips.parquet")
     for recording, start, label in clips.filter("accepted").select("recording", "start", "class").iter_rows():
         offset = int(recording[4:]) / 2
         expected = [
             species
-            for number, species in enumerate(pitches)
-            if start + 1 > 2 + 8 * number + offset and start < 7 + 8 * number + offset
+            for index, species in enumerate(pitches)
+            if start + 1 > 2 + 8 * index + offset and start < 7 + 8 * index + offset
         ]
         assert [label] == expected
     assert clips.filter("accepted").height > 60
     trained = train.main(settings)
     assert (trained.folder / "epoch_003" / "classes.txt").read_text().split("\n")[:2] == list(pitches)
     tested = test.main(settings)
-    assert tested.figures.recordings == split.filter(side="test").height
-    assert tested.figures.mlrap == 1.0  # both sing in every recording
+    assert tested.headline.recordings == split.filter(split="test").height
+    assert tested.headline.mlrap == 1.0  # both sing in every recording
 
 
-def test_recordings_without_birds_become_a_class_that_no_rule_rejects_and_no_answer(
-    tmp_path: Path, archive: Path
-) -> None:
+def test_noise_is_a_class_that_is_neither_rejected_nor_predicted(tmp_path: Path, archive: Path) -> None:
     (archive / "Noise").mkdir()
-    for number in range(3):
+    for index in range(3):
         soundfile.write(
-            archive / "Noise" / f"hiss{number}.wav", np.random.default_rng(number).normal(0, 0.01, 4 * RATE), RATE
+            archive / "Noise" / f"hiss{index}.wav", np.random.default_rng(index).normal(0, 0.01, 4 * RATE), RATE
         )
     base = small_config(tmp_path / "root", archive)
     settings = dataclasses.replace(
@@ -358,16 +357,16 @@ def test_recordings_without_birds_become_a_class_that_no_rule_rejects_and_no_ans
     trained = train.main(settings)
     assert "Noise" in (trained.folder / "epoch_003" / "classes.txt").read_text().splitlines()
     tested = test.main(settings)
-    assert tested.figures.without_truth == 0  # noise is no unknown species
-    assert 0 <= json.loads((tested.folder / "metrics.json").read_text())["figures"]["noise_called"]["value"] <= 1
+    assert tested.headline.without_truth == 0  # noise is no unknown species
+    assert 0 <= json.loads((tested.folder / "metrics.json").read_text())["metrics"]["noise_detected"]["value"] <= 1
     assert "Noise" not in pl.read_parquet(tested.folder / "scores.parquet")["class"]
 
 
 def test_a_small_config_is_valid() -> None:
-    config._check(small_config(Path("x")))
+    check(small_config(Path("x")))
 
 
-def test_tested_runs_are_put_side_by_side(
+def test_tested_runs_are_compared(
     demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]], tmp_path: Path
 ) -> None:
     root, _ = demo
@@ -386,13 +385,13 @@ def test_tested_runs_are_put_side_by_side(
     assert (tmp_path / "compare.html").is_file()
 
 
-def test_the_net_is_kept_as_a_file(
+def test_the_network_is_exported(
     demo: tuple[Path, dict[str, subprocess.CompletedProcess[str]]], tmp_path: Path
 ) -> None:
     pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
     onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
     root, _ = demo
-    result = run("test.py", root, export=str(tmp_path / "kept" / "net.onnx"))
+    result = run("test.py", root, export=str(tmp_path / "exported" / "network.onnx"))
     assert result.returncode == 0, result.stderr
     assert "docs/file-formats.md" in " ".join(result.stdout.split())
-    assert onnxruntime.InferenceSession(tmp_path / "kept" / "net.onnx").get_inputs()[0].shape[1:] == [32, 64]
+    assert onnxruntime.InferenceSession(tmp_path / "exported" / "network.onnx").get_inputs()[0].shape[1:] == [32, 64]

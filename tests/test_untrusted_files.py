@@ -1,8 +1,8 @@
-"""What comes from strangers (names in XML, tables, JSON, settings, snapshots; links) leads nowhere, runs nothing, and breaks out of no page.
+"""Untrusted names (in XML, tables, JSON, settings, snapshots) and links lead nowhere, run nothing and alter no page.
 
-Two witnesses: every process of a stage notes what it changes outside the data set's root (tests/chaos/inject), and
-Linux tells whoever opens one of the files that lie outside as bait (tests/listening.py). A folder that is a link is
-followed on purpose: people keep large folders on other disks.
+Two independent checks: every process of a stage records what it changes outside the data set's root
+(tests/chaos/inject), and inotify reports the files outside that are opened (tests/file_events.py). A folder that is a
+link is followed on purpose: people store large folders on other disks.
 """
 
 import ast
@@ -22,24 +22,25 @@ import pytest
 import soundfile
 
 import sort_data
-from config import SettingsError, load, to_toml
+from config import SettingsError
 from tests.chaos.stages import INJECT
 from tests.conftest import RATE, REPOSITORY, chirp, small_config, write_folders
-from tests.listening import Listening
+from tests.file_events import FileEvents
 from utils import console
 from utils.recordings.birdclef2018 import read_birdclef2018
 from utils.recordings.splits import read_split, write_split
-from utils.scoring.comparison import compare
+from utils.scoring.comparison import compare_runs
+from utils.settings import load, to_toml
 
 SOURCES = [*REPOSITORY.glob("*.py"), *(REPOSITORY / "utils").rglob("*.py"), *(REPOSITORY / "benchmarks").rglob("*.py")]
-BAIT = "outside"  # how all names of bait begin
+BAIT = "outside"  # start of all names of bait files
 HOME = "~/outside.wav"
-EVIL = "<script>alert(1)<b>"  # no name of a file holds a slash, so that no element can be closed
+EVIL = "<script>alert(1)<b>"  # file names cannot have a slash, so that no element can be closed
 EVIL_IN_QUOTES = "\"'><img src=x onerror=alert(1)>"
 
 
 def bad_names(outside: Path) -> list[str]:
-    """Return names that must lead nowhere; `outside` is the folder of bait."""
+    """Return names that must lead nowhere; `outside` is the folder of bait files."""
     return [
         *(
             "../../outside.wav",
@@ -87,28 +88,28 @@ def bad_names(outside: Path) -> list[str]:
 def of_xml(archive: Path, bad: list[str]) -> None:
     (archive / "wav").mkdir()
     (archive / "xml").mkdir()
-    good = [f"good{number}.wav" for number in range(4)]
-    for number, name in enumerate(good):
-        soundfile.write(archive / "wav" / name, chirp(2000, seconds=2, seed=number), RATE)
-    for number, (file, genus) in enumerate(
+    good = [f"good{index}.wav" for index in range(4)]
+    for index, name in enumerate(good):
+        soundfile.write(archive / "wav" / name, chirp(2000, seconds=2, seed=index), RATE)
+    for index, (file, genus) in enumerate(
         [*((name, "Altus") for name in good), *((name, "Altus") for name in bad), *((good[0], name) for name in bad)]
     ):
         text = "".join(
             f"<{tag}>{escape(value)}</{tag}>"
             for tag, value in (("FileName", file), ("Genus", genus), ("Species", "clarus"))
         )
-        (archive / "xml" / f"{number}.xml").write_text(
+        (archive / "xml" / f"{index}.xml").write_text(
             f"<Audio>{text}</Audio>", encoding="utf-8", errors="surrogateescape"
         )
 
 
 def of_kaggle(archive: Path, bad: list[str]) -> None:
     (archive / "train_audio" / "altcla").mkdir(parents=True)
-    for number in range(4):
+    for index in range(4):
         soundfile.write(
-            archive / "train_audio" / "altcla" / f"good{number}.wav", chirp(2000, seconds=2, seed=number), RATE
+            archive / "train_audio" / "altcla" / f"good{index}.wav", chirp(2000, seconds=2, seed=index), RATE
         )
-    rows = [("altcla", f"altcla/good{number}.wav", "[]") for number in range(4)]
+    rows = [("altcla", f"altcla/good{index}.wav", "[]") for index in range(4)]
     rows += [
         (label, name, others)
         for name in bad
@@ -120,20 +121,20 @@ def of_kaggle(archive: Path, bad: list[str]) -> None:
 
 
 def of_annotations(archive: Path, bad: list[str]) -> None:
-    for number in range(4):
-        soundfile.write(archive / f"good{number}.wav", chirp(2000, seconds=2, seed=number), RATE)
-    rows = [(f"good{number}.wav", 0.1, 1.5, "Altus clarus") for number in range(4)]
+    for index in range(4):
+        soundfile.write(archive / f"good{index}.wav", chirp(2000, seconds=2, seed=index), RATE)
+    rows = [(f"good{index}.wav", 0.1, 1.5, "Altus clarus") for index in range(4)]
     rows += [row for name in bad for row in ((name, 0.1, 1.5, "Altus clarus"), ("good0.wav", 0.1, 1.5, name))]
     pl.DataFrame(rows, schema=["file", "start", "end", "species"], orient="row").write_csv(archive / "annotations.csv")
 
 
 def of_xenocanto(archive: Path, bad: list[str]) -> None:
-    records = [{"id": f"{number}", "gen": "Altus", "sp": "clarus", "file-name": ""} for number in range(4)]
-    for number in range(4):
-        soundfile.write(archive / f"XC{number}.wav", chirp(2000, seconds=2, seed=number), RATE)
-    for number, name in enumerate(bad):
+    records = [{"id": f"{index}", "gen": "Altus", "sp": "clarus", "file-name": ""} for index in range(4)]
+    for index in range(4):
+        soundfile.write(archive / f"XC{index}.wav", chirp(2000, seconds=2, seed=index), RATE)
+    for index, name in enumerate(bad):
         records += [
-            {"id": f"{100 + number}", "gen": "Altus", "sp": "clarus", "file-name": name},
+            {"id": f"{100 + index}", "gen": "Altus", "sp": "clarus", "file-name": name},
             {"id": name, "gen": "Altus", "sp": "clarus", "file-name": "XC0.wav"},
             {"id": "0", "gen": name, "sp": name, "also": [name]},
         ]
@@ -146,17 +147,17 @@ def of_folders(archive: Path, bad: list[str]) -> None:
         archive / "metadata.csv"
     )
     (archive / "metadata").mkdir()
-    for number, name in enumerate(bad):
-        told = {
+    for index, name in enumerate(bad):
+        output = {
             "sci-name": name,
             "species": name,
             "classid": name,
             "background": [name],
             "filename": name,
             "moved_from": name,
-            "side": name,
+            "split": name,
         }
-        (archive / "metadata" / f"{number}.json").write_text(json.dumps(told))
+        (archive / "metadata" / f"{index}.json").write_text(json.dumps(output))
 
 
 FORMS: dict[str, Callable[[Path, list[str]], None]] = {
@@ -170,7 +171,7 @@ FORMS: dict[str, Callable[[Path, list[str]], None]] = {
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """Make a folder for an archive and a root deep in folders which hold bait at every step."""
+    """Make a folder for an archive and a root, in folders that hold bait files at every level."""
     base = tmp_path / "a" / "b" / "c"
     base.mkdir(parents=True)
     for folder in (base, *list(base.parents)[:3]):
@@ -182,13 +183,13 @@ def base(tmp_path: Path) -> Path:
 def run(
     script: str, base: Path, experiment: str = "x.toml"
 ) -> tuple[subprocess.CompletedProcess[str], list[str], list[str]]:
-    """Run a script; returns how it ended, what it changed outside the root, and which bait was opened by anybody."""
+    """Run a script; return how it ended, what it changed outside the root, and which bait files were opened."""
     scratch = base / "scratch"
     scratch.mkdir(exist_ok=True)
     journal = scratch / "journal"
     for left in scratch.glob("journal.*"):
         left.unlink()
-    plan = {"below": str(base / "root"), "journal": str(journal), "watch": True}
+    plan = {"below": str(base / "root"), "journal": str(journal), "record_changes": True}
     homes = {
         "HOME": str(base),
         "TMPDIR": str(scratch),
@@ -197,7 +198,7 @@ def run(
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     environment = {**os.environ, **homes, "PYTHONPATH": str(INJECT), "CHAOS": json.dumps(plan)}
-    with Listening([base, *list(base.parents)[:3]]) as heard:
+    with FileEvents([base, *list(base.parents)[:3]]) as events:
         done = subprocess.run(
             [sys.executable, str(REPOSITORY / script), experiment],
             cwd=base,
@@ -206,20 +207,20 @@ def run(
             env=environment,
             timeout=300,
         )
-        opened = [name for name in heard.names() if name.startswith(BAIT)]
+        opened = [name for name in events.names() if name.startswith(BAIT)]
     allowed = tuple(str(folder) for folder in (scratch, "/dev/", os.environ["JAX_COMPILATION_CACHE_DIR"]))
     outside = (scratch / "journal.outside").read_text().splitlines() if (scratch / "journal.outside").exists() else []
     return done, [line for line in outside if not line.split(" ", 1)[1].startswith(allowed)], opened
 
 
-def test_the_witnesses_see(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_and_openings_outside_are_seen(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (base / "x.toml").write_text("")
-    (base / "sinner.py").write_text(
+    (base / "outsider.py").write_text(
         "import os, soundfile\nsoundfile.info('../outside.wav')\nopen('../outside.txt')\nopen('written', 'w')\n"
         "os.makedirs('root/in')\nos.replace('written', '../moved')\n"
     )
     monkeypatch.setattr("tests.test_untrusted_files.REPOSITORY", base)
-    done, outside, opened = run("sinner.py", base)
+    done, outside, opened = run("outsider.py", base)
     assert done.returncode == 0, done.stderr
     assert opened == ["outside.wav", "outside.txt"]
     assert [line.split()[0] for line in outside] == ["open", "os.rename", "os.rename"]
@@ -258,21 +259,21 @@ def test_names_lead_nowhere(base: Path, form: str) -> None:
         ("recording", "../../outside"),
     ],
 )
-def test_a_strangers_split_leads_nowhere(tmp_path: Path, archive: Path, column: str, value: str) -> None:
+def test_an_untrusted_split_leads_nowhere(tmp_path: Path, archive: Path, column: str, value: str) -> None:
     config = small_config(tmp_path / "root", archive)
     sort_data.main(config)
     table = read_split(config.dataset)
     changed = pl.when(pl.int_range(pl.len()) == 3).then(pl.lit(value)).otherwise(pl.col(column)).alias(column)
     write_split(config.dataset.root, table.with_columns(changed))
     with pytest.raises(
-        console.UserError, match=r"split\.parquet: .* would leave the data set's folder; run sort_data\.py again"
+        console.UserError, match=r"split\.parquet: .* leads out of the data set's folder; run sort_data\.py again"
     ):
         read_split(config.dataset)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes have no names here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
 @pytest.mark.parametrize("name", ["wav/pipe.wav", "xml/pipe.xml"])
-def test_pipes_are_not_waited_for(tmp_path: Path, name: str) -> None:
+def test_pipes_do_not_block(tmp_path: Path, name: str) -> None:
     of_xml(tmp_path, [])
     (tmp_path / "xml" / "pipe.xml").write_text(
         "<Audio><FileName>pipe.wav</FileName><Genus>Altus</Genus><Species>clarus</Species></Audio>"
@@ -281,13 +282,13 @@ def test_pipes_are_not_waited_for(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     contents = read_birdclef2018(tmp_path)
     assert len(contents.recordings) == 4
-    assert ("xml/pipe.xml", "is no file, but a pipe, a socket or a device") in [
+    assert ("xml/pipe.xml", "is not a file, but a pipe, a socket or a device") in [
         (failure.name, failure.reason) for failure in contents.failures
     ]
 
 
 def test_links_are_replaced_and_not_followed(base: Path) -> None:
-    """Links with the names of results, of locks and of half-written files lie in the root, as if it had been unpacked so."""
+    """The root holds links with the names of results, locks and half-written files, as if unpacked from an archive."""
     write_folders(base / "archive")
     (base / "x.toml").write_text(to_toml(small_config(base / "root", base / "archive")))
     assert run("sort_data.py", base)[0].returncode == 0
@@ -304,15 +305,15 @@ def test_links_are_replaced_and_not_followed(base: Path) -> None:
     (base / "root" / ".spec.lock").symlink_to(base / "outside.txt")
     for script in ("sort_data.py", "spec.py"):
         done, outside, _ = run(script, base)
-        # 3: what the links lead to is no metadata, and is made anew
+        # 3: the links do not lead to metadata, which are written again
         assert done.returncode == (3 if script == "sort_data.py" else 0), done.stderr
         assert outside == []
         assert (base / "outside.txt").read_text() == "dear"
     assert not [path for path in made if (base / "root" / path).is_symlink()]
 
 
-def test_a_strangers_snapshot_and_names_in_pages(base: Path) -> None:
-    """The chain on species and recordists with names out of a book of attacks; then the snapshot comes from somebody whose folders and names are bad."""
+def test_an_untrusted_snapshot_and_names_in_pages(base: Path) -> None:
+    """Species and recordists have malicious names; then the snapshot, too, has malicious folders and names."""
     write_folders(base / "archive")
     for old, new in (("Altus clarus", EVIL), ("Bassus gravis", EVIL_IN_QUOTES)):
         (base / "archive" / old).rename(base / "archive" / new)
@@ -336,37 +337,37 @@ def test_a_strangers_snapshot_and_names_in_pages(base: Path) -> None:
     assert (outside, opened) == ([], [])
 
     shutil.copytree(config.run_folder, config.snapshots / EVIL)
-    compare([config.run_folder, config.snapshots / EVIL])
+    compare_runs([config.run_folder, config.snapshots / EVIL])
     pages = sorted((base / "root").rglob("*.html"))
     assert sorted(page.name for page in pages) == ["compare.html", "overview.html", "report.html", "report.html"]
     for page in pages:
         content = page.read_text(encoding="utf-8")
         found = Elements(content)
         assert EVIL not in content
-        assert found.foreign == []
+        assert found.injected == []
         assert "alert(1)" in found.text
 
 
 class Elements(HTMLParser):
-    """Reads a page as a browser does: its text, and elements that a name has brought in."""
+    """Reads a page as a browser does: its text, and elements that a name has injected."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
-        self.foreign: list[str] = []
+        self.injected: list[str] = []
         self.text = ""
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if any(name == "onerror" or (name == "src" and value == "x") for name, value in attrs):
-            self.foreign.append(f"{tag} {attrs}")
+            self.injected.append(f"{tag} {attrs}")
 
     def handle_data(self, data: str) -> None:
         self.text += data
 
 
-def test_elements_that_run_are_seen() -> None:
-    assert Elements(f"<p>{escape(EVIL_IN_QUOTES)}</p>").foreign == []
-    assert Elements(f'<p title="{EVIL_IN_QUOTES}">x</p>').foreign == ["img [('src', 'x'), ('onerror', 'alert(1)')]"]
+def test_injected_elements_are_seen() -> None:
+    assert Elements(f"<p>{escape(EVIL_IN_QUOTES)}</p>").injected == []
+    assert Elements(f'<p title="{EVIL_IN_QUOTES}">x</p>').injected == ["img [('src', 'x'), ('onerror', 'alert(1)')]"]
 
 
 @pytest.mark.parametrize("name", [name for name in bad_names(Path("/tmp")) if name.strip()] + ["", "../x"])
@@ -378,34 +379,42 @@ def test_names_of_runs_stay_in_their_folder(tmp_path: Path, name: str) -> None:
         load(tmp_path / "x.toml")
 
 
-def test_names_do_not_steer_the_terminal() -> None:
+def test_names_do_not_control_the_terminal() -> None:
     assert console.one_line("a\u202egpj\x9b2J\n.wav") == "a\\u202egpj\\x9b2J\\n.wav"
 
 
 @pytest.mark.parametrize("setting", ["resnet_n = 2000000", "resnet_k = 2000000", "filters = [2000000, 8, 8, 8]"])
-def test_nets_that_nobody_can_build_are_refused(tmp_path: Path, setting: str) -> None:
+def test_networks_that_are_too_large_are_refused(tmp_path: Path, setting: str) -> None:
     (tmp_path / "x.toml").write_text(f"[model]\n{setting}\n", encoding="utf-8")
     with pytest.raises(SettingsError, match=setting.split()[0]):
         load(tmp_path / "x.toml")
 
 
-FOREIGN = {"pickle", "joblib", "marshal", "yaml", "shelve", "dill", "cloudpickle"}  # modules that run what they read
+EXECUTING = {
+    "pickle",
+    "joblib",
+    "marshal",
+    "yaml",
+    "shelve",
+    "dill",
+    "cloudpickle",
+}  # modules that execute what they read
 
 
-def called(node: ast.Call) -> str:
-    """Return what is called, such as 'np.load'."""
+def name_of_call(node: ast.Call) -> str:
+    """Return the name of the function, such as 'np.load'."""
     return ast.unparse(node.func)
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_nothing_that_strangers_write_is_run(path: Path) -> None:
+def test_untrusted_files_are_not_executed(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = {alias.name for alias in node.names} if isinstance(node, ast.Import) else {node.module or ""}
-            assert not FOREIGN & {module.split(".")[0] for module in modules}, path
+            assert not EXECUTING & {module.split(".")[0] for module in modules}, path
         if isinstance(node, ast.Call):
             options = {word.arg: ast.unparse(word.value) for word in node.keywords if word.arg}
-            assert called(node) not in {
+            assert name_of_call(node) not in {
                 "eval",
                 "exec",
                 "compile",
@@ -418,4 +427,4 @@ def test_nothing_that_strangers_write_is_run(path: Path) -> None:
             assert options.get("shell", "False") == "False", path
             assert options.get("allow_pickle", "False") == "False", path
             assert options.get("autoescape", "True") != "False", path
-            assert not called(node).endswith(("extractall", ".unpack_archive")), path
+            assert not name_of_call(node).endswith(("extractall", ".unpack_archive")), path

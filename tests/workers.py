@@ -10,15 +10,15 @@ import time
 from pathlib import Path
 
 from utils.console import UserError
-from utils.spectra.extraction import Job, Work, extract
+from utils.spectra.extraction import Job, JobResult, extract
 
-MEASURED = "MEASURED"  # the variable that names the file in which `extract_measured` keeps its measurements
+MEASURED = "MEASURED"  # environment variable: the file to which `extract_measured` appends its measurements
 
 
 def behave(what: str) -> str:
     if what == "raise":
         raise ValueError("wrong")
-    if what == "trouble":
+    if what == "unusable":
         raise UserError("cannot be used")
     if what == "die":
         os._exit(7)
@@ -39,17 +39,17 @@ def behave(what: str) -> str:
 
 
 def extract_or_die(job: Job) -> float:
-    """Be killed by the system, as for lack of memory, on one recording; on others, crash as a decoder does."""
+    """Be killed on one recording, as by a system that is out of memory; crash on others, as a decoder may."""
     if "killer" in job.name:
         os.kill(os.getpid(), signal.SIGKILL)
     if "aborter" in job.name:
         ctypes.CDLL(None).abort()
     if "crasher" in job.name:
-        ctypes.string_at(0)  # reads where nothing is
+        ctypes.string_at(0)  # reads an invalid address
     return extract(job)
 
 
-def extract_measured(job: Job) -> Work:
+def extract_measured(job: Job) -> JobResult:
     """Extract, and note how long it took, the most memory that this process ever held (MB), and the name."""
     start = time.perf_counter()
     try:

@@ -1,7 +1,8 @@
-"""What a person sees while a script runs: lines, progress bars, a summary, and one clear line for what went wrong."""
+"""How a script runs, and what it prints: messages, tables, progress bars, and one line for what went wrong."""
 
 import codecs
 import errno
+import logging
 import os
 import re
 import signal
@@ -11,16 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
@@ -28,26 +28,21 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from config import Log, SettingsError, from_command_line
-from utils.files import only_one
-
-_console = Console(highlight=False, soft_wrap=True)
-_errors = Console(highlight=False, soft_wrap=True, stderr=True)
-_told = {"lines", "progress", "results"}  # what the settings of `log` let through, besides warnings and errors
-_files: list[Path] = []  # that every line is appended to: one or none
+from config import Log, SettingsError
+from utils.command_line import from_command_line
+from utils.files import try_lock
+from utils.messages import PROGRESS, STDOUT, WIDE, choose_file, choose_levels, log_line, log_table
 
 STOPPED = 130  # the shells' exit status for Ctrl-C
-WIDE = 110  # characters in a line, from which on progress has room for a bar, too
 INCOMPLETE = 3  # exit status of a stage that is done, but had to leave something out
-# nothing more can be written or opened: a stage must stop, not go on to the next recording
+# nothing more can be written or opened: a stage must stop instead of trying the next recording
 OUTPUT_IS_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO, errno.EMFILE, errno.ENFILE}
 
-
-_asked_to_stop = threading.Event()  # set by Ctrl-C
+_interrupted = threading.Event()  # set by Ctrl-C
 
 
 class UserError(Exception):
-    """Something that the user can mend; its text is one line that names what is wrong and what to do."""
+    """Something that the user can fix; its text is one line that names what is wrong and what to do."""
 
 
 @dataclass(frozen=True)
@@ -58,48 +53,44 @@ class Failure:
     ----------
     name : the recording or file, as the user knows it
     reason : why, in a few words
-    passing : whether it may work when it is tried again, for it was not the file's fault
+    transient : whether a second try may succeed, because the file itself need not be at fault
     """
 
     name: str
     reason: str
-    passing: bool = False
+    transient: bool = False
 
 
-def say(text: str) -> None:
+def info(text: str) -> None:
     """Print one line."""
-    _print(_console, _plain(text), told="lines" in _told)
+    log_line(logging.INFO, one_line(text))
 
 
-def warn(text: str) -> None:
+def warning(text: str) -> None:
     """Print one line that the user should not overlook."""
-    _print(_errors, f"[yellow]warning:[/yellow] {_plain(text)}")
+    log_line(logging.WARNING, one_line(text), prefix="warning:", style="yellow")
 
 
-def choose_what_is_told(settings: Log) -> None:
-    """Obey the settings of `log`; errors and warnings are told in every mode.
+def obey_log_settings(settings: Log) -> None:
+    """Choose what is printed, and the log file.
 
     Raises
     ------
     UserError
         If the file cannot be written.
     """
-    told = {"all": _told, "info": {"lines", "results"}, "progress": {"progress"}, "error": set(), "result": {"results"}}
-    _told.intersection_update(told[settings.mode])
-    if settings.file:
-        try:
-            settings.file.parent.mkdir(parents=True, exist_ok=True)
-            settings.file.open("a", encoding="utf-8").close()
-        except OSError as error:
-            raise UserError(f"log.file = {settings.file}: {error.strerror}") from None
-        _files[:] = [settings.file]
+    choose_levels(settings.mode)
+    try:
+        choose_file(settings.file)
+    except OSError as error:
+        raise UserError(f"log.file = {settings.file}: {error.strerror}") from None
 
 
 def accept_any_text() -> None:
-    """Let standard output take any text: what its encoding lacks, as that of many a log or Windows terminal does, becomes '?'. A closed output is none.
+    """Let standard output take any text: characters that its encoding lacks become '?'; a closed output takes all.
 
-    Python does so for errors already, where it writes escapes. Notebooks and IDLE have streams of their own, which take
-    everything.
+    Many logs and Windows terminals have such an encoding. For standard error Python does so already, with escapes.
+    Notebooks and IDLE have streams of their own, which take everything.
     """
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 — it lives as long as the process
@@ -111,23 +102,10 @@ def accept_any_text() -> None:
                 stream.reconfigure(errors="replace")
 
 
-def _warn_of_names() -> None:
-    """Warn where Python reads the names of files in an encoding that lacks most letters: such names cannot be used."""
-    if codecs.lookup(sys.getfilesystemencoding()).name != "utf-8":
-        warn(
-            f"Python reads names of files as {sys.getfilesystemencoding()} here, and those with other letters cannot be used; set PYTHONUTF8=1"
-        )
-
-
-def _print(console: Console, what: str | Table, *, told: bool = True) -> None:
-    """Print to a console, if it is to be told, and in any case to the file."""
-    accept_any_text()
-    if told:
-        console.print(what)
-    for path in _files:
-        with path.open("a", encoding="utf-8") as stream:
-            stream.write(f"{datetime.now().astimezone().isoformat(timespec='seconds')} ")
-            Console(file=stream, highlight=False, soft_wrap=True, width=WIDE).print(what)
+def _warn_of_file_names() -> None:
+    encoding = sys.getfilesystemencoding()
+    if codecs.lookup(encoding).name != "utf-8":
+        warning(f"Python reads file names as {encoding}; files with other letters cannot be used; set PYTHONUTF8=1")
 
 
 def _plain(text: str) -> str:
@@ -136,7 +114,7 @@ def _plain(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text as one line: what is no Unicode, ends of lines, and what changes how a terminal writes is written out, as names may hold it."""
+    """Return a text as one line: line ends, control characters and invalid Unicode become escapes."""
     return re.sub(
         r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]",
         lambda found: repr(found.group())[1:-1],
@@ -152,79 +130,76 @@ def report_failures(
     Parameters
     ----------
     what, done : the kind of thing, in the plural, and what became of it
-    count : how many there are, where only some are told
+    count : how many there are, if only some are listed
     """
     if not failures:
         return
     count = count or len(failures)
     if count == 1:
         what = re.sub(r"^(\w+)s\b", r"\1", what)
-    _print(_errors, f"[yellow]{count:,} {_plain(what)} {_plain(done)}:[/yellow]")
+    log_line(logging.WARNING, one_line(f"{count:,} {what} {done}:"), style="yellow")
     for failure in sorted(failures, key=lambda failure: failure.name):
-        _print(_errors, f"  {_plain(failure.name)}: {_plain(failure.reason)}")
+        log_line(logging.WARNING, one_line(f"  {failure.name}: {failure.reason}"))
 
 
 def show_table(title: str, rows: Mapping[str, str]) -> None:
-    """Print a summary: what each figure is, and the figure."""
+    """Print a summary: the name of each value, and the value."""
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(_plain(name), _plain(value))
-    _print(_console, table, told="results" in _told)
+    log_table(table)
 
 
 def show_grid(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: the first column names, the others are figures."""
+    """Print a table: names in the first column, values in the others."""
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for number, heading in enumerate(headings):
+    for index, heading in enumerate(headings):
         table.add_column(
             _plain(heading),
-            style="cyan" if number == 0 else "",
-            justify="left" if number == 0 else "right",
-            no_wrap=number > 0,
+            style="cyan" if index == 0 else "",
+            justify="left" if index == 0 else "right",
+            no_wrap=index > 0,
         )
     for row in rows:
         table.add_row(*map(_plain, row))
-    _print(_console, table, told="results" in _told)
+    log_table(table)
 
 
 @contextmanager
-def progress(what: str, *, total: int, unit: str, spoken: bool = False) -> Iterator[Callable[..., None]]:
-    """Show a progress bar; yields `advance(count=1, note="")`, which also stops the stage where Ctrl-C was pressed.
+def progress(what: str, *, total: int, unit: str, in_words: bool = False) -> Iterator[Callable[..., None]]:
+    """Show a progress bar; yields `advance(count=1, note="")`, which also stops the stage after Ctrl-C.
 
     Parameters
     ----------
     what : what is being done, a word or two
     total : how many `unit` there are to do
     unit : what is counted, in the plural
-    spoken : say `done 7,312 of 10,000` and the note, which knows better how long the rest takes
+    in_words : print `done 7,312 of 10,000` and the note, instead of rich's estimate of the time left
     """
-    accept_any_text()
-    wide = _console.width >= WIDE
-    said = TextColumn("done {task.completed:,} of {task.total:,}{task.fields[comma]}{task.fields[note]}")
-    counted = (
-        MofNCompleteColumn(),
-        TextColumn(_plain(unit)),
-        *([TimeElapsedColumn()] if wide else []),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        *([BarColumn(bar_width=30)] if wide else []),
-        *((said,) if spoken else (*counted, TextColumn("{task.fields[note]}"))),
-    )
-    with Progress(*columns, console=_console, disable="progress" not in _told) as bar:
+    with Progress(
+        *_columns(unit, in_words=in_words), console=STDOUT, disable=not PROGRESS.isEnabledFor(logging.INFO)
+    ) as bar:
         task = bar.add_task(_plain(what), total=total, note="", comma="")
 
         def advance(count: int = 1, note: str = "") -> None:
             bar.update(task, advance=count, note=_plain(note), comma=", " if note else "")
-            if _asked_to_stop.is_set():  # the exception itself may get lost, where a library was called back just then
+            if _interrupted.is_set():  # a library that was just calling back may have swallowed the exception
                 raise KeyboardInterrupt
 
         yield advance
+
+
+def _columns(unit: str, *, in_words: bool) -> list[ProgressColumn]:
+    wide = STDOUT.width >= WIDE
+    first = [SpinnerColumn(), TextColumn("{task.description}"), *([BarColumn(bar_width=30)] if wide else [])]
+    if in_words:
+        words = "done {task.completed:,} of {task.total:,}{task.fields[comma]}{task.fields[note]}"
+        return [*first, TextColumn(words)]
+    elapsed = [TimeElapsedColumn()] if wide else []
+    left = [TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
+    return [*first, MofNCompleteColumn(), TextColumn(_plain(unit)), *elapsed, *left]
 
 
 @contextmanager
@@ -236,9 +211,9 @@ def alone(folder: Path, stage: str) -> Iterator[None]:
     UserError
         If another process is doing it.
     """
-    with only_one(folder, stage) as ours:
+    with try_lock(folder, stage) as ours:
         if not ours:
-            raise UserError(f"{shown(folder)}: another {stage} is working here; wait until it has ended")
+            raise UserError(f"{printable(folder)}: another {stage} is running here; wait until it has ended")
         yield
 
 
@@ -260,7 +235,7 @@ def stopwatch() -> Callable[[], float]:
     return lambda: time.perf_counter() - start
 
 
-def shown(path: Path) -> str:
+def printable(path: Path) -> str:
     """Write a path as a user would type it: relative where it lies below the current folder."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
@@ -295,46 +270,56 @@ def run(
     signal.signal(signal.SIGINT, _interrupt)
     accept_any_text()
     try:
-        config, call = from_command_line(
-            sys.argv[1:] if arguments is None else arguments, doc=doc, script=name, flags=flags
-        )
-        choose_what_is_told(config.log)
-        _warn_of_names()
+        words, renamed = sys.argv[1:] if arguments is None else arguments, list[str]()
+        config, call = from_command_line(words, doc=doc, script=name, flags=flags, warn=renamed.append)
+        obey_log_settings(config.log)
+        for line in renamed:
+            warning(line)
+        _warn_of_file_names()
         result = main(config) if call is None else main(config, call)
     except SettingsError as error:
         return _end(str(error), name=name, status=2)
     except UserError as error:
         return _end(str(error), name=name, status=1)
     except KeyboardInterrupt:
-        _leave(
-            _end("stopped; nothing is half-written, and the same command goes on from here", name=name, status=STOPPED)
-        )
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        _leave(_end("stopped; no file is half-written, and the same command resumes here", name=name, status=STOPPED))
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has closed it
         _leave(1)
     except OSError as error:
-        if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
-            return _end(
-                f"{error.filename or 'output'}: {error.strerror}; move it away, for something else belongs there",
-                name=name,
-                status=1,
-            )
-        if error.errno == errno.ENAMETOOLONG:
-            return _end(f"{str(error.filename)[:80]}…: {error.strerror}", name=name, status=1)
-        if error.errno in OUTPUT_IS_LOST or isinstance(error, PermissionError):
-            _leave(
-                _end(
-                    f"{error.filename or 'output'}: {error.strerror}; what was finished is kept, and the same command goes on from there",
-                    name=name,
-                    status=1,
-                )
-            )
-        raise
+        advice = _advice(error)
+        if not advice:
+            raise
+        status = _end(advice, name=name, status=1)
+        if _is_output_lost(error):
+            _leave(status)
+        return status
     return 0 if complete(result) else INCOMPLETE
+
+
+def _is_output_lost(error: OSError) -> bool:
+    return error.errno in OUTPUT_IS_LOST or isinstance(error, PermissionError)
+
+
+def _advice(error: OSError) -> str:
+    """Return what went wrong with a file or folder, and what to do; '' if it is not the user's to fix."""
+    if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+        return f"{error.filename or 'output'}: {error.strerror}; move it away, because the output belongs there"
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{str(error.filename)[:80]}…: {error.strerror}"
+    if _is_output_lost(error):
+        where = error.filename or "output"
+        return f"{where}: {error.strerror}; finished work is kept, and the same command resumes there"
+    return ""
 
 
 @contextmanager
 def stop_when_ready() -> Iterator[Callable[[], bool]]:
-    """Let Ctrl-C, or a request to end, only ask a stage to stop at the next good moment; asked again, it stops at once. Yields whether it was asked."""
+    """Let Ctrl-C, or a request to terminate, stop a stage at the next good moment; the second one stops it at once.
+
+    Yields
+    ------
+    A function that tells whether the stage was asked to stop.
+    """
     if threading.current_thread() is not threading.main_thread():  # only there signals arrive
         yield lambda: False
         return
@@ -344,29 +329,30 @@ def stop_when_ready() -> Iterator[Callable[[], bool]]:
         if asked.is_set():
             _interrupt()
         asked.set()
-        say("stopping as soon as the step is done and saved; Ctrl-C again stops at once")
+        info("stopping after this step is saved; press Ctrl-C again to stop at once")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {caught: signal.signal(caught, ask) for caught in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked.is_set
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
 
 
 def _interrupt(*_: object) -> None:
-    _asked_to_stop.set()
+    _interrupted.set()
     raise KeyboardInterrupt
 
 
 def _leave(status: int) -> NoReturn:
-    """End the process at once: threads that are still computing or saving would crash while Python takes itself apart."""
+    """End the process at once: threads that are still computing or saving would crash while Python shuts down."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # nobody reads it any more, or it is closed
+        with suppress(OSError, ValueError, AttributeError):  # its reader has gone, or it is closed
             stream.flush()
     os._exit(status)
 
 
 def _end(text: str, *, name: str, status: int) -> int:
-    _print(_errors, f"[red]{_plain(name)}:[/red] {_plain(text)}")
+    with suppress(OSError):  # the log file, too, may be on the full disk
+        log_line(logging.ERROR, one_line(text), prefix=f"{one_line(name)}:", style="red")
     return status

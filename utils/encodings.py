@@ -1,6 +1,6 @@
-"""Text of others in whichever encoding it is: UTF-8 and UTF-16 are known for sure, Windows-1252 is guessed where it can be neither.
+"""Decoding of text files that other programs wrote: UTF-8, UTF-16, or else Windows-1252.
 
-Source: encoding.spec.whatwg.org/#windows-1252 (what browsers take pages for that do not say; Excel's "CSV" is written
+Source: encoding.spec.whatwg.org/#windows-1252 (browsers' default for pages that declare no encoding; Excel writes "CSV"
 in it in Western Europe and America).
 """
 
@@ -9,8 +9,8 @@ import io
 from dataclasses import dataclass
 
 _MARKS = ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
-_LOOKED_AT = 100  # bytes by which UTF-16 is known that has no mark: in Latin letters, every second byte is 0
-# of the marks that stand for bytes; five bytes mean nothing
+_PROBED = 100  # bytes in which UTF-16 without a mark is recognised: in Latin letters, every second byte is 0
+# from the marks (surrogates) of undecoded bytes to letters; five bytes are undefined
 _WINDOWS_1252 = {
     0xDC00 + byte: letter for byte in range(0x80, 0x100) if (letter := bytes([byte]).decode("cp1252", "ignore"))
 }
@@ -19,12 +19,12 @@ _TEXT_CONTROLS = frozenset("\t\n\v\f\r")
 
 @dataclass(frozen=True)
 class Text:
-    """What a file says.
+    """The text of a file.
 
     Attributes
     ----------
-    lines : with their ends; bytes that are no text became marks, which `undecoded` finds
-    guessed : whether some line was no UTF-8 and was read as Windows-1252
+    lines : with their ends; bytes that could not be decoded are marks, which `undecoded` finds
+    guessed : whether some line was not UTF-8 and was read as Windows-1252
     """
 
     lines: list[str]
@@ -36,8 +36,8 @@ def decoded(content: bytes, *, guess: bool = True) -> Text:
 
     Parameters
     ----------
-    guess : read what is no UTF-8 as Windows-1252, byte by byte, for tables are put together from several sources;
-        False: it keeps marks
+    guess : read bytes that are not UTF-8 as Windows-1252, one by one, because tables are merged from several sources;
+        False: they stay marks
     """
     if encoding := _utf16(content):
         return Text(_lines(content.decode(encoding, "replace").replace("\ufffd", "\udc80").removeprefix("\ufeff")))
@@ -49,16 +49,16 @@ def decoded(content: bytes, *, guess: bool = True) -> Text:
 
 
 def undecoded(text: str) -> bool:
-    """Tell whether a text of `decoded` holds bytes that are no text."""
+    """Tell whether a text of `decoded` holds bytes that could not be decoded."""
     return any("\ud800" <= letter <= "\udfff" for letter in set(text))
 
 
 def _utf16(content: bytes) -> str:
-    """Return which UTF-16 it is, by its mark or its zeros; '' where it is none."""
+    """Return which UTF-16 it is, by its byte-order mark or its zeros; '' if it is not UTF-16."""
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             return encoding
-    even, odd = content[0:_LOOKED_AT:2], content[1:_LOOKED_AT:2]
+    even, odd = content[0:_PROBED:2], content[1:_PROBED:2]
     if len(odd) < 2:
         return ""
     if not any(odd) and all(even):
@@ -67,7 +67,7 @@ def _utf16(content: bytes) -> str:
 
 
 def _as_windows_1252(line: str) -> str:
-    """Return a line with what is no UTF-8 in it as Windows-1252; unchanged where it can be no text in that, either."""
+    """Return a line with its undecoded bytes read as Windows-1252; unchanged if that gives no text, either."""
     text = line.translate(_WINDOWS_1252)
     return line if undecoded(text) or any(letter < " " and letter not in _TEXT_CONTROLS for letter in text) else text
 

@@ -1,4 +1,4 @@
-"""One function over many recordings, in worker processes that may die or hang without taking the stage along."""
+"""A function applied to many recordings in worker processes, which may crash or hang without ending the stage."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -23,8 +23,8 @@ Result = TypeVar("Result")
 
 TIME_LIMIT = 1800.0  # seconds for one item; a day of sound takes about 200
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # processes share the cores already
-MOST_POOLS = 5  # that may break before a stage gives up
-# items in hand per worker: enough to keep it busy while a result is worked on, few enough to keep results out of memory
+MOST_POOLS = 5  # broken pools before a stage gives up
+# items in flight per worker: enough to keep it busy while the caller uses a result, few enough to save memory
 AHEAD = 8
 
 
@@ -37,29 +37,29 @@ def fan_out(
     time_limit: float = TIME_LIMIT,
     ahead: int = AHEAD,
 ) -> Generator[tuple[Item, Result | Failure]]:
-    """Call `function` on every item in worker processes; yield each item with its result as it is finished, in no fixed order.
+    """Call `function` on every item in worker processes; yield each item with its result, in any order.
 
-    What failed by no fault of its own, as when the system killed a worker for its memory, is tried once more at the
-    end, alone.
+    Items whose failure may be transient, for example because the system was out of memory, are tried once more at the
+    end, one at a time.
 
     Parameters
     ----------
     function : importable from a module, without JAX; what it takes and returns travels between processes
-    workers : number of processes; 0 takes one a core
-    name : what the user calls an item, for the list of failures
-    time_limit : seconds after which an item is given up
-    ahead : items in hand per worker: what is done of so many waits where the caller is slower than the workers
+    workers : number of processes; 0: one per core
+    name : the item's name for the user, in the list of failures
+    time_limit : seconds after which an item fails
+    ahead : items in flight per worker; their results wait in memory if the caller is slower than the workers
 
     Yields
     ------
-    (item, result), or (item, Failure) where the function raised, took too long, or its worker died.
+    (item, result), or (item, Failure) if the function raised, took too long, or its worker died.
 
     Raises
     ------
     OSError
-        If the disk is full or read-only: going on would only fail for every item.
+        If the disk is full or read-only: every other item would fail, too.
     TypeError
-        If the function is of the running script.
+        If the function is defined in the running script.
     """
     if function.__module__ == "__main__":
         raise TypeError(f"{function.__qualname__} is defined in the running script, which workers do not import")
@@ -69,7 +69,7 @@ def fan_out(
         for item, outcome in _run(
             function, items, workers=workers, ahead=ahead * workers, name=name, time_limit=time_limit
         ):
-            if isinstance(outcome, Failure) and outcome.passing:
+            if isinstance(outcome, Failure) and outcome.transient:
                 again.append(item)
             else:
                 yield item, outcome
@@ -79,7 +79,7 @@ def fan_out(
 def _run(
     function: Any, items: Sequence[Any], *, workers: int, ahead: int, name: Callable[[Any], str], time_limit: float
 ) -> Iterator[tuple[Any, Any]]:
-    """Do the items with at most `ahead` in hand; a pool that breaks, as when a worker is killed between two items, is replaced."""
+    """Process the items with at most `ahead` in flight; a pool that breaks, as when a worker is killed, is replaced."""
     if not items:
         return
     todo = deque(items)
@@ -93,11 +93,11 @@ def _run(
                     running[scheduled] = todo.popleft()
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 outcomes = [(future, _outcome(future, name(running[future]), time_limit)) for future in finished]
-            except RuntimeError as error:  # of the pool: those of the function are outcomes
+            except RuntimeError as error:  # raised by the pool: errors of the function are outcomes
                 broken += 1
                 if broken > MOST_POOLS:
                     raise UserError(
-                        f"worker processes die again and again ({error}); is there enough memory? fewer --workers need less"
+                        f"worker processes keep dying ({error}); if memory is short, use fewer --workers"
                     ) from None
                 pool.stop()
                 pool.join()
@@ -113,7 +113,7 @@ def _run(
 
 
 def _start_pool(workers: int) -> ProcessPool:
-    """Start the workers deaf to Ctrl-C, which reaches the whole group of processes: the parent alone decides."""
+    """Start workers that ignore Ctrl-C, which reaches the whole process group: only the parent reacts to it."""
     pool = ProcessPool(max_workers=workers, initializer=_prepare_worker, context=multiprocessing.get_context("spawn"))
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         return pool
@@ -132,7 +132,7 @@ def _prepare_worker() -> None:
 
 
 def _die_with_parent() -> None:
-    """End a worker whose parent was killed, before it writes where the parent's successor may be writing already."""
+    """End a worker whose parent was killed, before it writes to files that the next process may be writing."""
     parent = multiprocessing.parent_process()
     if parent:
         multiprocessing.connection.wait([parent.sentinel])
@@ -143,34 +143,34 @@ def _outcome(future: Any, name: str, time_limit: float) -> Any:
     try:
         return future.result()
     except TimeoutError:
-        return Failure(name, f"given up after {time_limit:.0f} s")  # a second try would cost as much
+        return Failure(name, f"stopped after {time_limit:.0f} s")  # a second try would cost as much
     except BrokenExecutor:
         raise
     except ProcessExpired as error:
-        return Failure(name, f"the worker process died on it (exit status {error.exitcode})", passing=True)
+        return Failure(name, f"the worker process died (exit status {error.exitcode})", transient=True)
     except UserError as error:
         return Failure(name, str(error))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in OUTPUT_IS_LOST:
             raise
-        return Failure(name, f"{type(error).__name__}: {error}", passing=True)
+        return Failure(name, f"{type(error).__name__}: {error}", transient=True)
 
 
 @contextmanager
 def _workers_environment() -> Iterator[None]:
     """Set what spawned workers inherit: one thread each for linear algebra, and no running script.
 
-    A worker would import the script again, and JAX with it, though it needs only the function's own module.
+    Otherwise each worker would import the script, and JAX with it, though it needs only the function's module.
     """
     main = sys.modules["__main__"]
-    kept: dict[str, Any] = {key: vars(main).pop(key) for key in ("__file__", "__spec__") if key in vars(main)}
+    removed: dict[str, Any] = {key: vars(main).pop(key) for key in ("__file__", "__spec__") if key in vars(main)}
     main.__spec__ = None
     threads = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
         yield
     finally:
-        vars(main).update(kept)
+        vars(main).update(removed)
         for name, value in threads.items():
             if value is None:
                 del os.environ[name]

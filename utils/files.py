@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and names that stay in their folder."""
+"""Files and folders that appear whole or not at all, locks, and names that cannot lead out of a folder."""
 
 import json
 import os
@@ -11,15 +11,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, BinaryIO
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, where two processes are not kept apart
-    fcntl = None  # type: ignore[assignment]
+from filelock import FileLock, Timeout
 
-NEVER_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, what is no Unicode at all, ends of lines and paragraphs
-# on Windows, whatever the ending
+NEVER_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, surrogates, line and paragraph separators
+# reserved on Windows, with any extension
 DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)
-LONGEST_NAME = 200  # bytes; file systems end at 255, and a part's name is a little longer than its file's
+LONGEST_NAME = 200  # bytes; file systems allow 255, and the hidden file's name is a little longer
 
 
 def _part(path: Path) -> Path:
@@ -37,16 +34,16 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
-    """Open `path` for writing; it appears, complete and on disk, when the block ends without an error.
+def atomic_file(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
+    """Open `path` for writing; it appears, complete and on disk, if the block ends without an error.
 
-    The bytes go to a hidden neighbour first, which is then renamed. A neighbour that a killed process left is removed:
-    it may be a link to something dear.
+    The bytes go to a hidden file beside it first, which is then renamed. A hidden file that a killed process left is
+    removed and not opened: it may be a link to a file elsewhere.
 
     Parameters
     ----------
-    lasting : False does not wait for the disk, some milliseconds a file: after a power cut, the file may be there
-        without its bytes
+    lasting : False does not wait for the disk, which saves some milliseconds per file: after a power cut, the file may
+        be there without its bytes
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
@@ -66,8 +63,8 @@ def whole_file(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder to fill; it appears as `path`, which must not exist, when the block ends without an error."""
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder to fill; it appears as `path`, which must not exist, if the block ends without an error."""
     part = _part(path)
     _clear(part)
     part.mkdir(parents=True)
@@ -84,9 +81,9 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder and all that is in it; it is gone at once, so that no half of it is ever found.
+    """Remove a folder and all that is in it; it is renamed first, so that nobody finds half of it.
 
-    Where `path` is a link to a folder, as to one on a larger disk, that folder is emptied and the link stays.
+    If `path` is a link to a folder, for example on a larger disk, that folder is emptied and the link stays.
     """
     if path.is_symlink():
         for child in path.iterdir():
@@ -100,7 +97,7 @@ def remove_folder(path: Path) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the hidden parts that killed processes left in a folder: what was half written, or half removed."""
+    """Remove the hidden files and folders that killed processes left half written or half removed."""
     for part in folder.glob(_part(Path("*")).name):
         _clear(part)
 
@@ -112,36 +109,45 @@ def _clear(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def strangers(folder: Path, ours: Iterable[str]) -> list[str]:
-    """Return the names in a folder that match none of the patterns `ours`; hidden ones, and a folder that is not there, hold none."""
+def unrelated_names(folder: Path, ours: Iterable[str]) -> list[str]:
+    """Return the names in a folder that match none of the patterns `ours`; hidden names do not count."""
     names = sorted(child.name for child in folder.iterdir()) if folder.is_dir() else []
     return [name for name in names if not name.startswith(".") and not any(fnmatch(name, pattern) for pattern in ours)]
 
 
 @contextmanager
-def only_one(folder: Path, stage: str) -> Iterator[bool]:
-    """Hold the lock of a stage on a folder; yields False where another process holds it. The lock goes with the process, however that ends."""
+def try_lock(folder: Path, stage: str) -> Iterator[bool]:
+    """Hold the lock of a stage on a folder, if it is free; it is released when the process ends, however that ends.
+
+    Yields
+    ------
+    Whether the lock is held; False if another process holds it.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written, or its file system has no locks.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f".{stage}.lock"
-    if path.is_symlink():  # it came with a stranger's folder, and leads somewhere
+    if path.is_symlink():  # it came with a folder of someone else, and FileLock refuses it
         path.unlink()
-    with path.open("a") as lock:
-        yield _lock(lock.fileno())
-
-
-def _lock(descriptor: int) -> bool:
-    if fcntl is None:
-        return True
+    # a soft lock, FileLock's fallback, would outlive a killed process
+    lock = FileLock(path, blocking=False, fallback_to_soft=False, thread_local=False)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8; the file appears whole or not at all."""
-    with whole_file(path) as stream:
+    with atomic_file(path) as stream:
         stream.write(text.encode())
 
 
@@ -156,15 +162,15 @@ def json_text(value: dict[str, Any]) -> str:
 
 
 def check_plain(path: Path) -> None:
-    """Refuse a pipe, a socket or a device: opening one may wait for ever. (A file that is missing is none of these.)
+    """Refuse a pipe, a socket or a device, because opening one may block forever; a missing file passes.
 
     Raises
     ------
     ValueError
-        If it is one.
+        If it is one of these.
     """
     if path.exists() and not path.is_file() and not path.is_dir():
-        raise ValueError("is no file, but a pipe, a socket or a device")
+        raise ValueError("is not a file, but a pipe, a socket or a device")
 
 
 def check_name(name: str) -> str:
@@ -173,11 +179,11 @@ def check_name(name: str) -> str:
     Raises
     ------
     ValueError
-        If it is empty, has a path's or a control character, is hidden or relative (begins with a dot), is a device's on
-        Windows, or is too long.
+        If it is empty or too long, begins with a dot, has a slash, colon or control character, or names a device on
+        Windows.
     """
     if not name or name != name.strip():
-        raise ValueError(f"{name!r} is empty or begins or ends with a space")
+        raise ValueError(f"{name!r} is empty, or begins or ends with a space")
     never = next(
         (character for character in name if character in "/\\:" or unicodedata.category(character) in NEVER_IN_NAMES),
         None,

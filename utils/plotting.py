@@ -1,4 +1,4 @@
-"""Figures of matplotlib that become PNG files, drawn without a screen."""
+"""Matplotlib figures that are saved as PNG files, without a screen."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from utils.files import whole_file
+from utils.files import atomic_file
 
-# texts are what they say: a species may be called 'Aa $x_{$', which is no formula
+# a name such as 'Aa $x_{$' is not a formula
 mpl.rcParams["text.parse_math"] = False
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of so many inches, whose parts make room for each other."""
+    """Return an empty figure of this size in inches, with a layout in which nothing overlaps."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
@@ -21,5 +21,5 @@ def new_figure(width: float, height: float) -> Figure:
 
 def write_figure(path: Path, figure: Figure, *, dpi: int = 110) -> None:
     """Write a figure as PNG; it appears whole or not at all."""
-    with whole_file(path) as stream:
+    with atomic_file(path) as stream:
         figure.savefig(stream, format="png", dpi=dpi)

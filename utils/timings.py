@@ -1,4 +1,4 @@
-"""How long each stage took, kept beside its results for the summary at the end."""
+"""How long each stage took, saved beside its results for the summary at the end."""
 
 import json
 import math
@@ -9,13 +9,13 @@ from utils.files import write_json
 NAME = "timings.json"
 
 
-def note_time(folder: Path, stage: str, seconds: float) -> None:
-    """Keep how long a stage's last call took in `<folder>/timings.json`."""
+def record_time(folder: Path, stage: str, seconds: float) -> None:
+    """Save how long a stage's last call took in `<folder>/timings.json`."""
     write_json(folder / NAME, {**times(folder), stage: round(seconds, 2)})
 
 
 def times(folder: Path) -> dict[str, float]:
-    """Return the seconds that each stage's last call took; nothing where that is not known."""
+    """Return the seconds that each stage's last call took; {} if that is not known."""
     try:
         found = {
             str(stage): float(seconds)

@@ -1,4 +1,4 @@
-"""The stages that are killed and starved, what they must leave all the same, and how a stage is started with a plan of what is to happen to it."""
+"""The stages that chaos tests kill and stop, what they must still write, and how a stage is started with a plan."""
 
 import csv
 import json
@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 import orbax.checkpoint as ocp
 
-from config import to_toml
 from tests.conftest import REPOSITORY, small_config, write_folders
+from utils.settings import to_toml
 
 INJECT = Path(__file__).parent / "inject"
-LIMIT = 300.0  # seconds that a stage may take on a machine that is busy with other things
-TIMES = {"seconds", "clips_per_second"}  # figures that no two runs share
+LIMIT = 300.0  # seconds that a stage may take on a busy machine
+TIMES = {"seconds", "clips_per_second"}  # values that differ between runs
 SIZES = {"bytes"}  # of snapshots: Orbax packs the same arrays into files of slightly different sizes
-IGNORED = ("*/tensorboard/*",)  # its files are named by the second in which they were begun
+IGNORED = ("*/tensorboard/*",)  # its files are named by the second in which they were created
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,10 @@ class Stage:
 
     Attributes
     ----------
-    words : its script and what stands behind the experiment's file
-    makes : files below the root that it must leave; the test of equality covers every file there, these only show that
-        it compares something
-    locked : whether a second instance is refused; one without a lock may run beside another, and both leave the same
-    largest : bytes beyond which the test of files that may not grow lets none grow: less than its largest has
+    words : its script and the flags after the experiment's file
+    makes : files below the root that it must write; every file there is compared, these only show that there are some
+    locked : whether a second instance is refused; without a lock, both run and write the same
+    largest : limit of file sizes (bytes) in the test of files that cannot grow: less than the stage's largest file has
     """
 
     words: tuple[str, ...]
@@ -47,11 +46,11 @@ class Stage:
     largest: int = 2000
 
 
-# a new stage is one more line, in the order of the chain; each is run once undisturbed, when a test first asks for it
+# in the order of the chain; each stage is run undisturbed once, when a test first needs it
 STAGES: Mapping[str, Stage] = {
     "sort_data": Stage(("sort_data.py",), ("split.parquet", "metadata/Altus clarus/A0.json", "audit.csv")),
     "spec": Stage(
-        ("spec.py",), ("spec/clips.parquet", "spec/shards/Altus clarus-000/pictures.npy", "spec/overview.html")
+        ("spec.py",), ("spec/clips.parquet", "spec/shards/Altus clarus-000/spectrograms.npy", "spec/overview.html")
     ),
     "train": Stage(("train.py",), ("snapshots/small/log.csv", "snapshots/small/epoch_003/classes.txt")),
     "test": Stage(
@@ -70,45 +69,45 @@ STAGES: Mapping[str, Stage] = {
         (
             "distill.py",
             "--run",
-            "taught",
+            "student",
             "--distillation.teachers",
             "root/snapshots/small",
-            "--distillation.no-untaught",
+            "--distillation.no-compare_without_teachers",
         ),
-        ("snapshots/taught/log.csv", "snapshots/taught/teachers.json", "snapshots/taught/test/metrics.json"),
+        ("snapshots/student/log.csv", "snapshots/student/teachers.json", "snapshots/student/test/metrics.json"),
     ),
 }
 
 
 @dataclass
 class Chain:
-    """A small data set below `base`: its archive, its experiment, its root, and copies of the root as each stage leaves it undisturbed."""
+    """A small data set below `base`: archive, experiment, root, and a copy of the root after each undisturbed stage."""
 
     base: Path
-    spent: dict[str, "Ended"] = field(default_factory=dict)
+    undisturbed: dict[str, "Ended"] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
         return self.base / "root"
 
     def after(self, stage: str) -> Path:
-        """Return the folder of the root as this stage leaves it undisturbed."""
+        """Return the copy of the root after this undisturbed stage."""
         return self.base / f"after {stage}"
 
     def put_before(self, stage: str) -> None:
-        """Bring the root into the state in which this stage finds it; the first time, run it undisturbed, to know what it leaves."""
+        """Restore the root to its state before this stage; the first time, run the stage undisturbed."""
         names = list(STAGES)
         before = names[names.index(stage) - 1] if stage != names[0] else None
-        if before and before not in self.spent:
+        if before and before not in self.undisturbed:
             self.put_before(before)
-        self._lay(before)
-        if stage not in self.spent:
-            self.spent[stage] = run(self, stage)
-            assert self.spent[stage].status == 0, self.spent[stage].told
+        self._restore(before)
+        if stage not in self.undisturbed:
+            self.undisturbed[stage] = run(self, stage)
+            assert self.undisturbed[stage].status == 0, self.undisturbed[stage].output
             self.root.rename(self.after(stage))
-            self._lay(before)
+            self._restore(before)
 
-    def _lay(self, before: str | None) -> None:
+    def _restore(self, before: str | None) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
         if before:
             shutil.copytree(self.after(before), self.root, symlinks=True)
@@ -128,21 +127,21 @@ class Ended:
 
     Attributes
     ----------
-    status : exit status; −9 where it was killed
-    told : what it printed
+    status : exit status; −9 if it was killed
+    output : what it printed
     seconds : from the first file that it opened for writing to its end
-    renames, opens : how many files it renamed, and opened for writing
+    renames, opens : number of files that it renamed, and opened for writing
     """
 
     status: int
-    told: str
+    output: str
     seconds: float
     renames: int
     opens: int
 
 
 def start(chain: Chain, stage: str, *flags: str, root: Path | None = None, **plan: Any) -> subprocess.Popen[str]:
-    """Start a stage in a group of processes of its own; `plan` is that of inject/sitecustomize.py."""
+    """Start a stage in a new process group; `plan` is the plan for inject/sitecustomize.py."""
     for left in chain.base.glob("journal.*"):
         left.unlink()
     plan = {"below": str(root or chain.root), "journal": str(chain.base / "journal"), **plan}
@@ -159,7 +158,7 @@ def start(chain: Chain, stage: str, *flags: str, root: Path | None = None, **pla
 
 
 def wait_for_work(chain: Chain, process: subprocess.Popen[str], *, opens: int = 1) -> float:
-    """Wait until a stage opens so many files for writing, the first of which is after all its imports; returns when that was."""
+    """Wait until a stage has opened so many files for writing (the first one after all imports); return the time."""
     end = time.monotonic() + LIMIT
     while size_of(chain.base / "journal.opens") < opens and process.poll() is None:
         assert time.monotonic() < end
@@ -168,17 +167,17 @@ def wait_for_work(chain: Chain, process: subprocess.Popen[str], *, opens: int = 
 
 
 def run(chain: Chain, stage: str, *flags: str, kill_after: float | None = None, **plan: Any) -> Ended:
-    """Run a stage until it ends, or until so many seconds of its working time have passed, after which its whole group is killed."""
+    """Run a stage to its end, or kill its process group after so many seconds of work."""
     process = start(chain, stage, *flags, **plan)
-    begun = wait_for_work(chain, process)
+    started = wait_for_work(chain, process)
     if kill_after is not None:
         try:
             process.wait(kill_after)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-    told, _ = process.communicate(timeout=LIMIT)
+    output, _ = process.communicate(timeout=LIMIT)
     counts = {kind: size_of(chain.base / f"journal.{kind}") for kind in ("renames", "opens")}
-    return Ended(process.returncode, told, time.monotonic() - begun, **counts)
+    return Ended(process.returncode, output, time.monotonic() - started, **counts)
 
 
 def size_of(path: Path) -> int:
@@ -188,24 +187,26 @@ def size_of(path: Path) -> int:
 def difference(one: Path, other: Path) -> list[str]:
     """Return what differs between two roots: names, and the content of every file.
 
-    All files are compared byte for byte, but for those that tell times (compared without them), snapshots' arrays
-    (whose files have names drawn by chance: every array is compared, bit for bit), and TensorBoard's.
+    All files are compared byte for byte, except files with times (compared without them), arrays of snapshots (their
+    files have random names: every array is compared, bit for bit), and TensorBoard's files.
     """
     files = [
         {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()} for root in (one, other)
     ]
-    nets = sorted({name.rsplit("/_METADATA", 1)[0] for found in files for name in found if name.endswith("/_METADATA")})
+    networks = sorted(
+        {name.rsplit("/_METADATA", 1)[0] for found in files for name in found if name.endswith("/_METADATA")}
+    )
     ours = [
         {
             name
             for name in found
-            if not any(fnmatch(name, pattern) for pattern in (*IGNORED, *(f"{net}/*" for net in nets)))
+            if not any(fnmatch(name, pattern) for pattern in (*IGNORED, *(f"{network}/*" for network in networks)))
         }
         for found in files
     ]
     differing = sorted(ours[0] ^ ours[1])
     differing += [name for name in sorted(ours[0] & ours[1]) if content(one / name) != content(other / name)]
-    return differing + [net for net in nets if arrays(one / net) != arrays(other / net)]
+    return differing + [network for network in networks if arrays(one / network) != arrays(other / network)]
 
 
 def content(path: Path) -> Any:
@@ -227,16 +228,16 @@ def _settings(path: Path) -> list[str]:
     return [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("workers = ")]
 
 
-def _nets(path: Path) -> list[dict[str, Any]]:
+def _networks(path: Path) -> list[dict[str, Any]]:
     return [
-        {key: value for key, value in net.items() if key not in TIMES | SIZES}
-        for net in json.loads(path.read_text(encoding="utf-8"))["nets"]
+        {key: value for key, value in network.items() if key not in TIMES | SIZES}
+        for network in json.loads(path.read_text(encoding="utf-8"))["networks"]
     ]
 
 
 def _page(path: Path) -> str:
-    """Return a report without the sizes and speeds in its table of teachers and student, the fourth and fifth column."""
-    before, heading, after = path.read_text(encoding="utf-8").partition('<h2 id="nets">')
+    """Return a report without the sizes and speeds (columns 4 and 5) in its table of teachers and student."""
+    before, heading, after = path.read_text(encoding="utf-8").partition('<h2 id="networks">')
     table, end, rest = after.partition("</table>")
     return (
         before + heading + re.sub("(<tr>(?:<td>[^<]*</td>){3})<td>[^<]*</td><td>[^<]*</td>", r"\1", table) + end + rest
@@ -246,7 +247,7 @@ def _page(path: Path) -> str:
 WITHOUT_TIMES: Mapping[str, Callable[[Path], Any]] = {
     "timings.json": lambda path: list(json.loads(path.read_text(encoding="utf-8"))),
     "log.csv": _rows,
-    "distillation.json": _nets,
+    "distillation.json": _networks,
     "report.html": _page,
     "metrics.json": _metrics,
     "settings.toml": _settings,
@@ -254,7 +255,7 @@ WITHOUT_TIMES: Mapping[str, Callable[[Path], Any]] = {
 
 
 def arrays(folder: Path) -> dict[str, bytes]:
-    """Return every array that Orbax kept in a folder, as bytes, with its shape and kind."""
+    """Return every array that Orbax saved in a folder, as bytes, with shape and type."""
     if not folder.is_dir():
         return {}
     with ocp.StandardCheckpointer() as checkpointer:

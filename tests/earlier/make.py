@@ -1,16 +1,18 @@
-"""Make what lies in this folder with an earlier version of the toolkit: a data set, its store, a run and its test.
+"""Make data.tar.gz with an earlier version of the toolkit: a sorted data set, its store, a run and its test.
 
     git worktree add ../earlier dc9aca7
     python tests/earlier/make.py ../earlier
 
-The tests set the times of the recordings to TIME, because the store knows its recordings by size and time.
-Plots, pages and other files that the tests do not read are removed.
+The archive keeps the times of the recordings, because a store knows its recordings by size and time.
+Plots, pages and other files that the tests do not read are left out.
 """
 
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,16 @@ RATE = 8000
 TIME = 1_600_000_000
 PITCHES = {"Altus clarus": 3000.0, "Bassus gravis": 900.0, "Medius mollis": 1700.0}
 STAGES = ("sort_data.py", "spec.py", "train.py", "test.py")
-LEFT_OUT = ("*.png", "*.html", "*.md", "timings*", "spec/pictures", "spec/noise", "audit.csv", "classes.csv", ".*.lock")
+KEPT = ("root", "snapshots")
+LEFT_OUT = (
+    "**/*.png",
+    "**/*.html",
+    "**/.*.lock",
+    "root/timings*",
+    "root/audit.csv",
+    "root/spec/pictures",
+    "root/spec/classes.csv",
+)
 
 
 def call(pitch: float, *, seed: int) -> np.ndarray:
@@ -32,22 +43,30 @@ def call(pitch: float, *, seed: int) -> np.ndarray:
     return (0.3 * loud * np.sin(2 * np.pi * pitch * time) + noise).astype(np.float32)
 
 
-def main(earlier: Path) -> None:
-    for folder in ("archive", "root", "snapshots"):
-        shutil.rmtree(HERE / folder, ignore_errors=True)
-    for number, (species, pitch) in enumerate(PITCHES.items()):
-        folder = HERE / "archive" / species
-        folder.mkdir(parents=True)
+def make(folder: Path, scripts: Path) -> None:
+    """Write the recordings into a folder and run the scripts of the earlier version there."""
+    for index, (species, pitch) in enumerate(PITCHES.items()):
+        sounds = folder / "archive" / species
+        sounds.mkdir(parents=True)
         for recording in range(4):
-            file = folder / f"{species[0]}{recording}.flac"
-            soundfile.write(file, call(pitch * (1 + 0.03 * recording), seed=10 * number + recording), RATE)
+            file = sounds / f"{species[0]}{recording}.flac"
+            soundfile.write(file, call(pitch * (1 + 0.03 * recording), seed=10 * index + recording), RATE)
             os.utime(file, (TIME, TIME))
     for script in STAGES:
-        subprocess.run([sys.executable, str(earlier / script), "settings.toml"], cwd=HERE, check=True)
-    shutil.rmtree(HERE / "archive")
-    for pattern in LEFT_OUT:
-        for path in [*HERE.glob(f"root/**/{pattern}"), *HERE.glob(f"snapshots/**/{pattern}")]:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        subprocess.run([sys.executable, str(scripts / script), "settings.toml"], cwd=folder, check=True)
+
+
+def main(scripts: Path) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(HERE / "settings.toml", folder)
+        make(folder, scripts)
+        for pattern in LEFT_OUT:
+            for path in folder.glob(pattern):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with tarfile.open(HERE / "data.tar.gz", "w:gz") as archive:
+            for kept in KEPT:
+                archive.add(folder / kept, arcname=kept)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The rule of which variations a picture gets, mixup, and the sheet that shows them all."""
+"""Which transforms an image gets, mixup, and the contact sheet of all augmentations."""
 
 import dataclasses
 from functools import partial
@@ -12,25 +12,26 @@ import optax
 import pytest
 import soundfile
 
-from config import Augmentation, Config, Spectrogram, from_command_line
+from config import Augmentation, Config, Spectrogram
 from tests.conftest import RATE, chirp
+from utils.command_line import from_command_line
 from utils.console import UserError
 from utils.learning.augmentation import __main__ as augmentation_sheet
-from utils.learning.augmentation import augment, choose, mixup, variations
-from utils.learning.augmentation.__main__ import OFF, RULES, Flags, command, draw_rows, from_recording, write_sheet
+from utils.learning.augmentation import active_transforms, augment, choose_transforms, mixup
+from utils.learning.augmentation.__main__ import OFF, RULES, SheetFlags, command, draw_rows, from_recording, write_sheet
 
-PICTURES = jax.random.uniform(jax.random.key(0), (64, 20, 30))
+IMAGES = jax.random.uniform(jax.random.key(0), (64, 20, 30))
 NOISE = jax.random.randint(jax.random.key(2), (5, 20, 30), 0, 256).astype(jnp.uint8)
 SMALL = Spectrogram(rate=RATE, fmin=500, fmax=3800, height=16, width=32)
 
 
-def test_choice_follows_count_and_probability() -> None:
-    chosen = np.asarray(choose(jax.random.key(3), 20_000, 5, count=2, probability=0.5))
+def test_the_choice_follows_count_and_probability() -> None:
+    chosen = np.asarray(choose_transforms(jax.random.key(3), 20_000, 5, count=2, probability=0.5))
     assert chosen.sum(axis=1).max() == 2
     np.testing.assert_allclose(chosen.mean(axis=0), 0.2, atol=0.02)  # 2 of 5, each at a half
     np.testing.assert_allclose(np.bincount(chosen.sum(axis=1)) / 20_000, [0.25, 0.5, 0.25], atol=0.02)
-    assert choose(jax.random.key(3), 100, 2, count=2, probability=1.0).all()
-    assert not choose(jax.random.key(3), 100, 2, count=2, probability=0.0).any()
+    assert choose_transforms(jax.random.key(3), 100, 2, count=2, probability=1.0).all()
+    assert not choose_transforms(jax.random.key(3), 100, 2, count=2, probability=0.0).any()
 
 
 def test_nothing_on_changes_nothing() -> None:
@@ -42,19 +43,19 @@ def test_nothing_on_changes_nothing() -> None:
         dataclasses.replace(OFF, mixup=1.0, blur=1),
     ):
         noise = NOISE[:0] if settings == Augmentation(roll_v=0.0) else NOISE
-        assert jnp.array_equal(augment(PICTURES, jax.random.key(4), settings, noise), PICTURES)
+        assert jnp.array_equal(augment(IMAGES, jax.random.key(4), settings, noise), IMAGES)
 
 
 def test_the_key_decides() -> None:
-    vary = jax.jit(lambda key: augment(PICTURES, key, Augmentation(roll_h=0.1, noise=0.1), NOISE))
-    one, same, other = (vary(jax.random.key(seed)) for seed in (5, 5, 6))
+    augmented = jax.jit(lambda key: augment(IMAGES, key, Augmentation(roll_h=0.1, noise=0.1), NOISE))
+    one, same, other = (augmented(jax.random.key(seed)) for seed in (5, 5, 6))
     assert jnp.array_equal(one, same)
     assert not jnp.array_equal(one, other)
-    untouched = (one == PICTURES).all(axis=(1, 2)).mean()
+    untouched = (one == IMAGES).all(axis=(1, 2)).mean()
     assert 0.1 < untouched < 0.5
 
 
-def test_every_setting_is_a_variation_that_can_be_on_alone() -> None:
+def test_every_setting_is_a_transform_that_can_be_on_alone() -> None:
     amounts = {
         "flip": "time",
         "crop": (0.1, 0.0, 0.0, 0.0),
@@ -65,26 +66,28 @@ def test_every_setting_is_a_variation_that_can_be_on_alone() -> None:
     }
     names = {field.name for field in dataclasses.fields(Augmentation)} - RULES
     for name in names:
-        on = variations(dataclasses.replace(OFF, **{name: amounts.get(name, 0.5)}), NOISE)
+        on = active_transforms(dataclasses.replace(OFF, **{name: amounts.get(name, 0.5)}), NOISE)
         assert list(on) == [name]
     assert len(names) == 19
-    assert list(variations(Augmentation(), NOISE)) == ["roll_v", "add"]
+    assert list(active_transforms(Augmentation(), NOISE)) == ["roll_v", "add"]
 
 
-def test_each_picture_gets_what_it_chose_and_no_more() -> None:
+def test_each_image_gets_what_it_chose_and_no_more() -> None:
     settings = dataclasses.replace(OFF, brightness=0.9, flip="time", count=1, probability=1.0)
-    varied = augment(jnp.full((64, 20, 30), 0.25).at[:, :, 0].set(0), jax.random.key(7), settings, NOISE)
-    flipped = np.asarray(varied[:, 0, 0] > 0)
+    augmented = augment(jnp.full((64, 20, 30), 0.25).at[:, :, 0].set(0), jax.random.key(7), settings, NOISE)
+    flipped = np.asarray(augmented[:, 0, 0] > 0)
     assert 10 < flipped.sum() < 54
     # what was flipped is not brighter
-    np.testing.assert_array_equal(varied[flipped].max(axis=(1, 2)), np.float32(0.25))
-    assert (varied[~flipped].max(axis=(1, 2)) != 0.25).all()
+    np.testing.assert_array_equal(augmented[flipped].max(axis=(1, 2)), np.float32(0.25))
+    assert (augmented[~flipped].max(axis=(1, 2)) != 0.25).all()
 
 
 @pytest.mark.parametrize(
     ("words", "key"),
-    [("--augmentation.crop 0.5 0 0 0", "crop"), ("--augmentation.crop 0.1", "crop"), ("--augmentation.roll 1.1", "roll"), ("--augmentation.flip up", "flip"),
-     ("--augmentation.contrast 0 3", "contrast"), ("--augmentation.rotate -1", "rotate"), ("--augmentation.stripes 0", "stripes"),
+    [("--augmentation.crop 0.5 0 0 0", "crop"), ("--augmentation.crop 0.1", "crop"),
+     ("--augmentation.roll 1.1", "roll"), ("--augmentation.flip up", "flip"),
+     ("--augmentation.contrast 0 3", "contrast"),
+     ("--augmentation.rotate -1", "rotate"), ("--augmentation.stripes 0", "stripes"),
      ("--augmentation.mixup -1", "mixup"), ("--augmentation.blur 1.5", "blur")],
 )  # fmt: skip
 def test_impossible_amounts_are_refused(words: str, key: str) -> None:
@@ -96,25 +99,25 @@ def test_impossible_amounts_are_refused(words: str, key: str) -> None:
 def mixed(
     amount: float, *, share: float = 1.0, weights: jax.Array | None = None, batch: int = 512
 ) -> tuple[np.ndarray, ...]:
-    """Mix pictures of one grey each, the number of its class, and return pixels, targets, weights."""
-    pictures = jnp.broadcast_to(jnp.arange(batch)[:, None, None] / batch, (batch, 2, 3))
+    """Mix images of one grey each, which shows the index of their class; return pixels, targets, weights."""
+    images = jnp.broadcast_to(jnp.arange(batch)[:, None, None] / batch, (batch, 2, 3))
     weights = jnp.ones(batch) if weights is None else weights
     return tuple(
         np.asarray(part)
-        for part in mixup(pictures, jnp.eye(batch), weights, jax.random.key(8), amount=amount, share=share)
+        for part in mixup(images, jnp.eye(batch), weights, jax.random.key(8), amount=amount, share=share)
     )
 
 
-def test_mixup_mixes_targets_as_pictures() -> None:
-    pictures, targets, weights = mixed(1.0)
+def test_mixup_mixes_targets_as_images() -> None:
+    images, targets, weights = mixed(1.0)
     np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
     np.testing.assert_array_equal(weights, 1)
     assert (np.count_nonzero(targets, axis=1) == 2).all()
     greys = np.arange(512) / 512
-    np.testing.assert_allclose(pictures[:, 0, 0], targets @ greys, atol=1e-5)
-    assert (np.ptp(pictures, axis=(1, 2)) == 0).all()
-    own = np.diag(targets)
-    np.testing.assert_allclose(np.quantile(own, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.06)  # Beta(1, 1) is uniform
+    np.testing.assert_allclose(images[:, 0, 0], targets @ greys, atol=1e-5)
+    assert (np.ptp(images, axis=(1, 2)) == 0).all()
+    parts = np.diag(targets)
+    np.testing.assert_allclose(np.quantile(parts, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.06)  # Beta(1, 1) is uniform
 
 
 def test_mixup_amounts_and_share() -> None:
@@ -123,10 +126,10 @@ def test_mixup_amounts_and_share() -> None:
     small = np.diag(mixed(0.01)[1])
     assert np.isfinite(small).all()
     assert ((small < 0.01) | (small > 0.99)).mean() > 0.9
-    pictures, targets, _ = mixed(1.0, share=0.25)
+    images, targets, _ = mixed(1.0, share=0.25)
     alone = np.diag(targets) == 1
     assert 0.68 < alone.mean() < 0.82
-    np.testing.assert_array_equal(pictures[alone, 0, 0], (np.arange(512, dtype=np.float32) / 512)[alone])
+    np.testing.assert_array_equal(images[alone, 0, 0], (np.arange(512, dtype=np.float32) / 512)[alone])
     assert (np.diag(mixed(1.0, share=0.0)[1]) == 1).all()
 
 
@@ -148,10 +151,10 @@ def test_losses_are_those_of_both_clips_in_their_parts() -> None:
         jax.random.normal(keys[2], (16, 16)),
     )
     mix = jax.jit(partial(mixup, amount=0.5))
-    parts = mix(PICTURES[:16], jnp.eye(16), jnp.ones(16), jax.random.key(10))[1]
-    _, blended, whole = mix(PICTURES[:16], targets, weights, jax.random.key(10))
+    parts = mix(IMAGES[:16], jnp.eye(16), jnp.ones(16), jax.random.key(10))[1]
+    _, blended, whole = mix(IMAGES[:16], targets, weights, jax.random.key(10))
     for loss in (optax.softmax_cross_entropy, lambda *both: optax.sigmoid_binary_cross_entropy(*both).sum(axis=-1)):
-        each = loss(logits[:, None], targets[None])  # of every answer to every target
+        each = loss(logits[:, None], targets[None])  # of all logits to all targets
         np.testing.assert_allclose(whole * loss(logits, blended), (parts * weights * each).sum(axis=1), rtol=1e-4)
 
 
@@ -166,20 +169,20 @@ def test_the_sheet_has_a_row_for_each(
         augmentation_sheet, "draw_rows", lambda path, table: (drawn.extend(table), draw_rows(path, table))
     )
     config = Config(spectrogram=SMALL, augmentation=Augmentation(roll_v=0.25, count=0))
-    write_sheet(sheet, config, Flags(recording=recording, draws=2))
-    assert "3 clips, varied" in capsys.readouterr().out
-    names = [row.name.split("\n")[0] for row in drawn]
+    write_sheet(sheet, config, SheetFlags(recording=recording, draws=2))
+    assert "3 clips, each augmented 2 times" in capsys.readouterr().out
+    names = [row.title.split("\n")[0] for row in drawn]
     assert names == [
         *(field.name for field in dataclasses.fields(Augmentation) if field.name not in RULES),
         "mixup",
         "as set: roll_v, add",
     ]
-    assert drawn[names.index("roll_v")].name == "roll_v\n0.25"  # its own amount, where it is on
+    assert drawn[names.index("roll_v")].title == "roll_v\n0.25"  # the amount that is set, as it is on
     for row in drawn[:-1]:
-        assert len(row.draws) == (1 if row.name.startswith(("flip", "mean", "blur")) else 2)
-        assert not all(np.array_equal(picture, row.clip) for picture, _ in row.draws)
+        assert len(row.draws) == (1 if row.title.startswith(("flip", "mean", "blur")) else 2)
+        assert not all(np.array_equal(image, row.clip) for image, _ in row.draws)
     # a count of 0 changes nothing
-    assert all(np.array_equal(picture, drawn[-1].clip) for picture, _ in drawn[-1].draws)
+    assert all(np.array_equal(image, drawn[-1].clip) for image, _ in drawn[-1].draws)
     assert min(cv2.imread(str(sheet)).shape[:2]) > 300
 
 

@@ -1,4 +1,4 @@
-"""Training learns, leaks nothing, and ends the same whether it was stopped or not."""
+"""Training learns, does not leak held-out recordings, and ends the same whether it was stopped or not."""
 
 import dataclasses
 import json
@@ -22,11 +22,12 @@ from utils import console
 from utils.learning import epochs, loop, runs
 from utils.learning.examples import Examples, choose_examples, read_examples
 from utils.models import snapshots
-from utils.models.snapshots import all_of, find, load_network
-from utils.models.training_log import EpochRow, best_row, read_log
+from utils.models.array_trees import TooLarge
+from utils.models.snapshots import find_snapshot, load_network, snapshots_of
+from utils.models.training_log import EpochRow, best_row, read_training_log
 from utils.recordings.splits import read_split
-from utils.scoring.inference.ensembles import Model
-from utils.scoring.testing import check_unheard, held_out_recordings
+from utils.scoring.inference.ensembles import Member
+from utils.scoring.testing import check_not_trained_on, held_out_recordings
 from utils.spectra.store import Store
 
 
@@ -49,25 +50,25 @@ def examples_of(config: Config) -> Examples:
 
 
 def weights(run: Path) -> list[np.ndarray]:
-    latest = find(run, "latest")
+    latest = find_snapshot(run, "latest")
     assert latest
     return [np.asarray(leaf) for leaf in jax.tree.leaves(load_network(latest)[1])]
 
 
-def test_no_recording_learns_and_watches_or_is_tested(config: Config) -> None:
+def test_train_validation_and_test_share_no_recording(config: Config) -> None:
     examples = examples_of(config)
     names = examples.store.clips["recording"]
-    learned, watched = set(names[examples.rows]), set(names[examples.val_rows])
-    tested = set(read_split(config.dataset).filter(side="val")["recording"])
+    learned, validation = set(names[examples.rows]), set(names[examples.validation_rows])
+    tested = set(read_split(config.dataset).filter(split="val")["recording"])
     assert learned
-    assert watched
+    assert validation
     assert tested
-    assert not learned & watched
-    assert not (learned | watched) & tested
+    assert not learned & validation
+    assert not (learned | validation) & tested
     # the third has one recording only
-    assert {name.split("/")[0] for name in watched} == {"Altus clarus", "Bassus gravis"}
+    assert {name.split("/")[0] for name in validation} == {"Altus clarus", "Bassus gravis"}
     assert examples.classes == ("Altus clarus", "Bassus gravis", "Solus unicus")
-    for row, label in zip(examples.rows, examples.labels.own, strict=True):
+    for row, label in zip(examples.rows, examples.labels.primary, strict=True):
         assert examples.store.clips["class"][int(row)] == examples.classes[label]
 
 
@@ -78,7 +79,7 @@ def test_signal_interval_and_noise(config: Config) -> None:
     fewer = examples_of(with_run(config, "x", signal_interval=(0.0, middle)))
     assert 0 < len(fewer.rows) < len(examples.rows)
     assert scores[fewer.rows].max() <= middle
-    with pytest.raises(console.UserError, match="no clip to learn from"):
+    with pytest.raises(console.UserError, match="no clips to learn from"):
         examples_of(with_run(config, "x", signal_interval=(0.99, 1.0)))
     accepted = examples.store.clips["accepted"]
     assert len(examples.noise) <= int((~accepted).sum())
@@ -87,18 +88,18 @@ def test_signal_interval_and_noise(config: Config) -> None:
 def test_it_learns(config: Config) -> None:
     train.main(with_run(config, "learns", epochs=8))
     folder = config.snapshots / "learns"
-    rows = read_log(folder / "log.csv", until=99)
+    rows = read_training_log(folder / "log.csv", until=99)
     assert [row.epoch for row in rows] == list(range(1, len(rows) + 1))
     best = best_row(rows)
     assert best
-    assert best.val_mlrap
-    assert best.val_mlrap > 0.9
+    assert best.validation_mlrap
+    assert best.validation_mlrap > 0.9
     assert rows[-1].loss < 0.6 * rows[0].loss
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
-    found = find(folder, "best")
+    found = find_snapshot(folder, "best")
     assert found
-    assert (found.epoch, found.mlrap) == (best.epoch, best.val_mlrap)
-    assert len(all_of(folder)) <= 2
+    assert (found.epoch, found.mlrap) == (best.epoch, best.validation_mlrap)
+    assert len(snapshots_of(folder)) <= 2
 
 
 @pytest.mark.parametrize("stop_in", ["epoch", "save", "log"])
@@ -108,7 +109,11 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
     whole = with_run(config, f"whole_{stop_in}")
     train.main(whole)
     stopped = with_run(config, f"stopped_{stop_in}")
-    module, name = {"epoch": (epochs, "epoch_order"), "save": (runs, "save"), "log": (runs, "write_log")}[stop_in]
+    module, name = {
+        "epoch": (epochs, "epoch_order"),
+        "save": (runs, "save_snapshot"),
+        "log": (runs, "write_training_log"),
+    }[stop_in]
     original, calls = getattr(module, name), []
 
     def stop(*arguments: object, **more: object) -> object:
@@ -121,12 +126,12 @@ def test_a_stopped_run_ends_as_an_undisturbed_one(
         patch.setattr(module, name, stop)
         with pytest.raises(KeyboardInterrupt):
             train.main(stopped)
-    assert [snapshot.epoch for snapshot in all_of(stopped.run_folder)] == [1]
+    assert [snapshot.epoch for snapshot in snapshots_of(stopped.run_folder)] == [1]
     train.main(stopped)
     assert all(
         np.array_equal(a, b) for a, b in zip(weights(whole.run_folder), weights(stopped.run_folder), strict=True)
     )
-    columns = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_mlrap"]
+    columns = ["epoch", "learning_rate", "loss", "accuracy", "validation_loss", "validation_mlrap"]
     logs = [pl.read_csv(run.run_folder / "log.csv").select(columns) for run in (whole, stopped)]
     assert logs[0].equals(logs[1])
 
@@ -139,22 +144,21 @@ def test_a_run_paused_in_an_epoch_ends_as_an_undisturbed_one(
     train.main(whole)
     paused = dataclasses.replace(whole, run=f"paused_{average}")
     for steps in (2, 1, 3):  # within an epoch of four steps, again at its next step, and at the end of it or later
+        requests = iter([False] * (steps - 1) + [True] * 9)
         with monkeypatch.context() as patch:
-            patch.setattr(
-                console, "stop_when_ready", lambda: nullcontext(iter([False] * (steps - 1) + [True] * 9).__next__)
-            )
+            patch.setattr(console, "stop_when_ready", lambda requests=requests: nullcontext(requests.__next__))
             with pytest.raises(KeyboardInterrupt):
                 train.main(paused)
     assert (paused.run_folder / "paused" / "snapshot.json").is_file()
     train.main(paused)
     assert not (paused.run_folder / "paused").exists()
     assert all(np.array_equal(a, b) for a, b in zip(weights(whole.run_folder), weights(paused.run_folder), strict=True))
-    columns = ["epoch", "learning_rate", "loss", "accuracy", "val_loss", "val_mlrap"]
+    columns = ["epoch", "learning_rate", "loss", "accuracy", "validation_loss", "validation_mlrap"]
     logs = [pl.read_csv(run.run_folder / "log.csv").select(columns) for run in (whole, paused)]
     assert logs[0].equals(logs[1])
 
 
-def test_a_damaged_pause_is_passed_over(
+def test_a_damaged_pause_is_ignored(
     config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = with_run(config, "bad_pause", epochs=1)
@@ -162,33 +166,33 @@ def test_a_damaged_pause_is_passed_over(
         patch.setattr(console, "stop_when_ready", lambda: nullcontext(lambda: True))
         with pytest.raises(KeyboardInterrupt):
             train.main(run)
-    with pytest.raises(console.UserError, match=r"was begun with other settings \(training\.epochs was 1, is 5\)"):
+    with pytest.raises(console.UserError, match=r"was started with other settings \(training\.epochs was 1, is 5\)"):
         train.main(with_run(config, "bad_pause", epochs=5))
     (run.run_folder / "paused" / "snapshot.json").write_text("{")
     assert train.main(run).epochs == 1
-    assert "is no whole snapshot" in capsys.readouterr().err
+    assert "is a damaged snapshot" in capsys.readouterr().err
 
 
 def test_which_snapshots_are_kept(config: Config) -> None:
     run = with_run(config, "kept", epochs=5, snapshot_epochs=2, keep_snapshots=2, early_stopping=0)
     train.main(run)
-    best = best_row(read_log(run.run_folder / "log.csv", until=99))
+    best = best_row(read_training_log(run.run_folder / "log.csv", until=99))
     assert best
-    assert {snapshot.epoch for snapshot in all_of(run.run_folder)} in ({4, 5, best.epoch}, {5, best.epoch})
-    assert 5 in {snapshot.epoch for snapshot in all_of(run.run_folder)}
-    # these decide on nothing
+    assert {snapshot.epoch for snapshot in snapshots_of(run.run_folder)} in ({4, 5, best.epoch}, {5, best.epoch})
+    assert 5 in {snapshot.epoch for snapshot in snapshots_of(run.run_folder)}
+    # these do not change the network
     assert (
         train.main(with_run(config, "kept", epochs=5, snapshot_epochs=1, keep_snapshots=3, early_stopping=0)).epochs
         == 5
     )
 
 
-def test_what_a_kill_left_of_removals_is_removed(config: Config) -> None:
-    """A process that is killed after its last snapshot, before or in the midst of removing earlier ones, has nothing left to learn when it is called again."""
+def test_what_a_killed_process_did_not_remove_is_removed(config: Config) -> None:
+    """A process killed after its last snapshot, before or while earlier ones are removed, has nothing left to learn."""
     run = with_run(config, "tidied", epochs=2, early_stopping=0, keep_snapshots=1)
     train.main(run)
     before = sorted(path.name for path in run.run_folder.iterdir())
-    latest = find(run.run_folder, "latest")
+    latest = find_snapshot(run.run_folder, "latest")
     assert latest
     for left in ("paused", ".epoch_001.part"):
         shutil.copytree(latest.folder, run.run_folder / left)
@@ -199,12 +203,12 @@ def test_what_a_kill_left_of_removals_is_removed(config: Config) -> None:
     assert sorted(path.name for path in run.run_folder.iterdir()) == before
 
 
-def test_pretrained_nets_are_a_better_beginning(config: Config) -> None:
+def test_pretrained_networks_are_a_better_start(config: Config) -> None:
     first = with_run(config, "teacher", epochs=8)
     train.main(first)
     second = with_run(config, "pupil", epochs=1, pretrained=first.run_folder)
     train.main(second)
-    loss = [read_log(run.run_folder / "log.csv", until=99)[0].val_loss for run in (first, second)]
+    loss = [read_training_log(run.run_folder / "log.csv", until=99)[0].validation_loss for run in (first, second)]
     assert loss[0]
     assert loss[1]
     assert loss[1] < 0.8 * loss[0]
@@ -227,18 +231,18 @@ def test_one_class_is_refused(config: Config) -> None:
 def test_noise_is_learned_as_a_class(config: Config) -> None:
     store = Store(config.dataset.root)
     # the first clip of each recording is rejected
-    clips = store.clips = store.clips.with_columns(accepted=pl.col("number") > 0)
+    clips = store.clips = store.clips.with_columns(accepted=pl.col("index") > 0)
     split = read_split(config.dataset)
     examples, without = (
         choose_examples(store, split, with_run(config, "x", noise_class=True)),
         choose_examples(store, split, config),
     )
     assert examples.classes == (*without.classes[:2], "Noise", *without.classes[2:])
-    noise = examples.rows[examples.labels.own == examples.classes.index("Noise")]
+    noise = examples.rows[examples.labels.primary == examples.classes.index("Noise")]
     assert len(noise) == len(examples.rows) - len(without.rows) > 0
     assert not clips["accepted"].to_numpy()[noise].any()
-    watched = set(clips["recording"][examples.val_rows])
-    assert not watched & set(clips["recording"][noise])
+    validation = set(clips["recording"][examples.validation_rows])
+    assert not validation & set(clips["recording"][noise])
 
 
 def test_a_device_without_memory_is_explained(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -251,9 +255,9 @@ def test_a_device_without_memory_is_explained(config: Config, monkeypatch: pytes
     with monkeypatch.context() as patch:
         patch.setattr(loop, "make_chunk", out_of_memory)
         patch.setattr(epochs, "memory_needed", lambda *_: (1_000, 80_000))
-        patch.setattr(epochs, "memory", lambda: 21_000)
+        patch.setattr(epochs, "device_memory", lambda: 21_000)
         with pytest.raises(
-            console.UserError, match=r"does not hold batches of 8 clips of this net; training\.batch_size 2 should fit"
+            console.UserError, match=r"does not hold batches of 8 clips of this model; set training\.batch_size to 2"
         ):
             train.main(with_run(config, "memory"))
 
@@ -262,7 +266,7 @@ def test_tensorboard_has_the_log(config: Config) -> None:
     run = with_run(config, "board", epochs=2)
     train.main(run)
     board = b"".join(path.read_bytes() for path in (run.run_folder / "tensorboard").iterdir())
-    for name in (b"val_mlrap", b"learning_rate", b"loss"):
+    for name in (b"validation_mlrap", b"learning_rate", b"loss"):
         assert board.count(name) >= 2
     off = dataclasses.replace(with_run(config, "no_board", epochs=1), log=Log(tensorboard=False))
     train.main(off)
@@ -278,7 +282,7 @@ def test_a_finished_run_is_left_alone_and_a_changed_one_refused(config: Config) 
     with pytest.raises(console.UserError, match=r"training\.epochs was 1, is 2"):
         train.main(with_run(run, "finished", epochs=2))
     train.main(with_run(run, "finished", epochs=2), train.Flags(fresh=True))
-    assert [snapshot.epoch for snapshot in all_of(run.run_folder)][-1] == 2
+    assert [snapshot.epoch for snapshot in snapshots_of(run.run_folder)][-1] == 2
 
 
 def test_a_store_of_other_settings_is_refused(config: Config) -> None:
@@ -287,22 +291,22 @@ def test_a_store_of_other_settings_is_refused(config: Config) -> None:
         train.main(other)
 
 
-def test_a_net_is_not_tested_on_what_it_learned_from(config: Config) -> None:
+def test_a_model_is_not_tested_on_what_it_was_trained_on(config: Config) -> None:
     run = with_run(config, "leak", epochs=1)
     train.main(run)
     split = read_split(config.dataset)
-    snapshot = find(run.run_folder, "best")
+    snapshot = find_snapshot(run.run_folder, "best")
     assert snapshot
-    check_unheard(held_out_recordings(split, config), [Model(snapshot)])
-    turned = split.with_columns(side=pl.when(pl.col("side") == "val").then(pl.lit("train")).otherwise(pl.lit("val")))
-    with pytest.raises(console.UserError, match=r"learned from \d+ recordings that are now held out"):
-        check_unheard(held_out_recordings(turned, config), [Model(snapshot)])
+    check_not_trained_on(held_out_recordings(split, config), [Member(snapshot)])
+    turned = split.with_columns(split=pl.when(pl.col("split") == "val").then(pl.lit("train")).otherwise(pl.lit("val")))
+    with pytest.raises(console.UserError, match=r"was trained on \d+ recordings that are now held out"):
+        check_not_trained_on(held_out_recordings(turned, config), [Member(snapshot)])
 
 
 def test_a_folder_that_holds_something_else_is_not_made_fresh(config: Config) -> None:
     folder = config.snapshots / "mine"
     (folder / "wav").mkdir(parents=True)
-    with pytest.raises(console.UserError, match="holds wav, which is of no training"):
+    with pytest.raises(console.UserError, match="contains wav, which does not belong to a run"):
         train.main(with_run(config, "mine"), train.Flags(fresh=True))
     assert (folder / "wav").is_dir()
 
@@ -311,7 +315,7 @@ def test_a_damaged_latest_snapshot_is_made_again(config: Config, monkeypatch: py
     run = with_run(config, "damaged", epochs=2, early_stopping=0)
     monkeypatch.setattr(runs, "keep_best_and_newest", lambda *_, **__: None)
     train.main(run)
-    first, second = weights(run.run_folder), find(run.run_folder, "latest")
+    first, second = weights(run.run_folder), find_snapshot(run.run_folder, "latest")
     assert second
     (second.folder / "snapshot.json").write_text("{")
     train.main(run)
@@ -320,9 +324,10 @@ def test_a_damaged_latest_snapshot_is_made_again(config: Config, monkeypatch: py
 
 def test_a_store_of_an_earlier_sort_is_refused(config: Config) -> None:
     split = read_split(config.dataset)
-    new = pl.concat([split, split.head(1).with_columns(recording=pl.lit("Altus clarus/new"), side=pl.lit("train"))])
+    new = pl.concat([split, split.head(1).with_columns(recording=pl.lit("Altus clarus/new"), split=pl.lit("train"))])
     with pytest.raises(
-        console.UserError, match=r"1 recordings of split\.parquet are not in it \(Altus clarus/new, …\); run spec\.py"
+        console.UserError,
+        match=r"1 recordings of split\.parquet are not in the store \(Altus clarus/new, …\); run spec\.py",
     ):
         choose_examples(Store(config.dataset.root), new, config)
 
@@ -330,17 +335,18 @@ def test_a_store_of_an_earlier_sort_is_refused(config: Config) -> None:
 def test_early_stopping(config: Config) -> None:
     run = with_run(config, "early", epochs=12, early_stopping=2)
     trained = train.main(run)
-    rows = read_log(run.run_folder / "log.csv", until=99)
+    rows = read_training_log(run.run_folder / "log.csv", until=99)
     best = best_row(rows)
     assert best
     assert trained.epochs == len(rows) == best.epoch + 2 < 12
 
 
-def test_a_loss_that_is_no_number_ends_training(config: Config) -> None:
+def test_a_loss_that_is_not_finite_ends_training(config: Config) -> None:
     run = with_run(config, "nan", learning_rate=1e30, learning_rate_end=0.0)
     with pytest.raises(
         console.UserError,
-        match=r"the loss is no number any more in epoch \d+, step \d+, at learning rate .*; lower training\.learning_rate",
+        match=r"The loss became NaN or infinite in epoch \d+, step \d+, at learning rate .* "
+        r"Lower training\.learning_rate",
     ):
         train.main(run)
     clips = pl.read_csv(run.run_folder / "diverged.csv")
@@ -348,12 +354,14 @@ def test_a_loss_that_is_no_number_ends_training(config: Config) -> None:
     assert len(clips) == run.training.batch_size
 
 
-def test_a_weight_that_is_no_number_is_not_kept(config: Config) -> None:
-    # one step only: its loss is that of the first weights, which are fine
-    run = with_run(config, "nan_weights", learning_rate=1e39, learning_rate_end=0.0, batch_size=512, val_share=0.0)
-    with pytest.raises(console.UserError, match="no number any more in epoch 1, step 1"):
+def test_a_weight_that_is_not_finite_is_not_saved(config: Config) -> None:
+    # one step only: its loss is that of the initial weights, which are finite
+    run = with_run(
+        config, "nan_weights", learning_rate=1e39, learning_rate_end=0.0, batch_size=512, validation_share=0.0
+    )
+    with pytest.raises(console.UserError, match="became NaN or infinite in epoch 1, step 1"):
         train.main(run)
-    assert find(run.run_folder, "latest") is None
+    assert find_snapshot(run.run_folder, "latest") is None
 
 
 def test_a_lost_log_is_explained(config: Config) -> None:
@@ -365,49 +373,51 @@ def test_a_lost_log_is_explained(config: Config) -> None:
 
 
 def test_of_equal_rows_the_lower_loss_is_best_then_the_earlier() -> None:
-    figures = [(1, 0.2, 0.1), (2, 0.5, 0.8), (3, 0.5, 0.7), (4, 0.5, 0.7), (5, None, None)]
-    best = best_row([EpochRow(epoch, 1.0, 1.0, 1.0, loss, 1.0, mlrap, 1.0, 1.0) for epoch, mlrap, loss in figures])
+    metrics = [(1, 0.2, 0.1), (2, 0.5, 0.8), (3, 0.5, 0.7), (4, 0.5, 0.7), (5, None, None)]
+    best = best_row([EpochRow(epoch, 1.0, 1.0, 1.0, loss, 1.0, mlrap, 1.0, 1.0) for epoch, mlrap, loss in metrics])
     assert best
     assert best.epoch == 3
     assert best_row([]) is None
 
 
-def test_a_folder_of_pictures_teaches_what_the_store_does(config: Config) -> None:
-    pictured = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, pictures=True))
-    spec.main(pictured)
-    folder = config.dataset.root / "spec" / "pictures"
-    from_folder, from_store = read_examples(with_run(config, "x", pictures=folder)), read_examples(config)
+def test_a_folder_of_images_teaches_what_the_store_does(config: Config) -> None:
+    with_images = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, images=True))
+    spec.main(with_images)
+    folder = config.dataset.root / "spec" / "images"
+    from_folder, from_store = read_examples(with_run(config, "x", images=folder)), read_examples(config)
     assert from_folder.fingerprint == from_store.fingerprint
     assert from_folder.classes == from_store.classes
     for name in ("rows", "val_rows", "val_recording", "val_truth", "noise"):
         np.testing.assert_array_equal(getattr(from_folder, name), getattr(from_store, name))
     for one, other in zip(
-        (*from_folder.labels, *from_folder.val_labels), (*from_store.labels, *from_store.val_labels), strict=True
+        (*from_folder.labels, *from_folder.validation_labels),
+        (*from_store.labels, *from_store.validation_labels),
+        strict=True,
     ):
         np.testing.assert_array_equal(one, other)
     np.testing.assert_array_equal(
-        from_folder.store.pictures(from_folder.rows), from_store.store.pictures(from_store.rows)
+        from_folder.store.spectrograms(from_folder.rows), from_store.store.spectrograms(from_store.rows)
     )
 
 
 def test_training_from_a_folder_that_stands_alone(config: Config, tmp_path: Path) -> None:
-    spec.main(dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, pictures=True)))
-    shutil.copytree(config.dataset.root / "spec" / "pictures", tmp_path / "old")
+    spec.main(dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, images=True)))
+    shutil.copytree(config.dataset.root / "spec" / "images", tmp_path / "old")
     elsewhere = dataclasses.replace(
         config, snapshots=tmp_path / "snapshots", dataset=dataclasses.replace(config.dataset, root=tmp_path / "nothing")
     )
-    settings = with_run(elsewhere, "alone", pictures=tmp_path / "old", epochs=1)
+    settings = with_run(elsewhere, "alone", images=tmp_path / "old", epochs=1)
     examples = read_examples(settings)
     names = examples.store.clips["recording"]
-    learned, watched = set(names[examples.rows]), set(names[examples.val_rows])
-    assert len(learned | watched) == 13
-    assert len(watched) == 3  # a quarter of the recordings of the two classes of six
-    assert not learned & watched
+    learned, validation = set(names[examples.rows]), set(names[examples.validation_rows])
+    assert len(learned | validation) == 13
+    assert len(validation) == 3  # a quarter of the recordings of the two classes of six
+    assert not learned & validation
     trained = train.main(settings)
     assert trained.epochs == 1
     (tmp_path / "old").rename(tmp_path / "other")
-    with pytest.raises(console.UserError, match=r"training\.pictures was"):
-        train.main(with_run(elsewhere, "alone", pictures=tmp_path / "other", epochs=1))
+    with pytest.raises(console.UserError, match=r"training\.images was"):
+        train.main(with_run(elsewhere, "alone", images=tmp_path / "other", epochs=1))
 
 
 def test_quality_weighs_clips(tmp_path: Path) -> None:
@@ -420,7 +430,7 @@ def test_quality_weighs_clips(tmp_path: Path) -> None:
     config = small_config(tmp_path / "root", tmp_path / "archive")
     sort_data.main(config)
     spec.main(config)
-    examples = examples_of(with_run(config, "x", quality_weights=True, val_share=0.0))
+    examples = examples_of(with_run(config, "x", quality_weights=True, validation_share=0.0))
     names = examples.store.clips["recording"][examples.rows].to_list()
     assert {name.split("/")[-1][1:]: float(weight) for name, weight in zip(names, examples.labels.weight, strict=True)}[
         "1"
@@ -432,53 +442,53 @@ def test_quality_weighs_clips(tmp_path: Path) -> None:
 
 
 def broken_save(*arguments: object, **more: object) -> None:
-    """Save a snapshot as Orbax once did below brackets: without what holds its parts together."""
-    snapshots.save(*arguments, **more)  # type: ignore[arg-type]
+    """Save a snapshot as Orbax once did in a folder with brackets: without its manifest and metadata."""
+    snapshots.save_snapshot(*arguments, **more)  # type: ignore[arg-type]
     for left in ("manifest.ocdbt", "_METADATA"):
         (arguments[0].folder / "net" / left).unlink()  # type: ignore[attr-defined]
 
 
-def test_that_nothing_can_be_saved_is_found_after_one_epoch(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_snapshot_is_found_after_one_epoch(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     run = with_run(config, "unsaved", epochs=5, early_stopping=0)
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "save", broken_save)
+        patch.setattr(runs, "save_snapshot", broken_save)
         with pytest.raises(
             console.UserError,
             match=r"epoch_001/net: cannot be read .*right after it was saved; choose another folder for --snapshots",
         ):
             train.main(run)
-    assert len(read_log(run.run_folder / "log.csv", until=99)) == 1
-    assert not all_of(run.run_folder)  # nothing is left that a second call would trip over
+    assert len(read_training_log(run.run_folder / "log.csv", until=99)) == 1
+    assert not snapshots_of(run.run_folder)  # a second call finds nothing broken
     assert train.main(with_run(config, "unsaved", epochs=1, early_stopping=0)).epochs == 1
 
 
-def test_a_snapshot_stays_that_memory_does_not_suffice_to_read_back(
+def test_a_snapshot_that_memory_does_not_suffice_to_read_back_is_not_removed(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: object) -> None:
-        raise snapshots.TooLarge("x: memory does not suffice")
+        raise TooLarge("x: memory does not suffice")
 
     run = with_run(config, "full", epochs=1, early_stopping=0)
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "check_saved", full)
+        patch.setattr(runs, "check_snapshot", full)
         with pytest.raises(console.UserError, match=r"memory does not suffice$"):
             train.main(run)
-        patch.setattr(loop, "check_saved", full)  # of a run that is done already
+        patch.setattr(loop, "check_snapshot", full)  # of a run that is already finished
         with pytest.raises(console.UserError, match=r"memory does not suffice$"):
             train.main(run)
-    assert [snapshot.epoch for snapshot in all_of(run.run_folder)] == [1]
+    assert [snapshot.epoch for snapshot in snapshots_of(run.run_folder)] == [1]
     assert train.main(run).epochs == 1
 
 
-def test_that_a_pause_cannot_be_saved_is_said(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pause_that_cannot_be_saved_is_reported(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "save", broken_save)
+        patch.setattr(runs, "save_snapshot", broken_save)
         patch.setattr(console, "stop_when_ready", lambda: nullcontext(lambda: True))
         with pytest.raises(console.UserError, match=r"paused/net: cannot be read .*right after it was saved"):
             train.main(with_run(config, "unpaused"))
 
 
-def test_no_run_is_called_trained_whose_snapshot_cannot_be_read(
+def test_a_run_with_an_unreadable_snapshot_is_not_reported_as_trained(
     config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = with_run(config, "unread", epochs=2, early_stopping=0)
@@ -486,20 +496,20 @@ def test_no_run_is_called_trained_whose_snapshot_cannot_be_read(
 
     def second_is_broken(*arguments: object, **more: object) -> None:
         calls.append(1)
-        (snapshots.save if len(calls) == 1 else broken_save)(*arguments, **more)  # type: ignore[operator]
+        (snapshots.save_snapshot if len(calls) == 1 else broken_save)(*arguments, **more)  # type: ignore[operator]
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "save", second_is_broken)
-        patch.setattr(loop, "find", lambda folder, _: find(folder, "latest"))
+        patch.setattr(runs, "save_snapshot", second_is_broken)
+        patch.setattr(loop, "find_snapshot", lambda folder, _: find_snapshot(folder, "latest"))
         with pytest.raises(
             console.UserError,
             match=r"epoch_002/net: cannot be read .*; remove .*epoch_002 and run the same command again",
         ):
             train.main(run)
     assert "Trained" not in capsys.readouterr().out
-    damaged = r"cannot be read .*; remove .*epoch_002, earlier ones stay usable, or begin anew"
+    damaged = r"cannot be read .*; remove .*epoch_002, earlier ones are usable, or start over"
     with monkeypatch.context() as patch, pytest.raises(console.UserError, match=damaged):
-        patch.setattr(runs, "_latest", lambda folder: find(folder, "latest"))
+        patch.setattr(runs, "latest_snapshot", lambda folder: find_snapshot(folder, "latest"))
         train.main(run)
 
 
@@ -515,9 +525,9 @@ def test_the_chain_in_a_folder_of_any_name(name: str, tmp_path: Path, monkeypatc
     sort_data.main(settings)
     spec.main(settings)
     train.main(settings)
-    train.main(settings)  # goes on from what is there
+    train.main(settings)  # resumes
     tested = test.main(settings)
-    assert tested.figures.scored == tested.figures.recordings
+    assert tested.headline.scored == tested.headline.recordings
     train.main(with_run(settings, "pupil", pretrained=Path("root/snapshots/small")))
     done = submission_soundscape.main(settings)
     assert done.recordings == 9

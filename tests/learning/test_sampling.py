@@ -1,4 +1,4 @@
-"""An epoch sees the clips that the settings ask for, each time in another order."""
+"""An epoch sees the clips that the settings ask for, in another order each time."""
 
 import numpy as np
 import pytest
@@ -6,25 +6,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import Training
-from utils.learning.sampling import clips_per_epoch, epoch_order, steps_of
+from utils.learning.sampling import clips_per_epoch, epoch_order, steps_for
 
-OWN = np.repeat([0, 1, 2], [20, 3, 1]).astype(np.int32)
+PRIMARY = np.repeat([0, 1, 2], [20, 3, 1]).astype(np.int32)
 
 
 def counts(settings: Training, *, epoch: int = 1) -> np.ndarray:
-    order = epoch_order(OWN, settings, epoch=epoch).ravel()[: clips_per_epoch(OWN, settings)]
-    return np.bincount(order, minlength=len(OWN))
+    order = epoch_order(PRIMARY, settings, epoch=epoch).ravel()[: clips_per_epoch(PRIMARY, settings)]
+    return np.bincount(order, minlength=len(PRIMARY))
 
 
 def test_every_clip_once() -> None:
-    own = np.zeros(10, np.int32)
-    order = epoch_order(own, Training(batch_size=4, seed=1), epoch=2)
+    primary = np.zeros(10, np.int32)
+    order = epoch_order(primary, Training(batch_size=4, seed=1), epoch=2)
     assert order.shape == (3, 4)
     assert sorted(order.ravel()[:10]) == list(range(10))
     assert order.ravel()[10:].tolist() == order.ravel()[:2].tolist()
-    assert not np.array_equal(order, epoch_order(own, Training(batch_size=4, seed=1), epoch=3))
-    assert not np.array_equal(order, epoch_order(own, Training(batch_size=4, seed=2), epoch=2))
-    assert epoch_order(own[:3], Training(batch_size=8), epoch=1).shape == (1, 8)
+    assert not np.array_equal(order, epoch_order(primary, Training(batch_size=4, seed=1), epoch=3))
+    assert not np.array_equal(order, epoch_order(primary, Training(batch_size=4, seed=2), epoch=2))
+    assert epoch_order(primary[:3], Training(batch_size=8), epoch=1).shape == (1, 8)
 
 
 def test_small_classes_are_seen_several_times() -> None:
@@ -44,8 +44,8 @@ def test_large_classes_are_drawn_from_anew() -> None:
 def test_balanced() -> None:
     settings = Training(sampler="balanced", max_per_class=0)
     drawn = sum(counts(settings, epoch=epoch) for epoch in range(1, 301))
-    by_class = np.bincount(OWN, weights=drawn)
-    assert by_class.sum() == 300 * len(OWN)
+    by_class = np.bincount(PRIMARY, weights=drawn)
+    assert by_class.sum() == 300 * len(PRIMARY)
     np.testing.assert_allclose(by_class / by_class.sum(), 1 / 3, atol=0.03)
 
 
@@ -56,23 +56,24 @@ def test_balanced() -> None:
     batch=st.integers(1, 40),
 )
 def test_quotas(sizes: list[int], least: int, more: int, batch: int) -> None:
-    own = np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
+    primary = np.repeat(np.arange(len(sizes)), sizes).astype(np.int32)
     settings = Training(min_per_class=least, max_per_class=least + more, batch_size=batch)
-    clips = clips_per_epoch(own, settings)
-    order = epoch_order(own, settings, epoch=1)
-    assert order.shape == (steps_of(clips, settings), batch)
-    seen = np.bincount(own[order.ravel()[:clips]], minlength=len(sizes))
+    clips = clips_per_epoch(primary, settings)
+    order = epoch_order(primary, settings, epoch=1)
+    assert order.shape == (steps_for(clips, settings), batch)
+    seen = np.bincount(primary[order.ravel()[:clips]], minlength=len(sizes))
     most = least + more or 10**9
     assert seen.tolist() == [min(max(size, least), most) if size else 0 for size in sizes]
 
 
 def test_sizes_are_the_same_in_every_epoch() -> None:
     for settings in (Training(), Training(min_per_class=4, max_per_class=8), Training(sampler="balanced")):
-        assert len({epoch_order(OWN, settings, epoch=epoch).shape for epoch in range(1, 5)}) == 1
+        assert len({epoch_order(PRIMARY, settings, epoch=epoch).shape for epoch in range(1, 5)}) == 1
 
 
 def test_a_config_that_contradicts_itself_is_refused(tmp_path: object) -> None:
-    from config import SettingsError, from_command_line
+    from config import SettingsError
+    from utils.command_line import from_command_line
 
     with pytest.raises(SettingsError, match=r"max_per_class = 5: should be at least training\.min_per_class \(10\)"):
         from_command_line(

@@ -1,4 +1,4 @@
-"""Steps are the same wherever the clips wait, however many the device does at once, and on however many devices."""
+"""Steps are the same wherever the clips are kept, for any number of steps per chunk, and on any number of devices."""
 
 import dataclasses
 import json
@@ -14,15 +14,15 @@ import pytest
 
 from config import Augmentation, Config, Model, Spectrogram, Training
 from tests.conftest import REPOSITORY
-from utils.learning.batches import Resident, Streamed, Supply
-from utils.learning.devices import batch_that_fits, everywhere, memory_needed, mesh_for
-from utils.learning.epochs import Course, Pace, run_epoch
+from utils.learning.batches import BatchSupply, ResidentBatches, StreamedBatches
+from utils.learning.devices import device_mesh, fitting_batch_size, memory_needed, replicated
+from utils.learning.epochs import ChunkSizer, TrainingSetup, run_epoch
 from utils.learning.examples import Examples
 from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
-from utils.learning.steps import Batch, TrainState, epoch_key, first_state, make_chunk, make_step
+from utils.learning.steps import Batch, TrainState, epoch_key, initial_state, make_chunk, make_step
 from utils.learning.targets import Labels
-from utils.models.networks import build
+from utils.models.networks import build_network
 from utils.models.training_log import EpochRow
 from utils.spectra.store import Store
 
@@ -36,33 +36,35 @@ CONFIG = Config(
 
 
 class MadeUpStore(Store):
-    """A store of pictures in memory."""
+    """A store of spectrograms in memory."""
 
     def __init__(self, pixels: np.ndarray) -> None:
         self.pixels = pixels
 
-    def pictures(self, clips: np.ndarray) -> np.ndarray:
+    def spectrograms(self, clips: np.ndarray) -> np.ndarray:
         return self.pixels[clips]
 
 
-def made_up(*, others: int = 1) -> Examples:
-    """Return clips as training takes them, of which brightness tells the class."""
+def made_up(*, background: int = 1) -> Examples:
+    """Return examples whose class shows in their brightness."""
     generator = np.random.default_rng(5)
-    own = generator.integers(0, CLASSES, CLIPS).astype(np.int32)
-    pixels = (generator.integers(0, 150, (CLIPS, 8, 16)) + 50 * own[:, None, None] * (np.arange(16) % 2)).astype(
+    primary = generator.integers(0, CLASSES, CLIPS).astype(np.int32)
+    pixels = (generator.integers(0, 150, (CLIPS, 8, 16)) + 50 * primary[:, None, None] * (np.arange(16) % 2)).astype(
         np.uint8
     )
-    labels = Labels(own, np.full((CLIPS, others), -1, np.int32), generator.uniform(0.2, 1, CLIPS).astype(np.float32))
-    nobody = Labels(own[:0], np.zeros((0, 0), np.int32), np.zeros(0, np.float32))
-    none = np.zeros(0, np.int64)
+    labels = Labels(
+        primary, np.full((CLIPS, background), -1, np.int32), generator.uniform(0.2, 1, CLIPS).astype(np.float32)
+    )
+    no_labels = Labels(primary[:0], np.zeros((0, 0), np.int32), np.zeros(0, np.float32))
+    no_rows = np.zeros(0, np.int64)
     return Examples(
         MadeUpStore(pixels),
         ("a", "b", "c"),
         np.arange(CLIPS),
         labels,
-        none,
-        nobody,
-        none,
+        no_rows,
+        no_labels,
+        no_rows,
         np.zeros((0, CLASSES), bool),
         pixels[:4],
     )
@@ -71,20 +73,20 @@ def made_up(*, others: int = 1) -> Examples:
 def after_epochs(
     config: Config, *, resident: bool, loops: bool, epochs: int = 1
 ) -> tuple[TrainState, list[tuple[float, ...]]]:
-    """Train from first weights; returns the state, and the sums of each epoch's metrics."""
-    examples, mesh = made_up(), mesh_for(config.training.batch_size)
-    graph, net = build(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
-    supply: Supply = (Resident if resident else Streamed)(
+    """Train from initial weights; return the state, and the sums of each epoch's metrics."""
+    examples, mesh = made_up(), device_mesh(config.training.batch_size)
+    graph, network = build_network(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
+    supply: BatchSupply = (ResidentBatches if resident else StreamedBatches)(
         examples, batch_size=config.training.batch_size, mesh=mesh, loops=loops
     )
-    supply.places = min(supply.places, 3)  # so that an epoch has several chunks
+    supply.capacity = min(supply.capacity, 3)  # so that an epoch has several chunks
     chunk = make_chunk(make_step(graph, config, jnp.ones(CLASSES)), supply.batch_at, mesh)
-    course = Course(examples, config, supply, chunk, jnp.asarray(examples.noise), Pace())
-    state = jax.device_put(first_state(net, config.training), everywhere(mesh))
+    setup = TrainingSetup(examples, config, supply, chunk, jnp.asarray(examples.noise), ChunkSizer())
+    state = jax.device_put(initial_state(network, config.training), replicated(mesh))
     sums = []
     for epoch in range(epochs):
         progress = Progress(rows=[EpochRow(1, 0.1, 1.0, 0.0, None, None, None, 1.0, 1.0)] * epoch)
-        state = run_epoch(state, progress, course, lambda *_, **__: None, lambda: False)
+        state = run_epoch(state, progress, setup, lambda *_, **__: None, lambda: False)
         sums.append(progress.sums)
         assert progress.steps == -(-CLIPS // config.training.batch_size)
     return state, sums
@@ -95,7 +97,7 @@ def close(one: TrainState, other: TrainState, **tolerance: float) -> None:
         np.testing.assert_allclose(left, right, **tolerance)
 
 
-def test_wherever_clips_wait_the_steps_are_the_same() -> None:
+def test_wherever_clips_are_kept_the_steps_are_the_same() -> None:
     single, sums = after_epochs(CONFIG, resident=False, loops=False)
     for resident in (False, True):
         state, found = after_epochs(CONFIG, resident=resident, loops=True)
@@ -106,67 +108,67 @@ def test_wherever_clips_wait_the_steps_are_the_same() -> None:
     close(single, again, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("places", [1, 3, 64])
-def test_batches_are_those_of_the_order(places: int) -> None:
-    examples, mesh = made_up(others=2), mesh_for(8)
-    order = epoch_order(examples.labels.own, CONFIG.training, epoch=1)
-    for kind in (Streamed, Resident):
+@pytest.mark.parametrize("capacity", [1, 3, 64])
+def test_batches_are_those_of_the_order(capacity: int) -> None:
+    examples, mesh = made_up(background=2), device_mesh(8)
+    order = epoch_order(examples.labels.primary, CONFIG.training, epoch=1)
+    for kind in (StreamedBatches, ResidentBatches):
         supply = kind(examples, batch_size=8, mesh=mesh, loops=True)
-        supply.places = places
+        supply.capacity = capacity
         found: list[Batch] = []
         for given in supply.chunks(order, lambda: 2):
-            assert 1 <= given.count <= min(places, 2)
+            assert 1 <= given.count <= min(capacity, 2)
             found += [supply.batch_at(given.source, jnp.int32(number)) for number in range(given.count)]
         assert len(found) == len(order)
         for clips, batch in zip(order, found, strict=True):
-            np.testing.assert_array_equal(batch.pixels, examples.store.pictures(clips))
+            np.testing.assert_array_equal(batch.pixels, examples.store.spectrograms(clips))
             for ours, theirs in zip(batch.labels, examples.labels, strict=True):
                 np.testing.assert_array_equal(ours, theirs[clips])
 
 
 @pytest.mark.parametrize("loops", [False, True])
-def test_after_a_loss_that_is_no_number_nothing_changes(loops: bool) -> None:
-    graph, net = build(CONFIG.model, classes=CLASSES, shape=(8, 16), seed=1)
-    examples, mesh = made_up(), mesh_for(8)
-    supply = Streamed(examples, batch_size=8, mesh=mesh, loops=loops)
-    supply.places = 4 if loops else 1
+def test_after_a_loss_that_is_not_finite_nothing_changes(loops: bool) -> None:
+    graph, network = build_network(CONFIG.model, classes=CLASSES, shape=(8, 16), seed=1)
+    examples, mesh = made_up(), device_mesh(8)
+    supply = StreamedBatches(examples, batch_size=8, mesh=mesh, loops=loops)
+    supply.capacity = 4 if loops else 1
     chunk = make_chunk(make_step(graph, CONFIG, jnp.array([1.0, jnp.nan, 1.0])), supply.batch_at, mesh)
-    state = first_state(net, CONFIG.training)
+    state = initial_state(network, CONFIG.training)
     before = jax.device_get(state)
-    order = np.full((4, 8), np.flatnonzero(examples.labels.own == 0)[0])
-    order[2, 3] = np.flatnonzero(examples.labels.own == 1)[0]  # the third step has a clip that counts NaN
-    alive, states = [], []
+    order = np.full((4, 8), np.flatnonzero(examples.labels.primary == 0)[0])
+    order[2, 3] = np.flatnonzero(examples.labels.primary == 1)[0]  # the third step has a clip of weight NaN
+    finite, states = [], []
     for number, given in enumerate(supply.chunks(order, lambda: 4)):
         state, metrics = chunk(
             state,
             given.source,
             jnp.asarray(examples.noise),
-            jnp.full(supply.places, 0.01),
+            jnp.full(supply.capacity, 0.01),
             epoch_key(seed=1, epoch=1),
             number,
             given.count,
         )
-        alive += np.asarray(metrics.alive)[: given.count].tolist()
+        finite += np.asarray(metrics.finite)[: given.count].tolist()
         states.append(jax.device_get(state))
-    assert alive == [True, True, False, False]
+    assert finite == [True, True, False, False]
     assert states[-1].steps == 2
-    assert not states[-1].alive
+    assert not states[-1].finite
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(states[-1]))
-    assert not np.array_equal(jax.tree.leaves(states[-1].net.params)[0], jax.tree.leaves(before.net.params)[0])
+    assert not np.array_equal(jax.tree.leaves(states[-1].network.params)[0], jax.tree.leaves(before.network.params)[0])
     if not loops:
-        close(states[1]._replace(alive=states[-1].alive), states[-1], rtol=0, atol=0)
+        close(states[1]._replace(finite=states[-1].finite), states[-1], rtol=0, atol=0)
 
 
 def test_moving_average() -> None:
     config = dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, average=0.5))
-    graph, net = build(config.model, classes=CLASSES, shape=(8, 16), seed=1)
-    examples, mesh = made_up(), mesh_for(8)
-    supply = Streamed(examples, batch_size=8, mesh=mesh, loops=False)
+    graph, network = build_network(config.model, classes=CLASSES, shape=(8, 16), seed=1)
+    examples, mesh = made_up(), device_mesh(8)
+    supply = StreamedBatches(examples, batch_size=8, mesh=mesh, loops=False)
     chunk = make_chunk(make_step(graph, config, jnp.ones(CLASSES)), supply.batch_at, mesh)
-    state = first_state(net, config.training)
-    expected = [np.asarray(leaf) for leaf in jax.tree.leaves(state.net)]
+    state = initial_state(network, config.training)
+    expected = [np.asarray(leaf) for leaf in jax.tree.leaves(state.network)]
     for number, given in enumerate(
-        supply.chunks(epoch_order(examples.labels.own, config.training, epoch=1), lambda: 1)
+        supply.chunks(epoch_order(examples.labels.primary, config.training, epoch=1), lambda: 1)
     ):
         state, _ = chunk(
             state, given.source, jnp.asarray(examples.noise), jnp.full(1, 0.01), epoch_key(seed=1, epoch=1), number, 1
@@ -174,7 +176,7 @@ def test_moving_average() -> None:
         keeps = min(0.5, (1 + number) / (10 + number))
         expected = [
             keeps * old + (1 - keeps) * np.asarray(new)
-            for old, new in zip(expected, jax.tree.leaves(state.net), strict=True)
+            for old, new in zip(expected, jax.tree.leaves(state.network), strict=True)
         ]
     for ours, theirs in zip(jax.tree.leaves(state.best_network), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
@@ -187,7 +189,8 @@ def test_eight_devices_are_one(tmp_path: Path) -> None:
         "import jax\n"
         "from tests.learning.test_steps import CONFIG, after_epochs\n"
         "assert len(jax.local_devices()) == 8\n"
-        "print(json.dumps([after_epochs(CONFIG, resident=resident, loops=True, epochs=2)[1] for resident in (False, True)]))\n"
+        "sums = [after_epochs(CONFIG, resident=resident, loops=True, epochs=2)[1] for resident in (False, True)]\n"
+        "print(json.dumps(sums))\n"
     )
     environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(REPOSITORY)}
     result = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
@@ -198,11 +201,11 @@ def test_eight_devices_are_one(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_fits() -> None:
-    assert batch_that_fits(32, memory=None, needed=None) == 16
-    assert batch_that_fits(256, memory=10_000, needed=(2_000, 16_000)) == 128  # half of the batch needs 8,000
-    assert batch_that_fits(256, memory=10_000, needed=(2_000, 64_000)) == 32
-    assert batch_that_fits(100, memory=10_000, needed=(2_000, 9_000)) == 32  # the half is 50
-    assert batch_that_fits(1, memory=10_000, needed=(20_000, 1)) == 1
+    assert fitting_batch_size(32, memory=None, needed=None) == 16
+    assert fitting_batch_size(256, memory=10_000, needed=(2_000, 16_000)) == 128  # half of the batch needs 8,000
+    assert fitting_batch_size(256, memory=10_000, needed=(2_000, 64_000)) == 32
+    assert fitting_batch_size(100, memory=10_000, needed=(2_000, 9_000)) == 32  # the half is 50
+    assert fitting_batch_size(1, memory=10_000, needed=(20_000, 1)) == 1
     small, large = (
         memory_needed(jax.jit(lambda x: (x[:, None] * x).sum()), [jax.ShapeDtypeStruct((size,), jnp.float32)])
         for size in (100, 1000)

@@ -1,4 +1,4 @@
-"""Targets and losses are what a hand or another library works out."""
+"""Targets and losses are those computed by hand or by another library."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +8,8 @@ from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
 from config import Training
-from utils.learning.targets import Labels, class_weights, losses, targets_of, weighted_mean
+from utils.learning.losses import losses, weighted_mean
+from utils.learning.targets import Labels, class_weights, targets_of
 
 LABELS = Labels(np.array([2, 0], np.int32), np.array([[0, 3], [-1, -1]], np.int32), np.array([1.0, 0.5], np.float32))
 LOGITS = np.array([[0.5, -1.0, 2.0, 0.0], [1.0, 1.0, -3.0, 0.2]], np.float32)
@@ -20,12 +21,12 @@ def test_one_label() -> None:
     np.testing.assert_allclose(smooth, [[0.05, 0.05, 0.85, 0.05], [0.85, 0.05, 0.05, 0.05]], rtol=1e-6)
 
 
-def test_many_labels_have_a_value_each() -> None:
+def test_several_labels_have_a_value_each() -> None:
     settings = Training(loss="binary", primary_target=0.995, secondary_target=0.3, absent_target=0.0025)
     np.testing.assert_allclose(
         targets_of(LABELS, 4, settings), [[0.3, 0.0025, 0.995, 0.3], [0.995, 0.0025, 0.0025, 0.0025]], rtol=1e-6
     )
-    alone = LABELS._replace(others=np.zeros((2, 0), np.int32))
+    alone = LABELS._replace(background=np.zeros((2, 0), np.int32))
     np.testing.assert_allclose(targets_of(alone, 4, settings)[0], [0.0025, 0.0025, 0.995, 0.0025], rtol=1e-6)
 
 
@@ -34,7 +35,7 @@ def test_cross_entropy_is_scikit_learns() -> None:
     found = losses(jnp.asarray(LOGITS), targets, Training())
     expected = [
         log_loss([label], [row], labels=range(4))
-        for label, row in zip(LABELS.own, scipy.special.softmax(LOGITS.astype(float), axis=1), strict=True)
+        for label, row in zip(LABELS.primary, scipy.special.softmax(LOGITS.astype(float), axis=1), strict=True)
     ]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
@@ -74,10 +75,10 @@ def test_the_mean_counts_clips_by_their_weight() -> None:
 
 
 def test_class_weights_are_scikit_learns() -> None:
-    own = np.array([0, 0, 0, 1, 2, 2], np.int32)
+    primary = np.array([0, 0, 0, 1, 2, 2], np.int32)
     np.testing.assert_allclose(
-        class_weights(own, 3, Training(class_weights="balanced")),
-        compute_class_weight("balanced", classes=np.arange(3), y=own),
+        class_weights(primary, 3, Training(class_weights="balanced")),
+        compute_class_weight("balanced", classes=np.arange(3), y=primary),
         rtol=1e-6,
     )
-    np.testing.assert_array_equal(class_weights(own, 3, Training()), [1, 1, 1])
+    np.testing.assert_array_equal(class_weights(primary, 3, Training()), [1, 1, 1])

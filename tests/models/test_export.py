@@ -1,4 +1,4 @@
-"""A net as an ONNX file answers what it answers in JAX, whatever the net and the batch, and says what a field device has to know."""
+"""An ONNX file predicts the same as JAX, for every model, and its metadata has what a field device needs."""
 
 import json
 from dataclasses import replace
@@ -13,25 +13,27 @@ import scipy.special
 
 from config import Config, Model, Training
 from utils.console import UserError
-from utils.models.export import about, check_can_export, export
-from utils.models.networks import apply, build, from_pixels, stretch
-from utils.models.snapshots import Snapshot, save
+from utils.models.export import check_can_export, export, metadata_of
+from utils.models.networks import apply, build_network, from_pixels, stretch
+from utils.models.snapshots import Snapshot, save_snapshot
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
 
-from utils.models.export import to_model  # noqa: E402
-from utils.models.onnx_graph import Unwritable, to_onnx  # noqa: E402
+from utils.models.export import to_onnx_model  # noqa: E402
+from utils.models.onnx_graph import UnsupportedByOnnx, to_onnx  # noqa: E402
 
 SMALL = Model(filters=(4, 8), kernel_sizes=(3, 5), groups=(1, 1), resnet_n=2, dense_units=7)
-answer = jax.jit(lambda graph, net, pixels: apply(graph, net, stretch(from_pixels(pixels)))[0], static_argnums=0)
+predict = jax.jit(
+    lambda graph, network, pixels: apply(graph, network, stretch(from_pixels(pixels)))[0], static_argnums=0
+)
 
 
 def scores_of(logits: np.ndarray) -> np.ndarray:
     return np.concatenate([scipy.special.softmax(logits, axis=1), scipy.special.expit(logits)], axis=1)
 
 
-def pictures(count: int, shape: tuple[int, int]) -> np.ndarray:
+def spectrograms(count: int, shape: tuple[int, int]) -> np.ndarray:
     pixels = np.random.default_rng(5).integers(0, 256, (count, *shape), dtype=np.uint8)
     pixels[0] = 7  # of one grey: nothing to stretch
     return pixels
@@ -50,33 +52,33 @@ def pictures(count: int, shape: tuple[int, int]) -> np.ndarray:
         ({"name": "Pi", "batch_norm": False, "channels": 3, "max_pooling": True}, (17, 23)),
     ],
 )
-def test_the_answers_are_those_of_jax(options: dict[str, object], shape: tuple[int, int]) -> None:
-    graph, net = build(replace(SMALL, **options), classes=5, shape=shape, seed=3)
+def test_the_logits_are_those_of_jax(options: dict[str, object], shape: tuple[int, int]) -> None:
+    graph, network = build_network(replace(SMALL, **options), classes=5, shape=shape, seed=3)
     keys = iter(jax.random.split(jax.random.key(1), 1000))
-    # norms that are not those of a new net
+    # norms that are not those of initial weights
     moved = lambda leaf: leaf + 0.3 * jax.random.uniform(next(keys), leaf.shape) if leaf.ndim == 1 else leaf  # noqa: E731
-    net = jax.tree.map(moved, net)
-    model = to_model(graph, net, shape=shape)
+    network = jax.tree.map(moved, network)
+    model = to_onnx_model(graph, network, shape=shape)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     for count in (1, 6):
-        pixels = pictures(count, shape)
-        (found,) = session.run(["logits"], {"pictures": pixels})
+        pixels = spectrograms(count, shape)
+        (found,) = session.run(["logits"], {"spectrograms": pixels})
         assert found.dtype == np.float32
-        wanted = np.asarray(answer(graph, net, jnp.asarray(pixels)))
+        wanted = np.asarray(predict(graph, network, jnp.asarray(pixels)))
         np.testing.assert_allclose(scores_of(found), scores_of(wanted), atol=1e-4)
         np.testing.assert_allclose(found, wanted, atol=1e-4 * max(1, np.abs(wanted).max()))
 
 
 def test_norms_are_one_operation_each_and_nothing_is_left_idle() -> None:
-    graph, net = build(replace(SMALL, name="ResNet"), classes=5, shape=(16, 32), seed=3)
-    written = to_model(graph, net, shape=(16, 32)).graph
+    graph, network = build_network(replace(SMALL, name="ResNet"), classes=5, shape=(16, 32), seed=3)
+    written = to_onnx_model(graph, network, shape=(16, 32)).graph
     used = {name for node in written.node for name in node.input} | {"logits"}
     assert {name for node in written.node for name in node.output} <= used
     assert {weight.name for weight in written.initializer} <= used
     operations = [node.op_type for node in written.node]
     assert operations.count("Conv") == 1 + 2 * (3 + 2)  # the first; of each stack two blocks of two and a shortcut
-    assert operations.count("Transpose") <= 1  # the picture's, none between convolutions
+    assert operations.count("Transpose") <= 1  # of the input, none between convolutions
 
 
 @pytest.mark.parametrize(
@@ -87,48 +89,48 @@ def test_norms_are_one_operation_each_and_nothing_is_left_idle() -> None:
     ],
 )
 def test_what_cannot_be_written_is_refused(function: object) -> None:
-    with pytest.raises(Unwritable, match=r"operation sort|unusual"):
+    with pytest.raises(UnsupportedByOnnx, match=r"operation sort|unsupported kind of convolution"):
         to_onnx(function, shape=(4, 6), source="x", target="y")
 
 
 def test_a_damaged_net_is_refused() -> None:
-    graph, net = build(replace(SMALL, name="Baseline"), classes=5, shape=(16, 32), seed=3)
-    damaged = net._replace(params=jax.tree.map(lambda leaf: leaf.at[..., :1].set(np.nan), net.params))
-    with pytest.raises(Unwritable, match="no numbers"):
-        to_model(graph, damaged, shape=(16, 32))
+    graph, network = build_network(replace(SMALL, name="Baseline"), classes=5, shape=(16, 32), seed=3)
+    damaged = network._replace(params=jax.tree.map(lambda leaf: leaf.at[..., :1].set(np.nan), network.params))
+    with pytest.raises(UnsupportedByOnnx, match="NaN or infinite weights"):
+        to_onnx_model(graph, damaged, shape=(16, 32))
 
 
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Snapshot:
     config = Config(run="field", model=replace(SMALL, name="Baseline"), training=Training(loss="binary"))
     snapshot = Snapshot(tmp_path / "epoch_003", config, ("Ärmel", "Noise"), 3, 0.5, "data")
-    _, net = build(config.model, classes=2, shape=config.spectrogram.shape, seed=0)
-    save(snapshot, net, {"none": jnp.zeros(1)}, learned=["a"])
+    _, network = build_network(config.model, classes=2, shape=config.spectrogram.shape, seed=0)
+    save_snapshot(snapshot, network, {"none": jnp.zeros(1)}, recordings=["a"])
     return snapshot
 
 
 def test_a_file_says_what_a_field_device_must_know(snapshot: Snapshot, tmp_path: Path) -> None:
-    export(snapshot, tmp_path / "net.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    export(snapshot, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     facts = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
     assert facts["classes"] == ["Ärmel", "Noise"]
     assert facts["scores"] == "sigmoid"
     assert (facts["spectrogram"]["fmin"], facts["clips"]["overlap"]) == (500, 0.25)
     assert facts["snapshot"] == "field/epoch_003"
     assert list(session.get_inputs()[0].shape[1:]) == [128, 256]
-    assert about(replace(snapshot, config=Config()))["scores"] == '"softmax"'
+    assert metadata_of(replace(snapshot, config=Config()))["scores"] == '"softmax"'
 
 
 def test_an_export_that_fails_leaves_nothing(
     snapshot: Snapshot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
-        raise Unwritable("the operation sort")
+        raise UnsupportedByOnnx("the operation sort")
 
     monkeypatch.setattr("utils.models.export.to_model", fail)
     with pytest.raises(UserError, match="operation sort"):
-        export(snapshot, tmp_path / "net.onnx")
-    assert not (tmp_path / "net.onnx").exists()
+        export(snapshot, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
 
 
 def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +147,7 @@ def test_the_example_in_the_documents_runs(
         part.split("```")[0] for part in documents.split("```python\n") if "onnxruntime" in part.split("```")[0]
     )
     monkeypatch.chdir(tmp_path)
-    export(snapshot, tmp_path / "net.onnx")
-    cv2.imwrite("clip.png", pictures(2, snapshot.config.spectrogram.shape)[1])
+    export(snapshot, tmp_path / "model.onnx")
+    cv2.imwrite("clip.png", spectrograms(2, snapshot.config.spectrogram.shape)[1])
     exec(example, {})
     assert {line.split()[1] for line in capsys.readouterr().out.splitlines()} == {"Ärmel", "Noise"}

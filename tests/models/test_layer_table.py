@@ -1,14 +1,15 @@
-"""The nets are those of BASELINE: shapes, parameters and FLOPs of every stage against values worked out by hand from its text."""
+"""The models are those of BASELINE: shapes, parameters and FLOPs against values computed by hand from its text."""
 
 from itertools import pairwise
 
 import jax
 import pytest
 
-from config import Config, Model, SettingsError, from_command_line
-from utils.models.__main__ import Call, in_order, main
+from config import Config, Model, SettingsError
+from utils.command_line import from_command_line
+from utils.models.__main__ import TableFlags, in_order, main
 from utils.models.layer_table import flops, layers, totals
-from utils.models.networks import build, parameters
+from utils.models.networks import build_network, count_parameters
 
 SMALL = {"filters": (4, 6), "kernel_sizes": (3, 5), "groups": (1, 1), "dense_units": 7}
 Stage = tuple[tuple[int, ...], int, int]  # shape of the output, parameters, multiply-adds
@@ -124,8 +125,8 @@ def test_every_stage_is_as_by_hand(case: str) -> None:
     ]
     assert totals(rows) == (sum(count for _, count, _ in stages), 2 * sum(adds for _, _, adds in stages))
     assert flops(settings, classes=3, shape=shape) == totals(rows)[1]
-    net = jax.eval_shape(lambda: build(settings, classes=3, shape=shape, seed=0)[1])
-    assert parameters(net) == sum(count for _, count, _ in stages)
+    network = jax.eval_shape(lambda: build_network(settings, classes=3, shape=shape, seed=0)[1])
+    assert count_parameters(network) == sum(count for _, count, _ in stages)
 
 
 def test_the_default_net_of_2018() -> None:
@@ -165,7 +166,7 @@ def test_the_table_needs_no_weights() -> None:
 
 
 def test_the_table_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    main(Config(model=Model(name="Pi")), Call(classes=20))
+    main(Config(model=Model(name="Pi")), TableFlags(classes=20))
     text = capsys.readouterr().out
     # groups: 160 + 4,672 + 18,560 + 73,984 with norms' scales; dense: 8 · 16 · 128 values
     count = (
@@ -199,5 +200,5 @@ def test_the_nets_name_goes_behind_the_file(words: list[str], ordered: list[str]
 
 
 def test_a_net_that_is_none_is_named() -> None:
-    with pytest.raises(SettingsError, match=r"command line: invalid choice 'Resnet' .*'Baseline', 'ResNet', 'Pi'"):
-        from_command_line(in_order(["Resnet"]), doc="", script="-m utils.models", flags=Call)
+    with pytest.raises(SettingsError, match=r"""model\.name = "Resnet": should be 'Baseline', 'ResNet' or 'Pi'"""):
+        from_command_line(in_order(["Resnet"]), doc="", script="-m utils.models", flags=TableFlags)

@@ -1,4 +1,4 @@
-"""What nets do, whichever they are: gradients reach every weight, statistics move as they should, answers are one clip's own, in either precision."""
+"""All models: gradients reach every weight, statistics are updated, clips do not influence each other."""
 
 import functools
 
@@ -9,18 +9,18 @@ import pytest
 from flax import nnx
 
 from config import Model
-from utils.models.layers import Dropout, Norm, mean_of_places
-from utils.models.networks import Network, apply, build, embed, from_pixels, stretch
+from utils.models.layers import Dropout, Norm, global_mean
+from utils.models.networks import Network, apply, build_network, embed, from_pixels, stretch
 
 SMALL = {"filters": (4, 6), "kernel_sizes": (3, 5), "groups": (1, 1), "dense_units": 7}
 SHAPE = (16, 32)
 NAMES = ("Baseline", "ResNet", "Pi")
-answer = jax.jit(apply, static_argnums=0, static_argnames="train")
+predict = jax.jit(apply, static_argnums=0, static_argnames="train")
 
 
 @functools.cache
 def small_net(name: str) -> tuple[nnx.GraphDef, Network]:
-    return build(Model(name=name, dropout=0.3, resnet_n=1, **SMALL), classes=3, shape=SHAPE, seed=0)
+    return build_network(Model(name=name, dropout=0.3, resnet_n=1, **SMALL), classes=3, shape=SHAPE, seed=0)
 
 
 def in_bfloat16(name: str) -> nnx.GraphDef:
@@ -28,7 +28,7 @@ def in_bfloat16(name: str) -> nnx.GraphDef:
 
     def trace() -> None:
         graphs.append(
-            build(
+            build_network(
                 Model(name=name, dropout=0.3, resnet_n=1, **SMALL), classes=3, shape=SHAPE, seed=0, dtype=jnp.bfloat16
             )[0]
         )
@@ -51,32 +51,32 @@ def in_bfloat16(name: str) -> nnx.GraphDef:
     ],
 )
 def test_every_weight_learns(name: str, options: dict[str, object], sides: tuple[int, int]) -> None:
-    graph, net = build(Model(name=name, **(SMALL | options)), classes=3, shape=sides, seed=0)
-    pictures = jax.random.uniform(jax.random.key(1), (4, *sides, 1), minval=-1)
+    graph, network = build_network(Model(name=name, **(SMALL | options)), classes=3, shape=sides, seed=0)
+    spectrograms = jax.random.uniform(jax.random.key(1), (4, *sides, 1), minval=-1)
 
     def loss(params: object) -> jax.Array:
-        logits, _ = apply(graph, net._replace(params=params), pictures, train=True, key=jax.random.key(2))
+        logits, _ = apply(graph, network._replace(params=params), spectrograms, train=True, key=jax.random.key(2))
         assert logits.shape == (4, 3)
         return (jax.nn.softmax(logits) ** 2).sum()
 
-    for path, gradient in jax.tree_util.tree_flatten_with_path(jax.jit(jax.grad(loss))(net.params))[0]:
+    for path, gradient in jax.tree_util.tree_flatten_with_path(jax.jit(jax.grad(loss))(network.params))[0]:
         assert jnp.isfinite(gradient).all(), path
         if "convolution" not in str(path) or "bias" not in str(path):
             assert jnp.abs(gradient).max() > 0, path
 
 
 def test_training_changes_the_running_statistics_by_a_tenth() -> None:
-    graph, net = build(Model(name="Baseline", **SMALL), classes=3, shape=SHAPE, seed=0)
-    pictures = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1))
-    _, kept = apply(graph, net, pictures)
-    _, moved = apply(graph, net, pictures, train=True)
-    before = [np.asarray(leaf) for leaf in jax.tree.leaves(net.rest)]
+    graph, network = build_network(Model(name="Baseline", **SMALL), classes=3, shape=SHAPE, seed=0)
+    spectrograms = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1))
+    _, kept = apply(graph, network, spectrograms)
+    _, moved = apply(graph, network, spectrograms, train=True)
+    before = [np.asarray(leaf) for leaf in jax.tree.leaves(network.rest)]
     assert all((a == b).all() for a, b in zip(before, jax.tree.leaves(kept), strict=True))
     # the first norm sees a convolution's output x; its running mean goes from 0 to a tenth of the mean of x, its
     # variance from 1 to 0.9 + a tenth
-    kernel = net.params["groups"][0]["convolution"]["kernel"][...]
+    kernel = network.params["groups"][0]["convolution"]["kernel"][...]
     seen = jax.lax.conv_general_dilated(
-        pictures, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
+        spectrograms, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
     norm = moved["groups"][0]["norm"]["norm"]
     np.testing.assert_allclose(norm["mean"][...], 0.1 * seen.mean(axis=(0, 1, 2)), rtol=1e-4)
@@ -84,59 +84,61 @@ def test_training_changes_the_running_statistics_by_a_tenth() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_answers_do_not_depend_on_the_batch_unless_training(name: str) -> None:
-    graph, net = small_net(name)
-    pictures = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1))
-    together, _ = answer(graph, net, pictures)
-    alone, _ = answer(graph, net, pictures[2:3])
+def test_logits_do_not_depend_on_the_batch_unless_training(name: str) -> None:
+    graph, network = small_net(name)
+    spectrograms = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1))
+    together, _ = predict(graph, network, spectrograms)
+    alone, _ = predict(graph, network, spectrograms[2:3])
     np.testing.assert_allclose(together[2:3], alone, atol=1e-5)
-    other, _ = answer(graph, net, pictures, train=True, key=jax.random.key(0))
+    other, _ = predict(graph, network, spectrograms, train=True, key=jax.random.key(0))
     assert np.abs(other - together).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_embedding_is_what_the_last_layer_sees(name: str) -> None:
-    graph, net = small_net(name)
-    pictures = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1), minval=-1)
-    logits, _ = answer(graph, net, pictures)
-    embeddings, _ = jax.jit(embed, static_argnums=0)(graph, net, pictures)
+    graph, network = small_net(name)
+    spectrograms = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1), minval=-1)
+    logits, _ = predict(graph, network, spectrograms)
+    embeddings, _ = jax.jit(embed, static_argnums=0)(graph, network, spectrograms)
     assert embeddings.shape == (4, {"Baseline": 2 * 6, "ResNet": 2 * 6, "Pi": 7}[name])
     assert embeddings.dtype == jnp.float32
-    output = net.params["output"]
+    output = network.params["output"]
     np.testing.assert_allclose(embeddings @ output["kernel"][...] + output["bias"][...], logits, atol=1e-5)
     assert np.abs(logits).max() > 0.01
 
 
-def test_a_grey_picture_is_copied_to_three_channels() -> None:
-    graph, net = build(Model(name="Baseline", channels=3, **SMALL), classes=3, shape=SHAPE, seed=0)
+def test_a_grey_spectrogram_is_copied_to_three_channels() -> None:
+    graph, network = build_network(Model(name="Baseline", channels=3, **SMALL), classes=3, shape=SHAPE, seed=0)
     grey = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1), minval=-1)
-    logits, _ = answer(graph, net, grey)
-    copied, _ = answer(graph, net, jnp.concatenate([grey, grey, grey], axis=3))
-    coloured, _ = answer(graph, net, jnp.concatenate([grey, -grey, grey], axis=3))
+    logits, _ = predict(graph, network, grey)
+    copied, _ = predict(graph, network, jnp.concatenate([grey, grey, grey], axis=3))
+    coloured, _ = predict(graph, network, jnp.concatenate([grey, -grey, grey], axis=3))
     np.testing.assert_allclose(logits, copied, atol=1e-6)
     assert np.abs(logits - coloured).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bfloat16_keeps_variables_and_gradients_in_float32(name: str) -> None:
-    graph_in_float32, net = small_net(name)
-    pictures = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1), minval=-1)
+    graph_in_float32, network = small_net(name)
+    spectrograms = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1), minval=-1)
     found = []
     for graph in (graph_in_float32, in_bfloat16(name)):
 
         def loss(params: nnx.State, graph: nnx.GraphDef = graph) -> tuple[jax.Array, tuple[jax.Array, nnx.State]]:
-            logits, rest = apply(graph, net._replace(params=params), pictures, train=True, key=jax.random.key(2))
+            logits, rest = apply(
+                graph, network._replace(params=params), spectrograms, train=True, key=jax.random.key(2)
+            )
             return (jax.nn.softmax(logits) ** 2).sum(), (logits, rest)
 
-        (_, (logits, rest)), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(net.params)
-        arrays = [logits, *jax.tree.leaves((net.params, rest, gradients))]
+        (_, (logits, rest)), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(network.params)
+        arrays = [logits, *jax.tree.leaves((network.params, rest, gradients))]
         assert {array.dtype for array in arrays} == {jnp.dtype(jnp.float32)}
         assert all(np.isfinite(array).all() for array in arrays)
-        embeddings, _ = jax.jit(embed, static_argnums=0)(graph, net, pictures)
+        embeddings, _ = jax.jit(embed, static_argnums=0)(graph, network, spectrograms)
         assert embeddings.dtype == jnp.float32
         found.append(jax.tree.map(np.asarray, (logits, jax.tree.leaves(rest), embeddings)))
-    (whole, whole_rest, whole_answer), (half, half_rest, half_answer) = found
-    for one, other in [(whole, half), (whole_answer, half_answer)]:
+    (whole, whole_rest, whole_logits), (half, half_rest, half_logits) = found
+    for one, other in [(whole, half), (whole_logits, half_logits)]:
         assert 0 < np.abs(one - other).max() < 0.05 * np.abs(one).max()
     for one, other in zip(whole_rest, half_rest, strict=True):  # running means and variances
         np.testing.assert_allclose(one, other, atol=0.02)
@@ -149,7 +151,7 @@ def test_running_averages_and_means_are_not_rounded() -> None:
     assert normed.dtype == jnp.bfloat16
     np.testing.assert_allclose(normed.astype(jnp.float32), 0.3, rtol=0.005)
     steps = jnp.array([1, 1.0078125], jnp.bfloat16)  # neighbours; what is between them, bfloat16 cannot say
-    np.testing.assert_array_equal(mean_of_places(jnp.tile(steps, (1, 50, 40)).reshape(1, 50, 80, 1)), [[1.00390625]])
+    np.testing.assert_array_equal(global_mean(jnp.tile(steps, (1, 50, 40)).reshape(1, 50, 80, 1)), [[1.00390625]])
 
 
 @pytest.mark.parametrize(
@@ -177,9 +179,11 @@ def test_dropout_drops_values_places_or_channels(kind: str, flat: bool, dropped:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_dropout_reaches_every_net(name: str) -> None:
-    graph, net = small_net(name)
-    pictures = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1))
-    one, same, other = (answer(graph, net, pictures, train=True, key=jax.random.key(seed))[0] for seed in (0, 0, 1))
+    graph, network = small_net(name)
+    spectrograms = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1))
+    one, same, other = (
+        predict(graph, network, spectrograms, train=True, key=jax.random.key(seed))[0] for seed in (0, 0, 1)
+    )
     np.testing.assert_array_equal(one, same)
     assert np.abs(one - other).max() > 1e-3
 
@@ -187,19 +191,19 @@ def test_dropout_reaches_every_net(name: str) -> None:
 def test_another_seed_is_another_net() -> None:
     settings = Model(name="Baseline", **SMALL)
     one, same, other = (
-        jax.tree.leaves(build(settings, classes=3, shape=SHAPE, seed=seed)[1].params) for seed in (0, 0, 1)
+        jax.tree.leaves(build_network(settings, classes=3, shape=SHAPE, seed=seed)[1].params) for seed in (0, 0, 1)
     )
     assert all((a == b).all() for a, b in zip(one, same, strict=True))
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
 
 
-def test_pictures_are_stretched() -> None:
+def test_spectrograms_are_stretched() -> None:
     pixels = jnp.array([[[0, 100], [200, 50]], [[30, 30], [30, 30]]], jnp.uint8)
-    pictures = stretch(from_pixels(pixels))
-    np.testing.assert_allclose(pictures[..., 0], [[[-1, 0], [1, -0.5]], [[-1, -1], [-1, -1]]], atol=1e-6)
+    spectrograms = stretch(from_pixels(pixels))
+    np.testing.assert_allclose(spectrograms[..., 0], [[[-1, 0], [1, -0.5]], [[-1, -1], [-1, -1]]], atol=1e-6)
 
 
 @pytest.mark.parametrize("grey", [0, 7, 100, 255])
-def test_a_picture_of_one_grey_is_all_black_also_when_compiled(grey: int) -> None:
+def test_a_spectrogram_of_one_grey_is_all_black_also_when_compiled(grey: int) -> None:
     pixels = jnp.full((1, 8, 8), grey, jnp.uint8)
     assert (jax.jit(lambda pixels: stretch(from_pixels(pixels)))(pixels) == -1).all()

@@ -1,4 +1,4 @@
-"""Long recordings come in with who sings when, whichever program wrote it down; a bad row costs nobody but itself."""
+"""Annotated long recordings are read, whichever program wrote the tables; a bad row does not affect the others."""
 
 import csv
 import errno
@@ -52,7 +52,7 @@ def events(contents: Contents) -> dict[str, tuple[Event, ...]]:
     return {recording.name: recording.events for recording in contents.recordings}
 
 
-def test_raven_writes_a_selection_once_a_view(tmp_path: Path) -> None:
+def test_raven_writes_a_selection_once_per_view(tmp_path: Path) -> None:
     table = raven(
         (1, "Waveform 1", 1, "6.709509878", "15.096397225", "", "", "", "Turdus merula"),
         (1, "Spectrogram 1", 1, "6.709509878", "15.096397225", "1739.012", "3798.813", "-75.87", "Turdus merula"),
@@ -64,9 +64,9 @@ def test_raven_writes_a_selection_once_a_view(tmp_path: Path) -> None:
     )
     name = "S4A_20210712_063000"
     contents = read(tmp_path, {f"{name}.Table.1.selections.txt": table.replace("\n", "\r\n")}, f"{name}.wav")
-    assert contents.form == "long recordings with annotations (Raven selection tables)"
+    assert contents.description == "long recordings with annotations (Raven selection tables)"
     assert contents.taxa == []
-    assert reasons(contents) == {f"{name}.Table.1.selections.txt": "1 annotation names no species"}
+    assert reasons(contents) == {f"{name}.Table.1.selections.txt": "1 annotation has no species"}
     assert contents.recordings == [
         Recording(
             name=name,
@@ -87,7 +87,7 @@ def test_raven_writes_a_selection_once_a_view(tmp_path: Path) -> None:
     "label",
     ["Species", "species", "Annotation", "Species Code", "Common Name", "label", "Label", "Scientific Name", "Code"],
 )
-def test_raven_calls_the_label_as_the_annotator_did(tmp_path: Path, label: str) -> None:
+def test_raven_tables_with_other_headings_of_the_label(tmp_path: Path, label: str) -> None:
     contents = read(
         tmp_path,
         {"tape.selections.txt": raven((1, "Spectrogram 1", 1, 1, 2, 500, 900, "amerob"), more=(label,))},
@@ -134,7 +134,7 @@ def test_raven_tables_may_name_the_sound_by_its_path_alone(tmp_path: Path) -> No
     }
 
 
-def test_one_row_a_view_is_left_in_each_file(tmp_path: Path) -> None:
+def test_one_row_per_selection_is_used_in_each_file(tmp_path: Path) -> None:
     views = {"a.wav": ("Waveform 1", "Waveform 2"), "b.wav": ("Waveform 2", "Waveform 3")}
     rows = [(1, view, 1, 0, 1, 500, 900, file, "amerob") for file in views for view in views[file]]
     loose = [("", view, 1, 7, 8 + start, 500, 900, "b.wav", "amerob") for start, view in enumerate(views["b.wav"])]
@@ -149,7 +149,10 @@ def test_raven_quotes_nothing_but_r_does(tmp_path: Path) -> None:
     plain = raven(
         (1, "Spectrogram 1", 1, 1, 2, 500, 900, '"Robin" song'), (2, "Spectrogram 1", 1, 3, 4, 500, 900, '"Wren')
     )
-    quoted = '"Selection"\t"View"\t"Begin Time (s)"\t"End Time (s)"\t"Species"\n"1"\t"Spectrogram 1"\t1\t2\t"the ""Robin"""\n'
+    quoted = (
+        '"Selection"\t"View"\t"Begin Time (s)"\t"End Time (s)"\t"Species"\n'
+        '"1"\t"Spectrogram 1"\t1\t2\t"the ""Robin"""\n'
+    )
     contents = read(tmp_path, {"a.txt": plain, "b.txt": quoted}, "a.wav", "b.wav")
     assert contents.failures == []
     assert [[event.species for event in found] for found in events(contents).values()] == [
@@ -158,14 +161,14 @@ def test_raven_quotes_nothing_but_r_does(tmp_path: Path) -> None:
     ]
 
 
-def test_raven_tables_without_labels_are_named(tmp_path: Path) -> None:
+def test_raven_tables_without_labels_are_reported(tmp_path: Path) -> None:
     contents = read(
         tmp_path, {"tape.txt": raven((1, "Spectrogram 1", 1, 1, 2, 500, 900, "x"), more=("Measured",))}, "tape.wav"
     )
     there = "Selection, View, Channel, Begin Time (s), End Time (s), Low Freq (Hz), High Freq (Hz), Measured"
     assert reasons(contents) == {
-        "tape.txt": f"no column of species; there are {there} (dataset.columns.species may name it)",
-        "tape.wav": "no table names it",
+        "tape.txt": f"no column for species; the columns are {there} (set dataset.columns.species)",
+        "tape.wav": "is in no annotation table",
     }
 
 
@@ -179,8 +182,8 @@ def test_audacity_writes_frequencies_in_a_second_line(tmp_path: Path) -> None:
         "7.000000\t8.000000\n"
     )
     contents = read(tmp_path, {"tape1_labels.txt": table}, "tape1.flac")
-    assert contents.form == "long recordings with annotations (Audacity labels)"
-    assert reasons(contents) == {"tape1_labels.txt": "2 annotations name no species"}
+    assert contents.description == "long recordings with annotations (Audacity labels)"
+    assert reasons(contents) == {"tape1_labels.txt": "2 annotations have no species"}
     assert contents.recordings == [
         Recording(
             name="tape1",
@@ -203,17 +206,20 @@ def test_one_csv_for_all_recordings_and_the_names_of_species_beside_it(tmp_path:
         "K_20211201_060000.flac,3.25,3.25,0.0,0.0,????",
         "K_20211201_060000.flac,3.5,4,1200,4800.5,tamdov1",
     ]
-    species = "Species eBird Code,Scientific Name,Common Name\ncombul2,Pycnonotus barbatus,Common Bulbul\ntamdov1,Turtur tympanistria,Tambourine Dove\n????,,\n"
+    species = (
+        "Species eBird Code,Scientific Name,Common Name\ncombul2,Pycnonotus barbatus,Common Bulbul\n"
+        "tamdov1,Turtur tympanistria,Tambourine Dove\n????,,\n"
+    )
     tables = {"annotations.csv": "\ufeff" + ZENODO + "\n".join(rows), "species.csv": species}
     contents = read(tmp_path, tables, "audio/K_20211201_060000.flac", "audio/K_20211202_060000.flac")
-    assert contents.form == "long recordings with annotations (CSV)"
+    assert contents.description == "long recordings with annotations (CSV)"
     assert contents.taxa == [
         Taxon("Pycnonotus barbatus", "combul2", "Common Bulbul"),
         Taxon("Turtur tympanistria", "tamdov1", "Tambourine Dove"),
     ]
     assert reasons(contents) == {
-        "annotations.csv": "1 annotation names no species",
-        "audio/K_20211202_060000.flac": "no table names it",
+        "annotations.csv": "1 annotation has no species",
+        "audio/K_20211202_060000.flac": "is in no annotation table",
     }
     assert contents.recordings == [
         Recording(
@@ -263,14 +269,14 @@ def test_one_csv_for_all_recordings_and_the_names_of_species_beside_it(tmp_path:
         ("file,start,species,end\n\n,,,\ntape.wav,3.5,Pica pica,5,,\n", Event(3.5, 5.0, "Pica pica")),
     ],
 )
-def test_tables_as_people_call_their_columns(tmp_path: Path, table: str, event: Event) -> None:
+def test_usual_headings_are_recognised(tmp_path: Path, table: str, event: Event) -> None:
     for text in (table, "\ufeff" + table.replace("\n", "\r\n")):
         contents = read(tmp_path, {"annotations.csv": text}, "tape.wav")
         assert (events(contents), contents.failures) == ({"tape": (event,)}, [])
         assert is_annotations(tmp_path)
 
 
-def test_settings_name_columns_that_nobody_would_guess(tmp_path: Path) -> None:
+def test_settings_name_columns_with_unusual_headings(tmp_path: Path) -> None:
     table = "snd,t0,len,who,species,lowest kHz\ntape.wav,3.5,1.5,Pica pica,bird,0.5\n"
     columns = Columns(file="snd", start="t0", duration="LEN", species="Who", low="lowest kHz")
     write_tables(tmp_path, {"calls.csv": table, "species.csv": "code,scientific_name\neurmag1,Pica pica\n"}, "tape.wav")
@@ -286,7 +292,7 @@ def test_settings_name_columns_that_nobody_would_guess(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "columns", [Columns(species="sp"), Columns(file="file", start="sp"), Columns(end="sp"), Columns(high="sp")]
 )
-def test_a_named_column_must_be_there(tmp_path: Path, columns: Columns) -> None:
+def test_a_column_in_the_settings_must_exist(tmp_path: Path, columns: Columns) -> None:
     kind = next(kind for kind, name in vars(columns).items() if name == "sp")
     write_tables(
         tmp_path,
@@ -298,19 +304,19 @@ def test_a_named_column_must_be_there(tmp_path: Path, columns: Columns) -> None:
     )
     with pytest.raises(
         UserError,
-        match=rf"/a/calls\.csv: has no column sp, which dataset\.columns\.{kind} names; there are file, start, label$",
+        match=rf"/a/calls\.csv: has no column sp \(dataset\.columns\.{kind}\); the columns are file, start, label$",
     ):
         read_annotations(tmp_path, columns)
 
 
-def test_where_no_table_is_one_of_events_the_likeliest_is_named(tmp_path: Path) -> None:
+def test_without_annotation_tables_the_most_likely_table_is_reported(tmp_path: Path) -> None:
     write_tables(
         tmp_path,
         {"a.csv": "code,name\nx,y\n", "b.csv": "snd,t0,who\ntape.wav,1,x\n", "c.csv": "who,what\nx,y\n"},
         "tape.wav",
     )
     with pytest.raises(
-        UserError, match=r"/b\.csv: has no column t_0x, which dataset\.columns\.start names; there are snd, t0, who$"
+        UserError, match=r"/b\.csv: has no column t_0x \(dataset\.columns\.start\); the columns are snd, t0, who$"
     ):
         read_annotations(tmp_path, Columns(file="snd", start="t_0x", species="who"))
 
@@ -347,7 +353,7 @@ def test_where_no_table_is_one_of_events_the_likeliest_is_named(tmp_path: Path) 
         ("y/twin.wav", 2),
     ],
 )
-def test_how_tables_name_sounds(tmp_path: Path, text: str, found: str | int | None) -> None:
+def test_how_tables_name_audio_files(tmp_path: Path, text: str, found: str | int | None) -> None:
     sounds = [
         "tape1.wav",
         "tape1.2.wav",
@@ -373,7 +379,7 @@ def test_how_tables_name_sounds(tmp_path: Path, text: str, found: str | int | No
     assert [recording.file for recording in contents.recordings] == (
         [tmp_path / found] if isinstance(found, str) else []
     )
-    reason = f"of which there are {found}" if isinstance(found, int) else "which is not there"
+    reason = f"but the number of such files is {found}" if isinstance(found, int) else "which was not found"
     assert reasons(contents).get("tables/calls.csv") == (
         None if isinstance(found, str) else f"names {text!r}, {reason} (2 rows)"
     )
@@ -399,7 +405,7 @@ def test_how_tables_name_sounds(tmp_path: Path, text: str, found: str | int | No
         ("twin.txt", 2),
     ],
 )
-def test_tables_belong_to_the_sounds_for_which_they_are_named(
+def test_tables_belong_to_the_audio_files_after_which_they_are_named(
     tmp_path: Path, table: str, sound: str | int | None
 ) -> None:
     sounds = ["tape1.wav", "tape1.b.wav", "tape11.wav", "a/tape1.wav", "one/sounds/twin.wav", "two/sounds/twin.wav"]
@@ -407,21 +413,21 @@ def test_tables_belong_to_the_sounds_for_which_they_are_named(
     assert [recording.file for recording in contents.recordings] == (
         [tmp_path / sound] if isinstance(sound, str) else []
     )
-    reason = f"is named for {sound} sounds" if sound else "neither names a sound nor is named for one"
+    reason = f"is named after {sound} audio files" if sound else "neither names an audio file nor is named after one"
     assert reasons(contents).get(table) == (None if isinstance(sound, str) else reason)
     assert is_annotations(tmp_path) is (sound is not None)
 
 
-def test_two_sounds_of_one_name(tmp_path: Path) -> None:
+def test_two_audio_files_with_one_name(tmp_path: Path) -> None:
     labels = "1\t2\tPica pica\n"
     contents = read(tmp_path, {"a/tape.txt": labels, "b/tape.txt": labels}, "a/tape.wav", "b/tape.wav", "c/tape.wav")
     assert [(recording.name, recording.file) for recording in contents.recordings] == [
-        ("tape", tmp_path / side / "tape.wav") for side in "ab"
+        ("tape", tmp_path / split / "tape.wav") for split in "ab"
     ]
-    assert reasons(contents) == {"c/tape.wav": "no table names it"}
+    assert reasons(contents) == {"c/tape.wav": "is in no annotation table"}
 
 
-def test_several_tables_of_one_sound_add_up(tmp_path: Path) -> None:
+def test_several_tables_of_one_audio_file_are_merged(tmp_path: Path) -> None:
     tables = {
         "tape.Table.1.selections.txt": raven(
             (1, "Spectrogram 1", 1, 5, 6, 500, 900, "b"), (2, "Spectrogram 1", 1, 5, 6, 500, 900, "b")
@@ -430,7 +436,7 @@ def test_several_tables_of_one_sound_add_up(tmp_path: Path) -> None:
         "calls.csv": "file,start,end,species\ntape.wav,5,5.5,c\n",
     }
     contents = read(tmp_path, tables, "tape.wav")
-    assert contents.form == "long recordings with annotations (Raven selection tables, Audacity labels, CSV)"
+    assert contents.description == "long recordings with annotations (Raven selection tables, Audacity labels, CSV)"
     assert contents.failures == []
     assert [(event.start, event.end, event.species) for event in contents.recordings[0].events] == [
         (1, 9, "c"),
@@ -442,29 +448,31 @@ def test_several_tables_of_one_sound_add_up(tmp_path: Path) -> None:
 
 def test_each_bad_row_is_refused_alone(tmp_path: Path) -> None:
     bad = {
-        "tape.wav,-1,5,a": "begins 1 s before the recording",
-        "tape.wav,5,4.5,a": "ends before it has begun",
-        "tape.wav,nan,5,a": "its start 'nan' is no number",
-        "tape.wav,1,NaN,a": "its end 'NaN' is no number",
-        "tape.wav,1,inf,a": "its end 'inf' is no number",
-        "tape.wav,1,1e999,a": "its end '1e999' is no number",
-        "tape.wav,,5,a": "its start '' is no number",
-        "tape.wav,one,5,a": "its start 'one' is no number",
-        "tape.wav,1_0,50,a": "its start '1_0' is no number",
-        "tape.wav,٣,5,a": "its start '٣' is no number",
-        "tape.wav,1:60,90,a": "its start '1:60' is no number",
-        "tape.wav,0:75:00,9000,a": "its start '0:75:00' is no number",
-        'tape.wav,"1,500",5,a': "its start '1,500' is no number",  # or 1500
-        "tape.wav,1,5,a/b": "cannot use the species' name: 'a/b' holds '/', which file names cannot hold on every system",
-        "tape.wav,1,5,..": "cannot use the species' name: '..' begins with a dot",
-        "tape.wav,1,5,\x1b[2Ja": "cannot use the species' name: '\\x1b[2Ja' holds '\\x1b', which file names cannot hold on every system",
-        "tape.wav,1,5,Wren, Winter,,x": "has 7 values, the table 6 columns",
-        "tape.wav,1,5,a,x": "its frequency 'x' is no number",
-        "tape.wav,1,5,a,900,500": "its highest frequency lies below its lowest",
+        "tape.wav,-1,5,a": "starts 1 s before the recording",
+        "tape.wav,5,4.5,a": "ends before it starts",
+        "tape.wav,nan,5,a": "its start 'nan' is not a number",
+        "tape.wav,1,NaN,a": "its end 'NaN' is not a number",
+        "tape.wav,1,inf,a": "its end 'inf' is not a number",
+        "tape.wav,1,1e999,a": "its end '1e999' is not a number",
+        "tape.wav,,5,a": "its start '' is not a number",
+        "tape.wav,one,5,a": "its start 'one' is not a number",
+        "tape.wav,1_0,50,a": "its start '1_0' is not a number",
+        "tape.wav,٣,5,a": "its start '٣' is not a number",
+        "tape.wav,1:60,90,a": "its start '1:60' is not a number",
+        "tape.wav,0:75:00,9000,a": "its start '0:75:00' is not a number",
+        'tape.wav,"1,500",5,a': "its start '1,500' is not a number",  # or 1500
+        "tape.wav,1,5,a/b": "cannot use the species name: 'a/b' holds '/', "
+        "which file names cannot hold on every system",
+        "tape.wav,1,5,..": "cannot use the species name: '..' begins with a dot",
+        "tape.wav,1,5,\x1b[2Ja": "cannot use the species name: '\\x1b[2Ja' holds '\\x1b', "
+        "which file names cannot hold on every system",
+        "tape.wav,1,5,Wren, Winter,,x": "has 7 values, but the table has 6 columns",
+        "tape.wav,1,5,a,x": "its frequency 'x' is not a number",
+        "tape.wav,1,5,a,900,500": "its highest frequency is below its lowest",
         'tape.wav,1,5,"a': "broken quoting",
         'tape.wav,1,5,"a"b': "broken quoting",
         "tape.wav,1,5,Blåmes\udc81": "is not UTF-8",
-        ",1,5,a": "names no sound",
+        ",1,5,a": "names no audio file",
         f"tape.wav,{'x' * 1000},5,a": f"its start '{'x' * 189}…",
     }
     good = [f"tape.wav,{100 + number},200,good" for number in range(len(bad))]
@@ -487,13 +495,13 @@ def test_bad_rows_of_raven_and_audacity(tmp_path: Path) -> None:
     contents = read(tmp_path, {"a.selections.txt": selections, "b.txt": labels}, "a.wav", "b.wav")
     assert events(contents) == {"b": (Event(1.0, 2.0, "a"),)}
     assert reasons(contents) == {
-        "a.selections.txt line 2": "ends before it has begun",
-        "a.selections.txt": "1 annotation names no species",
-        "a.selections.txt line 4": "has 9 values, the table 8 columns",
-        "a.wav": "has no annotation that can be used",
-        "b.txt line 3": "its start 'x' is no number",
-        "b.txt": "1 annotation names no species",
-        "b.txt line 6": "ends before it has begun",
+        "a.selections.txt line 2": "ends before it starts",
+        "a.selections.txt": "1 annotation has no species",
+        "a.selections.txt line 4": "has 9 values, but the table has 8 columns",
+        "a.wav": "has no usable annotation",
+        "b.txt line 3": "its start 'x' is not a number",
+        "b.txt": "1 annotation has no species",
+        "b.txt line 6": "ends before it starts",
     }
 
 
@@ -511,8 +519,8 @@ def test_offsets_into_a_file_are_looked_at_too(tmp_path: Path) -> None:
     )
     assert events(contents) == {"tape": (Event(7.0, 9.0, "a", 0.0, 9.0),)}
     assert reasons(contents) == {
-        "all.txt line 2": "begins 2.5 s before the recording",
-        "all.txt line 3": "its offset 'x' is no number",
+        "all.txt line 2": "starts 2.5 s before the recording",
+        "all.txt line 3": "its offset 'x' is not a number",
     }
 
 
@@ -537,7 +545,7 @@ def test_labels_that_name_nothing_are_counted(tmp_path: Path) -> None:
     )
     contents = read(tmp_path, {"calls.csv": table}, "tape.wav")
     assert [event.species for event in events(contents)["tape"]] == ["a", "a?", "x"]
-    assert reasons(contents) == {"calls.csv": "4 annotations name no species"}
+    assert reasons(contents) == {"calls.csv": "4 annotations have no species"}
 
 
 @pytest.mark.parametrize(
@@ -553,30 +561,32 @@ def test_labels_that_name_nothing_are_counted(tmp_path: Path) -> None:
         ([], "Noise"),
     ],
 )
-def test_only_where_all_say_nocall_it_is_noise(tmp_path: Path, labels: list[str], species: str | None) -> None:
+def test_only_recordings_with_nothing_but_nocall_are_noise(
+    tmp_path: Path, labels: list[str], species: str | None
+) -> None:
     rows = "".join(f"{'x' if label == 'late' else 1}\t2\t{label}\n" for label in labels)
     header = "Begin Time (s)\tEnd Time (s)\tSpecies\n"  # so that a table without rows has a form, too
     contents = read(tmp_path, {"tape.txt": header + rows}, "tape.wav")
     assert [recording.species for recording in contents.recordings] == ([] if species is None else [species])
     assert [event.species for found in events(contents).values() for event in found] == (["a"] if "a" in labels else [])
-    assert reasons(contents).get("tape.wav") == ("has no annotation that can be used" if species is None else None)
+    assert reasons(contents).get("tape.wav") == ("has no usable annotation" if species is None else None)
 
 
-def test_sounds_that_cannot_be_used(tmp_path: Path) -> None:
+def test_audio_files_that_cannot_be_used(tmp_path: Path) -> None:
     table = "file,start,species\ntape.m4a,1,a\nodd:name.wav,1,a\n" + "gone.wav,1,a\n" * 17 + "lost.wav,x,a\n"
     contents = read(
         tmp_path, {"calls.csv": table}, "tape.m4a", "odd:name.wav", "deep/alone.wav", ".cache/tape.wav", ".tape.wav"
     )
     assert [recording.name for recording in contents.recordings] == ["odd%3Aname"]
     assert [(failure.name, failure.reason) for failure in contents.failures] == [
-        ("calls.csv", "names 'gone.wav', which is not there (17 rows)"),
-        ("calls.csv", "names 'lost.wav', which is not there (1 row)"),
-        ("deep/alone.wav", "no table names it"),
+        ("calls.csv", "names 'gone.wav', which was not found (17 rows)"),
+        ("calls.csv", "names 'lost.wav', which was not found (1 row)"),
+        ("deep/alone.wav", "is in no annotation table"),
         ("tape.m4a", ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3"),
     ]
 
 
-def test_what_is_no_table_says_nothing(tmp_path: Path) -> None:
+def test_other_files_are_not_reported(tmp_path: Path) -> None:
     tables: dict[str, str | bytes] = {
         "README.txt": 'file, start and species are in calls.csv\n"Quoted, and never closed',
         "LICENCE.txt": '"Hear, hear\n',
@@ -590,8 +600,8 @@ def test_what_is_no_table_says_nothing(tmp_path: Path) -> None:
         "calls.json": "file,start,species\ntape.wav,1,hidden\n",
     }
     contents = read(tmp_path, tables, "tape.wav")
-    assert (contents.form, contents.recordings) == ("long recordings with annotations (no tables)", [])
-    assert reasons(contents) == {"tape.wav": "no table names it"}
+    assert (contents.description, contents.recordings) == ("long recordings with annotations (no tables)", [])
+    assert reasons(contents) == {"tape.wav": "is in no annotation table"}
     assert not is_annotations(tmp_path)
 
 
@@ -620,7 +630,7 @@ def test_tables_that_cannot_be_opened_are_one_line(tmp_path: Path, monkeypatch: 
     fine, seen = Path.open, set()
 
     def opened(path: Path, mode: str, **more: Any) -> IO[Any]:
-        """Open no a.txt, and b.txt only once, as it is done to see what it is."""
+        """Refuse to open a.txt, and b.txt after the first time, when its layout is read."""
         if path.name == "a.txt" or path in seen:
             raise PermissionError(errno.EACCES, "Permission denied")
         seen.update([path] if path.name == "b.txt" else [])
@@ -634,8 +644,8 @@ def test_tables_that_cannot_be_opened_are_one_line(tmp_path: Path, monkeypatch: 
         "a.txt": "cannot be read (Permission denied)",
         "b.txt": "cannot be read (Permission denied)",
         "d.txt": "cannot be read (No such file or directory)",
-        "a.wav": "no table names it",
-        "b.wav": "no table names it",
+        "a.wav": "is in no annotation table",
+        "b.wav": "is in no annotation table",
     }
 
 
@@ -665,14 +675,14 @@ def test_tables_that_cannot_be_opened_are_one_line(tmp_path: Path, monkeypatch: 
         ("calls.json", "file,start,label\n", False),
     ],
 )
-def test_which_folders_are_such_archives(tmp_path: Path, table: str, text: str, known: bool) -> None:
+def test_which_folders_are_recognised(tmp_path: Path, table: str, text: str, known: bool) -> None:
     write_tables(tmp_path, {table: text})
     assert not is_annotations(tmp_path)  # without sound
     write_tables(tmp_path, {}, "Pica_pica/tape.wav" if table == "tape.csv" else "tape.wav")
     assert is_annotations(tmp_path) is known
 
 
-def test_plain_folders_of_species_are_none(archive: Path) -> None:
+def test_folders_of_species_are_not_annotations(archive: Path) -> None:
     write_tables(
         archive,
         {
@@ -689,8 +699,8 @@ def test_real_soundscapes(birds: Path) -> None:
     table = pl.read_csv((folder / "annotations.csv").read_bytes())
     contents = read_annotations(folder, USUAL)
     assert is_annotations(folder)
-    assert contents.form == "long recordings with annotations (CSV)"
-    assert set(reasons(contents).values()) <= {"no table names it"}
+    assert contents.description == "long recordings with annotations (CSV)"
+    assert set(reasons(contents).values()) <= {"is in no annotation table"}
     assert sorted(recording.file.name for recording in contents.recordings) == sorted(table["file"].unique())
     assert sorted(reasons(contents)) == sorted({file.name for file in folder.glob("*.flac")} - set(table["file"]))
     for recording in contents.recordings:
@@ -723,15 +733,15 @@ def test_real_mixed_soundscapes(birds: Path) -> None:
     assert found == sorted(table.select("file", "start", "end", "scientific_name").iter_rows())
 
 
-def test_real_tables_of_recordings_are_none(birds: Path, tmp_path: Path) -> None:
+def test_real_metadata_tables_are_not_annotations(birds: Path, tmp_path: Path) -> None:
     tables = {name: (birds / name).read_bytes() for name in ("recordings.csv", "noise.csv")}
     assert not is_annotations(write_tables(tmp_path, tables, "recordings.wav", "noise.wav"))
     assert not is_annotations(birds / "train")
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text can be a species, and is in no form in quotation marks, which R puts around values."""
-    noise = ("noise", "nocall", "no call", "no bird", "no birds", "background", "silence")
+    """Tell whether a text can be a species, and is not in quotation marks, which R puts around values."""
+    noise = ("noise", "nocall", "noid", "no id", "no call", "no bird", "no birds", "background", "silence")
     several = ";" in text or re.fullmatch(r"[^,]+(,[^,]+)+", text)  # which may stand between two species
     return (
         not several
@@ -791,7 +801,7 @@ def as_csv(found: Sequence[Event], separator: str) -> str:
 @settings(max_examples=60)
 @example([Event(0.0, 1e-7, 'Rüppell\'s "Warbler", song (b)', None, 1e4), Event(0.0, 1e-7, "nocalls")])
 @given(lists)
-def test_what_was_written_is_read_again(found: list[Event]) -> None:
+def test_written_archives_round_trip(found: list[Event]) -> None:
     comma, semicolon, tab = (as_csv(found, separator) for separator in ",;\t")
     tables = {
         "tape.selections.txt": as_raven(found),
@@ -815,7 +825,7 @@ def test_what_was_written_is_read_again(found: list[Event]) -> None:
     st.sampled_from(["", "file,start,species\n", "Begin Time (s)\tSpecies\n", "1\t2\ta\n"]),
     st.sampled_from(["tape.txt", "tape.csv"]),
 )
-def test_any_bytes_are_read_without_an_accident(content: bytes, begin: str, name: str) -> None:
+def test_any_bytes_are_read_without_an_exception(content: bytes, begin: str, name: str) -> None:
     with TemporaryDirectory() as folder:
         archive = write_tables(Path(folder), {name: begin.encode() + content}, "tape.wav")
         is_annotations(archive)

@@ -1,4 +1,4 @@
-"""The same sound is found under other names, headers and formats, and nothing else is taken for it."""
+"""The same sound is found under other names, headers and formats, and no other."""
 
 from pathlib import Path
 
@@ -6,21 +6,21 @@ import numpy as np
 import soundfile
 
 from tests.conftest import RATE, chirp
-from utils.recordings.duplicates import Sound, find_duplicates, glance_all
+from utils.recordings.duplicates import ScannedFile, find_same_sound, scan_files
 
 
 def duplicates(files: list[Path]) -> list[list[str]]:
     pairs = [
         (file, sound)
-        for file, sound in zip(files, glance_all(files, workers=1), strict=True)
-        if isinstance(sound, Sound)
+        for file, sound in zip(files, scan_files(files, workers=1), strict=True)
+        if isinstance(sound, ScannedFile)
     ]
     readable = [file for file, _ in pairs]
-    found = find_duplicates(readable, [sound for _, sound in pairs], workers=1)
+    found = find_same_sound(readable, [sound for _, sound in pairs], workers=1)
     return [[readable[number].name for number in same] for same in found]
 
 
-def test_one_sound_in_many_forms(tmp_path: Path) -> None:
+def test_the_same_sound_in_many_formats(tmp_path: Path) -> None:
     sound = (chirp(2000.0, seconds=6.0, seed=1) * 32768).astype(np.int16)
     other = sound.copy()
     other[-1] += 1  # long after what is compared first
@@ -47,21 +47,21 @@ def test_one_sound_in_many_forms(tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_bytes(b"no sound")
     files += [tmp_path / "tagged.wav", ogg, tmp_path / "empty.wav", tmp_path / "text.wav", tmp_path / "not there.wav"]
     assert duplicates(files) == [["a.wav", "b.flac", "c.aiff", "d.wav", "tagged.wav"], ["i.ogg", "copy.ogg"]]
-    *_, empty, text, missing = glance_all(files, workers=1)
+    *_, empty, text, missing = scan_files(files, workers=1)
     assert (empty, missing) == ("is empty (0 bytes)", "no such file")
-    assert str(text).startswith("is no sound that can be read")
+    assert str(text).startswith("cannot be decoded")
 
 
 def test_lengths(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros((RATE * 2, 2)), RATE)
-    (glance,) = glance_all([tmp_path / "a.wav"], workers=1)
-    assert isinstance(glance, Sound)
-    assert (glance.seconds, glance.channels, glance.rate) == (2.0, 2, RATE)
-    assert glance_all([], workers=1) == []
-    assert find_duplicates([], [], workers=1) == []
+    (scan,) = scan_files([tmp_path / "a.wav"], workers=1)
+    assert isinstance(scan, ScannedFile)
+    assert (scan.seconds, scan.channels, scan.rate) == (2.0, 2, RATE)
+    assert scan_files([], workers=1) == []
+    assert find_same_sound([], [], workers=1) == []
 
 
-def test_sounds_whose_length_a_glance_does_not_tell_are_compared_whole(tmp_path: Path) -> None:
+def test_files_of_unknown_length_are_compared_completely(tmp_path: Path) -> None:
     stereo = np.random.default_rng(1).integers(-9000, 9000, (15 * 44_100, 2)).astype(np.int16)
     for name in ("a.flac", "a.wav"):
         soundfile.write(tmp_path / name, stereo, 44_100, subtype="PCM_16")

@@ -1,4 +1,4 @@
-"""What belongs together is put together."""
+"""Recordings that must not be separated by a split are in one group."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from config import Dataset
-from utils.recordings.grouping import Grouping, block_of, group, quarter_of
+from utils.recordings.grouping import Grouping, block_of, group_recordings, quarter_of
 from utils.recordings.recording import Recording
 
 ONE = Recording(
@@ -15,7 +15,7 @@ ONE = Recording(
 
 
 def together(*recordings: Recording, by: Grouping, duplicates: list[list[int]] | None = None) -> list[int]:
-    return group(recordings, Dataset(), by, duplicates or []).of.tolist()
+    return group_recordings(recordings, Dataset(), by, duplicates or []).index.tolist()
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_sites_at_the_equator_are_not_cut_in_two() -> None:
     assert together(north, south, by="site") == [0, 0]
 
 
-def test_what_is_not_known_stands_alone() -> None:
+def test_recordings_without_keys_are_alone() -> None:
     nothing = [Recording(str(number), Path("x"), "A", author="?", date="2020-00-00") for number in range(3)]
     for by in ("author", "site", "day", "block"):
         assert together(*nothing, by=by) == [0, 1, 2]
@@ -53,8 +53,11 @@ def test_groups_that_share_a_member_are_one() -> None:
     other = replace(ONE, name="2", author="Bo")
     third = replace(ONE, name="3", author="Cy")
     assert together(ONE, other, third, by="author", duplicates=[[1, 2]]) == [0, 1, 1]
-    assert group([ONE, other, third], Dataset(), "author", [[1, 2]]).names == ["author: ana sol", "author: bo"]
-    assert group([ONE, other], Dataset(), "recording", []).names == ["1", "2"]
+    assert group_recordings([ONE, other, third], Dataset(), "author", [[1, 2]]).names == [
+        "author: ana sol",
+        "author: bo",
+    ]
+    assert group_recordings([ONE, other], Dataset(), "recording", []).names == ["1", "2"]
 
 
 def test_blocks() -> None:
@@ -63,7 +66,7 @@ def test_blocks() -> None:
     assert block_of(replace(ONE, latitude=None), settings) == ""
     assert block_of(replace(ONE, date="2020"), settings) == "block: 0, 2, quarter ?"
     near, winter = replace(ONE, name="2", latitude=1.9), replace(ONE, name="3", date="2020-12-01")
-    assert group([ONE, near, winter], settings, "block").of.tolist() == [0, 0, 1]
+    assert group_recordings([ONE, near, winter], settings, "block").index.tolist() == [0, 0, 1]
     assert [quarter_of(replace(ONE, date=f"2020-{month:02d}-00")) for month in range(13)] == [
         0,
         1,

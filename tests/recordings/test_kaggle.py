@@ -1,4 +1,4 @@
-"""BirdCLEF archives of Kaggle come in as each year wrote them; a bad row costs nobody but itself."""
+"""BirdCLEF archives of Kaggle are read in the format of each year; a bad row affects no other row."""
 
 import csv
 from collections.abc import Mapping
@@ -18,28 +18,42 @@ from utils.recordings.kaggle import is_kaggle, read_kaggle
 from utils.recordings.recording import Contents, Event, Recording, Taxon
 
 LICENCE = "Creative Commons Attribution-NonCommercial-ShareAlike 3.0"
-HEAD_2021 = "primary_label,secondary_labels,type,latitude,longitude,scientific_name,common_name,author,date,filename,license,rating,time,url\n"
+HEAD_2021 = (
+    "primary_label,secondary_labels,type,latitude,longitude,scientific_name,common_name,author,date,filename,license,"
+    "rating,time,url\n"
+)
 ROW_2021 = (
-    "acafly,\"['amegfi', 'carwre']\",\"['begging call', 'call']\",35.386,-84.125,Empidonax virescens,Acadian Flycatcher,Mike Nelson,2012-08-12,"
+    "acafly,\"['amegfi', 'carwre']\",\"['begging call', 'call']\",35.386,-84.125,Empidonax virescens,Acadian "
+    "Flycatcher,Mike Nelson,2012-08-12,"
     f"XC109605.ogg,{LICENCE},2.5,9:30,https://www.xeno-canto.org/109605\n"
 )
-HEAD_2022 = "primary_label,secondary_labels,type,latitude,longitude,scientific_name,common_name,author,license,rating,time,url,filename\n"
+HEAD_2022 = (
+    "primary_label,secondary_labels,type,latitude,longitude,scientific_name,common_name,author,license,rating,time,"
+    "url,filename\n"
+)
 ROW_2022 = (
     "afrsil1,[],\"['call', 'flight call']\",12.391,-1.493,Euodice cantans,African Silverbill,Bram Piot,"
     f"{LICENCE},2.5,08:00,https://www.xeno-canto.org/125458,afrsil1/XC125458.ogg\n"
 )
-HEAD = "primary_label,secondary_labels,type,latitude,longitude,scientific_name,common_name,author,license,rating,url,filename\n"
+HEAD = (
+    "primary_label,secondary_labels,type,latitude,longitude,scientific_name,common_name,author,license,rating,url,"
+    "filename\n"
+)
 ROW = (
     "asbfly,[],['call'],39.2297,118.1987,Muscicapa dauurica,Asian Brown Flycatcher,Matt Slaymaker,"
     f"{LICENCE},5.0,https://www.xeno-canto.org/134896,asbfly/XC134896.ogg\n"
 )
-HEAD_2025 = "primary_label,secondary_labels,type,filename,collection,rating,url,latitude,longitude,scientific_name,common_name,author,license\n"
+HEAD_2025 = (
+    "primary_label,secondary_labels,type,filename,collection,rating,url,latitude,longitude,scientific_name,"
+    "common_name,author,license\n"
+)
 ROW_2025 = (
     "1139490,[''],[''],1139490/CSA36385.ogg,CSA,0.0,http://colecciones.humboldt.org.co/JDT077-13.mp3,7.3206,-73.7128,"
     "Ragoniella pulchella,Ragoniella pulchella,Fabio A. Sarria-S,cc-by-nc-sa 4.0\n"
 )
 HEAD_2026 = (
-    "primary_label,secondary_labels,type,latitude,longitude,scientific_name,common_name,class_name,inat_taxon_id,author,license,rating,url,"
+    "primary_label,secondary_labels,type,latitude,longitude,scientific_name,common_name,class_name,inat_taxon_id,"
+    "author,license,rating,url,"
     "filename,collection\n"
 )
 ROW_2026 = (
@@ -68,7 +82,7 @@ def row(label: str = "asbfly", filename: str = "asbfly/XC1.ogg", *, secondary: s
     return f"{label},{secondary},['call'],,,,,,,,,{filename}\n"
 
 
-def test_recordings_of_2021_lie_in_their_labels_folders(tmp_path: Path) -> None:
+def test_recordings_of_2021_are_in_the_folders_of_their_labels(tmp_path: Path) -> None:
     write(
         tmp_path,
         {"train_metadata.csv": HEAD_2021 + ROW_2021},
@@ -76,7 +90,7 @@ def test_recordings_of_2021_lie_in_their_labels_folders(tmp_path: Path) -> None:
         folder="train_short_audio",
     )
     contents = read_kaggle(tmp_path)
-    assert contents.form == "BirdCLEF archive from Kaggle (train_metadata.csv + train_short_audio/)"
+    assert contents.description == "BirdCLEF archive from Kaggle (train_metadata.csv + train_short_audio/)"
     assert contents.failures == []
     assert contents.taxa == [Taxon("Empidonax virescens", "acafly", "Acadian Flycatcher")]
     assert contents.recordings == [
@@ -125,9 +139,9 @@ def test_recordings_of_2023_and_2024(tmp_path: Path) -> None:
     ]
 
 
-def test_recordings_of_2025_may_be_no_birds(tmp_path: Path) -> None:
+def test_recordings_of_2025_may_be_other_animals(tmp_path: Path) -> None:
     contents = read_kaggle(write(tmp_path, {"train.csv": HEAD_2025 + ROW_2025}))
-    assert contents.form == "BirdCLEF archive from Kaggle (train.csv + train_audio/)"
+    assert contents.description == "BirdCLEF archive from Kaggle (train.csv + train_audio/)"
     assert contents.recordings == [
         Recording(
             name="CSA36385",
@@ -167,7 +181,7 @@ def test_recordings_of_2026(tmp_path: Path) -> None:
         ("metadata.csv", "train_audio", False),
     ],
 )
-def test_which_folders_are_such_archives(tmp_path: Path, table: str, folder: str, known: bool) -> None:
+def test_which_folders_are_recognised(tmp_path: Path, table: str, folder: str, known: bool) -> None:
     assert is_kaggle(write(tmp_path, {table: HEAD + ROW}, folder=folder)) is known
 
 
@@ -202,7 +216,7 @@ def test_secondary_labels(tmp_path: Path, text: str, background: tuple[str, ...]
         "['../x']",
     ],
 )
-def test_secondary_labels_that_are_no_list_of_labels(tmp_path: Path, text: str) -> None:
+def test_secondary_labels_that_are_not_a_list_of_labels(tmp_path: Path, text: str) -> None:
     contents = read_kaggle(write(tmp_path, {"train_metadata.csv": HEAD + row(secondary=text) + ROW}))
     assert names(contents) == ["XC134896"]
     assert list(reasons(contents)) == ["train_metadata.csv line 2"]
@@ -217,7 +231,7 @@ def test_nocall_is_noise(tmp_path: Path) -> None:
     assert contents.taxa == []
 
 
-def test_places_that_are_none_are_unknown(tmp_path: Path) -> None:
+def test_invalid_coordinates_are_unknown(tmp_path: Path) -> None:
     where = ["91,0,a/1.ogg", "nan,inf,a/2.ogg", "north,-181,a/3.ogg", " -90 ,180,a/4.ogg"]
     table = "primary_label,latitude,longitude,filename\n" + "".join(f"a,{text}\n" for text in where)
     recordings = read_kaggle(write(tmp_path, {"train.csv": table})).recordings
@@ -234,7 +248,7 @@ def test_each_bad_row_is_refused_alone(tmp_path: Path) -> None:
         "outside": (row(filename="../../etc/passwd"), "cannot use its filename: '..' begins with a dot"),
         "absolute": (
             row(filename="/etc/passwd"),
-            "cannot use its filename: '' is empty or begins or ends with a space",
+            "cannot use its filename: '' is empty, or begins or ends with a space",
         ),
         "backslash": (
             row(filename="a\\XC1.ogg"),
@@ -243,11 +257,11 @@ def test_each_bad_row_is_refused_alone(tmp_path: Path) -> None:
         "hidden": (row(filename="asbfly/.XC1.ogg"), "cannot use its filename: '.XC1.ogg' begins with a dot"),
         "slash": (
             row(label="as/bfly"),
-            "cannot use the species' name: 'as/bfly' holds '/', which file names cannot hold on every system",
+            "cannot use the species name: 'as/bfly' holds '/', which file names cannot hold on every system",
         ),
-        "up": (row(label="..", filename="XC1.ogg"), "cannot use the species' name: '..' begins with a dot"),
-        "no label": (row(label=""), "cannot use the species' name: '' is empty or begins or ends with a space"),
-        "no file": (row(filename=""), "cannot use its filename: '' is empty or begins or ends with a space"),
+        "up": (row(label="..", filename="XC1.ogg"), "cannot use the species name: '..' begins with a dot"),
+        "no label": (row(label=""), "cannot use the species name: '' is empty, or begins or ends with a space"),
+        "no file": (row(filename=""), "cannot use its filename: '' is empty, or begins or ends with a space"),
         "kind": (row(filename="asbfly/XC1.m4a"), ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3"),
         "twice": (ROW, "an earlier row names the same sound"),
         "short": ("asbfly,[],['call']\n", "has 3 values, the table 12 columns"),
@@ -285,7 +299,7 @@ def test_lines_are_counted_as_editors_do(tmp_path: Path, end: str) -> None:
     assert list(reasons(contents)) == ["train_metadata.csv line 5", "train_metadata.csv line 7"]
 
 
-def test_sounds_that_no_usable_row_names(tmp_path: Path) -> None:
+def test_sounds_without_a_usable_row(tmp_path: Path) -> None:
     sounds = [
         "asbfly/XC134896.ogg",
         "asbfly/XC1.ogg",
@@ -296,7 +310,7 @@ def test_sounds_that_no_usable_row_names(tmp_path: Path) -> None:
     ]
     write(tmp_path, {"train_metadata.csv": HEAD + ROW + row(label="")}, *(f"train_audio/{sound}" for sound in sounds))
     found = reasons(read_kaggle(tmp_path))
-    assert found.pop("train_metadata.csv line 3").startswith("cannot use the species' name")
+    assert found.pop("train_metadata.csv line 3").startswith("cannot use the species name")
     assert found == dict.fromkeys(
         ["train_audio/XC3.ogg", "train_audio/asbfly/XC1.ogg", "train_audio/other/deep/XC2.WAV"],
         "no usable row names it",
@@ -313,14 +327,17 @@ def test_sounds_that_no_usable_row_names(tmp_path: Path) -> None:
         (b"\x81," + HEAD.encode(), "is not UTF-8"),
     ],
 )
-def test_tables_that_are_none(tmp_path: Path, table: str | bytes, reason: str) -> None:
+def test_tables_that_cannot_be_read(tmp_path: Path, table: str | bytes, reason: str) -> None:
     write(tmp_path, {"train_metadata.csv": table})
     with pytest.raises(UserError, match=rf"train_metadata\.csv: {reason}$"):
         read_kaggle(tmp_path)
 
 
 def test_names_come_from_the_rows_then_from_the_lists(tmp_path: Path) -> None:
-    taxonomy = "primary_label,inat_taxon_id,scientific_name,common_name,class_name\n1139490,1139490,Ragoniella pulchella,Ragoniella pulchella,Insecta\n"
+    taxonomy = (
+        "primary_label,inat_taxon_id,scientific_name,common_name,class_name\n1139490,1139490,Ragoniella pulchella,"
+        "Ragoniella pulchella,Insecta\n"
+    )
     taxonomy += "asbfly,1,Other name,,Aves\namered,2,,American Redstart,Aves\nbroken,3\n"
     ebird = (
         "\ufeffTAXON_ORDER,CATEGORY,SPECIES_CODE,PRIMARY_COM_NAME,SCI_NAME,ORDER1,FAMILY,SPECIES_GROUP,REPORT_AS\n"
@@ -352,7 +369,7 @@ def soundscapes(archive: Path, table: str, text: str, *sounds: str) -> Contents:
     )
 
 
-def test_names_that_many_codes_share_name_none_of_them(tmp_path: Path) -> None:
+def test_names_of_many_codes_are_not_used(tmp_path: Path) -> None:
     lists = "primary_label,inat_taxon_id,scientific_name,common_name,class_name\n"
     sons = "".join(f"47158son{number:02d},47158,Insecta,Insect sonotype {number},Insecta\n" for number in range(3))
     write(
@@ -407,7 +424,7 @@ def test_soundscapes_of_2021(tmp_path: Path) -> None:
         ("site,audio_id,seconds,birds\n29201,soundscape,5,akiapo\n", "29201"),
     ],
 )
-def test_soundscapes_of_which_only_one_key_is_known(tmp_path: Path, table: str, site: str) -> None:
+def test_soundscapes_with_one_key_column(tmp_path: Path, table: str, site: str) -> None:
     contents = soundscapes(tmp_path, LABELS_2021, table, "soundscape_29201.ogg", "soundscape_29201_2.ogg")
     (recording,) = contents.recordings
     assert (recording.name, recording.locality, recording.events) == (
@@ -417,7 +434,7 @@ def test_soundscapes_of_which_only_one_key_is_known(tmp_path: Path, table: str, 
     )
 
 
-def test_soundscapes_of_2026_say_everything_twice(tmp_path: Path) -> None:
+def test_soundscapes_of_2026_have_every_row_twice(tmp_path: Path) -> None:
     name = "BC2026_Train_0001_S08_20250606_030007.ogg"
     rows = [
         f"{name},00:00:05,00:00:10,22961;ashgre1",
@@ -449,7 +466,7 @@ def test_soundscapes_of_2026_say_everything_twice(tmp_path: Path) -> None:
     ]
 
 
-def test_soundscapes_whose_sounds_are_not_clear(tmp_path: Path) -> None:
+def test_soundscapes_with_ambiguous_sounds(tmp_path: Path) -> None:
     rows = (
         "7019_COR_5,COR,7019,5,nocall\n7019_COR_10,COR,7019,10,rucwar\n1_COR_5,COR,1,5,rucwar\n2_COR_5,COR,2,5,rucwar\n"
     )
@@ -458,8 +475,8 @@ def test_soundscapes_whose_sounds_are_not_clear(tmp_path: Path) -> None:
     )
     assert contents.recordings == []
     assert reasons(contents) == {
-        "train_soundscapes/7019_COR": "labelled, but no sounds are named so",
-        "train_soundscapes/1_COR": "labelled, but 2 sounds are named so",
+        "train_soundscapes/7019_COR": "is labelled, but no sounds have this name",
+        "train_soundscapes/1_COR": "is labelled, but 2 sounds have this name",
         "train_soundscapes/2_COR": ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3",
     }
 
@@ -467,14 +484,14 @@ def test_soundscapes_whose_sounds_are_not_clear(tmp_path: Path) -> None:
 def test_each_bad_row_of_soundscapes_is_refused_alone(tmp_path: Path) -> None:
     bad = {
         "../../etc/passwd,0,5,a": "cannot use its filename: '..' begins with a dot",
-        "/etc/passwd,0,5,a": "cannot use its filename: '' is empty or begins or ends with a space",
-        "s.ogg,0,5,": "names neither birds nor nocall",
-        "s.ogg,0,5,a/b": "cannot use the species' name: 'a/b' holds '/', which file names cannot hold on every system",
-        "s.ogg,5,5,a": "ends before it has begun",
-        "s.ogg,0,nan,a": "'nan' is no time",
-        "s.ogg,-1,5,a": "'-1' is no time",
-        "s.ogg,00:00:00:00,5,a": "'00:00:00:00' is no time",
-        "s.ogg,,5,a": "'' is no time",
+        "/etc/passwd,0,5,a": "cannot use its filename: '' is empty, or begins or ends with a space",
+        "s.ogg,0,5,": "has neither birds nor nocall",
+        "s.ogg,0,5,a/b": "cannot use the species name: 'a/b' holds '/', which file names cannot hold on every system",
+        "s.ogg,5,5,a": "its end is not after its start",
+        "s.ogg,0,nan,a": "'nan' is not a time",
+        "s.ogg,-1,5,a": "'-1' is not a time",
+        "s.ogg,00:00:00:00,5,a": "'00:00:00:00' is not a time",
+        "s.ogg,,5,a": "'' is not a time",
         "s.ogg,0,5": "has 3 values, the table 4 columns",
     }
     contents = soundscapes(tmp_path, LABELS_2026, HEAD_LABELS_2026 + "\n".join(bad) + "\ns.ogg,0.5,7.25,nocall;b\n")
@@ -491,14 +508,14 @@ def test_rows_of_soundscapes_without_a_usable_key(tmp_path: Path, row_id: str) -
     assert list(reasons(contents)) == [f"{LABELS_2021} line 2"]
 
 
-def test_tables_of_soundscapes_that_are_none_do_not_cost_the_recordings(tmp_path: Path) -> None:
+def test_bad_tables_of_soundscapes_do_not_affect_the_recordings(tmp_path: Path) -> None:
     write(tmp_path, {"train_metadata.csv": HEAD + ROW, LABELS_2021: "row_id\n7019_COR_5\n", LABELS_2026: ""})
     contents = read_kaggle(tmp_path)
     assert names(contents) == ["XC134896"]
     assert reasons(contents) == {LABELS_2021: "has no column birds; there are row_id", LABELS_2026: "holds no table"}
 
 
-def test_a_soundscape_may_be_called_like_a_recording(tmp_path: Path) -> None:
+def test_a_soundscape_may_have_the_name_of_a_recording(tmp_path: Path) -> None:
     write(tmp_path, {"train_metadata.csv": HEAD + ROW, LABELS_2026: HEAD_LABELS_2026 + "XC134896.ogg,0,5,a\n"})
     contents = read_kaggle(tmp_path)
     assert sorted((recording.name, recording.species) for recording in contents.recordings) == [
@@ -535,7 +552,7 @@ headers = st.permutations(
 
 @settings(max_examples=60)
 @given(st.lists(values, max_size=4), headers)
-def test_what_was_written_is_read_again(rows: list[dict[str, object]], columns: list[str]) -> None:
+def test_written_archives_round_trip(rows: list[dict[str, object]], columns: list[str]) -> None:
     columns = ["filename", *columns, "license", "rating", "url"]
     with TemporaryDirectory() as folder:
         archive = write(Path(folder), {})
@@ -563,7 +580,7 @@ def test_what_was_written_is_read_again(rows: list[dict[str, object]], columns: 
 
 @settings(max_examples=60)
 @given(st.lists(st.integers(0, 600).flatmap(lambda end: st.tuples(st.just(end), codes)), min_size=1, max_size=6))
-def test_windows_that_were_written_are_read_again(windows: list[tuple[int, str]]) -> None:
+def test_written_windows_round_trip(windows: list[tuple[int, str]]) -> None:
     text = HEAD_LABELS_2026 + "".join(
         f"s.ogg,{end // 3600:02}:{end // 60 % 60:02}:{end % 60:02},{end + 5},{label}\n" for end, label in windows
     )
@@ -578,7 +595,7 @@ def test_windows_that_were_written_are_read_again(windows: list[tuple[int, str]]
 @example(b'x,"')
 @example(b'"\n"')
 @example(b"\x00\r\xff")
-def test_no_line_costs_its_neighbours(junk: bytes) -> None:
+def test_no_line_affects_its_neighbours(junk: bytes) -> None:
     good = [
         row("amered", f"amered/good{number}.ogg", secondary="\"['amerob', 'asbfly']\"").encode() for number in range(4)
     ]
@@ -595,7 +612,7 @@ def test_no_line_costs_its_neighbours(junk: bytes) -> None:
     st.binary(max_size=200),
     st.sampled_from(["train.csv", LABELS_2021, LABELS_2026, "taxonomy.csv", "eBird_Taxonomy_v2021.csv"]),
 )
-def test_any_bytes_are_read_or_refused_in_words(junk: bytes, table: str) -> None:
+def test_any_bytes_are_read_or_refused_with_a_reason(junk: bytes, table: str) -> None:
     with TemporaryDirectory() as folder:
         archive = write(Path(folder), {"train.csv": HEAD + ROW, table: junk})
         with suppress(UserError):

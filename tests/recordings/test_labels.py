@@ -1,4 +1,4 @@
-"""Species are found by all their names, old ones included."""
+"""Species are found by all their names, including old ones; and the labels of recordings and clips."""
 
 import time
 from pathlib import Path
@@ -10,12 +10,12 @@ import pytest
 from utils.console import UserError
 from utils.recordings.labels import (
     Taxonomy,
-    labels_along,
+    ground_truth,
     labels_between,
+    labels_of_clips,
     read_aliases,
     read_taxonomy,
-    spellings,
-    truth_of,
+    spelling_variants,
 )
 from utils.recordings.recording import NOISE, Event, Recording, Taxon, check_label
 
@@ -48,7 +48,7 @@ def test_renamed_species() -> None:
     assert taxonomy.species("eurbla") == taxonomy.species("Turdus merula") == "Turdus novus"
     assert taxonomy.species("Great Tit") == taxonomy.species("gretit1") == "Parus minor"
     assert taxonomy.code("Turdus novus") == "eurbla"
-    with pytest.raises(UserError, match="renamed in a circle"):
+    with pytest.raises(UserError, match="the aliases contain a cycle"):
         Taxonomy(TAXA, {"A b": "C d", "C d": "A b"})
     assert Taxonomy(TAXA, {"A b": "a  B"}).species("A b") == "a B"  # the spelling that is wanted
 
@@ -61,14 +61,20 @@ def test_recordings_are_translated() -> None:
     assert translated.background == ("Parus major", "???")
     assert [event.species for event in translated.events] == ["Parus major", NOISE]
     assert translated.common_name == "Common Blackbird"
-    with pytest.raises(ValueError, match="cannot use the species' name"):
+    with pytest.raises(ValueError, match="cannot use the species name"):
         Taxonomy([Taxon("../x", "code")]).translate(Recording("x", Path("x.wav"), "code"))
 
 
 def test_tables_of_species(tmp_path: Path) -> None:
     forms = {
-        "ebird.csv": "TAXON_ORDER,CATEGORY,SPECIES_CODE,PRIMARY_COM_NAME,SCI_NAME\n2,species,eurbla,Common Blackbird,Turdus merula\n",
-        "kaggle.csv": "primary_label,inat_taxon_id,scientific_name,common_name,class_name\neurbla,1,Turdus merula,Common Blackbird,Aves\n",
+        "ebird.csv": (
+            "TAXON_ORDER,CATEGORY,SPECIES_CODE,PRIMARY_COM_NAME,SCI_NAME\n2,species,eurbla,Common Blackbird,Turdus "
+            "merula\n"
+        ),
+        "kaggle.csv": (
+            "primary_label,inat_taxon_id,scientific_name,common_name,class_name\neurbla,1,Turdus merula,Common "
+            "Blackbird,Aves\n"
+        ),
         "zenodo.csv": "Species eBird Code;Scientific Name;Common Name\neurbla;Turdus merula;Common Blackbird\n",
         "tabs.tsv": "\ufeffscientific name\tcode\tcommon name\n Turdus  merula \teurbla\tCommon Blackbird\n",
     }
@@ -76,7 +82,9 @@ def test_tables_of_species(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text, encoding="utf-8")
         assert read_taxonomy(tmp_path / name) == TAXA[:1], name
     (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match=r"no column of scientific names, such as scientific_name; there are a, b"):
+    with pytest.raises(
+        UserError, match=r"no column of scientific names, such as scientific_name; its columns are a, b"
+    ):
         read_taxonomy(tmp_path / "bad.csv")
     with pytest.raises(UserError, match="cannot be read"):
         read_taxonomy(tmp_path / "none.csv")
@@ -97,7 +105,7 @@ def test_files_of_aliases(tmp_path: Path) -> None:
         read_aliases(path)
 
 
-def test_who_sings_when() -> None:
+def test_labels_between_two_times() -> None:
     events = [
         vars(event)
         for event in (Event(0.0, 2.0, "A"), Event(1.5, 4.0, "B"), Event(3.0, 3.0, "C"), Event(0.5, 1.0, "A"))
@@ -109,7 +117,7 @@ def test_who_sings_when() -> None:
     assert labels_between(events, 4.0, 5.0) == []
 
 
-def test_the_walk_along_events_finds_what_looking_at_all_finds() -> None:
+def test_labels_of_clips_equal_labels_between() -> None:
     rng = np.random.default_rng(0)
     # many that begin or end with a clip, and points in time
     starts, lengths = rng.integers(0, 40, 200) / 2, rng.integers(0, 6, 200) / 4
@@ -119,10 +127,10 @@ def test_the_walk_along_events_finds_what_looking_at_all_finds() -> None:
     ]
     events.append(vars(Event(0.0, 20.0, "F")))
     clips = [*np.arange(0, 19, 0.75).tolist(), 19.0, 19.0]
-    assert list(labels_along(events, clips, length=1.0)) == [
+    assert list(labels_of_clips(events, clips, length=1.0)) == [
         labels_between(events, start, start + 1.0) for start in clips
     ]
-    assert list(labels_along([], clips, length=1.0)) == [[]] * len(clips)
+    assert list(labels_of_clips([], clips, length=1.0)) == [[]] * len(clips)
 
 
 def test_a_recording_may_have_tens_of_thousands_of_events() -> None:
@@ -131,20 +139,26 @@ def test_a_recording_may_have_tens_of_thousands_of_events() -> None:
         *(vars(Event(float(start), start + 0.5, "B")) for start in range(20_000)),
     ]
     passed = time.process_time()
-    found = list(labels_along(events, map(float, range(20_000)), length=1.0))
+    found = list(labels_of_clips(events, map(float, range(20_000)), length=1.0))
     assert time.process_time() - passed < 10  # looking at all events for each clip takes a minute and more
     assert found == [["A", "B"]] * 20_000
 
 
 def test_truth() -> None:
     table = pl.DataFrame({"class": ["A", "X"], "background": [["C", "Y"], ["B"]]})
-    assert truth_of(table, ("A", "B", "C"), background=True).tolist() == [[True, False, True], [False, True, False]]
-    assert truth_of(table, ("A", "B", "C"), background=False).tolist() == [[True, False, False], [False, False, False]]
+    assert ground_truth(table, ("A", "B", "C"), background=True).tolist() == [[True, False, True], [False, True, False]]
+    assert ground_truth(table, ("A", "B", "C"), background=False).tolist() == [
+        [True, False, False],
+        [False, False, False],
+    ]
     heard = table.with_columns(pl.Series("events", [[], [{"species": "C"}, {"species": "A"}]]))
-    assert truth_of(heard, ("A", "B", "C"), background=False).tolist() == [[True, False, False], [True, False, True]]
+    assert ground_truth(heard, ("A", "B", "C"), background=False).tolist() == [
+        [True, False, False],
+        [True, False, True],
+    ]
 
 
-def test_spellings_that_are_probably_one_species() -> None:
+def test_spelling_variants() -> None:
     labels = [
         "BTNW",
         "btnw",
@@ -157,16 +171,16 @@ def test_spellings_that_are_probably_one_species() -> None:
         "black cap",
         "Parus minor",
     ]
-    assert spellings(labels) == [
+    assert spelling_variants(labels) == [
         ["BTNW", "Btnw", "btnw"],
         ["Black_cap", "black cap"],
         ["TURDUS  MERULA", "Turdus merula", "Turdus_Merula"],
     ]
-    assert spellings([]) == []
+    assert spelling_variants([]) == []
 
 
 @pytest.mark.parametrize("label", ["btnw", "Btnw", "BTNW "])
-def test_an_alias_may_say_the_spelling_alone(label: str) -> None:
+def test_an_alias_may_change_only_the_spelling(label: str) -> None:
     assert Taxonomy([], {"btnw": "BTNW"}).species(label) == "BTNW"
 
 

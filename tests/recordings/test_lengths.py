@@ -1,4 +1,4 @@
-"""Annotations that begin behind the end of their recording are named, and what lies around them is not taken for silence."""
+"""Annotations after the end of their recording are reported, and the rest of it is not taken for silence."""
 
 import io
 from dataclasses import replace
@@ -12,14 +12,14 @@ import sort_data
 import spec
 from config import Config
 from tests.conftest import RATE, chirp, small_config
-from utils.recordings.lengths import inside_and_behind, true_lengths, why_behind, within
+from utils.recordings.lengths import drop_events_after_end, events_after_end_message, split_at_end, verified_lengths
 from utils.recordings.recording import Event, Recording
-from utils.recordings.splits import SCHEMA, read_split
+from utils.recordings.splits import SPLIT_SCHEMA, read_split
 
 SONG = Event(1.0, 2.0, "Turdus merula")
 
 
-def test_an_event_that_only_ends_behind_the_end_is_fine() -> None:
+def test_an_event_that_only_ends_after_the_end_is_used() -> None:
     events = (
         Event(9.5, 12.0, "a"),
         Event(10.0, 10.0, "b"),
@@ -27,7 +27,7 @@ def test_an_event_that_only_ends_behind_the_end_is_fine() -> None:
         Event(0.0, 10.0, "d"),
         Event(1.0, 900.0, "e"),
     )
-    inside, behind = inside_and_behind(events, 10.0)
+    inside, behind = split_at_end(events, 10.0)
     assert ([event.species for event in inside], [event.species for event in behind]) == (["a", "d"], ["b", "c", "e"])
 
 
@@ -39,8 +39,8 @@ def test_an_event_that_only_ends_behind_the_end_is_fine() -> None:
         ([Event(11.0, 12.0, "a")], 1, ["1 of 1 annotations lie", "is a part of the recording missing"]),
     ],
 )
-def test_the_reason_says_what_may_have_gone_wrong(lost: list[Event], of: int, words: list[str]) -> None:
-    assert all(word in why_behind(lost, of=of, seconds=10.0) for word in words)
+def test_the_message_names_the_likely_reason(lost: list[Event], of: int, words: list[str]) -> None:
+    assert all(word in events_after_end_message(lost, of=of, seconds=10.0) for word in words)
 
 
 def test_recordings_within_their_lengths() -> None:
@@ -52,7 +52,7 @@ def test_recordings_within_their_lengths() -> None:
         Recording("unknown length", Path("x.wav"), "", events=(late,)),
         Recording("of a class", Path("y.wav"), "Parus major", events=(late,)),
     ]
-    found = within(recordings, [10.0, 10.0, 10.0, None, 10.0], {"site/half.wav": ("all.txt",)})
+    found = drop_events_after_end(recordings, [10.0, 10.0, 10.0, None, 10.0], {"site/half.wav": ("all.txt",)})
     assert found.recordings == [
         recordings[0],
         replace(recordings[1], events=(SONG,), unsure=True),
@@ -61,11 +61,11 @@ def test_recordings_within_their_lengths() -> None:
         replace(recordings[4], events=(), unsure=True),
     ]
     assert [failure.name for failure in found.failures] == ["half", "none", "of a class"]
-    assert found.failures[0].reason.startswith("all.txt: 1 of 2 annotations lie behind its end (10.0 s)")
+    assert found.failures[0].reason.startswith("all.txt: 1 of 2 annotations lie after its end (10.0 s)")
 
 
 def write_sites(archive: Path, *, late: float) -> None:
-    """Write two recordings of six seconds with a song in each, annotated; the second one's times begin `late` seconds too late."""
+    """Write two annotated recordings of six seconds; the times of the second are `late` seconds too late."""
     archive.mkdir()
     for number in range(3):
         soundfile.write(archive / f"site_{number}.wav", chirp(2000 + 300 * number, seconds=6, seed=number), RATE)
@@ -82,7 +82,7 @@ def config_of(tmp_path: Path) -> Config:
 
 
 @pytest.mark.parametrize(("late", "noise"), [(0.0, True), (6.0, False)])
-def test_what_lies_beside_a_lost_annotation_is_no_noise(tmp_path: Path, late: float, noise: bool) -> None:
+def test_times_beside_a_removed_annotation_are_not_noise(tmp_path: Path, late: float, noise: bool) -> None:
     write_sites(tmp_path / "archive", late=late)
     failures = sort_data.main(config_of(tmp_path)).failures
     assert [failure.name for failure in failures] == ([] if noise else ["site_1"])
@@ -106,10 +106,10 @@ def test_a_split_of_an_earlier_version_is_still_read(tmp_path: Path) -> None:
     table = pl.read_parquet(path)
     table.drop("unsure").write_parquet(path)
     assert read_split(config.dataset).equals(table)
-    assert read_split(config.dataset).schema == SCHEMA
+    assert read_split(config.dataset).schema == SPLIT_SCHEMA
 
 
-def test_archives_in_which_all_annotations_are_lost_are_refused_with_the_reason(tmp_path: Path) -> None:
+def test_archives_without_any_annotation_left_are_refused_with_the_reason(tmp_path: Path) -> None:
     write_sites(tmp_path / "archive", late=0.0)
     table = tmp_path / "archive" / "all.csv"
     table.write_text(
@@ -121,7 +121,7 @@ def test_archives_in_which_all_annotations_are_lost_are_refused_with_the_reason(
         sort_data.main(config_of(tmp_path))
 
 
-def test_sounds_are_read_to_their_end_before_annotations_are_said_to_lie_behind_it(tmp_path: Path) -> None:
+def test_files_are_measured_before_annotations_after_their_end_are_removed(tmp_path: Path) -> None:
     content = io.BytesIO()
     soundfile.write(content, chirp(2000, seconds=5, seed=1), RATE, format="FLAC")
     (tmp_path / "joined.flac").write_bytes(content.getvalue() * 2)  # its first header says 5 s
@@ -131,7 +131,8 @@ def test_sounds_are_read_to_their_end_before_annotations_are_said_to_lie_behind_
         [tmp_path / "joined.flac", tmp_path / "plain.wav", tmp_path / "missing.wav"],
     )
     recordings = [Recording(file.stem, file, "", events=(late,)) for file in files]
-    assert true_lengths(recordings, files, [5.0, 5.0, 5.0], workers=1) == pytest.approx([10.0, 5.0, 5.0], abs=0.01)
-    assert true_lengths(recordings, files, [None, 5.0, None], workers=1) == [pytest.approx(10.0, abs=0.01), 5.0, None]
+    assert verified_lengths(recordings, files, [5.0, 5.0, 5.0], workers=1) == pytest.approx([10.0, 5.0, 5.0], abs=0.01)
+    lengths = verified_lengths(recordings, files, [None, 5.0, None], workers=1)
+    assert lengths == [pytest.approx(10.0, abs=0.01), 5.0, None]
     early = [replace(recording, events=(SONG,)) for recording in recordings]
-    assert true_lengths(early, files, [5.0, 5.0, 5.0], workers=1) == [5.0, 5.0, 5.0]
+    assert verified_lengths(early, files, [5.0, 5.0, 5.0], workers=1) == [5.0, 5.0, 5.0]

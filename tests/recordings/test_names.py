@@ -1,4 +1,4 @@
-"""Recordings are called by names that can be those of files anywhere, once each, and keep them when others come."""
+"""Recordings have unique names that are valid file names everywhere, and keep them when others are added."""
 
 import os
 import time
@@ -15,8 +15,8 @@ from config import Config, Dataset
 from tests.conftest import RATE, chirp, small_config
 from utils.files import check_name
 from utils.recordings.archive import read_archive
-from utils.recordings.names import Known, named_apart, plain_name
-from utils.recordings.recording import Recording, Side
+from utils.recordings.names import EarlierNames, plain_name, with_unique_names
+from utils.recordings.recording import Recording, Split
 
 
 @pytest.mark.parametrize(
@@ -36,41 +36,41 @@ def test_plain_names(text: str, name: str) -> None:
     assert plain_name(text) == name
 
 
-def test_long_names_end_in_a_hash_and_stay_apart() -> None:
+def test_long_names_end_in_a_hash_and_stay_different() -> None:
     one, other = plain_name("é" * 150 + "a"), plain_name("é" * 150 + "b")
     assert one != other
     assert max(len(name.encode()) for name in (one, other)) <= 200
 
 
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1))
-def test_every_text_gives_a_name_of_a_file(text: str) -> None:
+def test_every_text_gives_a_valid_file_name(text: str) -> None:
     assert check_name(plain_name(text)) == plain_name(text)
 
 
 @pytest.mark.parametrize("text", ["", "\udce9t\udce9"])
-def test_what_is_no_text_is_refused(text: str) -> None:
+def test_invalid_unicode_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is empty|cannot hold"):
         plain_name(text)
 
 
-NOTHING = Known()
+NOTHING = EarlierNames()
 
 
 def named(
     files: list[str],
-    known: Known = NOTHING,
+    earlier: EarlierNames = NOTHING,
     *,
     species: str = "",
     names: list[str] | None = None,
-    sides: list[Side] | None = None,
+    splits: list[Split] | None = None,
 ) -> dict[str, str]:
     archive = Path("/archive")
-    side = sides or [None] * len(files)
+    split = splits or [None] * len(files)
     recordings = [
-        Recording(names[row] if names else Path(file).stem, archive / file, species, side=side[row])
+        Recording(names[row] if names else Path(file).stem, archive / file, species, split=split[row])
         for row, file in enumerate(files)
     ]
-    return {one.source: one.name for one in named_apart(recordings, archive, known)}
+    return {one.source: one.name for one in with_unique_names(recordings, archive, earlier)}
 
 
 def test_equal_names_become_paths() -> None:
@@ -82,7 +82,7 @@ def test_equal_names_become_paths() -> None:
     assert named(["x.wav", "AM01/x.wav"]) == {"x.wav": "x", "AM01/x.wav": "AM01/x"}
 
 
-def test_equal_paths_are_told_apart_by_their_ending() -> None:
+def test_equal_paths_are_distinguished_by_their_extension() -> None:
     assert named(["tape.wav", "tape.FLAC", "a/tape.wav"]) == {
         "tape.wav": "tape (wav)",
         "tape.FLAC": "tape (flac)",
@@ -90,21 +90,21 @@ def test_equal_paths_are_told_apart_by_their_ending() -> None:
     }
 
 
-def test_where_classes_are_folders_the_path_stands_behind_the_class() -> None:
+def test_with_class_folders_the_path_follows_the_class() -> None:
     files, names = ["Amsel/1.wav", "Turdus merula/1.wav"], ["Turdus merula/1"] * 2
     found = named(files, species="Turdus merula", names=names)
     assert set(found.values()) == {"Turdus merula/Amsel/1", "Turdus merula/Turdus merula/1"}
 
 
 def test_names_of_an_earlier_sort_stay() -> None:
-    assert named(["AM00/x.wav", "AM01/x.wav"], Known({"AM01/x.wav": "x"})) == {
+    assert named(["AM00/x.wav", "AM01/x.wav"], EarlierNames({"AM01/x.wav": "x"})) == {
         "AM00/x.wav": "AM00/x",
         "AM01/x.wav": "x",
     }
     # the other one is gone meanwhile
-    assert named(["AM01/x.wav"], Known({"AM01/x.wav": "AM01/x"})) == {"AM01/x.wav": "AM01/x"}
+    assert named(["AM01/x.wav"], EarlierNames({"AM01/x.wav": "AM01/x"})) == {"AM01/x.wav": "AM01/x"}
     # as earlier versions did
-    assert named(["AM00/x.wav", "AM01/x.wav"], Known(others=frozenset({"x"}))) == {
+    assert named(["AM00/x.wav", "AM01/x.wav"], EarlierNames(others=frozenset({"x"}))) == {
         "AM00/x.wav": "x",
         "AM01/x.wav": "AM01/x",
     }
@@ -122,37 +122,39 @@ def test_names_of_an_earlier_sort_stay() -> None:
         ["b/1.flac", "a/1.wav", "a/1.mp3", "b/1.wav", "1.wav"],
     ],
 )
-def test_whatever_comes_and_goes_names_stay(before: list[str], after: list[str]) -> None:
+def test_names_stay_when_files_come_and_go(before: list[str], after: list[str]) -> None:
     first = named(before)
-    second = named(after, Known(first))
+    second = named(after, EarlierNames(first))
     assert {source: name for source, name in second.items() if source in first} == {
         source: first[source] for source in after if source in first
     }
     assert len(set(second.values())) == len(after)
 
 
-def test_a_recording_keeps_its_name_when_the_other_side_gets_one_like_it() -> None:
-    first = named(["val/X/1.wav"], species="X", names=["X/1"], sides=["val"])
+def test_a_recording_keeps_its_name_when_the_other_split_gets_the_same() -> None:
+    first = named(["val/X/1.wav"], species="X", names=["X/1"], splits=["val"])
     assert first == {"val/X/1.wav": "X/1"}
-    both = named(["train/X/1.wav", "val/X/1.wav"], Known(first), species="X", names=["X/1"] * 2, sides=["train", "val"])
+    both = named(
+        ["train/X/1.wav", "val/X/1.wav"], EarlierNames(first), species="X", names=["X/1"] * 2, splits=["train", "val"]
+    )
     assert both == {"train/X/1.wav": "X/1 (train)", "val/X/1.wav": "X/1"}
     fresh = named(
         ["train/X/1.wav", "val/X/1.wav", "test/X/2.wav"],
         species="X",
         names=["X/1", "X/1", "X/2"],
-        sides=["train", "val", "test"],
+        splits=["train", "val", "test"],
     )
     assert fresh == {"train/X/1.wav": "X/1", "val/X/1.wav": "X/1 (val)", "test/X/2.wav": "X/2"}
 
 
-def test_many_of_one_name_take_no_longer_each() -> None:
+def test_many_recordings_with_one_name_are_fast() -> None:
     files = [f"{number}/audio.wav" for number in range(20_000)]
     start = time.process_time()
     assert len(set(named(files).values())) == len(files)
     assert time.process_time() - start < 20  # a tenth of it, were each compared with each it would be hours
 
 
-def test_parts_of_paths_are_plain_and_no_metadata() -> None:
+def test_parts_of_paths_are_valid_and_not_metadata() -> None:
     found = named(["site:1/x.wav", "b.json/x.wav"])
     assert found == {"site:1/x.wav": "site%3A1/x", "b.json/x.wav": "b.json_/x"}
 

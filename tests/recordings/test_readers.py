@@ -1,9 +1,10 @@
-"""Archives go in and come out right; what cannot be used is named."""
+"""Archives are read correctly; files that cannot be used are failures with a reason."""
 
 import json
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args, get_type_hints
 from xml.etree import ElementTree
 
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from config import Dataset
 from utils.console import UserError
 from utils.recordings.archive import read_archive
-from utils.recordings.audio_files import below, stamp_of
+from utils.recordings.archive_readers import READERS
+from utils.recordings.audio_files import date_and_time_in, path_below
 from utils.recordings.birdclef2018 import read_birdclef2018
 from utils.recordings.folders import read_folders
 from utils.recordings.labels import Taxonomy
@@ -21,9 +23,11 @@ from utils.recordings.recording import NOISE, Event, Recording, Taxon, from_meta
 from utils.recordings.selection import read_whitelist
 
 XML = """<?xml version="1.0" encoding="UTF-8"?>
-<Audio><MediaId>1</MediaId><FileName>{file}</FileName><ClassId>abcdef</ClassId><Author>Ana</Author><Date>2014-05-01</Date><Time>06:30</Time>
+<Audio><MediaId>1</MediaId><FileName>{file}</FileName><ClassId>abcdef</ClassId><Author>Ana</Author>
+<Date>2014-05-01</Date><Time>06:30</Time>
 <Locality>Río</Locality><Latitude>-4.5</Latitude><Longitude>-70.25</Longitude><Elevation>80</Elevation><Quality>2</Quality>
-<Comments>By a "river"; &amp; far</Comments><Genus>{genus}</Genus><Species>merula</Species><VernacularNames>Blackbird</VernacularNames>{more}</Audio>"""
+<Comments>By a "river"; &amp; far</Comments><Genus>{genus}</Genus><Species>merula</Species>
+<VernacularNames>Blackbird</VernacularNames>{more}</Audio>"""
 
 
 def write_xml(
@@ -66,7 +70,10 @@ def test_birdclef2018_fields(tmp_path: Path) -> None:
     assert (second.name, second.background) == ("a.c", ())
 
 
-BOMB = '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><Audio><FileName>&b;</FileName></Audio>'
+BOMB = (
+    '<!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><Audio><FileName>&b;'
+    "</FileName></Audio>"
+)
 
 
 def test_birdclef2018_refuses_each_bad_xml_alone(tmp_path: Path) -> None:
@@ -88,8 +95,8 @@ def test_birdclef2018_refuses_each_bad_xml_alone(tmp_path: Path) -> None:
     assert "FileName: '/etc/passwd'" in reasons["xml/absolute.xml"]
     assert "'../Turdus merula'" in reasons["xml/slash.xml"]
     assert "Genus or Species is missing" in reasons["xml/nameless.xml"] or "empty" in reasons["xml/nameless.xml"]
-    assert reasons["xml/twice.xml"] == "a second recording of good.wav"
-    assert reasons["wav/orphan.WAV"] == "no usable XML names it"
+    assert reasons["xml/twice.xml"] == "an earlier XML file names the same sound, good.wav"
+    assert reasons["wav/orphan.WAV"] == "no usable XML file names it"
     assert {name for name in reasons if name.startswith("wav")} == {"wav/orphan.WAV", "wav/slash.wav"}
     assert len(reasons) == 9
 
@@ -101,11 +108,11 @@ def test_recording_without_sound_is_named(tmp_path: Path) -> None:
     (tmp_path / "wav" / "gone.wav").unlink()
     archive = read_archive(Dataset(root=tmp_path))
     assert [recording.name for recording in archive.recordings] == ["here"]
-    assert [(failure.name, failure.reason) for failure in archive.failures] == [("wav/gone.wav", "is not there")]
-    assert archive.form.startswith("BirdCLEF 2018")
+    assert [(failure.name, failure.reason) for failure in archive.failures] == [("wav/gone.wav", "does not exist")]
+    assert archive.description.startswith("BirdCLEF 2018")
 
 
-def test_folders_undivided(tmp_path: Path) -> None:
+def test_folders_without_splits(tmp_path: Path) -> None:
     names = [
         "Turdus_merula/x 1.WAV",
         "Turdus_merula/deep/x 1.ogg",
@@ -117,7 +124,7 @@ def test_folders_undivided(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     contents = read_folders(tmp_path)
-    assert [(recording.name, recording.species, recording.side) for recording in contents.recordings] == [
+    assert [(recording.name, recording.species, recording.split) for recording in contents.recordings] == [
         ("Turdus merula/deep/x 1", "Turdus merula", None),
         ("Turdus merula/x 1", "Turdus merula", None),
         # of two endings: they are named apart for all kinds of archives at once
@@ -125,29 +132,32 @@ def test_folders_undivided(tmp_path: Path) -> None:
         ("call_type_1/ü'q\"", "call_type_1", None),
     ]
     assert {failure.name: failure.reason for failure in contents.failures} == {
-        "loose.wav": "lies in no class's folder",
+        "loose.wav": "is not in the folder of a class",
         "Turdus_merula/x.m4a": ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3",
     }
 
 
 @pytest.mark.parametrize("held_out", ["val", "test"])
-def test_folders_divided(tmp_path: Path, held_out: str) -> None:
+def test_folders_with_splits(tmp_path: Path, held_out: str) -> None:
     for name in ("train/A b/1.wav", f"{held_out}/A b/2.wav", "noise/rain/3.wav"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"x")
     contents = read_folders(tmp_path)
-    assert [(recording.name, recording.side) for recording in contents.recordings] == [
+    assert [(recording.name, recording.split) for recording in contents.recordings] == [
         ("A b/1", "train"),
         ("A b/2", held_out),
     ]
 
 
-def test_what_the_2018_baseline_sorted_goes_in_with_its_background(tmp_path: Path) -> None:
+def test_folders_sorted_by_the_2018_baseline_keep_their_background(tmp_path: Path) -> None:
     for name in ("train/Turdus merula/f1.wav", "val/Turdus merula/f2.wav"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "metadata").mkdir()
-    text = '{"sci-name": "Turdus merula", "species": "Blackbird", "background": ["Parus major"], "filename": "f1.wav", "classid": "abc"}'
+    text = (
+        '{"sci-name": "Turdus merula", "species": "Blackbird", "background": ["Parus major"], "filename": "f1.wav", '
+        '"classid": "abc"}'
+    )
     (tmp_path / "metadata" / "f1.json").write_text(text)
     (tmp_path / "metadata" / "f2.json").write_text("[]")
     contents = read_folders(tmp_path)
@@ -156,7 +166,7 @@ def test_what_the_2018_baseline_sorted_goes_in_with_its_background(tmp_path: Pat
     assert (failure.name, failure.reason) == ("val/Turdus merula/f2.wav", "is not a JSON object")
 
 
-def test_what_a_table_says_of_the_files_of_folders(tmp_path: Path) -> None:
+def test_metadata_from_a_table_of_folders(tmp_path: Path) -> None:
     for name in ("Turdus_merula/f1.wav", "Turdus_merula/f2.wav"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
@@ -228,17 +238,17 @@ def test_metadata_that_cannot_be_used(change: dict[str, object]) -> None:
         ("120210712", ("", "")),
     ],
 )
-def test_stamps_of_recorders(name: str, stamp: tuple[str, str]) -> None:
-    assert stamp_of(name) == stamp
+def test_dates_in_file_names_of_recorders(name: str, stamp: tuple[str, str]) -> None:
+    assert date_and_time_in(name) == stamp
 
 
 @pytest.mark.parametrize(
     "text", ["", "/etc/passwd", "../x.wav", "a/../../x.wav", "a//b.wav", "a/.hidden", "C:/x.wav", "a\\..\\b", "a/\0"]
 )
-def test_paths_of_strangers_stay_below(text: str) -> None:
+def test_untrusted_paths_stay_below_the_folder(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        below(Path("/data"), text)
-    assert below(Path("/data"), " a b/ü.ogg") == Path("/data/a b/ü.ogg")
+        path_below(Path("/data"), text)
+    assert path_below(Path("/data"), " a b/ü.ogg") == Path("/data/a b/ü.ogg")
 
 
 @pytest.mark.parametrize("name", ["Noise", "noise", "NOCALL", "no call"])
@@ -287,7 +297,7 @@ XML_TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_chara
     ),
     st.floats(-90, 90),
 )
-def test_what_was_written_as_xml_is_read_again(texts: dict[str, str], north: float) -> None:
+def test_written_xml_round_trips(texts: dict[str, str], north: float) -> None:
     with TemporaryDirectory() as folder:
         archive = Path(folder)
         write_xml(archive, "good")
@@ -346,7 +356,7 @@ def test_training_folders_of_birdnet(tmp_path: Path) -> None:
         "-Parus major_Great Tit",
         True,
     )
-    assert contents.form == "folders of classes, undivided; Background, Other, Silence as Noise"
+    assert contents.description == "class folders without splits; Background, Other, Silence as Noise"
     archive = read_archive(Dataset(archive=tmp_path, root=tmp_path.parent / "root"))
     assert len({recording.name for recording in archive.recordings}) == 10  # 0.wav and 1.wav in each
 
@@ -354,3 +364,7 @@ def test_training_folders_of_birdnet(tmp_path: Path) -> None:
 def test_a_species_list_of_birdnet_is_a_whitelist(tmp_path: Path) -> None:
     (tmp_path / "species_list.txt").write_text("Turdus merula_Eurasian Blackbird\nParus major_Great Tit\n")
     assert read_whitelist(tmp_path / "species_list.txt", Taxonomy(), frequency=0.0) == {"Turdus merula", "Parus major"}
+
+
+def test_every_kind_of_archive_has_a_reader() -> None:
+    assert {"auto", *READERS} == set(get_args(get_type_hints(Dataset)["kind"]))

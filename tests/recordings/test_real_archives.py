@@ -12,7 +12,7 @@ from utils.recordings.audit import shared_groups, shared_keys
 
 
 @pytest.mark.parametrize(
-    ("split", "shares", "sides"),
+    ("split", "shares", "counts"),
     [
         ("given", {}, {"train": 364, "test": 114}),
         ("recordings", {}, {"train": 429, "val": 49}),
@@ -21,18 +21,20 @@ from utils.recordings.audit import shared_groups, shared_keys
         ("grouped", {"folds": 5}, None),
     ],
 )
-def test_birds(tmp_path: Path, birds: Path, split: str, shares: dict[str, float], sides: dict[str, int] | None) -> None:
+def test_birds(
+    tmp_path: Path, birds: Path, split: str, shares: dict[str, float], counts: dict[str, int] | None
+) -> None:
     settings = Dataset(root=tmp_path / "root", archive=birds, split=split, sort_mode="symlink", **shares)  # type: ignore[arg-type]
     sort_data.main(Config(dataset=settings))
     table = splits.read_split(settings)
     assert (table.height, table["class"].n_unique()) == (478, 49)
     assert shared_groups(table) == []
-    assert set(table.filter(side="train")["class"]) == set(table["class"])
+    assert set(table.filter(split="train")["class"]) == set(table["class"])
     on_two, recordists = shared_keys(read_archive(settings).recordings, table, settings)["author"]
     assert recordists == 92
     assert (on_two == 0) == (split == "grouped")
-    if sides:
-        assert dict(table["side"].value_counts().iter_rows()) == sides
+    if counts:
+        assert dict(table["split"].value_counts().iter_rows()) == counts
 
 
 @pytest.mark.parametrize(("folder", "recordings"), [("mixed_soundscapes", 8), ("soundscapes", 20)])

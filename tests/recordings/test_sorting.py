@@ -1,4 +1,4 @@
-"""sort_data.py fills the folders in every mode, and goes on where it was stopped."""
+"""sort_data.py fills the folders in every mode, and resumes where it was stopped."""
 
 import dataclasses
 import os
@@ -16,7 +16,7 @@ import sort_data
 from config import Config, Dataset
 from tests.conftest import RATE, REPOSITORY, chirp, small_config
 from utils import console
-from utils.recordings import splits, view
+from utils.recordings import sorted_folders, splits
 from utils.recordings.recording import Recording
 
 
@@ -27,8 +27,8 @@ def read_split(root: Path) -> pl.DataFrame:
 def sounds(root: Path) -> dict[str, bytes]:
     return {
         file.relative_to(root).as_posix(): file.read_bytes()
-        for side in ("train", "val")
-        for file in sorted((root / side).rglob("*.*"))
+        for split in ("train", "val")
+        for file in sorted((root / split).rglob("*.*"))
     }
 
 
@@ -45,9 +45,9 @@ def test_modes(tmp_path: Path, archive: Path, mode: str) -> None:
     assert {Path(name).stem: sound for name, sound in sounds(root).items()} == originals
     assert sorted(sounds(root)) == sorted(split["file"])
     assert all(
-        name.startswith(f"{side}/{label}/") for name, side, label in split.select("file", "side", "class").iter_rows()
+        name.startswith(f"{part}/{label}/") for name, part, label in split.select("file", "split", "class").iter_rows()
     )
-    assert split.filter(side="val")["class"].to_list() == ["Altus clarus", "Bassus gravis"]
+    assert split.filter(split="val")["class"].to_list() == ["Altus clarus", "Bassus gravis"]
     assert split.filter(split["class"] == "Solus unicus")["reason"].to_list() == ["the only recording of its class"]
     assert any(archive.rglob("*.*")) == (mode != "move")
     assert len(list((root / "metadata").rglob("*.json"))) == 9
@@ -68,7 +68,7 @@ def test_a_class_may_be_called_like_a_broken_formula(tmp_path: Path, archive: Pa
 
 @pytest.mark.parametrize("mode", ["copy", "symlink", "move"])
 @pytest.mark.parametrize("after", [1, 4])
-def test_a_stopped_sort_goes_on(
+def test_a_stopped_sort_is_resumed(
     tmp_path: Path, archive: Path, mode: str, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = tmp_path / "whole"
@@ -83,10 +83,10 @@ def test_a_stopped_sort_goes_on(
         done.append(1)
         if len(done) > after:
             raise KeyboardInterrupt
-        view.place(*arguments, **more)  # type: ignore[arg-type]
+        sorted_folders.sort_recording(*arguments, **more)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr("utils.recordings.sorting.place", interrupted)
+        patch.setattr("utils.recordings.sorting.sort_recording", interrupted)
         with pytest.raises(KeyboardInterrupt):
             sort_data.main(with_mode(small_config(root, archive), mode))
     assert not (root / "split.parquet").exists()
@@ -95,17 +95,17 @@ def test_a_stopped_sort_goes_on(
     assert read_split(root).equals(read_split(whole))
 
 
-def test_another_seed_moves_recordings_to_the_other_side(tmp_path: Path, archive: Path) -> None:
+def test_another_seed_moves_recordings_to_another_split(tmp_path: Path, archive: Path) -> None:
     root = tmp_path / "root"
     seen = set()
     for seed in range(4):
         sort_data.main(with_mode(small_config(root, archive), "move" if seed else "copy", seed=seed))
         assert sorted(sounds(root)) == sorted(read_split(root)["file"])
-        seen.add(tuple(read_split(root).filter(side="val")["recording"]))
+        seen.add(tuple(read_split(root).filter(split="val")["recording"]))
     assert len(seen) > 1
 
 
-def test_a_divided_archive_in_place_is_left_alone(tmp_path: Path, archive: Path) -> None:
+def test_an_archive_with_splits_in_the_root_is_not_changed(tmp_path: Path, archive: Path) -> None:
     root = tmp_path / "root"
     sort_data.main(small_config(root, archive))
     divided = tmp_path / "divided"
@@ -115,19 +115,19 @@ def test_a_divided_archive_in_place_is_left_alone(tmp_path: Path, archive: Path)
     sort_data.main(small_config(divided))
     split = read_split(divided)
     assert set(split["reason"]) == {"given"}
-    assert {name.split("/")[0] for name in split.filter(side="test")["file"]} == {"test"}
+    assert {name.split("/")[0] for name in split.filter(split="test")["file"]} == {"test"}
     assert before == sorted(
         file.relative_to(divided) for file in divided.rglob("*.*") if file.suffix in (".wav", ".flac")
     )
 
 
-def test_a_division_that_is_not_there_is_refused(tmp_path: Path, archive: Path) -> None:
-    with pytest.raises(console.UserError, match="not divided"):
+def test_given_splits_that_are_not_there_are_refused(tmp_path: Path, archive: Path) -> None:
+    with pytest.raises(console.UserError, match="has no folders train/ and val/"):
         sort_data.main(with_mode(small_config(tmp_path / "root", archive), "copy", split="given"))
 
 
 @pytest.mark.parametrize("mode", ["copy", "symlink", "move"])
-def test_a_name_that_comes_again_does_not_overwrite_what_was_moved(tmp_path: Path, archive: Path, mode: str) -> None:
+def test_a_repeated_name_does_not_overwrite_what_was_moved(tmp_path: Path, archive: Path, mode: str) -> None:
     root = tmp_path / "root"
     sort_data.main(with_mode(small_config(root, archive), "move"))
     before = sounds(root)
@@ -141,7 +141,7 @@ def test_a_name_that_comes_again_does_not_overwrite_what_was_moved(tmp_path: Pat
         assert (archive / "Altus clarus" / f"{file}.wav").stat().st_size == size
     with pytest.raises(
         console.UserError,
-        match=r"A0\.wav: is another recording than that of the same name in the archive \(2 such files\)",
+        match=r"A0\.wav: differs from the recording of the same name in the archive \(2 such files\)",
     ):
         sort_data.main(with_mode(small_config(root, archive), mode))
     assert sounds(root) == before
@@ -160,10 +160,10 @@ def test_an_edited_original_is_copied_when_the_old_copy_is_removed(tmp_path: Pat
     assert edited in sounds(root).values()
 
 
-def test_a_view_is_no_archive(tmp_path: Path, archive: Path) -> None:
+def test_sorted_folders_are_not_an_archive(tmp_path: Path, archive: Path) -> None:
     root = tmp_path / "root"
     shutil.copytree(archive, root / "train")
-    with pytest.raises(console.UserError, match=r"the folder .* that sorting fills"):
+    with pytest.raises(console.UserError, match=r"is in the folder .*, to which sort_data\.py writes"):
         sort_data.main(small_config(root, root / "train"))
     assert len(sounds(root)) == 9
 
@@ -191,8 +191,8 @@ def test_a_disk_too_small_is_refused_before_copying(
 
 def test_a_root_with_two_names_loses_nothing(tmp_path: Path, archive: Path) -> None:
     divided = tmp_path / "divided"
-    for side in ("train", "test"):
-        shutil.copytree(archive, divided / side)
+    for split in ("train", "test"):
+        shutil.copytree(archive, divided / split)
     originals = {file.relative_to(divided): file.read_bytes() for file in divided.rglob("*.*")}
     other_name = tmp_path / "other name"
     other_name.symlink_to(divided)
@@ -206,18 +206,18 @@ def test_a_root_with_two_names_loses_nothing(tmp_path: Path, archive: Path) -> N
         assert not any(file.is_symlink() for file in divided.rglob("*"))
 
 
-def test_moving_a_divided_archive_twice_keeps_its_division(tmp_path: Path, archive: Path) -> None:
+def test_moving_an_archive_with_splits_twice_keeps_them(tmp_path: Path, archive: Path) -> None:
     divided, root = tmp_path / "divided", tmp_path / "root"
     shutil.copytree(archive, divided / "train")
     (divided / "val" / "Altus clarus").mkdir(parents=True)
     (divided / "train" / "Altus clarus" / "A0.wav").rename(divided / "val" / "Altus clarus" / "A0.wav")
     for _ in range(2):
         sort_data.main(with_mode(small_config(root, divided), "move"))
-        assert read_split(root).filter(side="val")["file"].to_list() == ["val/Altus clarus/A0.wav"]
+        assert read_split(root).filter(split="val")["file"].to_list() == ["val/Altus clarus/A0.wav"]
         assert read_split(root).height == 9
 
 
-def test_a_root_inside_an_undivided_archive_is_refused(tmp_path: Path, archive: Path) -> None:
+def test_a_root_inside_an_archive_without_splits_is_refused(tmp_path: Path, archive: Path) -> None:
     with pytest.raises(console.UserError, match=r"set dataset\.root to a folder outside of it"):
         sort_data.main(small_config(archive / "sorted", archive))
     with pytest.raises(
@@ -226,7 +226,7 @@ def test_a_root_inside_an_undivided_archive_is_refused(tmp_path: Path, archive: 
         sort_data.main(small_config(archive, archive))
 
 
-def test_no_recording_is_on_both_sides_and_strangers_are_named(
+def test_no_recording_is_in_two_splits_and_unused_files_are_named(
     tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "root"
@@ -240,9 +240,9 @@ def test_no_recording_is_on_both_sides_and_strangers_are_named(
     capsys.readouterr()
     sort_data.main(small_config(root, archive))
     assert (
-        "1 files in train/, val/ and test/ belong to no recording of the split, and are not used: train/Solus unicus/S0.flac"
-        in capsys.readouterr().err
-    )
+        "1 files in train/, val/ and test/ belong to no recording of the split and are not used: train/Solus "
+        "unicus/S0.flac"
+    ) in capsys.readouterr().err
 
 
 def test_a_folder_with_brackets_and_a_name_that_is_no_unicode(tmp_path: Path, archive: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_folder_with_brackets_and_a_name_that_is_no_unicode(tmp_path: Path, ar
 def test_two_at_once_are_refused(tmp_path: Path, archive: Path) -> None:
     with (
         console.alone(tmp_path / "root", "sort_data"),
-        pytest.raises(console.UserError, match="another sort_data is working here"),
+        pytest.raises(console.UserError, match="another sort_data is running here"),
     ):
         sort_data.main(small_config(tmp_path / "root", archive))
     sort_data.main(small_config(tmp_path / "root", archive))
@@ -271,11 +271,11 @@ def test_hard_links_take_no_space_and_give_way_to_other_modes(tmp_path: Path, ar
     originals = {file.stem: file.stat().st_ino for file in archive.rglob("*.*")}
     for _ in range(2):
         sort_data.main(with_mode(small_config(root, archive), "hardlink"))
-        placed = {file.stem: file for side in ("train", "val") for file in (root / side).rglob("*.*")}
+        placed = {file.stem: file for split in ("train", "val") for file in (root / split).rglob("*.*")}
         assert {name: file.stat().st_ino for name, file in placed.items()} == originals
         assert not any(file.is_symlink() for file in placed.values())
     sort_data.main(with_mode(small_config(root, archive), "copy"))
-    assert not {file.stat().st_ino for side in ("train", "val") for file in (root / side).rglob("*.*")} & set(
+    assert not {file.stat().st_ino for split in ("train", "val") for file in (root / split).rglob("*.*")} & set(
         originals.values()
     )
     sort_data.main(with_mode(small_config(root, archive), "hardlink"))
@@ -307,7 +307,7 @@ def test_a_move_to_another_disk_is_verified_before_the_original_goes(
     monkeypatch.setattr(os, "replace", across)
     before = sorted(file.read_bytes() for file in archive.rglob("*.*"))
     with monkeypatch.context() as patch:
-        patch.setattr(view, "_same_bytes", lambda *_: False)
+        patch.setattr(sorted_folders, "_has_same_bytes", lambda *_: False)
         with pytest.raises(OSError, match="cross-device"):
             sort_data.main(with_mode(small_config(tmp_path / "root", archive), "move"))
     assert sorted(file.read_bytes() for file in archive.rglob("*.*")) == before
@@ -358,11 +358,11 @@ def test_a_killed_link_does_not_lead_a_copy_to_the_original(
             raise SystemExit  # as by a signal, between making the link and renaming it
 
         with monkeypatch.context() as patch:
-            patch.setattr("utils.recordings.view.os.replace", killed)
+            patch.setattr("utils.recordings.sorted_folders.os.replace", killed)
             patch.setattr(Path, "unlink", lambda *_, **__: None)  # nor was there time to clean up
             with pytest.raises(SystemExit):
-                place = Recording("Altus clarus/A0", archive / "Altus clarus" / "A0.wav", "Altus clarus")
-                view.place(place, "train", root=root, mode=mode)  # type: ignore[arg-type]
+                recording = Recording("Altus clarus/A0", archive / "Altus clarus" / "A0.wav", "Altus clarus")
+                sorted_folders.sort_recording(recording, "train", root=root, mode=mode)  # type: ignore[arg-type]
         (root / "train" / "Altus clarus" / ".A0.wav.part").symlink_to(archive / "Altus clarus" / "A0.wav")
         sort_data.main(small_config(root, archive))
         assert {file: file.read_bytes() for file in archive.rglob("*.*")} == originals
@@ -393,7 +393,7 @@ def test_links_to_recordings_that_are_moved_away_become_copies(tmp_path: Path, a
         assert all((root / file).is_file() and not (root / file).is_symlink() for file in split["file"])
 
 
-def test_a_given_division_outlives_moves_and_other_splits(tmp_path: Path, archive: Path) -> None:
+def test_given_splits_survive_moves_and_other_splits(tmp_path: Path, archive: Path) -> None:
     divided, root = tmp_path / "divided", tmp_path / "root"
     shutil.copytree(archive, divided / "train")
     (divided / "val").mkdir()
@@ -401,14 +401,14 @@ def test_a_given_division_outlives_moves_and_other_splits(tmp_path: Path, archiv
     given = {f"A{number}" for number in range(4)}
     for split in ("recordings", "given"):
         sort_data.main(with_settings(small_config(root, divided), split=split, sort_mode="move", val_share=0.3))
-    assert {name.split("/")[1] for name in read_split(root).filter(side="val")["recording"]} == given
+    assert {name.split("/")[1] for name in read_split(root).filter(split="val")["recording"]} == given
     shutil.rmtree(divided / "val")
     sort_data.main(with_settings(small_config(root, divided), sort_mode="move"))
-    assert {name.split("/")[1] for name in read_split(root).filter(side="val")["recording"]} == given
+    assert {name.split("/")[1] for name in read_split(root).filter(split="val")["recording"]} == given
     assert set(read_split(root)["reason"]) == {"given"}
 
 
-def test_equal_names_on_two_sides_of_a_division_are_two_recordings(tmp_path: Path, archive: Path) -> None:
+def test_equal_names_in_two_given_splits_are_two_recordings(tmp_path: Path, archive: Path) -> None:
     divided, root = tmp_path / "divided", tmp_path / "root"
     shutil.copytree(archive, divided / "train")
     shutil.copytree(archive, divided / "val")
@@ -417,7 +417,7 @@ def test_equal_names_on_two_sides_of_a_division_are_two_recordings(tmp_path: Pat
         soundfile.write(file.with_suffix(".wav"), chirp(2500.0, seconds=2.0, seed=50 + number), RATE)
     sort_data.main(small_config(root, divided))
     split = read_split(root)
-    assert split.group_by("side").len().sort("side").rows() == [("train", 9), ("val", 9)]
+    assert split.group_by("split").len().sort("split").rows() == [("train", 9), ("val", 9)]
     assert "Altus clarus/A0 (val)" in split["recording"]
     assert all((root / file).is_file() for file in split["file"])
 
@@ -458,7 +458,7 @@ def test_sounds_that_cannot_be_opened_do_not_count_for_their_class(tmp_path: Pat
     for seed in range(4):
         sort_data.main(with_settings(small_config(tmp_path / "root", archive), seed=seed, folds=2))
         split = read_split(tmp_path / "root").filter(pl.col("class") == "Solus unicus")
-        assert split.select("recording", "side", "fold").rows() == [
+        assert split.select("recording", "split", "fold").rows() == [
             (f"Solus unicus/{name}", "train", None) for name in ("S0", "bad0", "bad1", "bad2")
         ]
         assert split["reason"].to_list() == [
@@ -467,7 +467,7 @@ def test_sounds_that_cannot_be_opened_do_not_count_for_their_class(tmp_path: Pat
         ]
 
 
-def test_links_reach_through_a_side_on_another_disk(tmp_path: Path, archive: Path) -> None:
+def test_links_reach_through_a_split_on_another_disk(tmp_path: Path, archive: Path) -> None:
     root = archive.parent / "root"
     far = tmp_path / "far" / "away" / "val"
     far.mkdir(parents=True)
@@ -481,15 +481,15 @@ def test_links_reach_through_a_side_on_another_disk(tmp_path: Path, archive: Pat
     (root / "train.csv").write_text("\n".join(rows))
     sort_data.main(with_settings(small_config(root), sort_mode="symlink"))
     split = read_split(root)
-    assert split.filter(side="val").height == 2
+    assert split.filter(split="val").height == 2
     assert all((root / file).is_file() for file in split["file"])
 
 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"split": "grouped"}, "group_by = author, but of no recording it is known"),
-        ({"split": "blocked"}, "of no recording the place is known"),
+        ({"split": "grouped"}, "no recording has an author, so dataset.group_by = author cannot work"),
+        ({"split": "blocked"}, "no recording has coordinates, so dataset.split = blocked cannot work"),
         ({"folds": 20}, "only 9 groups"),
     ],
 )
@@ -501,10 +501,10 @@ def test_splits_that_cannot_be_made_are_refused(
     assert not (tmp_path / "root").exists()
 
 
-def test_a_divided_archive_is_not_cut_into_folds_unasked(tmp_path: Path, archive: Path) -> None:
+def test_an_archive_with_splits_is_not_cut_into_folds_unasked(tmp_path: Path, archive: Path) -> None:
     shutil.copytree(archive, tmp_path / "divided" / "train")
     shutil.copytree(archive, tmp_path / "divided" / "val")
-    with pytest.raises(console.UserError, match=r"the archive is divided, so that dataset\.folds"):
+    with pytest.raises(console.UserError, match=r"the archive comes with splits, so that dataset\.folds"):
         sort_data.main(with_settings(small_config(tmp_path / "root", tmp_path / "divided"), folds=3))
 
 
@@ -512,12 +512,12 @@ def test_a_dry_run_changes_nothing(tmp_path: Path, archive: Path, capsys: pytest
     sort_data.main(small_config(tmp_path / "root", archive), sort_data.Flags(dry_run=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive"]
     text = capsys.readouterr().out
-    assert "groups on two sides" in text
+    assert "groups in two splits" in text
     assert "Altus clarus" in text
     assert "7 train, 2 val" in text
 
 
-def test_what_is_refused_is_logged_and_told_by_the_exit_status(tmp_path: Path, archive: Path) -> None:
+def test_what_cannot_be_used_is_logged_and_sets_the_exit_status(tmp_path: Path, archive: Path) -> None:
     root = tmp_path / "root"
     arguments = [
         "--dataset.root",
@@ -541,7 +541,7 @@ def test_what_is_refused_is_logged_and_told_by_the_exit_status(tmp_path: Path, a
     (archive / "loose.wav").write_bytes(b"x")
     assert status() == console.INCOMPLETE
     assert (root / "sorted.log").read_text().splitlines() == [
-        "refused: loose.wav: lies in no class's folder",
+        "refused: loose.wav: is not in the folder of a class",
         "left out: more than 3 recordings of a class: 2 recordings",
         "same sound: Altus clarus/A0 = Solus unicus/same",
     ]
@@ -555,7 +555,7 @@ def test_what_is_refused_is_logged_and_told_by_the_exit_status(tmp_path: Path, a
 
 
 @pytest.mark.parametrize("split", ["recordings", "grouped", "blocked"])
-def test_a_sound_under_two_names_stands_on_one_side(tmp_path: Path, archive: Path, split: str) -> None:
+def test_a_sound_under_two_names_is_in_one_split(tmp_path: Path, archive: Path, split: str) -> None:
     rows = ["file,author,latitude,longitude,date"]
     for seed in range(4):
         shutil.copy(archive / "Altus clarus" / f"A{seed}.wav", archive / "Bassus gravis" / f"copy{seed}.wav")
@@ -569,11 +569,13 @@ def test_a_sound_under_two_names_stands_on_one_side(tmp_path: Path, archive: Pat
         sort_data.main(
             with_settings(small_config(root, archive), split=split, seed=seed, val_share=0.5, sort_mode="symlink")
         )
-        side = dict(read_split(root).select("recording", "side").iter_rows())
-        assert all(side[f"Altus clarus/A{number}"] == side[f"Bassus gravis/copy{number}"] for number in range(4))
+        split_of = dict(read_split(root).select("recording", "split").iter_rows())
+        assert all(
+            split_of[f"Altus clarus/A{number}"] == split_of[f"Bassus gravis/copy{number}"] for number in range(4)
+        )
 
 
-def test_a_given_division_that_leaks_loses_the_leak_from_train(tmp_path: Path, archive: Path) -> None:
+def test_given_splits_that_leak_lose_the_leak_from_train(tmp_path: Path, archive: Path) -> None:
     shutil.copytree(archive, tmp_path / "divided" / "train")
     held_out = tmp_path / "divided" / "test" / "Altus clarus"
     held_out.mkdir(parents=True)
@@ -583,31 +585,31 @@ def test_a_given_division_that_leaks_loses_the_leak_from_train(tmp_path: Path, a
     assert [(failure.name, failure.reason) for failure in result.failures] == [
         (
             "train/Altus clarus/A0.wav",
-            "holds the same sound as test/Altus clarus/again.wav, which is held out in test; it is not learned from",
+            "has the same sound as test/Altus clarus/again.wav, which is held out in test; it is not used for training",
         )
     ]
     split = read_split(tmp_path / "divided")
-    assert split.filter(side="test")["recording"].to_list() == ["Altus clarus/A1", "Altus clarus/again"]
+    assert split.filter(split="test")["recording"].to_list() == ["Altus clarus/A1", "Altus clarus/again"]
     assert "Altus clarus/A0" not in split["recording"]
     assert (tmp_path / "divided" / "train" / "Altus clarus" / "A0.wav").is_file()
 
 
-def test_three_sides_and_folds(tmp_path: Path, archive: Path) -> None:
+def test_three_splits_and_folds(tmp_path: Path, archive: Path) -> None:
     root = tmp_path / "root"
     config = with_settings(small_config(root, archive), test_share=0.25, folds=3)
     sort_data.main(config)
     split = read_split(root)
-    assert set(split["side"]) == {"train", "val", "test"}
+    assert set(split["split"]) == {"train", "val", "test"}
     assert sorted(sounds(root)) == sorted(name for name in split["file"] if not name.startswith("test/"))
     assert all((root / name).is_file() for name in split["file"])
     other = with_settings(config, fold=2)
     sort_data.main(other)
     again = splits.read_split(other.dataset)
     assert again["fold"].to_list() == split["fold"].to_list()
-    assert set(again.filter(side="val")["fold"]) == {2}
+    assert set(again.filter(split="val")["fold"]) == {2}
     assert all(
-        name.startswith(f"{side}/") and (root / name).is_file()
-        for name, side in again.select("file", "side").iter_rows()
+        name.startswith(f"{part}/") and (root / name).is_file()
+        for name, part in again.select("file", "split").iter_rows()
     )
 
 
@@ -641,8 +643,8 @@ def test_check_audio_lists_what_to_listen_to(tmp_path: Path, archive: Path, caps
     shown = capsys.readouterr()
     for line in (
         "Solus unicus/silent: silent: its loudest sample is 0 of full scale",
-        "Solus unicus/short: short: 0.40 s, less than a clip",
-        "Solus unicus/gap: silent for the most part: 95% of its samples are 0",
+        "Solus unicus/short: short: 0.40 s, shorter than a clip",
+        "Solus unicus/gap: mostly silent: 95% of its samples are 0",
         "Solus unicus/clipped: clipped: ",
         "Solus unicus/empty: is empty (0 bytes)",
     ):

@@ -1,4 +1,4 @@
-"""The table of the split goes to disk and comes back; any of its folds can be val."""
+"""The table of the split is written and read; any of its folds can be val."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from config import Dataset
 from utils.console import UserError
-from utils.recordings.recording import Event, Recording, quality_share
-from utils.recordings.splits import Place, held_out, quotas, read_split, split_table, write_split
+from utils.recordings.recording import Event, Recording, quality_fraction
+from utils.recordings.splits import Assignment, held_out_count, quotas, read_split, split_table, write_split
 
 
 @pytest.mark.parametrize(
@@ -18,14 +18,14 @@ from utils.recordings.splits import Place, held_out, quotas, read_split, split_t
     [(0, 0.1, 0), (1, 0.1, 0), (2, 0.1, 1), (2, 0.9, 1), (10, 0.1, 1), (16, 0.25, 4), (100, 0.1, 10), (5, 0.0, 0)],
 )
 def test_held_out(count: int, share: float, held: int) -> None:
-    assert held_out(count, share=share) == held
+    assert held_out_count(count, share=share) == held
 
 
 def test_table_round_trip(tmp_path: Path) -> None:
     recordings = [Recording("b", Path("b.wav"), "B", ("A",)), Recording("a", Path("a.wav"), "A")]
     table = split_table(
         recordings,
-        [Place("train", None, "drawn"), Place("val", None, "given")],
+        [Assignment("train", None, "drawn"), Assignment("val", None, "given")],
         ["b", "a"],
         ["train/B/b.wav", "val/A/a.wav"],
     )
@@ -42,7 +42,7 @@ def test_events_round_trip(tmp_path: Path) -> None:
         tmp_path,
         split_table(
             recordings,
-            [Place("train", 0, "drawn"), Place("val", 1, "drawn")],
+            [Assignment("train", 0, "drawn"), Assignment("val", 1, "drawn")],
             ["g", "h"],
             ["train/tape.wav", "val/A b/a.wav"],
         ),
@@ -54,18 +54,18 @@ def test_events_round_trip(tmp_path: Path) -> None:
 
 def test_any_fold_of_a_split_can_be_val(tmp_path: Path) -> None:
     recordings = [Recording(name, Path(f"{name}.wav"), "A") for name in "abcd"]
-    places = [
-        Place("val", 0, "drawn"),
-        Place("train", 1, "drawn"),
-        Place("train", None, "the only one"),
-        Place("test", None, "drawn"),
+    assignments = [
+        Assignment("val", 0, "drawn"),
+        Assignment("train", 1, "drawn"),
+        Assignment("train", None, "the only one"),
+        Assignment("test", None, "drawn"),
     ]
-    write_split(tmp_path, split_table(recordings, places, list("abcd"), list("abcd")))
-    assert read_split(Dataset(root=tmp_path, folds=2))["side"].to_list() == ["val", "train", "train", "test"]
-    assert read_split(Dataset(root=tmp_path, folds=2, fold=1))["side"].to_list() == ["train", "val", "train", "test"]
-    with pytest.raises(UserError, match=r"has the folds 0 to 1, but dataset\.fold = 2"):
+    write_split(tmp_path, split_table(recordings, assignments, list("abcd"), list("abcd")))
+    assert read_split(Dataset(root=tmp_path, folds=2))["split"].to_list() == ["val", "train", "train", "test"]
+    assert read_split(Dataset(root=tmp_path, folds=2, fold=1))["split"].to_list() == ["train", "val", "train", "test"]
+    with pytest.raises(UserError, match=r"has folds 0 to 1, but dataset\.fold = 2"):
         read_split(Dataset(root=tmp_path, folds=3, fold=2))
-    write_split(tmp_path, split_table(recordings[:1], places[-1:], ["a"], ["a"]))
+    write_split(tmp_path, split_table(recordings[:1], assignments[-1:], ["a"], ["a"]))
     with pytest.raises(UserError, match="has no folds"):
         read_split(Dataset(root=tmp_path, folds=3, fold=2))
 
@@ -97,7 +97,7 @@ def test_missing_and_damaged_tables(tmp_path: Path) -> None:
     ],
 )
 def test_ratings(rating: str, share: float | None) -> None:
-    assert quality_share(rating) == share
+    assert quality_fraction(rating) == share
 
 
 @given(counts=st.lists(st.integers(0, 60), min_size=1, max_size=30), share=st.floats(0, 0.99), seed=st.integers(0, 5))

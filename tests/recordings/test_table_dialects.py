@@ -1,4 +1,4 @@
-"""Whichever program wrote a table, in whichever encoding: it is read, and nothing of it is lost in silence."""
+"""Tables of many programs, in any encoding, are read; nothing is lost silently."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +12,8 @@ from config import Columns
 from tests.conftest import write_tables
 from utils.encodings import decoded, undecoded
 from utils.recordings.annotations import is_annotations, read_annotations
-from utils.recordings.not_understood import explain
 from utils.recordings.recording import Contents, Event
+from utils.recordings.table_problems import explain
 from utils.tables import read_foreign, without_preamble
 
 USUAL = Columns()
@@ -24,7 +24,7 @@ RAVEN = "Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\t
 
 
 def read(archive: Path, tables: Mapping[str, str | bytes], *sounds: str, columns: Columns = USUAL) -> Contents:
-    """Read an archive; every table and every sound of it must be accounted for."""
+    """Read an archive; every table and every audio file must be used or reported."""
     write_tables(archive, tables, *sounds)
     contents = read_annotations(archive, columns)
     told = {failure.name for failure in contents.failures}
@@ -77,7 +77,7 @@ def test_encodings_by_hand() -> None:
     assert decoded(b"").lines == []
 
 
-def test_all_tables_of_others_are_decoded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_tables_from_other_programs_are_decoded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for encoding in ("utf-16", "cp1252"):
         file = tmp_path / f"{encoding}.csv"
         file.write_bytes("code,name\nx,Drosera ü\n".encode(encoding))
@@ -85,7 +85,7 @@ def test_all_tables_of_others_are_decoded(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().err.count("cp1252.csv: is not UTF-8; read as Windows-1252") == 1
 
 
-def test_a_row_that_cannot_be_decoded_costs_itself(tmp_path: Path) -> None:
+def test_a_row_that_cannot_be_decoded_does_not_affect_others(tmp_path: Path) -> None:
     contents = read(tmp_path, {"calls.csv": PLAIN.encode() + b"tape.wav,1,2,\x81\x8d\n"}, "tape.wav")
     assert (times(contents), reasons(contents)) == (WANTED, [("calls.csv line 3", "is not UTF-8")])
     assert contents.recordings[0].unsure
@@ -102,14 +102,14 @@ def test_a_row_that_cannot_be_decoded_costs_itself(tmp_path: Path) -> None:
         "sep=,\n# a comment, too\n",
     ],
 )
-def test_what_stands_before_the_headings(tmp_path: Path, before: str) -> None:
+def test_lines_above_the_headings(tmp_path: Path, before: str) -> None:
     contents = read(tmp_path, {"calls.csv": before + PLAIN + "tape.wav,x,2,a\n"}, "tape.wav")
     assert times(contents) == WANTED
     line = before.count("\n") + 3  # as editors count
-    assert reasons(contents) == [(f"calls.csv line {line}", "its start 'x' is no number")]
+    assert reasons(contents) == [(f"calls.csv line {line}", "its start 'x' is not a number")]
 
 
-def test_excel_says_its_separator(tmp_path: Path) -> None:
+def test_excel_declares_its_separator(tmp_path: Path) -> None:
     odd = "sep=;\nfile;start,s;end;the,species,here\ntape.wav;3,5;5;Drosera ü\n"  # more commas than semicolons
     assert (
         times(
@@ -129,7 +129,8 @@ def test_excel_says_its_separator(tmp_path: Path) -> None:
     [
         "#file,start,end,species\ntape.wav,3.5,5,Drosera ü\n",
         "file|start|end|species\ntape.wav|3.5|5|Drosera ü\n",
-        "label,onset_s,offset_s,notated_path,annot_path,sequence,annotation\nDrosera ü,3.5,5,x/tape.wav,x/tape.csv,0,0\n",
+        "label,onset_s,offset_s,notated_path,annot_path,sequence,annotation\n"
+        "Drosera ü,3.5,5,x/tape.wav,x/tape.csv,0,0\n",
         "onset_s,offset_s,label,audio_path\n3.5,5,Drosera ü,tape.wav\n",
         CLUSTER
         + "TOP1MATCH,TOP1DIST,MANUAL ID\n/d,,tape.wav,0,3.5,1.5,1,2,3,2023-06-10,02:51:00,02,wrong,0.5,Drosera ü\n",
@@ -138,10 +139,12 @@ def test_excel_says_its_separator(tmp_path: Path) -> None:
         "filepath,start,end,scientific_name,common_name,confidence,lat,lon,week,overlap,sensitivity,min_conf,species_list,model\n"
         "C:\\x\\tape.wav,3.5,5,Drosera ü,Sundew,0.9,-1,-1,-1,0,1,0.1,,V2.4\n",
         "input,start_time,end_time,species_name,confidence\ntape.wav,00:00:03.5,00:00:05.00,Drosera ü,0.9\n",
-        "audio_file,annotation_file,annotation,start_time,end_time,low_f,high_f\ntape.wav,tape.txt,Drosera ü,3.5,5,1000,2000\n",
+        "audio_file,annotation_file,annotation,start_time,end_time,low_f,high_f\n"
+        "tape.wav,tape.txt,Drosera ü,3.5,5,1000,2000\n",
         '"","sound.files","selec","start","end","species","bottom.freq"\n"1","tape.wav",1,3.5,5,"Drosera ü",2\n',
         "file,start_ms,end_ms,species\ntape.wav,3500,5000,Drosera ü\n",
-        "file,Begin Time - msec,Begin Time - hh:mm:ss.ms,End Time - ss.msec,species\ntape.wav,3500,0:00:03.5,5.0,Drosera ü\n",
+        "file,Begin Time - msec,Begin Time - hh:mm:ss.ms,End Time - ss.msec,species\n"
+        "tape.wav,3500,0:00:03.5,5.0,Drosera ü\n",
         "TIME,VALUE,DURATION,LABEL,file\n3.5,1000,1.5,Drosera ü,tape.wav\n",
     ],
 )
@@ -170,7 +173,7 @@ def test_columns_of_programs(tmp_path: Path, table: str) -> None:
         ("tape.tab", PLAIN.replace(",", "\t")),
     ],
 )
-def test_tables_that_are_named_for_their_sound(tmp_path: Path, name: str, table: str) -> None:
+def test_tables_that_are_named_after_their_audio_file(tmp_path: Path, name: str, table: str) -> None:
     contents = read(tmp_path, {name: table}, "tape.wav")
     assert (times(contents), contents.failures, is_annotations(tmp_path)) == (WANTED, [], True)
     assert contents.tables == {tmp_path / "tape.wav": (name,)}
@@ -186,7 +189,10 @@ def test_birdnets_names_and_its_rows_without_birds(tmp_path: Path) -> None:
     head = RAVEN + "Common Name\tSpecies Code\tConfidence\tBegin Path\tFile Offset (s)\n"
     nobody = head + "1\tSpectrogram 1\t1\t0\t3\t0\t15000\tnocall\tnocall\t1.0\t/x/quiet.wav\t0\n"
     some = head + "1\tSpectrogram 1\t1\t63\t66\t0\t15000\tEurasian Blackbird\teurbla\t0.12\t/x/tape.wav\t3\n"
-    both = "Start (s),End (s),Scientific name,Common name,Confidence,File\n0,3,Turdus merula_Eurasian Blackbird,x,0.1,/x/third.wav\n"
+    both = (
+        "Start (s),End (s),Scientific name,Common name,Confidence,File\n"
+        "0,3,Turdus merula_Eurasian Blackbird,x,0.1,/x/third.wav\n"
+    )
     contents = read(
         tmp_path,
         {"q.txt": nobody, "t.txt": some, "BirdNET_CombinedTable.csv": both},
@@ -202,13 +208,13 @@ def test_a_layer_of_times_and_words_alone(tmp_path: Path) -> None:
     contents = read(tmp_path, {"tape.csv": '3.5,Drosera ü\n4,"Wren, winter"\n5,Wren, Winter\n6,\n'}, "tape.wav")
     assert times(contents) == {"tape": [(3.5, 3.5, "Drosera ü"), (4.0, 4.0, "Wren, winter")]}
     assert reasons(contents) == [
-        ("tape.csv line 3", "has 3 values, the table 2 columns"),
-        ("tape.csv", "1 annotation names no species"),
+        ("tape.csv line 3", "has 3 values, but the table has 2 columns"),
+        ("tape.csv", "1 annotation has no species"),
     ]
-    assert contents.form == "long recordings with annotations (Sonic Visualiser layers)"
+    assert contents.description == "long recordings with annotations (Sonic Visualiser layers)"
 
 
-def test_ends_are_told_from_lengths_where_no_headings_say_it(tmp_path: Path) -> None:
+def test_ends_and_durations_are_distinguished_without_headings(tmp_path: Path) -> None:
     ends = "1.0,2.5,a\n4.0,5.0,b\n9.5,9.75,a\n"
     assert times(read(tmp_path, {"tape.csv": ends}, "tape.wav"))["tape"] == [
         (1.0, 2.5, "a"),
@@ -223,7 +229,7 @@ def test_ends_are_told_from_lengths_where_no_headings_say_it(tmp_path: Path) -> 
     ]
 
 
-def test_lists_with_numbers_are_no_layers(tmp_path: Path) -> None:
+def test_lists_with_numbers_are_not_layers(tmp_path: Path) -> None:
     tables = {"classes.csv": "0,amerob\n1,norcar\n", "tape_labels.txt": "1\t2\ta\n"}
     contents = read(tmp_path, tables, "tape.wav")
     assert (times(contents), contents.failures) == ({"tape": [(1.0, 2.0, "a")]}, [])
@@ -231,7 +237,7 @@ def test_lists_with_numbers_are_no_layers(tmp_path: Path) -> None:
     assert explain(tmp_path / "classes.csv", USUAL) == ""
 
 
-def test_one_column_a_class(tmp_path: Path) -> None:
+def test_one_column_per_class(tmp_path: Path) -> None:
     rows = (
         "a.wav,0,5,1,0,False,1",
         "a.wav,5,10,1,1,,0",
@@ -253,9 +259,9 @@ def test_one_column_a_class(tmp_path: Path) -> None:
         ("Noise", False),
     ]
     assert reasons(contents) == [
-        ("clips.csv line 19", "a class's value '0.7' is neither 0 nor 1"),
-        ("clips.csv", "3 annotations name no species"),
-        ("c.wav", "has no annotation that can be used"),
+        ("clips.csv line 19", "class value '0.7' is neither 0 nor 1"),
+        ("clips.csv", "3 annotations have no species"),
+        ("c.wav", "has no usable annotation"),
     ]
 
 
@@ -269,13 +275,13 @@ def test_one_column_a_class(tmp_path: Path) -> None:
         "file,start,end,Turdus merula\ntape.wav,0,5,\n",
     ],
 )
-def test_columns_of_numbers_that_are_no_classes(tmp_path: Path, table: str) -> None:
+def test_columns_of_numbers_that_are_not_classes(tmp_path: Path, table: str) -> None:
     write_tables(tmp_path, {"clips.csv": table}, "tape.wav")
     assert not is_annotations(tmp_path)
-    assert explain(tmp_path / "clips.csv", USUAL).startswith("not read as annotations: no column of ")
+    assert explain(tmp_path / "clips.csv", USUAL).startswith("not read as annotations: no column")
 
 
-def test_a_class_that_begins_late_is_no_less_one(tmp_path: Path) -> None:
+def test_a_class_whose_first_1_comes_late_is_recognised(tmp_path: Path) -> None:
     # more than is looked at first
     early = "".join(f"{'far/' * 40}tape.wav,{second},{second + 1},1,\n" for second in range(400))
     table = f"file,start,end,a,b\n{early}tape.wav,5000,5001,0,1\n"
@@ -285,7 +291,10 @@ def test_a_class_that_begins_late_is_no_less_one(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_two_recorders(tmp_path: Path) -> None:
-    kaleidoscope = "INDIR,FOLDER,IN FILE,OFFSET,DURATION,MANUAL ID\nD:\\s,AM00,1.wav,1,1,a\nD:\\s,AM01,1.wav,1,1,b\nD:\\s\\AM01,,1.wav,5,1,b\n"
+    kaleidoscope = (
+        "INDIR,FOLDER,IN FILE,OFFSET,DURATION,MANUAL ID\n"
+        "D:\\s,AM00,1.wav,1,1,a\nD:\\s,AM01,1.wav,1,1,b\nD:\\s\\AM01,,1.wav,5,1,b\n"
+    )
     contents = read(tmp_path, {"cluster.csv": kaleidoscope}, "AM00/1.wav", "AM01/1.wav")
     assert [
         (recording.name, recording.file.parent.name, [event.species for event in recording.events])
@@ -297,15 +306,18 @@ def test_a_folder_of_two_recorders(tmp_path: Path) -> None:
     assert contents.failures == []
 
 
-def test_the_sound_of_another_folder_is_not_taken_for_the_one_that_is_there(tmp_path: Path) -> None:
+def test_a_file_in_another_folder_is_not_mistaken_for_the_existing_one(tmp_path: Path) -> None:
     rows = "AM00/1.wav,1,a\nAM01/1.wav,2,b\n1.wav,3,c\nD:\\s\\AM00\\1.wav,4,d\n./1.wav,5,e\n"
     contents = read(tmp_path, {"calls.csv": "file,start,species\n" + rows}, "AM00/1.wav")
     assert [event.species for event in contents.recordings[0].events] == ["a", "c", "d", "e"]
-    assert reasons(contents) == [("calls.csv", "names 'AM01/1.wav', which is not there (1 row)")]
+    assert reasons(contents) == [("calls.csv", "names 'AM01/1.wav', which was not found (1 row)")]
     neither = read(tmp_path / "2", {"calls.csv": "file,start,species\nX/1.wav,1,a\nY/1.wav,2,b\n"}, "1.wav")
     assert [reason for _, reason in reasons(neither)] == [
-        *(f"names '{side}/1.wav', of which there may be several; one is there (1 row)" for side in "XY"),
-        "no table names it",
+        *(
+            f"names '{folder}/1.wav': the table names several such files, but only one was found (1 row)"
+            for folder in "XY"
+        ),
+        "is in no annotation table",
     ]
 
 
@@ -326,12 +338,12 @@ def test_the_sound_of_another_folder_is_not_taken_for_the_one_that_is_there(tmp_
         ("c:d.wav", 2),
     ],
 )
-def test_names_that_not_every_system_can_hold(tmp_path: Path, text: str, file: str | int | None) -> None:
+def test_names_that_not_every_system_allows(tmp_path: Path, text: str, file: str | int | None) -> None:
     sounds = [file] if isinstance(file, str) else ["a_b.wav", "c-d.wav", "c_d.wav"]
     contents = read(tmp_path, {"calls.csv": f"file,start,species\n{text},1,a\n"}, *sounds)
     assert [recording.file.name for recording in contents.recordings] == ([file] if isinstance(file, str) else [])
     if not isinstance(file, str):
-        reason = f"of which there are {file}" if file else "which is not there"
+        reason = f"but the number of such files is {file}" if file else "which was not found"
         assert reasons(contents)[0] == ("calls.csv", f"names {text!r}, {reason} (1 row)")
 
 
@@ -362,7 +374,7 @@ def test_names_that_not_every_system_can_hold(tmp_path: Path, text: str, file: s
         ("tape.txt", "heard nobody\n", False),
     ],
 )
-def test_an_empty_table_says_that_nobody_was_heard(tmp_path: Path, table: str, text: str | bytes, noise: bool) -> None:
+def test_an_empty_table_means_no_species(tmp_path: Path, table: str, text: str | bytes, noise: bool) -> None:
     contents = read(tmp_path, {"other.txt": "1\t2\ta\n", table: text}, "tape.wav", "other.wav")
     assert [(recording.name, recording.species) for recording in contents.recordings] == [
         ("other", ""),
@@ -372,7 +384,7 @@ def test_an_empty_table_says_that_nobody_was_heard(tmp_path: Path, table: str, t
         assert contents.failures == []
         assert contents.tables[tmp_path / "tape.wav"] == (table,)
     else:
-        assert ("tape.wav", "no table names it") in reasons(contents)
+        assert ("tape.wav", "is in no annotation table") in reasons(contents)
     assert noise is (tmp_path / table in contents.seen) or table in dict(reasons(contents))
 
 
@@ -385,13 +397,13 @@ def test_an_empty_table_beside_others(tmp_path: Path) -> None:
         ("sung", "", 1),
     ]
     assert reasons(contents) == [
-        ("bad.txt line 1", "ends before it has begun"),
-        ("bad.wav", "has no annotation that can be used"),
+        ("bad.txt line 1", "ends before it starts"),
+        ("bad.wav", "has no usable annotation"),
     ]
     assert contents.tables[tmp_path / "sung.wav"] == ("sung.Table.2.selections.txt", "sung.txt")
 
 
-def test_what_cannot_be_used_makes_the_rest_unsure(tmp_path: Path) -> None:
+def test_unusable_rows_make_the_recording_unsure(tmp_path: Path) -> None:
     tables = {
         "a.txt": "1\t2\tx\n3\t4\t?\n",
         "b.txt": "1\t2\tx\n4\t3\tx\n",
@@ -411,14 +423,14 @@ def test_what_cannot_be_used_makes_the_rest_unsure(tmp_path: Path) -> None:
     }
 
 
-def test_folders_of_species_with_empty_notes_stay_folders(tmp_path: Path) -> None:
+def test_folders_of_species_with_empty_notes_stay_class_folders(tmp_path: Path) -> None:
     write_tables(
         tmp_path, {"Parus major/0.txt": "", "Parus major/0_labels.txt": ""}, "Parus major/0.wav", "Turdus merula/1.wav"
     )
     assert not is_annotations(tmp_path)
 
 
-def test_a_table_is_found_behind_many_texts(tmp_path: Path) -> None:
+def test_a_table_is_found_after_many_texts(tmp_path: Path) -> None:
     write_tables(
         tmp_path, {**{f"a{number}.txt": "It sings, and how\n" for number in range(150)}, "z.csv": PLAIN}, "tape.wav"
     )
@@ -454,7 +466,7 @@ pieces = st.lists(
     st.sampled_from(["tape.txt", "tape.csv", "x.tsv", "tape.json", "x.xml", "tape.wav.data", "tape.tab"]),
     st.sampled_from(["utf-8", "utf-16", "utf-16-le"]),
 )
-def test_any_bytes_are_read_or_explained_without_an_accident(
+def test_any_bytes_are_read_or_explained_without_an_exception(
     begin: str, content: bytes, name: str, encoding: str
 ) -> None:
     with TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Downloads from xeno-canto come in with what the API said of them; a bad record costs nobody but itself."""
+"""Downloads from xeno-canto are read with their metadata from the API; a bad record affects no other record."""
 
 import json
 from contextlib import suppress
@@ -99,7 +99,7 @@ def write(archive: Path, files: dict[str, str | bytes], *sounds: str) -> Path:
 def test_a_page_of_the_second_version(tmp_path: Path) -> None:
     sound = "XC228435 - Nacunda Nighthawk - Chordeiles nacunda.mp3"
     contents = read_xenocanto(write(tmp_path, {"page1.json": page(NIGHTHAWK)}, sound))
-    assert contents.form == "downloads from xeno-canto (sounds + JSON)"
+    assert contents.description == "downloads from xeno-canto (sounds + JSON)"
     assert contents.failures == []
     assert contents.recordings == [Recording("XC228435", tmp_path / sound, **XC228435)]
     assert contents.taxa == [Taxon("Chordeiles nacunda", "", "Nacunda Nighthawk")]
@@ -190,11 +190,11 @@ METADATA = json.dumps(to_metadata(Recording("XC1", Path("XC1.mp3"), "Parus major
         ({"deep.json": "[" * 100_000, "bytes.json": b"\xff\xfe\xfd", "nothing.json": ""}, False),
     ],
 )
-def test_which_folders_are_such_archives(tmp_path: Path, files: dict[str, str | bytes], known: bool) -> None:
+def test_which_folders_are_recognised(tmp_path: Path, files: dict[str, str | bytes], known: bool) -> None:
     assert is_xenocanto(write(tmp_path, files, "XC1.mp3")) is known
 
 
-def test_looking_for_such_an_archive_ends_early(tmp_path: Path) -> None:
+def test_recognition_reads_few_files(tmp_path: Path) -> None:
     write(tmp_path, {f"metadata/{number:03}.json": "{}" for number in range(100)} | {"z/page1.json": page(simple())})
     assert not is_xenocanto(tmp_path)
     write(tmp_path, {"z.json": page(simple())})
@@ -213,7 +213,7 @@ def test_looking_for_such_an_archive_ends_early(tmp_path: Path) -> None:
         (["song of 123.mp3"], "song of 123.mp3"),
     ],
 )
-def test_which_sound_is_a_records(tmp_path: Path, there: list[str], taken: str) -> None:
+def test_which_sound_belongs_to_a_record(tmp_path: Path, there: list[str], taken: str) -> None:
     contents = read_xenocanto(
         write(tmp_path, {"page1.json": page(simple("123", **{"file-name": "song of 123.mp3"}))}, *there)
     )
@@ -222,24 +222,24 @@ def test_which_sound_is_a_records(tmp_path: Path, there: list[str], taken: str) 
 
 def test_each_bad_record_is_refused_alone(tmp_path: Path) -> None:
     missing = "no sound is named XC9, and its file-name cannot be used: "
-    name = "cannot use the species' name: "
+    name = "cannot use the species name: "
     bad: list[tuple[object, str]] = [
-        (None, "is no record"),
-        (3, "is no record"),
-        ({}, "its id is '', no number"),
-        (simple(None), "its id is '', no number"),
-        (simple("../1"), "its id is '../1', no number"),
-        (simple("１２"), "its id is '１２', no number"),
+        (None, "is not a record"),
+        (3, "is not a record"),
+        ({}, "its id is '', not a number"),
+        (simple(None), "its id is '', not a number"),
+        (simple("../1"), "its id is '../1', not a number"),
+        (simple("１２"), "its id is '１２', not a number"),
         (simple("x" * 999), f"its id is '{'x' * 189}…"),
-        (simple([1]), "id is no text"),
-        (simple(9, gen="Mystery", sp="mystery"), "Mystery mystery: nobody knows the bird"),
-        (simple(9, gen="Mystery", sp=""), "Mystery: nobody knows the bird"),
+        (simple([1]), "id is not a text"),
+        (simple(9, gen="Mystery", sp="mystery"), "Mystery mystery: the species is unknown"),
+        (simple(9, gen="Mystery", sp=""), "Mystery: the species is unknown"),
         (simple(9, gen="Sonus", sp="naturalis"), "Sonus naturalis: a soundscape without a main species"),
         (simple(9, gen=""), "gen or sp is missing"),
         (simple(9, sp=None), "gen or sp is missing"),
         (simple(9, gen="../Parus"), name + "'../Parus major' holds '/', which file names cannot hold on every system"),
         (simple(9, sp="x" * 1000), name + f"{'Parus ' + 'x' * 34!r}… is longer than 200 bytes"),
-        (simple(9), missing + "'' is empty or begins or ends with a space"),
+        (simple(9), missing + "'' is empty, or begins or ends with a space"),
         (
             simple(9, **{"file-name": "../../etc/passwd"}),
             missing + "'../../etc/passwd' holds '/', which file names cannot hold on every system",
@@ -249,13 +249,13 @@ def test_each_bad_record_is_refused_alone(tmp_path: Path) -> None:
             missing + "'/etc/passwd' holds '/', which file names cannot hold on every system",
         ),
         (simple(9, **{"file-name": "song.m4a"}), ".m4a cannot be read; convert it to FLAC, WAV, Ogg or MP3"),
-        (simple(2, also="Turdus merula"), "also is no list of names"),
-        (simple(2, also=[None]), "also is no list of names"),
+        (simple(2, also="Turdus merula"), "also is not a list of names"),
+        (simple(2, also=[None]), "also is not a list of names"),
         (simple(2, also=["a/b"]), name + "'a/b' holds '/', which file names cannot hold on every system"),
-        (simple(2, rmk={"de": "laut"}), "rmk is no text"),
-        (simple(2, lat=[1]), "lat is no text"),
-        (simple(2, rec="half \ud83d"), "rec is no Unicode"),
-        (simple(1, q="C"), "says something else of XC1 than an earlier record"),
+        (simple(2, rmk={"de": "laut"}), "rmk is not a text"),
+        (simple(2, lat=[1]), "lat is not a text"),
+        (simple(2, rec="half \ud83d"), "rec is not valid Unicode"),
+        (simple(1, q="C"), "differs from an earlier record of XC1"),
         (simple(9, **{"file-name": "XC1.mp3"}), "XC9 has the same file as XC1"),
     ]
     contents = read_xenocanto(
@@ -295,14 +295,14 @@ def test_json_that_cannot_be_read_is_named_and_other_json_is_not(tmp_path: Path)
     assert all(reason.startswith("broken JSON: ") for reason in found.values())
 
 
-def test_json_of_another_form_is_named_where_there_is_no_other(tmp_path: Path) -> None:
+def test_json_of_another_format_is_a_failure_if_there_is_no_other(tmp_path: Path) -> None:
     contents = read_xenocanto(write(tmp_path, {"settings.json": "{}", "empty.json": page()}, "deep/XC1.mp3"))
     assert contents.recordings == []
-    why = "holds no recordings as xeno-canto's API answers them"
+    why = "has no recordings in the format of xeno-canto's API"
     assert reasons(contents) == {"settings.json": why, "empty.json": why, "deep/XC1.mp3": "no usable record names it"}
 
 
-def test_a_record_that_stands_in_two_answers_is_taken_once(tmp_path: Path) -> None:
+def test_a_record_in_two_files_is_read_once(tmp_path: Path) -> None:
     again = {**NIGHTHAWK, "length": "0:28"}  # nothing that is kept
     contents = read_xenocanto(
         write(tmp_path, {"a.json": page(NIGHTHAWK, again), "b.json": json.dumps(NIGHTHAWK)}, "228435.mp3")
@@ -312,10 +312,10 @@ def test_a_record_that_stands_in_two_answers_is_taken_once(tmp_path: Path) -> No
     write(tmp_path, {"c/228435.json": json.dumps({**NIGHTHAWK, "sp": "acutipennis"})})
     contents = read_xenocanto(tmp_path)
     assert [recording.species for recording in contents.recordings] == ["Chordeiles nacunda"]
-    assert reasons(contents) == {"c/228435.json": "says something else of XC228435 than an earlier record"}
+    assert reasons(contents) == {"c/228435.json": "differs from an earlier record of XC228435"}
 
 
-def test_a_good_record_counts_where_an_earlier_one_was_bad(tmp_path: Path) -> None:
+def test_a_good_record_after_a_bad_one_is_used(tmp_path: Path) -> None:
     contents = read_xenocanto(write(tmp_path, {"a.json": page(simple(1, sp=""), simple(1))}, "XC1.mp3"))
     assert names(contents) == ["XC1"]
     assert reasons(contents) == {"a.json record 1": "gen or sp is missing"}
@@ -333,7 +333,7 @@ def test_a_sound_whose_path_cannot_be_written(tmp_path: Path) -> None:
     with suppress(OSError):  # not every file system has such names
         write(tmp_path, {}, "XC1 \udcff.mp3")
         contents = read_xenocanto(write(tmp_path, {"a.json": page(simple(1))}))
-        assert reasons(contents)["a.json"] == "the path of its sound is no Unicode"
+        assert reasons(contents)["a.json"] == "the path of its sound is not valid Unicode"
 
 
 def test_taxa_have_the_first_common_name_that_is_known(tmp_path: Path) -> None:
@@ -357,7 +357,7 @@ records = st.fixed_dictionaries(
 
 @settings(max_examples=60)
 @given(st.dictionaries(st.integers(1, 999), records, min_size=1, max_size=4), st.booleans(), st.booleans())
-def test_what_was_written_is_read_again(entries: dict[int, dict[str, Any]], as_texts: bool, as_pages: bool) -> None:
+def test_written_archives_round_trip(entries: dict[int, dict[str, Any]], as_texts: bool, as_pages: bool) -> None:
     answers = [{"id": str(number) if as_texts else number, **entry} for number, entry in entries.items()]
     with TemporaryDirectory() as folder:
         sounds = [f"{entry['gen']}/{number}.mp3" for number, entry in entries.items()]
@@ -407,7 +407,7 @@ anything = st.recursive(
 @example({"recordings": None}, {})
 @example(None, {"id": float("nan")})
 @example(None, {"id": True, "lat": True})
-def test_no_value_costs_its_neighbours(answer: object, values: dict[str, object]) -> None:
+def test_no_value_affects_its_neighbours(answer: object, values: dict[str, object]) -> None:
     with TemporaryDirectory() as folder:
         archive = {
             "a.json": json.dumps(answer),
@@ -423,7 +423,7 @@ def test_no_value_costs_its_neighbours(answer: object, values: dict[str, object]
 
 @settings(max_examples=100)
 @given(st.binary(max_size=60) | st.text('[]{}",:0 recodings', max_size=60).map(str.encode))
-def test_any_bytes_are_read_or_refused_in_words(junk: bytes) -> None:
+def test_any_bytes_are_read_or_refused_with_a_reason(junk: bytes) -> None:
     with TemporaryDirectory() as folder:
         write(Path(folder), {"a.json": junk, "b.json": page(simple(7))}, "XC7.mp3")
         contents = read_xenocanto(Path(folder))

@@ -1,4 +1,4 @@
-"""Open a page in a browser without a window, do something on it, and see what came of it."""
+"""Open a page in a headless browser, run a script on it, and return the result."""
 
 import json
 import re
@@ -24,16 +24,18 @@ REPORTER = """<script>
 (async () => {{
   const sleep = milliseconds => new Promise(after => setTimeout(after, milliseconds));
   let result;
-  try {{ result = await (async () => {{ {script} }})(); }} catch (error) {{ result = {{ trouble: String(error) }}; }}
+  try {{ result = await (async () => {{ {script} }})(); }} catch (error) {{ result = {{ error: String(error) }}; }}
   document.body.dataset.result = JSON.stringify(result);
 }})();
 </script></body>"""
 
 
 def visit(page: str, folder: Path, script: str, *options: str) -> tuple[Any, list[str]]:
-    """Open a page, run the body of an asynchronous function on it, and return what that returns, and what the page wrote to the console.
+    """Open a page and run the body of an asynchronous function on it, after the page's own script.
 
-    The script is put behind the page's own, in a copy of it.
+    Returns
+    -------
+    What the function returns, and what the page wrote to the console.
     """
     browser = next((found for name in NAMES if (found := shutil.which(name))), None)
     if browser is None:

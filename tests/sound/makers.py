@@ -1,4 +1,4 @@
-"""Odd files of sound, made of whole ones byte by byte, as recorders and programs leave them."""
+"""Odd audio files as recorders and programs leave them, made from valid ones byte by byte."""
 
 import io
 import struct
@@ -11,7 +11,7 @@ NOISE = np.random.default_rng(0)
 
 
 def samples(seconds: float, *, channels: int = 1, rate: int = RATE) -> np.ndarray:
-    """Return noise of 16 bits."""
+    """Return 16-bit noise."""
     shape = (int(seconds * rate), channels) if channels > 1 else int(seconds * rate)
     return np.round(NOISE.uniform(-9000, 9000, shape)).astype(np.float32) / 32768
 
@@ -27,7 +27,7 @@ def patched(content: bytes, place: int, form: str, value: int) -> bytes:
 
 
 def wav(sound: np.ndarray, *, data: int | None = None, riff: int | None = None, **more: object) -> bytes:
-    """Return a WAV whose sizes are said to be these."""
+    """Return a WAV that declares these sizes."""
     content = encoded(sound, **more)  # type: ignore[arg-type]
     content = content if riff is None else patched(content, 4, "<I", riff)
     return content if data is None else patched(content, content.index(b"data") + 4, "<I", data)
@@ -44,7 +44,7 @@ def aiff(sound: np.ndarray, *, frames: int, size: int) -> bytes:
 
 
 def flac(content: bytes, total: int) -> bytes:
-    """Let the header of a FLAC say so many frames."""
+    """Return a FLAC whose header declares a total number of frames."""
     number = int.from_bytes(content[18:26], "big") & ~((1 << 36) - 1) | total
     return content[:18] + number.to_bytes(8, "big") + content[26:]
 
@@ -61,7 +61,7 @@ ID3V2 = b"ID3\x03\0\0\0\0\x10\0" + bytes(2048)
 
 
 def without_xing(mp3: bytes) -> bytes:
-    """Return an MP3 (layer III) without its first frame, in which its length stands."""
+    """Return an MP3 (layer III) without its first frame, which declares the length."""
     first = mp3[1] >> 3 & 3 == 3
     kbits = (
         (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -73,7 +73,7 @@ def without_xing(mp3: bytes) -> bytes:
 
 
 def variable(*parts: np.ndarray) -> bytes:
-    """Return an MP3 of a variable rate that no header announces."""
+    """Return an MP3 of variable bit rate without a header that declares it."""
     return without_xing(
         encoded(np.concatenate(parts), "MP3", rate=44_100, bitrate_mode="VARIABLE", compression_level=0.2)
     )

@@ -1,4 +1,4 @@
-"""Lengths that a glance tells: right, or none at all; and what a broken file may not do to who asks."""
+"""Lengths by a quick scan: right, or none at all; and broken files must not raise unexpected errors."""
 
 import struct
 import time
@@ -11,11 +11,11 @@ import soundfile
 
 from tests.sound.makers import RATE, chunk, encoded, flac, patched, samples, variable, wav, without_xing
 from tests.sound.test_odd_files import decoded, written
-from utils.recordings.duplicates import Sound, glance_all, measured
-from utils.sound.chunks import Dialect, find_chain
-from utils.sound.links import FARTHEST, Link, Shown
+from utils.recordings.duplicates import ScannedFile, measure_length, scan_files
+from utils.sound.chunks import ChunkFormat, find_trailing_chunks
+from utils.sound.layout import MAX_OFFSET, Segment, SegmentFile
 from utils.sound.opening import AudioError
-from utils.sound.reading import Reading
+from utils.sound.reading import AudioReader
 
 FAST = 44_100
 LOUD, SHORT = samples(20, rate=FAST, channels=2), samples(5, rate=FAST, channels=2)
@@ -24,9 +24,9 @@ OGG = {"rate": FAST, "compression_level": 0.0}
 
 
 def quick(file: Path) -> float | None:
-    """Return what a glance says of the length, seconds."""
-    (found,) = glance_all([file], workers=1)
-    assert isinstance(found, Sound)
+    """Return the length by a quick scan, seconds."""
+    (found,) = scan_files([file], workers=1)
+    assert isinstance(found, ScannedFile)
     return found.seconds
 
 
@@ -43,11 +43,11 @@ ORDINARY: dict[str, tuple[Callable[[], bytes], float]] = {
 
 
 @pytest.mark.parametrize("name", ORDINARY)
-def test_a_glance_knows_the_length_of_ordinary_files(tmp_path: Path, name: str) -> None:
+def test_a_quick_scan_finds_the_length_of_ordinary_files(tmp_path: Path, name: str) -> None:
     make, seconds = ORDINARY[name]
     file = written(tmp_path, name, make())
     assert quick(file) == pytest.approx(seconds, abs=0.06)
-    assert measured(file) == pytest.approx(seconds, abs=0.06)
+    assert measure_length(file) == pytest.approx(seconds, abs=0.06)
 
 
 JOINED: dict[str, tuple[Callable[[], list[bytes]], float]] = {
@@ -64,18 +64,18 @@ JOINED: dict[str, tuple[Callable[[], list[bytes]], float]] = {
 
 
 @pytest.mark.parametrize("name", JOINED)
-def test_a_glance_says_nothing_where_it_could_only_guess(tmp_path: Path, name: str) -> None:
+def test_a_quick_scan_returns_no_length_if_it_could_only_guess(tmp_path: Path, name: str) -> None:
     make, seconds = JOINED[name]
     file = written(tmp_path, name, b"".join(make()))
     assert quick(file) is None
-    assert measured(file) == pytest.approx(seconds, abs=0.1)
-    with Reading(file) as sound:
+    assert measure_length(file) == pytest.approx(seconds, abs=0.1)
+    with AudioReader(file) as sound:
         assert (sound.frames or 0) / sound.rate == pytest.approx(seconds, abs=0.1)
 
 
 def test_what_cannot_be_read_has_no_length(tmp_path: Path) -> None:
-    assert measured(written(tmp_path, "a.wav", b"hello")) is None
-    assert measured(tmp_path / "none.wav") is None
+    assert measure_length(written(tmp_path, "a.wav", b"hello")) is None
+    assert measure_length(tmp_path / "none.wav") is None
 
 
 @pytest.mark.parametrize("form", ["OGG", "FLAC"])
@@ -85,7 +85,7 @@ def test_a_part_that_cannot_be_opened_leaves_no_length_and_no_error(tmp_path: Pa
     if form == "FLAC":
         broken = bytearray(broken[:8] + bytes(300))
     file = written(tmp_path, f"a.{form.lower()}", encoded(samples(10), form) + bytes(broken))
-    with Reading(file) as sound:
+    with AudioReader(file) as sound:
         assert sound.frames is None
     assert quick(file) is None
 
@@ -100,7 +100,7 @@ def test_sizes_of_wave64_that_no_file_has(tmp_path: Path, size: int, name: bytes
     except AudioError as error:
         assert "int" not in str(error)
     with pytest.raises(AudioError) if name == b"fmt " and size != 23 else _fine():
-        Reading(file).__exit__()
+        AudioReader(file).__exit__()
 
 
 class _fine:  # noqa: N801  # a context like pytest.raises
@@ -115,8 +115,8 @@ class _fine:  # noqa: N801  # a context like pytest.raises
 def test_sizes_of_caf_that_no_file_has(tmp_path: Path, length: int, name: bytes) -> None:
     content = encoded(samples(1), "CAF")
     file = written(tmp_path, "a.caf", patched(content, content.index(name) + 4, ">q", length))
-    (found,) = glance_all([file], workers=1)
-    assert isinstance(found, Sound) or found.startswith(("is no sound", "holds no"))
+    (found,) = scan_files([file], workers=1)
+    assert isinstance(found, ScannedFile) or found.startswith(("cannot be decoded", "holds no"))
 
 
 def test_any_error_of_a_container_is_an_audio_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,24 +127,24 @@ def test_any_error_of_a_container_is_an_audio_error(tmp_path: Path, monkeypatch:
             raise error
 
         monkeypatch.setattr("utils.sound.opening.wave_layout", failing)
-        with pytest.raises(AudioError, match=r"^is no sound that can be read: x$"):
-            Reading(file)
+        with pytest.raises(AudioError, match=r"^cannot be decoded: x$"):
+            AudioReader(file)
 
 
-def test_many_empty_chunks_behind_the_sound_are_walked_once(tmp_path: Path) -> None:
+def test_many_empty_chunks_after_the_sound_are_read_once(tmp_path: Path) -> None:
     content = wav(samples(1), data=0)[:44] + 30_000 * chunk(b"LIST", b"") + b"LIST\xff\xff\xff\x0f"
     file = written(tmp_path, "a.wav", content)
     began = time.process_time()
     with file.open("rb") as stream:
-        assert find_chain(stream, len(content), after=44, dialect=Dialect()) == len(content)
+        assert find_trailing_chunks(stream, len(content), after=44, chunk_format=ChunkFormat()) == len(content)
     assert time.process_time() - began < 2
     whole = content[:-8]
     with written(tmp_path, "b.wav", whole).open("rb") as stream:
-        assert find_chain(stream, len(whole), after=44, dialect=Dialect()) == 44
+        assert find_trailing_chunks(stream, len(whole), after=44, chunk_format=ChunkFormat()) == 44
 
 
 @pytest.mark.parametrize("form", ["WAV", "AIFF", "W64", "RF64"])
-def test_joined_rows_of_chunks_are_heard_one_after_the_other(tmp_path: Path, form: str) -> None:
+def test_concatenated_containers_of_chunks_are_read_in_order(tmp_path: Path, form: str) -> None:
     parts = [samples(3), samples(2), samples(1)]
     content = b"".join(encoded(part, form) for part in parts)
     file = written(tmp_path, f"a.{form.lower()}", content)
@@ -154,10 +154,10 @@ def test_joined_rows_of_chunks_are_heard_one_after_the_other(tmp_path: Path, for
     assert quick(file) == 6.0
     cut, length = decoded(written(tmp_path, f"b.{form.lower()}", content[:-RATE]))
     np.testing.assert_allclose(cut, found[: len(cut)], atol=1e-6)
-    assert length.warnings == ("its header promises 6.0 s, 5.5 s are there and are used",)
+    assert length.warnings == ("the header declares 6.0 s, but only 5.5 s are there and are used",)
 
 
-def test_joined_wavs_with_chunks_between_and_another_rate(tmp_path: Path) -> None:
+def test_concatenated_wavs_with_chunks_between_and_another_rate(tmp_path: Path) -> None:
     one, other = samples(2), samples(2, rate=48_000, channels=2)
     found, length = decoded(
         written(tmp_path, "a.wav", wav(one) + chunk(b"LIST", b"INFO") + encoded(other, rate=48_000))
@@ -167,19 +167,19 @@ def test_joined_wavs_with_chunks_between_and_another_rate(tmp_path: Path) -> Non
 
 
 def test_a_decoder_cannot_leave_the_file(tmp_path: Path) -> None:
-    shown = Shown(written(tmp_path, "a", b"abcdef"), Link(2, 6))
-    for place in (-1, -100):
-        assert shown.seek(place) == 0
-        assert shown.read(2) == b"cd"
-        assert shown.seek(place, 1) <= 1
-        assert shown.seek(4 * place, 2) == 0
-    assert shown.seek(1 << 70) == FARTHEST
-    assert shown.read(1) == b""
-    shown.close()
+    stream = SegmentFile(written(tmp_path, "a", b"abcdef"), Segment(2, 6))
+    for position in (-1, -100):
+        assert stream.seek(position) == 0
+        assert stream.read(2) == b"cd"
+        assert stream.seek(position, 1) <= 1
+        assert stream.seek(4 * position, 2) == 0
+    assert stream.seek(1 << 70) == MAX_OFFSET
+    assert stream.read(1) == b""
+    stream.close()
 
 
 def test_an_unknown_total_of_a_long_flac_is_not_guessed(tmp_path: Path) -> None:
     file = written(tmp_path, "a.flac", flac(encoded(LOUD, "FLAC", rate=FAST), 0))
     assert quick(file) is None
-    assert measured(file) == 20.0
+    assert measure_length(file) == 20.0
     assert soundfile.info(file).channels == 2

@@ -1,4 +1,4 @@
-"""What the decoder can read of an odd or damaged file is used, with a word on how much of how much; only what would be guessed is refused."""
+"""Everything that can be decoded of an odd or damaged file is used, with a warning."""
 
 import struct
 from collections.abc import Callable
@@ -25,9 +25,9 @@ from tests.sound.makers import (
     wav,
     without_xing,
 )
-from utils.recordings.duplicates import Sound, glance_all
+from utils.recordings.duplicates import ScannedFile, scan_files
 from utils.sound.opening import AudioError, layout_of
-from utils.sound.reading import Reading
+from utils.sound.reading import AudioReader
 from utils.sound.report import is_partial
 from utils.spectra.decode import Length, decode
 
@@ -36,9 +36,9 @@ FOUR = samples(4)
 PCM = (TEN * 32768).astype("<i2").tobytes()
 WHOLE = encoded(TEN)
 AT = WHOLE.index(b"data")
-ALL_USED = "its header says {} s, but 10.0 s of sound are there; all are used"
-HALF = "its header promises 10.0 s, 5.0 s are there and are used"
-TWICE = "its header promises 20.0 s, 10.0 s are there and are used"
+ALL_USED = "the header declares {} s, but the file holds 10.0 s; all of it is used"
+HALF = "the header declares 10.0 s, but only 5.0 s are there and are used"
+TWICE = "the header declares 20.0 s, but only 10.0 s are there and are used"
 
 
 def decoded(file: Path, *, rate: int = RATE, **more: object) -> tuple[np.ndarray, Length]:
@@ -147,17 +147,17 @@ def test_all_samples_are_used(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(found, TEN, atol=1e-6)
     assert length.frames == len(TEN)
     assert length.warnings == ((warning,) if warning else ())
-    with Reading(file) as sound:
+    with AudioReader(file) as sound:
         assert sound.frames == len(TEN)
 
 
-def test_the_same_sound_is_found_under_odd_headers(tmp_path: Path) -> None:
+def test_the_same_sound_is_found_despite_odd_headers(tmp_path: Path) -> None:
     files = [written(tmp_path, name, make()) for name, (make, _) in LOSSLESS.items()]
-    glances = glance_all(files, workers=1)
-    assert {(glance.frames, glance.head) for glance in glances if isinstance(glance, Sound)} == {
-        (len(TEN), glances[0].head)
+    scans = scan_files(files, workers=1)
+    assert {(scan.frames, scan.first_digest) for scan in scans if isinstance(scan, ScannedFile)} == {
+        (len(TEN), scans[0].first_digest)
     }  # type: ignore[union-attr]
-    assert all(isinstance(glance, Sound) for glance in glances)
+    assert all(isinstance(scan, ScannedFile) for scan in scans)
 
 
 CUT: dict[str, tuple[Callable[[], bytes], float]] = {  # seconds that are there, at least
@@ -180,7 +180,7 @@ CUT: dict[str, tuple[Callable[[], bytes], float]] = {  # seconds that are there,
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_of_what_is_cut_off_the_rest_is_used(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_rest_of_a_truncated_file_is_used(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     make, least = CUT[name]
     content = make()
     found, length = decoded(written(tmp_path, name, content[: len(content) // 2]))
@@ -191,7 +191,7 @@ def test_of_what_is_cut_off_the_rest_is_used(tmp_path: Path, name: str, capfd: p
     assert capfd.readouterr().err == ""
 
 
-def test_a_sample_or_a_byte_is_nobodys_loss(tmp_path: Path) -> None:
+def test_a_missing_sample_or_byte_gives_no_warning(tmp_path: Path) -> None:
     for name, content in (
         ("a.wav", WHOLE),
         ("a.aiff", encoded(TEN, "AIFF")),
@@ -203,15 +203,13 @@ def test_a_sample_or_a_byte_is_nobodys_loss(tmp_path: Path) -> None:
         assert length.warnings == ()
 
 
-def test_bytes_behind_the_sound_that_could_be_anything_are_named(tmp_path: Path) -> None:
+def test_unknown_bytes_after_the_sound_are_reported(tmp_path: Path) -> None:
     found, length = decoded(written(tmp_path, "a.wav", WHOLE + NOISE.bytes(3000)))
     assert len(found) == len(TEN)
-    assert length.warnings == (
-        "3000 bytes behind its sound are neither chunks nor, it seems, sound; they are not used",
-    )
+    assert length.warnings == ("3000 bytes after the sound are ignored: they look neither like chunks nor like sound",)
 
 
-def test_a_padding_byte_that_nobody_wrote(tmp_path: Path) -> None:
+def test_a_missing_padding_byte(tmp_path: Path) -> None:
     sound = np.round(samples(10)[:239_999] * 127) / 128
     content = encoded(sound, subtype="PCM_U8")
     content = content[: content.index(b"data") + 8 + len(sound)]
@@ -221,7 +219,7 @@ def test_a_padding_byte_that_nobody_wrote(tmp_path: Path) -> None:
 
 
 def test_beyond_4_gb(tmp_path: Path) -> None:
-    """The upper part of the size is lost, chunks follow; the file has holes, and is not decoded here."""
+    """The upper part of the size is lost, and chunks follow; the file is sparse, and is not decoded here."""
     size = (1 << 32) + (1 << 20)
     with (tmp_path / "a.wav").open("wb") as stream:
         stream.write(
@@ -232,13 +230,13 @@ def test_beyond_4_gb(tmp_path: Path) -> None:
         )
         stream.seek(AT + 8 + size - 2)
         stream.write(b"\1\1" + chunk(b"LIST"))
-    with Reading(tmp_path / "a.wav") as sound:
+    with AudioReader(tmp_path / "a.wav") as sound:
         assert sound.frames == size // 2
-    assert layout_of(tmp_path / "a.wav").links[0].promised == (1 << 20) // 2
+    assert layout_of(tmp_path / "a.wav").segments[0].declared == (1 << 20) // 2
 
 
 @pytest.mark.parametrize("unknown", [False, True])
-def test_of_a_damaged_flac_the_begin_is_used(tmp_path: Path, unknown: bool) -> None:
+def test_the_start_of_a_damaged_flac_is_used(tmp_path: Path, unknown: bool) -> None:
     content = flac(encoded(TEN, "FLAC"), 0 if unknown else len(TEN))
     content = content[:200_000] + NOISE.bytes(2000) + content[202_000:]
     found, length = decoded(written(tmp_path, "a.flac", content))
@@ -250,22 +248,24 @@ def test_of_a_damaged_flac_the_begin_is_used(tmp_path: Path, unknown: bool) -> N
 
 
 @pytest.mark.parametrize(
-    ("form", "more"), [("OGG", {}), ("OGG", {"subtype": "OPUS"}), ("MP3", {}), ("FLAC", {})], ids=["vorbis", "opus", "mp3", "flac"]
+    ("form", "more"),
+    [("OGG", {}), ("OGG", {"subtype": "OPUS"}), ("MP3", {}), ("FLAC", {})],
+    ids=["vorbis", "opus", "mp3", "flac"],
 )  # fmt: skip
-def test_joined_files_are_heard_one_after_the_other(tmp_path: Path, form: str, more: dict[str, str]) -> None:
+def test_concatenated_files_are_read_in_order(tmp_path: Path, form: str, more: dict[str, str]) -> None:
     parts = [
         encoded(TEN, form, **more),
         encoded(FOUR, form, **more),
         encoded(samples(20, channels=2, rate=48_000), form, rate=48_000, **more),
     ]
-    alone = [decoded(written(tmp_path, f"{number}.{form}", part))[0] for number, part in enumerate(parts)]
-    for numbers in ((0, 1), (0, 2), (0, 0), (0, 1, 2)):
-        found, length = decoded(written(tmp_path, f"joined.{form}", b"".join(parts[number] for number in numbers)))
-        np.testing.assert_array_equal(found, np.concatenate([alone[number] for number in numbers]))
+    alone = [decoded(written(tmp_path, f"{index}.{form}", part))[0] for index, part in enumerate(parts)]
+    for order in ((0, 1), (0, 2), (0, 0), (0, 1, 2)):
+        found, length = decoded(written(tmp_path, f"joined.{form}", b"".join(parts[index] for index in order)))
+        np.testing.assert_array_equal(found, np.concatenate([alone[index] for index in order]))
         assert length == Length(len(found), RATE)
 
 
-def test_joined_mp3s_with_tags_and_without_headers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_concatenated_mp3s_with_tags_and_without_headers(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     mp3, other = encoded(TEN, "MP3"), encoded(samples(10, rate=44_100), "MP3", rate=44_100)
     for content, seconds in (
         (ID3V2 + mp3 + ID3V1 + ID3V2 + mp3 + ID3V1, 20.0),
@@ -285,7 +285,7 @@ def test_joined_mp3s_with_tags_and_without_headers(tmp_path: Path, capfd: pytest
         assert "Xing stream size" not in capfd.readouterr().err
 
 
-def test_a_hole_in_an_mp3_is_named_and_what_follows_is_used(tmp_path: Path) -> None:
+def test_a_gap_in_an_mp3_is_reported_and_the_rest_is_used(tmp_path: Path) -> None:
     mp3 = without_xing(encoded(TEN, "MP3"))
     found, length = decoded(written(tmp_path, "a.mp3", mp3[:20_000] + NOISE.bytes(10_000) + mp3[20_000:]))
     assert len(found) / RATE > 9.5
@@ -295,27 +295,27 @@ def test_a_hole_in_an_mp3_is_named_and_what_follows_is_used(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("turned", [False, True])
-def test_variable_rates_without_a_header_are_heard_to_the_end(tmp_path: Path, turned: bool) -> None:
+def test_variable_rates_without_a_header_are_read_to_the_end(tmp_path: Path, turned: bool) -> None:
     loud, quiet = samples(5, rate=44_100), 0.001 * samples(5, rate=44_100)
     file = written(tmp_path, "a.mp3", variable(*((quiet, loud) if turned else (loud, quiet))))
     found, length = decoded(file, rate=44_100)
     assert 10 <= len(found) / 44_100 < 10.1
     assert length.warnings == ()
-    with Reading(file) as sound:
+    with AudioReader(file) as sound:
         assert sound.frames == len(found)
 
 
-def test_streams_side_by_side_are_no_chain(tmp_path: Path) -> None:
+def test_multiplexed_streams_are_not_concatenated_files(tmp_path: Path) -> None:
     one, other = encoded(TEN, "OGG"), encoded(FOUR, "OGG")
 
     def first_page(content: bytes) -> int:
         return content.index(b"OggS", 4)
 
     both = one[: first_page(one)] + other[: first_page(other)] + one[first_page(one) :] + other[first_page(other) :]
-    assert len(layout_of(written(tmp_path, "a.ogg", both)).links) == 1
+    assert len(layout_of(written(tmp_path, "a.ogg", both)).segments) == 1
 
 
-def test_what_begins_a_chain_but_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_a_concatenated_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     one = encoded(TEN, "OGG")
     broken = bytearray(encoded(FOUR, "OGG"))
     broken[40:200] = bytes(160)
@@ -325,14 +325,14 @@ def test_what_begins_a_chain_but_cannot_be_read_is_named(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("ending", ["au", "snd", "vox", "gsm", "wav", "mp3"])
-def test_rubbish_is_not_guessed_to_be_sound(tmp_path: Path, ending: str) -> None:
-    with pytest.raises(AudioError, match=r"^is no sound that can be read: "):
+def test_text_is_not_decoded_as_sound(tmp_path: Path, ending: str) -> None:
+    with pytest.raises(AudioError, match=r"^cannot be decoded: "):
         decoded(written(tmp_path, f"a.{ending}", b"hello world " * 1000))
 
 
-def test_ordinary_files_are_given_to_the_decoder_as_they_are(tmp_path: Path) -> None:
+def test_the_decoder_reads_ordinary_files_as_they_are(tmp_path: Path) -> None:
     for ending in ("wav", "flac", "ogg", "mp3", "aiff"):
         soundfile.write(tmp_path / f"a.{ending}", TEN, RATE)
-        assert layout_of(tmp_path / f"a.{ending}").plain
+        assert layout_of(tmp_path / f"a.{ending}").as_is
         assert decoded(tmp_path / f"a.{ending}")[1].warnings == ()
     assert makers.RATE == RATE

@@ -18,7 +18,7 @@ from config import Config
 from tests.conftest import RATE, REPOSITORY, chirp, small_config
 from tests.workers import extract_or_die
 from utils.recordings.splits import read_split
-from utils.spectra import filling
+from utils.spectra import shards, store_writer
 
 SONG = chirp(2500, seconds=3, seed=1)
 GOOD = {
@@ -49,8 +49,8 @@ BAD = {
         "FLOAT",
         "holds samples that are not finite (NaN or infinite)",
     ),
-    "deafening": (3e38 * SONG, RATE, "FLOAT", "holds samples of 9e+37, full scale is 1"),
-    "rate 1": (SONG, 1, "PCM_16", "is sampled at 1 Hz, sound at 100 Hz or more"),
+    "deafening": (3e38 * SONG, RATE, "FLOAT", "holds samples of 9e+37, but full scale is 1"),
+    "rate 1": (SONG, 1, "PCM_16", "has a sample rate of 1 Hz, which is below 100 Hz"),
 }
 
 
@@ -84,12 +84,12 @@ def test_bad_recordings_are_named_and_all_others_done(config: Config, choose: st
     assert done == {*GOOD, "wrong ending"} | partial
     warnings = dict(recordings.filter(pl.col("warning").is_not_null()).select("recording", "warning").iter_rows())
     assert {Path(name).name: warning for name, warning in warnings.items()} == {
-        f"cut off {tenth}": f"its header promises 3.0 s, {0.3 * tenth:.1f} s are there and are used"
+        f"cut off {tenth}": f"the header declares 3.0 s, but only {0.3 * tenth:.1f} s are there and are used"
         for tenth in range(4, 10)
     }
     assert {Path(failure.name).stem for failure in extracted.partial} == partial
     assert {name: failures.pop(name) for name in BAD} == {name: reason for name, (*_, reason) in BAD.items()}
-    assert failures.pop("text").startswith("is no sound that can be read")
+    assert failures.pop("text").startswith("cannot be decoded")
     assert failures.pop("cut off 0") == "is empty (0 bytes)"
     assert sorted(failures) == [f"cut off {tenth}" for tenth in range(1, 4)]
     assert all("shorter than a clip" in reason for reason in failures.values())
@@ -109,7 +109,7 @@ def test_recordings_that_vanish_and_workers_that_are_killed(
         soundfile.write(archive / "Altus clarus" / f"{name}.wav", SONG + np.float32(0.001 * len(name)), RATE)
     config = small_config(tmp_path / "root", archive)
     sort_data.main(config)
-    original = filling.fan_out
+    original = store_writer.fan_out
 
     def fan_out(function, jobs, **more):
         next(config.dataset.root.rglob("A2.wav")).unlink()
@@ -117,10 +117,10 @@ def test_recordings_that_vanish_and_workers_that_are_killed(
         yield from original(extract_or_die, jobs, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(filling, "fan_out", fan_out)
+        patch.setattr(store_writer, "fan_out", fan_out)
         failures = {Path(failure.name).stem: failure.reason for failure in spec.main(config).failures}
     died = {
-        name: f"the worker process died on it (exit status {-how})"
+        name: f"the worker process died (exit status {-how})"
         for name, how in (("killer", 9), ("aborter", 6), ("crasher", 11))
     }
     assert failures == {"A2": "no such file", "S0": "no such file", **died}
@@ -143,9 +143,9 @@ def test_a_folder_that_may_not_be_read(tmp_path: Path, archive: Path, monkeypatc
         return original(path, **more)
 
     split = read_split(config.dataset)
-    before = filling.plan(split, config, tmp_path)
+    before = shards.plan_shards(split, config, tmp_path)
     monkeypatch.setattr(Path, "stat", stat)
-    after = filling.plan(split, config, tmp_path)
+    after = shards.plan_shards(split, config, tmp_path)
     assert [one.key == other.key for one, other in zip(before, after, strict=True)] == [False, True, True]
 
 
@@ -170,7 +170,7 @@ print(before, peak())
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("choose", ["grid", "peaks"])
 def test_a_long_recording_needs_no_more_memory_than_a_short_one(tmp_path: Path, choose: str) -> None:
-    """In an hour and a half are 177 MB of pictures; a worker may need 400 MB, of which libraries take 200."""
+    """An hour and a half has 177 MB of spectrograms; a worker may need 400 MB, of which libraries take 200."""
     file = tmp_path / "long.wav"
     with soundfile.SoundFile(file, "w", RATE, 1) as sound:
         for _ in range(1800):

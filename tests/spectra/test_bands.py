@@ -1,4 +1,4 @@
-"""What pictures are made with."""
+"""Window, frequency bins and filter bank of spectrograms."""
 
 import librosa
 import numpy as np
@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from config import Spectrogram
-from utils.spectra.bands import bands_of, drawn_size, hop_of, linear_window
+from utils.spectra.bands import bands_of, hop_of, linear_window, size_before_resizing
 
 
 def test_mel_bands_are_librosas() -> None:
@@ -16,7 +16,7 @@ def test_mel_bands_are_librosas() -> None:
     found = np.zeros_like(expected)
     found[:, bands.first_bin : bands.last_bin] = bands.weights.toarray()
     np.testing.assert_array_equal(found, expected)
-    assert bands.last_bin - bands.first_bin < 410  # bins that no band hears are left out
+    assert bands.last_bin - bands.first_bin < 410  # without bins that are in no band
     np.testing.assert_allclose(bands.window, librosa.filters.get_window("hann", 1024), atol=1e-7)
 
 
@@ -51,5 +51,5 @@ def test_linear_window_by_hand() -> None:
     ],
 )
 def test_sizes_before_resizing(settings: Spectrogram, samples: int, size: tuple[int, int]) -> None:
-    assert drawn_size(settings, samples=samples) == size
+    assert size_before_resizing(settings, samples=samples) == size
     assert hop_of(settings, samples=samples) == (settings.hop or samples // (settings.width - 1))

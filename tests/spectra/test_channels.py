@@ -1,4 +1,4 @@
-"""Which channel of a stereo recording is heard, and that channels which cancel each other are not taken for silence."""
+"""The channel of stereo recordings; channels that cancel each other are not taken for silence."""
 
 import hashlib
 import json
@@ -12,13 +12,16 @@ import soundfile
 
 import sort_data
 import spec
-from config import Config, Spectrogram, deciding, differences, from_command_line, load, to_toml
+from config import Config, Spectrogram
 from tests.conftest import RATE, chirp, small_config
 from tests.sound.test_odd_files import decoded
+from utils.command_line import from_command_line
+from utils.settings import load, to_toml
+from utils.settings_keys import changed_settings, settings_for_key
+from utils.spectra.audio_check import audio_levels
 from utils.spectra.decode import AudioError
-from utils.spectra.extraction import Job, first_clips
-from utils.spectra.preflight import levels_of
-from utils.spectra.store import PICTURE_SETTINGS
+from utils.spectra.extraction import Job, first_spectrograms
+from utils.spectra.store import STORE_SETTINGS
 
 SONG = chirp(2000, seconds=3, seed=1)
 NOISE = np.random.default_rng(3).normal(0, 0.05, (4, len(SONG))).astype(np.float32)
@@ -29,16 +32,17 @@ def write(folder: Path, *channels: np.ndarray) -> Path:
     return folder / "a.wav"
 
 
-def test_channels_that_cancel_are_refused_and_each_can_be_heard(tmp_path: Path) -> None:
+def test_channels_that_cancel_are_refused_and_each_can_be_used(tmp_path: Path) -> None:
     file = write(tmp_path, SONG, -0.999 * SONG)
     with pytest.raises(
         AudioError,
-        match=r"^its channels cancel each other: their mean is 66 dB quieter than channel 1; spectrogram.channel = 'loudest' takes one of them$",
+        match=r"^its channels cancel each other: their mean is 66 dB quieter than channel 1; "
+        r"use spectrogram.channel = 'loudest'$",
     ):
         decoded(file, rate=RATE)
     np.testing.assert_array_equal(decoded(file, rate=RATE, channel="loudest")[0], SONG)
     np.testing.assert_array_equal(decoded(file, rate=RATE, channel=2)[0], np.float32(-0.999) * SONG)
-    with pytest.raises(AudioError, match=r"^has 2 channels, not the one that spectrogram.channel = 3 asks for$"):
+    with pytest.raises(AudioError, match=r"^has 2 channels, but spectrogram.channel is 3$"):
         decoded(file, rate=RATE, channel=3)
 
 
@@ -46,7 +50,8 @@ def test_channels_that_partly_cancel_are_named(tmp_path: Path) -> None:
     found, length = decoded(write(tmp_path, SONG, -0.7 * SONG), rate=RATE)
     np.testing.assert_allclose(found, 0.15 * SONG, atol=1e-6)
     assert length.warnings == (
-        "its channels partly cancel each other: their mean is 16 dB quieter than channel 1; spectrogram.channel = 'loudest' takes one of them",
+        "its channels partly cancel each other: their mean is 16 dB quieter than channel 1; "
+        "use spectrogram.channel = 'loudest'",
     )
 
 
@@ -74,10 +79,10 @@ def test_mono_has_one_channel(tmp_path: Path, channel: str | int) -> None:
 def test_a_species_in_opposite_channels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name, pitch in (("Turdus merula", 1500), ("Parus major", 2500)):
         (tmp_path / "in" / name).mkdir(parents=True)
-        for number in range(2):
-            song = chirp(pitch + 50 * number, seconds=3, seed=number)
+        for index in range(2):
+            song = chirp(pitch + 50 * index, seconds=3, seed=index)
             soundfile.write(
-                tmp_path / "in" / name / f"{number}.wav",
+                tmp_path / "in" / name / f"{index}.wav",
                 np.stack([song, -song], 1) if name == "Parus major" else song,
                 RATE,
             )
@@ -90,13 +95,13 @@ def test_a_species_in_opposite_channels(tmp_path: Path, capsys: pytest.CaptureFi
     assert [failure.reason.split(":")[0] for failure in spec.main(config).failures] == 2 * [
         "its channels cancel each other"
     ]
-    heard = replace(config, spectrogram=replace(config.spectrogram, channel="loudest"))
+    loudest = replace(config, spectrogram=replace(config.spectrogram, channel="loudest"))
     with pytest.raises(Exception, match=r'spectrogram.channel was "mean", is "loudest"'):
-        spec.main(heard)
-    assert spec.main(heard, spec.Flags(fresh=True)).failures == []
+        spec.main(loudest)
+    assert spec.main(loudest, spec.Flags(fresh=True)).failures == []
     kept = pl.read_parquet(tmp_path / "out" / "spec" / "clips.parquet").filter("accepted")
     assert set(kept["class"]) == {"Turdus merula", "Parus major"}
-    assert levels_of(tmp_path / "in" / "Parus major" / "0.wav", channel="loudest").peak > 0.1
+    assert audio_levels(tmp_path / "in" / "Parus major" / "0.wav", channel="loudest").peak > 0.1
     capsys.readouterr()
 
 
@@ -121,23 +126,23 @@ def test_a_wrong_channel_is_one_clear_line(tmp_path: Path, word: str, value: str
         load(tmp_path / "a.toml")
 
 
-def test_stores_and_nets_of_earlier_versions_stay_what_they_were() -> None:
-    assert "spectrogram.channel" not in deciding(Config(), of=("spectrogram.",))
+def test_keys_of_stores_and_models_of_earlier_versions_stay_the_same() -> None:
+    assert "spectrogram.channel" not in settings_for_key(Config(), of=("spectrogram.",))
     other = Config(spectrogram=Spectrogram(channel=2))
-    assert deciding(other, of=("spectrogram.",))["spectrogram.channel"] == 2
-    assert differences(Config(), other, of=("spectrogram.",)) == ['spectrogram.channel was "mean", is 2']
-    assert differences(Config(), other, of=("clips.",)) == []
+    assert settings_for_key(other, of=("spectrogram.",))["spectrogram.channel"] == 2
+    assert changed_settings(Config(), other, of=("spectrogram.",)) == ['spectrogram.channel was "mean", is 2']
+    assert changed_settings(Config(), other, of=("clips.",)) == []
 
 
 GOLDEN = "c8895767393e6033573427e5675d34f78fdf23f032e00d460326eda9039327a5"  # at revision 199b5d5
 
 
-def test_the_key_of_a_store_by_the_default_settings_stays_what_it_was() -> None:
-    """A new setting that did not exist then must not decide, or every store that was ever filled would have to be filled again."""
-    assert hashlib.sha256(json.dumps(deciding(Config(), of=PICTURE_SETTINGS)).encode()).hexdigest() == GOLDEN
+def test_the_key_of_a_store_with_default_settings_stays_the_same() -> None:
+    """Settings that are added must not change the key, or all stores would have to be filled again."""
+    assert hashlib.sha256(json.dumps(settings_for_key(Config(), of=STORE_SETTINGS)).encode()).hexdigest() == GOLDEN
 
 
-def test_what_does_not_move_is_not_heard(tmp_path: Path) -> None:
+def test_a_constant_offset_is_not_heard(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"^its channels cancel each other: "):
         decoded(write(tmp_path, 0.05 + SONG, 0.05 - SONG), rate=RATE)
     assert decoded(write(tmp_path, 0.3 + SONG, 0.3 + SONG), rate=RATE)[1].warnings == ()
@@ -172,18 +177,20 @@ def test_the_loudest_of_parts_with_different_channels(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loudest((SONG,), (NOISE[0],)), np.concatenate([SONG, NOISE[0]]))
 
 
-@pytest.mark.parametrize("cap", [0, 1])
-def test_the_first_clips_of_channels_that_cancel(tmp_path: Path, cap: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("max_clips", [0, 1])
+def test_the_first_clips_of_channels_that_cancel(
+    tmp_path: Path, max_clips: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = small_config(tmp_path, tmp_path)
 
     def job(*channels: np.ndarray) -> Job:
         file = write(tmp_path, *(np.tile(channel, 3) for channel in channels))
-        return Job("a", file, cap, config.clips, config.spectrogram, tmp_path / "part")
+        return Job("a", file, max_clips, config.clips, config.spectrogram, tmp_path / "part")
 
-    (warning,) = first_clips(job(SONG, -0.7 * SONG)).warnings
+    (warning,) = first_spectrograms(job(SONG, -0.7 * SONG)).warnings
     assert warning.startswith("its channels partly cancel each other: ")
-    assert first_clips(job(SONG, SONG)).warnings == ()
-    monkeypatch.setattr("utils.spectra.extraction.FROM_HAND_TO_HAND", 1)
+    assert first_spectrograms(job(SONG, SONG)).warnings == ()
+    monkeypatch.setattr("utils.spectra.extraction.MAX_PASSED_IN_MEMORY", 1)
     with pytest.raises(AudioError, match=r"^its channels cancel each other: "):
-        first_clips(job(SONG, -SONG))
+        first_spectrograms(job(SONG, -SONG))
     assert not (tmp_path / "part").exists()

@@ -1,4 +1,4 @@
-"""Clips begin where they should, whatever the blocks."""
+"""Clips start where they should, whatever the sizes of blocks."""
 
 import json
 from pathlib import Path
@@ -8,13 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import Clips
-from utils.spectra.clips import clip_samples, cut
+from utils.spectra.clips import clip_samples, cut_grid
 
 
 def test_counts_are_the_baselines(golden: Path) -> None:
     for samples, overlap, min_length, count in json.loads((golden / "split_counts.json").read_text()):
         length, step, least = clip_samples(Clips(overlap=overlap, min_length=min_length), rate=44_100)
-        found = [len(batch) for _, batch in cut([np.zeros(samples, np.float32)], length=length, step=step, least=least)]
+        found = [
+            len(batch)
+            for _, batch in cut_grid([np.zeros(samples, np.float32)], length=length, step=step, min_length=least)
+        ]
         assert sum(found) == count, (samples, overlap, min_length)
 
 
@@ -33,7 +36,7 @@ def test_cutting_a_stream_is_cutting_the_whole(
     blocks = np.split(sound, sorted(border for border in borders if border <= samples))
     found = {
         first + index: clip
-        for first, batch in cut(blocks, length=length, step=step, least=least)
+        for first, batch in cut_grid(blocks, length=length, step=step, min_length=least)
         for index, clip in enumerate(batch)
     }
     expected = {}
@@ -42,5 +45,5 @@ def test_cutting_a_stream_is_cutting_the_whole(
         if len(rest) >= max(least, 1):
             expected[start // step] = np.pad(rest, (0, length - len(rest)))
     assert list(found) == list(expected)
-    for number, clip in expected.items():
-        np.testing.assert_array_equal(found[number], clip)
+    for index, clip in expected.items():
+        np.testing.assert_array_equal(found[index], clip)

@@ -77,7 +77,7 @@ def test_unusable_files(tmp_path: Path) -> None:
         return str(caught.value)
 
     assert refused("empty.wav", b"") == "is empty (0 bytes)"
-    assert refused("text.wav", b"hello\n" * 1000).startswith("is no sound that can be read: ")
+    assert refused("text.wav", b"hello\n" * 1000).startswith("cannot be decoded: ")
     assert refused("gone.wav", None) == "no such file"
     soundfile.write(tmp_path / "none.wav", np.zeros(0, np.float32), 8000)
     assert refused("none.wav", None) == "holds no samples"
@@ -86,9 +86,9 @@ def test_unusable_files(tmp_path: Path) -> None:
         assert refused("nan.wav", None) == "holds samples that are not finite (NaN or infinite)"
     for loud in (3e38, -2e10):
         soundfile.write(tmp_path / "loud.wav", np.array([0, loud, 0], np.float32), 8000, subtype="FLOAT")
-        assert refused("loud.wav", None) == f"holds samples of {abs(loud):.0e}, full scale is 1"
+        assert refused("loud.wav", None) == f"holds samples of {abs(loud):.0e}, but full scale is 1"
     soundfile.write(tmp_path / "slow.wav", NOISE[:1000], 1)
-    assert refused("slow.wav", None) == "is sampled at 1 Hz, sound at 100 Hz or more"
+    assert refused("slow.wav", None) == "has a sample rate of 1 Hz, which is below 100 Hz"
     (tmp_path / "folder.wav").mkdir()
     assert refused("folder.wav", None)
 
@@ -133,7 +133,7 @@ def test_odd_sound_is_decoded(tmp_path: Path, samples: np.ndarray, rate: int, su
 def test_many_channels_take_no_more_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     soundfile.write(tmp_path / "a.wav", np.tile(NOISE, (1, 4)), 8000)
     whole = samples_of(tmp_path / "a.wav", rate=8000)
-    monkeypatch.setattr("utils.spectra.decode.BLOCK_VALUES", 800)
+    monkeypatch.setattr("utils.spectra.decode.MAX_DECODED_VALUES", 800)
     blocks = list(decode(tmp_path / "a.wav", rate=8000))
     assert {len(block) for block in blocks} == {100}
     np.testing.assert_array_equal(np.concatenate(blocks), whole)

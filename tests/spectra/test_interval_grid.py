@@ -1,4 +1,4 @@
-"""Intervals: none missing, none doubled, none of another length, each with its clips, for any recording, interval, clip and overlap."""
+"""Intervals cover a recording without gaps, and each has its clips, for any recording, interval, clip and overlap."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -9,18 +9,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.spectra.decode import Length
-from utils.spectra.interval_grid import clip_starts, cut_intervals, exactly, interval_count, interval_times, position
+from utils.spectra.interval_grid import (
+    clip_starts,
+    count_intervals,
+    cut_interval_clips,
+    exact_seconds,
+    interval_start,
+    interval_times,
+)
 
 seconds = st.integers(1, 90).map(lambda tenths: tenths / 10)
 
 
 def in_blocks(samples: np.ndarray, sizes: list[int]) -> Iterator[np.ndarray]:
     """Cut samples into blocks of these sizes, again and again."""
-    first = number = 0
+    first = index = 0
     while first < len(samples):
-        size = sizes[number % len(sizes)]
+        size = sizes[index % len(sizes)]
         yield samples[first : first + size]
-        first, number = first + size, number + 1
+        first, index = first + size, index + 1
 
 
 @given(frames=st.integers(1, 50_000), rate=st.sampled_from([100, 441, 999, 8000]), interval=seconds)
@@ -30,17 +37,17 @@ def test_intervals_go_from_the_begin_to_the_very_end(frames: int, rate: int, int
     assert ends[-1] == frames / rate
     assert (starts[1:] == ends[:-1]).all()
     np.testing.assert_allclose(np.diff(starts), interval, atol=1e-9)
-    last = Fraction(frames, rate) - (len(starts) - 1) * exactly(interval)
+    last = Fraction(frames, rate) - (len(starts) - 1) * exact_seconds(interval)
     assert last > 0
-    assert last < exactly(interval) + Fraction(1, rate)  # less than one sample more: no interval of its own
+    assert last < exact_seconds(interval) + Fraction(1, rate)  # less than one sample more: no interval of its own
     assert len(starts) == 1 or last >= Fraction(1, rate)
 
 
 def test_lengths_by_hand() -> None:
-    assert interval_count(Length(44_100 * 86_400, 44_100), interval=5.0) == 17_280
-    assert interval_count(Length(44_100 * 10, 44_100), interval=5.0) == 2
-    assert interval_count(Length(44_100 * 10 + 1, 44_100), interval=5.0) == 3
-    assert interval_count(Length(3, 10), interval=0.1) == 3  # as binary numbers, 0.1 · 3 is more than 0.3
+    assert count_intervals(Length(44_100 * 86_400, 44_100), interval=5.0) == 17_280
+    assert count_intervals(Length(44_100 * 10, 44_100), interval=5.0) == 2
+    assert count_intervals(Length(44_100 * 10 + 1, 44_100), interval=5.0) == 3
+    assert count_intervals(Length(3, 10), interval=0.1) == 3  # as binary numbers, 0.1 · 3 is more than 0.3
     assert [times.tolist() for times in interval_times(Length(95, 10), interval=4.0)] == [
         [0.0, 4.0, 8.0],
         [4.0, 8.0, 9.5],
@@ -70,32 +77,32 @@ def test_a_stream_is_cut_as_the_whole_would_be(
     """Against a plain reading: the whole recording in memory, silence on both sides, and each clip taken out of it."""
     rate, step = 97, min(step, length)
     samples = np.arange(1, total + 1, dtype=np.float32)
-    count = interval_count(Length(total, rate), interval=interval)
+    count = count_intervals(Length(total, rate), interval=interval)
     found: dict[int, list[np.ndarray]] = {}
-    numbers = []
-    for number, clip in cut_intervals(
+    indices = []
+    for index, clip in cut_interval_clips(
         in_blocks(samples, sizes), lambda: count, interval=interval, rate=rate, length=length, step=step
     ):
-        numbers.append(number)
-        found.setdefault(number, []).append(clip.copy())
-    assert numbers == sorted(numbers)
+        indices.append(index)
+        found.setdefault(index, []).append(clip.copy())
+    assert indices == sorted(indices)
     assert list(found) == list(range(count))
     silent = np.zeros(length, np.float32)
     around = np.concatenate([silent, samples, silent])
-    for number, clips in found.items():
-        begin, end = (min(total, position(one, interval=interval, rate=rate)) for one in (number, number + 1))
-        starts = list(clip_starts(begin, end, length=length, step=step))
+    for index, clips in found.items():
+        lower, upper = (min(total, interval_start(one, interval=interval, rate=rate)) for one in (index, index + 1))
+        starts = list(clip_starts(lower, upper, length=length, step=step))
         assert len(starts) == len(clips)
         for start, clip in zip(starts, clips, strict=True):
             np.testing.assert_array_equal(clip, around[start + length :][:length])
-        if end - begin >= length:
-            assert starts[0] == begin
-            assert starts[-1] + length - end in (0, -1)
-            assert all(begin <= start for start in starts)
+        if upper - lower >= length:
+            assert starts[0] == lower
+            assert starts[-1] + length - upper in (0, -1)
+            assert all(lower <= start for start in starts)
             assert (np.diff(starts) <= step).all()
         else:
             (start,) = starts
-            assert abs((start + start + length) - (begin + end)) <= 1  # centred
+            assert abs((start + start + length) - (lower + upper)) <= 1  # centred
 
 
 @pytest.mark.parametrize("other", [11_025, 22_050, 48_000])
@@ -103,29 +110,29 @@ def test_another_rate_has_the_same_intervals(other: int) -> None:
     """A last interval that hardly is, and that a lower rate rounds away, still has its clip."""
     length = Length(44_100 * 10 + 1, 44_100)
     samples = np.ones(round(length.frames * other / length.rate), np.float32)
-    clips = cut_intervals(
+    clips = cut_interval_clips(
         iter([samples]),
-        lambda: interval_count(length, interval=5.0),
+        lambda: count_intervals(length, interval=5.0),
         interval=5.0,
         rate=other,
         length=other,
         step=other,
     )
-    numbers = [number for number, _ in clips]
-    assert numbers == [0] * 5 + [1] * 5 + [2]
+    indices = [index for index, _ in clips]
+    assert indices == [0] * 5 + [1] * 5 + [2]
 
 
 def test_long_intervals_are_not_held_in_memory() -> None:
     """Of an interval of an hour, clips come as soon as the recording has gone past them."""
-    heard = 0
+    decoded = 0
 
     def blocks() -> Iterator[np.ndarray]:
-        nonlocal heard
+        nonlocal decoded
         for _ in range(3600):
-            heard += 100
+            decoded += 100
             yield np.zeros(100, np.float32)
 
-    clips = cut_intervals(blocks(), lambda: 1, interval=3600.0, rate=100, length=100, step=50)
+    clips = cut_interval_clips(blocks(), lambda: 1, interval=3600.0, rate=100, length=100, step=50)
     for expected in range(20):
         next(clips)
-        assert heard <= 100 * (expected // 2 + 3)
+        assert decoded <= 100 * (expected // 2 + 3)

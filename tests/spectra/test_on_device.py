@@ -1,4 +1,4 @@
-"""The engine for accelerators draws the same pictures, and scores them the same, as the one on the CPU; both run here on the CPU."""
+"""Spectrograms and scores from the device are those from the CPU; both run on the CPU here."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +15,19 @@ import spec
 from config import Config, Spectrogram
 from tests.conftest import RATE, chirp, small_config
 from utils.console import UserError
-from utils.spectra.clips import cut
+from utils.spectra.clips import cut_grid
 from utils.spectra.decode import decode
 from utils.spectra.engines import engine_of
-from utils.spectra.on_device import blur, cubic, make_pictures, refusal, signal_scores, squeeze
+from utils.spectra.on_device import (
+    blur_on_device,
+    cubic_weights,
+    make_spectrograms,
+    reason_against_device,
+    signal_scores,
+    squeeze_on_device,
+)
 from utils.spectra.signal_score import signal_score
-from utils.spectra.spectrogram import make_picture, to_pixels
+from utils.spectra.spectrogram import make_spectrogram, to_pixels
 from utils.spectra.store import Store
 
 # a click, an offset, a swell: of silence these steps show the rounding of Fourier transforms, of which every library
@@ -30,22 +37,22 @@ THRESHOLD, NEAR = 0.001, 1e-4  # of the signal rule; scores so near to it may go
 
 
 def both(clips: np.ndarray, settings: Spectrogram) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return pictures and scores of the device, and of the CPU."""
-    pictures, scores = make_pictures(jnp.asarray(clips), settings)
-    drawn = [make_picture(clip, settings) for clip in clips]
+    """Return spectrograms and scores of the device, and of the CPU."""
+    spectrograms, scores = make_spectrograms(jnp.asarray(clips), settings)
+    on_cpu = [make_spectrogram(clip, settings) for clip in clips]
     return (
-        np.asarray(pictures),
+        np.asarray(spectrograms),
         np.asarray(scores),
-        np.stack([to_pixels(picture) for picture in drawn]),
-        np.array([signal_score(picture) for picture in drawn]),
+        np.stack([to_pixels(spectrogram) for spectrogram in on_cpu]),
+        np.array([signal_score(spectrogram) for spectrogram in on_cpu]),
     )
 
 
 def check(clips: np.ndarray, settings: Spectrogram) -> None:
-    pictures, scores, expected, expected_scores = both(clips, settings)
-    assert pictures.dtype == np.uint8
-    assert pictures.shape == (len(clips), settings.height, settings.width)
-    far = np.abs(pictures.astype(int) - expected) > 1
+    spectrograms, scores, expected, expected_scores = both(clips, settings)
+    assert spectrograms.dtype == np.uint8
+    assert spectrograms.shape == (len(clips), settings.height, settings.width)
+    far = np.abs(spectrograms.astype(int) - expected) > 1
     assert far.mean() <= 0.001
     assert np.abs(scores - expected_scores).max() < 0.003
     decided = np.abs(expected_scores - THRESHOLD) > NEAR
@@ -102,7 +109,7 @@ def test_engines_agree_on_real_recordings(birds: Path) -> None:
     clips = [
         batch[::7]
         for path in recordings
-        for _, batch in cut(decode(path, rate=44_100), length=44_100, step=33_075, least=44_100)
+        for _, batch in cut_grid(decode(path, rate=44_100), length=44_100, step=33_075, min_length=44_100)
     ]
     check(np.concatenate(clips)[:48], Spectrogram())
 
@@ -110,48 +117,52 @@ def test_engines_agree_on_real_recordings(birds: Path) -> None:
 @pytest.mark.parametrize("share", [0.2, 0.4, 0.7])
 def test_scores_are_those_of_opencv_to_the_border(share: float) -> None:
     rng = np.random.default_rng(0)
-    pictures = (rng.random((40, 17, 24)) * (rng.random((40, 17, 24)) < share)).astype(np.float32)
-    found = np.asarray(signal_scores(jnp.asarray(pictures)))
-    np.testing.assert_allclose(found, [signal_score(picture) for picture in pictures], atol=1e-7)
+    spectrograms = (rng.random((40, 17, 24)) * (rng.random((40, 17, 24)) < share)).astype(np.float32)
+    found = np.asarray(signal_scores(jnp.asarray(spectrograms)))
+    np.testing.assert_allclose(found, [signal_score(spectrogram) for spectrogram in spectrograms], atol=1e-7)
     assert found.max() > 0.02
 
 
 @pytest.mark.parametrize(("height", "width"), [(20, 31), (41, 17), (7, 90), (10, 10)])
 def test_squeeze_is_opencvs(height: int, width: int) -> None:
-    picture = np.random.default_rng(0).random((20, 30), dtype=np.float32)
-    expected = np.clip(cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
+    spectrogram = np.random.default_rng(0).random((20, 30), dtype=np.float32)
+    expected = np.clip(cv2.resize(spectrogram, (width, height), interpolation=cv2.INTER_CUBIC), 0, 1)
     np.testing.assert_allclose(
-        np.asarray(squeeze(jnp.asarray(picture[None]), height=height, width=width))[0], expected, atol=1e-5
+        np.asarray(squeeze_on_device(jnp.asarray(spectrogram[None]), height=height, width=width))[0],
+        expected,
+        atol=1e-5,
     )
-    np.testing.assert_allclose(cubic(20, height).sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(cubic_weights(20, height).sum(axis=1), 1, atol=1e-6)
 
 
 def test_blur_is_opencvs() -> None:
     pixels = np.random.default_rng(0).random((30, 20), dtype=np.float32)
     across, down = np.array([0.1, 0.5, 0.4], np.float32), np.array([0.2, 0.1, 0.3, 0.3, 0.1], np.float32)
     expected = cv2.sepFilter2D(pixels, -1, across, down, borderType=cv2.BORDER_REPLICATE)
-    np.testing.assert_allclose(np.asarray(blur(jnp.asarray(pixels[None]), across, down))[0], expected, atol=1e-6)
+    np.testing.assert_allclose(
+        np.asarray(blur_on_device(jnp.asarray(pixels[None]), across, down))[0], expected, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("mode", ["crop_random", "fill"])
-def test_what_is_drawn_at_random_is_refused(mode: str) -> None:
+def test_what_needs_random_numbers_is_refused(mode: str) -> None:
     settings = Spectrogram(rate=RATE, fmax=3800.0, height=8, width=16, hop=200, resize=mode)
-    assert mode in refusal(settings, samples=RATE)
+    assert mode in reason_against_device(settings, samples=RATE)
     with pytest.raises(ValueError, match=mode):
-        make_pictures(jnp.zeros((1, RATE)), settings)
-    assert refusal(Spectrogram(resize=mode), samples=44_100) == ""  # nothing has to be resized
+        make_spectrograms(jnp.zeros((1, RATE)), settings)
+    assert reason_against_device(Spectrogram(resize=mode), samples=44_100) == ""  # nothing has to be resized
 
 
 def test_one_clip_more_changes_no_other() -> None:
     settings = Spectrogram(rate=RATE, fmin=300.0, fmax=3800.0, height=32, width=64)
     clips = made_up(RATE)
-    alone, together = (make_pictures(jnp.asarray(batch), settings) for batch in (clips[:3], clips))
+    alone, together = (make_spectrograms(jnp.asarray(batch), settings) for batch in (clips[:3], clips))
     assert isinstance(together[0], jax.Array)
     assert np.abs(np.asarray(alone[0], int) - np.asarray(together[0][:3], int)).max() <= 1
 
 
 @pytest.mark.parametrize("choose", ["grid", "annotations"])
-def test_a_store_that_the_device_drew_is_the_workers_store(tmp_path: Path, choose: str) -> None:
+def test_a_store_from_the_device_is_that_of_the_workers(tmp_path: Path, choose: str) -> None:
     archive = tmp_path / "archive"
     archive.mkdir()
     rows = ["file,start,end,species"]
@@ -170,13 +181,13 @@ def test_a_store_that_the_device_drew_is_the_workers_store(tmp_path: Path, choos
         sort_data.main(config)
         spec.main(config)
         store = Store(config.dataset.root)
-        tables[engine] = store.clips.drop("score"), store.recordings, store.pictures(np.arange(len(store.clips)))
+        tables[engine] = store.clips.drop("score"), store.recordings, store.spectrograms(np.arange(len(store.clips)))
         assert not (config.dataset.root / "spec" / "parts").exists()
-    (ours, recordings, pictures), (theirs, others, drawn) = tables["cpu"], tables["device"]
+    (ours, recordings, spectrograms), (theirs, others, on_cpu) = tables["cpu"], tables["device"]
     assert ours.height > 10
     assert theirs.equals(ours)
     assert others.equals(recordings)
-    assert np.abs(drawn.astype(int) - pictures).max() <= 1
+    assert np.abs(on_cpu.astype(int) - spectrograms).max() <= 1
 
 
 def test_engines_are_chosen_by_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,5 +200,5 @@ def test_engines_are_chosen_by_what_is_there(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
     assert chosen(engine="auto")
     assert not chosen(engine="auto", hop=100, resize="fill")
-    with pytest.raises(UserError, match=r"resize = fill draws random numbers.*cpu draws them"):
+    with pytest.raises(UserError, match=r"resize = fill needs random numbers.*set spectrogram.engine to cpu"):
         chosen(engine="device", hop=100, resize="fill")

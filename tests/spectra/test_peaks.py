@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from config import Clips, Spectrogram
 from tests.conftest import RATE, chirp
-from utils.spectra.choosing import chosen_windows
-from utils.spectra.peaks import _evenly, hop_samples, mel_weights, peak_windows, snr_curve, strongest
+from utils.spectra.clip_selection import select_windows
+from utils.spectra.peaks import _even_blocks, hop_samples, mel_weights, peak_windows, snr_curve, strongest_peaks
 
 SMALL = Spectrogram(rate=RATE, fmin=200, fmax=4000, height=16, width=32)
 
@@ -21,14 +21,20 @@ def noise(seconds: float, *, seed: int = 0, rate: int = RATE) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.003, int(seconds * rate)).astype(np.float32)
 
 
-def birdvox_curve(samples: np.ndarray, picture: Spectrogram) -> np.ndarray:
+def birdvox_curve(samples: np.ndarray, spectrogram: Spectrogram) -> np.ndarray:
     """Return what BirdVox's detect_activity computes, with librosa."""
-    hop = hop_samples(picture.rate)
+    hop = hop_samples(spectrogram.rate)
     power = librosa.feature.melspectrogram(
-        y=samples, sr=picture.rate, n_fft=4 * hop, hop_length=hop, n_mels=64, fmin=picture.fmin, fmax=picture.fmax
+        y=samples,
+        sr=spectrogram.rate,
+        n_fft=4 * hop,
+        hop_length=hop,
+        n_mels=64,
+        fmin=spectrogram.fmin,
+        fmax=spectrogram.fmax,
     )
     pcen = librosa.pcen(
-        power, sr=picture.rate, hop_length=hop, gain=0.8, bias=10, power=0.25, time_constant=0.06, eps=1e-6
+        power, sr=spectrogram.rate, hop_length=hop, gain=0.8, bias=10, power=0.25, time_constant=0.06, eps=1e-6
     )
     snr = pcen.max(axis=0) - pcen.min(axis=0)
     return scipy.signal.medfilt(librosa.power_to_db(snr / np.median(snr)), kernel_size=15)
@@ -36,11 +42,11 @@ def birdvox_curve(samples: np.ndarray, picture: Spectrogram) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", [8000, 22_050, 44_100])
 def test_the_curve_is_birdvoxs(rate: int) -> None:
-    picture = Spectrogram(rate=rate, fmin=200, fmax=4000)
+    spectrogram = Spectrogram(rate=rate, fmin=200, fmax=4000)
     samples = np.concatenate(
         [noise(3, rate=rate), chirp(3000, seconds=2, seed=1, rate=rate), noise(3.3, seed=2, rate=rate)]
     )
-    found, expected = snr_curve([samples], picture), birdvox_curve(samples, picture)
+    found, expected = snr_curve([samples], spectrogram), birdvox_curve(samples, spectrogram)
     assert found.shape == expected.shape
     # at the ends, medians are taken of silence there
     np.testing.assert_allclose(found[7:-7], expected[7:-7], atol=2e-3)
@@ -67,7 +73,7 @@ def test_blocks_do_not_change_the_curve(samples: int, borders: list[int], kind: 
 @given(st.lists(st.integers(0, 30), max_size=6), st.integers(1, 20))
 def test_all_sums_are_made_of_as_many_frames(lengths: list[int], size: int) -> None:
     sound = np.arange(sum(lengths), dtype=np.float32)
-    found = list(_evenly(np.split(sound, np.cumsum(lengths)), size))
+    found = list(_even_blocks(np.split(sound, np.cumsum(lengths)), size))
     np.testing.assert_array_equal(np.concatenate(found), sound)
     assert [len(block) for block in found] == [size] * (len(sound) // size) + [len(sound) % size]
 
@@ -75,7 +81,7 @@ def test_all_sums_are_made_of_as_many_frames(lengths: list[int], size: int) -> N
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.integers(1, 10), st.integers(0, 5))
 def test_the_strongest_peaks(heights: list[int], apart: int, count: int) -> None:
     curve = np.array(heights, np.float32)
-    found = strongest(curve, count=count, apart=apart).tolist()
+    found = strongest_peaks(curve, count=count, apart=apart).tolist()
     assert found == sorted(found)
     assert found
     assert count == 0 or len(found) <= count
@@ -92,10 +98,10 @@ def test_the_strongest_peaks(heights: list[int], apart: int, count: int) -> None
 
 def test_peaks_by_hand() -> None:
     curve = np.array([0, 3, 0, 5, 0, 4, 0, 0, 2, 2, 2, 0, 1], np.float32)
-    assert strongest(curve, count=0, apart=1).tolist() == [1, 3, 5, 9, 12]
-    assert strongest(curve, count=2, apart=1).tolist() == [3, 5]
-    assert strongest(curve, count=2, apart=3).tolist() == [3, 9]
-    assert strongest(np.zeros(9, np.float32), count=3, apart=2).tolist() == [4]  # nothing stands out: the middle
+    assert strongest_peaks(curve, count=0, apart=1).tolist() == [1, 3, 5, 9, 12]
+    assert strongest_peaks(curve, count=2, apart=1).tolist() == [3, 5]
+    assert strongest_peaks(curve, count=2, apart=3).tolist() == [3, 9]
+    assert strongest_peaks(np.zeros(9, np.float32), count=3, apart=2).tolist() == [4]  # nothing stands out: the middle
 
 
 def test_windows_lie_inside_and_one_place_has_one() -> None:
@@ -114,7 +120,7 @@ def test_calls_are_found() -> None:
     for start in (7.0, 23.5, 51.0):
         sound[int(start * RATE) : int((start + 1) * RATE)] += chirp(2500, seconds=1.0, seed=3)
     clips = Clips(choose="peaks", count=3, length=2.0)
-    found = list(chosen_windows(lambda: iter([sound]), clips, SMALL, events=None))
+    found = list(select_windows(lambda: iter([sound]), clips, SMALL, events=None))
     assert [
         abs(window.start / RATE + 1 - (start + 0.5)) < 0.75
         for (window, _), start in zip(found, (7.0, 23.5, 51.0), strict=True)
@@ -122,7 +128,7 @@ def test_calls_are_found() -> None:
     for window, samples in found:
         np.testing.assert_array_equal(samples, sound[window.start : window.start + 2 * RATE])
         assert window.strength > 3
-    in_blocks = list(chosen_windows(lambda: iter(np.split(sound, [1, 77_777, 300_000])), clips, SMALL, events=None))
+    in_blocks = list(select_windows(lambda: iter(np.split(sound, [1, 77_777, 300_000])), clips, SMALL, events=None))
     assert [window for window, _ in in_blocks] == [window for window, _ in found]
 
 

@@ -1,4 +1,4 @@
-"""Pictures of another size than the net's."""
+"""Spectrograms of another size than the input of the network."""
 
 import cv2
 import numpy as np
@@ -12,16 +12,18 @@ def numbered(rows: int, frames: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("mode", ["squeeze", "crop", "crop_random", "fill"])
-def test_a_picture_that_fits_stays(mode: str) -> None:
-    picture = numbered(5, 7)
-    assert resize(picture, height=5, width=7, mode=mode, seed=0) is picture
+def test_a_spectrogram_that_fits_stays(mode: str) -> None:
+    spectrogram = numbered(5, 7)
+    assert resize(spectrogram, height=5, width=7, mode=mode, seed=0) is spectrogram
 
 
 def test_squeeze_is_bicubic_and_stays_in_range() -> None:
-    picture = np.random.default_rng(0).integers(0, 2, (20, 30)).astype(np.float32)
-    expected = cv2.resize(picture, (17, 41), interpolation=cv2.INTER_CUBIC)
+    spectrogram = np.random.default_rng(0).integers(0, 2, (20, 30)).astype(np.float32)
+    expected = cv2.resize(spectrogram, (17, 41), interpolation=cv2.INTER_CUBIC)
     assert expected.max() > 1
-    np.testing.assert_array_equal(resize(picture, height=41, width=17, mode="squeeze", seed=0), np.clip(expected, 0, 1))
+    np.testing.assert_array_equal(
+        resize(spectrogram, height=41, width=17, mode="squeeze", seed=0), np.clip(expected, 0, 1)
+    )
 
 
 def test_crop_takes_the_middle() -> None:
@@ -31,25 +33,25 @@ def test_crop_takes_the_middle() -> None:
 
 
 def test_crop_random_takes_any_part() -> None:
-    picture = numbered(6, 9)
-    firsts = {float(resize(picture, height=4, width=8, mode="crop_random", seed=seed)[0, 0]) for seed in range(60)}
-    assert firsts == {float(picture[top, left]) for top in range(3) for left in range(2)}
+    spectrogram = numbered(6, 9)
+    firsts = {float(resize(spectrogram, height=4, width=8, mode="crop_random", seed=seed)[0, 0]) for seed in range(60)}
+    assert firsts == {float(spectrogram[top, left]) for top in range(3) for left in range(2)}
 
 
 @pytest.mark.parametrize("mode", ["crop", "crop_random"])
 def test_a_side_too_short_to_crop_is_stretched(mode: str) -> None:
-    picture = resize(numbered(4, 20), height=8, width=20, mode=mode, seed=0)
-    np.testing.assert_array_equal(picture, resize(numbered(4, 20), height=8, width=20, mode="squeeze", seed=0))
+    spectrogram = resize(numbered(4, 20), height=8, width=20, mode=mode, seed=0)
+    np.testing.assert_array_equal(spectrogram, resize(numbered(4, 20), height=8, width=20, mode="squeeze", seed=0))
 
 
-def test_fill_puts_the_picture_into_noise_like_it() -> None:
-    picture = 0.4 + 0.2 * np.random.default_rng(0).random((40, 50), dtype=np.float32)
-    filled = resize(picture, height=60, width=90, mode="fill", seed=1)
-    np.testing.assert_array_equal(filled[10:50, 20:70], picture)
+def test_fill_puts_the_spectrogram_into_noise_like_it() -> None:
+    spectrogram = 0.4 + 0.2 * np.random.default_rng(0).random((40, 50), dtype=np.float32)
+    filled = resize(spectrogram, height=60, width=90, mode="fill", seed=1)
+    np.testing.assert_array_equal(filled[10:50, 20:70], spectrogram)
     noise = np.concatenate([filled[:10].ravel(), filled[:, :20].ravel()])
-    assert abs(noise.mean() - picture.mean()) < 0.01
-    assert abs(noise.std() - picture.std()) < 0.01
-    assert (filled != resize(picture, height=60, width=90, mode="fill", seed=2)).any()
+    assert abs(noise.mean() - spectrogram.mean()) < 0.01
+    assert abs(noise.std() - spectrogram.std()) < 0.01
+    assert (filled != resize(spectrogram, height=60, width=90, mode="fill", seed=2)).any()
 
 
 def test_fill_shrinks_what_is_too_long() -> None:

@@ -1,4 +1,4 @@
-"""The picture is the 2018 baseline's."""
+"""The spectrogram is that of the 2018 baseline."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,50 +10,50 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config import Clips, Spectrogram
-from utils.spectra.clips import clip_samples, cut
+from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import decode
 from utils.spectra.signal_score import medians, signal_score
-from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
+from utils.spectra.spectrogram import make_spectrogram, mel_levels, to_pixels
 
 
-def test_golden_pictures_and_scores(golden: Path, birds: Path) -> None:
+def test_golden_spectrograms_and_scores(golden: Path, birds: Path) -> None:
     expected = np.load(golden / "mel.npz")
-    picture = Spectrogram()
-    length, step, least = clip_samples(Clips(), rate=picture.rate)
-    blocks = decode(birds / "Acadian Flycatcher.wav", rate=picture.rate, block=3.3)
+    spectrogram = Spectrogram()
+    length, step, min_length = clip_samples(Clips(), rate=spectrogram.rate)
+    blocks = decode(birds / "Acadian Flycatcher.wav", rate=spectrogram.rate, block=3.3)
     clips = {
         first + index: clip
-        for first, batch in cut(blocks, length=length, step=step, least=least)
+        for first, batch in cut_grid(blocks, length=length, step=step, min_length=min_length)
         for index, clip in enumerate(batch)
     }
-    for number, mel, score in zip(expected["clip"], expected["mel"], expected["signal_score"], strict=True):
-        found = make_picture(clips[int(number)], picture)
+    for index, mel, score in zip(expected["clip"], expected["mel"], expected["signal_score"], strict=True):
+        found = make_spectrogram(clips[int(index)], spectrogram)
         assert np.abs(found - mel).max() < 0.02
         assert np.abs(found - mel).mean() < 0.0015
         assert abs(signal_score(found) - score) < 1e-4
 
 
-def librosa_picture(samples: np.ndarray, picture: Spectrogram) -> np.ndarray:
-    hop = picture.hop or len(samples) // (picture.width - 1)
-    if picture.kind == "linear":
-        n_fft = picture.n_fft or 390
-        frequencies = librosa.fft_frequencies(sr=picture.rate, n_fft=n_fft)
+def librosa_spectrogram(samples: np.ndarray, spectrogram: Spectrogram) -> np.ndarray:
+    hop = spectrogram.hop or len(samples) // (spectrogram.width - 1)
+    if spectrogram.kind == "linear":
+        n_fft = spectrogram.n_fft or 390
+        frequencies = librosa.fft_frequencies(sr=spectrogram.rate, n_fft=n_fft)
         bins = np.abs(librosa.stft(samples, n_fft=n_fft, hop_length=hop, window="hamming"))[
-            (frequencies >= picture.fmin) & (frequencies <= picture.fmax)
+            (frequencies >= spectrogram.fmin) & (frequencies <= spectrogram.fmax)
         ]
         levels = librosa.amplitude_to_db(bins, ref=np.max)
     else:
-        emphasized = np.append(samples[0], samples[1:] - np.float32(picture.pre_emphasis) * samples[:-1])
-        shape = {"n_fft": picture.n_fft or 8 * picture.height, "hop_length": hop, "n_mels": picture.height}
+        emphasized = np.append(samples[0], samples[1:] - np.float32(spectrogram.pre_emphasis) * samples[:-1])
+        shape = {"n_fft": spectrogram.n_fft or 8 * spectrogram.height, "hop_length": hop, "n_mels": spectrogram.height}
         mel = librosa.feature.melspectrogram(
-            y=emphasized, sr=picture.rate, **shape, fmin=picture.fmin, fmax=picture.fmax, power=1
+            y=emphasized, sr=spectrogram.rate, **shape, fmin=spectrogram.fmin, fmax=spectrogram.fmax, power=1
         )
         levels = (
-            librosa.pcen(mel * 2**31, sr=picture.rate, hop_length=hop)
-            if picture.kind == "pcen"
+            librosa.pcen(mel * 2**31, sr=spectrogram.rate, hop_length=hop)
+            if spectrogram.kind == "pcen"
             else librosa.amplitude_to_db(mel, ref=np.max)
         )
-    levels = levels[::-1, : picture.width]
+    levels = levels[::-1, : spectrogram.width]
     return (levels - levels.min()) / (levels.max() - levels.min())
 
 
@@ -64,7 +64,7 @@ def sweep(rate: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "spectrogram",
     [
         Spectrogram(),
         Spectrogram(height=32, width=100, fmin=100, fmax=8000, pre_emphasis=0),
@@ -89,18 +89,18 @@ def sweep(rate: int) -> np.ndarray:
     ],
 )
 @pytest.mark.filterwarnings("ignore:Empty filters detected")
-def test_the_formula_is_librosas(picture: Spectrogram) -> None:
-    samples = sweep(picture.rate)
-    expected = librosa_picture(samples, picture)
-    assert expected.shape == (picture.height, picture.width)
-    np.testing.assert_allclose(make_picture(samples, picture), expected, atol=2e-3)
-    assert (to_pixels(make_picture(samples, picture)) != to_pixels(expected)).mean() < 0.001
+def test_the_formula_is_librosas(spectrogram: Spectrogram) -> None:
+    samples = sweep(spectrogram.rate)
+    expected = librosa_spectrogram(samples, spectrogram)
+    assert expected.shape == (spectrogram.height, spectrogram.width)
+    np.testing.assert_allclose(make_spectrogram(samples, spectrogram), expected, atol=2e-3)
+    assert (to_pixels(make_spectrogram(samples, spectrogram)) != to_pixels(expected)).mean() < 0.001
 
 
 def test_a_tone_is_a_line_at_its_height() -> None:
-    picture = Spectrogram(pre_emphasis=0)
+    spectrogram = Spectrogram(pre_emphasis=0)
     samples = np.sin(2 * np.pi * 4000 * np.arange(44_100) / 44_100).astype(np.float32)
-    row = int(make_picture(samples, picture)[:, 50:200].mean(axis=1).argmax())
+    row = int(make_spectrogram(samples, spectrogram)[:, 50:200].mean(axis=1).argmax())
     bands = librosa.mel_frequencies(n_mels=130, fmin=500, fmax=15_000)[1:-1]
     assert abs(bands[::-1][row] - 4000) < 150
     # low frequencies are at the bottom: 4 kHz is below the middle of a linear scale, in the middle of mel
@@ -108,10 +108,10 @@ def test_a_tone_is_a_line_at_its_height() -> None:
 
 
 @pytest.mark.parametrize("frequency", [600, 7750, 14_900])
-def test_a_linear_picture_has_the_true_band(frequency: int) -> None:
+def test_a_linear_spectrogram_has_the_true_band(frequency: int) -> None:
     """The 2018 baseline's had half of it."""
     samples = np.sin(2 * np.pi * frequency * np.arange(44_100) / 44_100).astype(np.float32)
-    row = int(make_picture(samples, Spectrogram(kind="linear"))[:, 50:200].mean(axis=1).argmax())
+    row = int(make_spectrogram(samples, Spectrogram(kind="linear"))[:, 50:200].mean(axis=1).argmax())
     assert abs(15_000 - row * 14_500 / 127 - frequency) < 14_500 / 127
 
 
@@ -119,13 +119,13 @@ def test_pcen_evens_out_what_stays() -> None:
     time = np.arange(44_100) / 44_100
     hum, call = np.sin(2 * np.pi * 1500 * time), 0.1 * np.sin(2 * np.pi * 6000 * time) * (time > 0.5) * (time < 0.6)
     samples = (hum + call).astype(np.float32)
-    mel, evened = make_picture(samples, Spectrogram()), make_picture(samples, Spectrogram(kind="pcen"))
-    called, steady = np.s_[:, 130:150], np.s_[:, 170:250]
-    assert mel[steady].max() > 0.9 * mel[called].max()
-    assert evened[steady].max() < 0.7 * evened[called].max()
+    mel, evened = make_spectrogram(samples, Spectrogram()), make_spectrogram(samples, Spectrogram(kind="pcen"))
+    during_call, steady = np.s_[:, 130:150], np.s_[:, 170:250]
+    assert mel[steady].max() > 0.9 * mel[during_call].max()
+    assert evened[steady].max() < 0.7 * evened[during_call].max()
 
 
-def test_the_mean_spectrum_is_of_mel_bands_whatever_the_picture() -> None:
+def test_the_mean_spectrum_is_of_mel_bands_whatever_the_spectrogram() -> None:
     samples = sweep(44_100)
     levels = mel_levels(samples, Spectrogram())
     assert levels.shape == (128,)
@@ -137,7 +137,7 @@ def test_the_mean_spectrum_is_of_mel_bands_whatever_the_picture() -> None:
 
 def test_chance_is_an_argument() -> None:
     settings = Spectrogram(hop=60, resize="crop_random")
-    one, same, other = (make_picture(sweep(44_100), settings, seed=seed) for seed in (1, 1, 2))
+    one, same, other = (make_spectrogram(sweep(44_100), settings, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert (one != other).any()
 
@@ -170,49 +170,49 @@ ANY = st.builds(
 )
 @example(SMALL, 31, 0, 0.0, 0.0)
 @pytest.mark.filterwarnings("ignore:Empty filters detected")
-def test_any_clip_gives_a_picture(
-    picture_settings: Spectrogram, samples: int, seed: int, loudness: float, offset: float
+def test_any_clip_gives_a_spectrogram(
+    spectrogram_settings: Spectrogram, samples: int, seed: int, loudness: float, offset: float
 ) -> None:
     sound = (offset + loudness * np.random.default_rng(seed).uniform(-1, 1, samples)).astype(np.float32)
-    picture = make_picture(sound, picture_settings)
-    assert picture.shape == (16, 32)
-    assert picture.dtype == np.float32
-    assert np.isfinite(picture).all()
-    assert picture.min() >= 0
-    assert picture.max() <= 1
-    assert 0 <= signal_score(picture) <= 1
+    spectrogram = make_spectrogram(sound, spectrogram_settings)
+    assert spectrogram.shape == (16, 32)
+    assert spectrogram.dtype == np.float32
+    assert np.isfinite(spectrogram).all()
+    assert spectrogram.min() >= 0
+    assert spectrogram.max() <= 1
+    assert 0 <= signal_score(spectrogram) <= 1
 
 
 @pytest.mark.parametrize("kind", ["mel", "linear", "pcen"])
 def test_silence_is_black_and_scores_nothing(kind: str) -> None:
-    picture = make_picture(
+    spectrogram = make_spectrogram(
         np.zeros(8000, np.float32), replace(SMALL, kind=kind, high_pass=300.0, noise_reduction=1.0, normalize="rms")
     )
-    assert not picture.any()
-    assert signal_score(picture) == 0
+    assert not spectrogram.any()
+    assert signal_score(spectrogram) == 0
 
 
 @pytest.mark.parametrize("kind", ["mel", "linear", "pcen"])
 def test_a_click_is_a_column(kind: str) -> None:
     samples = np.zeros(62 * 31, np.float32)
     samples[62 * 16] = 1
-    picture = make_picture(samples, replace(SMALL, kind=kind))
-    assert picture.max() == 1
-    assert picture.mean(axis=0).argmax() == 16
-    assert not picture[:, [*range(14), *range(19, 32)]].any()
+    spectrogram = make_spectrogram(samples, replace(SMALL, kind=kind))
+    assert spectrogram.max() == 1
+    assert spectrogram.mean(axis=0).argmax() == 16
+    assert not spectrogram[:, [*range(14), *range(19, 32)]].any()
 
 
 def test_signal_score_by_hand() -> None:
-    picture = np.full((20, 30), 0.5, np.float32)
-    assert signal_score(picture) == 0  # nothing stands out
-    picture[5:9, 10:15] = 1.0
-    assert signal_score(picture) == pytest.approx((4 * 5 - 4) / 600)  # a patch, whose corners the median rounds off
-    picture[:] = 0.5
-    picture[5, :] = 1.0
-    assert signal_score(picture) == 0  # a steady tone
-    picture[:] = 0.5
-    picture[10, 20] = 1.0
-    assert signal_score(picture) == 0  # a single pixel
+    spectrogram = np.full((20, 30), 0.5, np.float32)
+    assert signal_score(spectrogram) == 0  # nothing stands out
+    spectrogram[5:9, 10:15] = 1.0
+    assert signal_score(spectrogram) == pytest.approx((4 * 5 - 4) / 600)  # a patch, whose corners the median rounds off
+    spectrogram[:] = 0.5
+    spectrogram[5, :] = 1.0
+    assert signal_score(spectrogram) == 0  # a steady tone
+    spectrogram[:] = 0.5
+    spectrogram[10, 20] = 1.0
+    assert signal_score(spectrogram) == 0  # a single pixel
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 7), (128, 256), (5, 2)])

@@ -19,10 +19,18 @@ from config import Clips, Config
 from tests.conftest import RATE, chirp, small_config
 from utils import console
 from utils.fanout import fan_out
-from utils.spectra import filling
+from utils.spectra import store_writer
 from utils.spectra.extraction import Job, extract
-from utils.spectra.parts import Clip, Draw, Found, Part, copy_pixels, is_whole, read_part
-from utils.spectra.spectrogram import make_picture, to_pixels
+from utils.spectra.parts import (
+    Clip,
+    ClipReservoir,
+    Part,
+    RecordingSummary,
+    copy_pixels,
+    is_complete_part,
+    read_clip_part,
+)
+from utils.spectra.spectrogram import make_spectrogram, to_pixels
 from utils.spectra.store import Store
 
 
@@ -43,11 +51,11 @@ def content(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_rows_and_pictures(config: Config) -> None:
+def test_rows_and_spectrograms(config: Config) -> None:
     extracted = spec.main(config)
     assert sorted((Path(failure.name).name, failure.reason.split(" (")[0]) for failure in extracted.failures) == [
         ("short.wav", "is 0.50 s long, shorter than a clip"),
-        ("text.wav", "is no sound that can be read: Format not recognised."),
+        ("text.wav", "cannot be decoded: Format not recognised."),
     ]
     store = Store(config.dataset.root)
     assert len(store.recordings) == 11
@@ -55,19 +63,19 @@ def test_rows_and_pictures(config: Config) -> None:
     rejected = pl.read_csv(config.dataset.root / "spec" / "rejected.csv")
     assert sorted(rejected.columns) == ["file", "reason", "recording"]
     assert len(rejected) == 2
-    row = store.clips.filter(recording="Altus clarus/A3", number=2).with_row_index().row(0, named=True)
+    row = store.clips.filter(recording="Altus clarus/A3", index=2).row(0, named=True)
     assert (row["class"], row["start"], row["length"], row["accepted"]) == ("Altus clarus", 1.5, 1.0, True)
-    assert row["weight"] == pytest.approx(0.6)  # nobody rated it
+    assert row["weight"] == pytest.approx(0.6)  # unrated
     samples, _ = soundfile.read(
         config.dataset.archive / "Altus clarus" / "A3.wav", dtype="float32", start=12_000, frames=8000
     )
     at = (
         store.clips.with_row_index("clip")
-        .filter(recording="Altus clarus/A3", number=2)["clip"]
+        .filter(recording="Altus clarus/A3", index=2)["clip"]
         .to_numpy()
         .astype(np.int64)
     )
-    np.testing.assert_array_equal(store.pictures(at)[0], to_pixels(make_picture(samples, config.spectrogram)))
+    np.testing.assert_array_equal(store.spectrograms(at)[0], to_pixels(make_spectrogram(samples, config.spectrogram)))
 
 
 def test_the_store_is_the_same_whatever_the_number_of_workers(config: Config, tmp_path: Path) -> None:
@@ -81,7 +89,7 @@ def test_the_store_is_the_same_whatever_the_number_of_workers(config: Config, tm
 
 
 @pytest.mark.parametrize("stop_at", ["extract", "pack"])
-def test_a_stopped_extraction_goes_on_without_doing_recordings_again(
+def test_a_stopped_extraction_resumes_without_doing_recordings_again(
     config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stop_at: str
 ) -> None:
     root = config.dataset.root
@@ -90,16 +98,16 @@ def test_a_stopped_extraction_goes_on_without_doing_recordings_again(
     shutil.rmtree(root / "spec")
     with monkeypatch.context() as patch:
         if stop_at == "extract":
-            patch.setattr(filling, "fan_out", stopping_after(4))
+            patch.setattr(store_writer, "fan_out", stopping_after(4))
         else:
-            patch.setattr(filling, "_recording_rows", stop)
+            patch.setattr(store_writer, "recording_table", stop)
         with pytest.raises(KeyboardInterrupt):
             spec.main(config)
     assert not (root / "spec" / "clips.parquet").exists()
     parts = list((root / "spec" / "parts").glob("*.zip"))
     assert parts
     again: list[str] = []
-    monkeypatch.setattr(filling, "fan_out", noting(again))
+    monkeypatch.setattr(store_writer, "fan_out", noting(again))
     spec.main(config)
     assert len(again) <= 11 - len(parts)
     assert content(root) == whole
@@ -115,7 +123,7 @@ def test_a_part_that_a_power_cut_left_without_its_bytes_is_made_again(
 ) -> None:
     root = config.dataset.root
     with monkeypatch.context() as patch:
-        patch.setattr(filling, "_recording_rows", stop)
+        patch.setattr(store_writer, "recording_table", stop)
         with pytest.raises(KeyboardInterrupt):
             spec.main(config)
     torn, *others = sorted((root / "spec" / "parts").glob("*.zip"), key=lambda part: part.stat().st_size, reverse=True)
@@ -123,7 +131,7 @@ def test_a_part_that_a_power_cut_left_without_its_bytes_is_made_again(
     torn.write_bytes(
         whole[: len(whole) // 4] + bytes(len(whole) // 2) + whole[-(len(whole) // 4) :] if left is None else left
     )
-    assert [is_whole(part) for part in (torn, *others)] == [False, *[True] * len(others)]
+    assert [is_complete_part(part) for part in (torn, *others)] == [False, *[True] * len(others)]
     spec.main(config)
     made = content(root)
     shutil.rmtree(root / "spec")
@@ -136,11 +144,11 @@ def stop(*_: object) -> None:
 
 
 def stopping_after(count: int):
-    original = filling.fan_out
+    original = store_writer.fan_out
 
     def fan_out(*arguments, **more):
-        for number, result in enumerate(original(*arguments, **more)):
-            if number == count:
+        for index, result in enumerate(original(*arguments, **more)):
+            if index == count:
                 raise KeyboardInterrupt
             yield result
 
@@ -148,7 +156,7 @@ def stopping_after(count: int):
 
 
 def noting(names: list[str]):
-    original = filling.fan_out
+    original = store_writer.fan_out
 
     def fan_out(function, jobs, **more):
         names.extend(job.name for job in jobs)
@@ -162,7 +170,7 @@ def test_other_settings_are_refused_by_name_unless_fresh(config: Config) -> None
     before = content(config.dataset.root)
     other = dataclasses.replace(config, clips=dataclasses.replace(config.clips, overlap=0.5), run="other")
     with pytest.raises(
-        console.UserError, match=r"clips\.overlap was 0\.25, is 0\.5\); set them back, or run spec\.py --fresh"
+        console.UserError, match=r"clips\.overlap was 0\.25, is 0\.5\); change them back, or run spec\.py --fresh"
     ):
         spec.main(other)
     assert content(config.dataset.root) == before
@@ -178,7 +186,7 @@ def test_new_and_removed_recordings_touch_only_their_class(config: Config, monke
     (config.dataset.archive / "Solus unicus" / "S0.flac").unlink()
     sort_data.main(config)
     names: list[str] = []
-    monkeypatch.setattr(filling, "fan_out", noting(names))
+    monkeypatch.setattr(store_writer, "fan_out", noting(names))
     spec.main(config)
     assert {name.split("/")[0] for name in names} == {"Altus clarus"}
     store = Store(config.dataset.root)
@@ -191,9 +199,9 @@ def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:
     with pytest.raises(console.UserError, match=r"run spec\.py"):
         Store(config.dataset.root)
     spec.main(config)
-    shard = next((config.dataset.root / "spec" / "shards").rglob("pictures.npy"))
+    shard = next((config.dataset.root / "spec" / "shards").rglob("spectrograms.npy"))
     shard.write_bytes(shard.read_bytes()[:200])
-    with pytest.raises(console.UserError, match=r"pictures\.npy: is missing or damaged; run spec\.py --fresh"):
+    with pytest.raises(console.UserError, match=r"spectrograms\.npy: is missing or damaged; run spec\.py --fresh"):
         Store(config.dataset.root)
 
 
@@ -215,20 +223,20 @@ def test_a_store_whose_table_names_what_cannot_be_is_refused(config: Config, cha
 
 def test_a_shard_whose_header_never_ends_is_refused(config: Config) -> None:
     spec.main(config)
-    shard = next((config.dataset.root / "spec" / "shards").rglob("pictures.npy"))
+    shard = next((config.dataset.root / "spec" / "shards").rglob("spectrograms.npy"))
     header = b"(" * 9999 + b"\n"
     shard.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-    with pytest.raises(console.UserError, match=r"pictures\.npy: is missing or damaged"):
+    with pytest.raises(console.UserError, match=r"spectrograms\.npy: is missing or damaged"):
         Store(config.dataset.root)
 
 
-def extracted(file: Path, clips: Clips, cap: int) -> tuple[Part, np.ndarray]:
-    picture = small_config(file.parent).spectrogram
+def extracted(file: Path, clips: Clips, max_clips: int) -> tuple[Part, np.ndarray]:
+    spectrogram = small_config(file.parent).spectrogram
     part = file.with_suffix(".zip")
-    work = extract(Job("x", file, cap, clips, picture, part))
-    found = read_part(part)
+    work = extract(Job("x", file, max_clips, clips, spectrogram, part))
+    found = read_clip_part(part)
     assert (work.seconds, work.clips) == (found.seconds, found.histogram.sum())
-    return found, pixels_of(part).reshape(-1, picture.height, picture.width)
+    return found, pixels_of(part).reshape(-1, spectrogram.height, spectrogram.width)
 
 
 def pixels_of(part: Path) -> np.ndarray:
@@ -247,39 +255,39 @@ def test_caps_and_noise(tmp_path: Path) -> None:
         ),
         RATE,
     )
-    every, pictures = extracted(file, Clips(overlap=0, signal_threshold=0.01, noise_share=1.0), 0)
-    assert every.number.tolist() == every.start.tolist() == list(range(20))
+    every, spectrograms = extracted(file, Clips(overlap=0, signal_threshold=0.01, noise_share=1.0), 0)
+    assert every.index.tolist() == every.start.tolist() == list(range(20))
     assert int(every.rejected) == int((~every.accepted).sum()) > 3
     assert (every.accepted == (every.score >= 0.01)).all()
     assert float(every.seconds) == 20.0
     assert (set(every.event), np.isnan(every.strength).all(), len(every.peaks)) == ({-1}, True, 0)
-    few, fewer_pictures = extracted(file, Clips(overlap=0, signal_threshold=0.01, noise_share=0.0), 3)
-    assert (len(few.number), few.accepted.all(), few.rejected) == (3, True, every.rejected)
-    np.testing.assert_array_equal(fewer_pictures, pictures[few.number])
+    few, fewer_spectrograms = extracted(file, Clips(overlap=0, signal_threshold=0.01, noise_share=0.0), 3)
+    assert (len(few.index), few.accepted.all(), few.rejected) == (3, True, every.rejected)
+    np.testing.assert_array_equal(fewer_spectrograms, spectrograms[few.index])
     other, _ = extracted(file, Clips(overlap=0, signal_threshold=0.01, noise_share=0.0, seed=1), 3)
-    assert other.number.tolist() != few.number.tolist()
+    assert other.index.tolist() != few.index.tolist()
 
 
 @given(st.integers(0, 6), st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=30))
-def test_the_smallest_lots_stay_with_their_own_pictures(cap: int, lots: list[tuple[int, bool]]) -> None:
+def test_the_lowest_ranks_stay_with_their_spectrograms(max_clips: int, ranks: list[tuple[int, bool]]) -> None:
     offered = [
-        (lot + number / 100, Clip(number, number / 4, -1, 1.5, 0.25, accepted))
-        for number, (lot, accepted) in enumerate(lots)
+        (rank + index / 100, Clip(index, index / 4, -1, 1.5, 0.25, accepted))
+        for index, (rank, accepted) in enumerate(ranks)
     ]
     with tempfile.TemporaryDirectory() as folder, tempfile.SpooledTemporaryFile(8) as scratch:
-        draw = Draw(cap, scratch)
-        for lot, clip in offered:
-            draw.offer(clip, np.full((2, 3), clip.number, np.uint8), lot=lot)
+        reservoir = ClipReservoir(max_clips, scratch)
+        for rank, clip in offered:
+            reservoir.add(clip, np.full((2, 3), clip.clip_index, np.uint8), rank=rank)
         with (Path(folder) / "part").open("wb") as stream:
-            draw.write(stream, Found([], 3.0, 0, np.zeros(41, np.int64)))
-        found, pixels = read_part(Path(folder) / "part"), pixels_of(Path(folder) / "part")
+            reservoir.write(stream, RecordingSummary([], 3.0, 0, np.zeros(41, np.int64)))
+        found, pixels = read_clip_part(Path(folder) / "part"), pixels_of(Path(folder) / "part")
     expected = [
-        clip.number
+        clip.clip_index
         for kind in (True, False)
-        for _, clip in sorted(entry for entry in offered if entry[1].accepted == kind)[: cap or None]
+        for _, clip in sorted(entry for entry in offered if entry[1].accepted == kind)[: max_clips or None]
     ]
-    assert found.number.tolist() == sorted(expected)
-    assert found.accepted.tolist() == [lots[number][1] for number in sorted(expected)]
+    assert found.index.tolist() == sorted(expected)
+    assert found.accepted.tolist() == [ranks[index][1] for index in sorted(expected)]
     assert pixels.tolist() == np.repeat(sorted(expected), 6).tolist()
 
 
@@ -289,23 +297,23 @@ def test_what_failed_by_no_fault_of_its_own_is_tried_again_by_the_next_call(
     spec.main(config)
     whole = content(config.dataset.root)
     shutil.rmtree(config.dataset.root / "spec")
-    original = filling.fan_out
+    original = store_writer.fan_out
 
     def killing(function, jobs, **more):
         for job, outcome in original(function, jobs, **more):
             if job.name == "Altus clarus/A2":
                 job.part.unlink()
-                outcome = console.Failure(job.name, "the worker process died on it (exit status -9)", passing=True)
+                outcome = console.Failure(job.name, "the worker process died (exit status -9)", transient=True)
             yield job, outcome
 
     with monkeypatch.context() as patch:
-        patch.setattr(filling, "fan_out", killing)
+        patch.setattr(store_writer, "fan_out", killing)
         assert "Altus clarus/A2" in {
             Path(failure.name).with_suffix("").as_posix().split("/", 1)[1] for failure in spec.main(config).failures
         }
     assert content(config.dataset.root) != whole
     names: list[str] = []
-    monkeypatch.setattr(filling, "fan_out", noting(names))
+    monkeypatch.setattr(store_writer, "fan_out", noting(names))
     spec.main(config)
     assert "Altus clarus/A2" in names
     assert "Altus clarus/A3" not in names
@@ -322,52 +330,52 @@ def test_a_recording_replaced_by_another_of_its_size_is_noticed(config: Config) 
     sort_data.main(config)
     spec.main(config)
     assert (
-        content(config.dataset.root)["spec/shards/Altus clarus-000/pictures.npy"]
-        != before["spec/shards/Altus clarus-000/pictures.npy"]
+        content(config.dataset.root)["spec/shards/Altus clarus-000/spectrograms.npy"]
+        != before["spec/shards/Altus clarus-000/spectrograms.npy"]
     )
 
 
-def test_pictures_made_with_lost_settings_are_not_taken_for_others(config: Config) -> None:
+def test_spectrograms_made_with_lost_settings_are_not_taken_for_others(config: Config) -> None:
     spec.main(config)
     before = content(config.dataset.root)
     (config.dataset.root / "spec" / "settings.toml").unlink()
     spec.main(dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, fmin=1000.0)))
     assert (
-        content(config.dataset.root)["spec/shards/Altus clarus-000/pictures.npy"]
-        != before["spec/shards/Altus clarus-000/pictures.npy"]
+        content(config.dataset.root)["spec/shards/Altus clarus-000/spectrograms.npy"]
+        != before["spec/shards/Altus clarus-000/spectrograms.npy"]
     )
 
 
-def test_pictures_in_any_order(config: Config) -> None:
+def test_spectrograms_in_any_order(config: Config) -> None:
     spec.main(config)
     opened = Store(config.dataset.root)
     by_hand = np.stack(
         [
-            np.load(opened.folder / "shards" / shard / "pictures.npy")[row]
+            np.load(opened.folder / "shards" / shard / "spectrograms.npy")[row]
             for shard, row in opened.clips.select("shard", "row").iter_rows()
         ]
     )
     assert opened.clips["shard"].n_unique() == 3
     order = np.random.default_rng(1).integers(0, len(by_hand), 3 * len(by_hand))  # some clips several times
-    np.testing.assert_array_equal(opened.pictures(order), by_hand[order])
+    np.testing.assert_array_equal(opened.spectrograms(order), by_hand[order])
     every = np.arange(len(by_hand))
-    np.testing.assert_array_equal(opened.pictures(every), by_hand)
+    np.testing.assert_array_equal(opened.spectrograms(every), by_hand)
     with ThreadPoolExecutor(4) as threads:
-        for found in threads.map(opened.pictures, [every[::-1]] * 8):
+        for found in threads.map(opened.spectrograms, [every[::-1]] * 8):
             np.testing.assert_array_equal(found, by_hand[::-1])
 
 
 def test_a_shard_that_is_cut_off_while_it_is_read(config: Config) -> None:
     spec.main(config)
     opened = Store(config.dataset.root)
-    shard = opened.folder / "shards" / "Bassus gravis-000" / "pictures.npy"
+    shard = opened.folder / "shards" / "Bassus gravis-000" / "spectrograms.npy"
     shard.write_bytes(shard.read_bytes()[:-1])
     last = opened.clips.with_row_index("clip").filter(shard="Bassus gravis-000")["clip"].to_numpy().astype(np.int64)
-    assert len(opened.pictures(last[:-1])) == len(last) - 1
+    assert len(opened.spectrograms(last[:-1])) == len(last) - 1
     with pytest.raises(
-        console.UserError, match=r"Bassus gravis-000/pictures\.npy: is missing or damaged; run spec\.py --fresh"
+        console.UserError, match=r"Bassus gravis-000/spectrograms\.npy: is missing or damaged; run spec\.py --fresh"
     ):
-        opened.pictures(last)
+        opened.spectrograms(last)
     with pytest.raises(console.UserError, match="is missing or damaged"):
         Store(config.dataset.root)
     shard.write_bytes(b"")
@@ -380,12 +388,12 @@ def test_warnings_are_kept_and_stores_of_earlier_versions_have_none(config: Conf
     file.write_bytes(file.read_bytes()[:-8000])
     first = spec.main(config)
     recordings = Store(config.dataset.root).recordings
-    said = "its header promises 3.0 s, 2.5 s are there and are used"
+    warning = "the header declares 3.0 s, but only 2.5 s are there and are used"
     assert recordings.filter(pl.col("warning").is_not_null()).select("recording", "warning").rows() == [
-        ("Altus clarus/A0", said)
+        ("Altus clarus/A0", warning)
     ]
-    assert [failure.reason for failure in first.partial] == [said]
-    assert [failure.reason for failure in spec.main(config).partial] == [said]  # also where all is done already
+    assert [failure.reason for failure in first.partial] == [warning]
+    assert [failure.reason for failure in spec.main(config).partial] == [warning]  # also where all is done already
     for table in (config.dataset.root / "spec").rglob("recordings.parquet"):
         pl.read_parquet(table).drop("warning").write_parquet(table)
     assert Store(config.dataset.root).recordings["warning"].is_null().all()
@@ -398,7 +406,7 @@ def test_warnings_are_kept_and_stores_of_earlier_versions_have_none(config: Conf
         ("is cut off: 0.02 of the 0.04 MB that its header promises are there", True),
         ("is cut off: its last page is missing", True),
         ("is damaged or cut off: flac decoder lost sync", True),
-        ("is no sound that can be read: Format not recognised.", False),
+        ("cannot be decoded: Format not recognised.", False),
         (None, False),
     ],
 )
@@ -416,7 +424,7 @@ def test_what_an_earlier_version_refused_as_cut_off_is_tried_again(
     old.write_parquet(shards / "Altus clarus-000" / "recordings.parquet")
     done: list[str] = []
     monkeypatch.setattr(
-        filling,
+        store_writer,
         "fan_out",
         lambda work, todo, **more: fan_out(work, [done.append(job.name) or job for job in todo], **more),
     )
@@ -424,8 +432,8 @@ def test_what_an_earlier_version_refused_as_cut_off_is_tried_again(
     spec.main(config)
     assert (done != []) == again
     assert all(name.startswith("Altus clarus/") for name in done)
-    said = capsys.readouterr().out
-    assert ("refused as cut off" in said) == again
+    printed = capsys.readouterr().out
+    assert ("rejected as truncated" in printed) == again
     if again:
         kept = pl.read_parquet(config.dataset.root / "spec" / "recordings.parquet").filter(refused)
         assert (kept["reason"].item(), kept["kept"].item()) == (None, whole)

@@ -1,4 +1,7 @@
-"""Read snapshots in a process of their own, for of damaged ones Orbax leaves behind what speaks later; a line of JSON each: its trouble, or a fingerprint."""
+"""Reads snapshots in a separate process, because Orbax prints errors of damaged ones later, from other threads.
+
+Prints one line of JSON per snapshot: its error, or a hash of its arrays.
+"""
 
 import hashlib
 import json
@@ -9,18 +12,18 @@ import jax
 import numpy as np
 
 from utils.console import UserError
-from utils.models.snapshots import describe, learned_from, load_network, restore_training
+from utils.models.snapshots import load_network, read_snapshot, recordings_used, restore_training_state
 
 TRAINING = {"moments": np.arange(500, dtype=np.float32), "count": np.int32(7)}
 
 
 def outcome(folder: Path) -> tuple[str | None, str | None]:
     try:
-        described = describe(folder)
-        learned_from(described)
-        trees = load_network(described)[1], restore_training(described, TRAINING)
-    except UserError as trouble:
-        return str(trouble), None
+        described = read_snapshot(folder)
+        recordings_used(described)
+        trees = load_network(described)[1], restore_training_state(described, TRAINING)
+    except UserError as error:
+        return str(error), None
     return None, hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(trees))).hexdigest()
 
 

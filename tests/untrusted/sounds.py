@@ -1,4 +1,4 @@
-"""Damaged files of sound, made out of whole ones by a seeded hand: the same bytes on every machine that encodes alike."""
+"""Damaged sound files, made from undamaged ones with a seed: the same bytes wherever the encoders are the same."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -31,13 +31,13 @@ Generator = np.random.Generator
 
 
 def whole_sounds() -> dict[str, bytes]:
-    """Return one whole file of each format, by its ending; each of other samples, so that none is taken for another's double."""
+    """Return an undamaged file of each format, by its ending; their samples differ, so that none are duplicates."""
     sounds = {}
-    for number, (ending, (container, encoding)) in enumerate(FORMATS.items()):
+    for index, (ending, (container, encoding)) in enumerate(FORMATS.items()):
         stream = io.BytesIO()
         soundfile.write(
             stream,
-            chirp(1500 + 100 * number, seconds=2.0 + 0.1 * number, seed=number),
+            chirp(1500 + 100 * index, seconds=2.0 + 0.1 * index, seed=index),
             RATE,
             format=container,
             subtype=encoding,
@@ -56,8 +56,8 @@ def flip_header(content: bytes, _: Mapping[str, bytes], rng: Generator) -> bytes
 
 def _flipped(content: bytes, rng: Generator, *, most: int, bits: int) -> bytes:
     array = np.frombuffer(content, np.uint8).copy()
-    for place in rng.integers(0, min(most, len(array)), bits):
-        array[place] ^= 1 << int(rng.integers(0, 8))
+    for position in rng.integers(0, min(most, len(array)), bits):
+        array[position] ^= 1 << int(rng.integers(0, 8))
     return array.tobytes()
 
 
@@ -80,35 +80,35 @@ def put_between(content: bytes, _: Mapping[str, bytes], rng: Generator) -> bytes
 
 
 def other_header(content: bytes, others: Mapping[str, bytes], rng: Generator) -> bytes:
-    """Begin like another format."""
+    """Start like another format."""
     size = int(rng.integers(4, HEADER))
     return others[str(rng.choice(list(others)))][:size] + content[size:]
 
 
 def huge_size(content: bytes, _: Mapping[str, bytes], rng: Generator) -> bytes:
-    """Let some field of four bytes in the header say that there is as much as can be, or nothing."""
-    place = 4 * int(rng.integers(0, HEADER // 4))
-    return content[:place] + HUGE[int(rng.integers(len(HUGE)))] + content[place + 4 :]
+    """Set a field of four bytes in the header to a huge size, or to 0."""
+    position = 4 * int(rng.integers(0, HEADER // 4))
+    return content[:position] + HUGE[int(rng.integers(len(HUGE)))] + content[position + 4 :]
 
 
 def wide_header(content: bytes, _: Mapping[str, bytes], rng: Generator) -> bytes:
-    """Let several fields of two bytes, channels and rates among them, say anything."""
+    """Set several fields of two bytes, such as channels and rates, to random values."""
     array = bytearray(content)
-    for place in 2 * rng.integers(0, HEADER // 2, int(rng.integers(1, 5))):
-        array[place : place + 2] = rng.bytes(2)
+    for position in 2 * rng.integers(0, HEADER // 2, int(rng.integers(1, 5))):
+        array[position : position + 2] = rng.bytes(2)
     return bytes(array)
 
 
 def nested_chunks(content: bytes, _: Mapping[str, bytes], rng: Generator) -> bytes:
-    """Put a chunk that holds itself, a thousand deep, behind the header; sizes are those of the container's kind."""
+    """Insert up to a thousand nested chunks after the header, with the container's kind of sizes."""
     kind = b"LIST" if content[:4] in (b"RIFF", b"RF64") else content[:4]
     depth = int(rng.integers(10, 1000))
     nest = b"".join(kind + (12 * level + 4).to_bytes(4, "little") + content[8:12] for level in range(depth, 0, -1))
     return content[:12] + nest + content[12:]
 
 
-def own_inside(content: bytes, _: Mapping[str, bytes], rng: Generator) -> bytes:
-    """Put the whole file into its own middle, a few times over."""
+def itself_inside(content: bytes, _: Mapping[str, bytes], rng: Generator) -> bytes:
+    """Insert the file into its own middle, a few times."""
     for _time in range(int(rng.integers(1, 4))):
         middle = int(rng.integers(0, len(content)))
         content = content[:middle] + content[:20_000] + content[middle:]
@@ -125,40 +125,40 @@ def long_tag(content: bytes, _: Mapping[str, bytes], rng: Generator) -> bytes:
 
 
 def nothing_but(content: bytes, _: Mapping[str, bytes], rng: Generator) -> bytes:
-    """Keep the header, and nothing but one byte's repetition or noise behind it."""
+    """Replace everything after the header by one repeated byte, or by noise."""
     rest = max(0, len(content) - HEADER)
     kinds = (b"\0" * rest, b"\xff" * rest, rng.bytes(rest), rng.bytes(1) * rest)
     return content[:HEADER] + kinds[int(rng.integers(len(kinds)))]
 
 
 def other_ending(_: bytes, others: Mapping[str, bytes], rng: Generator) -> bytes:
-    """Be the whole file of another format."""
+    """Replace the file by one of another format."""
     return others[str(rng.choice(list(others)))] + rng.bytes(3)  # so that no two are the same
 
 
 DAMAGES: tuple[Callable[[bytes, Mapping[str, bytes], Generator], bytes], ...] = (
     *(flip_anywhere, flip_header, cut_off, cut_in_header, cut_out, put_between, other_header),
-    *(huge_size, wide_header, nested_chunks, own_inside, many_chunks, long_tag, nothing_but, other_ending),
+    *(huge_size, wide_header, nested_chunks, itself_inside, many_chunks, long_tag, nothing_but, other_ending),
 )
 
 
 def write_damaged(folder: Path, *, count: int, seed: int) -> list[str]:
-    """Write so many damaged files, every damage and every format in turn; returns their names without endings."""
+    """Write `count` damaged files, with each damage and format in turn; return their names without endings."""
     whole = whole_sounds()
     folder.mkdir(parents=True, exist_ok=True)
     names = []
-    for number in range(count):
-        rng = np.random.default_rng((seed, number))
-        damage = DAMAGES[number % len(DAMAGES)]
-        ending = list(whole)[number // len(DAMAGES) % len(whole)]
-        name = f"{number:04d} {damage.__name__}"
+    for index in range(count):
+        rng = np.random.default_rng((seed, index))
+        damage = DAMAGES[index % len(DAMAGES)]
+        ending = list(whole)[index // len(DAMAGES) % len(whole)]
+        name = f"{index:04d} {damage.__name__}"
         (folder / f"{name}.{ending.split('.')[-1]}").write_bytes(damage(whole[ending], whole, rng))
         names.append(name)
     return names
 
 
 def write_whole(folder: Path) -> list[str]:
-    """Write the whole files; returns their names without endings."""
+    """Write the undamaged files; return their names without endings."""
     folder.mkdir(parents=True, exist_ok=True)
     for ending, content in whole_sounds().items():
         (folder / f"whole {ending.replace('.', ' ')}.{ending.split('.')[-1]}").write_bytes(content)

@@ -1,4 +1,4 @@
-"""Damaged snapshots: refused in one line that names them, or whole after all; a damaged one does not hide an earlier one."""
+"""Damaged snapshots are refused in one line that names them, or read undamaged; they do not hide earlier ones."""
 
 import json
 import re
@@ -13,8 +13,8 @@ import pytest
 from config import Model
 from tests.conftest import REPOSITORY, small_config
 from tests.untrusted.load_snapshots import TRAINING
-from utils.models.networks import build
-from utils.models.snapshots import Snapshot, find, save
+from utils.models.networks import build_network
+from utils.models.snapshots import Snapshot, find_snapshot, save_snapshot
 
 COUNT = 56
 MOST_SECONDS = 10.0  # for any of them
@@ -22,8 +22,8 @@ MOST_SECONDS = 10.0  # for any of them
 
 def flip(content: bytes, rng: np.random.Generator) -> bytes:
     array = np.frombuffer(content, np.uint8).copy()
-    for place in rng.integers(0, len(array), int(rng.integers(1, 20))):
-        array[place] ^= 1 << int(rng.integers(0, 8))
+    for index in rng.integers(0, len(array), int(rng.integers(1, 20))):
+        array[index] ^= 1 << int(rng.integers(0, 8))
     return array.tobytes()
 
 
@@ -43,14 +43,16 @@ def damage(file: Path, rng: np.random.Generator, kind: int) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     run = tmp_path_factory.mktemp("run")
     config = small_config(run)
-    _, net = build(Model(name="Baseline", filters=(4, 8)), classes=3, shape=config.spectrogram.shape, seed=3)
+    _, network = build_network(
+        Model(name="Baseline", filters=(4, 8)), classes=3, shape=config.spectrogram.shape, seed=3
+    )
     snapshot = Snapshot(run / "epoch_002", config, ("A", "B", "C"), 2, 0.5, "abc", 0.7)
-    save(snapshot, net, TRAINING, learned=["A/a"])
+    save_snapshot(snapshot, network, TRAINING, recordings=["A/a"])
     return snapshot
 
 
 def chosen_files(folder: Path) -> list[Path]:
-    """Return what a snapshot says of itself, and of each of its trees the files that are needed and the largest of arrays."""
+    """Return a snapshot's own files, and for each tree of arrays the files that are needed and the largest one."""
     files = [file for file in folder.iterdir() if file.is_file()]
     for tree in ("net", "training"):
         files += [folder / tree / "_METADATA", folder / tree / "manifest.ocdbt", *(folder / tree / "d").iterdir()]
@@ -60,7 +62,7 @@ def chosen_files(folder: Path) -> list[Path]:
     return sorted(file.relative_to(folder) for file in files)
 
 
-ENDLESS = {  # numbers that JSON can hold and no machine, and what nests deeper than a parser goes
+ENDLESS = {  # numbers that JSON can hold but a float cannot, and nesting that is too deep for parsers
     "epoch": '"epoch": 1e999',
     "mlrap": f'"mlrap": {"9" * 400}',
     "sums": f'"sums": [{"9" * 400}]',
@@ -69,30 +71,30 @@ ENDLESS = {  # numbers that JSON can hold and no machine, and what nests deeper 
 
 
 @pytest.mark.parametrize("key", ENDLESS)
-def test_a_damaged_snapshot_hides_no_earlier_one(tmp_path: Path, whole: Snapshot, key: str) -> None:
+def test_a_damaged_snapshot_does_not_hide_an_earlier_one(tmp_path: Path, whole: Snapshot, key: str) -> None:
     for name in ("epoch_001", "epoch_002"):
         shutil.copytree(whole.folder, tmp_path / name)
-    said = (tmp_path / "epoch_002" / "snapshot.json").read_text(encoding="utf-8")
-    changed = re.sub(rf'"{key}": (\[[^\]]*\]|[^,\n]*)', lambda _: ENDLESS[key], said)
-    assert changed != said
+    content = (tmp_path / "epoch_002" / "snapshot.json").read_text(encoding="utf-8")
+    changed = re.sub(rf'"{key}": (\[[^\]]*\]|[^,\n]*)', lambda _: ENDLESS[key], content)
+    assert changed != content
     (tmp_path / "epoch_002" / "snapshot.json").write_text(changed, encoding="utf-8")
-    latest = find(tmp_path, "latest")
+    latest = find_snapshot(tmp_path, "latest")
     assert latest
     assert latest.folder.name == "epoch_001"
 
 
 def test_damaged_snapshots(tmp_path: Path, whole: Snapshot) -> None:
-    """Every file in turn: bits are flipped, it is cut off, removed, and replaced by noise."""
+    """Each file in turn has its bits flipped, is cut off, removed, and replaced by noise."""
     files = chosen_files(whole.folder)
     assert len(files) <= COUNT / 4
     damaged = {}
-    for number in range(COUNT):
-        run = tmp_path / f"run{number}"
+    for index in range(COUNT):
+        run = tmp_path / f"run{index}"
         shutil.copytree(whole.folder, run / "epoch_001")
         shutil.copytree(whole.folder, run / "epoch_002")
-        damaged[run / "epoch_002"] = files[number // 4 % len(files)]
-        damage(run / "epoch_002" / damaged[run / "epoch_002"], np.random.default_rng((5, number)), number % 4)
-        latest = find(run, "latest")  # only what a snapshot says of itself is read
+        damaged[run / "epoch_002"] = files[index // 4 % len(files)]
+        damage(run / "epoch_002" / damaged[run / "epoch_002"], np.random.default_rng((5, index)), index % 4)
+        latest = find_snapshot(run, "latest")  # this reads no arrays
         assert latest
         assert latest.folder.name in ("epoch_001", "epoch_002")
     read = [sys.executable, "-m", "tests.untrusted.load_snapshots"]
@@ -105,12 +107,12 @@ def test_damaged_snapshots(tmp_path: Path, whole: Snapshot) -> None:
     assert none is None
     assert len(outcomes) == COUNT
     refused = set()
-    for (folder, file), (trouble, found) in zip(damaged.items(), outcomes, strict=True):
-        if trouble:
+    for (folder, file), (error, found) in zip(damaged.items(), outcomes, strict=True):
+        if error:
             refused.add(file.parts[0])
-            assert str(folder) in trouble
-            assert len(trouble.splitlines()) == 1
+            assert str(folder) in error
+            assert len(error.splitlines()) == 1
         elif file.parts[0] in ("net", "training"):
             assert found == fingerprint, file
     assert refused >= {"net", "training", "snapshot.json", "settings.toml", "classes.txt"}
-    assert sum(trouble is not None for trouble, _ in outcomes) > COUNT / 2
+    assert sum(error is not None for error, _ in outcomes) > COUNT / 2

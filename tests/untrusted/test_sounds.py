@@ -1,4 +1,7 @@
-"""Hundreds of damaged files among whole ones: each is refused, used with a warning, or done where the decoder finds it whole; whole ones are as if alone."""
+"""Hundreds of damaged files are refused, used with a warning, or used if the decoder finds no damage.
+
+Undamaged files beside them give the same spectrograms as without them.
+"""
 
 import functools
 import re
@@ -18,17 +21,17 @@ from tests.workers import MEASURED, extract_measured
 from utils.fanout import fan_out
 from utils.recordings.archive import read_archive
 from utils.sound.opening import AudioError
-from utils.spectra import engines, filling
+from utils.spectra import engines, store_writer
+from utils.spectra.audio_check import check_audio
 from utils.spectra.decode import decode
-from utils.spectra.preflight import check_audio
 from utils.spectra.store import Store
 
 CLASS = "Altus clarus"
 MOST_SECONDS = 10.0  # for any file
-MOST_MEMORY = 400.0  # megabytes of a worker, of which libraries take 200
+MOST_MEMORY = 400.0  # megabytes of a worker; libraries take 200 of them
 SEED = 2018
 ALL = tuple(FORMATS)
-# kinds of damage that leave nothing that could be taken for the recording, and to which formats
+# kinds of damage after which nothing may be read as the recording, and the formats
 REFUSED: dict[str, tuple[str, ...]] = {
     "cut_in_header": ("adpcm.wav", "alac.caf", "caf", "flac", "float.wav", "mp3", "ogg", "opus", "rf64", "w64"),
     "long_tag": ALL,
@@ -40,16 +43,16 @@ COUNT = 3 * len(DAMAGES) * len(FORMATS)  # every damage to every format, three t
 
 
 def extracted(config: Config, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Sort and extract; returns why each recording was refused, by its name."""
+    """Sort and extract; return why each recording was refused, by its name."""
     sort_data.main(config)
     monkeypatch.setattr(engines, "extract", extract_measured)
-    monkeypatch.setattr(filling, "fan_out", functools.partial(fan_out, time_limit=MOST_SECONDS))
+    monkeypatch.setattr(store_writer, "fan_out", functools.partial(fan_out, time_limit=MOST_SECONDS))
     failures = spec.main(config).failures
     assert len({failure.name for failure in failures}) == len(failures)
     return {Path(failure.name).stem: failure.reason for failure in failures}
 
 
-def pictures_by_name(root: Path) -> dict[str, bytes]:
+def spectrograms_by_name(root: Path) -> dict[str, bytes]:
     store = Store(root)
     rows = (
         store.clips.with_row_index("clip")
@@ -57,7 +60,8 @@ def pictures_by_name(root: Path) -> dict[str, bytes]:
         .agg("clip", "start", "score", "accepted")
     )
     return {
-        Path(name).name: repr((start, score, accepted)).encode() + store.pictures(np.array(clips, np.int64)).tobytes()
+        Path(name).name: repr((start, score, accepted)).encode()
+        + store.spectrograms(np.array(clips, np.int64)).tobytes()
         for name, clips, start, score, accepted in rows.select(
             "recording", "clip", "start", "score", "accepted"
         ).iter_rows()
@@ -98,8 +102,8 @@ def test_damaged_sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     }
     assert short <= warned.keys()
     assert all(5 < len(reason) < 250 and "\n" not in reason for reason in reasons.values())
-    assert not [reason for reason in reasons.values() if "given up after" in reason]
-    expected, found = pictures_by_name(alone.dataset.root), pictures_by_name(together.dataset.root)
+    assert not [reason for reason in reasons.values() if "stopped after" in reason]
+    expected, found = spectrograms_by_name(alone.dataset.root), spectrograms_by_name(together.dataset.root)
     assert len(expected) == len(FORMATS)
     assert {name: found.get(name) == pixels for name, pixels in expected.items()} == dict.fromkeys(expected, True)
     measured = [line.split(" ", 2) for line in (tmp_path / "measured").read_text().splitlines()]
@@ -120,7 +124,7 @@ def test_damaged_sounds_are_checked_before_anything_is_changed(tmp_path: Path) -
     assert failures.keys() <= set(damaged)
     assert len(failures) > 100
     assert not [name for name in whole if name in failures]
-    assert not [reason for reason in failures.values() if re.search("given up|died|Error:", reason)]
+    assert not [reason for reason in failures.values() if re.search("stopped after|died|Error:", reason)]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Damaged XML, tables, JSON and settings: refused with a reason, or read; never a crash, and whole neighbours are read."""
+"""Damaged XML, tables, JSON and settings are refused with a reason, or read, without effect on other files."""
 
 import json
 import time
@@ -10,18 +10,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from config import Config, Dataset, SettingsError, load, to_toml
+from config import Config, Dataset, SettingsError
 from tests.conftest import names, reasons, small_config
 from tests.untrusted.texts import bombs, damaged
 from utils.console import UserError
-from utils.demo.takes import plan, xml_of
+from utils.demo.synthesis import plan_recording, recording_xml
 from utils.recordings.archive import read_archive
 from utils.recordings.birdclef2018 import read_birdclef2018
 from utils.recordings.labels import read_aliases, read_taxonomy
+from utils.settings import load, to_toml
 
 MOST_SECONDS = 10.0
 KAGGLE = "primary_label,secondary_labels,filename,latitude,longitude,author,rating\n" + "".join(
-    f"amerob,\"['norcar']\",amerob/XC{number}.ogg,1.5,-70.25,Ann Other,4.5\n" for number in range(8)
+    f"amerob,\"['norcar']\",amerob/XC{index}.ogg,1.5,-70.25,Ann Other,4.5\n" for index in range(8)
 )
 EVENTS = "Selection\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies\n" + "".join(
     f"{row}\t{row}.5\t{row}.9\t1000\t4000\tTurdus merula\n" for row in range(1, 9)
@@ -29,8 +30,8 @@ EVENTS = "Selection\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)
 PAGE = {
     "numRecordings": "3",
     "recordings": [
-        {"id": f"{number}", "gen": "Turdus", "sp": "merula", "file-name": f"XC{number}.mp3", "also": [""]}
-        for number in range(3)
+        {"id": f"{index}", "gen": "Turdus", "sp": "merula", "file-name": f"XC{index}.mp3", "also": [""]}
+        for index in range(3)
     ],
 }
 
@@ -44,32 +45,34 @@ def in_time(work: Callable[[], object]) -> None:
 def test_damaged_xml(tmp_path: Path) -> None:
     (tmp_path / "wav").mkdir()
     (tmp_path / "xml").mkdir()
-    take = plan(0, number=1, rng=np.random.default_rng(1))
+    take = plan_recording(0, index=1, rng=np.random.default_rng(1))
     whole, bad = [], []
-    for number in range(20):
-        (tmp_path / "wav" / f"whole{number}.wav").touch()
-        (tmp_path / "xml" / f"whole{number}.xml").write_text(xml_of(take, name=f"whole{number}.wav"), encoding="utf-8")
-        whole.append(f"whole{number}")
-    for number, content in enumerate(
-        [*damaged(xml_of(take, name="damaged.wav").encode(), count=80, seed=1), *bombs("/etc/hostname")]
+    for index in range(20):
+        (tmp_path / "wav" / f"whole{index}.wav").touch()
+        (tmp_path / "xml" / f"whole{index}.xml").write_text(
+            recording_xml(take, name=f"whole{index}.wav"), encoding="utf-8"
+        )
+        whole.append(f"whole{index}")
+    for index, content in enumerate(
+        [*damaged(recording_xml(take, name="damaged.wav").encode(), count=80, seed=1), *bombs("/etc/hostname")]
     ):
-        (tmp_path / "xml" / f"bad{number}.xml").write_bytes(content)
-        bad.append(f"xml/bad{number}.xml")
+        (tmp_path / "xml" / f"bad{index}.xml").write_bytes(content)
+        bad.append(f"xml/bad{index}.xml")
     found = []
     in_time(lambda: found.append(read_birdclef2018(tmp_path)))
-    told = reasons(found[0])
+    output = reasons(found[0])
     assert set(whole) <= set(names(found[0]))
     read = len(names(found[0])) - len(whole)
-    assert set(told) <= set(bad)
-    assert len(told) + read == len(bad)
-    assert len(told) > 60
-    assert not [reason for reason in told.values() if not reason.strip()]
+    assert set(output) <= set(bad)
+    assert len(output) + read == len(bad)
+    assert len(output) > 60
+    assert not [reason for reason in output.values() if not reason.strip()]
 
 
 def kaggle(folder: Path, content: bytes) -> None:
     (folder / "train_audio" / "amerob").mkdir(parents=True)
-    for number in range(8):
-        (folder / "train_audio" / "amerob" / f"XC{number}.ogg").touch()
+    for index in range(8):
+        (folder / "train_audio" / "amerob" / f"XC{index}.ogg").touch()
     (folder / "train.csv").write_bytes(content)
 
 
@@ -83,8 +86,8 @@ def selections(folder: Path, content: bytes) -> None:
 
 def downloads(folder: Path, content: bytes) -> None:
     folder.mkdir(exist_ok=True)
-    for number in (0, 1, 2, 77):
-        (folder / f"XC{number}.mp3").touch()
+    for index in (0, 1, 2, 77):
+        (folder / f"XC{index}.mp3").touch()
     (folder / "page1.json").write_bytes(content)
     (folder / "page2.json").write_text(json.dumps({**PAGE["recordings"][0], "id": "77", "file-name": "XC77.mp3"}))
 
@@ -95,7 +98,7 @@ def listed(folder: Path, content: bytes) -> None:
     (folder / "metadata.csv").write_bytes(content)
 
 
-# how an archive is written around a damaged text, the whole text, and what is read whatever becomes of it
+# how to write an archive with the damaged text, the undamaged text, and what must be read in any case
 FORMS = {
     "kaggle": (kaggle, KAGGLE.encode(), ""),
     "annotations": (selections, EVENTS.encode(), "whole"),
@@ -106,10 +109,10 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_damaged_tables_and_json(tmp_path: Path, form: str) -> None:
-    write, text, stays = FORMS[form]
+    write, text, stays_in_place = FORMS[form]
     refused = 0
-    for number, content in enumerate(damaged(text, count=20, seed=2)):
-        folder = tmp_path / f"{number}"
+    for index, content in enumerate(damaged(text, count=20, seed=2)):
+        folder = tmp_path / f"{index}"
         folder.mkdir()
         write(folder, content)
 
@@ -117,14 +120,14 @@ def test_damaged_tables_and_json(tmp_path: Path, form: str) -> None:
             nonlocal refused
             try:
                 archive = read_archive(Dataset(root=tmp_path / "root", archive=folder, kind=form))
-            except UserError as trouble:
+            except UserError as error:
                 refused += 1
-                assert not stays, trouble
-                assert 10 < len(str(trouble)) < 1200
-                assert "\n" not in str(trouble)
+                assert not stays_in_place, error
+                assert 10 < len(str(error)) < 1200
+                assert "\n" not in str(error)
                 return
             refused += bool(archive.failures)
-            assert not stays or stays in [recording.name for recording in archive.recordings]
+            assert not stays_in_place or stays_in_place in [recording.name for recording in archive.recordings]
             assert all(
                 "\n" not in failure.name + failure.reason and len(failure.reason) < 250 for failure in archive.failures
             )
@@ -137,21 +140,21 @@ def test_damaged_tables_and_json(tmp_path: Path, form: str) -> None:
 def test_damaged_tables_of_names(tmp_path: Path, reader: Callable[[Path], object]) -> None:
     text = b"scientific_name,code\n" + b"".join(b"Genus species%d,code%d\n" % (row, row) for row in range(9))
     outcomes = set()
-    for number, content in enumerate(damaged(text, count=20, seed=3)):
-        (tmp_path / f"{number}.csv").write_bytes(content)
+    for index, content in enumerate(damaged(text, count=20, seed=3)):
+        (tmp_path / f"{index}.csv").write_bytes(content)
         try:
-            in_time(lambda number=number: reader(tmp_path / f"{number}.csv"))
+            in_time(lambda index=index: reader(tmp_path / f"{index}.csv"))
             outcomes.add("read")
-        except UserError as trouble:
-            assert f"{number}.csv" in str(trouble)
+        except UserError as error:
+            assert f"{index}.csv" in str(error)
             outcomes.add("refused")
     assert outcomes == {"read", "refused"}
 
 
 def test_damaged_settings(tmp_path: Path) -> None:
     refused = 0
-    for number, content in enumerate(damaged(to_toml(small_config(tmp_path)).encode(), count=80, seed=4)):
-        file = tmp_path / f"{number}.toml"
+    for index, content in enumerate(damaged(to_toml(small_config(tmp_path)).encode(), count=80, seed=4)):
+        file = tmp_path / f"{index}.toml"
         file.write_bytes(content)
         try:
             in_time(lambda file=file: load(file))

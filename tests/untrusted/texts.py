@@ -1,4 +1,4 @@
-"""Damaged XML, CSV, JSON and TOML, made by a seeded hand out of whole ones."""
+"""Damaged XML, CSV, JSON and TOML, made from undamaged files with a seed."""
 
 from collections.abc import Callable
 
@@ -10,8 +10,8 @@ MARKS = b"<>&\"'\x00\xff\xfe\xc3[]{}=,;:\n\r\t\\/%\xe2\x80\xa8-+eE#!?"
 
 def flip(content: bytes, rng: Generator) -> bytes:
     array = np.frombuffer(content, np.uint8).copy()
-    for place in rng.integers(0, len(array), int(rng.integers(1, 40))):
-        array[place] ^= 1 << int(rng.integers(0, 8))
+    for position in rng.integers(0, len(array), int(rng.integers(1, 40))):
+        array[position] ^= 1 << int(rng.integers(0, 8))
     return array.tobytes()
 
 
@@ -25,15 +25,15 @@ def cut_out(content: bytes, rng: Generator) -> bytes:
 
 
 def put_marks(content: bytes, rng: Generator) -> bytes:
-    """Put marks that mean something to some parser where they do not belong."""
-    for place in sorted(rng.integers(0, len(content), int(rng.integers(1, 10))), reverse=True):
-        content = content[:place] + MARKS[(start := int(rng.integers(len(MARKS)))) : start + 1] + content[place:]
+    """Insert characters with a meaning for parsers at random positions."""
+    for position in sorted(rng.integers(0, len(content), int(rng.integers(1, 10))), reverse=True):
+        content = content[:position] + MARKS[(start := int(rng.integers(len(MARKS)))) : start + 1] + content[position:]
     return content
 
 
 def put_noise(content: bytes, rng: Generator) -> bytes:
-    place = int(rng.integers(0, len(content)))
-    return content[:place] + rng.bytes(int(rng.integers(1, 3000))) + content[place:]
+    position = int(rng.integers(0, len(content)))
+    return content[:position] + rng.bytes(int(rng.integers(1, 3000))) + content[position:]
 
 
 def other_encoding(content: bytes, rng: Generator) -> bytes:
@@ -42,29 +42,29 @@ def other_encoding(content: bytes, rng: Generator) -> bytes:
 
 def very_long(content: bytes, rng: Generator) -> bytes:
     """Repeat one byte a million times."""
-    place = int(rng.integers(0, len(content)))
-    return content[:place] + content[place : place + 1] * 1_000_000 + content[place:]
+    position = int(rng.integers(0, len(content)))
+    return content[:position] + content[position : position + 1] * 1_000_000 + content[position:]
 
 
 def very_deep(content: bytes, rng: Generator) -> bytes:
     """Open a hundred thousand brackets or elements."""
-    place = int(rng.integers(0, len(content)))
-    return content[:place] + (b"<a>", b"[", b"{", b'{"a":')[int(rng.integers(4))] * 100_000 + content[place:]
+    position = int(rng.integers(0, len(content)))
+    return content[:position] + (b"<a>", b"[", b"{", b'{"a":')[int(rng.integers(4))] * 100_000 + content[position:]
 
 
 def twice(content: bytes, rng: Generator) -> bytes:
-    place = int(rng.integers(0, len(content)))
-    return content[:place] + content + content[place:]
+    position = int(rng.integers(0, len(content)))
+    return content[:position] + content + content[position:]
 
 
 def endless_number(content: bytes, rng: Generator) -> bytes:
-    """Put a number of ten thousand digits, or one that is none, behind a sign that numbers follow."""
-    places = [place for place, byte in enumerate(content) if byte in b"=,>:\t"]
-    place = places[int(rng.integers(len(places)))] + 1
+    """Insert a number of ten thousand digits, NaN, infinity or an invalid one where a number may stand."""
+    places = [position for position, byte in enumerate(content) if byte in b"=,>:\t"]
+    position = places[int(rng.integers(len(places)))] + 1
     return (
-        content[:place]
+        content[:position]
         + (b"9" * 10_000, b"1e999999", b"nan", b"-inf", b"0x", b"-0", b"1_0")[int(rng.integers(7))]
-        + content[place:]
+        + content[position:]
     )
 
 
@@ -74,12 +74,12 @@ DAMAGES: tuple[Callable[[bytes, Generator], bytes], ...] = (
 
 
 def damaged(content: bytes, *, count: int, seed: int) -> list[bytes]:
-    """Return so many damaged versions of a text, every damage in turn."""
-    return [DAMAGES[number % len(DAMAGES)](content, np.random.default_rng((seed, number))) for number in range(count)]
+    """Return `count` damaged versions of a text, with each kind of damage in turn."""
+    return [DAMAGES[index % len(DAMAGES)](content, np.random.default_rng((seed, index))) for index in range(count)]
 
 
 def bombs(canary: str) -> list[bytes]:
-    """Return XML that grows without end, asks its reader to open the file `canary`, or is in no encoding of texts."""
+    """Return XML that expands without end, that makes its reader open the file `canary`, or with unusable encodings."""
     bomb = "".join(f'<!ENTITY a{level} "{f"&a{level - 1};" * 10}">' for level in range(1, 10))
     return [
         f'<!DOCTYPE Audio [<!ENTITY a0 "ha">{bomb}]><Audio><FileName>&a9;</FileName></Audio>'.encode(),
@@ -88,5 +88,6 @@ def bombs(canary: str) -> list[bytes]:
         f'<!DOCTYPE Audio [<!ENTITY % x SYSTEM "file://{canary}"> %x;]><Audio/>'.encode(),
         b'<?xml version="1.0" encoding="nobodys-12521"?><Audio><FileName>a.wav</FileName></Audio>',
         b'<?xml version="1.0" encoding="base64"?><Audio><FileName>a.wav</FileName></Audio>',
-        f'<Audio xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include href="{canary}" parse="text"/></Audio>'.encode(),
+        '<Audio xmlns:xi="http://www.w3.org/2001/XInclude">'
+        f'<xi:include href="{canary}" parse="text"/></Audio>'.encode(),
     ]

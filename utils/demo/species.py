@@ -1,7 +1,7 @@
-"""Made-up species and all that each of them can sing.
+"""Synthetic species and their songs and calls.
 
-Species share bands and kinds of syllable on purpose: who only hears which frequencies are loud on average confuses
-them, who hears contour and rhythm can tell them apart.
+Species share frequency bands and types of syllables on purpose: a model that only uses the average spectrum confuses
+them, a model that uses contour and rhythm can tell them apart.
 """
 
 import re
@@ -10,52 +10,51 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Syllable:
-    """One sound between two breaths."""
+    """One syllable of a song."""
 
-    contour: tuple[float, ...]  # pitches that the voice glides through at even steps, Hz
+    contour: tuple[float, ...]  # frequencies at equal steps of time, Hz; between them it glides
     length: float  # seconds
     rest: float  # silence after it, seconds
-    overtones: tuple[float, ...] = (1.0, 0.12)  # strength of the pitch and its multiples
-    vibrato: tuple[float, float] = (0.0, 0.0)  # how often the pitch swings, Hz, and how far, as a share of it
-    # how often the voice falters, Hz, and how much of it then is missing, 0 to 1
-    beat: tuple[float, float] = (0.0, 0.0)
+    overtones: tuple[float, ...] = (1.0, 0.12)  # amplitudes of the fundamental and its multiples
+    vibrato: tuple[float, float] = (0.0, 0.0)  # rate, Hz, and depth, as a fraction of the frequency
+    tremolo: tuple[float, float] = (0.0, 0.0)  # rate, Hz, and depth, 0 to 1
 
 
 @dataclass(frozen=True)
 class Strophe:
-    """Syllables that are sung in turn, again and again."""
+    """A repeated sequence of syllables."""
 
     syllables: tuple[Syllable, ...]
-    repeats: tuple[int, int] = (1, 1)  # from, to (both included)
-    hurry: float = 1.0  # each repeat lasts this times the one before
-    slide: float = 1.0  # each repeat is this times as high as the one before
+    repeats: tuple[int, int] = (1, 1)  # minimum, maximum
+    tempo_change: float = 1.0  # factor on the duration, from one repeat to the next
+    pitch_change: float = 1.0  # factor on the frequency, from one repeat to the next
 
 
 @dataclass(frozen=True)
 class Species:
-    """A made-up bird and all that it can sing."""
+    """A synthetic species with its songs and calls."""
 
-    latin: str  # "Genus species"
-    english: str
+    scientific_name: str  # "Genus species"
+    common_name: str
     songs: tuple[Strophe, ...]
     call: Strophe
-    pause: float = 0.6  # between two strophes, typically, seconds
-    rare: int | None = None  # it has only so many recordings
+    pause: float = 0.6  # typical pause between two strophes, seconds
+    rare: int | None = None  # number of recordings, if there are only one or two
 
     @property
     def genus(self) -> str:
-        """First half of the scientific name."""
-        return self.latin.split()[0]
+        """The genus, from the scientific name."""
+        return self.scientific_name.split()[0]
 
     @property
     def family(self) -> str:
-        """Name of its family, made of its genus."""
+        """The family, derived from the genus."""
         return re.sub("(us|es|a)$", "", self.genus) + "idae"
 
     @property
     def class_id(self) -> str:
-        """Six letters, as in the archive."""
-        return "".join(word[:3] for word in self.latin.lower().split())
+        """A code of six letters, as in the archive."""
+        return "".join(word[:3] for word in self.scientific_name.lower().split())
 
 
 _NASAL, _SOFT = (0.5, 0.8, 1.0, 0.8, 0.4), (1.0, 0.3, 0.1)
@@ -66,7 +65,7 @@ _SINK, _RISE = (
     Syllable((3400.0, 3500.0, 5050.0, 5150.0), 0.36, 0.25),
 )
 _RATTLE, _FALL = Syllable(_DOWN, 0.045, 0.018), Syllable(_DOWN, 0.075, 0.05)
-_BUZZ = Syllable((4300.0, 4500.0, 4700.0), 0.6, 0.3, vibrato=(34.0, 0.2), beat=(34.0, 0.7))
+_BUZZ = Syllable((4300.0, 4500.0, 4700.0), 0.6, 0.3, vibrato=(34.0, 0.2), tremolo=(34.0, 0.7))
 _LAUGH = Syllable((1350.0, 1700.0, 1400.0), 0.11, 0.07, _NASAL)
 _CHATTER = (
     Syllable((3400.0, 5200.0, 3800.0), 0.12, 0.03),
@@ -97,13 +96,13 @@ SPECIES = (
     Species(
         "Tremulus rapidus",
         "Rattling Triller",
-        songs=(Strophe((_RATTLE,), (16, 32)), Strophe((_RATTLE,), (10, 18), slide=0.99)),
+        songs=(Strophe((_RATTLE,), (16, 32)), Strophe((_RATTLE,), (10, 18), pitch_change=0.99)),
         call=Strophe((_RATTLE,), (3, 4)),
     ),
     Species(
         "Tremulus lentus",
         "Sober Triller",
-        songs=(Strophe((_FALL,), (8, 16)), Strophe((_FALL,), (6, 10), hurry=0.97)),
+        songs=(Strophe((_FALL,), (8, 16)), Strophe((_FALL,), (6, 10), tempo_change=0.97)),
         call=Strophe((replace(_FALL, rest=0.4),), (1, 3)),
     ),
     Species(
@@ -116,7 +115,7 @@ SPECIES = (
         "Cachinnus clamator",
         "Laughing Clamator",
         songs=(
-            Strophe((_LAUGH,), (6, 11), hurry=0.96, slide=0.985),
+            Strophe((_LAUGH,), (6, 11), tempo_change=0.96, pitch_change=0.985),
             Strophe((replace(_LAUGH, length=0.24, rest=0.12),), (2, 4)),
         ),
         call=Strophe((replace(_LAUGH, rest=0.35),), (1, 3)),

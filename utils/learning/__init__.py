@@ -1,1 +1,1 @@
-"""How a net learns: which clips, in which order, varied how, with which step width, and the loop over epochs."""
+"""How a network learns: examples, sampling, augmentation, losses, learning rates, steps, and the loop over epochs."""

@@ -1,8 +1,8 @@
-"""What teachers answered to all clips of a store, kept beside it: without augmentation they always answer the same.
+"""Predictions of teachers, cached with the store: without augmentation they are the same in each epoch.
 
-    <root>/spec/answers_<fingerprint>.npy   float32 (clips, classes), one row a row of the store's clips
+    <root>/spec/predictions_<key>.npy   float32 (clips, classes), one row per row of the store's clips
 
-Any student of the same teachers, classes and settings of `distillation` reads it again.
+Any student of the same teachers, classes and settings of `distillation` uses it again.
 """
 
 import hashlib
@@ -18,91 +18,103 @@ from jaxtyping import Array, Float, Float32, Int64, UInt8
 
 from config import Augmentation
 from utils import console
-from utils.files import whole_file
-from utils.learning.augmentation import variations
+from utils.files import atomic_file
+from utils.learning.augmentation import active_transforms
 from utils.learning.teachers import Teachers
 from utils.models.networks import Network, from_pixels
 from utils.spectra.store import Store
 
-READ_AT_ONCE = 1024  # clips that are in memory together
-LARGEST_BATCH = 256  # clips that the teachers answer together
+CLIPS_READ_AT_ONCE = 1024
+TEACHER_BATCH = 256  # clips that the teachers predict together
 
 
 @dataclass(frozen=True)
-class KeptAnswers:
-    """The answers to the clips of one store or several, mapped into memory: only rows that are asked for are read."""
+class CachedPredictions:
+    """Predictions for the clips of one store or several, mapped into memory: only rows that are asked for are read."""
 
     parts: tuple[Float32[np.ndarray, "_ classes"], ...]
 
     def of(self, rows: Int64[np.ndarray, "*batch"]) -> Float32[np.ndarray, "*batch classes"]:
-        """Return the answers to clips; rows of the second store follow those of the first."""
-        begins = np.cumsum([0, *(len(part) for part in self.parts)])
+        """Return the predictions for clips; rows of the second store follow those of the first."""
+        bounds = np.cumsum([0, *(len(part) for part in self.parts)])
         found = np.empty((*rows.shape, self.parts[0].shape[1]), np.float32)
-        for part, begin, end in zip(self.parts, begins, begins[1:], strict=False):
-            own = (rows >= begin) & (rows < end)
-            found[own] = part[rows[own] - begin]
+        for part, start, end in zip(self.parts, bounds, bounds[1:], strict=False):
+            here = (rows >= start) & (rows < end)
+            found[here] = part[rows[here] - start]
         return found
 
 
-def never_varied(settings: Augmentation, *, noise_pictures: int) -> bool:
-    """Tell whether each clip's picture is the same in all epochs; `noise_pictures` says how many there are, for without any, none is added."""
-    on = variations(settings, jnp.zeros((noise_pictures, 1, 1), jnp.uint8))
-    return not settings.mixup and not (settings.count and settings.probability and on)
+def is_deterministic(settings: Augmentation, *, noise_count: int) -> bool:
+    """Tell whether the image of each clip is the same in all epochs; without spectrograms of noise, none is added."""
+    active = active_transforms(settings, jnp.zeros((noise_count, 1, 1), jnp.uint8))
+    return not settings.mixup and not (settings.count and settings.probability and active)
 
 
-def keep_answers(stores: Sequence[Store], teachers: Teachers, classes: tuple[str, ...]) -> KeptAnswers:
-    """Return the teachers' answers to all clips of some stores: as they are kept beside each, or else worked out and kept."""
-    return KeptAnswers(tuple(_kept(store, teachers, classes) for store in stores))
+def cache_predictions(stores: Sequence[Store], teachers: Teachers, classes: tuple[str, ...]) -> CachedPredictions:
+    """Return the teachers' predictions for all clips of some stores, from their caches or computed now."""
+    return CachedPredictions(tuple(_of_store(store, teachers, classes) for store in stores))
 
 
-def _kept(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> Float32[np.ndarray, "clips classes"]:
-    path = store.folder / f"answers_{_fingerprint(store, teachers, classes)}.npy"
-    if not _is_whole(path, (len(store.clips), len(classes))):
-        _work_out(path, store, teachers, classes)
+def _of_store(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> Float32[np.ndarray, "clips classes"]:
+    path = store.folder / f"predictions_{_cache_key(store, teachers, classes)}.npy"
+    _report_earlier_files(store.folder)
+    if not _is_complete(path, (len(store.clips), len(classes))):
+        _compute(path, store, teachers, classes)
     return np.load(path, mmap_mode="r")
 
 
-def _is_whole(path: Path, shape: tuple[int, int]) -> bool:
+def _report_earlier_files(folder: Path) -> None:
+    """Report files of earlier versions, which are no longer used."""
+    if list(folder.glob("answers_*.npy")):
+        console.info(
+            f"{console.printable(folder)}: answers_*.npy were made by an earlier version and are no longer used; "
+            "remove them"
+        )
+
+
+def _is_complete(path: Path, shape: tuple[int, int]) -> bool:
     try:
         return bool(np.load(path, mmap_mode="r").shape == shape)
     except (OSError, ValueError, EOFError):
         return False
 
 
-def _fingerprint(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> str:
-    """Return a text that changes when the clips, the teachers, or what is made of their answers do."""
+def _cache_key(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> str:
+    """Return a text that changes if the clips, the teachers, or the settings of their predictions do."""
     settings = teachers.settings
     about = {
         "teachers": [
             [content, model.weight] for content, model in zip(teachers.contents, teachers.models, strict=True)
         ],
-        "made": [settings.average, settings.temperature, settings.loss == "binary"],
+        "settings": [settings.average, settings.temperature, settings.multi_label],
         "classes": classes,
-        "pictures": (store.folder / "settings.toml").read_text(encoding="utf-8"),
+        "spectrograms": (store.folder / "settings.toml").read_text(encoding="utf-8"),
     }
-    table = store.clips.select("recording", "number", "start", "length", "score")
+    table = store.clips.select("recording", "index", "start", "length", "score")
     return hashlib.sha256(json.dumps(about).encode() + table.write_csv().encode()).hexdigest()[:16]
 
 
-def _work_out(path: Path, store: Store, teachers: Teachers, classes: tuple[str, ...]) -> None:
-    """Let the teachers answer all clips, and write that a part at a time; the file appears whole or not at all."""
+def _compute(path: Path, store: Store, teachers: Teachers, classes: tuple[str, ...]) -> None:
+    """Write the teachers' predictions for all clips, a part at a time; the file appears whole or not at all."""
     count = len(store.clips)
 
     @jax.jit
-    def answer(nets: tuple[Network, ...], pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch classes"]:
-        return teachers.answer(nets, from_pixels(pixels))
+    def predict(
+        networks: tuple[Network, ...], pixels: UInt8[Array, "batch height width"]
+    ) -> Float[Array, "batch classes"]:
+        return teachers.predict(networks, from_pixels(pixels))
 
-    with whole_file(path) as stream, console.progress("teachers answer", total=count, unit="clips") as advance:
+    with atomic_file(path) as stream, console.progress("teachers predict", total=count, unit="clips") as advance:
         np.lib.format.write_array_header_1_0(
             stream, {"descr": "<f4", "fortran_order": False, "shape": (count, len(classes))}
         )
-        for start in range(0, count, READ_AT_ONCE):
-            pixels = store.pictures(np.arange(start, min(start + READ_AT_ONCE, count)))
-            missing = -len(pixels) % LARGEST_BATCH
+        for start in range(0, count, CLIPS_READ_AT_ONCE):
+            pixels = store.spectrograms(np.arange(start, min(start + CLIPS_READ_AT_ONCE, count)))
+            missing = -len(pixels) % TEACHER_BATCH
             padded = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-            coming = [
-                answer(teachers.nets, padded[begin : begin + LARGEST_BATCH])
-                for begin in range(0, len(padded), LARGEST_BATCH)
+            parts = [
+                predict(teachers.networks, padded[first : first + TEACHER_BATCH])
+                for first in range(0, len(padded), TEACHER_BATCH)
             ]
-            stream.write(np.concatenate([np.asarray(part, np.float32) for part in coming])[: len(pixels)].tobytes())
+            stream.write(np.concatenate([np.asarray(part, np.float32) for part in parts])[: len(pixels)].tobytes())
             advance(len(pixels))

@@ -1,4 +1,4 @@
-"""What training shows of its log: curves, and TensorBoard's files."""
+"""Plots of the training log: learning curves, and TensorBoard's files."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from utils.plotting import new_figure, write_figure
 
 
 @contextmanager
-def open_board(folder: Path, *, on: bool, after: int) -> Iterator[Callable[[EpochRow], None]]:
-    """Yield a function that notes an epoch's figures for TensorBoard, if it is on.
+def open_tensorboard(folder: Path, *, on: bool, after: int) -> Iterator[Callable[[EpochRow], None]]:
+    """Yield a function that records an epoch's metrics for TensorBoard, if it is on.
 
     Parameters
     ----------
-    after : epochs that are noted already; what a stopped run noted of later ones is passed over
+    after : epochs that are already recorded; those that a stopped run recorded after them are discarded
     """
     if not on:
         yield lambda _: None
@@ -26,37 +26,41 @@ def open_board(folder: Path, *, on: bool, after: int) -> Iterator[Callable[[Epoc
 
     with SummaryWriter(str(folder), purge_step=after + 1) as writer:
 
-        def note(row: EpochRow) -> None:
+        def record(row: EpochRow) -> None:
             for name, value in asdict(row).items():
                 if name != "epoch" and value is not None:
                     writer.add_scalar(name, value, row.epoch)
             writer.flush()
 
-        yield note
+        yield record
 
 
-def draw_curves(path: Path, rows: list[EpochRow], *, title: str) -> None:
-    """Draw losses, validation MLRAP and learning rate over the epochs."""
+def plot_curves(path: Path, rows: list[EpochRow], *, title: str) -> None:
+    """Plot losses, accuracies, validation MLRAP and learning rate over the epochs."""
     figure = new_figure(11.0, 3.4)
     losses, scores, rates = figure.subplots(1, 3)
     epochs = [row.epoch for row in rows]
     losses.plot(epochs, [row.loss for row in rows], color="tab:blue", label="training")
-    losses.plot(epochs, [row.val_loss for row in rows], color="tab:orange", label="validation")
+    losses.plot(epochs, [row.validation_loss for row in rows], color="tab:orange", label="validation")
     losses.set(title="loss", yscale="log")
     losses.legend()
-    scores.plot(epochs, [row.accuracy for row in rows], color="tab:blue", alpha=0.5, label="clips right, training")
+    scores.plot(epochs, [row.accuracy for row in rows], color="tab:blue", alpha=0.5, label="accuracy, training")
     scores.plot(
-        epochs, [row.val_accuracy for row in rows], color="tab:orange", alpha=0.5, label="clips right, validation"
+        epochs,
+        [row.validation_accuracy for row in rows],
+        color="tab:orange",
+        alpha=0.5,
+        label="accuracy, validation",
     )
-    scores.plot(epochs, [row.val_mlrap for row in rows], color="tab:green", label="MLRAP, validation")
+    scores.plot(epochs, [row.validation_mlrap for row in rows], color="tab:green", label="MLRAP, validation")
     best = best_row(rows)
     if best:
         scores.plot(
             best.epoch,
-            best.val_mlrap,
+            best.validation_mlrap,
             "o",
             color="tab:green",
-            label=f"best: {best.val_mlrap:.3f} in epoch {best.epoch}",
+            label=f"best: {best.validation_mlrap:.3f} in epoch {best.epoch}",
         )
     scores.set(title="scores", ylim=(0, 1.02))
     scores.legend(loc="lower right", fontsize="small")

@@ -1,4 +1,4 @@
-"""What training runs on: which devices, in which arithmetic, and what their memory holds."""
+"""The devices that training runs on: how many, in which precision, and what fits into their memory."""
 
 import os
 from collections.abc import Sequence
@@ -9,15 +9,18 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from config import Training
-from utils.console import UserError, warn
+from utils.console import UserError, warning
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
-SHARE_FOR_CLIPS = 0.6  # of an accelerator's memory, at most; the rest is for the net
-CLIPS = "clips"  # the axis of the mesh: every device takes a part of the batch
+SHARE_FOR_CLIPS = 0.6  # of an accelerator's memory, at most; the rest is for the network
+CLIP_AXIS = "clips"  # axis of the mesh: every device takes a part of the batch
 
 
-def ask_for_same_bits(settings: Training) -> None:
-    """Ask XLA for operations that give the same bits each time, where `training.deterministic`; it listens until JAX is first used."""
+def request_determinism(settings: Training) -> None:
+    """Ask XLA for deterministic operations if `training.deterministic` is set.
+
+    This must come before JAX is first used, when XLA reads its flags.
+    """
     if settings.deterministic and DETERMINISTIC not in os.environ.get("XLA_FLAGS", ""):
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {DETERMINISTIC}".strip()
 
@@ -27,51 +30,53 @@ def on_accelerator() -> bool:
     return jax.default_backend() != "cpu"
 
 
-def arithmetic(settings: Training) -> jnp.dtype:
-    """Return what the net computes in: bfloat16 on accelerators, unless `training.precision` says otherwise."""
+def compute_dtype(settings: Training) -> jnp.dtype:
+    """Return the dtype of computations by `training.precision`; `auto` is bfloat16 on accelerators."""
     name = settings.precision if settings.precision != "auto" else "bfloat16" if on_accelerator() else "float32"
     return jnp.dtype(name)
 
 
-def mesh_for(batch_size: int) -> Mesh:
-    """Return the devices that share each batch: all local ones, or so many that its clips divide evenly among them."""
+def device_mesh(batch_size: int) -> Mesh:
+    """Return the devices that share each batch: all local ones, or as many as divide its clips evenly."""
     devices = jax.local_devices()
     count = max(number for number in range(1, len(devices) + 1) if batch_size % number == 0)
     if count < len(devices):
-        warn(
-            f"training.batch_size = {batch_size} occupies {count} of {len(devices)} devices; a multiple of {len(devices)} would occupy all"
+        warning(
+            f"training.batch_size = {batch_size} uses {count} of {len(devices)} devices; a multiple of {len(devices)} "
+            "would use all"
         )
-    return jax.make_mesh((count,), (CLIPS,), axis_types=(AxisType.Auto,), devices=devices[:count])
+    return jax.make_mesh((count,), (CLIP_AXIS,), axis_types=(AxisType.Auto,), devices=devices[:count])
 
 
-def everywhere(mesh: Mesh) -> NamedSharding:
-    """Say that each device holds the whole of an array."""
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Return the sharding of arrays that each device holds as a whole."""
     return NamedSharding(mesh, PartitionSpec())
 
 
-def divided(mesh: Mesh) -> NamedSharding:
-    """Say that the devices divide an array's second axis among them: the batch, behind the steps."""
-    return NamedSharding(mesh, PartitionSpec(None, CLIPS))
+def split_over_devices(mesh: Mesh) -> NamedSharding:
+    """Return the sharding of arrays (steps, batch, …), whose batch is divided among the devices."""
+    return NamedSharding(mesh, PartitionSpec(None, CLIP_AXIS))
 
 
-def memory() -> int | None:
-    """Return the bytes that JAX may use of an accelerator's memory; None where nobody says."""
+def device_memory() -> int | None:
+    """Return the bytes that JAX may use of an accelerator's memory; None if they are not known."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return stats.get("bytes_limit")
 
 
-def clips_fit(size: int, settings: Training) -> bool:
-    """Tell whether pictures of so many bytes wait on the device, by `training.clips_on`.
+def clips_fit_on_device(size: int, settings: Training) -> bool:
+    """Tell whether spectrograms of so many bytes are kept on the device, by `training.clips_on`.
 
     Raises
     ------
     UserError
-        If they should, but are larger than its memory.
+        If they should be, but are larger than its memory.
     """
-    limit = memory()
+    limit = device_memory()
     if settings.clips_on == "device" and limit and size > limit:
         raise UserError(
-            f"training.clips_on = device: {size / 1e9:.1f} GB of pictures are more than the device's {limit / 1e9:.1f} GB; set it to host"
+            f"training.clips_on = device: {size / 1e9:.1f} GB of spectrograms are more than the device's "
+            f"{limit / 1e9:.1f} GB; set it to host"
         )
     if settings.clips_on != "auto":
         return settings.clips_on == "device"
@@ -79,12 +84,12 @@ def clips_fit(size: int, settings: Training) -> bool:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether XLA failed for want of memory."""
+    """Tell whether XLA failed because memory did not suffice."""
     return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
 
 
 def memory_needed(function: Any, shapes: Sequence[Any]) -> tuple[int, int] | None:
-    """Return the bytes of a compiled function's arguments, and those of what lies between them and its results; None where XLA cannot even compile it."""
+    """Return the bytes of a function's arguments and of its temporary arrays; None if XLA cannot compile it."""
     try:
         analysis = function.lower(*shapes).compile().memory_analysis()
     except jax.errors.JaxRuntimeError:
@@ -92,14 +97,13 @@ def memory_needed(function: Any, shapes: Sequence[Any]) -> tuple[int, int] | Non
     return analysis.argument_size_in_bytes, analysis.temp_size_in_bytes
 
 
-def batch_that_fits(batch_size: int, *, memory: int | None, needed: tuple[int, int] | None) -> int:
-    """Return the largest batch size, a power of two, that should fit into the memory that `batch_size` does not fit into.
+def fitting_batch_size(batch_size: int, *, memory: int | None, needed: tuple[int, int] | None) -> int:
+    """Return the largest power of two that should fit as a batch size, if `batch_size` does not.
 
     Parameters
     ----------
-    memory : bytes that there are
-    needed : bytes that do not depend on the batch, and bytes that it needs; where one does not know, half the batch is
-        the guess
+    memory : bytes available
+    needed : bytes that do not depend on the batch, and bytes that the batch needs; None: half the batch is the guess
     """
     fitting = batch_size // 2
     if memory and needed:

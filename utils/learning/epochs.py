@@ -1,8 +1,7 @@
-"""One epoch: chunks of steps go to the device, and what they tell is looked at a little later."""
+"""One epoch: chunks of steps are sent to the device, and their metrics are read a little later."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,144 +12,172 @@ from jaxtyping import Float32
 
 from config import Config
 from utils import console
-from utils.learning.augmentation import Noise
-from utils.learning.batches import Order, Supply
-from utils.learning.devices import batch_that_fits, is_out_of_memory, memory, memory_needed
+from utils.learning.augmentation.transforms import NoiseBank
+from utils.learning.batches import BatchSupply, ChunkInput, Order
+from utils.learning.devices import device_memory, fitting_batch_size, is_out_of_memory, memory_needed
 from utils.learning.examples import Examples
 from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
 from utils.learning.schedules import rates
-from utils.learning.steps import Chunk, StepMetrics, TrainState, epoch_key
+from utils.learning.steps import StepChunk, StepMetrics, TrainState, epoch_key
 from utils.models.networks import Network
 from utils.tables import write_csv
 
-LOOK_EVERY = 0.5  # seconds that the device goes on without being looked at, about
-IN_FLIGHT = 2  # chunks that may be under way before the oldest one's losses are looked at
-NAMED = 3  # clips that are named in a message, at most
+CHUNK_SECONDS = 0.5  # how long a chunk of steps should take, about
+CHUNKS_ON_DEVICE = 2  # chunks that may be running before the metrics of the oldest one are read
+NAMED_CLIPS = 3  # clips that are named in a message, at most
 
 
-class Pace:
-    """How many steps make a chunk: as many as take about LOOK_EVERY seconds, as far as one knows."""
+class ChunkSizer:
+    """How many steps make a chunk: as many as take about CHUNK_SECONDS, by the chunks so far."""
 
     def __init__(self) -> None:
         self.steps = 1
         self._passed = console.stopwatch()
 
-    def begin(self) -> None:
-        """Begin to measure: an epoch begins."""
+    def restart(self) -> None:
+        """Measure from now on: an epoch starts."""
         self._passed = console.stopwatch()
 
-    def note(self, steps: int) -> None:
-        """Note that so many more steps are done."""
-        fitting = round(LOOK_EVERY * steps / max(self._passed(), 1e-6))
-        # grows slowly: the first chunk's time holds XLA's compilation
+    def record(self, steps: int) -> None:
+        """Record that so many more steps are done."""
+        fitting = round(CHUNK_SECONDS * steps / max(self._passed(), 1e-6))
+        # grows slowly: the first chunk's time includes XLA's compilation
         self.steps = min(max(fitting, 1), 4 * self.steps)
         self._passed = console.stopwatch()
 
 
 @dataclass(frozen=True)
-class Course:
-    """What stays the same from epoch to epoch; `nets` are those of the teachers, where they answer in each step."""
+class TrainingSetup:
+    """What stays the same from epoch to epoch.
+
+    Attributes
+    ----------
+    noise : spectrograms of rejected clips, on the device
+    frozen : networks of the objective, on the device
+    """
 
     examples: Examples
     config: Config
-    supply: Supply
-    chunk: Chunk
-    noise: Noise
-    pace: Pace
-    nets: tuple[Network, ...] = ()
+    supply: BatchSupply
+    chunk: StepChunk
+    noise: NoiseBank
+    sizer: ChunkSizer
+    frozen: tuple[Network, ...] = ()
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """An epoch: the clips and learning rate of each of its steps, and its random key."""
+
+    number: int
+    order: Order
+    rates: Float32[np.ndarray, " steps"]
+    key: jax.Array
+
+
+def plan_epoch(number: int, setup: TrainingSetup) -> Epoch:
+    """Return what an epoch does; it depends on the settings and the number of the epoch alone."""
+    settings, examples = setup.config.training, setup.examples
+    order = epoch_order(examples.labels.primary, settings, epoch=number, unlabelled_ratio=examples.unlabelled_ratio)
+    key = epoch_key(seed=settings.seed, epoch=number)
+    return Epoch(number, order, rates(settings, epoch=number, steps=len(order)), key)
 
 
 def run_epoch(
-    state: TrainState, progress: Progress, course: Course, advance: Callable[..., None], asked: Callable[[], bool]
+    state: TrainState,
+    progress: Progress,
+    setup: TrainingSetup,
+    advance: Callable[..., None],
+    stop_requested: Callable[[], bool],
 ) -> TrainState:
-    """Do the steps that are missing of the epoch under way, or fewer where the user asked to stop; returns the state after them and notes them in `progress`.
+    """Run the remaining steps of the current epoch, fewer if the user asked to stop; record them in `progress`.
 
     Raises
     ------
     UserError
-        If a loss is no number any more, or memory does not suffice.
+        If a loss becomes NaN or infinite, or memory does not suffice.
     """
-    settings = course.config.training
-    epoch, first = progress.epoch, progress.steps
-    begun, passed = first, console.stopwatch()
-    order = epoch_order(
-        course.examples.labels.own, settings, epoch=epoch, unlabelled_ratio=course.config.distillation.unlabelled_ratio
-    )
-    rate, key = rates(settings, epoch=epoch, steps=len(order)), epoch_key(seed=settings.seed, epoch=epoch)
-    course.pace.begin()
-    in_flight: deque[tuple[int, StepMetrics]] = deque()
+    epoch, first = plan_epoch(progress.epoch, setup), progress.steps
+    setup.sizer.restart()
+    collect = _collector(progress, epoch, setup, advance)
+    running: deque[tuple[int, StepMetrics]] = deque()
+    shapes: tuple[Any, ...] = ()
+    try:
+        for given in setup.supply.chunks(epoch.order[first:], lambda: setup.sizer.steps):
+            arguments = _chunk_arguments(state, given, first, epoch, setup)
+            shapes = shapes or _shapes_of(arguments)  # before the chunk takes the memory of the state
+            state, metrics = setup.chunk(*arguments)
+            first += given.count
+            running.append((given.count, metrics))
+            if len(running) > CHUNKS_ON_DEVICE:
+                collect(*running.popleft())
+            if stop_requested():
+                break
+        while running:
+            collect(*running.popleft())
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise _out_of_memory(setup, shapes) from None
+    return state
 
-    def look(count: int, metrics: StepMetrics) -> None:
-        seen = jax.device_get(metrics)
-        if not seen.alive[:count].all():
-            raise _diverged(
-                course, order, rate, epoch=epoch, number=progress.steps + int(np.argmin(seen.alive[:count]))
-            )
-        # one by one: sums must not depend on chunks
-        for values in zip(seen.loss[:count].tolist(), seen.accuracy[:count].tolist(), strict=True):
+
+def _chunk_arguments(
+    state: TrainState, given: ChunkInput, first: int, epoch: Epoch, setup: TrainingSetup
+) -> tuple[Any, ...]:
+    """Return the arguments of `make_chunk`'s function."""
+    chunk_rates = jnp.asarray(np.resize(epoch.rates[first : first + given.count], setup.supply.capacity))
+    steps = (jnp.int32(first), jnp.int32(given.count))
+    return (state, given.source, setup.noise, chunk_rates, epoch.key, *steps, setup.frozen)
+
+
+def _shapes_of(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), arguments)
+
+
+def _collector(
+    progress: Progress, epoch: Epoch, setup: TrainingSetup, advance: Callable[..., None]
+) -> Callable[[int, StepMetrics], None]:
+    """Return a function that reads the metrics of a chunk, adds them to `progress`, and shows how far the epoch is."""
+    before, passed = progress.steps, console.stopwatch()
+
+    def collect(count: int, metrics: StepMetrics) -> None:
+        found = jax.device_get(metrics)
+        if not found.finite[:count].all():
+            raise _not_finite(epoch, progress.steps + int(np.argmin(found.finite[:count])), setup)
+        # one by one: sums must not depend on the size of chunks
+        for values in zip(found.loss[:count].tolist(), found.accuracy[:count].tolist(), strict=True):
             progress.sums = tuple(
                 total + value for total, value in zip(progress.sums or (0.0, 0.0), values, strict=True)
             )
         progress.steps += count
-        course.pace.note(count)
-        speed = (progress.steps - begun) * settings.batch_size / passed()
-        advance(count, note=f"epoch {epoch}, {speed:,.0f} clips/s, loss {progress.sums[0] / progress.steps:.3f}")
+        setup.sizer.record(count)
+        speed = (progress.steps - before) * setup.config.training.batch_size / passed()
+        mean_loss = progress.sums[0] / progress.steps
+        advance(count, note=f"epoch {epoch.number}, {speed:,.0f} clips/s, loss {mean_loss:.3f}")
 
-    shapes: list[Any] = []
-    with _memory_explained(course, shapes):
-        for given in course.supply.chunks(order[first:], lambda: course.pace.steps):
-            places = jnp.asarray(np.resize(rate[first : first + given.count], course.supply.places))
-            arguments = (
-                state,
-                given.source,
-                course.noise,
-                places,
-                key,
-                jnp.int32(first),
-                jnp.int32(given.count),
-                course.nets,
-            )
-            shapes[:] = shapes or jax.tree.map(
-                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding), arguments
-            )
-            state, metrics = course.chunk(*arguments)
-            first += given.count
-            in_flight.append((given.count, metrics))
-            if len(in_flight) > IN_FLIGHT:
-                look(*in_flight.popleft())
-            if asked():
-                break
-        while in_flight:
-            look(*in_flight.popleft())
-    return state
+    return collect
 
 
-def _diverged(
-    course: Course, order: Order, rate: Float32[np.ndarray, " steps"], *, epoch: int, number: int
-) -> console.UserError:
-    """Write down which clips the net saw when its loss was no number, and say so."""
-    rows = course.examples.rows[order[number]]
-    clips = course.examples.store.clips[rows].select("recording", "start", "class")
-    path = course.config.run_folder / "diverged.csv"
+def _not_finite(epoch: Epoch, step: int, setup: TrainingSetup) -> console.UserError:
+    """Write a table of the clips of the step whose loss became NaN or infinite, and return the error."""
+    rows = setup.examples.rows[epoch.order[step]]
+    clips = setup.examples.store.clips[rows].select("recording", "start", "class")
+    path = setup.config.run_folder / "diverged.csv"
     write_csv(path, clips)
-    some = ", ".join(f"{recording} at {start:g} s" for recording, start, _ in clips.head(NAMED).iter_rows())
+    some = ", ".join(f"{recording} at {start:g} s" for recording, start, _ in clips.head(NAMED_CLIPS).iter_rows())
     return console.UserError(
-        f"the loss is no number any more in epoch {epoch}, step {number + 1}, at learning rate {rate[number]:g}; lower training.learning_rate, or look at "
-        f"the clips of that step ({some}, …; all in {console.shown(path)}). Earlier snapshots are whole"
+        f"The loss became NaN or infinite in epoch {epoch.number}, step {step + 1}, at learning rate "
+        f"{epoch.rates[step]:g}. Parameters were not updated after that step, and earlier snapshots are usable. Lower "
+        f"training.learning_rate, or check the clips of that step ({some}, …; all are in {console.printable(path)})"
     )
 
 
-@contextmanager
-def _memory_explained(course: Course, shapes: list[Any]) -> Iterator[None]:
-    """Turn XLA's message about memory into one that says which batch would fit."""
-    try:
-        yield
-    except jax.errors.JaxRuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        size = course.config.training.batch_size
-        fitting = batch_that_fits(size, memory=memory(), needed=memory_needed(course.chunk, shapes))
-        raise console.UserError(
-            f"the device's memory does not hold batches of {size} clips of this net; training.batch_size {fitting} should fit"
-        ) from None
+def _out_of_memory(setup: TrainingSetup, shapes: tuple[Any, ...]) -> console.UserError:
+    """Return the error that says which batch size would fit."""
+    size = setup.config.training.batch_size
+    fitting = fitting_batch_size(size, memory=device_memory(), needed=memory_needed(setup.chunk, shapes))
+    return console.UserError(
+        f"the device's memory does not hold batches of {size} clips of this model; set training.batch_size to {fitting}"
+    )

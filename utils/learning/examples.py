@@ -1,25 +1,33 @@
-"""Which clips are learned from and which watch training: the store joined with the split."""
+"""The clips of a training: those learned from and those for validation, chosen from the store by the split."""
 
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Int32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 
 from config import Config
-from utils.console import UserError, warn
-from utils.learning.cached_predictions import KeptAnswers
+from utils.console import UserError, warning
 from utils.learning.targets import Labels
-from utils.recordings.labels import truth_of
+from utils.recordings.labels import ground_truth
 from utils.recordings.recording import NOISE
-from utils.recordings.splits import draw, quotas, read_split
-from utils.spectra.image_folder import PictureFolder
+from utils.recordings.splits import draw_names, quotas, read_split
+from utils.spectra.image_folder import ImageFolder
 from utils.spectra.joined_store import JoinedStore
 from utils.spectra.store import Store, check_settings
 
-NOISE_BANK = 512  # pictures of noise that are kept on the device, at most
+NOISE_BANK_SIZE = 512  # spectrograms of noise that are kept on the device, at most
+
+
+@runtime_checkable  # for the shape checks of tests
+class SoftTargets(Protocol):
+    """Targets of clips that were computed before training."""
+
+    def of(self, rows: Int64[np.ndarray, "*batch"]) -> Float32[np.ndarray, "*batch classes"]:
+        """Return the targets of some rows of the store."""
 
 
 @dataclass(frozen=True)
@@ -28,195 +36,219 @@ class Examples:
 
     Attributes
     ----------
-    classes : in the order of the net's outputs
-    rows, labels : the clips that are learned from, and what is known of each
-    val_rows, val_labels : the same of the clips that watch training
-    val_recording : the number of the recording of each of these
-    val_truth : which classes are right for each recording that watches, background species included
-    noise : pictures of rejected clips
-    taught_by : names of the recordings that teachers learned from, or that watched them
-    answers : the teachers' to all clips of the store, where they are kept
+    classes : in the order of the network's outputs
+    rows, labels : the clips that are learned from
+    validation_rows, validation_labels : the clips for validation
+    validation_recording : index of the recording of each of these
+    validation_truth : classes in each validation recording, background labels included
+    noise : spectrograms of rejected clips
+    indirect_recordings : names of recordings that the network learns from through other networks
+    soft_targets : of all clips of the store, if they were computed before
+    unlabelled_ratio : unlabelled clips per labelled clip in an epoch, at most
     """
 
-    store: Store | PictureFolder | JoinedStore
+    store: Store | ImageFolder | JoinedStore
     classes: tuple[str, ...]
     rows: Int64[np.ndarray, " clips"]
     labels: Labels
-    val_rows: Int64[np.ndarray, " val_clips"]
-    val_labels: Labels
-    val_recording: Int64[np.ndarray, " val_clips"]
-    val_truth: Bool[np.ndarray, "val_recordings classes"]
-    noise: UInt8[np.ndarray, "pictures height width"]
-    taught_by: frozenset[str] = frozenset()
-    answers: KeptAnswers | None = None
+    validation_rows: Int64[np.ndarray, " validation_clips"]
+    validation_labels: Labels
+    validation_recording: Int64[np.ndarray, " validation_clips"]
+    validation_truth: Bool[np.ndarray, "validation_recordings classes"]
+    noise: UInt8[np.ndarray, "noise height width"]
+    indirect_recordings: frozenset[str] = frozenset()
+    soft_targets: SoftTargets | None = None
+    unlabelled_ratio: float = 0.0
 
     @property
-    def stores(self) -> tuple[Store | PictureFolder, ...]:
-        """What the store is made of: itself, or the stores that are joined in it."""
+    def stores(self) -> tuple[Store | ImageFolder, ...]:
+        """The store itself, or the stores that are joined in it."""
         return self.store.stores if isinstance(self.store, JoinedStore) else (self.store,)
 
     @cached_property
     def recordings(self) -> list[str]:
-        """The names of the recordings that are learned from, also by teachers, or watch."""
-        own = (
-            self.store.clips["recording"][np.concatenate([self.rows, self.val_rows])]
-            .unique(maintain_order=True)
-            .to_list()
-        )
-        return [*own, *sorted(self.taught_by.difference(own))]
+        """Names of all recordings that are learned from, also indirectly, or used for validation."""
+        rows = np.concatenate([self.rows, self.validation_rows])
+        direct = self.store.clips["recording"][rows].unique(maintain_order=True).to_list()
+        return [*direct, *sorted(self.indirect_recordings.difference(direct))]
 
     @cached_property
     def fingerprint(self) -> str:
-        """A text that changes when the clips, their labels or their order do."""
-        table = self.store.clips[np.concatenate([self.rows, self.val_rows])].select("recording", "number")
+        """A text that changes if the clips, their labels or their order do."""
+        table = self.store.clips[np.concatenate([self.rows, self.validation_rows])].select(
+            "recording",
+            pl.col("index").alias("number"),  # as the first version named it: runs on disk keep the fingerprint
+        )
         content = hashlib.sha256(table.write_csv().encode() + "\n".join(self.classes).encode())
-        for array in (*self.labels, *self.val_labels):
+        for array in (*self.labels, *self.validation_labels):
             content.update(array.tobytes())
         return content.hexdigest()[:16]
 
     @cached_property
-    def picture_bytes(self) -> int:
-        """How many bytes a picture has."""
-        return self.store.pictures(self.rows[:1]).nbytes
+    def spectrogram_bytes(self) -> int:
+        """Bytes of one spectrogram."""
+        return self.store.spectrograms(self.rows[:1]).nbytes
 
     @property
     def bytes(self) -> int:
-        """How many bytes all pictures have, and the teachers' answers that are kept."""
-        answers = 0 if self.answers is None else 4 * len(self.rows) * len(self.classes)
-        return self.picture_bytes * (len(self.rows) + len(self.val_rows)) + answers
+        """Bytes of all spectrograms and soft targets."""
+        soft_targets = 0 if self.soft_targets is None else 4 * len(self.rows) * len(self.classes)
+        return self.spectrogram_bytes * (len(self.rows) + len(self.validation_rows)) + soft_targets
 
 
 def read_examples(config: Config) -> Examples:
-    """Open what is learned from, the spectrogram store or the folder `training.pictures`, and choose the examples.
+    """Open the spectrogram store, or the folder `training.images`, and choose the examples.
 
     Raises
     ------
     UserError
-        If it is not there, was made with other settings, or holds nothing to learn from.
+        If it does not exist, was made with other settings, or has nothing to learn from.
     """
-    if config.training.pictures:
+    if config.training.images:
         split = read_split(config.dataset) if (config.dataset.root / "split.parquet").is_file() else None
-        pictures = PictureFolder(config.training.pictures, split, config)
-        return choose_examples(pictures, pictures.split, config)
+        images = ImageFolder(config.training.images, split, config)
+        return choose_examples(images, images.split, config)
     check_settings(config.dataset.root, config)
     return choose_examples(Store(config.dataset.root), read_split(config.dataset), config)
 
 
-def choose_examples(store: Store | PictureFolder, split: pl.DataFrame, config: Config) -> Examples:
-    """Join the store with the split, and divide the training recordings into those that are learned from and those that watch.
-
-    No recording does both.
+def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Config) -> Examples:
+    """Choose the clips to learn from and those for validation; no recording gives both.
 
     Raises
     ------
     UserError
-        If there is nothing to learn from, or the store is of an earlier sort.
+        If there is nothing to learn from, or the store is older than the split.
     """
-    train = split.filter(side="train")
-    missing = set(train["recording"]) - set(store.recordings["recording"])
-    if missing:
-        raise UserError(
-            f"{store.folder}: {len(missing)} recordings of split.parquet are not in it ({min(missing)}, …); run spec.py with the same experiment first"
-        )
-    watching = _watching(split, config)
-    used = pl.col("recording").is_in([*train["recording"], *watching])
+    train = split.filter(split="train")
+    _check_in_store(train, store)
+    validation_names = _validation_recordings(split, config)
+    used = pl.col("recording").is_in([*train["recording"], *validation_names])
     clips = store.clips.with_row_index("clip").filter(used)
-    low, high = config.training.signal_interval
-    watches = pl.col("recording").is_in(list(watching))
-    loud = pl.col("score").is_between(low, high) | (pl.col("class") == NOISE)
-    learned = clips.filter(pl.col("accepted") & loud & ~watches)
-    rejected = clips.filter(~pl.col("accepted") & ~watches)
-    if config.training.noise_class:
-        learned = pl.concat(
-            [
-                learned,
-                rejected.with_columns(pl.lit(NOISE).alias("class"), pl.lit([], pl.List(pl.String)).alias("background")),
-            ]
-        )
+    for_validation = pl.col("recording").is_in(list(validation_names))
+    rejected = clips.filter(~pl.col("accepted") & ~for_validation)
+    learned = _clips_to_learn(clips.filter(pl.col("accepted") & ~for_validation), rejected, config)
     classes = tuple(sorted(learned["class"].unique()))
-    if not classes:
-        raise UserError(
-            "no clip to learn from: clips.signal_threshold or training.signal_interval leave nothing; spec.py says how many it kept"
-        )
-    if len(classes) == 1:
-        raise UserError(
-            f"only one class has clips to learn from ({classes[0]}), and a net tells classes apart; add recordings of others, or training.noise_class"
-        )
-    lost = sorted(set(train["class"]) - {"", *classes})
-    if lost:
-        warn(
-            f"{len(lost)} classes have no clip to learn from and are left out: {', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}"
-        )
-    watch = clips.filter(pl.col("accepted") & watches & pl.col("class").is_in(classes))
-    recordings = _right_for(watch)
-    quality = config.training.quality_weights
+    _check_classes(classes, train)
+    validation = clips.filter(pl.col("accepted") & for_validation & pl.col("class").is_in(classes))
+    recordings = _labels_per_recording(validation)
     return Examples(
         store=store,
         classes=classes,
-        rows=_rows(learned),
-        labels=_labels(learned, classes, quality=quality),
-        val_rows=_rows(watch),
-        val_labels=_labels(watch, classes, quality=False),
-        val_recording=_numbers(watch["recording"], recordings["recording"].to_list()).astype(np.int64),
-        val_truth=truth_of(recordings, classes, background=True),
-        noise=_noise(store, rejected, seed=config.training.seed),
+        rows=_row_numbers(learned),
+        labels=_clip_labels(learned, classes, quality=config.training.quality_weights),
+        validation_rows=_row_numbers(validation),
+        validation_labels=_clip_labels(validation, classes, quality=False),
+        validation_recording=_indices(validation["recording"], recordings["recording"].to_list()).astype(np.int64),
+        validation_truth=ground_truth(recordings, classes, background=True),
+        noise=_noise_bank(store, rejected, seed=config.training.seed),
     )
 
 
-def _watching(split: pl.DataFrame, config: Config) -> set[str]:
-    """Return the recordings that watch training: val/ where test/ is there besides, to be tested on; else some of train/, of fewer than three none."""
-    if {"val", "test"} <= set(split["side"]):
-        return set(split.filter(side="val")["recording"])
-    classes = split.filter(side="train").group_by("class", maintain_order=True).agg("recording")
+def _check_in_store(train: pl.DataFrame, store: Store | ImageFolder) -> None:
+    missing = set(train["recording"]) - set(store.recordings["recording"])
+    if missing:
+        raise UserError(
+            f"{store.folder}: {len(missing)} recordings of split.parquet are not in the store ({min(missing)}, …); run "
+            "spec.py with the same experiment first"
+        )
+
+
+def _clips_to_learn(accepted: pl.DataFrame, rejected: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """Return the accepted clips within `training.signal_interval`, and with `noise_class` the rejected ones."""
+    low, high = config.training.signal_interval
+    learned = accepted.filter(pl.col("score").is_between(low, high) | (pl.col("class") == NOISE))
+    if not config.training.noise_class:
+        return learned
+    noise = rejected.with_columns(pl.lit(NOISE).alias("class"), pl.lit([], pl.List(pl.String)).alias("background"))
+    return pl.concat([learned, noise])
+
+
+def _check_classes(classes: tuple[str, ...], train: pl.DataFrame) -> None:
+    """Refuse fewer than two classes; warn of classes in train/ that have no clip."""
+    if not classes:
+        raise UserError(
+            "no clips to learn from: clips.signal_threshold or training.signal_interval excludes all of them; spec.py "
+            "prints how many clips it accepted"
+        )
+    if len(classes) == 1:
+        raise UserError(
+            f"only one class has clips to learn from ({classes[0]}), but a classifier needs at least two; add "
+            "recordings of other species, or set "
+            "training.noise_class"
+        )
+    lost = sorted(set(train["class"]) - {"", *classes})
+    if lost:
+        warning(
+            f"{len(lost)} classes have no clip to learn from and are left out: "
+            f"{', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}"
+        )
+
+
+def _validation_recordings(split: pl.DataFrame, config: Config) -> set[str]:
+    """Return the recordings for validation: val/ if there is also test/, else `validation_share` of train/.
+
+    Classes with fewer than three recordings in train/ give none.
+    """
+    if {"val", "test"} <= set(split["split"]):
+        return set(split.filter(split="val")["recording"])
+    classes = split.filter(split="train").group_by("class", maintain_order=True).agg("recording")
     settings = config.training
-    counts = quotas(classes["recording"].list.len().to_list(), share=settings.val_share, least=3, seed=settings.seed)
+    counts = quotas(
+        classes["recording"].list.len().to_list(), share=settings.validation_share, least=3, seed=settings.seed
+    )
     drawn = (
-        draw(names, count, seed=settings.seed, label=label)
+        draw_names(names, count, seed=settings.seed, label=label)
         for (label, names), count in zip(classes.iter_rows(), counts, strict=True)
     )
     return set().union(*drawn)
 
 
-def _right_for(watch: pl.DataFrame) -> pl.DataFrame:
-    """Return one row a recording: the class of its first clip, and as background all labels of its clips, which differ in long recordings."""
-    labels = watch.group_by("recording", maintain_order=True).agg(
+def _labels_per_recording(clips: pl.DataFrame) -> pl.DataFrame:
+    """Return one row per recording: the class of its first clip, and as background all labels of its clips.
+
+    Clips of long recordings can have different labels.
+    """
+    labels = clips.group_by("recording", maintain_order=True).agg(
         pl.col("class").first(),
-        pl.col("class").unique().sort().alias("own"),
+        pl.col("class").unique().sort().alias("primary"),
         pl.col("background").explode().drop_nulls().unique().sort(),
     )
-    return labels.with_columns(background=pl.col("own").list.concat("background"))
+    return labels.with_columns(background=pl.col("primary").list.concat("background"))
 
 
-def _rows(clips: pl.DataFrame) -> Int64[np.ndarray, " clips"]:
+def _row_numbers(clips: pl.DataFrame) -> Int64[np.ndarray, " clips"]:
     return clips["clip"].cast(pl.Int64).to_numpy()
 
 
-def _labels(clips: pl.DataFrame, classes: tuple[str, ...], *, quality: bool) -> Labels:
-    """Return the labels of clips as numbers; what sings besides and is no class is left out."""
-    besides = (
+def _clip_labels(clips: pl.DataFrame, classes: tuple[str, ...], *, quality: bool) -> Labels:
+    """Return the labels of clips as indices of classes; background labels that are no class are left out."""
+    known = (
         clips.select("background")
         .with_row_index("row")
         .explode("background")
         .filter(pl.col("background").is_in(classes))
     )
-    place = besides.select(pl.int_range(pl.len(), dtype=pl.Int32).over("row")).to_series().to_numpy()
-    others = np.full((len(clips), int(place.max(initial=-1)) + 1), -1, np.int32)
-    others[besides["row"].to_numpy(), place] = _numbers(besides["background"], classes)
+    column = known.select(pl.int_range(pl.len(), dtype=pl.Int32).over("row")).to_series().to_numpy()
+    background = np.full((len(clips), int(column.max(initial=-1)) + 1), -1, np.int32)
+    background[known["row"].to_numpy(), column] = _indices(known["background"], classes)
     weight = clips["weight"].to_numpy() if quality else np.ones(len(clips), np.float32)
-    return Labels(_numbers(clips["class"], classes), others, weight)
+    return Labels(_indices(clips["class"], classes), background, weight)
 
 
-def _numbers(values: pl.Series, names: tuple[str, ...] | list[str]) -> Int32[np.ndarray, " values"]:
-    number = {name: index for index, name in enumerate(names)}
-    return np.array([number[value] for value in values], np.int32)
+def _indices(values: pl.Series, names: tuple[str, ...] | list[str]) -> Int32[np.ndarray, " values"]:
+    """Return the index of each value in `names`."""
+    index = {name: index for index, name in enumerate(names)}
+    return np.array([index[value] for value in values], np.int32)
 
 
-def _noise(
-    store: Store | PictureFolder, clips: pl.DataFrame, *, seed: int
-) -> UInt8[np.ndarray, "pictures height width"]:
-    rows = _rows(clips)
+def _noise_bank(
+    store: Store | ImageFolder, rejected: pl.DataFrame, *, seed: int
+) -> UInt8[np.ndarray, "noise height width"]:
+    """Return the spectrograms of some rejected clips, drawn at random."""
+    rows = _row_numbers(rejected)
     if len(rows) == 0:
-        first = store.pictures(np.zeros(1, np.int64))
+        first = store.spectrograms(np.zeros(1, np.int64))
         return first[:0]
-    chosen = np.sort(np.random.default_rng((seed, 1)).permutation(rows)[:NOISE_BANK])
-    return store.pictures(chosen)
+    chosen = np.sort(np.random.default_rng((seed, 1)).permutation(rows)[:NOISE_BANK_SIZE])
+    return store.spectrograms(chosen)

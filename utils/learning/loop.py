@@ -1,146 +1,153 @@
-"""The loop over epochs: learn, watch, write down, save; stopped anywhere, it goes on and ends as if it had not been."""
+"""The training loop: each epoch learns, validates, logs and saves. A stopped run resumes, with the same result."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh
 
 from config import Config
 from utils import console
-from utils.learning.batches import Resident, Streamed
-from utils.learning.curves import draw_curves, open_board
-from utils.learning.devices import arithmetic, clips_fit, everywhere, mesh_for, on_accelerator
-from utils.learning.epochs import Course, Pace, run_epoch
+from utils.learning.batches import ResidentBatches, StreamedBatches
+from utils.learning.curves import open_tensorboard, plot_curves
+from utils.learning.devices import clips_fit_on_device, compute_dtype, device_mesh, on_accelerator, replicated
+from utils.learning.epochs import ChunkSizer, TrainingSetup, run_epoch
 from utils.learning.examples import Examples
-from utils.learning.runs import Progress, keep_epoch, note_teachers, pause, resume
-from utils.learning.sampling import clips_per_epoch, steps_of
+from utils.learning.objectives import LearnLabels, Objective
+from utils.learning.runs import Progress, resume, save_epoch, save_paused
+from utils.learning.sampling import clips_per_epoch, steps_for
 from utils.learning.schedules import rates
-from utils.learning.steps import TrainState, first_state, make_chunk, make_step
+from utils.learning.steps import TrainState, initial_state, make_chunk, make_step
 from utils.learning.targets import class_weights
-from utils.learning.teachers import Teachers
-from utils.learning.validation import Validation, validator
-from utils.models.networks import Network, build, parameters
-from utils.models.snapshots import Snapshot, TooLarge, check_saved, find
-from utils.models.training_log import EpochRow, best_row, gets_no_better
-from utils.models.transfer import begin_with, find_pretrained
+from utils.learning.validation import Validation, make_validation
+from utils.models.array_trees import TooLarge
+from utils.models.networks import Network, build_network, count_parameters
+from utils.models.snapshots import Snapshot, check_snapshot, find_snapshot
+from utils.models.training_log import EpochRow, best_row, stopped_improving
+from utils.models.transfer import find_pretrained, start_from
 
-FEW = 10  # recordings that watch; of fewer one warns
-DRAW_EVERY = 30.0  # seconds from one drawing of the curves to the next
+ENOUGH_RECORDINGS = 10  # for validation; fewer bring a warning
+SECONDS_BETWEEN_PLOTS = 30.0  # of the curves
 
 
-def learn(examples: Examples, config: Config, teachers: Teachers | None = None) -> list[EpochRow]:
-    """Train a net for `training.epochs` epochs or until it gets no better; returns the log.
+def learn(examples: Examples, config: Config, objective: Objective | None = None) -> list[EpochRow]:
+    """Train a network for `training.epochs` epochs or until it stops improving; return the log.
 
-    After every epoch the log and a snapshot are on disk. The order of clips and all chance depend on the seed, the
-    epoch and the step alone, so a run that was stopped ends with the same net as one that was not. Ctrl-C ends the
-    step, saves, and stops.
+    After every epoch the log and a snapshot are on disk. The order of clips and all random numbers depend on the seed,
+    the epoch and the step alone, so a run that was stopped ends with the same network as one that was not. Ctrl-C
+    finishes the step, saves, and stops.
 
     Parameters
     ----------
-    teachers : whose answers are learned, as `distillation` says; none: true labels alone are
+    objective : what is learned; None: the labels
 
     Raises
     ------
     UserError
-        If a loss is no number any more, memory does not suffice, or the clips or the teachers are others than when the
-        run was begun.
+        If a loss becomes NaN or infinite, memory does not suffice, or the clips changed since the run was started.
     """
     settings = config.training
-    mesh = mesh_for(settings.batch_size)
-    graph, net = build(
+    mesh = device_mesh(settings.batch_size)
+    graph, network = build_network(
         config.model,
         classes=len(examples.classes),
         shape=config.spectrogram.shape,
         seed=settings.seed,
-        dtype=arithmetic(settings),
+        dtype=compute_dtype(settings),
     )
-    _introduce(net, examples, config)
-    state, progress = _begin(net, examples, config)
-    if teachers:
-        note_teachers(config.run_folder, teachers.named_contents)
-    resident = clips_fit(examples.bytes, settings)
-    supply = (Resident if resident else Streamed)(
-        examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator()
-    )
-    step = make_step(
-        graph, config, jnp.asarray(class_weights(examples.labels.own, len(examples.classes), settings)), teachers
-    )
-    nets = jax.device_put(teachers.nets, everywhere(mesh)) if teachers and not examples.answers else ()
-    course = Course(
-        examples,
-        config,
-        supply,
-        make_chunk(step, supply.batch_at, mesh),
-        jax.device_put(examples.noise, everywhere(mesh)),
-        Pace(),
-        nets,
-    )
-    validate = validator(graph, examples, settings, mesh, resident=resident)
-    steps = steps_of(
-        clips_per_epoch(examples.labels.own, settings, unlabelled_ratio=config.distillation.unlabelled_ratio), settings
-    )
+    _report_start(network, examples, config)
+    state, progress = _starting_point(network, examples, config)
+    resident = clips_fit_on_device(examples.bytes, settings)
+    setup = _set_up(graph, examples, config, objective or LearnLabels(settings, len(examples.classes)), mesh, resident)
+    validate = make_validation(graph, examples, settings, mesh, resident=resident)
+    clips = clips_per_epoch(examples.labels.primary, settings, unlabelled_ratio=examples.unlabelled_ratio)
+    steps = steps_for(clips, settings)
     with (
         console.progress("training", total=settings.epochs * steps, unit="steps") as advance,
-        console.stop_when_ready() as asked,
+        console.stop_when_ready() as stop_requested,
     ):
         advance(len(progress.rows) * steps + progress.steps)
-        _run(jax.device_put(state, everywhere(mesh)), progress, course, steps, validate, advance, asked)
+        _run_epochs(jax.device_put(state, replicated(mesh)), progress, setup, steps, validate, advance, stop_requested)
         advance((settings.epochs - len(progress.rows)) * steps)
-    draw_curves(config.run_folder / "curves.png", progress.rows, title=config.run)
+    plot_curves(config.run_folder / "curves.png", progress.rows, title=config.run)
     return progress.rows
 
 
-def _introduce(net: Network, examples: Examples, config: Config) -> None:
+def _report_start(network: Network, examples: Examples, config: Config) -> None:
     devices = jax.local_devices()
-    console.say(
-        f"{config.model.name}, {parameters(net):,} parameters, {len(examples.classes)} classes; {len(examples.rows):,} clips to learn from, "
-        f"{len(examples.val_truth)} recordings watch; on {f'{len(devices)} × ' if len(devices) > 1 else ''}{devices[0].device_kind}, "
-        f"in {arithmetic(config.training)}"
+    validation = len(examples.validation_truth)
+    console.info(
+        f"{config.model.name} with {count_parameters(network):,} parameters for {len(examples.classes)} classes; "
+        f"{len(examples.rows):,} clips to learn from, {validation} validation recordings; "
+        f"on {f'{len(devices)} × ' if len(devices) > 1 else ''}{devices[0].device_kind}, "
+        f"in {compute_dtype(config.training)}"
     )
-
-    if 0 < len(examples.val_truth) < FEW:
-        console.warn(
-            f"only {len(examples.val_truth)} recordings watch, so that chance picks the best net; a larger training.val_share makes that surer"
+    if 0 < validation < ENOUGH_RECORDINGS:
+        console.warning(
+            f"only {validation} validation recordings, so chance decides which epoch is best; increase "
+            "training.validation_share for a more reliable choice"
         )
 
 
-def _begin(net: Network, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
-    """Return where the run stands: at its latest snapshot, else at the pretrained net that was asked for, else at first weights."""
+def _starting_point(network: Network, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
+    """Return where training starts: at the run's latest snapshot, else `training.pretrained`, else initial weights."""
     settings = config.training
-    state, progress = resume(first_state(net, settings), examples, config)
+    state, progress = resume(initial_state(network, settings), examples, config)
     if settings.pretrained and not progress.rows and not progress.steps:
-        net, kept = begin_with(
-            find_pretrained(settings.pretrained), net, examples.classes, output=settings.pretrained_output
-        )
-        console.say(kept)
-        state = first_state(net, settings)
+        snapshot = find_pretrained(settings.pretrained)
+        network, summary = start_from(snapshot, network, examples.classes, output=settings.pretrained_output)
+        console.info(summary)
+        state = initial_state(network, settings)
     return state, progress
 
 
-def _run(
+def _set_up(
+    graph: nnx.GraphDef, examples: Examples, config: Config, objective: Objective, mesh: Mesh, resident: bool
+) -> TrainingSetup:
+    """Compile nothing yet, but put on the device what all epochs share."""
+    settings = config.training
+    supply = (ResidentBatches if resident else StreamedBatches)(
+        examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator()
+    )
+    weights = jnp.asarray(class_weights(examples.labels.primary, len(examples.classes), settings))
+    return TrainingSetup(
+        examples,
+        config,
+        supply,
+        make_chunk(make_step(graph, config, weights, objective), supply.batch_at, mesh),
+        jax.device_put(examples.noise, replicated(mesh)),
+        ChunkSizer(),
+        jax.device_put(objective.frozen, replicated(mesh)) if objective.frozen else (),
+    )
+
+
+def _run_epochs(
     state: TrainState,
     progress: Progress,
-    course: Course,
+    setup: TrainingSetup,
     steps: int,
     validate: Callable[[Network], Validation],
     advance: Callable[..., None],
-    asked: Callable[[], bool],
+    stop_requested: Callable[[], bool],
 ) -> None:
-    """Do what is missing of the epochs, and write each down."""
-    config, rows = course.config, progress.rows
+    """Run the remaining epochs; log and save each."""
+    config, rows = setup.config, progress.rows
     settings = config.training
-    drawn = console.stopwatch()
-    with open_board(config.run_folder / "tensorboard", on=config.log.tensorboard, after=len(rows)) as note:
-        while len(rows) < settings.epochs and not gets_no_better(rows, wait=settings.early_stopping):
-            passed, begun = console.stopwatch(), progress.steps
-            state = run_epoch(state, progress, course, advance, asked)
+    since_plot = console.stopwatch()
+    with open_tensorboard(config.run_folder / "tensorboard", on=config.log.tensorboard, after=len(rows)) as record:
+        while len(rows) < settings.epochs and not stopped_improving(rows, wait=settings.early_stopping):
+            passed, before = console.stopwatch(), progress.steps
+            state = run_epoch(state, progress, setup, advance, stop_requested)
             if progress.steps < steps:
-                pause(state, progress, course.examples, config)
-                console.say(f"stopped in epoch {progress.epoch} after step {progress.steps} of {steps}, which is saved")
+                save_paused(state, progress, setup.examples, config)
+                console.info(
+                    f"stopped in epoch {progress.epoch} after step {progress.steps} of {steps}; progress is saved"
+                )
                 raise KeyboardInterrupt
-            speed = (steps - begun) * settings.batch_size / passed()
-            watched = validate(state.best_network)
+            speed = (steps - before) * settings.batch_size / passed()
+            validation = validate(state.best_network)
             loss, accuracy = (total / steps for total in progress.sums)
             rate = float(rates(settings, epoch=progress.epoch, steps=steps)[-1])
             row = EpochRow(
@@ -148,44 +155,46 @@ def _run(
                 rate,
                 loss,
                 accuracy,
-                watched.loss,
-                watched.accuracy,
-                watched.mlrap,
+                validation.loss,
+                validation.accuracy,
+                validation.mlrap,
                 round(passed(), 3),
                 round(speed, 1),
             )
             rows.append(row)
             progress.steps, progress.sums = 0, ()
-            keep_epoch(state, progress, course.examples, config)
-            note(row)
-            _say(row, best=best_row(rows) is row)
-            if drawn() > DRAW_EVERY:
-                draw_curves(config.run_folder / "curves.png", rows, title=config.run)
-                drawn = console.stopwatch()
+            save_epoch(state, progress, setup.examples, config)
+            record(row)
+            _report_epoch(row, best=best_row(rows) is row)
+            if since_plot() > SECONDS_BETWEEN_PLOTS:
+                plot_curves(config.run_folder / "curves.png", rows, title=config.run)
+                since_plot = console.stopwatch()
     if len(rows) < settings.epochs:
-        console.say(f"stopped early: no better validation MLRAP for {settings.early_stopping} epochs")
+        console.info(f"stopped early: no better validation MLRAP for {settings.early_stopping} epochs")
 
 
-def _say(row: EpochRow, *, best: bool) -> None:
-    watched = (
+def _report_epoch(row: EpochRow, *, best: bool) -> None:
+    validation = (
         ""
-        if row.val_mlrap is None
-        else f"   validation: loss {row.val_loss:.3f}, right {row.val_accuracy:.3f}, MLRAP {row.val_mlrap:.3f}"
+        if row.validation_mlrap is None
+        else f"   validation: loss {row.validation_loss:.3f}, accuracy {row.validation_accuracy:.3f}, MLRAP "
+        f"{row.validation_mlrap:.3f}"
     )
-    console.say(
-        f"epoch {row.epoch:3d}   loss {row.loss:.3f}, right {row.accuracy:.3f}{watched}   {row.clips_per_second:.0f} clips/s{'   best' if best else ''}"
+    console.info(
+        f"epoch {row.epoch:3d}   loss {row.loss:.3f}, accuracy {row.accuracy:.3f}{validation}   "
+        f"{row.clips_per_second:.0f} clips/s{'   best' if best else ''}"
     )
 
 
-def summarize(rows: list[EpochRow], folder: Path, *, seconds: float) -> None:
-    """Say how training went, where its results are, and what comes next; the snapshot that is named was read back before.
+def summarize_training(rows: list[EpochRow], folder: Path, *, seconds: float) -> None:
+    """Print how training went, where its results are, and the next command, after reading back the best snapshot.
 
     Raises
     ------
     UserError
         If it cannot be read back.
     """
-    best = find(folder, "best")
+    best = find_snapshot(folder, "best")
     if best:
         _read_back(best)
     latest = rows[-1]
@@ -196,8 +205,8 @@ def summarize(rows: list[EpochRow], folder: Path, *, seconds: float) -> None:
             "best": f"epoch {best.epoch}" + ("" if best.mlrap is None else f", validation MLRAP {best.mlrap:.3f}")
             if best
             else "none",
-            "snapshot": console.shown(best.folder) if best else "none",
-            "log": f"{console.shown(folder / 'log.csv')}, {console.shown(folder / 'curves.png')}",
+            "snapshot": console.printable(best.folder) if best else "none",
+            "log": f"{console.printable(folder / 'log.csv')}, {console.printable(folder / 'curves.png')}",
             "time": console.clock(seconds),
             "next": "python test.py, with the same experiment",
         },
@@ -206,11 +215,11 @@ def summarize(rows: list[EpochRow], folder: Path, *, seconds: float) -> None:
 
 def _read_back(snapshot: Snapshot) -> None:
     try:
-        check_saved(snapshot)
+        check_snapshot(snapshot)
     except TooLarge:
         raise
-    except console.UserError as trouble:
-        place = console.shown(snapshot.folder)
+    except console.UserError as error:
+        path = console.printable(snapshot.folder)
         raise console.UserError(
-            f"{trouble}; remove {place} and run the same command again, earlier snapshots stay usable"
+            f"{error}; remove {path} and run the same command again, earlier snapshots are usable"
         ) from None

@@ -1,4 +1,4 @@
-"""How gradients become steps: optax's optimizers, without their step width, which every step is given."""
+"""Optimizers by the names of `training.optimizer`, without the learning rate, which is an argument of each step."""
 
 import jax
 import optax
@@ -9,11 +9,12 @@ MOMENTUM = 0.9  # of the optimizer nesterov
 
 
 def optimizer(settings: Training) -> optax.GradientTransformation:
-    """Return the transformation from gradients to directions, to be taken off the parameters times the learning rate.
+    """Return the transformation from gradients to updates.
 
-    The gradient of `l2` is added first, so that it reaches every kernel (in the 2018 baseline it reached the output
-    layer only); then the whole is shortened to `gradient_clip`. Norms' scales and biases are decayed by neither `l2`
-    nor `weight_decay`.
+    A step multiplies the updates by the learning rate, and subtracts them from the parameters.
+
+    The gradient of `l2` is added first, for every kernel (in the 2018 baseline only for the output layer); then the
+    whole is clipped to `gradient_clip`. Neither `l2` nor `weight_decay` applies to norms' scales and biases.
     """
     parts = []
     if settings.l2:

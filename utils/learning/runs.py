@@ -1,32 +1,32 @@
-"""A run's folder: what is kept of a training, and where it goes on."""
+"""The folder of a run: started, resumed, and saved to after each epoch or when training is stopped."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from config import Config, differences, to_toml
+from config import Config
 from utils import console
-from utils.files import remove_folder, remove_leftovers, strangers, write_json, write_text
+from utils.files import remove_folder, remove_leftovers, unrelated_names, write_text
 from utils.learning.examples import Examples
 from utils.learning.steps import TrainState
+from utils.models.array_trees import TooLarge
 from utils.models.snapshots import (
     Snapshot,
-    TooLarge,
-    check_saved,
-    describe,
-    find,
+    check_snapshot,
+    find_snapshot,
     keep_best_and_newest,
+    read_snapshot,
     restore_network,
-    restore_training,
-    save,
+    restore_training_state,
+    save_snapshot,
 )
-from utils.models.training_log import EpochRow, best_row, gets_no_better, read_log, write_log
+from utils.models.training_log import EpochRow, best_row, read_training_log, stopped_improving, write_training_log
+from utils.settings import to_toml
+from utils.settings_keys import changed_settings
 
-# what decides on the net
+# settings that change the trained network
 RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.", "distillation.")
 RUN_FILES = (
     "settings.toml",
@@ -38,7 +38,7 @@ RUN_FILES = (
     "tensorboard",
     "teachers.json",
     "test",
-)  # what a run's folder may hold
+)  # what the folder of a run may hold
 
 
 @dataclass
@@ -47,9 +47,9 @@ class Progress:
 
     Attributes
     ----------
-    rows : the log, one row a finished epoch
-    steps, sums : of the epoch that is under way, how many of its steps are done, and the sums of their metrics
-    checked : whether a snapshot that this call saved was read back
+    rows : the log, one row per finished epoch
+    steps, sums : of the current epoch, the number of finished steps, and the sums of their metrics
+    checked : whether a snapshot that this process saved was read back
     """
 
     rows: list[EpochRow] = field(default_factory=list)
@@ -59,157 +59,131 @@ class Progress:
 
     @property
     def epoch(self) -> int:
-        """The epoch that is under way or comes next, from 1 on."""
+        """Number of the current or next epoch, from 1 on."""
         return len(self.rows) + 1
 
 
 def refuse_teachers(config: Config) -> None:
-    """Refuse to train by labels alone where the experiment names teachers: the run would say of itself that it had some.
+    """Refuse to train on labels alone if the experiment names teachers.
 
     Raises
     ------
     UserError
-        That names the script which asks them.
+        That names the script for it.
     """
     if config.distillation.teachers:
         raise console.UserError(
-            "distillation.teachers is set, and train.py asks no teachers; run distill.py with the same experiment, or leave the setting out"
+            "distillation.teachers is set, but train.py does not use teachers; run distill.py with the same "
+            "experiment, or remove the setting"
         )
 
 
 def open_run(config: Config, *, fresh: bool) -> None:
-    """Make the run's folder, or tidy up what a killed process left in it; a run that was begun with other settings is refused, or removed where `fresh`.
+    """Make the run's folder, or remove what a killed process left in it.
+
+    A run with other settings is refused, or removed if `fresh`.
 
     Raises
     ------
     UserError
-        That names the settings which differ, or what is of no training in that folder.
+        That names the settings which differ, or a file in that folder that does not belong to a run.
     """
     folder = config.run_folder
-    others = strangers(folder, RUN_FILES)
-    if others:
+    unrelated = unrelated_names(folder, RUN_FILES)
+    if unrelated:
         raise console.UserError(
-            f"{folder}: holds {others[0]}, which is of no training; choose another --run, or another folder for --snapshots"
+            f"{folder}: contains {unrelated[0]}, which does not belong to a run; choose another --run, or another "
+            "folder for --snapshots"
         )
     if fresh:
         remove_folder(folder)
-    latest = _latest(folder)
-    changed = differences(latest.config, config, of=RUN_SETTINGS) if latest else []
+    latest = latest_snapshot(folder)
+    changed = changed_settings(latest.config, config, of=RUN_SETTINGS) if latest else []
     if changed:
         raise console.UserError(
-            f"{folder}: was begun with other settings ({'; '.join(changed)}); choose another --run, or --fresh to begin anew"
+            f"{folder}: was started with other settings ({'; '.join(changed)}); choose another --run, or start over "
+            "with --fresh"
         )
     write_text(folder / "settings.toml", to_toml(config))
     remove_leftovers(folder)
     if latest and latest.folder.name != "paused":
-        _tidy(folder, config)
+        _remove_superseded(folder, config)
 
 
 def resume(state: TrainState, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
-    """Return where a training goes on: at its latest snapshot, in the midst of an epoch where it was paused; `state` and no progress where there is none.
+    """Return state and progress of a training at its latest snapshot; `state` and no progress if it is new.
 
     Raises
     ------
     UserError
-        If the clips or classes are others than when it was begun, or the snapshot or the log is damaged.
+        If the clips or classes changed since it was started, or the snapshot or the log is damaged.
     """
     folder = config.run_folder
-    snapshot = _latest(folder)
+    snapshot = latest_snapshot(folder)
     if not snapshot:
         return state, Progress()
     if snapshot.data != examples.fingerprint:
         raise console.UserError(
-            f"{folder}: the clips or classes are others than when it was begun; choose another --run, or --fresh to begin anew"
+            f"{folder}: the clips or classes changed since this run was started; choose another --run, or start over "
+            "with --fresh"
         )
-    rows = read_log(folder / "log.csv", until=snapshot.epoch)
+    rows = read_training_log(folder / "log.csv", until=snapshot.epoch)
     if len(rows) != snapshot.epoch:
         raise console.UserError(
-            f"{folder / 'log.csv'}: is missing or damaged, so that training cannot go on; --fresh begins it anew"
+            f"{folder / 'log.csv'}: is missing or damaged, so training cannot resume; start over with --fresh"
         )
     within = f", step {snapshot.steps} of the next" if snapshot.steps else ""
-    console.say(f"going on after epoch {snapshot.epoch}{within} ({console.shown(snapshot.folder)})")
+    console.info(f"resuming after epoch {snapshot.epoch}{within} ({console.printable(snapshot.folder)})")
+    return _restored(snapshot, state), Progress(rows, snapshot.steps, snapshot.sums)
+
+
+def _restored(snapshot: Snapshot, state: TrainState) -> TrainState:
+    """Read the state of a training from a snapshot; `state` has the same shapes."""
     try:
-        kept, besides = restore_network(snapshot, state.best_network), restore_training(snapshot, _besides(state))
+        saved, rest = restore_network(snapshot, state.best_network), restore_training_state(snapshot, _rest_of(state))
     except TooLarge:
         raise
-    except console.UserError as trouble:
+    except console.UserError as error:
         raise console.UserError(
-            f"{trouble}; remove {console.shown(snapshot.folder)}, earlier ones stay usable, or begin anew with --fresh"
+            f"{error}; remove {console.printable(snapshot.folder)}, earlier ones are usable, or start over with --fresh"
         ) from None
-    net, average = (kept, None) if state.average is None else (besides["net"], kept)
-    return TrainState(net, besides["optimizer"], average, besides["steps"], state.alive), Progress(
-        rows, snapshot.steps, snapshot.sums
-    )
+    network, average = (saved, None) if state.average is None else (rest["net"], saved)
+    return TrainState(network, rest["optimizer"], average, rest["steps"], state.finite)
 
 
-def note_teachers(folder: Path, contents: Mapping[str, str]) -> None:
-    """Keep in teachers.json who teaches a run, or check that it is who did when the run was begun.
-
-    Parameters
-    ----------
-    contents : of each teacher, by its path: a text that changes when it does
+def save_epoch(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
+    """Log a finished epoch, and save its network if it is the best, the last, or due by `training.snapshot_epochs`.
 
     Raises
     ------
     UserError
-        That names a teacher that has changed since.
-    """
-    path, begun = folder / "teachers.json", _latest(folder)
-    if begun and contents:
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-            changed = [name for name, content in contents.items() if before.get(name) != content]
-        except (OSError, ValueError, AttributeError, RecursionError):
-            raise console.UserError(
-                f"{path}: is missing or damaged, so that nobody knows who taught this run; --fresh begins it anew"
-            ) from None
-        if changed:
-            raise console.UserError(
-                f"{changed[0]}: is another net than when {folder} was begun; choose another --run, or --fresh to begin anew"
-            )
-    elif contents:
-        write_json(path, dict(contents))
-
-
-def keep_epoch(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
-    """Write down an epoch that is done, and save its net where it is the best, the last, or its turn.
-
-    Raises
-    ------
-    UserError
-        If the first snapshot of this call cannot be read back.
+        If the first snapshot of this process cannot be read back.
     """
     folder, rows, settings = config.run_folder, progress.rows, config.training
     row = rows[-1]
-    write_log(folder / "log.csv", rows)
-    last = row.epoch == settings.epochs or gets_no_better(rows, wait=settings.early_stopping)
+    write_training_log(folder / "log.csv", rows)
+    last = row.epoch == settings.epochs or stopped_improving(rows, wait=settings.early_stopping)
     if row.epoch % settings.snapshot_epochs == 0 or last or best_row(rows) is row:
-        kept = Snapshot(
+        snapshot = Snapshot(
             folder / f"epoch_{row.epoch:03d}",
             config,
             examples.classes,
             row.epoch,
-            row.val_mlrap,
+            row.validation_mlrap,
             examples.fingerprint,
-            row.val_loss,
+            row.validation_loss,
         )
-        _save(state, kept, progress, examples)
-        _tidy(folder, config)
+        _save(state, snapshot, progress, examples)
+        _remove_superseded(folder, config)
 
 
-def _tidy(folder: Path, config: Config) -> None:
-    """Remove the snapshots that the latest one has made superfluous."""
-    keep_best_and_newest(folder, newest=config.training.keep_snapshots)
-    remove_folder(folder / "paused")
-
-
-def pause(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
-    """Save a net in the midst of an epoch.
+def save_paused(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
+    """Save a network in the middle of an epoch.
 
     Raises
     ------
     UserError
-        As `keep_epoch`.
+        Same as `save_epoch`.
     """
     paused = Snapshot(
         config.run_folder / "paused", config, examples.classes, len(progress.rows), None, examples.fingerprint
@@ -217,37 +191,44 @@ def pause(state: TrainState, progress: Progress, examples: Examples, config: Con
     _save(state, replace(paused, steps=progress.steps, sums=progress.sums), progress, examples)
 
 
+def latest_snapshot(folder: Path) -> Snapshot | None:
+    """Return the latest snapshot of a run; that of a pause if it is later."""
+    latest = find_snapshot(folder, "latest")
+    if not (folder / "paused").is_dir():
+        return latest
+    try:
+        paused = read_snapshot(folder / "paused")
+    except console.UserError as error:
+        console.warning(str(error))
+        return latest
+    return paused if paused.epoch >= (latest.epoch if latest else 0) else latest
+
+
+def _remove_superseded(folder: Path, config: Config) -> None:
+    """Remove the snapshots that are not needed after the latest one."""
+    keep_best_and_newest(folder, newest=config.training.keep_snapshots)
+    remove_folder(folder / "paused")
+
+
 def _save(state: TrainState, snapshot: Snapshot, progress: Progress, examples: Examples) -> None:
-    """Save a snapshot; the first one of a call is read back, so that nobody learns after hours that none can be kept."""
+    """Save a snapshot; the first one of a process is read back, so that a bad disk is noticed at once."""
     state = jax.device_get(state)
-    save(snapshot, state.best_network, _besides(state), learned=examples.recordings)
+    save_snapshot(snapshot, state.best_network, _rest_of(state), recordings=examples.recordings)
     if progress.checked:
         return
     try:
-        check_saved(snapshot)
+        check_snapshot(snapshot)
     except TooLarge:
-        raise  # nothing is wrong with it
-    except console.UserError as trouble:
-        remove_folder(snapshot.folder)  # earlier ones stay usable
+        raise  # the snapshot is intact
+    except console.UserError as error:
+        remove_folder(snapshot.folder)  # earlier ones are usable
         raise console.UserError(
-            f"{trouble}, right after it was saved; choose another folder for --snapshots, or another disk"
+            f"{error}, right after it was saved; choose another folder for --snapshots, or another disk"
         ) from None
     progress.checked = True
 
 
-def _besides(state: TrainState) -> dict[str, Any]:
-    """Return what training needs to go on besides the net that is kept."""
-    return {"optimizer": state.optimizer, "steps": state.steps, **({} if state.average is None else {"net": state.net})}
-
-
-def _latest(folder: Path) -> Snapshot | None:
-    """Return the latest snapshot of a run; that of a pause, where it is later."""
-    latest = find(folder, "latest")
-    if not (folder / "paused").is_dir():
-        return latest
-    try:
-        paused = describe(folder / "paused")
-    except console.UserError as trouble:
-        console.warn(str(trouble))
-        return latest
-    return paused if paused.epoch >= (latest.epoch if latest else 0) else latest
+def _rest_of(state: TrainState) -> dict[str, Any]:
+    """Return what resuming needs besides the network that is saved."""
+    average = {} if state.average is None else {"net": state.network}
+    return {"optimizer": state.optimizer, "steps": state.steps, **average}

@@ -1,4 +1,4 @@
-"""How the learning rate rises at first, and falls from epoch to epoch."""
+"""Learning rate schedules by the names of `training.schedule`, and the warm-up."""
 
 import numpy as np
 import optax
@@ -10,10 +10,10 @@ from config import Training
 def schedule(settings: Training) -> optax.Schedule:
     """Return the learning rate as a function of the number of finished epochs, by `training.schedule`.
 
-    constant : the same all the time
-    linear   : from `learning_rate` in the first epoch to `learning_rate_end` in the last, by equal differences
+    constant : the same in all epochs
+    linear   : from `learning_rate` in the first epoch to `learning_rate_end` in the last, linearly
     cosine   : the same, along half a cosine
-    step     : the same, in `steps` equal parts of constant rate, by equal factors
+    step     : the same, in `steps` equal parts with a constant rate each, by equal factors
     root     : `learning_rate` / √epoch; has no end value
 
     Source: BASELINE, Training (`golden/learning_rate.json`); its cosine ended at 0 instead of at the end value.
@@ -36,7 +36,7 @@ def schedule(settings: Training) -> optax.Schedule:
 
 
 def rates(settings: Training, *, epoch: int, steps: int) -> Float32[np.ndarray, " steps"]:
-    """Return the learning rate of every step of an epoch (from 1 on): the schedule's for that epoch, times the share of the warm-up that is over."""
+    """Return the learning rate of every step of an epoch, counted from 1: of the schedule and the warm-up."""
     rate = float(schedule(settings)(epoch - 1))
     finished = (np.arange(1, steps + 1) + (epoch - 1) * steps) / steps
     share = np.minimum(finished / settings.warm_up, 1.0) if settings.warm_up else np.ones(steps)

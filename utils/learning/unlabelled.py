@@ -1,4 +1,4 @@
-"""Clips that are learned by the teachers' answers alone: sound of which nobody said who sings, as soundscapes.
+"""Unlabelled clips, such as soundscapes, which are learned from the teachers' predictions alone.
 
 Source: Xie et al., Self-training with Noisy Student, arXiv:1911.04252.
 """
@@ -10,75 +10,86 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int64
 
-from config import Config, differences, load
+from config import Config
 from utils import console
 from utils.learning.examples import Examples
 from utils.learning.targets import Labels
 from utils.recordings.splits import read_split
+from utils.settings import load
+from utils.settings_keys import changed_settings
 from utils.spectra.joined_store import JoinedStore
 from utils.spectra.store import Store
 
 
 def with_unlabelled(examples: Examples, config: Config) -> Examples:
-    """Add the clips of the data sets `distillation.unlabelled` to those that are learned from; their labels, where they have some, are not looked at.
+    """Add the clips of the data sets `distillation.unlabelled` to those that are learned from, without their labels.
 
-    Recordings that the student's own data set holds out, or that watch, are left out, and clips that are learned from
-    with their labels. So the data set itself can be named, too: it adds what `training.signal_interval` leaves out.
+    Held-out and validation recordings of the student's data set are left out, and clips that are already learned from
+    with labels. So the data set itself can be named too: it adds what `training.signal_interval` leaves out.
 
     Raises
     ------
     UserError
-        If a store is missing, was made with other settings, or has nothing to add.
+        If a store does not exist, was made with other settings, or has nothing to add.
     """
     roots = config.distillation.unlabelled
     if not roots:
         return examples
-    stores = [_open(root, config) for root in roots]
-    begin, added = len(examples.store.clips), []
+    stores = [_open_store(root, config) for root in roots]
+    start, added = len(examples.store.clips), []
     for root, store in zip(roots, stores, strict=True):
-        rows = _rows(store, root, examples, config)
-        console.say(f"{console.shown(root)}: {len(rows):,} clips without labels")
-        added.append(begin + rows)
-        begin += len(store.clips)
+        rows = _unlabelled_rows(store, root, examples, config)
+        console.info(f"{console.printable(root)}: {len(rows):,} unlabelled clips")
+        added.append(start + rows)
+        start += len(store.clips)
     rows = np.concatenate(added)
-    others = np.full((len(rows), examples.labels.others.shape[1]), -1, np.int32)
-    new = Labels(np.full(len(rows), -1, np.int32), others, np.ones(len(rows), np.float32))
-    labels = Labels(*(np.concatenate(pair) for pair in zip(examples.labels, new, strict=True)))
-    whole = JoinedStore([*examples.stores, *stores])
-    return replace(examples, store=whole, rows=np.concatenate([examples.rows, rows]), labels=labels)
+    background = np.full((len(rows), examples.labels.background.shape[1]), -1, np.int32)
+    new = Labels(np.full(len(rows), -1, np.int32), background, np.ones(len(rows), np.float32))
+    return replace(
+        examples,
+        store=JoinedStore([*examples.stores, *stores]),
+        rows=np.concatenate([examples.rows, rows]),
+        labels=Labels(*(np.concatenate(pair) for pair in zip(examples.labels, new, strict=True))),
+        unlabelled_ratio=config.distillation.unlabelled_ratio,
+    )
 
 
-def _open(root: Path, config: Config) -> Store:
+def _open_store(root: Path, config: Config) -> Store:
     settings = root / "spec" / "settings.toml"
-    changed = differences(load(settings), config, of=("spectrogram.", "clips.length")) if settings.is_file() else []
+    changed = (
+        changed_settings(load(settings), config, of=("spectrogram.", "clips.length")) if settings.is_file() else []
+    )
     if changed:
         raise console.UserError(
-            f"{settings.parent}: was made with other settings ({'; '.join(changed)}), so that its clips cannot be learned beside these"
+            f"{settings.parent}: was made with other settings ({'; '.join(changed)}), so its clips cannot be used for "
+            "this training"
         )
     return Store(root)
 
 
-def _rows(store: Store, root: Path, examples: Examples, config: Config) -> Int64[np.ndarray, " clips"]:
-    """Return which of a store's clips are learned from: accepted ones of its training side."""
-    itself = root.resolve() == config.dataset.root.resolve()
-    train = read_split(config.dataset if itself else replace(config.dataset, root=root, folds=0, fold=0)).filter(
-        side="train"
-    )["recording"]
-    split = config.dataset.root / "split.parquet"
-    ours = read_split(config.dataset) if split.is_file() else None
-    held_out = ours.filter(pl.col("side") != "train")["recording"].to_list() if ours is not None else []
-    watching = examples.store.clips["recording"][examples.val_rows].unique().to_list()
+def _unlabelled_rows(store: Store, root: Path, examples: Examples, config: Config) -> Int64[np.ndarray, " clips"]:
+    """Return which clips of a store are learned from: the accepted ones of its train/."""
+    same_data_set = root.resolve() == config.dataset.root.resolve()
+    dataset = config.dataset if same_data_set else replace(config.dataset, root=root, folds=0, fold=0)
+    train = read_split(dataset).filter(split="train")["recording"]
+    excluded = _held_out(config) + examples.store.clips["recording"][examples.validation_rows].unique().to_list()
     chosen = store.clips.with_row_index("clip").filter(
-        pl.col("accepted")
-        & pl.col("recording").is_in(train.to_list())
-        & ~pl.col("recording").is_in(held_out + watching)
+        pl.col("accepted") & pl.col("recording").is_in(train.to_list()) & ~pl.col("recording").is_in(excluded)
     )
-    if itself:
-        learned = examples.store.clips[examples.rows].select("recording", "number")
-        chosen = chosen.join(learned, on=["recording", "number"], how="anti", maintain_order="left")
+    if same_data_set:
+        learned = examples.store.clips[examples.rows].select("recording", "index")
+        chosen = chosen.join(learned, on=["recording", "index"], how="anti", maintain_order="left")
     rows = chosen["clip"].cast(pl.Int64).to_numpy()
     if len(rows) == 0:
         raise console.UserError(
-            f"{root}: has no clip to add; its recordings must stand in train/ of its split, and spec.py must have accepted clips of them"
+            f"{root}: no clips to add; its split must have recordings in train/, and spec.py must have accepted clips "
+            "of them"
         )
     return rows
+
+
+def _held_out(config: Config) -> list[str]:
+    """Return the held-out recordings of the student's data set."""
+    if not (config.dataset.root / "split.parquet").is_file():
+        return []
+    return read_split(config.dataset).filter(pl.col("split") != "train")["recording"].to_list()

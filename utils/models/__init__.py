@@ -1,1 +1,1 @@
-"""Nets, one file each, built by name, and the snapshots that keep them. Nothing here knows files of sound."""
+"""Models, one file each, built by name; their snapshots, layers and exports. Nothing here knows files of sound."""

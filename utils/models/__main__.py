@@ -1,10 +1,9 @@
-"""Show what a net is made of: layers, shapes of their outputs, parameters, and FLOPs per clip.
+"""Show the layers of a model: shapes of their outputs, parameters, and FLOPs per clip.
 
     python -m utils.models ResNet
     python -m utils.models Pi experiments/demo.toml --model.dense_units 64 --classes 20
 
-The net's name may be left out: then it is that of the experiment. FLOPs are two for each multiply-add of convolutions
-and dense layers.
+Without a name, it is the model of the experiment. FLOPs are two per multiply-add of convolutions and dense layers.
 """
 
 import sys
@@ -17,23 +16,26 @@ from utils.models.layer_table import Layer, layers, totals
 
 
 @dataclass(frozen=True)
-class Call:
-    """What this call asks for, besides the settings."""
+class TableFlags:
+    """Flags of a single call."""
 
-    classes: Count = 1500  # how many classes the net answers; BirdCLEF 2018 had 1500
+    classes: Count = 1500  # number of classes; BirdCLEF 2018 had 1500
 
 
-def main(config: Config, call: Call) -> None:
+def main(config: Config, flags: TableFlags) -> None:
     """Print the table."""
     height, width = config.spectrogram.shape
-    rows = layers(config.model, classes=call.classes, shape=config.spectrogram.shape)
+    rows = layers(config.model, classes=flags.classes, shape=config.spectrogram.shape)
     parameters, flops = totals(rows)
-    title = f"{config.model.name} of {call.classes} classes, for pictures of {height} × {width} pixels in {config.model.channels} channel(s)"
+    title = (
+        f"{config.model.name} of {flags.classes} classes, for spectrograms of {height} × {width} pixels "
+        f"in {config.model.channels} channel(s)"
+    )
     whole = ("all", "", "", "", f"{parameters:,}", f"{flops:,}")
-    show_grid(title, ("layer", "kind", "kernel", "output", "parameters", "FLOPs"), [*map(_row, rows), whole])
+    show_grid(title, ("layer", "kind", "kernel", "output", "parameters", "FLOPs"), [*map(_table_row, rows), whole])
 
 
-def _row(layer: Layer) -> tuple[str, ...]:
+def _table_row(layer: Layer) -> tuple[str, ...]:
     name = layer.name if layer.whole else f"  {layer.name.split('/')[-1]}"
     return (
         name,
@@ -50,7 +52,7 @@ def _shape(sides: tuple[int, ...]) -> str:
 
 
 def in_order(words: Sequence[str]) -> list[str]:
-    """Put the net's name, which comes first, where a script takes it: behind the experiment's file."""
+    """Turn the model's name, which comes first, into a flag behind the experiment's file."""
     if not words or words[0].startswith("-") or words[0].endswith(".toml"):
         return list(words)
     name, *rest = words
@@ -59,4 +61,4 @@ def in_order(words: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main, doc=__doc__, flags=Call, script="-m utils.models", arguments=in_order(sys.argv[1:])))
+    sys.exit(run(main, doc=__doc__, flags=TableFlags, script="-m utils.models", arguments=in_order(sys.argv[1:])))

@@ -1,4 +1,4 @@
-"""The baseline net: plain convolutions that halve the picture, and a mean over what is left of it (BASELINE, Nets)."""
+"""The 2018 baseline: plain convolutions that halve their input, and a global mean (BASELINE, Nets)."""
 
 from flax import nnx
 from jax.typing import DTypeLike
@@ -6,11 +6,20 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
 from utils.models.classifier import Classifier
-from utils.models.layers import NONLINEARITIES, Dropout, Norm, Picture, convolution, halve, keys_for, mean_of_places
+from utils.models.layers import (
+    NONLINEARITIES,
+    Dropout,
+    FeatureMaps,
+    Norm,
+    convolution,
+    global_mean,
+    max_pool,
+    split_key,
+)
 
 
-class Group(nnx.Module):
-    """Convolution, batch norm, nonlinearity, dropout; the picture's sides are halved."""
+class ConvolutionBlock(nnx.Module):
+    """Convolution, batch norm, nonlinearity, dropout; height and width are halved."""
 
     def __init__(self, channels_in: int, index: int, settings: Model, rngs: nnx.Rngs) -> None:
         self.max_pooling = settings.max_pooling
@@ -27,27 +36,29 @@ class Group(nnx.Module):
         self.norm = Norm(settings.filters[index], settings, rngs)
         self.dropout = Dropout(settings)
 
-    def __call__(self, x: Picture, *, train: bool, key: PRNGKeyArray | None) -> Picture:
+    def __call__(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureMaps:
         """Return (B, H / 2, W / 2, filters)."""
         x = self.nonlinearity(self.norm(self.convolution(x), train=train))
-        return self.dropout(halve(x) if self.max_pooling else x, train=train, key=key)
+        return self.dropout(max_pool(x) if self.max_pooling else x, train=train, key=key)
 
 
 class Baseline(Classifier):
-    """Groups of one convolution each, a 1×1 convolution to twice the last filters, global mean, one dense layer."""
+    """Blocks of one convolution each, a 1×1 convolution to twice the last filters, global mean, one dense layer."""
 
     def __init__(
         self, settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
         widths = [settings.channels, *settings.filters]
-        self.groups = nnx.List([Group(widths[index], index, settings, rngs) for index in range(len(settings.filters))])
+        self.groups = nnx.List(
+            [ConvolutionBlock(widths[index], index, settings, rngs) for index in range(len(settings.filters))]
+        )
         width = 2 * settings.filters[-1]
         self.last = convolution(settings.filters[-1], width, 1, bias=not settings.batch_norm, rngs=rngs)
         self.last_norm = Norm(width, settings, rngs)
         super().__init__(settings, features=width, classes=classes, dtype=dtype, rngs=rngs)
 
-    def features(self, x: Picture, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the means of the last convolution's channels."""
-        for group, group_key in zip(self.groups, keys_for(key, len(self.groups)), strict=True):
+        for group, group_key in zip(self.groups, split_key(key, len(self.groups)), strict=True):
             x = group(x, train=train, key=group_key)
-        return mean_of_places(self.last_norm(self.last(x), train=train))
+        return global_mean(self.last_norm(self.last(x), train=train))

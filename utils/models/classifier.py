@@ -1,4 +1,4 @@
-"""What all nets have in common: pictures go in, in channels and a dtype; the features found in them, and from these logits, come out."""
+"""What all models have in common: spectrograms in; features, and from them logits, out."""
 
 from abc import abstractmethod
 
@@ -8,15 +8,17 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.layers import Picture, dense
+from utils.models.layers import FeatureMaps, dense
 
 
 class Classifier(nnx.Module):
-    """A net that ends in one dense layer; subclasses make their own layers, then call this constructor, and say what the features are.
+    """A network that ends in one dense layer.
+
+    Subclasses make their layers, then call this constructor, and implement `features`.
 
     Parameters
     ----------
-    features, classes : how many the last layer sees and answers
+    features, classes : inputs and outputs of the last layer
     dtype : what all but the last layer computes in, float32 or bfloat16
     """
 
@@ -26,18 +28,18 @@ class Classifier(nnx.Module):
         self.output = dense(features, classes, rngs=rngs)
 
     @abstractmethod
-    def features(self, x: Picture, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
-        """Return what is found in pictures that have the net's channels and dtype."""
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+        """Return the features of spectrograms that have the network's channels and dtype."""
 
     def embed(
-        self, pictures: Picture, *, train: bool = False, key: PRNGKeyArray | None = None
+        self, spectrograms: FeatureMaps, *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "batch features"]:
-        """Return what the last layer sees, float32; pictures of one channel are copied to all that the net takes."""
-        x = jnp.broadcast_to(pictures.astype(self.dtype), (*pictures.shape[:-1], self.channels))
+        """Return the input of the last layer, float32; one channel is copied to all channels of the network."""
+        x = jnp.broadcast_to(spectrograms.astype(self.dtype), (*spectrograms.shape[:-1], self.channels))
         return self.features(x, train=train, key=key).astype(jnp.float32)
 
     def __call__(
-        self, pictures: Picture, *, train: bool = False, key: PRNGKeyArray | None = None
+        self, spectrograms: FeatureMaps, *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "batch classes"]:
         """Return logits, float32."""
-        return self.output(self.embed(pictures, train=train, key=key))
+        return self.output(self.embed(spectrograms, train=train, key=key))

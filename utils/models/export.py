@@ -1,7 +1,8 @@
-"""Nets as ONNX files, which need neither JAX nor this toolkit: a picture's grey levels in, logits out.
+"""Networks as ONNX files, which need neither JAX nor this toolkit: grey levels of a spectrogram in, logits out.
 
-A file says of itself what a field device has to know (`metadata_props`): the classes in the order of the logits, how
-sound becomes clips and clips pictures, and what turns logits into scores. Needs the extra `export`.
+The metadata of a file (`metadata_props`) has what a field device needs: the classes in the order of the logits, how
+sound becomes clips and spectrograms, and whether a softmax or a sigmoid turns logits into scores. Needs the extra
+`export`.
 """
 
 import json
@@ -16,14 +17,14 @@ from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
 from utils.console import UserError
-from utils.files import whole_file
+from utils.files import atomic_file
 from utils.models.networks import Network, apply, from_pixels, stretch
 from utils.models.snapshots import Snapshot, load_network
 
 if TYPE_CHECKING:
     import onnx
 
-INPUT, OUTPUT = "pictures", "logits"
+INPUT, OUTPUT = "spectrograms", "logits"
 
 
 def can_export() -> bool:
@@ -32,7 +33,7 @@ def can_export() -> bool:
 
 
 def check_can_export(wanted: str) -> None:
-    """Refuse what needs the extra `export` where that is not installed.
+    """Refuse what needs the extra `export` if that is not installed.
 
     Raises
     ------
@@ -40,68 +41,70 @@ def check_can_export(wanted: str) -> None:
         That says how to install it.
     """
     if not can_export():
-        raise UserError(f"{wanted}: needs ONNX and its runtime, which are not installed (pip install '.[export]')")
+        raise UserError(f"{wanted}: needs ONNX and ONNX Runtime, which are not installed (pip install '.[export]')")
 
 
-def to_model(graph: nnx.GraphDef, net: Network, *, shape: tuple[int, int]) -> "onnx.ModelProto":
-    """Return a net as an ONNX model of uint8 pictures (batch, height, width) that answers float32 logits (batch, classes); the batch may be of any size.
+def to_onnx_model(graph: nnx.GraphDef, network: Network, *, shape: tuple[int, int]) -> "onnx.ModelProto":
+    """Return a network as an ONNX model.
+
+    Its input is uint8 (batch, height, width), for any batch size, its output float32 logits (batch, classes).
 
     Parameters
     ----------
-    shape : height and width of the pictures, pixels
+    shape : height and width of the spectrograms, pixels
 
     Raises
     ------
-    Unwritable
-        If the net does what ONNX has no word for here, or holds what is no number: ONNX Runtime's ReLU makes zeros of
-        that, and nobody would notice.
+    UnsupportedByOnnx
+        If the network has an operation that cannot be written, or NaN or infinite weights: ONNX Runtime's ReLU makes
+        zeros of those without an error.
     """
-    from utils.models.onnx_graph import Unwritable, to_onnx
+    from utils.models.onnx_graph import UnsupportedByOnnx, to_onnx
 
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(net)):
-        raise Unwritable("weights that are no numbers")
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network)):
+        raise UnsupportedByOnnx("NaN or infinite weights")
 
-    def answer(pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch classes"]:
-        return apply(graph, net, stretch(from_pixels(pixels)))[0]
+    def predict(pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch classes"]:
+        return apply(graph, network, stretch(from_pixels(pixels)))[0]
 
-    return to_onnx(answer, shape=shape, source=INPUT, target=OUTPUT)
+    return to_onnx(predict, shape=shape, source=INPUT, target=OUTPUT)
 
 
 def export(snapshot: Snapshot, path: Path) -> None:
-    """Write a snapshot's net as an ONNX file.
+    """Write the network of a snapshot as an ONNX file.
 
     Raises
     ------
     UserError
-        If the extra `export` is not installed, the snapshot is damaged, or its net cannot be written.
+        If the extra `export` is not installed, the snapshot is damaged, or its network cannot be written.
     """
     check_can_export("--export")
     import onnx
 
-    from utils.models.onnx_graph import Unwritable
+    from utils.models.onnx_graph import UnsupportedByOnnx
 
-    graph, net = load_network(snapshot)
+    graph, network = load_network(snapshot)
     try:
-        model = to_model(graph, net, shape=snapshot.config.spectrogram.shape)
-    except Unwritable as error:
-        raise UserError(f"{snapshot.folder}: its net cannot be written as ONNX ({error})") from None
-    onnx.helper.set_model_props(model, about(snapshot))
+        model = to_onnx_model(graph, network, shape=snapshot.config.spectrogram.shape)
+    except UnsupportedByOnnx as error:
+        raise UserError(f"{snapshot.folder}: its network cannot be written as ONNX ({error})") from None
+    onnx.helper.set_model_props(model, metadata_of(snapshot))
     onnx.checker.check_model(model, full_check=True)
-    with whole_file(path) as stream:
+    with atomic_file(path) as stream:
         stream.write(model.SerializeToString())
 
 
-def about(snapshot: Snapshot) -> dict[str, str]:
-    """Return what a file says of itself, each as JSON.
+def metadata_of(snapshot: Snapshot) -> dict[str, str]:
+    """Return the metadata of a file, each value as JSON.
 
-    `scores` is what turns logits into scores from 0 to 1: a softmax over the classes, or the sigmoid of each.
+    `scores` is what turns logits into scores from 0 to 1: a softmax over the classes, or a sigmoid for each.
     """
     config = snapshot.config
     facts = {
         "classes": snapshot.classes,
         "clips": asdict(config.clips),
         "spectrogram": asdict(config.spectrogram),
-        "scores": "sigmoid" if config.training.loss == "binary" else "softmax",
+        "scores": "sigmoid" if config.training.multi_label else "softmax",
         "snapshot": f"{config.run}/{snapshot.folder.name}",
     }
     return {name: json.dumps(fact, ensure_ascii=False) for name, fact in facts.items()}

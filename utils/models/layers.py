@@ -1,8 +1,8 @@
-"""The layers that the nets share, as the 2018 baseline had them (BASELINE, Nets).
+"""The layers that the models share, the same as in the 2018 baseline (BASELINE, Nets).
 
-Pictures are (B, H, W, C). Every layer is called with `train` (batch statistics of this batch or of all that were seen)
-and `key` (what dropout draws from). Every layer computes in the dtype of what it is given, and answers in it; weights
-are float32, and so is what batch norm reckons.
+Feature maps are (B, H, W, C). Every layer is called with `train` (statistics of this batch, or running ones) and `key`
+(for dropout). Every layer computes and returns the dtype of its input; weights are float32, and batch norm computes in
+float32.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from config import Model
 
 Arrays = TypeVar("Arrays", bound=tuple[Any, ...])
 HE = nnx.initializers.he_normal()
-Picture = Float[Array, "batch _ _ _"]  # batch, height, width, channels; layers change all but the first
+FeatureMaps = Float[Array, "batch _ _ _"]  # batch, height, width, channels; layers change all but the first
 
 NONLINEARITIES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
@@ -31,7 +31,7 @@ NONLINEARITIES: dict[str, Callable[[jax.Array], jax.Array]] = {
 def convolution(
     channels_in: int, channels: int, size: int, *, stride: int = 1, groups: int = 1, bias: bool, rngs: nnx.Rngs
 ) -> nnx.Conv:
-    """Return a convolution with (size − 1) / 2 zeros on each side, also at stride 2 (where JAX's SAME would pad one side only)."""
+    """Return a convolution with (size − 1) / 2 zeros on each side; at stride 2, JAX's SAME pads one side only."""
     side = (size - 1) // 2
     return nnx.Conv(
         channels_in,
@@ -42,27 +42,27 @@ def convolution(
         feature_group_count=groups,
         use_bias=bias,
         kernel_init=HE,
-        promote_dtype=like_the_input,
+        promote_dtype=as_input_dtype,
         rngs=rngs,
     )
 
 
 def dense(features_in: int, features: int, *, rngs: nnx.Rngs) -> nnx.Linear:
     """Return a dense layer."""
-    return nnx.Linear(features_in, features, kernel_init=HE, promote_dtype=like_the_input, rngs=rngs)
+    return nnx.Linear(features_in, features, kernel_init=HE, promote_dtype=as_input_dtype, rngs=rngs)
 
 
-def like_the_input(arrays: Arrays, /, *, dtype: Any = None, inexact: bool = True) -> Arrays:
-    """Return a layer's input and its weights, all in the input's dtype (where Flax would take the widest of all, float32)."""
+def as_input_dtype(arrays: Arrays, /, *, dtype: Any = None, inexact: bool = True) -> Arrays:
+    """Return a layer's input and its weights, all in the input's dtype; Flax would take the widest of all, float32."""
     return cast(Arrays, tuple(None if array is None else jnp.asarray(array, arrays[0].dtype) for array in arrays))
 
 
 class Norm(nnx.Module):
-    """Batch norm with the baseline's epsilon and update, or nothing where `model.batch_norm` is off."""
+    """Batch norm with the baseline's epsilon and update, or nothing if `model.batch_norm` is off."""
 
     def __init__(self, channels: int, settings: Model, rngs: nnx.Rngs) -> None:
         # Flax's defaults, 1e-5 and an update of 0.01, ruin the validation of short runs. With a dtype of bfloat16 it
-        # would round the running averages when used
+        # would round the running averages when it uses them
         norm = (
             nnx.BatchNorm(channels, epsilon=1e-4, momentum=0.9, dtype=jnp.float32, rngs=rngs)
             if settings.batch_norm
@@ -70,13 +70,13 @@ class Norm(nnx.Module):
         )
         self.norm = nnx.data(norm)
 
-    def __call__(self, x: Picture, *, train: bool) -> Picture:
-        """Return a picture of the same shape."""
+    def __call__(self, x: FeatureMaps, *, train: bool) -> FeatureMaps:
+        """Return feature maps of the same shape."""
         return x if self.norm is None else self.norm(x, use_running_average=not train).astype(x.dtype)
 
 
 class Dropout(nnx.Module):
-    """Dropout of single values, of all channels of a place, or of whole channels; `flat`: of features (B, F), which have no places."""
+    """Dropout of single values, of all channels at a position, or of whole channels; `flat`: of features (B, F)."""
 
     def __init__(self, settings: Model, *, flat: bool = False) -> None:
         together = {"random": (), "location": (3,), "channel": (1, 2)}[settings.dropout_kind]
@@ -91,16 +91,16 @@ class Dropout(nnx.Module):
         return self.dropout(x, deterministic=False, rngs=key)
 
 
-def halve(x: Picture) -> Picture:
-    """Halve a picture's sides by 2×2 maxima."""
+def max_pool(x: FeatureMaps) -> FeatureMaps:
+    """Halve height and width by 2×2 max pooling."""
     return nnx.max_pool(x, window_shape=(2, 2), strides=(2, 2))
 
 
-def mean_of_places(x: Picture) -> Float[Array, "batch channels"]:
-    """Return each channel's mean over a picture, summed up and answered in float32."""
+def global_mean(x: FeatureMaps) -> Float[Array, "batch channels"]:
+    """Return each channel's mean over height and width, computed in float32."""
     return x.mean(axis=(1, 2), dtype=jnp.float32)
 
 
-def keys_for(key: PRNGKeyArray | None, count: int) -> list[PRNGKeyArray | None]:
-    """Split a key into one for each of `count` layers; no key stays no key."""
+def split_key(key: PRNGKeyArray | None, count: int) -> list[PRNGKeyArray | None]:
+    """Split a key into one for each of `count` layers; None stays None."""
     return [None] * count if key is None else list(jax.random.split(key, count))

@@ -1,4 +1,7 @@
-"""The default net: a pre-activation wide residual net (BASELINE, Nets; Zagoruyko and Komodakis, arXiv:1605.07146)."""
+"""The default model: a pre-activation wide residual network (BASELINE, Nets).
+
+Source: Zagoruyko and Komodakis, arXiv:1605.07146.
+"""
 
 from flax import nnx
 from jax.typing import DTypeLike
@@ -6,14 +9,23 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
 from utils.models.classifier import Classifier
-from utils.models.layers import NONLINEARITIES, Dropout, Norm, Picture, convolution, halve, keys_for, mean_of_places
+from utils.models.layers import (
+    NONLINEARITIES,
+    Dropout,
+    FeatureMaps,
+    Norm,
+    convolution,
+    global_mean,
+    max_pool,
+    split_key,
+)
 
 
-class Block(nnx.Module):
+class ResidualBlock(nnx.Module):
     """Norm, nonlinearity, convolution, twice, added to a shortcut.
 
-    The first block of a stack halves the picture, and its shortcut begins after the first nonlinearity; that of the
-    others begins at the block's input.
+    The first block of a stack halves height and width, and its shortcut starts after the first nonlinearity; that of
+    the others starts at the block's input.
     """
 
     def __init__(self, channels_in: int, index: int, settings: Model, *, first: bool, rngs: nnx.Rngs) -> None:
@@ -35,13 +47,13 @@ class Block(nnx.Module):
             convolution(channels_in, width, 1, stride=stride, bias=False, rngs=rngs) if reshapes else None
         )
 
-    def __call__(self, x: Picture, *, train: bool, key: PRNGKeyArray | None) -> Picture:
-        """Return (B, H, W, filters), the sides halved by the first block of a stack."""
+    def __call__(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureMaps:
+        """Return (B, H, W, filters); the first block of a stack halves height and width."""
         active = self.nonlinearity(self.norm_in(x, train=train))
         shortcut = active if self.first else x
         inner = self.nonlinearity(self.norm_out(self.convolution_in(active), train=train))
         if self.pooled:
-            inner, shortcut = halve(inner), halve(shortcut)
+            inner, shortcut = max_pool(inner), max_pool(shortcut)
         inner = self.convolution_out(self.dropout(inner, train=train, key=key))
         return inner + (shortcut if self.shortcut is None else self.shortcut(shortcut))
 
@@ -53,23 +65,23 @@ class ResNet(Classifier):
         self, settings: Model, *, classes: int, shape: tuple[int, int], dtype: DTypeLike, rngs: nnx.Rngs
     ) -> None:
         width = settings.filters[0]
-        # no bias: the next batch norm takes it
+        # no bias: the next batch norm removes it
         self.first = convolution(
             settings.channels, width, settings.kernel_sizes[0], bias=not settings.batch_norm, rngs=rngs
         )
         blocks = []
         for index, filters in enumerate(settings.filters):
-            for number in range(settings.resnet_n):
-                blocks.append(Block(width, index, settings, first=number == 0, rngs=rngs))
+            for block in range(settings.resnet_n):
+                blocks.append(ResidualBlock(width, index, settings, first=block == 0, rngs=rngs))
                 width = filters * settings.resnet_k
         self.blocks = nnx.List(blocks)
         self.norm = Norm(width, settings, rngs)
         self.nonlinearity = NONLINEARITIES[settings.nonlinearity]
         super().__init__(settings, features=width, classes=classes, dtype=dtype, rngs=rngs)
 
-    def features(self, x: Picture, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the means of the last stack's channels."""
         x = self.first(x)
-        for block, block_key in zip(self.blocks, keys_for(key, len(self.blocks)), strict=True):
+        for block, block_key in zip(self.blocks, split_key(key, len(self.blocks)), strict=True):
             x = block(x, train=train, key=block_key)
-        return mean_of_places(self.nonlinearity(self.norm(x, train=train)))
+        return global_mean(self.nonlinearity(self.norm(x, train=train)))

@@ -1,4 +1,4 @@
-"""The log of a training: one row an epoch."""
+"""The log of a training, log.csv: one row per epoch."""
 
 import csv
 import io
@@ -11,20 +11,20 @@ from utils.models.snapshots import rank
 
 @dataclass(frozen=True)
 class EpochRow:
-    """Figures of one epoch; those of validation are None where no recording watches."""
+    """Metrics of one epoch; those of validation are None if there are no validation recordings."""
 
     epoch: int
     learning_rate: float
     loss: float
     accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
-    val_mlrap: float | None
+    validation_loss: float | None
+    validation_accuracy: float | None
+    validation_mlrap: float | None
     seconds: float
     clips_per_second: float
 
 
-def write_log(path: Path, rows: list[EpochRow]) -> None:
+def write_training_log(path: Path, rows: list[EpochRow]) -> None:
     """Write the log of a run as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(EpochRow)], lineterminator="\n")
@@ -34,24 +34,30 @@ def write_log(path: Path, rows: list[EpochRow]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_log(path: Path, *, until: int) -> list[EpochRow]:
-    """Read the log of a run up to an epoch; later rows belong to epochs that will be done again."""
+def _current_name(column: str) -> str:
+    """Return the name of a column; earlier versions wrote val_loss, val_accuracy and val_mlrap."""
+    return f"validation_{column.removeprefix('val_')}" if column.startswith("val_") else column
+
+
+def read_training_log(path: Path, *, until: int) -> list[EpochRow]:
+    """Read the log of a run up to an epoch; later rows belong to epochs that will run again."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as stream:
         rows = [
-            {name: float(value) if value else None for name, value in row.items()} for row in csv.DictReader(stream)
+            {_current_name(name): float(value) if value else None for name, value in row.items()}
+            for row in csv.DictReader(stream)
         ]
     return [EpochRow(**{**row, "epoch": int(row["epoch"] or 0)}) for row in rows if (row["epoch"] or 0) <= until]  # type: ignore[arg-type]
 
 
 def best_row(rows: list[EpochRow]) -> EpochRow | None:
-    """Return the row of the highest validation MLRAP, of equals that of the lowest loss; None where nothing watches."""
-    watched = [row for row in rows if row.val_mlrap is not None]
-    return max(watched, key=lambda row: rank(row.val_mlrap, row.val_loss)) if watched else None
+    """Return the row of the highest validation MLRAP, then the lowest loss; None without validation."""
+    validated = [row for row in rows if row.validation_mlrap is not None]
+    return max(validated, key=lambda row: rank(row.validation_mlrap, row.validation_loss)) if validated else None
 
 
-def gets_no_better(rows: list[EpochRow], *, wait: int) -> bool:
-    """Tell whether the last `wait` epochs brought no better validation MLRAP; never where `wait` is 0."""
+def stopped_improving(rows: list[EpochRow], *, wait: int) -> bool:
+    """Tell whether the last `wait` epochs brought no better validation MLRAP; never if `wait` is 0."""
     best = best_row(rows)
     return bool(wait and best and rows[-1].epoch - best.epoch >= wait)

@@ -1,4 +1,4 @@
-"""Beginning with a net that has learned before: weights are matched by their names, classes by theirs."""
+"""Start from a network that was trained before: weights are matched by their names, classes by theirs."""
 
 from pathlib import Path
 
@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Array
 
 from utils.console import UserError
+from utils.models.array_trees import named_leaves, unflatten_named
 from utils.models.networks import Network
-from utils.models.snapshots import Snapshot, find_at, load_network, name_leaves, unname_leaves
+from utils.models.snapshots import Snapshot, find_snapshot_at, load_network
 
-OUTPUT = "params/output/"
+OUTPUT_LAYER = "params/output/"
 
 
 def find_pretrained(path: Path) -> Snapshot:
@@ -21,7 +22,7 @@ def find_pretrained(path: Path) -> Snapshot:
     UserError
         If there is none.
     """
-    found = find_at(path, "best")
+    found = find_snapshot_at(path, "best")
     if not found:
         raise UserError(
             f"{path}: neither a snapshot nor the folder of a run with one; set training.pretrained to snapshots/<run>"
@@ -29,45 +30,52 @@ def find_pretrained(path: Path) -> Snapshot:
     return found
 
 
-def begin_with(snapshot: Snapshot, net: Network, classes: tuple[str, ...], *, output: bool) -> tuple[Network, str]:
-    """Return `net` with the weights of a snapshot, and one line that says what was kept.
+def start_from(snapshot: Snapshot, network: Network, classes: tuple[str, ...], *, output: bool) -> tuple[Network, str]:
+    """Return `network` with the weights of a snapshot, and one line that says which were taken over.
 
     Parameters
     ----------
-    classes : what `net` answers, in the order of its outputs; of the snapshot's, those of the same name are kept,
-        whatever their order
-    output : whether the last layer is taken at all
+    classes : of `network`, in the order of its outputs; weights of classes with the same name are taken over, in any
+        order
+    output : whether to take over the output layer at all
 
     Raises
     ------
     UserError
-        If the snapshot is of another net, or its weights are damaged.
+        If the snapshot belongs to another model, or its weights are damaged.
     """
-    _, other = load_network(snapshot)
-    there, here = name_leaves(other), name_leaves(net)
-    for name in sorted(there.keys() | here.keys()):
-        shapes = [leaves[name].shape if name in leaves else "missing" for leaves in (there, here)]
-        if not name.startswith(OUTPUT) and shapes[0] != shapes[1]:
-            raise UserError(
-                f"{snapshot.folder}: is of another net than model.* asks for: {name} is {shapes[0]}, should be {shapes[1]}"
-            )
+    _, pretrained = load_network(snapshot)
+    saved, initial = named_leaves(pretrained), named_leaves(network)
+    _check_same_model(snapshot, saved, initial)
     shared = [label for label in classes if label in snapshot.classes] if output else []
-    ours, theirs = [classes.index(label) for label in shared], [snapshot.classes.index(label) for label in shared]
-    new = {
-        name: _columns(here[name], there[name], ours, theirs) if name.startswith(OUTPUT) else there[name]
-        for name in here
+    new_columns, saved_columns = ([names.index(label) for label in shared] for names in (classes, snapshot.classes))
+    weights = {
+        name: _copy_columns(initial[name], saved[name], new_columns, saved_columns)
+        if name.startswith(OUTPUT_LAYER)
+        else saved[name]
+        for name in initial
     }
-    dropped, added = len(snapshot.classes) - len(shared), len(classes) - len(shared)
-    last = (
-        f", the last for {len(shared)} of {len(classes)} classes ({added} begin anew, {dropped} are dropped)"
+    added, dropped = len(classes) - len(shared), len(snapshot.classes) - len(shared)
+    layers = (
+        f"all layers, and {len(shared)} of {len(classes)} classes in the output layer ({added} are new, {dropped} are "
+        "dropped)"
         if output
-        else " but the last"
+        else "all layers but the output layer"
     )
-    return unname_leaves(net, new), f"begins with {snapshot.folder}: all layers{last}"
+    return unflatten_named(network, weights), f"starting from {snapshot.folder}: {layers}"
 
 
-def _columns(here: Array, there: Array, ours: list[int], theirs: list[int]) -> Array:
+def _check_same_model(snapshot: Snapshot, saved: dict[str, Array], initial: dict[str, Array]) -> None:
+    for name in sorted(saved.keys() | initial.keys()):
+        shapes = [leaves[name].shape if name in leaves else "missing" for leaves in (saved, initial)]
+        if not name.startswith(OUTPUT_LAYER) and shapes[0] != shapes[1]:
+            raise UserError(
+                f"{snapshot.folder}: does not fit the settings of model: {name} is {shapes[0]}, should be {shapes[1]}"
+            )
+
+
+def _copy_columns(initial: Array, saved: Array, new_columns: list[int], saved_columns: list[int]) -> Array:
     """Put columns of one array, the last axis, into another."""
-    result = np.array(here)
-    result[..., ours] = np.asarray(there)[..., theirs]
+    result = np.array(initial)
+    result[..., new_columns] = np.asarray(saved)[..., saved_columns]
     return jnp.asarray(result)

@@ -1,1 +1,1 @@
-"""What came in: recordings and what is known of them, one reader a kind of archive, and the split into train and val."""
+"""Recordings and their metadata: a reader for each kind of archive, labels, and the split into train, val and test."""

@@ -1,335 +1,288 @@
-"""Reader of long recordings in which somebody listened: sounds, and tables that say who sings when.
+"""Reader of annotated long recordings: audio files, and tables that say which species calls when.
 
-A table belongs to the sound for which it is named (`tape1.Table.1.selections.txt`, `tape1_labels.txt` to `tape1.flac`),
-or names the sounds itself.
+A table belongs to the audio file after which it is named (`tape1.Table.1.selections.txt`, `tape1_labels.txt` to
+`tape1.flac`), or names the audio files itself.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from config import Columns
-from utils.console import Failure, UserError, say
-from utils.recordings.audio_files import check_readable, files_below, is_sound, sounds_below, stamp_of
-from utils.recordings.event_rows import Row, rows_of
-from utils.recordings.event_tables import (
-    FORMS,
-    Head,
-    blank_for,
-    check_columns,
-    has_rows,
-    read_head,
-    read_rows,
-    tables_below,
-)
+from utils.console import Failure, UserError, info
+from utils.recordings.annotation_tables import find_tables, most_likely_table, read_error, relative_path, tables_outside
+from utils.recordings.audio_files import check_readable, date_and_time_in, files_below, is_sound, sounds_below
+from utils.recordings.event_rows import AnnotationRow, parse_rows
+from utils.recordings.event_tables import TABLE_FORMATS, TableLayout, check_columns, read_layout, read_rows
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS
 from utils.recordings.names import plain_name
-from utils.recordings.not_understood import explain, no_species
-from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, refused
-from utils.recordings.sound_names import Sounds
+from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, failure_of
+from utils.recordings.sound_finder import SoundFinder
+from utils.recordings.table_problems import explain
 from utils.tables import find_column, read_foreign, read_text, reason_of
 
-_AS_USUAL = Columns()
-_OUT = {
-    "absent": ("says that the species was not there", "say that the species was not there"),
-    "unverified": ("is not verified", "are not verified"),
-}
+_DEFAULT_COLUMNS = Columns()
+_EXCLUDED_BECAUSE = {"absent": "species absent", "unverified": "not verified"}
 
 
 def is_annotations(
-    archive: Path, columns: Columns = _AS_USUAL, gone: Sequence[Path] = (), *, without: Path | None = None
+    archive: Path, columns: Columns = _DEFAULT_COLUMNS, moved: Sequence[Path] = (), *, without: Path | None = None
 ) -> bool:
-    """Tell whether a folder holds sounds, and a table of events that names some of them, is named for one, or, if it is Raven's, lies beside one.
+    """Tell whether a folder holds audio files and an annotation table that belongs to some of them.
 
-    Tables in the folder `without` are passed over.
+    The table names one of them, is named after one, or is a Raven table beside one.
+
+    Parameters
+    ----------
+    columns : headings from the settings; the others are recognised
+    moved : files that were in the archive before sorting moved them
+    without : a folder in it whose tables are skipped
     """
-    sounds: Sounds | None = None
-    for table in tables_apart(archive, without):
+    sounds: SoundFinder | None = None
+    for table in tables_outside(archive, without):
         try:
-            head = read_head(table, columns)
-            if not head or not head.holds_events:
+            layout = read_layout(table, columns)
+            if not layout or not layout.holds_events:
                 continue
-            sounds = sounds or Sounds([*sounds_below(archive), *gone])  # not sought for nothing: there may be many
+            sounds = sounds or SoundFinder(
+                [*sounds_below(archive), *moved]
+            )  # slow in a large archive, so only if needed
             if not sounds.files:
                 return False
-            beside = head.form == "Raven selection tables" and table.parent in sounds.folders
-            if beside or sounds.may_own(table) or (head.names_files and _names_some(table, head, sounds)):
+            beside = layout.format == "Raven selection tables" and table.parent in sounds.folders
+            if beside or sounds.has_sound_for(table) or (layout.names_files and _names_some(table, layout, sounds)):
                 return True
         except (OSError, ValueError):
             continue
     return False
 
 
-def tables_apart(archive: Path, without: Path | None) -> Iterator[Path]:
-    """Yield the files of an archive that may be tables, but for those in the folder `without`, which is named by its path below `archive`."""
-    yield from (table for table in tables_below(archive) if without is None or not table.is_relative_to(without))
-
-
-def holds_annotations(table: Path, head: Head, sounds: Sounds) -> bool:
-    """Tell whether a table is one of events; numbers and words without headings may be anything, unless it is named for a sound."""
-    return head.holds_events and (head.form != "Sonic Visualiser layers" or sounds.may_own(table))
-
-
-def _names_some(table: Path, head: Head, sounds: Sounds) -> bool:
-    """Tell whether a table names a sound that is there, or has no row yet."""
-    names = dict.fromkeys(row.file for row in read_rows(table, head))
-    return not names or any(sounds.may_be(name) for name in names if name)
+def _names_some(table: Path, layout: TableLayout, sounds: SoundFinder) -> bool:
+    """Tell whether a table names an audio file of the archive, or has no rows yet."""
+    names = dict.fromkeys(row.file for row in read_rows(table, layout))
+    return not names or any(sounds.knows(name) for name in names if name)
 
 
 def why_none(archive: Path, columns: Columns) -> list[Failure]:
-    """Return the files of a folder that look like tables of annotations, and why they are not read as such, where `is_annotations` says that none is."""
-    sounds = Sounds(sounds_below(archive))
+    """Return the files that look like annotation tables, and why they are not read, if `is_annotations` is False."""
+    sounds = SoundFinder(sounds_below(archive))
     reasons = ((file, explain(file, columns, sounds)) for file in files_below(archive) if not is_sound(file))
-    return [Failure(_place(file, archive), reason) for file, reason in reasons if reason]
+    return [Failure(relative_path(file, archive), reason) for file, reason in reasons if reason]
 
 
 def read_annotations(
-    archive: Path, columns: Columns, gone: Sequence[Path] = (), *, without: Path | None = None
+    archive: Path, columns: Columns, moved: Sequence[Path] = (), *, without: Path | None = None
 ) -> Contents:
-    """Read every table of events and find its sounds; sounds that nobody annotated, and rows that cannot be used, are failures.
+    """Read every annotation table and find its audio files.
+
+    Audio files without annotations, and rows that cannot be used, are failures.
 
     Parameters
     ----------
-    columns : the names of columns that are not the usual ones
-    gone : files that were in the archive, and were moved
-    without : a folder in it whose tables are not read
+    columns : headings from the settings; the others are recognised
+    moved : files that were in the archive before sorting moved them
+    without : a folder in it whose tables are skipped
 
     Raises
     ------
     UserError
-        If a table lacks a column which the settings name.
+        If no table has a column that the settings name.
     """
-    sounds = Sounds([*sounds_below(archive), *gone])
-    looked = _look(archive, columns, sounds, without)
-    check_columns(looked.tables or _likeliest(looked.others, columns), columns)
-    reading = _Reading(archive, sounds)
-    for table, head in looked.tables.items():
-        reading.hear(table, head)
-        if head.names and not {"end", "duration"} & head.places.keys():
-            points = f"{_place(table, archive)}: no column of ends or durations, so that annotations are points in time"
-            say(f"{points}; there are {', '.join(head.names)} (dataset.columns.end may name it)")
-    for sound, table in looked.blank:
-        reading.of(sound, table).nocall = True
-    for table in looked.unread:
-        reading.doubt(table)
-    recordings, unheard = _recordings(reading)
-    taxa, bad, of_taxa = _taxa(archive, looked.others)
-    forms = {head.form for head in looked.tables.values()}
-    form = f"long recordings with annotations ({', '.join(form for form in FORMS if form in forms) or 'no tables'})"
-    seen = frozenset([*sounds.files, *looked.tables, *looked.unread, *(table for _, table in looked.blank), *of_taxa])
-    tables = {sound: tuple(said.tables) for sound, said in reading.heard.items()}
+    sounds = SoundFinder([*sounds_below(archive), *moved])
+    found = find_tables(archive, columns, sounds, without)
+    check_columns(found.tables or most_likely_table(found.others, columns), columns)
+    reader = _TableReader(archive, sounds)
+    for table, layout in found.tables.items():
+        reader.add_table(table, layout)
+    for sound, table in found.blank:
+        reader.annotations_of(sound, table).nocall = True
+    for table in found.unread:
+        reader.mark_incomplete(table)
+    recordings, without_annotations = _recordings(reader)
+    taxa, bad, taxon_tables = _taxa(archive, found.others)
+    formats = {layout.format for layout in found.tables.values()}
+    kinds = ", ".join(known for known in TABLE_FORMATS if known in formats) or "no tables"
     return Contents(
-        form, recordings, looked.failures + reading.failures + unheard + bad, taxa, seen=seen, tables=tables
+        f"long recordings with annotations ({kinds})",
+        recordings,
+        found.failures + reader.failures + without_annotations + bad,
+        taxa,
+        seen=frozenset(
+            [*sounds.files, *found.tables, *found.unread, *(table for _, table in found.blank), *taxon_tables]
+        ),
+        tables={sound: tuple(annotations.tables) for sound, annotations in reader.annotations.items()},
     )
 
 
 @dataclass
-class _Heard:
-    """What tables say of one sound: its events, whether somebody heard no bird, whether some of it cannot be used, and which tables."""
+class _Annotations:
+    """The annotations of one audio file.
+
+    Attributes
+    ----------
+    events : by start, end and species
+    nocall : whether a row or a blank table says that no bird calls
+    incomplete : whether some annotation cannot be used, so that times without events may hold birds
+    tables : in which they are, in order
+    """
 
     events: dict[tuple[float, float, str], Event] = field(default_factory=dict)
     nocall: bool = False
-    doubtful: bool = False
+    incomplete: bool = False
     tables: dict[str, None] = field(default_factory=dict)
 
-    def add(self, row: Row) -> None:
-        """Add what a row says.
+    def add(self, row: AnnotationRow) -> None:
+        """Add a row.
 
         Raises
         ------
         ValueError
             If it cannot be used.
         """
-        if row.out:
-            self.doubtful |= row.out == "unverified"
+        if row.excluded:
+            self.incomplete |= row.excluded == "unverified"
             return
-        self.doubtful |= bool(row.into)
-        if row.fault:
-            raise ValueError(row.fault)
+        self.incomplete |= bool(row.ends_in)
+        if row.problem:
+            raise ValueError(row.problem)
         if not row.label:
-            self.doubtful = True
+            self.incomplete = True
         elif (species := check_label(row.label)) == NOISE:
             self.nocall = True
         else:
             self.events.setdefault((row.start, row.end, species), Event(row.start, row.end, species, row.low, row.high))
 
 
-@dataclass(frozen=True)
-class _Looked:
-    """The files of an archive that may be tables.
+class _TableReader:
+    """Collects the annotations of an archive, table by table.
 
     Attributes
     ----------
-    tables : those of events
-    others : other tables
-    blank : sounds, and the file that is named for each and has no row
-    unread : tables that are named in `failures`, and why
+    annotations : by audio file
+    failures : what cannot be used of the tables, and why
     """
 
-    tables: dict[Path, Head] = field(default_factory=dict)
-    others: dict[Path, Head] = field(default_factory=dict)
-    blank: list[tuple[Path, Path]] = field(default_factory=list)
-    unread: list[Path] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-
-
-def _look(archive: Path, columns: Columns, sounds: Sounds, without: Path | None) -> _Looked:
-    looked = _Looked()
-    for table in tables_apart(archive, without):
-        try:
-            head = read_head(table, columns)
-        except (OSError, ValueError) as error:
-            looked.unread.append(table)
-            looked.failures.append(refused(_place(table, archive), _why(error)))
-            continue
-        if head is None:
-            looked.blank.extend(
-                [(sound, table) for stem in blank_for(table) for sound in sounds.in_folder(table.parent, stem)][:1]
-            )
-        elif holds_annotations(table, head, sounds):
-            looked.tables[table] = head
-        elif "start" in head.places and (head.names_files or head.form == "Raven selection tables"):
-            # Raven has no column of species before somebody fills it
-            if sounds.may_own(table) and not has_rows(table, head):
-                looked.blank.append((sounds.owner(table), table))
-                continue
-            looked.unread.append(table)
-            looked.failures.append(refused(_place(table, archive), no_species(head)))
-        else:
-            looked.others[table] = head
-    return looked
-
-
-def _likeliest(heads: Mapping[Path, Head], columns: Columns) -> dict[Path, Head]:
-    """Return the table that has most of the columns which the settings name."""
-    named = [name for name in asdict(columns).values() if name]
-    tables = sorted(
-        heads, key=lambda table: -sum(find_column(heads[table].names, [name]) is not None for name in named)
-    )
-    return {table: heads[table] for table in tables[:1]}
-
-
-class _Reading:
-    """The tables of an archive as they are read, one after the other.
-
-    Attributes
-    ----------
-    heard : what they say of each sound
-    failures : what of them cannot be used, and why
-    """
-
-    def __init__(self, archive: Path, sounds: Sounds) -> None:
+    def __init__(self, archive: Path, sounds: SoundFinder) -> None:
         self.archive = archive
         self.sounds = sounds
-        self.heard: dict[Path, _Heard] = {}
+        self.annotations: dict[Path, _Annotations] = {}
         self.failures: list[Failure] = []
 
-    def of(self, sound: Path, table: Path) -> _Heard:
-        """Return what is said of a sound, of which a table speaks."""
-        said = self.heard.setdefault(sound, _Heard())
-        said.tables[_place(table, self.archive)] = None
-        return said
+    def annotations_of(self, sound: Path, table: Path) -> _Annotations:
+        """Return the annotations of an audio file, and note that they are in a table."""
+        annotations = self.annotations.setdefault(sound, _Annotations())
+        annotations.tables[relative_path(table, self.archive)] = None
+        return annotations
 
-    def hear(self, table: Path, head: Head) -> None:
-        """Add what a table says to what is heard in each sound."""
-        place = _place(table, self.archive)
+    def add_table(self, table: Path, layout: TableLayout) -> None:
+        """Add the annotations of a table to those of its audio files."""
+        path = relative_path(table, self.archive)
         try:
-            rows = rows_of(read_text(table).lines, head)
+            rows = parse_rows(read_text(table).lines, layout)
             if not rows:
-                self._hear_nobody(table, head)
-            elif not head.names_files:
-                self.of(self.sounds.owner(table), table)
+                self._add_without_rows(table, layout)
+            elif not layout.names_files:
+                self.annotations_of(self.sounds.find_for_table(table), table)
         except (OSError, ValueError) as error:
-            self.failures.append(refused(place, _why(error)))
-            self.doubt(table)
-            return
-        by_name: dict[str, list[Row]] = {}
+            self.failures.append(failure_of(path, read_error(error)))
+            self.mark_incomplete(table)
+        else:
+            _report_excluded(rows, path)
+            self._add_rows(rows, table)
+        if layout.headings and not {"end", "duration"} & layout.positions.keys():
+            points = f"{path}: no column for ends or durations, so annotations are taken as points in time"
+            info(f"{points}; the columns are {', '.join(layout.headings)} (set dataset.columns.end)")
+
+    def mark_incomplete(self, table: Path) -> None:
+        """Note that a table cannot be used: the annotations of the file after which it is named are incomplete."""
+        with suppress(ValueError):
+            sound = self.sounds.find_for_table(table)
+            if sound in self.annotations:
+                self.annotations[sound].incomplete = True
+
+    def _add_without_rows(self, table: Path, layout: TableLayout) -> None:
+        """Add a table without rows: in the audio file after which it is named, no bird calls."""
+        if layout.names_files and not self.sounds.has_sound_for(table):
+            raise ValueError("has no rows, and is not named after an audio file")
+        self.annotations_of(self.sounds.find_for_table(table), table).nocall = True
+
+    def _add_rows(self, rows: Sequence[AnnotationRow], table: Path) -> None:
+        path, unlabelled = relative_path(table, self.archive), 0
+        by_name: dict[str, list[AnnotationRow]] = {}
         for row in rows:
             by_name.setdefault(row.file, []).append(row)
-        self._say_what_is_out(rows, place)
-        found, nameless = self.sounds.meant_by(by_name, table), 0
-        for name, of_it in by_name.items():
-            if isinstance(found[name], str):
-                self.failures += _unplaced(of_it, place=place, reason=str(found[name]))
-            else:
-                self._add(of_it, self.of(Path(found[name]), table), place)
-                self._run_over(of_it, table)
-                nameless += sum(not row.label and not row.fault and not row.out for row in of_it)
-        if nameless:
-            self.failures.append(
-                refused(
-                    place,
-                    f"{nameless} annotations name no species" if nameless > 1 else "1 annotation names no species",
-                )
-            )
+        sounds = self.sounds.find_all(by_name, table)
+        for name, rows_of_name in by_name.items():
+            sound = sounds[name]
+            if isinstance(sound, str):
+                self.failures += _without_sound(rows_of_name, path=path, reason=sound)
+                continue
+            self._add_to(self.annotations_of(sound, table), rows_of_name, path)
+            self._mark_next_files(rows_of_name, table)
+            unlabelled += sum(not row.label and not row.problem and not row.excluded for row in rows_of_name)
+        if unlabelled:
+            count = f"{unlabelled} annotations have" if unlabelled > 1 else "1 annotation has"
+            self.failures.append(failure_of(path, f"{count} no species"))
 
-    def _say_what_is_out(self, rows: Sequence[Row], place: str) -> None:
-        """Say how many rows of a table are not used because it says so itself."""
-        counts = Counter(_OUT[row.out] for row in {row.line: row for row in rows if row.out}.values())
-        parts = [f"{count:,} {f'row {one}' if count == 1 else f'rows {many}'}" for (one, many), count in counts.items()]
-        if parts:
-            say(f"{place}: {' and '.join(parts)}, and {'is' if counts.total() == 1 else 'are'} not used")
-
-    def _run_over(self, rows: Sequence[Row], table: Path) -> None:
-        """Keep in mind that sounds are not known in whole into which the annotations of those before them run."""
-        for line, into in dict.fromkeys((row.line, row.into) for row in rows if row.into and row.label and not row.out):
-            reason = f"runs on into {into}; until when is not known there"
-            try:
-                self.of(self.sounds.named(into, table), table).doubtful = True
-            except ValueError as error:
-                reason = f"runs on into the next sound, but {error}"
-            self.failures.append(refused(f"{_place(table, self.archive)} line {line}", reason))
-
-    def doubt(self, table: Path) -> None:
-        """Keep in mind that a table could not be used which is named for a sound."""
-        with suppress(ValueError):
-            sound = self.sounds.owner(table)
-            if sound in self.heard:
-                self.heard[sound].doubtful = True
-
-    def _hear_nobody(self, table: Path, head: Head) -> None:
-        """Take a table without a row for one of a sound in which nobody sings, if it is named for one."""
-        if head.names_files and not self.sounds.may_own(table):
-            raise ValueError("has no row, and is named for no sound")
-        self.of(self.sounds.owner(table), table).nocall = True
-
-    def _add(self, rows: Iterable[Row], said: _Heard, place: str) -> None:
+    def _add_to(self, annotations: _Annotations, rows: Iterable[AnnotationRow], path: str) -> None:
         for row in rows:
             try:
-                said.add(row)
+                annotations.add(row)
             except ValueError as error:
-                said.doubtful = True
-                self.failures.append(refused(f"{place} line {row.line}", str(error)))
+                annotations.incomplete = True
+                self.failures.append(failure_of(f"{path} line {row.line}", str(error)))
+
+    def _mark_next_files(self, rows: Sequence[AnnotationRow], table: Path) -> None:
+        """Note that annotations continue in the next file, whose own annotations are therefore incomplete."""
+        continued = [(row.line, row.ends_in) for row in rows if row.ends_in and row.label and not row.excluded]
+        for line, next_file in dict.fromkeys(continued):
+            reason = f"continues in {next_file}, where its end is not known"
+            try:
+                self.annotations_of(self.sounds.find(next_file, table), table).incomplete = True
+            except ValueError as error:
+                reason = f"continues in the next file, but {error}"
+            self.failures.append(failure_of(f"{relative_path(table, self.archive)} line {line}", reason))
 
 
-def _unplaced(rows: Sequence[Row], *, place: str, reason: str) -> list[Failure]:
-    """Return the failures of rows that name a sound which is not there, or none."""
+def _report_excluded(rows: Sequence[AnnotationRow], path: str) -> None:
+    """Print how many rows of a table are not used because their own columns exclude them."""
+    counts = Counter(
+        _EXCLUDED_BECAUSE[row.excluded] for row in {row.line: row for row in rows if row.excluded}.values()
+    )
+    parts = [f"{count:,} {'row' if count == 1 else 'rows'} ({why})" for why, count in counts.items()]
+    if parts:
+        info(f"{path}: skipped {' and '.join(parts)}")
+
+
+def _without_sound(rows: Sequence[AnnotationRow], *, path: str, reason: str) -> list[Failure]:
+    """Return the failures of rows that name an audio file that was not found, or none."""
     if not rows[0].file:
-        return [refused(f"{place} line {row.line}", row.fault or "names no sound") for row in rows]
-    return [refused(place, f"{reason} ({len(rows)} {'rows' if len(rows) > 1 else 'row'})")]
+        return [failure_of(f"{path} line {row.line}", row.problem or "names no audio file") for row in rows]
+    return [failure_of(path, f"{reason} ({len(rows)} {'rows' if len(rows) > 1 else 'row'})")]
 
 
-def _recordings(reading: _Reading) -> tuple[list[Recording], list[Failure]]:
+def _recordings(reader: _TableReader) -> tuple[list[Recording], list[Failure]]:
+    """Return the recordings with usable annotations, and why the other audio files are not used."""
     recordings = []
     failures = []
-    for file in reading.sounds.files:
+    for file in reader.sounds.files:
         try:
             check_readable(file)
-            if file not in reading.heard:
-                raise ValueError("no table names it")
-            recordings.append(_recording(file, reading.heard[file]))
+            if file not in reader.annotations:
+                raise ValueError("is in no annotation table")
+            recordings.append(_annotated_recording(file, reader.annotations[file]))
         except ValueError as error:
-            failures.append(refused(_place(file, reading.archive), str(error)))
+            failures.append(failure_of(relative_path(file, reader.archive), str(error)))
     return sorted(recordings, key=lambda recording: (recording.name, recording.file)), failures
 
 
-def _recording(file: Path, heard: _Heard) -> Recording:
-    events = sorted(heard.events.values(), key=lambda event: (event.start, event.end, event.species))
-    if not events and (heard.doubtful or not heard.nocall):
-        raise ValueError("has no annotation that can be used")
-    date, time = stamp_of(file.stem)
+def _annotated_recording(file: Path, annotations: _Annotations) -> Recording:
+    events = sorted(annotations.events.values(), key=lambda event: (event.start, event.end, event.species))
+    if not events and (annotations.incomplete or not annotations.nocall):
+        raise ValueError("has no usable annotation")
+    date, time = date_and_time_in(file.stem)
     return Recording(
         plain_name(file.stem),
         file,
@@ -337,34 +290,28 @@ def _recording(file: Path, heard: _Heard) -> Recording:
         events=tuple(events),
         date=date,
         time=time,
-        unsure=heard.doubtful,
+        unsure=annotations.incomplete,
     )
 
 
-def _taxa(archive: Path, heads: Mapping[Path, Head]) -> tuple[list[Taxon], list[Failure], list[Path]]:
-    """Return the names of species from tables that have both codes and scientific names, and which tables these are."""
+def _taxa(archive: Path, layouts: Mapping[Path, TableLayout]) -> tuple[list[Taxon], list[Failure], list[Path]]:
+    """Return the taxa from tables with codes and scientific names, the failures, and the files of these tables."""
     taxa: dict[Taxon, None] = {}
     failures, files = [], []
-    for file, head in heads.items():
-        if not find_column(head.names, CODE_COLUMNS) or not find_column(head.names, SPECIES_COLUMNS):
+    for file, layout in layouts.items():
+        if not find_column(layout.headings, CODE_COLUMNS) or not find_column(layout.headings, SPECIES_COLUMNS):
             continue
         files.append(file)
         try:
             table = read_foreign(file)
         except UserError as error:
-            failures.append(refused(_place(file, archive), reason_of(error, file)))
+            failures.append(failure_of(relative_path(file, archive), reason_of(error, file)))
             continue
         columns = [find_column(table.columns, usual) for usual in (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)]
         for row in table.rows.values():
             taxon = Taxon(*(" ".join(row[column].split()) if column else "" for column in columns))
             taxa |= {taxon: None} if taxon.species and taxon.code else {}
-        failures += [refused(_place(file.parent / failure.name, archive), failure.reason) for failure in table.bad]
+        failures += [
+            failure_of(relative_path(file.parent / failure.name, archive), failure.reason) for failure in table.bad
+        ]
     return list(taxa), failures, files
-
-
-def _place(file: Path, archive: Path) -> str:
-    return file.relative_to(archive).as_posix()
-
-
-def _why(error: OSError | ValueError) -> str:
-    return f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)

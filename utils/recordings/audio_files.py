@@ -1,4 +1,4 @@
-"""Which files of a folder are sound, by their names, and how folders are looked through: everything once, links to folders included."""
+"""Which files are audio files, by their names, and listing folders: every folder once, including linked ones."""
 
 import os
 import re
@@ -9,14 +9,14 @@ from pathlib import Path
 from utils.console import Failure
 from utils.files import check_name, check_plain
 
-# what libsndfile reads, by the names people give such files
+# extensions of files that libsndfile reads
 READABLE = frozenset(
     {
         *(".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2", ".mpga"),
         *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".voc", ".sph"),
     }
 )
-# sound, but of no kind that libsndfile reads; the last line: of recorders by Wildlife Acoustics and Titley
+# audio that libsndfile does not read; the last line is from recorders of Wildlife Acoustics and Titley
 UNREADABLE = frozenset(
     {
         *(".m4a", ".m4b", ".mp4", ".aac", ".wma", ".webm", ".amr", ".3gp", ".3g2", ".spx", ".ape", ".wv", ".tta"),
@@ -27,17 +27,17 @@ UNREADABLE = frozenset(
 
 
 def is_sound(file: Path) -> bool:
-    """Tell by its name whether a file is sound, readable or not; hidden files are nobody's sound."""
+    """Tell by its name whether a file is an audio file, readable or not; hidden files are not."""
     return file.suffix.lower() in READABLE | UNREADABLE and not file.name.startswith(".")
 
 
 def check_readable(file: Path) -> None:
-    """Refuse a sound of a kind that cannot be read, and what is no file.
+    """Refuse an audio file that libsndfile does not read, and anything that is not a file.
 
     Raises
     ------
     ValueError
-        With what to do.
+        With the reason, or what to do.
     """
     if file.suffix.lower() in UNREADABLE:
         raise ValueError(f"{file.suffix} cannot be read; convert it to FLAC, WAV, Ogg or MP3")
@@ -46,25 +46,25 @@ def check_readable(file: Path) -> None:
 
 @dataclass
 class Walk:
-    """What lies in a folder and the folders below it.
+    """The content of a folder and the folders below it.
 
     Attributes
     ----------
-    files : all of them, those of a folder before those of the folders in it; hidden ones are passed over
-    unread : folders that cannot be looked into, and why
-    again : links to folders that are looked into by another way
+    files : all files, those of a folder before those of its subfolders, without hidden ones
+    unread : folders that cannot be opened, and why
+    repeated : links to folders that are listed already
     """
 
     files: list[Path] = field(default_factory=list)
     unread: list[Failure] = field(default_factory=list)
-    again: list[Path] = field(default_factory=list)
+    repeated: list[Path] = field(default_factory=list)
 
 
 def walk(folder: Path) -> Walk:
-    """Look through a folder and all folders below it, in the order of their names.
+    """List a folder and all folders below it, in the order of their names.
 
-    Links to folders are followed, after all that is there without them; each folder is looked into once, so that loops
-    end. A link to a folder that holds `folder` itself is a loop, too.
+    Links to folders are followed after everything else. Each folder is listed once, so that loops end. A link to a
+    folder that contains `folder` itself is a loop, too.
     """
     found = Walk()
     start = folder.resolve()
@@ -78,7 +78,7 @@ def walk(folder: Path) -> Walk:
         for link in sorted(links):
             real = link.resolve()
             if real in done or start.is_relative_to(real) or real in real_ahead:
-                found.again.append(link)
+                found.repeated.append(link)
             else:
                 ahead.append(link)
                 real_ahead.add(real)
@@ -89,13 +89,13 @@ def _walk_without_links(top: Path, folder: Path, found: Walk, done: set[Path], l
     real_top = top.resolve()
 
     def unread(error: OSError) -> None:
-        place = Path(error.filename).relative_to(folder).as_posix()
-        found.unread.append(Failure(place, f"cannot be looked into ({error.strerror})"))
+        path = Path(error.filename).relative_to(folder).as_posix()
+        found.unread.append(Failure(path, f"cannot be opened ({error.strerror})"))
 
     for here, folders, files in os.walk(top, onerror=unread):
         inside = Path(here)
         real = real_top / inside.relative_to(top)
-        if real in done:  # a link led into the midst of what is looked into from its top
+        if real in done:  # a link led into a folder that is listed from its top
             folders.clear()
             continue
         done.add(real)
@@ -106,22 +106,24 @@ def _walk_without_links(top: Path, folder: Path, found: Walk, done: set[Path], l
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder, then those in the folders below it; see `walk`."""
+    """Yield the files of a folder, then those of the folders below it; see `walk`."""
     yield from walk(folder).files
 
 
 def sounds_in(folder: Path) -> list[Path]:
-    """Return the files of sound that lie directly in a folder, in the order of their names; none where there is no such folder."""
+    """Return the audio files directly in a folder, in the order of their names; none if there is no such folder."""
     return sorted(file for file in folder.iterdir() if is_sound(file) and not file.is_dir()) if folder.is_dir() else []
 
 
 def sounds_below(folder: Path) -> Iterator[Path]:
-    """Yield the files of sound in a folder and all folders below it, in the order of their paths; see `walk`."""
+    """Yield the audio files of a folder and all folders below it, in the order of their paths; see `walk`."""
     yield from sorted(file for file in files_below(folder) if is_sound(file))
 
 
-def below(folder: Path, text: str) -> Path:
-    """Return the path that a table from outside names below a folder; a colon, as of BirdNET-Pi's names, leads nowhere but on Windows.
+def path_below(folder: Path, text: str) -> Path:
+    """Return the path below a folder that an untrusted table names.
+
+    Colons, as in the names of BirdNET-Pi, are refused only on Windows.
 
     Raises
     ------
@@ -134,12 +136,12 @@ def below(folder: Path, text: str) -> Path:
     return folder.joinpath(*parts)
 
 
-def stamp_of(name: str) -> tuple[str, str]:
-    """Return the date and the time that recorders write into their files' names, as in `S4A_20210712_063000.wav`; '' where there is none.
+def date_and_time_in(name: str) -> tuple[str, str]:
+    """Return date and time from the name of a recorder's file, such as `S4A_20210712_063000.wav`; '' if missing.
 
     Returns
     -------
-    ('2021-07-12', '06:30').
+    Such as ('2021-07-12', '06:30').
     """
     found = re.search(
         r"(?<!\d)((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?:[_T-]?([01]\d|2[0-3])([0-5]\d)([0-5]\d)?)?(?!\d)",

@@ -1,4 +1,4 @@
-"""What a split is like: how much of each class stands on each side, and whether anything stands on two."""
+"""Audit of a split: how much of each class is in train, val and test, and whether anything is in two of them."""
 
 from collections.abc import Sequence
 
@@ -6,51 +6,51 @@ import polars as pl
 
 from config import Dataset
 from utils import console
-from utils.recordings.grouping import Grouping, block_of, group, kept_together, keys_of
-from utils.recordings.recording import SIDES, Recording
+from utils.recordings.grouping import Grouping, block_of, group_keys, group_recordings, grouping_of
+from utils.recordings.recording import SPLITS, Recording
 
-ALL_CLASSES = 60  # a split of more classes is shown by its smallest
-SMALLEST = 20  # of them
-GROUPINGS: dict[Grouping, str] = {"author": "recordists", "site": "sites", "day": "days at a site"}
+MAX_SHOWN_CLASSES = 60  # of more classes, only the smallest are shown
+SHOWN_CLASSES = 20  # that many
+GROUP_NAMES: dict[Grouping, str] = {"author": "recordists", "site": "sites", "day": "days at a site"}
 
 
-def per_class(table: pl.DataFrame, seconds: Sequence[float | None]) -> pl.DataFrame:
-    """Count what each class has on each side.
+def class_counts(table: pl.DataFrame, seconds: Sequence[float | None]) -> pl.DataFrame:
+    """Count the recordings and minutes of each class in each split.
 
     Parameters
     ----------
-    table : the split
-    seconds : length of each of its recordings; None where not known
+    table : of split.parquet
+    seconds : length of each of its recordings; None if not known
 
     Returns
     -------
-    One row a class, the smallest in train first: `class`, and for every side the number of `<side>_recordings` (of long
-    recordings, their annotations) and of `<side>_minutes` (null where no length is known).
+    One row per class, the smallest in train first: `class`, and for each split `<split>_recordings` (for long
+    recordings, the number of annotations) and `<split>_minutes` (null if no length is known).
     """
     timed = table.with_columns(seconds=pl.Series(list(seconds), dtype=pl.Float64))
-    whole = timed.filter(pl.col("class") != "").select("class", "side", "seconds")
+    whole = timed.filter(pl.col("class") != "").select("class", "split", "seconds")
     event = pl.col("events").struct
     events = timed.filter(pl.col("class") == "").explode("events").drop_nulls("events")
-    sung = events.select(
-        event.field("species").alias("class"), "side", (event.field("end") - event.field("start")).alias("seconds")
+    annotated = events.select(
+        event.field("species").alias("class"), "split", (event.field("end") - event.field("start")).alias("seconds")
     )
-    samples = pl.concat([whole, sung])
-    counts = [(pl.col("side") == side).sum().alias(f"{side}_recordings") for side in SIDES]
+    samples = pl.concat([whole, annotated])
+    counts = [(pl.col("split") == split).sum().alias(f"{split}_recordings") for split in SPLITS]
     known = pl.col("seconds").is_not_null().any()
     minutes = [
-        pl.when(known).then(pl.col("seconds").filter(pl.col("side") == side).sum() / 60).alias(f"{side}_minutes")
-        for side in SIDES
+        pl.when(known).then(pl.col("seconds").filter(pl.col("split") == split).sum() / 60).alias(f"{split}_minutes")
+        for split in SPLITS
     ]
     return samples.group_by("class").agg(*counts, *minutes).sort("train_recordings", "class")
 
 
 def shared_groups(table: pl.DataFrame) -> list[str]:
-    """Return the groups that stand on two sides, or in two folds: those that leak."""
-    stands = pl.struct("side", "fold") if table["fold"].is_not_null().any() else pl.col("side")
+    """Return the groups in more than one split or fold: those that leak."""
+    part = pl.struct("split", "fold") if table["fold"].is_not_null().any() else pl.col("split")
     return (
         table.group_by("group")
-        .agg(stands.n_unique().alias("places"))
-        .filter(pl.col("places") > 1)["group"]
+        .agg(part.n_unique().alias("parts"))
+        .filter(pl.col("parts") > 1)["group"]
         .sort()
         .to_list()
     )
@@ -59,77 +59,78 @@ def shared_groups(table: pl.DataFrame) -> list[str]:
 def shared_keys(
     recordings: Sequence[Recording], table: pl.DataFrame, settings: Dataset
 ) -> dict[Grouping, tuple[int, int]]:
-    """Count the recordists, sites and days that are heard on two sides, whatever the split kept together.
+    """Count the recordists, sites and days in more than one split, whatever the split kept together.
 
     Returns
     -------
-    For each grouping that is known of any recording: how many of its groups are on two sides, and how many there are.
+    For each grouping that is known for any recording: how many groups are in more than one split, and how many exist.
     """
-    side = dict(table.select("recording", "side").iter_rows())
+    split = dict(table.select("recording", "split").iter_rows())
     counts = {}
-    for by in GROUPINGS:
-        known = [recording for recording in recordings if keys_of(recording, settings, by)]
-        groups = group(known, settings, by)
-        sides: dict[int, set[str]] = {}
-        for recording, number in zip(known, groups.of.tolist(), strict=True):
-            sides.setdefault(number, set()).add(side[recording.name])
+    for by in GROUP_NAMES:
+        known = [recording for recording in recordings if group_keys(recording, settings, by)]
+        groups = group_recordings(known, settings, by)
+        splits: dict[int, set[str]] = {}
+        for recording, group_index in zip(known, groups.index.tolist(), strict=True):
+            splits.setdefault(group_index, set()).add(split[recording.name])
         if known:
-            counts[by] = (sum(len(own) > 1 for own in sides.values()), len(sides))
+            counts[by] = (sum(len(splits_of_key) > 1 for splits_of_key in splits.values()), len(splits))
     return counts
 
 
-def known_keys(recordings: Sequence[Recording], settings: Dataset, by: Grouping) -> int:
-    """Count the recordings of which it is known by what they would be grouped; nobody can tell where the others belong."""
+def count_with_keys(recordings: Sequence[Recording], settings: Dataset, by: Grouping) -> int:
+    """Count the recordings for which the key of a grouping is known, such as the author."""
     return sum(
-        bool(block_of(recording, settings) if by == "block" else keys_of(recording, settings, by))
+        bool(block_of(recording, settings) if by == "block" else group_keys(recording, settings, by))
         for recording in recordings
     )
 
 
-def unknown_groups(recordings: Sequence[Recording], settings: Dataset) -> str:
-    """Say of how many recordings it is not known by what `dataset.split` keeps them together; '' where it is of all."""
-    by = kept_together(settings)
-    missing = 0 if by == "recording" else len(recordings) - known_keys(recordings, settings, by)
+def missing_keys_message(recordings: Sequence[Recording], settings: Dataset) -> str:
+    """Return how many recordings lack the key by which `dataset.split` groups them; '' if none does."""
+    by = grouping_of(settings)
+    missing = 0 if by == "recording" else len(recordings) - count_with_keys(recordings, settings, by)
     if not missing:
         return ""
     what = "place" if by == "block" else by
-    return f"of {missing:,} of {len(recordings):,} recordings no {what} is known: each is a group of its own, and may share its {what} with another side"
+    lacking = f"{missing:,} of {len(recordings):,} recordings have no {what}"
+    return f"{lacking}: each is treated as its own group, so its {what} may also be in another split"
 
 
 def audit_rows(recordings: Sequence[Recording], table: pl.DataFrame, settings: Dataset) -> dict[str, str]:
-    """Return what an audit says of leaks as rows of a summary; of each grouping with how many recordings it is known of, where that is not all."""
-    rows = {"groups on two sides": f"{len(shared_groups(table)):,} of {table['group'].n_unique():,}"}
-    if unknown := unknown_groups(recordings, settings):
-        rows["groups of their own"] = unknown
+    """Return the audit of leaks as rows of a table: for each grouping, the number of groups in more than one split."""
+    rows = {"groups in two splits": f"{len(shared_groups(table)):,} of {table['group'].n_unique():,}"}
+    if unknown := missing_keys_message(recordings, settings):
+        rows["without a group"] = unknown
     leaking = []
     for by, (shared, count) in shared_keys(recordings, table, settings).items():
-        known = known_keys(recordings, settings, by)
-        part = "" if known == len(recordings) else f", known of {known:,} of {len(recordings):,} recordings"
-        rows[f"{GROUPINGS[by]} on two sides"] = f"{shared:,} of {count:,}{part}"
+        known = count_with_keys(recordings, settings, by)
+        part = "" if known == len(recordings) else f", known for {known:,} of {len(recordings):,} recordings"
+        rows[f"{GROUP_NAMES[by]} in two splits"] = f"{shared:,} of {count:,}{part}"
         leaking += [by] if shared else []
     if leaking:
-        rows["to keep them together"] = f"dataset.split = grouped, dataset.group_by = {' or '.join(leaking)}"
+        rows["to avoid this"] = f"dataset.split = grouped, dataset.group_by = {' or '.join(leaking)}"
     return rows
 
 
-def smallest(classes: pl.DataFrame) -> pl.DataFrame:
-    """Return what of a table of classes, the smallest first, is printed: all of it, or of many classes only the smallest."""
-    return classes if len(classes) <= ALL_CLASSES else classes.head(SMALLEST)
+def smallest_classes(classes: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of a table of classes (the smallest first) to print: if there are many, only the smallest."""
+    return classes if len(classes) <= MAX_SHOWN_CLASSES else classes.head(SHOWN_CLASSES)
 
 
-def show_classes(classes: pl.DataFrame, *, whole: bool) -> None:
-    """Print what each class has on each side; of many classes, unless `whole`, only the smallest."""
-    shown = classes if whole else smallest(classes)
-    sides = [side for side in SIDES if classes[f"{side}_recordings"].sum()]
+def show_class_counts(classes: pl.DataFrame, *, whole: bool) -> None:
+    """Print the recordings and minutes of each class; of many classes only the smallest, unless `whole`."""
+    shown = classes if whole else smallest_classes(classes)
+    splits = [split for split in SPLITS if classes[f"{split}_recordings"].sum()]
     title = "Classes" if len(shown) == len(classes) else f"The {len(shown)} smallest of {len(classes)} classes"
     rows = [
-        [row["class"], *(_cell(row[f"{side}_recordings"], row[f"{side}_minutes"]) for side in sides)]
+        [row["class"], *(_count_and_minutes(row[f"{split}_recordings"], row[f"{split}_minutes"]) for split in splits)]
         for row in shown.iter_rows(named=True)
     ]
-    console.show_grid(title, ["class", *sides], rows)
+    console.show_grid(title, ["class", *splits], rows)
 
 
-def _cell(count: int, minutes: float | None) -> str:
+def _count_and_minutes(count: int, minutes: float | None) -> str:
     if count == 0:
         return "–"
     return str(count) if minutes is None else f"{count} · {minutes:.1f} min"

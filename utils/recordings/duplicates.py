@@ -1,4 +1,4 @@
-"""How long recordings are, and which of them hold the same sound under two names, whatever their headers and formats."""
+"""The lengths of recordings, and which of them hold the same samples under two names, whatever their formats."""
 
 import hashlib
 from collections import Counter
@@ -12,76 +12,81 @@ import numpy as np
 from utils.console import Failure, progress
 from utils.fanout import fan_out
 from utils.sound.opening import AudioError
-from utils.sound.reading import Reading
+from utils.sound.reading import AudioReader
 
-HEAD = 1 << 15  # frames that are compared first; most recordings differ there, and need not be decoded to their end
-BLOCK = 30.0  # seconds read at once
-BLOCK_VALUES = 1 << 20  # values of all channels read at once, at most
-BATCH = 32  # files a worker looks at in one go
+COMPARED_FRAMES = 1 << 15  # frames compared first; most recordings differ there and need not be decoded further
+BLOCK_SECONDS = 30.0  # decoded at once
+MAX_BLOCK_VALUES = 1 << 20  # values of all channels decoded at once
+SCAN_BATCH = 32  # files per job of a worker
 
 
 @dataclass(frozen=True)
-class Sound:
-    """What a file of sound is at a glance.
+class ScannedFile:
+    """Properties of an audio file that a quick scan finds.
 
     Attributes
     ----------
-    frames, channels, rate : as far as its begin and end tell; frames are None where they do not, or let one only guess
-    head : fingerprint of the first samples
+    frames, channels, rate : from the start and the end of the file; frames are None if not known for certain
+    first_digest : hash of the first samples
     """
 
     frames: int | None
     channels: int
     rate: int
-    head: str
+    first_digest: str
 
     @property
     def seconds(self) -> float | None:
-        """Length; None where a glance does not tell it for sure, as of an MP3 without a header, or of FLACs that may have been joined."""
+        """Length; None if not known for certain, as for an MP3 without a header or FLACs that may be concatenated."""
         return None if self.frames is None else self.frames / self.rate
 
 
-def glance_all(files: Sequence[Path], *, workers: int) -> list[Sound | str]:
-    """Look at every file, in parallel; of those that cannot be opened, return the reason."""
-    sounds: dict[Path, Sound | str] = {}
-    batches = [tuple(files[start : start + BATCH]) for start in range(0, len(files), BATCH)]
-    with progress("looking at sounds", total=len(files), unit="files") as advance:
+def scan_files(files: Sequence[Path], *, workers: int) -> list[ScannedFile | str]:
+    """Scan every file, in parallel; return the reason for those that cannot be opened."""
+    scans: dict[Path, ScannedFile | str] = {}
+    batches = [tuple(files[start : start + SCAN_BATCH]) for start in range(0, len(files), SCAN_BATCH)]
+    with progress("scanning audio files", total=len(files), unit="files") as advance:
         alone: list[tuple[Path, ...]] = []
-        # a file on which a worker dies takes its batch along, which is then looked at one by one
+        # if a worker dies on a file, the files of its batch are scanned one by one
         for todo in (batches, alone):
-            with closing(fan_out(_glance, list(todo), workers=workers, name=lambda batch: batch[0].name)) as outcomes:
+            with closing(
+                fan_out(_scan_batch, list(todo), workers=workers, name=lambda batch: batch[0].name)
+            ) as outcomes:
                 for batch, outcome in outcomes:
                     if isinstance(outcome, Failure) and len(batch) > 1:
                         alone += [(file,) for file in batch]
                         continue
-                    sounds.update(
-                        zip(batch, [outcome.reason] if isinstance(outcome, Failure) else outcome, strict=True)
-                    )
+                    scans.update(zip(batch, [outcome.reason] if isinstance(outcome, Failure) else outcome, strict=True))
                     advance(len(batch))
-    return [sounds[file] for file in files]
+    return [scans[file] for file in files]
 
 
-def _glance(files: tuple[Path, ...]) -> list[Sound | str]:
-    return [_glance_one(file) for file in files]
+def _scan_batch(files: tuple[Path, ...]) -> list[ScannedFile | str]:
+    return [_scan_file(file) for file in files]
 
 
-def _glance_one(file: Path) -> Sound | str:
+def _scan_file(file: Path) -> ScannedFile | str:
     try:
-        with Reading(file, quick=True) as sound:
+        with AudioReader(file, quick=True) as sound:
             if sound.frames == 0:
                 return "holds no samples"
-            return Sound(sound.frames, sound.channels, sound.rate, _digest(sound, frames=HEAD))
+            return ScannedFile(sound.frames, sound.channels, sound.rate, _sample_digest(sound, frames=COMPARED_FRAMES))
     except AudioError as error:
         return str(error)
     except (OSError, ValueError) as error:
         return f"cannot be opened: {getattr(error, 'strerror', None) or error}"
 
 
-def _digest(sound: Reading, *, frames: int | None = None) -> str:
-    """Return a fingerprint of the samples that follow, of all or of so many frames, as float32; 16 and 24 bits are exact in it."""
+def _sample_digest(sound: AudioReader, *, frames: int | None = None) -> str:
+    """Return a hash of the samples as float32, which represents 16 and 24 bits exactly.
+
+    Parameters
+    ----------
+    frames : how many; None: all
+    """
     content, left = hashlib.sha256(), frames
-    values = BLOCK_VALUES if frames is None else frames * sound.channels
-    for samples, _, _ in sound.blocks(seconds=BLOCK, values=values):
+    values = MAX_BLOCK_VALUES if frames is None else frames * sound.channels
+    for samples, _, _ in sound.blocks(seconds=BLOCK_SECONDS, values=values):
         content.update((samples[:left] + np.float32(0)).tobytes())  # −0 and 0 are the same sound
         if left is not None:
             left -= len(samples)
@@ -90,55 +95,55 @@ def _digest(sound: Reading, *, frames: int | None = None) -> str:
     return content.hexdigest()
 
 
-def measured(file: Path) -> float | None:
-    """Return the length of a recording, seconds, by reading all of it; None where it cannot be read."""
+def measure_length(file: Path) -> float | None:
+    """Return the length of a recording, seconds, by decoding all of it; None if it cannot be decoded."""
     try:
-        with Reading(file) as sound:
-            return sum(len(samples) / rate for samples, rate, _ in sound.blocks(seconds=BLOCK, values=BLOCK_VALUES))
+        with AudioReader(file) as sound:
+            return sum(
+                len(samples) / rate for samples, rate, _ in sound.blocks(seconds=BLOCK_SECONDS, values=MAX_BLOCK_VALUES)
+            )
     except (AudioError, OSError):
         return None
 
 
-def digest_whole(file: Path) -> str:
-    """Return a fingerprint of all samples of a file, as far as they can be read.
+def digest_of_file(file: Path) -> str:
+    """Return a hash of all samples of a file, as far as they can be decoded.
 
     Raises
     ------
     AudioError
-        If there are none.
+        If there are no samples.
     """
-    with Reading(file) as sound:
-        return _digest(sound)
+    with AudioReader(file) as sound:
+        return _sample_digest(sound)
 
 
-def find_duplicates(files: Sequence[Path], sounds: Sequence[Sound], *, workers: int) -> list[list[int]]:
-    """Return the numbers of the files that hold the same samples, in lists of two or more.
+def find_same_sound(files: Sequence[Path], scans: Sequence[ScannedFile], *, workers: int) -> list[list[int]]:
+    """Return the indices of files that hold the same samples, in lists of two or more.
 
-    Only files that are equal in channels and their first samples, and in length where that is known, are decoded whole.
-    Rates do not count: a wrong one in a header is common.
+    Only files with the same number of channels, the same first samples and (if known) the same length are decoded
+    completely. Sample rates are not compared, because headers with a wrong rate are common.
     """
     alike: dict[tuple[int, str], list[int]] = {}
-    for number, sound in enumerate(sounds):
-        alike.setdefault((sound.channels, sound.head), []).append(number)
-    suspects = [number for numbers in alike.values() for number in _may_be_alike(numbers, sounds)]
+    for index, scan in enumerate(scans):
+        alike.setdefault((scan.channels, scan.first_digest), []).append(index)
+    suspects = [index for indices in alike.values() for index in _may_be_alike(indices, scans)]
     if not suspects:
         return []
     same: dict[str, list[int]] = {}
-    numbers = {files[number]: number for number in suspects}
+    indices = {files[index]: index for index in suspects}
     with (
-        progress("comparing sounds", total=len(suspects), unit="files") as advance,
-        closing(fan_out(digest_whole, [*numbers], workers=workers, name=lambda file: file.name)) as outcomes,
+        progress("comparing audio files", total=len(suspects), unit="files") as advance,
+        closing(fan_out(digest_of_file, [*indices], workers=workers, name=lambda file: file.name)) as outcomes,
     ):
         for file, outcome in outcomes:
             if not isinstance(outcome, Failure):
-                same.setdefault(outcome, []).append(numbers[file])
+                same.setdefault(outcome, []).append(indices[file])
             advance()
     return sorted(sorted(found) for found in same.values() if len(found) > 1)
 
 
-def _may_be_alike(numbers: Sequence[int], sounds: Sequence[Sound]) -> list[int]:
-    """Return which of the files that begin alike may be of the same length as another of them."""
-    lengths = Counter(sounds[number].frames for number in numbers)
-    return [
-        number for number in numbers if len(numbers) > 1 and (None in lengths or lengths[sounds[number].frames] > 1)
-    ]
+def _may_be_alike(indices: Sequence[int], scans: Sequence[ScannedFile]) -> list[int]:
+    """Return which of the files with the same start may have the same length as another of them."""
+    lengths = Counter(scans[index].frames for index in indices)
+    return [index for index in indices if len(indices) > 1 and (None in lengths or lengths[scans[index].frames] > 1)]

@@ -1,4 +1,4 @@
-"""How tables of events are laid out: which program wrote one, what stands between its values, and in which columns its values are.
+"""The layout of annotation tables: which program wrote one, its separator, and its columns.
 
 Source: the selection tables of Raven Pro (ravensoundsoftware.com),
 manual.audacityteam.org/man/importing_and_exporting_labels.html, the annotation layers that Sonic Visualiser exports
@@ -11,64 +11,66 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from config import Columns
-from utils.recordings.event_columns import classes_of, further_species, places_of, unit_of
-from utils.tables import csv_rows, find_column, first_of, without_preamble
+from utils.recordings.event_columns import class_columns, column_positions, heading_unit, more_species_columns
+from utils.tables import csv_rows, find_column, first_line, without_preamble
 
-Form = Literal["Raven selection tables", "Audacity labels", "Sonic Visualiser layers", "CSV"]
-FORMS: tuple[Form, ...] = ("Raven selection tables", "Audacity labels", "Sonic Visualiser layers", "CSV")
+TableFormat = Literal["Raven selection tables", "Audacity labels", "Sonic Visualiser layers", "CSV"]
+TABLE_FORMATS: tuple[TableFormat, ...] = ("Raven selection tables", "Audacity labels", "Sonic Visualiser layers", "CSV")
 
 SEPARATORS = ",;\t|"
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 _CONFIDENCE = re.compile(r"(\d+\.?\d*|\.\d+)%?", re.ASCII)
-# how its labels for Audacity name a species: 'Turdus merula, Eurasian Blackbird'
-_BIRDNET = re.compile(r"([A-Z][a-z]+(?: [a-z][a-z-]+){1,2}), (\S.*)")
-_SURE = 3  # rows from which on a second number that is never below the first is taken for an end, not for a length
+# a species in BirdNET's labels for Audacity: 'Turdus merula, Eurasian Blackbird'
+_BIRDNET_LABEL = re.compile(r"([A-Z][a-z]+(?: [a-z][a-z-]+){1,2}), (\S.*)")
+_MIN_INTERVAL_ROWS = 3  # rows; from then on a second number that is never below the first is an end, not a duration
 
 
 @dataclass(frozen=True)
-class Head:
-    """How a table is laid out, as its first lines tell.
+class TableLayout:
+    """The layout of a table, from its first lines.
 
     Attributes
     ----------
-    form : which program's
-    separator : what stands between two values
-    names : the columns' headings; Audacity and Sonic Visualiser write none
-    places : in which column, counted from 0, each kind of value stands
-    classes : columns that stand for a class each and hold 1 where it is heard, where there is no column of species
-    further : columns that hold more species of a row
+    format : of which program
+    separator : between two values
+    headings : of the columns; Audacity and Sonic Visualiser write none
+    positions : index of the column of each kind of value
+    classes : the class of each column that holds 1 if the class is present, if there is no species column
+    more_species : further columns of species
     """
 
-    form: Form
+    format: TableFormat
     separator: str
-    names: Sequence[str]
-    places: Mapping[str, int]
+    headings: Sequence[str]
+    positions: Mapping[str, int]
     classes: Mapping[int, str] = field(default_factory=dict)
-    further: Sequence[int] = ()
+    more_species: Sequence[int] = ()
 
     @property
     def holds_events(self) -> bool:
-        """Whether its rows say when who sings."""
-        return "start" in self.places and ("species" in self.places or bool(self.classes))
+        """Whether its rows have a start and a species."""
+        return "start" in self.positions and ("species" in self.positions or bool(self.classes))
 
     @property
     def names_files(self) -> bool:
-        """Whether its rows say in which sound."""
-        return "file" in self.places
+        """Whether its rows name audio files."""
+        return "file" in self.positions
 
     @property
     def width(self) -> int | None:
-        """How many values a row has at most; None where that is not told, as of Audacity's labels."""
-        return len(self.names) or (max(self.places.values()) + 1 if self.form == "Sonic Visualiser layers" else None)
+        """How many values a row has at most; None if that is not known, as for Audacity's labels."""
+        return len(self.headings) or (
+            max(self.positions.values()) + 1 if self.format == "Sonic Visualiser layers" else None
+        )
 
     def unit(self, kind: str) -> float:
-        """Return how many seconds or Hz one unit of a column is."""
-        return unit_of(self.names[self.places[kind]], kind) if self.names else 1.0
+        """Return the factor to seconds or Hz of a column."""
+        return heading_unit(self.headings[self.positions[kind]], kind) if self.headings else 1.0
 
 
-_LABELS = Head("Audacity labels", "\t", (), {"start": 0, "end": 1, "species": 2, "low": 3, "high": 4})
-# what stands in the columns of a layer, by their number; the meaning of the columns between is the layer's
-_LAYERS: Mapping[int, Mapping[str, int]] = {
+_AUDACITY_LAYOUT = TableLayout("Audacity labels", "\t", (), {"start": 0, "end": 1, "species": 2, "low": 3, "high": 4})
+# columns of a Sonic Visualiser layer, by how many there are; the others depend on the kind of layer
+_LAYER_COLUMNS: Mapping[int, Mapping[str, int]] = {
     2: {"start": 0, "species": 1},
     3: {"start": 0, "duration": 1, "species": 2},
     4: {"start": 0, "duration": 2, "species": 3},  # regions: time, value, duration, label
@@ -76,115 +78,126 @@ _LAYERS: Mapping[int, Mapping[str, int]] = {
 }
 
 
-def head_of(lines: Sequence[str], columns: Columns, *, prose: bool) -> Head | None:
-    """Return how a table is laid out; None where it is no table.
+def find_layout(lines: Sequence[str], columns: Columns, *, prose: bool) -> TableLayout | None:
+    """Return the layout of a table; None if the text is not a table.
 
     Parameters
     ----------
-    lines : the table's first ones, or all
-    prose : whether a text that is no table is to be expected
+    lines : the first lines of the table, or all
+    prose : whether the text may well be something else than a table
 
     Raises
     ------
     ValueError
         If its headings cannot be read.
     """
-    lines, said = without_preamble(lines)
-    first = first_of(lines)
+    lines, named_separator = without_preamble(lines)
+    first = first_line(lines)
     cells = [cell.strip() for cell in first.split("\t")]
-    if layer := _layer(lines):
+    if layer := _sonic_visualiser_layout(lines):
         return layer
     if len(cells) > 1 and all(map(is_number, cells[:2])):
-        return _LABELS
-    separator = said or max(SEPARATORS, key=first.count)
-    form: Form = (
+        return _AUDACITY_LAYOUT
+    separator = named_separator or max(SEPARATORS, key=first.count)
+    table_format: TableFormat = (
         "Raven selection tables"
         if separator == "\t" and find_column([*map(_unquoted, cells)], ["Begin Time (s)"])
         else "CSV"
     )
-    rows = _separated(lines, form, separator)
-    _, headings = next(rows, (0, []))
-    if headings is None and not prose:
+    rows = _split_rows(lines, table_format, separator)
+    _, first_row = next(rows, (0, []))
+    if first_row is None and not prose:
         raise ValueError("cannot be read as a table (broken quoting in its headings)")
-    names = [" ".join(heading.split()) for heading in headings or ()]
-    if not names:
+    headings = [" ".join(heading.split()) for heading in first_row or ()]
+    if not headings:
         return None
-    places = places_of(names, columns)
+    positions = column_positions(headings, columns)
     classes: Mapping[int, str] = {}
-    # `label 1`, `label 2` may be classes
-    if "species" not in places or (names[places["species"]].endswith("1") and not columns.species):
-        others = {kind: place for kind, place in places.items() if kind != "species"}
-        classes = classes_of(names, others, [values for _, values in rows if values])
-        if "species" not in places or places["species"] in classes:
-            places = others
+    # columns such as `label 1`, `label 2` may be classes
+    if "species" not in positions or (headings[positions["species"]].endswith("1") and not columns.species):
+        others = {kind: position for kind, position in positions.items() if kind != "species"}
+        classes = class_columns(headings, others, [values for _, values in rows if values])
+        if "species" not in positions or positions["species"] in classes:
+            positions = others
         else:
             classes = {}
-    return Head(form, separator, names, places, classes, further_species(names, places))
+    return TableLayout(table_format, separator, headings, positions, classes, more_species_columns(headings, positions))
 
 
-def values_of(lines: Sequence[str], head: Head) -> Iterable[tuple[int, list[str] | None]]:
-    """Return the line and the values of each row that is not empty; None where the quoting is broken."""
+def table_values(lines: Sequence[str], layout: TableLayout) -> Iterable[tuple[int, list[str] | None]]:
+    """Return the line and the values of each row that is not empty; None for values with broken quoting."""
     lines, _ = without_preamble(lines)
-    if head.form == "Audacity labels":
-        return _label_values(lines)
-    found = _separated(lines, head.form, head.separator)
-    return list(found)[1 if head.names else 0 :]
+    if layout.format == "Audacity labels":
+        return _audacity_rows(lines)
+    found = _split_rows(lines, layout.format, layout.separator)
+    return list(found)[1 if layout.headings else 0 :]
 
 
 def is_number(text: str) -> bool:
-    """Tell whether a text is a number, with a point or a comma."""
-    return NUMBER.fullmatch(text.replace(",", ".")) is not None
+    """Tell whether a text is a number, with a decimal point or comma."""
+    return NUMBER_PATTERN.fullmatch(text.replace(",", ".")) is not None
 
 
-def _layer(lines: Sequence[str]) -> Head | None:
-    """Return the layout of an exported layer of Sonic Visualiser: no headings, first the time, last the label; None where it is none."""
-    first = first_of(lines)
+def _sonic_visualiser_layout(lines: Sequence[str]) -> TableLayout | None:
+    """Return the layout of a layer exported from Sonic Visualiser; None if it is something else.
+
+    Such a table has no headings; its first column is the time, its last one the label.
+    """
+    first = first_line(lines)
     separator = "\t" if "\t" in first else ","
     if not is_number(first.split(separator)[0].strip()):
         return None
     rows = [
         row
-        for _, row in zip(range(1000), (values for _, values in _separated(lines, "CSV", separator)), strict=False)
+        for _, row in zip(range(1000), (values for _, values in _split_rows(lines, "CSV", separator)), strict=False)
         if row
     ]
     widths = [len(row) for row in rows]
     width = max(set(widths), key=widths.count) if widths else 0
-    least = 4 if separator == "\t" else 2  # fewer, after tabs, are Audacity's
+    least = 4 if separator == "\t" else 2  # with tabs, fewer are Audacity's labels
     if (
-        width not in _LAYERS
+        width not in _LAYER_COLUMNS
         or width < least
         or len(rows[0]) != width
-        or not all(NUMBER.fullmatch(cell) for cell in rows[0][:-1])
+        or not all(NUMBER_PATTERN.fullmatch(cell) for cell in rows[0][:-1])
     ):
         return None
     if not any(len(row) == width and row[-1] and not is_number(row[-1]) for row in rows):
         return None
-    places = _LAYERS[width]
-    if width == 3 and _ends_second(rows):
-        places = {"start": 0, "end": 1, "species": 2}
-    return Head("Sonic Visualiser layers", separator, (), places)
+    positions = _LAYER_COLUMNS[width]
+    if width == 3 and _second_is_end(rows):
+        positions = {"start": 0, "end": 1, "species": 2}
+    return TableLayout("Sonic Visualiser layers", separator, (), positions)
 
 
-def _ends_second(rows: Sequence[Sequence[str]]) -> bool:
-    """Tell whether the second of three values is an end, as other programs than Sonic Visualiser write without headings: then it is never below the first."""
+def _second_is_end(rows: Sequence[Sequence[str]]) -> bool:
+    """Tell whether the second of three values is an end and not a duration, because it is never below the first.
+
+    Other programs than Sonic Visualiser write such tables without headings.
+    """
     times = [
         (float(row[0]), float(row[1]))
         for row in rows
-        if len(row) == 3 and all(NUMBER.fullmatch(cell) for cell in row[:2])
+        if len(row) == 3 and all(NUMBER_PATTERN.fullmatch(cell) for cell in row[:2])
     ]
-    return len(times) >= _SURE and all(end >= start for start, end in times)
+    return len(times) >= _MIN_INTERVAL_ROWS and all(end >= start for start, end in times)
 
 
-def _separated(lines: Sequence[str], form: Form, separator: str) -> Iterator[tuple[int, list[str] | None]]:
-    """Yield the line and the values of each row that is not empty, the headings first; None where the quoting is broken."""
-    found = _raven_values(lines) if form == "Raven selection tables" else csv_rows(lines, separator=separator)
+def _split_rows(
+    lines: Sequence[str], table_format: TableFormat, separator: str
+) -> Iterator[tuple[int, list[str] | None]]:
+    """Yield the line and the values of each row that is not empty, headings first; None for broken quoting."""
+    found = _raven_rows(lines) if table_format == "Raven selection tables" else csv_rows(lines, separator=separator)
     for line, values in found:
         if values is None or any(map(str.strip, values)):
             yield line, values and [value.strip() for value in values]
 
 
-def _raven_values(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Take tabs for ends wherever they are: Raven quotes nothing, so a quotation mark is one; only R and pandas put them around values."""
+def _raven_rows(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Split at every tab: Raven does not quote values, so a quotation mark is just a character.
+
+    Quotation marks around a whole value come from R or pandas, and are removed.
+    """
     for line, text in enumerate(lines, 1):
         yield line, [_unquoted(cell) for cell in text.split("\t")]
 
@@ -194,25 +207,25 @@ def _unquoted(cell: str) -> str:
     return inner[1].replace('""', '"') if inner else cell
 
 
-def _label_values(lines: Iterable[str]) -> Iterable[tuple[int, list[str] | None]]:
-    """Return the line and the values of each label of Audacity's; a line that begins with a backslash has the frequencies of the label above it."""
+def _audacity_rows(lines: Iterable[str]) -> Iterable[tuple[int, list[str] | None]]:
+    """Return the line and the values of each Audacity label; a line after it with a backslash holds its frequencies."""
     found: list[tuple[int, list[str]]] = []
     for line, text in enumerate(lines, 1):
         start, *rest = (cell.strip() for cell in text.split("\t"))
         if start == "\\" and found:
             found[-1][1][3:] = rest[:2]
         elif text.strip():
-            found.append((line, [start, "".join(rest[:1]), _label(rest[1:])]))
+            found.append((line, [start, "".join(rest[:1]), _audacity_label(rest[1:])]))
     return found
 
 
-def _label(cells: Sequence[str]) -> str:
-    """Return a label of Audacity's, which may hold tabs; a number behind it is a program's confidence, not a part of it."""
-    kept = list(cells)
-    while len(kept) > 1 and (not kept[-1] or _CONFIDENCE.fullmatch(kept[-1].replace(",", ".").strip(". "))):
-        kept.pop()
-    label = " ".join(kept)
-    if len(kept) < len([cell for cell in cells if cell]):
-        birdnet = _BIRDNET.fullmatch(label := label.rstrip(", "))
+def _audacity_label(cells: Sequence[str]) -> str:
+    """Return an Audacity label, which may hold tabs; a number after it is a confidence, and is left out."""
+    parts = list(cells)
+    while len(parts) > 1 and (not parts[-1] or _CONFIDENCE.fullmatch(parts[-1].replace(",", ".").strip(". "))):
+        parts.pop()
+    label = " ".join(parts)
+    if len(parts) < len([cell for cell in cells if cell]):
+        birdnet = _BIRDNET_LABEL.fullmatch(label := label.rstrip(", "))
         return f"{birdnet[1]}_{birdnet[2]}" if birdnet else label
     return label

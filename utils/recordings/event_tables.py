@@ -1,4 +1,4 @@
-"""Tables of events as people's programs write them: which files are some, how each is laid out, and its rows."""
+"""Annotation tables as other programs write them: which files are tables, their layout and their rows."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,46 +10,49 @@ from utils.console import UserError
 from utils.encodings import decoded
 from utils.files import check_plain
 from utils.recordings.audio_files import files_below
-from utils.recordings.event_layout import FORMS, Head, head_of, values_of
-from utils.recordings.event_rows import Row, rows_of
-from utils.tables import find_column, first_of
+from utils.recordings.event_layout import TABLE_FORMATS, TableLayout, find_layout, table_values
+from utils.recordings.event_rows import AnnotationRow, parse_rows
+from utils.tables import find_column, first_line
 
 __all__ = [
-    "FORMS",
-    "Head",
-    "Row",
-    "blank_for",
+    "TABLE_FORMATS",
+    "AnnotationRow",
+    "TableLayout",
     "check_columns",
     "has_rows",
     "is_table",
-    "read_head",
+    "read_layout",
     "read_rows",
+    "stems_of_blank_table",
     "tables_below",
 ]
 
-ENDINGS = (".txt", ".csv", ".tsv", ".tab")
-_HEAD = 65_536  # bytes at a file's begin that must tell what it is
-_BLANK = 4096  # bytes; a longer file is not looked through for nothing but spaces
-# how a table is called that belongs to a sound, behind the sound's name, if it needs no more than its name to belong to
-# it
-_EXACTLY = re.compile(
+TABLE_SUFFIXES = (".txt", ".csv", ".tsv", ".tab")
+_LAYOUT_BYTES = 65_536  # at the start of a file, from which its layout is recognised
+_MAX_BLANK_BYTES = 4096  # longer files are not checked for being blank
+# what follows the name of an audio file in the name of its table
+_SOUND_TABLE_NAME = re.compile(
     r"\.txt|\.csv|\.tsv|[_.]labels\.txt|\.Table\.\d+\.selections\.txt|\.selections\.txt|\.BirdNET\.[\w.]*",
     re.IGNORECASE,
 )
 
 
 def is_table(file: Path) -> bool:
-    """Tell by its name whether a file may be a table of events."""
-    return file.name.lower().endswith(ENDINGS) and not file.name.startswith(".")
+    """Tell by its name whether a file may be an annotation table."""
+    return file.name.lower().endswith(TABLE_SUFFIXES) and not file.name.startswith(".")
 
 
 def tables_below(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder, then those in the folders below it, that may be tables by their endings; what is hidden is passed over."""
+    """Yield the files in a folder and below that may be tables by their extensions; hidden files are skipped."""
     yield from filter(is_table, files_below(folder))
 
 
-def read_head(table: Path, columns: Columns) -> Head | None:
-    """Return how a table is laid out; None where the file is no table. Columns that `columns` does not name are recognised.
+def read_layout(table: Path, columns: Columns) -> TableLayout | None:
+    """Return the layout of a table; None if the file is not a table.
+
+    Parameters
+    ----------
+    columns : headings from the settings; the others are recognised
 
     Raises
     ------
@@ -59,50 +62,62 @@ def read_head(table: Path, columns: Columns) -> Head | None:
     check_plain(table)
     prose = table.suffix.lower() == ".txt"
     with table.open("rb") as stream:
-        content = stream.read(_HEAD)
-        head = head_of(decoded(content).lines, columns, prose=prose)
-        # which columns are classes, only all values tell
-        if head and "start" in head.places and "species" not in head.places and len(content) == _HEAD:
-            head = head_of(decoded(content + stream.read()).lines, columns, prose=prose)
-    return head
+        content = stream.read(_LAYOUT_BYTES)
+        layout = find_layout(decoded(content).lines, columns, prose=prose)
+        # whether columns are classes depends on all their values
+        if (
+            layout
+            and "start" in layout.positions
+            and "species" not in layout.positions
+            and len(content) == _LAYOUT_BYTES
+        ):
+            layout = find_layout(decoded(content + stream.read()).lines, columns, prose=prose)
+    return layout
 
 
-def check_columns(tables: Mapping[Path, Head], columns: Columns) -> None:
-    """Refuse settings that name a column which no table has; a table without it is read by the usual names.
+def check_columns(tables: Mapping[Path, TableLayout], columns: Columns) -> None:
+    """Refuse settings that name a column which no table has. Tables without it are read by the usual headings.
 
     Raises
     ------
     UserError
-        With the columns that are there.
+        With the columns that the first table has.
     """
-    with_headings = {table: head for table, head in tables.items() if head.names}
+    with_headings = {table: layout for table, layout in tables.items() if layout.headings}
     for kind, name in asdict(columns).items():
-        if name and with_headings and not any(find_column(head.names, [name]) for head in with_headings.values()):
-            table, head = next(iter(with_headings.items()))
+        if (
+            name
+            and with_headings
+            and not any(find_column(layout.headings, [name]) for layout in with_headings.values())
+        ):
+            table, layout = next(iter(with_headings.items()))
             raise UserError(
-                f"{table}: has no column {name}, which dataset.columns.{kind} names; there are {', '.join(head.names)}"
+                f"{table}: has no column {name} (dataset.columns.{kind}); the columns are {', '.join(layout.headings)}"
             )
 
 
-def read_rows(table: Path, head: Head) -> list[Row]:
-    """Read all rows of a table of events, those that cannot be used with what is wrong with them."""
-    return rows_of(decoded(table.read_bytes()).lines, head)
+def read_rows(table: Path, layout: TableLayout) -> list[AnnotationRow]:
+    """Read all rows of an annotation table; those that cannot be used have a `problem`."""
+    return parse_rows(decoded(table.read_bytes()).lines, layout)
 
 
-def has_rows(table: Path, head: Head) -> bool:
-    """Tell whether a table holds more than its headings."""
-    return bool(list(values_of(decoded(table.read_bytes()).lines, head)))
+def has_rows(table: Path, layout: TableLayout) -> bool:
+    """Tell whether a table has more than its headings."""
+    return bool(list(table_values(decoded(table.read_bytes()).lines, layout)))
 
 
-def blank_for(table: Path) -> list[str]:
-    """Return the stems of the sounds for which an empty file may be named, as programs leave it where nobody is heard; none where it is not empty."""
-    stems = [table.name[:end] for end in range(1, len(table.name)) if _EXACTLY.fullmatch(table.name, end)]
+def stems_of_blank_table(table: Path) -> list[str]:
+    """Return the possible stems of the audio file to which a blank table belongs; none if the table is not blank.
+
+    Programs leave a blank table for a recording without detections.
+    """
+    stems = [table.name[:end] for end in range(1, len(table.name)) if _SOUND_TABLE_NAME.fullmatch(table.name, end)]
     try:
         empty = (
             bool(stems)
             and table.is_file()
-            and table.stat().st_size <= _BLANK
-            and not first_of(decoded(table.read_bytes()).lines)
+            and table.stat().st_size <= _MAX_BLANK_BYTES
+            and not first_line(decoded(table.read_bytes()).lines)
         )
     except OSError:
         return []

@@ -1,8 +1,9 @@
-"""Reader of the BirdCLEF archives on Kaggle, 2021 to 2026: a table of recordings beside `train_short_audio/` or `train_audio/`, and labelled soundscapes.
+"""Reader of the BirdCLEF archives from Kaggle, 2021 to 2026.
 
-Labels are codes: eBird's ('amerob'), or iNaturalist's numbers for what is no bird.
+A table lists the recordings in `train_short_audio/` or `train_audio/`; labels of soundscapes are in a table of their
+own. Labels are codes: eBird's ('amerob'), or numbers of iNaturalist for species that are not birds.
 
-Source: the data pages of the competitions, kaggle.com/competitions/birdclef-2021/data and those of the years after.
+Source: the data pages of the competitions, kaggle.com/competitions/birdclef-2021/data and those of the later years.
 """
 
 import re
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from utils.console import Failure, UserError
 from utils.files import check_name
-from utils.recordings.audio_files import below, check_readable, sounds_below, sounds_in, stamp_of
+from utils.recordings.audio_files import check_readable, date_and_time_in, path_below, sounds_below, sounds_in
 from utils.recordings.names import plain_name
 from utils.recordings.recording import (
     NOISE,
@@ -24,30 +25,28 @@ from utils.recordings.recording import (
     check_label,
     clean_labels,
     degrees,
-    refused,
+    failure_of,
 )
 from utils.tables import read_foreign, reason_of
 
-Row = Mapping[str, str]
-
-_TABLES = ("train_metadata.csv", "train.csv")
-_FOLDERS = ("train_short_audio", "train_audio")
-# tables of soundscapes' windows, of 2021 and of 2026, and what they cannot do without
-_LABELS = {
+_RECORDING_TABLES = ("train_metadata.csv", "train.csv")
+_RECORDING_FOLDERS = ("train_short_audio", "train_audio")
+# tables with the labels of soundscapes, of 2021 and of 2026, and their necessary columns
+_SOUNDSCAPE_TABLES = {
     "train_soundscape_labels.csv": ("birds",),
     "train_soundscapes_labels.csv": ("filename", "start", "end", "primary_label"),
 }
-# of columns: Kaggle's, eBird's
-_NAMES = (("scientific_name", "primary_label", "common_name"), ("SCI_NAME", "SPECIES_CODE", "PRIMARY_COM_NAME"))
-# folders of sound that tables need not name
-_UNLABELLED = ("train_soundscapes", "unlabeled_soundscapes", "test_soundscapes", "test_audio")
-_WINDOW = 5.0  # seconds of a soundscape that one row of 2021 labels; the row says where they end
+# columns of scientific name, code and common name: Kaggle's, eBird's
+_TAXON_COLUMNS = (("scientific_name", "primary_label", "common_name"), ("SCI_NAME", "SPECIES_CODE", "PRIMARY_COM_NAME"))
+# folders whose sounds need no labels
+_UNLABELLED_FOLDERS = ("train_soundscapes", "unlabeled_soundscapes", "test_soundscapes", "test_audio")
+_WINDOW = 5.0  # seconds; the interval that a row of 2021 labels; the row gives its end only
 
 
 def is_kaggle(archive: Path) -> bool:
-    """Tell whether a folder has the form of a BirdCLEF archive from Kaggle."""
-    return any((archive / table).is_file() for table in _TABLES) and any(
-        (archive / folder).is_dir() for folder in _FOLDERS
+    """Tell whether a folder has the structure of a BirdCLEF archive from Kaggle."""
+    return any((archive / table).is_file() for table in _RECORDING_TABLES) and any(
+        (archive / folder).is_dir() for folder in _RECORDING_FOLDERS
     )
 
 
@@ -57,18 +56,18 @@ def read_kaggle(archive: Path) -> Contents:
     Raises
     ------
     UserError
-        If the table of recordings cannot be read, or lacks a column that must be there.
+        If the table of recordings cannot be read, or lacks a necessary column.
     """
-    table = next(archive / name for name in _TABLES if (archive / name).is_file())
-    folder = next(archive / name for name in _FOLDERS if (archive / name).is_dir())
+    table = next(archive / name for name in _RECORDING_TABLES if (archive / name).is_file())
+    folder = next(archive / name for name in _RECORDING_FOLDERS if (archive / name).is_dir())
     read = read_foreign(table, needed=("primary_label", "filename"), separators=",")
     rows, failures = read.rows, list(read.bad)
     recordings: dict[Path, Recording] = {}
-    for place, row in rows.items():
+    for line, row in rows.items():
         try:
-            _add(_recording(row, folder), recordings)
+            _add_unique(_recording_of_row(row, folder), recordings)
         except ValueError as error:
-            failures.append(refused(place, error))
+            failures.append(failure_of(line, error))
     failures += _add_soundscapes(recordings, archive)
     sounds = list(sounds_below(folder))
     failures += [
@@ -76,38 +75,40 @@ def read_kaggle(archive: Path) -> Contents:
         for sound in sounds
         if sound not in recordings
     ]
-    names, unread = _read_names(archive)
-    form = f"BirdCLEF archive from Kaggle ({table.name} + {folder.name}/)"
-    spare = frozenset(
-        sound for name in _UNLABELLED for sound in sounds_below(archive / name) if sound not in recordings
+    taxon_rows, unread = _read_taxon_rows(archive)
+    description = f"BirdCLEF archive from Kaggle ({table.name} + {folder.name}/)"
+    unlabelled = frozenset(
+        sound for name in _UNLABELLED_FOLDERS for sound in sounds_below(archive / name) if sound not in recordings
     )
     ordered = sorted(recordings.values(), key=lambda recording: recording.name)
-    seen = frozenset([*sounds, *recordings, *_tables(archive)])
-    return Contents(form, ordered, failures + unread, _taxa([*rows.values(), *names]), seen, (folder,), spare)
+    seen = frozenset([*sounds, *recordings, *_known_tables(archive)])
+    taxa = _taxa_of_rows([*rows.values(), *taxon_rows])
+    return Contents(description, ordered, failures + unread, taxa, seen, (folder,), unlabelled)
 
 
-def _tables(archive: Path) -> list[Path]:
-    """Return the tables that Kaggle's archives hold, used or not."""
+def _known_tables(archive: Path) -> list[Path]:
+    """Return the tables of Kaggle's archives, whether they are used or not."""
+    others = ("taxonomy.csv", "sample_submission.csv", "test.csv")
     return [
-        *(archive / name for name in (*_TABLES, *_LABELS, "taxonomy.csv", "sample_submission.csv", "test.csv")),
+        *(archive / name for name in (*_RECORDING_TABLES, *_SOUNDSCAPE_TABLES, *others)),
         *archive.glob("eBird_Taxonomy*.csv"),
     ]
 
 
-def _add(recording: Recording, recordings: dict[Path, Recording]) -> None:
+def _add_unique(recording: Recording, recordings: dict[Path, Recording]) -> None:
     if recording.file in recordings:
         raise ValueError("an earlier row names the same sound")
     recordings[recording.file] = recording
 
 
-def _recording(row: Row, folder: Path) -> Recording:
+def _recording_of_row(row: Mapping[str, str], folder: Path) -> Recording:
     code = " ".join(row["primary_label"].split())
     species = check_label(code)
     filename = row["filename"].strip()
-    # the names of 2021 leave the label's folder out
-    file = _below(folder, filename if "/" in filename else f"{code}/{filename}")
+    # in 2021, file names lack the label's folder
+    file = _file_below(folder, filename if "/" in filename else f"{code}/{filename}")
     check_readable(file)
-    others = [check_label(label) for label in _labels(row.get("secondary_labels", "")) if label.strip()]
+    others = [check_label(label) for label in _parse_labels(row.get("secondary_labels", "")) if label.strip()]
     return Recording(
         name=plain_name(file.stem),
         file=file,
@@ -126,15 +127,15 @@ def _recording(row: Row, folder: Path) -> Recording:
     )
 
 
-def _below(folder: Path, filename: str) -> Path:
+def _file_below(folder: Path, filename: str) -> Path:
     try:
-        return below(folder, filename)
+        return path_below(folder, filename)
     except ValueError as error:
         raise ValueError(f"cannot use its filename: {error}") from None
 
 
-def _labels(text: str) -> list[str]:
-    """Return the labels of a list as Python writes it, such as "['amered', 'amerob']"."""
+def _parse_labels(text: str) -> list[str]:
+    """Return the labels of a list in Python's notation, such as "['amered', 'amerob']"."""
     found = re.fullmatch(r"\s*\[(.*)\]\s*|\s*", text, re.DOTALL)
     inner = (found[1] or "") if found else text
     quoted = r"'([^']*)'|\"([^\"]*)\""
@@ -145,7 +146,7 @@ def _labels(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Window:
-    """What one row says of a soundscape: who sings from `start` to `end` (seconds); `sound` is its file, or how the file's name begins."""
+    """The labels of a soundscape from `start` to `end` (seconds); `sound`: the file, or the start of its name."""
 
     sound: str
     site: str
@@ -155,10 +156,10 @@ class _Window:
 
 
 def _add_soundscapes(recordings: dict[Path, Recording], archive: Path) -> list[Failure]:
-    """Add the soundscapes that are labelled; return what cannot be used."""
+    """Add the labelled soundscapes to the recordings; return what cannot be used."""
     failures = []
     folder = archive / "train_soundscapes"
-    for table, needed in _LABELS.items():
+    for table, needed in _SOUNDSCAPE_TABLES.items():
         if not (archive / table).is_file():
             continue
         try:
@@ -166,75 +167,74 @@ def _add_soundscapes(recordings: dict[Path, Recording], archive: Path) -> list[F
         except UserError as error:
             failures.append(Failure(table, reason_of(error, archive / table)))
             continue
-        windows, unread = _windows(read.rows)
+        windows, unread = _windows_by_sound(read.rows)
         failures += read.bad + unread
         sounds = sounds_in(folder)
-        for sound, of_it in windows.items():
+        for sound, of_sound in windows.items():
             try:
-                file = folder / sound if "filename" in needed else _begins(sound, sounds)
-                _add(_soundscape(file, of_it), recordings)
+                file = folder / sound if "filename" in needed else _sound_with_prefix(sound, sounds)
+                _add_unique(_recording_of_windows(file, of_sound), recordings)
             except ValueError as error:
-                failures.append(refused(f"train_soundscapes/{sound}", error))
+                failures.append(failure_of(f"train_soundscapes/{sound}", error))
     return failures
 
 
-def _windows(rows: Mapping[str, Row]) -> tuple[dict[str, list[_Window]], list[Failure]]:
-    """Return the windows of each soundscape, and the rows that are none."""
+def _windows_by_sound(rows: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, list[_Window]], list[Failure]]:
     windows: dict[str, list[_Window]] = {}
     failures = []
-    for place, row in rows.items():
+    for line, row in rows.items():
         try:
-            window = _window(row)
+            window = _window_of_row(row)
             windows.setdefault(window.sound, []).append(window)
         except ValueError as error:
-            failures.append(refused(place, error))
+            failures.append(failure_of(line, error))
     return windows, failures
 
 
-def _window(row: Row) -> _Window:
+def _window_of_row(row: Mapping[str, str]) -> _Window:
     if "filename" in row:
-        sound, labels = _below(Path(), row["filename"]).as_posix(), row["primary_label"].split(";")
-        start, end = _seconds(row["start"]), _seconds(row["end"])
+        sound, labels = _file_below(Path(), row["filename"]).as_posix(), row["primary_label"].split(";")
+        start, end = _parse_seconds(row["start"]), _parse_seconds(row["end"])
     else:
         key = row.get("row_id") or "_".join(row.get(part, "") for part in ("audio_id", "site", "seconds"))
         sound, _, last = key.rpartition("_")
-        labels, end = row["birds"].split(), _seconds(last)
+        labels, end = row["birds"].split(), _parse_seconds(last)
         start = max(0.0, end - _WINDOW)
         check_name(sound)
     species = tuple(check_label(label) for label in labels if label.strip())
     if not species:
-        raise ValueError("names neither birds nor nocall")
+        raise ValueError("has neither birds nor nocall")
     if end <= start:
-        raise ValueError("ends before it has begun")
+        raise ValueError("its end is not after its start")
     return _Window(sound, row.get("site", "").strip(), start, end, species)
 
 
-def _seconds(text: str) -> float:
+def _parse_seconds(text: str) -> float:
     """Return the seconds of a time such as '00:01:05' or '65'."""
     text = text.strip()
     if not re.fullmatch(r"\d{1,9}(:\d{1,9}){0,2}(\.\d{1,9})?", text, re.ASCII):
-        raise ValueError(f"{text!r} is no time")
+        raise ValueError(f"{text!r} is not a time")
     seconds = 0.0
     for part in text.split(":"):
         seconds = 60 * seconds + float(part)
     return seconds
 
 
-def _begins(name: str, sounds: Sequence[Path]) -> Path:
-    """Return the one sound of this name, or of a name that goes on with the date: '7019_COR' is 7019_COR_20190904.ogg."""
+def _sound_with_prefix(name: str, sounds: Sequence[Path]) -> Path:
+    """Return the sound with this name, with or without a date after it: '7019_COR' is 7019_COR_20190904.ogg."""
     found = [sound for sound in sounds if sound.stem == name] or [
         sound for sound in sounds if sound.name.startswith(f"{name}_")
     ]
     if len(found) != 1:
-        raise ValueError(f"labelled, but {len(found) or 'no'} sounds are named so")
+        raise ValueError(f"is labelled, but {len(found) or 'no'} sounds have this name")
     return found[0]
 
 
-def _soundscape(file: Path, windows: Sequence[_Window]) -> Recording:
+def _recording_of_windows(file: Path, windows: Sequence[_Window]) -> Recording:
     check_readable(file)
-    # a set, for the table of 2026 says everything twice
+    # a set: the table of 2026 has every row twice
     events = {Event(window.start, window.end, label) for window in windows for label in window.labels if label != NOISE}
-    date, time = stamp_of(file.stem)
+    date, time = date_and_time_in(file.stem)
     return Recording(
         name=plain_name(file.stem),
         file=file,
@@ -246,9 +246,9 @@ def _soundscape(file: Path, windows: Sequence[_Window]) -> Recording:
     )
 
 
-def _read_names(archive: Path) -> tuple[list[Row], list[Failure]]:
-    """Return the rows of Kaggle's and eBird's lists of species, where they lie beside the table."""
-    rows: list[Row] = []
+def _read_taxon_rows(archive: Path) -> tuple[list[Mapping[str, str]], list[Failure]]:
+    """Return the rows of Kaggle's and eBird's lists of species, if they are in the archive."""
+    rows: list[Mapping[str, str]] = []
     failures = []
     for file in (archive / "taxonomy.csv", *sorted(archive.glob("eBird_Taxonomy*.csv"))):
         if file.is_file():
@@ -261,18 +261,18 @@ def _read_names(archive: Path) -> tuple[list[Row], list[Failure]]:
     return rows, failures
 
 
-def _taxa(rows: Iterable[Row]) -> list[Taxon]:
-    """Return the species that are named, each code once; the first row that names it counts."""
+def _taxa_of_rows(rows: Iterable[Mapping[str, str]]) -> list[Taxon]:
+    """Return the species in rows of tables, each code once; of several rows with one code, the first is used."""
     taxa: dict[str, Taxon] = {}
     for row in rows:
-        for columns in _NAMES:
+        for columns in _TAXON_COLUMNS:
             name, code, common_name = (" ".join(row.get(column, "").split()) for column in columns)
             try:
                 species = check_label(name)
-            except ValueError:  # not known, or no species, such as eBird's 'Anas crecca/carolinensis'
+            except ValueError:  # missing, or not a species, such as eBird's 'Anas crecca/carolinensis'
                 continue
             if species != NOISE:
                 taxa.setdefault(code or species, Taxon(species, code, common_name))
     codes = Counter(taxon.species for taxon in taxa.values())
-    # 'Insecta' of many codes names none of them: the code stays their label
+    # 'Insecta' has many codes, so that it is the name of none of them: the code stays the label
     return [taxon for taxon in taxa.values() if codes[taxon.species] == 1]

@@ -1,4 +1,4 @@
-"""Annotations against the length of their recording: what lies behind its end cannot be right, and says nothing of what is there."""
+"""Annotations after the end of their recording: they are wrong, and are removed."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -7,62 +7,68 @@ from pathlib import Path
 
 from utils.console import Failure, progress
 from utils.fanout import fan_out
-from utils.recordings.duplicates import measured
+from utils.recordings.duplicates import measure_length
 from utils.recordings.recording import Event, Recording
 
-MILLISECONDS = 1000.0  # of a second
-ROUNDED = 5.0  # seconds by which programs may round the end of an annotation
+MILLISECONDS = 1000.0  # per second
+ROUNDING_SECONDS = 5.0  # programs may round the end of an annotation by so many seconds
 
 
-def inside_and_behind(events: Sequence[Event], seconds: float) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
-    """Divide events into those in a recording of so many seconds, and those that begin at or behind its end, or end further behind it than it is long."""
-    behind = {event for event in events if event.start >= seconds or event.end > 2 * seconds + ROUNDED}
-    return tuple(event for event in events if event not in behind), tuple(event for event in events if event in behind)
+def split_at_end(events: Sequence[Event], seconds: float) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
+    """Split events into those within a recording of `seconds` and those after its end.
+
+    After its end are those that start at the end or later, or end later than twice its length.
+    """
+    after = {event for event in events if event.start >= seconds or event.end > 2 * seconds + ROUNDING_SECONDS}
+    return tuple(event for event in events if event not in after), tuple(event for event in events if event in after)
 
 
-def why_behind(lost: Sequence[Event], *, of: int, seconds: float) -> str:
-    """Say how many of a recording's annotations lie behind its end, and what may have gone wrong."""
-    behind = f"{len(lost)} of {of} annotations lie behind its end ({seconds:.1f} s) and cannot be used"
+def events_after_end_message(lost: Sequence[Event], *, of: int, seconds: float) -> str:
+    """Return how many annotations of a recording are after its end, and the likely reason."""
+    after = f"{len(lost)} of {of} annotations lie after its end ({seconds:.1f} s) and cannot be used"
     if all(event.end / MILLISECONDS <= seconds for event in lost) and max(event.end for event in lost) > 10 * seconds:
-        return f"{behind}: are the times in milliseconds?"
-    return f"{behind}: do the times count through several sounds (Raven's 'File Offset (s)' is the place in each), or is a part of the recording missing?"
+        return f"{after}: are the times in milliseconds?"
+    question = "are the times counted through several files (Raven's 'File Offset (s)' is the time in each)"
+    return f"{after}: {question}, or is a part of the recording missing?"
 
 
 @dataclass(frozen=True)
-class Within:
-    """Recordings with the annotations that lie in them.
+class RecordingsInside:
+    """Recordings with the annotations that are within them.
 
     Attributes
     ----------
-    recordings : None for one of which no annotation is left
-    failures : of whose annotations some or all lie behind the end, and why that may be
+    recordings : None for those without any annotation left
+    failures : recordings with annotations after their end, and the likely reason
     """
 
     recordings: list[Recording | None]
     failures: list[Failure]
 
 
-def true_lengths(
+def verified_lengths(
     recordings: Sequence[Recording], files: Sequence[Path], seconds: Sequence[float | None], *, workers: int
 ) -> list[float | None]:
-    """Return the lengths of recordings; those that no header tells, or that annotations seem to lie behind, are read to their end for it.
+    """Return the lengths of recordings.
+
+    An annotated recording is decoded to measure it, if its header declares no length or annotations are after its end.
 
     Parameters
     ----------
-    files : their sounds
-    seconds : length of each by its header; None where that does not say
+    files : of the recordings
+    seconds : length of each by its header; None if that does not declare it
     """
     lengths = list(seconds)
     rows = {
         file: row
         for row, file in enumerate(files)
-        if recordings[row].events and _is_doubtful(recordings[row].events, seconds[row])
+        if recordings[row].events and _needs_measuring(recordings[row].events, seconds[row])
     }
     if not rows:
         return lengths
     with (
-        progress("measuring sounds", total=len(rows), unit="files") as advance,
-        closing(fan_out(measured, [*rows], workers=workers, name=lambda file: file.name)) as outcomes,
+        progress("measuring audio files", total=len(rows), unit="files") as advance,
+        closing(fan_out(measure_length, [*rows], workers=workers, name=lambda file: file.name)) as outcomes,
     ):
         for file, outcome in outcomes:
             if isinstance(outcome, float):
@@ -71,29 +77,31 @@ def true_lengths(
     return lengths
 
 
-def _is_doubtful(events: Sequence[Event], seconds: float | None) -> bool:
-    return seconds is None or bool(inside_and_behind(events, seconds)[1])
+def _needs_measuring(events: Sequence[Event], seconds: float | None) -> bool:
+    return seconds is None or bool(split_at_end(events, seconds)[1])
 
 
-def within(
+def drop_events_after_end(
     recordings: Sequence[Recording], seconds: Sequence[float | None], tables: Mapping[str, Sequence[str]]
-) -> Within:
-    """Take away annotations that lie behind the end of their recording; what is left of it is not known to be without birds elsewhere.
+) -> RecordingsInside:
+    """Remove annotations after the end of their recording.
+
+    The recording is then marked as unsure: its times without annotations may hold birds.
 
     Parameters
     ----------
-    seconds : length of each recording; None where not known
-    tables : where the annotations of a sound stand, by its `source`
+    seconds : length of each recording; None if not known
+    tables : the tables with the annotations of a recording, by its `source`
     """
-    kept: list[Recording | None] = []
+    used: list[Recording | None] = []
     failures = []
     for recording, length in zip(recordings, seconds, strict=True):
-        inside, behind = (recording.events, ()) if length is None else inside_and_behind(recording.events, length)
-        if length is None or not behind:
-            kept.append(recording)
+        inside, after = (recording.events, ()) if length is None else split_at_end(recording.events, length)
+        if length is None or not after:
+            used.append(recording)
             continue
-        place = ", ".join(tables.get(recording.source, ()))
-        reason = why_behind(behind, of=len(recording.events), seconds=length)
-        failures.append(Failure(recording.name, f"{place}: {reason}" if place else reason))
-        kept.append(replace(recording, events=inside, unsure=True) if inside or recording.species else None)
-    return Within(kept, failures)
+        where = ", ".join(tables.get(recording.source, ()))
+        reason = events_after_end_message(after, of=len(recording.events), seconds=length)
+        failures.append(Failure(recording.name, f"{where}: {reason}" if where else reason))
+        used.append(replace(recording, events=inside, unsure=True) if inside or recording.species else None)
+    return RecordingsInside(used, failures)

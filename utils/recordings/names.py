@@ -1,4 +1,4 @@
-"""What recordings are called: once in a data set, so that the name can be that of a file anywhere, and stays when recordings are added."""
+"""Names of recordings: unique in a data set, valid as file names everywhere, and stable when recordings are added."""
 
 import hashlib
 import unicodedata
@@ -8,124 +8,140 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from utils.files import DEVICES, LONGEST_NAME, NEVER_IN_NAMES, check_name
-from utils.recordings.recording import SIDES, Recording
+from utils.recordings.recording import SPLITS, Recording
 
-_HASHED = 16  # hexadecimal digits that stand for the end of a name that is too long
+_HASH_DIGITS = 16  # hexadecimal digits in place of the end of a name that is too long
 
 
 def plain_name(text: str) -> str:
-    """Return a text as one that can name a file anywhere: what no name may hold is written as in addresses of the web (`:` as %3A).
+    """Return a text as a file name that is valid everywhere: other characters are percent-encoded (`:` as %3A).
 
-    Names that can be used stay as they are. The end of what is too long becomes a hash.
+    Valid names stay as they are. The end of a name that is too long becomes a hash.
 
     Raises
     ------
     ValueError
-        If it is empty or no Unicode.
+        If it is empty or not valid Unicode.
     """
-    begin, end = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    plain = percent(begin) + escaped(text.strip()) + percent(end) if text.strip() else percent(text)
+    start, end = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
+    plain = (
+        percent_encoded(start) + escaped_name(text.strip()) + percent_encoded(end)
+        if text.strip()
+        else percent_encoded(text)
+    )
     if plain.startswith(".") or DEVICES.fullmatch(plain):
-        plain = percent(plain[0]) + plain[1:]
-    return check_name(shortened(plain, of=text))
+        plain = percent_encoded(plain[0]) + plain[1:]
+    return check_name(shortened_name(plain, of=text))
 
 
-def escaped(text: str, *, also: str = "") -> str:
-    """Return a text in which what no file's name may hold, and the letters of `also`, are written as in addresses of the web; what is no Unicode stays."""
+def escaped_name(text: str, *, also: str = "") -> str:
+    """Percent-encode the characters that a file name may not hold, and those of `also`; invalid Unicode stays."""
     return "".join(
-        percent(letter)
+        percent_encoded(letter)
         if letter in f"/\\:{also}" or unicodedata.category(letter) in NEVER_IN_NAMES - {"Cs"}
         else letter
         for letter in text
     )
 
 
-def percent(text: str) -> str:
-    """Write a text as its bytes are in addresses of the web: `:` as %3A."""
+def percent_encoded(text: str) -> str:
+    """Percent-encode every byte of a text: `:` becomes %3A."""
     return "".join(f"%{byte:02X}" for byte in text.encode())
 
 
-def shortened(name: str, *, of: str) -> str:
-    """Return a name of at most `LONGEST_NAME` bytes: of a longer one, the begin and a hash of what it is the name of."""
+def shortened_name(name: str, *, of: str) -> str:
+    """Return a name of at most `LONGEST_NAME` bytes: the end of a longer one becomes a hash of `of`."""
     if len(name.encode(errors="surrogatepass")) <= LONGEST_NAME:
         return name
-    begin = name.encode(errors="surrogatepass")[: LONGEST_NAME - _HASHED - 1].decode(errors="ignore")
-    return f"{begin}~{hashlib.sha256(of.encode(errors='surrogatepass')).hexdigest()[:_HASHED]}"
+    start = name.encode(errors="surrogatepass")[: LONGEST_NAME - _HASH_DIGITS - 1].decode(errors="ignore")
+    return f"{start}~{hashlib.sha256(of.encode(errors='surrogatepass')).hexdigest()[:_HASH_DIGITS]}"
 
 
 @dataclass(frozen=True)
-class Known:
-    """The names that an earlier sort gave.
+class EarlierNames:
+    """The names from an earlier sort.
 
     Attributes
     ----------
-    by_source : by the sounds' paths below the archive
-    others : names of which that is not kept, as of earlier versions: they gave each name to the first sound that it
-        fits
+    by_source : by the paths of the audio files below the archive
+    others : names whose path was not saved, by earlier versions; each goes to the first recording that it fits
     """
 
     by_source: Mapping[str, str] = field(default_factory=dict)
     others: frozenset[str] = frozenset()
 
 
-def named_apart(recordings: Sequence[Recording], archive: Path, known: Known) -> list[Recording]:
-    """Give recordings that are called alike names of their own; names of an earlier sort stay.
+def with_unique_names(recordings: Sequence[Recording], archive: Path, earlier: EarlierNames) -> list[Recording]:
+    """Give recordings with the same name different ones; names from an earlier sort stay.
 
-    On two sides of a divided archive, all but the first get the side's name; else all are called by their path below
-    the archive, and where that is not enough, by their ending besides, or by a hash of the path.
+    In two splits of an archive that comes split, all but the first get the split added. Otherwise all are named by
+    their path below the archive; if that is not enough, with their extension, or with a hash of the path.
     """
     recordings = [replace(recording, source=_source(recording, archive)) for recording in recordings]
-    forms = [_forms(recording) for recording in recordings]
-    names = _names_before(recordings, forms, known)
-    first = _first_of_equals(recordings)
-    for level in range(len(forms[0]) if forms else 0):
-        ahead = [row for row in range(len(recordings)) if row not in names]
-        counts = Counter(form[level] for form in forms) if level == 0 else Counter(forms[row][level] for row in ahead)
+    candidates = [_name_candidates(recording) for recording in recordings]
+    names = _earlier_names(recordings, candidates, earlier)
+    keep_short = _keep_short_name(recordings)
+    for level in range(len(candidates[0]) if candidates else 0):
+        unnamed = [index for index in range(len(recordings)) if index not in names]
+        counts = (
+            Counter(options[level] for options in candidates)
+            if level == 0
+            else Counter(candidates[index][level] for index in unnamed)
+        )
         taken = set(names.values())
-        for row in ahead:
-            name = forms[row][level]
-            if name and name not in taken and (counts[name] == 1 or (level == 0 and row in first)):
-                names[row] = name
-    return [replace(recording, name=names[row]) for row, recording in enumerate(recordings)]
+        for index in unnamed:
+            name = candidates[index][level]
+            if name and name not in taken and (counts[name] == 1 or (level == 0 and index in keep_short)):
+                names[index] = name
+    return [replace(recording, name=names[index]) for index, recording in enumerate(recordings)]
 
 
-def _forms(recording: Recording) -> tuple[str, ...]:
-    """Return what a recording may be called, the shortest first; '' where it has no such form."""
+def _name_candidates(recording: Recording) -> tuple[str, ...]:
+    """Return possible names of a recording, in order of preference; '' for those that do not apply."""
     path = _path_name(recording)
-    side = f"{recording.name} ({recording.side})" if recording.side else ""
+    split = f"{recording.name} ({recording.split})" if recording.split else ""
     ending = f"{path} ({recording.file.suffix[1:].lower()})"
-    return recording.name, side, path, ending, f"{path} ({_digest(recording.source)})"
+    return recording.name, split, path, ending, f"{path} ({_path_digest(recording.source)})"
 
 
-def _names_before(recordings: Sequence[Recording], forms: Sequence[tuple[str, ...]], known: Known) -> dict[int, str]:
-    """Return, by their rows, the recordings that have a name already."""
+def _earlier_names(
+    recordings: Sequence[Recording], candidates: Sequence[tuple[str, ...]], earlier: EarlierNames
+) -> dict[int, str]:
+    """Return the names from the earlier sort, by the index of the recording."""
     names: dict[int, str] = {}
     taken: set[str] = set()
-    for row, recording in enumerate(recordings):
-        name = known.by_source.get(recording.source, "")
-        if name and name in forms[row] and name not in taken:
-            names[row] = name
+    for index, recording in enumerate(recordings):
+        name = earlier.by_source.get(recording.source, "")
+        if name and name in candidates[index] and name not in taken:
+            names[index] = name
             taken.add(name)
-    left = set(known.others)
-    for row, recording in enumerate(recordings):
-        if row not in names and recording.name in left and recording.name not in taken:
-            names[row] = recording.name
-            left.remove(recording.name)
+    unassigned = set(earlier.others)
+    for index, recording in enumerate(recordings):
+        if index not in names and recording.name in unassigned and recording.name not in taken:
+            names[index] = recording.name
+            unassigned.remove(recording.name)
     return names
 
 
-def _first_of_equals(recordings: Sequence[Recording]) -> set[int]:
-    """Return the rows of those that may be called as several are: the only one whose sound is there, or that stands on the first side."""
+def _keep_short_name(recordings: Sequence[Recording]) -> set[int]:
+    """Return the indices of recordings that keep a name which several have.
+
+    It is the only one whose file exists, or the only one in the first split.
+    """
     alike: dict[str, list[int]] = {}
-    for row, recording in enumerate(recordings):
-        alike.setdefault(recording.name, []).append(row)
-    first = set()
+    for index, recording in enumerate(recordings):
+        alike.setdefault(recording.name, []).append(index)
+    keep_short = set()
     for rows in (rows for rows in alike.values() if len(rows) > 1):
-        there = [row for row in rows if recordings[row].file.is_file()] or rows
-        earliest = min((SIDES.index(side) for row in there if (side := recordings[row].side)), default=None)
-        of_it = there if earliest is None else [row for row in there if recordings[row].side == SIDES[earliest]]
-        first |= set(of_it) if len(of_it) == 1 else set()
-    return first
+        existing = [index for index in rows if recordings[index].file.is_file()] or rows
+        earliest = min((SPLITS.index(split) for index in existing if (split := recordings[index].split)), default=None)
+        in_first_split = (
+            existing
+            if earliest is None
+            else [index for index in existing if recordings[index].split == SPLITS[earliest]]
+        )
+        keep_short |= set(in_first_split) if len(in_first_split) == 1 else set()
+    return keep_short
 
 
 def _source(recording: Recording, archive: Path) -> str:
@@ -137,7 +153,7 @@ def _source(recording: Recording, archive: Path) -> str:
 
 
 def _path_name(recording: Recording) -> str:
-    """Return the path without its ending, after `class/` where classes are folders."""
+    """Return the path without extension, after `class/` if classes are folders."""
     *folders, file = recording.source.split("/")
     parts = [plain_name(f"{part}_" if part.lower().endswith(".json") else part) for part in folders if part] + [
         plain_name(Path(file).stem)
@@ -146,5 +162,5 @@ def _path_name(recording: Recording) -> str:
     return "/".join([recording.species, *parts] if of_class else parts)
 
 
-def _digest(text: str) -> str:
+def _path_digest(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]

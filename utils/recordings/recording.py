@@ -1,4 +1,4 @@
-"""One audio file and what is known of it, and the JSON that keeps it."""
+"""A recording: one audio file with its metadata, and the JSON file in which the metadata is stored."""
 
 import dataclasses
 import json
@@ -13,29 +13,29 @@ from typing import Any, Literal
 from utils.console import Failure
 from utils.files import check_name, check_plain
 
-Side = Literal["train", "val", "test"]
-SIDES: tuple[Side, ...] = ("train", "val", "test")
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 LONGEST_REASON = 200  # characters
-LONG = "(long recordings)"  # how tables for people call the class of those in which several sing
-LETTERS = {"A": 1.0, "B": 0.8, "C": 0.6, "D": 0.4, "E": 0.2}  # of quality
-NOISE = "Noise"  # the class of recordings in which no bird sings
-_NAMES_OF_NOISE = frozenset({"noise", "nocall", "no call", "no bird", "no birds", "background", "silence"})
-# of BirdNET-Analyzer's training data, beside those above; in a table, `other` may be another bird
-_FOLDERS_OF_NOISE = frozenset({"other"})
-# how BirdNET writes species: 'Turdus merula_Eurasian Blackbird'
+LONG_RECORDINGS = "(long recordings)"  # printed in tables instead of a class, for recordings of several species
+QUALITY_LETTERS = {"A": 1.0, "B": 0.8, "C": 0.6, "D": 0.4, "E": 0.2}  # ratings of xeno-canto
+NOISE = "Noise"  # the class of recordings without birds
+_NOISE_LABELS = frozenset({"noise", "nocall", "no call", "no bird", "no birds", "background", "silence"})
+# also used in BirdNET-Analyzer's training data; only as a folder: in a table, `other` may be another bird
+_NOISE_FOLDERS = frozenset({"other"})
+# labels of BirdNET: 'Turdus merula_Eurasian Blackbird'
 _WITH_COMMON_NAME = re.compile(r"([A-Z][a-z]+(?: [a-z][a-z-]+){1,2})_(\S.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Event:
-    """Who sings when in a recording.
+    """An annotated vocalisation in a recording.
 
     Attributes
     ----------
-    start, end : seconds from the recording's begin; equal where only a point in time was marked
-    species : scientific name of the bird
-    low, high : Hz; None where not known
+    start, end : seconds from the start of the recording; equal if only a point in time was marked
+    species : scientific name
+    low, high : Hz; None if not known
     """
 
     start: float
@@ -45,34 +45,35 @@ class Event:
     high: float | None = None
 
 
-def sings_between(event: tuple[float, float], start: float, end: float) -> bool:
-    """Tell whether an event (start, end) has a part between two times; all in seconds. A point in time belongs to what begins with it."""
+def event_overlaps(event: tuple[float, float], start: float, end: float) -> bool:
+    """Tell whether an event (start, end) overlaps the span between two times; all in seconds.
+
+    A point in time overlaps a span that starts with it, but not one that ends with it.
+    """
     return event[0] < end and (event[1] > start or event[0] == event[1] == start)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One audio file and what is known of it.
+    """One audio file and its metadata.
 
     Attributes
     ----------
-    name : what it is called everywhere, once in a data set: the file's name without its ending, after `class/` where
-        classes are folders
-    file : where the sound is
-    species : scientific name of the bird that is recorded; the class. '' for long recordings, of which only `events`
-        say who sings
-    background : scientific names of the birds that are heard besides
-    events : who sings when, in the order of time, where somebody listened
-    side : 'train', 'val' or 'test' where the archive came divided and its division is kept
+    name : unique in a data set: the file's name without its suffix, after `class/` if classes are folders
+    file : path of the sound file
+    species : scientific name of the primary species; the class. '' for long recordings, which are labelled by `events`
+        only
+    background : scientific names of background species
+    events : annotations, in the order of time
+    split : 'train', 'val' or 'test' if the archive comes with splits and they are kept
     class_id : code of the species in the archive
-    date, time : as YYYY-MM-DD and HH:MM, where the archive keeps to that
+    date, time : YYYY-MM-DD and HH:MM, if the archive keeps to that
     latitude, longitude : degrees
-    elevation : metres, as the archive has it
-    moved_from : where sorting by move took the sound from
-    source : the sound's path below the archive, by which its name stays the same when recordings are added
-    unsure : whether some annotation of it cannot be used, so that a time without events is not known to be without
-        birds
-    common_name, author, locality, quality, licence, url, comments : as the archive has them, '' where it does not
+    elevation : metres, as written in the archive
+    moved_from : path from which sorting by move took the sound
+    source : the sound's path below the archive; it keeps the name stable when recordings are added
+    unsure : whether some annotation could not be used: then spans without events may contain birds
+    common_name, author, locality, quality, licence, url, comments : as written in the archive; '' if missing
     """
 
     name: str
@@ -80,7 +81,7 @@ class Recording:
     species: str
     background: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
-    side: Side | None = None
+    split: Split | None = None
     class_id: str = ""
     common_name: str = ""
     author: str = ""
@@ -99,15 +100,15 @@ class Recording:
     unsure: bool = False
 
     @property
-    def heard(self) -> tuple[str, ...]:
-        """The species that can be learned from it: its own, or those of its events."""
+    def labels(self) -> tuple[str, ...]:
+        """The species that can be learned from it: the primary species, or those of its events."""
         return (self.species,) if self.species else tuple(dict.fromkeys(event.species for event in self.events))
 
 
-def quality_share(rating: str) -> float | None:
-    """Return a rating as a share of the best: A to E, as of xeno-canto, and 5 to 1 are 1, 0.8, … 0.2; None where it is neither, as unrated ones are."""
-    if rating.strip().upper() in LETTERS:
-        return LETTERS[rating.strip().upper()]
+def quality_fraction(rating: str) -> float | None:
+    """Return a rating as a fraction of the best one: A to E (xeno-canto) and 5 to 1 give 1, 0.8, … 0.2; else None."""
+    if rating.strip().upper() in QUALITY_LETTERS:
+        return QUALITY_LETTERS[rating.strip().upper()]
     try:
         stars = float(rating)
     except ValueError:
@@ -117,49 +118,48 @@ def quality_share(rating: str) -> float | None:
 
 @dataclass(frozen=True)
 class Taxon:
-    """The names of one species: scientific, the code of eBird or of the archive, and the common one; '' where not known."""
+    """The names of a species: scientific name, code (of eBird or of the archive), common name; '' if not known."""
 
     species: str
     code: str = ""
     common_name: str = ""
 
 
-def refused(name: str, error: object) -> Failure:
-    """Return that something cannot be used, and why; the values of broken tables may be endless, a reason is not."""
+def failure_of(name: str, error: object) -> Failure:
+    """Return a failure with its reason cut to `LONGEST_REASON`: values of broken tables can be arbitrarily long."""
     reason = str(error)
     return Failure(name, reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON]}…")
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a reader found in an archive, in the archive's own labels.
+    """What a reader found in an archive, with the archive's labels.
 
     Attributes
     ----------
-    form : what was recognised, for people
-    recordings : in the order of their names; whether the sound is there is not looked at
+    description : the kind of archive, in words
+    recordings : in the order of their names; the sound file need not exist
     failures : files and rows that cannot be used, and why
-    taxa : the names of species that the archive itself knows
-    seen : every file that was used or is named in `failures`; what else lies in the archive is told by
-        `utils.recordings.account`
-    tables : of each annotated sound, the places of the tables that speak of it
-    folders : where the archive's things are, where they may be called as those that sorting makes
-    spare : sounds without labels, which other stages are for
+    taxa : names of species that the archive contains
+    seen : every file that was used or that `failures` names; `utils.recordings.inventory` reports the others
+    folders : the archive's folders that may have the same name as one that sorting makes
+    unlabelled : sounds without labels, meant for other stages
+    tables : for each annotated sound, the tables with its annotations
     """
 
-    form: str
+    description: str
     recordings: list[Recording]
     failures: list[Failure]
     taxa: list[Taxon] = field(default_factory=list)
     seen: frozenset[Path] = frozenset()
     folders: tuple[Path, ...] = ()
-    spare: frozenset[Path] = frozenset()
+    unlabelled: frozenset[Path] = frozenset()
     tables: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
 
 
-# names of the JSON files' keys that differ from the attributes', as the 2018 baseline wrote them
+# keys of the 2018 baseline's JSON files that differ from the attributes
 _BASELINE_KEYS = {"sci-name": "species", "species": "common_name", "classid": "class_id"}
-_TEXTS = (
+_TEXT_FIELDS = (
     "author",
     "date",
     "time",
@@ -172,15 +172,15 @@ _TEXTS = (
     "moved_from",
     "source",
 )
-_NUMBERS = ("latitude", "longitude")
+_NUMBER_FIELDS = ("latitude", "longitude")
 
 
 def to_metadata(recording: Recording) -> dict[str, Any]:
-    """Return what `metadata/<recording>.json` holds: the baseline's five keys and what else is known."""
+    """Return the content of `metadata/<recording>.json`: the 2018 baseline's five keys and others with values."""
     known = {key: getattr(recording, attribute) for key, attribute in _BASELINE_KEYS.items()}
     more = {
         key: getattr(recording, key)
-        for key in (*_TEXTS, *_NUMBERS, "side", "unsure")
+        for key in (*_TEXT_FIELDS, *_NUMBER_FIELDS, "unsure")
         if getattr(recording, key) not in ("", None, False)
     }
     events = [
@@ -192,26 +192,27 @@ def to_metadata(recording: Recording) -> dict[str, Any]:
         "background": list(recording.background),
         "filename": recording.file.name,
         **more,
+        **({"split": recording.split} if recording.split else {}),
         **({"events": events} if events else {}),
     }
 
 
-def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, side: Side | None = None) -> Recording:
-    """Return the recording that `to_metadata` described.
+def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, split: Split | None = None) -> Recording:
+    """Return the recording from the content that `to_metadata` returned.
 
     Raises
     ------
     ValueError
-        If the species is missing or a value is of another type.
+        If the species is missing or a value has another type.
     """
     texts = {attribute: metadata.get(key, "") for key, attribute in _BASELINE_KEYS.items()} | {
-        key: metadata.get(key, "") for key in _TEXTS
+        key: metadata.get(key, "") for key in _TEXT_FIELDS
     }
     background = metadata.get("background") or []
     if not isinstance(background, list) or not all(isinstance(text, str) for text in (*texts.values(), *background)):
-        raise ValueError("a value is neither text nor a list of texts")
+        raise ValueError("a value is neither a string nor a list of strings")
     if any("\ud800" <= character <= "\udfff" for text in (*texts.values(), *background) for character in text):
-        raise ValueError("a value is no Unicode")
+        raise ValueError("a value is not valid Unicode")
     events = _read_events(metadata.get("events", []))
     species = texts.pop("species")
     species = species if events and not species else check_label(species)
@@ -221,7 +222,7 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, side: S
         species,
         background=clean_labels(background, without=species),
         events=events,
-        side=side,
+        split=split,
         unsure=metadata.get("unsure") is True,
         latitude=degrees(metadata.get("latitude"), limit=90.0),
         longitude=degrees(metadata.get("longitude"), limit=180.0),
@@ -231,7 +232,7 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, side: S
 
 def _read_events(entries: Any) -> tuple[Event, ...]:
     if not isinstance(entries, list):
-        raise ValueError("events is no list")
+        raise ValueError("events is not a list")
     try:
         return tuple(_read_event(entry) for entry in entries)
     except (AttributeError, TypeError, KeyError, OverflowError) as error:
@@ -242,17 +243,17 @@ def _read_event(entry: Mapping[str, Any]) -> Event:
     low, high = (None if entry.get(key) is None else float(entry[key]) for key in ("low", "high"))
     start, end = float(entry["start"]), float(entry["end"])
     if not all(math.isfinite(number) for number in (start, end, low or 0.0, high or 0.0)):
-        raise ValueError("an event's time or frequency is no number")
+        raise ValueError("a time or frequency of an event is NaN or infinite")
     return Event(start, end, check_label(entry["species"]), low, high)
 
 
 def read_metadata(file: Path) -> Mapping[str, Any]:
-    """Read a recording's JSON.
+    """Read a recording's JSON file.
 
     Raises
     ------
     ValueError
-        If it is no JSON object.
+        If it is not a JSON object.
     """
     check_plain(file)
     try:
@@ -265,38 +266,38 @@ def read_metadata(file: Path) -> Mapping[str, Any]:
 
 
 def check_label(text: str) -> str:
-    """Return a species' name with its spaces tidied; the marks for recordings without birds (noise, nocall, background, silence) become 'Noise'.
+    """Return a label with normalised spaces; labels for recordings without birds (noise, nocall, …) become 'Noise'.
 
-    Of BirdNET's `Genus species_Common name`, the scientific name is the label.
+    Of BirdNET's `Genus species_Common name`, the scientific name is returned.
 
     Raises
     ------
     ValueError
-        If it cannot name a folder: labels come from files of others and become folders' names.
+        If it cannot be the name of a folder: labels come from untrusted files and become folder names.
     """
-    label = unicodedata.normalize("NFC", " ".join(text.split()))  # macOS takes accents to pieces
-    if label.lower() in _NAMES_OF_NOISE:
+    label = unicodedata.normalize("NFC", " ".join(text.split()))  # macOS stores accents as separate characters
+    if label.lower() in _NOISE_LABELS:
         return NOISE
     try:
-        return check_name(both_names(label)[0])
+        return check_name(split_common_name(label)[0])
     except ValueError as error:
-        raise ValueError(f"cannot use the species' name: {error}") from None
+        raise ValueError(f"cannot use the species name: {error}") from None
 
 
-def both_names(label: str) -> tuple[str, str]:
-    """Return the scientific and the common name of a label as BirdNET writes it; of any other the label and ''."""
+def split_common_name(label: str) -> tuple[str, str]:
+    """Split a label of BirdNET's form into scientific and common name; any other label gives the label and ''."""
     found = _WITH_COMMON_NAME.fullmatch(label)
     return (found[1], found[2]) if found else (label, "")
 
 
 def clean_labels(texts: Iterable[str], *, without: str) -> tuple[str, ...]:
-    """Tidy a list of background species: no empty ones, each once, and not the recording's own species."""
+    """Return background species without empty labels, duplicates, and the primary species (`without`)."""
     labels = (" ".join(text.split()) for text in texts)
     return tuple(dict.fromkeys(label for label in labels if label and label != without))
 
 
 def degrees(value: object, *, limit: float) -> float | None:
-    """Return a latitude (limit 90) or longitude (limit 180) in degrees; None where the archive's text is none."""
+    """Parse a latitude (limit 90) or longitude (limit 180) in degrees; None if the text is not one."""
     try:
         number = float(str(value))
     except ValueError:
@@ -305,25 +306,25 @@ def degrees(value: object, *, limit: float) -> float | None:
 
 
 def label_of_folder(folder: str) -> str:
-    """Return the class that a folder's name stands for: 'Turdus_merula' is the species 'Turdus merula', 'Other' is noise, other names stay as they are.
+    """Return the class of a folder: 'Turdus_merula' is 'Turdus merula', 'Other' is noise, other names stay unchanged.
 
     Raises
     ------
     ValueError
-        If it names no class.
+        If the name cannot be a class.
     """
-    if folder.strip().lower() in _FOLDERS_OF_NOISE:
+    if folder.strip().lower() in _NOISE_FOLDERS:
         return NOISE
     binomial = re.fullmatch(r"[A-Z][a-z]+(_[a-z][a-z-]+){1,2}", folder)
     return check_label(folder.replace("_", " ") if binomial else folder)
 
 
-def several_in(folder: str) -> list[str]:
-    """Return the species of a folder of BirdNET's training data that names several, with a comma between them; else the folder's name."""
+def species_in_folder(folder: str) -> list[str]:
+    """Return the species of a folder: of BirdNET's training data it may name several, separated by commas."""
     parts = [part.strip() for part in folder.split(",")]
-    return parts if all(both_names(part)[1] for part in parts) else [folder]
+    return parts if all(split_common_name(part)[1] for part in parts) else [folder]
 
 
-def absent_in(folder: str) -> str:
-    """Return the species that the recordings of a folder are examples *without*, as BirdNET marks them by a minus; '' where it is no such folder."""
-    return both_names(folder[1:].strip())[0] if folder.startswith("-") else ""
+def absent_species_in(folder: str) -> str:
+    """Return the species that recordings of a folder do *not* contain, which BirdNET marks by a minus; else ''."""
+    return split_common_name(folder[1:].strip())[0] if folder.startswith("-") else ""

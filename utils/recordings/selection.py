@@ -1,4 +1,4 @@
-"""Which classes and recordings are used: those of a whitelist, those with enough recordings, and at most so many."""
+"""Which classes and recordings are used: those on a whitelist, with enough recordings, and up to a maximum number."""
 
 import json
 from collections import Counter
@@ -12,8 +12,8 @@ import numpy as np
 from config import Dataset
 from utils.console import UserError
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS, Taxonomy
-from utils.recordings.recording import NOISE, Recording, both_names
-from utils.recordings.splits import draw
+from utils.recordings.recording import NOISE, Recording, split_common_name
+from utils.recordings.splits import draw_names
 from utils.tables import find_column, read_foreign, refuse_bad_rows
 
 
@@ -23,41 +23,40 @@ class Selection:
 
     Attributes
     ----------
-    recordings : those left, without the events of classes that left
-    left : why classes or recordings left, and what left: one line each
+    recordings : the selected ones, without the events of classes that are left out
+    left_out : one line for each reason why classes or recordings are left out, with their numbers
     """
 
     recordings: list[Recording]
-    left: list[str]
+    left_out: list[str]
 
 
-def select(recordings: Sequence[Recording], settings: Dataset, taxonomy: Taxonomy) -> Selection:
-    """Leave out what the settings do not want; recordings without birds ('Noise') are only bound by `max_recordings`.
+def select_recordings(recordings: Sequence[Recording], settings: Dataset, taxonomy: Taxonomy) -> Selection:
+    """Leave out what the settings exclude; to recordings without birds ('Noise'), only `max_recordings` applies.
 
     Raises
     ------
     UserError
         If nothing is left, or the whitelist cannot be read.
     """
-    chosen, left = list(recordings), []
+    chosen, left_out = list(recordings), []
 
     def keep(wanted: Callable[[str], bool], why: str) -> None:
         nonlocal chosen
-        classes = {label for recording in chosen for label in recording.heard}
-        leaving = {label for label in classes if label != NOISE and not wanted(label)}
+        classes = {label for recording in chosen for label in recording.labels}
+        excluded = {label for label in classes if label != NOISE and not wanted(label)}
         before = len(chosen)
-        chosen = [kept for recording in chosen if (kept := _without(recording, leaving))]
-        if leaving:
-            left.append(f"{why}: {len(leaving)} classes, {before - len(chosen)} recordings")
+        chosen = [rest for recording in chosen if (rest := _without_classes(recording, excluded))]
+        if excluded:
+            left_out.append(f"{why}: {len(excluded)} classes, {before - len(chosen)} recordings")
 
     if settings.whitelist:
         listed = read_whitelist(settings.whitelist, taxonomy, frequency=settings.whitelist_frequency)
-        present = {label for recording in chosen for label in recording.heard}
+        present = {label for recording in chosen for label in recording.labels}
         keep(lambda label: label in listed, "not on the whitelist")
         if absent := sorted(listed - present):
-            left.append(
-                f"on the whitelist, but without a recording: {len(absent)} species ({', '.join(absent[:3])}{', …' if len(absent) > 3 else ''})"
-            )
+            some = ", ".join(absent[:3]) + (", …" if len(absent) > 3 else "")
+            left_out.append(f"on the whitelist, but without recordings: {len(absent)} species ({some})")
     if settings.min_recordings:
         counts = count_samples(chosen)
         keep(
@@ -65,20 +64,22 @@ def select(recordings: Sequence[Recording], settings: Dataset, taxonomy: Taxonom
             f"fewer than {settings.min_recordings} recordings or annotations",
         )
     if settings.max_classes:
-        stay = _stay(set(count_samples(chosen)) - {NOISE}, settings)
-        keep(lambda label: label in stay, f"more than {settings.max_classes} classes")
+        drawn = _draw_classes(set(count_samples(chosen)) - {NOISE}, settings)
+        keep(lambda label: label in drawn, f"more than {settings.max_classes} classes")
     if settings.max_recordings:
         before = len(chosen)
-        chosen = _capped(chosen, settings)
+        chosen = _draw_recordings(chosen, settings)
         if len(chosen) < before:
-            left.append(f"more than {settings.max_recordings} recordings of a class: {before - len(chosen)} recordings")
+            left_out.append(
+                f"more than {settings.max_recordings} recordings of a class: {before - len(chosen)} recordings"
+            )
     if not chosen:
-        raise UserError(f"no recording is left ({'; '.join(left)})")
-    return Selection(chosen, left)
+        raise UserError(f"no recording is left ({'; '.join(left_out)})")
+    return Selection(chosen, left_out)
 
 
 def count_samples(recordings: Iterable[Recording]) -> Counter[str]:
-    """Count the recordings of each class; of long recordings, its events."""
+    """Count the recordings of each class; of long recordings, the events."""
     return Counter(
         label
         for recording in recordings
@@ -87,55 +88,61 @@ def count_samples(recordings: Iterable[Recording]) -> Counter[str]:
     ) + Counter(recording.species for recording in recordings if recording.species)
 
 
-def _without(recording: Recording, leaving: set[str]) -> Recording | None:
-    """Return a recording without the classes that leave; None where nothing is left of it."""
+def _without_classes(recording: Recording, excluded: set[str]) -> Recording | None:
+    """Return a recording without the excluded classes; None if no label is left."""
     if recording.species:
-        return None if recording.species in leaving else recording
-    events = tuple(event for event in recording.events if event.species not in leaving)
+        return None if recording.species in excluded else recording
+    events = tuple(event for event in recording.events if event.species not in excluded)
     return replace(recording, events=events) if events else None
 
 
-def _stay(classes: set[str], settings: Dataset) -> set[str]:
+def _draw_classes(classes: set[str], settings: Dataset) -> set[str]:
     if settings.class_order == "alphabetical":
         return set(sorted(classes)[: settings.max_classes])
     order = np.random.default_rng((settings.seed, 1)).permutation(np.array(sorted(classes), dtype=object))
     return set(order[: settings.max_classes].tolist())
 
 
-def _capped(recordings: Sequence[Recording], settings: Dataset) -> list[Recording]:
+def _draw_recordings(recordings: Sequence[Recording], settings: Dataset) -> list[Recording]:
     names: dict[str, list[str]] = {}
     for recording in recordings:
         names.setdefault(recording.species, []).append(recording.name)
-    kept: set[str] = set(names.pop("", []))  # long recordings belong to no class alone
-    for label, own in names.items():
-        kept |= draw(own, settings.max_recordings, seed=settings.seed, label=f"kept {label}")
-    return [recording for recording in recordings if recording.name in kept]
+    drawn: set[str] = set(names.pop("", []))  # long recordings have no single class
+    for label, of_class in names.items():
+        # the label is part of the seed: it must stay as it is
+        drawn |= draw_names(of_class, settings.max_recordings, seed=settings.seed, label=f"kept {label}")
+    return [recording for recording in recordings if recording.name in drawn]
 
 
 def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[str]:
-    """Read the species that are wanted, by scientific name.
+    """Read the wanted species, by scientific name.
 
     Parameters
     ----------
-    path : JSON as eBird's frequency lists (`[{"speciesCode": "grekis", "frequency": 70.83}, …]`), a CSV with a column
-        of names or codes and perhaps one of frequencies, or a text of one name or code a line (# begins a comment)
-    frequency : the least frequency, percent, where the file has frequencies
+    path : JSON in the format of eBird's frequency lists (`[{"speciesCode": "grekis", "frequency": 70.83}, …]`), a CSV
+        file with a column of names or codes and an optional one of frequencies, or a text file with one name or code
+        per line (# starts a comment)
+    frequency : minimum frequency in percent, if the file has frequencies
 
     Raises
     ------
     UserError
         If it cannot be read, or names no species.
     """
-    kind = path.suffix.lower()
+    suffix = path.suffix.lower()
     entries = (
-        _json_entries(path) if kind == ".json" else _csv_entries(path) if kind in (".csv", ".tsv") else _lines(path)
+        _json_entries(path)
+        if suffix == ".json"
+        else _csv_entries(path)
+        if suffix in (".csv", ".tsv")
+        else _text_entries(path)
     )
     if frequency and all(often is None for _, often in entries):
         raise UserError(
-            f"{path}: has no frequencies, so that dataset.whitelist_frequency = {frequency:g} does nothing; set it to 0"
+            f"{path}: has no frequencies, but dataset.whitelist_frequency = {frequency:g} needs them; set it to 0"
         )
     species = {
-        taxonomy.species(both_names(name)[0])
+        taxonomy.species(split_common_name(name)[0])
         for name, often in entries
         if name and (often is None or often >= frequency)
     }
@@ -144,7 +151,7 @@ def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[s
     return species
 
 
-def _lines(path: Path) -> list[tuple[str, float | None]]:
+def _text_entries(path: Path) -> list[tuple[str, float | None]]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -168,10 +175,8 @@ def _json_entry(entry: Any, path: Path) -> tuple[str, float | None]:
     if isinstance(entry, Mapping):
         for key in ("speciesCode", "sciName", "comName"):
             if isinstance(entry.get(key), str):
-                return entry[key], _frequency(entry.get("frequency"), path)
-    raise UserError(
-        f"{path}: {str(entry)[:60]} names no species; should be a text, or an object with speciesCode and frequency"
-    )
+                return entry[key], _parse_frequency(entry.get("frequency"), path)
+    raise UserError(f"{path}: {str(entry)[:60]} names no species; use names, or objects with speciesCode and frequency")
 
 
 def _csv_entries(path: Path) -> list[tuple[str, float | None]]:
@@ -179,18 +184,19 @@ def _csv_entries(path: Path) -> list[tuple[str, float | None]]:
     column = find_column(table.columns, (*SPECIES_COLUMNS, *CODE_COLUMNS, *COMMON_COLUMNS))
     if column is None:
         raise UserError(
-            f"{path}: has no column of species, such as scientific_name or species_code; there are {', '.join(table.columns)}"
+            f"{path}: has no column of species, such as scientific_name or species_code; "
+            f"its columns are {', '.join(table.columns)}"
         )
     refuse_bad_rows(path, table)
     often = find_column(table.columns, ("frequency", "freq"))
     return [
-        (row[column].strip(), _frequency(row[often].strip() or None, path) if often else None)
+        (row[column].strip(), _parse_frequency(row[often].strip() or None, path) if often else None)
         for row in table.rows.values()
     ]
 
 
-def _frequency(value: object, path: Path) -> float | None:
+def _parse_frequency(value: object, path: Path) -> float | None:
     try:
         return None if value is None else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
-        raise UserError(f"{path}: the frequency {str(value)[:20]!r} is no number") from None
+        raise UserError(f"{path}: the frequency {str(value)[:20]!r} is not a number") from None

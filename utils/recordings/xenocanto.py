@@ -1,4 +1,4 @@
-"""Reader of downloads from xeno-canto: sounds named by their numbers (XC228435…), with the JSON that the API answered beside them.
+"""Reader of downloads from xeno-canto: sounds named by their catalogue numbers (XC228435…), and JSON from the API.
 
 Source: xeno-canto.org/explore/api, versions 2 and 3.
 """
@@ -13,73 +13,77 @@ from typing import Any
 from utils.console import Failure
 from utils.files import check_name, check_plain
 from utils.recordings.audio_files import UNREADABLE, check_readable, files_below, sounds_below
-from utils.recordings.recording import Contents, Recording, Taxon, check_label, clean_labels, degrees, refused
+from utils.recordings.recording import Contents, Recording, Taxon, check_label, clean_labels, degrees, failure_of
 
-# files of JSON that must tell whether it is such an archive: a data set that was sorted holds one a recording
-_LOOKED_INTO = 100
-_NUMBER = re.compile(r"(?:XC)?(\d+)", re.ASCII | re.IGNORECASE)  # at the begin of a sound's name
-_NO_SPECIES = {"mystery": "nobody knows the bird", "sonus naturalis": "a soundscape without a main species"}
+# JSON files that are read to recognise an archive: a data set that was sorted has one for every recording
+_MAX_INSPECTED = 100
+_CATALOGUE_NUMBER = re.compile(r"(?:XC)?(\d+)", re.ASCII | re.IGNORECASE)  # at the start of a sound's name
+_NO_SPECIES = {"mystery": "the species is unknown", "sonus naturalis": "a soundscape without a main species"}
 
 
 def is_xenocanto(archive: Path) -> bool:
-    """Tell whether a folder holds JSON with recordings as the API answers them."""
-    return any(_answers(file) for file in islice(_json_files(archive), _LOOKED_INTO))
+    """Tell whether a folder has JSON files with recordings in the format of the API."""
+    return any(_has_records(file) for file in islice(_json_files(archive), _MAX_INSPECTED))
 
 
-def _answers(file: Path) -> bool:
+def _has_records(file: Path) -> bool:
     try:
-        return bool(_records(file))
+        return bool(_read_records(file))
     except (ValueError, OSError):
         return False
 
 
-def read_xenocanto(archive: Path, gone: Sequence[Path] = ()) -> Contents:
-    """Read all JSON with recordings, and find their sounds; JSON of another form is nobody's fault while there is some of the right one.
+def read_xenocanto(archive: Path, moved: Sequence[Path] = ()) -> Contents:
+    """Read all JSON files with recordings, and find their sounds.
+
+    JSON files of another format are failures only if there is none of the API's.
 
     Parameters
     ----------
-    gone : files that were in the archive, and were moved
+    moved : files that were in the archive, and were moved
     """
-    sounds = [*sounds_below(archive), *gone]
-    by_number = _by_number(sounds)
+    sounds = [*sounds_below(archive), *moved]
+    by_number = _sounds_by_number(sounds)
     recordings: dict[str, Recording] = {}
-    owners: dict[Path, str] = {}
-    failures, others, answered = [], [], False
-    read = list(_json_files(archive))
-    for file in read:
-        place = file.relative_to(archive).as_posix()
+    names_of_files: dict[Path, str] = {}
+    failures, others, found_records = [], [], False
+    json_files = list(_json_files(archive))
+    for file in json_files:
+        path = file.relative_to(archive).as_posix()
         try:
-            records = _records(file)
+            records = _read_records(file)
         except (ValueError, OSError) as error:
-            failures.append(refused(place, error))
+            failures.append(failure_of(path, error))
             continue
-        answered = answered or bool(records)
-        others += [] if records else [Failure(place, "holds no recordings as xeno-canto's API answers them")]
+        found_records = found_records or bool(records)
+        others += [] if records else [Failure(path, "has no recordings in the format of xeno-canto's API")]
         for number, record in enumerate(records, 1):
             try:
-                _add(_recording(record, archive, by_number), recordings, owners)
+                _add_record(_recording_of_record(record, archive, by_number), recordings, names_of_files)
             except ValueError as error:
-                failures.append(refused(place if len(records) == 1 else f"{place} record {number}", error))
-    failures += [] if answered else others
-    failures += [_unnamed(sound, archive, by_number, owners) for sound in sounds if sound not in owners]
+                failures.append(failure_of(path if len(records) == 1 else f"{path} record {number}", error))
+    failures += [] if found_records else others
+    failures += [
+        _unused_sound(sound, archive, by_number, names_of_files) for sound in sounds if sound not in names_of_files
+    ]
     ordered = sorted(recordings.values(), key=lambda recording: recording.name)
-    return Contents(
-        "downloads from xeno-canto (sounds + JSON)", ordered, failures, _taxa(ordered), frozenset([*read, *sounds])
-    )
+    seen = frozenset([*json_files, *sounds])
+    return Contents("downloads from xeno-canto (sounds + JSON)", ordered, failures, _taxa_of_recordings(ordered), seen)
 
 
-def _add(recording: Recording, recordings: dict[str, Recording], owners: dict[Path, str]) -> None:
-    """Add a recording; the same one may stand in many answers of the API."""
+def _add_record(recording: Recording, recordings: dict[str, Recording], names_of_files: dict[Path, str]) -> None:
+    """Add a recording; the same one may be in several JSON files."""
     known = recordings.get(recording.name, recording)
     if known != recording:
-        raise ValueError(f"says something else of {recording.name} than an earlier record")
-    owner = owners.setdefault(recording.file, recording.name)
-    if owner != recording.name:
-        raise ValueError(f"{recording.name} has the same file as {owner}")
+        raise ValueError(f"differs from an earlier record of {recording.name}")
+    other = names_of_files.setdefault(recording.file, recording.name)
+    if other != recording.name:
+        raise ValueError(f"{recording.name} has the same file as {other}")
     recordings[recording.name] = recording
 
 
-def _taxa(recordings: Iterable[Recording]) -> list[Taxon]:
+def _taxa_of_recordings(recordings: Iterable[Recording]) -> list[Taxon]:
+    """Return each species with the first common name that a recording of it gives."""
     names: dict[str, str] = {}
     for recording in recordings:
         names[recording.species] = names.get(recording.species) or recording.common_name
@@ -87,17 +91,17 @@ def _taxa(recordings: Iterable[Recording]) -> list[Taxon]:
 
 
 def _json_files(archive: Path) -> Iterator[Path]:
-    """Yield the files of JSON in a folder and the folders below it."""
+    """Yield the JSON files in a folder and the folders below it."""
     yield from (file for file in files_below(archive) if file.name.lower().endswith(".json"))
 
 
-def _records(file: Path) -> list[Any]:
-    """Return the records in a JSON: a page that the API answered, a list of records, or one record; none where it is of another form.
+def _read_records(file: Path) -> list[Any]:
+    """Return the records in a JSON file: a page of the API, a list of records, or one record; [] for other formats.
 
     Raises
     ------
     ValueError
-        If it is no JSON.
+        If it is not JSON.
     """
     check_plain(file)
     try:
@@ -114,58 +118,63 @@ def _records(file: Path) -> list[Any]:
     return entries
 
 
-def _by_number(sounds: Iterable[Path]) -> dict[str, Path]:
-    """Return the sound of each number; one that can be read, and one that says XC, goes before others."""
+def _sounds_by_number(sounds: Iterable[Path]) -> dict[str, Path]:
+    """Return the sound of each catalogue number; of several, readable ones and names that start with XC come first."""
     found: dict[str, Path] = {}
     for sound in sorted(
         sounds, key=lambda sound: (sound.suffix.lower() in UNREADABLE, not sound.name.upper().startswith("XC"))
     ):
-        number = _NUMBER.match(sound.name)
+        number = _CATALOGUE_NUMBER.match(sound.name)
         if number:
             found.setdefault(number[1], sound)
     return found
 
 
-def _unnamed(sound: Path, archive: Path, by_number: Mapping[str, Path], owners: Mapping[Path, str]) -> Failure:
-    """Say why a sound is not used: no record names it, or it is there twice."""
-    found = _NUMBER.match(sound.name)
+def _unused_sound(
+    sound: Path, archive: Path, by_number: Mapping[str, Path], names_of_files: Mapping[Path, str]
+) -> Failure:
+    """Return why a sound is not used: no record names it, or another sound has its number."""
+    found = _CATALOGUE_NUMBER.match(sound.name)
     first = by_number.get(found[1], sound) if found else sound
-    twice = first != sound and first in owners
-    reason = f"has the number of {first.relative_to(archive).as_posix()}" if twice else "no usable record names it"
+    reason = (
+        f"has the number of {first.relative_to(archive).as_posix()}"
+        if first != sound and first in names_of_files
+        else "no usable record names it"
+    )
     return Failure(sound.relative_to(archive).as_posix(), reason)
 
 
-def _recording(record: Any, archive: Path, sounds: Mapping[str, Path]) -> Recording:
+def _recording_of_record(record: Any, archive: Path, by_number: Mapping[str, Path]) -> Recording:
     if not isinstance(record, dict):
-        raise ValueError("is no record")
-    number = re.fullmatch(r"(?:XC)?(\d{1,18})", _text(record, "id"), re.ASCII | re.IGNORECASE)
+        raise ValueError("is not a record")
+    number = re.fullmatch(r"(?:XC)?(\d{1,18})", _record_text(record, "id"), re.ASCII | re.IGNORECASE)
     if not number:
-        raise ValueError(f"its id is {_text(record, 'id')!r}, no number")
-    species = _species(record)
-    file = _sound(record, number[1], archive, sounds)
+        raise ValueError(f"its id is {_record_text(record, 'id')!r}, not a number")
+    species = _species_of_record(record)
+    file = _sound_of_record(record, number[1], archive, by_number)
     return Recording(
         name=f"XC{number[1]}",
         file=file,
         species=species,
-        background=clean_labels(_also(record), without=species),
-        common_name=_text(record, "en"),
-        author=_text(record, "rec"),
-        date=_text(record, "date"),
-        time=_text(record, "time"),
-        locality=", ".join(place for place in (_text(record, "loc"), _text(record, "cnt")) if place),
-        latitude=degrees(_text(record, "lat"), limit=90.0),
-        # the third version of the API says lon
-        longitude=degrees(_text(record, "lng") or _text(record, "lon"), limit=180.0),
-        elevation=_text(record, "alt"),
-        quality=_text(record, "q"),
-        licence=_text(record, "lic"),
-        url=_text(record, "url") or f"https://xeno-canto.org/{number[1]}",
-        comments=_text(record, "rmk"),
+        background=clean_labels(_background_labels(record), without=species),
+        common_name=_record_text(record, "en"),
+        author=_record_text(record, "rec"),
+        date=_record_text(record, "date"),
+        time=_record_text(record, "time"),
+        locality=", ".join(text for text in (_record_text(record, "loc"), _record_text(record, "cnt")) if text),
+        latitude=degrees(_record_text(record, "lat"), limit=90.0),
+        # `lon` in version 3 of the API
+        longitude=degrees(_record_text(record, "lng") or _record_text(record, "lon"), limit=180.0),
+        elevation=_record_text(record, "alt"),
+        quality=_record_text(record, "q"),
+        licence=_record_text(record, "lic"),
+        url=_record_text(record, "url") or f"https://xeno-canto.org/{number[1]}",
+        comments=_record_text(record, "rmk"),
     )
 
 
-def _species(record: Mapping[str, Any]) -> str:
-    genus, epithet = _text(record, "gen"), _text(record, "sp")
+def _species_of_record(record: Mapping[str, Any]) -> str:
+    genus, epithet = _record_text(record, "gen"), _record_text(record, "sp")
     for name in (genus.lower(), f"{genus} {epithet}".lower()):
         if name in _NO_SPECIES:
             raise ValueError(f"{genus} {epithet}".strip() + f": {_NO_SPECIES[name]}")
@@ -174,34 +183,34 @@ def _species(record: Mapping[str, Any]) -> str:
     return check_label(f"{genus} {epithet}")
 
 
-def _sound(record: Mapping[str, Any], number: str, archive: Path, sounds: Mapping[str, Path]) -> Path:
-    """Return where a record's sound is, or would be by the name that it was uploaded under."""
-    file = sounds.get(number)
+def _sound_of_record(record: Mapping[str, Any], number: str, archive: Path, by_number: Mapping[str, Path]) -> Path:
+    """Return the path of a record's sound; if none has its number, the path of the file name of the upload."""
+    file = by_number.get(number)
     if file is None:
         try:
-            file = archive / check_name(_text(record, "file-name"))
+            file = archive / check_name(_record_text(record, "file-name"))
         except ValueError as error:
             raise ValueError(f"no sound is named XC{number}, and its file-name cannot be used: {error}") from None
     check_readable(file)
-    return Path(_checked(str(file), "the path of its sound"))
+    return Path(_check_unicode(str(file), "the path of its sound"))
 
 
-def _also(record: Mapping[str, Any]) -> list[str]:
+def _background_labels(record: Mapping[str, Any]) -> list[str]:
     names = record.get("also") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError("also is no list of names")
+        raise ValueError("also is not a list of names")
     return [check_label(name) for name in names if name.strip()]
 
 
-def _text(record: Mapping[str, Any], key: str) -> str:
+def _record_text(record: Mapping[str, Any], key: str) -> str:
     value = record.get(key)
     if not isinstance(value, str | int | float | None):
-        raise ValueError(f"{key} is no text")
-    return "" if value is None else _checked(str(value).strip(), key)
+        raise ValueError(f"{key} is not a text")
+    return "" if value is None else _check_unicode(str(value).strip(), key)
 
 
-def _checked(text: str, what: str) -> str:
-    """Return a text that can be written: JSON and names of files may hold halves of characters."""
+def _check_unicode(text: str, what: str) -> str:
+    """Return a text that can be encoded: in JSON and names of files, there may be lone surrogates."""
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError(f"{what} is no Unicode")
+        raise ValueError(f"{what} is not valid Unicode")
     return text

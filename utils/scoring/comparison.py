@@ -1,79 +1,52 @@
-"""Runs side by side, on the recordings that all of them answered: each figure, and how far the others are from the first run."""
+"""Tested runs compared on the recordings that all of them scored: each metric, and its difference to the first run."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Float32
 
 from utils import console
 from utils.files import write_text
-from utils.scoring.evaluation.measures import NOTES, TOP
-from utils.scoring.evaluation.saved_scores import Kept, matrices, read_answers
+from utils.scoring.evaluation.saved_scores import SavedScores, read_scores, score_matrices
 from utils.scoring.metrics import bootstrap
-from utils.scoring.metrics.ranking import (
-    auroc,
-    average_precision,
-    class_mean,
-    first_right_ranks,
-    judged_firsts,
-    lrap,
-    mean_of_defined,
-    micro_average_precision,
-    within_first,
-)
-from utils.scoring.reports.page import figure_text, render
+from utils.scoring.metrics.metric_kinds import ClassMean, Resampled, RowMean, ScoredRows
+from utils.scoring.metrics.ranking import average_precision, mean_of_defined
+from utils.scoring.metrics.registry import METRICS
+from utils.scoring.reports.page import metric_text, render, signed
 
-CHANGED = 10  # recordings shown that got better, and that got worse
-Draws = Float32[np.ndarray, "draws recordings"]
+LISTED_CHANGES = 10  # recordings that improved, and that got worse, at most
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run answered.
+    """The scores of a run.
 
     Attributes
     ----------
-    own : each recording's own class; a recording may have none
-    lrap : of each recording; NaN without right answer
-    first_right : whether the first answer is the recording's own class, 1 or 0; NaN where the net does not know that
-    ranks : of each recording's first right answer; NaN without one
-    ap : average precision of each class that has right answers
+    primary : primary label of each recording; '' if it has none
+    data : scores and ground truth, a row per recording and a column per class
+    ap : average precision of each class that has correct recordings
     """
 
     name: str
     recordings: list[str]
-    own: list[str]
+    primary: list[str]
     classes: list[str]
-    scores: Float[np.ndarray, "recordings classes"]
-    truth: Bool[np.ndarray, "recordings classes"]
-    lrap: Float[np.ndarray, " recordings"]
-    first_right: Float[np.ndarray, " recordings"]
-    ranks: Float[np.ndarray, " recordings"]
+    data: ScoredRows
     ap: dict[str, float]
-
-
-# what is a mean over recordings, by its key in metrics.json
-ROWS: dict[str, Callable[[Run], Float[np.ndarray, " recordings"]]] = {
-    "mlrap": lambda run: run.lrap,
-    "top1_accuracy": lambda run: run.first_right,
-    "top5_accuracy": lambda run: within_first(run.ranks, TOP),
-    "mrr": lambda run: 1 / run.ranks,
-}
-# and over classes
-CLASSES = {"cmap": (average_precision, bootstrap.drawn_cmap), "macro_auroc": (auroc, bootstrap.drawn_macro_auroc)}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of one run, and how far it is from that of the first run.
+    """A metric of one run, and its difference to the first run.
 
     Attributes
     ----------
-    value : None where it is not defined
-    difference, low, high : this run's minus the first's, and its 95% interval; None for the first run
+    value : None if it is not defined
+    difference, low, high : of this run minus the first, and its 95% interval; None for the first run
     """
 
     run: str
@@ -84,7 +57,7 @@ class Difference:
 
     @property
     def certain(self) -> bool:
-        """Whether the interval leaves zero out."""
+        """Whether the interval excludes zero."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
     @property
@@ -98,30 +71,25 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs side by side.
+    """Runs that were compared.
 
     Attributes
     ----------
-    runs : what each of them answered to the recordings that all of them have
-    figures : of each run, by the figure's name
-    min_positives : recordings in which a class must be right to count in class means
-    notes : what differs between them besides the answers
-    page : where compare.html is
+    runs : their scores of the recordings that all of them have
+    metrics : of each run, by title
+    min_positives : class means leave out classes that are correct in fewer recordings
+    notes : what else differs between the runs
+    page : path of compare.html
     """
 
     runs: tuple[Run, ...]
-    figures: dict[str, list[Difference]]
+    metrics: dict[str, list[Difference]]
     min_positives: int
     notes: list[str]
     page: Path
 
 
-def signed(value: float) -> str:
-    """Write a difference for people."""
-    return f"{value:+.3f}".replace("-", "−")
-
-
-def compare(folders: Sequence[Path]) -> Comparison:
+def compare_runs(folders: Sequence[Path]) -> Comparison:
     """Compare tested runs, print a table, and write compare.html beside the first run's folder.
 
     Parameters
@@ -131,196 +99,191 @@ def compare(folders: Sequence[Path]) -> Comparison:
     Raises
     ------
     UserError
-        If there are fewer than two, one was not tested, its files are damaged, or no recording was answered by all.
+        If there are fewer than two, one was not tested, its files are damaged, or no recording was scored by all.
     """
     folders = [folder.expanduser() for folder in folders]
     if len(folders) < 2:
         raise console.UserError(
             "--compare needs the folders of two or more runs, such as snapshots/one snapshots/other"
         )
-    answers = [read_answers(folder) for folder in folders]
-    min_positives = max(kept.min_positives for kept in answers)
-    kept, notes = _on_common_ground(answers, folders)
-    runs = tuple(run_of(name, each) for name, each in zip(_names(folders), kept, strict=True))
-    figures = differences(runs, min_positives=min_positives)
-    comparison = Comparison(runs, figures, min_positives, notes, folders[0].resolve().parent / "compare.html")
-    write_text(comparison.page, page(comparison))
-    _say(comparison)
+    saved = [read_scores(folder) for folder in folders]
+    common, notes = _on_common_recordings(saved, folders)
+    min_positives = max(one.min_positives for one in saved)
+    draws = _draws(common[0].scores["recording"].n_unique())
+    runs = tuple(run_of(name, one, draws) for name, one in zip(_run_names(folders), common, strict=True))
+    metrics = metric_differences(runs, min_positives=min_positives)
+    comparison = Comparison(runs, metrics, min_positives, notes, folders[0].resolve().parent / "compare.html")
+    write_text(comparison.page, comparison_page(comparison))
+    _print_comparison(comparison)
     return comparison
 
 
-def _names(folders: Sequence[Path]) -> list[str]:
-    """Return what to call runs: by their folders' names, with the folder above where two are the same."""
+def _run_names(folders: Sequence[Path]) -> list[str]:
+    """Return names of runs: those of their folders, or their paths if two folders have the same name."""
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) == len(names):
         return names
-    return [console.shown(folder) for folder in folders]
+    return [console.printable(folder) for folder in folders]
 
 
-def _on_common_ground(answers: Sequence[Kept], folders: Sequence[Path]) -> tuple[list[Kept], list[str]]:
-    """Return the answers to the recordings that all runs have, and what differs between the runs."""
-    names, notes = [console.shown(folder) for folder in folders], []
-    have = [set(kept.scores["recording"]) for kept in answers]
-    common, every = set.intersection(*have), set.union(*have)
-    if not common:
-        raise console.UserError("no recording was answered by all of these runs; they were tested on different data")
-    if common != every:
+def _on_common_recordings(saved: Sequence[SavedScores], folders: Sequence[Path]) -> tuple[list[SavedScores], list[str]]:
+    """Return the scores of the recordings that all runs have, and notes on what differs between the runs."""
+    names, notes = [console.printable(folder) for folder in folders], []
+    recordings = [set(one.scores["recording"]) for one in saved]
+    shared, every = set.intersection(*recordings), set.union(*recordings)
+    if not shared:
+        raise console.UserError("no recording was scored by all of these runs; they were tested on different data")
+    if shared != every:
+        counts = _counts_by_run(names, map(len, recordings))
+        notes.append(f"not the same recordings ({counts}): compared on the {len(shared):,} that all have")
+    common = [replace(one, scores=one.scores.filter(pl.col("recording").is_in(list(shared)))) for one in saved]
+    notes += _label_notes(names, [one.scores for one in common])
+    least = [one.min_positives for one in saved]
+    if len(set(least)) > 1:
+        counts = _counts_by_run(names, least)
+        notes.append(f"not the same testing.min_positives ({counts}): class means use the largest")
+    return common, notes
+
+
+def _label_notes(names: Sequence[str], scores: Sequence[pl.DataFrame]) -> list[str]:
+    """Return notes on classes and ground truth that differ between the runs."""
+    notes = []
+    classes = [set(one["class"]) for one in scores]
+    if any(one != classes[0] for one in classes):
         notes.append(
-            f"not the same recordings ({_counts(names, map(len, have))}): compared on the {len(common):,} that all have"
-        )
-    kept = [replace(each, scores=each.scores.filter(pl.col("recording").is_in(list(common)))) for each in answers]
-    classes = [set(each.scores["class"]) for each in kept]
-    if any(own != classes[0] for own in classes):
-        notes.append(
-            f"not the same classes ({_counts(names, map(len, classes))}): each run is judged among its own, class means are over those that all have"
+            f"not the same classes ({_counts_by_run(names, map(len, classes))}): "
+            "each run is evaluated on its classes, class means are over those that all have"
         )
     shared = list(set.intersection(*classes))
     truths = [
-        set(each.scores.filter("right", pl.col("class").is_in(shared)).select("recording", "class").iter_rows())
-        for each in kept
+        set(one.filter("right", pl.col("class").is_in(shared)).select("recording", "class").iter_rows())
+        for one in scores
     ]
     if any(truth != truths[0] for truth in truths):
-        notes.append("not the same right answers: labels have changed, or testing.background differs")
-    least = [each.min_positives for each in answers]
-    if len(set(least)) > 1:
-        notes.append(f"not the same testing.min_positives ({_counts(names, least)}): class means are by the largest")
-    return kept, notes
+        notes.append("not the same ground truth: labels have changed, or testing.background differs")
+    return notes
 
 
-def _counts(names: Sequence[str], counts: Iterable[int]) -> str:
+def _counts_by_run(names: Sequence[str], counts: Iterable[int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True))
 
 
-def run_of(name: str, kept: Kept) -> Run:
-    """Return what a run answered, recordings and classes in the order of their names."""
-    recordings, classes, scores, truth = matrices(kept.scores)
-    own = [kept.own[recording] for recording in recordings]
-    numbers = {label: number for number, label in enumerate(classes)}
-    known = np.array([numbers.get(label, -1) for label in own], np.int64)
-    first_right = np.where(known >= 0, judged_firsts(scores, truth, known) == known, np.nan)
+def _draws(recordings: int) -> Float32[np.ndarray, "draws recordings"]:
+    """Return bootstrap weights, the same for all runs; no draws for fewer than two recordings."""
+    return bootstrap.draw_weights(np.arange(recordings), draws=bootstrap.DRAWS if recordings > 1 else 0, seed=0)
+
+
+def run_of(name: str, saved: SavedScores, draws: Float32[np.ndarray, "draws recordings"]) -> Run:
+    """Return a run by its saved scores, recordings and classes in the order of their names."""
+    recordings, classes, scores, truth = score_matrices(saved.scores)
+    labels = [saved.primary[recording] for recording in recordings]
+    indices = {label: index for index, label in enumerate(classes)}
+    primary = np.array([indices.get(label, -1) for label in labels], np.int64)
     ap = {
         label: float(value)
         for label, value in zip(classes, average_precision(scores, truth), strict=True)
         if not np.isnan(value)
     }
-    return Run(
-        name,
-        recordings,
-        own,
-        classes,
-        scores,
-        truth,
-        lrap(scores, truth),
-        first_right,
-        first_right_ranks(scores, truth),
-        ap,
-    )
+    return Run(name, recordings, labels, classes, ScoredRows(scores, truth, primary, draws), ap)
 
 
-def differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, list[Difference]]:
-    """Return each figure of each run, with the paired 95% interval of its difference to the first run, by percentile bootstrap over recordings.
+def metric_differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, list[Difference]]:
+    """Return each metric of each run, with its difference to the first run and the paired 95% interval of that.
 
-    All runs keep the same recordings in every draw: that some recordings are harder than others then tells nothing of
-    the runs, and drops out. Of fewer than two recordings there is no interval.
+    The intervals are percentile bootstrap over recordings. All runs have the same recordings in every draw, which
+    removes how much harder some recordings are than others. Metrics that saved scores do not give are left out.
 
     Parameters
     ----------
     runs : on the same recordings
-    min_positives : recordings of every run in which a class must be right to count in class means
+    min_positives : class means leave out classes that are correct in fewer recordings of any run
     """
-    recordings = len(runs[0].recordings)
-    draws = bootstrap.draw_weights(np.arange(recordings), draws=bootstrap.DRAWS if recordings > 1 else 0, seed=0)
-    figures = {key: _of_rows(runs, values, draws) for key, values in ROWS.items()}
-    figures |= _of_classes(runs, draws, min_positives=min_positives)
-    pairs = [(run.scores, run.truth) for run in runs]
-    figures["micro_ap"] = _against_first(
-        runs,
-        [micro_average_precision(*pair) for pair in pairs],
-        [bootstrap.drawn_micro_ap(*pair, draws) for pair in pairs],
-    )
-    return {name: figures[key] for key, (name, _) in NOTES.items() if key in figures}
+    data, shared = [run.data for run in runs], _on_shared_classes(runs, min_positives=min_positives)
+    found = {}
+    for metric in METRICS.values():
+        if isinstance(metric, RowMean):
+            resampled = _row_means(metric, data)
+        else:
+            resampled = [metric.resampled(one) for one in (shared if isinstance(metric, ClassMean) else data)]
+        values = [one for one in resampled if one is not None]
+        if len(values) == len(runs):
+            found[metric.title] = _against_first(runs, values)
+    return found
 
 
-def _of_rows(
-    runs: Sequence[Run], values: Callable[[Run], Float[np.ndarray, " recordings"]], draws: Draws
-) -> list[Difference]:
-    """Return the mean of some values of each run over those recordings of which all have one."""
-    table = np.stack([values(run) for run in runs])
+def _row_means(metric: RowMean, data: Sequence[ScoredRows]) -> list[Resampled | None]:
+    """Return the mean of each run over the recordings for which all runs have a value."""
+    rows = [values for one in data if (values := metric.rows(one)) is not None]
+    if len(rows) < len(data):
+        return [None] * len(data)
+    table = np.stack(rows)
     defined = ~np.isnan(table).any(axis=0)
+    draws = data[0].draws
     draws = draws[:, defined] if defined.sum() > 1 else draws[:0, defined]
-    return _against_first(
-        runs,
-        [mean_of_defined(row) for row in table[:, defined]],
-        [bootstrap.drawn_means(row, draws) for row in table[:, defined]],
-    )
+    return [(mean_of_defined(row), bootstrap.drawn_means(row, draws)) for row in table[:, defined]]
 
 
-def _of_classes(runs: Sequence[Run], draws: Draws, *, min_positives: int) -> dict[str, list[Difference]]:
-    """Return the class means of each run, by key, over those classes that all know and that are right in enough recordings."""
-    right = [dict(zip(run.classes, run.truth.sum(axis=0).tolist(), strict=True)) for run in runs]
-    shared = [
-        label for label in runs[0].classes if all(counts.get(label, 0) >= max(min_positives, 1) for counts in right)
+def _on_shared_classes(runs: Sequence[Run], *, min_positives: int) -> list[ScoredRows]:
+    """Return the columns of the classes that all runs know and that are correct in enough recordings."""
+    positives = [dict(zip(run.classes, run.data.truth.sum(axis=0).tolist(), strict=True)) for run in runs]
+    least = max(min_positives, 1)
+    shared = [label for label in runs[0].classes if all(counts.get(label, 0) >= least for counts in positives)]
+    columns = [[run.classes.index(label) for label in shared] for run in runs]
+    return [
+        replace(run.data, scores=run.data.scores[:, some], truth=run.data.truth[:, some])
+        for run, some in zip(runs, columns, strict=True)
     ]
-    places = [[run.classes.index(label) for label in shared] for run in runs]
-    pairs = [(run.scores[:, own], run.truth[:, own]) for run, own in zip(runs, places, strict=True)]
-    return {
-        key: _against_first(
-            runs, [class_mean(figure(*pair), pair[1]) for pair in pairs], [drawn(*pair, draws) for pair in pairs]
-        )
-        for key, (figure, drawn) in CLASSES.items()
-    }
 
 
-def _against_first(
-    runs: Sequence[Run], values: Sequence[float | None], drawn: Sequence[Float[np.ndarray, " draws"]]
-) -> list[Difference]:
-    """Return a figure of each run, from what it was in each draw."""
-    result = [Difference(runs[0].name, values[0])]
-    for run, value, each in zip(runs[1:], values[1:], drawn[1:], strict=True):
-        found = bootstrap.compare(value, values[0], drawn_a=each, drawn_b=drawn[0]).interval
-        result.append(Difference(run.name, value, found.value, found.low, found.high))
+def _against_first(runs: Sequence[Run], found: Sequence[Resampled]) -> list[Difference]:
+    """Return a metric of each run and its difference to the first, from the values in each draw."""
+    first, drawn_first = found[0]
+    result = [Difference(runs[0].name, first)]
+    for run, (value, drawn) in zip(runs[1:], found[1:], strict=True):
+        one = bootstrap.difference_interval(value, first, drawn_a=drawn, drawn_b=drawn_first)
+        result.append(Difference(run.name, value, one.value, one.low, one.high))
     return result
 
 
-def page(comparison: Comparison) -> str:
+def comparison_page(comparison: Comparison) -> str:
     """Return the comparison as HTML, one file that needs no network."""
     first, *others = comparison.runs
-    classes = sorted({label for run in comparison.runs for label in run.ap})
     return render(
         "compare.html.j2",
         comparison=comparison,
         first=first,
         others=others,
-        classes=classes,
+        classes=sorted({label for run in comparison.runs for label in run.ap}),
         changed=changed(comparison.runs),
         signed=signed,
     )
 
 
 def changed(runs: Sequence[Run]) -> list[tuple[str, str, float, float]]:
-    """Return the recordings whose LRAP the last run changed most against the first: those that got better, then those that got worse."""
-    ahead = runs[-1].lrap - runs[0].lrap
-    order: list[int] = [number for number in np.argsort(-ahead, kind="stable").tolist() if not np.isnan(ahead[number])]
-    better = [number for number in order if ahead[number] > 0][:CHANGED]
-    worse = [number for number in order if ahead[number] < 0][-CHANGED:]
+    """Return the recordings whose LRAP changed most from the first run to the last: improved ones, then worse ones."""
+    before, after = runs[0].data.lrap, runs[-1].data.lrap
+    gain = after - before
+    order: list[int] = [index for index in np.argsort(-gain, kind="stable").tolist() if not np.isnan(gain[index])]
+    better = [index for index in order if gain[index] > 0][:LISTED_CHANGES]
+    worse = [index for index in order if gain[index] < 0][-LISTED_CHANGES:]
     return [
-        (runs[0].recordings[n], runs[0].own[n], float(runs[0].lrap[n]), float(runs[-1].lrap[n]))
-        for n in [*better, *worse]
+        (runs[0].recordings[index], runs[0].primary[index], float(before[index]), float(after[index]))
+        for index in [*better, *worse]
     ]
 
 
-def _say(comparison: Comparison) -> None:
+def _print_comparison(comparison: Comparison) -> None:
     rows = []
-    for name, entries in comparison.figures.items():
+    for title, entries in comparison.metrics.items():
         rows += [
-            [name if number == 0 else "", entry.run, figure_text(entry.value), entry.text]
-            for number, entry in enumerate(entries)
+            [title if index == 0 else "", entry.run, metric_text(entry.value), entry.text]
+            for index, entry in enumerate(entries)
         ]
     console.show_grid(
         f"Compared on {len(comparison.runs[0].recordings):,} recordings",
-        ["figure", "run", "value", "difference to the first (95%)"],
+        ["metric", "run", "value", "difference to the first (95%)"],
         rows,
     )
     for note in comparison.notes:
-        console.warn(note)
-    console.show_table("", {"page": console.shown(comparison.page)})
+        console.warning(note)
+    console.show_table("", {"page": console.printable(comparison.page)})

@@ -1,1 +1,1 @@
-"""Files of sound and their containers: opened so that the decoder reads all that they hold, whatever their headers say."""
+"""Audio files and their containers: the decoder reads everything in them, even if the header is wrong."""

@@ -1,13 +1,12 @@
-"""AIFF and AIFF-C, whose sizes may be 0 or too small, for the recorder lost power before it wrote them."""
+"""AIFF and AIFF-C. Their sizes may be 0 or too small if the recorder lost power before it wrote them."""
 
 import struct
 from typing import BinaryIO
 
-from utils.sound.chunks import Dialect, chunks_from, find_chain, is_chain, only_padding
-from utils.sound.links import Layout, Link
+from utils.sound.chunks import ChunkFormat, contains_only_zeros, find_trailing_chunks, is_chunk_sequence, iter_chunks
+from utils.sound.layout import Layout, Segment
 
-# not compressed
-PLAIN = (
+UNCOMPRESSED = (  # compression types of AIFF-C that need no decompression
     b"NONE",
     b"twos",
     b"sowt",
@@ -23,15 +22,15 @@ PLAIN = (
     b"alaw",
     b"ALAW",
 )
-BIG = Dialect(">")
+BIG_ENDIAN = ChunkFormat(">")
 
 
-def aiff_layout(stream: BinaryIO, size: int, begin: bytes) -> Layout | None:
-    """Return how an AIFF is to be decoded; None where the decoder may find out by itself."""
-    if begin[:4] != b"FORM" or begin[8:12] not in (b"AIFF", b"AIFC"):
+def aiff_layout(stream: BinaryIO, size: int, first_bytes: bytes) -> Layout | None:
+    """Return how to decode an AIFF; None if it is something else, or the decoder needs no help."""
+    if first_bytes[:4] != b"FORM" or first_bytes[8:12] not in (b"AIFF", b"AIFC"):
         return None
     common, sound = None, None
-    for chunk in chunks_from(stream, 12, BIG):
+    for chunk in iter_chunks(stream, 12, BIG_ENDIAN):
         if chunk.name == b"COMM":
             common = chunk
         elif chunk.name == b"SSND":
@@ -42,29 +41,34 @@ def aiff_layout(stream: BinaryIO, size: int, begin: bytes) -> Layout | None:
     stream.seek(common.start)
     values = stream.read(22)
     channels, frames, bits = struct.unpack(">hIh", values[:8])
-    if begin[8:12] == b"AIFC" and values[18:22] not in PLAIN:
+    if first_bytes[8:12] == b"AIFC" and values[18:22] not in UNCOMPRESSED:
         return None
-    frame = channels * -(-bits // 8)
+    frame_bytes = channels * -(-bits // 8)
     data = sound.start + 8
-    if frame <= 0 or data > size:
+    if frame_bytes <= 0 or data > size:
         return None
-    said, there = max(0, sound.size - 8), size - data
-    if said > there:
-        return Layout((Link(data, size, promised=frames),))
-    if said >= frames * frame > 0 or is_chain(stream, max(data + said, sound.then), size, BIG):
+    declared_bytes, available_bytes = max(0, sound.size - 8), size - data
+    if declared_bytes > available_bytes:
+        return Layout((Segment(data, size, declared=frames),))
+    if declared_bytes >= frames * frame_bytes > 0 or is_chunk_sequence(
+        stream, max(data + declared_bytes, sound.next_start), size, BIG_ENDIAN
+    ):
         return None
-    if only_padding(stream, data + said, size):
+    if contains_only_zeros(stream, data + declared_bytes, size):
         return None
-    stop = find_chain(stream, size, after=data + said, dialect=BIG)
-    return Layout((Link(data, stop, _head(stream, common.start, data, stop, frame), promised=frames),), plain=False)
+    stop = find_trailing_chunks(stream, size, after=data + declared_bytes, chunk_format=BIG_ENDIAN)
+    return Layout(
+        (Segment(data, stop, _corrected_header(stream, common.start, data, stop, frame_bytes), declared=frames),),
+        as_is=False,
+    )
 
 
-def _head(stream: BinaryIO, common: int, data: int, stop: int, frame: int) -> bytes:
-    """Return the header with sizes that are true."""
+def _corrected_header(stream: BinaryIO, common: int, data: int, stop: int, frame_bytes: int) -> bytes:
+    """Return the header with the right sizes."""
     stream.seek(0)
-    head = bytearray(stream.read(data))
+    header = bytearray(stream.read(data))
     size = min(stop - data, 0xFFFFFFFF - data)
-    head[4:8] = struct.pack(">I", data + size - 8)
-    head[common + 2 : common + 6] = struct.pack(">I", (stop - data) // frame)
-    head[data - 12 : data - 8] = struct.pack(">I", size + 8)
-    return bytes(head)
+    header[4:8] = struct.pack(">I", data + size - 8)
+    header[common + 2 : common + 6] = struct.pack(">I", (stop - data) // frame_bytes)
+    header[data - 12 : data - 8] = struct.pack(">I", size + 8)
+    return bytes(header)

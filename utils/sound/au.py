@@ -1,32 +1,31 @@
-"""AU, whose header may say that there is nothing, or less than there is."""
+"""AU, whose header may declare no sound, or less than the file holds."""
 
 import struct
 from typing import BinaryIO
 
-from utils.sound.chunks import only_padding
-from utils.sound.links import SHORT, Layout, Link
+from utils.sound.chunks import contains_only_zeros
+from utils.sound.layout import LENGTH_TOLERANCE, SIZE_UNKNOWN, Layout, Segment
 
-ORDERS = {b".snd": ">", b"dns.": "<"}
-TO_THE_END = 0xFFFFFFFF
-BYTES = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}  # of a sample, by encoding
+AU_BYTE_ORDERS = {b".snd": ">", b"dns.": "<"}
+BYTES_PER_SAMPLE = {1: 1, 2: 1, 3: 2, 4: 3, 5: 4, 6: 4, 7: 8, 27: 1}  # by the number of the encoding
 
 
-def au_layout(stream: BinaryIO, size: int, begin: bytes) -> Layout | None:
-    """Return how an AU is to be decoded; None where the decoder may find out by itself."""
-    order = ORDERS.get(begin[:4])
-    if order is None or len(begin) < 24:
+def au_layout(stream: BinaryIO, size: int, first_bytes: bytes) -> Layout | None:
+    """Return how to decode an AU; None if it is something else, or the decoder needs no help."""
+    byte_order = AU_BYTE_ORDERS.get(first_bytes[:4])
+    if byte_order is None or len(first_bytes) < 24:
         return None
-    start, said, encoding, rate, channels = struct.unpack(f"{order}5I", begin[4:24])
-    frame = BYTES.get(encoding, 0) * channels
-    end = start + said
+    start, declared_bytes, encoding, rate, channels = struct.unpack(f"{byte_order}5I", first_bytes[4:24])
+    frame_bytes = BYTES_PER_SAMPLE.get(encoding, 0) * channels
+    end = start + declared_bytes
     if (
-        said == TO_THE_END
-        or not frame
+        declared_bytes == SIZE_UNKNOWN
+        or not frame_bytes
         or start < 24
-        or end + SHORT * rate * frame >= size
-        or only_padding(stream, end, size)
+        or end + LENGTH_TOLERANCE * rate * frame_bytes >= size
+        or contains_only_zeros(stream, end, size)
     ):
         return None
     stream.seek(0)
-    head = begin[:8] + struct.pack(f"{order}I", TO_THE_END) + stream.read(start)[12:]
-    return Layout((Link(start, size, head, promised=said // frame),), plain=False)
+    header = first_bytes[:8] + struct.pack(f"{byte_order}I", SIZE_UNKNOWN) + stream.read(start)[12:]
+    return Layout((Segment(start, size, header, declared=declared_bytes // frame_bytes),), as_is=False)

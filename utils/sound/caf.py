@@ -1,38 +1,43 @@
-"""CAF, whose size may be larger or smaller than the sound; libsndfile refuses the one, even where the form allows it, and stops early in the other."""
+"""CAF, whose declared size may differ from the size of the sound.
+
+If it is too large, libsndfile refuses the file, even where the format allows it. If it is too small, it stops early.
+"""
 
 from typing import BinaryIO
 
-from utils.sound.links import FARTHEST, Layout, Link
+from utils.sound.layout import MAX_OFFSET, Layout, Segment
 
-MOST_CHUNKS = 10_000
-EDITS = 4  # bytes that count edits, before the sound
+MAX_CAF_CHUNKS = 10_000
+EDIT_COUNT_BYTES = 4  # the edit count, which precedes the sound in its chunk
 
 
-def caf_layout(stream: BinaryIO, size: int, begin: bytes) -> Layout | None:
-    """Return how a CAF is to be decoded; None where the decoder may find out by itself."""
-    if begin[:8] != b"caff\x00\x01\x00\x00":
+def caf_layout(stream: BinaryIO, size: int, first_bytes: bytes) -> Layout | None:
+    """Return how to decode a CAF; None if it is something else, or the decoder needs no help."""
+    if first_bytes[:8] != b"caff\x00\x01\x00\x00":
         return None
-    place, form = 8, b""
-    for _ in range(MOST_CHUNKS):
-        stream.seek(min(place, FARTHEST))
-        head = stream.read(12)
-        length = min(int.from_bytes(head[4:], "big", signed=True), FARTHEST)
-        if len(head) < 12 or (length < 0 and head[:4] != b"data"):
+    position, description = 8, b""
+    for _ in range(MAX_CAF_CHUNKS):
+        stream.seek(min(position, MAX_OFFSET))
+        header = stream.read(12)
+        length = min(int.from_bytes(header[4:], "big", signed=True), MAX_OFFSET)
+        if len(header) < 12 or (length < 0 and header[:4] != b"data"):
             return None
-        if head[:4] == b"desc":
-            form = stream.read(32)
-        if head[:4] == b"data":
+        if header[:4] == b"desc":
+            description = stream.read(32)
+        if header[:4] == b"data":
             break
-        place += 12 + length
-    start, frame = place + 12, int.from_bytes(form[16:20], "big")
-    if form[8:12] != b"lpcm" or not frame or start + EDITS >= size:
+        position += 12 + length
+    start, frame_bytes = position + 12, int.from_bytes(description[16:20], "big")
+    if description[8:12] != b"lpcm" or not frame_bytes or start + EDIT_COUNT_BYTES >= size:
         return None
-    behind = start + length
-    stream.seek(max(0, behind))
-    named = stream.read(4)
-    if length > EDITS and (behind == size or (behind + 12 <= size and named.isalpha() and named.isascii())):
+    end = start + length
+    stream.seek(max(0, end))
+    next_name = stream.read(4)
+    if length > EDIT_COUNT_BYTES and (
+        end == size or (end + 12 <= size and next_name.isalpha() and next_name.isascii())
+    ):
         return None
     stream.seek(0)
-    patched = stream.read(place + 4) + (size - start).to_bytes(8, "big")
-    promised = max(0, length - EDITS) // frame if 0 <= length < FARTHEST else None
-    return Layout((Link(start, size, patched, promised=promised),), plain=False)
+    patched = stream.read(position + 4) + (size - start).to_bytes(8, "big")
+    declared = max(0, length - EDIT_COUNT_BYTES) // frame_bytes if 0 <= length < MAX_OFFSET else None
+    return Layout((Segment(start, size, patched, declared=declared),), as_is=False)

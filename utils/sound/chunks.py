@@ -1,15 +1,18 @@
-"""Containers that are a row of chunks, each with a name and a size: RIFF (WAV, and its big-endian and 64-bit forms) and Wave64."""
+"""Containers that are a sequence of chunks, each with a name and a size.
+
+These are RIFF (WAV, and its big-endian and 64-bit variants), Wave64 and AIFF.
+"""
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
-from utils.sound.links import FARTHEST
+from utils.sound.layout import MAX_OFFSET
 
-MOST_CHUNKS = 100_000  # looked at in one file
-TAIL = 1 << 20  # bytes at the end in which chunks behind the sound are looked for
-KNOWN = (  # that stand behind the sound
+MAX_CHUNKS = 100_000  # read in one file at most
+TRAILER_BYTES = 1 << 20  # at the end of the file, searched for chunks after the sound
+KNOWN_CHUNKS = (  # names of chunks that may follow the sound
     *(
         b"LIST",
         b"list",
@@ -50,112 +53,115 @@ KNOWN = (  # that stand behind the sound
 )
 
 
-class Chunk(NamedTuple):
-    """A chunk: its name, where what it holds begins, how many bytes that should be, and where the next chunk should begin."""
+class FileChunk(NamedTuple):
+    """A chunk: its name, the start of its content, its declared size in bytes, and the start of the next chunk."""
 
     name: bytes
     start: int
     size: int
-    then: int
+    next_start: int
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """How the heads of chunks are written.
+class ChunkFormat:
+    """How the headers of chunks are written.
 
     Attributes
     ----------
-    order : of bytes, "<" or ">"
-    wide : Wave64: names of 16 bytes, and sizes of 8, which the head counts in
+    byte_order : "<" or ">", as in `struct`
+    is_wave64 : whether names have 16 bytes and sizes 8, and sizes include the chunk's header
     """
 
-    order: str = "<"
-    wide: bool = False
+    byte_order: str = "<"
+    is_wave64: bool = False
 
     @property
-    def head(self) -> int:
-        """Bytes of a chunk's head."""
-        return 24 if self.wide else 8
+    def header_size(self) -> int:
+        """Size of a chunk's header, bytes."""
+        return 24 if self.is_wave64 else 8
 
-    def read(self, stream: BinaryIO, place: int) -> Chunk | None:
-        """Read the head of the chunk at a place."""
-        if place > FARTHEST:
+    def read(self, stream: BinaryIO, position: int) -> FileChunk | None:
+        """Read the header of the chunk at a position; None at the end of the file."""
+        if position > MAX_OFFSET:
             return None
-        stream.seek(place)
-        return self.parsed(stream.read(self.head), place)
+        stream.seek(position)
+        return self.parse(stream.read(self.header_size), position)
 
-    def parsed(self, head: bytes, place: int) -> Chunk | None:
-        """Make out what the head of the chunk at a place says."""
-        if len(head) < self.head:
+    def parse(self, header: bytes, position: int) -> FileChunk | None:
+        """Parse the header of the chunk at a position; None if it is cut off."""
+        if len(header) < self.header_size:
             return None
-        if self.wide:
-            size = min(max(0, int.from_bytes(head[16:], "little") - self.head), FARTHEST)
-            return Chunk(head[:4], place + 24, size, place + 24 + size + -size % 8)
-        (size,) = struct.unpack(f"{self.order}I", head[4:])
-        return Chunk(head[:4], place + 8, size, place + 8 + size + size % 2)
+        if self.is_wave64:
+            size = min(max(0, int.from_bytes(header[16:], "little") - self.header_size), MAX_OFFSET)
+            return FileChunk(header[:4], position + 24, size, position + 24 + size + -size % 8)
+        (size,) = struct.unpack(f"{self.byte_order}I", header[4:])
+        return FileChunk(header[:4], position + 8, size, position + 8 + size + size % 2)
 
 
-def chunks_from(stream: BinaryIO, place: int, dialect: Dialect) -> Iterator[Chunk]:
-    """Yield chunks one after the other, as far as their sizes lead."""
-    for _ in range(MOST_CHUNKS):
-        chunk = dialect.read(stream, place)
-        if chunk is None or chunk.then <= place:
+def iter_chunks(stream: BinaryIO, position: int, chunk_format: ChunkFormat) -> Iterator[FileChunk]:
+    """Yield the chunks from a position on, following their sizes."""
+    for _ in range(MAX_CHUNKS):
+        chunk = chunk_format.read(stream, position)
+        if chunk is None or chunk.next_start <= position:
             return
         yield chunk
-        place = chunk.then
+        position = chunk.next_start
 
 
-def is_chain(stream: BinaryIO, place: int, size: int, dialect: Dialect) -> bool:
-    """Tell whether from a place on there are chunks to the end of the file, or nothing."""
-    if size - place < dialect.head:
+def is_chunk_sequence(stream: BinaryIO, position: int, size: int, chunk_format: ChunkFormat) -> bool:
+    """Tell whether the file has only chunks, or nothing, from a position to its end."""
+    if size - position < chunk_format.header_size:
         return True
-    for chunk in chunks_from(stream, place, dialect):
-        if not _is_name(chunk.name):
+    for chunk in iter_chunks(stream, position, chunk_format):
+        if not _is_chunk_name(chunk.name):
             return False
-        if chunk.then >= size - 1:
-            return chunk.name in KNOWN or chunk.start + chunk.size <= size
-        if size - chunk.then < dialect.head:
+        if chunk.next_start >= size - 1:
+            return chunk.name in KNOWN_CHUNKS or chunk.start + chunk.size <= size
+        if size - chunk.next_start < chunk_format.header_size:
             return True
     return False
 
 
-def _is_name(name: bytes) -> bool:
+def _is_chunk_name(name: bytes) -> bool:
     return len(name) == 4 and all(32 <= byte < 127 for byte in name)
 
 
-def find_chain(stream: BinaryIO, size: int, *, after: int, dialect: Dialect) -> int:
-    """Return where well-known chunks begin at the end of a file, from `after` on; its size where there are none."""
-    begin = max(after, size - TAIL)
-    stream.seek(begin)
-    tail = stream.read(size - begin)
-    places, dead_ends = [], set[int]()
-    for name in KNOWN:
+def find_trailing_chunks(stream: BinaryIO, size: int, *, after: int, chunk_format: ChunkFormat) -> int:
+    """Return where the known chunks at the end of a file start, at `after` or later; the file's size if it has none."""
+    search_start = max(after, size - TRAILER_BYTES)
+    stream.seek(search_start)
+    tail = stream.read(size - search_start)
+    positions, dead_ends = [], set[int]()
+    for name in KNOWN_CHUNKS:
         at = tail.find(name)
         while at >= 0:
-            if _ends_exactly(tail, at, dialect, dead_ends):
-                places.append(begin + at)
+            if _leads_to_end(tail, at, chunk_format, dead_ends):
+                positions.append(search_start + at)
                 break
             at = tail.find(name, at + 1)
-    return min(places, default=size)
+    return min(positions, default=size)
 
 
-def _ends_exactly(tail: bytes, place: int, dialect: Dialect, dead_ends: set[int]) -> bool:
-    """Tell whether chunks lead from a place to the end; where they do not, all on the way are `dead_ends`, which nobody need follow again."""
-    passed = set[int]()
-    while place not in dead_ends:
-        passed.add(place)
-        chunk = dialect.parsed(tail[place : place + dialect.head], place)
-        if chunk is None or chunk.name not in KNOWN or chunk.start + chunk.size > len(tail):
+def _leads_to_end(tail: bytes, position: int, chunk_format: ChunkFormat, dead_ends: set[int]) -> bool:
+    """Tell whether known chunks lead from a position exactly to the end.
+
+    If not, all positions on the way are added to `dead_ends`, so that none is followed twice.
+    """
+    visited = set[int]()
+    while position not in dead_ends:
+        visited.add(position)
+        chunk = chunk_format.parse(tail[position : position + chunk_format.header_size], position)
+        if chunk is None or chunk.name not in KNOWN_CHUNKS or chunk.start + chunk.size > len(tail):
             break
-        if chunk.then >= len(tail):
+        if chunk.next_start >= len(tail):
             return True
-        place = chunk.then
-    dead_ends |= passed
+        position = chunk.next_start
+    dead_ends |= visited
     return False
 
 
-def only_padding(stream: BinaryIO, start: int, stop: int) -> bool:
-    """Tell whether a stretch holds nothing but zeros."""
+def contains_only_zeros(stream: BinaryIO, start: int, stop: int) -> bool:
+    """Tell whether all bytes from `start` to `stop` are zero."""
     stream.seek(start)
     while start < stop:
         piece = stream.read(min(1 << 16, stop - start))
@@ -165,14 +171,17 @@ def only_padding(stream: BinaryIO, start: int, stop: int) -> bool:
     return True
 
 
-def last_that_is_not_0(stream: BinaryIO, start: int, stop: int) -> int:
-    """Return up to where a stretch is not filled up with zeros, but for a few of them, which may belong to what is there."""
+def end_without_zeros(stream: BinaryIO, start: int, stop: int) -> int:
+    """Return where the zeros that fill the end of a range of bytes start.
+
+    A few of them are left, because they may belong to the content.
+    """
     while start < stop:
-        begin = max(start, stop - (1 << 16))
-        stream.seek(begin)
-        piece = stream.read(stop - begin)
+        piece_start = max(start, stop - (1 << 16))
+        stream.seek(piece_start)
+        piece = stream.read(stop - piece_start)
         left = len(piece.rstrip(b"\0"))
         if left:
-            return min(stop, begin + left + 16)
-        stop = begin
+            return min(stop, piece_start + left + 16)
+        stop = piece_start
     return start

@@ -1,4 +1,4 @@
-"""Files of sound, read once from their begin to their end: all that the decoder can make out, with a word on what is odd."""
+"""Reading an audio file once from start to end: everything that can be decoded, with warnings about what is odd."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,37 +9,37 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from utils.sound.chunks import only_padding
-from utils.sound.flac import READ_AHEAD, links_within
-from utils.sound.links import Link
-from utils.sound.mpeg import links_from
-from utils.sound.opening import NOT_SOUND, AudioError, Opened, layout_of
-from utils.sound.report import Report
+from utils.sound.chunks import contains_only_zeros
+from utils.sound.flac import READ_AHEAD, flac_segments
+from utils.sound.layout import Segment
+from utils.sound.mpeg import mpeg_segments
+from utils.sound.opening import DECODING_ERRORS, AudioError, OpenSegment, layout_of
+from utils.sound.report import DecodingReport
 
-LEAST = 1024  # unread bytes of an MP3 in which more sound is looked for where the decoder stopped
-MUCH = 1 << 14  # and where the header said that it ends
+MIN_UNREAD = 1024  # bytes of an MP3 after which the decoder stopped; fewer are not searched for more sound
+MIN_UNREAD_AFTER_HEADER = 1 << 14  # the same, if the decoder stopped where the header says that the sound ends
 
 
-class Block(NamedTuple):
-    """Samples as they were decoded, their rate, and the number of the link that they are from."""
+class DecodedBlock(NamedTuple):
+    """Decoded samples, their rate, and the index of the segment that they come from."""
 
     samples: Float32[np.ndarray, "frames channels"]
     rate: int
-    link: int
+    segment: int
 
 
-class Reading:
-    """A file of sound that is read once.
+class AudioReader:
+    """An audio file that is read once.
 
     Attributes
     ----------
-    rate, channels : of its first link
-    warnings : what is odd about it, and how much of it was read; complete when all blocks were read
+    rate, channels : of the first segment
+    warnings : what is odd about the file, and how much of it was read; complete after the last block
 
     Raises
     ------
     AudioError
-        If it is no sound that can be read.
+        If it cannot be decoded.
     """
 
     def __init__(self, file: Path, *, quick: bool = False) -> None:
@@ -48,95 +48,99 @@ class Reading:
             if file.stat().st_size == 0:
                 raise AudioError("is empty (0 bytes)")
             self._layout = layout_of(file, quick=quick)
-            self._open = Opened(file, self._layout.links[0], plain=self._layout.plain)
+            self._decoder = OpenSegment(file, self._layout.segments[0], as_is=self._layout.as_is)
         except FileNotFoundError:
             raise AudioError("no such file") from None
         except OSError as error:
             raise AudioError(f"cannot be opened: {error.strerror}") from None
-        except NOT_SOUND as error:
-            raise AudioError(f"is no sound that can be read: {_said_by(error)}") from None
-        self.rate, self.channels = self._open.rate, self._open.channels
+        except DECODING_ERRORS as error:
+            raise AudioError(f"cannot be decoded: {_message_of(error)}") from None
+        self.rate, self.channels = self._decoder.rate, self._decoder.channels
         self.warnings: tuple[str, ...] = ()
 
-    def __enter__(self) -> "Reading":
-        """Give itself."""
+    def __enter__(self) -> "AudioReader":
+        """Return the reader."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the file."""
-        self._open.close()
+        self._decoder.close()
 
     @property
     def frames(self) -> int | None:
-        """Length at the first link's rate, as far as it is known without decoding; None where it is not, or is only estimated."""
-        if not self._layout.sure or self._open.frames is None:
+        """Length at the rate of the first segment, if it is known for certain without decoding; else None."""
+        if not self._layout.exact or self._decoder.frames is None:
             return None
-        total = Fraction(self._open.frames)
-        links = self._layout.links
-        if links[0].unsearched and not self._quick:
-            links = self._within(links[0])
-            total = Fraction(links[0].frames or 0)
-        for link in links[1:]:
+        total = Fraction(self._decoder.frames)
+        segments = self._layout.segments
+        if segments[0].unsearched and not self._quick:
+            segments = self._flac_segments(segments[0])
+            total = Fraction(segments[0].frames or 0)
+        for segment in segments[1:]:
             try:
-                with closing(Opened(self._file, link, plain=False)) as other:
+                with closing(OpenSegment(self._file, segment, as_is=False)) as other:
                     if other.frames is None:
                         return None
                     total += Fraction(other.frames * self.rate, other.rate)
-            except (OSError, *NOT_SOUND):
+            except (OSError, *DECODING_ERRORS):
                 return None
         return round(total)
 
-    def blocks(self, *, seconds: float, values: int) -> Iterator[Block]:
-        """Yield all samples, at most so many seconds and so many values of all channels at once.
+    def blocks(self, *, seconds: float, values: int) -> Iterator[DecodedBlock]:
+        """Yield all samples in blocks.
+
+        Parameters
+        ----------
+        seconds, values : longest duration and largest number of values (of all channels) of a block
 
         Raises
         ------
         AudioError
-            If there are none.
+            If there are no samples.
         """
-        report, links = Report(self._layout.notes), list(self._layout.links)
-        for number, link in enumerate(links):  # to which is added what is found behind one
-            if number:
-                self._open.close()
+        report, segments = DecodingReport(self._layout.notes), list(self._layout.segments)
+        for index, segment in enumerate(segments):  # more segments may be inserted on the way
+            if index:
+                self._decoder.close()
                 try:
-                    self._open = Opened(self._file, link, plain=False)
-                except NOT_SOUND as failed:
-                    report.add_error(_said_by(failed))
+                    self._decoder = OpenSegment(self._file, segment, as_is=False)
+                except DECODING_ERRORS as failed:
+                    report.add_error(_message_of(failed))
                     continue
             frames, error = 0, ""
-            at_once = max(1, min(int(seconds * self._open.rate), values // self._open.channels))
-            while frames < self._open.sound.frames and not error:  # libsndfile gives no more than it says
-                samples, error = self._open.read_on(min(at_once, self._open.sound.frames - frames))
+            at_once = max(1, min(int(seconds * self._decoder.rate), values // self._decoder.channels))
+            while frames < self._decoder.sound.frames and not error:  # libsndfile reads no more than this
+                samples, error = self._decoder.read_next(min(at_once, self._decoder.sound.frames - frames))
                 if len(samples) == 0:
                     break
                 frames += len(samples)
-                yield Block(samples, self._open.rate, number)
-            report.add(self._open, frames, error)
-            if link.unsearched and (error or self._open.place < link.stop - READ_AHEAD):
-                links[number + 1 : number + 1] = self._within(link)[1:]
-            if link.open_end:
-                links[number + 1 : number + 1] = self._behind(
-                    link, report, least=LEAST if error or link.endless else MUCH
+                yield DecodedBlock(samples, self._decoder.rate, index)
+            report.add(self._decoder, frames, error)
+            if segment.unsearched and (error or self._decoder.position < segment.stop - READ_AHEAD):
+                segments[index + 1 : index + 1] = self._flac_segments(segment)[1:]
+            if segment.may_continue:
+                segments[index + 1 : index + 1] = self._mpeg_segments_after(
+                    segment, report, least=MIN_UNREAD if error or segment.hide_end else MIN_UNREAD_AFTER_HEADER
                 )
         report.check_any()
         self.warnings = report.warnings()
 
-    def _within(self, link: Link) -> tuple[Link, ...]:
+    def _flac_segments(self, segment: Segment) -> tuple[Segment, ...]:
         with self._file.open("rb") as stream:
-            return links_within(stream, link)
+            return flac_segments(stream, segment)
 
-    def _behind(self, link: Link, report: Report, *, least: int) -> tuple[Link, ...]:
-        """Return what follows in an MP3 behind the place at which the decoder stopped, where that is at least so many bytes from its end."""
-        place = self._open.place
-        if not link.start < place < link.stop - least:
+    def _mpeg_segments_after(self, segment: Segment, report: DecodingReport, *, least: int) -> tuple[Segment, ...]:
+        """Return what follows in an MP3 after the decoder stopped, if at least `least` bytes are left."""
+        position = self._decoder.position
+        if not segment.start < position < segment.stop - least:
             return ()
         with self._file.open("rb") as stream:
-            links = links_from(stream, place, link.stop)
-            if links:
-                damaged = not only_padding(stream, place, links[0].start)
-                report.add_gap(links[0].start - place if damaged else 0)
-            return links
+            segments = mpeg_segments(stream, position, segment.stop)
+            if segments:
+                damaged = not contains_only_zeros(stream, position, segments[0].start)
+                report.add_gap(segments[0].start - position if damaged else 0)
+            return segments
 
 
-def _said_by(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     return str(getattr(error, "error_string", None) or error)

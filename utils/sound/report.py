@@ -1,79 +1,79 @@
-"""How much of a file was read, and of how much: the warnings."""
+"""Warnings about an audio file: how much of it could be read."""
 
-from utils.sound.links import SHORT
-from utils.sound.opening import AudioError, Opened
+from utils.sound.layout import LENGTH_TOLERANCE
+from utils.sound.opening import AudioError, OpenSegment
 
-HOLE = 2048  # bytes of an MP3 that are no frame; a header that nobody needs and a cut frame may have so many
+MAX_GAP = 2048  # bytes of an MP3 outside of frames; an unused header and a cut frame may take as many
 TRUNCATED = "Seems to be a truncated file"  # in libsndfile's log (VOC)
-# ends what is said where only a part could be read, and nothing else: exit statuses depend on it
+# ends every warning that only a part could be read, and no other: exit statuses depend on it, and stores keep it
 PART = "are there and are used"
 
 
-class Report:
-    """How much of a file was read, and of how much."""
+class DecodingReport:
+    """What was read of a file, segment by segment, and what its header declares."""
 
     def __init__(self, notes: tuple[str, ...]) -> None:
         self._notes = list(notes)
-        self._promised, self._found, self._missing = 0.0, 0.0, False
+        self._declared, self._seconds_read, self._missing = 0.0, 0.0, False
         self._errors: list[str] = []
-        self._incomplete, self._known = False, True
-        self._hole = 0
+        self._incomplete, self._length_known = False, True
+        self._gap_bytes = 0
 
-    def add(self, opened: Opened, frames: int, error: str) -> None:
-        """Take in what was read of a link, and with which error that ended."""
-        promised, rate = opened.promised, opened.rate
-        self._found += frames / rate
-        self._promised += (frames if promised is None else promised) / rate
-        short = promised is not None and promised - frames >= opened.link.tolerance * rate
+    def add(self, opened: OpenSegment, frames: int, error: str) -> None:
+        """Add what was read of a segment, and the error with which it ended."""
+        declared, rate = opened.declared, opened.rate
+        self._seconds_read += frames / rate
+        self._declared += (frames if declared is None else declared) / rate
+        short = declared is not None and declared - frames >= opened.segment.tolerance * rate
         self._missing |= short
-        self._incomplete |= opened.link.incomplete or TRUNCATED in opened.sound.extra_info
-        # where mpg123 misses the rest of a frame
-        at_end = opened.link.open_end and opened.place >= opened.link.stop - HOLE
-        if error and not at_end and (promised is None or short):
+        self._incomplete |= opened.segment.incomplete or TRUNCATED in opened.sound.extra_info
+        # mpg123 reports the missing rest of a last frame as an error
+        at_end = opened.segment.may_continue and opened.position >= opened.segment.stop - MAX_GAP
+        if error and not at_end and (declared is None or short):
             self._errors.append(error)
-            self._known &= promised is not None
+            self._length_known &= declared is not None
 
     def add_error(self, error: str) -> None:
-        """Take in a link that cannot be opened."""
+        """Add a segment that cannot be opened."""
         self._errors.append(error)
-        self._known = False
+        self._length_known = False
 
     def add_gap(self, damaged: int) -> None:
-        """Take in that sound was found behind what seemed to be the end, and how many bytes between should be sound, too."""
-        self._hole += damaged
-        self._known = False
+        """Add that sound was found after the decoder stopped, and how many damaged bytes lie between."""
+        self._gap_bytes += damaged
+        self._length_known = False
 
     def check_any(self) -> None:
-        """Refuse a file of which nothing was read.
+        """Refuse a file from which nothing was read.
 
         Raises
         ------
         AudioError
-            That says why.
+            With the reason.
         """
-        if self._found == 0:
+        if self._seconds_read == 0:
             raise AudioError(f"is damaged: {self._errors[0]}" if self._errors else "holds no samples")
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what is odd."""
-        there, said = _apart(self._found, self._promised)
+        """Return what is odd about the file."""
+        there, declared = _two_lengths(self._seconds_read, self._declared)
         if self._errors:
             self._notes.append(
-                f"is damaged ({self._errors[0]}): {there}{f' of {said}' if self._known else ''} s {PART}"
+                f"is damaged ({self._errors[0]}): {there}{f' of {declared}' if self._length_known else ''} s {PART}"
             )
-        elif self._hole > HOLE:
-            self._notes.append(f"is damaged ({self._hole} bytes in it are no sound): {there} s {PART}")
+        elif self._gap_bytes > MAX_GAP:
+            self._notes.append(f"is damaged ({self._gap_bytes} bytes in it are not audio): {there} s {PART}")
         elif self._missing:
-            self._notes.append(f"its header promises {said} s, {there} s {PART}")
+            self._notes.append(f"the header declares {declared} s, but only {there} s {PART}")
         elif self._incomplete:
             self._notes.append(f"a part of it is missing: {there} s {PART}")
-        elif self._found - self._promised >= SHORT:
-            self._notes.append(f"its header says {said} s, but {there} s of sound are there; all are used")
+        elif self._seconds_read - self._declared >= LENGTH_TOLERANCE:
+            self._notes.append(f"the header declares {declared} s, but the file holds {there} s; all of it is used")
         return tuple(self._notes)
 
 
-def _apart(one: float, other: float) -> tuple[str, str]:
-    """Write two lengths with as many digits as tell them apart, one at least."""
+def _two_lengths(one: float, other: float) -> tuple[str, str]:
+    """Format two lengths with enough digits to differ, at least one."""
     digits = next((digits for digits in (1, 2, 3) if round(one, digits) != round(other, digits)), 1)
     return f"{one:.{digits}f}", f"{other:.{digits}f}"
 

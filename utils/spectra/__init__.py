@@ -1,1 +1,1 @@
-"""Sound to picture: decoding, clips, spectrograms, the signal score, and the store that keeps them. Only `on_device` imports JAX."""
+"""From sound to spectrograms: decoding, clips, spectrograms, signal scores, the store. Only `on_device` imports JAX."""

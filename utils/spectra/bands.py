@@ -1,6 +1,6 @@
-"""What the pictures of both engines are made with: the Fourier window, which of its bins are used, and how they add up to the picture's rows.
+"""Fourier window, frequency bins and mel filter bank of a spectrogram, for the engines on the CPU and on the device.
 
-Source: BASELINE, Spectrograms; mel bands are librosa's (Slaney's scale, each of area one).
+Source: docs/baseline.md (Spectrograms); the mel filter bank is librosa's (Slaney's scale, filters of unit area).
 """
 
 import math
@@ -19,13 +19,13 @@ WINDOW_PER_BAND = 8  # samples of the Fourier window for each mel band
 
 
 class Bands(NamedTuple):
-    """What the rows of a picture are made of.
+    """How the bins of a Fourier transform become the rows of a spectrogram.
 
     Attributes
     ----------
-    window : the Fourier transform's window, (n_fft,)
-    first_bin, last_bin : the first of its bins that is used, and the one after the last
-    weights : share of each of them in each mel band, sparse (bands, bins); none: a row is a bin
+    window : window of the Fourier transform, (n_fft,)
+    first_bin, last_bin : first bin that is used, and the bin after the last one
+    weights : weight of each of these bins in each mel band, sparse (bands, bins); None: each bin is a row
     """
 
     window: Float[np.ndarray, " n_fft"]
@@ -35,13 +35,13 @@ class Bands(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """How many rows they give."""
+        """Number of rows before resizing."""
         return self.weights.shape[0] if self.weights is not None else self.last_bin - self.first_bin
 
 
 @lru_cache(maxsize=8)
 def bands_of(settings: Spectrogram) -> Bands:
-    """Return window, bins and weights of a kind of picture."""
+    """Return the window, bins and weights for the given settings."""
     if settings.kind == "linear":
         n_fft = settings.n_fft or linear_window(
             rate=settings.rate, fmin=settings.fmin, fmax=settings.fmax, height=settings.height
@@ -52,8 +52,8 @@ def bands_of(settings: Spectrogram) -> Bands:
     bank = librosa.filters.mel(
         sr=settings.rate, n_fft=n_fft, n_mels=settings.height, fmin=settings.fmin, fmax=settings.fmax
     )
-    heard = np.flatnonzero(bank.any(axis=0))
-    first, last = (int(heard[0]), int(heard[-1]) + 1) if heard.size else (0, 1)
+    used = np.flatnonzero(bank.any(axis=0))
+    first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
     return Bands(
         scipy.signal.get_window("hann", n_fft).astype(np.float32),
         first,
@@ -63,17 +63,18 @@ def bands_of(settings: Spectrogram) -> Bands:
 
 
 def bins_between(low: float, high: float, *, rate: int, n_fft: int) -> tuple[int, int]:
-    """Return the first bin of a Fourier transform that lies from `low` to `high` (Hz), and the one after the last."""
+    """Return the first bin of a Fourier transform between `low` and `high` (Hz), and the bin after the last one."""
     return math.ceil(low * n_fft / rate), math.floor(high * n_fft / rate) + 1
 
 
 def linear_window(*, rate: int, fmin: float, fmax: float, height: int) -> int:
-    """Return the shortest even length of window of which exactly `height` bins lie from fmin to fmax.
+    """Return the shortest even window length that has exactly `height` bins between fmin and fmax.
 
-    There is one: the number of bins grows by at most one from one even length to the next, for fmax is at most half the
-    rate. The 2018 baseline took half of the window for the number of samples, and so a band of half the frequencies.
+    Such a length always exists: because fmax is at most half the sample rate, the number of bins grows by at most one
+    from one even length to the next. The 2018 baseline computed bin numbers with half the window length, so that its
+    linear spectrograms show half of the frequency band.
     """
-    # fewer than length · (fmax − fmin) / rate + 1 bins lie in the band
+    # the band has fewer than length · (fmax − fmin) / rate + 1 bins
     length = max(2, int(rate * (height - 2) / (fmax - fmin)) // 2 * 2)
     while True:
         first, last = bins_between(fmin, fmax, rate=rate, n_fft=length)
@@ -83,15 +84,15 @@ def linear_window(*, rate: int, fmin: float, fmax: float, height: int) -> int:
 
 
 def hop_of(settings: Spectrogram, *, samples: int) -> int:
-    """Return the samples from one frame of a clip to the next.
+    """Return the hop length, samples.
 
-    Where the settings leave it open, the width is exact and the hop is not; more frames than the width may come out, of
-    which the first are taken.
+    If `spectrogram.hop` is 0, the hop is chosen so that a clip has at least `width` frames; surplus frames at the end
+    are dropped.
     """
     return settings.hop or samples // (settings.width - 1)
 
 
-def drawn_size(settings: Spectrogram, *, samples: int) -> tuple[int, int]:
-    """Return rows and frames of a clip's picture before it is resized."""
+def size_before_resizing(settings: Spectrogram, *, samples: int) -> tuple[int, int]:
+    """Return the number of rows and frames of a clip's spectrogram before it is resized."""
     frames = 1 + samples // hop_of(settings, samples=samples)
     return bands_of(settings).rows, frames if settings.hop else min(frames, settings.width)

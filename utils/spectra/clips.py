@@ -1,4 +1,4 @@
-"""Cutting clips out of a recording that comes as a stream of blocks: in a grid, or where they are wanted."""
+"""Cutting clips out of a stream of samples: in a regular grid, or at given windows."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ class Window:
 
     Attributes
     ----------
-    start : its first sample, from the recording's begin
-    event : number of the event that it is cut for; -1: none
-    peak, strength : the peak that it is cut for: seconds from the recording's begin, and decibels; NaN: none
+    start : its first sample, counted from the start of the recording
+    event : index of the event that it is cut for; -1: none
+    peak, strength : the peak that it is cut for: seconds from the start of the recording, and decibels; NaN: none
     """
 
     start: int
@@ -28,32 +28,32 @@ class Window:
 
 
 def clip_samples(clips: Clips, *, rate: int) -> tuple[int, int, int]:
-    """Return a clip's length, the step from one clip to the next, and the least length of the last one, in samples."""
+    """Return length, step and minimal length of clips (`clips.length`, length − overlap, `min_length`), in samples."""
     return int(clips.length * rate), int((clips.length - clips.overlap) * rate), int(clips.min_length * rate)
 
 
-def cut(
-    blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, least: int
+def cut_grid(
+    blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, min_length: int
 ) -> Iterator[tuple[int, Float[np.ndarray, "_ length"]]]:
-    """Cut a stream of samples into clips that begin every `step` samples.
+    """Cut a stream of samples into clips that start every `step` samples.
 
-    What is left at the end is filled with zeros if it has `least` samples, else dropped. Blocks may have any lengths:
-    they do not change the clips.
+    The rest at the end is padded with zeros if it has at least `min_length` samples, else it is dropped. The sizes of
+    the blocks do not matter.
 
     Parameters
     ----------
-    blocks : float32 samples, one after the other
-    length, step, least : in samples; step ≥ 1, least ≤ length
+    blocks : float32 samples, in order
+    length, step, min_length : in samples; step ≥ 1, min_length ≤ length
 
     Yields
     ------
-    The number of the first of some consecutive clips, and these clips.
+    The index of the first of some consecutive clips, and these clips.
 
-    Source: BASELINE, Spectrograms (`golden/split_counts.json`).
+    Source: docs/baseline.md (Spectrograms).
     """
     rest = np.zeros(0, np.float32)
-    first = 0  # number of the clip that begins at rest[0]
-    skip = 0  # samples until the next clip begins, where steps are longer than clips
+    first = 0  # index of the clip that starts at rest[0]
+    skip = 0  # samples until the next clip starts, if steps are longer than clips
     for block in blocks:
         rest = np.concatenate([rest, block[skip:]])
         skip = max(0, skip - len(block))
@@ -63,7 +63,7 @@ def cut(
             first += count
             skip += max(0, count * step - len(rest))
             rest = rest[count * step :]
-    while len(rest) >= max(least, 1):
+    while len(rest) >= max(min_length, 1):
         last = np.zeros((1, length), np.float32)
         last[0, : min(len(rest), length)] = rest[:length]
         yield first, last
@@ -71,41 +71,40 @@ def cut(
         rest = rest[step:]
 
 
-def starts_within(begin: int, end: int, *, length: int, step: int) -> Iterator[int]:
-    """Yield where the clips of a span of time start; all in samples.
+def starts_within(start: int, end: int, *, length: int, step: int) -> Iterator[int]:
+    """Yield the starts of the clips of a time span; all in samples.
 
-    A span no longer than a clip has one, centred on it, which may start before 0. A longer one has clips every `step`
-    from its begin, and a last one that ends with it.
+    A span that is not longer than a clip has one clip, centred on it, which may start before 0. A longer span has a
+    clip every `step` samples, and a last clip that ends with the span.
     """
-    if end - begin <= length:
-        yield (begin + end - length + 1) // 2
+    if end - start <= length:
+        yield (start + end - length + 1) // 2
         return
-    yield from range(begin, end - length, step)
+    yield from range(start, end - length, step)
     yield end - length
 
 
-def cut_out(
+def cut_windows(
     blocks: Iterable[Float[np.ndarray, " _"]], windows: Iterable[Window], *, length: int
 ) -> Iterator[tuple[Window, Float[np.ndarray, " length"]]]:
-    """Cut clips of `length` samples out of a stream of samples, where `windows` say.
+    """Cut clips of `length` samples out of a stream of samples, at the given windows.
 
-    A window that goes past the end is moved until it ends with the recording; a recording shorter than a clip is filled
-    with zeros. Windows that begin where there is no more sound are left out. Blocks may have any lengths: they do not
-    change the clips.
+    A window that goes past the end of the recording is moved back to end with it; a recording shorter than a clip is
+    padded with zeros. Windows that start after the end are left out. The sizes of the blocks do not matter.
 
     Parameters
     ----------
-    blocks : float32 samples, one after the other
-    windows : in the order of their starts, none below 0; may be endless
+    blocks : float32 samples, in order
+    windows : ordered by start, none below 0; may be an infinite iterator
 
     Yields
     ------
-    Each window, where it was cut in the end, and its samples.
+    Each window, with the start at which it was cut in the end, and its samples.
     """
     wanted = iter(windows)
     window = next(wanted, None)
     rest = np.zeros(0, np.float32)
-    first, end = 0, 0  # the samples that `rest` begins with and ends before
+    first, end = 0, 0  # indices of the first sample of `rest` and of the one after its last
     for block in blocks:
         rest, end = np.concatenate([rest, block]), end + len(block)
         while window and window.start + length <= end:

@@ -1,7 +1,7 @@
-"""Where pictures are made: by the workers that decode, or, of what they decoded, by an accelerator in the main process.
+"""Where spectrograms are computed: in the workers that decode, or on an accelerator in the main process.
 
-Workers leave the clips of a recording beside its part, as float32; they are read, drawn and removed at once, so that
-they hardly reach the disk.
+For the accelerator, workers leave the clips of a recording as float32 in a file beside its part. The main process reads
+and removes the file at once, so that it hardly reaches the disk.
 """
 
 import json
@@ -16,24 +16,24 @@ from jaxtyping import UInt8
 
 from config import Config
 from utils.console import UserError
-from utils.files import whole_file
+from utils.files import atomic_file
 from utils.spectra.clips import clip_samples
-from utils.spectra.extraction import Candidate, Job, Listening, Work, extract, leave_part
+from utils.spectra.extraction import ClipCandidate, Job, JobResult, RecordingScan, extract, write_part
 from utils.spectra.parts import Clip
 
-BATCH = 256  # clips that the device draws at once
-# what JAX needs for an accelerator
+CLIPS_PER_BATCH = 256  # clips that the device computes at once
+# packages by which JAX uses an accelerator
 PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin", "jax_rocm60_plugin", "jax_rocm7_plugin", "libtpu")
-SAMPLES, WORDS = "samples", "heard.json"
+SAMPLES, METADATA = "samples", "metadata.json"  # contents of the file of clips
 
 
-def engine_of(config: Config) -> tuple[Callable[[Job], Any], Callable[[Job], Work] | None]:
-    """Return what workers do with a recording, and what the main process then does, by `spectrogram.engine`.
+def engine_of(config: Config) -> tuple[Callable[[Job], Any], Callable[[Job], JobResult] | None]:
+    """Return what a worker does with a recording, and what the main process does after it, by `spectrogram.engine`.
 
     Raises
     ------
     UserError
-        If the device is asked for and cannot draw these pictures.
+        If the device is asked for and cannot compute these spectrograms.
     """
     engine = config.spectrogram.engine
     # JAX takes seconds to import
@@ -41,72 +41,69 @@ def engine_of(config: Config) -> tuple[Callable[[Job], Any], Callable[[Job], Wor
         return extract, None
     import jax
 
-    from utils.spectra.on_device import refusal
+    from utils.spectra.on_device import reason_against_device
 
     length, _, _ = clip_samples(config.clips, rate=config.spectrogram.rate)
-    reason = refusal(config.spectrogram, samples=length)
+    reason = reason_against_device(config.spectrogram, samples=length)
     if engine == "auto" and (reason or jax.default_backend() == "cpu"):
         return extract, None
     if reason:
-        raise UserError(f"spectrogram.engine = device, but {reason}; cpu draws them")
-    return listen, draw
+        raise UserError(f"spectrogram.engine = device, but {reason}; set spectrogram.engine to cpu")
+    return decode_for_device, extract_on_device
 
 
-def listen(job: Job) -> None:
-    """Decode a recording and leave its candidates beside its part, for `draw`.
+def decode_for_device(job: Job) -> None:
+    """Decode a recording and leave its candidate clips in a file for `extract_on_device`.
 
     Raises
     ------
     AudioError
         If the recording cannot be used.
     """
-    heard, rows = Listening(job), []
-    with whole_file(_beside(job), lasting=False) as stream, zipfile.ZipFile(stream, "w") as archive:
+    scan, rows = RecordingScan(job), []
+    with atomic_file(_clips_file(job), lasting=False) as stream, zipfile.ZipFile(stream, "w") as archive:
         with archive.open(SAMPLES, "w", force_zip64=True) as entry:
-            for candidate, samples in heard.candidates():
+            for candidate, samples in scan.candidates():
                 rows.append([*candidate.clip, *candidate[1:]])
                 entry.write(np.ascontiguousarray(samples, np.float32).tobytes())
-        words = {
-            "seconds": heard.seconds,
-            "peaks": heard.peaks,
-            "passed_over": heard.passed_over,
+        metadata = {
+            "seconds": scan.seconds,
+            "peaks": scan.peaks,
+            "skipped": scan.skipped,
             "rows": rows,
-            "warnings": heard.warnings,
+            "warnings": scan.warnings,
         }
-        archive.writestr(WORDS, json.dumps(words, default=float))
+        archive.writestr(METADATA, json.dumps(metadata, default=float))
 
 
-def draw(job: Job) -> Work:
-    """Draw what `listen` left on the device, and leave the pictures in `job.part`, as `extract` does."""
-    file, heard = _beside(job), Listening(job)
+def extract_on_device(job: Job) -> JobResult:
+    """Compute the spectrograms of the clips that `decode_for_device` left, and write `job.part` as `extract` does."""
+    file, scan = _clips_file(job), RecordingScan(job)
     with zipfile.ZipFile(file) as archive, archive.open(SAMPLES) as entry:
-        words = json.loads(archive.read(WORDS))
-        heard.seconds, heard.passed_over, heard.peaks = (
-            words["seconds"],
-            words["passed_over"],
-            [tuple(peak) for peak in words["peaks"]],
-        )
-        heard.warnings = tuple(words["warnings"])
+        metadata = json.loads(archive.read(METADATA))
+        scan.seconds, scan.skipped = metadata["seconds"], metadata["skipped"]
+        scan.peaks = [tuple(peak) for peak in metadata["peaks"]]
+        scan.warnings = tuple(metadata["warnings"])
         split = len(Clip._fields)
-        candidates = [Candidate(Clip(*row[:split]), *row[split:]) for row in words["rows"]]
-        work = leave_part(job, heard, _drawn(candidates, entry, job))
+        candidates = [ClipCandidate(Clip(*row[:split]), *row[split:]) for row in metadata["rows"]]
+        result = write_part(job, scan, _spectrograms_on_device(candidates, entry, job))
     file.unlink()
-    return work
+    return result
 
 
-def _drawn(
-    candidates: list[Candidate], entry: Any, job: Job
-) -> Iterator[tuple[Candidate, UInt8[np.ndarray, "height width"], float]]:
-    from utils.spectra.on_device import make_pictures
+def _spectrograms_on_device(
+    candidates: list[ClipCandidate], entry: Any, job: Job
+) -> Iterator[tuple[ClipCandidate, UInt8[np.ndarray, "height width"], float]]:
+    from utils.spectra.on_device import make_spectrograms
 
     length, _, _ = clip_samples(job.clips, rate=job.spectrogram.rate)
-    for first in range(0, len(candidates), BATCH):
-        batch = candidates[first : first + BATCH]
-        samples = np.zeros((BATCH, length), np.float32)  # one size, so that one program serves all
+    for first in range(0, len(candidates), CLIPS_PER_BATCH):
+        batch = candidates[first : first + CLIPS_PER_BATCH]
+        samples = np.zeros((CLIPS_PER_BATCH, length), np.float32)  # always one size, so that JAX compiles once
         samples[: len(batch)] = np.frombuffer(entry.read(4 * length * len(batch)), np.float32).reshape(-1, length)
-        pictures, scores = (np.asarray(array) for array in make_pictures(samples, job.spectrogram))
-        yield from zip(batch, pictures, scores.tolist(), strict=False)
+        spectrograms, scores = (np.asarray(array) for array in make_spectrograms(samples, job.spectrogram))
+        yield from zip(batch, spectrograms, scores.tolist(), strict=False)
 
 
-def _beside(job: Job) -> Path:
+def _clips_file(job: Job) -> Path:
     return job.part.with_suffix(".sound")

@@ -1,4 +1,4 @@
-"""What a worker does with one recording: decode, choose windows, picture, score, reject, and keep."""
+"""What a worker does with one recording: decode, select windows, compute spectrograms and scores, reject, save."""
 
 import math
 import zlib
@@ -13,54 +13,54 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from config import Clips, Spectrogram
-from utils.files import whole_file
-from utils.spectra.choosing import Heard, Spans, chosen_windows
-from utils.spectra.clips import clip_samples, cut
+from config import Clips, Config, Spectrogram
+from utils.files import atomic_file
+from utils.spectra.clip_selection import EventSpan, EventSpans, select_windows
+from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import AudioError, Length, decode
 from utils.spectra.mixing import mixer_for
-from utils.spectra.parts import Clip, Draw, Found
+from utils.spectra.parts import Clip, ClipReservoir, RecordingSummary
 from utils.spectra.score_counts import count_scores
 from utils.spectra.signal_score import signal_score
-from utils.spectra.spectrogram import make_picture, mel_levels, to_pixels
+from utils.spectra.spectrogram import make_spectrogram, mel_levels, to_pixels
 
-IN_MEMORY = 64 * 2**20  # bytes of pictures that a worker holds in memory; more go to disk
-FROM_HAND_TO_HAND = 8 * 2**20  # bytes of pictures that a worker hands over through memory; more go through a file
+MAX_SCRATCH_IN_MEMORY = 64 * 2**20  # bytes of spectrograms that a worker holds in memory; more go to disk
+MAX_PASSED_IN_MEMORY = 8 * 2**20  # bytes of spectrograms that a worker returns in memory; more go through a file
 
 
 @dataclass(frozen=True)
 class Job:
-    """One recording to be turned into pictures.
+    """One recording whose spectrograms are wanted.
 
     Attributes
     ----------
-    name, file : the recording, and where its sound is
-    cap : how many clips are taken at most; 0: all
-    part : the file to leave the pictures in, where they are left in a file
-    events : who sings from when to when, where only that says what a clip is: clips in which nobody sings are rejected
-    reject : whether the signal rule applies; not to recordings without birds
-    unsure : whether some event is not known, so that clips in which nobody sings are no noise
+    name, file : name of the recording, and its audio file
+    max_clips : number of clips at most; 0: all
+    part : the file to write spectrograms to, if they go to a file
+    events : the annotated events, if only they say which species a clip has: clips without an event are rejected
+    reject : whether the signal rule applies; False for recordings without birds
+    unsure : whether an annotation is missing, so that clips without an event may have a bird and are no noise
     """
 
     name: str
     file: Path
-    cap: int
+    max_clips: int
     clips: Clips
     spectrogram: Spectrogram
     part: Path = Path()
-    events: tuple[Heard, ...] | None = None
+    events: tuple[EventSpan, ...] | None = None
     reject: bool = True
     unsure: bool = False
 
 
-class Sound:
-    """A recording that can be heard more than once, and what was found when it was heard the last time.
+class DecodedRecording:
+    """A recording that can be decoded several times, and what the last decoding found.
 
     Attributes
     ----------
-    samples : how many there are
-    lowest, highest : of them
-    length : as the file has it, at its own rate; known once it was heard to its end
+    samples : number of samples
+    lowest, highest : smallest and largest sample
+    length : length at the rate of the file; known after decoding to the end
     """
 
     def __init__(self, job: Job) -> None:
@@ -72,11 +72,11 @@ class Sound:
 
     @property
     def seconds(self) -> float:
-        """The length that was found."""
+        """Length of the recording as far as it was decoded."""
         return self.samples / self._job.spectrogram.rate
 
-    def hear(self) -> Iterator[Float[np.ndarray, " _"]]:
-        """Decode it from its begin."""
+    def blocks(self) -> Iterator[Float[np.ndarray, " _"]]:
+        """Decode the recording from its start."""
         self.samples, self.lowest, self.highest = 0, np.inf, -np.inf
         for block in self._decoded():
             self.samples += len(block)
@@ -84,13 +84,13 @@ class Sound:
             yield block
 
     def _decoded(self) -> Iterator[Float[np.ndarray, " _"]]:
-        picture = self._job.spectrogram
-        self._mixer, self._to_end = mixer_for(self._job.file, picture.channel), False
-        self.length = yield from decode(self._job.file, rate=picture.rate, mixer=self._mixer)
+        settings = self._job.spectrogram
+        self._mixer, self._to_end = mixer_for(self._job.file, settings.channel), False
+        self.length = yield from decode(self._job.file, rate=settings.rate, mixer=self._mixer)
         self._to_end = True
 
     def warnings(self) -> tuple[str, ...]:
-        """Say what is odd about it; where it was not heard to its end, about its channels as far as they were heard.
+        """Return the problems of the file; if it was not decoded to its end, only those of its channels so far.
 
         Raises
         ------
@@ -100,21 +100,20 @@ class Sound:
         return self.length.warnings if self._to_end else self._mixer.warnings()
 
     def check_length(self) -> None:
-        """Refuse what turned out to be too short for a clip.
+        """Check that the recording is long enough for a clip.
 
         Raises
         ------
         AudioError
-            That says how short it is.
+            If it is too short.
         """
-        _, _, least = clip_samples(self._job.clips, rate=self._job.spectrogram.rate)
-        if self.samples < max(least, 1):
-            raise AudioError(
-                f"is {self.seconds:.2f} s long, shorter than a clip (clips.min_length = {self._job.clips.min_length:g} s)"
-            )
+        _, _, min_length = clip_samples(self._job.clips, rate=self._job.spectrogram.rate)
+        if self.samples < max(min_length, 1):
+            needed = self._job.clips.min_length
+            raise AudioError(f"is {self.seconds:.2f} s long, shorter than a clip (clips.min_length = {needed:g} s)")
 
     def check_level(self) -> None:
-        """Refuse silence.
+        """Check that the recording is not silent.
 
         Raises
         ------
@@ -125,153 +124,202 @@ class Sound:
             raise AudioError(f"is silent: all its samples are {self.highest:g}")
 
 
-class Work(NamedTuple):
-    """What was done of one recording: how many seconds of sound it holds, and of how many clips a picture was made."""
+class JobResult(NamedTuple):
+    """What was done for one recording: its length in seconds, and how many spectrograms were computed."""
 
     seconds: float
     clips: int
 
 
-class Candidate(NamedTuple):
-    """A window of which a picture is made: its clip, as yet without a score; whether it may be accepted; and the two lots that it drew."""
+class ClipCandidate(NamedTuple):
+    """A window whose spectrogram is computed.
+
+    Attributes
+    ----------
+    clip : the clip, not yet scored
+    eligible : whether it may be accepted; False if it has no event where one is needed
+    noise_draw : random number from 0 to 1; a rejected clip stays as noise if it is below `clips.noise_share`
+    rank : random number; of more clips than `Job.max_clips`, those with the lowest ranks stay
+    """
 
     clip: Clip
-    possible: bool
-    ticket: float
-    lot: float
+    eligible: bool
+    noise_draw: float
+    rank: float
 
 
-class Listening:
-    """The windows of a recording that may be kept, and what is found besides while they are looked for.
+class RecordingScan:
+    """The search for candidate clips in a recording, and what else it finds.
 
     Attributes
     ----------
     seconds : length of the recording
-    peaks : where peaks were looked for: seconds, decibels, and the number of the window
-    passed_over : how many windows are rejected without a picture, for nobody sings in them
-    warnings : what is odd about the file
+    peaks : if clips are cut at peaks: time in seconds, decibels, and index of the window of each
+    skipped : number of windows rejected without a spectrogram, because they have no event
+    warnings : problems of the file
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self.seconds = 0.0
         self.peaks: list[tuple[float, float, int]] = []
-        self.passed_over = 0
+        self.skipped = 0
         self.warnings: tuple[str, ...] = ()
 
-    def candidates(self) -> Iterator[tuple[Candidate, Float[np.ndarray, " length"]]]:
-        """Yield the windows of which a picture is made, with their samples, in the order of time.
+    def candidates(self) -> Iterator[tuple[ClipCandidate, Float[np.ndarray, " length"]]]:
+        """Yield the windows whose spectrogram is needed, with their samples, in order of time.
 
         Raises
         ------
         AudioError
             If the recording cannot be used.
         """
-        job, sound = self._job, Sound(self._job)
+        job, recording = self._job, DecodedRecording(self._job)
         generator = np.random.default_rng((job.clips.seed, zlib.crc32(job.name.encode())))
-        sung = None if job.events is None else Spans(job.events)
-        for number, (window, samples) in enumerate(
-            chosen_windows(sound.hear, job.clips, job.spectrogram, events=job.events)
-        ):
+        spans = None if job.events is None else EventSpans(job.events)
+        windows = select_windows(recording.blocks, job.clips, job.spectrogram, events=job.events)
+        for index, (window, samples) in enumerate(windows):
             start = window.start / job.spectrogram.rate
             if np.isfinite(window.strength):
-                self.peaks.append((window.peak, window.strength, number))
-            ticket, lot = generator.random(2)
-            possible = sung is None or sung.touch(start, start + job.clips.length)
-            if possible or (ticket < job.clips.noise_share and not job.unsure):
-                yield (
-                    Candidate(Clip(number, start, window.event, window.strength, 0.0, False), possible, ticket, lot),
-                    samples,
-                )
+                self.peaks.append((window.peak, window.strength, index))
+            noise_draw, rank = generator.random(2)
+            eligible = spans is None or spans.overlap(start, start + job.clips.length)
+            if eligible or (noise_draw < job.clips.noise_share and not job.unsure):
+                clip = Clip(index, start, window.event, window.strength, 0.0, False)
+                yield ClipCandidate(clip, eligible, noise_draw, rank), samples
             else:
-                self.passed_over += 1
-        sound.check_length()
-        sound.check_level()
-        self.seconds, self.warnings = sound.seconds, sound.length.warnings
+                self.skipped += 1
+        recording.check_length()
+        recording.check_level()
+        self.seconds, self.warnings = recording.seconds, recording.length.warnings
 
 
-def extract(job: Job) -> Work:
-    """Turn a recording into pictures and leave them in `job.part`.
+def extract(job: Job) -> JobResult:
+    """Compute the spectrograms of a recording and write those that stay to `job.part`.
 
     Raises
     ------
     AudioError
         If the recording cannot be used.
     """
-    heard = Listening(job)
+    scan = RecordingScan(job)
 
-    def drawn() -> Iterator[tuple[Candidate, Float32[np.ndarray, "height width"], float]]:
-        for candidate, samples in heard.candidates():
-            picture = make_picture(samples, job.spectrogram, seed=candidate.clip.number)
-            yield candidate, picture, signal_score(picture)
+    def scored() -> Iterator[tuple[ClipCandidate, Float32[np.ndarray, "height width"], float]]:
+        for candidate, samples in scan.candidates():
+            spectrogram = make_spectrogram(samples, job.spectrogram, seed=candidate.clip.clip_index)
+            yield candidate, spectrogram, signal_score(spectrogram)
 
-    return leave_part(job, heard, drawn())
+    return write_part(job, scan, scored())
 
 
-def leave_part(job: Job, heard: Listening, drawn: Iterator[tuple[Candidate, Any, float]]) -> Work:
-    """Accept clips by the signal rule, keep a share of the rejected ones as noise, and of both at most `job.cap`: those with the smallest lots.
+def write_part(job: Job, scan: RecordingScan, scored: Iterator[tuple[ClipCandidate, Any, float]]) -> JobResult:
+    """Accept or reject clips by the signal rule and write `job.part`: accepted clips, and a share of the rejected.
+
+    Of either kind at most `job.max_clips` stay, drawn at random.
 
     Parameters
     ----------
-    drawn : the candidates with their pictures, from 0 to 1 or in grey levels, and their signal scores; `heard` is
-        complete when it ends
+    scored : candidates with their spectrograms (0 to 1, or uint8) and signal scores; `scan` is complete at its end
     """
     scores: list[float] = []
-    rejected = pictures = 0
+    rejected = computed = 0
     with (
-        whole_file(job.part, lasting=False) as stream,
-        SpooledTemporaryFile(IN_MEMORY, dir=str(job.part.parent)) as scratch,
+        atomic_file(job.part, lasting=False) as stream,
+        SpooledTemporaryFile(MAX_SCRATCH_IN_MEMORY, dir=str(job.part.parent)) as scratch,
     ):
-        draw = Draw(job.cap, scratch)
-        for candidate, picture, score in drawn:
-            pictures += 1
-            if candidate.possible:  # where nobody sings, no score helps
+        reservoir = ClipReservoir(job.max_clips, scratch)
+        for candidate, spectrogram, score in scored:
+            computed += 1
+            if candidate.eligible:  # the scores of other clips do not matter
                 scores.append(score)
-            accepted = candidate.possible and (score >= job.clips.signal_threshold or not job.reject)
-            if accepted or candidate.ticket < job.clips.noise_share:
-                pixels = picture if picture.dtype == np.uint8 else to_pixels(picture)
-                draw.offer(candidate.clip._replace(score=score, accepted=accepted), pixels, lot=candidate.lot)
+            accepted = candidate.eligible and (score >= job.clips.signal_threshold or not job.reject)
+            if accepted or candidate.noise_draw < job.clips.noise_share:
+                pixels = spectrogram if spectrogram.dtype == np.uint8 else to_pixels(spectrogram)
+                reservoir.add(candidate.clip._replace(score=score, accepted=accepted), pixels, rank=candidate.rank)
             rejected += not accepted
-        found = Found(
-            heard.peaks,
-            heard.seconds,
-            rejected + heard.passed_over,
+        summary = RecordingSummary(
+            scan.peaks,
+            scan.seconds,
+            rejected + scan.skipped,
             count_scores(scores),
-            "; ".join(heard.warnings) or None,
+            "; ".join(scan.warnings) or None,
         )
-        draw.write(stream, found)
-    return Work(heard.seconds, pictures)
+        reservoir.write(stream, summary)
+    return JobResult(scan.seconds, computed)
 
 
 def grid_clips(job: Job) -> Iterator[Float32[np.ndarray, " length"]]:
-    """Yield the clips of a recording's grid, whatever `clips.choose` says.
+    """Yield the clips of a regular grid over a recording, whatever `clips.choose` says.
 
     Raises
     ------
     AudioError
         If the recording cannot be read, or is too short for a clip.
     """
-    yield from _grid(Sound(job), job)
+    yield from _grid_of(DecodedRecording(job), job)
 
 
-def _grid(sound: Sound, job: Job) -> Iterator[Float32[np.ndarray, " length"]]:
-    length, step, least = clip_samples(job.clips, rate=job.spectrogram.rate)
-    for _, batch in cut(sound.hear(), length=length, step=step, least=least):
+def _grid_of(recording: DecodedRecording, job: Job) -> Iterator[Float32[np.ndarray, " length"]]:
+    length, step, min_length = clip_samples(job.clips, rate=job.spectrogram.rate)
+    for _, batch in cut_grid(recording.blocks(), length=length, step=step, min_length=min_length):
         yield from batch
-    sound.check_length()
+    recording.check_length()
+
+
+def spectrograms_of_file(file: Path, config: Config) -> UInt8[np.ndarray, "clips height width"]:
+    """Return the spectrograms of all clips of an audio file, in order of time, without any rejection.
+
+    Clip i starts at i · (`clips.length` − `clips.overlap`) seconds. The settings that matter are `clips.length`,
+    `overlap` and `min_length`, and those of `spectrogram`.
+
+    Parameters
+    ----------
+    file : any format that libsndfile reads
+    config : the settings; `Config()` has those of the 2018 baseline
+
+    Returns
+    -------
+    uint8; the last row is the lowest frequency, the columns are frames.
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be read, or is too short for a clip.
+
+    Examples
+    --------
+    Two seconds of a 3 kHz tone are two clips of one second that overlap by 0.25 seconds; the tone is a horizontal line:
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import soundfile
+    >>> from config import Config
+    >>> tone = 0.5 * np.sin(2 * np.pi * 3000 * np.arange(2 * 44_100) / 44_100)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     soundfile.write(Path(folder) / "tone.wav", tone, 44_100)
+    ...     spectrograms = spectrograms_of_file(Path(folder) / "tone.wav", Config())
+    >>> spectrograms.shape, spectrograms.dtype
+    ((2, 128, 256), dtype('uint8'))
+    >>> int(spectrograms[0].mean(axis=1).argmax())  # row of the tone, counted from the top
+    63
+    """
+    job = Job(file.stem, file, 0, config.clips, config.spectrogram)
+    clips = enumerate(grid_clips(job))
+    return np.stack([to_pixels(make_spectrogram(samples, config.spectrogram, seed=index)) for index, samples in clips])
 
 
 @dataclass(frozen=True)
-class FirstClips:
-    """The pictures of a recording's first clips, in memory or, where they are many, in a file.
+class RecordingSpectrograms:
+    """The spectrograms of a recording's clips, in memory or, if there are many, in a file.
 
     Attributes
     ----------
-    count : how many there are
-    shape : height and width of a picture, pixels
-    pixels : all of them, if they are in memory
-    file : where their bytes are, one picture after the other, if they are not
-    warnings : what is odd about the recording, as far as it was heard
+    count : number of clips
+    shape : height and width of a spectrogram, pixels
+    pixels : all spectrograms, if they are in memory
+    file : file with their bytes, one spectrogram after the other, if they are not
+    warnings : problems of the recording, as far as it was decoded
     """
 
     count: int
@@ -281,58 +329,59 @@ class FirstClips:
     warnings: tuple[str, ...] = ()
 
     def blocks(self, size: int) -> Iterator[UInt8[np.ndarray, "_ height width"]]:
-        """Yield the pictures in blocks of at most `size`; afterwards their file is gone."""
+        """Yield the spectrograms in blocks of at most `size`, and remove the file at the end."""
         if self.pixels is not None:
             yield from (self.pixels[first : first + size] for first in range(0, self.count, size))
         if self.file is not None:
             with self.file.open("rb") as stream:
                 for first in range(0, self.count, size):
                     clips = min(size, self.count - first)
-                    yield np.frombuffer(stream.read(clips * math.prod(self.shape)), np.uint8).reshape(
-                        clips, *self.shape
-                    )
+                    content = stream.read(clips * math.prod(self.shape))
+                    yield np.frombuffer(content, np.uint8).reshape(clips, *self.shape)
             self.file.unlink()
 
 
-def first_clips(job: Job) -> FirstClips:
-    """Draw the first clips of a recording's grid, at most `job.cap` of them, without any rejection; many are left in `job.part`.
+def first_spectrograms(job: Job) -> RecordingSpectrograms:
+    """Compute the spectrograms of the first clips of a grid, at most `job.max_clips`, without any rejection.
+
+    If they are many, they are in the file `job.part`.
 
     Raises
     ------
     AudioError
         If the recording cannot be used.
     """
-    sound = Sound(job)
-    clips = drawn_clips(islice(_grid(sound, job), job.cap or None), job)
+    recording = DecodedRecording(job)
+    spectrograms = spectrograms_of_clips(islice(_grid_of(recording, job), job.max_clips or None), job)
     try:
-        return replace(clips, warnings=sound.warnings())
+        return replace(spectrograms, warnings=recording.warnings())
     except AudioError:
-        if clips.file:
-            clips.file.unlink(missing_ok=True)
+        if spectrograms.file:
+            spectrograms.file.unlink(missing_ok=True)
         raise
 
 
-def drawn_clips(clips: Iterable[Float32[np.ndarray, " length"]], job: Job) -> FirstClips:
-    """Draw clips of a recording, in memory as long as they are few, else in `job.part`."""
-    pictures: list[UInt8[np.ndarray, "height width"]] = []
-    count, most = 0, max(1, FROM_HAND_TO_HAND // math.prod(job.spectrogram.shape))
+def spectrograms_of_clips(clips: Iterable[Float32[np.ndarray, " length"]], job: Job) -> RecordingSpectrograms:
+    """Compute the spectrograms of clips, in memory if they are few, else in the file `job.part`."""
+    spectrograms: list[UInt8[np.ndarray, "height width"]] = []
+    count, most = 0, max(1, MAX_PASSED_IN_MEMORY // math.prod(job.spectrogram.shape))
     with ExitStack() as open_files:
         stream = None
-        for number, samples in enumerate(clips):
-            pictures.append(to_pixels(make_picture(samples, job.spectrogram, seed=number)))
+        for index, samples in enumerate(clips):
+            spectrograms.append(to_pixels(make_spectrogram(samples, job.spectrogram, seed=index)))
             count += 1
-            if len(pictures) == most:
-                stream = stream or open_files.enter_context(whole_file(job.part, lasting=False))
-                stream.write(np.stack(pictures).tobytes())
-                pictures.clear()
+            if len(spectrograms) == most:
+                stream = stream or open_files.enter_context(atomic_file(job.part, lasting=False))
+                stream.write(np.stack(spectrograms).tobytes())
+                spectrograms.clear()
         if stream is None:
-            return FirstClips(count, job.spectrogram.shape, pixels=np.stack(pictures))
-        stream.write(b"".join(picture.tobytes() for picture in pictures))
-    return FirstClips(count, job.spectrogram.shape, file=job.part)
+            return RecordingSpectrograms(count, job.spectrogram.shape, pixels=np.stack(spectrograms))
+        stream.write(b"".join(spectrogram.tobytes() for spectrogram in spectrograms))
+    return RecordingSpectrograms(count, job.spectrogram.shape, file=job.part)
 
 
 def mean_spectrum(job: Job) -> Float32[np.ndarray, " bands"]:
-    """Return a recording's mean level in each mel band, in decibels above the mean of all bands, lowest band first.
+    """Return a recording's mean level in each mel band, in decibels relative to the mean of all bands, lowest first.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The clips of the store as folders of PNG files, for the eye and for the 2018 baseline."""
+"""Writing the spectrograms of a store as PNG files, to look at and for the 2018 baseline."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,66 +10,76 @@ from jaxtyping import UInt8
 
 from config import Config
 from utils import console
-from utils.files import whole_file
-from utils.spectra.image_names import PictureName, folder_of, names_in_files, read, written
+from utils.files import atomic_file
+from utils.spectra.image_names import ImageName, class_folder, image_file_name, names_in_files, parse_image_name
 from utils.spectra.store import Store
 
-KEPT, NOISE = "pictures", "noise"  # folders of the store: kept clips, and rejected ones
-AT_ONCE = 256  # pictures in memory
-THREADS = 8  # more than cores: each waits for the disk most of the time
+IMAGES_FOLDER, NOISE_FOLDER = "images", "noise"  # folders in the store for accepted and for rejected clips
+EARLIER_IMAGES_FOLDER = "pictures"  # name of the first in earlier versions
+IMAGES_AT_ONCE = 256  # in memory
+WRITER_THREADS = 8  # may be more than cores: threads mostly wait for the disk
 
 
-def write_pictures(store: Store, config: Config) -> None:
-    """Bring the folders of pictures to what the store holds, where `spectrogram.pictures` asks for them; files that are right already stay.
+def write_images(store: Store, config: Config) -> None:
+    """Make the folders of images match the store, if `spectrogram.images` is on; files that match already stay.
 
     Raises
     ------
     UserError
-        If a class cannot name a folder.
+        If the name of a class cannot be that of a folder.
     """
-    if not config.spectrogram.pictures:
-        if (store.folder / KEPT).is_dir():
-            console.say(
-                f"{console.shown(store.folder / KEPT)} is of an earlier call and stays as it was; --spectrogram.pictures brings it up to date"
+    images, earlier_images = store.folder / IMAGES_FOLDER, store.folder / EARLIER_IMAGES_FOLDER
+    if earlier_images.is_dir():
+        console.info(f"{console.printable(earlier_images)} was written by an earlier version; you can remove it")
+    if not config.spectrogram.images:
+        if images.is_dir():
+            console.info(
+                f"{console.printable(images)} was written by an earlier run and may be out of date; "
+                "--spectrogram.images updates it"
             )
         return
-    paths = _paths(store)
+    paths = _image_paths(store)
     others = [
         other
-        for name in (KEPT, NOISE)
-        for other in _tidy(store.folder / name, {path for path in paths if path.parts[0] == name})
+        for name in (IMAGES_FOLDER, NOISE_FOLDER)
+        for other in _remove_earlier_images(store.folder / name, {path for path in paths if path.parts[0] == name})
     ]
     if others:
-        console.warn(
-            f"{len(others)} files in the folders of pictures are none of ours and stay: {', '.join(map(console.shown, others[:3]))}"
+        names = ", ".join(map(console.printable, others[:3]))
+        console.warning(
+            f"files in the folders of images that spec.py did not write stay there ({len(others)}): {names}"
         )
     with (
         console.progress("PNG files", total=len(paths), unit="clips") as advance,
-        ThreadPoolExecutor(THREADS) as threads,
+        ThreadPoolExecutor(WRITER_THREADS) as threads,
     ):
-        for start in range(0, len(paths), AT_ONCE):
-            some = [store.folder / path for path in paths[start : start + AT_ONCE]]
-            for _ in threads.map(_write, some, store.pictures(np.arange(start, start + len(some)))):
+        for start in range(0, len(paths), IMAGES_AT_ONCE):
+            some = [store.folder / path for path in paths[start : start + IMAGES_AT_ONCE]]
+            for _ in threads.map(_write_image, some, store.spectrograms(np.arange(start, start + len(some)))):
                 advance()
 
 
-def _paths(store: Store) -> list[Path]:
-    """Return where the picture of every clip belongs, below the store's folder."""
-    called = names_in_files(store.recordings)
-    columns = ["accepted", "class", "score", "recording", "number"]
+def _image_paths(store: Store) -> list[Path]:
+    """Return the paths of the images of all clips, relative to the folder of the store."""
+    names = names_in_files(store.recordings)
+    columns = ["accepted", "class", "score", "recording", "index"]
     try:
         return [
-            Path(KEPT if accepted else NOISE, folder_of(label), written(PictureName(score, called[recording], number)))
-            for accepted, label, score, recording, number in store.clips.select(pl.col(columns)).iter_rows()
+            Path(
+                IMAGES_FOLDER if accepted else NOISE_FOLDER,
+                class_folder(label),
+                image_file_name(ImageName(score, names[recording], index)),
+            )
+            for accepted, label, score, recording, index in store.clips.select(pl.col(columns)).iter_rows()
         ]
     except ValueError as error:
         raise console.UserError(
-            f"{store.folder / 'clips.parquet'}: no folder can have the name of a class: {error}"
+            f"{store.folder / 'clips.parquet'}: the name of a class cannot be that of a folder: {error}"
         ) from None
 
 
-def _tidy(folder: Path, ours: set[Path]) -> list[Path]:
-    """Remove pictures of an earlier store, and what a killed process left; returns the files that are nobody's pictures."""
+def _remove_earlier_images(folder: Path, ours: set[Path]) -> list[Path]:
+    """Remove images of an earlier store and incomplete files; return the files that are not such images."""
     others = []
     for child in sorted(folder.iterdir()) if folder.is_dir() else []:
         if not child.is_dir():
@@ -79,7 +89,7 @@ def _tidy(folder: Path, ours: set[Path]) -> list[Path]:
             if file.relative_to(folder.parent) in ours:
                 continue
             part = file.name.startswith(".") and file.name.endswith(".part")
-            if file.is_file() and (part or read(file.name)):
+            if file.is_file() and (part or parse_image_name(file.name)):
                 file.unlink()
             else:
                 others.append(file)
@@ -88,9 +98,9 @@ def _tidy(folder: Path, ours: set[Path]) -> list[Path]:
     return [other for other in others if not other.name.startswith(".")]
 
 
-def _write(path: Path, pixels: UInt8[np.ndarray, "height width"]) -> None:
+def _write_image(path: Path, pixels: UInt8[np.ndarray, "height width"]) -> None:
     content = cv2.imencode(".png", pixels)[1].tobytes()
     if path.is_file() and path.read_bytes() == content:
         return
-    with whole_file(path) as stream:
+    with atomic_file(path) as stream:
         stream.write(content)

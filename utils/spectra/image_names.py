@@ -1,6 +1,6 @@
-"""Names of PNG files of clips: `{score · 10000:04d}_{recording}_{number:03d}.png`, in a folder for each class.
+"""Names of PNG files of clips: `{score · 10000:04d}_{recording}_{index:03d}.png`, in one folder per class.
 
-Source: BASELINE, Spectrograms.
+Source: docs/baseline.md (Spectrograms).
 """
 
 import re
@@ -9,60 +9,59 @@ from typing import NamedTuple
 import polars as pl
 
 from utils.files import check_name
-from utils.recordings.names import escaped, shortened
+from utils.recordings.names import escaped_name, shortened_name
 
-SCALE = 10_000  # scores stand in names as whole numbers of so many parts
-NO_CLASS = "(no class)"  # folder of rejected clips of long recordings, in which nobody sings
-_NAME = re.compile(r"([0-9]{4,5})_(.+)_([0-9]{3,9})\.png", re.IGNORECASE | re.DOTALL)
+SCORE_SCALE = 10_000  # factor of scores in names
+NO_CLASS = "(no class)"  # folder of clips without any event
+_IMAGE_NAME = re.compile(r"([0-9]{4,5})_(.+)_([0-9]{3,9})\.png", re.IGNORECASE | re.DOTALL)
 
 
-class PictureName(NamedTuple):
-    """What the name of a picture says: signal score, what the recording is called in it, and which clip of the recording it is."""
+class ImageName(NamedTuple):
+    """The parts of an image's name: signal score, name of the recording in file names, index of the clip in it."""
 
     score: float
     recording: str
-    number: int
+    clip_index: int
 
 
-def written(picture: PictureName) -> str:
-    """Return the file's name."""
-    return f"{int(picture.score * SCALE):04d}_{picture.recording}_{picture.number:03d}.png"
+def image_file_name(name: ImageName) -> str:
+    """Return the name of an image's file."""
+    return f"{int(name.score * SCORE_SCALE):04d}_{name.recording}_{name.clip_index:03d}.png"
 
 
-def read(name: str) -> PictureName | None:
-    """Return what a file's name says; None where it is not that of a picture."""
-    found = _NAME.fullmatch(name)
-    if not found or int(found[1]) > SCALE:
+def parse_image_name(name: str) -> ImageName | None:
+    """Return the parts of an image's name; None if the file has another kind of name."""
+    found = _IMAGE_NAME.fullmatch(name)
+    if not found or int(found[1]) > SCORE_SCALE:
         return None
-    return PictureName(int(found[1]) / SCALE, found[2], int(found[3]))
+    return ImageName(int(found[1]) / SCORE_SCALE, found[2], int(found[3]))
 
 
-def folder_of(label: str) -> str:
+def class_folder(label: str) -> str:
     """Return the folder of a class.
 
     Raises
     ------
     ValueError
-        If the class cannot name one.
+        If its name cannot be that of a folder.
     """
     return check_name(label) if label else NO_CLASS
 
 
 def class_is_in_names(recordings: pl.DataFrame) -> bool:
-    """Tell whether every recording is called `class/name`, so that the class, which is the pictures' folder, can be left off."""
+    """Tell whether all names of recordings are `class/name`, so that names of images need not repeat the class."""
     return all(name.startswith(f"{label}/") for name, label in recordings.select("recording", "class").iter_rows())
 
 
 def names_in_files(recordings: pl.DataFrame) -> dict[str, str]:
-    """Return what each recording is called in the names of its pictures; in a class's folder no two are called the same.
+    """Return the name of each recording in the names of its images, which is unique within a class.
 
-    What no file's name may hold is written as in addresses of the web (`/` as %2F), and of what is too long the end is
-    a hash.
+    Characters that file names cannot hold are percent-encoded (`/` as %2F); names that are too long end with a hash.
     """
     short = class_is_in_names(recordings)
     rows = recordings.select("recording", "class").iter_rows()
-    return {name: _plain(name.removeprefix(f"{label}/") if short else name) for name, label in rows}
+    return {name: _file_name_part(name.removeprefix(f"{label}/") if short else name) for name, label in rows}
 
 
-def _plain(name: str) -> str:
-    return shortened(escaped(name, also="%"), of=name)
+def _file_name_part(name: str) -> str:
+    return shortened_name(escaped_name(name, also="%"), of=name)

@@ -1,4 +1,4 @@
-"""The intervals of a recording and the clips in them, as numbers: from the begin to the very end, none missing, none doubled."""
+"""The intervals of a recording, which cover it from start to end without gaps, and the clips in each of them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
@@ -10,26 +10,26 @@ from utils.spectra.clips import starts_within
 from utils.spectra.decode import Length
 
 
-def exactly(seconds: float) -> Fraction:
-    """Return a setting as it was written: 0.1 is a tenth, not the nearest binary number, so that nothing drifts over a day."""
+def exact_seconds(seconds: float) -> Fraction:
+    """Return a setting in seconds as the exact fraction that was written, so that intervals do not drift over a day."""
     return Fraction(repr(seconds))
 
 
-def position(number: int, *, interval: float, rate: int) -> int:
-    """Return the sample with which an interval begins, to the nearest one.
+def interval_start(index: int, *, interval: float, rate: int) -> int:
+    """Return the first sample of an interval, rounded to the nearest.
 
     Parameters
     ----------
-    number : of the interval, from 0
-    interval : its length, seconds
+    index : index of the interval, from 0
+    interval : length of intervals, seconds
     rate : samples per second
     """
-    return round(number * exactly(interval) * rate)
+    return round(index * exact_seconds(interval) * rate)
 
 
-def interval_count(length: Length, *, interval: float) -> int:
-    """Return how many intervals a recording has; a rest of less than one sample, which a length that is no whole number of samples leaves, is none."""
-    each = exactly(interval) * length.rate
+def count_intervals(length: Length, *, interval: float) -> int:
+    """Return the number of intervals of a recording; a rest of less than one sample is no interval."""
+    each = exact_seconds(interval) * length.rate
     whole = length.frames // each
     return max(1, int(whole) + (length.frames - whole * each >= 1))
 
@@ -37,27 +37,31 @@ def interval_count(length: Length, *, interval: float) -> int:
 def interval_times(
     length: Length, *, interval: float
 ) -> tuple[Float64[np.ndarray, " intervals"], Float64[np.ndarray, " intervals"]]:
-    """Return starts and ends of a recording's intervals, seconds; the last one ends with the recording.
+    """Return starts and ends of a recording's intervals, seconds; the last interval ends with the recording.
 
     Parameters
     ----------
-    length : of the recording, at its own rate
-    interval : seconds; 0: all of it is one
+    length : length of the recording, at the rate of its file
+    interval : length of intervals, seconds; 0: the recording is one interval
     """
-    count = interval_count(length, interval=interval) if interval else 1
-    bounds = np.array([float(number * exactly(interval)) for number in range(count)] + [length.frames / length.rate])
+    count = count_intervals(length, interval=interval) if interval else 1
+    starts = [float(index * exact_seconds(interval)) for index in range(count)]
+    bounds = np.array([*starts, length.frames / length.rate])
     return bounds[:-1], bounds[1:]
 
 
-def clip_starts(begin: int, end: int, *, length: int, step: int) -> Iterator[int]:
-    """Yield where the clips of an interval start; all in samples. A clip that rounding leaves one sample short of the interval still fills it."""
-    if end - begin == length + 1:
-        yield begin
+def clip_starts(start: int, end: int, *, length: int, step: int) -> Iterator[int]:
+    """Yield the starts of the clips of an interval; all in samples.
+
+    An interval that is one sample longer than a clip, by rounding, has one clip.
+    """
+    if end - start == length + 1:
+        yield start
         return
-    yield from starts_within(begin, end, length=length, step=step)
+    yield from starts_within(start, end, length=length, step=step)
 
 
-def cut_intervals(
+def cut_interval_clips(
     blocks: Iterable[Float[np.ndarray, " _"]],
     count: Callable[[], int],
     *,
@@ -66,53 +70,51 @@ def cut_intervals(
     length: int,
     step: int,
 ) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
-    """Cut the clips of a recording's intervals out of a stream of samples, as `clip_starts` says.
+    """Cut the clips of a recording's intervals out of a stream of samples, at the starts of `clip_starts`.
 
-    What a clip needs from beyond its interval is the real sound there; only beyond the recording it is silence. The
-    stream's end is not known before it comes, so that a clip is cut once no end could move it. Blocks may have any
-    lengths: they do not change the clips, and memory does not grow with the recording or the interval.
+    Clips that are longer than their interval have the sound before and after it, or silence beyond the recording. The
+    end of the stream is not known in advance, so a clip is cut as soon as no end could move it. The sizes of the blocks
+    do not matter; memory grows neither with the recording nor with the interval.
 
     Parameters
     ----------
-    blocks : float32 samples, one after the other
-    count : tells, once the stream has ended, how many intervals the recording has
-    interval : seconds
-    rate : of the samples, per second
-    length, step : of clips, samples; 1 ≤ step ≤ length
+    blocks : float32 samples, in order
+    count : called at the end of the stream; returns the number of intervals of the recording
+    interval : length of intervals, seconds
+    rate : samples per second
+    length, step : of clips, in samples; 1 ≤ step ≤ length
 
     Yields
     ------
-    The number of an interval, and the samples of a clip: intervals and clips in the order of time, at least one clip an
-    interval.
+    The index of an interval, and the samples of a clip, in order of time; each interval has at least one clip.
     """
     rest, first = np.zeros(length, np.float32), -length  # rest[0] is the recording's sample `first`
-    number, begin, end = 0, 0, position(1, interval=interval, rate=rate)
-    start = 0  # clips of the interval that begin before it are done
+    index, lower, upper = 0, 0, interval_start(1, interval=interval, rate=rate)  # the interval and its bounds
+    start = 0  # clips of the interval that start before it are done
 
-    def left(end: int) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
-        *others, last = clip_starts(begin, end, length=length, step=step)
-        yield from (
-            (number, rest[place - first :][:length]) for place in (*(place for place in others if place >= start), last)
-        )
+    def remaining(upper: int) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
+        *others, last = clip_starts(lower, upper, length=length, step=step)
+        starts = (*(other for other in others if other >= start), last)
+        yield from ((index, rest[clip - first :][:length]) for clip in starts)
 
     for block in blocks:
         rest = np.concatenate([rest, block])
         seen = first + len(rest)
         while True:
-            # wherever the recording ends, this is one of the interval's clips, and not its last
-            if start + length + 1 < min(end, seen):
-                yield number, rest[start - first :][:length]
+            # wherever the recording ends, this is a clip of the interval, but not its last
+            if start + length + 1 < min(upper, seen):
+                yield index, rest[start - first :][:length]
                 start += step
-            elif seen >= end + max(0, (length - (end - begin) + 1) // 2):
-                yield from left(end)
-                number, begin, end = number + 1, end, position(number + 2, interval=interval, rate=rate)
-                start = begin
+            elif seen >= upper + max(0, (length - (upper - lower) + 1) // 2):
+                yield from remaining(upper)
+                index, lower, upper = index + 1, upper, interval_start(index + 2, interval=interval, rate=rate)
+                start = lower
             else:
                 break
         keep = max(first, start - length)
         rest, first = rest[keep - first :], keep
     total = first + len(rest)
     rest = np.concatenate([rest, np.zeros(length, np.float32)])
-    for number in range(number, count()):  # noqa: B020 — `left` names it
-        begin, end = (min(total, position(one, interval=interval, rate=rate)) for one in (number, number + 1))
-        yield from left(end)
+    for index in range(index, count()):  # noqa: B020 — `remaining` reads it
+        lower, upper = (min(total, interval_start(one, interval=interval, rate=rate)) for one in (index, index + 1))
+        yield from remaining(upper)

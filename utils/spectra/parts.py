@@ -1,4 +1,4 @@
-"""What a worker leaves of one recording: its pictures and what is known of them, in one file; the pictures are never all in memory."""
+"""The file that a worker leaves for one recording, a part: its spectrograms and tables, never all of them in memory."""
 
 import heapq
 import json
@@ -13,10 +13,10 @@ from typing import IO, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
 
-PIXELS, WORDS = "pixels", "words.json"  # what a part holds
-KINDS: Mapping[str, type] = MappingProxyType(  # of a clip's fields, in their order
+PIXELS, METADATA = "pixels", "words.json"  # contents of a part; parts of earlier versions are still read
+CLIP_DTYPES: Mapping[str, type] = MappingProxyType(  # of the fields of a clip, in their order
     {
-        "number": np.int32,
+        "index": np.int32,
         "start": np.float64,
         "event": np.int32,
         "strength": np.float32,
@@ -27,9 +27,9 @@ KINDS: Mapping[str, type] = MappingProxyType(  # of a clip's fields, in their or
 
 
 class Clip(NamedTuple):
-    """What is known of a clip, besides its picture; see `Part`."""
+    """What is known of a clip besides its spectrogram; see `Part`."""
 
-    number: int
+    clip_index: int
     start: float
     event: int
     strength: float
@@ -39,24 +39,24 @@ class Clip(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """The clips of one recording that are kept, in the order of time.
+    """The clips of one recording that are in the store, in order of time.
 
     Attributes
     ----------
-    number : which of the recording's windows each one is, from 0
-    start : seconds from the recording's begin
-    event : number of the event that it was cut for; -1: none
-    strength : of the peak that it was cut for, decibels; NaN: none
+    index : index of the window in the recording, from 0
+    start : seconds from the start of the recording
+    event : index of the event that the clip was cut for; -1: none
+    strength : strength of the peak that the clip was cut for, decibels; NaN: none
     score : signal score, 0 to 1
-    accepted : False for clips that were rejected and are kept as noise
-    peaks : where peaks were looked for, all that were found: seconds, decibels, and the number of the window
+    accepted : False for clips that were rejected and stay as noise
+    peaks : if clips are cut at peaks: time in seconds, decibels, and index of the window of all peaks
     seconds : length of the recording
-    rejected : how many clips the signal rule rejected
-    histogram : how many of all clips on which the signal rule decides have which score (`thresholds.EDGES`)
-    warning : what is odd about the file; None: nothing
+    rejected : number of clips that the signal rule rejected
+    histogram : number of clips by signal score (bins: `score_counts.EDGES`), if the signal rule applies to them
+    warning : problems of the file; None: no problem
     """
 
-    number: Int32[np.ndarray, " clips"]
+    index: Int32[np.ndarray, " clips"]
     start: Float64[np.ndarray, " clips"]
     event: Int32[np.ndarray, " clips"]
     strength: Float32[np.ndarray, " clips"]
@@ -69,7 +69,7 @@ class Part:
     warning: str | None = None
 
 
-class Found(NamedTuple):
+class RecordingSummary(NamedTuple):
     """What is known of a recording besides its clips; see `Part`."""
 
     peaks: Sequence[tuple[float, float, int]]
@@ -79,64 +79,66 @@ class Found(NamedTuple):
     warning: str | None = None
 
 
-class Draw:
-    """Clips of which at most `cap` accepted ones and `cap` rejected ones stay: those with the smallest lots. However many stay, they need little memory.
+class ClipReservoir:
+    """A random sample of a stream of clips: at most `max_clips` accepted and `max_clips` rejected ones.
+
+    The clips with the lowest ranks stay. Spectrograms wait in a scratch file, so that memory stays small.
 
     Parameters
     ----------
-    cap : 0: all stay
-    scratch : file in which the pictures stand meanwhile
+    max_clips : 0: all clips stay
+    scratch : file for the spectrograms
     """
 
-    def __init__(self, cap: int, scratch: IO[bytes]) -> None:
-        self._cap = cap
-        # heaps, the highest lot first: the next to leave
-        self._staying: dict[bool, list[tuple[float, Clip, int]]] = {True: [], False: []}
+    def __init__(self, max_clips: int, scratch: IO[bytes]) -> None:
+        self._max_clips = max_clips
+        # heaps of (-rank, clip, slot in the scratch file), with the highest rank first: the next to be replaced
+        self._heaps: dict[bool, list[tuple[float, Clip, int]]] = {True: [], False: []}
         self._scratch = scratch
         self._size = 0
 
-    def offer(self, clip: Clip, pixels: UInt8[np.ndarray, "height width"], *, lot: float) -> None:
-        """Take a clip in, where one with a higher lot leaves or there is still room."""
-        heap = self._staying[clip.accepted]
-        place = len(self._staying[True]) + len(self._staying[False])
-        if self._cap and len(heap) >= self._cap:
-            if heap[0] > (-lot, clip, 0):
+    def add(self, clip: Clip, pixels: UInt8[np.ndarray, "height width"], *, rank: float) -> None:
+        """Add a clip if there is room, or if it replaces one of a higher rank."""
+        heap = self._heaps[clip.accepted]
+        slot = len(self._heaps[True]) + len(self._heaps[False])
+        if self._max_clips and len(heap) >= self._max_clips:
+            if heap[0] > (-rank, clip, 0):
                 return
-            place = heapq.heappop(heap)[-1]
-        heapq.heappush(heap, (-lot, clip, place))
+            slot = heapq.heappop(heap)[-1]
+        heapq.heappush(heap, (-rank, clip, slot))
         self._size = pixels.size
-        self._scratch.seek(place * self._size)
+        self._scratch.seek(slot * self._size)
         self._scratch.write(pixels.tobytes())
 
-    def write(self, stream: IO[bytes], found: Found) -> None:
-        """Write what stayed as one part."""
-        staying = sorted((clip, place) for heap in self._staying.values() for _, clip, place in heap)
-        words = {"clips": [clip for clip, _ in staying], **found._asdict(), "histogram": found.histogram.tolist()}
+    def write(self, stream: IO[bytes], summary: RecordingSummary) -> None:
+        """Write the clips that stayed as a part."""
+        clips = sorted((clip, slot) for heap in self._heaps.values() for _, clip, slot in heap)
+        metadata = {"clips": [clip for clip, _ in clips], **summary._asdict(), "histogram": summary.histogram.tolist()}
         with zipfile.ZipFile(stream, "w") as archive:
-            archive.writestr(WORDS, json.dumps(words, default=float))
+            archive.writestr(METADATA, json.dumps(metadata, default=float))
             with archive.open(PIXELS, "w", force_zip64=True) as entry:
-                for _, place in staying:
-                    self._scratch.seek(place * self._size)
+                for _, slot in clips:
+                    self._scratch.seek(slot * self._size)
                     entry.write(self._scratch.read(self._size))
 
 
-def read_part(path: Path) -> Part:
-    """Read what is known of the clips of a part."""
+def read_clip_part(path: Path) -> Part:
+    """Read all of a part but its spectrograms."""
     with zipfile.ZipFile(path) as archive:
-        words = json.loads(archive.read(WORDS))
-    columns = zip(*words["clips"], strict=True) if words["clips"] else [()] * len(KINDS)
+        metadata = json.loads(archive.read(METADATA))
+    columns = zip(*metadata["clips"], strict=True) if metadata["clips"] else [()] * len(CLIP_DTYPES)
     return Part(
-        **{name: np.array(column, kind) for (name, kind), column in zip(KINDS.items(), columns, strict=True)},
-        peaks=np.array(words["peaks"], float).reshape(-1, 3),
-        seconds=words["seconds"],
-        rejected=words["rejected"],
-        histogram=np.array(words["histogram"], np.int64),
-        warning=words.get("warning"),  # earlier versions wrote none
+        **{name: np.array(column, dtype) for (name, dtype), column in zip(CLIP_DTYPES.items(), columns, strict=True)},
+        peaks=np.array(metadata["peaks"], float).reshape(-1, 3),
+        seconds=metadata["seconds"],
+        rejected=metadata["rejected"],
+        histogram=np.array(metadata["histogram"], np.int64),
+        warning=metadata.get("warning"),  # missing in earlier versions
     )
 
 
-def is_whole(path: Path) -> bool:
-    """Tell whether a part is there with all its bytes: parts are not waited for, so that a power cut may have left less."""
+def is_complete_part(path: Path) -> bool:
+    """Tell whether a part has all its bytes. Parts are not synced to disk, so that a power cut may damage them."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -145,6 +147,6 @@ def is_whole(path: Path) -> bool:
 
 
 def copy_pixels(path: Path, stream: IO[bytes]) -> None:
-    """Copy the pictures of a part, one after the other: uint8, low frequencies in the last row."""
+    """Copy the spectrograms of a part, one after the other: uint8, lowest frequency in the last row."""
     with zipfile.ZipFile(path) as archive, archive.open(PIXELS) as entry:
         shutil.copyfileobj(entry, stream, 1 << 20)

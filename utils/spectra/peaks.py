@@ -1,13 +1,12 @@
-"""Where most is heard in a recording: the peaks of its signal-to-noise curve, as the BirdVox project draws it.
+"""Peaks of a recording's signal-to-noise curve, computed as in the BirdVox project.
 
-A mel power spectrogram goes through per-channel energy normalization (PCEN), which takes off what sounds all the time.
-The curve is, frame by frame, the loudest band minus the quietest, in decibels above the recording's median; a running
-median takes off clicks.
+Per-channel energy normalization (PCEN) removes steady sounds from a mel power spectrogram. The curve is, for each
+frame, the loudest band minus the quietest, in decibels above the recording's median. A running median removes clicks.
 
 Source: V. Lostanlen et al., github.com/BirdVox/PCEN-SNR (src/pcen_snr.py: hop of 512 samples at 22,050 Hz, windows of
 2,048, gain 0.8, bias 10, power 0.25, time constant 60 ms, maximum minus minimum, decibels above the median); PCEN as in
 `librosa.pcen`, which it calls: Wang et al., arXiv:1607.05666. 64 mel bands and the median over 15 frames are those of
-the notebook that chose the clips in `seeds/000` (kaggle.com/code/johnowhitaker/peak-identification).
+kaggle.com/code/johnowhitaker/peak-identification.
 """
 
 import warnings
@@ -22,36 +21,38 @@ import scipy.signal
 from jaxtyping import Float, Float32, Int64
 
 from config import Spectrogram
-from utils.spectra.clips import Window, cut
+from utils.spectra.clips import Window, cut_grid
 from utils.spectra.fourier import rfft
 
 HOP = 512 / 22_050  # seconds from one frame to the next
-WINDOW = 4  # hops, length of the Fourier window
+WINDOW_HOPS = 4  # length of the Fourier window, in hops
 BANDS = 64
-GAIN, BIAS, POWER, TIME_CONSTANT, EPS = 0.8, 10.0, 0.25, 0.06, 1e-6
-SMOOTHED = 15  # frames
-FLOOR = 1e-10  # a signal-to-noise ratio below it counts as this much
-BATCH = 256  # frames at once; always as many, for sums of another number of rows may differ in the last bit
+GAIN, BIAS, POWER, TIME_CONSTANT, EPS = 0.8, 10.0, 0.25, 0.06, 1e-6  # of PCEN
+SMOOTHED = 15  # frames of the running median
+MIN_RATIO = 1e-10  # smaller signal-to-noise ratios count as this
+FRAMES_AT_ONCE = 256  # always this many, because matrix products of other sizes may differ in the last bit
 
 
 def hop_samples(rate: int) -> int:
-    """Return the step from one frame to the next, in samples."""
+    """Return the hop length, samples."""
     return max(1, round(HOP * rate))
 
 
 def snr_curve(blocks: Iterable[Float[np.ndarray, " _"]], settings: Spectrogram) -> Float32[np.ndarray, " frames"]:
-    """Return how much stands out in each frame, in decibels above the recording's median; frame i is centred on sample `i * hop_samples(rate)`.
+    """Return the signal-to-noise curve, in decibels above the recording's median.
+
+    Frame i is centred on sample `i * hop_samples(rate)`.
 
     Parameters
     ----------
-    blocks : float32 samples at `settings.rate`, one after the other; of any lengths, which do not change the curve
-    settings : rate, fmin and fmax: what the picture will not show is no peak
+    blocks : float32 samples at `settings.rate`, in order; the sizes of the blocks do not matter
+    settings : rate, fmin and fmax: only sounds that the spectrogram will show count
     """
     ratios = [
         energies.max(axis=1) - energies.min(axis=1)
-        for energies in _normalized(_mel_power(blocks, settings), rate=settings.rate)
+        for energies in _pcen_blocks(_mel_power(blocks, settings), rate=settings.rate)
     ]
-    levels = 10 * np.log10(np.maximum(np.concatenate(ratios), FLOOR))
+    levels = 10 * np.log10(np.maximum(np.concatenate(ratios), MIN_RATIO))
     return scipy.ndimage.median_filter((levels - np.median(levels)).astype(np.float32), size=SMOOTHED, mode="nearest")
 
 
@@ -59,19 +60,18 @@ def _mel_power(
     blocks: Iterable[Float[np.ndarray, " _"]], settings: Spectrogram
 ) -> Iterator[Float32[np.ndarray, "frames bands"]]:
     hop = hop_samples(settings.rate)
-    n_fft = WINDOW * hop
+    n_fft = WINDOW_HOPS * hop
     weights = mel_weights(settings)
     window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
     silence = np.zeros(n_fft // 2, np.float32)
-    for _, frames in cut(
-        _evenly(chain([silence], blocks, [silence]), BATCH * hop), length=n_fft, step=hop, least=n_fft
-    ):
+    even = _even_blocks(chain([silence], blocks, [silence]), FRAMES_AT_ONCE * hop)
+    for _, frames in cut_grid(even, length=n_fft, step=hop, min_length=n_fft):
         spectrum = rfft(frames, window)
         yield (spectrum.real**2 + spectrum.imag**2) @ weights
 
 
-def _evenly(blocks: Iterable[Float[np.ndarray, " _"]], size: int) -> Iterator[Float[np.ndarray, " _"]]:
-    """Yield the same samples in blocks of `size`, the last one shorter."""
+def _even_blocks(blocks: Iterable[Float[np.ndarray, " _"]], size: int) -> Iterator[Float[np.ndarray, " _"]]:
+    """Yield the same samples in blocks of `size`; the last one is shorter."""
     rest = np.zeros(0, np.float32)
     for block in blocks:
         rest = np.concatenate([rest, block])
@@ -83,11 +83,11 @@ def _evenly(blocks: Iterable[Float[np.ndarray, " _"]], size: int) -> Iterator[Fl
 
 @lru_cache(maxsize=8)
 def mel_weights(settings: Spectrogram) -> Float32[np.ndarray, "bins bands"]:
-    """Return the share of each Fourier bin in each mel band; bands between two bins hear nothing and are left away."""
+    """Return the weight of each Fourier bin in each mel band, without empty bands that lie between two bins."""
     with warnings.catch_warnings(action="ignore"):
         bank = librosa.filters.mel(
             sr=settings.rate,
-            n_fft=WINDOW * hop_samples(settings.rate),
+            n_fft=WINDOW_HOPS * hop_samples(settings.rate),
             n_mels=BANDS,
             fmin=settings.fmin,
             fmax=settings.fmax,
@@ -95,10 +95,10 @@ def mel_weights(settings: Spectrogram) -> Float32[np.ndarray, "bins bands"]:
     return np.ascontiguousarray(bank[bank.any(axis=1)].T, dtype=np.float32)
 
 
-def _normalized(
+def _pcen_blocks(
     powers: Iterable[Float32[np.ndarray, "frames bands"]], *, rate: int
 ) -> Iterator[Float[np.ndarray, "frames bands"]]:
-    """Yield `librosa.pcen` of a spectrogram that comes in pieces; like there, the mean over time begins at 1."""
+    """Yield `librosa.pcen` of a spectrogram that comes in blocks; as there, the initial running mean is 1."""
     frames = TIME_CONSTANT * rate / hop_samples(rate)
     share = (np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
     state = None
@@ -110,14 +110,14 @@ def _normalized(
         yield BIAS**POWER * np.expm1(POWER * np.log1p(gained / BIAS))
 
 
-def strongest(curve: Float[np.ndarray, " frames"], *, count: int, apart: int) -> Int64[np.ndarray, " peaks"]:
-    """Return the frames of the highest peaks, in the order of time: the highest, then the highest that is at least `apart` frames away, and so on.
+def strongest_peaks(curve: Float[np.ndarray, " frames"], *, count: int, apart: int) -> Int64[np.ndarray, " peaks"]:
+    """Return the frames of the highest peaks that are at least `apart` frames away from each other, in order of time.
 
-    The ends may be peaks, and of a curve that is flat the middle is one.
+    Higher peaks are taken first. The ends of the curve may be peaks; the peak of a flat curve is its middle.
 
     Parameters
     ----------
-    count : of peaks, at most; 0: all
+    count : number of peaks at most; 0: all
     """
     peaks = scipy.signal.find_peaks(np.concatenate([[-np.inf], curve, [-np.inf]]))[0] - 1
     free = np.ones(len(curve), bool)
@@ -134,18 +134,18 @@ def strongest(curve: Float[np.ndarray, " frames"], *, count: int, apart: int) ->
 def peak_windows(
     curve: Float[np.ndarray, " frames"], *, samples: int, length: int, count: int, rate: int
 ) -> list[Window]:
-    """Return windows around the strongest peaks, in the order of time. Those at the ends of the recording are moved inside.
+    """Return windows around the strongest peaks, in order of time, moved to lie inside the recording.
 
     Parameters
     ----------
-    samples, length : of the recording and of a clip, in samples; peaks are at least `length` apart
-    count : of peaks, at most; 0: all
+    samples, length : length of the recording and of a clip, in samples; peaks are at least `length` apart
+    count : number of peaks at most; 0: all
     """
     hop = hop_samples(rate)
     found: dict[int, Window] = {}
-    for peak in strongest(curve, count=count, apart=-(-length // hop)).tolist():
+    for peak in strongest_peaks(curve, count=count, apart=-(-length // hop)).tolist():
         start = max(0, min(peak * hop - length // 2, samples - length))
         window = Window(start, peak=peak * hop / rate, strength=float(curve[peak]))
-        # short recordings have one place for two peaks
+        # in short recordings, two peaks may have the same window
         found[start] = max(found.get(start, window), window, key=lambda one: one.strength)
     return list(found.values())

@@ -1,7 +1,7 @@
-"""The picture of a clip: its spectrogram in decibels or evened out by PCEN, low frequencies at the bottom. `on_device.py` is the same for accelerators.
+"""The spectrogram of a clip, in decibels or with PCEN, low frequencies at the bottom; in JAX see `on_device.py`.
 
-Source: BASELINE, Spectrograms; the formulas are librosa's `melspectrogram(power=1)`, `amplitude_to_db(ref=max)` and
-`pcen`, written for many frames at once.
+Source: docs/baseline.md (Spectrograms); the formulas are those of librosa's `melspectrogram(power=1)`,
+`amplitude_to_db(ref=max)` and `pcen`.
 """
 
 import math
@@ -15,34 +15,50 @@ from config import Spectrogram
 from utils.spectra.bands import bands_of, hop_of
 from utils.spectra.fourier import rfft
 from utils.spectra.resizing import resize
-from utils.spectra.waveform import prepare
+from utils.spectra.waveform import preprocess
 
-FLOOR = 1e-5  # amplitudes below it count as this much
-RANGE_DB = 80.0  # decibels below the clip's peak at which the picture is black
-# samples of the frames transformed at a time: they stay in the cache, and their memory with the program
-AT_ONCE = 98_304
-PCEN_SCALE = 2.0**31  # librosa's PCEN is meant for samples of 32-bit integers
-# librosa's defaults; the last but one is its time constant
+MIN_AMPLITUDE = 1e-5  # smaller amplitudes count as this
+RANGE_DB = 80.0  # levels further below the peak of the clip count as this far below it
+SAMPLES_AT_ONCE = 98_304  # of frames transformed at once: small enough for the processor's cache
+PCEN_SCALE = 2.0**31  # librosa's PCEN is meant for 32-bit integer samples
+# librosa's defaults for gain, bias, power, time_constant and eps
 PCEN_GAIN, PCEN_BIAS, PCEN_POWER, PCEN_SECONDS, PCEN_LEAST = 0.98, 2.0, 0.5, 0.4, 1e-6
 
 
-def make_picture(
+def make_spectrogram(
     samples: Float[np.ndarray, " samples"], settings: Spectrogram, *, seed: int = 0
 ) -> Float[np.ndarray, "height width"]:
-    """Return the picture of one clip.
+    """Return the spectrogram of one clip.
 
     Parameters
     ----------
-    samples : float32, at `settings.rate`; at least width − 1, or hop where that is set
-    settings : how sound becomes a picture
-    seed : draws what `settings.resize` leaves to chance
+    samples : float32, at `settings.rate`; at least width − 1 samples, or hop if that is set
+    settings : settings of the spectrogram
+    seed : random seed, used by some modes of `settings.resize`
 
     Returns
     -------
-    float32 from 0 (the clip's quietest point, in decibels at most 80 below its peak) to 1 (its peak), lowest frequency
-    in the last row; silence is all 0.
+    float32 from 0 (the lowest level of the clip, at most 80 dB below its peak) to 1 (its peak); the last row is the
+    lowest frequency. Silence is all 0.
+
+    Examples
+    --------
+    A tone of 4 kHz in weak noise; row 0 is the highest of the mel bands from 500 to 15,000 Hz:
+
+    >>> import numpy as np
+    >>> from config import Spectrogram
+    >>> time = np.arange(44_100) / 44_100
+    >>> noise = np.random.default_rng(0).normal(0, 0.001, 44_100)
+    >>> samples = (np.sin(2 * np.pi * 4000 * time) + noise).astype(np.float32)
+    >>> spectrogram = make_spectrogram(samples, Spectrogram(height=64, width=100))
+    >>> spectrogram.shape, spectrogram.dtype
+    ((64, 100), dtype('float32'))
+    >>> int(spectrogram.mean(axis=1).argmax())
+    26
+    >>> to_pixels(spectrogram).dtype
+    dtype('uint8')
     """
-    levels = amplitudes(prepare(samples, settings), settings)
+    levels = amplitudes(preprocess(samples, settings), settings)
     if settings.kind == "pcen":
         levels = pcen(levels, frames_per_second=settings.rate / hop_of(settings, samples=len(samples)))
     else:
@@ -59,7 +75,7 @@ def make_picture(
 
 
 def amplitudes(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, "rows frames"]:
-    """Return a clip's amplitude in each band (or bin) and frame, lowest band first."""
+    """Return a clip's amplitude in each band (kind linear: each bin) and frame, lowest band first."""
     bands = bands_of(settings)
     n_fft, hop = len(bands.window), hop_of(settings, samples=len(samples))
     padded = np.zeros(len(samples) + n_fft, np.float32)
@@ -69,7 +85,7 @@ def amplitudes(samples: Float[np.ndarray, " samples"], settings: Spectrogram) ->
         sound[1:] -= np.float32(settings.pre_emphasis) * samples[:-1]
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
     bins = np.empty((bands.last_bin - bands.first_bin, len(frames)), np.float32)
-    block = max(1, AT_ONCE // n_fft)
+    block = max(1, SAMPLES_AT_ONCE // n_fft)
     for start in range(0, len(frames), block):
         spectrum = rfft(frames[start : start + block], bands.window)
         bins[:, start : start + block] = np.abs(spectrum[:, bands.first_bin : bands.last_bin]).T
@@ -77,26 +93,26 @@ def amplitudes(samples: Float[np.ndarray, " samples"], settings: Spectrogram) ->
 
 
 def mel_levels(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " bands"]:
-    """Return a clip's mean level in each mel band in decibels, lowest band first, whatever the kind of picture."""
+    """Return a clip's mean level in each mel band, decibels, lowest band first, whatever `settings.kind` is."""
     n_fft = 0 if settings.kind == "linear" else settings.n_fft
-    return decibels(amplitudes(prepare(samples, settings), replace(settings, kind="mel", n_fft=n_fft))).mean(axis=1)
+    return decibels(amplitudes(preprocess(samples, settings), replace(settings, kind="mel", n_fft=n_fft))).mean(axis=1)
 
 
 def decibels(amplitudes: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return levels in decibels above an amplitude of 1; amplitudes below FLOOR count as FLOOR."""
-    levels = np.maximum(amplitudes, np.float32(FLOOR))
+    """Return levels in decibels relative to an amplitude of 1; amplitudes below MIN_AMPLITUDE count as that."""
+    levels = np.maximum(amplitudes, np.float32(MIN_AMPLITUDE))
     np.log10(levels, out=levels)
     levels *= 20
     return levels
 
 
 def pcen(amplitudes: Float[np.ndarray, "rows frames"], *, frames_per_second: float) -> Float[np.ndarray, "rows frames"]:
-    """Return amplitudes with each row's gain controlled by its own running mean, and their range compressed.
+    """Return amplitudes after per-channel energy normalization (PCEN): automatic gain control and compression.
 
     Source: `librosa.pcen` and its defaults (Wang et al. 2017, arXiv:1607.05666).
     """
     scaled = amplitudes * np.float32(PCEN_SCALE)
-    share = smoothing(frames_per_second)
+    share = pcen_smoothing(frames_per_second)
     feed, back = np.array([share], np.float32), np.array([1, share - 1], np.float32)
     mean, _ = scipy.signal.lfilter(feed, back, scaled, axis=1, zi=np.full((len(scaled), 1), 1 - share, np.float32))
     gain = np.exp(np.float32(-PCEN_GAIN) * (np.float32(math.log(PCEN_LEAST)) + np.log1p(mean / np.float32(PCEN_LEAST))))
@@ -105,12 +121,12 @@ def pcen(amplitudes: Float[np.ndarray, "rows frames"], *, frames_per_second: flo
     )
 
 
-def smoothing(frames_per_second: float) -> float:
-    """Return how much of each frame goes into PCEN's running mean."""
+def pcen_smoothing(frames_per_second: float) -> float:
+    """Return the weight of each frame in PCEN's running mean."""
     frames = PCEN_SECONDS * frames_per_second
     return (math.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
 
 
-def to_pixels(picture: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Round a picture from 0 to 1 to grey levels from 0 to 255."""
-    return np.rint(picture * 255).astype(np.uint8)
+def to_pixels(spectrogram: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
+    """Round a spectrogram from 0 to 1 to integers from 0 to 255."""
+    return np.rint(spectrogram * 255).astype(np.uint8)

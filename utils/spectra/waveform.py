@@ -1,4 +1,4 @@
-"""Optional steps on the sound of a clip before its picture: high-pass filter, noise reduction, equal loudness. Each knows one clip alone."""
+"""Optional preprocessing of a clip's samples: high-pass filter, noise reduction, loudness; each clip by itself."""
 
 import math
 from functools import lru_cache
@@ -13,24 +13,24 @@ from jaxtyping import Float
 from config import Spectrogram
 from utils.spectra.fourier import rfft
 
-ORDER = 2  # of the Butterworth filter, which is gone through forwards and backwards
-SETTLED = 4  # periods of the high-pass frequency after which what it makes of the clip's ends has died away
-GATE_SECONDS = 0.023  # window of the noise gate, taken to the next power of two
+ORDER = 2  # order of the Butterworth filter, which is applied forwards and backwards
+SETTLED = 4  # periods of the cutoff frequency after which the filter has settled
+GATE_SECONDS = 0.023  # window of the noise gate, rounded to a power of two in samples
 GATE_OVERLAP = 4  # frames of the noise gate that cover each sample
-GATE_WHOLE = 1.5  # what the squares of their windows add up to
-GATE_ABOVE = 1.5  # standard deviations above a frequency's mean level up to which sound counts as noise
-GATE_RANGE = 80.0  # decibels below each frequency's peak at which silence counts in that mean
-GATE_BLUR = (250.0, 0.05)  # how far the gate opens around what is louder, Hz and seconds
-LOUDNESS = 0.1  # root mean square of clips made equally loud by it
-QUIETEST = 1e-9  # nothing below it is made louder, or counts as a level
+GATE_WHOLE = 1.5  # sum of the squares of their windows
+GATE_ABOVE = 1.5  # sound up to this many standard deviations above a frequency's mean level counts as noise
+GATE_RANGE = 80.0  # levels further below each frequency's peak, decibels, count as this far below it
+GATE_BLUR = (250.0, 0.05)  # how far the gate opens around louder sound, Hz and seconds
+LOUDNESS = 0.1  # root mean square after `normalize = rms`
+QUIETEST = 1e-9  # smaller amplitudes count as this
 
 
-def prepare(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " samples"]:
-    """Return a clip after the steps that the settings ask for, in this order: high-pass, noise reduction, loudness."""
+def preprocess(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " samples"]:
+    """Return a clip after high-pass filter, noise reduction and loudness normalization, as far as the settings say."""
     if settings.high_pass:
-        samples = without_low(samples, settings)
+        samples = apply_high_pass(samples, settings)
     if settings.noise_reduction:
-        samples = without_noise(samples, settings)
+        samples = reduce_noise(samples, settings)
     if settings.normalize == "peak":
         return samples / np.maximum(np.abs(samples).max(), np.float32(QUIETEST))
     if settings.normalize == "rms":
@@ -43,9 +43,9 @@ class HighPass(NamedTuple):
 
     Attributes
     ----------
-    beyond : by how many samples the clip is continued at both ends, turned around its first and last sample
-    length : of the Fourier transform
-    gains : what is left of each of its bins
+    beyond : number of samples by which the clip is padded at both ends, by odd reflection
+    length : length of the Fourier transform
+    gains : gain of each of its bins
     """
 
     beyond: int
@@ -54,11 +54,10 @@ class HighPass(NamedTuple):
 
 
 @lru_cache(maxsize=8)
-def high_pass(settings: Spectrogram, *, samples: int) -> HighPass:
-    """Return the filter of clips of so many samples.
+def high_pass_filter(settings: Spectrogram, *, samples: int) -> HighPass:
+    """Return the high-pass filter for clips of this many samples.
 
-    It is `scipy.signal.sosfiltfilt` of a Butterworth filter, whose gain at each frequency is its own, squared: no
-    delay, and no state from clip to clip.
+    It equals `scipy.signal.sosfiltfilt` of a Butterworth filter: the squared gain of the filter, without delay.
     """
     beyond = min(samples - 1, math.ceil(SETTLED * settings.rate / settings.high_pass))
     length = scipy.fft.next_fast_len(samples + 2 * beyond, real=True)
@@ -67,9 +66,9 @@ def high_pass(settings: Spectrogram, *, samples: int) -> HighPass:
     return HighPass(beyond, length, (np.abs(response) ** 2).astype(np.float32))
 
 
-def without_low(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " samples"]:
-    """Take out what lies below `settings.high_pass`: half of it at that frequency, 24 dB an octave further down."""
-    beyond, length, gains = high_pass(settings, samples=len(samples))
+def apply_high_pass(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " samples"]:
+    """Attenuate frequencies below `settings.high_pass`: by 6 dB at that frequency, and 24 dB per octave below it."""
+    beyond, length, gains = high_pass_filter(settings, samples=len(samples))
     before = 2 * samples[0] - samples[beyond:0:-1]
     after = 2 * samples[-1] - samples[-2 : -beyond - 2 : -1]
     spectrum = scipy.fft.rfft(np.concatenate([before, samples, after]), length)
@@ -81,12 +80,12 @@ class Gate(NamedTuple):
 
     Attributes
     ----------
-    window : of its Fourier transform, going in and coming out
-    hop : samples from frame to frame; frames begin one window before the clip and end one behind, so that the same
-        number covers every sample
-    padded : samples of all frames together
+    window : window of the Fourier transform and of its inverse
+    hop : hop length, samples; frames reach from one window before the clip to one after it, so that the same number
+        covers each sample
+    padded : number of samples that the frames span
     inside : the frames whose middle lies in the clip
-    blur : weights by which the gate is smoothed over frequencies, and over frames
+    blur : weights that smooth the gate over frequencies, and over frames
     """
 
     window: Float[np.ndarray, " n_fft"]
@@ -98,7 +97,7 @@ class Gate(NamedTuple):
 
 @lru_cache(maxsize=8)
 def noise_gate(settings: Spectrogram, *, samples: int) -> Gate:
-    """Return the gate of clips of so many samples."""
+    """Return the noise gate for clips of this many samples."""
     n_fft = max(16, 2 ** round(math.log2(settings.rate * GATE_SECONDS)))
     hop = n_fft // GATE_OVERLAP
     steps = math.ceil(samples / hop)
@@ -118,12 +117,11 @@ def noise_gate(settings: Spectrogram, *, samples: int) -> Gate:
     )
 
 
-def without_noise(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " samples"]:
-    """Take `settings.noise_reduction` of what does not stand out of its frequency's mean level in the clip, by spectral gating.
+def reduce_noise(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " samples"]:
+    """Reduce stationary noise by spectral gating; `settings.noise_reduction` is the fraction that is removed.
 
-    Source: Sainburg et al. 2020 (doi:10.1371/journal.pcbi.1008228), their noisereduce 3.0.3 with `stationary=True`,
-    which takes 36 ms a clip; this differs at the edges of the clip and of the spectrum, where the gate is not smoothed
-    towards closed.
+    Source: Sainburg et al. 2020 (doi:10.1371/journal.pcbi.1008228), noisereduce 3.0.3 with `stationary=True`, which
+    takes 36 ms per clip. Unlike there, the gate is not smoothed towards closed at the edges of clip and spectrum.
     """
     gate = noise_gate(settings, samples=len(samples))
     n_fft = len(gate.window)

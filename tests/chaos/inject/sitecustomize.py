@@ -1,9 +1,9 @@
-"""What a chaos test smuggles into a stage and its workers: Python imports a module of this name when it starts. The product knows nothing of it.
+"""Injected by chaos tests into a stage and its workers: Python imports a module of this name when it starts.
 
-The variable CHAOS holds a plan as JSON: `below`, the folder whose files count; `journal`, where what happens is counted
-over all processes of the stage; and what to do: kill the whole group of processes right before or after the n-th
-rename, let the n-th file that is opened for writing find the disk full, let no file grow beyond a size, or write down
-every path outside `below` that is changed.
+The variable CHAOS holds a plan as JSON: `below`, the folder whose files count; `journal`, files in which events of all
+processes of the stage are counted; and what to do: kill the process group directly before or after the n-th rename,
+report a full disk when the n-th file is opened for writing, limit the size of files, or record every path outside
+`below` that is changed (`record_changes`).
 """
 
 import errno
@@ -12,8 +12,7 @@ import os
 import signal
 import sys
 
-# audit events that change the disk: which of their arguments are paths, and which the open folders that these are
-# relative to
+# audit events that change the disk, and which of their arguments are paths, with the open folders they are relative to
 CHANGES = {
     "os.mkdir": ((0, 2),),
     "os.remove": ((0, 1),),
@@ -29,7 +28,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def _text(path: object) -> str:
-    """Return where a path leads: links in its folders are followed, the last name is not."""
+    """Return a path with the links in its folders followed, but not the last name."""
     if isinstance(path, int) or path is None:
         return ""
     text = os.path.abspath(os.fsdecode(path))  # type: ignore[arg-type]
@@ -37,7 +36,7 @@ def _text(path: object) -> str:
 
 
 class Plan:
-    """What is to happen, and how often it has."""
+    """The plan, and how often its events have happened."""
 
     def __init__(self, plan: dict) -> None:
         self.plan = plan
@@ -48,7 +47,7 @@ class Plan:
         return text == self.below or text.startswith(self.below + os.sep)
 
     def count(self, kind: str, line: str = "") -> int:
-        """Note that something happened; returns how often it has, in all processes together."""
+        """Count an event; return how often it has happened in all processes together."""
         journal = os.open(f"{self.plan['journal']}.{kind}", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         try:
             os.write(journal, line.encode("utf-8", "backslashreplace") if line else b"x")
@@ -58,21 +57,21 @@ class Plan:
 
     def renaming(self, original):
         def rename(source, target, **more):
-            number = self.count("renames") if self.is_below(target) else 0
-            self.kill_at(number, "before")
+            count = self.count("renames") if self.is_below(target) else 0
+            self.kill_at(count, "before")
             original(source, target, **more)
-            self.kill_at(number, "after")
+            self.kill_at(count, "after")
 
         return rename
 
-    def kill_at(self, number: int, when: str) -> None:
-        if number and number == self.plan.get("rename") and when == self.plan.get("when"):
+    def kill_at(self, count: int, when: str) -> None:
+        if count and count == self.plan.get("rename") and when == self.plan.get("when"):
             os.killpg(0, signal.SIGKILL)
 
     def hook(self, event: str, arguments: tuple) -> None:
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & WRITING:
             self.opened(arguments[0])
-        elif event in CHANGES and self.plan.get("watch"):
+        elif event in CHANGES and self.plan.get("record_changes"):
             for path, folder in CHANGES[event]:
                 self.changed(event, arguments[path], -1 if folder is None else arguments[folder])
 
@@ -80,7 +79,7 @@ class Plan:
         if self.is_below(path):
             if self.count("opens") == self.plan.get("full"):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        elif self.plan.get("watch"):
+        elif self.plan.get("record_changes"):
             self.changed("open", path)
 
     def changed(self, event: str, path: object, folder: int = -1) -> None:
@@ -92,7 +91,7 @@ class Plan:
 
 
 def arm(plan: dict) -> None:
-    """Do from now on what the plan says."""
+    """Follow the plan from now on."""
     acting = Plan(plan)
     os.rename, os.replace = acting.renaming(os.rename), acting.renaming(os.replace)
     sys.addaudithook(acting.hook)

@@ -1,4 +1,4 @@
-"""The pictures are drawn of whatever there is."""
+"""Plots are drawn of any scores, also of few or none."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +15,10 @@ BLUE, ORANGE, GREEN = (31, 119, 180), (255, 127, 14), (44, 160, 44)
 
 
 def seen(path: Path, colors: Sequence[tuple[int, int, int]], *, pixels: int = 300) -> bool:
-    """Tell whether there is much of all colours, more than in a legend."""
-    picture = cv2.imread(str(path))
-    assert picture is not None
-    return all((picture == color[::-1]).all(axis=2).sum() > pixels for color in colors)
+    """Tell whether a PNG file has many pixels of each colour, more than a legend has."""
+    image = cv2.imread(str(path))
+    assert image is not None
+    return all((image == color[::-1]).all(axis=2).sum() > pixels for color in colors)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Answers to annotated recordings: figures that can be worked out by hand, and annotations in the forms that people keep."""
+"""Metrics of annotated soundscapes that can be worked out by hand, and annotations in the formats that people keep."""
 
 import json
 from pathlib import Path
@@ -10,16 +10,16 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from config import Dataset
 from tests.conftest import chirp
-from tests.scoring.sheets import CLASSES, scores_of, sheet_of, unreadable
+from tests.scoring.layouts import CLASSES, scores_of, unreadable
 from utils.recordings.recording import Event
 from utils.scoring.evaluation.soundscape_truth import Truth, read_truth, truth_of_intervals
-from utils.scoring.evaluation.soundscapes import SoundscapeScores, show_figures, write_figures
+from utils.scoring.evaluation.soundscapes import SoundscapeEvaluator, print_soundscape_metrics, write_soundscape_metrics
 
 
-def test_an_event_belongs_to_every_interval_that_it_touches() -> None:
+def test_an_event_is_present_in_every_interval_that_it_overlaps() -> None:
     starts, ends = np.arange(4) * 5.0, np.array([5.0, 10.0, 15.0, 17.5])
     events = (
-        Event(4.9, 10.0, "Altus clarus"),  # ends where the third begins
+        Event(4.9, 10.0, "Altus clarus"),  # ends where the third starts
         Event(10.0, 10.0, "Bassus gravis"),  # a point in time
         Event(16.0, 99.0, "Solus unicus"),
         Event(0.0, 17.0, "Ignotus"),
@@ -28,7 +28,7 @@ def test_an_event_belongs_to_every_interval_that_it_touches() -> None:
     assert truth.astype(int).tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
 
 
-def test_figures_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_metrics_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = Truth(
         {
             "a.wav": (Event(0.0, 5.0, "Altus clarus"), Event(5.0, 9.0, "Bassus gravis"), Event(1.0, 2.0, "Ignotus")),
@@ -36,44 +36,45 @@ def test_figures_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         },
         doubtful=2,
     )
-    sheet = sheet_of(tmp_path, ("a.wav", "b.wav", "broken.wav"), min_score=0.5)
     results = [
-        # right and one too many; missed; rightly nobody
+        # correct and one false detection; missed; correctly none
         scores_of("a.wav", [[0.9, 0.6, 0.1], [0.3, 0.2, 0.1], [0.4, 0.4, 0.4]], seconds=15.0),
-        scores_of("b.wav", [[1.0, 1.0, 1.0]], seconds=5.0),  # nobody listened
+        scores_of("b.wav", [[1.0, 1.0, 1.0]], seconds=5.0),  # not annotated
         unreadable("broken.wav"),
     ]
-    scores = SoundscapeScores(truth, sheet)
-    assert [one.file for one in scores.through(results)] == ["a.wav", "b.wav", "broken.wav"]
-    found = scores.finish()
+    evaluator = SoundscapeEvaluator(truth, CLASSES, 0.5)
+    assert [one.file for one in evaluator.through(results)] == ["a.wav", "b.wav", "broken.wav"]
+    found = evaluator.finish()
     assert found is not None
     assert (found.recordings, found.intervals, found.with_birds, found.species) == (1, 3, 2, 2)
     assert found.row_f1 == pytest.approx((2 / 3 + 0 + 1) / 3)
     assert found.cmap == pytest.approx((1 + 1 / 3) / 2)
     assert found.mlrap == pytest.approx((1 + 1 / 2) / 2)
     assert found.unknown == ("Ignotus",)
-    show_figures(found)
-    assert "the net does not know Ignotus" in capsys.readouterr().err
-    write_figures(tmp_path / "scores.json", found)
+    print_soundscape_metrics(found)
+    assert "the model does not know these annotated species, so they do not count: Ignotus" in capsys.readouterr().err
+    assert found.thresholds == "0.5"
+    write_soundscape_metrics(tmp_path / "scores.json", found)
     assert json.loads((tmp_path / "scores.json").read_text())["row_f1"] == pytest.approx(5 / 9)
 
 
-def test_figures_are_scikit_learns(tmp_path: Path) -> None:
+def test_metrics_are_scikit_learns() -> None:
     rng = np.random.default_rng(5)
     rows = rng.uniform(0, 1, (60, 3)).round(2)
     truth = rng.uniform(0, 1, rows.shape) < 0.3
-    events = tuple(Event(5.0 * row, 5.0 * row + 5.0, CLASSES[number]) for row, number in np.argwhere(truth).tolist())
-    scores = SoundscapeScores(Truth({"a.wav": events}), sheet_of(tmp_path, ("a.wav",), chosen=[0.5, 0.7, np.inf]))
-    scores.add(scores_of("a.wav", rows.tolist(), seconds=300.0))
-    found = scores.finish()
+    events = tuple(Event(5.0 * row, 5.0 * row + 5.0, CLASSES[index]) for row, index in np.argwhere(truth).tolist())
+    evaluator = SoundscapeEvaluator(Truth({"a.wav": events}), CLASSES, np.array([0.5, 0.7, np.inf]))
+    evaluator.add(scores_of("a.wav", rows.tolist(), seconds=300.0))
+    found = evaluator.finish()
     assert found is not None
     assert found.cmap == pytest.approx(average_precision_score(truth, rows.astype(np.float32), average="macro"))
-    called = rows >= np.array([0.5, 0.7, np.inf])
-    both = [np.column_stack([part, ~part.any(axis=1)]) for part in (truth, called)]  # nocall as one more class
+    detected = rows >= np.array([0.5, 0.7, np.inf])
+    both = [np.column_stack([part, ~part.any(axis=1)]) for part in (truth, detected)]  # nocall as one more class
     assert found.row_f1 == pytest.approx(f1_score(*both, average="samples"))
+    assert found.thresholds == "per class"
 
 
-def test_only_what_humans_marked_counts(tmp_path: Path) -> None:
+def test_only_annotations_by_humans_count(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav", "c.wav"):
         soundfile.write(tmp_path / name, chirp(1000.0, seconds=1.0, seed=0), 8000)
     assert read_truth(tmp_path, Dataset()) is None
@@ -85,7 +86,7 @@ def test_only_what_humans_marked_counts(tmp_path: Path) -> None:
     assert (truth.species, truth.doubtful, truth.annotations) == (None, 2, 3)
     assert truth.annotated == {"a.wav", "b.wav"}
     assert truth.failures[0].reason.startswith("all its annotations are marked as not made by a human")
-    # and c.wav, to which nobody listened, is no failure
+    # c.wav, which was not annotated, is no failure
     assert [failure.name for failure in truth.failures] == ["b.wav"]
     (tmp_path / "annotations.csv").write_text(
         'file,start,end,label,kind\na.wav,0,1,altcla,"human, target species only"\nb.wav,0,1,nocall,human\n'
@@ -95,9 +96,9 @@ def test_only_what_humans_marked_counts(tmp_path: Path) -> None:
     assert truth is not None
     assert truth.events == {"a.wav": (Event(0.0, 1.0, "Altus clarus"),), "b.wav": ()}
     assert (truth.species, truth.doubtful, truth.failures) == (frozenset({"Altus clarus"}), 0, ())
-    scores = SoundscapeScores(truth, sheet_of(tmp_path, ("a.wav", "b.wav"), min_score=0.5))
-    scores.add(scores_of("a.wav", [[0.2, 0.9, 0.9]], seconds=1.0))  # others may well sing, too
-    found = scores.finish()
+    evaluator = SoundscapeEvaluator(truth, CLASSES, 0.5)
+    evaluator.add(scores_of("a.wav", [[0.2, 0.9, 0.9]], seconds=1.0))  # other species may be present, too
+    found = evaluator.finish()
     assert found is not None
     assert (found.only, found.mlrap, found.row_f1) == (True, 1.0, 0.0)
 
@@ -125,12 +126,12 @@ def truth_in(folder: Path) -> Truth:
     return truth
 
 
-def judged(truth: Truth, folder: Path, *, seconds: float = 10.0) -> SoundscapeScores:
+def evaluated(truth: Truth, *, seconds: float = 10.0) -> SoundscapeEvaluator:
     files = sorted(truth.annotated)
-    scores = SoundscapeScores(truth, sheet_of(folder, tuple(files), min_score=0.5))
+    evaluator = SoundscapeEvaluator(truth, CLASSES, 0.5)
     for file in files:
-        scores.add(scores_of(file, [[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]], seconds=seconds))
-    return scores
+        evaluator.add(scores_of(file, [[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]], seconds=seconds))
+    return evaluator
 
 
 def test_recordings_of_one_name_at_two_sites_both_count(tmp_path: Path) -> None:
@@ -141,12 +142,12 @@ def test_recordings_of_one_name_at_two_sites_both_count(tmp_path: Path) -> None:
     truth = truth_in(tmp_path)
     species = {file: [event.species for event in events] for file, events in truth.events.items()}
     assert species == {"one/r.wav": ["Altus clarus"], "two/r.wav": ["Bassus gravis"]}
-    found = judged(truth, tmp_path).finish()
+    found = evaluated(truth).finish()
     assert found is not None
     assert (found.recordings, found.annotated, found.annotations_used, found.annotations) == (2, 2, 2, 2)
 
 
-def test_what_is_doubted_at_one_site_counts_at_another(tmp_path: Path) -> None:
+def test_what_is_doubtful_at_one_site_counts_at_another(tmp_path: Path) -> None:
     sounds(tmp_path, "one/r.wav", "two/r.wav")
     rows = ["one/r.wav,0,5,Altus clarus,human", "two/r.wav,0,5,Altus clarus,window", "two/r.wav,5,9,Altus clarus,human"]
     (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,species,kind", *rows]) + "\n")
@@ -158,7 +159,7 @@ def test_what_is_doubted_at_one_site_counts_at_another(tmp_path: Path) -> None:
     assert truth.doubtful == 1
 
 
-def test_that_nobody_sings_must_be_said_by_a_human_too(tmp_path: Path) -> None:
+def test_only_a_human_can_annotate_that_no_species_is_present(tmp_path: Path) -> None:
     sounds(tmp_path, "a.wav", "b.wav", "c.wav")
     rows = ["a.wav,0,10,nocall,window", "b.wav,0,10,nocall,human", "c.wav,0,5,Altus clarus,human"]
     (tmp_path / "annotations.csv").write_text("\n".join(["file,start,end,species,kind", *rows]) + "\n")
@@ -167,7 +168,7 @@ def test_that_nobody_sings_must_be_said_by_a_human_too(tmp_path: Path) -> None:
     assert [failure.name for failure in truth.failures] == ["a.wav"]
 
 
-def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusable_annotations_are_reported_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sounds(tmp_path, "r0.wav", "r1.wav", "r2.wav", "r3.wav", "r4.wav")
     rows = [
         "r0.wav,0,5,Altus clarus",
@@ -182,30 +183,30 @@ def test_what_cannot_be_used_is_named_and_counted(tmp_path: Path, capsys: pytest
     named = {failure.name: failure.reason for failure in truth.failures}
     # r9.wav, and the row without a species
     assert set(named) == {"annotations.csv line 3", "annotations.csv line 4", "annotations.csv", "r1.wav"}
-    assert truth.annotated == {"r0.wav", "r1.wav", "r2.wav", "r3.wav"}  # nobody listened to r4.wav
-    scores = judged(truth, tmp_path)
-    found = scores.finish()
+    assert truth.annotated == {"r0.wav", "r1.wav", "r2.wav", "r3.wav"}  # r4.wav is not annotated
+    evaluator = evaluated(truth)
+    found = evaluator.finish()
     assert found is not None
     assert (found.recordings, found.annotated) == (2, 4)
     assert (found.annotations_used, found.annotations) == (2, 9)
-    behind = {failure.name: failure.reason for failure in scores.failures}
+    behind = {failure.name: failure.reason for failure in evaluator.failures}
     assert behind["r3.wav"].startswith(
-        "1 of 3 annotations lie behind its end (10.0 s) and cannot be used: do the times count through several sounds"
+        "1 of 3 annotations lie after its end (10.0 s) and cannot be used: are the times counted through several files"
     )
     assert behind["r2.wav"].endswith("; it is left out of the score")
     assert "left out" not in behind["r3.wav"]
-    assert scores.used.events.keys() == {"r0.wav", "r3.wav"}
-    assert [event.start for event in scores.used.events["r3.wav"]] == [1.0, 1.0]
-    show_figures(found)
+    assert evaluator.used.events.keys() == {"r0.wav", "r3.wav"}
+    assert [event.start for event in evaluator.used.events["r3.wav"]] == [1.0, 1.0]
+    print_soundscape_metrics(found)
     out = " ".join(capsys.readouterr().out.split())
     assert "2 of 4 annotated" in out
     assert "2 of 9 used" in out
-    write_figures(tmp_path / "scores.json", found)
-    kept = json.loads((tmp_path / "scores.json").read_text())
-    assert (kept["recordings"], kept["annotated"], kept["annotations"], kept["annotations_used"]) == (2, 4, 9, 2)
+    write_soundscape_metrics(tmp_path / "scores.json", found)
+    saved = json.loads((tmp_path / "scores.json").read_text())
+    assert (saved["recordings"], saved["annotated"], saved["annotations"], saved["annotations_used"]) == (2, 4, 9, 2)
 
 
-def test_what_several_rows_say_alike_is_one_annotation_used_or_not(tmp_path: Path) -> None:
+def test_equal_rows_are_one_annotation_used_or_not(tmp_path: Path) -> None:
     sounds(tmp_path, "r0.wav")
     rows = (
         "file,start,end,species\n"
@@ -216,27 +217,27 @@ def test_what_several_rows_say_alike_is_one_annotation_used_or_not(tmp_path: Pat
     (tmp_path / "annotations.csv").write_text(rows)
     (tmp_path / "again.csv").write_text(rows.replace("r0.wav,1,2,\nr0.wav,3,4,\n", ""))
     truth = truth_in(tmp_path)
-    assert truth.annotations == 4  # one that is used, one of no sound, two without a species
-    found = judged(truth, tmp_path).finish()
+    assert truth.annotations == 4  # one is used, one has no sound, two have no species
+    found = evaluated(truth).finish()
     assert found is not None
     assert (found.annotations_used, found.annotations) == (1, 4)
 
 
-def test_a_recording_in_which_somebody_heard_nobody_counts(tmp_path: Path) -> None:
+def test_a_recording_annotated_without_species_counts(tmp_path: Path) -> None:
     sounds(tmp_path, "a.wav", "b.wav")
     (tmp_path / "a.txt").write_text("0.0\t5.0\tAltus clarus\n")
     (tmp_path / "b.txt").write_text("")
     truth = truth_in(tmp_path)
     assert truth.events["b.wav"] == ()
-    found = judged(truth, tmp_path).finish()
+    found = evaluated(truth).finish()
     assert found is not None
     assert (found.recordings, found.annotated, found.intervals) == (2, 2, 4)
     assert found.cmap == 0.5  # b.wav's first interval has the same score as a.wav's
 
 
-def test_nothing_usable_is_no_score_but_is_told(tmp_path: Path) -> None:
+def test_unusable_annotations_give_no_metrics_but_failures(tmp_path: Path) -> None:
     sounds(tmp_path, "a.wav")
     (tmp_path / "annotations.csv").write_text("file,start,end,species\na.wav,1000,2000,Altus clarus\n")  # milliseconds
-    scores = judged(truth_in(tmp_path), tmp_path)
-    assert scores.finish() is None
-    assert [failure.name for failure in scores.failures] == ["a.wav"]
+    evaluator = evaluated(truth_in(tmp_path))
+    assert evaluator.finish() is None
+    assert [failure.name for failure in evaluator.failures] == ["a.wav"]

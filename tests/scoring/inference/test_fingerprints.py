@@ -10,8 +10,8 @@ from config import Config
 from tests.conftest import small_config
 from tests.scoring.inference.test_recordings import snapshot, with_testing
 from utils.console import UserError
-from utils.models.snapshots import describe
-from utils.scoring.inference.ensembles import Model
+from utils.models.snapshots import read_snapshot
+from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
 
 
@@ -22,11 +22,11 @@ def config(tmp_path: Path) -> Config:
 
 
 def test_scores_of_other_nets_or_settings(config: Config, tmp_path: Path) -> None:
-    one, other = (Model(snapshot(config, name, ("A", "B"), seed=seed)) for name, seed in (("one", 1), ("other", 2)))
+    one, other = (Member(snapshot(config, name, ("A", "B"), seed=seed)) for name, seed in (("one", 1), ("other", 2)))
     prior = with_testing(config, prior=tmp_path / "prior.tsv")
     found = [
-        fingerprint_of_scores(models, settings)
-        for models, settings in [
+        fingerprint_of_scores(members, settings)
+        for members, settings in [
             ([one], config),
             ([other], config),
             ([one, other], config),
@@ -43,7 +43,7 @@ def test_scores_of_other_nets_or_settings(config: Config, tmp_path: Path) -> Non
 
 
 def test_what_changes_no_score(config: Config, tmp_path: Path) -> None:
-    one = Model(describe(snapshot(config, "one", ("A", "B"), seed=1).folder))
+    one = Member(read_snapshot(snapshot(config, "one", ("A", "B"), seed=1).folder))
     expected = fingerprint_of_scores([one], with_testing(config, prior=tmp_path / "prior.tsv"))
     shutil.copytree(one.snapshot.folder, tmp_path / "elsewhere")
     shutil.copy(tmp_path / "prior.tsv", tmp_path / "copy.tsv")
@@ -56,14 +56,14 @@ def test_what_changes_no_score(config: Config, tmp_path: Path) -> None:
         thresholds="per_class",
         max_clips=7,
     )
-    assert fingerprint_of_scores([Model(describe(tmp_path / "elsewhere"))], moved) == expected
+    assert fingerprint_of_scores([Member(read_snapshot(tmp_path / "elsewhere"))], moved) == expected
 
 
 def test_what_a_submission_keeps_depends_on_its_clips_but_on_no_prior(config: Config, tmp_path: Path) -> None:
-    models = [Model(snapshot(config, "one", ("A", "B"), seed=1))]
+    members = [Member(snapshot(config, "one", ("A", "B"), seed=1))]
     changed = with_testing(config, max_clips=7, prior=tmp_path / "prior.tsv")
-    assert fingerprint_of_parts(models, changed, interval=5.0) == fingerprint_of_parts(models, config, interval=5.0)
-    assert fingerprint_of_parts(models, changed, interval=0.0) != fingerprint_of_parts(models, config, interval=0.0)
+    assert fingerprint_of_parts(members, changed, interval=5.0) == fingerprint_of_parts(members, config, interval=5.0)
+    assert fingerprint_of_parts(members, changed, interval=0.0) != fingerprint_of_parts(members, config, interval=0.0)
 
 
 def test_a_prior_that_cannot_be_read_is_said(config: Config, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is answered to intervals: what the models answer to their clips alone, whatever came before, beside or in between."""
+"""Predictions for intervals are those for their clips alone, whatever came before, beside or in between."""
 
 import dataclasses
 import os
@@ -20,16 +20,18 @@ from utils import console
 from utils.files import write_text
 from utils.models.snapshots import load_network
 from utils.scoring import submitting
-from utils.scoring.inference.ensembles import Model, chosen_models
-from utils.scoring.inference.interval_scores import IntervalScores
+from utils.scoring.inference import clip_workers, intervals
+from utils.scoring.inference.ensembles import Member, chosen_members
+from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
-from utils.scoring.inference.recordings import answer
+from utils.scoring.inference.recordings import predict_recordings
 from utils.scoring.metrics.thresholds import Thresholds, write_thresholds
-from utils.scoring.submissions.postprocessing import names_of
+from utils.scoring.submissions import parts, postprocessing, task
+from utils.scoring.submissions.postprocessing import recording_names
 from utils.spectra import extraction
 from utils.spectra.extraction import Job
-from utils.spectra.spectrogram import make_picture, to_pixels
+from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
 SECONDS = {"a.wav": 12.3, "b/c;ü.flac": 5.0, "b/short.wav": 0.4, "z.ogg": 21.0}
 CLASSES = ("A", "B", "C")
@@ -39,7 +41,7 @@ STEPS = '{"x": [0.0, 1.0], "y": [0.25, 0.25], "made_from": "a test", "method": "
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """Settings of a run with a snapshot, and recordings to be answered: four that can be, two that cannot, and what is no sound."""
+    """Settings of a run with a snapshot, and recordings: four that can be used, two that cannot, and a table."""
     root = tmp_path_factory.mktemp("root")
     scapes = root / "soundscapes"
     for number, (name, seconds) in enumerate(SECONDS.items()):
@@ -57,17 +59,17 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(autouse=True)
 def at_once(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let recordings be heard in this process, where no test is about workers: starting one takes seconds."""
+    """Decode in this process unless a test is about workers: starting one takes seconds."""
     if "workers" not in request.fixturenames:
-        monkeypatch.setattr(listening, "fan_out", one_by_one)
+        monkeypatch.setattr(clip_workers, "fan_out", one_by_one)
 
 
 def one_by_one(work: Callable[[Job], object], jobs: Sequence[Job], **_: object) -> Iterator[tuple[Job, object]]:
     for job in jobs:
         try:
             yield job, work(job)
-        except console.UserError as trouble:
-            yield job, console.Failure(job.name, str(trouble))
+        except console.UserError as error:
+            yield job, console.Failure(job.name, str(error))
 
 
 def changed(config: Config, **changes: object) -> Config:
@@ -80,7 +82,7 @@ def written(
     """Run a script, and return what it hands to the format, by file."""
     found: list[IntervalScores] = []
 
-    def keep(path: Path, results: Iterable[IntervalScores], sheet: object) -> int:
+    def collect(path: Path, results: Iterable[IntervalScores], layout: object) -> int:
         found.extend(
             dataclasses.replace(result, scores=np.array(result.scores), uncalibrated=np.array(result.uncalibrated))
             for result in results
@@ -88,25 +90,27 @@ def written(
         return 0
 
     with monkeypatch.context() as patched:
-        patched.setattr(submitting, "write_submission", keep)
+        patched.setattr(submitting, "write_rows", collect)
         script.main(config)  # type: ignore[attr-defined]
     assert not list(config.submission.folder.glob("*.parts"))
     return {result.file: result for result in found}
 
 
 def scores_alone(config: Config, file: str, spans: Sequence[tuple[float, float]], name: str = "small") -> np.ndarray:
-    """Answer clips of one recording, by their begin and end in seconds: outside of it is silence."""
+    """Score clips of one recording, by their start and end in seconds; outside of it is silence."""
     made = snapshot(config, name, CLASSES, seed=1)
     samples, _ = soundfile.read(config.dataset.root / "soundscapes" / file, dtype="float32")
     around = np.pad(samples, 10 * RATE)
     clips = [around[round((start + 10) * RATE) : round((end + 10) * RATE)] for start, end in spans]
-    pictures = np.stack([to_pixels(make_picture(clip, made.config.spectrogram)) for clip in clips])
-    graph, net = load_network(made)
-    return scores_of(predictor(graph, batch_size=64)(net, pictures), made.config.training.loss)
+    spectrograms = np.stack([to_pixels(make_spectrogram(clip, made.config.spectrogram)) for clip in clips])
+    graph, network = load_network(made)
+    return scores_of(
+        predictor(graph, batch_size=64)(network, spectrograms), multi_label=made.config.training.multi_label
+    )
 
 
 def test_intervals_are_those_of_their_clips(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clips of 1 s, each a quarter heard again; the last interval, of 2.3 s, has as many as fit and one that ends with it."""
+    """Clips of 1 s overlap by a quarter; the last interval, of 2.3 s, has as many as fit and one that ends with it."""
     found = written(config, monkeypatch)
     assert list(found) == ["a.wav", "b/c;ü.flac", "b/short.wav", "broken.wav", "phone.m4a", "z.ogg"]
     one = found["a.wav"]
@@ -149,7 +153,7 @@ def test_clips_overlap_as_set(config: Config, monkeypatch: pytest.MonkeyPatch) -
         atol=1e-5,
     )
     with pytest.raises(
-        console.UserError, match=r"submission\.overlap = 1: should be less than the clips of all nets, 1 s"
+        console.UserError, match=r"submission\.overlap = 1: should be less than the clips of all models, 1 s"
     ):
         submission_soundscape.main(changed(config, overlap=1.0))
 
@@ -160,11 +164,11 @@ def test_rows_do_not_depend_on_batches_or_memory(
 ) -> None:
     submission_soundscape.main(config)
     whole = (config.submission.folder / "small_soundscape.csv").read_bytes()
-    monkeypatch.setattr(extraction, "FROM_HAND_TO_HAND", 2 * 16 * 32)
-    monkeypatch.setattr(interval_answers, "IN_MEMORY", 10)
-    monkeypatch.setattr(interval_answers, "VALUES", 4)
-    monkeypatch.setattr(submission_sheet, "IN_MEMORY", 10)
-    monkeypatch.setattr(submission_sheet, "VALUES", 4)
+    monkeypatch.setattr(extraction, "MAX_PASSED_IN_MEMORY", 2 * 16 * 32)
+    monkeypatch.setattr(intervals, "POOLED_IN_MEMORY", 10)
+    monkeypatch.setattr(intervals, "SCORES_JOINED_AT_ONCE", 4)
+    monkeypatch.setattr(postprocessing, "TABLE_IN_MEMORY", 10)
+    monkeypatch.setattr(postprocessing, "SCORES_AT_ONCE", 4)
     submitted = submission_soundscape.main(with_testing(config, batch_size=batch_size))
     assert (config.submission.folder / "small_soundscape.csv").read_bytes() == whole
     assert (submitted.recordings, submitted.intervals, len(submitted.failures)) == (4, 10, 2)
@@ -175,18 +179,18 @@ def test_rows_do_not_depend_on_workers_or_order(config: Config, monkeypatch: pyt
     """Also where the recordings are finished in another order."""
     submission_soundscape.main(dataclasses.replace(config, workers=workers))
     whole = (config.submission.folder / "small_soundscape.csv").read_bytes()
-    monkeypatch.setattr(listening, "fan_out", lambda work, jobs, **_: one_by_one(work, jobs[::-1]))
+    monkeypatch.setattr(clip_workers, "fan_out", lambda work, jobs, **_: one_by_one(work, jobs[::-1]))
     submission_soundscape.main(config)
     assert (config.submission.folder / "small_soundscape.csv").read_bytes() == whole
 
 
-def test_whole_recordings_are_answered_as_tests_do(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also those of which not all clips are heard; those that a test refuses as too short have an answer here."""
+def test_whole_recordings_are_predicted_as_in_a_test(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those of which not all clips are scored; those that are too short for a test have predictions here."""
     few = with_testing(config, max_clips=4)
     found = written(few, monkeypatch, script=submission_monophone)
     files = [file for file in SECONDS if "short" not in file]
     scapes = dataclasses.replace(few, dataset=dataclasses.replace(few.dataset, root=few.dataset.root / "soundscapes"))
-    tested = answer([Model(snapshot(config, "small", CLASSES, seed=1))], table(files), scapes)
+    tested = predict_recordings([Member(snapshot(config, "small", CLASSES, seed=1))], table(files), scapes)
     for row, file in enumerate(files):
         np.testing.assert_allclose(found[file].scores[0], tested.scores[row], atol=1e-6)
         assert found[file].ends.tolist() == [SECONDS[file]]
@@ -195,7 +199,7 @@ def test_whole_recordings_are_answered_as_tests_do(config: Config, monkeypatch: 
     )
 
 
-def test_with_a_prior_the_answers_are_bit_for_bit_those_of_a_test(
+def test_with_a_prior_the_predictions_are_bit_for_bit_those_of_a_test(
     config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = [file for file in SECONDS if "short" not in file]
@@ -207,18 +211,18 @@ def test_with_a_prior_the_answers_are_bit_for_bit_those_of_a_test(
     scapes = dataclasses.replace(
         expected, dataset=dataclasses.replace(expected.dataset, root=expected.dataset.root / "soundscapes")
     )
-    tested = answer(chosen_models(config), table(files), scapes)
+    tested = predict_recordings(chosen_members(config), table(files), scapes)
     for row, file in enumerate(files):
         np.testing.assert_array_equal(found[file].uncalibrated[0], tested.scores[row])
     write_thresholds(
         config.dataset.root / "tested.json",
         Thresholds(CLASSES, (1.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", tested.fingerprint),
     )
-    submitting.prepare(changed(expected, thresholds=config.dataset.root / "tested.json"), "monophone")
-    assert "found by a test of other" not in capsys.readouterr().err
+    task.prepare_submission(changed(expected, thresholds=config.dataset.root / "tested.json"), "monophone")
+    assert "made by a test with other" not in capsys.readouterr().err
 
 
-def test_models_of_other_clips_and_pictures_are_joined_by_interval(
+def test_models_of_other_clips_and_spectrograms_are_joined_by_interval(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = dataclasses.replace(
@@ -260,35 +264,36 @@ def test_prior_whitelist_and_calibration(config: Config, monkeypatch: pytest.Mon
 
 
 def test_thresholds_are_those_of_uncalibrated_scores(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    """With a prior they may lie above 1; a class without one is never said."""
-    assert submitting.prepare(config, "soundscape").sheet.chosen is None
-    assert "no thresholds; test.py finds them" in capsys.readouterr().err
+    """With a prior they may lie above 1; a class without one is never detected."""
+    assert task.prepare_submission(config, "soundscape").layout.class_thresholds is None
+    assert "there are no thresholds per class; run test.py to choose them" in capsys.readouterr().err
     found = Thresholds(CLASSES, (0.2, None, 1.2), (True, True, False), 0.3, "f1", None, 1, "a test")
     write_thresholds(config.dataset.root / "other.json", found)
     named = changed(config, thresholds=config.dataset.root / "other.json")
     write_text(config.run_folder / "test" / "calibration.json", STEPS)
     for settings in (named, with_testing(named, calibration="isotonic")):
-        assert submitting.prepare(settings, "soundscape").sheet.chosen.tolist() == [0.2, np.inf, 1.2]  # type: ignore[union-attr]
+        assert task.prepare_submission(settings, "soundscape").layout.class_thresholds.tolist() == [0.2, np.inf, 1.2]  # type: ignore[union-attr]
     high = changed(config, thresholds=config.dataset.root / "high.json")
     write_thresholds(config.dataset.root / "high.json", dataclasses.replace(found, values=(None, 0.0, None)))
     assert submission_soundscape.main(high).species == 1
 
 
 @pytest.mark.parametrize("kept", [None, "0123abcd"])
-def test_what_a_test_of_other_nets_or_settings_found_is_used_with_one_warning(
+def test_results_of_a_test_with_other_networks_or_settings_are_used_with_one_warning(
     config: Config, capsys: pytest.CaptureFixture[str], kept: str | None
 ) -> None:
-    """Also what an earlier version found, which did not say of what."""
+    """Also those of an earlier version, which has no fingerprint."""
     write_thresholds(
         config.dataset.root / "others.json",
         Thresholds(CLASSES, (0.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", kept),
     )
     write_text(config.run_folder / "test" / "calibration.json", STEPS)
     settings = with_testing(changed(config, thresholds=config.dataset.root / "others.json"), calibration="isotonic")
-    assert submitting.prepare(settings, "soundscape").sheet.chosen.tolist() == [0.2] * 3  # type: ignore[union-attr]
+    assert task.prepare_submission(settings, "soundscape").layout.class_thresholds.tolist() == [0.2] * 3  # type: ignore[union-attr]
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(
-        r"others\.json and .*calibration\.json: found by a test of other nets, .*; run test\.py again with the same testing settings",
+        r"others\.json and .*calibration\.json: made by a test with other networks, .*; "
+        r"run test\.py again with the same testing settings",
         line,
     )
 
@@ -297,7 +302,7 @@ def test_what_a_test_of_other_nets_or_settings_found_is_used_with_one_warning(
     "calibration", [STEPS, '{"slope": 0.7, "intercept": -1.1, "made_from": "a test", "method": "platt"}']
 )
 def test_a_calibration_changes_no_decision(config: Config, monkeypatch: pytest.MonkeyPatch, calibration: str) -> None:
-    """Thresholds are scores themselves, as a test finds them, and none of the steps tells a score from its neighbours."""
+    """Thresholds are scores themselves, as a test finds them, and the calibration makes neighbouring scores equal."""
     config = with_testing(config, pooling="mean")
     plain = written(config, monkeypatch)["z.ogg"].uncalibrated
     limits = np.median(plain, axis=0).tolist()
@@ -315,47 +320,48 @@ def test_a_calibration_changes_no_decision(config: Config, monkeypatch: pytest.M
     assert tables[0].filter(recording="z.ogg").height == (plain >= limits).sum() < plain.size
 
 
-def test_finished_recordings_are_not_heard_again(
+def test_finished_recordings_are_not_predicted_again(
     config: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = written(config, monkeypatch)
-    task = submitting.prepare(config, "soundscape")
-    submitting.answer_missing(task, config)
-    assert [target.is_file() for target in task.targets] == [True, True, True, False, False, True]
-    damaged = task.targets[0]
+    job = task.prepare_submission(config, "soundscape")
+    submitting.predict_missing(job, config)
+    assert [target.is_file() for target in job.targets] == [True, True, True, False, False, True]
+    damaged = job.targets[0]
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
-    assert [kept_intervals.is_whole(target) for target in task.targets] == [False, True, True, False, False, True]
-    heard = submitting.answer_missing(submitting.prepare(config, "soundscape"), config)
+    assert [parts.is_score_part_complete(target) for target in job.targets] == [False, True, True, False, False, True]
+    heard = submitting.predict_missing(task.prepare_submission(config, "soundscape"), config)
     assert heard.seconds == 12.3
-    assert "3 of 6 recordings were answered before" in capsys.readouterr().out
-    other = submitting.prepare(with_testing(config, pooling="mean"), "soundscape")
-    assert not any(kept_intervals.is_whole(target) for target in other.targets)
-    submitting.answer_missing(dataclasses.replace(other, files=other.files[:1], targets=other.targets[:1]), config)
+    assert "3 of 6 recordings were done before" in capsys.readouterr().out
+    other = task.prepare_submission(with_testing(config, pooling="mean"), "soundscape")
+    assert not any(parts.is_score_part_complete(target) for target in other.targets)
+    submitting.predict_missing(dataclasses.replace(other, files=other.files[:1], targets=other.targets[:1]), config)
     assert "4 recordings in" in capsys.readouterr().out
     again = written(config, monkeypatch)
     assert all(np.array_equal(again[file].scores, whole[file].scores) for file in whole)
 
 
-def test_a_recording_that_changed_is_heard_again(config: Config) -> None:
-    task = submitting.prepare(config, "soundscape")
-    file = task.files[0]
+def test_a_recording_that_changed_is_predicted_again(config: Config) -> None:
+    job = task.prepare_submission(config, "soundscape")
+    file = job.files[0]
     stamp = file.stat()
     file.touch()
     assert [
-        one == other for one, other in zip(task.targets, submitting.prepare(config, "soundscape").targets, strict=True)
+        one == other
+        for one, other in zip(job.targets, task.prepare_submission(config, "soundscape").targets, strict=True)
     ] == [False] + [True] * 5
     os.utime(file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    assert submitting.prepare(config, "soundscape").targets == task.targets
+    assert task.prepare_submission(config, "soundscape").targets == job.targets
 
 
 def test_recordings_are_named_by_their_stem_unless_two_have_it() -> None:
-    assert names_of(["a/x.wav", "b/x.flac", "b/y.wav"]) == ["a/x", "b/x", "y"]
+    assert recording_names(["a/x.wav", "b/x.flac", "b/y.wav"]) == ["a/x", "b/x", "y"]
 
 
-def test_nothing_to_answer_is_said_in_one_line(config: Config, tmp_path: Path) -> None:
+def test_no_recordings_are_reported_in_one_line(config: Config, tmp_path: Path) -> None:
     with pytest.raises(console.UserError, match=r"submission\.recordings = .*gone: no such folder"):
         submission_soundscape.main(changed(config, recordings=tmp_path / "gone"))
-    with pytest.raises(console.UserError, match=r"no recordings to answer in .*test.* or .*soundscapes"):
+    with pytest.raises(console.UserError, match=r"no recordings in .*test.* or .*soundscapes"):
         submission_monophone.main(
             dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, root=tmp_path))
         )

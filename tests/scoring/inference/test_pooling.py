@@ -1,4 +1,4 @@
-"""Pooling is the 2018 baseline's, or what its formula says, whether clips come together, one by one, or in intervals."""
+"""Pooling is the 2018 baseline's, or what its formula says, whether clips come together, one by one or in intervals."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Both engines answer the same; which one is taken follows from the setting, the machine and what is installed."""
+"""Both engines return the same logits; which one runs follows from the setting, the machine and what is installed."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from flax import nnx
 
 from config import Config, Model
 from utils.console import UserError
-from utils.models.networks import Network, build
+from utils.models.networks import Network, build_network
 from utils.scoring.inference.predictors import chosen_predictor, onnx_predictor, predictor, scores_of
 
 SHAPE = (16, 32)
@@ -17,28 +17,32 @@ PIXELS = np.random.default_rng(2).integers(0, 256, (11, *SHAPE), dtype=np.uint8)
 
 
 def net_of(seed: int) -> tuple[nnx.GraphDef, Network]:
-    return build(Model(name="Baseline", filters=(4, 8)), classes=5, shape=SHAPE, seed=seed)
+    return build_network(Model(name="Baseline", filters=(4, 8)), classes=5, shape=SHAPE, seed=seed)
 
 
 def chosen(engine: str) -> str:
-    graph, net = net_of(0)
-    predict = chosen_predictor(graph, net, shape=SHAPE, settings=replace(Config().testing, engine=engine, batch_size=4))
-    assert scores_of(predict(net, PIXELS), "cross_entropy").sum(axis=1) == pytest.approx(1)
+    graph, network = net_of(0)
+    predict = chosen_predictor(
+        graph, network, shape=SHAPE, settings=replace(Config().testing, engine=engine, batch_size=4)
+    )
+    assert scores_of(predict(network, PIXELS), multi_label=False).sum(axis=1) == pytest.approx(1)
     return predict.__qualname__.split(".")[0]
 
 
-def test_scores_are_equal_in_any_batches_and_for_several_nets() -> None:
+def test_scores_are_equal_in_any_batches_and_for_several_networks() -> None:
     pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
     pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
-    graph, net = net_of(0)
+    graph, network = net_of(0)
     _, other = net_of(1)
-    slow, quick = predictor(graph, batch_size=4), onnx_predictor(graph, net, shape=SHAPE, batch_size=4)
-    for one in (net, other, net):
-        for loss in ("cross_entropy", "binary"):
+    slow, quick = predictor(graph, batch_size=4), onnx_predictor(graph, network, shape=SHAPE, batch_size=4)
+    for one in (network, other, network):
+        for multi_label in (False, True):
             np.testing.assert_allclose(
-                scores_of(quick(one, PIXELS), loss), scores_of(slow(one, PIXELS), loss), atol=1e-4
+                scores_of(quick(one, PIXELS), multi_label=multi_label),
+                scores_of(slow(one, PIXELS), multi_label=multi_label),
+                atol=1e-4,
             )
-    assert np.abs(quick(net, PIXELS) - quick(other, PIXELS)).max() > 1e-2
+    assert np.abs(quick(network, PIXELS) - quick(other, PIXELS)).max() > 1e-2
 
 
 def test_the_engine_is_the_one_that_is_asked_for() -> None:
@@ -49,7 +53,7 @@ def test_the_engine_is_the_one_that_is_asked_for() -> None:
     assert chosen("auto") == ("onnx_predictor" if jax.default_backend() == "cpu" else "predictor")
 
 
-def test_without_the_extra_jax_answers_unless_onnx_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_jax_predicts_unless_onnx_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("utils.models.export.find_spec", lambda name: None)
     assert chosen("auto") == "predictor"
     with pytest.raises(UserError, match=r"testing\.engine = onnx"):
@@ -61,13 +65,14 @@ def test_accelerators_run_jax(monkeypatch: pytest.MonkeyPatch) -> None:
     assert chosen("auto") == "predictor"
 
 
-def test_a_net_that_onnx_cannot_express_is_run_by_jax_with_a_warning(
+def test_a_network_that_onnx_cannot_express_is_run_by_jax_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ValueError("the operation sort")
 
     monkeypatch.setattr("utils.scoring.inference.predictors.can_export", lambda: True)
-    monkeypatch.setattr("utils.scoring.inference.predictors.to_model", fail)
+    monkeypatch.setattr("utils.scoring.inference.predictors.to_onnx_model", fail)
     assert chosen("auto") == "predictor"
-    assert "ONNX cannot run this net (ValueError: the operation sort)" in " ".join(capsys.readouterr().err.split())
+    warned = " ".join(capsys.readouterr().err.split())
+    assert "ONNX Runtime cannot run this network (ValueError: the operation sort)" in warned

@@ -12,7 +12,7 @@ import pytest
 from config import Config
 from tests.conftest import small_config
 from utils.console import UserError
-from utils.recordings.splits import SCHEMA
+from utils.recordings.splits import SPLIT_SCHEMA
 from utils.scoring.inference.prior import factors_of, prior_of
 from utils.scoring.inference.prior_metadata import week_of
 
@@ -41,7 +41,7 @@ def recordings(tmp_path: Path) -> pl.DataFrame:
     rows = [
         (name, f"val/{name}.wav", name.split("/")[0], [], [], False, None, "val", None, name, "") for name in RECORDINGS
     ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=SPLIT_SCHEMA, orient="row")
 
 
 def with_prior(root: Path, text: str, *, name: str = "prior.tsv") -> Config:
@@ -68,7 +68,7 @@ def test_no_prior(recordings: pl.DataFrame, tmp_path: Path) -> None:
 def test_values_of_recordings_as_the_baseline_had_them(
     recordings: pl.DataFrame, tmp_path: Path, labelset: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Files are known with or without their ending, and species by the labelset beside the table, or as the classes."""
+    """Files are found with or without extension, and species by the labelset beside the table, or as the classes."""
     config = with_prior(tmp_path, "a.1.wav\t0.2\t-0.5\t-1\nb\t-0.1\t0\t3e-1\n")
     order = [0, 1, 2]
     if labelset:
@@ -82,7 +82,7 @@ def test_values_of_recordings_as_the_baseline_had_them(
     rows = np.array([[1.5, 0.5, 0.0], [0.9, 1.5, 1.5]])
     expected = np.concatenate([rows, np.ones((1, 3))])[:, np.argsort(order)]
     np.testing.assert_allclose(all_factors(recordings, config), expected)
-    assert "says nothing of 1 of 3 recordings" in capsys.readouterr().err
+    assert "1 of 3 recordings are missing from it" in capsys.readouterr().err
 
 
 def test_values_with_a_first_row_of_names(
@@ -90,10 +90,11 @@ def test_values_with_a_first_row_of_names(
 ) -> None:
     config = with_prior(
         tmp_path,
-        "file\tCorvus corax\tUnknown\talt\nAltus clarus/a.1\t-0.5\t0\t1\nval/Bassus gravis/b.wav\t0\t0\t0\nc.wav\t-1\t-1\t-1",
+        "file\tCorvus corax\tUnknown\talt\n"
+        "Altus clarus/a.1\t-0.5\t0\t1\nval/Bassus gravis/b.wav\t0\t0\t0\nc.wav\t-1\t-1\t-1",
     )
     np.testing.assert_allclose(all_factors(recordings, config), [[1.5, 1.0, 0.5], [1.5, 1.0, 1.5], [0.0, 1.0, 0.0]])
-    assert "says nothing of 1 of 3 classes" in capsys.readouterr().err
+    assert "1 of 3 classes are missing from it" in capsys.readouterr().err
 
 
 FREQUENCIES = """species,frequency,latitude,longitude,week
@@ -111,7 +112,7 @@ def test_frequencies_by_place_and_week(
     config = with_prior(tmp_path, FREQUENCIES, name="prior.csv")
     np.testing.assert_allclose(all_factors(recordings, config), [[1.5, 0.5, 0.5], [0.5, 1.5, 0.5], [1.0, 1.0, 1.0]])
     told = capsys.readouterr().err
-    assert "1 of 3 classes are nowhere in it" in told
+    assert "1 of 3 classes are missing from it" in told
     assert "1 of 3 recordings have no place" in told
     harsh = dataclasses.replace(config, testing=dataclasses.replace(config.testing, prior_unreported=0.0))
     assert all_factors(recordings, harsh)[0] == [1.5, 0.0, 0.0]
@@ -124,7 +125,7 @@ def test_a_frequency_list_of_ebird_holds_everywhere(recordings: pl.DataFrame, tm
         {"sciName": "Bassus gravis", "frequency": 2, "week": 10},
     ]
     config = with_prior(tmp_path, json.dumps(entries), name="ebird.json")
-    # the second was recorded in another week; of the third the week is not known
+    # the second was recorded in another week; the week of the third is unknown
     np.testing.assert_allclose(all_factors(recordings, config), [[1.5, 1.5, 0.5], [1.5, 0.5, 0.5], [1.5, 1.5, 0.5]])
 
 
@@ -138,25 +139,25 @@ def test_the_nearest_place_may_lie_beyond_the_date_line(recordings: pl.DataFrame
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("p.tsv", "", r"p\.tsv: holds no values"),
-        ("p.tsv", "a.1\t0\t0\n", r"p\.tsv: has 2 values a recording for 3 classes; name its species"),
+        ("p.tsv", "", r"p\.tsv: has no values"),
+        ("p.tsv", "a.1\t0\t0\n", r"p\.tsv: has 2 values per recording for 3 classes; name its species"),
         ("p.tsv", "a.1\t0\t0\t0\nb\t0\t0\n", r"p\.tsv line 2: has 2 values for 3 species"),
-        ("p.tsv", "a.1\t0\t0\t0\nb\t0\tx\t0\n", r"p\.tsv line 2: a value is no number"),
-        ("p.tsv", "a.1\t0\t0\t-1.5\n", r"p\.tsv line 1: a value is not from −1 up"),
-        ("p.tsv", "a.1\t0\t0\tnan\n", r"p\.tsv line 1: a value is not from −1 up"),
-        ("p.tsv", "a.1\t0\t0\t0\na.1\t0\t0\t0\n", r"p\.tsv line 2: a\.1 stands in line 1 already"),
+        ("p.tsv", "a.1\t0\t0\t0\nb\t0\tx\t0\n", r"p\.tsv line 2: a value is not a number"),
+        ("p.tsv", "a.1\t0\t0\t-1.5\n", r"p\.tsv line 1: a value is below −1 or not finite"),
+        ("p.tsv", "a.1\t0\t0\tnan\n", r"p\.tsv line 1: a value is below −1 or not finite"),
+        ("p.tsv", "a.1\t0\t0\t0\na.1\t0\t0\t0\n", r"p\.tsv line 2: a\.1 is in line 1, too"),
         ("p.tsv", "file\tX\tY\na.1\t0\t0\n", r"p\.tsv: names none of the 3 classes"),
-        ("p.tsv", "file\tcor\tCorvus corax\na.1\t0\t0\n", r"p\.tsv: has two columns of Corvus corax"),
+        ("p.tsv", "file\tcor\tCorvus corax\na.1\t0\t0\n", r"p\.tsv: has two columns for Corvus corax"),
         (
             "p.csv",
             "species,frequency\nAltus clarus,101\n",
-            r"p\.csv line 2: the frequency '101' is no number from 0 to 100",
+            r"p\.csv line 2: the frequency '101' is not a number from 0 to 100",
         ),
         ("p.csv", "species,frequency\nAltus clarus,\n", r"p\.csv line 2: has no frequency"),
         (
             "p.csv",
             "species,frequency,week\nAltus clarus,5,1.5\n",
-            r"p\.csv line 2: the week '1\.5' is no whole number from 1 to 48",
+            r"p\.csv line 2: the week '1\.5' is not a whole number from 1 to 48",
         ),
         (
             "p.csv",
@@ -169,22 +170,22 @@ def test_the_nearest_place_may_lie_beyond_the_date_line(recordings: pl.DataFrame
             r"p\.csv: some rows have a place and others have none",
         ),
         ("p.csv", "bird,frequency\nAltus clarus,5\n", r"p\.csv: has no column of species"),
-        ("p.csv", "species,frequency\nX y,5\n", r"p\.csv: names none of the 3 classes; where it has codes"),
+        ("p.csv", "species,frequency\nX y,5\n", r"p\.csv: names none of the 3 classes; if it has codes"),
         ("p.json", "{", r"p\.json: cannot be read"),
-        ("p.json", "[]", r"p\.json: names no species"),
-        ("p.json", '[{"frequency": 3}]', r"p\.json entry 1: names no species"),
+        ("p.json", "[]", r"p\.json: has no species"),
+        ("p.json", '[{"frequency": 3}]', r"p\.json entry 1: has no species"),
         (
             "p.json",
             '[{"speciesCode": "alt", "frequency": true}]',
-            r"p\.json entry 1: the frequency 'True' is no number",
+            r"p\.json entry 1: the frequency 'True' is not a number",
         ),
         ("p.json", '{"a": 1}', r"p\.json: should be a list"),
     ],
 )
 def test_bad_tables(recordings: pl.DataFrame, tmp_path: Path, name: str, text: str, message: str) -> None:
-    with pytest.raises(UserError, match=message) as refused:
+    with pytest.raises(UserError, match=message) as raised:
         all_factors(recordings, with_prior(tmp_path, text, name=name))
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_no_table(recordings: pl.DataFrame, tmp_path: Path) -> None:

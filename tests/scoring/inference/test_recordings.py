@@ -1,4 +1,4 @@
-"""What one model or several answer does not depend on how clips were batched, and is what the formulas say."""
+"""Predictions of one model or several do not depend on batches, and are what the formulas say."""
 
 import dataclasses
 import os
@@ -13,22 +13,22 @@ import soundfile
 
 from config import Clips, Config
 from tests.conftest import RATE, chirp, small_config
-from utils.console import UserError
-from utils.files import only_one
-from utils.models.networks import build
-from utils.models.snapshots import Snapshot, load_network, save
-from utils.recordings.splits import SCHEMA
-from utils.scoring.evaluation.false_detections import noise_called
-from utils.scoring.inference.clip_workers import SCRATCH, listen
-from utils.scoring.inference.ensembles import Model, assemble, chosen_models
-from utils.scoring.inference.full_batches import FullBatches
+from utils.console import Failure, UserError
+from utils.files import try_lock
+from utils.models.networks import build_network
+from utils.models.snapshots import Snapshot, load_network, save_snapshot
+from utils.recordings.splits import SPLIT_SCHEMA
+from utils.scoring.evaluation.false_detections import share_of_noise_detected
+from utils.scoring.inference.batching import FullBatches
+from utils.scoring.inference.clip_workers import LOCK, SCRATCH, ClipSpectrograms, spectrograms_of_recordings
+from utils.scoring.inference.ensembles import Member, assemble, chosen_members
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
-from utils.scoring.inference.recordings import answer, answers
+from utils.scoring.inference.recordings import iter_predictions, predict_recordings
 from utils.scoring.metrics.thresholds import Thresholds
-from utils.scoring.testing import check_unheard, held_out_recordings
+from utils.scoring.testing import check_not_trained_on, held_out_recordings
 from utils.spectra import extraction
-from utils.spectra.extraction import Job, first_clips
+from utils.spectra.extraction import Job, first_spectrograms
 
 SECONDS = (1.0, 3.3, 2.0, 7.1, 1.4)
 
@@ -39,7 +39,7 @@ def table(files: Sequence[str], classes: Sequence[str] = ()) -> pl.DataFrame:
         (Path(file).stem, file, label, [], [], False, None, "val", None, file, "")
         for file, label in zip(files, labels, strict=True)
     ]
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=SPLIT_SCHEMA, orient="row")
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +58,15 @@ def config(root: Path) -> Config:
 
 
 def snapshot(
-    config: Config, name: str, classes: tuple[str, ...], *, seed: int, learned: Sequence[str] = ()
+    config: Config, name: str, classes: tuple[str, ...], *, seed: int, recordings: Sequence[str] = ()
 ) -> Snapshot:
     made = Snapshot(config.snapshots / name / "epoch_001", config, classes, 1, None, "")
     if not made.folder.exists():
-        save(
+        save_snapshot(
             made,
-            build(config.model, classes=len(classes), shape=config.spectrogram.shape, seed=seed)[1],
+            build_network(config.model, classes=len(classes), shape=config.spectrogram.shape, seed=seed)[1],
             {"count": np.zeros(1)},
-            learned=learned,
+            recordings=recordings,
         )
     return made
 
@@ -75,51 +75,57 @@ def with_testing(config: Config, **changes: object) -> Config:
     return dataclasses.replace(config, testing=dataclasses.replace(config.testing, **changes))  # type: ignore[arg-type]
 
 
-def clip_scores(made: Snapshot, file: Path, cap: int = 128) -> np.ndarray:
-    """Answer the clips of one recording alone."""
-    heard = first_clips(Job(file.stem, file, cap, made.config.clips, made.config.spectrogram))
-    assert heard.pixels is not None
-    graph, net = load_network(made)
-    return scores_of(predictor(graph, batch_size=64)(net, heard.pixels), made.config.training.loss)
+def clip_scores(made: Snapshot, file: Path, max_clips: int = 128) -> np.ndarray:
+    """Score the clips of one recording alone."""
+    clips = first_spectrograms(Job(file.stem, file, max_clips, made.config.clips, made.config.spectrogram))
+    assert clips.pixels is not None
+    graph, network = load_network(made)
+    return scores_of(
+        predictor(graph, batch_size=64)(network, clips.pixels), multi_label=made.config.training.multi_label
+    )
 
 
 FILES = [f"r{number}.wav" for number in range(len(SECONDS))]
 
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(3, 1), (7, 2), (64, 2)])
-def test_answers_are_those_of_each_recording_alone(config: Config, root: Path, batch_size: int, workers: int) -> None:
+def test_predictions_are_those_of_each_recording_alone(
+    config: Config, root: Path, batch_size: int, workers: int
+) -> None:
     made = snapshot(config, "one", ("A", "B", "C"), seed=1)
     settings = dataclasses.replace(with_testing(config, batch_size=batch_size, max_clips=5), workers=workers)
     files = [*FILES[:2], "broken.wav", *FILES[2:], "short.wav", "gone.wav"]
-    answers = answer([Model(made)], table(files), settings, clips_of=["r1"])
-    assert answers.classes == ("A", "B", "C")
+    predictions = predict_recordings([Member(made)], table(files), settings, clips_of=["r1"])
+    assert predictions.classes == ("A", "B", "C")
     for row, file in enumerate(files):
         if file in FILES:
             np.testing.assert_allclose(
-                answers.scores[row], median_filtered(clip_scores(made, root / file, 5)), atol=1e-6
+                predictions.scores[row], median_filtered(clip_scores(made, root / file, 5)), atol=1e-6
             )
-    assert answers.clips.tolist() == [1, 4, 0, 2, 5, 1, 0, 0]
-    reasons = dict(zip(files, answers.reasons, strict=True))
+    assert predictions.clips.tolist() == [1, 4, 0, 2, 5, 1, 0, 0]
+    reasons = dict(zip(files, predictions.reasons, strict=True))
     assert (
         {file for file, reason in reasons.items() if reason}
         == {"broken.wav", "short.wav", "gone.wav"}
-        == {failure.name for failure in answers.failures}
+        == {failure.name for failure in predictions.failures}
     )
     assert "shorter than a clip" in (reasons["short.wav"] or "")
-    assert np.isnan(answers.scores[[2, 6, 7]]).all()
-    assert list(answers.clip_scores) == ["r1"]
-    np.testing.assert_allclose(answers.clip_scores["r1"][0].scores, clip_scores(made, root / "r1.wav", 5), atol=1e-6)
-    assert answers.clip_scores["r1"][0].starts.tolist() == [0.0, 0.75, 1.5, 2.25]
+    assert np.isnan(predictions.scores[[2, 6, 7]]).all()
+    assert list(predictions.clip_scores) == ["r1"]
+    np.testing.assert_allclose(
+        predictions.clip_scores["r1"][0].scores, clip_scores(made, root / "r1.wav", 5), atol=1e-6
+    )
+    assert predictions.clip_scores["r1"][0].starts.tolist() == [0.0, 0.75, 1.5, 2.25]
     assert not list(config.run_folder.glob(f"{SCRATCH}*"))
 
 
 def test_long_recordings_go_through_files(config: Config, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their pictures are the same, one block is in memory at a time, and nothing is left behind."""
+    """Their spectrograms are the same, one block is in memory at a time, and nothing is left behind."""
     job = Job("r3", root / "r3.wav", 0, config.clips, config.spectrogram, part=root / "handed over")
-    together = first_clips(job)
+    together = first_spectrograms(job)
     assert together.pixels is not None
-    monkeypatch.setattr(extraction, "FROM_HAND_TO_HAND", 2 * 16 * 32)
-    apart = first_clips(job)
+    monkeypatch.setattr(extraction, "MAX_PASSED_IN_MEMORY", 2 * 16 * 32)
+    apart = first_spectrograms(job)
     assert (apart.pixels, apart.file, apart.count) == (None, root / "handed over", len(together.pixels))
     blocks = list(apart.blocks(4))
     assert [len(block) for block in blocks] == [4, 4, 1]
@@ -127,7 +133,7 @@ def test_long_recordings_go_through_files(config: Config, root: Path, monkeypatc
     assert not apart.file.exists()
 
 
-def test_a_recording_of_thousands_of_clips_is_answered_like_others(config: Config, root: Path) -> None:
+def test_a_recording_of_thousands_of_clips_is_predicted_like_others(config: Config, root: Path) -> None:
     dense = dataclasses.replace(
         config,
         clips=Clips(overlap=0.9985),  # a clip every 11 samples
@@ -135,32 +141,34 @@ def test_a_recording_of_thousands_of_clips_is_answered_like_others(config: Confi
         testing=dataclasses.replace(config.testing, max_clips=0),
     )
     made = snapshot(dense, "dense", ("A", "B"), seed=4)
-    answers = answer([Model(made)], table(["r1.wav", "r0.wav"]), dense, clips_of=["r1"])
-    assert answers.clips.tolist() == [1673, 1]
-    assert extraction.FROM_HAND_TO_HAND < 1673 * 64 * 128
-    assert answers.reasons == [None, None]
-    few = answer([Model(made)], table(["r1.wav"]), with_testing(dense, max_clips=40), clips_of=["r1"])
-    np.testing.assert_allclose(answers.clip_scores["r1"][0].scores[:40], few.clip_scores["r1"][0].scores, atol=1e-6)
-    np.testing.assert_allclose(answers.scores[0], median_filtered(answers.clip_scores["r1"][0].scores), atol=1e-6)
+    predictions = predict_recordings([Member(made)], table(["r1.wav", "r0.wav"]), dense, clips_of=["r1"])
+    assert predictions.clips.tolist() == [1673, 1]
+    assert extraction.MAX_PASSED_IN_MEMORY < 1673 * 64 * 128
+    assert predictions.reasons == [None, None]
+    few = predict_recordings([Member(made)], table(["r1.wav"]), with_testing(dense, max_clips=40), clips_of=["r1"])
+    np.testing.assert_allclose(predictions.clip_scores["r1"][0].scores[:40], few.clip_scores["r1"][0].scores, atol=1e-6)
+    np.testing.assert_allclose(
+        predictions.scores[0], median_filtered(predictions.clip_scores["r1"][0].scores), atol=1e-6
+    )
 
 
-def test_models_of_the_same_pictures_are_averaged_clip_by_clip(
+def test_models_of_the_same_spectrograms_are_averaged_clip_by_clip(
     config: Config, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where one does not know a class, the other alone says how likely it is; it is said once."""
+    """If one does not know a class, the score is that of the other alone; one line warns of it."""
     one, other = snapshot(config, "one", ("A", "B", "C"), seed=1), snapshot(config, "other", ("B", "C", "D"), seed=2)
-    answers = answer([Model(one, 1.0), Model(other, 3.0)], table(["r1.wav"]), config)
+    predictions = predict_recordings([Member(one, 1.0), Member(other, 3.0)], table(["r1.wav"]), config)
     warned = [line for line in capsys.readouterr().err.splitlines() if "not known to all" in line]
     assert len(warned) == 1
     assert "2 of 4 classes are not known to all 2 models (A, D)" in warned[0]
     first, second = clip_scores(one, root / "r1.wav"), clip_scores(other, root / "r1.wav")
     both = (first[:, 1:] + 3 * second[:, :2]) / 4
     expected = np.stack([first[:, 0], both[:, 0], both[:, 1], second[:, 2]], axis=1)
-    assert answers.classes == ("A", "B", "C", "D")
-    np.testing.assert_allclose(answers.scores[0], median_filtered(expected), atol=1e-6)
+    assert predictions.classes == ("A", "B", "C", "D")
+    np.testing.assert_allclose(predictions.scores[0], median_filtered(expected), atol=1e-6)
 
 
-def test_models_of_other_nets_and_pictures_are_pooled_first(config: Config, root: Path) -> None:
+def test_models_of_other_networks_and_spectrograms_are_pooled_first(config: Config, root: Path) -> None:
     larger = dataclasses.replace(
         config,
         clips=dataclasses.replace(config.clips, length=2.0, overlap=0.5),
@@ -171,27 +179,30 @@ def test_models_of_other_nets_and_pictures_are_pooled_first(config: Config, root
         training=dataclasses.replace(config.training, loss="binary"),
     )
     one, other = snapshot(config, "one", ("A", "B", "C"), seed=1), snapshot(larger, "larger", ("C", "D"), seed=3)
-    models = [Model(one), Model(other, 2.0)]
-    assert [listener.clips.length for listener in assemble([*models, Model(one)]).listeners] == [1.0, 2.0]
-    answers = answer(
-        models, table(["r1.wav", "r2.wav", "broken.wav"]), with_testing(config, batch_size=5), clips_of=["r1"]
+    members = [Member(one), Member(other, 2.0)]
+    assert [group.clips.length for group in assemble([*members, Member(one)]).groups] == [1.0, 2.0]
+    predictions = predict_recordings(
+        members, table(["r1.wav", "r2.wav", "broken.wav"]), with_testing(config, batch_size=5), clips_of=["r1"]
     )
     pooled = [median_filtered(clip_scores(made, root / "r1.wav")) for made in (one, other)]
     expected = [pooled[0][0], pooled[0][1], (pooled[0][2] + 2 * pooled[1][0]) / 3, pooled[1][1]]
-    np.testing.assert_allclose(answers.scores[0], expected, atol=1e-6)
-    assert answers.clips.tolist() == [4, 2, 0]
-    assert [(part.length, part.scores.shape) for part in answers.clip_scores["r1"]] == [(1.0, (4, 4)), (2.0, (2, 4))]
-    assert np.isnan(answers.clip_scores["r1"][0].scores[:, 3]).all()
+    np.testing.assert_allclose(predictions.scores[0], expected, atol=1e-6)
+    assert predictions.clips.tolist() == [4, 2, 0]
+    assert [(part.length, part.scores.shape) for part in predictions.clip_scores["r1"]] == [
+        (1.0, (4, 4)),
+        (2.0, (2, 4)),
+    ]
+    assert np.isnan(predictions.clip_scores["r1"][0].scores[:, 3]).all()
 
 
-def test_each_clip_alone_is_answered_by_all_models(config: Config, root: Path) -> None:
+def test_each_clip_alone_is_predicted_by_all_models(config: Config, root: Path) -> None:
     longer = dataclasses.replace(config, clips=dataclasses.replace(config.clips, length=2.0, overlap=0.5))
     one, other = snapshot(config, "one", ("A", "B", "C"), seed=1), snapshot(longer, "rarer", ("C", "D"), seed=3)
-    (alone,) = answers(assemble([Model(one)]), table(["r1.wav"]), config, ["r1"])
-    scores = clip_scores(one, root / "r1.wav")  # begin at 0, 0.75, 1.5 and 2.25 s
+    (alone,) = iter_predictions(assemble([Member(one)]), table(["r1.wav"]), config, ["r1"])
+    scores = clip_scores(one, root / "r1.wav")  # start at 0, 0.75, 1.5 and 2.25 s
     np.testing.assert_allclose(alone.alone, [median_filtered(clip[None]) for clip in scores], atol=1e-6)
-    for models in ([Model(one), Model(other, 2.0)], [Model(other, 2.0), Model(one)]):
-        (both,) = answers(assemble(models), table(["r1.wav"]), config, ["r1"])
+    for members in ([Member(one), Member(other, 2.0)], [Member(other, 2.0), Member(one)]):
+        (both,) = iter_predictions(assemble(members), table(["r1.wav"]), config, ["r1"])
         # within the steps of 1.5 s of the longer clips
         first = [median_filtered(scores[:2]), median_filtered(scores[2:4])]
         second = [median_filtered(clip[None]) for clip in clip_scores(other, root / "r1.wav")]
@@ -199,43 +210,43 @@ def test_each_clip_alone_is_answered_by_all_models(config: Config, root: Path) -
         np.testing.assert_allclose(both.alone, expected, atol=1e-6)
 
 
-def test_a_recording_too_short_for_one_model_has_no_answer(config: Config) -> None:
+def test_a_recording_too_short_for_one_model_has_no_prediction(config: Config) -> None:
     longer = dataclasses.replace(config, clips=dataclasses.replace(config.clips, length=3.0, min_length=3.0))
-    models = [
-        Model(snapshot(config, "one", ("A", "B", "C"), seed=1)),
-        Model(snapshot(longer, "longer", ("A", "B", "C"), seed=5)),
+    members = [
+        Member(snapshot(config, "one", ("A", "B", "C"), seed=1)),
+        Member(snapshot(longer, "longer", ("A", "B", "C"), seed=5)),
     ]
-    answers = answer(models, table(["r0.wav", "r3.wav"]), config)
-    assert "shorter than a clip" in (answers.reasons[0] or "")
-    assert answers.reasons[1] is None
-    assert np.isnan(answers.scores).all(axis=1).tolist() == [True, False]
+    predictions = predict_recordings(members, table(["r0.wav", "r3.wav"]), config)
+    assert "shorter than a clip" in (predictions.reasons[0] or "")
+    assert predictions.reasons[1] is None
+    assert np.isnan(predictions.scores).all(axis=1).tolist() == [True, False]
 
 
-def test_noise_gets_the_lowest_score_and_is_no_answer(config: Config, root: Path) -> None:
+def test_noise_gets_the_lowest_score_and_is_not_predicted(config: Config, root: Path) -> None:
     made = snapshot(config, "noisy", ("A", "B", "Noise"), seed=6)
-    answers = answer([Model(made)], table(["r3.wav"]), config)
+    predictions = predict_recordings([Member(made)], table(["r3.wav"]), config)
     scores = clip_scores(made, root / "r3.wav")
     scores[:, 2] = scores.min(axis=1)
-    assert answers.classes == ("A", "B")
-    np.testing.assert_allclose(answers.scores[0], median_filtered(scores)[:2], atol=1e-6)
+    assert predictions.classes == ("A", "B")
+    np.testing.assert_allclose(predictions.scores[0], median_filtered(scores)[:2], atol=1e-6)
 
 
 def test_every_model_is_checked_for_leaks(config: Config) -> None:
     clean, leaky = (
         snapshot(config, "one", ("A", "B", "C"), seed=1),
-        snapshot(config, "leaky", ("A", "B", "C"), seed=1, learned=["r1"]),
+        snapshot(config, "leaky", ("A", "B", "C"), seed=1, recordings=["r1"]),
     )
-    check_unheard(table(FILES), [Model(clean)])
-    with pytest.raises(UserError, match=r"leaky/epoch_001: learned from 1 recordings"):
-        check_unheard(table(FILES), [Model(clean), Model(leaky)])
+    check_not_trained_on(table(FILES), [Member(clean)])
+    with pytest.raises(UserError, match=r"leaky/epoch_001: was trained on 1 recordings"):
+        check_not_trained_on(table(FILES), [Member(clean), Member(leaky)])
 
 
 def test_models_by_runs_and_snapshots(config: Config) -> None:
     run, single = snapshot(config, "one", ("A", "B", "C"), seed=1), snapshot(config, "other", ("B", "C", "D"), seed=2)
-    chosen = chosen_models(with_testing(config, models=(config.snapshots / "one", single.folder), weights=(1.0, 0.5)))
-    assert chosen == [Model(run, 1.0), Model(single, 0.5)]
+    chosen = chosen_members(with_testing(config, models=(config.snapshots / "one", single.folder), weights=(1.0, 0.5)))
+    assert chosen == [Member(run, 1.0), Member(single, 0.5)]
     with pytest.raises(UserError, match=r"nothing: neither a snapshot nor the folder of a run"):
-        chosen_models(with_testing(config, models=(config.snapshots / "nothing",)))
+        chosen_members(with_testing(config, models=(config.snapshots / "nothing",)))
 
 
 def test_recordings_are_drawn_by_class_and_by_number(config: Config) -> None:
@@ -262,19 +273,17 @@ def test_batches_are_full(config: Config) -> None:
         return pixels[:, 0, :1].astype(np.float32)
 
     with ThreadPoolExecutor(1) as executor:
-        batches = FullBatches[str](brightness, size=8, executor=executor)
-        found: dict[str, list[float]] = {}
-        pictures = {
-            name: np.full((count, 1, 1), number, np.uint8)
-            for number, (name, count) in enumerate({"a": 3, "b": 20, "c": 1, "d": 7}.items())
-        }
-        answered = [pair for name, pixels in pictures.items() for pair in batches.add(name, pixels)] + list(
-            batches.finish()
-        )
-    for name, scores in answered:
-        found.setdefault(name, []).extend(scores[:, 0].tolist())
+        batches = FullBatches(brightness, size=8, executor=executor)
+        found: dict[int, list[float]] = {}
+        scored = []
+        for row, count in enumerate((3, 20, 1, 7)):
+            source = ClipSpectrograms(row, 0, Failure("stands for spectrograms", ""))
+            scored += batches.add(source, np.full((count, 1, 1), row, np.uint8))
+        scored += batches.finish()
+    for source, scores in scored:
+        found.setdefault(source.row, []).extend(scores[:, 0].tolist())
     assert sizes == [8, 8, 8, 7]
-    assert found == {"a": [0] * 3, "b": [1] * 20, "c": [2], "d": [3] * 7}
+    assert found == {0: [0] * 3, 1: [1] * 20, 2: [2], 3: [3] * 7}
 
 
 def test_what_a_killed_test_left_is_removed(config: Config) -> None:
@@ -282,38 +291,38 @@ def test_what_a_killed_test_left_is_removed(config: Config) -> None:
     left, used = config.run_folder / f"{SCRATCH}left", config.run_folder / f"{SCRATCH}used"
     for folder in (left, used):
         folder.mkdir(parents=True)
-        (folder / "0-0").write_bytes(b"pictures")
-    with only_one(used, "heard"):
-        assert len(list(listen(assemble([Model(made)]), table(["r0.wav"]), config))) == 1
+        (folder / "0-0").write_bytes(b"spectrograms")
+    with try_lock(used, LOCK):
+        assert len(list(spectrograms_of_recordings(assemble([Member(made)]), table(["r0.wav"]), config))) == 1
     assert (left.exists(), used.exists()) == (os.name != "posix", True)
 
 
-def test_nothing_of_a_damaged_net_is_answered(config: Config, root: Path) -> None:
+def test_a_damaged_network_is_an_error(config: Config, root: Path) -> None:
     made = snapshot(config, "one", ("A", "B", "C"), seed=1)
-    listener = assemble([Model(made)]).listeners[0]
+    group = assemble([Member(made)]).groups[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "utils.scoring.inference.ensembles.logits_of",
             lambda *_, **__: lambda pixels: np.full((len(pixels), 3), np.nan, np.float32),
         )
-        with pytest.raises(UserError, match="answers what is no number"):
-            listener.scorer(dataclasses.replace(Config().testing, batch_size=4))(np.zeros((2, 16, 32), np.uint8))
+        with pytest.raises(UserError, match="output is NaN or infinite"):
+            group.scorer(dataclasses.replace(Config().testing, batch_size=4))(np.zeros((2, 16, 32), np.uint8))
 
 
-def test_noise_is_called_where_a_clip_reaches_a_threshold(config: Config, root: Path) -> None:
+def test_noise_is_detected_if_a_clip_reaches_a_threshold(config: Config, root: Path) -> None:
     one, longer = (
         snapshot(config, "one", ("A", "B", "C"), seed=1),
         dataclasses.replace(config, clips=dataclasses.replace(config.clips, length=2.0)),
     )
-    models = [Model(one), Model(snapshot(longer, "slower", ("A", "B", "C"), seed=4), 3.0)]
+    members = [Member(one), Member(snapshot(longer, "slower", ("A", "B", "C"), seed=4), 3.0)]
     noise = table(["r1.wav", "r3.wav"])
     alone = np.concatenate(
-        [found.alone for found in answers(assemble(models), noise, config, noise["recording"].to_list())]
+        [found.alone for found in iter_predictions(assemble(members), noise, config, noise["recording"].to_list())]
     )
     least = float(np.median(alone.max(axis=1)))
     thresholds = Thresholds(("A", "B", "C"), (least,) * 3, (False,) * 3, least, "f1", None, 5, "x")
-    for order in (models, models[::-1]):
-        found = noise_called(order, noise, thresholds, config)
+    for order in (members, members[::-1]):
+        found = share_of_noise_detected(order, noise, thresholds, config)
         assert found.value == pytest.approx((alone >= least).any(axis=1).mean())
         assert found.low is not None
         assert found.high is not None

@@ -1,4 +1,4 @@
-"""Figures of decisions are scikit-learn's."""
+"""Metrics of detections equal scikit-learn's."""
 
 from dataclasses import astuple
 
@@ -7,74 +7,74 @@ import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from tests.scoring.cases import cases
-from utils.scoring.metrics.detections import Agreement, confusion, count, macro, micro, row_f1, weighted
+from utils.scoring.metrics.detections import PrecisionRecallF1, confusion, count, macro, micro, row_f1, weighted
 
 
-def expected_of(truth: np.ndarray, decided: np.ndarray, average: str) -> tuple[float, ...]:
-    return precision_recall_fscore_support(truth, decided, average=average, zero_division=0)[:3]
+def expected_of(truth: np.ndarray, detected: np.ndarray, average: str) -> tuple[float, ...]:
+    return precision_recall_fscore_support(truth, detected, average=average, zero_division=0)[:3]
 
 
 def columns(values: np.ndarray) -> np.ndarray:
-    """Give a class that is never true nor called besides, without which scikit-learn takes one class for two."""
+    """Add a class that is never present or detected, without which scikit-learn would take one class for two."""
     return np.column_stack([values, np.zeros(len(values), bool)])
 
 
 def test_micro_macro_weighted_are_scikit_learns() -> None:
     for scores, truth in cases():
-        decided = scores >= 0.5
-        counts, there = count(decided, truth), (decided | truth).any(axis=0)
-        if not there.any():
-            assert micro(counts) == macro(counts) == weighted(counts) == Agreement(None, None, None)
+        detected = scores >= 0.5
+        counts, occurs = count(detected, truth), (detected | truth).any(axis=0)
+        if not occurs.any():
+            assert micro(counts) == macro(counts) == weighted(counts) == PrecisionRecallF1(None, None, None)
             continue
         assert astuple(micro(counts)) == pytest.approx(
-            expected_of(columns(truth), columns(decided), "micro"), abs=1e-12
+            expected_of(columns(truth), columns(detected), "micro"), abs=1e-12
         )
-        each = precision_recall_fscore_support(columns(truth), columns(decided), average=None, zero_division=0)
+        each = precision_recall_fscore_support(columns(truth), columns(detected), average=None, zero_division=0)
         for ours, theirs in zip((counts.precision, counts.recall, counts.f1), each, strict=False):
-            np.testing.assert_allclose(ours[there], theirs[:-1][there], atol=1e-12)
-            assert np.isnan(ours[~there]).all()
-        assert astuple(macro(counts)) == pytest.approx([values[:-1][there].mean() for values in each[:3]], abs=1e-12)
+            np.testing.assert_allclose(ours[occurs], theirs[:-1][occurs], atol=1e-12)
+            assert np.isnan(ours[~occurs]).all()
+        assert astuple(macro(counts)) == pytest.approx([values[:-1][occurs].mean() for values in each[:3]], abs=1e-12)
         if truth.any():
             assert astuple(weighted(counts)) == pytest.approx(
-                expected_of(columns(truth), columns(decided), "weighted"), abs=1e-12
+                expected_of(columns(truth), columns(detected), "weighted"), abs=1e-12
             )
         else:
-            assert weighted(counts) == Agreement(None, None, None)
+            assert weighted(counts) == PrecisionRecallF1(None, None, None)
 
 
 def test_row_f1_is_scikit_learns_with_nocall_as_a_class() -> None:
     for scores, truth in cases():
-        decided = scores >= 0.75
-        with_nocall = [np.column_stack([values, ~values.any(axis=1)]) for values in (truth, decided)]
-        assert row_f1(decided, truth).mean() == pytest.approx(
+        detected = scores >= 0.75
+        with_nocall = [np.column_stack([values, ~values.any(axis=1)]) for values in (truth, detected)]
+        assert row_f1(detected, truth).mean() == pytest.approx(
             f1_score(*with_nocall, average="samples", zero_division=0), abs=1e-12
         )
 
 
 def test_row_f1_by_hand() -> None:
     truth = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0]], bool)
-    decided = np.array([[1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0], [1, 1, 1]], bool)
-    assert row_f1(decided, truth).tolist() == pytest.approx([2 / 3, 1, 0, 0, 1 / 2])
+    detected = np.array([[1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0], [1, 1, 1]], bool)
+    assert row_f1(detected, truth).tolist() == pytest.approx([2 / 3, 1, 0, 0, 1 / 2])
 
 
-def test_macro_leaves_out_only_what_is_neither_true_nor_called() -> None:
+def test_macro_leaves_out_only_what_is_neither_present_nor_detected() -> None:
     counts = count(np.array([[True, True, False, False]]), np.array([[True, False, True, False]]))
     assert counts.f1[:3].tolist() == [1, 0, 0]
     assert np.isnan(counts.f1[3])
     assert astuple(macro(counts)) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
-    assert micro(counts) == Agreement(0.5, 0.5, 0.5)
-    assert weighted(counts) == Agreement(0.5, 0.5, 0.5)
+    assert micro(counts) == PrecisionRecallF1(0.5, 0.5, 0.5)
+    assert weighted(counts) == PrecisionRecallF1(0.5, 0.5, 0.5)
 
 
-def test_confusion_is_scikit_learns_without_untrained_species() -> None:
+def test_confusion_is_scikit_learns_without_unknown_species() -> None:
     rng = np.random.default_rng(2)
     for _ in range(200):
         rows, classes = int(rng.integers(1, 20)), int(rng.integers(2, 6))
-        firsts, primary = rng.integers(0, classes, rows), rng.integers(-1, classes, rows)
+        top1, primary = rng.integers(0, classes, rows), rng.integers(-1, classes, rows)
         known = primary >= 0
         expected = (
-            confusion_matrix(primary[known], firsts[known], labels=np.arange(classes))
+            confusion_matrix(primary[known], top1[known], labels=np.arange(classes))
             if known.any()
             else np.zeros((classes, classes))
         )
-        np.testing.assert_array_equal(confusion(firsts, primary, classes=classes), expected)
+        np.testing.assert_array_equal(confusion(top1, primary, classes=classes), expected)

@@ -1,4 +1,4 @@
-"""Metrics of rankings are scikit-learn's, but for what is not defined, which is NaN here, and for ties of first answers, which count as worst."""
+"""Ranking metrics equal scikit-learn's, but undefined ones are NaN, and ties of top predictions count as errors."""
 
 import time
 from pathlib import Path
@@ -17,14 +17,14 @@ from utils.scoring.metrics.ranking import (
     auroc,
     average_precision,
     class_mean,
-    first_answers,
-    first_right_ranks,
-    judged_firsts,
+    first_correct_ranks,
     lrap,
     mean_of_defined,
-    mean_reciprocal_rank,
     micro_average_precision,
-    within_first,
+    reciprocal_ranks,
+    top1_classes,
+    top1_ties_as_errors,
+    top_k_correct,
 )
 
 
@@ -36,7 +36,7 @@ def test_golden(golden: Path) -> None:
 
 
 def test_lrap_is_scikit_learns() -> None:
-    for scores, truth in cases(right_in_each_row=True):
+    for scores, truth in cases(correct_in_each_row=True):
         expected = label_ranking_average_precision_score(truth, scores)
         assert lrap(scores, truth).mean() == pytest.approx(expected, abs=1e-12)
 
@@ -45,17 +45,17 @@ def test_rows_without_truth_have_no_lrap() -> None:
     for scores, truth in cases():
         rows = lrap(scores, truth)
         np.testing.assert_array_equal(np.isnan(rows), ~truth.any(axis=1))
-        np.testing.assert_array_equal(np.isnan(first_right_ranks(scores, truth)), ~truth.any(axis=1))
+        np.testing.assert_array_equal(np.isnan(first_correct_ranks(scores, truth)), ~truth.any(axis=1))
 
 
 def test_average_precision_is_scikit_learns() -> None:
     for scores, truth in cases():
         values = average_precision(scores, truth)
-        there = truth.any(axis=0)
-        np.testing.assert_array_equal(np.isnan(values), ~there)
-        expected = [average_precision_score(truth[:, number], scores[:, number]) for number in np.flatnonzero(there)]
-        np.testing.assert_allclose(values[there], expected, atol=1e-12)
-        assert class_mean(values, truth) == (pytest.approx(np.mean(expected)) if there.any() else None)
+        correct = truth.any(axis=0)
+        np.testing.assert_array_equal(np.isnan(values), ~correct)
+        expected = [average_precision_score(truth[:, index], scores[:, index]) for index in np.flatnonzero(correct)]
+        np.testing.assert_allclose(values[correct], expected, atol=1e-12)
+        assert class_mean(values, truth) == (pytest.approx(np.mean(expected)) if correct.any() else None)
         micro = average_precision_score(truth.ravel(), scores.ravel()) if truth.any() else None
         assert micro_average_precision(scores, truth) == (None if micro is None else pytest.approx(micro, abs=1e-12))
 
@@ -65,40 +65,40 @@ def test_auroc_is_scikit_learns() -> None:
         areas = auroc(scores, truth)
         defined = truth.any(axis=0) & ~truth.all(axis=0)
         np.testing.assert_array_equal(np.isnan(areas), ~defined)
-        expected = [roc_auc_score(truth[:, number], scores[:, number]) for number in np.flatnonzero(defined)]
+        expected = [roc_auc_score(truth[:, index], scores[:, index]) for index in np.flatnonzero(defined)]
         np.testing.assert_allclose(areas[defined], expected, atol=1e-12)
         assert class_mean(areas, truth) == (pytest.approx(np.mean(expected)) if defined.any() else None)
 
 
-def test_top_k_is_scikit_learns_where_nothing_is_tied() -> None:
+def test_top_k_is_scikit_learns_without_ties() -> None:
     rng = np.random.default_rng(1)
     for _ in range(200):
         rows, classes = int(rng.integers(1, 10)), int(rng.integers(3, 8))
         scores, labels, k = rng.random((rows, classes)), rng.integers(0, classes, rows), int(rng.integers(1, classes))
-        right = within_first(first_right_ranks(scores, np.eye(classes, dtype=bool)[labels]), k)
-        assert right.mean() == pytest.approx(top_k_accuracy_score(labels, scores, k=k, labels=np.arange(classes)))
+        correct = top_k_correct(first_correct_ranks(scores, np.eye(classes, dtype=bool)[labels]), k)
+        assert correct.mean() == pytest.approx(top_k_accuracy_score(labels, scores, k=k, labels=np.arange(classes)))
 
 
 def test_ranks_are_those_of_the_worst_order_of_ties() -> None:
     for scores, truth in cases():
-        for row, right, rank in zip(scores, truth, first_right_ranks(scores, truth), strict=True):
-            order = sorted(range(len(row)), key=lambda number: (-row[number], right[number]))  # wrong ones first
-            places = [place for place, number in enumerate(order, 1) if right[number]]
-            assert rank == places[0] if places else np.isnan(rank)
+        for row, correct, rank in zip(scores, truth, first_correct_ranks(scores, truth), strict=True):
+            order = sorted(range(len(row)), key=lambda index: (-row[index], correct[index]))  # wrong ones first
+            ranks = [place for place, index in enumerate(order, 1) if correct[index]]
+            assert rank == ranks[0] if ranks else np.isnan(rank)
 
 
-def test_of_equal_scores_a_wrong_one_is_judged_first_and_the_own_one_last() -> None:
+def test_of_equal_scores_a_wrong_class_comes_first_and_the_primary_one_last() -> None:
     scores = np.array(
         [[0.0, 0.0, 0.0], [0.5, 0.5, 0.1], [0.2, 0.2, 0.2], [0.1, 0.4, 0.4], [0.9, 0.5, 0.1], [0.3, 0.3, 0.1]]
     )
     truth = np.array([[1, 0, 0], [1, 1, 0], [1, 1, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]], bool)
-    assert judged_firsts(scores, truth, np.array([0, 0, 0, 1, 0, -1])).tolist() == [1, 1, 2, 2, 0, 0]
-    for scores, truth in cases(right_in_each_row=True):
-        own = truth.argmax(axis=1)
-        firsts, ranks = judged_firsts(scores, truth, own), first_right_ranks(scores, truth)
-        assert (scores[np.arange(len(own)), firsts] == scores.max(axis=1)).all()
-        assert (ranks[firsts == own] == 1).all()
-        assert (truth[np.arange(len(own)), firsts] == (ranks == 1)).all()
+    assert top1_ties_as_errors(scores, truth, np.array([0, 0, 0, 1, 0, -1])).tolist() == [1, 1, 2, 2, 0, 0]
+    for scores, truth in cases(correct_in_each_row=True):
+        primary = truth.argmax(axis=1)
+        top1, ranks = top1_ties_as_errors(scores, truth, primary), first_correct_ranks(scores, truth)
+        assert (scores[np.arange(len(primary)), top1] == scores.max(axis=1)).all()
+        assert (ranks[top1 == primary] == 1).all()
+        assert (truth[np.arange(len(primary)), top1] == (ranks == 1)).all()
 
 
 def test_by_hand() -> None:
@@ -107,34 +107,34 @@ def test_by_hand() -> None:
     assert lrap(scores, truth)[:2].tolist() == pytest.approx([(1 / 2 + 2 / 3) / 2, 1 / 2])
     assert np.isnan(lrap(scores, truth)[2])
     assert mean_of_defined(np.array([np.nan])) is None
-    ranks = first_right_ranks(scores, np.array([[False, True, True], [True, False, False], [True, False, False]]))
+    ranks = first_correct_ranks(scores, np.array([[False, True, True], [True, False, False], [True, False, False]]))
     assert ranks.tolist() == [2, 2, 1]
-    assert mean_reciprocal_rank(ranks) == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
-    assert [mean_of_defined(within_first(ranks, k)) for k in (1, 2)] == [pytest.approx(1 / 3), 1.0]
-    assert first_answers(scores).tolist() == [0, 0, 0]
+    assert mean_of_defined(reciprocal_ranks(ranks)) == pytest.approx((1 / 2 + 1 / 2 + 1) / 3)
+    assert [mean_of_defined(top_k_correct(ranks, k)) for k in (1, 2)] == [pytest.approx(1 / 3), 1.0]
+    assert top1_classes(scores).tolist() == [0, 0, 0]
 
 
-def test_classes_of_few_rows_can_be_left_out() -> None:
+def test_classes_with_few_rows_can_be_left_out() -> None:
     truth = np.array([[True, True, False], [True, False, False]])
     assert class_mean(np.array([0.2, 0.8, np.nan]), truth) == pytest.approx(0.5)
     assert class_mean(np.array([0.2, 0.8, np.nan]), truth, min_positives=2) == pytest.approx(0.2)
     assert class_mean(np.array([0.2, 0.8, np.nan]), truth, min_positives=3) is None
 
 
-def test_nothing_has_no_figure() -> None:
+def test_no_rows_have_no_metric() -> None:
     scores, truth = np.empty((0, 3)), np.empty((0, 3), bool)
     assert mean_of_defined(lrap(scores, truth)) is None
-    assert mean_reciprocal_rank(first_right_ranks(scores, truth)) is None
+    assert mean_of_defined(reciprocal_ranks(first_correct_ranks(scores, truth))) is None
     assert micro_average_precision(scores, truth) is None
     assert np.isnan(auroc(scores, truth)).all()
     assert np.isnan(average_precision(scores, truth)).all()
 
 
-@pytest.mark.parametrize("figure", [lrap, first_right_ranks, average_precision, micro_average_precision, auroc])
+@pytest.mark.parametrize("metric", [lrap, first_correct_ranks, average_precision, micro_average_precision, auroc])
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_bad_input_is_refused(figure, bad: float) -> None:
+def test_bad_input_is_refused(metric, bad: float) -> None:
     with pytest.raises(ValueError, match="not finite"):
-        figure(np.array([[bad, 0.1]]), np.array([[True, False]]))
+        metric(np.array([[bad, 0.1]]), np.array([[True, False]]))
 
 
 def test_five_thousand_recordings_of_fifteen_hundred_species_take_seconds() -> None:

@@ -1,4 +1,4 @@
-"""Thresholds are the best ones there are, and come back from their file as they were."""
+"""Thresholds are optimal, and are read from their file as they were written."""
 
 import json
 from dataclasses import replace
@@ -12,10 +12,9 @@ from tests.scoring.cases import cases
 from utils.console import UserError
 from utils.scoring.metrics.thresholds import (
     Thresholds,
-    calls,
-    cross_decided,
+    cross_detected,
     curve_of,
-    decide,
+    detect,
     find_thresholds,
     folds_of,
     read_thresholds,
@@ -35,19 +34,19 @@ MADE = Thresholds(
 )
 
 
-def candidates(scores: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the scores that may be thresholds: all but the lowest, from which on everything is called, unless everything is right."""
+def candidates(scores: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """Return possible thresholds: all scores but the lowest, unless every pair is correct."""
     values = np.unique(scores)
-    return values if right.all() else values[1:]
+    return values if correct.all() else values[1:]
 
 
 def test_the_common_threshold_is_the_best_there_is() -> None:
-    for number, (scores, truth) in enumerate(cases()):
-        names = [str(number) for number in range(scores.shape[1])]
-        pairs, right = scores.ravel(), truth.ravel()
+    for case, (scores, truth) in enumerate(cases()):
+        names = [str(index) for index in range(scores.shape[1])]
+        pairs, correct = scores.ravel(), truth.ravel()
         options = {
-            float(at): 2 * (right & (pairs >= at)).sum() / (right.sum() + (pairs >= at).sum())
-            for at in candidates(pairs, right)
+            float(at): 2 * (correct & (pairs >= at)).sum() / (correct.sum() + (pairs >= at).sum())
+            for at in candidates(pairs, correct)
         }
         found = find_thresholds(scores, truth, names, per_class=False, made_from="here")
         if not max(options.values(), default=0):
@@ -57,29 +56,31 @@ def test_the_common_threshold_is_the_best_there_is() -> None:
                 at for at, f1 in options.items() if f1 == pytest.approx(max(options.values()), abs=1e-12)
             )
         assert set(found.values) == {found.common}
-        wanted = (0.3, 0.6, 0.9)[number % 3]
-        enough = {at: int((right & (pairs >= at)).sum()) for at in options if right[pairs >= at].mean() >= wanted}
+        wanted = (0.3, 0.6, 0.9)[case % 3]
+        enough = {at: int((correct & (pairs >= at)).sum()) for at in options if correct[pairs >= at].mean() >= wanted}
         found = find_thresholds(scores, truth, names, per_class=False, precision=wanted, made_from="here")
         assert found.common == (
             max(at for at, hits in enough.items() if hits == max(enough.values())) if any(enough.values()) else None
         )
 
 
-def test_classes_of_few_rows_take_the_common_threshold() -> None:
+def test_classes_with_few_rows_get_the_common_threshold() -> None:
     rng = np.random.default_rng(1)
     truth = rng.random((50, 3)) < (0.5, 0.3, 0.0)
     truth[:4, 2] = True
     scores = rng.random((50, 3)) * 0.5 + truth * (0.4, 0.1, 0.2)
     found = find_thresholds(scores, truth, ["a", "b", "c"], per_class=True, min_positives=5, made_from="here")
-    assert found.own == (True, True, False)
+    assert found.per_class == (True, True, False)
     assert found.values[2] == found.common
     alone = [
-        find_thresholds(scores[:, [number]], truth[:, [number]], ["x"], per_class=False, made_from="here").common
-        for number in range(2)
+        find_thresholds(scores[:, [index]], truth[:, [index]], ["x"], per_class=False, made_from="here").common
+        for index in range(2)
     ]
     assert list(found.values[:2]) == alone
     assert found.values[0] != found.values[1]
-    assert find_thresholds(scores, truth, ["a", "b", "c"], per_class=True, min_positives=1, made_from="here").own == (
+    assert find_thresholds(
+        scores, truth, ["a", "b", "c"], per_class=True, min_positives=1, made_from="here"
+    ).per_class == (
         True,
         True,
         True,
@@ -88,29 +89,28 @@ def test_classes_of_few_rows_take_the_common_threshold() -> None:
 
 def test_points_left_out_of_long_curves_change_no_threshold(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(2)
-    right = rng.random(400) < 0.1
-    scores = rng.random(400) + 0.3 * right
-    curves = [curve_of(scores, right)]
-    monkeypatch.setattr("utils.scoring.metrics.thresholds.FULL", 10)
-    curves.append(curve_of(scores, right))
+    correct = rng.random(400) < 0.1
+    scores = rng.random(400) + 0.3 * correct
+    curves = [curve_of(scores, correct)]
+    monkeypatch.setattr("utils.scoring.metrics.thresholds.FULL_CURVE", 10)
+    curves.append(curve_of(scores, correct))
     assert len(curves[1].thresholds) < len(curves[0].thresholds)
     for precision in (None, 0.2, 0.5):
         points = [(curve, curve.best(precision=precision)) for curve in curves]
         assert len({float(curve.thresholds[point]) for curve, point in points}) == 1
 
 
-def test_scores_that_tell_nothing_call_nothing() -> None:
+def test_constant_scores_detect_nothing() -> None:
     found = find_thresholds(
         np.full((4, 2), 0.5), np.array([[True, False]] * 4), ["a", "b"], per_class=False, made_from="here"
     )
     assert found.common is None
-    assert not decide(np.ones((3, 2)), found).any()
+    assert not detect(np.ones((3, 2)), found).any()
 
 
-def test_calls_from_the_threshold_on_and_nocall_below() -> None:
-    decided = decide(np.array([[0.25, 1.0, 0.3], [0.2, 0.9, 0.1 + 0.2], [0.24, 1.0, 0.0]]), MADE)
-    assert decided.tolist() == [[True, False, False], [False, False, True], [False, False, False]]
-    assert calls(decided, MADE.classes) == [("A a",), ("C c",), ("nocall",)]
+def test_scores_at_or_above_the_threshold_are_detections() -> None:
+    detected = detect(np.array([[0.25, 1.0, 0.3], [0.2, 0.9, 0.1 + 0.2], [0.24, 1.0, 0.0]]), MADE)
+    assert detected.tolist() == [[True, False, False], [False, False, True], [False, False, False]]
 
 
 def test_float32_scores_reach_the_thresholds_that_they_gave(tmp_path: Path) -> None:
@@ -118,41 +118,42 @@ def test_float32_scores_reach_the_thresholds_that_they_gave(tmp_path: Path) -> N
     scores, truth = rng.random((40, 3)).astype(np.float32), rng.random((40, 3)) < 0.3
     found = find_thresholds(scores, truth, ["a", "b", "c"], per_class=True, made_from="here")
     write_thresholds(tmp_path / "thresholds.json", found)
-    decided = decide(scores, read_thresholds(tmp_path / "thresholds.json", ["a", "b", "c"]))
-    for number, value in enumerate(found.values):
+    detected = detect(scores, read_thresholds(tmp_path / "thresholds.json", ["a", "b", "c"]))
+    for index, value in enumerate(found.values):
         assert value is not None
-        assert decided[:, number].sum() == (scores[:, number] >= np.float32(value)).sum()
+        assert detected[:, index].sum() == (scores[:, index] >= np.float32(value)).sum()
 
 
-def test_rows_are_decided_by_the_other_folds() -> None:
+def test_rows_use_thresholds_of_the_other_folds() -> None:
     rng = np.random.default_rng(4)
     recordings = np.repeat(np.arange(20), 3)
     folds = folds_of(recordings, seed=1)
     assert sorted(np.bincount(folds).tolist()) == [12] * 5
     assert all(len(set(folds[recordings == recording])) == 1 for recording in range(20))
     scores, truth = rng.random((60, 2)), rng.random((60, 2)) < 0.4
-    decided = cross_decided(scores, truth, folds, per_class=True)
+    detected = cross_detected(scores, truth, folds, per_class=True)
     here = folds == 2
     others = find_thresholds(scores[~here], truth[~here], ["a", "b"], per_class=True, made_from="here")
-    np.testing.assert_array_equal(decided[here], decide(scores[here], others))
-    whole = decide(scores, find_thresholds(scores, truth, ["a", "b"], per_class=True, made_from="here"))
-    # chance looks better where it was chosen
-    assert f1_score(truth, decided, average="macro") < f1_score(truth, whole, average="macro")
+    np.testing.assert_array_equal(detected[here], detect(scores[here], others))
+    whole = detect(scores, find_thresholds(scores, truth, ["a", "b"], per_class=True, made_from="here"))
+    # thresholds look better on the rows they were found on
+    assert f1_score(truth, detected, average="macro") < f1_score(truth, whole, average="macro")
     with pytest.raises(ValueError, match="one recording"):
         folds_of(np.zeros(5, int), seed=1)
 
 
-def test_thresholds_come_back_in_the_order_that_is_asked_for(tmp_path: Path) -> None:
+def test_thresholds_are_read_in_the_requested_order(tmp_path: Path) -> None:
     path = tmp_path / "thresholds.json"
     write_thresholds(path, MADE)
     assert read_thresholds(path, MADE.classes) == MADE
     assert read_thresholds(path, ["C c", "A a"]) == replace(
-        MADE, classes=("C c", "A a"), values=(0.1 + 0.2, 0.25), own=(False, True)
+        MADE, classes=("C c", "A a"), values=(0.1 + 0.2, 0.25), per_class=(False, True)
     )
-    kept = json.loads(path.read_text())
-    assert kept["made_from"] == "run, val/"
-    assert kept.pop("fingerprint") == "0123abcd"
-    path.write_text(json.dumps(kept))  # as earlier versions kept them
+    saved = json.loads(path.read_text())
+    assert saved["made_from"] == "run, val/"
+    assert saved.pop("fingerprint") == "0123abcd"
+    saved["own"] = saved.pop("per_class")
+    path.write_text(json.dumps(saved))  # as earlier versions saved them
     assert read_thresholds(path, MADE.classes) == replace(MADE, fingerprint=None)
 
 
@@ -160,8 +161,8 @@ def test_thresholds_come_back_in_the_order_that_is_asked_for(tmp_path: Path) -> 
     ("change", "reason"),
     [
         ({"values": [0.25, "0.5", 0.3]}, r"values\.1.*: Input should be a valid number"),
-        ({"values": [0.25, 0.3]}, "one threshold for each class"),
-        ({"classes": ["A a", "A a", "C c"]}, "one threshold for each class"),
+        ({"values": [0.25, 0.3]}, "one threshold per class"),
+        ({"classes": ["A a", "A a", "C c"]}, "one threshold per class"),
         ({"classes": ["A a", "B b", "D d"]}, r"no threshold for C c; it was made from run, val/"),
         ({"classes": ["A a", "D d", "E e"]}, "no threshold for B b and 1 others"),
         ({"method": "luck"}, "method: Input should be 'f1' or 'precision'"),
@@ -171,7 +172,7 @@ def test_thresholds_come_back_in_the_order_that_is_asked_for(tmp_path: Path) -> 
         ({"more": 1}, "more: "),
     ],
 )
-def test_files_of_another_content_are_refused(tmp_path: Path, change: dict, reason: str) -> None:
+def test_files_with_invalid_fields_are_refused(tmp_path: Path, change: dict, reason: str) -> None:
     path = tmp_path / "thresholds.json"
     write_thresholds(path, MADE)
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
@@ -181,11 +182,11 @@ def test_files_of_another_content_are_refused(tmp_path: Path, change: dict, reas
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[1, 2]", b"\xff\xfe", b'{"common": NaN}', b"{"])
-def test_files_that_hold_no_thresholds_are_refused(tmp_path: Path, content: bytes | None) -> None:
+def test_files_without_thresholds_are_refused(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "thresholds.json"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"thresholds\.json: .*test\.py writes it anew"):
+    with pytest.raises(UserError, match=r"thresholds\.json: .*run test\.py again"):
         read_thresholds(path, MADE.classes)
 
 
@@ -194,8 +195,8 @@ def test_bad_scores_are_refused() -> None:
     with pytest.raises(ValueError, match="not finite"):
         find_thresholds(bad, truth, ["a", "b"], per_class=False, made_from="here")
     with pytest.raises(ValueError, match="not finite"):
-        decide(np.array([[np.nan, 0.1, 0.2]]), MADE)
-    with pytest.raises(ValueError, match="3 thresholds, scores of 2 classes"):
-        decide(np.array([[0.1, 0.2]]), MADE)
-    with pytest.raises(ValueError, match="3 classes, scores of 2"):
+        detect(np.array([[np.nan, 0.1, 0.2]]), MADE)
+    with pytest.raises(ValueError, match="3 thresholds, but scores of 2 classes"):
+        detect(np.array([[0.1, 0.2]]), MADE)
+    with pytest.raises(ValueError, match="3 classes, but scores of 2"):
         find_thresholds(np.zeros((1, 2)), truth, ["a", "b", "c"], per_class=False, made_from="here")

@@ -1,4 +1,4 @@
-"""The checker names the line and the reason of all that a parser would refuse, and nothing else."""
+"""The checker reports line and reason of all that a parser would reject, and nothing else."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.scoring.sheets import scores_of, sheet_of, write_labelset
+from tests.scoring.layouts import layout_of, scores_of, write_labelset
 from utils.console import UserError
-from utils.scoring.submissions.formats import Sheet, check, write_submission
+from utils.scoring.submissions.formats.layout import SubmissionLayout
+from utils.scoring.submissions.formats.registry import check_submission, write_rows
 
 RESULTS = [
     scores_of("a.wav", [[0.9, 0.1, 0.2], [0.3, 0.8, 0.1], [0.0, 0.0, 1.0]], seconds=12.5),
@@ -42,7 +43,7 @@ def swapped(number: int) -> Change:
     return lambda lines: [*lines[: number - 1], lines[number], lines[number - 1], *lines[number + 1 :]]
 
 
-def sheet_for(folder: Path, form: str) -> Sheet:
+def layout_for(folder: Path, form: str) -> SubmissionLayout:
     ids = write_labelset(folder, ["aaa", "bbb", "ccc"])
     sample = folder / "sample.csv"
     rows = ["b_5", "b_10", "a_5", "a_10", "a_13"]
@@ -51,7 +52,7 @@ def sheet_for(folder: Path, form: str) -> Sheet:
     else:
         sample.write_text("row_id,birds\n" + "".join(f"{row},nocall\n" for row in rows))
     name = form.split()[0]
-    return sheet_of(
+    return layout_of(
         folder,
         FILES,
         format=name,
@@ -64,10 +65,10 @@ def sheet_for(folder: Path, form: str) -> Sheet:
 
 
 def checked(folder: Path, form: str, change: Change, *, end: str = "\n", head: bytes = b"") -> list[str]:
-    """Write a good submission, spoil it, and check it."""
-    sheet = sheet_for(folder, form)
+    """Write a valid submission, damage it, and check it."""
+    layout = layout_for(folder, form)
     results = RESULTS
-    if sheet.monophone:
+    if layout.monophone:
         results = [
             replace(
                 one, starts=one.starts[:1], ends=one.ends[-1:], scores=one.scores[:1], uncalibrated=one.uncalibrated[:1]
@@ -75,15 +76,15 @@ def checked(folder: Path, form: str, change: Change, *, end: str = "\n", head: b
             for one in RESULTS
         ]
     path = folder / "out"
-    write_submission(path, results, sheet)
-    assert check(path, sheet) == []
+    write_rows(path, results, layout)
+    assert check_submission(path, layout) == []
     file = next(path.glob("a*")) if path.is_dir() else path
     lines = change(file.read_text().splitlines())
     file.write_bytes(head + "".join(line + end for line in lines).encode())
-    return check(path, sheet)
+    return check_submission(path, layout)
 
 
-# form, what is spoiled, and the whole of what the checker says
+# form, what is damaged, and all that the checker reports
 CASES: list[tuple[str, Change, list[str]]] = [
     ("birdclef2018 monophone", put(2, ";2", ";3"), ["line 2: the rank is '3', it should be 2"]),
     (
@@ -94,21 +95,21 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "birdclef2018 monophone",
         put(1, "0.9", "0,9"),
-        ["line 1: the score '0,900000' is no number (with a comma for the point)"],
+        ["line 1: the score '0,900000' is not a number (decimal comma)"],
     ),
     ("birdclef2018 monophone", put(1, "0.9", "1.9"), ["line 1: the score '1.900000' is not from 0 to 1"]),
-    ("birdclef2018 monophone", put(1, "0.900000", "nan"), ["line 1: the score 'nan' is no number"]),
+    ("birdclef2018 monophone", put(1, "0.900000", "nan"), ["line 1: the score 'nan' is not a number"]),
     ("birdclef2018 monophone", put(2, ";ccc", ";xyz"), ["line 2: no class has the id 'xyz'"]),
     ("birdclef2018 monophone", put(2, ";ccc", ";aaa"), ["line 2: the class 'aaa' is there twice"]),
     (
         "birdclef2018 monophone",
         put(3, "0.1", "0.3"),
-        ["line 3: the score is higher than that of the row above; the best stand first"],
+        ["line 3: the score is higher than that of the row above; the best should come first"],
     ),
     (
         "birdclef2018 monophone",
         lambda lines: ["MediaId;ClassId;Score;Rank", *lines],
-        ["line 1: these are headings, of which the format has none"],
+        ["line 1: this is a header, which the format does not have"],
     ),
     (
         "birdclef2018 monophone",
@@ -120,48 +121,48 @@ CASES: list[tuple[str, Change, list[str]]] = [
         ],
     ),
     ("birdclef2018 monophone", lambda lines: [*lines, ""], ["line 7: is empty"]),
-    ("birdclef2018", put(1, "00:00:05", "00:05"), ["line 1: '00:00:00-00:05' is no interval hh:mm:ss-hh:mm:ss"]),
+    ("birdclef2018", put(1, "00:00:05", "00:05"), ["line 1: '00:00:00-00:05' is not an interval hh:mm:ss-hh:mm:ss"]),
     (
         "birdclef2018",
         lambda lines: lines[:3] + lines[6:],
-        ["line 4: the interval begins at 10 s; from 5 s on one is missing"],
+        ["line 4: the interval starts at 10 s; one that starts at 5 s is missing"],
     ),
     (
         "birdclef2018",
         lambda lines: lines[6:9] + lines[9:] + lines[:6],
         [
-            "line 1: the interval begins at 10 s; from 0 s on one is missing",
-            "line 10: 'a' has rows further up; those of a recording stand together",
+            "line 1: the interval starts at 10 s; one that starts at 0 s is missing",
+            "line 10: 'a' has rows further up; rows of a recording should be together",
         ],
     ),
     (
         "birdclef2018",
         lambda lines: [line.replace("10-00:00:13", "09-00:00:13") for line in lines],
-        ["line 7: the interval begins at 9 s, within or before the one that ends at 10 s"],
+        ["line 7: the interval starts at 9 s, within or before the one that ends at 10 s"],
     ),
     (
         "birdclef2018",
         lambda lines: [line.replace("10-00:00:13", "10-00:00:23") for line in lines],
         ["line 7: the interval is 13 s long, not 5"],
     ),
-    ("kaggle2021", put(1, "birds", "bird"), ["line 1: the headings should be row_id, birds; column 2 is 'bird'"]),
+    ("kaggle2021", put(1, "birds", "bird"), ["line 1: the header should be row_id, birds; column 2 is 'bird'"]),
     (
         "kaggle2021",
         put(3, "bbb", "bbb  aaa"),
-        ["line 3: birds are missing, or parted by more than one space; nothing is nocall"],
+        ["line 3: birds are missing, or separated by more than one space; an interval without birds is nocall"],
     ),
     ("kaggle2021", put(3, "bbb", "bbb nocall"), ["line 3: nocall stands beside birds"]),
-    ("kaggle2021", put(3, "bbb", "robin"), ["line 3: no class is called 'robin'"]),
+    ("kaggle2021", put(3, "bbb", "robin"), ["line 3: no class is named 'robin'"]),
     (
         "kaggle2021",
         put(3, "a_10", "x_10"),
-        ["line 3: no recording is called 'x'", "line 4: the interval is 8 s long, not 5; or one is missing"],
+        ["line 3: no recording has the id 'x'", "line 4: the interval is 8 s long, not 5; or one is missing"],
     ),
     ("kaggle2021", without(3), ["line 3: the interval is 8 s long, not 5; or one is missing"]),
-    ("kaggle2021", twice(2), ["line 3: the interval ends before it has begun, or stands there twice"]),
+    ("kaggle2021", twice(2), ["line 3: the interval ends before it starts, or is there twice"]),
     ("kaggle2021 sample", without(3), ["1 of the sample's 5 rows are missing: 'b_10'"]),
     ("kaggle2021 sample", twice(3), ["line 4: the row 'b_10' is there twice"]),
-    ("kaggle2021 sample", swapped(2), ["line 3: the row 'b_5' stands before 'b_10' in the sample"]),
+    ("kaggle2021 sample", swapped(2), ["line 3: the row 'b_5' comes before 'b_10' in the sample"]),
     (
         "kaggle2021 sample",
         put(4, "a_5", "a_6"),
@@ -175,7 +176,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "kaggle2022 sample",
         put(1, "ccc,aaa", "aaa,ccc"),
-        ["line 1: the headings should be row_id, ccc, aaa; column 2 is 'aaa'"],
+        ["line 1: the header should be row_id, ccc, aaa; column 2 is 'aaa'"],
     ),
     ("kaggle2022", put(2, "0.9", "-0.9"), ["line 2: the score '-0.900000' is not from 0 to 1"]),
     ("kaggle2022", put(2, ",0.1", ',"0.1'), ["line 2: cannot be read as CSV (unexpected end of data)"]),
@@ -183,7 +184,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "raven",
         put(3, "5.000000\t10", "6.000000\t10"),
-        ["a.Table.1.selections.txt line 3: from 6 to 10 s is no interval of 5 s"],
+        ["a.Table.1.selections.txt line 3: from 6 to 10 s is not an interval of 5 s"],
     ),
     (
         "raven",
@@ -193,38 +194,38 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "raven",
         put(1, "Species", "species"),
-        ["a.Table.1.selections.txt line 1: these are not the headings that Raven and the other tables have"],
+        ["a.Table.1.selections.txt line 1: the header is not that of Raven's and the other tables"],
     ),
     (
         "audacity",
         put(2, "5.0", "5,0"),
-        ["a_labels.txt line 2: the times '5,000000' and '10.000000' should be seconds, with a point"],
+        ["a_labels.txt line 2: the times '5,000000' and '10.000000' should be seconds, with a decimal point"],
     ),
-    ("audacity", put(2, "gravis", "gravior"), ["a_labels.txt line 2: no class is called 'Bassus gravior'"]),
-    ("csv", put(2, "a.wav", "c.wav"), ["line 2: no recording is called 'c.wav'"]),
+    ("audacity", put(2, "gravis", "gravior"), ["a_labels.txt line 2: no class is named 'Bassus gravior'"]),
+    ("csv", put(2, "a.wav", "c.wav"), ["line 2: no recording has the path 'c.wav'"]),
     (
         "csv",
         put(2, "0.000000,5", "5.000000,5"),
-        ["line 2: the event from 5 to 5 s is empty, or begins before the recording"],
+        ["line 2: the event from 5 to 5 s is empty, or starts before the recording"],
     ),
     (
         "csv",
         lambda lines: [line.replace(",", "\t") for line in lines[:2]],
-        [f"line {number}: has 1 values, not 5; they should be parted by ',', not '\\t'" for number in (1, 2)],
+        [f"line {number}: has 1 values, not 5; they should be separated by ',', not '\\t'" for number in (1, 2)],
     ),
 ]
 
 
-@pytest.mark.parametrize(("form", "change", "said"), CASES)
-def test_each_fault_is_named_with_its_line(form: str, change: Change, said: list[str], tmp_path: Path) -> None:
-    assert checked(tmp_path, form, change) == said
+@pytest.mark.parametrize(("form", "change", "problems"), CASES)
+def test_each_fault_is_named_with_its_line(form: str, change: Change, problems: list[str], tmp_path: Path) -> None:
+    assert checked(tmp_path, form, change) == problems
 
 
 @pytest.mark.parametrize("form", ["birdclef2018", "birdclef2018 monophone", "kaggle2021 sample", "kaggle2022", "csv"])
 def test_windows_ends_of_lines_are_fine_and_byte_order_marks_are_not(form: str, tmp_path: Path) -> None:
     assert checked(tmp_path, form, list, end="\r\n") == []
     assert checked(tmp_path, form, list, head=b"\xef\xbb\xbf") == [
-        "line 1: begins with a byte order mark (BOM), which becomes part of the first value"
+        "line 1: starts with a byte order mark (BOM), which becomes part of the first value"
     ]
     assert "line 1: is UTF-16, it should be UTF-8" in checked(tmp_path, form, list, head=b"\xff\xfe")
     assert "line 1: is not UTF-8" in checked(tmp_path, form, list, head=b"\xfc")
@@ -238,7 +239,7 @@ def test_a_thousand_problems_are_twenty_and_a_count(tmp_path: Path) -> None:
 
 
 def test_more_than_a_hundred_rows_of_a_recording(tmp_path: Path) -> None:
-    sheet = sheet_of(
+    layout = layout_of(
         tmp_path,
         ("a.wav",),
         monophone=True,
@@ -247,9 +248,9 @@ def test_more_than_a_hundred_rows_of_a_recording(tmp_path: Path) -> None:
     )
     path = tmp_path / "out.txt"
     path.write_text("".join(f"a;c{n};0.5;{n + 1}\n" for n in range(101)))
-    assert check(path, sheet) == ["line 101: more than 100 rows of 'a'"]
+    assert check_submission(path, layout) == ["line 101: more than 100 rows of 'a'"]
     with pytest.raises(UserError, match="no such file"):
-        check(tmp_path / "none.txt", sheet)
+        check_submission(tmp_path / "none.txt", layout)
 
 
 def _codes(folder: Path, count: int) -> Path:
@@ -260,6 +261,8 @@ def _codes(folder: Path, count: int) -> Path:
 
 def test_intervals_that_end_before_the_recording_does(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(8000 * 17 + 1, np.float32), 8000)
-    sheet = sheet_of(tmp_path, ("a.wav",), format="kaggle2021", min_score=0.5)
-    write_submission(tmp_path / "out.csv", RESULTS[:1], sheet)
-    assert check(tmp_path / "out.csv", sheet) == ["line 4: the intervals of 'a' end at 13 s, the recording at 18"]
+    layout = layout_of(tmp_path, ("a.wav",), format="kaggle2021", min_score=0.5)
+    write_rows(tmp_path / "out.csv", RESULTS[:1], layout)
+    assert check_submission(tmp_path / "out.csv", layout) == [
+        "line 4: the intervals of 'a' end at 13 s, the recording at 18"
+    ]

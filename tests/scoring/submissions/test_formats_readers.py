@@ -1,4 +1,4 @@
-"""Whatever species and files are called, readers that nobody here wrote find the same events in a submission, and the checker finds nothing."""
+"""Readers from elsewhere find the same events in a submission, and the checker no problem, whatever names are in it."""
 
 import csv
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from config import Columns
-from tests.scoring.sheets import scores_of, sheet_of, write_labelset
-from utils.recordings.event_tables import Head, read_head, read_rows
-from utils.scoring.inference.interval_scores import IntervalScores
-from utils.scoring.submissions.formats import FORMATS, Sheet, check, write_submission
-from utils.scoring.submissions.formats.sheet import called, cell
+from tests.scoring.layouts import layout_of, scores_of, write_labelset
+from utils.recordings.event_tables import TableLayout, read_layout, read_rows
+from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.submissions.formats.layout import SubmissionLayout, tab_cell
+from utils.scoring.submissions.formats.registry import FORMATS, check_submission, write_rows
 from utils.scoring.submissions.formats.tables import table_names
 
 HARD = ("O'Neill's \"x\";y", '"quoted"', "Ünter, den\tLinden", "=1+1", "#no comment")
 names = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="/\0"), min_size=1, max_size=12)
 labels = st.lists(
-    names.map(str.strip).filter(lambda name: name and cell(name)),
+    names.map(str.strip).filter(lambda name: name and tab_cell(name)),
     min_size=3,
     max_size=3,
-    unique_by=lambda name: "_".join(cell(name).split()),
+    unique_by=lambda name: "_".join(tab_cell(name).split()),
 )
 stems = st.lists(
     names.filter(lambda name: not name.startswith(".")),
@@ -39,7 +39,7 @@ chances = arrays(float, (2, 3, 3), elements=st.floats(0, 1))
 
 
 class Case:
-    """Two recordings of 11.5 s and who is called in them."""
+    """Two recordings of 11.5 s with detections."""
 
     def __init__(
         self, folder: Path, classes: tuple[str, ...], files: tuple[str, ...], scores: np.ndarray, kind: str
@@ -49,8 +49,8 @@ class Case:
         self.results = [scores_of(file, rows.tolist(), seconds=11.5) for file, rows in zip(files, scores, strict=True)]
         self.format = kind
 
-    def written(self, **more: object) -> tuple[Path, Sheet]:
-        sheet = sheet_of(
+    def written(self, **more: object) -> tuple[Path, SubmissionLayout]:
+        layout = layout_of(
             self.folder,
             [one.file for one in self.results],
             classes=self.classes,
@@ -59,16 +59,16 @@ class Case:
             **more,
         )
         path = self.folder / f"out_{self.format}"
-        write_submission(path, self.results, sheet)
-        assert check(path, sheet) == []
-        return path, sheet
+        write_rows(path, self.results, layout)
+        assert check_submission(path, layout) == []
+        return path, layout
 
 
-def events(one: IntervalScores, sheet: Sheet) -> list[tuple[float, float, str]]:
-    """Return who is called where."""
+def events(one: IntervalScores, layout: SubmissionLayout) -> list[tuple[float, float, str]]:
+    """Return all detections."""
     return [
-        (float(one.starts[row]), float(one.ends[row]), sheet.classes[number])
-        for row, number in np.argwhere(called(one, sheet)).tolist()
+        (float(one.starts[row]), float(one.ends[row]), layout.classes[index])
+        for row, index in np.argwhere(one.detections(layout.thresholds)).tolist()
     ]
 
 
@@ -90,8 +90,8 @@ def hard(test):  # type: ignore[no-untyped-def]
 @hard
 def test_csv(folder: Path, classes: list[str], pair: list[str], scores: np.ndarray) -> None:
     case = Case(folder, tuple(classes), (f"{pair[0]}.wav", f"sub/{pair[1]}.flac"), scores, "csv")
-    path, sheet = case.written()
-    wanted = [(one.file, *event) for one in case.results for event in events(one, sheet)]
+    path, layout = case.written()
+    wanted = [(one.file, *event) for one in case.results for event in events(one, layout)]
     assert (
         list(
             pl.read_csv(path, schema_overrides={"recording": pl.String, "species": pl.String}).drop("score").iter_rows()
@@ -106,11 +106,11 @@ def test_csv(folder: Path, classes: list[str], pair: list[str], scores: np.ndarr
 @hard
 def test_raven(folder: Path, classes: list[str], pair: list[str], scores: np.ndarray) -> None:
     case = Case(folder, tuple(classes), (f"{pair[0]}.wav", f"sub/{pair[1]}.flac"), scores, "raven")
-    path, sheet = case.written()
+    path, layout = case.written()
     for one, name in zip(
-        case.results, table_names(sheet.files, ending=".Table.1.selections.txt").values(), strict=True
+        case.results, table_names(layout.files, ending=".Table.1.selections.txt").values(), strict=True
     ):
-        wanted = [(start, end, cell(label)) for start, end, label in events(one, sheet)]
+        wanted = [(start, end, tab_cell(label)) for start, end, label in events(one, layout)]
         table = path / name
         assert [(row.start, row.end, row.label or "?") for row in read_rows(table, head_of(table))] == [
             (start, end, label) if label.strip("? ") else (0.0, 0.0, "?") for start, end, label in wanted
@@ -125,9 +125,9 @@ def test_raven(folder: Path, classes: list[str], pair: list[str], scores: np.nda
 @hard
 def test_audacity(folder: Path, classes: list[str], pair: list[str], scores: np.ndarray) -> None:
     case = Case(folder, tuple(classes), (f"{pair[0]}.wav", f"sub/{pair[1]}.flac"), scores, "audacity")
-    path, sheet = case.written()
-    for one, name in zip(case.results, table_names(sheet.files, ending="_labels.txt").values(), strict=True):
-        wanted = [(start, end, cell(label)) for start, end, label in events(one, sheet)]
+    path, layout = case.written()
+    for one, name in zip(case.results, table_names(layout.files, ending="_labels.txt").values(), strict=True):
+        wanted = [(start, end, tab_cell(label)) for start, end, label in events(one, layout)]
         if (
             wanted
             and not {label for *_, label in wanted} & MISSING
@@ -136,9 +136,9 @@ def test_audacity(folder: Path, classes: list[str], pair: list[str], scores: np.
             found = crowsetta.formats.seq.AudSeq.from_file(path / name)
             assert list(zip(found.start_times, found.end_times, map(str, found.labels), strict=True)) == wanted
         if wanted:
-            head = read_head(path / name, Columns())
+            head = read_layout(path / name, Columns())
             assert head is not None
-            assert head.form == "Audacity labels"
+            assert head.format == "Audacity labels"
             assert len(read_rows(path / name, head)) == len(wanted)
 
 
@@ -146,7 +146,7 @@ def test_audacity(folder: Path, classes: list[str], pair: list[str], scores: np.
 def test_kaggle(folder: Path, classes: list[str], pair: list[str], scores: np.ndarray) -> None:
     for kind in ("kaggle2021", "kaggle2022"):
         case = Case(folder, tuple(classes), (f"{pair[0]}.wav", f"sub/{pair[1]}.flac"), scores, kind)
-        path, sheet = case.written()
+        path, layout = case.written()
         with path.open(encoding="utf-8", newline="") as stream:
             header, *rows = list(csv.reader(stream))
         assert [row[0] for row in rows] == [
@@ -160,7 +160,7 @@ def test_kaggle(folder: Path, classes: list[str], pair: list[str], scores: np.nd
             assert [row[1].split(" ") for row in rows] == [
                 [label for label, hit in zip(plain, hits, strict=True) if hit] or ["nocall"]
                 for one in case.results
-                for hits in called(one, sheet)
+                for hits in one.detections(layout.thresholds)
             ]
 
 
@@ -187,10 +187,10 @@ def number_like(text: str) -> bool:
     return text.strip().lower() in {"true", "false"} or pd.to_numeric(pd.Series([text]), errors="coerce").notna().all()
 
 
-def head_of(table: Path) -> Head:
-    head = read_head(table, Columns())
+def head_of(table: Path) -> TableLayout:
+    head = read_layout(table, Columns())
     assert head is not None
-    assert head.form == "Raven selection tables"
+    assert head.format == "Raven selection tables"
     return head
 
 

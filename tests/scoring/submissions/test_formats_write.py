@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.scoring.sheets import CLASSES, scores_of, sheet_of, unreadable, write_labelset
+from tests.scoring.layouts import CLASSES, layout_of, scores_of, unreadable, write_labelset
 from utils.console import UserError
-from utils.scoring.inference.interval_scores import IntervalScores
-from utils.scoring.submissions.formats import FORMATS, check, check_sheet, write_submission
+from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.submissions.formats.birdclef2018 import IDS_2018
+from utils.scoring.submissions.formats.kaggle2021 import IDS_2021
+from utils.scoring.submissions.formats.registry import FORMATS, check_layout, check_submission, write_rows
 from utils.scoring.submissions.formats.tables import table_names
 
 SCAPE = "a/LIFECLEF2018_SCAPE_wav_RN90.wav"
@@ -19,8 +21,8 @@ FILES = (SCAPE, "b.wav")
 
 
 def test_birdclef2018_soundscape(tmp_path: Path) -> None:
-    sheet = sheet_of(tmp_path, FILES, class_ids=write_labelset(tmp_path, ["aaaaaa", "", "cccccc"]))
-    assert write_submission(tmp_path / "out.txt", RESULTS, sheet) == 6
+    layout = layout_of(tmp_path, FILES, class_ids=write_labelset(tmp_path, ["aaaaaa", "", "cccccc"]))
+    assert write_rows(tmp_path / "out.txt", RESULTS, layout) == 6
     assert (tmp_path / "out.txt").read_text() == (
         "90;00:00:00-00:00:05;cccccc;0.200000\n90;00:00:00-00:00:05;aaaaaa;0.100000\n"
         "90;00:00:05-00:00:10;aaaaaa;0.500000\n90;00:00:05-00:00:10;cccccc;0.500000\n"
@@ -29,7 +31,7 @@ def test_birdclef2018_soundscape(tmp_path: Path) -> None:
 
 
 def test_birdclef2018_monophone_ranks_have_no_gaps(tmp_path: Path) -> None:
-    sheet = sheet_of(
+    layout = layout_of(
         tmp_path,
         ("x_RN7.wav",),
         monophone=True,
@@ -37,41 +39,41 @@ def test_birdclef2018_monophone_ranks_have_no_gaps(tmp_path: Path) -> None:
         class_ids=write_labelset(tmp_path, ["aaaaaa", "bbbbbb", "cccccc"]),
     )
     one = scores_of("x_RN7.wav", [[0.25, 0.5, 0.75]], seconds=3.21)
-    assert write_submission(tmp_path / "out.txt", [one], sheet) == 2
+    assert write_rows(tmp_path / "out.txt", [one], layout) == 2
     assert (tmp_path / "out.txt").read_text() == "7;cccccc;0.750000;1\n7;bbbbbb;0.500000;2\n"
 
 
 def test_scores_that_a_prior_lifts_above_one_are_told_apart(tmp_path: Path) -> None:
-    """All are written as 1, yet ranks and calls are those of a test."""
+    """All are written as 1, yet ranks and detections are those of a test."""
     lifted = scores_of("x_RN7.wav", [[1.2, 0.3, 1.4]], seconds=3.0)
     one = replace(lifted, scores=lifted.scores.clip(0, 1))
     ids = write_labelset(tmp_path, ["aaaaaa", "bbbbbb", "cccccc"])
-    write_submission(
-        tmp_path / "out.txt", [one], sheet_of(tmp_path, ("x_RN7.wav",), monophone=True, best=2, class_ids=ids)
-    )
+    write_rows(tmp_path / "out.txt", [one], layout_of(tmp_path, ("x_RN7.wav",), monophone=True, best=2, class_ids=ids))
     assert (tmp_path / "out.txt").read_text() == "7;cccccc;1.000000;1\n7;aaaaaa;1.000000;2\n"
-    write_submission(
-        tmp_path / "out.csv", [one], sheet_of(tmp_path, ("x_RN7.wav",), format="csv", chosen=[1.3, 1.3, 1.3])
+    write_rows(
+        tmp_path / "out.csv", [one], layout_of(tmp_path, ("x_RN7.wav",), format="csv", thresholds=[1.3, 1.3, 1.3])
     )
     assert (tmp_path / "out.csv").read_text().splitlines()[1:] == ["x_RN7.wav,0.000000,3.000000,Solus unicus,1.000000"]
 
 
 def test_an_hour_has_hours(tmp_path: Path) -> None:
-    sheet = sheet_of(tmp_path, ("x.wav",), best=1, class_ids=write_labelset(tmp_path, ["a", "b", "c"]))
+    layout = layout_of(tmp_path, ("x.wav",), best=1, class_ids=write_labelset(tmp_path, ["a", "b", "c"]))
     late = replace(
         scores_of("x.wav", [[0.0, 0.0, 0.5]], seconds=5.0), starts=np.array([359_995.0]), ends=np.array([360_000.0])
     )
-    write_submission(tmp_path / "out.txt", [late], sheet)
+    write_rows(tmp_path / "out.txt", [late], layout)
     assert (tmp_path / "out.txt").read_text() == "x;99:59:55-100:00:00;c;0.500000\n"
 
 
 def test_kaggle2021(tmp_path: Path) -> None:
-    sheet = sheet_of(tmp_path, ("2782_SSW_20170701.ogg", "other 1.ogg"), format="kaggle2021", chosen=[0.5, 0.5, np.nan])
+    layout = layout_of(
+        tmp_path, ("2782_SSW_20170701.ogg", "other 1.ogg"), format="kaggle2021", thresholds=[0.5, 0.5, np.nan]
+    )
     results = [
         scores_of("2782_SSW_20170701.ogg", [[0.5, 0.9, 1.0], [0.4, 0.4, 1.0]], seconds=9.5),
         scores_of("other 1.ogg", [[0.5, 0.0, 0.0]], seconds=5.0),
     ]
-    assert write_submission(tmp_path / "out.csv", results, sheet) == 3
+    assert write_rows(tmp_path / "out.csv", results, layout) == 3
     assert (
         tmp_path / "out.csv"
     ).read_text() == "row_id,birds\n2782_SSW_5,Altus_clarus Bassus_gravis\n2782_SSW_10,nocall\nother 1_5,Altus_clarus\n"
@@ -80,8 +82,8 @@ def test_kaggle2021(tmp_path: Path) -> None:
 def test_kaggle2022(tmp_path: Path) -> None:
     (tmp_path / "metadata").mkdir()
     (tmp_path / "metadata" / "x.json").write_text(json.dumps({"sci-name": "Bassus gravis", "classid": "basgra1"}))
-    sheet = sheet_of(tmp_path, FILES, format="kaggle2022")
-    assert write_submission(tmp_path / "out.csv", RESULTS, sheet) == 3
+    layout = layout_of(tmp_path, FILES, format="kaggle2022")
+    assert write_rows(tmp_path / "out.csv", RESULTS, layout) == 3
     stem = Path(SCAPE).stem
     assert (tmp_path / "out.csv").read_text().splitlines() == [
         "row_id,Altus clarus,basgra1,Solus unicus",
@@ -92,38 +94,38 @@ def test_kaggle2022(tmp_path: Path) -> None:
 
 
 def test_samples_are_kept_to_row_by_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Rows of unreadable recordings are neutral, those that the sample lacks are left out, and so is the order of the files."""
+    """Rows of unreadable recordings are neutral, those not in the sample are left out; the order is its own."""
     sample = tmp_path / "sample.csv"
     sample.write_text("row_id,birds\nb_5,nocall\nx_10,nocall\nb_10,nocall\nx_5,nocall\n")
     results = [unreadable("b.wav"), scores_of("x.wav", [[0.6, 0, 0], [0, 0.7, 0], [0, 0, 0.8]], seconds=15.0)]
-    sheet = sheet_of(tmp_path, ("b.wav", "x.wav"), format="kaggle2021", sample=sample, min_score=0.5)
-    assert write_submission(tmp_path / "out.csv", results, sheet) == 4
+    layout = layout_of(tmp_path, ("b.wav", "x.wav"), format="kaggle2021", sample=sample, min_score=0.5)
+    assert write_rows(tmp_path / "out.csv", results, layout) == 4
     assert (
         tmp_path / "out.csv"
     ).read_text() == "row_id,birds\nb_5,nocall\nx_10,Bassus_gravis\nb_10,nocall\nx_5,Altus_clarus\n"
-    assert check(tmp_path / "out.csv", sheet) == []
+    assert check_submission(tmp_path / "out.csv", layout) == []
     sample.write_text("row_id,Solus unicus,unknown1,Altus clarus\nb_5,0,0,0\nx_10,0,0,0\nx_5,0,0,0\n")
-    with pytest.raises(UserError, match="those of this format are row_id, birds"):
-        check_sheet(sheet)
-    sheet = sheet_of(tmp_path, ("b.wav", "x.wav"), format="kaggle2022", sample=sample)
-    check_sheet(sheet)
+    with pytest.raises(UserError, match="this format has row_id, birds"):
+        check_layout(layout)
+    layout = layout_of(tmp_path, ("b.wav", "x.wav"), format="kaggle2022", sample=sample)
+    check_layout(layout)
     told = capsys.readouterr().err
     assert "1 columns of" in told
     assert "1 classes of the net have no column" in told
-    assert write_submission(tmp_path / "out.csv", results, sheet) == 3
+    assert write_rows(tmp_path / "out.csv", results, layout) == 3
     assert (tmp_path / "out.csv").read_text().splitlines() == [
         "row_id,Solus unicus,unknown1,Altus clarus",
         "b_5,0.266667,0.000000,0.200000",  # the mean of each column over all intervals heard
         "x_10,0.000000,0.000000,0.000000",
         "x_5,0.000000,0.000000,0.600000",
     ]
-    assert check(tmp_path / "out.csv", sheet) == []
+    assert check_submission(tmp_path / "out.csv", layout) == []
 
 
 def test_the_form_of_2022_itself(tmp_path: Path) -> None:
     sample = tmp_path / "sample.csv"
     sample.write_text("row_id,target\nsoundscape_1_bbb_5,False\nsoundscape_1_aaa_5,False\nsoundscape_2_aaa_5,False\n")
-    sheet = sheet_of(
+    layout = layout_of(
         tmp_path,
         ("soundscape_1.ogg",),
         format="kaggle2022",
@@ -131,18 +133,17 @@ def test_the_form_of_2022_itself(tmp_path: Path) -> None:
         class_ids=write_labelset(tmp_path, ["aaa", "bbb", "ccc"]),
     )
     assert (
-        write_submission(tmp_path / "out.csv", [scores_of("soundscape_1.ogg", [[0.9, 0.01, 0.9]], seconds=5.0)], sheet)
-        == 3
+        write_rows(tmp_path / "out.csv", [scores_of("soundscape_1.ogg", [[0.9, 0.01, 0.9]], seconds=5.0)], layout) == 3
     )
     assert (
         tmp_path / "out.csv"
     ).read_text() == "row_id,target\nsoundscape_1_bbb_5,False\nsoundscape_1_aaa_5,True\nsoundscape_2_aaa_5,False\n"
-    assert check(tmp_path / "out.csv", sheet) == []
+    assert check_submission(tmp_path / "out.csv", layout) == []
 
 
 def test_field_formats(tmp_path: Path) -> None:
-    sheet = sheet_of(tmp_path, FILES, format="raven", min_score=0.5, band=(250.0, 8000.0))
-    assert write_submission(tmp_path / "out", RESULTS, sheet) == 4
+    layout = layout_of(tmp_path, FILES, format="raven", min_score=0.5, band=(250.0, 8000.0))
+    assert write_rows(tmp_path / "out", RESULTS, layout) == 4
     assert sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.txt")) == [
         "a/LIFECLEF2018_SCAPE_wav_RN90.Table.1.selections.txt"
     ]
@@ -151,12 +152,12 @@ def test_field_formats(tmp_path: Path) -> None:
         *("1", "Spectrogram 1", "1", "0.000000", "5.000000", "250.0", "8000.0"),
         *("LIFECLEF2018_SCAPE_wav_RN90.wav", "0.000000", "Bassus gravis", "0.700000"),
     ]
-    sheet = sheet_of(tmp_path, FILES, format="audacity", min_score=0.5)
-    assert write_submission(tmp_path / "labels", RESULTS, sheet) == 4
+    layout = layout_of(tmp_path, FILES, format="audacity", min_score=0.5)
+    assert write_rows(tmp_path / "labels", RESULTS, layout) == 4
     text = (tmp_path / "labels/a/LIFECLEF2018_SCAPE_wav_RN90_labels.txt").read_text()
     assert text.splitlines()[-1] == "10.000000\t10.200000\tAltus clarus"
-    sheet = sheet_of(tmp_path, FILES, format="csv", min_score=0.5)
-    assert write_submission(tmp_path / "out.csv", RESULTS, sheet) == 4
+    layout = layout_of(tmp_path, FILES, format="csv", min_score=0.5)
+    assert write_rows(tmp_path / "out.csv", RESULTS, layout) == 4
     assert (tmp_path / "out.csv").read_text().splitlines()[:2] == [
         "recording,start,end,species,score",
         f"{SCAPE},0.000000,5.000000,Bassus gravis,0.700000",
@@ -173,30 +174,30 @@ def test_every_recording_has_a_table_of_its_own(tmp_path: Path) -> None:
         "a.wav.2_labels.txt",
     ]
     results = [scores_of(file, [[1.0, 0, 0]], seconds=5.0) for file in files]
-    sheet = sheet_of(tmp_path, files, format="audacity")
-    assert write_submission(tmp_path / "out", results, sheet) == 5
+    layout = layout_of(tmp_path, files, format="audacity")
+    assert write_rows(tmp_path / "out", results, layout) == 5
     assert len(list((tmp_path / "out").rglob("*.txt"))) == 5
-    assert check(tmp_path / "out", sheet) == []
+    assert check_submission(tmp_path / "out", layout) == []
 
 
-def test_a_folder_is_replaced_as_a_whole_and_strangers_are_safe(tmp_path: Path) -> None:
-    sheet = sheet_of(tmp_path, FILES, format="audacity", min_score=0.5)
-    write_submission(tmp_path / "out", [scores_of("b.wav", [[1.0, 0, 0]], seconds=5.0)], sheet)
-    write_submission(tmp_path / "out", RESULTS, sheet)
+def test_a_folder_is_replaced_as_a_whole_and_unrelated_files_are_safe(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, FILES, format="audacity", min_score=0.5)
+    write_rows(tmp_path / "out", [scores_of("b.wav", [[1.0, 0, 0]], seconds=5.0)], layout)
+    write_rows(tmp_path / "out", RESULTS, layout)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
-    with pytest.raises(ValueError, match="no number from 0 to 1"):
-        write_submission(tmp_path / "out", [RESULTS[0], scores_of("b.wav", [[float("nan"), 0, 0]], seconds=5.0)], sheet)
+    with pytest.raises(ValueError, match="not from 0 to 1"):
+        write_rows(tmp_path / "out", [RESULTS[0], scores_of("b.wav", [[float("nan"), 0, 0]], seconds=5.0)], layout)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
     (tmp_path / "out" / "mine.doc").write_text("dear")
-    with pytest.raises(UserError, match=r"mine\.doc: is none of the files"):
-        write_submission(tmp_path / "out", RESULTS, sheet)
+    with pytest.raises(UserError, match=r"mine\.doc: is not a file of this format"):
+        write_rows(tmp_path / "out", RESULTS, layout)
     assert (tmp_path / "out" / "mine.doc").read_text() == "dear"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_submission_appears_whole_or_not_at_all(kind: str, tmp_path: Path) -> None:
-    sheet = sheet_of(tmp_path, FILES, format=kind, class_ids=write_labelset(tmp_path, ["a", "b", "c"]))
+    layout = layout_of(tmp_path, FILES, format=kind, class_ids=write_labelset(tmp_path, ["a", "b", "c"]))
     path = tmp_path / "out"
 
     def stopped():  # type: ignore[no-untyped-def]
@@ -204,39 +205,39 @@ def test_a_submission_appears_whole_or_not_at_all(kind: str, tmp_path: Path) -> 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_submission(path, stopped(), sheet)
+        write_rows(path, stopped(), layout)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["labelset.txt", "labelset_sci.txt"]
 
 
 @pytest.mark.parametrize(
     ("results", "text"),
     [
-        ([scores_of("a.wav", [[0.1, 1.1, 0.0]], seconds=5.0)], "no number from 0 to 1"),
+        ([scores_of("a.wav", [[0.1, 1.1, 0.0]], seconds=5.0)], "not from 0 to 1"),
         ([scores_of("a.wav", [[0.1, 0.1]], seconds=5.0)], "3 classes"),
         ([replace(scores_of("a.wav", np.zeros((2, 3)).tolist(), seconds=9.0), starts=np.array([0.0, 4.0]))], "overlap"),
     ],
 )
 def test_scores_that_no_submission_holds(results: list[IntervalScores], text: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=text):
-        write_submission(tmp_path / "out.csv", results, sheet_of(tmp_path, ("a.wav",), format="csv"))
+        write_rows(tmp_path / "out.csv", results, layout_of(tmp_path, ("a.wav",), format="csv"))
 
 
 def test_intervals_within_a_second_are_refused_where_ids_are_seconds(tmp_path: Path) -> None:
     one = scores_of("a.wav", [[0.1, 0.1, 0.1]] * 4, seconds=2.0, interval=0.5)
     with pytest.raises(UserError, match="whole seconds"):
-        write_submission(tmp_path / "out.csv", [one], sheet_of(tmp_path, ("a.wav",), format="kaggle2021"))
-    assert write_submission(tmp_path / "out.csv", [one], sheet_of(tmp_path, ("a.wav",), format="csv")) == 12
+        write_rows(tmp_path / "out.csv", [one], layout_of(tmp_path, ("a.wav",), format="kaggle2021"))
+    assert write_rows(tmp_path / "out.csv", [one], layout_of(tmp_path, ("a.wav",), format="csv")) == 12
 
 
-def test_two_recordings_of_one_id_are_refused_before_anything_is_heard(tmp_path: Path) -> None:
+def test_two_recordings_of_one_id_are_refused_before_inference(tmp_path: Path) -> None:
     ids = write_labelset(tmp_path, ["a", "b", "c"])
-    with pytest.raises(UserError, match=r"1/x\.wav and 2/x\.wav would both be x"):
-        check_sheet(sheet_of(tmp_path, ("1/x.wav", "2/x.wav"), class_ids=ids))
-    check_sheet(sheet_of(tmp_path, ("1/x.wav", "2/x.wav"), format="csv"))
+    with pytest.raises(UserError, match=r"1/x\.wav and 2/x\.wav would both have the id x"):
+        check_layout(layout_of(tmp_path, ("1/x.wav", "2/x.wav"), class_ids=ids))
+    check_layout(layout_of(tmp_path, ("1/x.wav", "2/x.wav"), format="csv"))
     with pytest.raises(UserError, match=r"interval = 2\.5: should be whole seconds"):
-        check_sheet(sheet_of(tmp_path, ("a.wav",), class_ids=ids, interval=2.5))
-    with pytest.raises(UserError, match=r"finds nothing in b\.wav"):
-        check_sheet(sheet_of(tmp_path, ("a_1.wav", "b.wav"), class_ids=ids, media_pattern=r"_(\d+)"))
+        check_layout(layout_of(tmp_path, ("a.wav",), class_ids=ids, interval=2.5))
+    with pytest.raises(UserError, match=r"does not match b\.wav"):
+        check_layout(layout_of(tmp_path, ("a_1.wav", "b.wav"), class_ids=ids, media_pattern=r"_(\d+)"))
 
 
 def test_class_ids_come_from_labelsets_tables_and_metadata(tmp_path: Path) -> None:
@@ -244,18 +245,18 @@ def test_class_ids_come_from_labelsets_tables_and_metadata(tmp_path: Path) -> No
 
     write_labelset(tmp_path, ["a1", "", "c1"], ["solus  Unicus", "Altus clarus", "Bassus gravis"])
     (tmp_path / "labelset_codes.txt").write_text("solun1\naltcla1\n\n", encoding="utf-8-sig")
-    assert class_ids(sheet_of(tmp_path, (), class_ids=tmp_path / "labelset.txt")) == (None, "c1", "a1")
-    with pytest.raises(UserError, match=r"labelset_codes\.txt: has 2 lines, labelset_sci\.txt beside it 3"):
-        class_ids(sheet_of(tmp_path, (), class_ids=tmp_path / "labelset_codes.txt"))
+    assert class_ids(layout_of(tmp_path, (), class_ids=tmp_path / "labelset.txt"), IDS_2018) == (None, "c1", "a1")
+    with pytest.raises(UserError, match=r"labelset_codes\.txt: has 2 lines, but labelset_sci\.txt beside it 3"):
+        class_ids(layout_of(tmp_path, (), class_ids=tmp_path / "labelset_codes.txt"), IDS_2018)
     (tmp_path / "codes.csv").write_text("primary_label,scientific_name\nx1,Altus clarus\nx1,Bassus gravis\n")
     with pytest.raises(UserError, match="Altus clarus and Bassus gravis have the same class id x1"):
-        class_ids(sheet_of(tmp_path, (), class_ids=tmp_path / "codes.csv"))
-    with pytest.raises(UserError, match=r"knows no class ids; submission\.class_ids should name"):
-        class_ids(sheet_of(tmp_path, ()))
+        class_ids(layout_of(tmp_path, (), class_ids=tmp_path / "codes.csv"), IDS_2018)
+    with pytest.raises(UserError, match=r"has no class ids; submission\.class_ids should name"):
+        class_ids(layout_of(tmp_path, ()), IDS_2018)
     folder = tmp_path / "metadata" / "of" / "folders"
     folder.mkdir(parents=True)
     for number, code in enumerate(["b2", "b1", "b1", ""]):
         (folder / f"{number}.json").write_text(json.dumps({"sci-name": "Bassus gravis", "classid": code}))
     (folder / "broken.json").write_text("{")
-    assert class_ids(sheet_of(tmp_path, ())) == (None, "b1", None)
-    assert class_ids(sheet_of(tmp_path, (), format="kaggle2021")) == (CLASSES[0], "b1", CLASSES[2])
+    assert class_ids(layout_of(tmp_path, ()), IDS_2018) == (None, "b1", None)
+    assert class_ids(layout_of(tmp_path, (), format="kaggle2021"), IDS_2021) == (CLASSES[0], "b1", CLASSES[2])

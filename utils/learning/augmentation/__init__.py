@@ -1,10 +1,11 @@
-"""How pictures are varied while training: which variations are on, which of them a picture gets, and pictures mixed with their targets.
+"""Augmentation of spectrograms during training: which transforms are active, which of them an image gets, and mixup.
 
     python -m utils.learning.augmentation sheet.png experiments/birdclef2018.toml
 
-draws every variation on clips of the experiment's store, to look at.
+draws every transform on clips of the experiment's store, for a look at them.
 
-Pictures are (B, H, W) from 0 to 1. Source of the rule: BASELINE, Image pipeline.
+Images are (B, H, W) from 0 to 1. A new augmentation is a setting in config.py, a function in `transforms`, and an entry
+in `active_transforms` (and in `EXAMPLE_AMOUNTS`, for the contact sheet). Source of the rule: BASELINE, Image pipeline.
 """
 
 from functools import partial
@@ -15,98 +16,106 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Augmentation
-from utils.learning.augmentation import transforms as vary
-from utils.learning.augmentation.transforms import FREQUENCY, TIME, Pictures, Variation
-from utils.learning.augmentation.transforms import Noise as Noise  # the step takes it, too
+from utils.learning.augmentation import transforms
+from utils.learning.augmentation.transforms import FREQUENCY, TIME, Images, NoiseBank, Transform
+from utils.learning.targets import Targets
 
-Targets = Float[Array, "batch classes"]
-Weights = Float[Array, " batch"]
+EXAMPLE_AMOUNTS = Augmentation(  # what the contact sheet shows of transforms that are off
+    flip="time", roll=0.15, roll_h=0.5, crop=(0.2, 0.2, 0.2, 0.2), zoom=0.5, rotate=10.0, contrast=(0.5, 3.0),
+    brightness=0.5, lightness=0.5, multiply=0.5, mean=True, blur=5, noise=0.05, dropout=0.25, blackout=0.2,
+    time_mask=0.2, frequency_mask=0.2, stripes=2, mixup=1.0,
+)  # fmt: skip
+ClipWeights = Float[Array, " batch"]
 
 
-def variations(settings: Augmentation, noise: Noise) -> dict[str, Variation]:
-    """Return the variations that are on by their settings' names, in the order in which a picture gets them; `add` is off without pictures of noise."""
-    every: dict[str, tuple[Any, Variation]] = {
-        "flip": (settings.flip != "off", partial(vary.flip, across=settings.flip)),
-        "roll": (settings.roll, partial(vary.roll, amount=settings.roll, axes=(FREQUENCY, TIME))),
-        "roll_v": (settings.roll_v, partial(vary.roll, amount=settings.roll_v, axes=(FREQUENCY,))),
-        "roll_h": (settings.roll_h, partial(vary.roll, amount=settings.roll_h, axes=(TIME,))),
-        "crop": (any(settings.crop), partial(vary.crop, amounts=settings.crop)),
-        "zoom": (settings.zoom, partial(vary.zoom, amount=settings.zoom)),
-        "rotate": (settings.rotate, partial(vary.rotate, amount=settings.rotate)),
-        "contrast": (settings.contrast != (1, 1), partial(vary.contrast, exponents=settings.contrast)),
-        "brightness": (settings.brightness, partial(vary.brightness, amount=settings.brightness)),
-        "lightness": (settings.lightness, partial(vary.lightness, amount=settings.lightness)),
-        "multiply": (settings.multiply, partial(vary.multiply, amount=settings.multiply)),
-        "mean": (settings.mean, vary.mean),
-        "blur": (settings.blur > 1, partial(vary.blur, amount=settings.blur)),
-        "noise": (settings.noise, partial(vary.gaussian, amount=settings.noise)),
-        "add": (settings.add and len(noise), partial(vary.add_noise, noise=noise)),
-        "dropout": (settings.dropout, partial(vary.dropout, amount=settings.dropout)),
-        "blackout": (settings.blackout, partial(vary.blackout, amount=settings.blackout)),
+def active_transforms(settings: Augmentation, noise: NoiseBank) -> dict[str, Transform]:
+    """Return the active transforms by their settings' names, in order of application; `add` is off without noise."""
+    every: dict[str, tuple[Any, Transform]] = {
+        "flip": (settings.flip != "off", partial(transforms.flip, across=settings.flip)),
+        "roll": (settings.roll, partial(transforms.roll, amount=settings.roll, axes=(FREQUENCY, TIME))),
+        "roll_v": (settings.roll_v, partial(transforms.roll, amount=settings.roll_v, axes=(FREQUENCY,))),
+        "roll_h": (settings.roll_h, partial(transforms.roll, amount=settings.roll_h, axes=(TIME,))),
+        "crop": (any(settings.crop), partial(transforms.crop, amounts=settings.crop)),
+        "zoom": (settings.zoom, partial(transforms.zoom, amount=settings.zoom)),
+        "rotate": (settings.rotate, partial(transforms.rotate, amount=settings.rotate)),
+        "contrast": (settings.contrast != (1, 1), partial(transforms.contrast, exponents=settings.contrast)),
+        "brightness": (settings.brightness, partial(transforms.brightness, amount=settings.brightness)),
+        "lightness": (settings.lightness, partial(transforms.lightness, amount=settings.lightness)),
+        "multiply": (settings.multiply, partial(transforms.multiply, amount=settings.multiply)),
+        "mean": (settings.mean, transforms.subtract_mean),
+        "blur": (settings.blur > 1, partial(transforms.box_blur, amount=settings.blur)),
+        "noise": (settings.noise, partial(transforms.gaussian_noise, amount=settings.noise)),
+        "add": (settings.add and len(noise), partial(transforms.add_noise, noise=noise)),
+        "dropout": (settings.dropout, partial(transforms.dropout, amount=settings.dropout)),
+        "blackout": (settings.blackout, partial(transforms.blackout, amount=settings.blackout)),
         "time_mask": (
             settings.time_mask,
-            partial(vary.mask, amount=settings.time_mask, stripes=settings.stripes, axis=TIME),
+            partial(transforms.mask, amount=settings.time_mask, stripes=settings.stripes, axis=TIME),
         ),
         "frequency_mask": (
             settings.frequency_mask,
-            partial(vary.mask, amount=settings.frequency_mask, stripes=settings.stripes, axis=FREQUENCY),
+            partial(transforms.mask, amount=settings.frequency_mask, stripes=settings.stripes, axis=FREQUENCY),
         ),
     }
-    return {name: variation for name, (on, variation) in every.items() if on}
+    return {name: transform for name, (on, transform) in every.items() if on}
 
 
-def augment(pictures: Pictures, key: PRNGKeyArray, settings: Augmentation, noise: Noise) -> Pictures:
-    """Vary a batch: each picture gets up to `count` different variations, each of them with the chance `probability`.
+def augment(images: Images, key: PRNGKeyArray, settings: Augmentation, noise: NoiseBank) -> Images:
+    """Augment a batch: each image gets up to `count` different transforms, each with the probability `probability`.
 
-    The baseline drew the order of the variations, too; here it is the same for all, so that each is computed once for
-    the whole batch.
+    The baseline drew the order of the transforms too; here it is the same for all images, so that each transform is
+    computed once for the whole batch.
     """
-    on = variations(settings, noise)
-    if not on or not settings.count:
-        return pictures
+    active = active_transforms(settings, noise)
+    if not active or not settings.count:
+        return images
     key_choice, key_amounts = jax.random.split(key)
-    chosen = choose(key_choice, len(pictures), len(on), count=settings.count, probability=settings.probability)
-    for number, variation in enumerate(on.values()):
-        keys = jax.random.split(jax.random.fold_in(key_amounts, number), len(pictures))
-        pictures = jnp.where(chosen[:, number, None, None], variation(pictures, keys), pictures)
-    return pictures
+    chosen = choose_transforms(
+        key_choice, len(images), len(active), count=settings.count, probability=settings.probability
+    )
+    for index, transform in enumerate(active.values()):
+        keys = jax.random.split(jax.random.fold_in(key_amounts, index), len(images))
+        images = jnp.where(chosen[:, index, None, None], transform(images, keys), images)
+    return images
 
 
-def choose(key: PRNGKeyArray, pictures: int, kinds: int, *, count: int, probability: float) -> Array:
-    """Draw which picture gets which kinds of variation: bool (pictures, kinds).
+def choose_transforms(key: PRNGKeyArray, images: int, transforms: int, *, count: int, probability: float) -> Array:
+    """Draw which image gets which transforms: bool (images, transforms).
 
-    Each picture draws an order of the kinds; the first `count` of them are tried, each with the chance `probability`.
+    Each image draws an order of the transforms; the first `count` of them are tried, each with the probability
+    `probability`.
     """
     key_order, key_coin = jax.random.split(key)
-    place = jnp.argsort(jax.random.uniform(key_order, (pictures, kinds)), axis=1)
-    return (place < count) & jax.random.bernoulli(key_coin, probability, (pictures, kinds))
+    rank = jnp.argsort(jax.random.uniform(key_order, (images, transforms)), axis=1)
+    return (rank < count) & jax.random.bernoulli(key_coin, probability, (images, transforms))
 
 
 def mixup(
-    pictures: Pictures, targets: Targets, weights: Weights, key: PRNGKeyArray, *, amount: float, share: float = 1.0
-) -> tuple[Pictures, Targets, Weights]:
-    """Mix each picture with the next one of the batch (a random one, for batches are drawn in random order), and their targets alike.
+    images: Images, targets: Targets, weights: ClipWeights, key: PRNGKeyArray, *, amount: float, share: float = 1.0
+) -> tuple[Images, Targets, ClipWeights]:
+    """Mix each image and its targets with the next one of the batch, a random one, as batches have a random order.
 
     Parameters
     ----------
-    targets : how much each class is in a picture, as cross-entropies take them
-    weights : how much each picture counts in the loss
-    amount : the part of the picture itself is drawn from Beta(amount, amount), for each one anew: near 0 or 1 for small
+    targets : of each class, as cross-entropies take them
+    weights : weight of each clip in the loss
+    amount : the part of the image itself is drawn from Beta(amount, amount), for each image anew: near 0 or 1 for small
         amounts, near a half for large ones
-    share : chance that a picture is mixed at all
+    share : probability that an image is mixed at all
 
     Returns
     -------
-    Mixed pictures, targets and weights. Any cross-entropy of them, which is linear in its targets, is the two clips'
-    losses in the mixture's parts.
+    Mixed images, targets and weights. Any cross-entropy of them, which is linear in its targets, is the sum of the two
+    clips' losses in the parts of the mixture.
 
     Source: Zhang et al., arXiv:1710.09412; a solution of BirdCLEF 2021 mixed half or all of its clips, with amount 1.
     """
     key_part, key_share = jax.random.split(key)
-    part = jax.random.beta(key_part, amount, amount, (len(pictures),))
-    part = jnp.where(jax.random.bernoulli(key_share, share, (len(pictures),)), part, 1.0)
-    ours, theirs = part * weights, (1 - part) * jnp.roll(weights, -1)
-    whole = ours + theirs
-    safe = jnp.where(whole > 0, whole, 1)[:, None]
-    mixed = part[:, None, None] * pictures + (1 - part)[:, None, None] * jnp.roll(pictures, -1, axis=0)
-    return mixed, (ours[:, None] * targets + theirs[:, None] * jnp.roll(targets, -1, axis=0)) / safe, whole
+    part = jax.random.beta(key_part, amount, amount, (len(images),))
+    part = jnp.where(jax.random.bernoulli(key_share, share, (len(images),)), part, 1.0)
+    weight, next_weight = part * weights, (1 - part) * jnp.roll(weights, -1)
+    total = weight + next_weight
+    divisor = jnp.where(total > 0, total, 1)[:, None]
+    mixed = part[:, None, None] * images + (1 - part)[:, None, None] * jnp.roll(images, -1, axis=0)
+    mixed_targets = (weight[:, None] * targets + next_weight[:, None] * jnp.roll(targets, -1, axis=0)) / divisor
+    return mixed, mixed_targets, total

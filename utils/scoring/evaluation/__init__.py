@@ -1,1 +1,1 @@
-"""What `test.py` and `evaluate.py` measure, and the tables that they save."""
+"""Metrics of predictions for held-out recordings and for annotated soundscapes, and the files that a test saves."""

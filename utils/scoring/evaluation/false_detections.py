@@ -1,4 +1,4 @@
-"""How often a species is called where no bird sings: in the clips of recordings of wind, rain, engines and dogs."""
+"""False detections in noise: how often a species is detected in recordings of wind, rain, engines and dogs."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -9,34 +9,37 @@ import polars as pl
 from config import Config
 from utils import console
 from utils.recordings.recording import NOISE
-from utils.scoring.inference.ensembles import Model, assemble
-from utils.scoring.inference.recordings import Answers, answers
-from utils.scoring.metrics.bootstrap import Interval, draw_weights, drawn_ratios, interval
-from utils.scoring.metrics.thresholds import Thresholds, decide
+from utils.scoring.inference.ensembles import Member, assemble
+from utils.scoring.inference.recordings import Predictions, iter_predictions
+from utils.scoring.metrics.bootstrap import Interval, draw_weights
+from utils.scoring.metrics.registry import NOISE_DETECTED
+from utils.scoring.metrics.thresholds import Thresholds, detect
 
 
-def noise_of(tested: Answers) -> pl.DataFrame:
+def noise_recordings(predictions: Predictions) -> pl.DataFrame:
     """Return the recordings without birds that could be used."""
-    return tested.recordings.filter((pl.col("class") == NOISE) & pl.Series(reason is None for reason in tested.reasons))
+    usable = pl.Series(reason is None for reason in predictions.reasons)
+    return predictions.recordings.filter((pl.col("class") == NOISE) & usable)
 
 
-def noise_called(models: Sequence[Model], noise: pl.DataFrame, thresholds: Thresholds, config: Config) -> Interval:
-    """Return the share of the clips of recordings without birds in which a species reaches its threshold, with its interval over recordings.
+def share_of_noise_detected(
+    members: Sequence[Member], noise: pl.DataFrame, thresholds: Thresholds, config: Config
+) -> Interval:
+    """Return the share of clips of recordings without birds in which a species is detected, resampled over recordings.
 
-    Each clip is pooled alone, as if it were a recording, and multiplied by the prior, as the scores were by which the
-    thresholds were found.
+    Each clip is pooled alone, as if it were a recording, and multiplied by the prior, because the thresholds were found
+    on such scores.
 
     Parameters
     ----------
-    noise : of `noise_of`; at least one
+    noise : from `noise_recordings`; at least one
     """
-    called, clips = [], []
-    coming = answers(assemble(models), noise, config, noise["recording"].to_list())
+    detected, clips = [], []
+    coming = iter_predictions(assemble(members), noise, config, noise["recording"].to_list())
     with console.progress("noise", total=len(noise), unit="recordings") as advance, closing(coming):
         for one in coming:
-            called.append(float(decide(one.alone, thresholds).any(axis=1).sum()))
+            detected.append(float(detect(one.alone, thresholds).any(axis=1).sum()))
             clips.append(float(len(one.alone)))
             advance()
-    part, whole = np.array(called), np.array(clips)
-    draws = draw_weights(np.arange(len(whole)), seed=config.testing.seed)
-    return interval(float(part.sum() / whole.sum()) if whole.sum() else None, drawn_ratios(part, whole, draws))
+    draws = draw_weights(np.arange(len(clips)), seed=config.testing.seed)
+    return NOISE_DETECTED.share_of(np.array(detected), np.array(clips), draws)

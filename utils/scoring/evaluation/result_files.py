@@ -1,4 +1,4 @@
-"""The files of a test: all scores, one row a recording, the figures, and a picture of them."""
+"""The files of a test: all scores, one row per recording, the metrics, and plots of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -11,114 +11,125 @@ from matplotlib.axes import Axes
 
 from utils.files import write_json
 from utils.plotting import new_figure, write_figure
-from utils.recordings.recording import LONG
-from utils.scoring.evaluation.measures import Measures
+from utils.recordings.recording import LONG_RECORDINGS
 from utils.scoring.evaluation.plots import draw_reliability, draw_thresholds
-from utils.scoring.evaluation.recordings import Judged, taken_for
-from utils.scoring.inference.recordings import Answers
+from utils.scoring.evaluation.recordings import Evaluation, HeldOutMetrics, confusion_pairs
+from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.calibration import write_calibration
+from utils.scoring.metrics.registry import value_text
 from utils.scoring.metrics.thresholds import write_thresholds
 from utils.tables import write_csv, write_table
 
-OPTIONAL = ("thresholds.png", "calibration.json", "reliability.png")  # files that not every test has
-TOP = 5  # answers per recording in predictions.csv
-SHOWN = 60  # classes in the picture at most: the worst ones
+OPTIONAL_FILES = ("thresholds.png", "calibration.json", "reliability.png")  # not every test writes them
+LISTED_PREDICTIONS = 5  # per recording in predictions.csv
+PLOTTED_CLASSES = 60  # at most, in report.png: those with the lowest mean LRAP
 
 
-def write_report(
-    folder: Path, answers: Answers, judged: Judged, measures: Measures, metrics: Mapping[str, Any]
+def write_result_files(
+    folder: Path,
+    predictions: Predictions,
+    evaluation: Evaluation,
+    held_out: HeldOutMetrics,
+    summary: Mapping[str, Any],
 ) -> None:
-    """Write the tables and pictures of a test into a folder and, last, metrics.json; of an earlier test nothing stays that this one does not have."""
-    write_table(folder / "scores.parquet", scores_table(answers, judged))
-    write_csv(folder / "predictions.csv", predictions_table(answers, judged))
-    write_csv(folder / "per_class.csv", measures.per_class)
-    write_thresholds(folder / "thresholds.json", replace(measures.thresholds, fingerprint=answers.fingerprint))
+    """Write the tables and plots of a test into a folder and, last, `summary` as metrics.json.
+
+    Optional files of an earlier test are removed.
+    """
+    write_table(folder / "scores.parquet", scores_table(predictions, evaluation))
+    write_csv(folder / "predictions.csv", predictions_table(predictions, evaluation))
+    write_csv(folder / "per_class.csv", held_out.per_class)
+    write_thresholds(folder / "thresholds.json", replace(held_out.thresholds, fingerprint=predictions.fingerprint))
     title = folder.parent.name
-    for name in OPTIONAL:
+    for name in OPTIONAL_FILES:
         (folder / name).unlink(missing_ok=True)
-    if len(measures.curve.thresholds):
-        draw_thresholds(folder / "thresholds.png", measures.curve, measures.thresholds, title=title)
-    if measures.calibration and measures.reliability:
-        write_calibration(folder / "calibration.json", replace(measures.calibration, fingerprint=answers.fingerprint))
-        draw_reliability(folder / "reliability.png", measures.reliability, title=title)
-    draw_report(folder / "report.png", answers, judged, title=title)
-    write_json(folder / "metrics.json", dict(metrics))
+    if len(held_out.curve.thresholds):
+        draw_thresholds(folder / "thresholds.png", held_out.curve, held_out.thresholds, title=title)
+    if held_out.calibration and held_out.reliability:
+        calibration = replace(held_out.calibration, fingerprint=predictions.fingerprint)
+        write_calibration(folder / "calibration.json", calibration)
+        draw_reliability(folder / "reliability.png", held_out.reliability, title=title)
+    draw_report(folder / "report.png", predictions, evaluation, title=title)
+    write_json(folder / "metrics.json", dict(summary))
 
 
-def scores_table(answers: Answers, judged: Judged) -> pl.DataFrame:
-    """Return one row for each scored recording and class: the score, and whether the class is right."""
-    scored = [number for number, reason in enumerate(answers.reasons) if reason is None]
-    names, classes = answers.recordings["recording"][scored], pl.Series(answers.classes, dtype=pl.String)
+def scores_table(predictions: Predictions, evaluation: Evaluation) -> pl.DataFrame:
+    """Return one row for each scored recording and class: the score, and whether the class is correct (`right`)."""
+    scored = [index for index, reason in enumerate(predictions.reasons) if reason is None]
+    names, classes = predictions.recordings["recording"][scored], pl.Series(predictions.classes, dtype=pl.String)
     return pl.DataFrame(
         {
             "recording": names.gather(np.repeat(np.arange(len(scored)), len(classes))),
             "class": classes.gather(np.tile(np.arange(len(classes)), len(scored))),
-            "score": answers.scores[scored].ravel().astype(np.float32),
-            "right": judged.truth[scored].ravel(),
+            "score": predictions.scores[scored].ravel().astype(np.float32),
+            "right": evaluation.truth[scored].ravel(),
         }
     )
 
 
-def predictions_table(answers: Answers, judged: Judged) -> pl.DataFrame:
-    """Return one row a recording: what is right, the five first answers with their scores, and why there is none where there is none."""
-    rows: list[dict[str, Any]] = []
-    for number, (name, own, events, background) in enumerate(
-        answers.recordings.select("recording", "class", "events", "background").iter_rows()
+def predictions_table(predictions: Predictions, evaluation: Evaluation) -> pl.DataFrame:
+    """Return one row per recording: its labels, the top predictions with their scores, or why it could not be used."""
+    rows = []
+    for index, (name, primary, events, background) in enumerate(
+        predictions.recordings.select("recording", "class", "events", "background").iter_rows()
     ):
-        heard = own or ", ".join(dict.fromkeys(event["species"] for event in events))
-        row = {
-            "recording": name,
-            "class": heard,
-            "background": ", ".join(background),
-            "clips": int(answers.clips[number]),
-        }
-        scored = answers.reasons[number] is None
-        row["lrap"] = None if np.isnan(judged.lrap[number]) else float(judged.lrap[number])
-        best: list[int] = np.argsort(-answers.scores[number], kind="stable")[:TOP].tolist() if scored else []
-        for place in range(TOP):
-            there = place < len(best)
-            row[f"answer_{place + 1}"] = answers.classes[best[place]] if there else None
-            row[f"score_{place + 1}"] = float(answers.scores[number, best[place]]) if there else None
+        annotated = ", ".join(dict.fromkeys(event["species"] for event in events))
         rows.append(
-            {**row, "reason": answers.reasons[number], "warning": "; ".join(answers.warnings.get(name, ())) or None}
+            {
+                "recording": name,
+                "class": primary or annotated,
+                "background": ", ".join(background),
+                "clips": int(predictions.clips[index]),
+                "lrap": None if np.isnan(evaluation.lrap[index]) else float(evaluation.lrap[index]),
+                **_top_predictions(predictions, index),
+                "reason": predictions.reasons[index],
+                "warning": "; ".join(predictions.warnings.get(name, ())) or None,
+            }
         )
-    places = range(1, TOP + 1)
-    answered = {
-        f"{what}_{place}": kind for place in places for what, kind in (("answer", pl.String), ("score", pl.Float64))
-    }
-    schema = {
-        "recording": pl.String,
-        "class": pl.String,
-        "background": pl.String,
-        "clips": pl.Int64,
-        "lrap": pl.Float64,
-        **answered,
-    }
-    schema |= {"reason": pl.String, "warning": pl.String}
-    return pl.DataFrame(rows, schema=schema)
+    text, decimal = pl.String(), pl.Float64()
+    listed = range(1, LISTED_PREDICTIONS + 1)
+    schema = {"recording": text, "class": text, "background": text, "clips": pl.Int64(), "lrap": decimal}
+    schema |= {f"{what}_{rank}": kind for rank in listed for what, kind in (("prediction", text), ("score", decimal))}
+    return pl.DataFrame(rows, schema=schema | {"reason": text, "warning": text})
 
 
-def draw_report(path: Path, answers: Answers, judged: Judged, *, title: str) -> None:
-    """Draw the mean LRAP of each class, and which class was answered first for which."""
-    own = answers.recordings["class"].replace("", LONG).to_numpy()
-    scored = ~np.isnan(judged.lrap)
+def _top_predictions(predictions: Predictions, index: int) -> dict[str, str | float]:
+    """Return the top predictions of a recording, as columns of predictions.csv; nothing if it could not be used."""
+    if predictions.reasons[index] is not None:
+        return {}
+    scores = predictions.scores[index]
+    columns: dict[str, str | float] = {}
+    for rank, best in enumerate(np.argsort(-scores, kind="stable")[:LISTED_PREDICTIONS].tolist(), 1):
+        columns |= {f"prediction_{rank}": predictions.classes[best], f"score_{rank}": float(scores[best])}
+    return columns
+
+
+def draw_report(path: Path, predictions: Predictions, evaluation: Evaluation, *, title: str) -> None:
+    """Draw the mean LRAP of each class, and the confusion matrix of top predictions."""
+    labels_of = predictions.recordings["class"].replace("", LONG_RECORDINGS).to_numpy()
+    ranked = ~np.isnan(evaluation.lrap)
     means = {
-        label: float(judged.lrap[scored & (own == label)].mean())
-        for label in (*answers.classes, LONG)
-        if (scored & (own == label)).any()
+        label: float(evaluation.lrap[ranked & (labels_of == label)].mean())
+        for label in (*predictions.classes, LONG_RECORDINGS)
+        if (ranked & (labels_of == label)).any()
     }
-    labels = sorted(means, key=lambda label: means[label])[:SHOWN]
+    labels = sorted(means, key=lambda label: means[label])[:PLOTTED_CLASSES]
     height = 0.22 * len(labels) + 3.0
     figure = new_figure(height + 6, height)
     bars, confusion = figure.subplots(1, 2, width_ratios=(1, 1.4))
     _draw_bars(bars, means, labels)
-    _draw_confusion(confusion, taken_for(answers, judged), labels)
-    mlrap = "none" if judged.figures.mlrap is None else f"{judged.figures.mlrap:.3f}"
-    worst = f", the {SHOWN} hardest of {len(means)} classes" if len(means) > SHOWN else ""
-    figure.suptitle(
-        f"{title}: MLRAP {mlrap} over {judged.figures.ranked} of {judged.figures.recordings} recordings{worst}"
-    )
+    _draw_confusion(confusion, confusion_pairs(predictions, evaluation), labels)
+    figure.suptitle(f"{title}: {_headline_text(evaluation)}{_plotted_text(len(means))}")
     write_figure(path, figure)
+
+
+def _headline_text(evaluation: Evaluation) -> str:
+    headline = evaluation.headline
+    return f"MLRAP {value_text(headline.mlrap)} over {headline.ranked} of {headline.recordings} recordings"
+
+
+def _plotted_text(classes: int) -> str:
+    return f", the {PLOTTED_CLASSES} hardest of {classes} classes" if classes > PLOTTED_CLASSES else ""
 
 
 def _draw_bars(axes: Axes, means: Mapping[str, float], labels: list[str]) -> None:
@@ -130,15 +141,15 @@ def _draw_bars(axes: Axes, means: Mapping[str, float], labels: list[str]) -> Non
 
 
 def _draw_confusion(axes: Axes, pairs: Sequence[tuple[str, str]], labels: list[str]) -> None:
-    """Draw, for each class in a row, the share of its recordings whose first answer is each class in a column."""
-    number = {label: index for index, label in enumerate(labels)}
+    """Draw the share of the recordings of each class (row) whose top prediction is each class (column)."""
+    indices = {label: index for index, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels) + 1))
-    for right, first in pairs:
-        if right in number:
-            counts[number[right], number.get(first, len(labels))] += 1
+    for primary, top1 in pairs:
+        if primary in indices:
+            counts[indices[primary], indices.get(top1, len(labels))] += 1
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(labels) + 1), [*labels, "other"], rotation=90, fontsize="small")
     axes.set_yticks(range(len(labels)), labels, fontsize="small")
-    axes.set(title="first answer: share of recordings", xlabel="first answer", ylabel="right answer")
+    axes.set(title="top predictions: share of recordings", xlabel="top prediction", ylabel="primary label")
     axes.figure.colorbar(image, ax=axes, shrink=0.7)

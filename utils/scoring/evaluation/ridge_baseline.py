@@ -1,4 +1,4 @@
-"""A yardstick: ridge regression on mean log-mel spectra, which knows how a species' recordings are coloured, but nothing of its song."""
+"""A baseline: ridge regression on mean log-mel spectra, which knows the timbre of recordings, but no songs."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,43 +12,45 @@ from sklearn.preprocessing import StandardScaler
 from config import Config
 from utils import console
 from utils.fanout import fan_out
-from utils.scoring.inference.clip_workers import listening_jobs
-from utils.scoring.inference.recordings import Answers
+from utils.scoring.inference.clip_workers import recording_jobs
+from utils.scoring.inference.recordings import Predictions
 from utils.spectra.extraction import mean_spectrum
 
-STRENGTH = 10.0  # of the regularisation; chosen in the yardstick's favour, by what it scored on real recordings
+STRENGTH = 10.0  # of the regularisation; chosen in favour of the baseline, by its metrics on real recordings
 
 
 @dataclass(frozen=True)
 class Spectra:
-    """Mean spectra of those recordings that could be read."""
+    """Mean spectra of the recordings that could be read."""
 
     recordings: pl.DataFrame
     levels: Float[np.ndarray, "recordings bands"]
 
 
-def ridge_scores(train: pl.DataFrame, answers: Answers, config: Config) -> Float[np.ndarray, "recordings classes"]:
-    """Learn from the recordings of `train` and answer those of `answers`; NaN for those that cannot be used."""
-    table = pl.concat([train, answers.recordings])
+def ridge_scores(
+    train: pl.DataFrame, predictions: Predictions, config: Config
+) -> Float[np.ndarray, "recordings classes"]:
+    """Fit to the recordings of `train`, and return scores for those of `predictions`; NaN if they cannot be used."""
+    table = pl.concat([train, predictions.recordings])
     spectra = _mean_spectra(table, config)
-    known = spectra.recordings["class"].is_in(answers.classes) & spectra.recordings["recording"].is_in(
+    known = spectra.recordings["class"].is_in(predictions.classes) & spectra.recordings["recording"].is_in(
         train["recording"].implode()
     )
-    learned = known.to_numpy()
+    fitted = known.to_numpy()
     labels = spectra.recordings.filter(known)["class"].to_list()
-    targets = np.array([[label == name for name in answers.classes] for label in labels], float)
-    scaler = StandardScaler().fit(spectra.levels[learned])
-    model = Ridge(STRENGTH).fit(scaler.transform(spectra.levels[learned]), targets)
-    numbers = {name: number for number, name in enumerate(spectra.recordings["recording"])}
-    scores = np.full(answers.scores.shape, np.nan)
-    for row, name in enumerate(answers.recordings["recording"]):
-        if name in numbers:
-            scores[row] = model.predict(scaler.transform(spectra.levels[numbers[name]][None]))[0]
+    targets = np.array([[label == name for name in predictions.classes] for label in labels], float)
+    scaler = StandardScaler().fit(spectra.levels[fitted])
+    model = Ridge(STRENGTH).fit(scaler.transform(spectra.levels[fitted]), targets)
+    indices = {name: index for index, name in enumerate(spectra.recordings["recording"])}
+    scores = np.full(predictions.scores.shape, np.nan)
+    for row, name in enumerate(predictions.recordings["recording"]):
+        if name in indices:
+            scores[row] = model.predict(scaler.transform(spectra.levels[indices[name]][None]))[0]
     return scores
 
 
 def _mean_spectra(recordings: pl.DataFrame, config: Config) -> Spectra:
-    jobs = listening_jobs(recordings, config.dataset.root, config)
+    jobs = recording_jobs(recordings, config.dataset.root, config)
     levels: dict[str, Float[np.ndarray, " bands"]] = {}
     with (
         console.progress("ridge", total=len(jobs), unit="recordings") as advance,
@@ -60,5 +62,5 @@ def _mean_spectra(recordings: pl.DataFrame, config: Config) -> Spectra:
             advance()
     if not levels:
         raise console.UserError("no recording could be read for the ridge regression")
-    heard = recordings.filter(pl.col("recording").is_in(list(levels)))
-    return Spectra(heard, np.stack([levels[name] for name in heard["recording"]]))
+    read = recordings.filter(pl.col("recording").is_in(list(levels)))
+    return Spectra(read, np.stack([levels[name] for name in read["recording"]]))

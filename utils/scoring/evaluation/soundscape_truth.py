@@ -1,4 +1,4 @@
-"""Who sings when in recordings that are to be answered, where somebody has listened: the tables of annotations that lie beside them."""
+"""Ground truth of annotated soundscapes: which species are present when, by the tables beside the recordings."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,32 +10,32 @@ from jaxtyping import Bool, Float
 
 from config import Dataset
 from utils.console import Failure, UserError
-from utils.recordings.annotations import holds_annotations, is_annotations, read_annotations, tables_apart
+from utils.recordings.annotation_tables import is_annotation_table, tables_outside
+from utils.recordings.annotations import is_annotations, read_annotations
 from utils.recordings.audio_files import is_sound, sounds_below
-from utils.recordings.event_tables import Head, Row, read_head, read_rows
+from utils.recordings.event_tables import AnnotationRow, TableLayout, read_layout, read_rows
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
-from utils.recordings.recording import NOISE, Contents, Event, check_label, sings_between
-from utils.recordings.sound_names import Sounds
+from utils.recordings.recording import NOISE, Contents, Event, check_label, event_overlaps
+from utils.recordings.sound_finder import SoundFinder
 from utils.tables import find_column, read_foreign
 
-TRUSTED = "human"  # what a table's column `kind` begins with, in rows that count
-OF_TARGETS = "target species"  # what it holds where only some species were listened for
+# in a table's column `kind`: rows count if it starts with the first; the second tells that no others were annotated
+TRUSTED, OF_TARGETS = "human", "target species"
 
 
 @dataclass(frozen=True)
 class Truth:
-    """Who sings when.
+    """Which species are present when.
 
     Attributes
     ----------
-    events : of each recording that somebody listened to, by its path below the folder; none where nobody sings
-    species : the only species that were listened for; None: all
-    doubtful : how many annotations are not counted, for their table says that they are not by a human
-    annotated : the recordings that tables speak of, also those of which nothing can be used
-    annotations : how many annotations lie there, also those that cannot be used; what several rows say of one span and
-        species is one
-    failures : what of the tables cannot be used, and why
-    seen : the files that were read, or are named in `failures`
+    events : annotations of each annotated recording, by its path below the folder; empty if no species is present
+    species : the only species that were annotated; None: all
+    doubtful : annotations that do not count, because their table says that they are not by a human
+    annotated : the recordings that tables refer to, also those without usable annotations
+    annotations : number of annotations, also unusable ones; the same span and species in several rows is one annotation
+    failures : what could not be used in the tables, and why
+    seen : the files that were read, or are in `failures`
     """
 
     events: Mapping[str, tuple[Event, ...]]
@@ -48,11 +48,11 @@ class Truth:
 
 
 def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) -> Truth | None:
-    """Read the annotations in a folder of recordings, in any form that `sort_data.py` reads; None where there are none.
+    """Read the annotations in a folder of recordings, in any format that `sort_data.py` reads; None if there are none.
 
-    A recording of which nothing can be used has no truth, and is named in `failures`; one in which somebody heard
-    nobody has a truth without events. Where a table has a column `kind`, only rows count in which it begins with
-    'human'; if it says 'target species', no other species can be judged.
+    A recording without usable annotations has no ground truth, and is in `failures`; one in which no species was
+    annotated has a ground truth without events. If a table has a column `kind`, only rows count in which it starts with
+    'human'; if it says 'target species', no other species are evaluated.
 
     Parameters
     ----------
@@ -67,116 +67,115 @@ def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) 
     if not is_annotations(folder, settings.columns, without=without):
         return None
     contents = read_annotations(folder, settings.columns, without=without)
-    said = _Said(folder, settings, without)
+    notes = _TableNotes(folder, settings, without)
     taxa = [*contents.taxa, *(read_taxonomy(settings.taxonomy) if settings.taxonomy else [])]
     taxonomy = Taxonomy(taxa, read_aliases(settings.aliases) if settings.aliases else None)
     events: dict[str, tuple[Event, ...]] = {}
     doubtful, failures = 0, _failures(contents, folder)
     for recording in contents.recordings:
-        place = recording.file.relative_to(folder).as_posix()
-        kept = [event for event in recording.events if said.counts(recording.file, event)]
-        doubtful += len(recording.events) - len(kept)
-        if kept or (not recording.events and said.listened(recording.file)):
-            events[place] = tuple(replace(event, species=taxonomy.species(event.species)) for event in kept)
+        name = recording.file.relative_to(folder).as_posix()
+        counted = [event for event in recording.events if notes.counts(recording.file, event)]
+        doubtful += len(recording.events) - len(counted)
+        if counted or (not recording.events and notes.is_trusted(recording.file)):
+            events[name] = tuple(replace(event, species=taxonomy.species(event.species)) for event in counted)
         else:
             failures.append(
-                Failure(place, "all its annotations are marked as not made by a human; it is left out of the score")
+                Failure(name, "all its annotations are marked as not made by a human; it is left out of the score")
             )
-    species = frozenset(event.species for one in events.values() for event in one) if said.targets else None
-    annotated = frozenset(sound.relative_to(folder).as_posix() for sound in (*contents.tables, *said.owners))
-    return Truth(events, species, doubtful, annotated, said.annotations, tuple(failures), contents.seen)
+    species = frozenset(event.species for one in events.values() for event in one) if notes.targets else None
+    annotated = frozenset(sound.relative_to(folder).as_posix() for sound in (*contents.tables, *notes.owners))
+    return Truth(events, species, doubtful, annotated, notes.annotations, tuple(failures), contents.seen)
 
 
 def _failures(contents: Contents, folder: Path) -> list[Failure]:
-    """Return what cannot be used; recordings to which nobody listened are no failures here."""
-    unheard = {
+    """Return what could not be used; recordings without annotations are no failures here."""
+    unannotated = {
         file.relative_to(folder).as_posix() for file in contents.seen if is_sound(file) and file not in contents.tables
     }
-    return [failure for failure in contents.failures if failure.name not in unheard]
+    return [failure for failure in contents.failures if failure.name not in unannotated]
 
 
 @dataclass
-class _Rows:
-    """What the rows of tables say of one sound: which events count, which do not, and whether any row does."""
+class _RowsOfSound:
+    """Annotations of one sound as (start, end, label): trusted ones, which count, and doubtful ones."""
 
     trusted: set[tuple[float, float, str]] = field(default_factory=set)
-    doubted: set[tuple[float, float, str]] = field(default_factory=set)
-    listened: bool = False
+    doubtful: set[tuple[float, float, str]] = field(default_factory=set)
+    any_trusted: bool = False
 
 
-class _Said:
-    """What the tables of a folder say besides who sings.
+class _TableNotes:
+    """What the tables of a folder tell besides the annotations.
 
     Attributes
     ----------
-    targets : whether only some species were listened for
-    annotations : how many there are, whatever can be used of them; what several rows say alike is one
-    owners : the sounds for which tables are named that cannot be read
+    targets : whether only some species were annotated
+    annotations : number of annotations, usable or not; the same in several rows is one
+    owners : sounds whose tables cannot be read
     """
 
     def __init__(self, folder: Path, settings: Dataset, without: Path | None) -> None:
         self.targets = False
         self.owners: list[Path] = []
-        self._sounds = Sounds(sounds_below(folder))
-        self._rows: dict[Path, _Rows] = {}
+        self._sounds = SoundFinder(sounds_below(folder))
+        self._rows: dict[Path, _RowsOfSound] = {}
         self._unusable: set[tuple[object, ...]] = set()
-        for table in tables_apart(folder, without):
+        for table in tables_outside(folder, without):
             try:
-                head = read_head(table, settings.columns)
-                if head and holds_annotations(table, head, self._sounds):
-                    self._add(table, head)
+                layout = read_layout(table, settings.columns)
+                if layout and is_annotation_table(table, layout, self._sounds):
+                    self._add(table, layout)
             except (OSError, ValueError):  # the reader names it
                 with suppress(ValueError):
-                    self.owners.append(self._sounds.owner(table))
-        self.annotations = len(self._unusable) + sum(len(rows.trusted | rows.doubted) for rows in self._rows.values())
+                    self.owners.append(self._sounds.find_for_table(table))
+        self.annotations = len(self._unusable) + sum(len(rows.trusted | rows.doubtful) for rows in self._rows.values())
 
     def counts(self, sound: Path, event: Event) -> bool:
-        """Tell whether an event counts; one of which one table says so and another does not, does."""
-        rows, key = self._rows.get(sound, _Rows()), (event.start, event.end, event.species)
-        return key in rows.trusted or key not in rows.doubted
+        """Tell whether an annotation counts; if one table trusts it and another does not, it does."""
+        rows, key = self._rows.get(sound, _RowsOfSound()), (event.start, event.end, event.species)
+        return key in rows.trusted or key not in rows.doubtful
 
-    def listened(self, sound: Path) -> bool:
-        """Tell whether somebody listened: whether a row counts, or nothing is said of who it is by."""
-        return sound not in self._rows or self._rows[sound].listened
+    def is_trusted(self, sound: Path) -> bool:
+        """Tell whether some row of a sound is by a human, or no table has a column `kind` for it."""
+        return sound not in self._rows or self._rows[sound].any_trusted
 
-    def _add(self, table: Path, head: Head) -> None:
+    def _add(self, table: Path, layout: TableLayout) -> None:
         """Add a table's rows."""
-        kinds = _kinds(table, head)
-        rows = list(read_rows(table, head))
-        places = self._sounds.meant_by((row.file for row in rows), table)
+        kinds = _kinds(table, layout)
+        rows = list(read_rows(table, layout))
+        sounds = self._sounds.find_all((row.file for row in rows), table)
         for row in rows:
             kind = kinds.get(row.line, "") if kinds else TRUSTED
             self.targets = self.targets or OF_TARGETS in kind
-            sound = place if isinstance(place := places[row.file], Path) else None
-            label = _label(row)
-            if sound:
-                said = self._rows.setdefault(sound, _Rows())
-                said.listened = said.listened or kind.startswith(TRUSTED)
-            if not label or (not sound and label != NOISE):
-                self._unusable.add(
-                    (table, row.line)
-                    if row.fault or not row.label
-                    else (sound or row.file, row.start, row.end, row.label)
-                )
-            elif sound and label != NOISE:
-                (said.trusted if kind.startswith(TRUSTED) else said.doubted).add((row.start, row.end, label))
+            sound = found if isinstance(found := sounds[row.file], Path) else None
+            self._add_row(table, row, sound, trusted=kind.startswith(TRUSTED))
+
+    def _add_row(self, table: Path, row: AnnotationRow, sound: Path | None, *, trusted: bool) -> None:
+        label = _species_of_row(row)
+        rows = self._rows.setdefault(sound, _RowsOfSound()) if sound else _RowsOfSound()
+        rows.any_trusted = rows.any_trusted or trusted
+        if not label or (not sound and label != NOISE):
+            unclear = row.problem or not row.label
+            self._unusable.add((table, row.line) if unclear else (sound or row.file, row.start, row.end, row.label))
+        elif sound and label != NOISE:
+            (rows.trusted if trusted else rows.doubtful).add((row.start, row.end, label))
 
 
-def _label(row: Row) -> str:
-    """Return who sings; '' where the row cannot be used."""
+def _species_of_row(row: AnnotationRow) -> str:
+    """Return the species of a row; '' if the row cannot be used."""
     with suppress(ValueError):
-        return "" if row.fault or not row.label else check_label(row.label)
+        return "" if row.problem or not row.label else check_label(row.label)
     return ""
 
 
-def _kinds(table: Path, head: Head) -> dict[int, str]:
-    """Return what a table's column `kind` says of each line; nothing where it has no such column."""
-    if not find_column(head.names, ["kind"]):
+def _kinds(table: Path, layout: TableLayout) -> dict[int, str]:
+    """Return the value of column `kind` of each line; empty if the table has no such column."""
+    if not find_column(layout.headings, ["kind"]):
         return {}
     with suppress(UserError):  # the reader names it
         known = read_foreign(table)
         if column := find_column(known.columns, ["kind"]):
-            return {int(place.rsplit(" ", 1)[1]): row[column] for place, row in known.rows.items()}
+            return {int(line.rsplit(" ", 1)[1]): row[column] for line, row in known.rows.items()}
     return {}
 
 
@@ -186,14 +185,14 @@ def truth_of_intervals(
     ends: Float[np.ndarray, " intervals"],
     classes: tuple[str, ...],
 ) -> Bool[np.ndarray, "intervals classes"]:
-    """Tell which classes sing in which intervals; a part of an event is enough. Species that are no class are left out."""
-    places = {label: number for number, label in enumerate(classes)}
+    """Tell which classes are present in which intervals, in whole or in part. Other species are left out."""
+    indices = {label: index for index, label in enumerate(classes)}
     truth = np.zeros((len(starts), len(classes)), bool)
     for event in events:
-        if event.species not in places:
+        if event.species not in indices:
             continue
         first, last = int(np.searchsorted(ends, event.start)), int(np.searchsorted(starts, event.end, "right"))
         for interval in range(first, last):
-            if sings_between((event.start, event.end), float(starts[interval]), float(ends[interval])):
-                truth[interval, places[event.species]] = True
+            if event_overlaps((event.start, event.end), float(starts[interval]), float(ends[interval])):
+                truth[interval, indices[event.species]] = True
     return truth

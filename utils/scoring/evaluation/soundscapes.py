@@ -1,45 +1,45 @@
-"""How right what is said of long recordings is, where somebody has listened: the figures of the soundscape challenges."""
+"""Metrics of predictions for annotated soundscapes, as in the soundscape challenges."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 
 from utils import console
 from utils.files import write_json
-from utils.recordings.lengths import inside_and_behind, why_behind
+from utils.recordings.lengths import events_after_end_message, split_at_end
 from utils.recordings.recording import Event
 from utils.scoring.evaluation.soundscape_truth import Truth, truth_of_intervals
-from utils.scoring.inference.interval_scores import IntervalScores
+from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.metrics.detections import row_f1
 from utils.scoring.metrics.ranking import average_precision, class_mean, lrap, mean_of_defined
-from utils.scoring.submissions.formats import Sheet
-from utils.scoring.submissions.formats.sheet import called
+from utils.scoring.metrics.registry import METRICS, value_text
 
-NAMED = 8  # unknown species named in a line
+LISTED_SPECIES = 8  # unknown species in one line of the console
+PER_CLASS = "per class"  # instead of one threshold
 
 
 @dataclass(frozen=True)
-class SoundscapeFigures:
-    """How right the answers are.
+class SoundscapeMetrics:
+    """Metrics of predictions for annotated soundscapes.
 
     Attributes
     ----------
-    recordings, intervals : how many are judged: somebody has listened to them, and they could be used
-    annotated : how many recordings have annotations, also those that are not judged
-    annotations, annotations_used : how many lie there, and how many count: in recordings that are judged, of species
-        that the net knows
-    with_birds : intervals in which a species sings that the net knows
-    species : how many of those there are
-    unknown : species that sing and that the net does not know; they count as nothing
-    doubtful : annotations that are not counted
-    only : whether only species that were listened for are judged
+    recordings, intervals : how many are evaluated: they have annotations and could be used
+    annotated : number of recordings that have annotations, also those that are not evaluated
+    annotations, annotations_used : number of annotations, and of those that count: in evaluated recordings, of species
+        that the model knows
+    with_birds : intervals in which a species that the model knows is present
+    species : number of such species
+    unknown : species that are present and that the model does not know; they do not count
+    doubtful : annotations that do not count, because they are not by a human
+    only : whether only some species were annotated, and only these are evaluated
     cmap : mean over species of the average precision over all intervals, as in 2018
-    row_f1 : mean F1 of an interval, nocall where nobody is called, as in 2021
+    row_f1 : mean F1 of an interval, nocall where nothing is detected, as in 2021
     mlrap : mean label-ranking average precision of intervals with birds
-    thresholds : from where on a species is called: 'kept', or the setting's value
+    thresholds : the score from which a species is detected, or 'per class'
     """
 
     recordings: int
@@ -58,131 +58,124 @@ class SoundscapeFigures:
     thresholds: str
 
 
-class SoundscapeScores:
-    """Figures that are gathered while the answers pass by; only recordings that somebody listened to are kept.
+class SoundscapeEvaluator:
+    """Collects predictions and ground truth of annotated recordings, and computes metrics of them.
 
     Parameters
     ----------
-    truth : who sings when
-    sheet : classes and thresholds
+    truth : which species are present when
+    classes : the columns of the scores
+    thresholds : the uncalibrated score from which a class is detected: one for all classes, or one per class
 
     Attributes
     ----------
-    failures : recordings with annotations that lie behind their end
+    failures : recordings with annotations after their end
     """
 
-    def __init__(self, truth: Truth, sheet: Sheet) -> None:
-        self._truth, self._sheet = truth, sheet
-        self._kept: list[
+    def __init__(
+        self, truth: Truth, classes: tuple[str, ...], thresholds: Float[np.ndarray, " classes"] | float
+    ) -> None:
+        self._truth, self._classes, self._thresholds = truth, classes, thresholds
+        self._collected: list[
             tuple[Float32[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"]]
         ] = []
-        self._heard: dict[str, tuple[Event, ...]] = {}
+        self._events: dict[str, tuple[Event, ...]] = {}
         self._unused: set[str] = set()
         self.failures: list[console.Failure] = []
 
     def through(self, results: Iterable[IntervalScores]) -> Iterator[IntervalScores]:
-        """Yield the answers as they come, and take in those that can be judged."""
+        """Yield predictions as they come, and collect those of annotated recordings."""
         for one in results:
             self.add(one)
             yield one
 
     def add(self, one: IntervalScores) -> None:
-        """Take in the answers to one recording."""
+        """Collect the predictions for one recording, if it is annotated and could be used."""
         events = self._truth.events.get(one.file)
         if events is None or one.reason is not None:
             return
-        inside = self._inside(one.file, events, length=float(one.ends[-1]))
+        inside = self._events_inside(one.file, events, length=float(one.ends[-1]))
         if events and not inside:
             self._unused.add(one.file)
             return
-        self._heard[one.file] = inside
-        self._kept.append(
-            (
-                one.uncalibrated.astype(np.float32),
-                called(one, self._sheet),
-                truth_of_intervals(inside, one.starts, one.ends, self._sheet.classes),
-            )
-        )
+        self._events[one.file] = inside
+        detected = one.uncalibrated >= self._thresholds
+        truth = truth_of_intervals(inside, one.starts, one.ends, self._classes)
+        self._collected.append((one.uncalibrated.astype(np.float32), detected, truth))
 
-    def _inside(self, file: str, events: tuple[Event, ...], *, length: float) -> tuple[Event, ...]:
-        """Leave out the events that begin behind the recording's end, which is known only now, and name them."""
-        inside, lost = inside_and_behind(events, length)
+    def _events_inside(self, file: str, events: tuple[Event, ...], *, length: float) -> tuple[Event, ...]:
+        """Leave out events that start after the end of the recording, which is known only now, and report them."""
+        inside, lost = split_at_end(events, length)
         if lost:
             left_out = "" if inside else "; it is left out of the score"
-            self.failures.append(console.Failure(file, f"{why_behind(lost, of=len(events), seconds=length)}{left_out}"))
+            reason = events_after_end_message(lost, of=len(events), seconds=length)
+            self.failures.append(console.Failure(file, f"{reason}{left_out}"))
         return inside
 
     @property
     def used(self) -> Truth:
-        """The truth as far as it is used."""
+        """The ground truth that was used."""
         events = {
-            file: self._heard.get(file, events)
+            file: self._events.get(file, events)
             for file, events in self._truth.events.items()
             if file not in self._unused
         }
         return replace(self._truth, events=events)
 
-    def finish(self) -> SoundscapeFigures | None:
-        """Return the figures; None where no recording could be judged."""
-        if not self._kept:
+    def finish(self) -> SoundscapeMetrics | None:
+        """Return the metrics; None if no recording could be evaluated."""
+        if not self._collected:
             return None
-        scores, decided, truth = (np.concatenate(part) for part in zip(*self._kept, strict=True))
+        scores, detected, truth = (np.concatenate(part) for part in zip(*self._collected, strict=True))
         only = self._truth.species
         if only is not None:
-            judged = [number for number, label in enumerate(self._sheet.classes) if label in only]
-            scores, decided, truth = scores[:, judged], decided[:, judged], truth[:, judged]
-        used = [event for events in self._heard.values() for event in events]
-        sung = {event.species for event in used}
-        known = truth.any(axis=0)
-        limits = self._sheet.chosen
-        return SoundscapeFigures(
-            recordings=len(self._kept),
+            columns = [index for index, label in enumerate(self._classes) if label in only]
+            scores, detected, truth = scores[:, columns], detected[:, columns], truth[:, columns]
+        used = [event for events in self._events.values() for event in events]
+        present = truth.any(axis=0)
+        return SoundscapeMetrics(
+            recordings=len(self._collected),
             annotated=len(self._truth.annotated | self._truth.events.keys()),
             annotations=self._truth.annotations,
-            annotations_used=sum(event.species in self._sheet.classes for event in used),
+            annotations_used=sum(event.species in self._classes for event in used),
             intervals=len(truth),
             with_birds=int(truth.any(axis=1).sum()),
-            species=int(known.sum()),
-            unknown=tuple(sorted(sung - set(self._sheet.classes))),
+            species=int(present.sum()),
+            unknown=tuple(sorted({event.species for event in used} - set(self._classes))),
             doubtful=self._truth.doubtful,
             only=only is not None,
-            cmap=class_mean(average_precision(scores, truth), truth) if known.any() else None,
-            row_f1=float(row_f1(decided, truth).mean()) if known.any() else None,
-            mlrap=mean_of_defined(lrap(scores, truth)) if known.any() else None,
-            thresholds=f"{self._sheet.settings.min_score:g}" if limits is None else "kept",
+            cmap=class_mean(average_precision(scores, truth), truth) if present.any() else None,
+            row_f1=float(row_f1(detected, truth).mean()) if present.any() else None,
+            mlrap=mean_of_defined(lrap(scores, truth)) if present.any() else None,
+            thresholds=PER_CLASS if isinstance(self._thresholds, np.ndarray) else f"{self._thresholds:g}",
         )
 
 
-def write_figures(path: Path, figures: SoundscapeFigures) -> None:
-    """Write the figures as JSON."""
-    write_json(path, asdict(figures))
+def write_soundscape_metrics(path: Path, metrics: SoundscapeMetrics) -> None:
+    """Write the metrics as JSON."""
+    write_json(path, asdict(metrics))
 
 
-def show_figures(figures: SoundscapeFigures) -> None:
-    """Print the figures, and one line for what does not count."""
-    console.show_table("Against the annotations", figure_rows(figures))
-    if figures.unknown:
-        more = f" and {len(figures.unknown) - NAMED} more" if len(figures.unknown) > NAMED else ""
-        console.warn(
-            f"the net does not know {', '.join(figures.unknown[:NAMED])}{more}, which sing here; they do not count"
-        )
-    if figures.doubtful:
-        console.say(f"{figures.doubtful} annotations are not by a human, as their table says, and do not count")
+def print_soundscape_metrics(metrics: SoundscapeMetrics) -> None:
+    """Print the metrics, and one line for each kind of annotations that do not count."""
+    console.show_table("Compared with the annotations", soundscape_rows(metrics))
+    if metrics.unknown:
+        names = ", ".join(metrics.unknown[:LISTED_SPECIES])
+        more = f" and {len(metrics.unknown) - LISTED_SPECIES} more" if len(metrics.unknown) > LISTED_SPECIES else ""
+        console.warning(f"the model does not know these annotated species, so they do not count: {names}{more}")
+    if metrics.doubtful:
+        console.info(f"{metrics.doubtful} annotations do not count: their table says that they are not by a human")
 
 
-def figure_rows(figures: SoundscapeFigures) -> dict[str, str]:
-    """Return the figures as rows of a summary."""
-    birds = f"{figures.with_birds} of {figures.intervals} with birds, of {figures.species} species"
-    calls = "the thresholds kept" if figures.thresholds == "kept" else f"a score of {figures.thresholds}"
+def soundscape_rows(metrics: SoundscapeMetrics) -> dict[str, str]:
+    """Return the metrics as rows of a table."""
+    only = "; only the species that were annotated are evaluated" if metrics.only else ""
+    limits = "thresholds per class" if metrics.thresholds == PER_CLASS else f"a threshold of {metrics.thresholds}"
     return {
-        "recordings": f"{figures.recordings:,} of {figures.annotated:,} annotated{'; only species that were listened for are judged' if figures.only else ''}",
-        "intervals": birds,
-        "annotations": f"{figures.annotations_used:,} of {figures.annotations:,} used",
-        "class-mean AP": f"{_number(figures.cmap)}, over intervals",
-        "row-wise F1": f"{_number(figures.row_f1)}, by {calls}",
-        "MLRAP": f"{_number(figures.mlrap)}, over intervals with birds",
+        "recordings": f"{metrics.recordings:,} of {metrics.annotated:,} annotated{only}",
+        "intervals": f"{metrics.with_birds} of {metrics.intervals} with birds, of {metrics.species} species",
+        "annotations": f"{metrics.annotations_used:,} of {metrics.annotations:,} used",
+        METRICS["cmap"].title: f"{value_text(metrics.cmap)}, over intervals",
+        METRICS["row_f1"].title: f"{value_text(metrics.row_f1)}, with {limits}",
+        METRICS["mlrap"].title: f"{value_text(metrics.mlrap)}, over intervals with birds",
     }
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.3f}"

@@ -1,73 +1,108 @@
-"""The way of pictures through the nets: from the workers, in full batches, to what is kept of each recording; the same for tests and submissions."""
+"""Full batches for the networks: clips of many recordings share a batch, so that short ones fill a device, too."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from config import Testing
 from utils import console
-from utils.scoring.inference.clip_workers import Heard
+from utils.scoring.inference.clip_workers import ClipSpectrograms
 from utils.scoring.inference.ensembles import Ensemble
-from utils.scoring.inference.full_batches import FullBatches
+
+BATCHES_IN_FLIGHT = 2  # while one is predicted, the next is ready
+
+Pixels = UInt8[np.ndarray, "clips height width"]
+Scores = Float32[np.ndarray, "clips classes"]
 
 
-class Hearing(ABC):
-    """What is known so far of a recording as one listener hears it.
+class ScoredClips(NamedTuple):
+    """The scores of the next clips of a recording, by one group of members; a long recording comes in several parts.
 
     Attributes
     ----------
-    row : of the recording in its table
-    listener : its number in the ensemble
+    source : the recording as the workers returned it; if it could not be used, there are no scores
+    scores : one row per clip
     """
 
-    row: int
-    listener: int
-
-    @abstractmethod
-    def add(self, scores: Float32[np.ndarray, "clips classes"]) -> bool:
-        """Take in the scores of the next clips; tell whether they were the last."""
+    source: ClipSpectrograms
+    scores: Scores
 
 
-Kept = TypeVar("Kept", bound=Hearing)
-
-
-def answered(
-    ensemble: Ensemble, coming: Generator[Heard], settings: Testing, begin: Callable[[Heard], Kept]
-) -> Iterator[Kept]:
-    """Have the nets answer pictures as they come; yield what `begin` made of a recording once all its clips, or its failure, have gone into it.
+def predict_in_batches(
+    ensemble: Ensemble, spectrograms: Generator[ClipSpectrograms], settings: Testing
+) -> Generator[ScoredClips]:
+    """Run the networks of each group on spectrograms as they come, and yield the scores; recordings may alternate.
 
     Parameters
     ----------
-    coming : recordings as workers finish them, in any order
-    begin : makes what takes in the scores of a recording, for one listener
+    spectrograms : recordings as the workers finish them, in any order
     """
-    with ThreadPoolExecutor(1, thread_name_prefix="nets") as executor, closing(coming):
-        scorers = [listener.scorer(settings) for listener in ensemble.listeners]
-        batches = [FullBatches[Kept](scorer, size=settings.batch_size, executor=executor) for scorer in scorers]
-        for heard in coming:
-            hearing = begin(heard)
-            if isinstance(heard.outcome, console.Failure):
-                yield hearing
+    with ThreadPoolExecutor(1, thread_name_prefix="networks") as executor, closing(spectrograms):
+        batches = [
+            FullBatches(group.scorer(settings), size=settings.batch_size, executor=executor)
+            for group in ensemble.groups
+        ]
+        for recording in spectrograms:
+            if isinstance(recording.outcome, console.Failure):
+                yield ScoredClips(recording, np.zeros((0, len(ensemble.groups[recording.group].classes)), np.float32))
                 continue
-            for pixels in heard.outcome.blocks(settings.batch_size):
-                yield from (
-                    owner for owner, scores in batches[heard.listener].add(hearing, pixels) if owner.add(scores)
-                )
+            for pixels in recording.outcome.blocks(settings.batch_size):
+                yield from batches[recording.group].add(recording, pixels)
         for rest in batches:
-            yield from (owner for owner, scores in rest.finish() if owner.add(scores))
+            yield from rest.finish()
 
 
-def gathered(ensemble: Ensemble, hearings: Iterable[Kept]) -> Iterator[list[Kept]]:
-    """Yield what all listeners heard of a recording, in their order, once all are done with it."""
-    gathering: dict[int, dict[int, Kept]] = {}
-    for hearing in hearings:
-        parts = gathering.setdefault(hearing.row, {})
-        parts[hearing.listener] = hearing
-        if len(parts) == len(ensemble.listeners):
-            del gathering[hearing.row]
-            yield [parts[number] for number in sorted(parts)]
+class FullBatches:
+    """Collects spectrograms until a batch is full, and has it predicted in another thread.
+
+    Scores come back in the order in which spectrograms were added, some batches later.
+
+    Parameters
+    ----------
+    predict : from spectrograms to scores
+    size : clips of a batch; only the last one may be smaller
+    executor : runs `predict`
+    """
+
+    def __init__(self, predict: Callable[[Pixels], Scores], *, size: int, executor: Executor) -> None:
+        self._predict, self._size, self._executor = predict, size, executor
+        self._parts: list[tuple[ClipSpectrograms, Pixels]] = []
+        self._collected = 0
+        self._running: deque[tuple[Future[Scores], list[tuple[ClipSpectrograms, int]]]] = deque()
+
+    def add(self, source: ClipSpectrograms, pixels: Pixels) -> Iterator[ScoredClips]:
+        """Add spectrograms of a recording, and yield what was predicted meanwhile; the iterator has to be exhausted."""
+        while len(pixels):
+            part = pixels[: self._size - self._collected]
+            pixels = pixels[len(part) :]
+            self._parts.append((source, part))
+            self._collected += len(part)
+            if self._collected == self._size:
+                yield from self._send()
+
+    def finish(self) -> Iterator[ScoredClips]:
+        """Predict the rest, and yield all scores that were not yet yielded."""
+        if self._parts:
+            yield from self._send()
+        while self._running:
+            yield from self._receive()
+
+    def _send(self) -> Iterator[ScoredClips]:
+        batch = np.concatenate([pixels for _, pixels in self._parts])
+        counts = [(source, len(pixels)) for source, pixels in self._parts]
+        self._running.append((self._executor.submit(self._predict, batch), counts))
+        self._parts, self._collected = [], 0
+        if len(self._running) > BATCHES_IN_FLIGHT:
+            yield from self._receive()
+
+    def _receive(self) -> Iterator[ScoredClips]:
+        future, counts = self._running.popleft()
+        scores, first = future.result(), 0
+        for source, count in counts:
+            yield ScoredClips(source, scores[first : first + count])
+            first += count

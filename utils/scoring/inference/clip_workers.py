@@ -1,4 +1,4 @@
-"""Recordings heard by worker processes, once for each way of hearing that an ensemble has."""
+"""Worker processes of inference: decode recordings and make spectrograms of their clips, once per group of members."""
 
 import os
 import tempfile
@@ -13,122 +13,126 @@ import polars as pl
 from config import Config
 from utils import console
 from utils.fanout import AHEAD, fan_out
-from utils.files import only_one, remove_folder
+from utils.files import remove_folder, try_lock
 from utils.scoring.inference.ensembles import Ensemble
 from utils.spectra.decode import Channel
-from utils.spectra.extraction import FROM_HAND_TO_HAND, FirstClips, Job, first_clips
-from utils.spectra.interval_clips import IntervalClips, IntervalJob, interval_clips
+from utils.spectra.extraction import MAX_PASSED_IN_MEMORY, Job, RecordingSpectrograms, first_spectrograms
+from utils.spectra.interval_clips import IntervalJob, IntervalSpectrograms, interval_spectrograms
 
-FEW = 2  # recordings a worker has in hand where each may leave gigabytes on disk
-LARGE = 2**24  # bytes of a file of sound that may do so
+LARGE_FILES_AHEAD = 2  # recordings in hand per worker if each may leave gigabytes of spectrograms on disk
+LARGE_FILE = 2**24  # bytes; larger sound files may do so
 CHANNEL = "spectrogram.channel"  # the setting
-SCRATCH = ".heard-"  # folder for pictures that wait for the net, in the run's
+SCRATCH = ".spectrograms-"  # prefix of the folder in which spectrograms wait for the networks
+LOCK = "inference"  # of that folder
 
 
-class Heard(NamedTuple):
-    """A recording's row in the table, the number of the listener, and its pictures or why there are none."""
+class ClipSpectrograms(NamedTuple):
+    """The spectrograms of a recording's clips for one group of members.
+
+    Attributes
+    ----------
+    row : index of the recording in its table
+    group : index of the group in the ensemble
+    outcome : the spectrograms, or why there are none
+    """
 
     row: int
-    listener: int
-    outcome: FirstClips | IntervalClips | console.Failure
+    group: int
+    outcome: RecordingSpectrograms | IntervalSpectrograms | console.Failure
 
 
-def listening_jobs(recordings: pl.DataFrame, root: Path, pictures: Config, *, cap: int = 0) -> list[Job]:
-    """Return what workers need to hear recordings of the data set at `root` with the picture settings of `pictures`."""
+def recording_jobs(recordings: pl.DataFrame, root: Path, settings: Config, *, cap: int = 0) -> list[Job]:
+    """Return one job per recording of the data set at `root`, with the clip and spectrogram settings of `settings`."""
     pairs = recordings.select("recording", "file").iter_rows()
-    return [Job(name, root / file, cap, pictures.clips, pictures.spectrogram) for name, file in pairs]
+    return [Job(name, root / file, cap, settings.clips, settings.spectrogram) for name, file in pairs]
 
 
-def listen(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Generator[Heard]:
-    """Hear the first clips of each recording for each listener and yield the pictures as they are finished, in no fixed order.
+def spectrograms_of_recordings(
+    ensemble: Ensemble, recordings: pl.DataFrame, config: Config
+) -> Generator[ClipSpectrograms]:
+    """Yield the spectrograms of each recording's first clips for each group, as they are finished, in no fixed order.
 
-    However long the recordings are, memory stays bounded: many pictures come through files, which the block below the
-    yield has to use up.
+    Memory stays bounded however long the recordings are: many spectrograms come through a file, which exists only until
+    the next recording is asked for.
     """
     cap = config.testing.max_clips
-    with _scratch(config.run_folder) as scratch:
-        places: dict[Job, tuple[int, int]] = {}
+    with _scratch_folder(config.run_folder) as scratch:
+        indices: dict[Job, tuple[int, int]] = {}
         for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
-            for number, listener in enumerate(ensemble.listeners):
-                job = Job(
-                    name,
-                    config.dataset.root / file,
-                    cap,
-                    listener.clips,
-                    listener.spectrogram,
-                    part=scratch / f"{row}-{number}",
-                )
-                places[job] = row, number
-        largest = max(listener.spectrogram.height * listener.spectrogram.width for listener in ensemble.listeners)
-        ahead = AHEAD if 0 < cap * largest <= FROM_HAND_TO_HAND else FEW
-        yield from _heard(first_clips, places, workers=config.workers, ahead=ahead)
+            for index, group in enumerate(ensemble.groups):
+                part = scratch / f"{row}-{index}"
+                job = Job(name, config.dataset.root / file, cap, group.clips, group.spectrogram, part=part)
+                indices[job] = row, index
+        largest = max(group.spectrogram.height * group.spectrogram.width for group in ensemble.groups)
+        ahead = AHEAD if 0 < cap * largest <= MAX_PASSED_IN_MEMORY else LARGE_FILES_AHEAD
+        yield from _finished(first_spectrograms, indices, workers=config.workers, ahead=ahead)
 
 
-def listen_by_intervals(
+def spectrograms_of_intervals(
     ensemble: Ensemble, files: Sequence[Path], config: Config, *, interval: float, scratch_in: Path
-) -> Generator[Heard]:
-    """Hear the clips of each recording's intervals for each listener, as `listen` does those of tests.
+) -> Generator[ClipSpectrograms]:
+    """Yield the spectrograms of the clips in each recording's intervals, as `spectrograms_of_recordings` does.
 
     Parameters
     ----------
-    files : the recordings; their places in it are the rows of what is yielded
-    interval : seconds; 0: a recording is one
-    scratch_in : folder in which pictures wait for the net
+    files : the recordings; `row` of what is yielded is an index into them
+    interval : seconds; 0: each recording is one interval
+    scratch_in : folder in which spectrograms wait for the networks
     """
     overlap = config.submission.overlap
-    with _scratch(scratch_in) as scratch:
-        places: dict[IntervalJob, tuple[int, int]] = {}
-        hear_with = [
-            listener.clips if overlap is None else replace(listener.clips, overlap=overlap)
-            for listener in ensemble.listeners
+    with _scratch_folder(scratch_in) as scratch:
+        indices: dict[IntervalJob, tuple[int, int]] = {}
+        clips_of_groups = [
+            group.clips if overlap is None else replace(group.clips, overlap=overlap) for group in ensemble.groups
         ]
         for row, file in enumerate(files):
-            for number, (listener, clips) in enumerate(zip(ensemble.listeners, hear_with, strict=True)):
-                part = scratch / f"{row}-{number}"
+            for index, (group, clips) in enumerate(zip(ensemble.groups, clips_of_groups, strict=True)):
+                part = scratch / f"{row}-{index}"
                 job = IntervalJob(
-                    str(file), file, config.testing.max_clips, clips, listener.spectrogram, part=part, interval=interval
+                    str(file), file, config.testing.max_clips, clips, group.spectrogram, part=part, interval=interval
                 )
-                places[job] = row, number
-        ahead = AHEAD if max(map(_size_of, files), default=0) <= LARGE else FEW
-        yield from _heard(interval_clips, places, workers=config.workers, ahead=ahead)
+                indices[job] = row, index
+        ahead = AHEAD if max(map(_file_size, files), default=0) <= LARGE_FILE else LARGE_FILES_AHEAD
+        yield from _finished(interval_spectrograms, indices, workers=config.workers, ahead=ahead)
 
 
-def _heard(
-    work: Callable[[Any], Any], places: Mapping[Any, tuple[int, int]], *, workers: int, ahead: int
-) -> Generator[Heard]:
-    with closing(fan_out(work, list(places), workers=workers, name=lambda job: job.name, ahead=ahead)) as outcomes:
+def _finished(
+    work: Callable[[Any], Any], indices: Mapping[Any, tuple[int, int]], *, workers: int, ahead: int
+) -> Generator[ClipSpectrograms]:
+    with closing(fan_out(work, list(indices), workers=workers, name=lambda job: job.name, ahead=ahead)) as outcomes:
         for job, outcome in outcomes:
-            yield Heard(
-                *places[job],
-                _as_trained(outcome, job.spectrogram.channel) if isinstance(outcome, console.Failure) else outcome,
-            )
+            if isinstance(outcome, console.Failure):
+                outcome = _with_advice(outcome, job.spectrogram.channel)
+            yield ClipSpectrograms(*indices[job], outcome)
 
 
-def _as_trained(failure: console.Failure, channel: Channel) -> console.Failure:
-    """Say what helps here where another channel is advised: which one is heard, the snapshot says, and no setting of this call."""
+def _with_advice(failure: console.Failure, channel: Channel) -> console.Failure:
+    """Correct the advice to choose another channel: at inference the snapshot decides which channel is used."""
     if CHANNEL not in failure.reason:
         return failure
-    help_ = f"(the model was trained with spectrogram.channel = {channel}: save one channel as a mono file, or train with another)"
-    return replace(failure, reason=f"{failure.reason} {help_}")
+    advice = (
+        f"(the model was trained with {CHANNEL} = {channel}: save one channel as a mono file, or train with another)"
+    )
+    return replace(failure, reason=f"{failure.reason} {advice}")
 
 
-def _size_of(file: Path) -> int:
+def _file_size(file: Path) -> int:
     try:
         return file.stat().st_size
     except OSError:
-        return 0  # the worker says what is wrong with it
+        return 0  # the worker reports what is wrong with it
 
 
 @contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that is gone afterwards, and remove those that killed processes left: nobody holds their locks."""
+def _scratch_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder that is removed afterwards; also remove those of killed processes, whose locks are free."""
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{SCRATCH}*"):
-        with only_one(left, "heard") as abandoned:
+        with try_lock(left, LOCK) as abandoned:
             if abandoned:
                 remove_folder(left)
     with (
         tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH, ignore_cleanup_errors=os.name != "posix") as scratch,
-        only_one(Path(scratch), "heard"),
+        try_lock(Path(scratch), LOCK),
     ):
         yield Path(scratch)

@@ -1,4 +1,4 @@
-"""Nets that answer together: which they are, which of them hear the same pictures, and how their scores become one."""
+"""Ensembles: snapshots that predict together, which of them take the same spectrograms, and how scores are averaged."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,125 +9,135 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
-from config import Clips, Config, Spectrogram, Testing, deciding
+from config import Clips, Config, Spectrogram, Testing
 from utils import console
-from utils.models.snapshots import Snapshot, find, find_at, load_network
+from utils.models.snapshots import Snapshot, find_snapshot, find_snapshot_at, load_network
 from utils.recordings.recording import NOISE
 from utils.scoring.inference.predictors import chosen_predictor, scores_of
+from utils.settings_keys import effective_settings
 
-SEES = ("spectrogram.",)  # settings that a snapshot brings back
-NAMED = 3  # classes that a warning names
+FROM_SNAPSHOT = ("spectrogram.",)  # settings that every snapshot brings along
+CLASSES_IN_WARNING = 3  # classes that a warning lists
 
 Pixels = UInt8[np.ndarray, "clips height width"]
 
 
 @dataclass(frozen=True)
-class Model:
-    """A snapshot, and how much its scores count."""
+class Member:
+    """A snapshot and its weight in the ensemble."""
 
     snapshot: Snapshot
     weight: float = 1.0
 
 
-def chosen_models(config: Config) -> list[Model]:
-    """Return the snapshots that `testing.models` names, or, where it names none, the one of the run that `testing.snapshot` names.
+def chosen_members(config: Config) -> list[Member]:
+    """Return the snapshots that `testing.models` names, or, if it is empty, the run's `testing.snapshot`.
 
     Raises
     ------
     UserError
-        If one is not there.
+        If a snapshot is missing.
     """
     settings = config.testing
     if settings.models:
-        models = models_at(settings.models, settings.weights, which=settings.snapshot, setting="testing.models")
+        members = members_at(settings.models, settings.weights, which=settings.snapshot, setting="testing.models")
     else:
-        snapshot = find(config.run_folder, settings.snapshot)
+        snapshot = find_snapshot(config.run_folder, settings.snapshot)
         if not snapshot:
             raise console.UserError(f"{config.run_folder}: no snapshot; run train.py with the same experiment first")
-        models = [Model(snapshot)]
-    _say_ignored(models, config)
-    return models
+        members = [Member(snapshot)]
+    _warn_of_ignored_settings(members, config)
+    return members
 
 
-def _say_ignored(models: Sequence[Model], config: Config) -> None:
-    """Warn of settings of spectrograms that somebody made, and that count for no model: each brings its own back."""
-    own, usual = deciding(config, of=SEES), deciding(Config(), of=SEES)
-    theirs = [deciding(model.snapshot.config, of=SEES) for model in models]
+def _warn_of_ignored_settings(members: Sequence[Member], config: Config) -> None:
+    """Warn if somebody changed spectrogram settings that no member uses: each snapshot brings its own."""
+    given, defaults = effective_settings(config, of=FROM_SNAPSHOT), effective_settings(Config(), of=FROM_SNAPSHOT)
+    used = [effective_settings(member.snapshot.config, of=FROM_SNAPSHOT) for member in members]
     ignored = [
         name
-        for name, value in own.items()
-        if value != usual.get(name) and all(value != their.get(name) for their in theirs)
+        for name, value in given.items()
+        if value != defaults.get(name) and all(value != settings.get(name) for settings in used)
     ]
     if ignored:
-        are, kept = "is" if len(ignored) == 1 else "are", console.shown(models[0].snapshot.folder / "settings.toml")
-        console.warn(f"{', '.join(ignored)} {are} ignored: recordings are heard as the model was trained ({kept})")
+        are, source = "is" if len(ignored) == 1 else "are", members[0].snapshot.folder / "settings.toml"
+        console.warning(
+            f"{', '.join(ignored)} {are} ignored: "
+            f"spectrograms are made with the settings of the snapshot ({console.printable(source)})"
+        )
 
 
-def models_at(
+def members_at(
     paths: Sequence[Path], weights: Sequence[float], *, which: Literal["best", "latest"], setting: str
-) -> list[Model]:
-    """Return the snapshots at some paths; `setting` is what names them.
+) -> list[Member]:
+    """Return the snapshots at some paths.
 
     Parameters
     ----------
-    weights : one for each; none: all count alike
+    paths : snapshots, or folders of runs, of which `which` is taken
+    weights : one per path; empty: equal weights
+    setting : the name of the setting that holds the paths, for error messages
 
     Raises
     ------
     UserError
-        If one is not there.
+        If a snapshot is missing.
     """
-    models = []
+    members = []
     for path, weight in zip(paths, weights or (1.0,) * len(paths), strict=True):
-        snapshot = find_at(path, which)
+        snapshot = find_snapshot_at(path, which)
         if not snapshot:
-            raise console.UserError(f"{path}: neither a snapshot nor the folder of a run with one; mend {setting}")
-        models.append(Model(snapshot, weight))
-    return models
+            raise console.UserError(f"{path}: neither a snapshot nor the folder of a run with one; fix {setting}")
+        members.append(Member(snapshot, weight))
+    return members
 
 
 def logits_of(snapshot: Snapshot, settings: Testing) -> Callable[[Pixels], Float[np.ndarray, "clips classes"]]:
-    """Return what answers for a snapshot: the one place where its net is loaded and what runs it is chosen."""
-    graph, net = load_network(snapshot)
-    return partial(chosen_predictor(graph, net, shape=snapshot.config.spectrogram.shape, settings=settings), net)
+    """Load the network of a snapshot, and return its function from spectrograms to logits."""
+    graph, network = load_network(snapshot)
+    predict = chosen_predictor(graph, network, shape=snapshot.config.spectrogram.shape, settings=settings)
+    return partial(predict, network)
 
 
 @dataclass(frozen=True)
-class Listener:
-    """Models that hear the same clips as the same pictures; recordings are heard once for all of them.
+class MemberGroup:
+    """Members that take the same spectrograms of the same clips, so that these are made once for all of them.
 
     Attributes
     ----------
-    clips, spectrogram : how it hears
-    models : of the ensemble
-    classes : what any of its models answers, sorted; perhaps 'Noise'
-    weights : of each class, the weights of the models that know it
+    clips, spectrogram : the settings that they share
+    members : of the ensemble
+    classes : what any of its members predicts, sorted; may include 'Noise'
+    weights : per class, the total weight of the members that know it
     """
 
     clips: Clips
     spectrogram: Spectrogram
-    models: tuple[Model, ...]
+    members: tuple[Member, ...]
     classes: tuple[str, ...]
     weights: Float[np.ndarray, " classes"]
 
     def scorer(self, settings: Testing) -> Callable[[Pixels], Float32[np.ndarray, "clips classes"]]:
-        """Load the nets and return a function from pictures to the mean scores of the models that know each class.
+        """Load the networks, and return a function from spectrograms to scores.
+
+        The scores of a class are averaged over the members that know it.
 
         'Noise' gets the lowest score of its clip (BASELINE, Testing), so that pooling does not see it.
 
         Raises
         ------
         UserError
-            If a net cannot be read; the function, if one answers what is no number.
+            If a network cannot be read; the returned function raises it if a network's output is NaN or infinite.
         """
-        nets = [logits_of(model.snapshot, settings) for model in self.models]
-        places = [np.searchsorted(self.classes, model.snapshot.classes) for model in self.models]
+        networks = [logits_of(member.snapshot, settings) for member in self.members]
+        columns = [np.searchsorted(self.classes, member.snapshot.classes) for member in self.members]
 
         def scores(pixels: Pixels) -> Float32[np.ndarray, "clips classes"]:
             total = np.zeros((len(pixels), len(self.classes)))
-            for model, net, place in zip(self.models, nets, places, strict=True):
-                total[:, place] += model.weight * scores_of(
-                    _finite(net(pixels), model.snapshot), model.snapshot.config.training.loss
+            for member, network, known in zip(self.members, networks, columns, strict=True):
+                logits = _checked_finite(network(pixels), member.snapshot)
+                total[:, known] += member.weight * scores_of(
+                    logits, multi_label=member.snapshot.config.training.multi_label
                 )
             means = (total / self.weights).astype(np.float32)
             if NOISE in self.classes:
@@ -137,78 +147,81 @@ class Listener:
         return scores
 
 
-def _finite(logits: Float[np.ndarray, "clips classes"], snapshot: Snapshot) -> Float[np.ndarray, "clips classes"]:
+def _checked_finite(
+    logits: Float[np.ndarray, "clips classes"], snapshot: Snapshot
+) -> Float[np.ndarray, "clips classes"]:
     if not np.isfinite(logits).all():
-        raise console.UserError(f"{snapshot.folder}: the net answers what is no number; it is damaged")
+        raise console.UserError(f"{snapshot.folder}: the network's output is NaN or infinite; the snapshot is damaged")
     return logits
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """One model or several that answer together.
+    """One model or several that predict together.
 
-    The scores of models that hear the same pictures are averaged clip by clip and then pooled, as the 2018 baseline
-    did. Models that hear other clips, or see them otherwise, are pooled first, and then averaged: their clips do not
-    stand side by side.
+    The scores of members that take the same spectrograms are averaged clip by clip and then pooled, as in the 2018
+    baseline. Members with other clips or other spectrograms are pooled first and averaged afterwards, because their
+    clips do not match one to one.
 
     Attributes
     ----------
-    listeners : the models by what they hear
-    classes : what any model answers, sorted, without 'Noise'
+    groups : the members by the spectrograms that they take
+    classes : what any member predicts, sorted, without 'Noise'
     """
 
-    listeners: tuple[Listener, ...]
+    groups: tuple[MemberGroup, ...]
     classes: tuple[str, ...]
 
     @property
-    def models(self) -> tuple[Model, ...]:
-        """All models."""
-        return tuple(model for listener in self.listeners for model in listener.models)
+    def members(self) -> tuple[Member, ...]:
+        """All members."""
+        return tuple(member for group in self.groups for member in group.members)
 
     def spread(
-        self, scores: Float[np.ndarray, "rows classes"], listener: Listener
+        self, scores: Float[np.ndarray, "rows classes"], group: MemberGroup
     ) -> Float[np.ndarray, "rows all_classes"]:
-        """Put a listener's scores under the classes of the ensemble; NaN for those that it does not know."""
+        """Put a group's scores under the classes of the ensemble; NaN for classes that the group does not know."""
         wide = np.full((len(scores), len(self.classes)), np.nan, scores.dtype)
-        birds = [number for number, label in enumerate(listener.classes) if label != NOISE]
-        wide[:, [self.classes.index(listener.classes[number]) for number in birds]] = scores[:, birds]
+        birds = [index for index, label in enumerate(group.classes) if label != NOISE]
+        wide[:, [self.classes.index(group.classes[index]) for index in birds]] = scores[:, birds]
         return wide
 
     def join(self, pooled: Sequence[Float[np.ndarray, "rows _"]]) -> Float[np.ndarray, "rows all_classes"]:
-        """Average pooled scores, one table a listener: each class over the models that know it, by their weights."""
+        """Average pooled scores, one table per group: each class over the members that know it, by their weights."""
         total = np.zeros((len(pooled[0]), len(self.classes)))
         weights = np.zeros(len(self.classes))
-        for listener, scores in zip(self.listeners, pooled, strict=True):
-            weight = self.spread(listener.weights[None], listener)[0]
+        for group, scores in zip(self.groups, pooled, strict=True):
+            weight = self.spread(group.weights[None], group)[0]
             known = ~np.isnan(weight)
-            total[:, known] += weight[known] * self.spread(scores, listener)[:, known]
+            total[:, known] += weight[known] * self.spread(scores, group)[:, known]
             weights[known] += weight[known]
         return total / weights
 
 
-def assemble(models: Sequence[Model]) -> Ensemble:
-    """Put models together; warn, in one line, of classes that not all of them know."""
-    hearing: dict[tuple[Clips, Spectrogram], list[Model]] = {}
-    for model in models:
-        hearing.setdefault(_hears(model.snapshot.config), []).append(model)
-    listeners = tuple(_listener(clips, spectrogram, own) for (clips, spectrogram), own in hearing.items())
-    classes = sorted({label for listener in listeners for label in listener.classes} - {NOISE})
-    partly = [label for label in classes if not all(label in model.snapshot.classes for model in models)]
+def assemble(members: Sequence[Member]) -> Ensemble:
+    """Make an ensemble; warn once if some members do not know all classes."""
+    by_input: dict[tuple[Clips, Spectrogram], list[Member]] = {}
+    for member in members:
+        by_input.setdefault(_input_settings(member.snapshot.config), []).append(member)
+    groups = tuple(_group(clips, spectrogram, same) for (clips, spectrogram), same in by_input.items())
+    classes = sorted({label for group in groups for label in group.classes} - {NOISE})
+    partly = [label for label in classes if not all(label in member.snapshot.classes for member in members)]
     if partly:
-        names = f"{', '.join(partly[:NAMED])}{', …' if len(partly) > NAMED else ''}"
-        console.warn(
-            f"{len(partly)} of {len(classes)} classes are not known to all {len(models)} models ({names}); their scores are means of those that know them"
+        names = f"{', '.join(partly[:CLASSES_IN_WARNING])}{', …' if len(partly) > CLASSES_IN_WARNING else ''}"
+        console.warning(
+            f"{len(partly)} of {len(classes)} classes are not known to all {len(members)} models ({names}); "
+            "their scores are averaged over the models that know them"
         )
-    return Ensemble(listeners, tuple(classes))
+    return Ensemble(groups, tuple(classes))
 
 
-def _listener(clips: Clips, spectrogram: Spectrogram, models: Sequence[Model]) -> Listener:
-    classes = tuple(sorted({label for model in models for label in model.snapshot.classes}))
-    weights = [sum(model.weight for model in models if label in model.snapshot.classes) for label in classes]
-    return Listener(clips, spectrogram, tuple(models), classes, np.array(weights))
+def _group(clips: Clips, spectrogram: Spectrogram, members: Sequence[Member]) -> MemberGroup:
+    classes = tuple(sorted({label for member in members for label in member.snapshot.classes}))
+    weights = [sum(member.weight for member in members if label in member.snapshot.classes) for label in classes]
+    return MemberGroup(clips, spectrogram, tuple(members), classes, np.array(weights))
 
 
-def _hears(config: Config) -> tuple[Clips, Spectrogram]:
-    """Return the settings that decide what the pictures of a test are; the others as by default."""
+def _input_settings(config: Config) -> tuple[Clips, Spectrogram]:
+    """Return the settings that decide on a model's spectrograms at inference, with defaults for all others."""
     clips = Clips(length=config.clips.length, overlap=config.clips.overlap, min_length=config.clips.min_length)
-    return clips, replace(config.spectrogram, engine="auto", pictures=False)
+    return clips, replace(config.spectrogram, engine="auto", images=False)

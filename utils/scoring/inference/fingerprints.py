@@ -1,62 +1,72 @@
-"""What changes with the nets and settings on which scores depend: by it is found again what was made with the same ones."""
+"""Fingerprints of the networks and settings on which scores depend: results with equal fingerprints can be reused."""
 
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from config import Config, deciding
+from config import Config
 from utils.console import UserError
-from utils.models.snapshots import Snapshot, fingerprint_file
-from utils.scoring.inference.ensembles import Model
+from utils.models.array_trees import digest_file
+from utils.models.snapshots import Snapshot
+from utils.scoring.inference.ensembles import Member
+from utils.settings_keys import settings_for_key
 
-VERSION = 1  # of what a submission keeps, and of how it is found
-POOLED = ("testing.pooling", "testing.sharpness")
-PARTS = (*POOLED, "testing.engine")
+PARTS_VERSION = 1  # of a submission's parts, and of how they are found
+FOR_POOLING = ("testing.pooling", "testing.sharpness")
+FOR_PARTS = (*FOR_POOLING, "testing.engine")
 
 
-def fingerprint_of_parts(models: Sequence[Model], config: Config, *, interval: float) -> str:
-    """Return what changes with the nets and the settings on which pooled scores depend.
+def fingerprint_of_parts(members: Sequence[Member], config: Config, *, interval: float) -> str:
+    """Return the fingerprint of the networks and settings on which the pooled scores of a submission depend.
 
     Parameters
     ----------
-    interval : seconds; 0: a recording is one, and its first `testing.max_clips` clips are heard
+    interval : seconds; 0: each recording is one interval, of which the first `testing.max_clips` clips are scored
 
     Raises
     ------
     UserError
-        If a net cannot be read.
+        If a network cannot be read.
     """
-    clips = deciding(config, of=("submission.overlap",)) if interval else deciding(config, of=("testing.max_clips",))
-    return _digest([VERSION, interval, clips, deciding(config, of=PARTS)], models)
+    clips = (
+        settings_for_key(config, of=("submission.overlap",))
+        if interval
+        else settings_for_key(config, of=("testing.max_clips",))
+    )
+    return _fingerprint_of([PARTS_VERSION, interval, clips, settings_for_key(config, of=FOR_PARTS)], members)
 
 
-def fingerprint_of_scores(models: Sequence[Model], config: Config) -> str:
-    """Return what changes with what thresholds and calibrations are true of: nets, their weights, pooling, and what stands in the prior's table.
+def fingerprint_of_scores(members: Sequence[Member], config: Config) -> str:
+    """Return the fingerprint of all that thresholds and calibrations depend on.
+
+    These are the networks, their weights, pooling, and the content of the prior's table.
 
     Raises
     ------
     UserError
-        If a net or the prior's table cannot be read.
+        If a network or the prior's table cannot be read.
     """
     prior = config.testing.prior
-    table = [_content_of(prior), config.testing.prior_unreported] if prior else None
-    return _digest([deciding(config, of=POOLED), table], models)
+    table = [_content_of_table(prior), config.testing.prior_unreported] if prior else None
+    return _fingerprint_of([settings_for_key(config, of=FOR_POOLING), table], members)
 
 
-def _digest(settings: list[object], models: Sequence[Model]) -> str:
+def _fingerprint_of(settings: list[object], members: Sequence[Member]) -> str:
     key = hashlib.sha256(json.dumps(settings).encode())
-    for model in models:
-        key.update(json.dumps([_net_of(model.snapshot), list(model.snapshot.classes), model.weight]).encode())
+    for member in members:
+        key.update(
+            json.dumps([_content_of_network(member.snapshot), list(member.snapshot.classes), member.weight]).encode()
+        )
         key.update(
             json.dumps(
-                deciding(model.snapshot.config, of=("clips.", "spectrogram.", "model.", "training.loss"))
+                settings_for_key(member.snapshot.config, of=("clips.", "spectrogram.", "model.", "training.loss"))
             ).encode()
         )
     return key.hexdigest()[:16]
 
 
-def _content_of(path: Path) -> str:
+def _content_of_table(path: Path) -> str:
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -64,10 +74,10 @@ def _content_of(path: Path) -> str:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _net_of(snapshot: Snapshot) -> str:
-    path = fingerprint_file(snapshot.folder / "net")  # of the arrays: Orbax draws its files' names by chance
+def _content_of_network(snapshot: Snapshot) -> str:
+    path = digest_file(snapshot.folder / "net")  # of the arrays; Orbax gives its files random names
     try:
-        # earlier versions kept none
+        # snapshots of earlier versions have none
         return path.read_text(encoding="utf-8") if path.is_file() else snapshot.folder.as_posix()
     except (OSError, ValueError) as error:
-        raise UserError(f"{snapshot.folder}: is no whole snapshot ({error})") from None
+        raise UserError(f"{snapshot.folder}: the snapshot is incomplete or damaged ({error})") from None

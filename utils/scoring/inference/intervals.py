@@ -1,129 +1,190 @@
-"""What models answer to the intervals of recordings: pooled while the clips come, and kept recording by recording."""
+"""Predictions for the intervals of long recordings: scores of clips are pooled as they come, recording by recording."""
 
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Bool, Float
 
 from config import Config
 from utils import console
-from utils.scoring.inference.batching import Hearing, answered, gathered
-from utils.scoring.inference.clip_workers import Heard, listen_by_intervals
+from utils.scoring.inference.batching import ScoredClips, predict_in_batches
+from utils.scoring.inference.clip_workers import spectrograms_of_intervals
 from utils.scoring.inference.ensembles import Ensemble
 from utils.scoring.inference.pooling import Pool, pooling_of
-from utils.scoring.submissions.parts import keep
 from utils.spectra.decode import Length
-from utils.spectra.interval_clips import IntervalClips
+from utils.spectra.interval_clips import IntervalSpectrograms
 
-IN_MEMORY = 2**20  # bytes of a recording's pooled scores; more wait in a file
-VALUES = 2**18  # pooled scores of one listener that are joined with those of the others at once
+POOLED_IN_MEMORY = 2**20  # bytes of a recording's pooled scores; more wait in a file
+SCORES_JOINED_AT_ONCE = 2**18  # pooled scores of a group
 
 
-class Done(NamedTuple):
-    """A recording that was answered, or could not be: its row, its length, its number of intervals, and why it could not be used."""
+@dataclass(frozen=True)
+class IntervalScores:
+    """The scores of one recording's intervals, from which every format of a submission is written.
+
+    Attributes
+    ----------
+    recording : the stem of its file's name
+    file : its path below `submission.recordings`, with '/'
+    starts, ends : of the intervals, seconds; the last one ends with the recording
+    scores : what is written: one column per class, 0 to 1, after pooling, prior and calibration
+    uncalibrated : pooled scores times the prior, up to 1.5: they decide on detections and on the order of classes, as
+        in a test. −1 for classes that are not on the whitelist. Without prior, calibration and whitelist the same array
+        as `scores`. Both may lie in files if recordings are long (`np.memmap`)
+    reason : why the recording could not be used, and has no intervals; None if it could
+    warnings : what is odd about its file, and how much of it was read
+    """
+
+    recording: str
+    file: str
+    starts: Float[np.ndarray, " intervals"]
+    ends: Float[np.ndarray, " intervals"]
+    scores: Float[np.ndarray, "intervals classes"]
+    uncalibrated: Float[np.ndarray, "intervals classes"]
+    reason: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def detections(self, thresholds: Float[np.ndarray, " classes"] | float) -> Bool[np.ndarray, "intervals classes"]:
+        """Return which classes are detected in each interval: those with an uncalibrated score ≥ threshold."""
+        return self.uncalibrated >= thresholds
+
+
+class IntervalPrediction(NamedTuple):
+    """What an ensemble predicts for the intervals of one recording.
+
+    Attributes
+    ----------
+    row : index of the recording
+    length : of the recording
+    intervals : how many there are
+    tables : the pooled scores of all intervals, float64 (_, classes of the ensemble), table after table; to be read
+        before the next recording is asked for
+    failure : why the recording could not be used; it has no scores then
+    """
 
     row: int
     length: Length
     intervals: int
+    tables: Iterator[Float[np.ndarray, "_ classes"]]
     failure: console.Failure | None = None
 
 
-class IntervalHearing(Hearing):
-    """The pooled scores of a recording's intervals as one listener hears them; those that are complete leave the memory where they are many.
+def predict_intervals(
+    ensemble: Ensemble, files: Sequence[Path], config: Config, *, interval: float, scratch_in: Path
+) -> Generator[IntervalPrediction]:
+    """Yield the pooled scores of each recording's intervals as it is finished.
+
+    Spectrograms are made with the settings of the snapshots, whatever `config` says. Memory grows with neither the
+    number of recordings nor their length, and scores depend on neither batch size nor the number of workers nor the
+    order of files.
 
     Parameters
     ----------
-    heard : what workers made of the recording
-    pool : as many classes as the listener has
-    scratch : folder for what is too much for the memory
-    """
-
-    def __init__(self, heard: Heard, *, pool: Pool, classes: int, scratch: Path) -> None:
-        self.row, self.listener = heard.row, heard.listener
-        self.failure = heard.outcome if isinstance(heard.outcome, console.Failure) else None
-        self.length = heard.outcome.length if isinstance(heard.outcome, IntervalClips) else Length(0, 1)
-        self.intervals = len(heard.outcome.clips) if isinstance(heard.outcome, IntervalClips) else 0
-        self._ends = (
-            np.cumsum(heard.outcome.clips) if isinstance(heard.outcome, IntervalClips) else np.zeros(0, np.int64)
-        )
-        self._pool, self._classes = pool, classes
-        self._clips = self._complete = 0
-        self._rows = SpooledTemporaryFile(IN_MEMORY, dir=str(scratch))  # noqa: SIM115 — `close` closes it
-
-    def add(self, scores: Float32[np.ndarray, "clips classes"]) -> bool:
-        """Take in the scores of the next clips; tell whether they were the last."""
-        places = np.arange(self._clips, self._clips + len(scores))
-        self._pool.add(scores, np.searchsorted(self._ends, places, side="right") - self._complete)
-        self._clips += len(scores)
-        complete = int(np.searchsorted(self._ends, self._clips, side="right"))
-        if complete > self._complete:
-            self._rows.write(self._pool.take(complete - self._complete).tobytes())
-            self._complete = complete
-        return complete == self.intervals
-
-    def rows(self, size: int) -> Iterator[Float[np.ndarray, "_ classes"]]:
-        """Yield the pooled scores of all intervals, at most `size` at once."""
-        self._rows.seek(0)
-        for first in range(0, self.intervals, size):
-            count = min(size, self.intervals - first)
-            yield np.frombuffer(self._rows.read(8 * count * self._classes)).reshape(count, self._classes)
-
-    def close(self) -> None:
-        """Forget them."""
-        self._rows.close()
-
-
-def answer_intervals(
-    ensemble: Ensemble,
-    files: Sequence[Path],
-    targets: Sequence[Path],
-    config: Config,
-    *,
-    interval: float,
-    scratch_in: Path,
-) -> Generator[Done]:
-    """Answer the intervals of recordings, and keep the pooled scores of each recording as a part as soon as it is done.
-
-    Pictures are made with the snapshots' settings, whatever the config's are. Memory grows with neither the number of
-    recordings nor their length, and scores depend on neither batch size nor the number of workers nor the order of
-    files.
-
-    Parameters
-    ----------
-    files, targets : the recordings, and where what is kept of each goes
-    interval : seconds; 0: a recording is one, and its first clips are heard, as in a test
-    scratch_in : folder of what waits for the nets, or is too much for the memory
+    files : the recordings
+    interval : seconds; 0: each recording is one interval, of which the first clips are scored, as in a test
+    scratch_in : folder for spectrograms that wait for the networks and for scores that do not fit into memory
 
     Raises
     ------
     UserError
-        If a net is damaged.
+        If a network is damaged.
     """
     pooling = pooling_of(config.testing)
-
-    def begin(heard: Heard) -> IntervalHearing:
-        classes = len(ensemble.listeners[heard.listener].classes)
-        return IntervalHearing(heard, pool=Pool(pooling, classes=classes), classes=classes, scratch=scratch_in)
-
-    coming = listen_by_intervals(ensemble, files, config, interval=interval, scratch_in=scratch_in)
-    for hearings in gathered(ensemble, answered(ensemble, coming, config.testing, begin)):
-        one = hearings[0]
-        failure = next((hearing.failure for hearing in hearings if hearing.failure), None)
-        if failure is None:
-            rows = _joined(ensemble, hearings)
-            length = one.length._replace(
-                warnings=tuple(dict.fromkeys(said for hearing in hearings for said in hearing.length.warnings))
-            )
-            keep(targets[one.row], length, rows, shape=(one.intervals, len(ensemble.classes)))
-        for hearing in hearings:
-            hearing.close()
-        yield Done(one.row, one.length, 0 if failure else one.intervals, failure)
+    spectrograms = spectrograms_of_intervals(ensemble, files, config, interval=interval, scratch_in=scratch_in)
+    unfinished: dict[int, list[IntervalScoreCollector]] = {}
+    for part in predict_in_batches(ensemble, spectrograms, config.testing):
+        row = part.source.row
+        if row not in unfinished:
+            unfinished[row] = [
+                IntervalScoreCollector(Pool(pooling, classes=len(group.classes)), len(group.classes), scratch_in)
+                for group in ensemble.groups
+            ]
+        unfinished[row][part.source.group].add(part)
+        if all(collector.complete for collector in unfinished[row]):
+            collectors = unfinished.pop(row)
+            yield _joined_intervals(row, ensemble, collectors)
+            for collector in collectors:
+                collector.close()
 
 
-def _joined(ensemble: Ensemble, hearings: Sequence[IntervalHearing]) -> Iterator[Float[np.ndarray, "_ classes"]]:
-    size = max(1, VALUES // len(ensemble.classes))
-    for tables in zip(*(hearing.rows(size) for hearing in hearings), strict=True):
+class IntervalScoreCollector:
+    """Collects the scores of a recording's clips by one group of members, and pools them interval by interval.
+
+    Intervals whose clips have all come leave the memory if there are many.
+
+    Parameters
+    ----------
+    pool : for `classes` classes
+    scratch : folder for what does not fit into memory
+
+    Attributes
+    ----------
+    length : of the recording
+    intervals : how many it has; None before the first scores came
+    failure : why the recording could not be used
+    """
+
+    def __init__(self, pool: Pool, classes: int, scratch: Path) -> None:
+        self.length = Length(0, 1)
+        self.intervals: int | None = None
+        self.failure: console.Failure | None = None
+        self._pool, self._classes = pool, classes
+        self._ends = np.zeros(0, np.int64)  # for each interval, the index behind its last clip
+        self._clips = self._pooled = 0  # clips that came; intervals that are done
+        self._rows = SpooledTemporaryFile(POOLED_IN_MEMORY, dir=str(scratch))  # noqa: SIM115 — `close` closes it
+
+    def add(self, part: ScoredClips) -> None:
+        """Take in the scores of the next clips, or that the recording could not be used."""
+        outcome = part.source.outcome
+        if isinstance(outcome, console.Failure):
+            self.failure = outcome
+        if not isinstance(outcome, IntervalSpectrograms):
+            return
+        if self.intervals is None:
+            self.length, self.intervals, self._ends = outcome.length, len(outcome.clips), np.cumsum(outcome.clips)
+        clips = np.arange(self._clips, self._clips + len(part.scores))
+        self._pool.add(part.scores, np.searchsorted(self._ends, clips, side="right") - self._pooled)
+        self._clips += len(part.scores)
+        done = int(np.searchsorted(self._ends, self._clips, side="right"))
+        if done > self._pooled:
+            self._rows.write(self._pool.take(done - self._pooled).tobytes())
+            self._pooled = done
+
+    @property
+    def complete(self) -> bool:
+        """Whether all clips were taken in, or none will come."""
+        return self.failure is not None or self._pooled == self.intervals
+
+    def tables(self, size: int) -> Iterator[Float[np.ndarray, "_ classes"]]:
+        """Yield the pooled scores of all intervals, at most `size` intervals at once."""
+        self._rows.seek(0)
+        for first in range(0, self._pooled, size):
+            count = min(size, self._pooled - first)
+            yield np.frombuffer(self._rows.read(8 * count * self._classes)).reshape(count, self._classes)
+
+    def close(self) -> None:
+        """Drop the scores."""
+        self._rows.close()
+
+
+def _joined_intervals(row: int, ensemble: Ensemble, collectors: Sequence[IntervalScoreCollector]) -> IntervalPrediction:
+    """Join the scores of all groups; if one group cannot use a recording, the others alone do not predict it."""
+    length = collectors[0].length
+    failure = next((collector.failure for collector in collectors if collector.failure), None)
+    if failure:
+        return IntervalPrediction(row, length, 0, iter(()), failure)
+    warnings = dict.fromkeys(text for collector in collectors for text in collector.length.warnings)
+    length = length._replace(warnings=tuple(warnings))
+    return IntervalPrediction(row, length, collectors[0].intervals or 0, _joined_tables(ensemble, collectors))
+
+
+def _joined_tables(
+    ensemble: Ensemble, collectors: Sequence[IntervalScoreCollector]
+) -> Iterator[Float[np.ndarray, "_ classes"]]:
+    size = max(1, SCORES_JOINED_AT_ONCE // len(ensemble.classes))
+    for tables in zip(*(collector.tables(size) for collector in collectors), strict=True):
         yield ensemble.join(tables)

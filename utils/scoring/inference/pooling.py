@@ -1,6 +1,6 @@
-"""From the scores of clips to the scores of their recording, or of the intervals that they lie in.
+"""Pooling: from the scores of clips to the scores of their recording, or of the intervals that they lie in.
 
-Every pooling is a sum or a maximum over clips, so that clips can come one after the other and none has to be kept.
+Every pooling is a sum or a maximum over clips, so that clips can be added one by one and none has to be stored.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ Totals = Float[np.ndarray, "groups classes"]
 
 @dataclass(frozen=True)
 class Pooling:
-    """A way of pooling: what each clip's scores become, how clips are joined, and what becomes of all together.
+    """A way of pooling: a function of each clip's scores, how clips are combined, and a function of the result.
 
     Attributes
     ----------
     term : (clips, classes) → (clips, classes)
     join : sum or maximum
-    nothing : what a group of no clips begins with
-    finish : of the joined terms (groups, classes) and the numbers of clips (groups, 1), each at least 1
+    nothing : the value of a group before its first clip
+    finish : from the joined terms (groups, classes) and the numbers of clips (groups, 1), each at least 1, to scores
     """
 
     term: Callable[[ClipScores], ClipScores]
@@ -44,19 +44,20 @@ def pooling_of(settings: Testing) -> Pooling:
     ]
 
 
-def _standing_out(scores: ClipScores) -> ClipScores:
+def _above_median(scores: ClipScores) -> ClipScores:
     return np.where(scores < TIMES_MEDIAN * np.median(scores, axis=1, keepdims=True), 0, scores)
 
 
-def _spread(pooled: Totals) -> Totals:
+def _stretched(pooled: Totals) -> Totals:
     pooled = pooled - pooled.min(axis=1, keepdims=True)
     return pooled / np.maximum(pooled.max(axis=1, keepdims=True), 1.0)
 
 
-# p = 0 where p < 1.5 · median of p over classes, per clip; pooled = mean of (2p)²; pooled −= min; if max > 1: pooled /=
-# max
-# (BASELINE, Testing; golden/pooling.npz)
-MEDIAN_FILTERED = Pooling(lambda scores: (2 * _standing_out(scores)) ** 2, lambda total, clips: _spread(total / clips))
+# p = 0 if p < 1.5 · median of p over classes, per clip; pooled = mean of (2p)²; pooled −= min;
+# if max > 1: pooled /= max (BASELINE, Testing; golden/pooling.npz)
+MEDIAN_FILTERED = Pooling(
+    lambda scores: (2 * _above_median(scores)) ** 2, lambda total, clips: _stretched(total / clips)
+)
 # mean of (2p)², at most 1 (BASELINE, Testing)
 MEAN_EXPONENTIAL = Pooling(lambda scores: (2 * scores) ** 2, lambda total, clips: np.minimum(total / clips, 1.0))
 MEAN = Pooling(lambda scores: scores, lambda total, clips: total / clips)
@@ -75,12 +76,12 @@ def log_mean_exp(sharpness: float) -> Pooling:
 
 
 class Pool:
-    """Scores that are pooled while they come, in memory that does not grow with the number of clips.
+    """Pools scores as they come, in memory that does not grow with the number of clips.
 
     Parameters
     ----------
-    pooling : how
-    classes : how many scores a clip has
+    pooling : which pooling
+    classes : number of scores per clip
     """
 
     def __init__(self, pooling: Pooling, *, classes: int) -> None:
@@ -94,12 +95,12 @@ class Pool:
         return self._clips[:, 0]
 
     def add(self, scores: ClipScores, groups: Integer[np.ndarray, " clips"] | None = None) -> None:
-        """Take in clips.
+        """Add clips.
 
         Parameters
         ----------
         scores : from 0 to 1
-        groups : the group of each clip, from 0 on, in any order; −1: none; without it, all belong to group 0
+        groups : the group of each clip, from 0, in any order; −1: none; None: all clips belong to group 0
         """
         groups = np.zeros(len(scores), np.int64) if groups is None else groups
         if (groups < 0).any():
@@ -108,18 +109,18 @@ class Pool:
             return
         self._grow(int(groups.max()) + 1)
         terms = self._pooling.term(scores.astype(np.float64))
-        # one clip after the other: however they come in parts, the same bits
+        # one clip after the other, so that the result is the same bit for bit however clips come in parts
         self._pooling.join.at(self._totals, groups, terms)
         np.add.at(self._clips[:, 0], groups, 1)
 
     def take(self, groups: int) -> Totals:
-        """Return the pooled scores of the first groups, as `finish` does, and forget them: the next one becomes group 0."""
+        """Return the pooled scores of the first groups, as `finish` does, and remove them; the next becomes group 0."""
         pooled = self.finish(groups)
         self._totals, self._clips = self._totals[groups:].copy(), self._clips[groups:].copy()
         return pooled
 
     def _grow(self, groups: int) -> None:
-        # by halves: growing by one each time would copy all each time
+        # by half of its size: growing by one group would copy everything each time
         missing = max(groups - len(self._clips), len(self._clips) // 2)
         if groups > len(self._clips):
             self._totals = np.concatenate(
@@ -128,11 +129,11 @@ class Pool:
             self._clips = np.concatenate([self._clips, np.zeros((missing, 1), np.int64)])
 
     def finish(self, groups: int = 1) -> Totals:
-        """Return the pooled scores of groups 0 to `groups` − 1, from 0 to 1; NaN for those without a clip."""
+        """Return the pooled scores of groups 0 to `groups` − 1, from 0 to 1; NaN for groups without a clip."""
         self._grow(groups)
         pooled = np.full((groups, self._totals.shape[1]), np.nan)
-        there = self.clips[:groups] > 0
-        pooled[there] = self._pooling.finish(self._totals[:groups][there], self._clips[:groups][there])
+        filled = self.clips[:groups] > 0
+        pooled[filled] = self._pooling.finish(self._totals[:groups][filled], self._clips[:groups][filled])
         return pooled
 
 
@@ -162,12 +163,12 @@ def pool_groups(scores: ClipScores, groups: Integer[np.ndarray, " clips"], pooli
 
     Parameters
     ----------
-    scores : from 0 to 1; a clip that lies in several groups stands here several times (`scores[rows]`)
+    scores : from 0 to 1; a clip that lies in several groups is repeated (`scores[rows]`)
     groups : the group of each clip, from 0 to `count` − 1; −1: none
 
     Returns
     -------
-    Scores from 0 to 1, a row a group; NaN for groups without a clip.
+    Scores from 0 to 1, one row per group; NaN for groups without a clip.
 
     Raises
     ------
@@ -182,12 +183,12 @@ def pool_groups(scores: ClipScores, groups: Integer[np.ndarray, " clips"], pooli
 
 
 def median_filtered(scores: ClipScores) -> Float[np.ndarray, " classes"]:
-    """Pool by median-filtered mean: scores that do not stand out in their clip count nothing, high ones count more than low ones.
+    """Pool by median-filtered mean: scores near the median of their clip count as 0, high scores more than low ones.
 
-        p = 0 where p < 1.5 · median of p over classes, per clip
+        p = 0 if p < 1.5 · median of p over classes, per clip
         pooled = mean over clips of (2p)²;  pooled −= min;  if max > 1: pooled /= max
 
-    Parameters, values and errors as of `pool`.
+    Parameters, return value and errors are those of `pool`.
 
     Source: BASELINE, Testing (`golden/pooling.npz`).
     """

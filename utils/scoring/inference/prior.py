@@ -1,21 +1,20 @@
-"""What can be expected in a recording before it is heard, by which its scores are multiplied.
+"""Priors: how likely each species is at a recording's place and time; scores are multiplied by factors from a table.
 
-Two forms of tables are known, by what is in them:
+There are two forms of tables, recognised by their content:
 
-- Values of recordings, as the 2018 baseline's: a TSV with one row a recording, its file's name and then one value v
-from −1 up for each species. The species
-  are named by a first row; without one by `labelset_sci.txt` or `labelset.txt` beside the table (a name or code a
-  line), else they are the classes, sorted.
+- Values per recording, as in the 2018 baseline: a TSV with one row per recording, its file's name and then one value v
+  of −1 or more for each species. A first row names the species; without one, `labelset_sci.txt` or `labelset.txt`
+  beside the table names them (one name or code per line); without that, they are the classes, sorted.
 - eBird frequencies: a table (CSV or TSV) with the columns `species` (or `species_code`, `scientific_name`, …) and
-`frequency` (percent), and perhaps
-  `latitude`, `longitude` (degrees) and `week` (1 to 48: four a month, which begin on the 1st, 8th, 15th and 22nd, as in
-  eBird's bar charts); or the same as JSON, `[{"speciesCode": "grekis", "frequency": 70.83, "latitude": -1.3,
-  "longitude": 36.8, "week": 12}, …]`. A list without places is true everywhere, one without weeks always. Of several
-  places the nearest counts. Place and date of a recording are those of `metadata/<recording>.json`.
+  `frequency` (percent), and optionally `latitude`, `longitude` (degrees) and `week` (1 to 48: four per month, which
+  start on the 1st, 8th, 15th and 22nd, as in eBird's bar charts); or the same as JSON, `[{"speciesCode": "grekis",
+  "frequency": 70.83, "latitude": -1.3, "longitude": 36.8, "week": 12}, …]`. Rows without a place apply everywhere,
+  rows without a week to the whole year. If there are several places, the nearest one is used. The place and date of a
+  recording come from `metadata/<recording>.json`.
 
-A species is expected where v ≥ 0, or where eBird has a frequency above 0: its score is multiplied by 1.5. It is less
-expected where v < 0, times 1 + v, or where eBird does not report it, times `testing.prior_unreported`. Recordings and
-species of which the table says nothing keep their scores.
+A species is expected if v ≥ 0, or if eBird has a frequency above 0: its score is multiplied by 1.5. It is less expected
+if v < 0 (times 1 + v), or if eBird does not report it (times `testing.prior_unreported`). Recordings and species that
+are not in the table keep their scores.
 
 Source: BASELINE, Testing.
 """
@@ -34,14 +33,14 @@ from utils.scoring.inference.prior_frequencies import read_frequencies
 from utils.scoring.inference.prior_metadata import Metadata, read_all_metadata
 from utils.tables import csv_rows, find_column, lines_of, not_utf8
 
-EXPECTED = 1.5  # what the score of an expected species is multiplied by
+EXPECTED = 1.5  # factor for the score of an expected species
 LABELSETS = ("labelset_sci.txt", "labelset.txt")
 
 Factors = Float[np.ndarray, " classes"]
 
 
 def factors_of(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Return what scores are multiplied by: 1.5 where v ≥ 0, 1 + v where v < 0; NaN, of which nothing is known, becomes 1.
+    """Return the factors of scores: 1.5 if v ≥ 0, 1 + v if v < 0, and 1 if v is NaN (not in the table).
 
     Source: BASELINE, Testing.
     """
@@ -49,12 +48,12 @@ def factors_of(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape
 
 
 def prior_of(recordings: pl.DataFrame, classes: Sequence[str], config: Config) -> Callable[[str], Factors] | None:
-    """Return a function from a recording's name to the factors of its scores; None where `testing.prior` names no table.
+    """Return a function from a recording's name to the factors of its scores; None if `testing.prior` is not set.
 
     Raises
     ------
     UserError
-        If the table cannot be read or used: its file, and why.
+        If the table cannot be read or used.
     """
     path = config.testing.prior
     if path is None:
@@ -72,13 +71,16 @@ def _by_frequency(
     absent = sum(label not in frequencies.species for label in classes)
     if absent == len(classes):
         raise console.UserError(
-            f"{path}: names none of the {len(classes)} classes; where it has codes, set dataset.taxonomy to a table of their names"
+            f"{path}: names none of the {len(classes)} classes; "
+            "if it has codes, set dataset.taxonomy to a table of their names"
         )
     if absent:
-        console.warn(f"{path}: {absent} of {len(classes)} classes are nowhere in it; they count as not reported")
+        console.warning(f"{path}: {absent} of {len(classes)} classes are missing from it; they count as not reported")
     unknown = sum(frequencies.reported(metadata.places.get(name)) is None for name in recordings["recording"])
     if unknown:
-        console.warn(f"{path}: {unknown} of {len(recordings)} recordings have no place; their scores stay as they are")
+        console.warning(
+            f"{path}: {unknown} of {len(recordings)} recordings have no place; their scores are not changed"
+        )
 
     def factors(name: str) -> Factors:
         reported = frequencies.reported(metadata.places.get(name))
@@ -94,36 +96,37 @@ def _by_frequency(
 def _by_value(
     path: Path, recordings: pl.DataFrame, classes: Sequence[str], taxonomy: Taxonomy
 ) -> Callable[[str], Factors]:
-    rows = _rows(path)
+    rows = _rows_by_line(path)
     first = next(iter(rows.values()))
     named = not _are_numbers(first[1:])
     species = [
         taxonomy.species(label) for label in (first[1:] if named else _labelset(path, classes, count=len(first) - 1))
     ]
-    place = {label: number for number, label in enumerate(species)}
-    if len(place) < len(species):
+    column_of = {label: index for index, label in enumerate(species)}
+    if len(column_of) < len(species):
         raise console.UserError(
-            f"{path}: has two columns of {next(label for label in species if species.count(label) > 1)}"
+            f"{path}: has two columns for {next(label for label in species if species.count(label) > 1)}"
         )
-    columns = np.array([place.get(label, -1) for label in classes])
+    columns = np.array([column_of.get(label, -1) for label in classes])
     if (columns < 0).all():
         raise console.UserError(f"{path}: names none of the {len(classes)} classes")
     if (columns < 0).any():
-        console.warn(
-            f"{path}: says nothing of {(columns < 0).sum()} of {len(classes)} classes; their scores stay as they are"
+        console.warning(
+            f"{path}: {(columns < 0).sum()} of {len(classes)} classes are missing from it; their scores are not changed"
         )
     lines = _lines_of_recordings(path, dict(list(rows.items())[named:]), recordings)
     known = {name: _values(path, line, rows[line], count=len(species))[columns] for name, line in lines.items()}
     if len(known) < len(recordings):
-        console.warn(
-            f"{path}: says nothing of {len(recordings) - len(known)} of {len(recordings)} recordings; their scores stay as they are"
+        console.warning(
+            f"{path}: {len(recordings) - len(known)} of {len(recordings)} recordings are missing from it; "
+            "their scores are not changed"
         )
-    nothing = np.full(len(classes), np.nan)
-    return lambda name: factors_of(np.where(columns < 0, np.nan, known.get(name, nothing)))
+    missing = np.full(len(classes), np.nan)
+    return lambda name: factors_of(np.where(columns < 0, np.nan, known.get(name, missing)))
 
 
 def _has_frequencies(path: Path) -> bool:
-    head = _read(path)[:1]
+    head = _table_lines(path)[:1]
     return (
         bool(head)
         and find_column([cell.strip() for cell in head[0].split(max(",;\t", key=head[0].count))], ("frequency", "freq"))
@@ -131,24 +134,25 @@ def _has_frequencies(path: Path) -> bool:
     )
 
 
-def _read(path: Path) -> list[str]:
+def _table_lines(path: Path) -> list[str]:
     try:
         return lines_of(path.read_bytes())
     except OSError as error:
         raise console.UserError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _rows(path: Path) -> dict[int, list[str]]:
-    """Read the rows of a TSV, by their lines."""
+def _rows_by_line(path: Path) -> dict[int, list[str]]:
+    """Read the rows of a TSV, by line number."""
     rows: dict[int, list[str]] = {}
-    for line, cells in csv_rows(_read(path), separator="\t"):
+    for line, cells in csv_rows(_table_lines(path), separator="\t"):
         if cells is None or not_utf8("".join(cells)):
             raise console.UserError(f"{path} line {line}: {'broken quoting' if cells is None else 'is not UTF-8'}")
         if any(cell.strip() for cell in cells):
             rows[line] = [cell.strip() for cell in cells]
     if not rows or max(map(len, rows.values())) < 2:
         raise console.UserError(
-            f"{path}: holds no values; should be a TSV of file names and one value for each species, or a table with a column frequency"
+            f"{path}: has no values; it should be a TSV of file names with one value for each species, "
+            "or a table with a column frequency"
         )
     return rows
 
@@ -164,29 +168,30 @@ def _labelset(path: Path, classes: Sequence[str], *, count: int) -> list[str]:
     for name in LABELSETS:
         file = path.with_name(name)
         if file.is_file():
-            labels = [line.strip() for line in _read(file) if line.strip()]
+            labels = [line.strip() for line in _table_lines(file) if line.strip()]
             if len(labels) == count:
                 return labels
-            raise console.UserError(f"{path}: has {count} values a recording, but {file} {len(labels)} species")
+            raise console.UserError(f"{path}: has {count} values per recording, but {file} has {len(labels)} species")
     if count == len(classes):
         return list(classes)
     raise console.UserError(
-        f"{path}: has {count} values a recording for {len(classes)} classes; name its species in a first row, or in {LABELSETS[0]} beside it"
+        f"{path}: has {count} values per recording for {len(classes)} classes; "
+        f"name its species in a first row, or in {LABELSETS[0]} beside it"
     )
 
 
 def _lines_of_recordings(path: Path, rows: dict[int, list[str]], recordings: pl.DataFrame) -> dict[str, int]:
-    """Return which line of the table is about which recording: by its name, its file, or the file's name with or without its ending."""
+    """Return the line of each recording, by its name, its file, or the file's name with or without extension."""
     lines: dict[str, int] = {}
     for line, cells in rows.items():
         if cells[0] in lines:
-            raise console.UserError(f"{path} line {line}: {cells[0]} stands in line {lines[cells[0]]} already")
+            raise console.UserError(f"{path} line {line}: {cells[0]} is in line {lines[cells[0]]}, too")
         lines[cells[0]] = line
     found = {}
     for name, file in recordings.select("recording", "file").iter_rows():
-        for known_as in (name, file, Path(file).name, Path(file).stem):
-            if known_as in lines:
-                found[name] = lines[known_as]
+        for alias in (name, file, Path(file).name, Path(file).stem):
+            if alias in lines:
+                found[name] = lines[alias]
                 break
     return found
 
@@ -195,8 +200,8 @@ def _values(path: Path, line: int, cells: Sequence[str], *, count: int) -> Float
     if len(cells) != count + 1:
         raise console.UserError(f"{path} line {line}: has {len(cells) - 1} values for {count} species")
     if not _are_numbers(cells[1:]):
-        raise console.UserError(f"{path} line {line}: a value is no number")
+        raise console.UserError(f"{path} line {line}: a value is not a number")
     values = np.array([float(cell) for cell in cells[1:]])
     if not (values >= -1).all() or np.isinf(values).any():  # NaN, too
-        raise console.UserError(f"{path} line {line}: a value is not from −1 up")
+        raise console.UserError(f"{path} line {line}: a value is below −1 or not finite")
     return values

@@ -1,4 +1,4 @@
-"""eBird's frequencies: which species are reported at which place, in which week of the year."""
+"""eBird's frequencies: which species are reported at a place, by week of the year."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.console import UserError
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS, Taxonomy
-from utils.scoring.inference.prior_metadata import Place
+from utils.scoring.inference.prior_metadata import PlaceAndWeek
 from utils.tables import find_column, read_foreign, refuse_bad_rows
 
 WEEKS = 48  # of eBird's year
@@ -28,7 +28,7 @@ NAMES = {
     "week": ("week",),
 }
 
-Spot = tuple[float, float] | None  # latitude and longitude, degrees; none: everywhere
+Spot = tuple[float, float] | None  # latitude and longitude, degrees; None: everywhere
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,17 @@ class Frequencies:
 
     Attributes
     ----------
-    species : all that the table names
+    species : all species in the table
     by_place : the species with a frequency above 0, by place and week (None: the whole year)
     """
 
     species: frozenset[str]
     by_place: Mapping[Spot, Mapping[int | None, frozenset[str]]]
 
-    def reported(self, place: Place | None) -> frozenset[str] | None:
-        """Return the species that are reported at the nearest place in that week, or in any week where the recording's is not known.
+    def reported(self, place: PlaceAndWeek | None) -> frozenset[str] | None:
+        """Return the species that are reported at the nearest place in that week, or in any week if it is unknown.
 
-        None where the table is about places and that of the recording is not known.
+        None if the table has places and that of the recording is unknown.
         """
         if None in self.by_place:
             weeks = self.by_place[None]
@@ -55,19 +55,21 @@ class Frequencies:
             return None
         else:
             here = (place.latitude, place.longitude)
-            weeks = self.by_place[min((spot for spot in self.by_place if spot), key=lambda spot: _apart(here, spot))]
+            weeks = self.by_place[
+                min((spot for spot in self.by_place if spot), key=lambda spot: _haversine(here, spot))
+            ]
         week = place.week if place else None
         always = weeks.get(None, frozenset())
         return always.union(*weeks.values()) if week is None else always | weeks.get(week, frozenset())
 
 
 def read_frequencies(path: Path, taxonomy: Taxonomy) -> Frequencies:
-    """Read eBird frequencies, in the forms of `utils/scoring/prior.py`.
+    """Read eBird frequencies, in the forms that `prior.py` describes.
 
     Raises
     ------
     UserError
-        If the table cannot be read, or a row cannot be used: its file, its row, and why.
+        If the table cannot be read, or a row cannot be used.
     """
     species: set[str] = set()
     found: dict[Spot, dict[int | None, set[str]]] = {}
@@ -81,7 +83,7 @@ def read_frequencies(path: Path, taxonomy: Taxonomy) -> Frequencies:
     if None in found and len(found) > 1:
         raise UserError(f"{path}: some rows have a place and others have none")
     if not found:
-        raise UserError(f"{path}: names no species")
+        raise UserError(f"{path}: has no species")
     return Frequencies(
         frozenset(species),
         {spot: {week: frozenset(labels) for week, labels in weeks.items()} for spot, weeks in found.items()},
@@ -95,8 +97,8 @@ def _spot(where: str, numbers: Mapping[str, float | None]) -> Spot:
     return None if latitude is None or longitude is None else (latitude, longitude)
 
 
-def _apart(one: tuple[float, float], other: tuple[float, float]) -> float:
-    """Return how far two places are apart on the globe: the haversine of the angle, which grows with it."""
+def _haversine(one: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return the haversine of the angle between two places on the globe, which grows with their distance."""
     (south, west), (north, east) = np.radians(one), np.radians(other)
     return float(
         math.sin((north - south) / 2) ** 2 + math.cos(south) * math.cos(north) * math.sin((east - west) / 2) ** 2
@@ -108,16 +110,17 @@ def _csv_rows(path: Path) -> Iterable[tuple[str, str, dict[str, float | None]]]:
     column = find_column(table.columns, (*SPECIES_COLUMNS, *CODE_COLUMNS, *COMMON_COLUMNS))
     if column is None:
         raise UserError(
-            f"{path}: has no column of species, such as scientific_name or species_code; there are {', '.join(table.columns)[:200]}"
+            f"{path}: has no column of species, such as scientific_name or species_code; "
+            f"its columns are {', '.join(table.columns)[:200]}"
         )
     refuse_bad_rows(path, table)
     columns = {key: find_column(table.columns, names) for key, names in NAMES.items()}
-    for place, row in table.rows.items():
-        where = str(path.parent / place)
+    for location, row in table.rows.items():
+        where = str(path.parent / location)
         yield (
             where,
             _name(where, row[column]),
-            {key: _number(where, key, row[heading] if heading else "") for key, heading in columns.items()},
+            {key: _parsed_value(where, key, row[heading] if heading else "") for key, heading in columns.items()},
         )
 
 
@@ -128,22 +131,22 @@ def _json_rows(path: Path) -> Iterable[tuple[str, str, dict[str, float | None]]]
         raise UserError(f"{path}: cannot be read ({' '.join(str(error).split())})") from None
     if not isinstance(entries, list):
         raise UserError(f"{path}: should be a list of objects with speciesCode and frequency")
-    for number, entry in enumerate(entries, start=1):
-        where = f"{path} entry {number}"
+    for position, entry in enumerate(entries, start=1):
+        where = f"{path} entry {position}"
         if not isinstance(entry, Mapping):
-            raise UserError(f"{where}: is no object with speciesCode and frequency")
+            raise UserError(f"{where}: is not an object with speciesCode and frequency")
         name = next((entry[key] for key in ("speciesCode", "sciName", "comName") if key in entry), "")
-        yield where, _name(where, name), {key: _number(where, key, entry.get(key)) for key in NAMES}
+        yield where, _name(where, name), {key: _parsed_value(where, key, entry.get(key)) for key in NAMES}
 
 
 def _name(where: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise UserError(f"{where}: names no species")
+        raise UserError(f"{where}: has no species")
     return value.strip()
 
 
-def _number(where: str, key: str, value: Any) -> float | None:
-    """Return a number within its limits; None where there is none, as only a frequency has to be there."""
+def _parsed_value(where: str, key: str, value: Any) -> float | None:
+    """Return a value within its limits; None if it is missing, which only a frequency must not be."""
     if value is None or (isinstance(value, str) and not value.strip()):
         if key == "frequency":
             raise UserError(f"{where}: has no frequency")
@@ -155,6 +158,7 @@ def _number(where: str, key: str, value: Any) -> float | None:
         number = math.nan
     if not low <= number <= high or isinstance(value, bool) or (key == "week" and number != int(number)):
         raise UserError(
-            f"{where}: the {key} {str(value)[:20]!r} is no {'whole ' if key == 'week' else ''}number from {low:g} to {high:g}"
+            f"{where}: the {key} {str(value)[:20]!r} is not a {'whole ' if key == 'week' else ''}number "
+            f"from {low:g} to {high:g}"
         )
     return number

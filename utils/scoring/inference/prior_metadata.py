@@ -1,4 +1,4 @@
-"""Where and when recordings were made, and how species are called, as `metadata/` has it."""
+"""Where and when recordings were made, and the names of species, from `metadata/`."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -9,13 +9,13 @@ from utils.recordings.recording import Taxon, degrees, read_metadata
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where and when a recording was made; None where not known.
+class PlaceAndWeek:
+    """Where and when a recording was made; None if unknown.
 
     Attributes
     ----------
     latitude, longitude : degrees
-    week : 1 to 48, four a month, as in eBird's bar charts
+    week : 1 to 48, four per month, as in eBird's bar charts
     """
 
     latitude: float | None
@@ -25,24 +25,24 @@ class Place:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What is known besides the sound.
+    """What is known of recordings besides their sound.
 
     Attributes
     ----------
-    places : of the recordings that were asked for
-    taxonomy : the names of species that the data set and its settings know
+    places : by name of the recording
+    taxonomy : the names of species in the data set and in its settings
     """
 
-    places: dict[str, Place]
+    places: dict[str, PlaceAndWeek]
     taxonomy: Taxonomy
 
 
 def read_all_metadata(settings: Dataset, names: set[str]) -> Metadata:
-    """Read `metadata/` of a data set; what cannot be read is not known.
+    """Read `metadata/` of a data set; files that cannot be read are ignored.
 
     Parameters
     ----------
-    names : the recordings of which places are wanted
+    names : the recordings whose places are wanted
     """
     taxa = read_taxonomy(settings.taxonomy) if settings.taxonomy else []
     found: set[Taxon] = set()
@@ -62,13 +62,16 @@ def read_all_metadata(settings: Dataset, names: set[str]) -> Metadata:
                 degrees(known.get("latitude"), limit=90.0),
                 degrees(known.get("longitude"), limit=180.0),
             )
-            places[name] = Place(latitude, longitude, week_of(str(known.get("date", ""))))
+            places[name] = PlaceAndWeek(latitude, longitude, week_of(str(known.get("date", ""))))
     by_name = sorted(found, key=lambda taxon: (taxon.species, taxon.code, taxon.common_name))
     return Metadata(places, Taxonomy([*taxa, *by_name], read_aliases(settings.aliases) if settings.aliases else {}))
 
 
 def week_of(text: str) -> int | None:
-    """Return eBird's week, 1 to 48, of a date as YYYY-MM-DD: four a month, of which the last lasts to the month's end; None where it is no date."""
+    """Return eBird's week, 1 to 48, of a date as YYYY-MM-DD; None if it is not a date.
+
+    There are four weeks per month, the last of which lasts to the month's end.
+    """
     try:
         day = date.fromisoformat(text)
     except ValueError:

@@ -1,36 +1,40 @@
-"""What models answer to recordings: listening in worker processes, the nets here, pooled scores out."""
+"""Predictions for recordings: workers make spectrograms, networks score the clips, and the clips' scores are pooled."""
 
+import tempfile
 from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Float32, Int64
 
-from config import Config
+from config import Config, Testing
 from utils import console
-from utils.scoring.inference.batching import Hearing, answered, gathered
-from utils.scoring.inference.clip_workers import Heard, listen
-from utils.scoring.inference.ensembles import Ensemble, Listener, Model, assemble
+from utils.models.snapshots import Snapshot
+from utils.scoring.inference.batching import ScoredClips, predict_in_batches
+from utils.scoring.inference.clip_workers import spectrograms_of_recordings
+from utils.scoring.inference.ensembles import Ensemble, Member, MemberGroup, assemble
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.pooling import Pool, Pooling, pool_groups, pooling_of
 from utils.scoring.inference.prior import prior_of
 from utils.spectra.clips import clip_samples
-from utils.spectra.extraction import FirstClips
+from utils.spectra.extraction import Job, RecordingSpectrograms, first_spectrograms
 
-SAME_STEP = 0.001  # steps; clips of other rates are apart by less, for theirs are whole samples
+SAME_STEP = 0.001  # steps; clips at other sampling rates may be apart by less, as they start at whole samples
 
 
 @dataclass(frozen=True)
-class ClipScores:
-    """The scores of a recording's clips, of models that hear the same ones.
+class ClipPredictions:
+    """The scores of a recording's clips, by one group of members.
 
     Attributes
     ----------
     starts : of the clips, seconds
     length : of a clip, seconds
-    scores : a column a class of the ensemble, 0 to 1, without any prior; NaN where these models do not know it
+    scores : one column per class of the ensemble, 0 to 1, without any prior; NaN for classes that the group does not
+        know
     """
 
     starts: Float[np.ndarray, " clips"]
@@ -39,20 +43,20 @@ class ClipScores:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What an ensemble answers to one recording.
+class RecordingPrediction:
+    """What an ensemble predicts for one recording.
 
     Attributes
     ----------
-    row : of the recording in its table
-    scores : pooled over the recording, a column a class of the ensemble; NaN if it could not be used
-    clips : how many clips were heard, by those models that hear most
-    reason : why it could not be used; None where it could
-    clip_scores : where they were asked for: those of each group of models that hear the same clips
+    row : index of the recording in its table
+    scores : pooled over the recording, one column per class of the ensemble; NaN if it could not be used
+    clips : how many clips were scored; if groups have different clips, the largest number
+    reason : why it could not be used; None if it could
     warnings : what is odd about its file, and how much of it was read
-    alone : there, too, (clips, classes): what would be answered if each clip were a recording of its own. Where models
-        hear other clips, these are those of the longest step, and of the others all that begin within one are pooled
-        together
+    clip_scores : if they were asked for: one entry per group of members
+    alone : likewise, (clips, classes): the prediction for each clip as a recording of its own. If groups have different
+        clips, one row per clip of the group with the longest step; the clips of the other groups that start within
+        one step are pooled
     """
 
     row: int
@@ -60,24 +64,24 @@ class Answer:
     clips: int
     reason: str | None = None
     warnings: tuple[str, ...] = ()
-    clip_scores: tuple[ClipScores, ...] = ()
+    clip_scores: tuple[ClipPredictions, ...] = ()
     alone: Float[np.ndarray, "_ _"] = field(default_factory=lambda: np.empty((0, 0)))
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Answers to some recordings.
+class Predictions:
+    """Predictions for a table of recordings.
 
     Attributes
     ----------
     recordings : rows of the split's table, in its order
-    classes : what the columns of `scores` are
-    scores : pooled over each recording, 0 to 1 (with a prior, to 1.5); NaN for recordings that could not be used
-    clips : how many clips were heard of each
-    reasons : why a recording could not be used; None where it could
-    clip_scores : by recording, of those whose clips were asked for
-    fingerprint : of the nets and settings that answered, of `fingerprint_of_scores`
-    warnings : by recording, of those whose files are odd: what was found
+    classes : the columns of `scores`
+    scores : pooled over each recording, 0 to 1 (with a prior, up to 1.5); NaN for recordings that could not be used
+    clips : how many clips of each were scored
+    reasons : why a recording could not be used; None if it could
+    clip_scores : by name, of the recordings for which they were asked
+    fingerprint : of the networks and settings, from `fingerprint_of_scores`
+    warnings : by name, what is odd about a recording's file
     """
 
     recordings: pl.DataFrame
@@ -85,7 +89,7 @@ class Answers:
     scores: Float[np.ndarray, "recordings classes"]
     clips: Int64[np.ndarray, " recordings"]
     reasons: list[str | None]
-    clip_scores: dict[str, tuple[ClipScores, ...]] = field(default_factory=dict)
+    clip_scores: dict[str, tuple[ClipPredictions, ...]] = field(default_factory=dict)
     fingerprint: str | None = None
     warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -97,31 +101,69 @@ class Answers:
 
     @property
     def odd(self) -> list[console.Failure]:
-        """The recordings of which something is odd, such as that their end is missing."""
+        """The recordings that were used with a warning, such as a missing end."""
         pairs = self.recordings.select("recording", "file").iter_rows()
         return [console.Failure(file, "; ".join(self.warnings[name])) for name, file in pairs if name in self.warnings]
 
 
-def answer(
-    models: Sequence[Model],
+def predict_file(snapshot: Snapshot, file: Path, settings: Testing | None = None) -> dict[str, float]:
+    """Return the score of each class for one sound file, highest first; the same as test.py's, without its prior.
+
+    Parameters
+    ----------
+    snapshot : from `utils.models.snapshots.find_snapshot` or `find_snapshot_at`
+    settings : `max_clips` (0: the whole file), `pooling`, `sharpness` and `batch_size` count; None: the defaults
+
+    Raises
+    ------
+    AudioError
+        If the file cannot be used.
+    UserError
+        If a network cannot be read.
+
+    Examples
+    --------
+    >>> from utils.models.snapshots import find_snapshot_at
+    >>> snapshot = find_snapshot_at(run_folder, "best")  # the folder of a run, such as Path("snapshots/demo")
+    >>> scores = predict_file(snapshot, sound_file)
+    >>> sorted(scores) == sorted(snapshot.classes)
+    True
+    >>> list(scores.values()) == sorted(scores.values(), reverse=True)
+    True
+    """
+    ensemble, settings = assemble([Member(snapshot)]), settings or Testing()
+    (group,) = ensemble.groups
+    scorer, pool = group.scorer(settings), Pool(pooling_of(settings), classes=len(group.classes))
+    with tempfile.TemporaryDirectory() as scratch:
+        part = Path(scratch) / "spectrograms"
+        job = Job(file.name, file, settings.max_clips, group.clips, group.spectrogram, part=part)
+        for pixels in first_spectrograms(job).blocks(settings.batch_size):
+            pool.add(scorer(pixels))
+    (scores,) = ensemble.join([pool.finish()])
+    best = np.argsort(-scores, kind="stable")
+    return {ensemble.classes[index]: float(scores[index]) for index in best.tolist()}
+
+
+def predict_recordings(
+    members: Sequence[Member],
     recordings: pl.DataFrame,
     config: Config,
     *,
     clips_of: Collection[str] = (),
     what: str = "testing",
-) -> Answers:
-    """Let models answer recordings, and put the answers into one table.
+) -> Predictions:
+    """Predict the classes of recordings, and put the predictions into one table.
 
-    Parameters and errors as of `answers`; `what` names the progress bar.
+    Parameters and errors are those of `iter_predictions`; `what` is the title of the progress bar.
     """
-    ensemble, fingerprint = assemble(models), fingerprint_of_scores(models, config)
+    ensemble, fingerprint = assemble(members), fingerprint_of_scores(members, config)
     scores = np.full((len(recordings), len(ensemble.classes)), np.nan, np.float32)
     clips = np.zeros(len(recordings), np.int64)
     reasons: list[str | None] = [None] * len(recordings)
     clip_scores, warnings = {}, {}
     with (
         console.progress(what, total=len(recordings), unit="recordings") as advance,
-        closing(answers(ensemble, recordings, config, clips_of)) as coming,
+        closing(iter_predictions(ensemble, recordings, config, clips_of)) as coming,
     ):
         for one in coming:
             scores[one.row], clips[one.row], reasons[one.row] = one.scores, one.clips, one.reason
@@ -130,112 +172,124 @@ def answer(
             if one.warnings:
                 warnings[recordings["recording"][one.row]] = one.warnings
             advance()
-    return Answers(recordings, ensemble.classes, scores, clips, reasons, clip_scores, fingerprint, warnings)
+    return Predictions(recordings, ensemble.classes, scores, clips, reasons, clip_scores, fingerprint, warnings)
 
 
-def answers(
+def iter_predictions(
     ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_of: Collection[str] = ()
-) -> Generator[Answer]:
-    """Yield the answer to each recording as it is finished: its first clips, without rejection, pooled as `testing.pooling` says, times the prior.
+) -> Generator[RecordingPrediction]:
+    """Yield the prediction for each recording as it is finished: pooled scores of its first clips, times the prior.
 
-    Pictures are made with the snapshots' settings, whatever the config's are. Noise is no answer: of what was trained
-    as 'Noise' nothing is said. Memory does not grow with the number of recordings or their length. Scores depend on
-    neither batch size nor the number of workers.
+    Spectrograms are made with the settings of the snapshots, whatever `config` says, and no clip is rejected. The
+    'Noise' class is never returned as a prediction. Memory does not grow with the number of recordings or their length.
+    Scores depend on neither batch size nor the number of workers.
 
     Parameters
     ----------
-    ensemble : of `assemble`
-    recordings : with the columns `recording` and `file`, the latter below `dataset.root`
-    clips_of : recordings whose clips' scores are kept, too
+    ensemble : from `assemble`
+    recordings : with the columns `recording` and `file`, the latter relative to `dataset.root`
+    clips_of : names of recordings whose clips' scores are returned, too
 
     Raises
     ------
     UserError
-        If a net or the prior's table is damaged.
+        If a network or the prior's table is damaged.
     """
-    prior = prior_of(recordings, ensemble.classes, config)
-    names, kept = recordings["recording"], frozenset(clips_of)
+    prior, pooling = prior_of(recordings, ensemble.classes, config), pooling_of(config.testing)
+    names, with_clips = recordings["recording"], frozenset(clips_of)
+    spectrograms = spectrograms_of_recordings(ensemble, recordings, config)
+    unfinished: dict[int, list[ScoreCollector]] = {}
+    for part in predict_in_batches(ensemble, spectrograms, config.testing):
+        row = part.source.row
+        if row not in unfinished:
+            keep = names[row] in with_clips
+            unfinished[row] = [ScoreCollector(group, pooling, keep_clips=keep) for group in ensemble.groups]
+        unfinished[row][part.source.group].add(part)
+        if all(collector.complete for collector in unfinished[row]):
+            prediction = _joined_prediction(row, ensemble, unfinished.pop(row), pooling)
+            yield prediction if prior is None else _times_prior(prediction, prior(names[row]))
 
-    pooling = pooling_of(config.testing)
 
-    def begin(heard: Heard) -> _Hearing:
-        return _begin(heard, ensemble, pooling, keep=names[heard.row] in kept)
+class ScoreCollector:
+    """Collects the scores of a recording's clips by one group of members, and pools them.
 
-    for parts in gathered(ensemble, answered(ensemble, listen(ensemble, recordings, config), config.testing, begin)):
-        done = _joined(ensemble, parts[0].row, parts, pooling)
-        yield done if prior is None else _expected(done, prior(names[done.row]))
+    Attributes
+    ----------
+    clips : how many clips the recording has; None before the first scores came
+    reason : why the recording could not be used
+    warnings : what is odd about its file
+    kept : the scores of its clips, if they are kept
+    """
 
-
-class _Hearing(Hearing):
-    """What is known so far of a recording as one listener hears it."""
-
-    def __init__(
-        self, row: int, listener: int, *, pool: Pool, clips: int = 0, keep: bool = False, reason: str | None = None
-    ) -> None:
-        self.row, self.listener, self.pool, self.clips, self.reason = row, listener, pool, clips, reason
+    def __init__(self, group: MemberGroup, pooling: Pooling, *, keep_clips: bool) -> None:
+        self.group, self.pool = group, Pool(pooling, classes=len(group.classes))
+        self.clips: int | None = None
+        self.reason: str | None = None
         self.warnings: tuple[str, ...] = ()
-        self.kept: list[Float32[np.ndarray, "_ classes"]] | None = [] if keep else None
+        self.kept: list[Float32[np.ndarray, "_ classes"]] | None = [] if keep_clips else None
 
-    def add(self, scores: Float32[np.ndarray, "clips classes"]) -> bool:
-        """Take in the scores of the next clips; tell whether they were the last."""
-        self.pool.add(scores)
+    def add(self, part: ScoredClips) -> None:
+        """Take in the scores of the next clips, or that the recording could not be used."""
+        outcome = part.source.outcome
+        if isinstance(outcome, console.Failure):
+            self.reason = outcome.reason
+            return
+        self.clips = outcome.count
+        if isinstance(outcome, RecordingSpectrograms):
+            self.warnings = outcome.warnings
+        self.pool.add(part.scores)
         if self.kept is not None:
-            self.kept.append(scores.copy())  # a view would keep the whole batch
-        return int(self.pool.clips[0]) == self.clips
+            self.kept.append(part.scores.copy())  # a view would keep the whole batch in memory
+
+    @property
+    def complete(self) -> bool:
+        """Whether all clips were taken in, or none will come."""
+        return self.reason is not None or self.clips == int(self.pool.clips.sum())
 
 
-def _begin(heard: Heard, ensemble: Ensemble, pooling: Pooling, *, keep: bool) -> _Hearing:
-    pool = Pool(pooling, classes=len(ensemble.listeners[heard.listener].classes))
-    if isinstance(heard.outcome, console.Failure):
-        return _Hearing(heard.row, heard.listener, pool=pool, reason=heard.outcome.reason)
-    hearing = _Hearing(heard.row, heard.listener, pool=pool, clips=heard.outcome.count, keep=keep)
-    hearing.warnings = (
-        heard.outcome.warnings if isinstance(heard.outcome, FirstClips) else heard.outcome.length.warnings
-    )
-    return hearing
-
-
-def _joined(ensemble: Ensemble, row: int, hearings: Sequence[_Hearing], pooling: Pooling) -> Answer:
-    """Join what the listeners heard; a recording that one of them cannot use is not answered by the others alone."""
-    for hearing in hearings:
-        if hearing.reason is not None:
-            return Answer(row, np.full(len(ensemble.classes), np.nan), 0, hearing.reason)
-    pairs = list(zip(ensemble.listeners, hearings, strict=True))
-    (scores,) = ensemble.join([hearing.pool.finish() for hearing in hearings])
-    warnings = tuple(dict.fromkeys(said for hearing in hearings for said in hearing.warnings))
-    answer = Answer(row, scores, max(hearing.clips for hearing in hearings), warnings=warnings)
-    kept = [(listener, np.concatenate(hearing.kept)) for listener, hearing in pairs if hearing.kept]
+def _joined_prediction(
+    row: int, ensemble: Ensemble, collectors: Sequence[ScoreCollector], pooling: Pooling
+) -> RecordingPrediction:
+    """Join the scores of all groups; if one group cannot use a recording, the others alone do not predict it."""
+    for collector in collectors:
+        if collector.reason is not None:
+            return RecordingPrediction(row, np.full(len(ensemble.classes), np.nan), 0, collector.reason)
+    (scores,) = ensemble.join([collector.pool.finish() for collector in collectors])
+    warnings = tuple(dict.fromkeys(text for collector in collectors for text in collector.warnings))
+    clips = max(collector.clips or 0 for collector in collectors)
+    prediction = RecordingPrediction(row, scores, clips, warnings=warnings)
+    kept = [(collector.group, np.concatenate(collector.kept)) for collector in collectors if collector.kept]
     if not kept:
-        return answer
+        return prediction
     parts = tuple(
-        ClipScores(np.arange(len(own)) * _step(listener), listener.clips.length, ensemble.spread(own, listener))
-        for listener, own in kept
+        ClipPredictions(np.arange(len(table)) * _step(group), group.clips.length, ensemble.spread(table, group))
+        for group, table in kept
     )
-    return replace(answer, clip_scores=parts, alone=_alone(ensemble, [own for _, own in kept], pooling))
+    return replace(prediction, clip_scores=parts, alone=_clips_alone(ensemble, [table for _, table in kept], pooling))
 
 
-def _step(listener: Listener) -> float:
-    """Return the seconds from one clip's begin to the next one's."""
-    _, step, _ = clip_samples(listener.clips, rate=listener.spectrogram.rate)
-    return step / listener.spectrogram.rate
+def _step(group: MemberGroup) -> float:
+    """Return the seconds from the start of one clip to that of the next."""
+    _, step, _ = clip_samples(group.clips, rate=group.spectrogram.rate)
+    return step / group.spectrogram.rate
 
 
-def _alone(
-    ensemble: Ensemble, kept: Sequence[Float32[np.ndarray, "_ _"]], pooling: Pooling
+def _clips_alone(
+    ensemble: Ensemble, tables: Sequence[Float32[np.ndarray, "_ _"]], pooling: Pooling
 ) -> Float[np.ndarray, "steps all_classes"]:
-    steps = [_step(listener) for listener in ensemble.listeners]
-    places = [
-        np.floor(np.arange(len(own)) * step / max(steps) + SAME_STEP).astype(np.int64)
-        for own, step in zip(kept, steps, strict=True)
+    steps = [_step(group) for group in ensemble.groups]
+    indices = [
+        np.floor(np.arange(len(table)) * step / max(steps) + SAME_STEP).astype(np.int64)
+        for table, step in zip(tables, steps, strict=True)
     ]
-    count = min(int(own[-1]) + 1 for own in places)  # clips that all models hear
-    groups = [np.where(own < count, own, -1) for own in places]
+    count = min(int(of_group[-1]) + 1 for of_group in indices)  # clips that all groups have
+    common = [np.where(of_group < count, of_group, -1) for of_group in indices]
     return ensemble.join(
-        [pool_groups(own, group, pooling, count=count) for own, group in zip(kept, groups, strict=True)]
+        [pool_groups(table, of_group, pooling, count=count) for table, of_group in zip(tables, common, strict=True)]
     )
 
 
-def _expected(done: Answer, factors: Float[np.ndarray, " classes"]) -> Answer:
-    """Multiply by the prior what is rounded before, as submissions keep it, so that these answer the same to the last bit."""
-    alone = done.alone.astype(np.float32) * factors if len(done.alone) else done.alone
-    return replace(done, scores=done.scores.astype(np.float32) * factors, alone=alone)
+def _times_prior(prediction: RecordingPrediction, factors: Float[np.ndarray, " classes"]) -> RecordingPrediction:
+    """Multiply scores by the prior, after rounding as in a submission's parts, so that both are the same bit for bit."""
+    alone = prediction.alone.astype(np.float32) * factors if len(prediction.alone) else prediction.alone
+    return replace(prediction, scores=prediction.scores.astype(np.float32) * factors, alone=alone)

@@ -1,1 +1,1 @@
-"""Formulas that judge predictions, their intervals, thresholds and calibration. Imports nothing else of scoring."""
+"""Formulas and registry of metrics, their intervals, thresholds and calibration. Imports nothing else of scoring."""

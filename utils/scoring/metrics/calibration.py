@@ -1,6 +1,6 @@
-"""Scores that mean what they say: of the answers scored 0.8, eight in ten are right. One map from score to probability for all classes.
+"""Calibration: one map from score to probability for all classes; of the predictions with 0.8, 80% are then correct.
 
-The map is kept as numbers in a JSON and applied by NumPy; scikit-learn only finds it.
+The map is saved as numbers in JSON and applied with NumPy; scikit-learn only fits it.
 """
 
 from dataclasses import asdict, dataclass
@@ -17,14 +17,14 @@ from sklearn.linear_model import LogisticRegression
 
 from utils.console import UserError
 from utils.files import write_json
-from utils.saved_json import ADVICE, read_kept
-from utils.scoring.metrics.ranking import first_answers
+from utils.scoring.metrics.ranking import top1_classes
+from utils.tables import RUN_TEST_AGAIN, read_json
 
-Method = Literal["platt", "isotonic"]
-SMALLEST = 1e-6  # scores are held so far from 0 and 1, whose logits are infinite
-# pairs are counted at logits so far apart before the fit: no probability moves by more than an eighth of this, and
-# millions take a second
-STEP = 0.001
+CalibrationMethod = Literal["platt", "isotonic"]
+SCORE_MARGIN = 1e-6  # scores are clipped this far from 0 and 1, whose logits are infinite
+# pairs are counted at logits this far apart before the fit: no probability moves by more than an eighth of it, and
+# millions of pairs take a second
+LOGIT_STEP = 0.001
 BINS = 10
 Finite = Annotated[float, AllowInfNan(False)]
 Probability = Annotated[float, Ge(0), Le(1)]
@@ -38,99 +38,105 @@ class Platt:
     intercept: Finite
     made_from: str
     method: Literal["platt"] = "platt"
-    # of the nets and settings whose scores it was found on; None where that is not known
+    # of the networks and settings whose scores it was fitted to; None if not known
     fingerprint: str | None = None
 
     def apply(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Return the probability that each score stands for; a NaN stays one."""
-        return expit(self.slope * _logits(scores) + self.intercept)
+        """Return the probability for each score; NaN stays NaN."""
+        return expit(self.slope * _clipped_logits(scores) + self.intercept)
 
 
 @dataclass(frozen=True)
 class Isotonic:
-    """A line through the points (x, y) that never falls; flat beyond its ends."""
+    """A non-decreasing piecewise linear function through the points (x, y); flat beyond its ends."""
 
     x: Annotated[tuple[Finite, ...], MinLen(1)]
     y: Annotated[tuple[Probability, ...], MinLen(1)]
     made_from: str
     method: Literal["isotonic"] = "isotonic"
-    fingerprint: str | None = None  # as of Platt
+    fingerprint: str | None = None  # as in Platt
 
     def apply(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Return the probability that each score stands for; a NaN stays one."""
+        """Return the probability for each score; NaN stays NaN."""
         return np.interp(scores, self.x, self.y)
 
 
 Calibration = Platt | Isotonic
-_FILE: TypeAdapter[Calibration] = TypeAdapter(Calibration)
+_CALIBRATION_FILE: TypeAdapter[Calibration] = TypeAdapter(Calibration)
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often answers of some score are right, in bins of equal width from 0 to 1; NaN in empty bins.
+    """How often predictions of a given score are correct, in bins of equal width from 0 to 1; NaN in empty bins.
 
     Attributes
     ----------
-    counts : how many answers are in each bin
+    counts : number of predictions in each bin
     scores : their mean score
-    right : share of them that is right
+    correct : share of them that is correct
     """
 
     counts: Int64[np.ndarray, " bins"]
     scores: Float[np.ndarray, " bins"]
-    right: Float[np.ndarray, " bins"]
+    correct: Float[np.ndarray, " bins"]
 
     @property
     def expected_error(self) -> float | None:
-        """Expected calibration error: ECE = Σ over bins  n / N · |mean score − share right|; None without answers.
+        """Expected calibration error; None without predictions.
+
+            ECE = Σ over bins  n / N · |mean score − share correct|
 
         Source: Naeini et al., Obtaining well calibrated probabilities using Bayesian binning, 2015; Guo et al.,
         arXiv:1706.04599.
         """
         total = int(self.counts.sum())
-        return float(np.nansum(self.counts * np.abs(self.scores - self.right)) / total) if total else None
+        return float(np.nansum(self.counts * np.abs(self.scores - self.correct)) / total) if total else None
 
 
 def fit(
-    scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*shape"], *, method: Method, made_from: str
+    scores: Float[np.ndarray, "*shape"],
+    correct: Bool[np.ndarray, "*shape"],
+    *,
+    method: CalibrationMethod,
+    made_from: str,
 ) -> Calibration:
-    """Find the map from score to probability, pooled over all pairs of a row and a class.
+    """Fit the map from score to probability to all pairs of a row and a class.
 
-        platt: logistic regression of `right` on logit(score);  isotonic: the rising step function of least squares
+        platt: logistic regression of `correct` on logit(score);  isotonic: the non-decreasing function of least squares
 
-    Platt's has two numbers and does with little data; isotonic takes any rising shape, and wants some hundred right
-    answers.
+    Platt's map has two parameters and works with little data; the isotonic one can take any non-decreasing shape, and
+    needs some hundred correct predictions.
 
     Parameters
     ----------
     scores : 0 to 1
-    right : which pairs are true
+    correct : which pairs are true
     made_from : the run, and what it was tested on
 
     Raises
     ------
     ValueError
-        If a score is no number from 0 to 1, shapes differ, or all pairs are right or none is.
+        If a score is not between 0 and 1, shapes differ, or all pairs are correct or none is.
 
     Source: Platt, Probabilistic outputs for support vector machines, 1999; Zadrozny and Elkan, Transforming classifier
     scores, 2002; scikit-learn's LogisticRegression (its default penalty keeps the slope finite where scores separate
     perfectly) and IsotonicRegression.
     """
-    _check_shares(scores, right)
-    if right.all() or not right.any():
-        raise ValueError("scores cannot be calibrated where all answers are right, or none is")
-    logits, wrong_counts, right_counts = _counted(scores, right)
+    _check_probabilities(scores, correct)
+    if correct.all() or not correct.any():
+        raise ValueError("scores cannot be calibrated if all predictions are correct, or none is")
+    logits, wrong_counts, correct_counts = _counts_by_logit(scores, correct)
     if method == "platt":
         twice, targets, counts = (
             np.tile(logits, 2)[:, None],
             np.repeat([0, 1], len(logits)),
-            np.concatenate([wrong_counts, right_counts]),
+            np.concatenate([wrong_counts, correct_counts]),
         )
-        there = counts > 0
-        model = LogisticRegression(solver="newton-cholesky", tol=1e-8).fit(twice[there], targets[there], counts[there])
+        used = counts > 0
+        model = LogisticRegression(solver="newton-cholesky", tol=1e-8).fit(twice[used], targets[used], counts[used])
         return Platt(float(model.coef_[0, 0]), float(model.intercept_[0]), made_from)
-    counts = wrong_counts + right_counts
-    steps = IsotonicRegression(y_min=0, y_max=1).fit(expit(logits), right_counts / counts, counts)
+    counts = wrong_counts + correct_counts
+    steps = IsotonicRegression(y_min=0, y_max=1).fit(expit(logits), correct_counts / counts, counts)
     return Isotonic(tuple(map(float, steps.X_thresholds_)), tuple(map(float, steps.y_thresholds_)), made_from)
 
 
@@ -139,18 +145,18 @@ def cross_fitted(
     truth: Bool[np.ndarray, "rows classes"],
     folds: Int64[np.ndarray, " rows"],
     *,
-    method: Method,
+    method: CalibrationMethod,
 ) -> Float[np.ndarray, "rows classes"]:
-    """Calibrate each row by a map that was found on the other folds: what a diagram can be drawn of that flatters nobody.
+    """Calibrate each row with a map that was fitted to the other folds, so that a diagram is not optimistic.
 
     Parameters
     ----------
-    folds : number of each row's fold, of `thresholds.folds_of`
+    folds : index of each row's fold, from `thresholds.folds_of`
 
     Raises
     ------
     ValueError
-        As for `fit`, also where that holds for one of the folds' rests.
+        As in `fit`, also if that holds for the rows outside one of the folds.
     """
     calibrated = np.empty(scores.shape)
     for fold in np.unique(folds):
@@ -162,33 +168,33 @@ def cross_fitted(
 
 
 def reliability(
-    scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*shape"], *, bins: int = BINS
+    scores: Float[np.ndarray, "*shape"], correct: Bool[np.ndarray, "*shape"], *, bins: int = BINS
 ) -> Reliability:
-    """Compare scores with how often they are right.
+    """Compare scores with how often they are correct.
 
-    Of all pairs of a row and a class nearly all lie in the lowest bin and the expected error is small whatever the net;
-    that of each row's first answer (its score, and whether it is right) says more.
+    Nearly all pairs of a row and a class lie in the lowest bin, so that their expected error is small for any network;
+    that of each row's top prediction (its score, and whether it is correct) tells more.
 
     Parameters
     ----------
     scores : 0 to 1
-    bins : how many of equal width; the last one holds 1
+    bins : number of bins of equal width; 1 belongs to the last one
 
     Raises
     ------
     ValueError
-        If a score is no number from 0 to 1, or shapes differ.
+        If a score is not between 0 and 1, or shapes differ.
 
-    Source: scikit-learn's calibration_curve (strategy="uniform"), which does not tell the counts.
+    Source: scikit-learn's calibration_curve (strategy="uniform"), which does not return the counts.
     """
-    _check_shares(scores, right)
+    _check_probabilities(scores, correct)
     edges = np.linspace(0, 1, bins + 1)
-    places = np.searchsorted(edges[1:-1], scores.ravel())
-    counts, sums, rights = (
-        np.bincount(places, weights, minlength=bins) for weights in (None, scores.ravel(), right.ravel())
+    indices = np.searchsorted(edges[1:-1], scores.ravel())
+    counts, sums, correct_counts = (
+        np.bincount(indices, weights, minlength=bins) for weights in (None, scores.ravel(), correct.ravel())
     )
     filled = np.where(counts > 0, counts, np.nan)
-    return Reliability(counts, sums / filled, rights / filled)
+    return Reliability(counts, sums / filled, correct_counts / filled)
 
 
 def reliabilities(
@@ -196,16 +202,16 @@ def reliabilities(
     calibrated: Float[np.ndarray, "rows classes"],
     truth: Bool[np.ndarray, "rows classes"],
 ) -> dict[str, tuple[Reliability, Reliability]]:
-    """Return what a diagram shows, by its heading: the reliability before and after, of each row's first answer and of all pairs.
+    """Return the reliability of top predictions and of all pairs, before and after calibration, by heading.
 
     Parameters
     ----------
-    calibrated : of `cross_fitted`; the first answers stay those of `scores`, for a flat step makes some alike
+    calibrated : from `cross_fitted`; top predictions stay those of `scores`, because flat steps make scores equal
     """
-    first = np.arange(len(scores)), first_answers(scores)
+    top1 = np.arange(len(scores)), top1_classes(scores)
     return {
-        "first answers": (reliability(scores[first], truth[first]), reliability(calibrated[first], truth[first])),
-        "all answers": (reliability(scores, truth), reliability(calibrated, truth)),
+        "top predictions": (reliability(scores[top1], truth[top1]), reliability(calibrated[top1], truth[top1])),
+        "all predictions": (reliability(scores, truth), reliability(calibrated, truth)),
     }
 
 
@@ -220,34 +226,34 @@ def read_calibration(path: Path) -> Calibration:
     Raises
     ------
     UserError
-        If there is no such file, or it does not hold one.
+        If there is no such file, or it does not contain one.
     """
-    found: Calibration = read_kept(path, _FILE)
+    found: Calibration = read_json(path, _CALIBRATION_FILE)
     if isinstance(found, Isotonic) and (
         len(found.x) != len(found.y) or min(np.diff(found.x), default=1) <= 0 or min(np.diff(found.y), default=0) < 0
     ):
-        raise UserError(f"{path}: its points do not rise; {ADVICE}")
+        raise UserError(f"{path}: its points do not increase; {RUN_TEST_AGAIN}")
     return found
 
 
-def _logits(scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    return logit(np.clip(scores.astype(float), SMALLEST, 1 - SMALLEST))
+def _clipped_logits(scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    return logit(np.clip(scores.astype(float), SCORE_MARGIN, 1 - SCORE_MARGIN))
 
 
-def _counted(
-    scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*shape"]
+def _counts_by_logit(
+    scores: Float[np.ndarray, "*shape"], correct: Bool[np.ndarray, "*shape"]
 ) -> tuple[Float[np.ndarray, " levels"], Int64[np.ndarray, " levels"], Int64[np.ndarray, " levels"]]:
-    """Return the levels of logits that there are, and how many wrong and right answers are at each."""
-    lowest = float(logit(SMALLEST))
-    places = np.rint((_logits(scores) - lowest) / STEP).astype(np.int64)
-    levels = int(places.max()) + 1
-    wrong_counts, right_counts = (np.bincount(places[chosen], minlength=levels) for chosen in (~right, right))
-    there = np.flatnonzero(wrong_counts + right_counts)
-    return lowest + there * STEP, wrong_counts[there], right_counts[there]
+    """Return the logits that occur, in steps of `LOGIT_STEP`, and how many predictions each has: wrong, correct."""
+    lowest = float(logit(SCORE_MARGIN))
+    levels = np.rint((_clipped_logits(scores) - lowest) / LOGIT_STEP).astype(np.int64)
+    count = int(levels.max()) + 1
+    wrong_counts, correct_counts = (np.bincount(levels[chosen], minlength=count) for chosen in (~correct, correct))
+    used = np.flatnonzero(wrong_counts + correct_counts)
+    return lowest + used * LOGIT_STEP, wrong_counts[used], correct_counts[used]
 
 
-def _check_shares(scores: Float[np.ndarray, "*shape"], right: Bool[np.ndarray, "*shape"]) -> None:
-    if scores.shape != right.shape:
-        raise ValueError(f"scores are of shape {scores.shape}, the truth of {right.shape}")
+def _check_probabilities(scores: Float[np.ndarray, "*shape"], correct: Bool[np.ndarray, "*shape"]) -> None:
+    if scores.shape != correct.shape:
+        raise ValueError(f"scores have shape {scores.shape}, the truth has {correct.shape}")
     if not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError("a score is no number from 0 to 1")
+        raise ValueError("a score is not between 0 and 1")

@@ -1,4 +1,4 @@
-"""How right decisions are: which classes were called in which row, against which are there."""
+"""How correct detections are: which classes were detected in which row, compared with the ground truth."""
 
 from dataclasses import dataclass
 
@@ -10,78 +10,84 @@ from utils.scoring.metrics.ranking import mean_of_defined
 
 @dataclass(frozen=True)
 class Counts:
-    """How often each class was called rightly, called wrongly, and missed."""
+    """How often each class was detected correctly, detected falsely, and missed."""
 
     hits: Int64[np.ndarray, " classes"]
-    false_calls: Int64[np.ndarray, " classes"]
+    false_detections: Int64[np.ndarray, " classes"]
     misses: Int64[np.ndarray, " classes"]
 
     @property
     def precision(self) -> Float[np.ndarray, " classes"]:
-        """Share of a class's calls that are right: TP / (TP + FP); 0 where it is true and never called, NaN where it is neither."""
-        return self._share(self.hits, self.hits + self.false_calls)
+        """Share of a class's detections that are correct: TP / (TP + FP).
+
+        0 for a class that is present but never detected, NaN for one that is neither.
+        """
+        return self._share(self.hits, self.hits + self.false_detections)
 
     @property
     def recall(self) -> Float[np.ndarray, " classes"]:
-        """Share of the rows with a class in which it is called: TP / (TP + FN); 0 where it is called and never true, NaN where it is neither."""
+        """Share of a class's rows in which it is detected: TP / (TP + FN).
+
+        0 for a class that is detected but never present, NaN for one that is neither.
+        """
         return self._share(self.hits, self.hits + self.misses)
 
     @property
     def f1(self) -> Float[np.ndarray, " classes"]:
-        """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN); NaN where a class is neither true nor called."""
-        return self._share(2 * self.hits, 2 * self.hits + self.false_calls + self.misses)
+        """F1, the harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN); NaN like `precision`."""
+        return self._share(2 * self.hits, 2 * self.hits + self.false_detections + self.misses)
 
     def _share(
         self, part: Int64[np.ndarray, " classes"], whole: Int64[np.ndarray, " classes"]
     ) -> Float[np.ndarray, " classes"]:
-        there = self.hits + self.false_calls + self.misses > 0
-        return np.where(there, part / np.maximum(whole, 1), np.nan)
+        occurs = self.hits + self.false_detections + self.misses > 0
+        return np.where(occurs, part / np.maximum(whole, 1), np.nan)
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Precision, recall and F1 of many classes together; None where no class is true or called."""
+class PrecisionRecallF1:
+    """Precision, recall and F1 over several classes; None if no class is present or detected."""
 
     precision: float | None
     recall: float | None
     f1: float | None
 
 
-def count(decided: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> Counts:
-    """Count right calls, wrong calls and misses of each class.
+def count(detected: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> Counts:
+    """Count the correct detections, false detections and misses of each class.
 
     Raises
     ------
     ValueError
         If the shapes differ.
     """
-    _check(decided, truth)
-    return Counts((decided & truth).sum(axis=0), (decided & ~truth).sum(axis=0), (~decided & truth).sum(axis=0))
+    _check_same_shape(detected, truth)
+    return Counts((detected & truth).sum(axis=0), (detected & ~truth).sum(axis=0), (~detected & truth).sum(axis=0))
 
 
-def micro(counts: Counts) -> Agreement:
-    """Return the figures over all calls, as if they were of one class: frequent classes weigh most.
+def micro(counts: Counts) -> PrecisionRecallF1:
+    """Return the metrics over all detections, as if they were of one class: frequent classes weigh most.
 
         P = ΣTP / (ΣTP + ΣFP);  R = ΣTP / (ΣTP + ΣFN);  F1 = 2 ΣTP / (2 ΣTP + ΣFP + ΣFN)
 
     Source: scikit-learn's precision_recall_fscore_support (average="micro", zero_division=0).
     """
-    return macro(Counts(*(part.sum(keepdims=True) for part in (counts.hits, counts.false_calls, counts.misses))))
+    return macro(Counts(*(part.sum(keepdims=True) for part in (counts.hits, counts.false_detections, counts.misses))))
 
 
-def macro(counts: Counts) -> Agreement:
-    """Return the means over those classes that are true or called in some row: rare classes weigh as much as frequent ones.
+def macro(counts: Counts) -> PrecisionRecallF1:
+    """Return the unweighted means over the classes that are present or detected in some row.
 
-        F1 = mean over classes with TP + FP + FN > 0 of  2 TP / (2 TP + FP + FN);  P and R likewise, 0 / 0 being 0 there
+        F1 = mean over classes with TP + FP + FN > 0 of  2 TP / (2 TP + FP + FN);  P and R likewise, with 0 / 0 = 0
 
-    Source: scikit-learn's precision_recall_fscore_support (average="macro", zero_division=0) of these classes, which it
-    takes itself where labels are single.
+    Source: scikit-learn's precision_recall_fscore_support (average="macro", zero_division=0) over these classes, which
+    it selects itself if each row has one label.
     """
-    return Agreement(*(mean_of_defined(values) for values in (counts.precision, counts.recall, counts.f1)))
+    return PrecisionRecallF1(*(mean_of_defined(values) for values in (counts.precision, counts.recall, counts.f1)))
 
 
-def weighted(counts: Counts) -> Agreement:
-    """Return the means over classes, each weighing as many rows as it is true in.
+def weighted(counts: Counts) -> PrecisionRecallF1:
+    """Return the means over classes, each weighted by the number of rows in which it is present.
 
         F1 = Σ n F1 / Σ n,  n = TP + FN of a class;  P and R likewise
 
@@ -89,8 +95,8 @@ def weighted(counts: Counts) -> Agreement:
     """
     rows = counts.hits + counts.misses
     if not rows.any():
-        return Agreement(None, None, None)
-    return Agreement(
+        return PrecisionRecallF1(None, None, None)
+    return PrecisionRecallF1(
         *(
             float(np.average(np.nan_to_num(values), weights=rows))
             for values in (counts.precision, counts.recall, counts.f1)
@@ -98,15 +104,18 @@ def weighted(counts: Counts) -> Agreement:
     )
 
 
+AVERAGES = {"micro": micro, "macro": macro, "weighted": weighted}
+
+
 def row_f1(
-    decided: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
+    detected: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
 ) -> Float[np.ndarray, " rows"]:
-    """Return the F1 of each row; the mean over rows is the "row-wise micro averaged F1" by which BirdCLEF 2021 was scored.
+    """Return the F1 of each row; the mean over rows is the "row-wise micro averaged F1" of BirdCLEF 2021.
 
-        F1 = 2 |called ∩ true| / (|called| + |true|),  where an empty set is {nocall}
+        F1 = 2 |detected ∩ true| / (|detected| + |true|),  where an empty set is {nocall}
 
-    A row without any bird is right (1) if nothing is called, and wrong (0) if something is; so is one with birds of
-    which none is called.
+    A row without any bird gets 1 if nothing is detected in it, else 0. A row with birds of which none is detected gets
+    0.
 
     Raises
     ------
@@ -116,30 +125,30 @@ def row_f1(
     Source: Kahl et al., Overview of BirdCLEF 2021; scikit-learn's f1_score (average="samples") with nocall as one more
     class.
     """
-    _check(decided, truth)
-    silent, empty = ~decided.any(axis=1), ~truth.any(axis=1)
-    hits = (decided & truth).sum(axis=1) + (silent & empty)
-    return 2 * hits / (np.maximum(decided.sum(axis=1), 1) + np.maximum(truth.sum(axis=1), 1))
+    _check_same_shape(detected, truth)
+    silent, empty = ~detected.any(axis=1), ~truth.any(axis=1)
+    hits = (detected & truth).sum(axis=1) + (silent & empty)
+    return 2 * hits / (np.maximum(detected.sum(axis=1), 1) + np.maximum(truth.sum(axis=1), 1))
 
 
 def confusion(
-    firsts: Int64[np.ndarray, " rows"], primary: Int64[np.ndarray, " rows"], *, classes: int
+    top1: Int64[np.ndarray, " rows"], primary: Int64[np.ndarray, " rows"], *, classes: int
 ) -> Int64[np.ndarray, "classes classes"]:
-    """Count how often each class (column) is the first answer where each class (row) is the primary one.
+    """Count how often each class (column) is the top prediction for each primary class (row).
 
     Parameters
     ----------
-    firsts : number of each row's first answer, of `judged_firsts`
-    primary : number of each row's own class; −1, a species that was not trained, is left out
+    top1 : index of each row's top class, from `top1_ties_as_errors`
+    primary : index of each row's primary class; rows with −1, a species the model does not know, are left out
     classes : how many there are
 
     Source: scikit-learn's confusion_matrix.
     """
     known = primary >= 0
-    cells = np.bincount(primary[known] * classes + firsts[known], minlength=classes * classes)
+    cells = np.bincount(primary[known] * classes + top1[known], minlength=classes * classes)
     return cells.reshape(classes, classes)
 
 
-def _check(decided: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> None:
-    if decided.shape != truth.shape:
-        raise ValueError(f"decisions are of shape {decided.shape}, the truth of {truth.shape}")
+def _check_same_shape(detected: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> None:
+    if detected.shape != truth.shape:
+        raise ValueError(f"detections have shape {detected.shape}, the truth has {truth.shape}")

@@ -1,4 +1,4 @@
-"""On which birds it is good: one row a class."""
+"""Metrics per class: which species a model recognises, and which it confuses."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,10 @@ import polars as pl
 from jaxtyping import Bool, Float, Int64
 
 from utils.scoring.metrics.detections import confusion
-from utils.scoring.metrics.ranking import auroc, average_precision, judged_firsts
+from utils.scoring.metrics.ranking import auroc, average_precision, top1_ties_as_errors
 from utils.scoring.metrics.thresholds import curve_of
 
-SCHEMA = {
+PER_CLASS_SCHEMA = {
     "class": pl.String,
     "recordings": pl.Int64,
     "clips": pl.Int64,
@@ -31,59 +31,60 @@ def per_class_table(
     primary: Int64[np.ndarray, " rows"],
     clips: Int64[np.ndarray, " rows"],
 ) -> pl.DataFrame:
-    """Return one row a class, in the order of `classes`; what a class has no figure for is null.
+    """Return one row per class, in the order of `classes`; a metric that is not defined for a class is null.
 
-    - recordings, clips: how many it is right for
-    - ap, auroc: of its scores, as in `metrics`
-    - f1, threshold: the best F1 that calling it from a threshold on could have on these very rows, and the highest such
-    threshold - confused_with, confused: the wrong answer that most often stands first where the class is the primary
-    one, and how often;
-      of equals the first in the order of the classes. A first answer that is right in the background is not wrong; one
-      that scores as much as the primary class stands before it.
+    - recordings, clips: in how many the class is correct
+    - ap, auroc: average precision and area under the ROC curve, as in `ranking.py`
+    - f1, threshold: the best F1 that one threshold could reach on these very rows, and the highest such threshold
+    - confused_with, confused: the wrong class that is most often on top where this class is the primary one, and how
+      often. Of equally frequent ones, the first in the order of the classes. A top prediction that is correct in the
+      background is not wrong; of equal scores, a wrong class comes before the primary one.
 
     Parameters
     ----------
-    primary : number of each row's own class; −1 where it was not trained
-    clips : how many clips were heard of each row
+    primary : index of each row's primary class; −1 if the model does not know it
+    clips : number of clips of each row
 
     Raises
     ------
     ValueError
-        If a score is no number, or shapes differ.
+        If a score is not finite, or shapes differ.
     """
     ap, area = average_precision(scores, truth), auroc(scores, truth)
-    firsts = judged_firsts(scores, truth, primary)
-    wrong = np.flatnonzero(~truth[np.arange(len(truth)), firsts])
-    mistakes = confusion(firsts[wrong], primary[wrong], classes=len(classes))
+    top1 = top1_ties_as_errors(scores, truth, primary)
+    wrong = np.flatnonzero(~truth[np.arange(len(truth)), top1])
+    mistakes = confusion(top1[wrong], primary[wrong], classes=len(classes))
     rows = []
-    for number, label in enumerate(classes):
-        f1, threshold = _best_f1(scores[:, number], truth[:, number])
-        other = int(mistakes[number].argmax())
-        often = int(mistakes[number, other])
-        heard = truth[:, number]
-        sizes = int(heard.sum()), int(clips[heard].sum())
+    for index, label in enumerate(classes):
+        correct = truth[:, index]
+        f1, threshold = _best_f1(scores[:, index], correct)
+        other = int(mistakes[index].argmax())
+        often = int(mistakes[index, other])
         rows.append(
             (
                 label,
-                *sizes,
-                _number(ap[number]),
-                _number(area[number]),
+                int(correct.sum()),
+                int(clips[correct].sum()),
+                _none_if_nan(ap[index]),
+                _none_if_nan(area[index]),
                 f1,
                 threshold,
                 classes[other] if often else None,
                 often,
             )
         )
-    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=PER_CLASS_SCHEMA, orient="row")
 
 
-def _best_f1(scores: Float[np.ndarray, " rows"], right: Bool[np.ndarray, " rows"]) -> tuple[float | None, float | None]:
-    if not right.any():
+def _best_f1(
+    scores: Float[np.ndarray, " rows"], correct: Bool[np.ndarray, " rows"]
+) -> tuple[float | None, float | None]:
+    if not correct.any():
         return None, None
-    curve = curve_of(scores, right)
+    curve = curve_of(scores, correct)
     point = curve.best(precision=None)
     return (0.0, None) if point is None else (float(curve.f1[point]), float(curve.thresholds[point]))
 
 
-def _number(value: float) -> float | None:
+def _none_if_nan(value: float) -> float | None:
     return None if np.isnan(value) else float(value)

@@ -1,8 +1,8 @@
-"""How well scores put the right classes before the wrong ones, each figure with its formula.
+"""How well scores rank the correct classes above the others, each metric with its formula.
 
-All take `scores` (finite; only their order matters) and `truth` (which classes are right), both of shape (rows,
-classes), where a row is a recording or an interval of one. What a row or class has no figure for is NaN, so that means
-leave it out: see `mean_of_defined`.
+All functions take `scores` (finite; only their order matters) and `truth` (which classes are correct), both of shape
+(rows, classes). A row is a recording or an interval of one. A row or class for which a metric is not defined gets NaN,
+and means leave it out: see `mean_of_defined`.
 """
 
 import numpy as np
@@ -16,98 +16,110 @@ def lrap(
 
         LRAP = mean over the true classes c of  |true classes scored ≥ score of c| / |classes scored ≥ score of c|
 
-    Classes of equal score share the worst of their ranks. 1 is best. A row without true classes has none: NaN
-    (scikit-learn gives it 1.0).
+    Classes of equal score share the worst of their ranks. 1 is best. A row without true classes gets NaN (scikit-learn
+    gives it 1.0).
 
     Parameters
     ----------
     scores : finite; only their order matters
-    truth : which classes are right
+    truth : which classes are correct
 
     Raises
     ------
     ValueError
-        If a score is no number, or the shapes differ.
+        If a score is not finite, or the shapes differ.
 
     Source: Tsoumakas et al., Mining multi-label data, 2010; scikit-learn's label_ranking_average_precision_score;
     `golden/mlrap.npz`.
+
+    Examples
+    --------
+    Two recordings of three species. In the second, the only correct species has the second-highest score.
+
+    >>> import numpy as np
+    >>> scores = np.array([[0.9, 0.5, 0.1], [0.7, 0.2, 0.6]])
+    >>> truth = np.array([[True, True, False], [False, False, True]])
+    >>> lrap(scores, truth).tolist()
+    [1.0, 0.5]
+    >>> float(lrap(scores, truth).mean())
+    0.75
     """
-    check(scores, truth)
+    check_scores(scores, truth)
     rows = np.full(len(scores), np.nan)
-    for number, (row, right) in enumerate(zip(scores, truth, strict=True)):
-        own = np.sort(row[right])
-        if len(own):
-            among_right = len(own) - np.searchsorted(own, own)
-            among_all = len(row) - np.searchsorted(np.sort(row), own)
-            rows[number] = (among_right / among_all).sum() / len(own)
+    for index, (row, correct) in enumerate(zip(scores, truth, strict=True)):
+        true_scores = np.sort(row[correct])
+        if len(true_scores):
+            among_true = len(true_scores) - np.searchsorted(true_scores, true_scores)
+            among_all = len(row) - np.searchsorted(np.sort(row), true_scores)
+            rows[index] = (among_true / among_all).sum() / len(true_scores)
     return rows
 
 
-def first_right_ranks(
+def first_correct_ranks(
     scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
 ) -> Float[np.ndarray, " rows"]:
-    """Return the rank of each row's best-scored right class, 1 for the first.
+    """Return the rank of each row's best-scored correct class; 1 is the top.
 
-        rank = 1 + |wrong classes scored ≥ the best score of a right class|
+        rank = 1 + |wrong classes scored ≥ the best score of a correct class|
 
-    Wrong classes of equal score stand before, so that a net that answers everything alike gains nothing. NaN without
-    true classes.
+    Wrong classes of equal score rank higher, so that a network that gives all classes the same score gains nothing. NaN
+    without true classes.
 
     Raises
     ------
     ValueError
-        If a score is no number, or the shapes differ.
+        If a score is not finite, or the shapes differ.
     """
-    check(scores, truth)
+    check_scores(scores, truth)
     best = np.max(scores, axis=1, where=truth, initial=-np.inf, keepdims=True)
     ranks = 1.0 + ((scores >= best) & ~truth).sum(axis=1)
     return np.where(truth.any(axis=1), ranks, np.nan)
 
 
-def within_first(ranks: Float[np.ndarray, " rows"], k: int) -> Float[np.ndarray, " rows"]:
-    """Tell for each row (1 or 0) whether a right class is among the `k` first; their mean is the top-k accuracy.
+def top_k_correct(ranks: Float[np.ndarray, " rows"], k: int) -> Float[np.ndarray, " rows"]:
+    """Tell for each row (1 or 0) whether a correct class is among the top `k`; their mean is the top-k accuracy.
 
-        top-k = mean over rows of  [rank of the first right class ≤ k]
+        top-k = mean over rows of  [rank of the first correct class ≤ k]
 
     Parameters
     ----------
-    ranks : of `first_right_ranks`; NaN stays NaN
+    ranks : from `first_correct_ranks`; NaN stays NaN
 
-    Source: scikit-learn's top_k_accuracy_score, which knows one right class a row and breaks ties by the order of the
-    classes.
+    Source: scikit-learn's top_k_accuracy_score, which knows one correct class per row and breaks ties by the order of
+    the classes.
     """
     return np.where(np.isnan(ranks), np.nan, ranks <= k)
 
 
-def mean_reciprocal_rank(ranks: Float[np.ndarray, " rows"]) -> float | None:
-    """Return the mean of 1 / rank of the first right class; None where no row has one.
+def reciprocal_ranks(ranks: Float[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
+    """Return 1 / rank of the first correct class of each row; their mean is the mean reciprocal rank.
 
         MRR = mean over rows of  1 / rank
 
     Parameters
     ----------
-    ranks : of `first_right_ranks`
+    ranks : from `first_correct_ranks`; NaN stays NaN
 
-    Source: Voorhees, The TREC-8 question answering track report, 1999; the measure of BirdCLEF 2018's monophone task
+    Source: Voorhees, The TREC-8 QA track report, 1999; the metric of BirdCLEF 2018's monophone task
     (Kahl et al., arXiv:1804.07177).
     """
-    return mean_of_defined(1 / ranks)
+    return 1 / ranks
 
 
 def average_precision(
     scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
 ) -> Float[np.ndarray, " classes"]:
-    """Return the average precision of each class: how high its rows stand when all rows are ordered by its score.
+    """Return the average precision of each class: how high its rows rank when all rows are ordered by its score.
 
         AP = Σ over thresholds (R_n − R_{n−1}) P_n = mean over the class's rows r of  |its rows scored ≥ score of r| /
         |rows scored ≥ score of r|
 
-    That is LRAP with rows and classes exchanged. A class without rows has none: NaN (scikit-learn gives it 0).
+    That is LRAP with rows and classes exchanged. A class without rows gets NaN (scikit-learn gives it 0).
 
     Raises
     ------
     ValueError
-        If a score is no number, or the shapes differ.
+        If a score is not finite, or the shapes differ.
 
     Source: scikit-learn's average_precision_score (average=None).
     """
@@ -120,14 +132,14 @@ def class_mean(
     *,
     min_positives: int = 1,
 ) -> float | None:
-    """Return the mean over classes, all alike, of those that are right in enough rows; None where no class is.
+    """Return the unweighted mean over the classes that are correct in enough rows; None if no class is.
 
         cmAP = mean over classes with ≥ min_positives rows of AP;  macro AUROC likewise of AUROC
 
     Parameters
     ----------
     values : AP or AUROC of each class
-    min_positives : a class with fewer true rows is left out: of one or two rows, AP is little but chance
+    min_positives : a class with fewer true rows is left out: with one or two rows, AP is mostly chance
 
     Source: cmAP of Kahl et al., Overview of BirdCLEF 2021 and 2019; the BirdCLEF challenges since 2023 pad every class
     with five rows instead.
@@ -138,14 +150,14 @@ def class_mean(
 def micro_average_precision(
     scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
 ) -> float | None:
-    """Return the average precision over all pairs of a row and a class, as if they were one class; None where nothing is true.
+    """Return the average precision over all pairs of a row and a class, as if of one class; None if no pair is true.
 
         micro AP = mean over the true pairs p of  |true pairs scored ≥ score of p| / |pairs scored ≥ score of p|
 
     Raises
     ------
     ValueError
-        If a score is no number, or the shapes differ.
+        If a score is not finite, or the shapes differ.
 
     Source: scikit-learn's average_precision_score (average="micro").
     """
@@ -155,73 +167,76 @@ def micro_average_precision(
 def auroc(
     scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
 ) -> Float[np.ndarray, " classes"]:
-    """Return the area under each class's receiver operating curve: how likely one of its rows scores more than another row.
+    """Return the area under each class's ROC curve: how likely one of its rows scores higher than another row.
 
         AUROC = mean over pairs of a row r with and a row s without the class of  [score of r > score of s] + ½ [score
         of r = score of s]
 
-    0.5 is chance. A class that is right in no row or in all has none: NaN.
+    0.5 is chance. A class that is correct in no row or in all rows gets NaN.
 
     Raises
     ------
     ValueError
-        If a score is no number, or the shapes differ.
+        If a score is not finite, or the shapes differ.
 
     Source: Mann and Whitney, 1947; scikit-learn's roc_auc_score (average=None).
     """
-    check(scores, truth)
+    check_scores(scores, truth)
     areas = np.full(scores.shape[1], np.nan)
-    for number, (column, right) in enumerate(zip(np.ascontiguousarray(scores.T), truth.T, strict=True)):
-        own, others = column[right], np.sort(column[~right])
-        if len(own) and len(others):
-            wins = np.searchsorted(others, own, "left").sum() + np.searchsorted(others, own, "right").sum()
-            areas[number] = wins / (2 * len(own) * len(others))
+    for index, (column, correct) in enumerate(zip(np.ascontiguousarray(scores.T), truth.T, strict=True)):
+        positives, negatives = column[correct], np.sort(column[~correct])
+        if len(positives) and len(negatives):
+            wins = np.searchsorted(negatives, positives, "left").sum()
+            wins += np.searchsorted(negatives, positives, "right").sum()
+            areas[index] = wins / (2 * len(positives) * len(negatives))
     return areas
 
 
-def first_answers(scores: Float[np.ndarray, "rows classes"]) -> Int64[np.ndarray, " rows"]:
-    """Return the number of each row's first answer; of equal scores, the first in the order of the classes, as in `predictions.csv`."""
+def top1_classes(scores: Float[np.ndarray, "rows classes"]) -> Int64[np.ndarray, " rows"]:
+    """Return the index of each row's top class; of equal scores, the first class, as in `predictions.csv`."""
     return scores.argmax(axis=1)
 
 
-def judged_firsts(
-    scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"], own: Int64[np.ndarray, " rows"]
+def top1_ties_as_errors(
+    scores: Float[np.ndarray, "rows classes"],
+    truth: Bool[np.ndarray, "rows classes"],
+    primary: Int64[np.ndarray, " rows"],
 ) -> Int64[np.ndarray, " rows"]:
-    """Return the number of each row's first answer as it is judged: of equal scores a wrong class stands first and the own one last.
+    """Return the index of each row's top class; of equal scores, a wrong class comes first and the primary class last.
 
-    So the own class is first only where no other scores as much, and a net that answers everything alike gains nothing:
-    see `first_right_ranks`.
+    So the primary class is on top only if no other class has the same score, and a network that gives all classes the
+    same score gains nothing: see `first_correct_ranks`.
 
     Parameters
     ----------
-    own : number of each row's own class; −1 where it has none
+    primary : index of each row's primary class; −1 if it has none
 
     Raises
     ------
     ValueError
-        If a score is no number, or the shapes differ.
+        If a score is not finite, or the shapes differ.
     """
-    check(scores, truth)
+    check_scores(scores, truth)
     highest = scores == scores.max(axis=1, keepdims=True)
-    others = np.arange(scores.shape[1]) != own[:, None]
+    others = np.arange(scores.shape[1]) != primary[:, None]
     return (highest * (1 + others + ~truth)).argmax(axis=1)
 
 
 def mean_of_defined(values: Float[np.ndarray, " rows"]) -> float | None:
-    """Return the mean of the values that are numbers: the MLRAP, from each row's LRAP. None where there is none."""
+    """Return the mean of the values that are not NaN: the MLRAP, from each row's LRAP. None if all are NaN."""
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else None
 
 
-def check(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> None:
-    """Refuse scores that cannot be ordered, or that are not those of `truth`.
+def check_scores(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> None:
+    """Refuse scores that cannot be ordered, or whose shape is not that of `truth`.
 
     Raises
     ------
     ValueError
-        If a score is no number, or the shapes differ.
+        If a score is not finite, or the shapes differ.
     """
     if scores.shape != truth.shape:
-        raise ValueError(f"scores are of shape {scores.shape}, the truth of {truth.shape}")
+        raise ValueError(f"scores have shape {scores.shape}, the truth has {truth.shape}")
     if not np.isfinite(scores).all():
         raise ValueError("a score is not finite")

@@ -1,106 +1,157 @@
-"""What distilling brought: teachers, their ensemble, the student and the same net without teachers, side by side.
+"""What distillation gained: teachers, their ensemble, the student, and the same network without teachers, in a table.
 
-Kept as `<run>/test/distillation.json`, from which the report takes it as long as the settings of `testing` are the
+The table is saved as `<run>/test/distillation.json`. The report shows it as long as the settings of `testing` are the
 same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float
-from pydantic import TypeAdapter
+from pydantic import AliasChoices, Field, TypeAdapter
 
-from config import Config, Testing, deciding
+from config import Config, Testing
 from utils import console
 from utils.files import write_json
 from utils.models.layer_table import layers, totals
-from utils.models.snapshots import Snapshot, find
-from utils.saved_json import read_kept
-from utils.scoring.comparison import signed
-from utils.scoring.evaluation.recordings import judge
-from utils.scoring.inference.ensembles import Model, logits_of
-from utils.scoring.inference.recordings import Answers
+from utils.models.snapshots import Snapshot, find_snapshot
+from utils.scoring.evaluation.recordings import evaluate_predictions
+from utils.scoring.inference.ensembles import Member, logits_of
+from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.bootstrap import draw_weights, drawn_means, interval, paired_interval
 from utils.scoring.metrics.ranking import mean_of_defined
-from utils.scoring.reports.page import figure_text
-from utils.scoring.reports.parts import NetRow
+from utils.scoring.reports.page import metric_text, signed
+from utils.settings_keys import settings_for_key
+from utils.tables import read_json
 
-TIMED = 5  # batches that are timed, after one that is not
-HEADINGS = ("net", "parameters", "MFLOPs a clip", "MB on disk", "clips/s", "MLRAP (95%)", "ahead of the student (95%)")
-COSTS = 5  # of these columns say what a net costs, its name included
-UNTAUGHT = "-untaught"  # what is added to a run's name for the same net without teachers
-STUDENT, STUDENT_UNTAUGHT = "student", "student without teachers"  # rows of the table
+TIMED_BATCHES = 5  # after one that is not timed
+HEADINGS = (
+    "model",
+    "parameters",
+    "MFLOPs per clip",
+    "MB on disk",
+    "clips/s",
+    "MLRAP (95%)",
+    "difference to student (95%)",
+)
+COST_COLUMNS = 5  # the first columns: the name, and what a network costs
+STUDENT, STUDENT_WITHOUT_TEACHERS = "student", "student without teachers"  # rows of the table
 
-_KEPT: TypeAdapter[dict] = TypeAdapter(dict)
-_ROWS: TypeAdapter[tuple[NetRow, ...]] = TypeAdapter(tuple[NetRow, ...])
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """One network of the table, or an ensemble.
+
+    Attributes
+    ----------
+    flops : per clip
+    bytes : of weights and statistics on disk
+    clips_per_second : on the machine of the test
+    mlrap, low, high : on the recordings of the test, and the ends of its 95% interval
+    difference, difference_low, difference_high : its MLRAP minus that of the student, and the ends of the paired
+        interval; None for the student
+    """
+
+    name: str
+    parameters: int
+    flops: int
+    bytes: int
+    clips_per_second: float
+    mlrap: float | None
+    low: float | None
+    high: float | None
+    # earlier versions saved these as "ahead", "ahead_low" and "ahead_high"
+    difference: Annotated[float | None, Field(validation_alias=AliasChoices("difference", "ahead"))]
+    difference_low: Annotated[float | None, Field(validation_alias=AliasChoices("difference_low", "ahead_low"))]
+    difference_high: Annotated[float | None, Field(validation_alias=AliasChoices("difference_high", "ahead_high"))]
 
 
-def compared_nets(teachers: Sequence[Model], config: Config) -> dict[str, list[Model]]:
-    """Return what stands in the table, by name: each teacher, all together, the student and, where it is wanted, the same net without teachers."""
-    nets = {name: [model] for name, model in zip(_names(teachers), teachers, strict=True)}
+@dataclass(frozen=True)
+class _SavedTable:
+    """Rows of the table, and the settings of `testing` with which they were made."""
+
+    testing: dict[str, Any]
+    # earlier versions saved them as "nets"
+    networks: Annotated[tuple[NetworkRow, ...], Field(validation_alias=AliasChoices("networks", "nets"))]
+
+
+_TABLE_FILE: TypeAdapter[_SavedTable] = TypeAdapter(_SavedTable)
+_AS_JSON: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
+
+
+def compared_networks(teachers: Sequence[Member], config: Config, *, without_teachers: str) -> dict[str, list[Member]]:
+    """Return the networks of the table by name.
+
+    They are each teacher, their ensemble, the student, and if it is wanted, the same network without teachers.
+
+    Parameters
+    ----------
+    without_teachers : the run of that network
+    """
+    networks = {name: [member] for name, member in zip(_teacher_names(teachers), teachers, strict=True)}
     if len(teachers) > 1:
-        nets[f"these {len(teachers)} together"] = list(teachers)
-    learners = {STUDENT: config.run_folder}
-    if config.distillation.untaught:
-        learners[STUDENT_UNTAUGHT] = config.snapshots / f"{config.run}{UNTAUGHT}"
-    found = {name: find(folder, config.testing.snapshot) for name, folder in learners.items()}
-    return nets | {name: [Model(snapshot)] for name, snapshot in found.items() if snapshot}
+        networks[f"ensemble of {len(teachers)} teachers"] = list(teachers)
+    runs = {STUDENT: config.run_folder}
+    if config.distillation.compare_without_teachers:
+        runs[STUDENT_WITHOUT_TEACHERS] = config.snapshots / without_teachers
+    found = {name: find_snapshot(folder, config.testing.snapshot) for name, folder in runs.items()}
+    return networks | {name: [Member(snapshot)] for name, snapshot in found.items() if snapshot}
 
 
-def tabulate(nets: Mapping[str, Sequence[Model]], answers: Mapping[str, Answers], config: Config) -> tuple[NetRow, ...]:
-    """Print, keep and return the table of some nets by their answers to the same recordings, judged as `testing` says.
+def tabulate(
+    networks: Mapping[str, Sequence[Member]], predictions: Mapping[str, Predictions], config: Config
+) -> tuple[NetworkRow, ...]:
+    """Print, save and return the table of some networks, from their predictions for the same recordings.
 
-    Speeds are those of what test.py runs, on this machine.
+    Speeds are measured on this machine, with the engine that test.py uses.
 
     Raises
     ------
     UserError
-        If a net cannot be read.
+        If a network cannot be read.
     """
     lrap = {
-        name: judge(found.scores, found, background=config.testing.background).lrap for name, found in answers.items()
+        name: evaluate_predictions(found.scores, found, background=config.testing.background).lrap
+        for name, found in predictions.items()
     }
     speeds = {
-        model.snapshot.folder: clips_per_second(model.snapshot, config.testing)
-        for models in nets.values()
-        for model in models
+        member.snapshot.folder: clips_per_second(member.snapshot, config.testing)
+        for members in networks.values()
+        for member in members
     }
-    rows = tuple(_row(name, models, speeds, lrap[name], lrap[STUDENT]) for name, models in nets.items())
-    write_json(_path(config), {"testing": deciding(config, of=("testing.",)), "nets": [asdict(row) for row in rows]})
-    _say(rows, recordings=len(lrap[STUDENT]))
+    rows = tuple(_network_row(name, members, speeds, lrap[name], lrap[STUDENT]) for name, members in networks.items())
+    write_json(_table_path(config), {"testing": _testing_settings(config), "networks": [asdict(row) for row in rows]})
+    _print_networks(rows, recordings=len(lrap[STUDENT]))
     return rows
 
 
-def read_table_of(config: Config) -> tuple[NetRow, ...]:
-    """Return the rows that are kept of a run, where there are some, made with the same settings of `testing`.
+def read_table_of(config: Config) -> tuple[NetworkRow, ...]:
+    """Return the saved rows of a run; none if there are none, or they were made with other settings of `testing`.
 
     Raises
     ------
     UserError
         If the file is damaged.
     """
-    path = _path(config)
+    path = _table_path(config)
     if not path.is_file():
         return ()
-    kept = read_kept(path, _KEPT)
-    same = kept.get("testing") == TypeAdapter(dict).dump_python(deciding(config, of=("testing.",)), mode="json")
-    return _ROWS.validate_python([NetRow(**row) for row in kept.get("nets", [])]) if same else ()
+    saved: _SavedTable = read_json(path, _TABLE_FILE, advice="run distill.py again")
+    return saved.networks if saved.testing == _AS_JSON.dump_python(_testing_settings(config), mode="json") else ()
 
 
-def texts(row: NetRow) -> list[str]:
+def row_texts(row: NetworkRow) -> list[str]:
     """Write a row for people."""
-    mlrap = figure_text(row.mlrap) + (
-        f" ({row.low:.3f} to {row.high:.3f})" if row.low is not None and row.high is not None else ""
-    )
-    ahead = "" if row.ahead is None else signed(row.ahead)
-    ahead += (
-        f" ({signed(row.ahead_low)} to {signed(row.ahead_high)})"
-        if row.ahead_low is not None and row.ahead_high is not None
-        else ""
-    )
+    mlrap = metric_text(row.mlrap)
+    if row.low is not None and row.high is not None:
+        mlrap += f" ({row.low:.3f} to {row.high:.3f})"
+    difference = "" if row.difference is None else signed(row.difference)
+    if row.difference_low is not None and row.difference_high is not None:
+        difference += f" ({signed(row.difference_low)} to {signed(row.difference_high)})"
     return [
         row.name,
         f"{row.parameters:,}",
@@ -108,84 +159,85 @@ def texts(row: NetRow) -> list[str]:
         f"{row.bytes / 1e6:,.2f}",
         f"{row.clips_per_second:,.0f}",
         mlrap,
-        ahead,
+        difference,
     ]
 
 
 def clips_per_second(snapshot: Snapshot, settings: Testing) -> float:
-    """Return how many clips a second test.py's way of running a net answers on this machine: the median of some batches of `testing.batch_size`."""
+    """Return the speed of a network with the engine that test.py uses: the median of some batches."""
     predict = logits_of(snapshot, settings)
-    pixels = np.random.default_rng(0).integers(
-        0, 256, (settings.batch_size, *snapshot.config.spectrogram.shape), np.uint8
-    )
-    predict(pixels)
+    shape = (settings.batch_size, *snapshot.config.spectrogram.shape)
+    spectrograms = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    predict(spectrograms)
     seconds = []
-    for _ in range(TIMED):
-        passed = console.stopwatch()
-        predict(pixels)
-        seconds.append(passed())
+    for _ in range(TIMED_BATCHES):
+        elapsed = console.stopwatch()
+        predict(spectrograms)
+        seconds.append(elapsed())
     return settings.batch_size / median(seconds)
 
 
 def disk_bytes(snapshot: Snapshot) -> int:
-    """Return how many bytes a net's weights and statistics take on disk."""
+    """Return the bytes that the weights and statistics of a network take on disk."""
     return sum(file.stat().st_size for file in (snapshot.folder / "net").rglob("*") if file.is_file())
 
 
-def _row(
+def _network_row(
     name: str,
-    models: Sequence[Model],
-    speeds: dict[Path, float],
-    lrap: Float[np.ndarray, " n"],
-    student: Float[np.ndarray, " n"],
-) -> NetRow:
-    """Sum up one net, or several that answer together."""
-    sizes = [
-        totals(
-            layers(
-                model.snapshot.config.model,
-                classes=len(model.snapshot.classes),
-                shape=model.snapshot.config.spectrogram.shape,
-            )
-        )
-        for model in models
-    ]
+    members: Sequence[Member],
+    speeds: Mapping[Path, float],
+    lrap: Float[np.ndarray, " recordings"],
+    student: Float[np.ndarray, " recordings"],
+) -> NetworkRow:
+    """Return the row of a network or an ensemble."""
+    sizes = [_parameters_and_flops(member.snapshot) for member in members]
     mlrap = mean_of_defined(lrap)
     found = interval(mlrap, drawn_means(lrap, draw_weights(np.arange(len(lrap)), seed=0)))
     both = ~np.isnan(lrap) & ~np.isnan(student)
     compared = name != STUDENT and both.any()
-    ends = paired_interval(lrap[both], student[both]) if compared else None
-    return NetRow(
+    low, high = (paired_interval(lrap[both], student[both]) if compared else None) or (None, None)
+    return NetworkRow(
         name=name,
         parameters=sum(parameters for parameters, _ in sizes),
         flops=sum(flops for _, flops in sizes),
-        bytes=sum(disk_bytes(model.snapshot) for model in models),
-        clips_per_second=1 / sum(1 / speeds[model.snapshot.folder] for model in models),
+        bytes=sum(disk_bytes(member.snapshot) for member in members),
+        clips_per_second=1 / sum(1 / speeds[member.snapshot.folder] for member in members),
         mlrap=mlrap,
         low=found.low,
         high=found.high,
-        ahead=float((lrap[both] - student[both]).mean()) if compared else None,
-        ahead_low=ends[0] if ends else None,
-        ahead_high=ends[1] if ends else None,
+        difference=float((lrap[both] - student[both]).mean()) if compared else None,
+        difference_low=low,
+        difference_high=high,
     )
 
 
-def _names(teachers: Sequence[Model]) -> list[str]:
-    """Return what to call teachers: by their runs, or by their snapshots' folders where that would not tell them apart."""
-    names = [model.snapshot.folder.resolve().parent.name for model in teachers]
-    return (
-        names if len({*names, STUDENT}) > len(names) else [console.shown(model.snapshot.folder) for model in teachers]
-    )
+def _parameters_and_flops(snapshot: Snapshot) -> tuple[int, int]:
+    config = snapshot.config
+    return totals(layers(config.model, classes=len(snapshot.classes), shape=config.spectrogram.shape))
 
 
-def _say(rows: Sequence[NetRow], *, recordings: int) -> None:
-    """Print the table in two, for a terminal of 80 columns: what the nets cost, and how good they are."""
-    cells = [texts(row) for row in rows]
-    console.show_grid("Distilled", HEADINGS[:COSTS], [row[:COSTS] for row in cells])
+def _teacher_names(teachers: Sequence[Member]) -> list[str]:
+    """Return the names of the teachers' runs, or the paths of their snapshots if two runs have the same name."""
+    names = [member.snapshot.folder.resolve().parent.name for member in teachers]
+    if len({*names, STUDENT}) > len(names):
+        return names
+    return [console.printable(member.snapshot.folder) for member in teachers]
+
+
+def _print_networks(rows: Sequence[NetworkRow], *, recordings: int) -> None:
+    """Print the table in two parts, for a terminal of 80 columns: what the networks cost, and how good they are."""
+    cells = [row_texts(row) for row in rows]
+    console.show_grid("Distilled", HEADINGS[:COST_COLUMNS], [row[:COST_COLUMNS] for row in cells])
     console.show_grid(
-        f"On {recordings:,} recordings", HEADINGS[:1] + HEADINGS[COSTS:], [row[:1] + row[COSTS:] for row in cells]
+        f"On {recordings:,} recordings",
+        HEADINGS[:1] + HEADINGS[COST_COLUMNS:],
+        [row[:1] + row[COST_COLUMNS:] for row in cells],
     )
 
 
-def _path(config: Config) -> Path:
+def _testing_settings(config: Config) -> dict[str, Any]:
+    return settings_for_key(config, of=("testing.",))
+
+
+def _table_path(config: Config) -> Path:
     return config.run_folder / "test" / "distillation.json"

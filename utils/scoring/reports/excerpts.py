@@ -1,4 +1,4 @@
-"""Some seconds of a recording with what the net made of them: spectrogram, scores of its clips, and the sound."""
+"""Excerpts of recordings: spectrogram, scores of the clips, and sound."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -15,28 +15,30 @@ from config import Config, Spectrogram
 from utils.scoring.reports.parts import Excerpt, Strip
 from utils.spectra.clips import clip_samples
 from utils.spectra.decode import decode
-from utils.spectra.spectrogram import make_picture
+from utils.spectra.spectrogram import make_spectrogram
 
-SECONDS = 15.0  # of an excerpt, at most
-CLASSES = 4  # whose scores are shown, besides the right ones
-RIGHT = 4  # right classes shown at most
-PICTURE = (960, 128)  # pixels of the spectrogram, at most
-FINER = 4  # frames a pixel, at most, of which it is made
-QUALITY = 60  # of its JPEG
+EXCERPT_SECONDS = 15.0  # at most
+TOP_CLASSES = 4  # classes whose scores are shown, besides the correct ones
+CORRECT_CLASSES = 4  # correct classes whose scores are shown, at most
+SPECTROGRAM_SIZE = (960, 128)  # width and height, pixels, at most
+FRAMES_PER_PIXEL = 4  # at most, before the spectrogram is made smaller
+JPEG_QUALITY = 60
 SOUND_RATE = 32_000  # samples per second of the MP3; enough for 16 kHz
-COMPRESSION = 0.85  # of the MP3, 0 (largest) to 1: 64 kbit/s at a constant rate, about 120 kB an excerpt
-LOUD = 0.9  # peak of the sound
-TICKS = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000)  # Hz
+MP3_COMPRESSION = 0.85  # 0 (largest) to 1: 64 kbit/s at a constant rate, about 120 kB for an excerpt
+MP3_PEAK = 0.9  # amplitude to which the sound is amplified
+FREQUENCY_TICKS = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16_000, 32_000, 64_000, 128_000)  # Hz
 
 
-def window(
-    scores: Float[np.ndarray, " clips"], *, step: float, length: float, longest: float = SECONDS
+def strongest_window(
+    scores: Float[np.ndarray, " clips"], *, step: float, length: float, longest: float = EXCERPT_SECONDS
 ) -> tuple[int, int]:
-    """Return the clips, from and to, of the stretch of at most `longest` seconds in which the scores add up to most; of equal ones the middle one.
+    """Return the first and last + 1 clip of the window of at most `longest` seconds with the highest sum of scores.
+
+    If several have the same sum, the middle one.
 
     Parameters
     ----------
-    scores : of one class, one a clip
+    scores : of one class, one per clip
     step, length : from one clip to the next, and of a clip, seconds
     """
     count = min(len(scores), max(1, 1 + int((longest - length) / step + 1e-9)))
@@ -58,53 +60,38 @@ def make_excerpt(
     credit: str,
     settings: Config,
 ) -> Excerpt:
-    """Cut out the stretch in which the first answer was heard most.
+    """Cut out the part of a recording in which the top class of the recording has its highest scores.
 
     Parameters
     ----------
-    file : the sound
-    clip_scores, pooled : of the grid's clips from the recording's begin, and of the whole recording
-    settings : those of the snapshot: how clips were cut and pictured
+    file : the audio file
+    clip_scores, pooled : of the grid of clips from the start of the recording, and of the whole recording
+    settings : of the snapshot, for clips and spectrograms
 
     Raises
     ------
     AudioError
         If the recording cannot be read.
     """
-    clip, step, _ = (
-        samples / settings.spectrogram.rate for samples in clip_samples(settings.clips, rate=settings.spectrogram.rate)
-    )
-    first, last = window(clip_scores[:, int(pooled.argmax())], step=step, length=clip)
-    start, end = first * step, min((last - 1) * step + clip, first * step + SECONDS)  # a clip may be longer
-    samples = between(
-        decode(file, rate=settings.spectrogram.rate, channel=settings.spectrogram.channel),
-        start=start,
-        end=end,
-        rate=settings.spectrogram.rate,
-    )
-    seconds = len(samples) / settings.spectrogram.rate
-    shares = [
-        (number * step, min(seconds, (number + 1) * step if number + 1 < last - first else seconds))
-        for number in range(last - first)
-    ]
+    rate, channel = settings.spectrogram.rate, settings.spectrogram.channel
+    clip, step, _ = (samples / rate for samples in clip_samples(settings.clips, rate=rate))
+    first, last = strongest_window(clip_scores[:, int(pooled.argmax())], step=step, length=clip)
+    start, end = first * step, min((last - 1) * step + clip, first * step + EXCERPT_SECONDS)  # a clip may be longer
+    samples = samples_between(decode(file, rate=rate, channel=channel), start=start, end=end, rate=rate)
+    sound = samples_between(decode(file, rate=SOUND_RATE, channel=channel), start=start, end=end, rate=SOUND_RATE)
+    seconds = len(samples) / rate
+    times = [(index * step, min(seconds, (index + 1) * step)) for index in range(last - first - 1)]
     return Excerpt(
         recording=name,
-        right=tuple(label for label, right in zip(classes, truth, strict=True) if right),
+        correct=tuple(label for label, correct in zip(classes, truth, strict=True) if correct),
         lrap=lrap,
         start=start,
         seconds=seconds,
-        whole=(len(clip_scores) - 1) * step + clip,
-        picture=jpeg(samples, settings),
+        recording_seconds=(len(clip_scores) - 1) * step + clip,
+        spectrogram=jpeg(samples, settings),
         ticks=frequency_ticks(settings.spectrogram),
-        sound=mp3(
-            between(
-                decode(file, rate=SOUND_RATE, channel=settings.spectrogram.channel),
-                start=start,
-                end=end,
-                rate=SOUND_RATE,
-            )
-        ),
-        times=tuple(shares),
+        sound=mp3(sound),
+        times=(*times, ((last - first - 1) * step, seconds)),
         strips=strips_of(clip_scores[first:last], pooled, truth, classes),
         credit=credit,
     )
@@ -116,16 +103,16 @@ def strips_of(
     truth: Bool[np.ndarray, " classes"],
     classes: Sequence[str],
 ) -> tuple[Strip, ...]:
-    """Return the classes of the highest pooled scores, and the right ones wherever they rank, highest first."""
+    """Return the classes with the highest pooled scores, and the correct ones whatever their rank, highest first."""
     order: list[int] = np.argsort(-pooled, kind="stable").tolist()
-    shown = {*order[:CLASSES], *[number for number in order if truth[number]][:RIGHT]}
-    return tuple(Strip(classes[n], bool(truth[n]), float(pooled[n]), clip_scores[:, n]) for n in order if n in shown)
+    shown = {*order[:TOP_CLASSES], *[index for index in order if truth[index]][:CORRECT_CLASSES]}
+    return tuple(Strip(classes[i], bool(truth[i]), float(pooled[i]), clip_scores[:, i]) for i in order if i in shown)
 
 
-def between(
+def samples_between(
     blocks: Iterable[Float[np.ndarray, " _"]], *, start: float, end: float, rate: int
 ) -> Float[np.ndarray, " samples"]:
-    """Return the samples of a stream from `start` to `end`, seconds, or to where it ends; what comes behind is not decoded."""
+    """Return the samples of a stream from `start` to `end`, seconds, or to its end; later blocks are not decoded."""
     first, last, passed = round(start * rate), round(end * rate), 0
     wanted = []
     for block in blocks:
@@ -136,52 +123,58 @@ def between(
     return np.concatenate(wanted)
 
 
-def jpeg(samples: Float[np.ndarray, " samples"], settings: Config, *, size: tuple[int, int] = PICTURE) -> bytes:
-    """Return one spectrogram of a whole excerpt, as the clips' are made, from its median level (black) to its peak (white).
+def jpeg(
+    samples: Float[np.ndarray, " samples"], settings: Config, *, size: tuple[int, int] = SPECTROGRAM_SIZE
+) -> bytes:
+    """Return one spectrogram of a whole excerpt, made as those of clips, from its median level (black) to white.
 
     Parameters
     ----------
     size : width and height, pixels, at most
     """
     seconds = len(samples) / settings.spectrogram.rate
-    frames = max(
-        8, min(round(seconds * settings.spectrogram.width / settings.clips.length), FINER * size[0], len(samples))
+    frames = min(
+        round(seconds * settings.spectrogram.width / settings.clips.length), FRAMES_PER_PIXEL * size[0], len(samples)
     )
-    picture = make_picture(samples, replace(settings.spectrogram, width=frames, hop=0, resize="squeeze"))
-    low = float(np.median(picture))
-    pixels: UInt8[np.ndarray, "height width"] = (255 * np.clip((picture - low) / max(1e-6, 1 - low), 0, 1)).astype(
-        np.uint8
+    spectrogram = make_spectrogram(
+        samples, replace(settings.spectrogram, width=max(8, frames), hop=0, resize="squeeze")
     )
+    low = float(np.median(spectrogram))
+    contrast = np.clip((spectrogram - low) / max(1e-6, 1 - low), 0, 1)
+    pixels: UInt8[np.ndarray, "height width"] = (255 * contrast).astype(np.uint8)
     width, height = min(size[0], pixels.shape[1]), min(size[1], pixels.shape[0])
-    return cv2.imencode(
-        ".jpg", cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
-    )[1].tobytes()
+    image = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
 
 
 def frequency_ticks(settings: Spectrogram) -> tuple[tuple[str, float], ...]:
-    """Return frequencies to write beside a picture, and how high they stand in it, from 0 (bottom) to 1 (top)."""
-    ticks = [(tick, height_in(float(tick), settings)) for tick in TICKS if settings.fmin <= tick <= settings.fmax]
-    return tuple((f"{tick / 1000:g} kHz" if tick >= 1000 else f"{tick} Hz", height) for tick, height in ticks)
+    """Return frequencies to write beside a spectrogram, and their heights in it, from 0 (bottom) to 1 (top)."""
+    inside = [tick for tick in FREQUENCY_TICKS if settings.fmin <= tick <= settings.fmax]
+    texts = [f"{tick / 1000:g} kHz" if tick >= 1000 else f"{tick} Hz" for tick in inside]
+    return tuple((text, height_in(float(tick), settings)) for text, tick in zip(texts, inside, strict=True))
 
 
 def height_in(frequency: float, settings: Spectrogram) -> float:
-    """Return how high a frequency (Hz) stands in a picture, from 0 (bottom) to 1 (top)."""
-    place = float if settings.kind == "linear" else librosa.hz_to_mel
-    low, high = place(settings.fmin), place(settings.fmax)
-    return float((place(frequency) - low) / (high - low))
+    """Return the height of a frequency (Hz) in a spectrogram, from 0 (bottom) to 1 (top)."""
+    scale = float if settings.kind == "linear" else librosa.hz_to_mel
+    low, high = scale(settings.fmin), scale(settings.fmax)
+    return float((scale(frequency) - low) / (high - low))
 
 
 def mp3(samples: Float[np.ndarray, " samples"]) -> bytes:
-    """Return sound of one channel at SOUND_RATE as MP3, which every browser plays (of Ogg Vorbis that is not true), as loud as it can be."""
+    """Return sound of one channel at SOUND_RATE as MP3, amplified to MP3_PEAK.
+
+    MP3, because every browser can play it; not all can play Ogg Vorbis.
+    """
     peak = float(np.abs(samples).max(initial=0.0))
     content = io.BytesIO()
     options = {
         "format": "MP3",
         "subtype": "MPEG_LAYER_III",
         "bitrate_mode": "CONSTANT",
-        "compression_level": COMPRESSION,
+        "compression_level": MP3_COMPRESSION,
     }
     with soundfile.SoundFile(content, "w", SOUND_RATE, 1, **options) as sound:
         for start in range(0, len(samples), SOUND_RATE):
-            sound.write(samples[start : start + SOUND_RATE] * (LOUD / peak if peak else 1.0))
+            sound.write(samples[start : start + SOUND_RATE] * (MP3_PEAK / peak if peak else 1.0))
     return content.getvalue()

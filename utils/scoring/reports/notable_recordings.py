@@ -1,4 +1,4 @@
-"""Which recordings are worth a look: the best, the worst, and the most surprising."""
+"""Which recordings the report shows: the best, the worst, and the most surprising."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,62 +6,64 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-EACH = 4  # recordings of each kind
+PER_KIND = 4  # recordings
 
 
 @dataclass(frozen=True)
-class Striking:
-    """Numbers of recordings (rows of the scores), the most striking first; a recording may be among the worst and the most surprising."""
+class NotableRecordings:
+    """Indices of recordings (rows of the scores), the most notable first; one can be both worst and surprising."""
 
     best: list[int]
     worst: list[int]
     surprising: list[int]
 
 
-def lead(
+def lead_of_wrong(
     scores: Float[np.ndarray, "recordings classes"], truth: Bool[np.ndarray, "recordings classes"]
 ) -> Float[np.ndarray, " recordings"]:
-    """Return by how much the highest score of a wrong class exceeds the highest score of a right one; NaN without score or right answer.
+    """Return the highest score of a wrong class minus the highest score of a correct one.
 
-    Above 0 the first answer is wrong, at 1 the net was as sure as it can be of something wrong and saw nothing of what
-    is right.
+    Above 0, the top prediction is wrong; at 1, the model is fully confident of a wrong class, and gives 0 to all
+    correct ones. NaN without scores or correct classes.
     """
     usable = truth.any(axis=1) & ~np.isnan(scores).any(axis=1)
     wrong = np.max(scores, axis=1, where=~truth, initial=0.0)
     return np.where(usable, wrong - np.max(scores, axis=1, where=truth, initial=0.0), np.nan)
 
 
-def choose(
+def choose_notable(
     scores: Float[np.ndarray, "recordings classes"],
     truth: Bool[np.ndarray, "recordings classes"],
     lrap: Float[np.ndarray, " recordings"],
-    own: Sequence[str],
+    primary: Sequence[str],
     *,
-    each: int = EACH,
-) -> Striking:
-    """Choose recordings that have scores and a right answer.
+    per_kind: int = PER_KIND,
+) -> NotableRecordings:
+    """Choose among the recordings that have scores and a correct class.
 
-    best : the highest LRAP, of equals those whose right answer leads most; first of different classes, so that not one
-        easy class fills them
-    worst : an LRAP below 1, the lowest, of equals those whose right answer is furthest behind
-    surprising : confident and wrong, that is, the first answer is wrong, and its score exceeds that of every right
-        class most
+    - best: the highest LRAP; if equal, those whose correct class leads by the most. Different primary labels come
+      first, so that one easy class does not fill all places
+    - worst: the lowest LRAP below 1; if equal, those whose correct class is furthest behind
+    - surprising: the top prediction is wrong, and its score exceeds that of every correct class by the most
 
     Parameters
     ----------
-    scores : pooled, 0 to 1; NaN where there are none
-    truth : which classes are right
-    own : each recording's own class
+    scores : pooled, 0 to 1; NaN if there are none
+    truth : which classes are correct
+    primary : primary label of each recording
     """
-    behind = lead(scores, truth)
-    usable = np.flatnonzero(~np.isnan(behind) & ~np.isnan(lrap)).tolist()
-    by_success = sorted(usable, key=lambda row: (-lrap[row], behind[row]))
-    seen: set[str] = set()
-    firsts = [row for row in by_success if own[row] not in seen and not seen.add(own[row])]  # type: ignore[func-returns-value]
-    best = [*firsts, *(row for row in by_success if row not in set(firsts))]
-    best = [row for row in best if behind[row] <= 0][:each]
-    worst = [
-        row for row in sorted(usable, key=lambda row: (lrap[row], -behind[row])) if lrap[row] < 1 and row not in best
-    ][:each]
-    surprising = [row for row in sorted(usable, key=lambda row: -behind[row]) if behind[row] > 0][:each]
-    return Striking(best, worst, surprising)
+    lead = lead_of_wrong(scores, truth)
+    usable: list[int] = np.flatnonzero(~np.isnan(lead) & ~np.isnan(lrap)).tolist()
+    by_lrap = sorted(usable, key=lambda row: (-lrap[row], lead[row]))
+    best = [row for row in _different_first(by_lrap, primary) if lead[row] <= 0][:per_kind]
+    imperfect = [row for row in sorted(usable, key=lambda row: (lrap[row], -lead[row])) if lrap[row] < 1]
+    worst = [row for row in imperfect if row not in best][:per_kind]
+    surprising = [row for row in sorted(usable, key=lambda row: -lead[row]) if lead[row] > 0][:per_kind]
+    return NotableRecordings(best, worst, surprising)
+
+
+def _different_first(rows: Sequence[int], primary: Sequence[str]) -> list[int]:
+    """Return rows with the first one of each primary label before the others."""
+    first = {primary[row]: row for row in reversed(rows)}
+    chosen = set(first.values())
+    return [row for row in rows if row in chosen] + [row for row in rows if row not in chosen]

@@ -1,20 +1,29 @@
-"""What the report shows, as plain values: the page is drawn from these alone, whoever filled them."""
+"""The parts of a report as plain values, and those that are made from metrics and predictions; `page.py` draws them."""
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float, Int64
 
+from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics, confusion_pairs
+from utils.scoring.inference.recordings import Predictions
+from utils.scoring.metrics.registry import METRICS
+
+CONFUSION_CLASSES = 40  # classes in the confusion matrix, at most
+THRESHOLD_STEPS = 100  # thresholds of the chart between 0 and 1
+
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure of the summary.
+class MetricRow:
+    """One row of the table of metrics.
 
     Attributes
     ----------
-    value : None where it is not defined
-    low, high : ends of its 95% interval; None where there is none
+    value : None if it is not defined
+    low, high : ends of its 95% interval; None if there is none
     note : what it is the mean or share of
     """
 
@@ -40,10 +49,10 @@ class Chart:
 
     Attributes
     ----------
-    ends : lowest and highest y; None: from 0 to the highest
-    mark, mark_text : an x to point out, and what is there
+    ends : lowest and highest y; None: from 0 to the highest value
+    mark, mark_text : an x to mark, and the text there
     note : what the reader should know
-    slide : whether the reader can move along it and read off the values; all lines must then have the same x
+    slide : whether the reader can move along the axis and read off the values; all lines must then have the same x
     """
 
     title: str
@@ -58,13 +67,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How many recordings of each class in a row were first answered as each class in a column; the last column is all other classes.
+    """How many recordings of each class (rows) have each class as their top prediction (columns).
 
-    What is not on the diagonal is wrong: first answers that are right in the background are not counted.
+    The last column is for all classes that have no row. Top predictions that are correct in the background are not
+    counted, so that everything off the diagonal is wrong.
 
     Attributes
     ----------
-    left_out : how many classes of the test are not shown
+    left_out : how many of the tested classes are not shown
     """
 
     labels: tuple[str, ...]
@@ -78,43 +88,43 @@ class Strip:
 
     Attributes
     ----------
-    right : whether the class is a right answer
+    correct : whether the class is correct for the recording
     pooled : its score for the whole recording
-    scores : of the excerpt's clips, 0 to 1
+    scores : of the clips in the excerpt, 0 to 1
     """
 
     label: str
-    right: bool
+    correct: bool
     pooled: float
     scores: Float[np.ndarray, " clips"]
 
 
 @dataclass(frozen=True)
 class Excerpt:
-    """Some seconds of a recording, to be seen and heard.
+    """Some seconds of a recording, to look at and listen to.
 
     Attributes
     ----------
     recording : its name
-    right : the right answers
+    correct : the correct classes
     lrap : of the whole recording
-    start, seconds : where in the recording the excerpt begins, and how long it is
-    whole : length of what was heard of the recording, seconds
-    picture : its spectrogram as JPEG, low frequencies at the bottom
-    ticks : frequencies, and how high they stand in the picture, from 0 (bottom) to 1 (top)
-    sound : MP3; b'' where there is none
-    times : where in the excerpt each clip's score counts, from and to, seconds
-    strips : the classes with the highest scores, and the right ones
-    credit : who recorded it, under which licence; '' where that is not known
+    start, seconds : start of the excerpt in the recording, and its length
+    recording_seconds : length of the part of the recording that was scored
+    spectrogram : a JPEG, low frequencies at the bottom
+    ticks : frequencies, and their heights in the spectrogram, from 0 (bottom) to 1 (top)
+    sound : MP3; b'' if there is none
+    times : the part of the excerpt to which each clip's score belongs, from and to, seconds
+    strips : the classes with the highest scores, and the correct ones
+    credit : who recorded it, under which licence; '' if not known
     """
 
     recording: str
-    right: tuple[str, ...]
+    correct: tuple[str, ...]
     lrap: float
     start: float
     seconds: float
-    whole: float
-    picture: bytes
+    recording_seconds: float
+    spectrogram: bytes
     ticks: tuple[tuple[str, float], ...]
     sound: bytes
     times: tuple[tuple[float, float], ...]
@@ -128,7 +138,7 @@ class Gallery:
 
     Attributes
     ----------
-    shown_above : recordings that belong here, too, but are shown in an earlier gallery
+    shown_above : recordings of this kind that an earlier gallery shows
     """
 
     title: str
@@ -138,54 +148,118 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class NetRow:
-    """One net of the table of a distillation, or several that answer together.
-
-    Attributes
-    ----------
-    flops : per clip
-    bytes : of weights and statistics on disk
-    clips_per_second : on the machine of the test
-    mlrap, low, high : on the recordings of the test, and the ends of its 95% interval
-    ahead, ahead_low, ahead_high : how much higher its MLRAP is than the student's, and the ends of the paired interval;
-        None for the student
-    """
-
-    name: str
-    parameters: int
-    flops: int
-    bytes: int
-    clips_per_second: float
-    mlrap: float | None
-    low: float | None
-    high: float | None
-    ahead: float | None
-    ahead_low: float | None
-    ahead_high: float | None
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything on the page.
 
     Attributes
     ----------
-    facts : short texts about the test, by what they are
-    classes : one row a class: `class`, `recordings`, `ap`, `auroc`, `f1`, `threshold` and `confused_with`; null where
+    facts : short texts about the test, by heading
+    classes : one row per class: `class`, `recordings`, `ap`, `auroc`, `f1`, `threshold` and `confused_with`; null if
         not defined
-    left_out : recordings that could not be used, and why
+    failures : recordings that could not be used, and the reasons
     settings : of the run, as TOML
-    nets : of a distillation: headings, and one row a net
+    networks : of a distillation: headings, then one row per network
     """
 
     title: str
     facts: dict[str, str]
-    figures: tuple[Figure, ...]
+    metrics: tuple[MetricRow, ...]
     charts: tuple[Chart, ...]
     classes: pl.DataFrame
     confusion: Confusion
     galleries: tuple[Gallery, ...] = ()
-    left_out: tuple[tuple[str, str], ...] = ()
+    failures: tuple[tuple[str, str], ...] = ()
     settings: str = ""
-    warnings: tuple[str, ...] = field(default=())
-    nets: tuple[tuple[str, ...], ...] = ()
+    warnings: tuple[str, ...] = ()
+    networks: tuple[tuple[str, ...], ...] = ()
+
+
+def metric_rows(held_out: HeldOutMetrics, ridge: HeadlineMetrics | None) -> tuple[MetricRow, ...]:
+    """Return the rows of all metrics that are defined, in the order of the registry.
+
+    Parameters
+    ----------
+    ridge : metrics of the baseline, if it was asked for
+    """
+    rows = [
+        MetricRow(METRICS[key].title, found.value, found.low, found.high, METRICS[key].note)
+        for key, found in held_out.metrics.items()
+        if found.value is not None
+    ]
+    if ridge:
+        note = "a baseline that knows only the mean spectrum of each recording"
+        rows += [
+            MetricRow("MLRAP of the ridge regression", ridge.mlrap, note=note),
+            MetricRow("top-1 accuracy of the ridge regression", ridge.top1_accuracy),
+        ]
+    return tuple(rows)
+
+
+def class_table(held_out: HeldOutMetrics) -> pl.DataFrame:
+    """Return one row per class as the page shows it, with the most frequent confusion and its count in one column."""
+    confused_with = pl.format("{} ({}×)", "confused_with", "confused").fill_null("").alias("confused_with")
+    return held_out.per_class.with_columns(confused_with).drop("confused", "clips")
+
+
+def confusion_of(predictions: Predictions, evaluation: Evaluation, *, classes: int = CONFUSION_CLASSES) -> Confusion:
+    """Count the pairs of primary label and top prediction.
+
+    Parameters
+    ----------
+    classes : how many to show at most: those with the most wrong top predictions
+    """
+    pairs = Counter(confusion_pairs(predictions, evaluation))
+    labels = sorted({label for pair in pairs for label in pair})
+    wrong = Counter[str]()
+    for (primary, top1), count in pairs.items():
+        if primary != top1:
+            wrong.update({primary: count, top1: count})
+    shown = sorted(sorted(labels, key=lambda label: -wrong[label])[:classes])
+    indices = {label: index for index, label in enumerate(shown)}
+    counts = np.zeros((len(shown), len(shown) + 1), np.int64)
+    for (primary, top1), count in pairs.items():
+        if primary in indices:
+            counts[indices[primary], indices.get(top1, len(shown))] += count
+    return Confusion(tuple(shown), counts, len(labels) - len(shown))
+
+
+def threshold_charts(predictions: Predictions, evaluation: Evaluation) -> list[Chart]:
+    """Return a chart of precision, recall and F1 by a common threshold for all classes; none if no class is correct."""
+    scored = ~np.isnan(predictions.scores).any(axis=1)
+    scores, truth = predictions.scores[scored], evaluation.truth[scored]
+    if not truth.any():
+        return []
+    thresholds = _threshold_steps(scores)
+    correct, detected = _counts_from(scores[truth], thresholds), _counts_from(scores.ravel(), thresholds)
+    precision = np.where(detected > 0, correct / np.maximum(detected, 1), np.nan)
+    recall = correct / truth.sum()
+    f1 = 2 * correct / (detected + truth.sum())
+    best = int(f1.argmax())
+    chart = Chart(
+        "Thresholds",
+        "threshold",
+        tuple(
+            Line(name, thresholds, tuple(values.tolist()))
+            for name, values in (("precision", precision), ("recall", recall), ("F1", f1))
+        ),
+        mark=thresholds[best],
+        mark_text=f"best F1: {f1[best]:.2f} at {thresholds[best]:g}",
+        note="For the detections of all classes in all recordings. "
+        "The best F1 is slightly optimistic, because its threshold was chosen on the same recordings.",
+        slide=True,
+    )
+    return [chart]
+
+
+def _threshold_steps(scores: Float[np.ndarray, "*shape"]) -> tuple[float, ...]:
+    """Return the thresholds of the chart, from 0 to 1, or to the highest score: a prior can raise scores above 1."""
+    highest = max(THRESHOLD_STEPS, ceil(THRESHOLD_STEPS * float(scores.max(initial=0.0))))
+    return tuple(step / THRESHOLD_STEPS for step in range(highest + 1))
+
+
+def _counts_from(
+    scores: Float[np.ndarray, " scores"], thresholds: tuple[float, ...]
+) -> Float[np.ndarray, " thresholds"]:
+    """Count the scores that reach each threshold; a score of 0 reaches none."""
+    ordered = np.sort(scores[scores > 0])
+    return (len(ordered) - np.searchsorted(ordered, thresholds, "left")).astype(float)

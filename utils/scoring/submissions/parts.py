@@ -1,9 +1,9 @@
-"""What a submission keeps of each recording that is done, so that after a kill only the others are heard again.
+"""Parts of a submission: the pooled scores of each finished recording, so that a killed call can be resumed.
 
-    submissions/<run>_soundscape.parts/<fingerprint of nets and settings>/<fingerprint of the recording>.part
+    submissions/<run>_soundscape.parts/<fingerprint of networks and settings>/<fingerprint of the recording>.part
 
-A part is one line of JSON, filled up with spaces, and the pooled scores of its intervals, float32; then a checksum of
-all that. Prior, calibration, whitelist and format come later: they may change, and the parts stay of use.
+A part is one line of JSON, padded with spaces, and the pooled scores of its intervals, float32; then a checksum of all
+that. Prior, calibration, whitelist and format are applied later: they may change, and the parts can still be used.
 """
 
 import hashlib
@@ -17,23 +17,23 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32
 
-from utils.console import say, shown
-from utils.files import remove_folder, whole_file
+from utils.console import info, printable
+from utils.files import atomic_file, remove_folder
 from utils.spectra.decode import Length
 
-ALIGNED = 64  # bytes: the first score's place is a multiple of it
-CHECKSUM = 4  # bytes
-BLOCK = 2**20  # bytes read at once
+ALIGNMENT = 64  # bytes: the offset of the first score is a multiple of it
+CHECKSUM_SIZE = 4  # bytes
+READ_SIZE = 2**20  # bytes read at once
 
 
 @dataclass(frozen=True)
-class Kept:
+class PartScores:
     """The pooled scores of one recording.
 
     Attributes
     ----------
     length : of the recording
-    scores : a column a class of the ensemble, before prior and calibration; they stay in their file
+    scores : one column per class of the ensemble, before prior and calibration; they stay in their file
     """
 
     length: Length
@@ -45,41 +45,46 @@ class Parts:
 
     Attributes
     ----------
-    folder : of all its parts, whatever nets and settings they are of
+    folder : of all its parts, whatever networks and settings they are of
 
     Parameters
     ----------
-    fingerprint : of `fingerprint_of_parts`
+    fingerprint : from `fingerprint_of_parts`
     root : folder of the recordings
     """
 
     def __init__(self, folder: Path, fingerprint: str, *, root: Path) -> None:
-        self.folder, self._own, self._root = folder, folder / fingerprint, root
+        self.folder, self._current, self._root = folder, folder / fingerprint, root
 
-    def say_others(self) -> None:
-        """Say, in one line, where there are parts of other nets or settings."""
-        others = [file for file in self.folder.glob("*/[!.]*.part") if file.parent != self._own]
+    def report_others(self) -> None:
+        """Report, in one line, that there are parts of other networks or settings."""
+        others = [file for file in self.folder.glob("*/[!.]*.part") if file.parent != self._current]
         if others:
-            say(
-                f"{len(others):,} recordings in {shown(self.folder)} were answered by other nets or settings; they are not used, and go when this is done"
+            info(
+                f"{len(others):,} recordings in {printable(self.folder)} were done with other networks or settings; "
+                "they are not used, and are removed at the end"
             )
 
     def path_of(self, file: Path) -> Path:
-        """Return where the part of a recording is, or will be; a recording that has changed has another."""
+        """Return the path of a recording's part; a recording that has changed has another one."""
         try:
             stamp = file.stat().st_size, file.stat().st_mtime_ns
         except OSError:
             stamp = -1, -1
         name = json.dumps([file.relative_to(self._root).as_posix(), *stamp])
-        return self._own / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.part"
+        return self._current / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.part"
 
     def remove(self) -> None:
         """Remove all parts of the submission."""
         remove_folder(self.folder)
 
 
-def keep(path: Path, length: Length, rows: Iterable[Float[np.ndarray, "_ classes"]], *, shape: tuple[int, int]) -> None:
-    """Write a recording's part; it appears whole or not at all, and is checked when it is read, for nobody waits until it is on the disk.
+def write_score_part(
+    path: Path, length: Length, rows: Iterable[Float[np.ndarray, "_ classes"]], *, shape: tuple[int, int]
+) -> None:
+    """Write a recording's part; it appears whole or not at all.
+
+    Nobody waits for the disk, so that its checksum has to be checked before it is used.
 
     Parameters
     ----------
@@ -88,35 +93,35 @@ def keep(path: Path, length: Length, rows: Iterable[Float[np.ndarray, "_ classes
     """
     warnings = {"warnings": length.warnings} if length.warnings else {}
     head = json.dumps({"frames": length.frames, "rate": length.rate, "shape": shape, **warnings}).encode()
-    head += b" " * (-(len(head) + 1) % ALIGNED) + b"\n"
-    with whole_file(path, lasting=False) as stream:
+    head += b" " * (-(len(head) + 1) % ALIGNMENT) + b"\n"
+    with atomic_file(path, lasting=False) as stream:
         stream.write(head)
         checksum = zlib.crc32(head)
         for table in rows:
             content = np.ascontiguousarray(table, "<f4").tobytes()
             stream.write(content)
             checksum = zlib.crc32(content, checksum)
-        stream.write(checksum.to_bytes(CHECKSUM, "little"))
+        stream.write(checksum.to_bytes(CHECKSUM_SIZE, "little"))
 
 
-def is_whole(path: Path) -> bool:
-    """Tell whether a part is there with all its bytes."""
+def is_score_part_complete(path: Path) -> bool:
+    """Tell whether a part is there and its checksum is right."""
     try:
-        left, checksum = path.stat().st_size - CHECKSUM, 0
+        left, checksum = path.stat().st_size - CHECKSUM_SIZE, 0
         with path.open("rb") as stream:
             while left > 0:
-                content = stream.read(min(BLOCK, left))
+                content = stream.read(min(READ_SIZE, left))
                 checksum, left = zlib.crc32(content, checksum), left - len(content) if content else 0
-            return stream.read() == checksum.to_bytes(CHECKSUM, "little")
+            return stream.read() == checksum.to_bytes(CHECKSUM_SIZE, "little")
     except OSError:
         return False
 
 
-def read_part(path: Path) -> Kept:
-    """Read a whole part; its scores are not read before they are used."""
+def read_score_part(path: Path) -> PartScores:
+    """Read a complete part; its scores are not read before they are used."""
     with path.open("rb") as stream:
         line = stream.readline()
     head: Mapping[str, Any] = json.loads(line)
-    # parts of earlier versions have none
+    # parts of earlier versions have no warnings
     length = Length(head["frames"], head["rate"], tuple(head.get("warnings", ())))
-    return Kept(length, np.memmap(path, "<f4", "r", offset=len(line), shape=tuple(head["shape"])))
+    return PartScores(length, np.memmap(path, "<f4", "r", offset=len(line), shape=tuple(head["shape"])))

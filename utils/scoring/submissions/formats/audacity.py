@@ -2,8 +2,7 @@
 
     5.000000    10.000000   Turdus merula
 
-A label is the species alone, without its score, so that labels that somebody has corrected can be learned from as they
-are.
+A label is the species alone, without its score, so that corrected labels can be used for training as they are.
 
 Source: manual.audacityteam.org/man/importing_and_exporting_labels.html
 """
@@ -13,19 +12,35 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.scoring.inference.interval_scores import IntervalScores
-from utils.scoring.submissions.formats.sheet import Sheet, called, cell
-from utils.scoring.submissions.formats.tables import write_tables
+from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.submissions.formats.layout import SubmissionLayout, tab_cell
+from utils.scoring.submissions.formats.problems import Problems, cells_of, check_event
+from utils.scoring.submissions.formats.tables import check_tables, write_tables
 
-ENDING = "_labels.txt"
-
-
-def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
-    """Write the folder; return all labels. Where nobody is called, a file is empty; recordings that cannot be used have none."""
-    labels = [cell(label) for label in sheet.classes]
-    return write_tables(path, results, sheet, ending=ENDING, lines_of=lambda one: _lines(one, sheet, labels))
+AUDACITY_ENDING = "_labels.txt"
 
 
-def _lines(one: IntervalScores, sheet: Sheet, labels: list[str]) -> Iterable[str]:
-    for interval, number in np.argwhere(called(one, sheet)).tolist():
-        yield f"{one.starts[interval]:.6f}\t{one.ends[interval]:.6f}\t{labels[number]}"
+def write_audacity(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
+    """Write the folder; return the number of labels.
+
+    A recording without detections has an empty file; recordings that cannot be used have none.
+    """
+    labels = [tab_cell(label) for label in layout.classes]
+
+    def label_lines(one: IntervalScores) -> Iterable[str]:
+        for interval, index in np.argwhere(one.detections(layout.thresholds)).tolist():
+            yield f"{one.starts[interval]:.6f}\t{one.ends[interval]:.6f}\t{labels[index]}"
+
+    return write_tables(path, results, layout, ending=AUDACITY_ENDING, table_lines=label_lines)
+
+
+def check_audacity(path: Path, layout: SubmissionLayout) -> Problems:
+    """Check a folder of labels."""
+    labels = {tab_cell(label) for label in layout.classes}
+
+    def check_labels(table: Path, problems: Problems) -> None:
+        if table.stat().st_size:
+            for line, (start, end, species) in cells_of(table, problems, separator="\t", fields=3):
+                check_event(start, end, species, labels, layout, problems, line)
+
+    return check_tables(path, layout, ending=AUDACITY_ENDING, check_table=check_labels)

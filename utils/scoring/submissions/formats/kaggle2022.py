@@ -3,8 +3,8 @@
     row_id,akepa1,amerob,…
     soundscape_29201_5,0.031000,0.700000,…
 
-A row's id is the file's stem and the second at which the interval ends. The challenge of 2022 itself had a row for each
-interval and species, which is written where the sample has its two columns:
+A row's id is the file's name without extension and the second at which the interval ends. The challenge of 2022 itself
+had one row for each interval and species, which is written if the sample has its two columns:
 
     row_id,target
     soundscape_1000170626_akepa1_5,False
@@ -19,113 +19,159 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 
-from utils.console import UserError, warn
-from utils.scoring.inference.interval_scores import IntervalScores
-from utils.scoring.submissions.formats.class_ids import SHOWN, class_ids
-from utils.scoring.submissions.formats.rows import csv_line, row_ids
-from utils.scoring.submissions.formats.samples import Ordered, Sample, ordered, read_sample, say_missing
-from utils.scoring.submissions.formats.sheet import DIGITS, Sheet, called, media_ids, usable, whole_seconds
-from utils.scoring.submissions.formats.writing import text_file
+from utils.console import UserError, warning
+from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.submissions.formats.class_ids import CLASSES_LISTED, class_ids
+from utils.scoring.submissions.formats.kaggle_rows import is_header, row_check, row_ids
+from utils.scoring.submissions.formats.layout import (
+    DIGITS,
+    IdRules,
+    SubmissionLayout,
+    media_ids,
+    usable,
+    whole_seconds,
+)
+from utils.scoring.submissions.formats.problems import Problems, cells_of, check_score, quoted
+from utils.scoring.submissions.formats.samples import (
+    Sample,
+    SampleOrder,
+    read_sample,
+    sample_order,
+    warn_of_missing_rows,
+)
+from utils.scoring.submissions.formats.writing import csv_line, text_file
 
-TARGETS = ("row_id", "target")
-UNKNOWN = 0.5  # what stands for each class of the model where no interval has predictions: neither yes nor no
+TARGETS = ("row_id", "target")  # header of 2022 itself
+NEUTRAL = 0.5  # for each class of the model if no interval has predictions: neither yes nor no
+IDS_2022 = IdRules()
 
 
-def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
-    """Write the file; return its rows.
+def write_kaggle2022(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
+    """Write the file; return its number of rows.
 
-    With a sample, they are its rows and columns in its order; rows and classes that it does not have are left out, and
-    columns that no class has are 0. Rows of recordings that cannot be used hold the mean of each column over all
-    intervals heard: these challenges are scored by the order of a column's values, in which a 0 would claim to know
-    that nobody sings. Where no interval has predictions, they hold UNKNOWN. In the form of 2022 they are False.
+    With a sample, the file has the sample's rows and columns in its order; rows and classes that the sample does not
+    have are left out, and columns without a class are 0. Rows of recordings that cannot be used hold the mean of each
+    column over all intervals with predictions: these challenges are scored by the order of a column's values, in which
+    a 0 would claim that no species is there. If no interval has predictions, they hold NEUTRAL. In the form of 2022
+    they are False.
     """
-    sample = read_sample(sheet.settings.sample) if sheet.settings.sample else None
+    sample = read_sample(layout.settings.sample) if layout.settings.sample else None
     if sample is not None and sample.header == TARGETS:
-        return _write_targets(path, usable(results, sheet), sheet, sample)
-    names, numbers = columns(sheet, sample)
-    media = media_ids(sheet)
-    sums, heard, count = np.zeros(len(names)), 0, 0
-    with text_file(path) as stream, ordered(sample, path.parent) as kept:
+        return _write_targets(path, usable(results, layout), layout, sample)
+    names, classes = columns(layout, sample)
+    media = media_ids(layout, IDS_2022)
+    sums, intervals = np.zeros(len(names)), 0
+    with text_file(path) as stream, sample_order(sample, path.parent) as ordered:
         stream.write(csv_line(["row_id", *names]))
-        for one in usable(results, sheet):
-            values = _in_columns(one.scores, numbers)
-            sums, heard = sums + values.sum(axis=0), heard + len(values)
-            for row, scores in zip(row_ids(one, sheet, media), values, strict=True):
-                if kept is None:
-                    stream.write(csv_line(_line(row, scores)))
+        for one in usable(results, layout):
+            values = _in_columns(one.scores, classes)
+            sums, intervals = sums + values.sum(axis=0), intervals + len(values)
+            for row, scores in zip(row_ids(one, layout, media), values, strict=True):
+                if ordered is None:
+                    stream.write(_score_line(row, scores))
                 else:
-                    kept.add(row, csv_line(_line(row, scores)))
-                count += 1
-        if kept is None:
-            return count
-        say_missing(kept, sheet, "the mean of each column" if heard else f"{UNKNOWN:g} for every class")
-        mean = sums / heard if heard else np.where(numbers >= 0, UNKNOWN, 0.0)
-        return kept.write(stream, lambda row: csv_line(_line(row, mean)))
+                    ordered.add(row, _score_line(row, scores))
+        if ordered is None:
+            return intervals
+        warn_of_missing_rows(
+            ordered, layout, "the mean of each column" if intervals else f"{NEUTRAL:g} for every class"
+        )
+        mean = sums / intervals if intervals else np.where(classes >= 0, NEUTRAL, 0.0)
+        return ordered.write(stream, lambda row: _score_line(row, mean))
 
 
-def columns(sheet: Sheet, sample: Sample | None) -> tuple[list[str], Int64[np.ndarray, " columns"]]:
-    """Return the names of the columns behind row_id, and the number of the class that each holds; −1: none.
+def check_kaggle2022(path: Path, layout: SubmissionLayout) -> Problems:
+    """Check a submission of either form, against the sample if there is one."""
+    problems = Problems()
+    sample = read_sample(layout.settings.sample) if layout.settings.sample else None
+    targets = sample is not None and sample.header == TARGETS
+    header = TARGETS if targets else ("row_id", *columns(layout, sample)[0])
+    rows = row_check(layout, IDS_2022, sample, problems)
+    cells = cells_of(path, problems, separator=",", fields=len(header), quoting=True)
+    for index, (line, values) in enumerate(cells):
+        if index == 0 and is_header(values, header, problems, line):
+            continue
+        rows.add(line, values[0])
+        if targets:
+            _check_target(values[1], problems, line)
+        else:
+            for value in values[1:]:
+                check_score(value, problems, line)
+    rows.finish()
+    return problems
+
+
+def _check_target(value: str, problems: Problems, line: int) -> None:
+    if value not in ("True", "False"):
+        problems.add(f"the target {quoted(value)} is neither True nor False", line)
+
+
+def columns(layout: SubmissionLayout, sample: Sample | None) -> tuple[list[str], Int64[np.ndarray, " columns"]]:
+    """Return the names of the columns after row_id, and for each the index of its class; −1: none.
 
     Raises
     ------
     UserError
         If the sample has no column for any class.
     """
-    ids = class_ids(sheet)
+    ids = class_ids(layout, IDS_2022)
     if sample is None:
         return [code or "" for code in ids], np.arange(len(ids))
-    places = {label: number for number, label in enumerate(sheet.classes)} | {
-        code: number for number, code in enumerate(ids) if code
+    indices = {label: index for index, label in enumerate(layout.classes)} | {
+        code: index for index, code in enumerate(ids) if code
     }
     names = list(sample.header[1:])
-    numbers = np.array([places.get(name, -1) for name in names], np.int64)
-    if (numbers < 0).all():
+    classes = np.array([indices.get(name, -1) for name in names], np.int64)
+    if (classes < 0).all():
         raise UserError(
-            f"{sheet.settings.sample}: has no column for any class of the net; submission.class_ids should name a table of its codes"
+            f"{layout.settings.sample}: has no column for any class of the model; "
+            "submission.class_ids should name a table of its codes"
         )
-    return names, numbers
+    return names, classes
 
 
-def say_unmatched(sheet: Sheet) -> None:
-    """Warn of columns of the sample that no class has, and of classes that have no column.
+def check_sample_2022(layout: SubmissionLayout) -> None:
+    """Warn of columns of the sample without a class, and of classes without a column.
 
     Raises
     ------
     UserError
         If the sample cannot be used.
     """
-    sample = read_sample(sheet.settings.sample) if sheet.settings.sample else None
+    sample = read_sample(layout.settings.sample) if layout.settings.sample else None
     if sample is None or sample.header == TARGETS:
         return
-    names, numbers = columns(sheet, sample)
-    strange = [name for name, number in zip(names, numbers, strict=True) if number < 0]
-    if strange:
-        warn(
-            f"{len(strange)} columns of {sheet.settings.sample} are of species that the net does not know, and 0: {', '.join(strange[:SHOWN])}"
+    names, classes = columns(layout, sample)
+    unknown = [name for name, index in zip(names, classes, strict=True) if index < 0]
+    if unknown:
+        warning(
+            f"{len(unknown)} columns of {layout.settings.sample} are of species that the model does not know; "
+            f"they will be 0: {', '.join(unknown[:CLASSES_LISTED])}"
         )
-    lost = len(sheet.classes) - len({*numbers.tolist()} - {-1})
+    lost = len(layout.classes) - len({*classes.tolist()} - {-1})
     if lost:
-        warn(f"{lost} classes of the net have no column in {sheet.settings.sample} and are left out")
+        warning(f"{lost} classes of the model have no column in {layout.settings.sample} and are left out")
 
 
 def _in_columns(
-    scores: Float[np.ndarray, "rows classes"], numbers: Int64[np.ndarray, " columns"]
+    scores: Float[np.ndarray, "rows classes"], classes: Int64[np.ndarray, " columns"]
 ) -> Float[np.ndarray, "rows columns"]:
-    return np.where(numbers >= 0, scores[:, numbers].astype(np.float64), 0.0)
+    return np.where(classes >= 0, scores[:, classes].astype(np.float64), 0.0)
 
 
-def _line(row: str, scores: Float[np.ndarray, " columns"]) -> list[str]:
-    return [row, *(f"{score:.{DIGITS}f}" for score in scores.tolist())]
+def _score_line(row: str, scores: Float[np.ndarray, " columns"]) -> str:
+    return csv_line([row, *(f"{score:.{DIGITS}f}" for score in scores.tolist())])
 
 
-def _write_targets(path: Path, results: Iterable[IntervalScores], sheet: Sheet, sample: Sample) -> int:
-    ids, media = class_ids(sheet), media_ids(sheet)
-    with text_file(path) as stream, closing(Ordered(sample.rows, path.parent)) as kept:
+def _write_targets(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout, sample: Sample) -> int:
+    ids, media = class_ids(layout, IDS_2022), media_ids(layout, IDS_2022)
+    with text_file(path) as stream, closing(SampleOrder(sample.rows, path.parent)) as ordered:
         for one in results:
-            for (_, end), hits in zip(whole_seconds(one, sheet), called(one, sheet).tolist(), strict=True):
+            hits_of_intervals = one.detections(layout.thresholds).tolist()
+            for (_, end), hits in zip(whole_seconds(one, layout), hits_of_intervals, strict=True):
                 for code, hit in zip(ids, hits, strict=True):
                     row = f"{media[one.file]}_{code}_{end}"
-                    kept.add(row, csv_line([row, str(hit)]))
-        say_missing(kept, sheet, "False")
+                    ordered.add(row, csv_line([row, str(hit)]))
+        warn_of_missing_rows(ordered, layout, "False")
         stream.write(csv_line(TARGETS))
-        return kept.write(stream, lambda row: csv_line([row, "False"]))
+        return ordered.write(stream, lambda row: csv_line([row, "False"]))

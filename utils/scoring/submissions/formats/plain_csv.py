@@ -1,4 +1,4 @@
-"""One CSV of who is called where.
+"""One CSV of all detections.
 
 recording,start,end,species,score
 site 1/tape1.wav,5.000000,10.000000,Turdus merula,0.912345
@@ -9,24 +9,43 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.scoring.inference.interval_scores import IntervalScores
-from utils.scoring.submissions.formats.rows import csv_line
-from utils.scoring.submissions.formats.sheet import DIGITS, Sheet, called, usable
-from utils.scoring.submissions.formats.writing import text_file
+from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.submissions.formats.layout import DIGITS, SubmissionLayout, usable
+from utils.scoring.submissions.formats.problems import Problems, cells_of, check_event, check_score, quoted
+from utils.scoring.submissions.formats.writing import csv_line, text_file
 
-HEADER = ("recording", "start", "end", "species", "score")
+CSV_HEADER = ("recording", "start", "end", "species", "score")
 
 
-def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
-    """Write the file; return its rows. Recordings are called by their path, for names may repeat; those that cannot be used have no row."""
+def write_csv_detections(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
+    """Write the file; return its number of rows.
+
+    Recordings are identified by their path, because file names may repeat; those that cannot be used have no row.
+    """
     count = 0
     with text_file(path) as stream:
-        stream.write(csv_line(HEADER))
-        for one in usable(results, sheet):
-            for interval, number in np.argwhere(called(one, sheet)).tolist():
+        stream.write(csv_line(CSV_HEADER))
+        for one in usable(results, layout):
+            for interval, index in np.argwhere(one.detections(layout.thresholds)).tolist():
                 times = f"{one.starts[interval]:.6f}", f"{one.ends[interval]:.6f}"
-                stream.write(
-                    csv_line([one.file, *times, sheet.classes[number], f"{one.scores[interval, number]:.{DIGITS}f}"])
-                )
+                score = f"{one.scores[interval, index]:.{DIGITS}f}"
+                stream.write(csv_line([one.file, *times, layout.classes[index], score]))
                 count += 1
     return count
+
+
+def check_csv_detections(path: Path, layout: SubmissionLayout) -> Problems:
+    """Check a CSV of detections."""
+    problems, files, labels = Problems(), set(layout.files), set(layout.classes)
+    cells = cells_of(path, problems, separator=",", fields=len(CSV_HEADER), quoting=True)
+    for index, (line, values) in enumerate(cells):
+        if index == 0:
+            if tuple(values) != CSV_HEADER:
+                problems.add(f"the header should be {', '.join(CSV_HEADER)}", line)
+            continue
+        file, start, end, species, score = values
+        if file not in files:
+            problems.add(f"no recording has the path {quoted(file)}", line)
+        check_event(start, end, species, labels, layout, problems, line)
+        check_score(score, problems, line)
+    return problems

@@ -1,12 +1,13 @@
-"""Selection tables of Raven, one for each recording, named as Raven names them, so that one can be opened with its sound.
+"""Selection tables of Raven, one for each recording, named as Raven does, so that each can be opened with its sound.
 
-One table for all recordings would not do: of it Raven takes the times as those of all open sounds one after the other.
+One table for all recordings would not do: Raven takes its times as positions in all open sounds, one after the other.
 
-    Selection  View           Channel  Begin Time (s)  End Time (s)  Low Freq (Hz)  High Freq (Hz)  Begin File  File
-    Offset (s)  Species        Score 1          Spectrogram 1  1        5.000000        10.000000     500.0
-    15000.0         tape1.wav   5.000000 Turdus merula  0.912345
+    Selection  View           Channel  Begin Time (s)  End Time (s)  Low Freq (Hz)  High Freq (Hz)
+    1          Spectrogram 1  1        5.000000        10.000000     500.0          15000.0
+    … continued: Begin File  File Offset (s)  Species        Score
+                 tape1.wav   5.000000         Turdus merula  0.912345
 
-Source: the manual of Raven Pro (ravensoundsoftware.com), Selection tables; BirdNET-Analyzer writes one a recording,
+Source: the manual of Raven Pro (ravensoundsoftware.com), Selection tables; BirdNET-Analyzer writes one per recording,
 too.
 """
 
@@ -15,12 +16,20 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from utils.scoring.inference.interval_scores import IntervalScores
-from utils.scoring.submissions.formats.sheet import DIGITS, Sheet, called, cell
-from utils.scoring.submissions.formats.tables import write_tables
+from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.submissions.formats.layout import DIGITS, SubmissionLayout, tab_cell
+from utils.scoring.submissions.formats.problems import (
+    Problems,
+    cells_of,
+    check_event,
+    check_score,
+    parsed_number,
+    quoted,
+)
+from utils.scoring.submissions.formats.tables import check_tables, write_tables
 
-ENDING = ".Table.1.selections.txt"
-HEADER = (
+RAVEN_ENDING = ".Table.1.selections.txt"
+RAVEN_HEADER = (
     "Selection",
     "View",
     "Channel",
@@ -35,23 +44,54 @@ HEADER = (
 )
 
 
-def write(path: Path, results: Iterable[IntervalScores], sheet: Sheet) -> int:
-    """Write the folder; return the rows of all tables. Where nobody is called, a table has its headings only; recordings that cannot be used have none."""
-    labels = [cell(label) for label in sheet.classes]
+def write_raven(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
+    """Write the folder; return the number of rows of all tables.
+
+    A recording without detections has a table with its header only; recordings that cannot be used have none.
+    """
+    labels = [tab_cell(label) for label in layout.classes]
     return write_tables(
         path,
         results,
-        sheet,
-        ending=ENDING,
-        lines_of=lambda one: _lines(one, sheet, labels),
-        header="\t".join(HEADER) + "\n",
+        layout,
+        ending=RAVEN_ENDING,
+        table_lines=lambda one: _selections(one, layout, labels),
+        header="\t".join(RAVEN_HEADER) + "\n",
     )
 
 
-def _lines(one: IntervalScores, sheet: Sheet, labels: list[str]) -> Iterable[str]:
-    low, high = sheet.settings.band
-    name = cell(PurePosixPath(one.file).name)
-    for selection, (interval, number) in enumerate(np.argwhere(called(one, sheet)).tolist(), 1):
-        start, end, score = float(one.starts[interval]), float(one.ends[interval]), one.scores[interval, number]
-        place = f"{start:.6f}\t{end:.6f}\t{low:.1f}\t{high:.1f}"
-        yield f"{selection}\tSpectrogram 1\t1\t{place}\t{name}\t{start:.6f}\t{labels[number]}\t{score:.{DIGITS}f}"
+def _selections(one: IntervalScores, layout: SubmissionLayout, labels: list[str]) -> Iterable[str]:
+    low, high = layout.settings.band
+    name = tab_cell(PurePosixPath(one.file).name)
+    detections = np.argwhere(one.detections(layout.thresholds)).tolist()
+    for selection, (interval, index) in enumerate(detections, 1):
+        start, end, score = float(one.starts[interval]), float(one.ends[interval]), one.scores[interval, index]
+        box = f"{start:.6f}\t{end:.6f}\t{low:.1f}\t{high:.1f}"
+        yield f"{selection}\tSpectrogram 1\t1\t{box}\t{name}\t{start:.6f}\t{labels[index]}\t{score:.{DIGITS}f}"
+
+
+def check_raven(path: Path, layout: SubmissionLayout) -> Problems:
+    """Check a folder of selection tables."""
+    labels = {tab_cell(label) for label in layout.classes}
+    return check_tables(
+        path,
+        layout,
+        ending=RAVEN_ENDING,
+        check_table=lambda table, problems: _check_selections(table, labels, layout, problems),
+    )
+
+
+def _check_selections(table: Path, labels: set[str], layout: SubmissionLayout, problems: Problems) -> None:
+    for selection, (line, values) in enumerate(cells_of(table, problems, separator="\t", fields=len(RAVEN_HEADER))):
+        if selection == 0:
+            if tuple(values) != RAVEN_HEADER:
+                problems.add("the header is not that of Raven's and the other tables", line)
+            continue
+        row = dict(zip(RAVEN_HEADER, values, strict=True))
+        if row["Selection"] != str(selection):
+            problems.add(f"the selection is {quoted(row['Selection'])}, it should be {selection}", line)
+        low, high = parsed_number(row["Low Freq (Hz)"]), parsed_number(row["High Freq (Hz)"])
+        if low is None or high is None or not 0 <= low < high:
+            problems.add("the lowest frequency should be below the highest", line)
+        check_event(row["Begin Time (s)"], row["End Time (s)"], row["Species"], labels, layout, problems, line)
+        check_score(row["Score"], problems, line)

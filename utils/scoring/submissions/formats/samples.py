@@ -1,4 +1,4 @@
-"""Sample submissions: which rows and columns a challenge wants, and rows put into that order."""
+"""Sample submissions: which rows and columns a challenge wants, and rows written in that order."""
 
 import csv
 import tempfile
@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.console import UserError, warn
-from utils.scoring.submissions.formats.sheet import Sheet
+from utils.console import UserError, warning
+from utils.scoring.submissions.formats.layout import SubmissionLayout
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The first line of a sample submission, and the first value of each other line."""
+    """The header of a sample submission, and the first value of each row."""
 
     header: tuple[str, ...]
     rows: tuple[str, ...]
@@ -28,7 +28,7 @@ def read_sample(path: Path) -> Sample:
     Raises
     ------
     UserError
-        If it cannot be read, does not begin with row_id, or has a row or column twice.
+        If it cannot be read, does not start with row_id, or has a row or column twice.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
@@ -40,71 +40,75 @@ def read_sample(path: Path) -> Sample:
     except (csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as CSV ({error})") from None
     if header[:1] != ("row_id",) or len(header) < 2:
-        raise UserError(f"{path}: a sample submission begins with row_id and at least one more column")
+        raise UserError(f"{path}: a sample submission starts with row_id and at least one more column")
     for what, values in (("column", header), ("row", rows)):
         if len(set(values)) < len(values):
-            twice = next(value for number, value in enumerate(values) if value in values[:number])
+            twice = next(value for index, value in enumerate(values) if value in values[:index])
             raise UserError(f"{path}: has the {what} {twice} twice")
     return Sample(header, rows)
 
 
-class Ordered:
-    """Rows that come in any order and are written in that of a sample; only where they lie is kept in memory, their text on disk.
+class SampleOrder:
+    """Takes rows in any order and writes them in that of a sample; their text is on disk, only its offsets in memory.
 
     Parameters
     ----------
-    rows : the first value of each, in the order wanted
-    folder : where a file for the text can be, which nobody sees
+    rows : the first value of each row, in the sample's order
+    folder : for a temporary file
+
+    Attributes
+    ----------
+    missing : how many of the sample's rows were not added
     """
 
     def __init__(self, rows: Sequence[str], folder: Path) -> None:
         self._rows = rows
-        self._numbers = {row: number for number, row in enumerate(rows)}
-        self._places = np.full((len(rows), 2), -1, np.int64)  # begin and length of each row's text, bytes
+        self._indices = {row: index for index, row in enumerate(rows)}
+        self._spans = np.full((len(rows), 2), -1, np.int64)  # offset and length of each row's text, bytes
         folder.mkdir(parents=True, exist_ok=True)
-        self._kept = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # `ordered` closes it
+        self._texts = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  # `sample_order` closes it
         self.missing = len(rows)
 
     def add(self, row: str, text: str) -> None:
-        """Keep the text of a row; rows that the sample does not have are left out."""
-        number = self._numbers.get(row)
-        if number is None:
+        """Add the text of a row; rows that the sample does not have are left out."""
+        index = self._indices.get(row)
+        if index is None:
             return
         content = text.encode("utf-8", "backslashreplace")
-        self.missing -= int(self._places[number, 0] < 0)
-        self._places[number] = self._kept.tell(), len(content)
-        self._kept.write(content)
+        self.missing -= int(self._spans[index, 0] < 0)
+        self._spans[index] = self._texts.tell(), len(content)
+        self._texts.write(content)
 
     def write(self, stream: TextIOWrapper, neutral: Callable[[str], str]) -> int:
-        """Write all rows, those that nobody added as `neutral` says; return how many."""
-        for text in self._texts(neutral):
+        """Write all rows, those that were not added with the text of `neutral`; return their number."""
+        for text in self._ordered_texts(neutral):
             stream.write(text)
         return len(self._rows)
 
     def close(self) -> None:
-        """Let go of the text."""
-        self._kept.close()
+        """Remove the text."""
+        self._texts.close()
 
-    def _texts(self, neutral: Callable[[str], str]) -> Iterator[str]:
-        for row, (place, length) in zip(self._rows, self._places.tolist(), strict=True):
-            if place < 0:
+    def _ordered_texts(self, neutral: Callable[[str], str]) -> Iterator[str]:
+        for row, (offset, length) in zip(self._rows, self._spans.tolist(), strict=True):
+            if offset < 0:
                 yield neutral(row)
             else:
-                self._kept.seek(place)
-                yield self._kept.read(length).decode()
+                self._texts.seek(offset)
+                yield self._texts.read(length).decode()
 
 
 @contextmanager
-def ordered(sample: Sample | None, folder: Path) -> Iterator[Ordered | None]:
-    """Yield what puts rows into the order of a sample, None without one; `folder` as for `Ordered`."""
+def sample_order(sample: Sample | None, folder: Path) -> Iterator[SampleOrder | None]:
+    """Yield the `SampleOrder` of a sample, None without one; `folder` is as there."""
     if sample is None:
         yield None
         return
-    with closing(Ordered(sample.rows, folder)) as kept:
-        yield kept
+    with closing(SampleOrder(sample.rows, folder)) as order:
+        yield order
 
 
-def say_missing(kept: Ordered, sheet: Sheet, neutral: str) -> None:
-    """Warn of rows of the sample for which there are no predictions, and say what stands in them; without any recording, that was said before."""
-    if kept.missing and sheet.files:
-        warn(f"{kept.missing} rows of {sheet.settings.sample} have no predictions: {neutral}")
+def warn_of_missing_rows(order: SampleOrder, layout: SubmissionLayout, neutral: str) -> None:
+    """Warn of rows of the sample without predictions; if there is no recording at all, that was reported before."""
+    if order.missing and layout.files:
+        warning(f"{order.missing} rows of {layout.settings.sample} have no predictions; they hold {neutral}")

@@ -1,41 +1,52 @@
-"""Files and folders of text that appear whole or not at all, whatever stands in them."""
+"""Text files and folders of them that appear whole or not at all, whatever names are in them."""
 
+import csv
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from utils.console import UserError
-from utils.files import remove_folder, whole_file, whole_folder
+from utils.files import atomic_file, atomic_folder, remove_folder
 
 
 @contextmanager
 def text_file(path: Path, *, lasting: bool = True) -> Iterator[io.TextIOWrapper]:
-    """Open `path` for text in UTF-8, lines ending as written; it appears when the block ends without an error. Names that are no Unicode are written out.
+    """Open `path` for text in UTF-8, with line endings as written; it appears when the block ends without an error.
+
+    Names that are not valid Unicode are written with escapes.
 
     Parameters
     ----------
-    lasting : as for `whole_file`; `table_folder` waits for the disk itself
+    lasting : as for `atomic_file`; `table_folder` waits for the disk itself
     """
-    with whole_file(path, lasting=lasting) as stream:
+    with atomic_file(path, lasting=lasting) as stream:
         text = io.TextIOWrapper(stream, "utf-8", errors="backslashreplace", newline="")
         yield text
-        text.detach()  # writes what is left, and leaves closing to whole_file
+        text.detach()  # writes the rest, and leaves closing to atomic_file
+
+
+def csv_line(values: Sequence[str]) -> str:
+    """Return values as one row of CSV, quoted if they must be."""
+    text = io.StringIO(newline="")
+    # with this terminator \r is quoted as well as \n; Python's writer only quotes characters of its line terminator
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 @contextmanager
 def table_folder(path: Path, *, ending: str) -> Iterator[Path]:
-    """Yield an empty folder to fill; it replaces the one that an earlier call left at `path` when the block ends without an error.
+    """Yield an empty folder to fill; when the block ends without an error, it replaces an earlier one at `path`.
 
     Parameters
     ----------
-    ending : of the files that such a folder holds
+    ending : of the files in such a folder
 
     Raises
     ------
     UserError
-        If something else is in the folder at `path`.
+        If the folder at `path` has other files.
     """
     other = (
         next((file for file in sorted(path.rglob("*")) if file.is_file() and not file.name.endswith(ending)), None)
@@ -44,11 +55,12 @@ def table_folder(path: Path, *, ending: str) -> Iterator[Path]:
     )
     if other or path.is_file():
         raise UserError(
-            f"{other or path}: is none of the files that this format writes; move it away, for {path.name} is replaced as a whole"
+            f"{other or path}: is not a file of this format; move it elsewhere, "
+            f"because {path.name} is replaced as a whole"
         )
     fresh = path.with_name(f".{path.name}.new")
     remove_folder(fresh)
-    with whole_folder(fresh) as folder:
+    with atomic_folder(fresh) as folder:
         yield folder
     remove_folder(path)
     os.rename(fresh, path)

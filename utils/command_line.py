@@ -1,0 +1,144 @@
+"""How the settings are read from the command line: `[EXPERIMENT.toml] [--section.setting VALUE …]`."""
+
+import contextlib
+import dataclasses
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from config import Config, SettingsError
+from utils.settings import RENAMED, expand_home, load, nearest, settings_with_defaults, to_dict, validated
+
+Parse = Callable[[Sequence[str]], tuple[Any, list[str]]]  # the settings, and the words that are no flags
+
+
+def from_command_line(
+    arguments: Sequence[str],
+    *,
+    doc: str,
+    script: str,
+    flags: type | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> tuple[Config, Any]:
+    """Read `[EXPERIMENT.toml] [--section.setting VALUE …]` over the defaults.
+
+    Parameters
+    ----------
+    arguments : the words after the script's name
+    doc, script : head of `--help`, and the name in it
+    flags : dataclass of the script's own flags, besides the settings
+    warn : called with one line for each setting that the file has under an old name
+
+    Returns
+    -------
+    The config, and the flags (None without `flags`).
+
+    Raises
+    ------
+    SettingsError
+        If the file or the command line holds an unknown setting or an invalid value.
+    """
+    words = list(arguments)
+    path = Path(words.pop(0)) if words and not words[0].startswith("-") else None
+    base = load(path, warn=warn) if path else Config()
+    config, call = _parse_flags(words, _parser(base, doc=doc, script=script, flags=flags))
+    try:
+        validated(to_dict(config))
+    except SettingsError as error:
+        typed = any(word.split("=")[0] == f"--{error.key}" for word in words)
+        source = "command line" if typed or path is None else str(path)
+        raise SettingsError(error.reason, key=error.key, value=error.value, source=source) from None
+    return expand_home(config), call
+
+
+def _parser(base: Config, *, doc: str, script: str, flags: type | None) -> Parse:
+    """Return what parses flags over a config."""
+    entries: list[tuple[str, Any, Any]] = [("config", Annotated[Config, tyro.conf.arg(name="")], base)]
+    if flags:
+        entries.append(("call", Annotated[flags, tyro.conf.arg(name="")], flags()))
+    arguments = dataclasses.make_dataclass("Arguments", [(name, kind) for name, kind, _ in entries], frozen=True)
+    default = arguments(*(value for _, _, value in entries))
+
+    def parse(words: Sequence[str]) -> tuple[Any, list[str]]:
+        with contextlib.redirect_stderr(io.StringIO()):  # tyro prints a page about a wrong flag; here it gets one line
+            return tyro.cli(
+                arguments,
+                args=words,
+                default=default,
+                prog=f"python {script} [EXPERIMENT.toml]",
+                description=doc,
+                use_underscores=True,
+                return_unknown_args=True,
+            )
+
+    return parse
+
+
+def _parse_flags(words: Sequence[str], parse: Parse) -> tuple[Config, Any]:
+    try:
+        parsed, unknown = parse(words)
+    except SystemExit as ended:
+        if not ended.code:  # --help
+            raise
+        raise _wrong_value(words, parse) from None
+    if unknown:
+        raise _unknown_flag(unknown[0])
+    return parsed.config, getattr(parsed, "call", None)
+
+
+def _unknown_flag(word: str) -> SettingsError:
+    if word.endswith(".toml"):
+        return SettingsError("the experiment's file goes before all flags", source=word)
+    if not word.startswith("-"):
+        return SettingsError("is neither a flag nor the value of one; --help lists all flags", source=word)
+    flag = word.split("=")[0]
+    key = _setting_of(flag)
+    if key in RENAMED:
+        return SettingsError(f"is now called --{RENAMED[key]}", source=flag)
+    return SettingsError(f"no such flag; {nearest(key)}", source=flag)
+
+
+def _wrong_value(words: Sequence[str], parse: Parse) -> SettingsError:
+    """Find the flag whose value could not be parsed, and say what would be valid."""
+    for group in _groups(words):
+        try:
+            parse(group)
+        except SystemExit:
+            flag, *values = [*group[0].split("=", 1), *group[1:]]
+            return _explained(flag, values)
+    return SettingsError(f"cannot be parsed: {' '.join(words)}", source="command line")
+
+
+def _groups(words: Sequence[str]) -> list[list[str]]:
+    """Cut the words of a command line before each flag."""
+    groups: list[list[str]] = []
+    for word in words:
+        if word.startswith("--") or not groups:
+            groups.append([])
+        groups[-1].append(word)
+    return groups
+
+
+def _explained(flag: str, values: list[str]) -> SettingsError:
+    if not values:
+        return SettingsError("needs a value", source=f"command line: {flag}")
+    key = _setting_of(flag)
+    defaults = {name: default for name, _, default in settings_with_defaults(Config())}
+    tree: Any = values if isinstance(defaults.get(key), list) else values[0]
+    for part in reversed(key.split(".")):
+        tree = {part: tree}
+    try:
+        validated(tree, strict=False)
+    except SettingsError as error:
+        if key in defaults:
+            return SettingsError(error.reason, key=error.key, value=error.value, source="command line")
+    return SettingsError(f"{' '.join(values)!r} is not a valid value", source=f"command line: {flag}")
+
+
+def _setting_of(flag: str) -> str:
+    """Return the setting that a flag sets: `model.batch_norm` for `--model.no-batch_norm`."""
+    section, dot, name = flag.lstrip("-").replace("-", "_").rpartition(".")
+    return f"{section}{dot}{name.removeprefix('no_')}"

@@ -1,0 +1,166 @@
+"""Kinds of metrics (means over rows or classes, metrics of pairs, of detections), and what they are computed from."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, Int64
+
+from utils.scoring.metrics.bootstrap import Interval, drawn_means, drawn_precision_recall_f1, drawn_ratios, interval
+from utils.scoring.metrics.detections import AVERAGES, Counts, count
+from utils.scoring.metrics.ranking import class_mean, first_correct_ranks, lrap, mean_of_defined, top1_ties_as_errors
+
+# a metric's value, and its value in each draw
+Resampled = tuple[float | None, Float[np.ndarray, " draws"]]
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """What metrics are computed from: scores and ground truth, one row per recording.
+
+    Attributes
+    ----------
+    scores, truth : finite scores, and which classes are correct
+    primary : index of each row's primary class; −1 if it is none of the classes
+    draws : bootstrap weights of the rows, from `bootstrap.draw_weights`
+    min_positives : class means leave out classes that are correct in fewer rows
+    detected : which classes are detected, by thresholds that were found on other rows; None: no thresholds
+    without_background, with_background : ground truth that treats background species the other way than `truth`; None:
+        not known
+    """
+
+    scores: Float[np.ndarray, "rows classes"]
+    truth: Bool[np.ndarray, "rows classes"]
+    primary: Int64[np.ndarray, " rows"]
+    draws: Float32[np.ndarray, "draws rows"]
+    min_positives: int = 1
+    detected: Bool[np.ndarray, "rows classes"] | None = None
+    without_background: Bool[np.ndarray, "rows classes"] | None = None
+    with_background: Bool[np.ndarray, "rows classes"] | None = None
+
+    @cached_property
+    def lrap(self) -> Float[np.ndarray, " rows"]:
+        """LRAP of each row; NaN without a correct class."""
+        return lrap(self.scores, self.truth)
+
+    @cached_property
+    def ranks(self) -> Float[np.ndarray, " rows"]:
+        """Rank of each row's first correct class; NaN without one."""
+        return first_correct_ranks(self.scores, self.truth)
+
+    @cached_property
+    def top1_correct(self) -> Float[np.ndarray, " rows"]:
+        """Whether each row's top prediction is its primary class, 1 or 0; NaN if that is none of the classes."""
+        top1 = top1_ties_as_errors(self.scores, self.truth, self.primary)
+        return np.where(self.primary >= 0, top1 == self.primary, np.nan)
+
+    @cached_property
+    def counts(self) -> Counts | None:
+        """Correct, false and missed detections of each class."""
+        return None if self.detected is None else count(self.detected, self.truth)
+
+    @cached_property
+    def drawn_detections(self) -> dict[str, dict[str, Float[np.ndarray, " draws"]]]:
+        """Precision, recall and F1 in each draw, by average and name."""
+        return {} if self.detected is None else drawn_precision_recall_f1(self.detected, self.truth, self.draws)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric, as `metrics.json` (`key`) and the report (`title`, `note`) name it."""
+
+    key: str
+    title: str
+    note: str
+
+    def resampled(self, data: ScoredRows) -> Resampled | None:
+        """Return the value, and the value in each draw; None if `data` lacks what the metric needs."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class RowMean(Metric):
+    """A mean over rows.
+
+    Attributes
+    ----------
+    rows : value of each row, NaN where it is not defined; None if the data lack what it needs
+    """
+
+    rows: Callable[[ScoredRows], Float[np.ndarray, " rows"] | None]
+
+    def resampled(self, data: ScoredRows) -> Resampled | None:
+        """Draw rows; see `Metric`."""
+        values = self.rows(data)
+        return None if values is None else (mean_of_defined(values), drawn_means(values, data.draws))
+
+
+@dataclass(frozen=True)
+class ClassMean(Metric):
+    """A mean over the classes that are correct in `ScoredRows.min_positives` rows or more.
+
+    Attributes
+    ----------
+    classes : value of each class, from scores and truth
+    drawn : the mean in each draw of rows
+    """
+
+    classes: Callable[[Float[np.ndarray, "rows classes"], Bool[np.ndarray, "rows classes"]], Float[np.ndarray, " n"]]
+    drawn: Callable[..., Float[np.ndarray, " draws"]]
+
+    def resampled(self, data: ScoredRows) -> Resampled:
+        """Draw rows; which classes count stays the same in each draw; see `Metric`."""
+        value = class_mean(self.classes(data.scores, data.truth), data.truth, min_positives=data.min_positives)
+        return value, self.drawn(data.scores, data.truth, data.draws, min_positives=data.min_positives)
+
+
+@dataclass(frozen=True)
+class PairMetric(Metric):
+    """A metric of all pairs of a row and a class.
+
+    Attributes
+    ----------
+    pairs : the value, from scores and truth
+    drawn : the value in each draw of rows
+    """
+
+    pairs: Callable[[Float[np.ndarray, "rows classes"], Bool[np.ndarray, "rows classes"]], float | None]
+    drawn: Callable[..., Float[np.ndarray, " draws"]]
+
+    def resampled(self, data: ScoredRows) -> Resampled:
+        """Draw rows; see `Metric`."""
+        return self.pairs(data.scores, data.truth), self.drawn(data.scores, data.truth, data.draws)
+
+
+@dataclass(frozen=True)
+class DetectionMetric(Metric):
+    """Precision, recall or F1 of detections; the thresholds are the same in each draw."""
+
+    average: Literal["micro", "macro", "weighted"]
+    name: Literal["precision", "recall", "f1"]
+
+    def resampled(self, data: ScoredRows) -> Resampled | None:
+        """Draw rows; see `Metric`."""
+        if data.counts is None:
+            return None
+        return asdict(AVERAGES[self.average](data.counts))[self.name], data.drawn_detections[self.average][self.name]
+
+
+@dataclass(frozen=True)
+class NoiseShare(Metric):
+    """A share of the clips of recordings without birds, which are other rows than those of `ScoredRows`."""
+
+    def resampled(self, data: ScoredRows) -> None:
+        """Return None: `share_of` computes it."""
+
+    def share_of(
+        self,
+        detected: Float[np.ndarray, " recordings"],
+        clips: Float[np.ndarray, " recordings"],
+        draws: Float32[np.ndarray, "draws recordings"],
+    ) -> Interval:
+        """Return Σ detected / Σ clips, resampled over recordings."""
+        value = float(detected.sum() / clips.sum()) if clips.sum() else None
+        return interval(value, drawn_ratios(detected, clips, draws))

@@ -1,0 +1,200 @@
+"""The contents of the report of a test: metrics, tables and charts, and excerpts of notable recordings."""
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+
+from config import Config
+from utils import console
+from utils.models.training_log import best_row, read_training_log
+from utils.recordings.recording import read_metadata
+from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics
+from utils.scoring.inference.ensembles import Member
+from utils.scoring.inference.recordings import Predictions, predict_recordings
+from utils.scoring.reports.distillation_table import HEADINGS, read_table_of, row_texts
+from utils.scoring.reports.excerpts import make_excerpt
+from utils.scoring.reports.notable_recordings import choose_notable
+from utils.scoring.reports.parts import (
+    Chart,
+    Excerpt,
+    Gallery,
+    Line,
+    Report,
+    class_table,
+    confusion_of,
+    metric_rows,
+    threshold_charts,
+)
+from utils.settings import to_toml
+from utils.spectra.decode import AudioError
+
+ALL_EPOCHS = 10**9  # no run has so many
+SHOWN_SETTINGS = ("clips", "spectrogram", "augmentation", "model", "training", "testing")
+PRIVATE_SETTINGS = ("images", "pretrained")  # of training: paths on the user's machine
+GALLERIES = {
+    "best": (
+        "Best",
+        "The highest LRAP, first of different species; if equal, those whose correct class leads by the most.",
+    ),
+    "worst": (
+        "Worst",
+        "The lowest LRAP; if equal, those whose correct class is furthest behind the top prediction.",
+    ),
+    "surprising": (
+        "Most surprising",
+        "Confident and wrong: the top prediction is wrong, and its score exceeds that of every correct class "
+        "by the most.",
+    ),
+}
+
+
+def report_of(
+    predictions: Predictions,
+    evaluation: Evaluation,
+    held_out: HeldOutMetrics,
+    ridge: HeadlineMetrics | None,
+    members: Sequence[Member],
+    config: Config,
+) -> Report:
+    """Return everything that the page shows; the clips of notable recordings are scored again.
+
+    Parameters
+    ----------
+    ridge : metrics of the baseline, if it was asked for
+    members : what was tested. For an ensemble, there are no learning curves, and the settings are those of the first
+        member
+    """
+    unknown = evaluation.headline.without_truth
+    warnings = [f"{unknown} recordings are of species that the model does not know; they do not count."]
+    return Report(
+        title=config.run,
+        facts=_facts(predictions, evaluation.headline, members, config),
+        metrics=metric_rows(held_out, ridge),
+        charts=(*curves_of(members), *threshold_charts(predictions, evaluation)),
+        classes=class_table(held_out),
+        confusion=confusion_of(predictions, evaluation),
+        galleries=galleries(predictions, evaluation, members, config),
+        failures=tuple((failure.name, failure.reason) for failure in predictions.failures),
+        settings=shown_settings(members[0].snapshot.config),
+        warnings=tuple(warnings) if unknown else (),
+        networks=networks_of(config),
+    )
+
+
+def _facts(
+    predictions: Predictions, headline: HeadlineMetrics, members: Sequence[Member], config: Config
+) -> dict[str, str]:
+    snapshots = [member.snapshot for member in members]
+    return {
+        "recordings": f"{headline.scored:,} of {headline.recordings:,} scored",
+        "clips": f"{int(predictions.clips.sum()):,}",
+        "classes": f"{len(predictions.classes):,}",
+        "model" if len(members) == 1 else "models": "; ".join(
+            f"{snapshot.config.model.name}, {snapshot.folder.name}" for snapshot in snapshots
+        ),
+        "background species": "count as correct" if config.testing.background else "do not count",
+    }
+
+
+def curves_of(members: Sequence[Member]) -> list[Chart]:
+    """Return the learning curves of the model that was tested, whichever run it is from; none for an ensemble."""
+    return learning_charts(members[0].snapshot.folder.resolve().parent / "log.csv") if len(members) == 1 else []
+
+
+def learning_charts(log: Path) -> list[Chart]:
+    """Return the learning curves of a run, losses and metrics; none if the run has no log."""
+    rows = read_training_log(log, until=ALL_EPOCHS)
+    if not rows:
+        return []
+    epochs, best = tuple(float(row.epoch) for row in rows), best_row(rows)
+    mark, mark_text = (float(best.epoch), "best epoch") if best else (None, "")
+
+    def line(name: str, column: str) -> Line:
+        return Line(name, epochs, tuple(getattr(row, column) for row in rows))
+
+    losses = (line("training", "loss"), line("validation", "validation_loss"))
+    metrics = (
+        line("accuracy, training", "accuracy"),
+        line("accuracy, validation", "validation_accuracy"),
+        line("MLRAP, validation", "validation_mlrap"),
+    )
+    return [
+        Chart("Loss", "epoch", losses, ends=None, mark=mark, mark_text=mark_text),
+        Chart("Metrics during training", "epoch", metrics, mark=mark, mark_text=mark_text),
+    ]
+
+
+def networks_of(config: Config) -> tuple[tuple[str, ...], ...]:
+    """Return the table of a distillation, headings first; empty if the run is not a distillation."""
+    rows = read_table_of(config)
+    return (HEADINGS, *(tuple(row_texts(row)) for row in rows)) if rows else ()
+
+
+def shown_settings(config: Config) -> str:
+    """Return the settings that the metrics depend on, as TOML."""
+    tree = tomllib.loads(to_toml(config))
+    tree["training"] = {key: value for key, value in tree["training"].items() if key not in PRIVATE_SETTINGS}
+    return tomli_w.dumps({name: tree[name] for name in SHOWN_SETTINGS})
+
+
+def galleries(
+    predictions: Predictions, evaluation: Evaluation, members: Sequence[Member], config: Config
+) -> tuple[Gallery, ...]:
+    """Return excerpts of the best, the worst and the most surprising recordings, each recording once."""
+    primary = predictions.recordings["class"].to_list()
+    chosen = choose_notable(predictions.scores, evaluation.truth, evaluation.lrap, primary)
+    indices = sorted({*chosen.best, *chosen.worst, *chosen.surprising})
+    excerpts = dict(_excerpts(indices, predictions, evaluation, members, config))
+    result, shown = [], set[int]()
+    for kind, (title, note) in GALLERIES.items():
+        members_of_kind = [index for index in getattr(chosen, kind) if index in excerpts]
+        above = tuple(excerpts[index].recording for index in members_of_kind if index in shown)
+        new = tuple(excerpts[index] for index in members_of_kind if index not in shown)
+        result.append(Gallery(title, note, new, above))
+        shown.update(members_of_kind)
+    return tuple(result)
+
+
+def _excerpts(
+    indices: list[int], predictions: Predictions, evaluation: Evaluation, members: Sequence[Member], config: Config
+) -> Iterator[tuple[int, Excerpt]]:
+    """Yield excerpts of some recordings; those that cannot be read any more are left out.
+
+    Scores of clips are those of the first member, and of the others that take the same spectrograms.
+    """
+    names = predictions.recordings["recording"]
+    clip_scores = predict_recordings(
+        members, predictions.recordings[indices], config, clips_of=names[indices].to_list(), what="report"
+    ).clip_scores
+    for index in indices:
+        if names[index] not in clip_scores:
+            continue
+        file = config.dataset.root / predictions.recordings["file"][index]
+        try:
+            excerpt = make_excerpt(
+                file,
+                np.nan_to_num(clip_scores[names[index]][0].scores),
+                predictions.scores[index],
+                evaluation.truth[index],
+                name=names[index],
+                classes=predictions.classes,
+                lrap=float(evaluation.lrap[index]),
+                credit=credit_of(config.dataset.root, names[index]),
+                settings=members[0].snapshot.config,
+            )
+        except AudioError as error:
+            console.warning(f"{file}: {error}; the report does not show it")
+        else:
+            yield index, excerpt
+
+
+def credit_of(root: Path, name: str) -> str:
+    """Return who recorded a recording, under which licence; '' if its metadata do not contain it."""
+    try:
+        metadata = read_metadata(root / "metadata" / f"{name}.json")
+    except (OSError, ValueError):
+        return ""
+    return ", ".join(str(metadata[key]) for key in ("author", "licence") if metadata.get(key))

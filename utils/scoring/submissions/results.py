@@ -1,0 +1,94 @@
+"""What the steps of a submission return."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from utils.console import Failure
+from utils.scoring.evaluation.soundscapes import SoundscapeMetrics
+from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.submissions.formats.layout import SubmissionLayout
+from utils.sound.report import is_partial
+
+
+@dataclass(frozen=True)
+class InferenceResult:
+    """What inference did in this call.
+
+    Attributes
+    ----------
+    failures : the recordings that could not be used, by index
+    seconds : of sound, and `time`, how many seconds it took
+    """
+
+    failures: dict[int, Failure]
+    seconds: float
+    time: float
+
+
+@dataclass
+class Tally:
+    """What was written so far: the number of intervals, the classes detected, and recordings with a warning."""
+
+    intervals: int = 0
+    detected: set[int] = field(default_factory=set)
+    odd: list[Failure] = field(default_factory=list)
+
+    def through(self, results: Iterable[IntervalScores], layout: SubmissionLayout) -> Iterator[IntervalScores]:
+        """Pass recordings on, and count them."""
+        for one in results:
+            self.intervals += len(one.scores)
+            self.detected.update(np.flatnonzero(one.detections(layout.thresholds).any(axis=0)).tolist())
+            self.odd += [Failure(one.file, "; ".join(one.warnings))] if one.warnings else []
+            yield one
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What a submission holds.
+
+    Attributes
+    ----------
+    path : where it is
+    recordings, intervals, rows : how many were predicted and written
+    species : how many were detected in some interval
+    failures : the recordings that could not be used
+    metrics : how good the predictions are, if there are annotations
+    page : the timelines of soundscapes
+    odd : the recordings that were used with a warning, such as a missing end
+    unused : files of the folder, and annotations, that could not be used
+    files : a summary of all files in the folder
+    """
+
+    path: Path
+    recordings: int
+    intervals: int
+    rows: int
+    species: int
+    failures: list[Failure]
+    metrics: SoundscapeMetrics | None = None
+    page: Path | None = None
+    odd: Sequence[Failure] = ()
+    unused: Sequence[Failure] = ()
+    files: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether there were recordings, nothing was left out, and none was used only in part."""
+        partial = [warning for warning in self.odd if is_partial(warning.reason)]
+        return bool(self.recordings) and not (self.failures or partial or self.unused)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a challenge's parser would reject in a file, one line each."""
+
+    path: Path
+    failures: list[str]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing would be rejected."""
+        return not self.failures

@@ -1,0 +1,229 @@
+"""The task of a submission: its recordings, models, parts and format, read and checked before inference."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from config import Config
+from utils import console
+from utils.recordings.audio_files import sounds_below
+from utils.scoring.evaluation.soundscape_truth import Truth, read_truth
+from utils.scoring.inference.ensembles import Ensemble, assemble, chosen_members
+from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
+from utils.scoring.metrics.calibration import Calibration, read_calibration
+from utils.scoring.metrics.thresholds import read_thresholds
+from utils.scoring.submissions.formats.layout import SubmissionLayout
+from utils.scoring.submissions.formats.registry import FORMATS, check_layout
+from utils.scoring.submissions.parts import Parts
+from utils.scoring.submissions.postprocessing import Postprocessing, postprocessing_of
+
+TEST_FOLDERS = ("test", "test_audio")  # of a data set or its archive
+SOUNDSCAPE_FOLDERS = ("soundscapes", "test_soundscapes")
+
+Kind = Literal["monophone", "soundscape"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a submission is made from and where it goes.
+
+    Attributes
+    ----------
+    kind : which script runs
+    interval : seconds; 0: each recording is one interval
+    ensemble : the models
+    files : the recordings, and `targets`, the paths of their parts
+    postprocessing, layout : how pooled scores become those that are written, and how these are written
+    parts : of the recordings
+    path : of the submission
+    truth : the annotations of soundscapes, if there are any
+    """
+
+    kind: Kind
+    interval: float
+    ensemble: Ensemble
+    files: list[Path]
+    targets: list[Path]
+    postprocessing: Postprocessing
+    layout: SubmissionLayout
+    parts: Parts
+    path: Path
+    truth: Truth | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of submissions."""
+        return self.path.parent
+
+    @property
+    def name(self) -> str:
+        """The name under which only one call may work at a time, in whatever format."""
+        return self.parts.folder.name
+
+
+def prepare_submission(config: Config, kind: Kind) -> Task:
+    """Read and check all that a submission depends on, so that no error comes after hours of work.
+
+    Raises
+    ------
+    UserError
+        If something is missing or does not fit.
+    """
+    members = chosen_members(config)
+    root, files = recordings_of(config, long=kind == "soundscape")
+    ensemble = assemble(members)
+    interval = config.submission.interval if kind == "soundscape" else 0.0
+    _check_overlap(ensemble, config)
+    truth = _truth_of(root, config) if kind == "soundscape" and files else None
+    names = tuple(file.relative_to(root).as_posix() for file in files)
+    tested = read_test_results(ensemble.classes, config, fingerprint=fingerprint_of_scores(members, config))
+    postprocessing = postprocessing_of(ensemble.classes, names, tested.calibration, config)
+    layout = SubmissionLayout(
+        ensemble.classes,
+        config.submission,
+        config.dataset.root,
+        root,
+        tested.thresholds,
+        names,
+        monophone=kind == "monophone",
+    )
+    check_layout(layout)
+    folder = config.submission.folder
+    fingerprint = fingerprint_of_parts(members, config, interval=interval)
+    parts = Parts(folder / f"{config.run}_{kind}.parts", fingerprint, root=root)
+    targets = [parts.path_of(file) for file in files]
+    path = folder / f"{config.run}_{kind}{FORMATS[config.submission.format].suffix}"
+    return Task(kind, interval, ensemble, files, targets, postprocessing, layout, parts, path, truth)
+
+
+def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
+    """Return the folder of the recordings, and these, sorted by path.
+
+    Parameters
+    ----------
+    long : if `submission.recordings` is not set, whether soundscapes are looked for first, or test recordings
+
+    Raises
+    ------
+    UserError
+        If there are none. A folder without recordings is allowed if a sample says which rows are wanted: Kaggle fills
+        the folder when a submission is scored.
+    """
+    named, archive = config.submission.recordings, config.dataset.archive
+    homes = [config.dataset.root, *([archive] if archive else [])]
+    in_order = (*SOUNDSCAPE_FOLDERS, *TEST_FOLDERS) if long else (*TEST_FOLDERS, *SOUNDSCAPE_FOLDERS)
+    folders = [named] if named else [home / name for name in in_order for home in homes]
+    for folder in folders:
+        files = sorted(sounds_below(folder), key=lambda file: file.relative_to(folder).as_posix())
+        if files:
+            return folder, files
+    empty = next((folder for folder in folders if folder.is_dir()), None)
+    takes_sample = FORMATS[config.submission.format].check_sample is not None
+    if empty and takes_sample and config.submission.sample:
+        console.warning(
+            f"{console.printable(empty)}: has no recordings; "
+            f"all rows of {config.submission.sample} are written without predictions"
+        )
+        return empty, []
+    hint = (
+        "; with submission.sample = sample_submission.csv, its rows are written without predictions, "
+        "as in a notebook that is saved before it is scored"
+        if empty and takes_sample
+        else ""
+    )
+    if named:
+        raise console.UserError(
+            f"submission.recordings = {named}: {'has no recordings' if empty else 'no such folder'}{hint}"
+        )
+    raise console.UserError(
+        f"no recordings in {' or '.join(map(console.printable, folders))}; "
+        f"set submission.recordings to their folder{hint}"
+    )
+
+
+def submissions_within(root: Path, config: Config) -> Path | None:
+    """Return the folder of submissions as a path below that of the recordings; None if it is elsewhere."""
+    pairs = [
+        tuple(folder.resolve() for folder in (config.submission.folder, root)),
+        tuple(folder.absolute() for folder in (config.submission.folder, root)),
+    ]
+    return next(
+        (root / folder.relative_to(home) for folder, home in pairs if folder != home and folder.is_relative_to(home)),
+        None,
+    )
+
+
+def _truth_of(root: Path, config: Config) -> Truth | None:
+    """Read the annotations of the recordings, except in the folder of submissions: these would be their own truth."""
+    folder = config.submission.folder
+    if folder.resolve() == root.resolve():
+        raise console.UserError(
+            f"submission.folder = {folder}: is the folder of the recordings, whose tables are read as annotations; "
+            "choose another folder"
+        )
+    return read_truth(root, config.dataset, without=submissions_within(root, config))
+
+
+def _check_overlap(ensemble: Ensemble, config: Config) -> None:
+    overlap = config.submission.overlap
+    for group in ensemble.groups:
+        if overlap is not None and int((group.clips.length - overlap) * group.spectrogram.rate) < 1:
+            raise console.UserError(
+                f"submission.overlap = {overlap:g}: should be less than the clips of all models, "
+                f"{group.clips.length:g} s"
+            )
+
+
+@dataclass(frozen=True)
+class TestResults:
+    """What a submission uses of a test.
+
+    Attributes
+    ----------
+    thresholds : the uncalibrated score from which each class is detected; infinite: never. None if there are none
+    calibration : from scores to probabilities, if it is asked for
+    """
+
+    __test__ = False  # not a class of tests
+
+    thresholds: Float[np.ndarray, " classes"] | None
+    calibration: Calibration | None
+
+
+def read_test_results(classes: tuple[str, ...], config: Config, *, fingerprint: str) -> TestResults:
+    """Read thresholds and calibration; warn, in one line, if they come from other networks or settings.
+
+    Parameters
+    ----------
+    classes : of the ensemble
+    fingerprint : of its scores, from `fingerprint_of_scores`
+
+    Raises
+    ------
+    UserError
+        If the thresholds or the calibration cannot be read, or are of other classes.
+    """
+    tested, chosen, fingerprints = config.run_folder / "test", None, dict[Path, str | None]()
+    path = config.submission.thresholds or tested / "thresholds.json"
+    if config.submission.thresholds is None and not path.is_file():
+        console.warning(
+            f"{path}: no such file, so there are no thresholds per class; "
+            "run test.py to choose them, or set submission.thresholds to a file"
+        )
+    else:
+        thresholds = read_thresholds(path, classes)
+        chosen = np.array([np.inf if value is None else value for value in thresholds.values])
+        fingerprints[path] = thresholds.fingerprint
+    calibration = read_calibration(tested / "calibration.json") if config.testing.calibration != "none" else None
+    if calibration:
+        fingerprints[tested / "calibration.json"] = calibration.fingerprint
+    others = [console.printable(file) for file, found in fingerprints.items() if found != fingerprint]
+    if others:
+        console.warning(
+            f"{' and '.join(others)}: made by a test with other networks, weights, pooling, sharpness or prior, "
+            "or by an earlier version; run test.py again with the same testing settings"
+        )
+    return TestResults(chosen, calibration)

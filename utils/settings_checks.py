@@ -1,0 +1,293 @@
+"""Which values of settings do not go together, although each of them is valid alone."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from config import (
+    LONGEST_WINDOW,
+    Clips,
+    Config,
+    Dataset,
+    Distillation,
+    Model,
+    SettingsError,
+    Spectrogram,
+    Submission,
+    Testing,
+    Training,
+)
+
+SHORTEST_WINDOW = 16  # of Fourier transforms, samples
+LEAST_BAND = 100.0  # Hz; in a narrower band, comparing mel bands cannot tell peaks from noise
+
+
+def check(config: Config) -> None:
+    """Refuse values that do not go together.
+
+    Raises
+    ------
+    SettingsError
+        That names the setting and what would be valid.
+    """
+    _require(
+        re.fullmatch(r"\w[\w .+=@-]{0,99}", config.run) is not None,
+        key="run",
+        value=config.run,
+        reason="should be a plain name of letters, digits, '_', '-', '.', because it names a folder",
+    )
+    _check_paths(config)
+    _check_dataset(config.dataset)
+    _check_clips(config.clips, config.spectrogram)
+    _check_band(config.spectrogram)
+    _check_size(config.spectrogram, samples=int(config.clips.length * config.spectrogram.rate))
+    _check_model(config.model, config.spectrogram)
+    _check_training(config.training)
+    _check_submission(config.submission)
+    _check_testing(config.testing)
+    _check_distillation(config.distillation, config.training)
+
+
+def _require(fine: bool, *, key: str, value: object, reason: str) -> None:
+    if not fine:
+        raise SettingsError(reason, key=key, value=value)
+
+
+def _check_paths(config: Config) -> None:
+    for key, path in _paths(config):
+        plain = not any(ord(character) < 32 for character in str(path))
+        _require(plain, key=key, value=str(path), reason="should be a path without control characters")
+
+
+def _paths(value: Any, name: str = "") -> Iterator[tuple[str, Path]]:
+    """Yield every path in the settings with the name of its setting."""
+    if isinstance(value, Path):
+        yield name, value
+    elif isinstance(value, tuple):
+        for one in value:
+            yield from _paths(one, name)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _paths(getattr(value, field.name), f"{name}.{field.name}".lstrip("."))
+
+
+def _check_dataset(dataset: Dataset) -> None:
+    _require(dataset.folds != 1, key="dataset.folds", value=1, reason="should be 0 (none) or at least 2")
+    _require(
+        not dataset.fold or not dataset.folds or dataset.fold < dataset.folds,
+        key="dataset.fold",
+        value=dataset.fold,
+        reason=f"should be below dataset.folds ({dataset.folds})",
+    )
+    _require(
+        dataset.folds > 0 or dataset.val_share + dataset.test_share < 1,
+        key="dataset.val_share",
+        value=dataset.val_share,
+        reason=f"leaves no recordings for training; dataset.test_share is {dataset.test_share:g}",
+    )
+    _require(
+        not dataset.max_recordings or dataset.max_recordings >= dataset.min_recordings,
+        key="dataset.max_recordings",
+        value=dataset.max_recordings,
+        reason=f"should be at least dataset.min_recordings ({dataset.min_recordings})",
+    )
+
+
+def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
+    for key, value, fine, what in (
+        ("clips.overlap", clips.overlap, clips.overlap < clips.length, "less than"),
+        ("clips.min_length", clips.min_length, clips.min_length <= clips.length, "at most"),
+    ):
+        _require(fine, key=key, value=value, reason=f"should be {what} clips.length ({clips.length:g} s)")
+    _require(
+        int((clips.length - clips.overlap) * spectrogram.rate) >= 1,
+        key="clips.overlap",
+        value=clips.overlap,
+        reason="successive clips would start less than one sample apart",
+    )
+    narrow = spectrogram.fmin < spectrogram.fmax < spectrogram.fmin + LEAST_BAND
+    _require(
+        clips.choose != "peaks" or not narrow,
+        key="spectrogram.fmin",
+        value=spectrogram.fmin,
+        reason=f"should be at least {LEAST_BAND:g} Hz below spectrogram.fmax for clips.choose = peaks",
+    )
+
+
+def _check_band(spectrogram: Spectrogram) -> None:
+    _require(
+        spectrogram.fmin < spectrogram.fmax,
+        key="spectrogram.fmin",
+        value=spectrogram.fmin,
+        reason=f"should be below spectrogram.fmax ({spectrogram.fmax:g} Hz)",
+    )
+    _require(
+        spectrogram.fmax <= spectrogram.rate / 2,
+        key="spectrogram.fmax",
+        value=spectrogram.fmax,
+        reason=f"should be at most half of spectrogram.rate ({spectrogram.rate / 2:g} Hz): there is no sound above it",
+    )
+
+
+def _check_size(spectrogram: Spectrogram, *, samples: int) -> None:
+    """Refuse spectrograms that cannot be made from clips of so many samples."""
+    _require(
+        spectrogram.hop > 0 or samples >= spectrogram.width - 1,
+        key="spectrogram.width",
+        value=spectrogram.width,
+        reason=f"a clip has only {samples} samples",
+    )
+    _require(
+        spectrogram.hop <= samples,
+        key="spectrogram.hop",
+        value=spectrogram.hop,
+        reason=f"should be at most the {samples} samples of a clip",
+    )
+    _require(
+        spectrogram.n_fft == 0 or (spectrogram.n_fft >= SHORTEST_WINDOW and spectrogram.n_fft % 2 == 0),
+        key="spectrogram.n_fft",
+        value=spectrogram.n_fft,
+        reason=f"should be 0 or an even number from {SHORTEST_WINDOW} on",
+    )
+    if spectrogram.kind == "linear":
+        step = spectrogram.rate / (spectrogram.n_fft or LONGEST_WINDOW)  # between bins of the Fourier transform, Hz
+        least = step * (2 if spectrogram.n_fft else spectrogram.height)
+        _require(
+            spectrogram.fmax - spectrogram.fmin >= least,
+            key="spectrogram.fmax",
+            value=spectrogram.fmax,
+            reason=f"should be {least:.0f} Hz or more above spectrogram.fmin, or there are too few frequency bins",
+        )
+    _require(
+        spectrogram.high_pass == 0 or spectrogram.high_pass >= 1,
+        key="spectrogram.high_pass",
+        value=spectrogram.high_pass,
+        reason="should be 0 (off) or at least 1 Hz",
+    )
+    _require(
+        spectrogram.high_pass < spectrogram.fmax,
+        key="spectrogram.high_pass",
+        value=spectrogram.high_pass,
+        reason=f"should be below spectrogram.fmax ({spectrogram.fmax:g} Hz)",
+    )
+
+
+def _check_model(model: Model, spectrogram: Spectrogram) -> None:
+    for name in ("kernel_sizes", "groups"):
+        _require(
+            len(getattr(model, name)) >= len(model.filters),
+            key=f"model.{name}",
+            value=getattr(model, name),
+            reason=f"should have an entry for each of the {len(model.filters)} in model.filters",
+        )
+    odd = all(size % 2 for size in model.kernel_sizes)
+    _require(odd, key="model.kernel_sizes", value=model.kernel_sizes, reason="should be odd numbers")
+    previous = model.filters[0]
+    for filters, groups in zip(model.filters, model.groups, strict=False):
+        _require(
+            filters % groups == 0 and (previous % groups == 0 or groups == 1),
+            key="model.groups",
+            value=model.groups,
+            reason=f"{groups} does not divide the channels {previous} and {filters}",
+        )
+        previous = filters
+    most = min(spectrogram.shape).bit_length() - 1
+    size = f"{spectrogram.height} × {spectrogram.width} pixels (spectrogram.height, spectrogram.width)"
+    _require(
+        min(spectrogram.shape) >= 2 ** len(model.filters),
+        key="model.filters",
+        value=model.filters,
+        reason=f"should be at most {most} entries: each of them halves a spectrogram of {size}",
+    )
+
+
+def _check_training(training: Training) -> None:
+    _require(
+        training.learning_rate_end <= training.learning_rate,
+        key="training.learning_rate_end",
+        value=training.learning_rate_end,
+        reason=f"should be at most training.learning_rate ({training.learning_rate:g})",
+    )
+    _require(
+        training.schedule != "step" or training.steps <= training.epochs,
+        key="training.steps",
+        value=training.steps,
+        reason=f"should be at most training.epochs ({training.epochs})",
+    )
+    _require(
+        training.schedule != "step" or training.learning_rate_end > 0,
+        key="training.learning_rate_end",
+        value=0,
+        reason="should be above 0 for the schedule step, which divides by a factor",
+    )
+    low, high = training.signal_interval
+    _require(
+        low <= high,
+        key="training.signal_interval",
+        value=training.signal_interval,
+        reason="should start with the lower end",
+    )
+    _require(
+        training.warm_up <= training.epochs,
+        key="training.warm_up",
+        value=training.warm_up,
+        reason=f"should be at most training.epochs ({training.epochs})",
+    )
+    _require(
+        not training.max_per_class or training.max_per_class >= training.min_per_class,
+        key="training.max_per_class",
+        value=training.max_per_class,
+        reason=f"should be at least training.min_per_class ({training.min_per_class})",
+    )
+    _require(
+        training.absent_target <= training.secondary_target <= training.primary_target,
+        key="training.secondary_target",
+        value=training.secondary_target,
+        reason="should lie between training.absent_target and training.primary_target",
+    )
+
+
+def _check_submission(submission: Submission) -> None:
+    key, pattern = "submission.media_pattern", submission.media_pattern
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as error:
+        raise SettingsError(f"is not a regular expression ({error})", key=key, value=pattern) from None
+    one = not pattern or groups == 1
+    _require(one, key=key, value=pattern, reason="should have one group, in round brackets, around the id")
+    low, high = submission.band
+    _require(low < high, key="submission.band", value=submission.band, reason="should start with the lower end")
+
+
+def _check_testing(testing: Testing) -> None:
+    _require(
+        not testing.weights or len(testing.weights) == len(testing.models),
+        key="testing.weights",
+        value=testing.weights,
+        reason=f"should be one for each of the {len(testing.models)} in testing.models",
+    )
+
+
+def _check_distillation(distillation: Distillation, training: Training) -> None:
+    teachers, weights = distillation.teachers, distillation.weights
+    _require(
+        not weights or len(weights) == len(teachers),
+        key="distillation.weights",
+        value=weights,
+        reason=f"should be one for each of the {len(teachers)} in distillation.teachers",
+    )
+    _require(
+        not teachers or distillation.multi_label == training.multi_label,
+        key="distillation.loss",
+        value=distillation.loss,
+        reason=f"does not go with training.loss = {training.loss}: both must be binary (several labels, sigmoid), or"
+        " neither (one label, softmax)",
+    )
+    _require(
+        bool(teachers) or not distillation.unlabelled,
+        key="distillation.teachers",
+        value=(),
+        reason="is empty, but distillation.unlabelled needs teachers to predict its clips",
+    )

@@ -1,0 +1,113 @@
+"""Which windows of a recording become clips: a grid, the start of it, the strongest peaks, or annotated events."""
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate, count
+
+import numpy as np
+from jaxtyping import Float
+
+from config import Clips, Spectrogram
+from utils.recordings.recording import event_overlaps
+from utils.spectra.clips import Window, clip_samples, cut_grid, cut_windows, starts_within
+from utils.spectra.peaks import peak_windows, snr_curve
+
+Blocks = Iterator[Float[np.ndarray, " _"]]
+SelectedClips = Iterator[tuple[Window, Float[np.ndarray, " length"]]]
+EventSpan = tuple[float, float, str]  # start and end of an event, seconds, and its species
+
+
+def select_windows(
+    decode: Callable[[], Blocks], clips: Clips, spectrogram: Spectrogram, *, events: Sequence[EventSpan] | None
+) -> SelectedClips:
+    """Yield the windows that `clips.choose` selects from a recording, in order of time, with their samples.
+
+    Parameters
+    ----------
+    decode : decodes the recording from its start, each time it is called
+    events : the annotated events; None if the recording has a primary label. For such recordings, `choose =
+        annotations` is the same as `grid`
+    """
+    length, step, min_length = clip_samples(clips, rate=spectrogram.rate)
+    if clips.choose == "annotations" and events is not None:
+        return _event_windows(decode(), events, clips, rate=spectrogram.rate)
+    if clips.choose == "peaks":
+        return _peak_windows(decode, clips, spectrogram)
+    limit = clips.count if clips.choose == "first" else 0
+    return _grid_windows(decode(), length=length, step=step, min_length=min_length, limit=limit)
+
+
+def _grid_windows(blocks: Blocks, *, length: int, step: int, min_length: int, limit: int) -> SelectedClips:
+    """Yield the first `limit` clips of the grid (0: all).
+
+    The rest of the recording is decoded all the same, because it may be damaged.
+    """
+    for first, batch in cut_grid(blocks, length=length, step=step, min_length=min_length):
+        for index, samples in enumerate(batch, first):
+            if not limit or index < limit:
+                yield Window(index * step), samples
+
+
+def _peak_windows(decode: Callable[[], Blocks], clips: Clips, spectrogram: Spectrogram) -> SelectedClips:
+    length, _, _ = clip_samples(clips, rate=spectrogram.rate)
+    samples = 0
+
+    def counted() -> Blocks:
+        nonlocal samples
+        for block in decode():
+            samples += len(block)
+            yield block
+
+    curve = snr_curve(counted(), spectrogram)
+    windows = peak_windows(curve, samples=samples, length=length, count=clips.count, rate=spectrogram.rate)
+    yield from cut_windows(decode(), windows, length=length)
+
+
+def _event_windows(blocks: Blocks, events: Sequence[EventSpan], clips: Clips, *, rate: int) -> SelectedClips:
+    """Yield windows around the events, one for each species, and the windows of the grid that overlap no event."""
+    length, step, _ = clip_samples(clips, rate=rate)
+    spans, seen = EventSpans(events), set()
+    around = [_windows_around(index, event, length=length, step=step, rate=rate) for index, event in enumerate(events)]
+    between = (Window(start) for start in count(0, step))
+    for window, samples in cut_windows(blocks, heapq.merge(*around, between, key=lambda one: one.start), length=length):
+        start = window.start / rate
+        if window.event < 0:
+            wanted, what = not spans.overlap(start, start + clips.length), (window.start, "")
+        else:
+            event = events[window.event]
+            wanted, what = event_overlaps(event[:2], start, start + clips.length), (window.start, event[2])
+        if wanted and what not in seen:
+            seen.add(what)
+            yield window, samples
+
+
+def _windows_around(index: int, event: EventSpan, *, length: int, step: int, rate: int) -> Iterator[Window]:
+    for start in event_starts(round(event[0] * rate), round(event[1] * rate), length=length, step=step):
+        yield Window(start, event=index)
+
+
+def event_starts(start: int, end: int, *, length: int, step: int) -> Iterator[int]:
+    """Yield the starts of the windows of an event like `starts_within`, but none before the recording; in samples."""
+    first = start if end - start <= length else max(0, start)
+    yield from (max(0, one) for one in starts_within(first, end, length=length, step=step))
+
+
+class EventSpans:
+    """The time spans of events, searched by bisection: a query takes logarithmic time.
+
+    Parameters
+    ----------
+    events : tuples that begin with start and end, seconds; both are equal for a point in time
+    """
+
+    def __init__(self, events: Sequence[EventSpan]) -> None:
+        ordered = sorted(event[:2] for event in events)
+        self._starts = [start for start, _ in ordered]
+        self._ends = list(accumulate((end for _, end in ordered), max))  # latest end of an event and all before it
+        self._points = {start for start, end in ordered if start == end}
+
+    def overlap(self, start: float, end: float) -> bool:
+        """Tell whether any event overlaps a time span, by the rule of `event_overlaps`."""
+        before = bisect_left(self._starts, end)
+        return before > 0 and (self._ends[before - 1] > start or (start in self._points and start < end))

@@ -1,0 +1,103 @@
+"""Shards of the spectrogram store: which recordings are in which shard, and the jobs of their extraction."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from config import Config
+from utils.recordings.recording import NOISE
+from utils.settings_keys import settings_for_key
+from utils.spectra.clip_selection import EventSpan
+from utils.spectra.extraction import Job
+from utils.spectra.store import STORE_SETTINGS
+
+LONG_SHARD = "(long)"  # name of the shards of recordings without a primary label, in place of the class
+RECORDINGS_PER_SHARD = 64  # a shard is packed, and its parts are removed, after its last recording
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Some recordings of one class, whose spectrograms are in one array.
+
+    Attributes
+    ----------
+    name : name of its folder
+    rows : its recordings: rows of the split table
+    key : hash of recordings and settings; a finished shard with another key is out of date
+    jobs : one for each recording
+    """
+
+    name: str
+    rows: pl.DataFrame
+    key: str
+    jobs: list[Job]
+
+    @property
+    def has_peaks(self) -> bool:
+        """Whether its clips are cut at peaks, so that it has a table of peaks."""
+        return self.jobs[0].clips.choose == "peaks"
+
+
+def plan_shards(split: pl.DataFrame, config: Config, folder: Path) -> list[Shard]:
+    """Assign the recordings of the split to shards; the result depends on the split table alone."""
+    shards = []
+    for (label,), rows in split.sort("class", "recording").group_by("class", maintain_order=True):
+        # recordings without a primary label do not share the clips of a class
+        share = config.clips.max_per_class // len(rows) + 1 if label else config.clips.max_per_class
+        max_clips = share if config.clips.max_per_class else 0
+        for index, start in enumerate(range(0, len(rows), RECORDINGS_PER_SHARD)):
+            name, some = f"{label or LONG_SHARD}-{index:03d}", rows[start : start + RECORDINGS_PER_SHARD]
+            shards.append(_shard(name, some, max_clips=max_clips, config=config, folder=folder))
+    return shards
+
+
+def _shard(name: str, rows: pl.DataFrame, *, max_clips: int, config: Config, folder: Path) -> Shard:
+    jobs = []
+    made_with = settings_for_key(config, of=STORE_SETTINGS)
+    key = hashlib.sha256()
+    for row in rows.iter_rows(named=True):
+        file = config.dataset.root / row["file"]
+        size, time = _size_and_time(file)
+        events = _event_spans(row, config)
+        rule = [row["events"]] if events else ["all"] if row["class"] == NOISE else []
+        rule += ["unsure"] if row["unsure"] else []
+        content = json.dumps([row["recording"], size, time, max_clips, made_with, *rule]).encode()
+        part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.zip"
+        key.update(content + json.dumps([row["background"], row["quality"]]).encode())
+        jobs.append(
+            Job(
+                row["recording"],
+                file,
+                max_clips,
+                config.clips,
+                config.spectrogram,
+                part,
+                events,
+                row["class"] != NOISE,
+                row["unsure"],
+            )
+        )
+    return Shard(name, rows, key.hexdigest(), jobs)
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    """Return size and modification time of a file, to notice changes; −1 if it is missing or cannot be accessed."""
+    try:
+        return file.stat().st_size, file.stat().st_mtime_ns
+    except OSError:
+        return -1, -1
+
+
+def _event_spans(row: Mapping[str, Any], config: Config) -> tuple[EventSpan, ...] | None:
+    """Return the events that decide on the labels of a recording's clips.
+
+    None if its primary label decides and no clips are cut around events.
+    """
+    if row["class"] and not (row["events"] and config.clips.choose == "annotations"):
+        return None
+    return tuple((event["start"], event["end"], event["species"]) for event in row["events"])
