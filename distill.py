@@ -23,9 +23,6 @@ import train
 from config import Config
 from utils import console
 from utils.learning.devices import request_determinism
-from utils.learning.examples import read_examples
-from utils.learning.loop import learn, summarize_training
-from utils.learning.runs import open_run
 from utils.learning.distillation import (
     LearnFromTeachers,
     check_student,
@@ -36,6 +33,9 @@ from utils.learning.distillation import (
     with_teachers_recordings,
     without_teachers,
 )
+from utils.learning.examples import read_examples
+from utils.learning.loop import learn, summarize_training
+from utils.learning.runs import open_run
 from utils.learning.teachers import chosen_teachers, load_teachers
 from utils.learning.unlabelled import with_unlabelled
 from utils.recordings.splits import read_split

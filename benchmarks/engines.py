@@ -1,12 +1,12 @@
-"""Whether the picture and the signal score are the same from the CPU, from the accelerator and from librosa, on real recordings, and how long each takes.
+"""Whether CPU, accelerator and librosa make the same spectrogram and signal score, and how long each takes.
 
     python benchmarks/engines.py
     python benchmarks/engines.py --quick
     python benchmarks/engines.py --folder RECORDINGS --kind pcen
 
-Every clip of every recording below the folder is drawn three times. librosa's picture is that of BASELINE
-(melspectrogram, amplitude_to_db; stft; pcen), its score that of NumPy's medians. Decoding is not counted. Without an
-accelerator JAX runs on the CPU: the comparison holds, its time says little.
+Each makes a spectrogram of every clip of every recording below the folder. librosa's spectrogram is that of BASELINE
+(melspectrogram, amplitude_to_db; stft; pcen), its score that of NumPy's medians. Decoding is not measured. Without an
+accelerator JAX runs on the CPU: the comparison is valid, but its time says little.
 """
 
 import argparse
@@ -37,28 +37,28 @@ from utils.spectra.on_device import make_spectrograms
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
-BATCH = 64  # clips that the device draws at once
-NEAR = 1e-4  # scores so near to the threshold may go either way
+BATCH = 64  # clips that the device processes at once
+NEAR = 1e-4  # scores this near to the threshold may fall on either side
 
-Drawn = tuple[np.ndarray, np.ndarray]  # uint8 (clips, height, width), scores (clips,)
+Extracted = tuple[np.ndarray, np.ndarray]  # uint8 (clips, height, width), scores (clips,)
 
 
-def on_cpu(clips: np.ndarray, settings: Spectrogram) -> Drawn:
-    """Draw clips one by one, as workers do."""
+def on_cpu(clips: np.ndarray, settings: Spectrogram) -> Extracted:
+    """Process clips one by one, as workers do."""
     spectrograms = [make_spectrogram(clip, settings) for clip in clips]
     return np.stack([to_pixels(spectrogram) for spectrogram in spectrograms]), np.array(
         [signal_score(spectrogram) for spectrogram in spectrograms]
     )
 
 
-def on_device(clips: np.ndarray, settings: Spectrogram) -> Drawn:
-    """Draw clips at once, where JAX runs, and bring them back."""
+def on_device(clips: np.ndarray, settings: Spectrogram) -> Extracted:
+    """Process clips at once, where JAX runs, and bring them back."""
     spectrograms, scores = make_spectrograms(jax.numpy.asarray(clips), settings)
     return np.asarray(spectrograms), np.asarray(scores)
 
 
-def by_librosa(clips: np.ndarray, settings: Spectrogram) -> Drawn:
-    """Draw clips as a notebook would, with librosa, OpenCV and NumPy."""
+def by_librosa(clips: np.ndarray, settings: Spectrogram) -> Extracted:
+    """Process clips as a notebook would, with librosa, OpenCV and NumPy."""
     spectrograms = [_by_librosa(clip, settings) for clip in clips]
     return np.stack([to_pixels(spectrogram) for spectrogram in spectrograms]), np.array(
         [_numpy_score(spectrogram) for spectrogram in spectrograms]
@@ -99,7 +99,7 @@ def _numpy_score(spectrogram: np.ndarray) -> float:
 
 
 def batches_of(paths: list[Path], settings: Spectrogram) -> Iterator[np.ndarray]:
-    """Yield the clips of all recordings in batches of one size, but for the last."""
+    """Yield the clips of all recordings in batches of one size, except for the last."""
     length, step, min_length = clip_samples(Clips(), rate=settings.rate)
     waiting: list[np.ndarray] = []
     for path in paths:
@@ -116,12 +116,12 @@ def batches_of(paths: list[Path], settings: Spectrogram) -> Iterator[np.ndarray]
 
 
 class Comparison:
-    """How pictures and scores of another engine differ from those of the CPU."""
+    """How spectrograms and scores of another engine differ from those of the CPU."""
 
     def __init__(self) -> None:
         self.clips, self.pixels, self.far, self.decisions, self.excused, self.score = 0, 0, 0, 0, 0, 0.0
 
-    def add(self, ours: Drawn, other: Drawn) -> None:
+    def add(self, ours: Extracted, other: Extracted) -> None:
         """Count one batch."""
         threshold = Clips().signal_threshold
         self.clips += len(ours[0])
@@ -134,19 +134,19 @@ class Comparison:
         self.score = max(self.score, float(np.abs(ours[1] - other[1]).max()))
 
     def cells(self) -> list[str]:
-        """Return what was counted, as texts."""
+        """Return the counts, as texts."""
         within = f"{100 * (1 - self.far / self.pixels):.5f}"
         return [f"{self.clips:,}", within, str(self.decisions), str(self.excused), f"{self.score:.5f}"]
 
 
 def main() -> None:
-    """Draw everything three times, in turn, and print and write the table."""
+    """Run all three in turn on each batch, and print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the first 1,024 clips of every twentieth recording")
     parser.add_argument(
         "--folder", type=Path, default=Path(__file__).parents[2] / "shared" / "birds", help="recordings, in any folders"
     )
-    parser.add_argument("--kind", choices=["mel", "linear", "pcen"], default="mel", help="kind of picture")
+    parser.add_argument("--kind", choices=["mel", "linear", "pcen"], default="mel", help="kind of spectrogram")
     call = parser.parse_args()
     paths = sorted(path for path in call.folder.rglob("*") if path.suffix in {".wav", ".ogg", ".flac", ".mp3"})[
         :: 20 if call.quick else 1
@@ -155,31 +155,31 @@ def main() -> None:
         print(f"{call.folder}: no recordings")
         return
     settings = Spectrogram(kind=call.kind)
-    engines: dict[str, Callable[[np.ndarray, Spectrogram], Drawn]] = {
+    engines: dict[str, Callable[[np.ndarray, Spectrogram], Extracted]] = {
         "CPU": on_cpu,
         "device": on_device,
         "librosa": by_librosa,
     }
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     compared = {name: Comparison() for name in engines}
-    for number, clips in enumerate(islice(batches_of(paths, settings), 16 if call.quick else None)):
-        drawn: dict[str, Drawn] = {}
-        for name, draw in engines.items():
+    for index, clips in enumerate(islice(batches_of(paths, settings), 16 if call.quick else None)):
+        extracted: dict[str, Extracted] = {}
+        for name, extract in engines.items():
             start = time.perf_counter()
-            drawn[name] = draw(clips, settings)
-            if number and len(clips) == BATCH:  # other batches compile
+            extracted[name] = extract(clips, settings)
+            if index and len(clips) == BATCH:  # other batches compile
                 seconds[name].append((time.perf_counter() - start) / BATCH)
-            compared[name].add(drawn["CPU"], drawn[name])
+            compared[name].add(extracted["CPU"], extracted[name])
     rows = [[name, *compared[name].cells(), *_times(seconds[name])] for name in engines]
     device: Any = jax.devices()[0]
     kind = "cpu" if device.platform == "cpu" else "gpu"
-    title = f"{call.kind}, {len(paths)} recordings, {device.device_kind}, jax {jax.__version__}, librosa {version('librosa')}"
+    versions = f"jax {jax.__version__}, librosa {version('librosa')}"
+    title = f"{call.kind}, {len(paths)} recordings, {device.device_kind}, {versions}"
     heads = ["engine", "clips", "% pixels", "decisions", "near", "score", "ms", "from", "to"]
     console.show_grid(title, heads, rows)
-    print(
-        "beside the CPU: pixels within one grey level; decisions that differ, and more that do within 1e-4 of the threshold; how far scores differ at most;"
-    )
-    print("milliseconds a clip with its score: median of batches, 5% and 95%")
+    print("compared with the CPU: pixels within one grey level; clips that only one of the two accepts, and more such")
+    print("clips with a score within 1e-4 of the threshold; largest difference of scores")
+    print("milliseconds per clip with its score: median of batches, 5% and 95%")
     ours = min(np.median(seconds["CPU"]), np.median(seconds["device"]))
     ratio = float(np.median(seconds["librosa"]) / ours)
     write_json(

@@ -1,12 +1,12 @@
-"""How fast sound becomes pictures: every step alone, and spec.py's work from file to store, beside the 2018 baseline's way and decoding alone.
+"""Speed of extraction: each step, and spec.py from file to store, beside the 2018 baseline and decoding alone.
 
     python benchmarks/extraction.py
     python benchmarks/extraction.py --quick
 
-The recordings are made up, as WAV, FLAC, Ogg Vorbis and MP3, at 44.1 and 48 kHz. The baseline's way is its code's calls
-with today's librosa: `librosa.load`, `melspectrogram`, `amplitude_to_db`, NumPy medians, OpenCV, a PNG a clip. All ways
-are measured in turn, several times; the last line is how many times as fast ours is on one core, over all formats, by
-the processor's time and by the clock.
+The recordings are synthetic: WAV, FLAC, Ogg Vorbis and MP3 at 44.1 and 48 kHz. The baseline is the calls of its code
+with today's librosa: `librosa.load`, `melspectrogram`, `amplitude_to_db`, NumPy medians, OpenCV, one PNG per clip. All
+are measured in turn, several times. The last line says how many times as fast this toolkit is on one core, over all
+formats, by processor time and by wall clock.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-# workers look there, too
+# for the workers, too
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
 
 import cv2
@@ -46,7 +46,7 @@ RATES = (44_100, 48_000)
 
 
 def best(function: Callable[[], object], *, repeats: int) -> float:
-    """Return the median of several runs, in seconds."""
+    """Return the median duration of several runs, seconds."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -56,7 +56,7 @@ def best(function: Callable[[], object], *, repeats: int) -> float:
 
 
 def steps(file: Path, folder: Path, *, repeats: int) -> dict[str, float]:
-    """Measure every step of one recording alone, in milliseconds a clip."""
+    """Measure each step of one recording by itself, milliseconds per clip."""
     settings = Config().spectrogram
     decoded, rate = soundfile.read(file, dtype="float32")
     samples = decoded if rate == workers.RATE else soxr.resample(decoded, rate, workers.RATE)
@@ -72,17 +72,17 @@ def steps(file: Path, folder: Path, *, repeats: int) -> dict[str, float]:
     work: dict[str, Callable[[], object]] = {
         "decode": lambda: soundfile.read(file, dtype="float32"),
         "resample": lambda: soxr.resample(decoded, rate, workers.RATE) if rate != workers.RATE else None,
-        "picture": lambda: [make_spectrogram(clip, settings) for clip in clips],
+        "spectrogram": lambda: [make_spectrogram(clip, settings) for clip in clips],
         "score": lambda: [signal_score(spectrogram) for spectrogram in spectrograms],
         "write": write,
-        "librosa picture": lambda: [workers.librosa_spectrogram(clip) for clip in clips],
+        "librosa spectrogram": lambda: [workers.librosa_spectrogram(clip) for clip in clips],
         "NumPy score": lambda: [workers.numpy_score(spectrogram) for spectrogram in spectrograms],
     }
     return {name: 1000 * best(function, repeats=repeats) / len(clips) for name, function in work.items()}
 
 
 class Run(NamedTuple):
-    """What one way took: seconds and seconds of the processor a recording, and the largest peak memory of a worker, MB."""
+    """Cost per recording: seconds, and seconds of processor time; and the highest peak memory of a worker, MB."""
 
     seconds: float
     cpu: float
@@ -90,9 +90,9 @@ class Run(NamedTuple):
 
 
 def whole(function: Callable[[Job], workers.Spent], jobs: Sequence[Job], *, cores: int) -> Run:
-    """Do all jobs in `cores` worker processes that are warm."""
+    """Do all jobs in `cores` worker processes, and measure them without the first recordings."""
     spent = []
-    start, warm = 0.0, 2 * cores  # recordings during which processes start, import and compile
+    start, warm = 0.0, 2 * cores  # recordings during which the processes start and import
     for job, outcome in fan_out(function, jobs, workers=cores, name=lambda job: job.name):
         if isinstance(outcome, console.Failure):
             raise RuntimeError(f"{job.name}: {outcome.reason}")
@@ -109,7 +109,7 @@ WAYS = {"ours": workers.ours, "2018": workers.baseline, "decoding": workers.deco
 
 
 def runs_of(files: Sequence[Path], folder: Path, *, repeats: int) -> dict[tuple[str, int], Run]:
-    """Measure the three ways on one core and on all, in turn, so that what else the machine does falls on all alike; return the medians."""
+    """Return the medians of the three ways on one core and on all, measured in turn, so that other load affects all."""
     config, cores = Config(), os.cpu_count() or 1
     runs: dict[tuple[str, int], list[Run]] = {}
     for _ in range(repeats):
@@ -134,13 +134,13 @@ def runs_of(files: Sequence[Path], folder: Path, *, repeats: int) -> dict[tuple[
 
 
 def measure_whole(folder: Path, *, copies: int, seconds: float, repeats: int) -> list[list[str]]:
-    """Measure every format at every rate."""
+    """Measure each format at each rate."""
     cores = os.cpu_count() or 1
     rows = []
     for rate in RATES:
         for ending in FORMATS:
-            runs = runs_of([folder / f"{rate}_{number}.{ending}" for number in range(copies)], folder, repeats=repeats)
-            ours, old, floor, all_ours, all_old = (
+            runs = runs_of([folder / f"{rate}_{index}.{ending}" for index in range(copies)], folder, repeats=repeats)
+            ours, old, decoding, all_ours, all_old = (
                 runs[key] for key in (("ours", 1), ("2018", 1), ("decoding", 1), ("ours", cores), ("2018", cores))
             )
             rows.append(
@@ -152,7 +152,7 @@ def measure_whole(folder: Path, *, copies: int, seconds: float, repeats: int) ->
                     f"{old.cpu / ours.cpu:.2f}",
                     f"{all_old.seconds / all_ours.seconds:.2f}",
                     f"{ours.seconds / all_ours.seconds:.2f}",
-                    f"{floor.cpu / ours.cpu:.0%}",
+                    f"{decoding.cpu / ours.cpu:.0%}",
                     f"{ours.peak:.0f} / {old.peak:.0f}",
                 ]
             )
@@ -161,7 +161,7 @@ def measure_whole(folder: Path, *, copies: int, seconds: float, repeats: int) ->
 
 
 def main() -> None:
-    """Measure the steps, then the whole, and print and write both tables."""
+    """Measure the steps and the whole, and print and write both tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="shorter recordings, each measured once")
     quick = parser.parse_args().quick
@@ -180,8 +180,8 @@ def main() -> None:
         folder = Path(name)
         for rate in RATES:
             for ending in FORMATS:
-                for number in range(copies):
-                    workers.write_song(folder / f"{rate}_{number}.{ending}", rate=rate, seconds=seconds, seed=number)
+                for index in range(copies):
+                    workers.write_song(folder / f"{rate}_{index}.{ending}", rate=rate, seconds=seconds, seed=index)
         alone = {
             f"{ending} {rate / 1000:g} kHz": steps(folder / f"{rate}_0.{ending}", folder, repeats=2 * repeats + 1)
             for rate in RATES
@@ -189,16 +189,13 @@ def main() -> None:
         }
         names = list(next(iter(alone.values())))
         table = [[form, *(f"{times[step]:.2f}" for step in names)] for form, times in alone.items()]
-        console.show_grid("Milliseconds a clip, one core", ["", *names], table)
+        console.show_grid("Milliseconds per clip, one core", ["", *names], table)
         rows = measure_whole(folder, copies=copies, seconds=seconds, repeats=repeats)
-    headings = ["", "ours", "2018", "ratio", "CPU", "all", "cores", "floor", "MB"]
+    headings = ["", "ours", "2018", "ratio", "CPU", "all", "cores", "decoding", "MB"]
     console.show_grid("File to store (2018: to PNG), times real time", headings, rows)
-    console.info(
-        "ours, 2018: on one core; ratio: of the two, by the clock; CPU: by the processor's time, which other programs do not count in;"
-    )
-    console.info(
-        "all: by the clock on all cores; cores: ours on all, of one; floor: decoding's share of our time; MB: peak memory of a worker, ours / 2018"
-    )
+    console.info("ours, 2018: on one core; ratio: of the two by wall clock; CPU: by processor time;")
+    console.info("all: ratio by wall clock on all cores; cores: ours on all cores relative to one;")
+    console.info("decoding: its share of our time; MB: peak memory of a worker, ours / 2018")
     ratio, cpu = (statistics.geometric_mean(float(row[column]) for row in rows) for column in (3, 4))
     write_json(
         Path(__file__).parent / "results" / "extraction-cpu.json",

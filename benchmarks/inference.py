@@ -1,14 +1,14 @@
-"""How fast recordings are answered, from file to scores: by test.py's own way, beside the same net in a good notebook, and beside decoding alone.
+"""Speed of inference from file to scores: test.py, the same network in a good notebook, and decoding alone.
 
     python benchmarks/inference.py
     python benchmarks/inference.py --quick
     python benchmarks/inference.py --minutes 10 --recordings 100
 
 Measured on one long recording and on many short ones (FLAC, made up, 44.1 kHz), in hours of sound per minute; then each
-stage alone, on one core but for the net. The notebook has the default ResNet in PyTorch, channels last, its pictures
-from librosa, in as many workers as there are cores, and answers batches over recordings; all ways run in processes of
-their own, in turn. Ours is also measured on a third of the sound: its memory should not grow. The net is not trained.
-The last line is how many times as fast as the notebook ours is, over both.
+stage alone, on one core except for the network. The notebook has the default ResNet in PyTorch, channels last, and
+spectrograms from librosa in as many workers as there are cores, and fills batches from several recordings. All ways run
+in processes of their own, in turn. Ours is also measured on a third of the sound: its memory should not grow. The
+network is not trained. The last line is the speed of ours divided by that of the notebook, over both.
 """
 
 import sys
@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
-from file_to_answers import Sizes, jobs_of, make_recordings, measure_sizes, parsed, show_machine, write_results
+from file_to_predictions import Sizes, jobs_of, make_recordings, measure_sizes, parsed, show_machine, write_results
 from inference_ways import CLASSES
 
 from config import Config
@@ -28,14 +28,14 @@ from utils.models.snapshots import Snapshot, load_network
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import chosen_predictor, scores_of
 from utils.spectra.decode import decode
-from utils.spectra.extraction import grid_clips
+from utils.spectra.recording_spectrograms import grid_clips
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
-STAGES = 2  # minutes of sound, at most, of which each stage is measured alone
+STAGES = 2  # minutes of sound, at most, on which each stage is measured alone
 
 
 def stages(folder: Path) -> dict[str, float]:
-    """Return the seconds that each stage takes alone for one recording: decode, picture and pooling on one core, the net on all."""
+    """Return the seconds of each stage alone for one recording; the network runs on all cores, other stages on one."""
     job = jobs_of(folder)[0]
     config = Config(run="run", snapshots=folder / "snapshots")
     (found,) = config.run_folder.glob("epoch_*")
@@ -49,11 +49,11 @@ def stages(folder: Path) -> dict[str, float]:
     clips = list(grid_clips(job))
     passed = console.stopwatch()
     pixels = np.stack([to_pixels(make_spectrogram(samples, job.spectrogram)) for samples in clips])
-    seconds["picture"] = passed()
-    predict(network, pixels[: config.testing.batch_size])  # what is compiled only once
+    seconds["spectrogram"] = passed()
+    predict(network, pixels[: config.testing.batch_size])  # compile
     passed = console.stopwatch()
     logits = predict(network, pixels)
-    seconds["net"] = passed()
+    seconds["network"] = passed()
     passed = console.stopwatch()
     median_filtered(scores_of(logits, multi_label=False))
     seconds["pooling"] = passed()

@@ -1,10 +1,9 @@
-"""What inference.py measures in a process of its own each: a folder of recordings answered our way, and as a good notebook would, in PyTorch with librosa.
+"""What inference.py measures, each in a process of its own: ours, and a good notebook in PyTorch with librosa.
 
     python benchmarks/inference_ways.py (ours | jax | PyTorch) FOLDER
 
-FOLDER holds `recordings.parquet`, the recordings, and, for ours, a run with a snapshot. The last line that is written
-is what was found, as JSON: seconds from the first file to the last score (without imports, but with all preparation),
-and the clips that were answered.
+FOLDER has `recordings.parquet`, the recordings, and, for ours, a run with a snapshot. The last line of output is JSON:
+seconds from the first file to the last score (without imports, but with all preparation), and the number of clips.
 """
 
 # mypy: disable-error-code="misc"
@@ -32,7 +31,7 @@ BATCH, CLASSES = 64, 1500
 
 
 def ours(folder: Path, *, engine: Literal["auto", "jax"]) -> int:
-    """Answer all recordings with the snapshot that lies beside them; returns how many clips there were."""
+    """Predict all recordings with the snapshot beside them; return the number of clips."""
     from utils.scoring.inference.ensembles import chosen_members
     from utils.scoring.inference.recordings import predict_recordings
 
@@ -45,7 +44,7 @@ def ours(folder: Path, *, engine: Literal["auto", "jax"]) -> int:
 
 
 class Pieces:
-    """The recordings in pieces, as a DataLoader's workers read them: each with librosa, into the pictures of its clips, all at once."""
+    """The recordings in pieces, as a DataLoader's workers read them with librosa, and their spectrograms."""
 
     def __init__(self, folder: Path) -> None:
         import soundfile
@@ -53,7 +52,7 @@ class Pieces:
         self.pieces: list[tuple[int, Path, float]] = []
         for row, file in enumerate(pl.read_parquet(folder / "recordings.parquet")["file"]):
             seconds = soundfile.info(folder / file).duration
-            step = PIECE - PIECE % (Clips().length - Clips().overlap)  # so that pieces begin where clips do
+            step = PIECE - PIECE % (Clips().length - Clips().overlap)  # so that pieces start where clips do
             self.pieces += [
                 (row, folder / file, start) for start in np.arange(0, max(seconds - Clips().length, 0) + 1e-6, step)
             ]
@@ -63,11 +62,11 @@ class Pieces:
         """Return how many there are."""
         return len(self.pieces)
 
-    def __getitem__(self, number: int) -> tuple[int, np.ndarray]:
-        """Return a piece's recording and its pictures, uint8 (clips, height, width)."""
+    def __getitem__(self, index: int) -> tuple[int, np.ndarray]:
+        """Return a piece's recording and its spectrograms, uint8 (clips, height, width)."""
         import librosa
 
-        row, file, start = self.pieces[number]
+        row, file, start = self.pieces[index]
         settings, clips = Spectrogram(), Clips()
         length, step = int(clips.length * settings.rate), int((clips.length - clips.overlap) * settings.rate)
         samples, _ = librosa.load(file, sr=settings.rate, offset=start, duration=self.step + clips.overlap)
@@ -88,7 +87,7 @@ class Pieces:
 
 
 def notebook(folder: Path) -> int:
-    """Answer all recordings in PyTorch: workers make pictures with librosa, the net answers them in batches over recordings, channels last."""
+    """Predict all recordings in PyTorch, channels last; workers make spectrograms, and recordings share batches."""
     import torch
     from torch_networks import NETWORKS
 
@@ -101,7 +100,7 @@ def notebook(folder: Path) -> int:
     waiting: list[tuple[int, np.ndarray]] = []
     count = 0
 
-    def answer() -> None:
+    def predict_batch() -> None:
         pixels = torch.from_numpy(np.concatenate([spectrograms for _, spectrograms in waiting])).to(device).float()
         rows = np.concatenate([np.full(len(spectrograms), row) for row, spectrograms in waiting])
         low, high = pixels.amin((1, 2), keepdim=True), pixels.amax((1, 2), keepdim=True)
@@ -118,19 +117,19 @@ def notebook(folder: Path) -> int:
             waiting.append((row, np.asarray(spectrograms)))
             count += len(spectrograms)
             if sum(len(spectrograms) for _, spectrograms in waiting) >= BATCH:
-                answer()
+                predict_batch()
         if waiting:
-            answer()
+            predict_batch()
     for clips in scores.values():
         median_filtered(np.stack(clips))
     return count
 
 
 def main() -> None:
-    """Do what is asked and tell what it took."""
+    """Run one way, and print how long it took."""
     way, folder = sys.argv[1], Path(sys.argv[2])
     if way == "PyTorch":
-        import torch  # noqa: F401 — not part of the time
+        import torch  # noqa: F401 — the import is not measured
 
         clips_of: Any = lambda: notebook(folder)  # noqa: E731
     else:

@@ -1,17 +1,17 @@
-"""Whether sorting, extraction and reading cost the same for each recording or clip, however many there are.
+"""Whether the cost of sorting, extraction and reading per recording or clip is independent of their number.
 
     python benchmarks/load.py
     python benchmarks/load.py --quick
     python benchmarks/load.py --recordings 50000 --clips 1000000 --folder /data/scratch
 
-Archives of short recordings (each of other samples: calls of one pitch in noise) are made up in steps up to
-`--recordings`, and sort_data.py and spec.py run on each as a user runs them; of both, the time a recording and the most
-memory of any of their processes are taken. Then stores are made up in steps up to `--clips`, and one epoch's batches
-are read from each in random order (see reading.py). All sizes are measured `--repeats` times, one after the other, and
-the least time of each counts: other programs only add to it, and the speed of shared machines drifts. The plot shows
-all of it. The last line is a ratio: the processor time that each recording more costs spec.py from the first size to
-the second, by that from the second to the last; 1 is flat, less is growth. (Starting Python costs the same however many
-there are, and would hide growth.)
+Archives of short synthetic recordings (calls of one pitch in noise, all different) are made in steps up to
+`--recordings`, and sort_data.py and spec.py run on each. Their time per recording and the peak memory of any of their
+processes are measured. Then synthetic stores are made in steps up to `--clips`, and the batches of one epoch are read
+from each in random order (see reading.py). All sizes are measured `--repeats` times in turn, and the shortest time
+counts, because other programs only add to it. The plot shows all results. The last line is a ratio for spec.py: the
+processor time of an additional recording from the first size to the second, divided by that from the second to the
+last. 1 is linear scaling; less means that the cost per recording grows. (The constant cost of starting Python would
+hide growth.)
 """
 
 import argparse
@@ -44,27 +44,26 @@ from utils.files import remove_folder, write_json, write_text
 from utils.settings import to_toml
 
 HERE = Path(__file__).parent
-RATE = 8000  # samples per second of the made-up recordings
-SECONDS = 1.5  # length of each: one clip, and a rest that is dropped
+RATE = 8000  # sample rate of the recordings, Hz
+SECONDS = 1.5  # length of each recording: one clip, and a rest that is dropped
 PER_CLASS = 100  # recordings of a class
-CLIPS_PER_CLASS = 700  # clips of a class in made-up stores
-LOOK_EVERY = 0.2  # seconds from one look at the memory to the next
+CLIPS_PER_CLASS = 700  # clips of a class in synthetic stores
+LOOK_EVERY = 0.2  # seconds between two measurements of memory
 SMALL = Spectrogram(rate=RATE, fmax=3800.0, height=32, width=64)
-PARTS = 8  # the largest of everything is so many times the smallest
+PARTS = 8  # ratio of the largest size to the smallest
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one stage took on one size.
+    """Cost of one stage at one size.
 
     Attributes
     ----------
     what : the stage
-    items : how many recordings or clips
-    seconds : in all
-    cpu : seconds of processor time of all its processes, which other programs hardly lengthen; none where it is not
-        known
-    megabytes : the most that any of its processes held
+    items : number of recordings or clips
+    seconds : total time
+    cpu : processor time of all its processes, seconds
+    megabytes : peak memory of any of its processes
     """
 
     what: str
@@ -75,7 +74,7 @@ class Cost:
 
     @property
     def milliseconds(self) -> float:
-        """Milliseconds for one item."""
+        """Milliseconds per item."""
         return 1000 * self.seconds / self.items
 
 
@@ -85,21 +84,20 @@ def sizes(most: int) -> list[int]:
 
 
 def make_archive(archive: Path, recordings: int) -> None:
-    """Write so many short recordings into folders of species."""
+    """Write short recordings into folders of species."""
     time_ = np.arange(int(SECONDS * RATE)) / RATE
-    for number in range(recordings):
-        folder = (
-            archive / f"Genus species{chr(97 + number // PER_CLASS // 26 % 26)}{chr(97 + number // PER_CLASS % 26)}"
-        )
+    for index in range(recordings):
+        species = index // PER_CLASS
+        folder = archive / f"Genus species{chr(97 + species // 26 % 26)}{chr(97 + species % 26)}"
         folder.mkdir(parents=True, exist_ok=True)
-        pitch = 1000 + 20 * (number // PER_CLASS % 100)
-        called = (np.sin(2 * np.pi * 3 * time_) > 0.3) * np.sin(2 * np.pi * pitch * time_)
-        noise = np.random.default_rng(number).normal(0, 0.003, len(time_))
-        soundfile.write(folder / f"R{number}.wav", 0.3 * called + noise, RATE)
+        pitch = 1000 + 20 * (species % 100)
+        calls = (np.sin(2 * np.pi * 3 * time_) > 0.3) * np.sin(2 * np.pi * pitch * time_)
+        noise = np.random.default_rng(index).normal(0, 0.003, len(time_))
+        soundfile.write(folder / f"R{index}.wav", 0.3 * calls + noise, RATE)
 
 
 def extraction(base: Path, recordings: int) -> list[Cost]:
-    """Sort and extract a made-up archive of so many recordings."""
+    """Sort and extract a synthetic archive."""
     make_archive(base / "archive", recordings)
     config = Config(
         run="load",
@@ -116,13 +114,13 @@ def extraction(base: Path, recordings: int) -> list[Cost]:
 
 
 def stage(base: Path, script: str, items: int) -> Cost:
-    """Run a script as a user does, and watch what its processes hold."""
+    """Run a script as a user does, and measure the memory of its processes."""
     passed = console.stopwatch()
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603
         [sys.executable, str(HERE.parent / f"{script}.py"), "load.toml", "--log.mode", "error"], cwd=base
     )
-    held: list[float] = [0.0]
-    watcher = threading.Thread(target=watch, args=(process.pid, held), daemon=True)
+    peaks: list[float] = [0.0]
+    watcher = threading.Thread(target=watch, args=(process.pid, peaks), daemon=True)
     before = os.times()
     watcher.start()
     status = process.wait()
@@ -131,16 +129,16 @@ def stage(base: Path, script: str, items: int) -> Cost:
     if status:
         raise SystemExit(f"{script}.py ended with the status {status}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return Cost(script, items, passed(), cpu, max(held))
+    return Cost(script, items, passed(), cpu, max(peaks))
 
 
-def watch(pid: int, held: list[float]) -> None:
-    """Keep the most megabytes that a process, or one that it started, holds by itself, until it ends."""
+def watch(pid: int, peaks: list[float]) -> None:
+    """Update `peaks[0]` with the peak memory of a process or any of its children, MB, until it ends."""
     while True:
         try:
             family = psutil.Process(pid)
             for one in (family, *family.children(recursive=True)):
-                held[0] = max(held[0], one.memory_info().rss / 1e6)
+                peaks[0] = max(peaks[0], one.memory_info().rss / 1e6)
         except psutil.NoSuchProcess:
             if not psutil.pid_exists(pid):
                 return
@@ -150,7 +148,7 @@ def watch(pid: int, held: list[float]) -> None:
 
 
 def reading(base: Path, clips: int, *, batch: int) -> Cost:
-    """Read one epoch of a made-up store of so many clips, in a process of its own."""
+    """Read one epoch of a synthetic store, in a separate process."""
     config = Config(
         dataset=Dataset(root=base / "root"),
         spectrogram=SMALL,
@@ -159,14 +157,14 @@ def reading(base: Path, clips: int, *, batch: int) -> Cost:
     )
     made_up_store(config, clips=clips, classes=max(2, clips // CLIPS_PER_CLASS))
     command = [sys.executable, str(HERE / "reading.py"), str(base / "root"), str(batch)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
-    found = json.loads(answer.stdout.splitlines()[-1])
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    found = json.loads(ended.stdout.splitlines()[-1])
     remove_folder(base / "root")
     return Cost("reading", clips, found["milliseconds"] * clips / 1e6, found["cpu"] * clips / 1e6, found["peak"])
 
 
 def least(costs: Iterable[Cost]) -> list[Cost]:
-    """Return one cost of each stage and size: the least times, and the most memory."""
+    """Return one cost for each stage and size: the shortest times, and the highest peak memory."""
     found: dict[tuple[str, int], Cost] = {}
     for cost in costs:
         former = found.setdefault((cost.what, cost.items), cost)
@@ -180,11 +178,11 @@ def least(costs: Iterable[Cost]) -> list[Cost]:
 
 
 def draw(costs: list[Cost], path: Path) -> None:
-    """Draw time an item and memory over the number of items, one curve a stage."""
+    """Plot time per item and memory against the number of items, one curve per stage."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     for what in dict.fromkeys(cost.what for cost in costs):
         of = [cost for cost in costs if cost.what == what]
-        name = f"{what} (of 1,000 clips)" if what == "reading" else f"{what} (of a recording)"
+        name = f"{what} (per 1,000 clips)" if what == "reading" else f"{what} (per recording)"
         left.plot(
             [cost.items for cost in of],
             [cost.milliseconds * (1000 if what == "reading" else 1) for cost in of],
@@ -192,7 +190,7 @@ def draw(costs: list[Cost], path: Path) -> None:
             label=name,
         )
         right.plot([cost.items for cost in of], [cost.megabytes for cost in of], "o-", label=what)
-    for axes, label in ((left, "milliseconds"), (right, "most memory of a process, MB")):
+    for axes, label in ((left, "milliseconds"), (right, "peak memory of a process, MB")):
         axes.set(xscale="log", xlabel="recordings or clips", ylabel=label)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
@@ -202,7 +200,10 @@ def draw(costs: list[Cost], path: Path) -> None:
 
 
 def flatness(costs: list[Cost], what: str) -> float:
-    """Return the processor time of each item more from the smallest size to the second, by that from there to the largest; 1 is flat, less is growth."""
+    """Return the processor time of an additional item between the two smallest sizes, divided by that between others.
+
+    1 is linear scaling; less means that the cost per item grows.
+    """
     of = [cost for cost in costs if cost.what == what]
     first, last = (
         (later.cpu - former.cpu) / (later.items - former.items) for former, later in ((of[0], of[1]), (of[1], of[-1]))
@@ -211,7 +212,7 @@ def flatness(costs: list[Cost], what: str) -> float:
 
 
 def rows_of(costs: list[Cost]) -> list[list[str]]:
-    """Return a table's rows: one a cost."""
+    """Return the rows of the table, one per cost."""
     return [
         [
             cost.what,
@@ -226,18 +227,14 @@ def rows_of(costs: list[Cost]) -> list[list[str]]:
 
 
 def main() -> None:
-    """Measure every size, and print, draw and keep the figures."""
+    """Measure all sizes, and print, plot and save the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recordings", type=int, default=50_000, help="of the largest archive; 0: none")
-    parser.add_argument("--clips", type=int, default=1_000_000, help="of the largest store, 2 KB each; 0: none")
-    parser.add_argument("--repeats", type=int, default=3, help="times that every size is measured")
-    parser.add_argument("--batch", type=int, default=128, help="clips of a batch")
-    parser.add_argument(
-        "--folder", type=Path, default=None, help="where archives and stores are made up, one after the other"
-    )
-    parser.add_argument(
-        "--results", type=Path, default=HERE / "results", help="where the figures and the plot are kept"
-    )
+    parser.add_argument("--recordings", type=int, default=50_000, help="recordings of the largest archive; 0: none")
+    parser.add_argument("--clips", type=int, default=1_000_000, help="clips of the largest store, 2 KB each; 0: none")
+    parser.add_argument("--repeats", type=int, default=3, help="number of measurements of each size")
+    parser.add_argument("--batch", type=int, default=128, help="clips per batch")
+    parser.add_argument("--folder", type=Path, default=None, help="folder for temporary archives and stores")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="folder for the table and the plot")
     parser.add_argument("--quick", action="store_true", help="800 recordings and 40,000 clips, once")
     options = parser.parse_args()
     if options.quick:
@@ -246,18 +243,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         for recordings in options.repeats * sizes(options.recordings) if options.recordings else []:
             costs += extraction(Path(name), recordings)
-            console.info(f"{recordings:,} recordings are sorted and extracted")
+            console.info(f"sorted and extracted {recordings:,} recordings")
         for clips in options.repeats * sizes(options.clips) if options.clips else []:
             costs.append(reading(Path(name), clips, batch=options.batch))
-            console.info(f"{clips:,} clips are read")
+            console.info(f"read {clips:,} clips")
     costs = least(costs)
-    headings = ["stage", "items", "seconds", "ms an item", "CPU ms an item", "most MB of a process"]
+    headings = ["stage", "items", "seconds", "ms per item", "CPU ms per item", "peak MB of a process"]
     table = rows_of(costs)
-    console.show_grid(
-        f"Load, {os.cpu_count()} cores, recordings of {SECONDS:g} s at {RATE} Hz, pictures of {SMALL.height} × {SMALL.width}",
-        headings,
-        table,
-    )
+    machine = f"{os.cpu_count()} cores, recordings of {SECONDS:g} s at {RATE} Hz"
+    console.show_grid(f"Load, {machine}, spectrograms of {SMALL.height} × {SMALL.width}", headings, table)
     ratio = flatness(costs, "spec" if options.recordings else "reading")
     write_json(options.results / "load-cpu.json", {"device": "cpu", "ratio": ratio, "table": [headings, *table]})
     draw(costs, options.results / "load-cpu.png")

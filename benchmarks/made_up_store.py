@@ -1,4 +1,4 @@
-"""A made-up store of clips with its split, as sort_data.py and spec.py leave them, for benchmarks."""
+"""A synthetic store with its split, as sort_data.py and spec.py make them, for benchmarks."""
 
 import sys
 from pathlib import Path
@@ -18,21 +18,21 @@ from utils.tables import write_table
 
 CLIPS_OF_RECORDING = 20
 RECORDINGS_OF_SHARD = 64
-EVERY_REJECTED = 50  # every so manieth clip is a rejected one, kept as noise
+EVERY_REJECTED = 50  # one clip of this many is rejected and kept as noise
 POOL = 1 << 26  # pixels
 
 
 def made_up_store(config: Config, *, clips: int, classes: int) -> None:
-    """Write a finished store of so many clips, of `config.spectrogram.shape`, and its split, of which all is for training, below `config.dataset.root`.
+    """Write a finished store and its split below `config.dataset.root`; all recordings are in train.
 
-    The pictures are cut at random places out of one long row of noise. It has the spread of grey levels with which a
-    PNG file takes as many bytes (20 KB) and as much time to decode (0.23 ms) as those of real recordings; that of
-    random bytes would take half as much.
+    The spectrograms are random parts of a long row of noise. Its standard deviation is such that PNG files take as many
+    bytes (20 KB) and as much time to decode (0.23 ms) as those of real recordings; random bytes would take half as
+    much.
     """
     rng = np.random.default_rng(0)
-    number = np.arange(clips)
-    label = number * classes // clips
-    within = number - np.searchsorted(label, label)  # of its class
+    index = np.arange(clips)
+    label = index * classes // clips
+    within = index - np.searchsorted(label, label)  # index in its class
     recording, shard = within // CLIPS_OF_RECORDING, within // (CLIPS_OF_RECORDING * RECORDINGS_OF_SHARD)
     table = _clips(
         label, recording, within % CLIPS_OF_RECORDING, shard, within % (CLIPS_OF_RECORDING * RECORDINGS_OF_SHARD)
@@ -43,7 +43,8 @@ def made_up_store(config: Config, *, clips: int, classes: int) -> None:
     for (name,), rows in table.group_by("shard", maintain_order=True):
         (spec / "shards" / str(name)).mkdir(parents=True)
         np.save(
-            spec / "shards" / str(name) / "spectrograms.npy", _spectrograms(len(rows), config.spectrogram.shape, pool, rng)
+            spec / "shards" / str(name) / "spectrograms.npy",
+            _spectrograms(len(rows), config.spectrogram.shape, pool, rng),
         )
     write_table(spec / "clips.parquet", table)
     _write_recordings(table, config)
@@ -62,13 +63,13 @@ def _spectrograms(
 def _clips(
     label: Int64[np.ndarray, " clips"],
     recording: Int64[np.ndarray, " clips"],
-    number: Int64[np.ndarray, " clips"],
+    index: Int64[np.ndarray, " clips"],
     shard: Int64[np.ndarray, " clips"],
     row: Int64[np.ndarray, " clips"],
 ) -> pl.DataFrame:
     species = pl.format("Species {}", pl.col("label").cast(pl.String).str.zfill(5))
     return (
-        pl.DataFrame({"label": label, "of": recording, "index": number, "part": shard, "row": row})
+        pl.DataFrame({"label": label, "of": recording, "index": index, "part": shard, "row": row})
         .with_columns(species.alias("class"))
         .with_columns(
             pl.format("{}/R{}", "class", "of").alias("recording"),
@@ -93,7 +94,7 @@ def _write_recordings(clips: pl.DataFrame, config: Config) -> None:
         noise=(~pl.col("accepted")).sum(),
         seconds=pl.col("start").max() + 1,
     )
-    known = found.with_columns(rejected=pl.col("noise"), scores=pl.lit(None), reason=pl.lit(None))
+    known = found.with_columns(rejected=pl.col("noise"), scores=pl.lit(None), reason=pl.lit(None), warning=pl.lit(None))
     write_table(
         config.dataset.root / "spec" / "recordings.parquet",
         known.select(pl.col(name).cast(kind) for name, kind in RECORDING_COLUMNS.items()),
@@ -101,6 +102,7 @@ def _write_recordings(clips: pl.DataFrame, config: Config) -> None:
     split = found.with_columns(
         file=pl.format("train/{}.wav", "recording"),
         background=pl.lit([], SPLIT_SCHEMA["background"]),
+        unsure=pl.lit(False),
         quality=pl.lit(None),
         events=pl.lit([], SPLIT_SCHEMA["events"]),
         split=pl.lit("train"),
@@ -109,5 +111,6 @@ def _write_recordings(clips: pl.DataFrame, config: Config) -> None:
         reason=pl.lit("made up"),
     )
     write_table(
-        config.dataset.root / "split.parquet", split.select(pl.col(name).cast(kind) for name, kind in SPLIT_SCHEMA.items())
+        config.dataset.root / "split.parquet",
+        split.select(pl.col(name).cast(kind) for name, kind in SPLIT_SCHEMA.items()),
     )

@@ -1,7 +1,7 @@
-"""What it takes to read an epoch's batches in random order, from small stores and large ones; a part of training.py.
+"""Cost of reading the batches of an epoch in random order, from small and large stores; a part of training.py.
 
-Each store is read in a process of its own, whose peak memory it is: `python benchmarks/reading.py STORE BATCH` answers
-as JSON.
+Each store is read in a separate process, to measure its peak memory: `python benchmarks/reading.py STORE BATCH` prints
+JSON.
 """
 
 import argparse
@@ -31,33 +31,38 @@ from utils.learning.sampling import epoch_order
 from utils.settings import load
 
 LEAST = 1000  # clips of the smallest store
-READ = 20_000  # clips that are read of each store, at least
-SMALL = (32, 64)  # pictures where the disk is small
-ROOM = 1.2  # times a store's size that must be free
+READ = 20_000  # clips that are read from each store, at least
+SMALL = (32, 64)  # size of spectrograms if the disk is small
+ROOM = 1.2  # free space on the disk, as a multiple of the store's size
 MOST_CLASSES = 1500  # as in BirdCLEF 2018
 CLIPS_OF_CLASS = 100
 
 
 def scale(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure stores of 1,000 clips and ten times as many each, up to `options.scale`; the ratio is the smallest store's cost a clip by the largest one's."""
-    place = options.folder or Path(tempfile.gettempdir())
+    """Measure stores of 1,000 clips, 10,000 clips and so on up to `options.scale`.
+
+    The ratio is the cost per clip of the smallest store divided by that of the largest.
+    """
+    folder = options.folder or Path(tempfile.gettempdir())
     shape = (options.height, options.width)
-    if options.scale * shape[0] * shape[1] * ROOM > shutil.disk_usage(place).free:
+    if options.scale * shape[0] * shape[1] * ROOM > shutil.disk_usage(folder).free:
         shape = SMALL
-        console.warning(f"the disk is too small for pictures of the size asked for: they are {shape[0]} × {shape[1]}")
+        console.warning(
+            f"the disk is too small for spectrograms of this size; they have {shape[0]} × {shape[1]} pixels"
+        )
     sizes = [LEAST * 10**power for power in range(10) if LEAST * 10**power < options.scale] + [options.scale]
     found = []
     for clips in sizes:
-        with tempfile.TemporaryDirectory(dir=place) as name:
+        with tempfile.TemporaryDirectory(dir=folder) as name:
             config = Config(
                 dataset=Dataset(root=Path(name)), training=Training(batch_size=options.batch[0], validation_share=0.0)
             )
             config = replace(config, spectrogram=replace(config.spectrogram, height=shape[0], width=shape[1]))
             made_up_store(config, clips=clips, classes=max(min(MOST_CLASSES, clips // CLIPS_OF_CLASS), 1))
-            answer = subprocess.run(
+            ended = subprocess.run(  # noqa: S603
                 [sys.executable, __file__, name, str(options.batch[0])], capture_output=True, text=True, check=True
             )
-            found.append(json.loads(answer.stdout.splitlines()[-1]))
+            found.append(json.loads(ended.stdout.splitlines()[-1]))
             console.info(f"{clips:,} clips: {found[-1]['milliseconds']:.1f} ms for 1,000 of them")
     headings = ["clips", "shards", "open, s", "ms for 1,000", "CPU ms", "peak MB", "MB before"]
     rows = [
@@ -76,23 +81,26 @@ def scale(options: argparse.Namespace) -> dict[str, Any]:
         f"Reading batches of {options.batch[0]} in random order, {shape[0]} × {shape[1]} pixels", headings, rows
     )
     console.info(
-        "CPU: time of all threads, which other programs do not lengthen; peak: memory of the whole process; before: before the store was opened"
+        "CPU: processor time of all threads; peak: peak memory of the process; before: before opening the store"
     )
-    console.info("the stores were just written, so that much of them lies in the page cache")
+    console.info("the stores were just written, so much of them is in the page cache")
     return {"ratio": found[0]["milliseconds"] / found[-1]["milliseconds"], "table": [headings, *rows]}
 
 
 def read(root: Path, *, batch: int) -> dict[str, float]:
-    """Read epochs of a store and put their batches on the device; returns seconds to open it, milliseconds for 1,000 clips, and megabytes."""
+    """Read epochs of a store and put their batches on the device.
+
+    Returns seconds to open it, milliseconds for 1,000 clips, and megabytes.
+    """
     config = load(root / "spec" / "settings.toml")
     mesh = device_mesh(batch)
-    jax.block_until_ready(jax.device_put(1.0))  # the device's own memory is taken
+    jax.block_until_ready(jax.device_put(1.0))  # so that JAX allocates its memory now
     before, passed = _megabytes(), console.stopwatch()
     examples = read_examples(config)
     supply = StreamedBatches(examples, batch_size=batch, mesh=mesh, loops=on_accelerator())
     opened = passed()
     done, epoch = 0, 0
-    passed, begun = console.stopwatch(), time.process_time()
+    passed, start = console.stopwatch(), time.process_time()
     while done < READ:
         epoch += 1
         for given in supply.chunks(
@@ -100,7 +108,7 @@ def read(root: Path, *, batch: int) -> dict[str, float]:
         ):
             jax.block_until_ready(given.source)
             done += given.count * batch
-    seconds, cpu = passed(), time.process_time() - begun
+    seconds, cpu = passed(), time.process_time() - start
     shards = examples.store.clips["shard"].n_unique()
     return {
         "open": opened,
@@ -113,7 +121,7 @@ def read(root: Path, *, batch: int) -> dict[str, float]:
 
 
 def _megabytes() -> float:
-    """Return the most memory that this process held; where Linux tells it, without what its parent held, which getrusage counts in."""
+    """Return the peak memory of this process, MB; on Linux without that of its parent, which getrusage includes."""
     status = Path("/proc/self/status")
     held = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if status.is_file() else None
     if held:

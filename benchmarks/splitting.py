@@ -1,11 +1,11 @@
-"""How long every kind of split takes on the metadata of a large archive, and how much memory; no sound is read.
+"""Time and memory of each kind of split on the metadata of a large archive; no audio is read.
 
     python benchmarks/splitting.py
     python benchmarks/splitting.py --quick
 
-Each kind runs in a process of its own: the metadata is made up, divided, put into its table, and audited. Beside it
-stands the same division by scikit-learn's StratifiedGroupKFold alone, as a notebook would call it, which neither keeps
-duplicates together nor every class in train.
+Each kind runs in a separate process: synthetic metadata is split, written as a table, and audited. For comparison,
+scikit-learn's StratifiedGroupKFold splits the same metadata alone, as in a notebook; it neither keeps duplicates
+together nor every class in train.
 """
 
 import argparse
@@ -44,36 +44,39 @@ KINDS = {
 
 
 def made_up(*, recordings: int, classes: int, authors: int, seed: int = 0) -> list[Recording]:
-    """Make metadata like that of a large archive: few classes and recordists have most of the recordings, and each recordist has few sites."""
+    """Make metadata like that of a large archive.
+
+    Few classes and few recordists have most of the recordings, and each recordist has few sites.
+    """
     rng = np.random.default_rng(seed)
     label = np.minimum((rng.pareto(1.0, recordings) * classes / 20).astype(int), classes - 1)
     label[:classes] = np.arange(classes)
     author = np.minimum((rng.pareto(0.8, recordings) * authors / 20).astype(int), authors - 1)
     author[:authors] = np.arange(authors)
     homes = np.stack([rng.uniform(-60, 70, authors), rng.uniform(-180, 180, authors)], axis=1)
-    places = homes[author] + rng.integers(0, 20, (recordings, 1)) * 0.05
+    sites = homes[author] + rng.integers(0, 20, (recordings, 1)) * 0.05
     return [
         Recording(
-            name=f"XC{number}",
-            file=Path(f"XC{number}.mp3"),
-            species=f"Genus species{label[number]:04d}",
-            author=f"Author {author[number]}",
+            name=f"XC{index}",
+            file=Path(f"XC{index}.mp3"),
+            species=f"Genus species{label[index]:04d}",
+            author=f"Author {author[index]}",
             date=f"20{rng.integers(10, 25)}-{rng.integers(1, 13):02d}-{rng.integers(1, 29):02d}",
-            latitude=float(np.clip(places[number, 0], -90, 90)),
-            longitude=float(np.clip(places[number, 1], -180, 180)),
+            latitude=float(np.clip(sites[index, 0], -90, 90)),
+            longitude=float(np.clip(sites[index, 1], -180, 180)),
         )
-        for number in range(recordings)
+        for index in range(recordings)
     ]
 
 
 def ours(recordings: Sequence[Recording], settings: Dataset) -> int:
-    """Divide and audit as sort_data.py does; return the number of groups on two sides."""
+    """Split and audit as sort_data.py does; return the number of groups in more than one split."""
     groups = group_recordings(recordings, settings, grouping_of(settings))
-    places = assign_splits(recordings, groups, settings)
+    assignments = assign_splits(recordings, groups, settings)
     table = split_table(
         recordings,
-        places,
-        [groups.names[number] for number in groups.index],
+        assignments,
+        [groups.names[index] for index in groups.index],
         [recording.file.name for recording in recordings],
     )
     class_counts(table, [60.0] * len(recordings))
@@ -82,7 +85,7 @@ def ours(recordings: Sequence[Recording], settings: Dataset) -> int:
 
 
 def plain(recordings: Sequence[Recording], settings: Dataset) -> int:
-    """Divide by recordist with scikit-learn alone."""
+    """Split by recordist with scikit-learn alone."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     label, author = [recording.species for recording in recordings], [recording.author for recording in recordings]
@@ -94,7 +97,7 @@ def plain(recordings: Sequence[Recording], settings: Dataset) -> int:
 def measure(
     work: Callable[[Sequence[Recording], Dataset], int], settings: Dataset, sizes: dict[str, int]
 ) -> tuple[float, float, int]:
-    """Return seconds, the process's peak memory in MB, and the groups on two sides."""
+    """Return seconds, peak memory of the process in MB, and the number of groups in more than one split."""
     recordings = made_up(**sizes)
     start = time.perf_counter()
     shared = work(recordings, settings)
@@ -102,7 +105,7 @@ def measure(
 
 
 def main() -> None:
-    """Measure every kind of split, in turn, and print and write the table."""
+    """Measure each kind of split, in turn, and print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the rows, once")
     quick = parser.parse_args().quick
@@ -135,7 +138,7 @@ def main() -> None:
     title = f"{sizes['recordings']:,} recordings, {sizes['classes']:,} classes, {sizes['authors']:,} recordists"
     console.show_grid(
         title,
-        ["split", "seconds", "spread", "peak MB", "groups on two sides"],
+        ["split", "seconds", "spread", "peak MB", "groups in two splits"],
         [[str(cell) for cell in row] for row in rows],
     )
     ratio = statistics.median(run[0] for run in results["scikit-learn alone, by author"]) / statistics.median(

@@ -1,4 +1,4 @@
-"""How fast soundscapes are answered, from files to rows: by submission_soundscape.py, beside the way of the 2018 scripts, and beside decoding alone.
+"""Speed of soundscapes from files to rows: submission_soundscape.py, the 2018 scripts' way, and decoding alone.
 
     python benchmarks/submission.py
     python benchmarks/submission.py --quick
@@ -6,9 +6,9 @@
 
 Measured on one long recording and on many short ones (FLAC, made up, 44.1 kHz), in hours of sound per minute. Both ways
 have the same clips and the same default ResNet, which is not trained. The 2018 scripts read a recording into memory,
-made one picture at a time (here by today's librosa), and answered five clips at a time (here by XLA). All ways run in
-processes of their own, in turn. Ours is also measured on a third of the sound: its memory should not grow. The last
-line is how many times as fast as the 2018 way ours is, over both.
+made one spectrogram at a time (here with today's librosa), and predicted five clips at a time (here with XLA). All ways
+run in processes of their own, in turn. Ours is also measured on a third of the sound: its memory should not grow. The
+last line is the speed of ours divided by that of the 2018 way, over both.
 """
 
 import sys
@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from file_to_answers import Sizes, measure_sizes, parsed, show_machine, write_results
+from file_to_predictions import Sizes, measure_sizes, parsed, show_machine, write_results
 
 
 def main() -> None:

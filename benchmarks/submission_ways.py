@@ -1,10 +1,9 @@
-"""What submission.py measures in a process of its own each: a folder of recordings answered by submission_soundscape.py, and as the 2018 scripts did it.
+"""What submission.py measures, each in a process of its own: submission_soundscape.py, and the way of the 2018 scripts.
 
     python benchmarks/submission_ways.py (ours | 2018) FOLDER
 
-FOLDER holds the recordings, `settings.toml`, and a run with a snapshot. The last line that is written is what was
-found, as JSON: seconds from the first file to the last row on disk (without imports, but with all preparation), and the
-clips that were answered.
+FOLDER has the recordings, `settings.toml`, and a run with a snapshot. The last line of output is JSON: seconds from the
+first file to the last row on disk (without imports, but with all preparation), and the number of clips.
 """
 
 import json
@@ -29,16 +28,16 @@ from utils.spectra.clips import clip_samples
 from utils.spectra.decode import Length
 from utils.spectra.interval_grid import clip_starts, count_intervals, interval_start
 
-TOGETHER = 5  # clips that the 2018 scripts answered at once
+TOGETHER = 5  # clips that the 2018 scripts predicted at once
 BEST = 100  # species of an interval that are written
 
 
 def settings_of(folder: Path) -> Config:
-    """Return settings under which a folder's recordings are answered, and the submission lies beside them."""
+    """Return settings for a folder's recordings, with the submission beside them."""
     config = load(folder / "settings.toml")
     ids = folder / "ids.csv"
     ids.write_text(
-        "scientific_name,class_id\n" + "".join(f"species {number:04d},c{number:04d}\n" for number in range(CLASSES))
+        "scientific_name,class_id\n" + "".join(f"species {index:04d},c{index:04d}\n" for index in range(CLASSES))
     )
     asked: dict[str, Any] = {
         "recordings": folder,
@@ -51,7 +50,7 @@ def settings_of(folder: Path) -> Config:
 
 
 def ours(folder: Path) -> None:
-    """Answer all recordings by the script."""
+    """Predict all recordings with the script."""
     import submission_soundscape
 
     submitted = submission_soundscape.main(settings_of(folder))
@@ -60,7 +59,7 @@ def ours(folder: Path) -> None:
 
 
 def as_in_2018(folder: Path) -> None:
-    """Answer all recordings one after the other: the whole in memory, a picture at a time by librosa, five clips at a time by XLA."""
+    """Predict recordings one by one: one spectrogram at a time by librosa, five clips at a time by XLA."""
     import librosa
 
     from utils.models.snapshots import load_network
@@ -69,8 +68,8 @@ def as_in_2018(folder: Path) -> None:
     from utils.scoring.inference.predictors import predictor, scores_of
 
     config = settings_of(folder)
-    (model,) = chosen_members(config)
-    graph, network = load_network(model.snapshot)
+    (member,) = chosen_members(config)
+    graph, network = load_network(member.snapshot)
     predict = predictor(graph, batch_size=TOGETHER)
     rows = []
     for file in sorted(folder.glob("*.flac")):
@@ -87,7 +86,7 @@ def as_in_2018(folder: Path) -> None:
             pooled = median_filtered(scores_of(np.concatenate(logits), multi_label=False))
             when = f"{file.stem};{5 * interval}-{5 * interval + 5}"
             rows += [
-                f"{when};{model.snapshot.classes[place]};{pooled[place]}\n" for place in np.argsort(-pooled)[:BEST]
+                f"{when};{member.snapshot.classes[index]};{pooled[index]}\n" for index in np.argsort(-pooled)[:BEST]
             ]
     (folder / "2018.txt").write_text("".join(rows))
 
@@ -97,26 +96,26 @@ def starts_of(samples: int, config: Config) -> list[list[int]]:
     length, step, _ = clip_samples(config.clips, rate=workers.RATE)
     seconds = config.submission.interval
     count = count_intervals(Length(samples, workers.RATE), interval=seconds)
-    bounds = [min(samples, interval_start(number, interval=seconds, rate=workers.RATE)) for number in range(count + 1)]
+    bounds = [min(samples, interval_start(index, interval=seconds, rate=workers.RATE)) for index in range(count + 1)]
     return [list(clip_starts(begin, end, length=length, step=step)) for begin, end in pairwise(bounds)]
 
 
 def main() -> None:
-    """Do what is asked and tell what it took."""
+    """Run one way, and print how long it took."""
     import soundfile
 
-    import submission_soundscape  # noqa: F401 — not part of the time
+    import submission_soundscape  # noqa: F401 — the import is not measured
 
     way, folder = sys.argv[1], Path(sys.argv[2])
-    answer: Any = {"ours": ours, "2018": as_in_2018}[way]
+    run: Any = {"ours": ours, "2018": as_in_2018}[way]
     if way == "2018":
         import librosa
 
-        # what is compiled only once
+        # compile
         librosa.feature.melspectrogram(y=np.zeros(workers.LENGTH, np.float32), sr=workers.RATE)
     config = settings_of(folder)
     passed = console.stopwatch()
-    answer(folder)
+    run(folder)
     seconds = passed()
     clips = sum(
         len(starts) for file in folder.glob("*.flac") for starts in starts_of(soundfile.info(file).frames, config)

@@ -34,12 +34,12 @@ class Block(nn.Module):
 
     def __init__(self, channels_in: int, channels: int, size: int, *, first: bool) -> None:
         super().__init__()
-        stride, side = 2 if first else 1, size // 2
+        stride, padding = 2 if first else 1, size // 2
         self.first = first
         self.norm_in = nn.BatchNorm2d(channels_in, eps=1e-4)
-        self.convolution_in = nn.Conv2d(channels_in, channels, size, stride, side, bias=False)
+        self.convolution_in = nn.Conv2d(channels_in, channels, size, stride, padding, bias=False)
         self.norm_out = nn.BatchNorm2d(channels, eps=1e-4)
-        self.convolution_out = nn.Conv2d(channels, channels, size, 1, side)
+        self.convolution_out = nn.Conv2d(channels, channels, size, 1, padding)
         self.shortcut = (
             nn.Conv2d(channels_in, channels, 1, stride, bias=False) if first or channels_in != channels else None
         )
@@ -61,8 +61,8 @@ class ResNet(nn.Module):
         self.first = nn.Conv2d(1, width, kernel_sizes[0], 1, kernel_sizes[0] // 2, bias=False)
         blocks = []
         for channels, size in zip(filters, kernel_sizes, strict=True):
-            for number in range(n):
-                blocks.append(Block(width, channels * k, size, first=number == 0))
+            for block in range(n):
+                blocks.append(Block(width, channels * k, size, first=block == 0))
                 width = channels * k
         self.blocks = nn.Sequential(*blocks)
         self.norm = nn.BatchNorm2d(width, eps=1e-4)

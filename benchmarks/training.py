@@ -49,7 +49,7 @@ from utils.learning.steps import epoch_key, initial_state, make_chunk, make_step
 from utils.models.layer_table import flops
 from utils.models.networks import build_network, count_parameters
 
-PEAKS = {  # of a device's kind: bfloat16 without sparsity, FLOP/s; memory, bytes/s. Source: NVIDIA's data sheets
+PEAKS = {  # of a device's kind: bfloat16 without sparsity, FLOP/s; memory, bytes/s. Source: NVIDIA's datasheets
     "H100 PCIe": (756e12, 2.0e12),
     "H100": (989e12, 3.35e12),
     "H200": (989e12, 4.8e12),
@@ -123,10 +123,10 @@ def peaks(kind: str) -> tuple[float, float | None, str]:
     """Return a device's peak FLOP/s, its memory's bytes/s if known, and the source of both."""
     for name, (arithmetic_peak, memory_peak) in PEAKS.items():
         if name in kind:
-            return arithmetic_peak, memory_peak, "data sheet, bfloat16"
-    side = 8192 if on_accelerator() else 1024
+            return arithmetic_peak, memory_peak, "datasheet, bfloat16"
+    size = 8192 if on_accelerator() else 1024
     dtype = jnp.bfloat16 if on_accelerator() else jnp.float32
-    matrix = jnp.ones((side, side), dtype)
+    matrix = jnp.ones((size, size), dtype)
     product = jax.jit(lambda matrix: matrix @ matrix)
     product(matrix).block_until_ready()
     times = []
@@ -134,7 +134,7 @@ def peaks(kind: str) -> tuple[float, float | None, str]:
         passed = console.stopwatch()
         product(matrix).block_until_ready()
         times.append(passed())
-    return 2 * side**3 / min(times), None, f"fastest of 10 products of {side} × {side} matrices, {jnp.dtype(dtype)}"
+    return 2 * size**3 / min(times), None, f"fastest of 10 products of {size} × {size} matrices, {jnp.dtype(dtype)}"
 
 
 def measure_steps(examples: Examples, config: Config, peer: Peer | None, *, repeats: int) -> dict[str, Any]:
@@ -197,7 +197,7 @@ def measure_epochs(
 
     Parameters
     ----------
-    resident : seconds of an epoch of steps on resident clips, of each side
+    resident : seconds of an epoch of steps on resident clips, by name
     """
     ours: list[float] = []
     theirs: list[dict[str, Any]] = []

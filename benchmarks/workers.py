@@ -1,6 +1,6 @@
-"""What worker processes do in the benchmark of extraction: our way, the way of the 2018 baseline's code, and decoding alone.
+"""What worker processes do in the benchmark of extraction: this toolkit, the 2018 baseline, and decoding alone.
 
-Each returns what it took, so that it can be reported.
+Each function returns its cost.
 """
 
 import resource
@@ -14,47 +14,47 @@ import soundfile
 
 from utils.spectra.extraction import Job, extract
 
-RATE, LENGTH, STEP = 44_100, 44_100, 33_075  # samples a second, a clip, and from one clip to the next
+RATE, LENGTH, STEP = 44_100, 44_100, 33_075  # sample rate, samples of a clip, and step from clip to clip
 FMIN, FMAX, HEIGHT, WIDTH = 500, 15_000, 128, 256
 THRESHOLD = 0.001
 
 
 class Spent(NamedTuple):
-    """What a recording took: seconds of the processor, which waiting and other programs do not count in; and its process's peak memory so far, MB."""
+    """Cost of a recording: seconds of processor time, and peak memory of the process so far, MB."""
 
     cpu: float
     peak: float
 
 
 def ours(job: Job) -> Spent:
-    """Decode, cut, picture, score and keep, as spec.py does."""
-    begun = time.process_time()
+    """Extract as spec.py does."""
+    start = time.process_time()
     extract(job)
-    return _spent(begun)
+    return _spent(start)
 
 
 def baseline(job: Job) -> Spent:
-    """Do the same as the 2018 baseline's spec.py did, with today's librosa: a PNG for each accepted clip."""
-    import librosa  # in here, so that it does not count as our memory
+    """Extract as the 2018 baseline's spec.py, with today's librosa: one PNG for each accepted clip."""
+    import librosa  # here, so that it does not count as memory of the toolkit
 
-    begun = time.process_time()
+    start = time.process_time()
     samples, _ = librosa.load(job.file, sr=RATE, mono=True)
     job.part.mkdir(parents=True, exist_ok=True)
-    for number, start in enumerate(range(0, len(samples), STEP)):
-        clip = samples[start : start + LENGTH]
+    for index, first in enumerate(range(0, len(samples), STEP)):
+        clip = samples[first : first + LENGTH]
         if len(clip) == LENGTH:
             spectrogram = librosa_spectrogram(clip)
             score = numpy_score(spectrogram)
             if score >= THRESHOLD:
                 cv2.imwrite(
-                    str(job.part / f"{int(score * 10_000):04d}_{job.file.stem}_{number:03d}.png"),
+                    str(job.part / f"{int(score * 10_000):04d}_{job.file.stem}_{index:03d}.png"),
                     (spectrogram * 255).astype(np.uint8),
                 )
-    return _spent(begun)
+    return _spent(start)
 
 
 def librosa_spectrogram(clip: np.ndarray) -> np.ndarray:
-    """Return the mel picture by librosa's own functions."""
+    """Return the mel spectrogram by librosa's own functions."""
     import librosa
 
     hop = len(clip) // (WIDTH - 1)
@@ -75,25 +75,28 @@ def numpy_score(spectrogram: np.ndarray) -> float:
 
 
 def decode_only(job: Job) -> Spent:
-    """Decode and drop: the floor."""
-    begun = time.process_time()
+    """Only decode: the least time possible."""
+    start = time.process_time()
     with soundfile.SoundFile(job.file) as sound:
         while len(sound.read(1 << 20, dtype="float32")):
             pass
-    return _spent(begun)
+    return _spent(start)
 
 
-def _spent(begun: float) -> Spent:
-    return Spent(time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+def _spent(start: float) -> Spent:
+    return Spent(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def write_song(path: Path, *, rate: int, seconds: float, seed: int) -> None:
-    """Write a made-up recording: calls that rise and fall, in noise; in blocks, for libsndfile crashes on long pieces of Vorbis."""
+    """Write a synthetic recording: calls that rise and fall, in noise.
+
+    It is written in blocks, because libsndfile crashes on long blocks of Vorbis.
+    """
     rng = np.random.default_rng(seed)
     time = np.arange(int(seconds * rate)) / rate
     pitch = 3000 + 1500 * np.sin(2 * np.pi * 0.7 * time) + 300 * np.sin(2 * np.pi * 9 * time)
-    called = (np.sin(2 * np.pi * 0.45 * time + seed) > 0.4) * (np.sin(2 * np.pi * 6 * time) > -0.3)
-    sound = 0.3 * called * np.sin(2 * np.pi * np.cumsum(pitch) / rate) + rng.normal(0, 0.01, len(time))
+    calls = (np.sin(2 * np.pi * 0.45 * time + seed) > 0.4) * (np.sin(2 * np.pi * 6 * time) > -0.3)
+    sound = 0.3 * calls * np.sin(2 * np.pi * np.cumsum(pitch) / rate) + rng.normal(0, 0.01, len(time))
     subtype = "VORBIS" if path.suffix == ".ogg" else None
     with soundfile.SoundFile(path, "w", rate, 1, subtype=subtype) as stream:
         for start in range(0, len(sound), rate):

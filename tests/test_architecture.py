@@ -69,7 +69,7 @@ def test_workers_import_no_jax() -> None:
         set(),
         {
             REPOSITORY / "utils" / "spectra" / f"{name}.py"
-            for name in ("extraction", "interval_clips", "audio_check", "store_writer")
+            for name in ("extraction", "recording_spectrograms", "interval_clips", "audio_check", "store_writer")
         },
     )
     while ahead:

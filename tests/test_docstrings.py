@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-MODULES = ("utils.spectra.spectrogram", "utils.spectra.extraction", "utils.scoring.metrics.ranking")
+MODULES = ("utils.spectra.spectrogram", "utils.spectra.recording_spectrograms", "utils.scoring.metrics.ranking")
 
 
 @pytest.mark.parametrize("name", MODULES)

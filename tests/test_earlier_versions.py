@@ -82,7 +82,7 @@ def test_the_store_is_complete(earlier: Config, capsys: pytest.CaptureFixture[st
     assert store.clips["index"].to_list() == [0, 1] * 12
     arrays = [np.load(file) for file in sorted(folder.rglob("pictures.npy"))]
     assert len(arrays) == 3
-    np.testing.assert_array_equal(store.pictures(np.arange(24)), np.concatenate(arrays))
+    np.testing.assert_array_equal(store.spectrograms(np.arange(24)), np.concatenate(arrays))
     assert len(list((folder / "images").rglob("*.png"))) == 24
 
 

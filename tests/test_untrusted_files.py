@@ -215,12 +215,12 @@ def run(
 
 def test_changes_and_openings_outside_are_seen(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (base / "x.toml").write_text("")
-    (base / "outsider.py").write_text(
+    (base / "writer.py").write_text(
         "import os, soundfile\nsoundfile.info('../outside.wav')\nopen('../outside.txt')\nopen('written', 'w')\n"
         "os.makedirs('root/in')\nos.replace('written', '../moved')\n"
     )
     monkeypatch.setattr("tests.test_untrusted_files.REPOSITORY", base)
-    done, outside, opened = run("outsider.py", base)
+    done, outside, opened = run("writer.py", base)
     assert done.returncode == 0, done.stderr
     assert opened == ["outside.wav", "outside.txt"]
     assert [line.split()[0] for line in outside] == ["open", "os.rename", "os.rename"]

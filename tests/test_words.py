@@ -65,6 +65,8 @@ def test_retired_words_are_found(tmp_path: Path) -> None:
         "def answerAll(net_size, *, side):  # a lesson, watched",
         "    side = f(side=1)",
         '    return f"go on {net_size}"',
+        "number = [f[number] for number, _ in enumerate(f)]",
+        "number = {number: number + 1 for number in f}",
     ]
     (tmp_path / "utils" / "heard.py").write_text("\n".join(lines))
     assert {(use.kind, use.path.removeprefix("utils/"), use.line, use.word) for use in uses(tmp_path)} == {
@@ -78,6 +80,7 @@ def test_retired_words_are_found(tmp_path: Path) -> None:
         ("name", "heard.py", 3, "side"),
         ("string", "heard.py", 4, next(pattern for pattern in RETIRED_PHRASES if "going" in pattern)),
         ("name", "heard.py", 4, "net"),
+        ("name", "heard.py", 5, "number"),
         ("page", "README.md", 2, "net"),
         ("page", "README.md", 2, "sheet"),
         ("page", "README.md", 2, next(pattern for pattern in RETIRED_PHRASES if "answer" in pattern)),

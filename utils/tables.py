@@ -142,6 +142,26 @@ def read_foreign(
     UserError
         If the file cannot be read, holds no table, or lacks a needed column.
     """
+    columns, parsed = _parse(path, separators)
+    for column in needed:
+        if column not in columns:
+            raise UserError(f"{path}: has no column {column}; there are {', '.join(columns)[:200]}")
+    rows: dict[str, dict[str, str]] = {}
+    bad = []
+    for line, values in parsed:
+        if values and ragged and not any(values[len(columns) :]):
+            values = (values + [""] * len(columns))[: len(columns)]
+        fault = _fault(values, columns)
+        place = f"{path.name} line {line}"
+        if values is None or fault:
+            bad.append(Failure(place, fault))
+        else:
+            rows[place] = dict(zip(columns, values, strict=True))
+    return ForeignTable(columns, rows, bad)
+
+
+def _parse(path: Path, separators: str) -> tuple[list[str], Iterator[tuple[int, list[str] | None]]]:
+    """Return the headings of a table, and the rows below, without blank ones, as `csv_rows` yields them."""
     try:
         check_plain(path)
         lines, declared = without_preamble(read_text(path).lines)
@@ -157,25 +177,16 @@ def read_foreign(
         raise UserError(f"{path}: holds no table")
     if not_utf8("".join(columns)):
         raise UserError(f"{path}: is not UTF-8")
-    for column in needed:
-        if column not in columns:
-            raise UserError(f"{path}: has no column {column}; there are {', '.join(columns)[:200]}")
-    rows: dict[str, dict[str, str]] = {}
-    bad = []
-    for line, values in parsed:
-        place = f"{path.name} line {line}"
-        if values is None:
-            bad.append(Failure(place, "broken quoting"))
-            continue
-        if ragged and not any(values[len(columns) :]):
-            values = (values + [""] * len(columns))[: len(columns)]
-        if len(values) != len(columns):
-            bad.append(Failure(place, f"has {len(values)} values, the table {len(columns)} columns"))
-        elif not_utf8("".join(values)):
-            bad.append(Failure(place, "is not UTF-8"))
-        else:
-            rows[place] = dict(zip(columns, values, strict=True))
-    return ForeignTable(columns, rows, bad)
+    return columns, parsed
+
+
+def _fault(values: list[str] | None, columns: Sequence[str]) -> str:
+    """Return why a row cannot be used; '' if it can."""
+    if values is None:
+        return "broken quoting"
+    if len(values) != len(columns):
+        return f"has {len(values)} values, the table {len(columns)} columns"
+    return "is not UTF-8" if not_utf8("".join(values)) else ""
 
 
 def reason_of(error: UserError, path: Path) -> str:

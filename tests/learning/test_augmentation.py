@@ -18,7 +18,15 @@ from utils.command_line import from_command_line
 from utils.console import UserError
 from utils.learning.augmentation import __main__ as augmentation_sheet
 from utils.learning.augmentation import active_transforms, augment, choose_transforms, mixup
-from utils.learning.augmentation.__main__ import OFF, RULES, SheetFlags, command, draw_rows, from_recording, write_sheet
+from utils.learning.augmentation.__main__ import (
+    OFF,
+    RULES,
+    AugmentationFlags,
+    command,
+    draw_rows,
+    from_recording,
+    write_contact_sheet,
+)
 
 IMAGES = jax.random.uniform(jax.random.key(0), (64, 20, 30))
 NOISE = jax.random.randint(jax.random.key(2), (5, 20, 30), 0, 256).astype(jnp.uint8)
@@ -161,7 +169,7 @@ def test_losses_are_those_of_both_clips_in_their_parts() -> None:
 def test_the_sheet_has_a_row_for_each(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recording, sheet, drawn = tmp_path / "chirps.wav", tmp_path / "sheet.png", []
+    recording, sheet, drawn = tmp_path / "chirps.wav", tmp_path / "augmentation.png", []
     soundfile.write(
         recording, np.concatenate([chirp(1500.0, seconds=2.0, seed=0), np.zeros(2 * RATE, np.float32)]), RATE
     )
@@ -169,7 +177,7 @@ def test_the_sheet_has_a_row_for_each(
         augmentation_sheet, "draw_rows", lambda path, table: (drawn.extend(table), draw_rows(path, table))
     )
     config = Config(spectrogram=SMALL, augmentation=Augmentation(roll_v=0.25, count=0))
-    write_sheet(sheet, config, SheetFlags(recording=recording, draws=2))
+    write_contact_sheet(sheet, config, AugmentationFlags(recording=recording, draws=2))
     assert "3 clips, each augmented 2 times" in capsys.readouterr().out
     names = [row.title.split("\n")[0] for row in drawn]
     assert names == [
@@ -202,12 +210,12 @@ def test_a_recording_is_divided_into_clips_and_noise(tmp_path: Path) -> None:
 
 def test_what_cannot_be_drawn_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words, status, said in [
-        (["--draws", "2"], 1, "such as sheet.png"),
-        (["experiments/demo.toml"], 1, "such as sheet.png"),
-        (["sheet.png", "--dataset.root", str(tmp_path)], 1, "run spec.py"),
-        (["sheet.png", "--draws", "0"], 1, "--draws 0: should be 1 to 20"),
-        (["sheet.png", "--seed", "-1"], 1, "--seed -1: should be 0 to"),
-        (["sheet.png", "--draws", "few"], 2, "draws"),
+        (["--draws", "2"], 1, "such as augmentation.png"),
+        (["experiments/demo.toml"], 1, "such as augmentation.png"),
+        (["augmentation.png", "--dataset.root", str(tmp_path)], 1, "run spec.py"),
+        (["augmentation.png", "--draws", "0"], 1, "--draws 0: should be 1 to 20"),
+        (["augmentation.png", "--seed", "-1"], 1, "--seed -1: should be 0 to"),
+        (["augmentation.png", "--draws", "few"], 2, "draws"),
     ]:
         assert command(words) == status
         error = capsys.readouterr().err

@@ -380,14 +380,14 @@ def test_of_equal_rows_the_lower_loss_is_best_then_the_earlier() -> None:
     assert best_row([]) is None
 
 
-def test_a_folder_of_images_teaches_what_the_store_does(config: Config) -> None:
+def test_a_folder_of_images_gives_the_same_examples_as_the_store(config: Config) -> None:
     with_images = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, images=True))
     spec.main(with_images)
     folder = config.dataset.root / "spec" / "images"
     from_folder, from_store = read_examples(with_run(config, "x", images=folder)), read_examples(config)
     assert from_folder.fingerprint == from_store.fingerprint
     assert from_folder.classes == from_store.classes
-    for name in ("rows", "val_rows", "val_recording", "val_truth", "noise"):
+    for name in ("rows", "validation_rows", "validation_recording", "validation_truth", "noise"):
         np.testing.assert_array_equal(getattr(from_folder, name), getattr(from_store, name))
     for one, other in zip(
         (*from_folder.labels, *from_folder.validation_labels),

@@ -127,7 +127,7 @@ def test_an_export_that_fails_leaves_nothing(
     def fail(*_: object, **__: object) -> None:
         raise UnsupportedByOnnx("the operation sort")
 
-    monkeypatch.setattr("utils.models.export.to_model", fail)
+    monkeypatch.setattr("utils.models.export.to_onnx_model", fail)
     with pytest.raises(UserError, match="operation sort"):
         export(snapshot, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()

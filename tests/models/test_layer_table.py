@@ -1,4 +1,4 @@
-"""The models are those of BASELINE: shapes, parameters and FLOPs against values computed by hand from its text."""
+"""The models are those of docs/baseline.md: shapes, parameters and FLOPs, computed by hand from its text."""
 
 from itertools import pairwise
 

@@ -20,7 +20,8 @@ from utils.settings import load, to_toml
 from utils.settings_keys import changed_settings, settings_for_key
 from utils.spectra.audio_check import audio_levels
 from utils.spectra.decode import AudioError
-from utils.spectra.extraction import Job, first_spectrograms
+from utils.spectra.extraction import Job
+from utils.spectra.recording_spectrograms import first_spectrograms
 from utils.spectra.store import STORE_SETTINGS
 
 SONG = chirp(2000, seconds=3, seed=1)
@@ -190,7 +191,7 @@ def test_the_first_clips_of_channels_that_cancel(
     (warning,) = first_spectrograms(job(SONG, -0.7 * SONG)).warnings
     assert warning.startswith("its channels partly cancel each other: ")
     assert first_spectrograms(job(SONG, SONG)).warnings == ()
-    monkeypatch.setattr("utils.spectra.extraction.MAX_PASSED_IN_MEMORY", 1)
+    monkeypatch.setattr("utils.spectra.recording_spectrograms.MAX_PASSED_IN_MEMORY", 1)
     with pytest.raises(AudioError, match=r"^its channels cancel each other: "):
         first_spectrograms(job(SONG, -SONG))
     assert not (tmp_path / "part").exists()

@@ -39,7 +39,7 @@ def compute_dtype(settings: Training) -> jnp.dtype:
 def device_mesh(batch_size: int) -> Mesh:
     """Return the devices that share each batch: all local ones, or as many as divide its clips evenly."""
     devices = jax.local_devices()
-    count = max(number for number in range(1, len(devices) + 1) if batch_size % number == 0)
+    count = max(used for used in range(1, len(devices) + 1) if batch_size % used == 0)
     if count < len(devices):
         warning(
             f"training.batch_size = {batch_size} uses {count} of {len(devices)} devices; a multiple of {len(devices)} "

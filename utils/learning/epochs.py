@@ -67,21 +67,21 @@ class TrainingSetup:
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """An epoch: the clips and learning rate of each of its steps, and its random key."""
+class EpochPlan:
+    """What an epoch does: the clips and learning rate of each step, and its random key."""
 
-    number: int
+    epoch: int
     order: Order
     rates: Float32[np.ndarray, " steps"]
     key: jax.Array
 
 
-def plan_epoch(number: int, setup: TrainingSetup) -> Epoch:
-    """Return what an epoch does; it depends on the settings and the number of the epoch alone."""
+def plan_epoch(epoch: int, setup: TrainingSetup) -> EpochPlan:
+    """Return what an epoch (counted from 1) does; it depends on the settings and the epoch alone."""
     settings, examples = setup.config.training, setup.examples
-    order = epoch_order(examples.labels.primary, settings, epoch=number, unlabelled_ratio=examples.unlabelled_ratio)
-    key = epoch_key(seed=settings.seed, epoch=number)
-    return Epoch(number, order, rates(settings, epoch=number, steps=len(order)), key)
+    order = epoch_order(examples.labels.primary, settings, epoch=epoch, unlabelled_ratio=examples.unlabelled_ratio)
+    key = epoch_key(seed=settings.seed, epoch=epoch)
+    return EpochPlan(epoch, order, rates(settings, epoch=epoch, steps=len(order)), key)
 
 
 def run_epoch(
@@ -98,14 +98,14 @@ def run_epoch(
     UserError
         If a loss becomes NaN or infinite, or memory does not suffice.
     """
-    epoch, first = plan_epoch(progress.epoch, setup), progress.steps
+    plan, first = plan_epoch(progress.epoch, setup), progress.steps
     setup.sizer.restart()
-    collect = _collector(progress, epoch, setup, advance)
+    collect = _collector(progress, plan, setup, advance)
     running: deque[tuple[int, StepMetrics]] = deque()
     shapes: tuple[Any, ...] = ()
     try:
-        for given in setup.supply.chunks(epoch.order[first:], lambda: setup.sizer.steps):
-            arguments = _chunk_arguments(state, given, first, epoch, setup)
+        for given in setup.supply.chunks(plan.order[first:], lambda: setup.sizer.steps):
+            arguments = _chunk_arguments(state, given, first, plan, setup)
             shapes = shapes or _shapes_of(arguments)  # before the chunk takes the memory of the state
             state, metrics = setup.chunk(*arguments)
             first += given.count
@@ -124,12 +124,12 @@ def run_epoch(
 
 
 def _chunk_arguments(
-    state: TrainState, given: ChunkInput, first: int, epoch: Epoch, setup: TrainingSetup
+    state: TrainState, given: ChunkInput, first: int, plan: EpochPlan, setup: TrainingSetup
 ) -> tuple[Any, ...]:
     """Return the arguments of `make_chunk`'s function."""
-    chunk_rates = jnp.asarray(np.resize(epoch.rates[first : first + given.count], setup.supply.capacity))
+    chunk_rates = jnp.asarray(np.resize(plan.rates[first : first + given.count], setup.supply.capacity))
     steps = (jnp.int32(first), jnp.int32(given.count))
-    return (state, given.source, setup.noise, chunk_rates, epoch.key, *steps, setup.frozen)
+    return (state, given.source, setup.noise, chunk_rates, plan.key, *steps, setup.frozen)
 
 
 def _shapes_of(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -137,7 +137,7 @@ def _shapes_of(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _collector(
-    progress: Progress, epoch: Epoch, setup: TrainingSetup, advance: Callable[..., None]
+    progress: Progress, plan: EpochPlan, setup: TrainingSetup, advance: Callable[..., None]
 ) -> Callable[[int, StepMetrics], None]:
     """Return a function that reads the metrics of a chunk, adds them to `progress`, and shows how far the epoch is."""
     before, passed = progress.steps, console.stopwatch()
@@ -145,7 +145,7 @@ def _collector(
     def collect(count: int, metrics: StepMetrics) -> None:
         found = jax.device_get(metrics)
         if not found.finite[:count].all():
-            raise _not_finite(epoch, progress.steps + int(np.argmin(found.finite[:count])), setup)
+            raise _not_finite(plan, progress.steps + int(np.argmin(found.finite[:count])), setup)
         # one by one: sums must not depend on the size of chunks
         for values in zip(found.loss[:count].tolist(), found.accuracy[:count].tolist(), strict=True):
             progress.sums = tuple(
@@ -155,21 +155,21 @@ def _collector(
         setup.sizer.record(count)
         speed = (progress.steps - before) * setup.config.training.batch_size / passed()
         mean_loss = progress.sums[0] / progress.steps
-        advance(count, note=f"epoch {epoch.number}, {speed:,.0f} clips/s, loss {mean_loss:.3f}")
+        advance(count, note=f"epoch {plan.epoch}, {speed:,.0f} clips/s, loss {mean_loss:.3f}")
 
     return collect
 
 
-def _not_finite(epoch: Epoch, step: int, setup: TrainingSetup) -> console.UserError:
+def _not_finite(plan: EpochPlan, step: int, setup: TrainingSetup) -> console.UserError:
     """Write a table of the clips of the step whose loss became NaN or infinite, and return the error."""
-    rows = setup.examples.rows[epoch.order[step]]
+    rows = setup.examples.rows[plan.order[step]]
     clips = setup.examples.store.clips[rows].select("recording", "start", "class")
     path = setup.config.run_folder / "diverged.csv"
     write_csv(path, clips)
     some = ", ".join(f"{recording} at {start:g} s" for recording, start, _ in clips.head(NAMED_CLIPS).iter_rows())
     return console.UserError(
-        f"The loss became NaN or infinite in epoch {epoch.number}, step {step + 1}, at learning rate "
-        f"{epoch.rates[step]:g}. Parameters were not updated after that step, and earlier snapshots are usable. Lower "
+        f"The loss became NaN or infinite in epoch {plan.epoch}, step {step + 1}, at learning rate "
+        f"{plan.rates[step]:g}. Parameters were not updated after that step, and earlier snapshots are usable. Lower "
         f"training.learning_rate, or check the clips of that step ({some}, …; all are in {console.printable(path)})"
     )
 

@@ -1,4 +1,4 @@
-"""The 2018 baseline: plain convolutions that halve their input, and a global mean (BASELINE, Nets)."""
+"""The 2018 baseline: plain convolutions that halve their input, and a global mean (docs/baseline.md, Networks)."""
 
 from flax import nnx
 from jax.typing import DTypeLike

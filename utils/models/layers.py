@@ -1,4 +1,4 @@
-"""The layers that the models share, the same as in the 2018 baseline (BASELINE, Nets).
+"""The layers that the models share, the same as in the 2018 baseline (docs/baseline.md, Networks).
 
 Feature maps are (B, H, W, C). Every layer is called with `train` (statistics of this batch, or running ones) and `key`
 (for dropout). Every layer computes and returns the dtype of its input; weights are float32, and batch norm computes in

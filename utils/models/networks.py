@@ -94,8 +94,8 @@ def _merge(graph: nnx.GraphDef, network: Network) -> Classifier:
 def stretch(spectrograms: Float[Array, "batch height width"]) -> FeatureMaps:
     """Rescale each spectrogram to the whole range from −1 to 1, and add a channel axis; a constant one becomes all −1.
 
-    Source: BASELINE, Image pipeline. Unlike there, spectrograms whose minimum is 0 already are rescaled too: one rule
-    for all.
+    Source: docs/baseline.md (Image pipeline). Unlike there, spectrograms whose minimum is 0 already are rescaled too:
+    one rule for all.
     """
     low = spectrograms.min(axis=(1, 2), keepdims=True)
     high = spectrograms.max(axis=(1, 2), keepdims=True)

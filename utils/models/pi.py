@@ -1,4 +1,4 @@
-"""The model for a Raspberry Pi: strided convolutions, then two dense layers (BASELINE, Nets)."""
+"""The model for a Raspberry Pi: strided convolutions, then two dense layers (docs/baseline.md, Networks)."""
 
 from dataclasses import replace
 

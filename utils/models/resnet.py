@@ -1,4 +1,4 @@
-"""The default model: a pre-activation wide residual network (BASELINE, Nets).
+"""The default model: a pre-activation wide residual network (docs/baseline.md, Networks).
 
 Source: Zagoruyko and Komodakis, arXiv:1605.07146.
 """

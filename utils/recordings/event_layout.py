@@ -31,7 +31,7 @@ class TableLayout:
 
     Attributes
     ----------
-    format : of which program
+    format : the program that wrote it
     separator : between two values
     headings : of the columns; Audacity and Sonic Visualiser write none
     positions : index of the column of each kind of value

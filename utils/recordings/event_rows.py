@@ -218,9 +218,7 @@ def _annotation_row(line: int, values: Sequence[str] | None, layout: TableLayout
         return row
     try:
         start, end = _times(cells, layout)
-        low, high = (
-            _to_hertz(cells[kind], layout.unit(kind)) if kind in cells else None for kind in ("low", "high")
-        )
+        low, high = (_to_hertz(cells[kind], layout.unit(kind)) if kind in cells else None for kind in ("low", "high"))
         if low is not None and high is not None and high < low:
             raise ValueError("its highest frequency is below its lowest")
     except ValueError as error:

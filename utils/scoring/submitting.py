@@ -225,14 +225,14 @@ def report_submission(submitted: Submitted, result: InferenceResult, task: Task,
         console.warning(
             "there are annotations beside the recordings, but none of them can be used; there are no metrics"
         )
-    console.info(f"next: {_next_step(submitted, task)}")
+    console.info(f"next: {_after_submission(submitted, task)}")
     console.report_failures(submitted.failures, what="recordings", done="could not be used")
     console.report_failures(submitted.odd, what="recordings", done="read, with a warning")
     console.report_failures(submitted.unused, what="files or annotations")
     return submitted
 
 
-def _next_step(submitted: Submitted, task: Task) -> str:
+def _after_submission(submitted: Submitted, task: Task) -> str:
     path = console.printable(submitted.path)
     if task.kind == "monophone":
         return "python submission_soundscape.py with the same experiment, for long recordings; or submit the file"

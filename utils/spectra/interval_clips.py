@@ -9,8 +9,9 @@ from jaxtyping import Float, Int64, UInt8
 from utils.recordings.audio_files import check_readable
 from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import AudioError, Length
-from utils.spectra.extraction import DecodedRecording, Job, RecordingSpectrograms, spectrograms_of_clips
+from utils.spectra.extraction import DecodedRecording, Job
 from utils.spectra.interval_grid import count_intervals, cut_interval_clips
+from utils.spectra.recording_spectrograms import RecordingSpectrograms, spectrograms_of_clips
 
 ClipsByInterval = Iterator[tuple[int, Float[np.ndarray, " length"]]]
 

@@ -1,4 +1,4 @@
-"""What was made of other nets or settings has another fingerprint; what does not change scores does not change it."""
+"""Other networks or settings have another fingerprint; what does not change scores does not change it."""
 
 import shutil
 from dataclasses import replace
@@ -21,7 +21,7 @@ def config(tmp_path: Path) -> Config:
     return small_config(tmp_path)
 
 
-def test_scores_of_other_nets_or_settings(config: Config, tmp_path: Path) -> None:
+def test_scores_of_other_networks_or_settings(config: Config, tmp_path: Path) -> None:
     one, other = (Member(snapshot(config, name, ("A", "B"), seed=seed)) for name, seed in (("one", 1), ("other", 2)))
     prior = with_testing(config, prior=tmp_path / "prior.tsv")
     found = [
@@ -59,13 +59,13 @@ def test_what_changes_no_score(config: Config, tmp_path: Path) -> None:
     assert fingerprint_of_scores([Member(read_snapshot(tmp_path / "elsewhere"))], moved) == expected
 
 
-def test_what_a_submission_keeps_depends_on_its_clips_but_on_no_prior(config: Config, tmp_path: Path) -> None:
+def test_parts_of_a_submission_depend_on_its_clips_but_not_on_the_prior(config: Config, tmp_path: Path) -> None:
     members = [Member(snapshot(config, "one", ("A", "B"), seed=1))]
     changed = with_testing(config, max_clips=7, prior=tmp_path / "prior.tsv")
     assert fingerprint_of_parts(members, changed, interval=5.0) == fingerprint_of_parts(members, config, interval=5.0)
     assert fingerprint_of_parts(members, changed, interval=0.0) != fingerprint_of_parts(members, config, interval=0.0)
 
 
-def test_a_prior_that_cannot_be_read_is_said(config: Config, tmp_path: Path) -> None:
+def test_a_prior_that_cannot_be_read_is_reported(config: Config, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.tsv: cannot be read"):
         fingerprint_of_scores([], with_testing(config, prior=tmp_path / "gone.tsv"))

@@ -29,7 +29,7 @@ from utils.scoring.inference.recordings import predict_recordings
 from utils.scoring.metrics.thresholds import Thresholds, write_thresholds
 from utils.scoring.submissions import parts, postprocessing, task
 from utils.scoring.submissions.postprocessing import recording_names
-from utils.spectra import extraction
+from utils.spectra import recording_spectrograms
 from utils.spectra.extraction import Job
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
@@ -44,9 +44,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Settings of a run with a snapshot, and recordings: four that can be used, two that cannot, and a table."""
     root = tmp_path_factory.mktemp("root")
     scapes = root / "soundscapes"
-    for number, (name, seconds) in enumerate(SECONDS.items()):
+    for index, (name, seconds) in enumerate(SECONDS.items()):
         (scapes / name).parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(scapes / name, chirp(900.0 + 500 * number, seconds=seconds, seed=number), RATE)
+        soundfile.write(scapes / name, chirp(900.0 + 500 * index, seconds=seconds, seed=index), RATE)
     (scapes / "broken.wav").write_bytes(b"RIFF, but no more")
     (scapes / "phone.m4a").write_bytes(b"sound of another kind")
     (scapes / "annotations.csv").write_text("file,start,end,species\n")
@@ -117,11 +117,11 @@ def test_intervals_are_those_of_their_clips(config: Config, monkeypatch: pytest.
     assert (one.recording, one.reason) == ("a", None)
     assert one.starts.tolist() == [0.0, 5.0, 10.0]
     assert one.ends.tolist() == [5.0, 10.0, 12.3]
-    for number, begins in enumerate(
+    for index, starts in enumerate(
         [[0, 0.75, 1.5, 2.25, 3, 3.75, 4], [5, 5.75, 6.5, 7.25, 8, 8.75, 9], [10, 10.75, 11.3]]
     ):
-        alone = scores_alone(config, "a.wav", [(begin, begin + 1) for begin in begins])
-        np.testing.assert_allclose(one.scores[number], median_filtered(alone), atol=1e-5)
+        alone = scores_alone(config, "a.wav", [(start, start + 1) for start in starts])
+        np.testing.assert_allclose(one.scores[index], median_filtered(alone), atol=1e-5)
     np.testing.assert_allclose(
         found["b/short.wav"].scores[0], median_filtered(scores_alone(config, "b/short.wav", [(-0.3, 0.7)])), atol=1e-5
     )
@@ -140,7 +140,7 @@ def test_clips_longer_than_an_interval_have_real_sound_on_both_sides(
     snapshot(longer, "longer", CLASSES, seed=1)
     found = written(changed(longer, interval=2.0), monkeypatch)["a.wav"]
     assert found.ends[-1] == 12.3
-    spans = [(2.0 * number - 0.5, 2.0 * number + 2.5) for number in range(6)] + [(12.15 - 1.5, 12.15 + 1.5)]
+    spans = [(2.0 * index - 0.5, 2.0 * index + 2.5) for index in range(6)] + [(12.15 - 1.5, 12.15 + 1.5)]
     for scores, span in zip(found.scores, spans, strict=True):
         np.testing.assert_allclose(scores, median_filtered(scores_alone(longer, "a.wav", [span], "longer")), atol=1e-5)
 
@@ -149,7 +149,7 @@ def test_clips_overlap_as_set(config: Config, monkeypatch: pytest.MonkeyPatch) -
     found = written(changed(config, overlap=0.0), monkeypatch)["a.wav"]
     np.testing.assert_allclose(
         found.scores[1],
-        median_filtered(scores_alone(config, "a.wav", [(begin, begin + 1) for begin in range(5, 10)])),
+        median_filtered(scores_alone(config, "a.wav", [(start, start + 1) for start in range(5, 10)])),
         atol=1e-5,
     )
     with pytest.raises(
@@ -164,7 +164,7 @@ def test_rows_do_not_depend_on_batches_or_memory(
 ) -> None:
     submission_soundscape.main(config)
     whole = (config.submission.folder / "small_soundscape.csv").read_bytes()
-    monkeypatch.setattr(extraction, "MAX_PASSED_IN_MEMORY", 2 * 16 * 32)
+    monkeypatch.setattr(recording_spectrograms, "MAX_PASSED_IN_MEMORY", 2 * 16 * 32)
     monkeypatch.setattr(intervals, "POOLED_IN_MEMORY", 10)
     monkeypatch.setattr(intervals, "SCORES_JOINED_AT_ONCE", 4)
     monkeypatch.setattr(postprocessing, "TABLE_IN_MEMORY", 10)
@@ -256,9 +256,9 @@ def test_prior_whitelist_and_calibration(config: Config, monkeypatch: pytest.Mon
     calibrated = written(with_testing(config, calibration="platt"), monkeypatch)["z.ogg"].scores
     odds = np.clip(plain["z.ogg"].scores, 1e-6, 1 - 1e-6)
     np.testing.assert_allclose(calibrated, 1 / (1 + np.exp(-0.5) * ((1 - odds) / odds) ** 2), atol=1e-5)
-    nobody = written(changed(with_testing(config, calibration="platt"), whitelist=species), monkeypatch)["z.ogg"]
-    assert (nobody.scores[:, 0] == 0).all()
-    species.write_text("Nobody\n")
+    filtered = written(changed(with_testing(config, calibration="platt"), whitelist=species), monkeypatch)["z.ogg"]
+    assert (filtered.scores[:, 0] == 0).all()
+    species.write_text("Avis ignota\n")
     with pytest.raises(console.UserError, match="names none of the 3 classes"):
         submission_soundscape.main(changed(config, whitelist=species))
 
@@ -278,14 +278,14 @@ def test_thresholds_are_those_of_uncalibrated_scores(config: Config, capsys: pyt
     assert submission_soundscape.main(high).species == 1
 
 
-@pytest.mark.parametrize("kept", [None, "0123abcd"])
+@pytest.mark.parametrize("fingerprint", [None, "0123abcd"])
 def test_results_of_a_test_with_other_networks_or_settings_are_used_with_one_warning(
-    config: Config, capsys: pytest.CaptureFixture[str], kept: str | None
+    config: Config, capsys: pytest.CaptureFixture[str], fingerprint: str | None
 ) -> None:
     """Also those of an earlier version, which has no fingerprint."""
     write_thresholds(
         config.dataset.root / "others.json",
-        Thresholds(CLASSES, (0.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", kept),
+        Thresholds(CLASSES, (0.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", fingerprint),
     )
     write_text(config.run_folder / "test" / "calibration.json", STEPS)
     settings = with_testing(changed(config, thresholds=config.dataset.root / "others.json"), calibration="isotonic")
@@ -307,10 +307,10 @@ def test_a_calibration_changes_no_decision(config: Config, monkeypatch: pytest.M
     plain = written(config, monkeypatch)["z.ogg"].uncalibrated
     limits = np.median(plain, axis=0).tolist()
     write_thresholds(
-        config.dataset.root / "own.json", Thresholds(CLASSES, tuple(limits), (True,) * 3, None, "f1", None, 1, "a test")
+        config.dataset.root / "chosen.json", Thresholds(CLASSES, tuple(limits), (True,) * 3, None, "f1", None, 1, "a test")
     )
     write_text(config.run_folder / "test" / "calibration.json", calibration)
-    named = changed(config, thresholds=config.dataset.root / "own.json")
+    named = changed(config, thresholds=config.dataset.root / "chosen.json")
     tables = []
     for settings in (named, with_testing(named, calibration="platt")):
         submission_soundscape.main(settings)
@@ -330,8 +330,8 @@ def test_finished_recordings_are_not_predicted_again(
     damaged = job.targets[0]
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
     assert [parts.is_score_part_complete(target) for target in job.targets] == [False, True, True, False, False, True]
-    heard = submitting.predict_missing(task.prepare_submission(config, "soundscape"), config)
-    assert heard.seconds == 12.3
+    result = submitting.predict_missing(task.prepare_submission(config, "soundscape"), config)
+    assert result.seconds == 12.3
     assert "3 of 6 recordings were done before" in capsys.readouterr().out
     other = task.prepare_submission(with_testing(config, pooling="mean"), "soundscape")
     assert not any(parts.is_score_part_complete(target) for target in other.targets)

@@ -1,4 +1,4 @@
-"""Scores times what can be expected, of both forms of tables; a bad table is refused in one line."""
+"""Priors from both forms of tables; a bad table is reported in one line."""
 
 import dataclasses
 import json
@@ -111,9 +111,9 @@ def test_frequencies_by_place_and_week(
 ) -> None:
     config = with_prior(tmp_path, FREQUENCIES, name="prior.csv")
     np.testing.assert_allclose(all_factors(recordings, config), [[1.5, 0.5, 0.5], [0.5, 1.5, 0.5], [1.0, 1.0, 1.0]])
-    told = capsys.readouterr().err
-    assert "1 of 3 classes are missing from it" in told
-    assert "1 of 3 recordings have no place" in told
+    warned = capsys.readouterr().err
+    assert "1 of 3 classes are missing from it" in warned
+    assert "1 of 3 recordings have no place" in warned
     harsh = dataclasses.replace(config, testing=dataclasses.replace(config.testing, prior_unreported=0.0))
     assert all_factors(recordings, harsh)[0] == [1.5, 0.0, 0.0]
 

@@ -1,6 +1,7 @@
 """Predictions of one model or several do not depend on batches, and are what the formulas say."""
 
 import dataclasses
+import doctest
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,11 +25,13 @@ from utils.scoring.inference.clip_workers import LOCK, SCRATCH, ClipSpectrograms
 from utils.scoring.inference.ensembles import Member, assemble, chosen_members
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
-from utils.scoring.inference.recordings import iter_predictions, predict_recordings
+from utils.scoring.inference.recordings import iter_predictions, predict_file, predict_recordings
 from utils.scoring.metrics.thresholds import Thresholds
 from utils.scoring.testing import check_not_trained_on, held_out_recordings
-from utils.spectra import extraction
-from utils.spectra.extraction import Job, first_spectrograms
+from utils.spectra import recording_spectrograms
+from utils.spectra.decode import AudioError
+from utils.spectra.extraction import Job
+from utils.spectra.recording_spectrograms import first_spectrograms
 
 SECONDS = (1.0, 3.3, 2.0, 7.1, 1.4)
 
@@ -45,8 +48,8 @@ def table(files: Sequence[str], classes: Sequence[str] = ()) -> pl.DataFrame:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("root")
-    for number, seconds in enumerate(SECONDS):
-        soundfile.write(folder / f"r{number}.wav", chirp(1000.0 + 400 * number, seconds=seconds, seed=number), RATE)
+    for index, seconds in enumerate(SECONDS):
+        soundfile.write(folder / f"r{index}.wav", chirp(1000.0 + 400 * index, seconds=seconds, seed=index), RATE)
     (folder / "broken.wav").write_bytes(b"RIFF, but no more")
     soundfile.write(folder / "short.wav", np.zeros(100), RATE)
     return folder
@@ -85,7 +88,7 @@ def clip_scores(made: Snapshot, file: Path, max_clips: int = 128) -> np.ndarray:
     )
 
 
-FILES = [f"r{number}.wav" for number in range(len(SECONDS))]
+FILES = [f"r{index}.wav" for index in range(len(SECONDS))]
 
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(3, 1), (7, 2), (64, 2)])
@@ -119,12 +122,29 @@ def test_predictions_are_those_of_each_recording_alone(
     assert not list(config.run_folder.glob(f"{SCRATCH}*"))
 
 
+def test_one_file_has_the_scores_of_a_test(config: Config, root: Path) -> None:
+    made, settings = snapshot(config, "one", ("A", "B", "C"), seed=1), with_testing(config, batch_size=3, max_clips=5)
+    (expected,) = predict_recordings([Member(made)], table(["r3.wav"]), settings).scores
+    scores = predict_file(made, root / "r3.wav", settings.testing)
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
+    assert [np.float32(scores[label]) for label in ("A", "B", "C")] == expected.tolist()
+    with pytest.raises(AudioError):
+        predict_file(made, root / "broken.wav")
+
+
+def test_the_example_of_one_file_runs(config: Config, root: Path) -> None:
+    made = snapshot(config, "one", ("A", "B", "C"), seed=1)
+    names = {"predict_file": predict_file, "run_folder": made.folder.parent, "sound_file": root / "r3.wav"}
+    (example,) = doctest.DocTestFinder().find(predict_file, "predict_file", globs=names)
+    assert doctest.DocTestRunner().run(example) == (0, 5)
+
+
 def test_long_recordings_go_through_files(config: Config, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Their spectrograms are the same, one block is in memory at a time, and nothing is left behind."""
     job = Job("r3", root / "r3.wav", 0, config.clips, config.spectrogram, part=root / "handed over")
     together = first_spectrograms(job)
     assert together.pixels is not None
-    monkeypatch.setattr(extraction, "MAX_PASSED_IN_MEMORY", 2 * 16 * 32)
+    monkeypatch.setattr(recording_spectrograms, "MAX_PASSED_IN_MEMORY", 2 * 16 * 32)
     apart = first_spectrograms(job)
     assert (apart.pixels, apart.file, apart.count) == (None, root / "handed over", len(together.pixels))
     blocks = list(apart.blocks(4))
@@ -143,7 +163,7 @@ def test_a_recording_of_thousands_of_clips_is_predicted_like_others(config: Conf
     made = snapshot(dense, "dense", ("A", "B"), seed=4)
     predictions = predict_recordings([Member(made)], table(["r1.wav", "r0.wav"]), dense, clips_of=["r1"])
     assert predictions.clips.tolist() == [1673, 1]
-    assert extraction.MAX_PASSED_IN_MEMORY < 1673 * 64 * 128
+    assert recording_spectrograms.MAX_PASSED_IN_MEMORY < 1673 * 64 * 128
     assert predictions.reasons == [None, None]
     few = predict_recordings([Member(made)], table(["r1.wav"]), with_testing(dense, max_clips=40), clips_of=["r1"])
     np.testing.assert_allclose(predictions.clip_scores["r1"][0].scores[:40], few.clip_scores["r1"][0].scores, atol=1e-6)
@@ -251,7 +271,7 @@ def test_models_by_runs_and_snapshots(config: Config) -> None:
 
 def test_recordings_are_drawn_by_class_and_by_number(config: Config) -> None:
     recordings = table(
-        [f"{label}{number}.wav" for label in "AB" for number in range(6)] + ["tape.wav"], [*"AAAAAABBBBBB", ""]
+        [f"{label}{index}.wav" for label in "AB" for index in range(6)] + ["tape.wav"], [*"AAAAAABBBBBB", ""]
     )
     assert held_out_recordings(recordings, config).equals(recordings)
     few = held_out_recordings(recordings, with_testing(config, max_per_class=2))

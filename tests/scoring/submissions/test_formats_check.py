@@ -21,26 +21,26 @@ FILES = ("a.wav", "b.wav")
 Change = Callable[[list[str]], list[str]]
 
 
-def put(number: int, old: str, new: str) -> Change:
+def put(line: int, old: str, new: str) -> Change:
     """Change something in one line."""
 
     def changed(lines: list[str]) -> list[str]:
-        assert old in lines[number - 1]
-        return [*lines[: number - 1], lines[number - 1].replace(old, new, 1), *lines[number:]]
+        assert old in lines[line - 1]
+        return [*lines[: line - 1], lines[line - 1].replace(old, new, 1), *lines[line:]]
 
     return changed
 
 
-def without(number: int) -> Change:
-    return lambda lines: [*lines[: number - 1], *lines[number:]]
+def without(line: int) -> Change:
+    return lambda lines: [*lines[: line - 1], *lines[line:]]
 
 
-def twice(number: int) -> Change:
-    return lambda lines: [*lines[:number], *lines[number - 1 :]]
+def twice(line: int) -> Change:
+    return lambda lines: [*lines[:line], *lines[line - 1 :]]
 
 
-def swapped(number: int) -> Change:
-    return lambda lines: [*lines[: number - 1], lines[number], lines[number - 1], *lines[number + 1 :]]
+def swapped(line: int) -> Change:
+    return lambda lines: [*lines[: line - 1], lines[line], lines[line - 1], *lines[line + 1 :]]
 
 
 def layout_for(folder: Path, form: str) -> SubmissionLayout:
@@ -151,7 +151,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
         put(3, "bbb", "bbb  aaa"),
         ["line 3: birds are missing, or separated by more than one space; an interval without birds is nocall"],
     ),
-    ("kaggle2021", put(3, "bbb", "bbb nocall"), ["line 3: nocall stands beside birds"]),
+    ("kaggle2021", put(3, "bbb", "bbb nocall"), ["line 3: nocall is together with birds"]),
     ("kaggle2021", put(3, "bbb", "robin"), ["line 3: no class is named 'robin'"]),
     (
         "kaggle2021",
@@ -211,7 +211,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
     (
         "csv",
         lambda lines: [line.replace(",", "\t") for line in lines[:2]],
-        [f"line {number}: has 1 values, not 5; they should be separated by ',', not '\\t'" for number in (1, 2)],
+        [f"line {line}: has 1 values, not 5; they should be separated by ',', not '\\t'" for line in (1, 2)],
     ),
 ]
 

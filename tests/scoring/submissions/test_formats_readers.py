@@ -80,8 +80,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def hard(test):  # type: ignore[no-untyped-def]
     """Run a test on hard names and on those that hypothesis finds."""
     scores = np.array([[[0.9, 0.1, 0.6], [0.0, 0.5, 0.2], [0.3, 0.2, 1.0]], np.zeros((3, 3))])
-    for number in range(3):
-        test = example(classes=list(HARD[number : number + 3]), pair=["site 1; früh", 'Zürich\'s "2"'], scores=scores)(
+    for index in range(3):
+        test = example(classes=list(HARD[index : index + 3]), pair=["site 1; früh", 'Zürich\'s "2"'], scores=scores)(
             test
         )
     return settings(max_examples=30)(given(classes=labels, pair=stems, scores=chances)(test))
@@ -167,7 +167,7 @@ def test_kaggle(folder: Path, classes: list[str], pair: list[str], scores: np.nd
 @hard
 def test_birdclef2018(folder: Path, classes: list[str], pair: list[str], scores: np.ndarray) -> None:
     ids = write_labelset(
-        folder, ["aaaaaa", "bbbbbb", "cccccc"], [" ".join(f"class {number}".split()) for number in range(3)]
+        folder, ["aaaaaa", "bbbbbb", "cccccc"], [" ".join(f"class {index}".split()) for index in range(3)]
     )
     case = Case(
         folder, ("class 0", "class 1", "class 2"), (f"{pair[0]}.wav", f"sub/{pair[1]}.flac"), scores, "birdclef2018"
@@ -183,7 +183,7 @@ MISSING = set(pd._libs.parsers.STR_NA_VALUES)  # names such as 'NA', which panda
 
 
 def number_like(text: str) -> bool:
-    """Tell whether pandas would make a number or a truth value of a text, and spoil a column of nothing else."""
+    """Tell whether pandas would make a number or a truth value of a text, and damage a column of nothing else."""
     return text.strip().lower() in {"true", "false"} or pd.to_numeric(pd.Series([text]), errors="coerce").notna().all()
 
 

@@ -109,13 +109,13 @@ def test_samples_are_kept_to_row_by_row(tmp_path: Path, capsys: pytest.CaptureFi
         check_layout(layout)
     layout = layout_of(tmp_path, ("b.wav", "x.wav"), format="kaggle2022", sample=sample)
     check_layout(layout)
-    told = capsys.readouterr().err
-    assert "1 columns of" in told
-    assert "1 classes of the net have no column" in told
+    warned = capsys.readouterr().err
+    assert "1 columns of" in warned
+    assert "1 classes of the model have no column" in warned
     assert write_rows(tmp_path / "out.csv", results, layout) == 3
     assert (tmp_path / "out.csv").read_text().splitlines() == [
         "row_id,Solus unicus,unknown1,Altus clarus",
-        "b_5,0.266667,0.000000,0.200000",  # the mean of each column over all intervals heard
+        "b_5,0.266667,0.000000,0.200000",  # the mean of each column over all intervals with predictions
         "x_10,0.000000,0.000000,0.000000",
         "x_5,0.000000,0.000000,0.600000",
     ]
@@ -255,8 +255,8 @@ def test_class_ids_come_from_labelsets_tables_and_metadata(tmp_path: Path) -> No
         class_ids(layout_of(tmp_path, ()), IDS_2018)
     folder = tmp_path / "metadata" / "of" / "folders"
     folder.mkdir(parents=True)
-    for number, code in enumerate(["b2", "b1", "b1", ""]):
-        (folder / f"{number}.json").write_text(json.dumps({"sci-name": "Bassus gravis", "classid": code}))
+    for index, code in enumerate(["b2", "b1", "b1", ""]):
+        (folder / f"{index}.json").write_text(json.dumps({"sci-name": "Bassus gravis", "classid": code}))
     (folder / "broken.json").write_text("{")
     assert class_ids(layout_of(tmp_path, ()), IDS_2018) == (None, "b1", None)
     assert class_ids(layout_of(tmp_path, (), format="kaggle2021"), IDS_2021) == (CLASSES[0], "b1", CLASSES[2])

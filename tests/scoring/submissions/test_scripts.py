@@ -38,9 +38,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Config:
     root = tmp_path_factory.mktemp("data set")
     (root / "soundscapes").mkdir()
     sound = chirp(1500.0, seconds=40.0, seed=1)
-    for number in range(RECORDINGS):
+    for index in range(RECORDINGS):
         soundfile.write(
-            root / "soundscapes" / f"r{number:02d}.wav", np.roll(sound, 999 * number)[: -100 * number or None], RATE
+            root / "soundscapes" / f"r{index:02d}.wav", np.roll(sound, 999 * index)[: -100 * index or None], RATE
         )
     (root / "soundscapes" / "r07.wav").write_bytes(b"RIFF")
     config = dataclasses.replace(
@@ -83,13 +83,13 @@ def test_a_submission_that_was_killed_resumes_to_the_same_bytes(
         time.sleep(0.005)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
-    kept = len(parts_in(folder))
-    assert 3 <= kept < RECORDINGS - 1
+    done = len(parts_in(folder))
+    assert 3 <= done < RECORDINGS - 1
     assert not list(folder.glob("*.csv"))
     second = start(killed, "submission_soundscape.py")
     out, errors = second.communicate(timeout=240)
     assert second.returncode == console.INCOMPLETE, errors
-    assert f"{kept} of {RECORDINGS} recordings were done before" in out
+    assert f"{done} of {RECORDINGS} recordings were done before" in out
     assert f"done {RECORDINGS} of {RECORDINGS}, " in out
     assert "× real time" in out
     assert "r07.wav: " in errors
@@ -171,10 +171,10 @@ def test_without_sounds_a_sample_is_written_without_predictions(
     done = script.main(config)
     assert isinstance(done, Submitted)
     assert not done.complete  # exit status 3
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     assert done.path.read_text().splitlines()[1:] == rows
     assert done.page is None
-    warned = [line for line in told.err.splitlines() if "predictions" in line]
+    warned = [line for line in printed.err.splitlines() if "predictions" in line]
     assert len(warned) == 1
     assert "has no recordings" in warned[0]
     checked = script.main(config, script.SubmissionFlags(check=done.path))
@@ -249,11 +249,11 @@ def test_annotations_that_cannot_be_used_are_reported(
     ) == (1, 2, 1, 3)
     assert not done.complete
     assert [failure.name for failure in done.unused] == ["annotations.csv line 3", "r01.wav"]
-    told = capsys.readouterr()
-    assert "1 of 2 annotated" in told.out
-    assert "2 audio files used, 1 table or record read" in " ".join(told.out.split())
-    assert "annotations.csv line 3: ends before it has begun" in told.err
-    assert "r01.wav: 1 of 1 annotations lie after its end" in told.err
+    printed = capsys.readouterr()
+    assert "1 of 2 annotated" in printed.out
+    assert "2 audio files used, 1 table or record read" in " ".join(printed.out.split())
+    assert "annotations.csv line 3: ends before it starts" in printed.err
+    assert "r01.wav: 1 of 1 annotations lie after its end" in printed.err
     assert done.page is not None
     page = done.page.read_text(encoding="utf-8")
     assert "1 of 2 annotated" in page
@@ -283,9 +283,9 @@ def test_tables_that_are_not_understood_are_reported(
     )
     assert done.metrics is None
     assert [failure.name for failure in done.unused] == ["calls.csv"]
-    told = capsys.readouterr()
-    assert "2 audio files used, 1 not understood, 1 other file (LICENSE.txt)" in " ".join(told.out.split())
-    assert "calls.csv: " in told.err
+    printed = capsys.readouterr()
+    assert "2 audio files used, 1 not understood, 1 other file (LICENSE.txt)" in " ".join(printed.out.split())
+    assert "calls.csv: " in printed.err
 
 
 def test_a_wrong_column_is_rejected_before_inference(
@@ -364,7 +364,7 @@ def test_the_channel_is_the_snapshots_and_that_is_reported(
         )
     submitted_with(settings, tmp_path / "few", monkeypatch, {})
     assert "ignored" not in capsys.readouterr().err
-    # no experiment was named
+    # without an experiment
     submitted_with(dataclasses.replace(settings, spectrogram=Config().spectrogram), tmp_path / "usual", monkeypatch, {})
     assert "ignored" not in capsys.readouterr().err
 
@@ -372,23 +372,23 @@ def test_the_channel_is_the_snapshots_and_that_is_reported(
 def test_warnings_of_sounds_are_saved_and_reported(
     settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = "the header declares 40.0 s, but only 38.0 s are there and are used"
+    reason = "the header declares 40.0 s, but only 38.0 s are there and are used"
 
     def odd(job: IntervalJob) -> IntervalSpectrograms:
         found = interval_spectrograms(job)
-        return dataclasses.replace(found, length=found.length._replace(warnings=(said,)))
+        return dataclasses.replace(found, length=found.length._replace(warnings=(reason,)))
 
     monkeypatch.setattr(clip_workers, "interval_spectrograms", odd)
     plain = submitted_with(settings, tmp_path / "plain", monkeypatch, {})
     content = plain.path.read_text()
-    assert [(failure.name, failure.reason) for failure in plain.odd] == [(f"r0{n}.wav", said) for n in (0, 1)]
+    assert [(failure.name, failure.reason) for failure in plain.odd] == [(f"r0{n}.wav", reason) for n in (0, 1)]
     assert not plain.complete
     err = capsys.readouterr().err
     assert "2 recordings read, with a warning:" in err
     assert content.startswith("recording,start,end,species,score\n")
-    said = "the header declares 38.0 s, but the file holds 40.0 s; all of it is used"  # nothing is lost
+    reason = "the header declares 38.0 s, but the file holds 40.0 s; all of it is used"  # nothing is lost
     whole = submitted_with(settings, tmp_path / "whole", monkeypatch, {})
-    assert [failure.reason for failure in whole.odd] == [said, said]
+    assert [failure.reason for failure in whole.odd] == [reason, reason]
     assert whole.complete
 
 

@@ -1,11 +1,13 @@
 """Augmentation of spectrograms during training: which transforms are active, which of them an image gets, and mixup.
 
-    python -m utils.learning.augmentation sheet.png experiments/birdclef2018.toml
+    python -m utils.learning.augmentation augmentation.png experiments/birdclef2018.toml
 
 draws every transform on clips of the experiment's store, for a look at them.
 
 Images are (B, H, W) from 0 to 1. A new augmentation is a setting in config.py, a function in `transforms`, and an entry
-in `active_transforms` (and in `EXAMPLE_AMOUNTS`, for the contact sheet). Source of the rule: BASELINE, Image pipeline.
+in `active_transforms` (and in `EXAMPLE_AMOUNTS`, for the contact sheet).
+
+Source of the rule: docs/baseline.md (Image pipeline).
 """
 
 from functools import partial

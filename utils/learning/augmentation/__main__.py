@@ -1,7 +1,7 @@
 """Draw a contact sheet of all augmentations on real clips: what each does, and how strong its amount is.
 
-    python -m utils.learning.augmentation sheet.png experiments/birdclef2018.toml
-    python -m utils.learning.augmentation sheet.png --recording blackbird.wav --augmentation.rotate 5 --draws 3
+    python -m utils.learning.augmentation augmentation.png experiments/birdclef2018.toml
+    python -m utils.learning.augmentation augmentation.png --recording blackbird.wav --augmentation.rotate 5 --draws 3
 
 One row per augmentation: a clip, and the same clip augmented several times. Augmentations that are off in the
 experiment are shown with an example amount. The clips are those with the highest signal scores in the experiment's
@@ -33,13 +33,13 @@ from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
 OFF = Augmentation(roll_v=0.0, add=False)
 RULES = {"count", "probability", "stripes", "mixup", "mixup_share"}  # settings that are no transforms
-SHEET_CLIPS = 6  # different clips in a sheet, in turn
+PLOTTED_CLIPS = 6  # different clips in a contact sheet, in turn
 MOST_DRAWS = 20
 PANEL = (2.0, 1.0)  # width and height of a clip, inches
 
 
 @dataclasses.dataclass(frozen=True)
-class SheetFlags:
+class AugmentationFlags:
     """Flags of a single call."""
 
     # use the clips of this recording instead of the store's; its rejected clips are the noise
@@ -49,14 +49,14 @@ class SheetFlags:
 
 
 class Material(NamedTuple):
-    """What the sheet is drawn from: clips, those with the highest signal scores first, and noise."""
+    """What the contact sheet is drawn from: clips, those with the highest signal scores first, and noise."""
 
     clips: UInt8[np.ndarray, "clips height width"]
     noise: UInt8[np.ndarray, "noise height width"]
 
 
-class SheetRow(NamedTuple):
-    """A row of the sheet: a title, the clip, and the augmented clips, each with a caption."""
+class TransformRow(NamedTuple):
+    """A row of the contact sheet: a title, the clip, and the augmented clips, each with a caption."""
 
     title: str
     clip: Float[np.ndarray, "height width"]
@@ -64,20 +64,20 @@ class SheetRow(NamedTuple):
 
 
 def command(arguments: Sequence[str]) -> int:
-    """Run the command line `sheet.png [EXPERIMENT.toml] [--flag VALUE …]`; return the exit status."""
+    """Run the command line `augmentation.png [EXPERIMENT.toml] [--flag VALUE …]`; return the exit status."""
     paths = [Path(word) for word in arguments[:1] if not word.startswith("-")]
-    main = functools.partial(write_sheet, paths[0] if paths else None)
+    main = functools.partial(write_contact_sheet, paths[0] if paths else None)
     return console.run(
         main,
         doc=__doc__,
-        flags=SheetFlags,
+        flags=AugmentationFlags,
         arguments=arguments[len(paths) :],
-        script="-m utils.learning.augmentation sheet.png",
+        script="-m utils.learning.augmentation augmentation.png",
     )
 
 
-def write_sheet(path: Path | None, config: Config, flags: SheetFlags) -> None:
-    """Write the sheet as PNG.
+def write_contact_sheet(path: Path | None, config: Config, flags: AugmentationFlags) -> None:
+    """Write the contact sheet as PNG.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def write_sheet(path: Path | None, config: Config, flags: SheetFlags) -> None:
     """
     if path is None or path.suffix.lower() != ".png":
         raise console.UserError(
-            f"{path or 'no file'}: the first argument must be the image to write, such as sheet.png"
+            f"{path or 'no file'}: the first argument must be the image to write, such as augmentation.png"
         )
     if not 1 <= flags.draws <= MOST_DRAWS:
         raise console.UserError(f"--draws {flags.draws}: should be 1 to {MOST_DRAWS}")
@@ -94,9 +94,9 @@ def write_sheet(path: Path | None, config: Config, flags: SheetFlags) -> None:
         raise console.UserError(f"--seed {flags.seed}: should be 0 to {2**32 - 1}")
     material = from_recording(flags.recording, config) if flags.recording else from_store(config)
     if not len(material.noise):
-        console.warning("there are no rejected clips, so augmentation.add is not on the sheet")
+        console.warning("there are no rejected clips, so augmentation.add is not on the contact sheet")
     draw_rows(path, list(rows(material, config.augmentation, flags)))
-    clips = min(len(material.clips), SHEET_CLIPS)
+    clips = min(len(material.clips), PLOTTED_CLIPS)
     console.info(f"{console.printable(path)}: {clips} clips, each augmented {flags.draws} times")
 
 
@@ -104,7 +104,7 @@ def from_store(config: Config) -> Material:
     """Take the clips with the highest signal scores, one per recording, from those that the experiment learns from."""
     examples = read_examples(config)
     table = examples.store.clips.with_row_index("clip")[examples.rows].sort("score", descending=True)
-    best = table.unique("recording", keep="first", maintain_order=True)["clip"].head(SHEET_CLIPS)
+    best = table.unique("recording", keep="first", maintain_order=True)["clip"].head(PLOTTED_CLIPS)
     return Material(examples.store.spectrograms(best.to_numpy().astype(np.int64)), examples.noise)
 
 
@@ -130,10 +130,10 @@ def from_recording(file: Path, config: Config) -> Material:
             f"{file}: none of its {len(spectrograms)} clips has a signal score of at least clips.signal_threshold"
         )
     pixels = np.stack([to_pixels(spectrogram) for spectrogram in spectrograms])
-    return Material(pixels[accepted[:SHEET_CLIPS]], pixels[scores < config.clips.signal_threshold])
+    return Material(pixels[accepted[:PLOTTED_CLIPS]], pixels[scores < config.clips.signal_threshold])
 
 
-def rows(material: Material, settings: Augmentation, flags: SheetFlags) -> Iterator[SheetRow]:
+def rows(material: Material, settings: Augmentation, flags: AugmentationFlags) -> Iterator[TransformRow]:
     """Augment the clips: a row for each transform, one for mixup, and one for all settings together."""
     noise, key = jnp.asarray(material.noise), jax.random.key(flags.seed)
     names = [field.name for field in dataclasses.fields(Augmentation) if field.name not in RULES]
@@ -147,22 +147,22 @@ def rows(material: Material, settings: Augmentation, flags: SheetFlags) -> Itera
             images = np.asarray(jax.jit(transform)(copies, keys))
             draws = images[:1] if (images == images[0]).all() else images  # transforms without randomness: one image
             caption = f"{_amount_text(amount)}, {stripes} stripes" if name.endswith("_mask") else _amount_text(amount)
-            yield SheetRow(f"{name}\n{caption}", np.asarray(copies[0]), [(image, "") for image in draws])
+            yield TransformRow(f"{name}\n{caption}", np.asarray(copies[0]), [(image, "") for image in draws])
     yield _mixup_row(material, settings, flags)
     copies = _copies(material, 0, flags)
     images = np.asarray(augment(copies, jax.random.fold_in(key, len(names)), settings, noise))
     active = ", ".join(active_transforms(settings, noise)) or "none"
     title = f"as set: {active}\ncount {settings.count}, probability {settings.probability:g}"
-    yield SheetRow(title, np.asarray(copies[0]), [(image, "") for image in images])
+    yield TransformRow(title, np.asarray(copies[0]), [(image, "") for image in images])
 
 
-def _copies(material: Material, index: int, flags: SheetFlags) -> jax.Array:
+def _copies(material: Material, index: int, flags: AugmentationFlags) -> jax.Array:
     """Return a clip as often as it is to be augmented."""
     clip = jnp.asarray(material.clips[index % len(material.clips)])
     return from_pixels(jnp.stack([clip] * flags.draws))
 
 
-def _mixup_row(material: Material, settings: Augmentation, flags: SheetFlags) -> SheetRow:
+def _mixup_row(material: Material, settings: Augmentation, flags: AugmentationFlags) -> TransformRow:
     """Mix a clip with each of the others in turn; the caption is the part of the clip itself."""
     amount = _amount_to_show(settings, "mixup")
     others = [1 + draw % max(1, len(material.clips) - 1) for draw in range(flags.draws)]
@@ -174,7 +174,7 @@ def _mixup_row(material: Material, settings: Augmentation, flags: SheetFlags) ->
         (image, f"{part:.0%} of this clip")
         for image, part in zip(np.asarray(images[::2]), mixed[::2, 0].tolist(), strict=True)
     ]
-    return SheetRow(f"mixup\n{_amount_text(amount)}", pairs[0] / np.float32(255), draws)
+    return TransformRow(f"mixup\n{_amount_text(amount)}", pairs[0] / np.float32(255), draws)
 
 
 def _amount_to_show(settings: Augmentation, name: str) -> Any:
@@ -189,7 +189,7 @@ def _amount_text(amount: Any) -> str:
     return "on" if amount is True else str(amount)
 
 
-def draw_rows(path: Path, table: Sequence[SheetRow]) -> None:
+def draw_rows(path: Path, table: Sequence[TransformRow]) -> None:
     """Draw rows of clips, black to white for 0 to 1, before each is rescaled for the network."""
     columns = 1 + max(len(row.draws) for row in table)
     figure = new_figure(1.6 + PANEL[0] * columns, 0.4 + (PANEL[1] + 0.2) * len(table))

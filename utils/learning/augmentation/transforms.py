@@ -1,7 +1,7 @@
 """The transforms of augmentation: each a pure function of (images, keys, amount), with one key per image.
 
-Images are (B, H, W) from 0 to 1, low frequencies at the bottom, and stay so. Source of what the amounts mean: BASELINE,
-Image pipeline.
+Images are (B, H, W) from 0 to 1, low frequencies at the bottom, and stay so. Source of what the amounts mean:
+docs/baseline.md (Image pipeline).
 """
 
 import functools

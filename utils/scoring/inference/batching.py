@@ -7,17 +7,16 @@ from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from config import Testing
 from utils import console
 from utils.scoring.inference.clip_workers import ClipSpectrograms
-from utils.scoring.inference.ensembles import Ensemble
+from utils.scoring.inference.ensembles import Ensemble, Pixels
 
 BATCHES_IN_FLIGHT = 2  # while one is predicted, the next is ready
 
-Pixels = UInt8[np.ndarray, "clips height width"]
-Scores = Float32[np.ndarray, "clips classes"]
+BatchScores = Float32[np.ndarray, "clips classes"]
 
 
 class ScoredClips(NamedTuple):
@@ -30,7 +29,7 @@ class ScoredClips(NamedTuple):
     """
 
     source: ClipSpectrograms
-    scores: Scores
+    scores: BatchScores
 
 
 def predict_in_batches(
@@ -69,11 +68,11 @@ class FullBatches:
     executor : runs `predict`
     """
 
-    def __init__(self, predict: Callable[[Pixels], Scores], *, size: int, executor: Executor) -> None:
+    def __init__(self, predict: Callable[[Pixels], BatchScores], *, size: int, executor: Executor) -> None:
         self._predict, self._size, self._executor = predict, size, executor
         self._parts: list[tuple[ClipSpectrograms, Pixels]] = []
         self._collected = 0
-        self._running: deque[tuple[Future[Scores], list[tuple[ClipSpectrograms, int]]]] = deque()
+        self._running: deque[tuple[Future[BatchScores], list[tuple[ClipSpectrograms, int]]]] = deque()
 
     def add(self, source: ClipSpectrograms, pixels: Pixels) -> Iterator[ScoredClips]:
         """Add spectrograms of a recording, and yield what was predicted meanwhile; the iterator has to be exhausted."""

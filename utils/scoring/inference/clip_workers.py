@@ -16,8 +16,9 @@ from utils.fanout import AHEAD, fan_out
 from utils.files import remove_folder, try_lock
 from utils.scoring.inference.ensembles import Ensemble
 from utils.spectra.decode import Channel
-from utils.spectra.extraction import MAX_PASSED_IN_MEMORY, Job, RecordingSpectrograms, first_spectrograms
+from utils.spectra.extraction import Job
 from utils.spectra.interval_clips import IntervalJob, IntervalSpectrograms, interval_spectrograms
+from utils.spectra.recording_spectrograms import MAX_PASSED_IN_MEMORY, RecordingSpectrograms, first_spectrograms
 
 LARGE_FILES_AHEAD = 2  # recordings in hand per worker if each may leave gigabytes of spectrograms on disk
 LARGE_FILE = 2**24  # bytes; larger sound files may do so

@@ -30,7 +30,7 @@ from config import Config
 from utils import console
 from utils.recordings.labels import Taxonomy
 from utils.scoring.inference.prior_frequencies import read_frequencies
-from utils.scoring.inference.prior_metadata import Metadata, read_all_metadata
+from utils.scoring.inference.prior_metadata import MetadataFolder, read_all_metadata
 from utils.tables import csv_rows, find_column, lines_of, not_utf8
 
 EXPECTED = 1.5  # factor for the score of an expected species
@@ -65,7 +65,7 @@ def prior_of(recordings: pl.DataFrame, classes: Sequence[str], config: Config) -
 
 
 def _by_frequency(
-    path: Path, recordings: pl.DataFrame, classes: Sequence[str], metadata: Metadata, *, unreported: float
+    path: Path, recordings: pl.DataFrame, classes: Sequence[str], metadata: MetadataFolder, *, unreported: float
 ) -> Callable[[str], Factors]:
     frequencies = read_frequencies(path, metadata.taxonomy)
     absent = sum(label not in frequencies.species for label in classes)

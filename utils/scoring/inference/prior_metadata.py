@@ -24,8 +24,8 @@ class PlaceAndWeek:
 
 
 @dataclass(frozen=True)
-class Metadata:
-    """What is known of recordings besides their sound.
+class MetadataFolder:
+    """What the files of `metadata/` say.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Metadata:
     taxonomy: Taxonomy
 
 
-def read_all_metadata(settings: Dataset, names: set[str]) -> Metadata:
+def read_all_metadata(settings: Dataset, names: set[str]) -> MetadataFolder:
     """Read `metadata/` of a data set; files that cannot be read are ignored.
 
     Parameters
@@ -64,7 +64,9 @@ def read_all_metadata(settings: Dataset, names: set[str]) -> Metadata:
             )
             places[name] = PlaceAndWeek(latitude, longitude, week_of(str(known.get("date", ""))))
     by_name = sorted(found, key=lambda taxon: (taxon.species, taxon.code, taxon.common_name))
-    return Metadata(places, Taxonomy([*taxa, *by_name], read_aliases(settings.aliases) if settings.aliases else {}))
+    return MetadataFolder(
+        places, Taxonomy([*taxa, *by_name], read_aliases(settings.aliases) if settings.aliases else {})
+    )
 
 
 def week_of(text: str) -> int | None:

@@ -20,7 +20,8 @@ from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.pooling import Pool, Pooling, pool_groups, pooling_of
 from utils.scoring.inference.prior import prior_of
 from utils.spectra.clips import clip_samples
-from utils.spectra.extraction import Job, RecordingSpectrograms, first_spectrograms
+from utils.spectra.extraction import Job
+from utils.spectra.recording_spectrograms import RecordingSpectrograms, first_spectrograms
 
 SAME_STEP = 0.001  # steps; clips at other sampling rates may be apart by less, as they start at whole samples
 
@@ -290,6 +291,6 @@ def _clips_alone(
 
 
 def _times_prior(prediction: RecordingPrediction, factors: Float[np.ndarray, " classes"]) -> RecordingPrediction:
-    """Multiply scores by the prior, after rounding as in a submission's parts, so that both are the same bit for bit."""
+    """Multiply scores by the prior, rounded before as in a submission's parts, so that both are equal bit for bit."""
     alone = prediction.alone.astype(np.float32) * factors if len(prediction.alone) else prediction.alone
     return replace(prediction, scores=prediction.scores.astype(np.float32) * factors, alone=alone)

@@ -37,7 +37,7 @@ PRIVATE_SETTINGS = ("images", "pretrained")  # of training: paths on the user's 
 GALLERIES = {
     "best": (
         "Best",
-        "The highest LRAP, first of different species; if equal, those whose correct class leads by the most.",
+        "The highest LRAP, different species first; if equal, those whose correct class leads by the most.",
     ),
     "worst": (
         "Worst",
@@ -150,11 +150,11 @@ def galleries(
     excerpts = dict(_excerpts(indices, predictions, evaluation, members, config))
     result, shown = [], set[int]()
     for kind, (title, note) in GALLERIES.items():
-        members_of_kind = [index for index in getattr(chosen, kind) if index in excerpts]
-        above = tuple(excerpts[index].recording for index in members_of_kind if index in shown)
-        new = tuple(excerpts[index] for index in members_of_kind if index not in shown)
+        indices_of_kind = [index for index in getattr(chosen, kind) if index in excerpts]
+        above = tuple(excerpts[index].recording for index in indices_of_kind if index in shown)
+        new = tuple(excerpts[index] for index in indices_of_kind if index not in shown)
         result.append(Gallery(title, note, new, above))
-        shown.update(members_of_kind)
+        shown.update(indices_of_kind)
     return tuple(result)
 
 

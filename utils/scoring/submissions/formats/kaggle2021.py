@@ -93,7 +93,7 @@ def _bird_rows(results: Iterable[IntervalScores], layout: SubmissionLayout) -> I
 def _check_birds(text: str, names: set[str], problems: Problems, line: int) -> None:
     birds = text.split(" ")
     if NOCALL in birds and len(birds) > 1:
-        problems.add(f"{NOCALL} stands beside birds", line)
+        problems.add(f"{NOCALL} is together with birds", line)
     if len(set(birds)) < len(birds):
         problems.add("a bird is there twice", line)
     for bird in birds:

@@ -51,7 +51,7 @@ def quoted(value: str) -> str:
 
 
 def text_lines(path: Path, problems: Problems) -> Iterator[tuple[int, str]]:
-    """Yield number and text of each readable line, with its ending; Windows' ones are fine, a byte order mark is not."""
+    """Yield number and text of each readable line, with its ending; Windows' is fine, a byte order mark is not."""
     with path.open("rb") as stream:
         line = 0
         for line, content in enumerate(stream, 1):

@@ -1,4 +1,4 @@
-"""What the benchmarks from file to answers share: made-up recordings, ways that run in processes of their own, and the table of all."""
+"""What the benchmarks from file to predictions share: made-up recordings, processes, and tables of results."""
 
 import argparse
 import contextlib
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-# workers look there, too
+# for worker processes, too
 os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
 
 import jax
@@ -40,15 +40,15 @@ LARGER = 3  # times as much sound, where memory is compared
 
 
 def make_recordings(folder: Path, *, count: int, seconds: float) -> Path:
-    """Write made-up recordings, their table, and a run with a snapshot of the default net; all but the first are links to ten."""
+    """Write made-up recordings (all but ten are links), their table, and a run with a snapshot of the default model."""
     files = []
-    for number in range(count):
-        file = folder / f"{number:05d}.flac"
+    for index in range(count):
+        file = folder / f"{index:05d}.flac"
         folder.mkdir(parents=True, exist_ok=True)
-        if number < 10:
-            workers.write_song(file, rate=workers.RATE, seconds=seconds, seed=number)
+        if index < 10:
+            workers.write_song(file, rate=workers.RATE, seconds=seconds, seed=index)
         else:
-            file.hardlink_to(folder / f"{number % 10:05d}.flac")
+            file.hardlink_to(folder / f"{index % 10:05d}.flac")
         files.append(file.name)
     rows = {"recording": [Path(name).stem for name in files], "file": files, "class": ["A"] * count}
     others: dict[str, Any] = {name: pl.lit(None, kind) for name, kind in SPLIT_SCHEMA.items() if name not in rows}
@@ -58,32 +58,35 @@ def make_recordings(folder: Path, *, count: int, seconds: float) -> Path:
     )
     write_text(folder / "settings.toml", to_toml(config))
     _, network = build_network(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
-    classes = tuple(f"species {number:04d}" for number in range(CLASSES))
+    classes = tuple(f"species {index:04d}" for index in range(CLASSES))
     save_snapshot(
-        Snapshot(config.run_folder / "epoch_001", config, classes, 1, None, ""), network, {"none": np.zeros(1)}, recordings=[]
+        Snapshot(config.run_folder / "epoch_001", config, classes, 1, None, ""),
+        network,
+        {"none": np.zeros(1)},
+        recordings=[],
     )
     return folder
 
 
 def run_way(way: str, folder: Path, *, script: str) -> dict[str, float]:
-    """Answer a folder's recordings in a process of its own, and watch the memory of it and of all that it starts; `peak` is of all together, MB."""
+    """Predict a folder's recordings in a process of its own; `peak` is its memory with that of its workers, MB."""
     command = [sys.executable, str(Path(__file__).with_name(script)), way, str(folder)]
     peak = 0
-    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as errors:
-        done = subprocess.Popen(command, stdout=told, stderr=errors)  # noqa: S603
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        done = subprocess.Popen(command, stdout=output, stderr=errors)  # noqa: S603
         while done.poll() is None:
             peak = max(peak, _memory_of(psutil.Process(done.pid)))
             time.sleep(0.1)
-        told.seek(0)
+        output.seek(0)
         errors.seek(0)
         if done.returncode:
             raise console.UserError(f"{way}: {errors.read().strip().splitlines()[-1]}")
-        answer: dict[str, float] = json.loads(told.read().splitlines()[-1])
-    return {**answer, "peak": peak / 2**20}
+        found: dict[str, float] = json.loads(output.read().splitlines()[-1])
+    return {**found, "peak": peak / 2**20}
 
 
 def _memory_of(process: psutil.Process) -> int:
-    """Return the bytes in memory of a process and those that it started; what they share counts for each."""
+    """Return the bytes in memory of a process and those that it started; shared memory counts for each."""
     total = 0
     with contextlib.suppress(psutil.Error):
         for one in (process, *process.children(recursive=True)):
@@ -93,14 +96,14 @@ def _memory_of(process: psutil.Process) -> int:
 
 
 def jobs_of(folder: Path) -> list[Job]:
-    """Return what workers need to hear a folder's recordings."""
+    """Return the workers' jobs for a folder's recordings."""
     config = Config()
     pairs = pl.read_parquet(folder / "recordings.parquet").select("recording", "file").iter_rows()
     return [Job(name, folder / file, 0, config.clips, config.spectrogram) for name, file in pairs]
 
 
 def decoding_alone(folder: Path) -> float:
-    """Return the seconds that all cores need to decode a folder's recordings: the floor."""
+    """Return the seconds that all cores need to decode a folder's recordings: the lower bound."""
     passed = console.stopwatch()
     for _, outcome in fan_out(workers.decode_only, jobs_of(folder), workers=0, name=lambda job: job.name):
         if isinstance(outcome, console.Failure):
@@ -123,7 +126,7 @@ def measure(
     rows = []
     for way, median in seconds.items():
         times = floor if way == "decoding alone" else [one["seconds"] for one in found[way]]
-        figures = [
+        columns = [
             f"{60 * hours / median:.3f}",
             f"{60 * hours / max(times):.3f} to {60 * hours / min(times):.3f}",
             f"{median:.1f}",
@@ -131,12 +134,12 @@ def measure(
         runs = found.get(way, [])
         peak = f"{max(one['peak'] for one in runs):.0f}" if runs else "–"
         clips = {int(one["clips"]) for one in runs}
-        rows.append([way, *figures, " or ".join(map(str, clips)) or "–", peak])
+        rows.append([way, *columns, " or ".join(map(str, clips)) or "–", peak])
     return rows, seconds
 
 
 class Sizes(NamedTuple):
-    """How much is measured by default: minutes of the long recording, how many short ones, and how often."""
+    """What is measured by default: minutes of the long recording, how many short ones, and repeats."""
 
     minutes: float
     recordings: int
@@ -161,13 +164,13 @@ def parsed(doc: str | None, *, full: Sizes, quick: Sizes) -> argparse.Namespace:
         "--repeats", type=int, default=sizes.repeats, help=f"times that each way is measured, {sizes.repeats}"
     )
     parser.add_argument(
-        "--folder", type=Path, help="where recordings are made; default: the system's folder for temporary files"
+        "--folder", type=Path, help="folder for the recordings; default: the system's folder for temporary files"
     )
     return parser.parse_args()
 
 
 class Measured(NamedTuple):
-    """What came out: rows of a table by size, peak memory of ours by size (MB), and seconds of each way over both sizes."""
+    """Results: rows of a table by size, our peak memory by size (MB), and seconds of each way over both sizes."""
 
     table: dict[str, list[list[str]]]
     peak_mb: dict[str, dict[str, int]]
@@ -175,7 +178,7 @@ class Measured(NamedTuple):
 
 
 def measure_sizes(options: argparse.Namespace, folder: Path, *, ways: Sequence[str], script: str) -> Measured:
-    """Measure one long recording and many short ones, and ours on a third of each, and print what comes out."""
+    """Measure one long recording and many short ones, and ours on a third of each, and print the results."""
     table, memory, total = {}, {}, dict.fromkeys([*ways, "decoding alone"], 0.0)
     for what, (count, seconds) in {
         "one long recording": (1, 60 * options.minutes),
@@ -197,14 +200,15 @@ def measure_sizes(options: argparse.Namespace, folder: Path, *, ways: Sequence[s
         )
         memory[what] = {"a third": round(smaller["peak"]), "all": int(table[what][0][-1])}
         console.info(
-            f"our peak memory, all processes: {memory[what]['a third']} MB for a third of the sound, {memory[what]['all']} MB for all"
+            f"our peak memory, all processes: {memory[what]['a third']} MB for a third of the sound, "
+            f"{memory[what]['all']} MB for all"
         )
     console.info(f"decoding alone would take {total['decoding alone'] / total[ways[0]]:.0%} of our time")
     return Measured(table, memory, total)
 
 
 def show_machine(*packages: str) -> dict[str, str]:
-    """Print what runs here; return the versions of packages."""
+    """Print machine and versions; return the versions of packages."""
     versions = {name: _version_of(name) for name in packages}
     console.show_table(
         "Machine",
@@ -227,7 +231,7 @@ def write_results(
     versions: dict[str, str],
     **more: Any,
 ) -> None:
-    """Write what came out, and print the ratio."""
+    """Write the results, and print the ratio."""
     device = jax.devices()[0]
     content = {
         "device": device.device_kind,
