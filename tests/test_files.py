@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.files import check_name, try_lock, remove_folder, unrelated_names, atomic_file, atomic_folder, write_text
+from utils.files import atomic_file, atomic_folder, check_name, remove_folder, try_lock, unrelated_names, write_text
 
 
 def test_a_file_that_fails_halfway_leaves_the_old_one(tmp_path: Path) -> None:

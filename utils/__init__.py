@@ -1,1 +1,4 @@
-"""All that the scripts are made of; folders stand in the order recordings, spectra, models, scoring, learning, and use only earlier ones."""
+"""What the scripts are made of.
+
+Imports go one way: sound → recordings → spectra → models → scoring → learning; a folder uses only earlier ones.
+"""

@@ -45,7 +45,7 @@ def in_time(work: Callable[[], object]) -> None:
 def test_damaged_xml(tmp_path: Path) -> None:
     (tmp_path / "wav").mkdir()
     (tmp_path / "xml").mkdir()
-    take = plan_recording(0, index=1, rng=np.random.default_rng(1))
+    take = plan_recording(0, number=1, rng=np.random.default_rng(1))
     whole, bad = [], []
     for index in range(20):
         (tmp_path / "wav" / f"whole{index}.wav").touch()

@@ -16,7 +16,7 @@ def schedule(settings: Training) -> optax.Schedule:
     step     : the same, in `steps` equal parts with a constant rate each, by equal factors
     root     : `learning_rate` / √epoch; has no end value
 
-    Source: docs/baseline.md (Training; `golden/learning_rate.json`); its cosine ended at 0 instead of at the end value.
+    Source: docs/baseline.md (Training); its cosine ended at 0 instead of at the end value.
     """
     start, end = settings.learning_rate, settings.learning_rate_end
     last = max(settings.epochs - 1, 1)

@@ -306,9 +306,8 @@ def test_a_calibration_changes_no_decision(config: Config, monkeypatch: pytest.M
     config = with_testing(config, pooling="mean")
     plain = written(config, monkeypatch)["z.ogg"].uncalibrated
     limits = np.median(plain, axis=0).tolist()
-    write_thresholds(
-        config.dataset.root / "chosen.json", Thresholds(CLASSES, tuple(limits), (True,) * 3, None, "f1", None, 1, "a test")
-    )
+    chosen = Thresholds(CLASSES, tuple(limits), (True,) * 3, None, "f1", None, 1, "a test")
+    write_thresholds(config.dataset.root / "chosen.json", chosen)
     write_text(config.run_folder / "test" / "calibration.json", calibration)
     named = changed(config, thresholds=config.dataset.root / "chosen.json")
     tables = []

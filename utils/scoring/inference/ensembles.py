@@ -122,7 +122,7 @@ class MemberGroup:
 
         The scores of a class are averaged over the members that know it.
 
-        'Noise' gets the lowest score of its clip (BASELINE, Testing), so that pooling does not see it.
+        'Noise' gets the lowest score of its clip (docs/baseline.md, Testing), so that pooling does not see it.
 
         Raises
         ------

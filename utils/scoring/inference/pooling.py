@@ -54,11 +54,11 @@ def _stretched(pooled: Totals) -> Totals:
 
 
 # p = 0 if p < 1.5 · median of p over classes, per clip; pooled = mean of (2p)²; pooled −= min;
-# if max > 1: pooled /= max (BASELINE, Testing; golden/pooling.npz)
+# if max > 1: pooled /= max (docs/baseline.md, Testing)
 MEDIAN_FILTERED = Pooling(
     lambda scores: (2 * _above_median(scores)) ** 2, lambda total, clips: _stretched(total / clips)
 )
-# mean of (2p)², at most 1 (BASELINE, Testing)
+# mean of (2p)², at most 1 (docs/baseline.md, Testing)
 MEAN_EXPONENTIAL = Pooling(lambda scores: (2 * scores) ** 2, lambda total, clips: np.minimum(total / clips, 1.0))
 MEAN = Pooling(lambda scores: scores, lambda total, clips: total / clips)
 MAX = Pooling(lambda scores: scores, lambda total, _: total, join=np.maximum, nothing=-np.inf)
@@ -190,6 +190,6 @@ def median_filtered(scores: ClipScores) -> Float[np.ndarray, " classes"]:
 
     Parameters, return value and errors are those of `pool`.
 
-    Source: BASELINE, Testing (`golden/pooling.npz`).
+    Source: docs/baseline.md, Testing.
     """
     return pool(scores, MEDIAN_FILTERED)

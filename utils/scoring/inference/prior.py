@@ -16,7 +16,7 @@ A species is expected if v ≥ 0, or if eBird has a frequency above 0: its score
 if v < 0 (times 1 + v), or if eBird does not report it (times `testing.prior_unreported`). Recordings and species that
 are not in the table keep their scores.
 
-Source: BASELINE, Testing.
+Source: docs/baseline.md, Testing.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +42,7 @@ Factors = Float[np.ndarray, " classes"]
 def factors_of(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Return the factors of scores: 1.5 if v ≥ 0, 1 + v if v < 0, and 1 if v is NaN (not in the table).
 
-    Source: BASELINE, Testing.
+    Source: docs/baseline.md, Testing.
     """
     return np.where(np.isnan(values), 1.0, np.where(values >= 0, EXPECTED, 1.0 + values))
 

@@ -29,8 +29,7 @@ def lrap(
     ValueError
         If a score is not finite, or the shapes differ.
 
-    Source: Tsoumakas et al., Mining multi-label data, 2010; scikit-learn's label_ranking_average_precision_score;
-    `golden/mlrap.npz`.
+    Source: Tsoumakas et al., Mining multi-label data, 2010; scikit-learn's label_ranking_average_precision_score.
 
     Examples
     --------

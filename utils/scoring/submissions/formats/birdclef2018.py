@@ -3,7 +3,7 @@
     90012;abcdef;0.912345;1                     monophone: MediaId;ClassId;Score;Rank
     90012;00:01:05-00:01:10;abcdef;0.912345     soundscape: MediaId;hh:mm:ss-hh:mm:ss;ClassId;Score
 
-Source: BASELINE, Submissions; Goëau et al., Overview of BirdCLEF 2018.
+Source: docs/baseline.md, Submissions; Goëau et al., Overview of BirdCLEF 2018.
 """
 
 import re
@@ -26,7 +26,7 @@ from utils.scoring.submissions.formats.layout import (
 from utils.scoring.submissions.formats.problems import Problems, cells_of, check_score, quoted
 from utils.scoring.submissions.formats.writing import text_file
 
-# a recording's id is the digits behind _RN in its file's name (BASELINE); the format has no quoting
+# a recording's id is the digits behind _RN in its file's name (docs/baseline.md); the format has no quoting
 IDS_2018 = IdRules(media_pattern=r"_RN(\d+)", quoting=False, class_names=False)
 MAX_RANKED = 100  # classes of a recording or interval
 TIMES = re.compile(r"(\d{2,}):([0-5]\d):([0-5]\d)-(\d{2,}):([0-5]\d):([0-5]\d)", re.ASCII)
