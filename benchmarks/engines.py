@@ -5,8 +5,8 @@
     python benchmarks/engines.py --folder RECORDINGS --kind pcen
 
 Each makes a spectrogram of every clip of every recording below the folder. librosa's spectrogram is that of
-docs/baseline.md (melspectrogram, amplitude_to_db; stft; pcen), its score that of NumPy's medians. Decoding is not measured. Without an
-accelerator JAX runs on the CPU: the comparison is valid, but its time says little.
+docs/baseline.md (melspectrogram, amplitude_to_db; stft; pcen), its score that of NumPy's medians. Decoding is not
+measured. Without an accelerator JAX runs on the CPU: the comparison is valid, but its time says little.
 """
 
 import argparse

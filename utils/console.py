@@ -108,7 +108,7 @@ def _warn_of_file_names() -> None:
         warning(f"Python reads file names as {encoding}; files with other letters cannot be used; set PYTHONUTF8=1")
 
 
-def _plain(text: str) -> str:
+def _escaped(text: str) -> str:
     """Make any text printable as one line, without markup."""
     return escape(one_line(text))
 
@@ -148,7 +148,7 @@ def show_table(title: str, rows: Mapping[str, str]) -> None:
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(_plain(name), _plain(value))
+        table.add_row(_escaped(name), _escaped(value))
     log_table(table)
 
 
@@ -157,13 +157,13 @@ def show_grid(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     for index, heading in enumerate(headings):
         table.add_column(
-            _plain(heading),
+            _escaped(heading),
             style="cyan" if index == 0 else "",
             justify="left" if index == 0 else "right",
             no_wrap=index > 0,
         )
     for row in rows:
-        table.add_row(*map(_plain, row))
+        table.add_row(*map(_escaped, row))
     log_table(table)
 
 
@@ -181,10 +181,10 @@ def progress(what: str, *, total: int, unit: str, in_words: bool = False) -> Ite
     with Progress(
         *_columns(unit, in_words=in_words), console=STDOUT, disable=not PROGRESS.isEnabledFor(logging.INFO)
     ) as bar:
-        task = bar.add_task(_plain(what), total=total, note="", comma="")
+        task = bar.add_task(_escaped(what), total=total, note="", comma="")
 
         def advance(count: int = 1, note: str = "") -> None:
-            bar.update(task, advance=count, note=_plain(note), comma=", " if note else "")
+            bar.update(task, advance=count, note=_escaped(note), comma=", " if note else "")
             if _interrupted.is_set():  # a library that was just calling back may have swallowed the exception
                 raise KeyboardInterrupt
 
@@ -199,7 +199,7 @@ def _columns(unit: str, *, in_words: bool) -> list[ProgressColumn]:
         return [*first, TextColumn(words)]
     elapsed = [TimeElapsedColumn()] if wide else []
     left = [TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
-    return [*first, MofNCompleteColumn(), TextColumn(_plain(unit)), *elapsed, *left]
+    return [*first, MofNCompleteColumn(), TextColumn(_escaped(unit)), *elapsed, *left]
 
 
 @contextmanager
