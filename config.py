@@ -68,13 +68,13 @@ class Dataset:
     archive: Path | None = None  # folder of the downloaded recordings, which is only read; none: the root itself
     # layout of the archive; auto: detected
     kind: Literal["auto", "birdclef2018", "kaggle", "annotations", "xenocanto", "folders"] = "auto"
-    columns: Columns = field(default_factory=Columns)
+    columns: Columns = field(default_factory=Columns)  # columns of annotation tables, if they have unusual names
     # CSV of species (scientific name, code, common name) that maps labels to scientific names
     taxonomy: Path | None = None
     aliases: Path | None = None  # CSV of renamed species: old name, new name
     # use only these species: a file with one name or code per line, or an eBird frequency list (JSON or CSV)
     whitelist: Path | None = None
-    # whitelist as a frequency list: use only species that are at least this frequent, percent
+    # if whitelist is a frequency list: use only species that are at least this frequent, percent
     whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0
     min_recordings: CountOrNone = 0  # leave out classes with fewer recordings (or annotations) than this
     max_recordings: CountOrNone = 0  # use at most this many recordings per class, drawn at random; 0: no limit
@@ -88,10 +88,10 @@ class Dataset:
     test_share: PartShare = 0.0  # fraction of the recordings held out in test/ for the final test; 0: no test/
     folds: CountOrNone = 0  # split all but test/ into this many folds for cross-validation; 0: no folds, at least 2
     fold: CountOrNone = 0  # the fold that is val/, from 0 to folds − 1
-    # split grouped: recordings with the same value stay together; day: same site and day
+    # split = grouped: recordings with the same value stay together; day: same site and day
     group_by: Literal["author", "site", "day", "recording"] = "author"
-    block_degrees: Annotated[float, Gt(0), Le(90)] = 2.0  # split blocked: width and height of a grid cell, degrees
-    # split blocked: cells with fewer recordings per quarter of the year are split at random
+    block_degrees: Annotated[float, Gt(0), Le(90)] = 2.0  # split = blocked: width and height of a grid cell, degrees
+    # split = blocked: cells with fewer recordings per quarter of the year are split at random
     block_recordings: Count = 20
     # how recordings get into train/, val/ and test/; copy needs the disk space twice, move empties the archive
     sort_mode: Literal["copy", "hardlink", "move", "symlink"] = "copy"
@@ -105,7 +105,7 @@ class Clips:
     # grid: all windows in regular steps; first: the first count of them; peaks: around the strongest signals;
     # annotations: around annotated events
     choose: Literal["grid", "peaks", "annotations", "first"] = "grid"
-    # choose peaks or first: number of clips per recording, before rejection by signal_threshold; 0: all
+    # choose = peaks or first: number of clips per recording, before rejection by signal_threshold; 0: all
     count: CountOrNone = 10
     length: Positive = 1.0  # length of a clip, seconds
     overlap: NotNegative = 0.25  # overlap of successive clips, seconds; less than length
@@ -114,7 +114,7 @@ class Clips:
     signal_threshold: Share = 0.001  # reject clips with a lower signal score, 0 to 1, as empty; 0: keep all
     # keep at most (max_per_class // recordings of the class) + 1 clips per recording, drawn at random; 0: no limit
     max_per_class: CountOrNone = 1000
-    # fraction of the rejected clips (choose annotations: also of clips between events) that is kept as noise for
+    # fraction of the rejected clips (choose = annotations: also of clips between events) that is saved as noise for
     # augmentation
     noise_share: Share = 0.1
     seed: Seed = 2018  # random seed for the choice of clips that are kept
@@ -129,19 +129,19 @@ class Spectrogram:
     rate: Annotated[int, Ge(100), Le(384_000)] = 44_100  # sample rate, Hz; every recording is resampled to it
     fmin: NotNegative = 500.0  # lowest frequency of the spectrogram, Hz; below it is mostly wind
     fmax: Positive = 15_000.0  # highest frequency of the spectrogram, Hz; at most half the sample rate
-    height: Annotated[int, Ge(8), Le(1024)] = 128  # height, pixels: number of mel bands (kind linear: of bins)
+    height: Annotated[int, Ge(8), Le(1024)] = 128  # height, pixels: number of mel bands (kind = linear: of bins)
     width: Annotated[int, Ge(8), Le(4096)] = 256  # width, pixels: number of frames
     # mel: mel bands, decibels; linear: equal steps in Hz, decibels; pcen: mel bands with per-channel energy
     # normalization
     kind: Literal["mel", "linear", "pcen"] = "mel"
-    # length of the Fourier window, samples, even; 0: 8 × height (kind linear: as long as needed for height bins between
-    # fmin and fmax)
+    # length of the Fourier window, samples, even; 0: 8 × height (kind = linear: as long as needed for height bins
+    # between fmin and fmax)
     n_fft: Annotated[int, Ge(0), Le(LONGEST_WINDOW)] = 0
     hop: CountOrNone = 0  # step from frame to frame, samples; 0: such that a clip has exactly width frames
     # how a spectrogram of another size (due to n_fft or hop) gets height × width; fill: pad with noise; the crops
     # stretch sides that are too short
     resize: Literal["squeeze", "crop", "crop_random", "fill"] = "squeeze"
-    # coefficient of the pre-emphasis filter, which raises high frequencies; 0: off, below 1; kind linear ignores it
+    # coefficient of the pre-emphasis filter, which raises high frequencies; 0: off, below 1; kind = linear ignores it
     pre_emphasis: PartShare = 0.95
     high_pass: NotNegative = 0.0  # cutoff of a high-pass filter (24 dB per octave), Hz; 0: off
     # how much of what lies below the noise floor of each frequency is removed from a clip; 0: off, 1: all of it
@@ -171,7 +171,7 @@ class Augmentation:
     roll_h: Share = 0.0  # shift in time, wrapping around, by up to this fraction of the width; 0: off
     # crop up to these fractions from top, left, bottom, right, then resize; all 0: off
     crop: tuple[HalfShare, HalfShare, HalfShare, HalfShare] = (0.0, 0.0, 0.0, 0.0)
-    zoom: Annotated[float, Ge(0), Le(10)] = 0.0  # zoom into the center by a factor of up to 1 + zoom; 0: off
+    zoom: Annotated[float, Ge(0), Le(10)] = 0.0  # zoom into the centre by a factor of up to 1 + zoom; 0: off
     # rotate by up to this many degrees in either direction; corners become black; 0: off
     rotate: Annotated[float, Ge(0), Le(180)] = 0.0
     # gamma: raise pixels (0 to 1) to a random power between these two, such as 0.5 3.0; 1 1: off
@@ -179,7 +179,7 @@ class Augmentation:
     # multiply pixels by a factor from 1 − brightness to 1 + brightness and clip at 1. The model's input is rescaled
     # per clip, so that only the clipping has an effect; 0: off
     brightness: Share = 0.0
-    # as brightness, on the perceptual lightness L* (the baseline also changed the hue, which gray images do not have);
+    # as brightness, on the perceptual lightness L* (the baseline also changed the hue, which grey images do not have);
     # 0: off
     lightness: Share = 0.0
     multiply: Share = 0.0  # multiply each pixel by its own factor from 1 − multiply to 1 + multiply; 0: off
@@ -206,7 +206,7 @@ class Model:
 
     # Baseline: plain convolutions, small and fast; ResNet: wide residual network, more accurate; Pi: dense layers
     name: Literal["Baseline", "ResNet", "Pi"] = "ResNet"
-    channels: Literal[1, 3] = 1  # input channels; 3: the gray spectrogram three times
+    channels: Literal[1, 3] = 1  # input channels; 3: the grey spectrogram three times
     # channels of each group of layers; each group halves height and width
     filters: Annotated[tuple[Width, ...], MinLen(1)] = (16, 32, 64, 128)
     # kernel size of each group of layers, pixels, odd
@@ -237,12 +237,12 @@ class Training:
     learning_rate_end: NotNegative = 0.000001  # learning rate in the last epoch; schedules root and constant ignore it
     # how the learning rate falls from epoch to epoch
     schedule: Literal["cosine", "linear", "step", "root", "constant"] = "cosine"
-    steps: Annotated[int, Ge(2)] = 3  # schedule step: number of equal parts with a constant learning rate
+    steps: Annotated[int, Ge(2)] = 3  # schedule = step: number of equal parts with a constant learning rate
     # epochs (may be a fraction) in which the learning rate rises linearly to that of the schedule; 0: off
     warm_up: NotNegative = 0.0
     # sgd: without momentum; nesterov: SGD with Nesterov momentum of 0.9
     optimizer: Literal["adam", "adamw", "sgd", "nesterov"] = "adam"
-    # optimizer adamw: weight decay of kernels; a step takes off this fraction times the learning rate
+    # optimizer = adamw: weight decay of kernels; a step takes off this fraction times the learning rate
     weight_decay: NotNegative = 0.0001
     l2: NotNegative = 0.0  # L2 regularization: weight of the sum of all squared kernels; not in the losses shown
     gradient_clip: NotNegative = 0.0  # clip the global norm of the gradient to this; 0: off
@@ -252,11 +252,11 @@ class Training:
     # cross_entropy: one label per clip; focal: the same, with more weight on hard clips; binary: several labels per
     # clip (sigmoid)
     loss: Literal["cross_entropy", "focal", "binary"] = "cross_entropy"
-    focal_gamma: NotNegative = 2.0  # loss focal: how much less easy clips count; 0: cross-entropy
+    focal_gamma: NotNegative = 2.0  # loss = focal: how much less easy clips count; 0: cross-entropy
     label_smoothing: PartShare = 0.0  # losses with one label: fraction of the target spread evenly over all classes
-    primary_target: Share = 1.0  # loss binary: target of the primary label
-    secondary_target: Share = 1.0  # loss binary: target of background labels
-    absent_target: Share = 0.0  # loss binary: target of all other classes
+    primary_target: Share = 1.0  # loss = binary: target of the primary label
+    secondary_target: Share = 1.0  # loss = binary: target of background labels
+    absent_target: Share = 0.0  # loss = binary: target of all other classes
     # balanced: weight the loss of a clip inversely to the number of clips of its class
     class_weights: Literal["none", "balanced"] = "none"
     # weight the loss of a clip by the quality rating of its recording: A or 5: 1, E or 1: 0.2, unrated: 0.6
@@ -265,7 +265,7 @@ class Training:
     sampler: Literal["all", "balanced"] = "all"
     min_per_class: CountOrNone = 0  # repeat clips of smaller classes up to this number of clips per epoch; 0: off
     max_per_class: CountOrNone = 0  # draw this many clips of larger classes, anew in each epoch; 0: no limit
-    noise_class: bool = False  # also learn the rejected clips that are kept as noise, as the class 'Noise'
+    noise_class: bool = False  # also learn the rejected clips that are saved as noise, as the class 'Noise'
     # start from the model of another run (its folder: the best snapshot) or snapshot; classes are matched by name
     pretrained: Path | None = None
     pretrained_output: bool = True  # pretrained: also take over the output layer, for classes that are the same
@@ -296,12 +296,13 @@ class Training:
 class Distillation:
     """How distill.py trains a student on the predictions of teachers; train.py trains on labels alone."""
 
-    # models whose predictions are learned: folders of runs (their `snapshot`) or snapshots; distill.py needs at least 1
+    # models whose predictions are learned: snapshots, or folders of runs (`snapshot` says which of theirs); distill.py
+    # needs at least 1
     teachers: tuple[Path, ...] = ()
     # snapshot of a teacher that is given as the folder of a run; best: highest validation MLRAP; latest: last epoch
     snapshot: Literal["best", "latest"] = "best"
     weights: tuple[Positive, ...] = ()  # weight of each teacher, above 0; none: equal weights
-    # what is averaged over teachers; logits: log-probabilities (loss binary: log-odds)
+    # what is averaged over teachers; logits: log-probabilities (loss = binary: log-odds)
     average: Literal["probabilities", "logits"] = "probabilities"
     # divide the logits of teachers and student by this; above 1, less likely classes count more
     temperature: Annotated[float, Ge(0.1), Le(100)] = 1.0
@@ -335,7 +336,7 @@ class Testing:
     held_out: Literal["auto", "val", "test"] = "auto"
     # snapshot of a run; best: highest validation MLRAP; latest: last epoch
     snapshot: Literal["best", "latest"] = "best"
-    # ensemble: folders of runs (their `snapshot`) or snapshots; none: the model of this run
+    # ensemble: snapshots, or folders of runs (`snapshot` says which of theirs); none: the model of this run
     models: tuple[Path, ...] = ()
     weights: tuple[Positive, ...] = ()  # weight of each of models, above 0; none: equal weights
     max_recordings: CountOrNone = 0  # test at most this many recordings, drawn at random; 0: all
@@ -345,7 +346,7 @@ class Testing:
     max_clips: CountOrNone = 128  # use only the first clips of a recording, at most this many; 0: all
     # how the scores of clips become those of a recording
     pooling: Literal["median_filtered", "mean_exponential", "mean", "max", "log_mean_exp"] = "median_filtered"
-    # pooling log_mean_exp: near 0 it is the mean, at 100 almost the maximum
+    # pooling = log_mean_exp: near 0 it is the mean, at 100 almost the maximum
     sharpness: Annotated[float, Gt(0), Le(100)] = 5.0
     # table of which species to expect where and when, multiplied with the scores: values per recording (TSV) or eBird
     # frequencies
@@ -353,7 +354,7 @@ class Testing:
     # prior of eBird frequencies: factor for species not reported at that place and week; reported species: 1.5
     prior_unreported: Share = 0.5
     background: bool = True  # background species count as correct, too
-    # classes with fewer positive recordings have no part in class means and get no threshold of their own
+    # classes with fewer positive recordings are left out of class means and get no threshold of their own
     min_positives: Count = 1
     # score from which a species counts as detected: one threshold for all classes, or one per class
     thresholds: Literal["common", "per_class"] = "common"
@@ -382,7 +383,7 @@ class Submission:
     overlap: NotNegative | None = None
     # predict only these species, score 0 for all others: one name or code per line, or an eBird frequency list
     whitelist: Path | None = None
-    # whitelist as a frequency list: predict only species that are at least this frequent, percent
+    # if whitelist is a frequency list: predict only species that are at least this frequent, percent
     whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0
     # thresholds.json of test.py: scores from which species count as detected; none: that of the run, if it has one
     thresholds: Path | None = None
@@ -395,11 +396,11 @@ class Submission:
     class_ids: Path | None = None
     # sample submission (CSV) for kaggle2021 and kaggle2022: take its rows and columns in their order; none: all rows
     sample: Path | None = None
-    # format birdclef2018: classes per recording or interval; the challenge allows 100
+    # format = birdclef2018: classes per recording or interval; the challenge allows 100
     best: Annotated[int, Ge(1), Le(100)] = 100
     # threshold for detections if there is no thresholds.json; formats birdclef2018 and kaggle2022 ignore it
     min_score: Share = 0.1
-    # format raven: lowest and highest frequency of the selections, Hz
+    # format = raven: lowest and highest frequency of the selections, Hz
     band: tuple[NotNegative, NotNegative] = (500.0, 15_000.0)
     # minutes of sound, over all recordings, on the page with timelines and players; 0.7 MB per minute; 0: no page
     page_minutes: NotNegative = 15.0

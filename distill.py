@@ -5,10 +5,10 @@
     snapshots/large
 
 The student is the network of `model`. Its targets are the mean of the teachers' predictions for the same augmented
-spectrograms, which each teacher gets in its own size. Clips of data sets without labels can be added
-(`distillation.unlabelled`). Apart from that, training is that of train.py: the same command resumes a stopped run. Then
-the student is tested as by test.py, and a table compares it with its teachers, their ensemble, and the same network
-trained without teachers (`distillation.compare_without_teachers`).
+spectrograms, which each teacher gets in its own size. `distillation.unlabelled` adds clips of data sets without labels.
+Apart from that, training is that of train.py: the same command resumes a stopped run. Then the student is tested as by
+test.py, and a table compares it with its teachers, their ensemble, and the same network trained without teachers
+(`distillation.compare_without_teachers`).
 
 Source: TEACHER in train.py of the 2018 BirdCLEF baseline; Hinton et al., arXiv:1503.02531.
 """
@@ -71,7 +71,7 @@ def main(config: Config, flags: train.Flags = train.Flags()) -> Distilled:
     check_not_trained_on(recordings, members)
     examples = with_teachers_recordings(with_unlabelled(read_examples(config), config), members)
     teachers = load_teachers(members, examples.classes, config)
-    with console.alone(config.snapshots, f"train of {config.run}"):
+    with console.alone(config.snapshots, f"training of {config.run}"):
         open_run(config, fresh=flags.fresh)
         record_teachers(config.run_folder, teachers.named_contents)
         examples = with_cached_predictions(examples, teachers, config)

@@ -35,7 +35,7 @@ class EvaluatedRun:
     Attributes
     ----------
     mlrap : mean label-ranking average precision on the held-out recordings; None if there was nothing to evaluate
-    top1_accuracy : share of the recordings whose highest score is that of a right class
+    top1_accuracy : share of the recordings whose top prediction is their primary label
     ridge_mlrap : MLRAP of ridge regression on mean spectra, if `testing.ridge` is on
     snapshot, log, report : their paths
     seconds : time of each stage

@@ -5,10 +5,10 @@
     python test.py experiments/birdclef2018.toml --testing.models snapshots/one snapshots/other
     python test.py experiments/birdclef2018.toml --export network.onnx
 
-The first clips of each recording are predicted, also those without signal, and their scores are pooled
-(`testing.pooling`; the 2018 baseline used the median-filtered mean). The main metric is the mean label-ranking average
-precision (MLRAP) over recordings, background species included. `--export` also saves the network for ONNX Runtime, to
-be used without this toolkit as docs/file-formats.md shows.
+The first clips of each recording are predicted, also those without signal, and their scores are pooled as
+`testing.pooling` says; the 2018 baseline used the median-filtered mean. The main metric is the mean label-ranking
+average precision (MLRAP) over recordings, background species included. `--export` also saves the network for ONNX
+Runtime, to be used without this toolkit as docs/file-formats.md shows.
 
 Source: test.py of the 2018 BirdCLEF baseline, which published an MLRAP of 0.612 on 4,399 recordings of 1,500 species.
 """

@@ -46,7 +46,7 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
     refuse_teachers(config)
     request_determinism(config.training)
     examples = read_examples(config)
-    with console.alone(config.snapshots, f"train of {config.run}"):
+    with console.alone(config.snapshots, f"training of {config.run}"):
         open_run(config, fresh=flags.fresh)
         rows = learn(examples, config)
     summarize_training(rows, config.run_folder, seconds=elapsed())

@@ -1,6 +1,7 @@
 """Distillation: a student learns the predictions of teachers, with or without the labels, as distill.py asks for.
 
-A new distillation loss is one function here and an entry in `DISTILLATION_LOSSES`.
+A new distillation loss is one function here, an entry in `DISTILLATION_LOSSES`, and its name in `Distillation.loss` of
+config.py.
 """
 
 import json

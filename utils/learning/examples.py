@@ -169,7 +169,7 @@ def _check_classes(classes: tuple[str, ...], train: pl.DataFrame) -> None:
     if not classes:
         raise UserError(
             "no clips to learn from: clips.signal_threshold or training.signal_interval excludes all of them; spec.py "
-            "prints how many clips it accepted"
+            "prints how many clips it kept"
         )
     if len(classes) == 1:
         raise UserError(

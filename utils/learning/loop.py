@@ -87,7 +87,8 @@ def _report_start(network: Network, examples: Examples, config: Config) -> None:
     if 0 < validation < ENOUGH_RECORDINGS:
         console.warning(
             f"only {validation} validation recordings, so chance decides which epoch is best; increase "
-            "training.validation_share for a more reliable choice"
+            "training.validation_share (if there is a test/: dataset.val_share), or use the last epoch "
+            "(training.early_stopping = 0, testing.snapshot = latest)"
         )
 
 

@@ -1,4 +1,7 @@
-"""Losses of each clip, by the names of `training.loss`. A new loss is one function here and an entry in `LOSSES`."""
+"""Losses, one value per clip, by the names of `training.loss`.
+
+A new loss is one function here, an entry in `LOSSES`, and its name in `Training.loss` of config.py.
+"""
 
 from collections.abc import Callable
 

@@ -1,4 +1,7 @@
-"""Optimizers by the names of `training.optimizer`, without the learning rate, which is an argument of each step."""
+"""Optimizers by the names of `training.optimizer`, without the learning rate, which is an argument of each step.
+
+A new optimizer is a case of `optimizer` here, and its name in `Training.optimizer` of config.py.
+"""
 
 import jax
 import optax

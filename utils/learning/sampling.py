@@ -12,7 +12,7 @@ def epoch_order(
     """Return which clips each step of an epoch sees; it depends on seed and epoch alone.
 
     Every clip of the pool comes once, in random order; with the balanced sampler as many are drawn, each class with the
-    same probability. The last batch is filled up with clips from the start of the order, so that all batches have one
+    same probability. The last batch is padded with clips from the start of the order, so that all batches have one
     size.
 
     Parameters

@@ -1,4 +1,7 @@
-"""Learning rate schedules by the names of `training.schedule`, and the warm-up."""
+"""Learning rate schedules by the names of `training.schedule`, and the warm-up.
+
+A new schedule is a case of `schedule` here, and its name in `Training.schedule` of config.py.
+"""
 
 import numpy as np
 import optax

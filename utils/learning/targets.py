@@ -19,7 +19,7 @@ class Labels(NamedTuple):
     Attributes
     ----------
     primary : the class of each clip; −1: unlabelled
-    background : the classes that are heard besides, filled up with −1
+    background : the background classes, padded with −1
     weight : weight of each clip's loss
     """
 
@@ -32,8 +32,8 @@ def targets_of(labels: Labels, classes: int, settings: Training) -> Targets:
     """Return the targets of each clip; those of unlabelled clips mean nothing.
 
     One label per clip: 1 for the primary label, minus what `label_smoothing` spreads over all classes.
-    Several labels (`multi_label`): one value each for the primary label, background labels and all other classes (seed
-    001 took 0.995, 0.3 and 0.0025).
+    Several labels (`multi_label`): one value each for the primary label, background labels and all other classes
+    (`primary_target`, `secondary_target`, `absent_target`).
     """
     primary = jax.nn.one_hot(labels.primary, classes)
     if not settings.multi_label:

@@ -82,7 +82,7 @@ def _unlabelled_rows(store: Store, root: Path, examples: Examples, config: Confi
     rows = chosen["clip"].cast(pl.Int64).to_numpy()
     if len(rows) == 0:
         raise console.UserError(
-            f"{root}: no clips to add; its split must have recordings in train/, and spec.py must have accepted clips "
+            f"{root}: no clips to add; its split must have recordings in train/, and spec.py must have kept clips "
             "of them"
         )
     return rows

@@ -1,4 +1,8 @@
-"""Validation after each epoch: loss, accuracy and MLRAP on the validation recordings."""
+"""Validation after each epoch: loss, accuracy and MLRAP on the validation recordings, which `examples.py` chooses.
+
+It uses their accepted clips in the store. Their scores are always pooled by the median-filtered mean, whatever
+`testing.pooling` says.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""Models by name, as a graph and its pure state. A new model is a file beside this one and an entry in `NETWORKS`."""
+"""Models by name, as a graph and its pure state.
+
+A new model is a file beside this one, an entry in `NETWORKS`, and its name in `Model.name` of config.py.
+"""
 
 from typing import NamedTuple
 

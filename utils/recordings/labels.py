@@ -71,7 +71,7 @@ class Taxonomy:
         return self._species.get(_lookup_key(text), " ".join(text.split()))
 
     def species(self, text: str) -> str:
-        """Return the present scientific name of a species, for any of its names; `text` itself if it is not known."""
+        """Return the current scientific name of a species, for any of its names; `text` itself if it is not known."""
         seen: list[str] = []
         while True:
             key = _lookup_key(text)

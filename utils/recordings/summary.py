@@ -167,7 +167,7 @@ def report_left_out(failures: Sequence[console.Failure], *, log: Path | None) ->
             else [*names[:SHOWN_PER_REASON], f"… and {len(names) - SHOWN_PER_REASON:,} more"]
         )
         few += [console.Failure(name, reason) for name in shown]
-    what = "things" if log is None else f"things (also in {console.printable(log)})"
+    what = "items" if log is None else f"items (also in {console.printable(log)})"
     console.report_failures(few, what=what, count=len(failures))
 
 

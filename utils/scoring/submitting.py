@@ -75,7 +75,7 @@ def predict_missing(task: Task, config: Config) -> InferenceResult:
     task.parts.report_others()
     done = len(task.files) - len(missing)
     if done:
-        console.info(f"{done:,} of {len(task.files):,} recordings were done before")
+        console.info(f"{done:,} of {len(task.files):,} recordings were predicted before")
     failures: dict[int, console.Failure] = {}
     seconds, elapsed = 0.0, console.stopwatch()
     files = [task.files[index] for index in missing]

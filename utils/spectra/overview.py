@@ -91,7 +91,7 @@ def summarize_extraction(
         "Spectrograms",
         {
             "recordings": f"{len(read)} of {len(recordings)} read, {sound} of sound",
-            "clips": f"{kept} kept, {rejected} rejected as empty ({noise} of these kept as noise)",
+            "clips": f"{kept} kept, {rejected} rejected as empty ({noise} of these saved as noise)",
             "threshold": threshold_preview(all_scores(store), config.clips.signal_threshold),
             "without a clip": f"{len(silent)} recordings have no clip that reaches the threshold",
             "store": console.printable(folder),

@@ -178,7 +178,7 @@ def _totals(store: Store) -> dict[str, str]:
         "recordings": f"{len(read):,}" + (f" ({unread:,} could not be used, see rejected.csv)" if unread else ""),
         "of sound": console.clock(float(read["seconds"].sum())),
         "clips kept": f"{int(read['kept'].sum()):,}",
-        "rejected": f"{int(read['rejected'].sum()):,} ({int(read['noise'].sum()):,} of these kept as noise)",
+        "rejected": f"{int(read['rejected'].sum()):,} ({int(read['noise'].sum()):,} of these saved as noise)",
         "recordings without a clip": f"{len(read.filter(kept=0)):,}",
     }
 

@@ -193,7 +193,7 @@ def test_unusable_annotations_are_reported_and_counted(tmp_path: Path, capsys: p
     assert behind["r3.wav"].startswith(
         "1 of 3 annotations lie after its end (10.0 s) and cannot be used: are the times counted through several files"
     )
-    assert behind["r2.wav"].endswith("; it is left out of the score")
+    assert behind["r2.wav"].endswith("; it is left out of the metrics")
     assert "left out" not in behind["r3.wav"]
     assert evaluator.used.events.keys() == {"r0.wav", "r3.wav"}
     assert [event.start for event in evaluator.used.events["r3.wav"]] == [1.0, 1.0]

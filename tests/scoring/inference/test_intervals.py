@@ -331,7 +331,7 @@ def test_finished_recordings_are_not_predicted_again(
     assert [parts.is_score_part_complete(target) for target in job.targets] == [False, True, True, False, False, True]
     result = submitting.predict_missing(task.prepare_submission(config, "soundscape"), config)
     assert result.seconds == 12.3
-    assert "3 of 6 recordings were done before" in capsys.readouterr().out
+    assert "3 of 6 recordings were predicted before" in capsys.readouterr().out
     other = task.prepare_submission(with_testing(config, pooling="mean"), "soundscape")
     assert not any(parts.is_score_part_complete(target) for target in other.targets)
     submitting.predict_missing(dataclasses.replace(other, files=other.files[:1], targets=other.targets[:1]), config)

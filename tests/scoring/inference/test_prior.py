@@ -113,7 +113,7 @@ def test_frequencies_by_place_and_week(
     np.testing.assert_allclose(all_factors(recordings, config), [[1.5, 0.5, 0.5], [0.5, 1.5, 0.5], [1.0, 1.0, 1.0]])
     warned = capsys.readouterr().err
     assert "1 of 3 classes are missing from it" in warned
-    assert "1 of 3 recordings have no place" in warned
+    assert "1 of 3 recordings have no coordinates" in warned
     harsh = dataclasses.replace(config, testing=dataclasses.replace(config.testing, prior_unreported=0.0))
     assert all_factors(recordings, harsh)[0] == [1.5, 0.0, 0.0]
 
@@ -167,7 +167,7 @@ def test_the_nearest_place_may_lie_beyond_the_date_line(recordings: pl.DataFrame
         (
             "p.csv",
             "species,frequency,lat,lon\nAltus clarus,5,1,1\nAltus clarus,5,,\n",
-            r"p\.csv: some rows have a place and others have none",
+            r"p\.csv: some rows have coordinates and others have none",
         ),
         ("p.csv", "bird,frequency\nAltus clarus,5\n", r"p\.csv: has no column of species"),
         ("p.csv", "species,frequency\nX y,5\n", r"p\.csv: names none of the 3 classes; if it has codes"),

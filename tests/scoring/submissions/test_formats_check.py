@@ -100,7 +100,7 @@ CASES: list[tuple[str, Change, list[str]]] = [
     ("birdclef2018 monophone", put(1, "0.9", "1.9"), ["line 1: the score '1.900000' is not from 0 to 1"]),
     ("birdclef2018 monophone", put(1, "0.900000", "nan"), ["line 1: the score 'nan' is not a number"]),
     ("birdclef2018 monophone", put(2, ";ccc", ";xyz"), ["line 2: no class has the id 'xyz'"]),
-    ("birdclef2018 monophone", put(2, ";ccc", ";aaa"), ["line 2: the class 'aaa' is there twice"]),
+    ("birdclef2018 monophone", put(2, ";ccc", ";aaa"), ["line 2: the class 'aaa' is listed twice"]),
     (
         "birdclef2018 monophone",
         put(3, "0.1", "0.3"),
@@ -159,9 +159,9 @@ CASES: list[tuple[str, Change, list[str]]] = [
         ["line 3: no recording has the id 'x'", "line 4: the interval is 8 s long, not 5; or one is missing"],
     ),
     ("kaggle2021", without(3), ["line 3: the interval is 8 s long, not 5; or one is missing"]),
-    ("kaggle2021", twice(2), ["line 3: the interval ends before it starts, or is there twice"]),
+    ("kaggle2021", twice(2), ["line 3: the interval ends before it starts, or is listed twice"]),
     ("kaggle2021 sample", without(3), ["1 of the sample's 5 rows are missing: 'b_10'"]),
-    ("kaggle2021 sample", twice(3), ["line 4: the row 'b_10' is there twice"]),
+    ("kaggle2021 sample", twice(3), ["line 4: the row 'b_10' is listed twice"]),
     ("kaggle2021 sample", swapped(2), ["line 3: the row 'b_5' comes before 'b_10' in the sample"]),
     (
         "kaggle2021 sample",

@@ -89,7 +89,7 @@ def test_a_submission_that_was_killed_resumes_to_the_same_bytes(
     second = start(killed, "submission_soundscape.py")
     out, errors = second.communicate(timeout=240)
     assert second.returncode == console.INCOMPLETE, errors
-    assert f"{done} of {RECORDINGS} recordings were done before" in out
+    assert f"{done} of {RECORDINGS} recordings were predicted before" in out
     assert f"done {RECORDINGS} of {RECORDINGS}, " in out
     assert "× real time" in out
     assert "r07.wav: " in errors

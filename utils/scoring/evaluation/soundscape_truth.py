@@ -80,7 +80,7 @@ def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) 
             events[name] = tuple(replace(event, species=taxonomy.species(event.species)) for event in counted)
         else:
             failures.append(
-                Failure(name, "all its annotations are marked as not made by a human; it is left out of the score")
+                Failure(name, "all its annotations are marked as not made by a human; it is left out of the metrics")
             )
     species = frozenset(event.species for one in events.values() for event in one) if notes.targets else None
     annotated = frozenset(sound.relative_to(folder).as_posix() for sound in (*contents.tables, *notes.owners))

@@ -107,7 +107,7 @@ class SoundscapeEvaluator:
         """Leave out events that start after the end of the recording, which is known only now, and report them."""
         inside, lost = split_at_end(events, length)
         if lost:
-            left_out = "" if inside else "; it is left out of the score"
+            left_out = "" if inside else "; it is left out of the metrics"
             reason = events_after_end_message(lost, of=len(events), seconds=length)
             self.failures.append(console.Failure(file, f"{reason}{left_out}"))
         return inside

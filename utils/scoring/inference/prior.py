@@ -79,7 +79,7 @@ def _by_frequency(
     unknown = sum(frequencies.reported(metadata.places.get(name)) is None for name in recordings["recording"])
     if unknown:
         console.warning(
-            f"{path}: {unknown} of {len(recordings)} recordings have no place; their scores are not changed"
+            f"{path}: {unknown} of {len(recordings)} recordings have no coordinates; their scores are not changed"
         )
 
     def factors(name: str) -> Factors:

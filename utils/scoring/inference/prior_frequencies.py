@@ -81,7 +81,7 @@ def read_frequencies(path: Path, taxonomy: Taxonomy) -> Frequencies:
         if numbers["frequency"]:
             reported.add(label)
     if None in found and len(found) > 1:
-        raise UserError(f"{path}: some rows have a place and others have none")
+        raise UserError(f"{path}: some rows have coordinates and others have none")
     if not found:
         raise UserError(f"{path}: has no species")
     return Frequencies(

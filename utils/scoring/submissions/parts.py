@@ -61,7 +61,7 @@ class Parts:
         others = [file for file in self.folder.glob("*/[!.]*.part") if file.parent != self._current]
         if others:
             info(
-                f"{len(others):,} recordings in {printable(self.folder)} were done with other networks or settings; "
+                f"{len(others):,} recordings in {printable(self.folder)} were predicted with other networks or settings; "
                 "they are not used, and are removed at the end"
             )
 

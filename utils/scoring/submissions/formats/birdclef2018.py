@@ -116,7 +116,7 @@ class _Ranking:
             self.key, self.codes, self.count, self.score = key, set(), 0, 1.0
         self.count += 1
         if code in self.codes:
-            problems.add(f"the class {quoted(code)} is there twice", line)
+            problems.add(f"the class {quoted(code)} is listed twice", line)
         self.codes.add(code)
         if self.count == MAX_RANKED + 1:
             problems.add(f"more than {MAX_RANKED} rows of {quoted(' '.join(key).strip())}", line)

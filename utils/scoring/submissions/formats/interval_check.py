@@ -47,7 +47,7 @@ class IntervalCheck:
                 f"the interval starts at {first:g} s, within or before the one that ends at {self._end:g} s", line
             )
         if end <= first:
-            self._problems.add("the interval ends before it starts, or is there twice", line)
+            self._problems.add("the interval ends before it starts, or is listed twice", line)
         elif end - first > self._length:
             self._problems.add(
                 f"the interval is {end - first:g} s long, not {self._length:g}"

@@ -95,7 +95,7 @@ def _check_birds(text: str, names: set[str], problems: Problems, line: int) -> N
     if NOCALL in birds and len(birds) > 1:
         problems.add(f"{NOCALL} is together with birds", line)
     if len(set(birds)) < len(birds):
-        problems.add("a bird is there twice", line)
+        problems.add("a bird is listed twice", line)
     for bird in birds:
         if bird not in names and bird != NOCALL:
             problems.add(

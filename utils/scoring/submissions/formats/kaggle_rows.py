@@ -38,7 +38,7 @@ class SampleRowCheck:
         if index is None:
             self._problems.add(f"the sample has no row {quoted(row)}", line)
         elif row in self._seen:
-            self._problems.add(f"the row {quoted(row)} is there twice", line)
+            self._problems.add(f"the row {quoted(row)} is listed twice", line)
         elif index < self._last:
             self._problems.add(
                 f"the row {quoted(row)} comes before {quoted(self._rows[self._last])} in the sample", line

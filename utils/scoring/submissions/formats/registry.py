@@ -1,4 +1,8 @@
-"""The registry of submission formats; a new format is a file with its writer and checker, and an entry here."""
+"""The registry of submission formats.
+
+A new format is a file with its writer and checker, an entry in `FORMATS`, and its name in `Submission.format` of
+config.py.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
