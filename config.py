@@ -48,7 +48,7 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns in annotation tables, if they differ from the usual ones; '': find the column by itself."""
+    """Names of the columns in annotation tables, if they differ from the usual ones; '': found by itself."""
 
     file: str = ""  # name or path of the recording
     start: str = ""  # start of an event, seconds or h:mm:ss
@@ -68,7 +68,8 @@ class Dataset:
     archive: Path | None = None  # folder of the downloaded recordings, which is only read; none: the root itself
     # layout of the archive; auto: detected
     kind: Literal["auto", "birdclef2018", "kaggle", "annotations", "xenocanto", "folders"] = "auto"
-    columns: Columns = field(default_factory=Columns)  # columns of annotation tables, if they have unusual names
+    # names of the columns in annotation tables, if they differ from the usual ones; '': the column is found by itself
+    columns: Columns = field(default_factory=Columns)
     # CSV of species (scientific name, code, common name) that maps labels to scientific names
     taxonomy: Path | None = None
     aliases: Path | None = None  # CSV of renamed species: old name, new name

@@ -7,8 +7,8 @@
 The student is the network of `model`. Its targets are the mean of the teachers' predictions for the same augmented
 spectrograms, which each teacher gets in its own size. `distillation.unlabelled` adds clips of data sets without labels.
 Apart from that, training is that of train.py: the same command resumes a stopped run. Then the student is tested as by
-test.py, and a table compares it with its teachers, their ensemble, and the same network trained without teachers
-(`distillation.compare_without_teachers`).
+test.py, and a table compares it with its teachers, their ensemble, and (`distillation.compare_without_teachers`) the
+same network trained without teachers.
 
 Source: TEACHER in train.py of the 2018 BirdCLEF baseline; Hinton et al., arXiv:1503.02531.
 """

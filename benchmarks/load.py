@@ -120,19 +120,19 @@ def stage(base: Path, script: str, items: int) -> Cost:
         [sys.executable, str(HERE.parent / f"{script}.py"), "load.toml", "--log.mode", "error"], cwd=base
     )
     peaks: list[float] = [0.0]
-    watcher = threading.Thread(target=watch, args=(process.pid, peaks), daemon=True)
+    tracker = threading.Thread(target=track_memory, args=(process.pid, peaks), daemon=True)
     before = os.times()
-    watcher.start()
+    tracker.start()
     status = process.wait()
     after = os.times()
-    watcher.join()
+    tracker.join()
     if status:
         raise SystemExit(f"{script}.py ended with the status {status}")
     cpu = after.children_user + after.children_system - before.children_user - before.children_system
     return Cost(script, items, passed(), cpu, max(peaks))
 
 
-def watch(pid: int, peaks: list[float]) -> None:
+def track_memory(pid: int, peaks: list[float]) -> None:
     """Update `peaks[0]` with the peak memory of a process or any of its children, MB, until it ends."""
     while True:
         try:

@@ -97,7 +97,7 @@ def starts_of(samples: int, config: Config) -> list[list[int]]:
     seconds = config.submission.interval
     count = count_intervals(Length(samples, workers.RATE), interval=seconds)
     bounds = [min(samples, interval_start(index, interval=seconds, rate=workers.RATE)) for index in range(count + 1)]
-    return [list(clip_starts(begin, end, length=length, step=step)) for begin, end in pairwise(bounds)]
+    return [list(clip_starts(start, end, length=length, step=step)) for start, end in pairwise(bounds)]
 
 
 def main() -> None:

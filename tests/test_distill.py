@@ -52,7 +52,8 @@ def student_config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 def with_run(config: Config, run: str, **distillation: object) -> Config:
     settings = {"compare_without_teachers": False, **distillation}
-    return dataclasses.replace(config, run=run, distillation=dataclasses.replace(config.distillation, **settings))  # type: ignore[arg-type]
+    changed = dataclasses.replace(config.distillation, **settings)  # type: ignore[arg-type]
+    return dataclasses.replace(config, run=run, distillation=changed)
 
 
 def weights(run: Path) -> list[np.ndarray]:

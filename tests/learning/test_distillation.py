@@ -47,8 +47,8 @@ def teacher(
 
 
 def teachers_of(*models: Member, config: Config = STILL, **settings: object) -> Teachers:
-    with_teachers = dataclasses.replace(config, distillation=Distillation(teachers=(Path("x"),), **settings))  # type: ignore[arg-type]
-    return load_teachers(models, NAMES, with_teachers)
+    distillation = Distillation(teachers=(Path("x"),), **settings)  # type: ignore[arg-type]
+    return load_teachers(models, NAMES, dataclasses.replace(config, distillation=distillation))
 
 
 def spectrograms(examples: Examples) -> jax.Array:
@@ -146,7 +146,8 @@ def test_losses_by_hand() -> None:
         [0.6 * np.log(p[0]) + 0.4 * np.log(1 - p[0]), np.log(1 - p[1]), 0.4 * np.log(p[2]) + 0.6 * np.log(1 - p[2])]
     )
     for loss, expected in {"cross_entropy": cross, "kullback_leibler": cross - entropy, "binary": binary}.items():
-        found = distillation_losses(logits, predictions, Distillation(loss=loss, temperature=2.0))  # type: ignore[arg-type]
+        settings = Distillation(loss=loss, temperature=2.0)  # type: ignore[arg-type]
+        found = distillation_losses(logits, predictions, settings)
         assert float(found[0]) == pytest.approx(4 * expected, rel=1e-5)
 
 
@@ -232,7 +233,8 @@ def test_cached_predictions_are_those_of_steps(tmp_path: Path) -> None:
     file.write_bytes(whole[:-4])
     cache_predictions([store], teachers, NAMES)  # type: ignore[list-item]
     assert file.read_bytes() == whole
-    cache_predictions([store], teachers_of(teacher(tmp_path / "one"), teacher(tmp_path / "two", seed=3, wide=2)), NAMES)  # type: ignore[list-item]
+    others = teachers_of(teacher(tmp_path / "one"), teacher(tmp_path / "two", seed=3, wide=2))
+    cache_predictions([store], others, NAMES)  # type: ignore[list-item]
     assert len(list(tmp_path.glob("predictions_*.npy"))) == 2
     joined = cache_predictions([store, store], teachers, NAMES)  # type: ignore[list-item]
     np.testing.assert_allclose(joined.of(np.array([CLIPS + 3, 4])), expected[[3, 4]], atol=1e-6)

@@ -56,8 +56,9 @@ def test_the_logits_are_those_of_jax(options: dict[str, object], shape: tuple[in
     graph, network = build_network(replace(SMALL, **options), classes=5, shape=shape, seed=3)
     keys = iter(jax.random.split(jax.random.key(1), 1000))
     # norms that are not those of initial weights
-    moved = lambda leaf: leaf + 0.3 * jax.random.uniform(next(keys), leaf.shape) if leaf.ndim == 1 else leaf  # noqa: E731
-    network = jax.tree.map(moved, network)
+    network = jax.tree.map(
+        lambda leaf: leaf + 0.3 * jax.random.uniform(next(keys), leaf.shape) if leaf.ndim == 1 else leaf, network
+    )
     model = to_onnx_model(graph, network, shape=shape)
     onnx.checker.check_model(model, full_check=True)
     session = onnxruntime.InferenceSession(model.SerializeToString())

@@ -25,7 +25,8 @@ from utils.recordings.selection import read_whitelist
 XML = """<?xml version="1.0" encoding="UTF-8"?>
 <Audio><MediaId>1</MediaId><FileName>{file}</FileName><ClassId>abcdef</ClassId><Author>Ana</Author>
 <Date>2014-05-01</Date><Time>06:30</Time>
-<Locality>Río</Locality><Latitude>-4.5</Latitude><Longitude>-70.25</Longitude><Elevation>80</Elevation><Quality>2</Quality>
+<Locality>Río</Locality><Latitude>-4.5</Latitude><Longitude>-70.25</Longitude><Elevation>80</Elevation>
+<Quality>2</Quality>
 <Comments>By a "river"; &amp; far</Comments><Genus>{genus}</Genus><Species>merula</Species>
 <VernacularNames>Blackbird</VernacularNames>{more}</Audio>"""
 

@@ -24,7 +24,13 @@ from utils.recordings.audit import shared_groups, shared_keys
 def test_birds(
     tmp_path: Path, birds: Path, split: str, shares: dict[str, float], counts: dict[str, int] | None
 ) -> None:
-    settings = Dataset(root=tmp_path / "root", archive=birds, split=split, sort_mode="symlink", **shares)  # type: ignore[arg-type]
+    settings = Dataset(
+        root=tmp_path / "root",
+        archive=birds,
+        split=split,  # type: ignore[arg-type]
+        sort_mode="symlink",
+        **shares,  # type: ignore[arg-type]
+    )
     sort_data.main(Config(dataset=settings))
     table = splits.read_split(settings)
     assert (table.height, table["class"].n_unique()) == (478, 49)

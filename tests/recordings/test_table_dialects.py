@@ -136,7 +136,8 @@ def test_excel_declares_its_separator(tmp_path: Path) -> None:
         + "TOP1MATCH,TOP1DIST,MANUAL ID\n/d,,tape.wav,0,3.5,1.5,1,2,3,2023-06-10,02:51:00,02,wrong,0.5,Drosera ü\n",
         CLUSTER + "TOP1MATCH*,TOP1DIST\n/d,,tape.wav,0,3.5,1.5,1,2,3,2023-06-10,02:51:00,02,Drosera ü,0.5\n",
         "FOLDER,IN FILE,OFFSET,DURATION,AUTO ID*\n,tape.wav,3.5,1.5,Drosera ü\n",
-        "filepath,start,end,scientific_name,common_name,confidence,lat,lon,week,overlap,sensitivity,min_conf,species_list,model\n"
+        "filepath,start,end,scientific_name,common_name,confidence,lat,lon,week,overlap,sensitivity,"
+        "min_conf,species_list,model\n"
         "C:\\x\\tape.wav,3.5,5,Drosera ü,Sundew,0.9,-1,-1,-1,0,1,0.1,,V2.4\n",
         "input,start_time,end_time,species_name,confidence\ntape.wav,00:00:03.5,00:00:05.00,Drosera ü,0.9\n",
         "audio_file,annotation_file,annotation,start_time,end_time,low_f,high_f\n"

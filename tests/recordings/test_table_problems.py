@@ -224,7 +224,8 @@ def test_compressed_tables(tmp_path: Path) -> None:
         ("inventory.csv", "Datei,Bytes,Dauer\ntape.wav,12345,60.0\nother.wav,23456,61.0\n"),
         (
             "hashes.csv",
-            "path,md5,size\ntape.wav,d41d8cd98f00b204e9800998ecf8427e,5\nother.wav,d41d8cd98f00b204e9800998ecf8427e,6\n",
+            "path,md5,size\ntape.wav,d41d8cd98f00b204e9800998ecf8427e,5\n"
+            "other.wav,d41d8cd98f00b204e9800998ecf8427e,6\n",
         ),
         ("citation.csv", "XC number,Recordist\nXC1,Ann\n"),
         ("attribution.csv", "file,author,licence\ntape.wav,Ann,CC\n"),

@@ -31,10 +31,12 @@ def write_broken(root: Path, *, seed: int) -> None:
     """Write the files of BROKEN, each with the other file of its recording."""
     rng = np.random.default_rng((seed, 1003))
     planned = {
-        number: plan_recording(COMMON[number % len(COMMON)], number=number, rng=rng) for number in range(9001, 9009)
+        identifier: plan_recording(COMMON[identifier % len(COMMON)], number=identifier, rng=rng)
+        for identifier in range(9001, 9009)
     }
     sounds = {
-        number: synthesize(planned[number], seconds=6.0, rate=RATE, seed=seed, rng=rng) for number in (9002, 9005, 9006)
+        identifier: synthesize(planned[identifier], seconds=6.0, rate=RATE, seed=seed, rng=rng)
+        for identifier in (9002, 9005, 9006)
     }
     contents = {
         9001: b"",
@@ -44,12 +46,12 @@ def write_broken(root: Path, *, seed: int) -> None:
         9005: _wav_bytes(sounds[9005][: int(0.4 * RATE)]),
         9006: _wav_bytes(sounds[9006]),
     }
-    for number, content in contents.items():
-        with atomic_file(root / "wav" / planned[number].wav) as stream:
+    for identifier, content in contents.items():
+        with atomic_file(root / "wav" / planned[identifier].wav) as stream:
             stream.write(content)
-    for number, recording in planned.items():
-        text = recording_xml(recording, name="../../outside.wav" if number == 9007 else None)
-        write_text(root / "xml" / recording.xml, text[: len(text) // 2] if number == 9006 else text)
+    for identifier, recording in planned.items():
+        text = recording_xml(recording, name="../../outside.wav" if identifier == 9007 else None)
+        write_text(root / "xml" / recording.xml, text[: len(text) // 2] if identifier == 9006 else text)
 
 
 def _wav_bytes(sound: Waveform) -> bytes:

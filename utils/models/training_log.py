@@ -48,7 +48,8 @@ def read_training_log(path: Path, *, until: int) -> list[EpochRow]:
             {_current_name(name): float(value) if value else None for name, value in row.items()}
             for row in csv.DictReader(stream)
         ]
-    return [EpochRow(**{**row, "epoch": int(row["epoch"] or 0)}) for row in rows if (row["epoch"] or 0) <= until]  # type: ignore[arg-type]
+    rows = [row for row in rows if (row["epoch"] or 0) <= until]
+    return [EpochRow(**{**row, "epoch": int(row["epoch"] or 0)}) for row in rows]  # type: ignore[arg-type]
 
 
 def best_row(rows: list[EpochRow]) -> EpochRow | None:

@@ -65,10 +65,8 @@ def parse_rows(lines: Sequence[str], layout: TableLayout) -> list[AnnotationRow]
 
 def _is_yes_no_column(kind: str, rows: _TableRows, layout: TableLayout) -> bool:
     """Tell whether a column holds yes or no in every row."""
-    answers = {
-        value for _, values in rows if (value := _value(values or (), kind, layout).lower()) not in MISSING_VALUES
-    }
-    return bool(answers) and answers <= YES_VALUES | NO_VALUES
+    found = {value for _, values in rows if (value := _value(values or (), kind, layout).lower()) not in MISSING_VALUES}
+    return bool(found) and found <= YES_VALUES | NO_VALUES
 
 
 def _exclusion(kinds: Sequence[str], values: Sequence[str], layout: TableLayout) -> Literal["", "absent", "unverified"]:

@@ -137,7 +137,7 @@ def show_sort_summary(
             "classes": str(len(labels_in(table))),
             "files": inventory.line(),
             "with background": f"{table.filter(pl.col('background').list.len() > 0).height} recordings",
-            **{f"left out {number}": line for number, line in enumerate(selection.left_out, 1)},
+            **{f"left out {index}": line for index, line in enumerate(selection.left_out, 1)},
             "time": console.clock(seconds),
             **written_or_next,
         },

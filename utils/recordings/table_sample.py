@@ -15,7 +15,7 @@ from utils.tables import find_column, first_line, plain_heading
 SAMPLE_ROWS = 20  # enough to tell whether a text is a table
 LONGEST_HEADING = 60  # characters; longer ones are sentences
 # kinds of columns that do not make a table one of annotations
-_SIDE_COLUMNS = frozenset({"selection", "view", "folder", "top", "end_file", "present", "absent", "verified"})
+_OTHER_COLUMNS = frozenset({"selection", "view", "folder", "top", "end_file", "present", "absent", "verified"})
 _CHECKSUM = re.compile(r"[0-9a-f]{32,128}[\s,;]+\*?\S.*|\S.*[\s,;][0-9a-f]{32,128}", re.IGNORECASE)
 # headings of columns without species
 _OTHER_HEADINGS = (
@@ -173,7 +173,7 @@ def is_list(rows: Sequence[Sequence[str]], lines: Sequence[str], separator: str)
         return True
     numbers = [row[0].strip() for row in rows]
     return max(map(len, rows)) == 2 and (
-        numbers in ([str(number) for number in range(first, first + len(rows))] for first in (0, 1))
+        numbers in ([str(index) for index in range(first, first + len(rows))] for first in (0, 1))
     )
 
 
@@ -184,7 +184,7 @@ def looks_like_table(rows: Sequence[Sequence[str]], layout: TableLayout, separat
     """
     same = sum(len(row) == len(rows[0]) for row in rows) >= max(2, 0.8 * len(rows))
     short = all(len(cell.strip()) <= LONGEST_HEADING for cell in rows[0])
-    known = len(layout.positions.keys() - _SIDE_COLUMNS) >= (1 if separator == "\t" else 2)
+    known = len(layout.positions.keys() - _OTHER_COLUMNS) >= (1 if separator == "\t" else 2)
     numbers = any(is_number(cell.strip()) for row in rows for cell in row)
     if layout.holds_events or ("start" in layout.positions and known):
         return short

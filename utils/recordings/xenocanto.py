@@ -57,11 +57,11 @@ def read_xenocanto(archive: Path, moved: Sequence[Path] = ()) -> Contents:
             continue
         found_records = found_records or bool(records)
         others += [] if records else [Failure(path, "has no recordings in the format of xeno-canto's API")]
-        for number, record in enumerate(records, 1):
+        for index, record in enumerate(records, 1):
             try:
                 _add_record(_recording_of_record(record, archive, by_number), recordings, names_of_files)
             except ValueError as error:
-                failures.append(failure_of(path if len(records) == 1 else f"{path} record {number}", error))
+                failures.append(failure_of(path if len(records) == 1 else f"{path} record {index}", error))
     failures += [] if found_records else others
     failures += [
         _unused_sound(sound, archive, by_number, names_of_files) for sound in sounds if sound not in names_of_files

@@ -73,7 +73,8 @@ def one_by_one(work: Callable[[Job], object], jobs: Sequence[Job], **_: object) 
 
 
 def changed(config: Config, **changes: object) -> Config:
-    return dataclasses.replace(config, submission=dataclasses.replace(config.submission, **changes))  # type: ignore[arg-type]
+    submission = dataclasses.replace(config.submission, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(config, submission=submission)
 
 
 def written(
@@ -272,7 +273,8 @@ def test_thresholds_are_those_of_uncalibrated_scores(config: Config, capsys: pyt
     named = changed(config, thresholds=config.dataset.root / "other.json")
     write_text(config.run_folder / "test" / "calibration.json", STEPS)
     for settings in (named, with_testing(named, calibration="isotonic")):
-        assert task.prepare_submission(settings, "soundscape").layout.class_thresholds.tolist() == [0.2, np.inf, 1.2]  # type: ignore[union-attr]
+        loaded = task.prepare_submission(settings, "soundscape").layout.class_thresholds
+        assert loaded.tolist() == [0.2, np.inf, 1.2]  # type: ignore[union-attr]
     high = changed(config, thresholds=config.dataset.root / "high.json")
     write_thresholds(config.dataset.root / "high.json", dataclasses.replace(found, values=(None, 0.0, None)))
     assert submission_soundscape.main(high).species == 1
@@ -289,7 +291,8 @@ def test_results_of_a_test_with_other_networks_or_settings_are_used_with_one_war
     )
     write_text(config.run_folder / "test" / "calibration.json", STEPS)
     settings = with_testing(changed(config, thresholds=config.dataset.root / "others.json"), calibration="isotonic")
-    assert task.prepare_submission(settings, "soundscape").layout.class_thresholds.tolist() == [0.2] * 3  # type: ignore[union-attr]
+    loaded = task.prepare_submission(settings, "soundscape").layout.class_thresholds
+    assert loaded.tolist() == [0.2] * 3  # type: ignore[union-attr]
     (line,) = capsys.readouterr().err.splitlines()
     assert re.search(
         r"others\.json and .*calibration\.json: made by a test with other networks, .*; "

@@ -61,8 +61,8 @@ class Parts:
         others = [file for file in self.folder.glob("*/[!.]*.part") if file.parent != self._current]
         if others:
             info(
-                f"{len(others):,} recordings in {printable(self.folder)} were predicted with other networks or settings; "
-                "they are not used, and are removed at the end"
+                f"{len(others):,} recordings in {printable(self.folder)} were predicted with other networks or "
+                "settings; these predictions are not used, and are removed at the end"
             )
 
     def path_of(self, file: Path) -> Path:
