@@ -46,6 +46,9 @@ class SettingsError(Exception):
         super().__init__(": ".join(part for part in (source, what, reason) if part))
 
 
+MULTI_LABEL_LOSSES = ("binary",)  # values of training.loss that score each class by itself
+
+
 @dataclass(frozen=True)
 class Columns:
     """Names of the columns in annotation tables, if they differ from the usual ones; '': found by itself."""
@@ -290,7 +293,7 @@ class Training:
     @property
     def multi_label(self) -> bool:
         """Whether a clip can have several labels: a sigmoid for each class, instead of one softmax."""
-        return self.loss == "binary"
+        return self.loss in MULTI_LABEL_LOSSES
 
 
 @dataclass(frozen=True)

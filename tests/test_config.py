@@ -68,7 +68,7 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ('[training]\nepochs = "five"', r'x\.toml: training\.epochs = "five": should be a valid integer'),
         ("[training]\nepochs = 5.5", r"x\.toml: training\.epochs = 5\.5: should be a valid integer"),
         ("[training]\nepochs = 0", r"x\.toml: training\.epochs = 0: should be greater than or equal to 1"),
-        ('[model]\nname = "Resnet"', r"""x\.toml: model\.name = "Resnet": should be 'Baseline', 'ResNet' or 'Pi'"""),
+        ('[model]\nname = "Resnet"', r"""x\.toml: model\.name = "Resnet": should be 'Baseline', .*'Pi'"""),
         ("[model]\nfilters = [8, -8]", r"x\.toml: model\.filters\.1 = -8: should be greater"),
         (
             '[testing]\nmodels = ["a", "b"]\nweights = [1.0]',
@@ -189,7 +189,7 @@ def test_wrong_files_end_in_one_line(tmp_path: Path, text: str, message: str) ->
         (("--training.epochs", "many"), r'command line: training\.epochs = "many": should be a valid integer'),
         (("--training.epochs", "0"), r"command line: training\.epochs = 0: should be greater"),
         (("--training.epochs",), r"command line: --training\.epochs: needs a value$"),
-        (("--model.name", "Foo"), r"""model\.name = "Foo": should be 'Baseline', 'ResNet' or 'Pi'$"""),
+        (("--model.name", "Foo"), r"""model\.name = "Foo": should be 'Baseline', .*'Pi'$"""),
         (("--spectrogram.fmax", "30000"), r"command line: spectrogram\.fmax = 30000\.0: should be at most"),
         (("experiments/demoo.toml",), r"experiments/demoo\.toml: no such file"),
         (("--clips.length", "inf"), r"command line: clips\.length = .*: should be a finite number"),

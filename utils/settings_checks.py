@@ -282,8 +282,8 @@ def _check_distillation(distillation: Distillation, training: Training) -> None:
         not teachers or distillation.multi_label == training.multi_label,
         key="distillation.loss",
         value=distillation.loss,
-        reason=f"does not go with training.loss = {training.loss}: both must be binary (several labels, sigmoid), or"
-        " neither (one label, softmax)",
+        reason=f"does not go with training.loss = {training.loss}: both must be for several labels per clip (sigmoid),"
+        " or both for one label (softmax)",
     )
     _require(
         bool(teachers) or not distillation.unlabelled,

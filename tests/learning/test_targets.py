@@ -1,5 +1,7 @@
 """Targets and losses are those computed by hand or by another library."""
 
+from typing import get_args, get_type_hints
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -7,12 +9,34 @@ import scipy.special
 from sklearn.metrics import log_loss
 from sklearn.utils.class_weight import compute_class_weight
 
-from config import Training
-from utils.learning.losses import losses, weighted_mean
+from config import MULTI_LABEL_LOSSES, Distillation, Model, Submission, Training
+from utils.learning.distillation import DISTILLATION_LOSSES
+from utils.learning.losses import LOSSES, losses, weighted_mean
 from utils.learning.targets import Labels, class_weights, targets_of
+from utils.models.networks import NETWORKS
+from utils.scoring.submissions.formats.registry import FORMATS
 
 LABELS = Labels(np.array([2, 0], np.int32), np.array([[0, 3], [-1, -1]], np.int32), np.array([1.0, 0.5], np.float32))
 LOGITS = np.array([[0.5, -1.0, 2.0, 0.0], [1.0, 1.0, -3.0, 0.2]], np.float32)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_of_one_label_or_of_several_as_the_config_says(name: str) -> None:
+    settings = Training(loss=name)  # type: ignore[arg-type]
+    targets = targets_of(LABELS, 4, settings)
+    moved = [np.asarray(losses(jnp.asarray(LOGITS + shift), targets, settings)) for shift in (0.0, 1.0)]
+    assert np.allclose(*moved, atol=1e-6) == (not settings.multi_label)  # a softmax does not see what all classes share
+
+
+def test_the_registries_hold_what_the_config_lists() -> None:
+    for registry, section, setting in (
+        (LOSSES, Training, "loss"),
+        (DISTILLATION_LOSSES, Distillation, "loss"),
+        (NETWORKS, Model, "name"),
+        (FORMATS, Submission, "format"),
+    ):
+        assert set(get_args(get_type_hints(section)[setting])) == set(registry)
+    assert set(MULTI_LABEL_LOSSES) <= set(LOSSES)
 
 
 def test_one_label() -> None:

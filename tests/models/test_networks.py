@@ -10,11 +10,11 @@ from flax import nnx
 
 from config import Model
 from utils.models.layers import Dropout, Norm, global_mean
-from utils.models.networks import Network, apply, build_network, embed, from_pixels, stretch
+from utils.models.networks import NETWORKS, Network, apply, build_network, embed, from_pixels, stretch
 
 SMALL = {"filters": (4, 6), "kernel_sizes": (3, 5), "groups": (1, 1), "dense_units": 7}
 SHAPE = (16, 32)
-NAMES = ("Baseline", "ResNet", "Pi")
+NAMES = tuple(NETWORKS)
 predict = jax.jit(apply, static_argnums=0, static_argnames="train")
 
 
@@ -100,7 +100,7 @@ def test_the_embedding_is_what_the_last_layer_sees(name: str) -> None:
     spectrograms = jax.random.uniform(jax.random.key(1), (4, *SHAPE, 1), minval=-1)
     logits, _ = predict(graph, network, spectrograms)
     embeddings, _ = jax.jit(embed, static_argnums=0)(graph, network, spectrograms)
-    assert embeddings.shape == (4, {"Baseline": 2 * 6, "ResNet": 2 * 6, "Pi": 7}[name])
+    assert embeddings.shape == (4, network.params["output"]["kernel"].shape[0])
     assert embeddings.dtype == jnp.float32
     output = network.params["output"]
     np.testing.assert_allclose(embeddings @ output["kernel"][...] + output["bias"][...], logits, atol=1e-5)

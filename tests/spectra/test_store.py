@@ -20,8 +20,7 @@ from tests.conftest import RATE, chirp, small_config
 from utils import console
 from utils.fanout import fan_out
 from utils.spectra import store_writer
-from utils.spectra.extraction import Job, extract
-from utils.spectra.parts import (
+from utils.spectra.clip_parts import (
     Clip,
     ClipReservoir,
     Part,
@@ -30,6 +29,7 @@ from utils.spectra.parts import (
     is_complete_part,
     read_clip_part,
 )
+from utils.spectra.extraction import Job, extract
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
 from utils.spectra.store import Store
 

@@ -1,6 +1,7 @@
 """Losses, one value per clip, by the names of `training.loss`.
 
-A new loss is one function here, an entry in `LOSSES`, and its name in `Training.loss` of config.py.
+A new loss is one function here, an entry in `LOSSES`, and its name in `Training.loss` of config.py; a loss of several
+labels per clip stands in `MULTI_LABEL_LOSSES` there, too.
 """
 
 from collections.abc import Callable

@@ -3,6 +3,7 @@
 A new model is a file beside this one, an entry in `NETWORKS`, and its name in `Model.name` of config.py.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from utils.models.layers import FeatureMaps
 from utils.models.pi import Pi
 from utils.models.resnet import ResNet
 
-NETWORKS: dict[str, type[Baseline | ResNet | Pi]] = {"Baseline": Baseline, "ResNet": ResNet, "Pi": Pi}
+NETWORKS: dict[str, Callable[..., Classifier]] = {"Baseline": Baseline, "ResNet": ResNet, "Pi": Pi}
 
 
 class Network(NamedTuple):

@@ -20,8 +20,8 @@ from utils.scoring.evaluation.soundscapes import (
 )
 from utils.scoring.inference.intervals import IntervalScores, predict_intervals
 from utils.scoring.submissions.formats.registry import check_submission, write_rows
-from utils.scoring.submissions.parts import is_score_part_complete, read_score_part, write_score_part
 from utils.scoring.submissions.results import Checked, InferenceResult, Submitted, Tally
+from utils.scoring.submissions.score_parts import is_score_part_complete, read_score_part, write_score_part
 from utils.scoring.submissions.task import Kind, Task, prepare_submission, submissions_within
 from utils.scoring.submissions.timeline import write_timeline
 from utils.spectra.interval_grid import interval_times

@@ -17,9 +17,9 @@ from jaxtyping import UInt8
 from config import Config
 from utils.console import UserError
 from utils.files import atomic_file
+from utils.spectra.clip_parts import Clip
 from utils.spectra.clips import clip_samples
 from utils.spectra.extraction import ClipCandidate, Job, JobResult, RecordingScan, extract, write_part
-from utils.spectra.parts import Clip
 
 CLIPS_PER_BATCH = 256  # clips that the device computes at once
 # packages by which JAX uses an accelerator

@@ -12,11 +12,11 @@ from jaxtyping import Float, Float32
 
 from config import Clips, Spectrogram
 from utils.files import atomic_file
+from utils.spectra.clip_parts import Clip, ClipReservoir, RecordingSummary
 from utils.spectra.clip_selection import EventSpan, EventSpans, select_windows
 from utils.spectra.clips import clip_samples
 from utils.spectra.decode import AudioError, Length, decode
 from utils.spectra.mixing import mixer_for
-from utils.spectra.parts import Clip, ClipReservoir, RecordingSummary
 from utils.spectra.score_counts import count_scores
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_spectrogram, to_pixels

@@ -7,7 +7,7 @@ import polars as pl
 
 from utils.console import Failure
 from utils.recordings.labels import labels_of_clips
-from utils.spectra.parts import Part
+from utils.spectra.clip_parts import Part
 from utils.spectra.shards import Shard
 from utils.spectra.store import CLIP_COLUMNS, PEAK_COLUMNS, RECORDING_COLUMNS, UNRATED_WEIGHT
 

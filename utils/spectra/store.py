@@ -31,7 +31,7 @@ from utils.console import UserError
 from utils.files import atomic_file
 from utils.settings import load
 from utils.settings_keys import changed_settings
-from utils.spectra.parts import copy_pixels
+from utils.spectra.clip_parts import copy_pixels
 from utils.tables import leads_outside, read_table
 
 UNRATED_WEIGHT = 0.6  # weight of the clips of unrated recordings: that of a medium rating

@@ -12,8 +12,8 @@ from utils import console
 from utils.fanout import fan_out
 from utils.files import atomic_folder, remove_folder, unrelated_names, write_text
 from utils.settings import to_toml
+from utils.spectra.clip_parts import is_complete_part, read_clip_part
 from utils.spectra.extraction import Job, JobResult, extract
-from utils.spectra.parts import is_complete_part, read_clip_part
 from utils.spectra.shard_tables import clip_table, peak_table, recording_table
 from utils.spectra.shards import Shard
 from utils.spectra.store import (

@@ -27,7 +27,7 @@ from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
 from utils.scoring.inference.recordings import predict_recordings
 from utils.scoring.metrics.thresholds import Thresholds, write_thresholds
-from utils.scoring.submissions import parts, postprocessing, task
+from utils.scoring.submissions import postprocessing, task
 from utils.scoring.submissions.postprocessing import recording_names
 from utils.spectra import recording_spectrograms
 from utils.spectra.extraction import Job

@@ -20,7 +20,7 @@ from utils.scoring.metrics.bootstrap import (
     drawn_ratios,
     interval,
 )
-from utils.scoring.metrics.detections import count, macro, micro, weighted
+from utils.scoring.metrics.detection_metrics import count, macro, micro, weighted
 from utils.scoring.metrics.ranking import auroc, average_precision, class_mean, lrap, micro_average_precision
 
 

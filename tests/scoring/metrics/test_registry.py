@@ -21,7 +21,7 @@ from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.bootstrap import draw_weights
 from utils.scoring.metrics.metric_kinds import ScoredRows
 from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, metrics_of, value_text
-from utils.scoring.reports.parts import metric_rows
+from utils.scoring.reports.report_parts import metric_rows
 
 
 def rows_of(scores: np.ndarray, truth: np.ndarray, **more: object) -> ScoredRows:
@@ -100,7 +100,7 @@ def test_result_files_report_and_comparison_use_the_registry(tmp_path: Path, bac
         expected.append(found.metrics)
     compared = compare_runs(folders).metrics
     titles = {metric.title: key for key, metric in METRICS.items()}
-    assert len(compared) == 7
+    assert titles.keys() >= compared.keys() >= {"MLRAP", "class-mean AP", "micro AP", "macro AUROC"}
     for title, differences in compared.items():
         assert [one.value for one in differences] == pytest.approx(
             [metrics[titles[title]].value for metrics in expected]

@@ -24,7 +24,7 @@ from utils.scoring.reports.excerpts import (
     strongest_window,
 )
 from utils.scoring.reports.page import report_page
-from utils.scoring.reports.parts import Chart, Confusion, Excerpt, Gallery, Line, MetricRow, Report, Strip
+from utils.scoring.reports.report_parts import Chart, Confusion, Excerpt, Gallery, Line, MetricRow, Report, Strip
 
 CLASS_COLUMNS = {name: kind for name, kind in PER_CLASS_SCHEMA.items() if name not in ("clips", "confused")}
 EVIL = "<script>alert('x')</script>"

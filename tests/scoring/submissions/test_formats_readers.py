@@ -194,5 +194,5 @@ def head_of(table: Path) -> TableLayout:
     return head
 
 
-def test_every_format_has_a_reader_here() -> None:
+def test_every_format_has_a_reader_here() -> None:  # what is written is read back by code that is not the toolkit's
     assert {"csv", "raven", "audacity", "kaggle2021", "kaggle2022", "birdclef2018"} == set(FORMATS)

@@ -23,8 +23,8 @@ from tests.scoring.inference.test_recordings import snapshot
 from utils import console
 from utils.files import write_text
 from utils.scoring.inference import clip_workers
-from utils.scoring.submissions.parts import is_score_part_complete, read_score_part, write_score_part
 from utils.scoring.submissions.results import Checked, Submitted
+from utils.scoring.submissions.score_parts import is_score_part_complete, read_score_part, write_score_part
 from utils.settings import to_toml
 from utils.spectra.decode import Length
 from utils.spectra.interval_clips import IntervalJob, IntervalSpectrograms, interval_spectrograms

@@ -13,7 +13,7 @@ from utils.recordings.lengths import events_after_end_message, split_at_end
 from utils.recordings.recording import Event
 from utils.scoring.evaluation.soundscape_truth import Truth, truth_of_intervals
 from utils.scoring.inference.intervals import IntervalScores
-from utils.scoring.metrics.detections import row_f1
+from utils.scoring.metrics.detection_metrics import row_f1
 from utils.scoring.metrics.ranking import average_precision, class_mean, lrap, mean_of_defined
 from utils.scoring.metrics.registry import METRICS, value_text
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
 from utils.scoring.metrics.bootstrap import Interval, drawn_means, drawn_precision_recall_f1, drawn_ratios, interval
-from utils.scoring.metrics.detections import AVERAGES, Counts, count
+from utils.scoring.metrics.detection_metrics import AVERAGES, Counts, count
 from utils.scoring.metrics.ranking import class_mean, first_correct_ranks, lrap, mean_of_defined, top1_ties_as_errors
 
 # a metric's value, and its value in each draw

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Int64
 
-from utils.scoring.metrics.detections import confusion
+from utils.scoring.metrics.detection_metrics import confusion
 from utils.scoring.metrics.ranking import auroc, average_precision, top1_ties_as_errors
 from utils.scoring.metrics.thresholds import curve_of
 

@@ -1,14 +1,14 @@
 """All metrics of a test: key, title, note, formula, and how each is resampled for its interval.
 
 `metrics.json`, the report and `evaluate.py --compare` read this list. A new metric needs two things: its formula
-(`ranking.py`, `detections.py`) and an entry here. The kinds of entries are in `metric_kinds.py`.
+(`ranking.py`, `detection_metrics.py`) and an entry here. The kinds of entries are in `metric_kinds.py`.
 """
 
 import numpy as np
 from jaxtyping import Float
 
 from utils.scoring.metrics.bootstrap import Interval, drawn_cmap, drawn_macro_auroc, drawn_micro_ap, interval
-from utils.scoring.metrics.detections import row_f1
+from utils.scoring.metrics.detection_metrics import row_f1
 from utils.scoring.metrics.metric_kinds import (
     ClassMean,
     DetectionMetric,

@@ -17,7 +17,7 @@ from utils.scoring.inference.recordings import Predictions, predict_recordings
 from utils.scoring.reports.distillation_table import HEADINGS, read_table_of, row_texts
 from utils.scoring.reports.excerpts import make_excerpt
 from utils.scoring.reports.notable_recordings import choose_notable
-from utils.scoring.reports.parts import (
+from utils.scoring.reports.report_parts import (
     Chart,
     Excerpt,
     Gallery,

@@ -12,7 +12,7 @@ import soundfile
 from jaxtyping import Bool, Float, UInt8
 
 from config import Config, Spectrogram
-from utils.scoring.reports.parts import Excerpt, Strip
+from utils.scoring.reports.report_parts import Excerpt, Strip
 from utils.spectra.clips import clip_samples
 from utils.spectra.decode import decode
 from utils.spectra.spectrogram import make_spectrogram

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from utils.files import write_text
-from utils.scoring.reports.parts import Chart, Confusion, Excerpt, Report
+from utils.scoring.reports.report_parts import Chart, Confusion, Excerpt, Report
 
 TEMPLATES = Path(__file__).with_name("templates")
 CHART_SIZE = (340, 190)  # width and height of a chart, in units of the drawing

@@ -16,7 +16,7 @@ from utils.recordings.selection import read_whitelist
 from utils.scoring.inference.prior import Factors, prior_of
 from utils.scoring.inference.prior_metadata import read_all_metadata
 from utils.scoring.metrics.calibration import Calibration
-from utils.scoring.submissions.parts import PartScores
+from utils.scoring.submissions.score_parts import PartScores
 
 TABLE_IN_MEMORY = 2**25  # bytes of the postprocessed scores of a recording; larger tables are in a file
 SCORES_AT_ONCE = 2**20  # scores that are postprocessed at once

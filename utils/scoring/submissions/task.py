@@ -17,8 +17,8 @@ from utils.scoring.metrics.calibration import Calibration, read_calibration
 from utils.scoring.metrics.thresholds import read_thresholds
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.registry import FORMATS, check_layout
-from utils.scoring.submissions.parts import Parts
 from utils.scoring.submissions.postprocessing import Postprocessing, postprocessing_of
+from utils.scoring.submissions.score_parts import Parts
 
 TEST_FOLDERS = ("test", "test_audio")  # of a data set or its archive
 SOUNDSCAPE_FOLDERS = ("soundscapes", "test_soundscapes")

@@ -21,7 +21,7 @@ from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.calibration import Isotonic
 from utils.scoring.metrics.registry import METRICS
 from utils.scoring.metrics.thresholds import cross_detected, folds_of
-from utils.scoring.reports.parts import class_table, confusion_of, metric_rows, threshold_charts
+from utils.scoring.reports.report_parts import class_table, confusion_of, metric_rows, threshold_charts
 
 CLASSES = ("A", "B", "C")
 

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from tests.scoring.cases import cases
-from utils.scoring.metrics.detections import PrecisionRecallF1, confusion, count, macro, micro, row_f1, weighted
+from utils.scoring.metrics.detection_metrics import PrecisionRecallF1, confusion, count, macro, micro, row_f1, weighted
 
 
 def expected_of(truth: np.ndarray, detected: np.ndarray, average: str) -> tuple[float, ...]:
