@@ -68,6 +68,10 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ('[training]\nepochs = "five"', r'x\.toml: training\.epochs = "five": should be a valid integer'),
         ("[training]\nepochs = 5.5", r"x\.toml: training\.epochs = 5\.5: should be a valid integer"),
         ("[training]\nepochs = 0", r"x\.toml: training\.epochs = 0: should be greater than or equal to 1"),
+        (
+            "[training]\nval_share = 1.5",
+            r"training\.validation_share = 1\.5: .*; in the file it has its old name, training\.val_share$",
+        ),
         ('[model]\nname = "Resnet"', r"""x\.toml: model\.name = "Resnet": should be 'Baseline', .*'Pi'"""),
         ("[model]\nfilters = [8, -8]", r"x\.toml: model\.filters\.1 = -8: should be greater"),
         (
@@ -207,7 +211,7 @@ def test_wrong_files_end_in_one_line(tmp_path: Path, text: str, message: str) ->
         (("--model.filters", "8", "a"), r'^command line: model\.filters\.1 = "a": should be a valid integer'),
         (("--training.val_share", "0.1"), r"^--training\.val_share: is now called --training\.validation_share$"),
         (("--training.val-share=0.1",), r"^--training\.val-share: is now called --training\.validation_share$"),
-        (("--distillation.no-untaught",), r"no-untaught: is now called --distillation\.compare_without_teachers$"),
+        (("--distillation.no-untaught",), r"no-untaught: is now called --distillation\.no-compare_without_teachers$"),
     ],
 )
 def test_wrong_flags_end_in_one_line(words: tuple[str, ...], message: str) -> None:

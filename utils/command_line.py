@@ -97,7 +97,9 @@ def _unknown_flag(word: str) -> SettingsError:
     flag = word.split("=")[0]
     key = _setting_of(flag)
     if key in RENAMED:
-        return SettingsError(f"is now called --{RENAMED[key]}", source=flag)
+        section, name = RENAMED[key].split(".")
+        negated = "no-" if ".no-" in flag.replace("_", "-") else ""
+        return SettingsError(f"is now called --{section}.{negated}{name}", source=flag)
     return SettingsError(f"no such flag; {nearest(key)}", source=flag)
 
 

@@ -40,17 +40,19 @@ def load(path: Path, *, warn: Callable[[str], None] | None = None) -> Config:
     SettingsError
         If the file cannot be read, or holds an unknown setting or an invalid value.
     """
-    tree = _read_toml(path)
+    tree, old_names = _read_toml(path), dict[str, str]()
     try:
         for key, value in _walk(tree):
             if isinstance(value, date | time):
                 raise SettingsError("should be a text, a number, true, false or a list", key=key, value=str(value))
-        for old in _rename(tree):
+        old_names = {RENAMED[old]: old for old in _rename(tree)}
+        for new, old in old_names.items():
             if warn:
-                warn(f"{path}: {old} is now called {RENAMED[old]}; please rename it")
+                warn(f"{path}: {old} is now called {new}; please rename it")
         config = validated(tree)
     except SettingsError as error:
-        raise SettingsError(error.reason, key=error.key, value=error.value, source=str(path)) from None
+        old_name = f"; in the file it has its old name, {old_names[error.key]}" if error.key in old_names else ""
+        raise SettingsError(f"{error.reason}{old_name}", key=error.key, value=error.value, source=str(path)) from None
     return expand_home(config)
 
 
