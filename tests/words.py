@@ -65,7 +65,6 @@ ALLOWED = {
     ("docs/results.md", "*"): "a dated log: what was measured under the old names",
     ("docs/from-the-2018-baseline.md", "*"): "quotes the baseline's settings",
     ("docs/file-formats.md", "net"): "name of a folder of snapshots",
-    ("docs/file-formats.md", "nets"): "key of a file",
     ("docs/trust.md", "net"): "name of a folder of snapshots",
     ("utils/settings.py", "*"): "reads settings under their old names",
     ("utils/models/snapshots.py", "net"): "name of a folder of snapshots",
