@@ -19,7 +19,7 @@ from utils.sound.report import PART, DecodingReport, is_partial
 def opened(declared: int | None, *, incomplete: bool = False) -> OpenSegment:
     segment = Segment(0, 100, declared=declared, incomplete=incomplete)
     return cast(
-        "Opened",
+        "OpenSegment",
         SimpleNamespace(declared=declared, rate=100, segment=segment, position=0, sound=SimpleNamespace(extra_info="")),
     )
 

@@ -27,7 +27,7 @@ from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
 from utils.scoring.inference.recordings import predict_recordings
 from utils.scoring.metrics.thresholds import Thresholds, write_thresholds
-from utils.scoring.submissions import postprocessing, task
+from utils.scoring.submissions import postprocessing, score_parts, task
 from utils.scoring.submissions.postprocessing import recording_names
 from utils.spectra import recording_spectrograms
 from utils.spectra.extraction import Job
@@ -331,12 +331,19 @@ def test_finished_recordings_are_not_predicted_again(
     assert [target.is_file() for target in job.targets] == [True, True, True, False, False, True]
     damaged = job.targets[0]
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
-    assert [parts.is_score_part_complete(target) for target in job.targets] == [False, True, True, False, False, True]
+    assert [score_parts.is_score_part_complete(target) for target in job.targets] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
     result = submitting.predict_missing(task.prepare_submission(config, "soundscape"), config)
     assert result.seconds == 12.3
     assert "3 of 6 recordings were predicted before" in capsys.readouterr().out
     other = task.prepare_submission(with_testing(config, pooling="mean"), "soundscape")
-    assert not any(parts.is_score_part_complete(target) for target in other.targets)
+    assert not any(score_parts.is_score_part_complete(target) for target in other.targets)
     submitting.predict_missing(dataclasses.replace(other, files=other.files[:1], targets=other.targets[:1]), config)
     assert "4 recordings in" in capsys.readouterr().out
     again = written(config, monkeypatch)
