@@ -66,11 +66,6 @@ def to_toml(config: Config) -> str:
     return tomli_w.dumps(to_dict(config))
 
 
-def flat(config: Config) -> dict[str, Any]:
-    """Return every setting by its full name, such as `spectrogram.fmin`; settings that are None are left out."""
-    return dict(_walk(to_dict(config)))
-
-
 def settings_with_defaults(node: Any, prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Yield name, value and default of every setting as plain values, also of those that are None."""
     for one in dataclasses.fields(node):

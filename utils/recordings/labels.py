@@ -14,7 +14,7 @@ from jaxtyping import Bool
 
 from utils.console import UserError
 from utils.recordings.recording import Event, Recording, Taxon, check_label, clean_labels, event_overlaps
-from utils.tables import csv_rows, find_column, lines_of, not_utf8, read_foreign, refuse_bad_rows
+from utils.tables import ForeignTable, csv_rows, find_column, lines_of, not_utf8, read_foreign, refuse_bad_rows
 
 # names of columns in tables of species: our own, Kaggle's, eBird's, Zenodo's
 SPECIES_COLUMNS = ("scientific_name", "sci_name", "species", "scientific")
@@ -173,6 +173,25 @@ def read_aliases(path: Path) -> dict[str, str]:
             raise UserError(f"{path} line {number}: should be an old name, a comma, and a new name, in UTF-8")
         aliases[names[0]] = names[1]
     return aliases
+
+
+def read_species_table(path: Path) -> tuple[ForeignTable, str]:
+    """Read a table of species for this toolkit, such as a whitelist; return it and its column of names or codes.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, has a bad row, or lacks such a column.
+    """
+    table = read_foreign(path)
+    column = find_column(table.columns, (*SPECIES_COLUMNS, *CODE_COLUMNS, *COMMON_COLUMNS))
+    if column is None:
+        raise UserError(
+            f"{path}: has no column of species, such as scientific_name or species_code; "
+            f"its columns are {', '.join(table.columns)[:200]}"
+        )
+    refuse_bad_rows(path, table)
+    return table, column
 
 
 def spelling_variants(labels: Iterable[str]) -> list[list[str]]:

@@ -11,10 +11,10 @@ import numpy as np
 
 from config import Dataset
 from utils.console import UserError
-from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS, Taxonomy
+from utils.recordings.labels import Taxonomy, read_species_table
 from utils.recordings.recording import NOISE, Recording, split_common_name
 from utils.recordings.splits import draw_names
-from utils.tables import find_column, read_foreign, refuse_bad_rows
+from utils.tables import find_column
 
 
 @dataclass(frozen=True)
@@ -180,14 +180,7 @@ def _json_entry(entry: Any, path: Path) -> tuple[str, float | None]:
 
 
 def _csv_entries(path: Path) -> list[tuple[str, float | None]]:
-    table = read_foreign(path)
-    column = find_column(table.columns, (*SPECIES_COLUMNS, *CODE_COLUMNS, *COMMON_COLUMNS))
-    if column is None:
-        raise UserError(
-            f"{path}: has no column of species, such as scientific_name or species_code; "
-            f"its columns are {', '.join(table.columns)}"
-        )
-    refuse_bad_rows(path, table)
+    table, column = read_species_table(path)
     often = find_column(table.columns, ("frequency", "freq"))
     return [
         (row[column].strip(), _parse_frequency(row[often].strip() or None, path) if often else None)

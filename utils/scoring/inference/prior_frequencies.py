@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from utils.console import UserError
-from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS, Taxonomy
+from utils.recordings.labels import Taxonomy, read_species_table
 from utils.scoring.inference.prior_metadata import PlaceAndWeek
-from utils.tables import find_column, read_foreign, refuse_bad_rows
+from utils.tables import find_column
 
 WEEKS = 48  # of eBird's year
 LIMITS = {
@@ -106,14 +106,7 @@ def _haversine(one: tuple[float, float], other: tuple[float, float]) -> float:
 
 
 def _csv_rows(path: Path) -> Iterable[tuple[str, str, dict[str, float | None]]]:
-    table = read_foreign(path)
-    column = find_column(table.columns, (*SPECIES_COLUMNS, *CODE_COLUMNS, *COMMON_COLUMNS))
-    if column is None:
-        raise UserError(
-            f"{path}: has no column of species, such as scientific_name or species_code; "
-            f"its columns are {', '.join(table.columns)[:200]}"
-        )
-    refuse_bad_rows(path, table)
+    table, column = read_species_table(path)
     columns = {key: find_column(table.columns, names) for key, names in NAMES.items()}
     for location, row in table.rows.items():
         where = str(path.parent / location)
