@@ -41,8 +41,9 @@ def main(config: Config, flags: Flags = Flags()) -> Tested:
     export_network(members, flags.export)
     recordings = held_out_recordings(split, config)
     check_not_trained_on(recordings, members)
-    predictions = predict_recordings(members, recordings, config)
-    return evaluate_and_report(predictions, members, split, config, seconds=elapsed())
+    with console.alone(config.run_folder / "test", "test"):
+        predictions = predict_recordings(members, recordings, config)
+        return evaluate_and_report(predictions, members, split, config, seconds=elapsed())
 
 
 if __name__ == "__main__":

@@ -24,7 +24,9 @@ from hypothesis import settings  # noqa: E402
 from config import Clips, Config, Dataset, Model, Spectrogram, Training  # noqa: E402
 from utils.recordings.recording import Contents  # noqa: E402
 
-settings.register_profile("any machine", deadline=None)
+# the same examples in every run; --hypothesis-profile random looks for others
+settings.register_profile("any machine", deadline=None, derandomize=True)
+settings.register_profile("random", deadline=None)
 settings.load_profile("any machine")
 
 REPOSITORY = Path(__file__).parents[1]

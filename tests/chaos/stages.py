@@ -36,13 +36,11 @@ class Stage:
     ----------
     words : its script and the flags after the experiment's file
     makes : files below the root that it must write; every file there is compared, these only show that there are some
-    locked : whether a second instance is refused; without a lock, both run and write the same
     largest : limit of file sizes (bytes) in the test of files that cannot grow: less than the stage's largest file has
     """
 
     words: tuple[str, ...]
     makes: tuple[str, ...]
-    locked: bool = True
     largest: int = 2000
 
 
@@ -53,9 +51,7 @@ STAGES: Mapping[str, Stage] = {
         ("spec.py",), ("spec/clips.parquet", "spec/shards/Altus clarus-000/spectrograms.npy", "spec/overview.html")
     ),
     "train": Stage(("train.py",), ("snapshots/small/log.csv", "snapshots/small/epoch_003/classes.txt")),
-    "test": Stage(
-        ("test.py",), ("snapshots/small/test/metrics.json", "snapshots/small/test/scores.parquet"), locked=False
-    ),
+    "test": Stage(("test.py",), ("snapshots/small/test/metrics.json", "snapshots/small/test/scores.parquet")),
     "submission": Stage(
         ("submission_soundscape.py", "--submission.recordings", "archive", "--submission.folder", "root/submissions"),
         ("submissions/small_soundscape.csv", "submissions/small_soundscape.html"),

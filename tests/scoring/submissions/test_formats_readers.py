@@ -22,7 +22,8 @@ from utils.scoring.submissions.formats.registry import FORMATS, check_submission
 from utils.scoring.submissions.formats.tables import table_names
 
 HARD = ("O'Neill's \"x\";y", '"quoted"', "Ünter, den\tLinden", "=1+1", "#no comment")
-names = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="/\0"), min_size=1, max_size=12)
+# a label with | is read as two species
+names = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="/|\0"), min_size=1, max_size=12)
 labels = st.lists(
     names.map(str.strip).filter(lambda name: name and tab_cell(name)),
     min_size=3,
