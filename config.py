@@ -97,6 +97,13 @@ class Dataset:
     block_degrees: Annotated[float, Gt(0), Le(90)] = 2.0  # split = blocked: width and height of a grid cell, degrees
     # split = blocked: cells with fewer recordings per quarter of the year are split at random
     block_recordings: Count = 20
+    # recordings that only annotations label (soundscapes, hours with annotated calls): divide: among train/, val/ and
+    # test/ like the others; train, val, test: all of them there; leave: use none
+    long_recordings: Literal["divide", "train", "val", "test", "leave"] = "divide"
+    # regular expression with a group `site`, and optionally `date` (YYYYMMDD or YYYY-MM-DD) and `time` (HHMMSS), that
+    # finds them in the names of sound files, else in their paths, without look-around; '': the usual names of
+    # recorders, such as SITE_20230615_025100
+    site_pattern: str = ""
     # how recordings get into train/, val/ and test/; copy needs the disk space twice, move empties the archive
     sort_mode: Literal["copy", "hardlink", "move", "symlink"] = "copy"
     seed: Seed = 2018  # random seed for the choice of classes and recordings and for the split
@@ -107,10 +114,14 @@ class Clips:
     """Which windows of a recording become clips."""
 
     # grid: all windows in regular steps; first: the first count of them; peaks: around the strongest signals;
-    # annotations: around annotated events
-    choose: Literal["grid", "peaks", "annotations", "first"] = "grid"
+    # annotations: around annotated events; table: centred on the times in the CSV file `table`
+    choose: Literal["grid", "peaks", "annotations", "first", "table"] = "grid"
+    # choose = table: CSV with the columns recording and seconds, such as the spec/peaks.csv of another run
+    table: Path | None = None
     # choose = peaks or first: number of clips per recording, before rejection by signal_threshold; 0: all
     count: CountOrNone = 10
+    # choose = peaks: least distance between two peaks, seconds; none: the length of a clip
+    peak_distance: NotNegative | None = None
     length: Positive = 1.0  # length of a clip, seconds
     overlap: NotNegative = 0.25  # overlap of successive clips, seconds; less than length
     # the end of a recording is dropped if shorter than this, else padded with silence to a full clip, seconds
@@ -273,10 +284,17 @@ class Training:
     # start from the model of another run (its folder: the best snapshot) or snapshot; classes are matched by name
     pretrained: Path | None = None
     pretrained_output: bool = True  # pretrained: also take over the output layer, for classes that are the same
-    # fraction of the recordings in train/ set apart for validation, from classes with 3 recordings or more; if test/
-    # exists, val/ is used instead
+    # fraction of the recordings in train/ set apart for validation, from classes with 3 recordings or more (of long
+    # recordings: about this fraction of their events); if test/ exists, val/ is used instead
     validation_share: PartShare = 0.05
-    early_stopping: CountOrNone = 10  # stop after this many epochs without a better validation MLRAP; 0: off
+    # metric on the validation recordings by which the best epoch is chosen; macro_f1 and weighted_f1: of the class with
+    # the highest score (argmax)
+    monitor: Literal["mlrap", "macro_f1", "weighted_f1", "cmap", "accuracy", "loss"] = "mlrap"
+    # what `monitor` is a mean over: recordings, or single clips; auto: clips if most validation recordings are labelled
+    # by annotations alone, else recordings. Accuracy and loss are always over clips; F1 by recording leaves out
+    # recordings without a primary label
+    monitor_unit: Literal["auto", "recording", "clip"] = "auto"
+    early_stopping: CountOrNone = 10  # stop after this many epochs without a better value of `monitor`; 0: off
     signal_interval: tuple[Share, Share] = (0.005, 0.25)  # train only on clips with a signal score in this interval
     # train on a folder of PNG files in the naming of the 2018 baseline (<class>/0123_recording_004.png); none: on the
     # store
@@ -303,7 +321,7 @@ class Distillation:
     # models whose predictions are learned: snapshots, or folders of runs (`snapshot` says which of theirs); distill.py
     # needs at least 1
     teachers: tuple[Path, ...] = ()
-    # snapshot of a teacher that is given as the folder of a run; best: highest validation MLRAP; latest: last epoch
+    # snapshot of a teacher that is given as the folder of a run; best: the best epoch by training.monitor; latest: last
     snapshot: Literal["best", "latest"] = "best"
     weights: tuple[Positive, ...] = ()  # weight of each teacher, above 0; none: equal weights
     # what is averaged over teachers; logits: log-probabilities (loss = binary: log-odds)
@@ -338,7 +356,12 @@ class Testing:
 
     # which held-out recordings to test on; auto: test/ if the split has it, else val/
     held_out: Literal["auto", "val", "test"] = "auto"
-    # snapshot of a run; best: highest validation MLRAP; latest: last epoch
+    # what predictions are made for and compared with the truth; recording: whole recordings; interval: rows of
+    # `interval` seconds with the species annotated in them; event: annotated calls; auto: event (clips.choose =
+    # annotations) or interval if only annotations label the held-out recordings, else recording
+    unit: Literal["auto", "recording", "interval", "event"] = "auto"
+    interval: Annotated[float, Ge(0.1), Le(86_400)] = 5.0  # unit = interval: length of a row, seconds
+    # snapshot of a run; best: the best epoch by training.monitor; latest: last epoch
     snapshot: Literal["best", "latest"] = "best"
     # ensemble: snapshots, or folders of runs (`snapshot` says which of theirs); none: the model of this run
     models: tuple[Path, ...] = ()
@@ -347,7 +370,8 @@ class Testing:
     # test at most this many recordings per class, drawn at random, and all recordings without a class; 0: all
     max_per_class: CountOrNone = 0
     seed: Seed = 2018  # random seed for the choice of these recordings
-    max_clips: CountOrNone = 128  # use only the first clips of a recording, at most this many; 0: all
+    # unit = recording: use only the first clips of a recording, at most this many; 0: all
+    max_clips: CountOrNone = 128
     # how the scores of clips become those of a recording
     pooling: Literal["median_filtered", "mean_exponential", "mean", "max", "log_mean_exp"] = "median_filtered"
     # pooling = log_mean_exp: near 0 it is the mean, at 100 almost the maximum
@@ -362,7 +386,10 @@ class Testing:
     min_positives: Count = 1
     # score from which a species counts as detected: one threshold for all classes, or one per class
     thresholds: Literal["common", "per_class"] = "common"
-    # choose thresholds for at least this precision and the highest recall; 0: for the highest F1
+    # what a common threshold is chosen for: the highest F1 over all pairs of a row and a class, or the highest mean F1
+    # of rows with nocall where nothing is detected, as in BirdCLEF 2021
+    threshold_metric: Literal["micro_f1", "row_f1"] = "micro_f1"
+    # choose thresholds for at least this precision and the highest recall instead; 0: off
     precision: Share = 0.0
     # also fit a mapping from scores to probabilities; isotonic needs several hundred positives
     calibration: Literal["none", "platt", "isotonic"] = "none"
@@ -389,8 +416,18 @@ class Submission:
     whitelist: Path | None = None
     # if whitelist is a frequency list: predict only species that are at least this frequent, percent
     whitelist_frequency: Annotated[float, Ge(0), Le(100)] = 0.0
-    # thresholds.json of test.py: scores from which species count as detected; none: that of the run, if it has one
+    # scores from which species count as detected: thresholds.json of test.py, or <run>_soundscape_thresholds.json of
+    # submission_soundscape.py; none: thresholds.json of the run, if it has one
     thresholds: Path | None = None
+    # CSV with the places of recordings or sites: recording or site, latitude, longitude (degrees), and optionally date
+    # or week; none: from metadata/. Sites and dates come from the names of files, too
+    places: Path | None = None
+    # detections by lower thresholds; recording: a species that reaches its threshold anywhere in a recording is
+    # detected in all of it from `dynamic_factor` × threshold; share: one threshold for all species, such that
+    # `dynamic_share` of all intervals have a detection
+    dynamic: Literal["off", "recording", "share"] = "off"
+    dynamic_factor: Share = 0.5  # dynamic = recording: the lower threshold, as a factor of the species' threshold
+    dynamic_share: Share = 0.5  # dynamic = share: fraction of the intervals of all recordings with a detection
     # file format; kaggle2022: challenges of 2022 to 2025; birdclef2018 needs class_ids
     format: Literal["birdclef2018", "kaggle2021", "kaggle2022", "raven", "audacity", "csv"] = "csv"
     # regular expression with one group that matches the id of a recording in its file name; '': the usual pattern of
@@ -402,7 +439,8 @@ class Submission:
     sample: Path | None = None
     # format = birdclef2018: classes per recording or interval; the challenge allows 100
     best: Annotated[int, Ge(1), Le(100)] = 100
-    # threshold for detections if there is no thresholds.json; formats birdclef2018 and kaggle2022 ignore it
+    # threshold for detections if there is no thresholds.json; formats birdclef2018 and kaggle2022 ignore it, and
+    # dynamic = share does
     min_score: Share = 0.1
     # format = raven: lowest and highest frequency of the selections, Hz
     band: tuple[NotNegative, NotNegative] = (500.0, 15_000.0)

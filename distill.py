@@ -40,7 +40,7 @@ from utils.learning.teachers import chosen_teachers, load_teachers
 from utils.learning.unlabelled import with_unlabelled
 from utils.recordings.splits import read_split
 from utils.scoring.inference.ensembles import Member
-from utils.scoring.inference.recordings import predict_recordings
+from utils.scoring.inference.units import predict_units, unit_of
 from utils.scoring.reports.distillation_table import (
     STUDENT,
     STUDENT_WITHOUT_TEACHERS,
@@ -90,10 +90,10 @@ def compare_networks(
     """Predict the recordings once with each network, print the comparison, and report on those trained here."""
     networks = compared_networks(teachers, config, without_teachers=run_without_teachers(config))
     check_not_trained_on(recordings, [member for together in networks.values() for member in together])
-    predictions, seconds = {}, {}
+    unit, predictions, seconds = unit_of(recordings, config), {}, {}
     for name, members in networks.items():
         elapsed = console.stopwatch()
-        predictions[name] = predict_recordings(members, recordings, config, what=name)
+        predictions[name] = predict_units(members, recordings, config, unit, what=name)
         seconds[name] = elapsed()
     table = tabulate(networks, predictions, config)
     if STUDENT_WITHOUT_TEACHERS in networks:

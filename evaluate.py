@@ -1,7 +1,13 @@
-"""Train a network, test it, and report how good it is (train.py and test.py in one command), or compare tested runs.
+"""Train a network, test it, and report how good it is (train.py and test.py in one command); cross-validate; compare.
 
     python evaluate.py experiments/demo.toml
+    python evaluate.py experiments/mine.toml --folds
+    python evaluate.py experiments/mine.toml --folds --seeds 1 2 3
     python evaluate.py --compare snapshots/one snapshots/other
+
+`--folds` trains and tests every fold of a data set that was sorted with `dataset.folds`. `snapshots/<run>-folds/` then
+has the predictions for every recording by the models that did not learn from it, with their metrics, thresholds and
+report, and ensemble.toml, an experiment that predicts with the models of all folds. The same command resumes.
 
 Source: evaluate.py of the 2018 BirdCLEF baseline.
 """
@@ -14,9 +20,25 @@ import test
 import train
 from config import Config
 from utils import console
+from utils.files import write_text
+from utils.learning.devices import request_determinism
+from utils.learning.fold_training import is_trained, read_fold_examples
+from utils.learning.loop import learn, summarize_training
+from utils.learning.runs import open_run, refuse_teachers
 from utils.recordings.splits import read_split
 from utils.scoring.comparison import Comparison, compare_runs
+from utils.scoring.cross_validation import (
+    FoldRun,
+    check_fold_flags,
+    evaluate_fold,
+    naming_the_fold,
+    plan_runs,
+    read_folds,
+    results_folder,
+)
+from utils.scoring.fold_results import CrossValidated, conclude
 from utils.scoring.testing import Tested, check_before_training, headline_rows
+from utils.settings import to_toml
 from utils.timings import times
 
 
@@ -26,6 +48,12 @@ class Flags(train.Flags):
 
     # only compare these runs (two folders or more) on the recordings that all of them predicted
     compare: tuple[Path, ...] = ()
+    # train and test every fold of the data set (dataset.folds), and report on all recordings together
+    folds: bool = False
+    # with --folds: train every fold once with each of these values of training.seed
+    seeds: tuple[int, ...] = ()
+    # with --folds and --seeds: how many models of each fold, the best ones, ensemble.toml names
+    models_per_fold: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,10 +80,13 @@ class EvaluatedRun:
     complete: bool = True
 
 
-def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | Comparison:
-    """Train and test the run `config.run`, and print the summary; or compare runs."""
+def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | CrossValidated | Comparison:
+    """Train and test the run `config.run`, or each of its folds, and print the summary; or compare runs."""
     if flags.compare:
         return compare_runs(flags.compare)
+    check_fold_flags(folds=flags.folds, seeds=flags.seeds, models_per_fold=flags.models_per_fold)
+    if flags.folds:
+        return cross_validate(config, flags)
     check_before_training(read_split(config.dataset), config)
     trained = train.main(config, train.Flags(fresh=flags.fresh))
     tested = test.main(config)
@@ -72,6 +103,37 @@ def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | Comparison:
     )
     print_summary(evaluated, tested)
     return evaluated
+
+
+def cross_validate(config: Config, flags: Flags) -> CrossValidated:
+    """Train and test every fold, with every seed, and report on the predictions for all recordings together."""
+    elapsed = console.stopwatch()
+    refuse_teachers(config)
+    request_determinism(config.training)
+    split = read_folds(config)
+    runs = plan_runs(split, config, seeds=flags.seeds)
+    with console.alone(config.snapshots, f"cross-validation of {config.run}"):
+        write_text(results_folder(config) / "settings.toml", to_toml(config))
+        tested = []
+        for count, run in enumerate(runs, 1):
+            console.info(f"fold {run.fold}: {run.config.run}, training {count} of {len(runs)}")
+            with naming_the_fold(run):
+                train_fold(run, fresh=flags.fresh)
+                tested.append(evaluate_fold(run, split, config))
+        return conclude(tested, split, config, models_per_fold=flags.models_per_fold, seconds=elapsed())
+
+
+def train_fold(run: FoldRun, *, fresh: bool) -> None:
+    """Train the network of one fold as train.py does, on the recordings of the other folds, unless that is done."""
+    elapsed, config = console.stopwatch(), run.config
+    examples = read_fold_examples(config)
+    with console.alone(config.snapshots, f"training of {config.run}"):
+        open_run(config, fresh=fresh)
+        if is_trained(examples, config):
+            console.info(f"{config.run} is trained already")
+            return
+        rows = learn(examples, config)
+    summarize_training(rows, config.run_folder, seconds=elapsed())
 
 
 def print_summary(evaluated: EvaluatedRun, tested: Tested) -> None:

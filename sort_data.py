@@ -58,7 +58,7 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
     root = config.dataset.root
     archive = read_archive(config.dataset)
     console.info(f"{config.dataset.archive or root}: {archive.description}, {len(archive.recordings)} recordings")
-    selection = select_recordings(archive.recordings, config.dataset, archive.taxonomy)
+    selection = select_recordings(archive.recordings, config.dataset, archive.taxonomy, kind=archive.kind)
     warn_of_labels(archive, selection.recordings, config.dataset)
     if flags.check_audio:
         report_left_out(archive.failures, log=None)

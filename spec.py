@@ -4,8 +4,8 @@
 
 It runs on all cores; if it is stopped or killed, the same command resumes it. A store that was made with other settings
 is not changed unless `--fresh` replaces it. `<root>/spec/overview.html` shows which clips were kept and rejected, and
-how many other thresholds would keep. The exit status is 3 if a recording could not be read, or not to its end; the
-others are complete.
+how many other thresholds would keep. The exit status is 3 if a recording could not be read, or not to its end, or if
+rows of `clips.table` could not be used; the others are complete.
 
 Source: spec.py of the 2018 BirdCLEF baseline.
 """
@@ -18,6 +18,7 @@ from config import Config
 from utils import console
 from utils.recordings.splits import read_split
 from utils.sound.report import is_partial
+from utils.spectra.clip_table import read_clip_table, unused_times
 from utils.spectra.engines import engine_of
 from utils.spectra.image_files import write_images
 from utils.spectra.overview import recordings_with_warnings, summarize_extraction
@@ -37,20 +38,34 @@ class Flags:
 
 @dataclass(frozen=True)
 class Extracted:
-    """The result of extraction: the store's folder, the recordings that could not be read, and those read in part."""
+    """The result of extraction.
+
+    Attributes
+    ----------
+    folder : the folder of the store
+    failures, partial : recordings that could not be read, and those that were read in part
+    unused : what could not be used of `clips.table`
+    """
 
     folder: Path
     failures: list[console.Failure]
     partial: list[console.Failure]
+    unused: list[console.Failure]
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing had to be left out."""
+        return not self.failures and not self.partial and not self.unused
 
 
 def main(config: Config, flags: Flags = Flags()) -> Extracted:
     """Fill the spectrogram store of `config.dataset.root`."""
     elapsed = console.stopwatch()
     split = read_split(config.dataset)
+    table = read_clip_table(split, config)
     with console.alone(config.dataset.root, "spec"):
         folder = open_store_folder(config, fresh=flags.fresh)
-        shards = plan_shards(split, config, folder)
+        shards = plan_shards(split, config, folder, times=table.times)
         work, then = engine_of(config)
         fill_store(shards, config, folder, work=work, then=then)
         recordings = finish_store(shards, split, folder)
@@ -59,12 +74,10 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
         classes = write_overview(store, config)
         record_time(config.dataset.root, "spec", elapsed())
     failures = summarize_extraction(classes, recordings, store, config, seconds=elapsed())
-    return Extracted(
-        folder, failures, [warning for warning in recordings_with_warnings(recordings) if is_partial(warning.reason)]
-    )
+    unused = unused_times(table, recordings, rate=config.spectrogram.rate)
+    partial = [warning for warning in recordings_with_warnings(recordings) if is_partial(warning.reason)]
+    return Extracted(folder, failures, partial, unused)
 
 
 if __name__ == "__main__":
-    sys.exit(
-        console.run(main, doc=__doc__, flags=Flags, complete=lambda result: not result.failures and not result.partial)
-    )
+    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda result: result.complete))

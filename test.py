@@ -7,8 +7,9 @@
 
 The first clips of each recording are predicted, also those without signal, and their scores are pooled as
 `testing.pooling` says; the 2018 baseline used the median-filtered mean. The main metric is the mean label-ranking
-average precision (MLRAP) over recordings, background species included. `--export` also saves the network for ONNX
-Runtime, to be used without this toolkit as docs/file-formats.md shows.
+average precision (MLRAP) over recordings, background species included. Long recordings with annotations are tested by
+intervals or by annotated calls instead (`testing.unit`), over their whole length. `--export` also saves the network for
+ONNX Runtime, to be used without this toolkit as docs/file-formats.md shows.
 
 Source: test.py of the 2018 BirdCLEF baseline, which published an MLRAP of 0.612 on 4,399 recordings of 1,500 species.
 """
@@ -21,7 +22,7 @@ from config import Config
 from utils import console
 from utils.recordings.splits import read_split
 from utils.scoring.inference.ensembles import chosen_members
-from utils.scoring.inference.recordings import predict_recordings
+from utils.scoring.inference.units import predict_units, unit_of
 from utils.scoring.testing import Tested, check_not_trained_on, evaluate_and_report, export_network, held_out_recordings
 
 
@@ -41,8 +42,9 @@ def main(config: Config, flags: Flags = Flags()) -> Tested:
     export_network(members, flags.export)
     recordings = held_out_recordings(split, config)
     check_not_trained_on(recordings, members)
+    unit = unit_of(recordings, config)
     with console.alone(config.run_folder / "test", "test"):
-        predictions = predict_recordings(members, recordings, config)
+        predictions = predict_units(members, recordings, config, unit)
         return evaluate_and_report(predictions, members, split, config, seconds=elapsed())
 
 

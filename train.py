@@ -4,10 +4,11 @@
     python train.py experiments/birdclef2018.toml --run small --model.name Baseline
     python train.py experiments/birdclef2018.toml --training.images datasets/TrainingSet/spectrograms
 
-Some recordings of train/ are set apart for validation (`training.validation_share`). The best snapshot is the one with
-the highest mean label-ranking average precision (MLRAP) on them, measured after each epoch. A stopped run is resumed by
-the same command; `--fresh` starts it again. With `training.images`, a folder of PNG files with names as in the 2018
-baseline is used instead of the store. Experiments with teachers (`distillation.teachers`) are trained by distill.py.
+Some recordings of train/ are set apart for validation (`training.validation_share`). The best snapshot is that of the
+epoch with the best value of `training.monitor` on them, by default the highest mean label-ranking average precision
+(MLRAP). A stopped run is resumed by the same command; `--fresh` starts it again. With `training.images`, a folder of
+PNG files with names as in the 2018 baseline is used instead of the store. Experiments with teachers
+(`distillation.teachers`) are trained by distill.py.
 
 Source: train.py of the 2018 BirdCLEF baseline.
 """

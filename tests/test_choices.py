@@ -12,7 +12,7 @@ import sort_data
 import spec
 import test
 import train
-from config import Config
+from config import Config, Testing
 from tests.conftest import RATE, chirp, small_config
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
 from utils.spectra.store import Store
@@ -83,7 +83,10 @@ def test_clips_around_annotations(tmp_path: Path) -> None:
     check_spectrograms(settings, {f"tape{tape}": tmp_path / "archive" / f"tape{tape}.wav" for tape in range(3)})
     trained = train.main(settings)
     assert (trained.folder / "epoch_003" / "classes.txt").read_text().split("\n")[:2] == list(PITCHES)
-    assert test.main(settings).headline.recordings == 1
+    tested = test.main(settings)
+    assert (tested.unit, tested.headline.recordings) == ("event", 4)
+    by_recording = test.main(dataclasses.replace(settings, testing=Testing(unit="recording")))
+    assert by_recording.headline.recordings == 1
 
 
 def test_recordings_with_a_primary_label_and_with_events(tmp_path: Path, archive: Path) -> None:

@@ -135,7 +135,7 @@ def test_saved_settings_start_the_same_run_again(tmp_path: Path) -> None:
         ("[clips]\nmin_length = 2.0", r"x\.toml: clips\.min_length = 2\.0: should be at most clips\.length"),
         (
             '[clips]\nchoose = "loudest"',
-            r"""x\.toml: clips\.choose = "loudest": should be 'grid', 'peaks', 'annotations' or 'first'""",
+            r"""x\.toml: clips\.choose = "loudest": should be 'grid', 'peaks', 'annotations', 'first' or 'table'""",
         ),
         ("[clips]\ncount = -1", r"x\.toml: clips\.count = -1: should be greater than or equal to 0"),
         (

@@ -1,3 +1,4 @@
+import ast
 import csv
 import dataclasses
 import hashlib
@@ -11,16 +12,33 @@ import numpy as np
 import pytest
 import soundfile
 from scipy import signal
+from sklearn.model_selection import cross_val_score
+from sklearn.tree import DecisionTreeClassifier
 
+from tests.conftest import REPOSITORY
 from utils.console import UserError
 from utils.demo.__main__ import main
 from utils.demo.acoustics import make_noise
+from utils.demo.annotated import song_band
 from utils.demo.archive import DemoSummary, make_demo
 from utils.demo.broken import BROKEN
+from utils.demo.kaggle2021 import make_kaggle2021
+from utils.demo.ranges import (
+    SEASONS,
+    draw_author,
+    frequency,
+    plan_in_range,
+    region_of,
+    region_of_species,
+    season_of_species,
+    shares_at,
+    site_code,
+)
 from utils.demo.singing import Individual, draw_song_intervals, sing, sing_syllable
-from utils.demo.soundscapes import SOUNDSCAPE_SECONDS
+from utils.demo.sound_files import ogg_checksum, with_serial, write_flac, write_ogg
+from utils.demo.soundscapes import SOUNDSCAPE_SECONDS, check_soundscape_seconds
 from utils.demo.species import SPECIES, Syllable
-from utils.demo.synthesis import COMMON, plan_recording, recording_xml, write_recording
+from utils.demo.synthesis import COMMON, SITES, plan_recording, recording_xml, write_recording
 
 
 @pytest.fixture(scope="module")
@@ -308,21 +326,180 @@ def test_another_seed_is_not_mixed_in(made: DemoSummary):
     assert (made.root / "demo.json").read_bytes() == before
 
 
-def test_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(
+    ("form", "experiment"),
+    [
+        ("birdclef2018", "demo.toml"),
+        ("kaggle2021", "demo-kaggle2021.toml"),
+        ("annotations", "demo-annotations.toml"),
+    ],
+)
+def test_command_line(
+    form: str, experiment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     seen = []
-    monkeypatch.setattr(
-        "utils.demo.__main__.make_demo",
-        lambda root, *, seed: seen.append((root, seed)) or DemoSummary(root, 10, 131, 1000.0),
-    )
-    assert main([str(tmp_path), "--seed", "7"]) == 0
+    summary = DemoSummary(tmp_path, 10, 131, 1000.0, {"places": "10 in sites.csv"})
+    monkeypatch.setattr("utils.demo.__main__.FORMS", {form: lambda root, *, seed: seen.append((root, seed)) or summary})
+    assert main([str(tmp_path), "--seed", "7", *(["--form", form] if form != "birdclef2018" else [])]) == 0
     assert seen == [(tmp_path, 7)]
-    assert "python sort_data.py experiments/demo.toml" in capsys.readouterr().out
-    (tmp_path / "xml").mkdir()
-    monkeypatch.undo()
-    assert main([str(tmp_path)]) == 1
+    told = capsys.readouterr().out
+    assert f"python sort_data.py experiments/{experiment}" in told
+    assert "10 in sites.csv" in told
+    assert (REPOSITORY / "experiments" / experiment).is_file()
+
+
+@pytest.mark.parametrize("form", ["birdclef2018", "kaggle2021", "annotations"])
+@pytest.mark.parametrize("folder", ["wav", "train_short_audio", "recordings"])
+def test_other_recordings_are_refused_by_every_form(
+    form: str, folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / folder).mkdir()
+    assert main([str(tmp_path), "--form", form]) == 1
     assert "other recordings" in " ".join(capsys.readouterr().err.split())
 
 
 def test_summary_is_frozen(made: DemoSummary):
     with pytest.raises(dataclasses.FrozenInstanceError):
         made.seconds = 0.0
+
+
+def test_every_region_has_places_and_species_of_each_season():
+    assert {region_of(place) for place in range(len(SITES))} == {region_of_species(species) for species in COMMON}
+    assert {season_of_species(species) for species in COMMON} == set(SEASONS)
+    assert len({site_code(place) for place in range(len(SITES))}) == len(SITES)
+    assert (site_code(0), site_code(1)) == ("QHO", "SEC")
+
+
+def test_frequency_falls_outside_of_region_and_season():
+    # the fourth species lives in the north (Cerro Niebla, 3) from October to March
+    assert frequency(3, place=3, month=12) == 1.0
+    assert frequency(3, place=3, month=6) == frequency(3, place=2, month=12) == 0.06
+    assert frequency(3, place=2, month=6) == pytest.approx(0.0036)
+    shares = shares_at(3, 12)
+    assert shares.sum() == pytest.approx(1.0)
+    assert set(np.argsort(shares)[-2:]) == {0, 3}  # the first species lives there all year
+
+
+def test_place_and_date_tell_something_about_the_species():
+    planned = [
+        plan_in_range(species, number=1, rng=np.random.default_rng((7, species, draw)))
+        for species in COMMON
+        for draw in range(20)
+    ]
+    features = [[*SITES[one.site][1:3], int(one.date[5:7])] for one in planned]
+    tree = DecisionTreeClassifier(min_samples_leaf=4, random_state=0)
+    accuracy = cross_val_score(tree, features, [one.species for one in planned], cv=5).mean()
+    assert accuracy > 2.5 / len(COMMON)
+    for one in planned:
+        assert one.species not in one.background
+        assert len(set(one.background)) == len(one.background)
+    authors = {(one.site, draw_author(one.site, rng=np.random.default_rng(draw))) for draw, one in enumerate(planned)}
+    assert len(authors) > len({site for site, _ in authors})  # some places have two
+
+
+@pytest.mark.parametrize("seconds", [20, 35, 0])
+def test_soundscapes_need_whole_blocks(seconds: int):
+    with pytest.raises(ValueError, match="multiple of 10, at least 30"):
+        check_soundscape_seconds(seconds)
+
+
+def test_ogg_files_depend_on_the_sound_only(tmp_path: Path):
+    sound = np.random.default_rng(1).normal(0, 0.1, 75 * 8000).astype(np.float32)  # more than a minute
+    for name in ("one", "other"):
+        write_ogg(tmp_path / f"{name}.ogg", sound, rate=8000)
+    ogg = (tmp_path / "one.ogg").read_bytes()
+    assert ogg == (tmp_path / "other.ogg").read_bytes()
+    assert with_serial(with_serial(ogg, 12_345), 0) == ogg != with_serial(ogg, 12_345)
+    decoded, rate = soundfile.read(tmp_path / "one.ogg", dtype="float32")
+    assert (len(decoded), rate) == (len(sound), 8000)
+
+
+def test_checksums_are_those_of_libsndfile(tmp_path: Path):
+    soundfile.write(tmp_path / "short.ogg", np.zeros(800, np.float32), 8000)
+    ogg = (tmp_path / "short.ogg").read_bytes()
+    page = ogg[: ogg.index(b"OggS", 4)]
+    assert ogg_checksum(page[:22] + bytes(4) + page[26:]) == int.from_bytes(page[22:26], "little")
+    serial = int.from_bytes(page[14:18], "little")
+    assert with_serial(ogg, serial) == ogg
+
+
+def test_flac_files_hold_the_sound(tmp_path: Path):
+    sound = np.linspace(-0.5, 0.5, 30_000, dtype=np.float32)
+    write_flac(tmp_path / "a.flac", sound, rate=22_050)
+    decoded, rate = soundfile.read(tmp_path / "a.flac", dtype="float32")
+    assert rate == 22_050
+    np.testing.assert_allclose(decoded, sound, atol=2**-15)
+
+
+def test_boxes_hold_the_songs():
+    for species in SPECIES:
+        low, high = song_band(species, Individual())
+        sound, _ = sing(
+            species,
+            Individual(timbre=0.0),  # without overtones
+            content="song",
+            seconds=4.0,
+            intervals=[(0.0, 4.0)],
+            rate=44_100,
+            rng=np.random.default_rng(2),
+        )
+        assert 500 < low < high < 12_000
+        assert share_of_energy(sound, rate=44_100, low=0.97 * low, high=1.03 * high) > 0.99, species.scientific_name
+
+
+@pytest.fixture(scope="module")
+def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("kaggle")
+    make_kaggle2021(root, per_species=2, soundscape_seconds=30)
+    return root
+
+
+def rows_of(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_tables_of_kaggle2021_are_those_of_the_challenge(kaggle: Path):
+    table = rows_of(kaggle / "train_metadata.csv")
+    assert list(table[0]) == [
+        "primary_label",
+        "secondary_labels",
+        "type",
+        "latitude",
+        "longitude",
+        "scientific_name",
+        "common_name",
+        "author",
+        "date",
+        "filename",
+        "license",
+        "rating",
+        "time",
+        "url",
+    ]
+    sounds = {path.relative_to(kaggle / "train_short_audio").as_posix() for path in kaggle.rglob("XC*.ogg")}
+    assert {f"{row['primary_label']}/{row['filename']}" for row in table} == sounds
+    codes = {species.class_id for species in SPECIES}
+    for row in table:
+        assert set(ast.literal_eval(row["secondary_labels"])) <= codes - {row["primary_label"]}
+        assert 0.5 <= float(row["rating"]) <= 5.0
+        assert (
+            3.0 <= soundfile.info(kaggle / "train_short_audio" / row["primary_label"] / row["filename"]).duration <= 6
+        )
+    test, sample = rows_of(kaggle / "test.csv"), rows_of(kaggle / "sample_submission.csv")
+    assert [row["row_id"] for row in test] == [row["row_id"] for row in sample]
+    assert {row["birds"] for row in sample} == {"nocall"}
+
+
+def test_rows_of_soundscapes_cover_them_and_tell_the_birds(kaggle: Path):
+    rows = rows_of(kaggle / "train_soundscape_labels.csv")
+    sounds = {"_".join(path.stem.split("_")[:2]) for path in (kaggle / "train_soundscapes").glob("*.ogg")}
+    assert {f"{row['audio_id']}_{row['site']}_{second}" for row in rows for second in range(5, 31, 5)} == {
+        row["row_id"] for row in rows
+    }
+    assert {f"{row['audio_id']}_{row['site']}" for row in rows} == sounds
+    birds = Counter(code for row in rows for code in row["birds"].split())
+    assert birds["nocall"] > 5
+    assert set(birds) - {"nocall"} <= {species.class_id for species in SPECIES}
+    sites = {row["site"] for row in rows_of(kaggle / "sites.csv")}
+    assert {row["site"] for row in rows} <= sites

@@ -93,6 +93,11 @@ def _check_dataset(dataset: Dataset) -> None:
         value=dataset.max_recordings,
         reason=f"should be at least dataset.min_recordings ({dataset.min_recordings})",
     )
+    if dataset.site_pattern:
+        from utils.recordings.recorder_names import pattern_fault  # imports polars, which takes a while
+
+        fault = pattern_fault(dataset.site_pattern)
+        _require(not fault, key="dataset.site_pattern", value=dataset.site_pattern, reason=fault)
 
 
 def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
@@ -106,6 +111,12 @@ def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
         key="clips.overlap",
         value=clips.overlap,
         reason="successive clips would start less than one sample apart",
+    )
+    _require(
+        clips.choose != "table" or clips.table is not None,
+        key="clips.table",
+        value=None,
+        reason="should be a CSV file with the columns recording and seconds for clips.choose = table",
     )
     narrow = spectrogram.fmin < spectrogram.fmax < spectrogram.fmin + LEAST_BAND
     _require(
@@ -267,6 +278,12 @@ def _check_testing(testing: Testing) -> None:
         key="testing.weights",
         value=testing.weights,
         reason=f"should be one for each of the {len(testing.models)} in testing.models",
+    )
+    _require(
+        testing.threshold_metric != "row_f1" or testing.thresholds == "common" or testing.precision > 0,
+        key="testing.thresholds",
+        value=testing.thresholds,
+        reason="should be common for testing.threshold_metric = row_f1, which is of rows and not of classes",
     )
 
 

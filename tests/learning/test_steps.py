@@ -66,6 +66,7 @@ def made_up(*, background: int = 1) -> Examples:
         no_labels,
         no_rows,
         np.zeros((0, CLASSES), bool),
+        no_rows,
         pixels[:4],
     )
 

@@ -78,6 +78,7 @@ def test_raven_writes_a_selection_once_per_view(tmp_path: Path) -> None:
             ),
             date="2021-07-12",
             time="06:30",
+            locality="S4A",
             unsure=True,
         )
     ]
@@ -229,6 +230,7 @@ def test_one_csv_for_all_recordings_and_the_names_of_species_beside_it(tmp_path:
             events=(Event(3.5, 4.0, "tamdov1", 1200.0, 4800.5), Event(12.5, 12.5, "combul2")),
             date="2021-12-01",
             time="06:00",
+            locality="K",
             unsure=True,
         )
     ]

@@ -306,7 +306,7 @@ def test_every_table_is_used_or_reported(tmp_path: Path) -> None:
         "calls.csv": "file,start,species\ntape.wav,1,a\n",
         "species.csv": "code,scientific_name\na,Pica pica\n",
         "who.csv": "file,start,who\ntape.wav,1,a\n",
-        "sites.csv": "site,latitude\nS0,47.5\n",
+        "stations.csv": "site,latitude\nS0,47.5\n",
         "later.csv": "file,start,species\n",
         "loose.txt": "1\t2\ta\n",
         "words.csv": "1.5,a\n2.5,b\n",
@@ -318,5 +318,5 @@ def test_every_table_is_used_or_reported(tmp_path: Path) -> None:
     named = {failure.name for failure in contents.failures}
     assert named == {"who.csv", "later.csv", "loose.txt"}
     unseen = [name for name in tables if tmp_path / name not in contents.seen]
-    assert unseen == ["sites.csv", "words.csv", "tape.TextGrid"]
+    assert unseen == ["stations.csv", "words.csv", "tape.TextGrid"]
     assert [bool(explain(tmp_path / name, USUAL)) for name in unseen] == [False, True, True]

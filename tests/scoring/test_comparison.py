@@ -129,9 +129,10 @@ def test_metrics_are_those_of_the_tests(tmp_path: Path) -> None:
     found = compare_runs([tmp_path / name for name in tested])
     assert found.min_positives == 6
     assert found.notes == []
+    argmax = ("argmax_macro_f1", "argmax_weighted_f1", "argmax_micro_f1")
     assert list(found.metrics) == [
         METRICS[key].title
-        for key in ("mlrap", "top1_accuracy", "top5_accuracy", "mrr", "cmap", "micro_ap", "macro_auroc")
+        for key in ("mlrap", "top1_accuracy", "top5_accuracy", "mrr", *argmax, "cmap", "micro_ap", "macro_auroc")
     ]
     for key, metric in METRICS.items():
         for entry in found.metrics.get(metric.title, []):
@@ -168,7 +169,7 @@ def test_differences_of_the_runs_are_noted(tmp_path: Path, capsys: pytest.Captur
     write_test(tmp_path / "a", skill=0.3)
     write_test(tmp_path / "b", skill=0.3, first=20, classes=("Altus", "Bassus", "New"))
     found = compare_runs([tmp_path / "a", tmp_path / "b"])
-    assert len(found.runs[0].recordings) == 40
+    assert len(found.runs[0].rows) == 40
     assert [note.split(" (")[0] for note in found.notes] == [
         "not the same recordings",
         "not the same classes",

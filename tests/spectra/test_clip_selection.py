@@ -177,3 +177,41 @@ def test_first_is_the_start_of_the_grid_and_all_is_decoded(count: int, expected:
         np.testing.assert_array_equal(
             clip[: 360 - window.start], np.arange(window.start + 1, min(360, window.start + 100) + 1)
         )
+
+
+def at_times(samples: int, times: Sequence[float], **settings: object) -> list[tuple[Window, np.ndarray]]:
+    clips = Clips(choose="table", **settings)
+    borders = [7, samples // 2, samples - 1]
+    return list(select_windows(lambda: numbered(samples, borders), clips, SMALL, events=None, times=times))
+
+
+def test_windows_at_times_by_hand() -> None:
+    found = at_times(501, [0.0, 0.2, 0.51, 2.0, 2.004, 2.3, 4.9, 5.0, 5.01, 5.02, 7.0])
+    # the first two are one clip at the start, 2.0 and 2.004 round to one sample, the end of the recording is 5.01 s
+    assert [(window.start, window.event, window.peak) for window, _ in found] == [
+        (0, -1, 0.0),
+        (1, -1, 0.51),
+        (150, -1, 2.0),
+        (180, -1, 2.3),
+        (401, -1, 4.9),
+    ]
+    for window, clip in found:
+        np.testing.assert_array_equal(clip, np.arange(window.start + 1, window.start + 101))
+    assert at_times(501, []) == []
+
+
+@given(
+    st.integers(1, 400),
+    st.lists(st.integers(0, 500).map(lambda hundredths: hundredths / 100), max_size=8),
+    st.sampled_from([0.01, 0.33, 1.0, 5.0]),
+)
+def test_windows_at_times_are_centred_and_inside(samples: int, times: list[float], length: float) -> None:
+    size = int(length * RATE)
+    found = at_times(samples, sorted(times), length=length, min_length=0.0, overlap=0.0)
+    whole = np.pad(np.arange(1, samples + 1, dtype=np.float32), (0, size))
+    last = max(0, samples - size)
+    centres = [round(time * RATE) for time in sorted(times) if round(time * RATE) <= samples]
+    expected = sorted({max(0, min(centre - size // 2, last)) for centre in centres if centre - size // 2 < samples})
+    assert [window.start for window, _ in found] == expected
+    for window, clip in found:
+        np.testing.assert_array_equal(clip, whole[window.start : window.start + size])

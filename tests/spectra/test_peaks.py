@@ -1,6 +1,6 @@
 """The signal-to-noise curve is BirdVox's, and its peaks are where the birds are."""
 
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import librosa
 import numpy as np
@@ -78,41 +78,88 @@ def test_all_sums_are_made_of_as_many_frames(lengths: list[int], size: int) -> N
     assert [len(block) for block in found] == [size] * (len(sound) // size) + [len(sound) % size]
 
 
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.integers(1, 10), st.integers(0, 5))
-def test_the_strongest_peaks(heights: list[int], apart: int, count: int) -> None:
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.integers(0, 10))
+def test_the_strongest_peaks(heights: list[int], apart: int) -> None:
     curve = np.array(heights, np.float32)
-    found = strongest_peaks(curve, count=count, apart=apart).tolist()
-    assert found == sorted(found)
+    found = list(strongest_peaks(curve, apart=apart))
     assert found
-    assert count == 0 or len(found) <= count
-    assert curve[found].max() == curve.max()
-    assert all(later - earlier >= apart for earlier, later in pairwise(found))
+    assert curve[found[0]] == curve.max()
+    assert [(-curve[peak], peak) for peak in found] == sorted((-curve[peak], peak) for peak in found)
+    assert all(later - earlier >= max(apart, 1) for earlier, later in pairwise(sorted(found)))
     for peak in found:
         left, right = curve[max(0, peak - 1)], curve[min(len(curve) - 1, peak + 1)]
         assert curve[peak] >= max(left, right)
-    if count == 0:  # no other peak is left
-        for index in range(1, len(curve) - 1):
-            if curve[index - 1] < curve[index] > curve[index + 1]:
-                assert any(abs(index - peak) < apart and curve[peak] >= curve[index] for peak in found)
+    for index in range(1, len(curve) - 1):  # no other peak is left
+        if curve[index - 1] < curve[index] > curve[index + 1]:
+            assert any(abs(index - peak) < max(apart, 1) and curve[peak] >= curve[index] for peak in found)
 
 
 def test_peaks_by_hand() -> None:
     curve = np.array([0, 3, 0, 5, 0, 4, 0, 0, 2, 2, 2, 0, 1], np.float32)
-    assert strongest_peaks(curve, count=0, apart=1).tolist() == [1, 3, 5, 9, 12]
-    assert strongest_peaks(curve, count=2, apart=1).tolist() == [3, 5]
-    assert strongest_peaks(curve, count=2, apart=3).tolist() == [3, 9]
-    assert strongest_peaks(np.zeros(9, np.float32), count=3, apart=2).tolist() == [4]  # nothing stands out: the middle
+    assert list(strongest_peaks(curve, apart=1)) == [3, 5, 1, 9, 12]
+    assert list(strongest_peaks(curve, apart=3)) == [3, 9, 12]
+    assert list(strongest_peaks(np.zeros(9, np.float32), apart=2)) == [4]  # nothing stands out: the middle
 
 
 def test_windows_lie_inside_and_one_place_has_one() -> None:
     hop = hop_samples(RATE)
     curve = np.zeros(100, np.float32)
     curve[[2, 50, 97]] = 5, 3, 7
-    windows = peak_windows(curve, samples=99 * hop, length=20 * hop, count=0, rate=RATE)
+    sizes = {"length": 20 * hop, "distance": 20 * hop}
+    windows = peak_windows(curve, samples=99 * hop, **sizes, count=0, rate=RATE)
     assert [(window.start // hop, window.strength) for window in windows] == [(0, 5.0), (40, 3.0), (79, 7.0)]
     assert windows[0].peak == 2 * hop / RATE
-    (only,) = peak_windows(curve, samples=80 * hop, length=90 * hop, count=0, rate=RATE)
+    (only,) = peak_windows(curve, samples=80 * hop, length=90 * hop, distance=90 * hop, count=0, rate=RATE)
     assert (only.start, only.strength) == (0, 7.0)
+
+
+def test_close_peaks_have_overlapping_windows_and_one_window_is_one_clip() -> None:
+    hop = hop_samples(RATE)
+    curve = np.zeros(100, np.float32)
+    curve[[2, 5, 50, 53, 97]] = 5, 6, 3, 4, 7
+    sizes = {"samples": 99 * hop, "length": 20 * hop, "rate": RATE}
+
+    def found(*, distance: int, count: int) -> list[tuple[int, float]]:
+        windows = peak_windows(curve, distance=distance * hop, count=count, **sizes)
+        return [(window.start // hop, window.strength) for window in windows]
+
+    assert found(distance=20, count=0) == [(0, 6.0), (43, 4.0), (79, 7.0)]
+    assert found(distance=3, count=0) == [(0, 6.0), (40, 3.0), (43, 4.0), (79, 7.0)]
+    assert found(distance=0, count=0) == found(distance=3, count=0)
+    assert found(distance=4, count=0) == [(0, 6.0), (43, 4.0), (79, 7.0)]
+    # the second peak at the start of the recording is no clip, and does not count as one
+    assert found(distance=3, count=3) == [(0, 6.0), (43, 4.0), (79, 7.0)]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 120), st.integers(1, 90), st.integers(0, 6))
+def test_peaks_a_clip_apart_are_as_in_earlier_versions(seed: int, frames: int, length: int, count: int) -> None:
+    """Keys of stores promise it: with distance = length, merging windows before or after counting is the same."""
+    hop = hop_samples(RATE)
+    curve = np.random.default_rng(seed).integers(0, 9, frames).astype(np.float32)
+    samples, size = frames * hop - seed % hop, length * hop - seed % 7
+    peaks = sorted(islice(strongest_peaks(curve, apart=-(-size // hop)), count or None))
+    earlier: dict[int, tuple[float, float]] = {}
+    for peak in peaks:
+        start, strength = max(0, min(peak * hop - size // 2, samples - size)), float(curve[peak])
+        earlier[start] = max(
+            earlier.get(start, (strength, peak * hop / RATE)), (strength, peak * hop / RATE), key=lambda one: one[0]
+        )
+    now = peak_windows(curve, samples=samples, length=size, distance=size, count=count, rate=RATE)
+    assert [(window.start, (window.strength, window.peak)) for window in now] == list(earlier.items())
+
+
+@pytest.mark.parametrize(("distance", "least", "most"), [(None, 1, 4), (0.3, 20, 20)])
+def test_twenty_seconds_have_twenty_peaks_if_wanted(distance: float | None, least: int, most: int) -> None:
+    sound = chirp(2500, seconds=20, seed=4)
+    clips = Clips(choose="peaks", count=20, length=5.0, peak_distance=distance)
+    found = list(select_windows(lambda: iter(np.split(sound, [77_777])), clips, SMALL, events=None))
+    assert least <= len(found) <= most
+    starts = [window.start for window, _ in found]
+    assert starts == sorted(set(starts))
+    peaks = [window.peak for window, _ in found]
+    assert min(np.diff(peaks), default=9) >= (5.0 if distance is None else distance)
+    for window, samples in found:
+        np.testing.assert_array_equal(samples, sound[window.start : window.start + 5 * RATE])
 
 
 def test_calls_are_found() -> None:

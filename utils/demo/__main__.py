@@ -1,20 +1,35 @@
-"""Write a synthetic data set in the format of the BirdCLEF 2018 archive.
+"""Write a synthetic data set, in the form of one of three archives.
 
     python -m utils.demo demo --seed 0
+    python -m utils.demo demo-kaggle2021 --form kaggle2021
+    python -m utils.demo demo-annotations --form annotations
 
 Synthetic species sing at various distances, in wind, rain, hum and insects, with other species in the background.
-Some files are broken on purpose. The same seed gives the same bytes.
+birdclef2018: short recordings with XML files, soundscapes, noises; some files are broken on purpose.
+kaggle2021: short recordings with place and date, labelled soundscapes; species differ by region and season.
+annotations: recordings of more than a minute, with annotated calls (points and boxes), sites and dates.
+The same seed gives the same bytes.
+
+To mix soundscapes of your own recordings: python -m utils.demo.mix --help
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from utils.console import STOPPED, UserError, clock, info, printable, show_table, stopwatch, warning
-from utils.demo.archive import make_demo
-from utils.demo.broken import BROKEN
-from utils.demo.soundscapes import NOISE_KINDS, SOUNDSCAPE_NUMBERS, SOUNDSCAPE_SECONDS
+from utils.demo.annotated import make_annotated
+from utils.demo.archive import DemoSummary, make_demo
+from utils.demo.kaggle2021 import make_kaggle2021
+
+FORMS: Mapping[str, Callable[..., DemoSummary]] = MappingProxyType(
+    {"birdclef2018": make_demo, "kaggle2021": make_kaggle2021, "annotations": make_annotated}
+)
+EXPERIMENTS: Mapping[str, str] = MappingProxyType(
+    {"birdclef2018": "demo", "kaggle2021": "demo-kaggle2021", "annotations": "demo-annotations"}
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,27 +38,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m utils.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("root", type=Path, help="folder for the data set")
+    parser.add_argument(
+        "--form", choices=FORMS, default="birdclef2018", help="form of the archive (default %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers (default 0)")
     words = parser.parse_args(arguments)
     if words.seed < 0:
         parser.error(f"--seed {words.seed}: should be 0 or more")
     passed = stopwatch()
     try:
-        made = make_demo(words.root, seed=words.seed)
+        made = FORMS[words.form](words.root, seed=words.seed)
     except (UserError, OSError) as error:
         warning(str(error))
         return 1
     except KeyboardInterrupt:
         warning("stopped; no file is half-written, and the same command resumes here")
         return STOPPED
-    rows = {
-        "recordings": f"{made.recordings} of {made.species} species, {clock(made.seconds)}",
-        "soundscapes": f"{len(SOUNDSCAPE_NUMBERS)} of {clock(SOUNDSCAPE_SECONDS)}, with soundscapes/annotations.csv",
-        "noises": f"{len(NOISE_KINDS)} recordings without birds",
-        "broken": f"{len(BROKEN)} files, which every stage must report without failing",
-    }
+    rows = {"recordings": f"{made.recordings} of {made.species} species, {clock(made.seconds)}", **made.more}
     show_table(f"Written to {printable(made.root)} in {clock(passed())}", rows)
-    info("next: python sort_data.py experiments/demo.toml")
+    info(f"next: python sort_data.py experiments/{EXPERIMENTS[words.form]}.toml")
     return 0
 
 

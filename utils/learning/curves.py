@@ -7,6 +7,7 @@ from pathlib import Path
 
 from matplotlib.ticker import MaxNLocator
 
+from utils.models.monitor import ALWAYS_BY_CLIP
 from utils.models.training_log import EpochRow, best_row
 from utils.plotting import new_figure, write_figure
 
@@ -28,7 +29,7 @@ def open_tensorboard(folder: Path, *, on: bool, after: int) -> Iterator[Callable
 
         def record(row: EpochRow) -> None:
             for name, value in asdict(row).items():
-                if name != "epoch" and value is not None:
+                if name != "epoch" and isinstance(value, float):
                     writer.add_scalar(name, value, row.epoch)
             writer.flush()
 
@@ -36,14 +37,13 @@ def open_tensorboard(folder: Path, *, on: bool, after: int) -> Iterator[Callable
 
 
 def plot_curves(path: Path, rows: list[EpochRow], *, title: str) -> None:
-    """Plot losses, accuracies, validation MLRAP and learning rate over the epochs."""
+    """Plot losses, accuracies, the monitored metric (or MLRAP), learning rate, and the best epoch."""
     figure = new_figure(11.0, 3.4)
     losses, scores, rates = figure.subplots(1, 3)
     epochs = [row.epoch for row in rows]
     losses.plot(epochs, [row.loss for row in rows], color="tab:blue", label="training")
     losses.plot(epochs, [row.validation_loss for row in rows], color="tab:orange", label="validation")
     losses.set(title="loss", yscale="log")
-    losses.legend()
     scores.plot(epochs, [row.accuracy for row in rows], color="tab:blue", alpha=0.5, label="accuracy, training")
     scores.plot(
         epochs,
@@ -52,16 +52,21 @@ def plot_curves(path: Path, rows: list[EpochRow], *, title: str) -> None:
         alpha=0.5,
         label="accuracy, validation",
     )
-    scores.plot(epochs, [row.validation_mlrap for row in rows], color="tab:green", label="MLRAP, validation")
+    shown = [row.shown for row in rows]
+    if shown:
+        scores.plot(
+            epochs, [metric.value for metric in shown], color="tab:green", label=f"{shown[-1].title}, validation"
+        )
     best = best_row(rows)
     if best:
-        scores.plot(
+        (losses if best.monitor == "loss" else scores).plot(
             best.epoch,
-            best.validation_mlrap,
+            best.chosen_by.value,
             "o",
-            color="tab:green",
-            label=f"best: {best.validation_mlrap:.3f} in epoch {best.epoch}",
+            color="tab:orange" if best.monitor in ALWAYS_BY_CLIP else "tab:green",
+            label=f"best {best.chosen_by.title}: {best.chosen_by.value:.3f} in epoch {best.epoch}",
         )
+    losses.legend(fontsize="small")
     scores.set(title="scores", ylim=(0, 1.02))
     scores.legend(loc="lower right", fontsize="small")
     rates.plot(epochs, [row.learning_rate for row in rows], color="tab:gray")

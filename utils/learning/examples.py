@@ -12,9 +12,10 @@ from jaxtyping import Bool, Float32, Int32, Int64, UInt8
 from config import Config
 from utils.console import UserError, warning
 from utils.learning.targets import Labels
+from utils.learning.validation_recordings import choose_validation_recordings
 from utils.recordings.labels import ground_truth
 from utils.recordings.recording import NOISE
-from utils.recordings.splits import draw_names, quotas, read_split
+from utils.recordings.splits import read_split
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.joined_store import JoinedStore
 from utils.spectra.store import Store, check_settings
@@ -41,6 +42,7 @@ class Examples:
     validation_rows, validation_labels : the clips for validation
     validation_recording : index of the recording of each of these
     validation_truth : classes in each validation recording, background labels included
+    validation_primary : index of the class of each validation recording; −1: it has none, only events label it
     noise : spectrograms of rejected clips
     indirect_recordings : names of recordings that the network learns from through other networks
     soft_targets : of all clips of the store, if they were computed before
@@ -55,6 +57,7 @@ class Examples:
     validation_labels: Labels
     validation_recording: Int64[np.ndarray, " validation_clips"]
     validation_truth: Bool[np.ndarray, "validation_recordings classes"]
+    validation_primary: Int64[np.ndarray, " validation_recordings"]
     noise: UInt8[np.ndarray, "noise height width"]
     indirect_recordings: frozenset[str] = frozenset()
     soft_targets: SoftTargets | None = None
@@ -122,7 +125,10 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
     """
     train = split.filter(split="train")
     _check_in_store(train, store)
-    validation_names = _validation_recordings(split, config)
+    learnable = store.clips.filter(
+        pl.col("accepted") & pl.col("recording").is_in(train["recording"].to_list()) & _in_signal_interval(config)
+    )
+    validation_names = choose_validation_recordings(split, learnable.select("recording", "class"), config)
     used = pl.col("recording").is_in([*train["recording"], *validation_names])
     clips = store.clips.with_row_index("clip").filter(used)
     for_validation = pl.col("recording").is_in(list(validation_names))
@@ -141,6 +147,7 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
         validation_labels=_clip_labels(validation, classes, quality=False),
         validation_recording=_indices(validation["recording"], recordings["recording"].to_list()).astype(np.int64),
         validation_truth=ground_truth(recordings, classes, background=True),
+        validation_primary=_primary_labels(recordings, split, classes),
         noise=_noise_bank(store, rejected, seed=config.training.seed),
     )
 
@@ -156,12 +163,16 @@ def _check_in_store(train: pl.DataFrame, store: Store | ImageFolder) -> None:
 
 def _clips_to_learn(accepted: pl.DataFrame, rejected: pl.DataFrame, config: Config) -> pl.DataFrame:
     """Return the accepted clips within `training.signal_interval`, and with `noise_class` the rejected ones."""
-    low, high = config.training.signal_interval
-    learned = accepted.filter(pl.col("score").is_between(low, high) | (pl.col("class") == NOISE))
+    learned = accepted.filter(_in_signal_interval(config))
     if not config.training.noise_class:
         return learned
     noise = rejected.with_columns(pl.lit(NOISE).alias("class"), pl.lit([], pl.List(pl.String)).alias("background"))
     return pl.concat([learned, noise])
+
+
+def _in_signal_interval(config: Config) -> pl.Expr:
+    """Tell which clips are within `training.signal_interval`; all clips of noise are."""
+    return pl.col("score").is_between(*config.training.signal_interval) | (pl.col("class") == NOISE)
 
 
 def _check_classes(classes: tuple[str, ...], train: pl.DataFrame) -> None:
@@ -185,25 +196,6 @@ def _check_classes(classes: tuple[str, ...], train: pl.DataFrame) -> None:
         )
 
 
-def _validation_recordings(split: pl.DataFrame, config: Config) -> set[str]:
-    """Return the recordings for validation: val/ if there is also test/, else `validation_share` of train/.
-
-    Classes with fewer than three recordings in train/ give none.
-    """
-    if {"val", "test"} <= set(split["split"]):
-        return set(split.filter(split="val")["recording"])
-    classes = split.filter(split="train").group_by("class", maintain_order=True).agg("recording")
-    settings = config.training
-    counts = quotas(
-        classes["recording"].list.len().to_list(), share=settings.validation_share, least=3, seed=settings.seed
-    )
-    drawn = (
-        draw_names(names, count, seed=settings.seed, label=label)
-        for (label, names), count in zip(classes.iter_rows(), counts, strict=True)
-    )
-    return set().union(*drawn)
-
-
 def _labels_per_recording(clips: pl.DataFrame) -> pl.DataFrame:
     """Return one row per recording: the class of its first clip, and as background all labels of its clips.
 
@@ -215,6 +207,15 @@ def _labels_per_recording(clips: pl.DataFrame) -> pl.DataFrame:
         pl.col("background").explode().drop_nulls().unique().sort(),
     )
     return labels.with_columns(background=pl.col("primary").list.concat("background"))
+
+
+def _primary_labels(
+    recordings: pl.DataFrame, split: pl.DataFrame, classes: tuple[str, ...]
+) -> Int64[np.ndarray, " recordings"]:
+    """Return the index of each recording's class in the split; −1 if it is none of the classes."""
+    index = {label: column for column, label in enumerate(classes)}
+    label_of = dict(split.select("recording", "class").iter_rows())
+    return np.array([index.get(label_of[name], -1) for name in recordings["recording"]], np.int64)
 
 
 def _row_numbers(clips: pl.DataFrame) -> Int64[np.ndarray, " clips"]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh
 
-from config import Config
+from config import Config, Training
 from utils import console
 from utils.learning.batches import ResidentBatches, StreamedBatches
 from utils.learning.curves import open_tensorboard, plot_curves
@@ -21,14 +21,15 @@ from utils.learning.sampling import clips_per_epoch, steps_for
 from utils.learning.schedules import rates
 from utils.learning.steps import TrainState, initial_state, make_chunk, make_step
 from utils.learning.targets import class_weights
-from utils.learning.validation import Validation, make_validation
+from utils.learning.validation import Validation, make_validation, monitored_unit
 from utils.models.array_trees import TooLarge
+from utils.models.monitor import Monitored, Unit
 from utils.models.networks import Network, build_network, count_parameters
 from utils.models.snapshots import Snapshot, check_snapshot, find_snapshot
 from utils.models.training_log import EpochRow, best_row, stopped_improving
 from utils.models.transfer import find_pretrained, start_from
 
-ENOUGH_RECORDINGS = 10  # for validation; fewer bring a warning
+ENOUGH_ROWS: dict[Unit, int] = {"recording": 10, "clip": 50}  # for validation; fewer bring a warning
 SECONDS_BETWEEN_PLOTS = 30.0  # of the curves
 
 
@@ -59,9 +60,11 @@ def learn(examples: Examples, config: Config, objective: Objective | None = None
     )
     _report_start(network, examples, config)
     state, progress = _starting_point(network, examples, config)
+    unit = _unit_of_run(progress, examples, settings)
+    _report_monitor(unit, examples, settings)
     resident = clips_fit_on_device(examples.bytes, settings)
     setup = _set_up(graph, examples, config, objective or LearnLabels(settings, len(examples.classes)), mesh, resident)
-    validate = make_validation(graph, examples, settings, mesh, resident=resident)
+    validate = make_validation(graph, examples, settings, mesh, unit=unit, resident=resident)
     clips = clips_per_epoch(examples.labels.primary, settings, unlabelled_ratio=examples.unlabelled_ratio)
     steps = steps_for(clips, settings)
     with (
@@ -84,9 +87,22 @@ def _report_start(network: Network, examples: Examples, config: Config) -> None:
         f"on {f'{len(devices)} × ' if len(devices) > 1 else ''}{devices[0].device_kind}, "
         f"in {compute_dtype(config.training)}"
     )
-    if 0 < validation < ENOUGH_RECORDINGS:
+
+
+def _unit_of_run(progress: Progress, examples: Examples, settings: Training) -> Unit:
+    """Return what the monitored metric is a mean over; a resumed run keeps what it started with."""
+    if progress.rows and settings.monitor_unit == "auto":
+        return progress.rows[-1].monitor_unit
+    return monitored_unit(examples, settings)
+
+
+def _report_monitor(unit: Unit, examples: Examples, settings: Training) -> None:
+    rows = len(examples.validation_truth if unit == "recording" else examples.validation_rows)
+    if rows:
+        console.info(f"the epoch with the best validation {Monitored(settings.monitor, unit).title} is kept")
+    if 0 < rows < ENOUGH_ROWS[unit]:
         console.warning(
-            f"only {validation} validation recordings, so chance decides which epoch is best; increase "
+            f"only {rows} validation {unit}s, so chance decides which epoch is best; increase "
             "training.validation_share (if there is a test/: dataset.val_share), or use the last epoch "
             "(training.early_stopping = 0, testing.snapshot = latest)"
         )
@@ -161,6 +177,12 @@ def _run_epochs(
                 validation.mlrap,
                 round(passed(), 3),
                 round(speed, 1),
+                validation.macro_f1,
+                validation.weighted_f1,
+                validation.cmap,
+                validation.monitored.metric,
+                validation.monitored.unit,
+                validation.monitored.value,
             )
             rows.append(row)
             progress.steps, progress.sums = 0, ()
@@ -171,15 +193,16 @@ def _run_epochs(
                 plot_curves(config.run_folder / "curves.png", rows, title=config.run)
                 since_plot = console.stopwatch()
     if len(rows) < settings.epochs:
-        console.info(f"stopped early: no better validation MLRAP for {settings.early_stopping} epochs")
+        console.info(
+            f"stopped early: no better validation {rows[-1].chosen_by.title} for {settings.early_stopping} epochs"
+        )
 
 
 def _report_epoch(row: EpochRow, *, best: bool) -> None:
     validation = (
         ""
-        if row.validation_mlrap is None
-        else f"   validation: loss {row.validation_loss:.3f}, accuracy {row.validation_accuracy:.3f}, MLRAP "
-        f"{row.validation_mlrap:.3f}"
+        if row.validation_loss is None
+        else f"   validation: loss {row.validation_loss:.3f}, accuracy {row.validation_accuracy:.3f}, {row.shown.text}"
     )
     console.info(
         f"epoch {row.epoch:3d}   loss {row.loss:.3f}, accuracy {row.accuracy:.3f}{validation}   "
@@ -203,7 +226,8 @@ def summarize_training(rows: list[EpochRow], folder: Path, *, seconds: float) ->
         "Trained",
         {
             "epochs": f"{latest.epoch}, the last with loss {latest.loss:.3f}",
-            "best": f"epoch {best.epoch}" + ("" if best.mlrap is None else f", validation MLRAP {best.mlrap:.3f}")
+            "best": f"epoch {best.epoch}"
+            + ("" if best.chosen_by.value is None else f", validation {best.chosen_by.text}")
             if best
             else "none",
             "snapshot": console.printable(best.folder) if best else "none",

@@ -172,6 +172,7 @@ def save_epoch(state: TrainState, progress: Progress, examples: Examples, config
             row.validation_mlrap,
             examples.fingerprint,
             row.validation_loss,
+            monitored=row.chosen_by,
         )
         _save(state, snapshot, progress, examples)
         _remove_superseded(folder, config)

@@ -1,31 +1,36 @@
-"""Validation after each epoch: loss, accuracy and MLRAP on the validation recordings, which `examples.py` chooses.
+"""Validation after each epoch: metrics on the validation recordings, which `validation_recordings.py` chooses.
 
 It uses their accepted clips in the store. Their scores are always pooled by the median-filtered mean, whatever
 `testing.pooling` says.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
+from jaxtyping import Bool, Float, Int
 
 from config import Training
+from utils.console import warning
 from utils.learning.batches import put_on_device
 from utils.learning.devices import replicated
 from utils.learning.examples import Examples
 from utils.learning.losses import losses
 from utils.learning.targets import Labels, targets_of
+from utils.models.monitor import ALWAYS_BY_CLIP, F1_METRICS, Monitored, Unit
 from utils.models.networks import Network
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
-from utils.scoring.metrics.ranking import lrap, mean_of_defined
+from utils.scoring.metrics.detection_metrics import Counts, macro, weighted
+from utils.scoring.metrics.ranking import average_precision, class_mean, lrap, mean_of_defined
 
 CLIPS_IN_MEMORY = 1024  # validation clips that are read into memory together
 VALIDATION_BATCH = 256  # clips that the network predicts together
+MOSTLY = 0.5  # share of validation recordings with a primary label, below which metrics are over clips
 
 
 @dataclass(frozen=True)
@@ -36,25 +41,54 @@ class Validation:
     ----------
     loss, accuracy : mean loss of the clips, and the share of clips whose class has the highest score
     mlrap : over recordings, of the pooled scores of their clips, background species included
+    macro_f1, weighted_f1 : over recordings or clips, of the class with the highest score, against the primary label;
+        rows without one are left out
+    cmap : over the same rows, background species included
+    monitored : the metric by which the best epoch is chosen
     """
 
     loss: float | None = None
     accuracy: float | None = None
     mlrap: float | None = None
+    macro_f1: float | None = None
+    weighted_f1: float | None = None
+    cmap: float | None = None
+    monitored: Monitored = field(default_factory=Monitored)
+
+
+def monitored_unit(examples: Examples, settings: Training) -> Unit:
+    """Return what the monitored metric is a mean over, by `training.monitor_unit`.
+
+    By itself, clips if most validation recordings have no primary label. F1 by recording is not defined if none has
+    one: then it is by clip, with a warning.
+    """
+    labelled = examples.validation_primary >= 0
+    if settings.monitor in ALWAYS_BY_CLIP or settings.monitor_unit == "clip":
+        return "clip"
+    if settings.monitor_unit == "auto":
+        return "clip" if len(labelled) and labelled.mean() < MOSTLY else "recording"
+    if settings.monitor in F1_METRICS and len(labelled) and not labelled.any():
+        warning(
+            f"training.monitor = {settings.monitor} needs recordings with a primary label, but annotations alone label "
+            "the validation recordings; it is computed over clips"
+        )
+        return "clip"
+    return "recording"
 
 
 def make_validation(
-    graph: nnx.GraphDef, examples: Examples, settings: Training, mesh: Mesh, *, resident: bool
+    graph: nnx.GraphDef, examples: Examples, settings: Training, mesh: Mesh, *, unit: Unit, resident: bool
 ) -> Callable[[Network], Validation]:
     """Return a function that validates a network.
 
     Parameters
     ----------
+    unit : what the monitored metric is a mean over, from `monitored_unit`
     resident : whether the clips are kept on the device
     """
     count = len(examples.validation_rows)
     if count == 0:
-        return lambda _: Validation()
+        return lambda _: Validation(monitored=Monitored(settings.monitor, unit))
     predict = predictor(graph, batch_size=min(VALIDATION_BATCH, count))
     parts = np.array_split(np.arange(count), -(-count // CLIPS_IN_MEMORY))
     pixels = put_on_device(examples, examples.validation_rows, replicated(mesh)) if resident else None
@@ -62,6 +96,9 @@ def make_validation(
         np.argsort(examples.validation_recording, kind="stable"),
         np.cumsum(np.bincount(examples.validation_recording))[:-1],
     )
+    by_clip = unit == "clip"
+    truth = _truth_of_clips(examples) if by_clip else examples.validation_truth
+    primary = examples.validation_labels.primary if by_clip else examples.validation_primary
 
     @jax.jit
     def loss_of(logits: jax.Array, labels: Labels) -> jax.Array:
@@ -80,10 +117,43 @@ def make_validation(
             )
             for part in parts
         ]
-        return Validation(
-            loss=float(np.concatenate(loss).mean()),
-            accuracy=float((logits.argmax(axis=1) == examples.validation_labels.primary).mean()),
-            mlrap=mean_of_defined(lrap(pooled, examples.validation_truth)),
-        )
+        top = logits.argmax(axis=1)
+        counts = count_top_classes(top if by_clip else pooled.argmax(axis=1), primary, classes=logits.shape[1])
+        metrics = {
+            "loss": float(np.concatenate(loss).mean()),
+            "accuracy": float((top == examples.validation_labels.primary).mean()),
+            "mlrap": mean_of_defined(lrap(pooled, examples.validation_truth)),
+            "macro_f1": macro(counts).f1,
+            "weighted_f1": weighted(counts).f1,
+            "cmap": _cmap(scores if by_clip else pooled, truth),
+        }
+        mlrap_by_clip = settings.monitor == "mlrap" and by_clip
+        value = mean_of_defined(lrap(scores, truth)) if mlrap_by_clip else metrics[settings.monitor]
+        return Validation(**metrics, monitored=Monitored(settings.monitor, unit, value))
 
     return validate
+
+
+def count_top_classes(top: Int[np.ndarray, " rows"], primary: Int[np.ndarray, " rows"], *, classes: int) -> Counts:
+    """Count for each class how often it is the top class where it is the primary one, where it is not, and vice versa.
+
+    Parameters
+    ----------
+    primary : index of each row's primary class; rows with −1 are left out
+    """
+    top, primary = top[primary >= 0], primary[primary >= 0]
+    hits, tops, present = (np.bincount(labels, minlength=classes) for labels in (top[top == primary], top, primary))
+    return Counts(hits, tops - hits, present - hits)
+
+
+def _truth_of_clips(examples: Examples) -> Bool[np.ndarray, "clips classes"]:
+    labels, classes = examples.validation_labels, len(examples.classes)
+    truth = np.zeros((len(labels.primary), classes + 1), bool)  # the padding −1 is the last column
+    truth[np.arange(len(truth)), labels.primary] = True
+    truth[np.arange(len(truth))[:, None], labels.background] = True
+    return truth[:, :classes]
+
+
+def _cmap(scores: Float[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]) -> float | None:
+    present = truth.any(axis=0)
+    return class_mean(average_precision(scores[:, present], truth[:, present]), truth[:, present])

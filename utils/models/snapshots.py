@@ -1,6 +1,6 @@
 """Snapshots: a saved network with the classes and settings that it needs to be used again.
 
-    <run>/epoch_012/settings.toml  classes.txt  learned.txt  snapshot.json (epoch, validation MLRAP)
+    <run>/epoch_012/settings.toml  classes.txt  learned.txt  snapshot.json (epoch, monitored metric)
     <run>/epoch_012/net/           weights and running statistics, by Orbax
     <run>/epoch_012/training/      what resuming needs besides, by Orbax
     <run>/epoch_012/*.sha256       digests of both
@@ -12,7 +12,7 @@ Which snapshot is the best and which the latest follows from their contents; no 
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from config import Config, SettingsError
 from utils.console import UserError, warning
 from utils.files import atomic_folder, remove_folder, write_json, write_text
 from utils.models.array_trees import Tree, named_leaves, restore_leaves, restore_tree, save_tree
+from utils.models.monitor import UNITS, Monitored
 from utils.models.networks import Network, abstract_network
 from utils.settings import load, to_toml
 
@@ -40,10 +41,11 @@ class Snapshot:
     config : the settings of its run
     classes : in the order of the network's outputs
     epoch : number of finished epochs
-    mlrap : validation MLRAP; None without validation recordings
+    mlrap : validation MLRAP over recordings; None without validation recordings
     data : fingerprint of the clips that it was trained on
     validation_loss : None without validation recordings
     steps, sums : of a paused epoch, the number of finished steps, and the sums of their metrics
+    monitored : the metric by which the best epoch is chosen; None: MLRAP, as in snapshots of earlier versions
     """
 
     folder: Path
@@ -55,6 +57,12 @@ class Snapshot:
     validation_loss: float | None = None
     steps: int = 0
     sums: tuple[float, ...] = ()
+    monitored: Monitored | None = None
+
+    @property
+    def chosen_by(self) -> Monitored:
+        """The value by which snapshots of a run are ranked."""
+        return self.monitored or Monitored(value=self.mlrap)
 
 
 def save_snapshot(snapshot: Snapshot, network: Network, training: Any, *, recordings: Iterable[str]) -> None:
@@ -67,6 +75,7 @@ def save_snapshot(snapshot: Snapshot, network: Network, training: Any, *, record
     """
     remove_folder(snapshot.folder)  # only a damaged one can be there, or an earlier pause
     state = {name: getattr(snapshot, name) for name in ("epoch", "mlrap", "validation_loss", "data", "steps", "sums")}
+    state["monitored"] = None if snapshot.monitored is None else asdict(snapshot.monitored)
     with atomic_folder(snapshot.folder) as new:
         write_text(new / "settings.toml", to_toml(snapshot.config))
         write_text(new / "classes.txt", "".join(f"{label}\n" for label in snapshot.classes))
@@ -77,7 +86,7 @@ def save_snapshot(snapshot: Snapshot, network: Network, training: Any, *, record
 
 
 def find_snapshot(run: Path, which: Literal["best", "latest"]) -> Snapshot | None:
-    """Return the best snapshot of a run (highest validation MLRAP, then lowest loss) or its latest, if there is one.
+    """Return the best snapshot of a run (by the monitored metric, then the loss) or its latest, if there is one.
 
     Raises
     ------
@@ -87,9 +96,9 @@ def find_snapshot(run: Path, which: Literal["best", "latest"]) -> Snapshot | Non
     snapshots = snapshots_of(run)
     if not snapshots:
         return None
-    if which == "latest" or all(snapshot.mlrap is None for snapshot in snapshots):
+    if which == "latest" or all(snapshot.chosen_by.value is None for snapshot in snapshots):
         return snapshots[-1]
-    return max(snapshots, key=lambda snapshot: rank(snapshot.mlrap, snapshot.validation_loss))
+    return max(snapshots, key=lambda snapshot: snapshot.chosen_by.rank(snapshot.validation_loss))
 
 
 def find_snapshot_at(path: Path, which: Literal["best", "latest"]) -> Snapshot | None:
@@ -103,11 +112,6 @@ def find_snapshot_at(path: Path, which: Literal["best", "latest"]) -> Snapshot |
     if (path / "snapshot.json").is_file():
         return read_snapshot(path)
     return find_snapshot(path, which) if path.is_dir() else None
-
-
-def rank(mlrap: float | None, validation_loss: float | None) -> tuple[float, float]:
-    """Return what the best epoch maximises; with few recordings many have the same MLRAP, so the loss decides."""
-    return -1.0 if mlrap is None else mlrap, 0.0 if validation_loss is None else -validation_loss
 
 
 def snapshots_of(run: Path) -> list[Snapshot]:
@@ -160,13 +164,20 @@ def read_snapshot(folder: Path) -> Snapshot:
             state["validation_loss"] = state.pop("val_loss")
         mlrap, loss = (None if state[name] is None else float(state[name]) for name in ("mlrap", "validation_loss"))
         epoch, steps, sums = int(state["epoch"]), int(state["steps"]), tuple(map(float, state["sums"]))
-        return Snapshot(
-            folder, load(folder / "settings.toml"), tuple(classes), epoch, mlrap, str(state["data"]), loss, steps, sums
-        )
+        monitored = _monitored_of(state.get("monitored"))
+        settings, data = load(folder / "settings.toml"), str(state["data"])
+        return Snapshot(folder, settings, tuple(classes), epoch, mlrap, data, loss, steps, sums, monitored)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SettingsError) as error:
         raise UserError(
             f"{folder}: is a damaged snapshot ({type(error).__name__}: {error}); remove it, earlier ones are usable"
         ) from None
+
+
+def _monitored_of(saved: dict[str, Any] | None) -> Monitored | None:
+    if saved is None:
+        return None
+    value = saved["value"]
+    return Monitored(str(saved["metric"]), UNITS[saved["unit"]], None if value is None else float(value))
 
 
 def recordings_used(snapshot: Snapshot) -> set[str]:

@@ -6,12 +6,20 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from utils.files import write_text
-from utils.models.snapshots import rank
+from utils.models.monitor import ALWAYS_BY_CLIP, Monitored, Unit
 
 
 @dataclass(frozen=True)
 class EpochRow:
-    """Metrics of one epoch; those of validation are None if there are no validation recordings."""
+    """Metrics of one epoch; those of validation are None if there are no validation recordings.
+
+    Attributes
+    ----------
+    validation_mlrap : over recordings, whatever `monitor_unit` is
+    validation_macro_f1, validation_weighted_f1, validation_cmap : over recordings or clips, as `monitor_unit` says
+    monitor, monitor_unit, monitored : the metric by which the best epoch is chosen, what it is a mean over, its value;
+        logs of earlier versions lack them: MLRAP over recordings
+    """
 
     epoch: int
     learning_rate: float
@@ -22,6 +30,26 @@ class EpochRow:
     validation_mlrap: float | None
     seconds: float
     clips_per_second: float
+    validation_macro_f1: float | None = None
+    validation_weighted_f1: float | None = None
+    validation_cmap: float | None = None
+    monitor: str = "mlrap"
+    monitor_unit: Unit = "recording"
+    monitored: float | None = None
+
+    @property
+    def chosen_by(self) -> Monitored:
+        """The value by which epochs are ranked."""
+        is_mlrap = (self.monitor, self.monitor_unit) == ("mlrap", "recording")
+        return Monitored(self.monitor, self.monitor_unit, self.validation_mlrap if is_mlrap else self.monitored)
+
+    @property
+    def shown(self) -> Monitored:
+        """The metric that is shown besides loss and accuracy: the monitored one, or MLRAP if it is one of these."""
+        return Monitored(value=self.validation_mlrap) if self.monitor in ALWAYS_BY_CLIP else self.chosen_by
+
+
+TEXT_COLUMNS = ("monitor", "monitor_unit")
 
 
 def write_training_log(path: Path, rows: list[EpochRow]) -> None:
@@ -39,26 +67,33 @@ def _current_name(column: str) -> str:
     return f"validation_{column.removeprefix('val_')}" if column.startswith("val_") else column
 
 
+def _value_of(column: str, text: str) -> float | str | None:
+    return text if column in TEXT_COLUMNS else float(text) if text else None
+
+
 def read_training_log(path: Path, *, until: int) -> list[EpochRow]:
     """Read the log of a run up to an epoch; later rows belong to epochs that will run again."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as stream:
         rows = [
-            {_current_name(name): float(value) if value else None for name, value in row.items()}
-            for row in csv.DictReader(stream)
+            {_current_name(name): _value_of(name, text) for name, text in row.items()} for row in csv.DictReader(stream)
         ]
-    rows = [row for row in rows if (row["epoch"] or 0) <= until]
-    return [EpochRow(**{**row, "epoch": int(row["epoch"] or 0)}) for row in rows]  # type: ignore[arg-type]
+    epochs = [int(row["epoch"] or 0) for row in rows]
+    return [
+        EpochRow(**{**row, "epoch": epoch})  # type: ignore[arg-type]
+        for row, epoch in zip(rows, epochs, strict=True)
+        if epoch <= until
+    ]
 
 
 def best_row(rows: list[EpochRow]) -> EpochRow | None:
-    """Return the row of the highest validation MLRAP, then the lowest loss; None without validation."""
-    validated = [row for row in rows if row.validation_mlrap is not None]
-    return max(validated, key=lambda row: rank(row.validation_mlrap, row.validation_loss)) if validated else None
+    """Return the best row by the monitored metric, then by the validation loss; None without validation."""
+    validated = [row for row in rows if row.chosen_by.value is not None]
+    return max(validated, key=lambda row: row.chosen_by.rank(row.validation_loss)) if validated else None
 
 
 def stopped_improving(rows: list[EpochRow], *, wait: int) -> bool:
-    """Tell whether the last `wait` epochs brought no better validation MLRAP; never if `wait` is 0."""
+    """Tell whether the last `wait` epochs brought no better monitored value; never if `wait` is 0."""
     best = best_row(rows)
     return bool(wait and best and rows[-1].epoch - best.epoch >= wait)

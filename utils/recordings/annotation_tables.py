@@ -7,6 +7,7 @@ from pathlib import Path
 from config import Columns
 from utils.console import Failure
 from utils.recordings.event_tables import TableLayout, has_rows, read_layout, stems_of_blank_table, tables_below
+from utils.recordings.kaggle_soundscapes import soundscape_tables
 from utils.recordings.recording import failure_of
 from utils.recordings.sound_finder import SoundFinder
 from utils.recordings.table_problems import no_species
@@ -14,8 +15,14 @@ from utils.tables import find_column
 
 
 def tables_outside(archive: Path, without: Path | None) -> Iterator[Path]:
-    """Yield the files of an archive that may be tables, except those in the folder `without` (a path below it)."""
-    yield from (table for table in tables_below(archive) if without is None or not table.is_relative_to(without))
+    """Yield the files of an archive that may be tables, except those in the folder `without` (a path below it).
+
+    Kaggle's labels of soundscapes are left out, too: read as annotations, times without a row would count as absence.
+    """
+    kaggle = set(soundscape_tables(archive))
+    for table in tables_below(archive):
+        if table not in kaggle and (without is None or not table.is_relative_to(without)):
+            yield table
 
 
 def is_annotation_table(table: Path, layout: TableLayout, sounds: SoundFinder) -> bool:

@@ -1,7 +1,8 @@
 """Reader of annotated long recordings: audio files, and tables that say which species calls when.
 
 A table belongs to the audio file after which it is named (`tape1.Table.1.selections.txt`, `tape1_labels.txt` to
-`tape1.flac`), or names the audio files itself.
+`tape1.flac`), or names the audio files itself. Tables beside it, and the names of the audio files, tell where, when and
+by whom they were recorded.
 """
 
 from collections import Counter
@@ -12,8 +13,9 @@ from pathlib import Path
 
 from config import Columns
 from utils.console import Failure, UserError, info
+from utils.recordings.annotation_metadata import read_annotation_metadata
 from utils.recordings.annotation_tables import find_tables, most_likely_table, read_error, relative_path, tables_outside
-from utils.recordings.audio_files import check_readable, date_and_time_in, files_below, is_sound, sounds_below
+from utils.recordings.audio_files import check_readable, files_below, is_sound, sounds_below
 from utils.recordings.event_rows import AnnotationRow, parse_rows
 from utils.recordings.event_tables import TABLE_FORMATS, TableLayout, check_columns, read_layout, read_rows
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS
@@ -73,7 +75,12 @@ def why_none(archive: Path, columns: Columns) -> list[Failure]:
 
 
 def read_annotations(
-    archive: Path, columns: Columns, moved: Sequence[Path] = (), *, without: Path | None = None
+    archive: Path,
+    columns: Columns,
+    moved: Sequence[Path] = (),
+    *,
+    without: Path | None = None,
+    site_pattern: str = "",
 ) -> Contents:
     """Read every annotation table and find its audio files.
 
@@ -84,6 +91,7 @@ def read_annotations(
     columns : headings from the settings; the others are recognised
     moved : files that were in the archive before sorting moved them
     without : a folder in it whose tables are skipped
+    site_pattern : `dataset.site_pattern`
 
     Raises
     ------
@@ -92,25 +100,34 @@ def read_annotations(
     """
     sounds = SoundFinder([*sounds_below(archive), *moved])
     found = find_tables(archive, columns, sounds, without)
+    metadata = read_annotation_metadata(archive, sounds, found.tables, without=without)
+    unread = [table for table in found.unread if table not in metadata.files]
+    described = {relative_path(table, archive) for table in metadata.files}
+    unusable = [failure for failure in found.failures if failure.name not in described]
     check_columns(found.tables or most_likely_table(found.others, columns), columns)
     reader = _TableReader(archive, sounds)
     for table, layout in found.tables.items():
         reader.add_table(table, layout)
     for sound, table in found.blank:
         reader.annotations_of(sound, table).nocall = True
-    for table in found.unread:
+    for table in unread:
         reader.mark_incomplete(table)
     recordings, without_annotations = _recordings(reader)
+    recordings = metadata.complete(recordings, archive, site_pattern)
     taxa, bad, taxon_tables = _taxa(archive, found.others)
     formats = {layout.format for layout in found.tables.values()}
     kinds = ", ".join(known for known in TABLE_FORMATS if known in formats) or "no tables"
     return Contents(
         f"long recordings with annotations ({kinds})",
         recordings,
-        found.failures + reader.failures + without_annotations + bad,
+        unusable + reader.failures + metadata.failures + without_annotations + bad,
         taxa,
         seen=frozenset(
-            [*sounds.files, *found.tables, *found.unread, *(table for _, table in found.blank), *taxon_tables]
+            [
+                *(*sounds.files, *found.tables, *unread, *metadata.files),
+                *(table for _, table in found.blank),
+                *taxon_tables,
+            ]
         ),
         tables={sound: tuple(annotations.tables) for sound, annotations in reader.annotations.items()},
     )
@@ -282,16 +299,8 @@ def _annotated_recording(file: Path, annotations: _Annotations) -> Recording:
     events = sorted(annotations.events.values(), key=lambda event: (event.start, event.end, event.species))
     if not events and (annotations.incomplete or not annotations.nocall):
         raise ValueError("has no usable annotation")
-    date, time = date_and_time_in(file.stem)
-    return Recording(
-        plain_name(file.stem),
-        file,
-        "" if events else NOISE,
-        events=tuple(events),
-        date=date,
-        time=time,
-        unsure=annotations.incomplete,
-    )
+    species = "" if events else NOISE
+    return Recording(plain_name(file.stem), file, species, events=tuple(events), unsure=annotations.incomplete)
 
 
 def _taxa(archive: Path, layouts: Mapping[Path, TableLayout]) -> tuple[list[Taxon], list[Failure], list[Path]]:

@@ -50,14 +50,15 @@ READERS: Mapping[str, ArchiveReader] = {
         sounds_apart=True,
     ),
     "kaggle": ArchiveReader(
-        recognises=lambda folder, _settings, _moved: is_kaggle(folder),
-        read=lambda folder, _settings, _moved: read_kaggle(folder),
-        needs="has no train_metadata.csv (or train.csv) with train_audio/ (or train_short_audio/)",
+        recognises=lambda folder, _settings, moved: is_kaggle(folder, moved),
+        read=read_kaggle,
+        needs="has neither train_metadata.csv (or train.csv) with train_audio/ (or train_short_audio/) nor labelled "
+        "soundscapes",
         sounds_apart=True,
     ),
     "folders": ArchiveReader(
         recognises=lambda folder, _settings, moved: bool(splits_of(folder, moved)),
-        read=lambda folder, _settings, moved: read_folders(folder, moved),
+        read=lambda folder, settings, moved: read_folders(folder, moved, site_pattern=settings.site_pattern),
         accepts_any=True,
     ),
     "xenocanto": ArchiveReader(
@@ -67,7 +68,9 @@ READERS: Mapping[str, ArchiveReader] = {
     ),
     "annotations": ArchiveReader(
         recognises=lambda folder, settings, moved: is_annotations(folder, settings.columns, moved),
-        read=lambda folder, settings, moved: read_annotations(folder, settings.columns, moved),
+        read=lambda folder, settings, moved: read_annotations(
+            folder, settings.columns, moved, site_pattern=settings.site_pattern
+        ),
         needs="has no table of annotations for its sounds",
         explain=lambda folder, settings: why_none(folder, settings.columns),
     ),

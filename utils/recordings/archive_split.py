@@ -1,6 +1,6 @@
 """From an archive to its split: sounds are opened, equal ones are found, and every recording gets its split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from utils.recordings.audit import missing_keys_message
 from utils.recordings.duplicates import ScannedFile, find_same_sound, scan_files
 from utils.recordings.grouping import Grouping, Groups, group_keys, group_recordings, grouping_of
 from utils.recordings.lengths import drop_events_after_end, verified_lengths
-from utils.recordings.recording import SPLITS, Recording
+from utils.recordings.recording import SPLITS, Recording, Split
 from utils.recordings.selection import Selection
 from utils.recordings.sorted_folders import sorted_path, sound_file_of, stays_in_place
 from utils.recordings.splits import Assignment, split_table
-from utils.recordings.splitting import assign_splits
+from utils.recordings.splitting import assign_with_long
 
 _KEY_WORDS: dict[Grouping, str] = {"author": "an author", "site": "a site", "day": "a date"}
 
@@ -74,6 +74,7 @@ def split_archive(archive: Archive, selection: Selection, config: Config) -> Arc
     settings = config.dataset
     given = settings.split == "given" or (settings.split == "auto" and archive.has_splits)
     _check_split_settings(archive, settings, given=given)
+    fixed = _split_of_long(selection, settings, given=given)
     opened = _open_recordings(selection.recordings, archive, config)
     recordings = opened.recordings
     seconds = [sound.seconds for sound in opened.sounds]
@@ -83,11 +84,32 @@ def split_archive(archive: Archive, selection: Selection, config: Config) -> Arc
         result = _keep_given_split(recordings, seconds, duplicates, same_sound, settings)
     else:
         groups = group_recordings(recordings, settings, grouping_of(settings), duplicates)
-        assignments = assign_splits(recordings, groups, settings)
+        assignments = assign_with_long(recordings, groups, settings, long=selection.long)
         result = ArchiveSplit(recordings, assignments, groups, seconds, same_sound, [])
-    result = _with_unreadable(result, opened.unreadable, given=given)
+    result = _with_unreadable(result, opened.unreadable, given=given, fixed=fixed)
     lost = len(selection.recordings) - (len(result.recordings) - len(opened.unreadable))
     return replace(result, failures=[*result.failures, *opened.failures], lost=lost)
+
+
+def _split_of_long(selection: Selection, settings: Dataset, *, given: bool) -> dict[str, Split]:
+    """Return the split of each long recording, by its name, if `dataset.long_recordings` names one.
+
+    Raises
+    ------
+    UserError
+        If it is val, and val/ is one of several folds.
+    """
+    split = settings.long_recordings
+    if split not in ("train", "val", "test") or not selection.long:
+        return {}
+    if given:
+        console.warning(f"the archive comes with splits, so that dataset.long_recordings = {split} has no effect")
+        return {}
+    if split == "val" and settings.folds:
+        raise console.UserError(
+            "dataset.long_recordings = val: with dataset.folds, val/ is one of the folds; use test instead"
+        )
+    return dict.fromkeys(selection.long, split)
 
 
 def _check_split_settings(archive: Archive, settings: Dataset, *, given: bool) -> None:
@@ -161,14 +183,21 @@ def _open_recordings(recordings: Sequence[Recording], archive: Archive, config: 
     return _OpenedRecordings(used, paths, sounds, unreadable, inside.failures)
 
 
-def _with_unreadable(result: ArchiveSplit, unreadable: Sequence[tuple[Recording, str]], *, given: bool) -> ArchiveSplit:
-    """Add the recordings that cannot be opened to train, where they do no harm; spec.py will report them."""
+def _with_unreadable(
+    result: ArchiveSplit, unreadable: Sequence[tuple[Recording, str]], *, given: bool, fixed: Mapping[str, Split]
+) -> ArchiveSplit:
+    """Add the recordings that cannot be opened to train, where they do no harm; spec.py will report them.
+
+    Parameters
+    ----------
+    fixed : the split of recordings that may not be in train, by name
+    """
     if not unreadable:
         return result
     recordings = [recording for recording, _ in unreadable]
     reasons = [f"cannot be opened: it {reason}" for _, reason in unreadable]
     assignments = [
-        Assignment((recording.split or "train") if given else "train", None, reason)
+        Assignment((recording.split or "train") if given else fixed.get(recording.name, "train"), None, reason)
         for recording, reason in zip(recordings, reasons, strict=True)
     ]
     names = [*result.groups.names, *(recording.name for recording in recordings)]

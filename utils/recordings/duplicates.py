@@ -95,6 +95,12 @@ def _sample_digest(sound: AudioReader, *, frames: int | None = None) -> str:
     return content.hexdigest()
 
 
+def scan_length(file: Path) -> float | None:
+    """Return the length of a recording, seconds, from its start and end; None if not known, or it cannot be opened."""
+    scan = _scan_file(file)
+    return scan.seconds if isinstance(scan, ScannedFile) else None
+
+
 def measure_length(file: Path) -> float | None:
     """Return the length of a recording, seconds, by decoding all of it; None if it cannot be decoded."""
     try:

@@ -1,44 +1,32 @@
-"""Tables in an archive of class folders, `metadata.csv` or `recordings.csv`: metadata of each file (column `file`)."""
+"""Tables in an archive of class folders, `metadata.csv` or `recordings.csv`: metadata of each file (column `file`).
 
-import dataclasses
+In these and in `sites.csv`, rows that name no file but a site (column `site`) hold for all recordings of that site.
+"""
+
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from utils.console import Failure, UserError
 from utils.recordings.audio_files import path_below
 from utils.recordings.labels import SPECIES_COLUMNS
-from utils.recordings.recording import NOISE, Recording, clean_labels, degrees, label_of_folder, species_in_folder
+from utils.recordings.metadata_tables import (
+    SITE_COLUMNS,
+    TABLE_NAMES,
+    FileMetadata,
+    MetadataRows,
+    conflict_problems,
+    coordinate_problems,
+    counted_problem,
+    merge_rows,
+    merge_sites,
+    metadata_rows,
+)
+from utils.recordings.recording import NOISE, label_of_folder, species_in_folder
 from utils.tables import ForeignTable, find_column, read_foreign, reason_of
 
-TABLE_NAMES = ("metadata.csv", "recordings.csv")
-_METADATA_COLUMNS: Mapping[str, tuple[str, ...]] = {  # attributes of a recording, with the names of their columns
-    "author": ("author", "recordist", "rec"),
-    "date": ("date",),
-    "time": ("time",),
-    "locality": ("locality", "location", "site", "place"),
-    "latitude": ("latitude", "lat"),
-    "longitude": ("longitude", "lng", "lon"),
-    "elevation": ("elevation", "altitude"),
-    "quality": ("quality", "rating"),
-    "licence": ("licence", "license"),
-    "url": ("url",),
-    "comments": ("comments", "remarks"),
-    "common_name": ("common_name",),
-    "class_id": ("class_id", "code"),
-    "background": ("background", "background_species", "secondary_labels"),
-}
-_LIMITS = {"latitude": 90.0, "longitude": 180.0}  # degrees
-_MISSING_VALUES = frozenset({"", "-", "na", "n/a", "nan", "none", "null", "unknown"})
-_CONFLICT = "{count} for a file that an earlier row describes differently; the first row is used, such as for {example}"
 _OTHER_SPECIES = "{count} with another species than the folder; the folder's species is used, such as {example}"
-_BAD_COORDINATES = (
-    "{count} with coordinates that cannot be used (they should be degrees, as 52.5 and 13.4), such as {example}"
-)
-
-FileMetadata = dict[str, str]  # of one file: attributes of a recording, as text
 
 
 @dataclass(frozen=True)
@@ -48,11 +36,13 @@ class FolderTables:
     Attributes
     ----------
     rows : metadata of each file, by its path below the archive
+    sites : metadata of each site, by `site_key`
     failures : what cannot be used, and why
     files : the tables
     """
 
     rows: dict[str, FileMetadata]
+    sites: dict[str, FileMetadata]
     failures: list[Failure]
     files: frozenset[Path]
 
@@ -60,7 +50,7 @@ class FolderTables:
 def read_folder_tables(archive: Path, split_names: Collection[str]) -> FolderTables:
     """Read the tables of an archive; upper and lower case do not matter in their names.
 
-    Tables without a column of files are ignored.
+    Tables without a column of files or sites are ignored.
 
     Parameters
     ----------
@@ -68,6 +58,7 @@ def read_folder_tables(archive: Path, split_names: Collection[str]) -> FolderTab
     """
     present = sorted(file for file in archive.iterdir() if file.is_file()) if archive.is_dir() else []
     rows: dict[str, FileMetadata] = {}
+    sites: dict[str, FileMetadata] = {}
     failures, files = [], set[Path]()
     for path in (file for name in TABLE_NAMES for file in present if file.name.lower() == name):
         try:
@@ -76,33 +67,28 @@ def read_folder_tables(archive: Path, split_names: Collection[str]) -> FolderTab
             failures.append(Failure(path.name, reason_of(error, path)))
             files.add(path)
             continue
-        if file_column := find_column(table.columns, ("file", "filename", "path")):
-            found, problems = _read_table(table, file_column, archive, split_names)
-            for name, row in found.items():
-                rows[name] = rows.get(name, {}) | row
+        columns = find_column(table.columns, ("file", "filename", "path")), find_column(table.columns, SITE_COLUMNS)
+        if any(columns):
+            named = metadata_rows(table, *columns)
+            of_files, problems = _read_files(table, columns[0], named, archive, split_names) if columns[0] else ({}, [])
+            of_sites, conflicts = merge_sites(named.sites)
+            problems += [*conflict_problems(conflicts, "site"), *coordinate_problems(named.sites)]
+            for known, found in ((rows, of_files), (sites, of_sites)):
+                known |= {name: known.get(name, {}) | row for name, row in found.items()}
             failures += [*(Failure(path.name, problem) for problem in problems), *table.bad]
             files.add(path)
-    return FolderTables(rows, failures, frozenset(files))
+    return FolderTables(rows, sites, failures, frozenset(files))
 
 
-def _read_table(
-    table: ForeignTable, file_column: str, archive: Path, split_names: Collection[str]
+def _read_files(
+    table: ForeignTable, file_column: str, named: MetadataRows, archive: Path, split_names: Collection[str]
 ) -> tuple[dict[str, FileMetadata], list[str]]:
-    """Return the metadata of each file, by its path, and the problems of the table."""
-    columns = {
-        name: column for name, usual in _METADATA_COLUMNS.items() if (column := find_column(table.columns, usual))
-    }
-    rows = [
-        (
-            _posix_path(row[file_column]),
-            {name: text for name, column in columns.items() if (text := row[column].strip())},
-        )
-        for row in table.rows.values()
-    ]
-    found, conflicts = _merge_rows(rows)
+    """Return the metadata of each file, by its path, and the problems of the rows that name files."""
+    rows = [(_posix_path(name), row) for name, row in named.recordings]
+    found, conflicts = merge_rows(rows)
     absent = {name: None for name in found if not _exists(name, archive)}  # a dict keeps the order
     problems = []
-    if len(absent) == len(found):
+    if len(absent) == len(found) and (found or not named.sites):
         problems.append(
             f"names no file of the archive ({file_column} should be a path in it, such as 'Turdus merula/1.wav')"
         )
@@ -115,28 +101,8 @@ def _read_table(
         for name, label in labels
         if name not in absent and _differs_from_folder(name, label, archive, split_names)
     ]
-    bad = [f"{text} of {name!r}" for name, row in rows if name not in absent and (text := parse_coordinates(row)[1])]
-    for message, examples in ((_CONFLICT, conflicts), (_OTHER_SPECIES, other), (_BAD_COORDINATES, bad)):
-        if examples:
-            count = f"{len(examples)} {'row' if len(examples) == 1 else 'rows'}"
-            problems.append(message.format(count=count, example=examples[0]))
-    return found, problems
-
-
-def _merge_rows(rows: Iterable[tuple[str, FileMetadata]]) -> tuple[dict[str, FileMetadata], list[str]]:
-    """Merge the rows of each file: the background of all, of other metadata the first; and name rows that differ."""
-    found: dict[str, FileMetadata] = {}
-    conflicts = []
-    for name, row in rows:
-        earlier = found.setdefault(name, {})
-        backgrounds = [text for text in (earlier.get("background"), row.get("background")) if text]
-        conflicts += [
-            f"the {key} of {name!r}"
-            for key, text in row.items()
-            if key != "background" and earlier.get(key, text) != text
-        ][:1]
-        found[name] = row | earlier | ({"background": ";".join(dict.fromkeys(backgrounds))} if backgrounds else {})
-    return found, conflicts
+    problems += [*conflict_problems(conflicts), *counted_problem(_OTHER_SPECIES, other)]
+    return found, problems + coordinate_problems((name, row) for name, row in rows if name not in absent)
 
 
 def _differs_from_folder(path: str, label: str, archive: Path, split_names: Collection[str]) -> bool:
@@ -158,14 +124,6 @@ def _differs_from_folder(path: str, label: str, archive: Path, split_names: Coll
     return (all(binomials) and not same_species) or (top / label).is_dir()
 
 
-def parse_coordinates(row: Mapping[str, str]) -> tuple[dict[str, Any], str]:
-    """Return the latitude and longitude of a row, and its text if one of them is missing or cannot be used; else ''."""
-    texts = {name: text for name in _LIMITS if (text := row.get(name, "")).lower() not in _MISSING_VALUES}
-    found = {name: degrees(text.replace(",", "."), limit=_LIMITS[name]) for name, text in texts.items()}
-    bad = bool(texts) and (len(texts) < len(_LIMITS) or None in found.values())
-    return found, repr(", ".join(texts.values())) if bad else ""
-
-
 def _exists(path: str, archive: Path) -> bool:
     """Tell whether a table's path is a file of the archive; it may be too long, or lead out of the archive."""
     try:
@@ -176,12 +134,3 @@ def _exists(path: str, archive: Path) -> bool:
 
 def _posix_path(path: str) -> str:
     return path.strip().replace("\\", "/").removeprefix("./")
-
-
-def with_metadata(recording: Recording, row: FileMetadata) -> Recording:
-    """Return a recording with the metadata of a table; its class stays that of the folder."""
-    background = clean_labels(re.findall(r"[^\[\]'\",;|]+", row.get("background", "")), without=recording.species)
-    texts: dict[str, Any] = {name: text for name, text in row.items() if name not in ("background", *_LIMITS)}
-    return dataclasses.replace(
-        recording, background=background or recording.background, **parse_coordinates(row)[0], **texts
-    )

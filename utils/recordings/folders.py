@@ -1,18 +1,20 @@
 """Reader of class folders: one folder for each class, in the archive or in its `train/`, `val/` and `test/`.
 
 Metadata of the recordings are optional: `metadata/<recording>.json`, which an earlier sort or the 2018 baseline wrote,
-and the tables that `utils.recordings.folder_tables` reads.
+the tables that `utils.recordings.folder_tables` reads, and what the names of recorders' files tell.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils.console import Failure
 from utils.recordings.audio_files import check_readable, is_sound, walk
-from utils.recordings.folder_tables import FileMetadata, read_folder_tables, with_metadata
+from utils.recordings.folder_tables import FolderTables, read_folder_tables
+from utils.recordings.metadata_tables import FileMetadata, with_metadata, with_sites
 from utils.recordings.names import plain_name
+from utils.recordings.recorder_names import read_recorder_names, with_recorder_name
 from utils.recordings.recording import (
     NOISE,
     Contents,
@@ -57,7 +59,7 @@ def splits_of(archive: Path, moved: Sequence[Path] = ()) -> dict[Split, Path]:
     return splits if "train" in splits and len(splits) > 1 else {}
 
 
-def read_folders(archive: Path, moved: Sequence[Path] = ()) -> Contents:
+def read_folders(archive: Path, moved: Sequence[Path] = (), *, site_pattern: str = "") -> Contents:
     """Read the classes and recordings of an archive of class folders, with their splits if it comes with them.
 
     Names of recordings need not be unique: `1.wav` and `1.mp3` of one class have the same.
@@ -65,14 +67,17 @@ def read_folders(archive: Path, moved: Sequence[Path] = ()) -> Contents:
     Parameters
     ----------
     moved : files that were in the archive, and were moved
+    site_pattern : `dataset.site_pattern`; it is searched in names, and in paths below the class folders
     """
     splits = splits_of(archive, moved)
     tables = read_folder_tables(archive, {folder.name for folder in splits_of(archive).values()})
     tops: list[tuple[Split | None, Path]] = [*splits.items()] or [(None, archive)]
     found = [_read_classes(archive, top, split, moved, tables.rows) for split, top in tops]
+    paths = {file: path for classes in found for file, path in classes.paths.items()}
     recordings = sorted(
         (recording for classes in found for recording in classes.recordings), key=lambda recording: recording.name
     )
+    recordings = _with_names_and_sites(recordings, paths, tables, site_pattern)
     failures = [failure for classes in found for failure in classes.failures] + tables.failures
     noise = sorted({folder for classes in found for folder in classes.noise})
     description = f"class folders {'in ' + ', '.join(splits) if splits else 'without splits'}"
@@ -90,12 +95,24 @@ class _ClassFolders:
     ----------
     sounds : all of them, used or not
     noise : folders of the class Noise that have another name
+    paths : of the recordings below their class folders, by their files
     """
 
     recordings: list[Recording]
     failures: list[Failure]
     sounds: frozenset[Path]
     noise: frozenset[str]
+    paths: dict[Path, str] = field(default_factory=dict)
+
+
+def _with_names_and_sites(
+    recordings: Sequence[Recording], paths: Mapping[Path, str], tables: FolderTables, site_pattern: str
+) -> list[Recording]:
+    """Return the recordings with what their names tell, and with the metadata of their sites."""
+    species = {recording.species for recording in recordings}
+    names = read_recorder_names([paths[one.file] for one in recordings], site_pattern, no_sites=species)
+    named = [with_recorder_name(one, name) for one, name in zip(recordings, names, strict=True)]
+    return with_sites(named, tables.sites)
 
 
 def _read_classes(
@@ -106,7 +123,7 @@ def _read_classes(
     sounds = sorted(
         {*(file for file in looked.files if is_sound(file)), *(file for file in moved if file.is_relative_to(top))}
     )
-    recordings, noise, absent = [], set[str](), Counter[str]()
+    recordings, noise, absent, paths = [], set[str](), Counter[str](), dict[Path, str]()
     failures = [
         Failure(link.relative_to(archive).as_posix(), f"is a link to {link.resolve()}, which is read as another class")
         for link in looked.repeated
@@ -124,6 +141,7 @@ def _read_classes(
             recording = _recording_in_folder(file, archive=archive, top=top, split=split)
             noise |= {folder} if recording.species == NOISE and folder.lower() != NOISE.lower() else set()
             recordings.append(with_metadata(recording, rows[path]) if path in rows else recording)
+            paths[file] = "/".join(rest)
         except (ValueError, OSError) as error:
             failures.append(Failure(path, str(error)))
     failures += [
@@ -133,7 +151,7 @@ def _read_classes(
         )
         for folder, count in absent.items()
     ]
-    return _ClassFolders(recordings, failures, frozenset(sounds), frozenset(noise))
+    return _ClassFolders(recordings, failures, frozenset(sounds), frozenset(noise), paths)
 
 
 def _recording_in_folder(file: Path, *, archive: Path, top: Path, split: Split | None) -> Recording:

@@ -1,7 +1,8 @@
 """Reader of the BirdCLEF archives from Kaggle, 2021 to 2026.
 
 A table lists the recordings in `train_short_audio/` or `train_audio/`; labels of soundscapes are in a table of their
-own. Labels are codes: eBird's ('amerob'), or numbers of iNaturalist for species that are not birds.
+own, see `kaggle_soundscapes`; an archive may hold only these. Labels are codes: eBird's ('amerob'), or numbers of
+iNaturalist for species that are not birds.
 
 Source: the data pages of the competitions, kaggle.com/competitions/birdclef-2021/data and those of the later years.
 """
@@ -9,17 +10,27 @@ Source: the data pages of the competitions, kaggle.com/competitions/birdclef-202
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
+from config import Dataset
 from utils.console import Failure, UserError
-from utils.files import check_name
 from utils.recordings.audio_files import check_readable, date_and_time_in, path_below, sounds_below, sounds_in
+from utils.recordings.kaggle_soundscapes import (
+    SOUNDSCAPE_FOLDER,
+    SOUNDSCAPE_TABLES,
+    LabelledSoundscape,
+    SoundscapeLabels,
+    read_soundscape_labels,
+    soundscape_folder,
+    soundscape_tables,
+    unknown_labels,
+)
+from utils.recordings.labels import read_aliases, read_taxonomy
 from utils.recordings.names import plain_name
 from utils.recordings.recording import (
     NOISE,
     Contents,
-    Event,
     Recording,
     Taxon,
     check_label,
@@ -31,66 +42,111 @@ from utils.tables import read_foreign, reason_of
 
 _RECORDING_TABLES = ("train_metadata.csv", "train.csv")
 _RECORDING_FOLDERS = ("train_short_audio", "train_audio")
-# tables with the labels of soundscapes, of 2021 and of 2026, and their necessary columns
-_SOUNDSCAPE_TABLES = {
-    "train_soundscape_labels.csv": ("birds",),
-    "train_soundscapes_labels.csv": ("filename", "start", "end", "primary_label"),
-}
 # columns of scientific name, code and common name: Kaggle's, eBird's
 _TAXON_COLUMNS = (("scientific_name", "primary_label", "common_name"), ("SCI_NAME", "SPECIES_CODE", "PRIMARY_COM_NAME"))
 # folders whose sounds need no labels
-_UNLABELLED_FOLDERS = ("train_soundscapes", "unlabeled_soundscapes", "test_soundscapes", "test_audio")
-_WINDOW = 5.0  # seconds; the interval that a row of 2021 labels; the row gives its end only
+_UNLABELLED_FOLDERS = (SOUNDSCAPE_FOLDER, "unlabeled_soundscapes", "test_soundscapes", "test_audio")
 
 
-def is_kaggle(archive: Path) -> bool:
-    """Tell whether a folder has the structure of a BirdCLEF archive from Kaggle."""
+_DEFAULT_SETTINGS = Dataset()
+
+
+def is_kaggle(archive: Path, moved: Sequence[Path] = ()) -> bool:
+    """Tell whether a folder has the structure of a BirdCLEF archive from Kaggle, or of its labelled soundscapes.
+
+    Parameters
+    ----------
+    moved : sounds that were in the archive before sorting moved them
+    """
+    return _has_recordings(archive) or _has_soundscapes(archive, moved)
+
+
+def _has_recordings(archive: Path) -> bool:
     return any((archive / table).is_file() for table in _RECORDING_TABLES) and any(
         (archive / folder).is_dir() for folder in _RECORDING_FOLDERS
     )
 
 
-def read_kaggle(archive: Path) -> Contents:
+def _has_soundscapes(archive: Path, moved: Sequence[Path]) -> bool:
+    folder = soundscape_folder(archive, moved)
+    return bool(soundscape_tables(archive)) and bool(
+        sounds_in(folder) or any(sound.parent == folder for sound in moved)
+    )
+
+
+def read_kaggle(archive: Path, settings: Dataset = _DEFAULT_SETTINGS, moved: Sequence[Path] = ()) -> Contents:
     """Read the table of recordings, the labels of soundscapes and the names of species.
+
+    Parameters
+    ----------
+    settings : names of species; labels of soundscapes that nobody knows are failures
+    moved : sounds that were in the archive before sorting moved them
 
     Raises
     ------
     UserError
         If the table of recordings cannot be read, or lacks a necessary column.
     """
-    table = next(archive / name for name in _RECORDING_TABLES if (archive / name).is_file())
-    folder = next(archive / name for name in _RECORDING_FOLDERS if (archive / name).is_dir())
-    read = read_foreign(table, needed=("primary_label", "filename"), separators=",")
-    rows, failures = read.rows, list(read.bad)
     recordings: dict[Path, Recording] = {}
-    for line, row in rows.items():
-        try:
-            _add_unique(_recording_of_row(row, folder), recordings)
-        except ValueError as error:
-            failures.append(failure_of(line, error))
-    failures += _add_soundscapes(recordings, archive)
-    sounds = list(sounds_below(folder))
+    rows: dict[str, dict[str, str]] = {}
+    failures: list[Failure] = []
+    folder, description = None, []
+    if _has_recordings(archive) or not _has_soundscapes(archive, moved):
+        table = next(archive / name for name in _RECORDING_TABLES if (archive / name).is_file())
+        folder = next(archive / name for name in _RECORDING_FOLDERS if (archive / name).is_dir())
+        rows, failures = _add_recordings(recordings, table, folder)
+        description.append(f"{table.name} + {folder.name}/")
+    labels = read_soundscape_labels(archive, moved=moved)
+    failures += labels.failures + _add_soundscapes(recordings, labels, archive)
+    description += [] if folder else [table.name for table in labels.tables]
+    sounds = list(sounds_below(folder)) if folder else []
     failures += [
         Failure(sound.relative_to(archive).as_posix(), "no usable row names it")
         for sound in sounds
         if sound not in recordings
     ]
     taxon_rows, unread = _read_taxon_rows(archive)
-    description = f"BirdCLEF archive from Kaggle ({table.name} + {folder.name}/)"
-    unlabelled = frozenset(
-        sound for name in _UNLABELLED_FOLDERS for sound in sounds_below(archive / name) if sound not in recordings
-    )
-    ordered = sorted(recordings.values(), key=lambda recording: recording.name)
-    seen = frozenset([*sounds, *recordings, *_known_tables(archive)])
     taxa = _taxa_of_rows([*rows.values(), *taxon_rows])
-    return Contents(description, ordered, failures + unread, taxa, seen, (folder,), unlabelled)
+    failures += unknown_labels(labels, _known_labels([*rows.values(), *taxon_rows], settings))
+    ordered = sorted(recordings.values(), key=lambda recording: recording.name)
+    return Contents(
+        f"BirdCLEF archive from Kaggle ({', '.join(description)})",
+        ordered,
+        failures + unread,
+        taxa,
+        seen=frozenset([*sounds, *recordings, *labels.unusable, *_known_tables(archive)]),
+        folders=(folder or soundscape_folder(archive, moved),),
+        unlabelled=_unlabelled(archive, labels).difference(recordings),
+        tables={one.file: (one.table.name,) for one in labels.soundscapes},
+    )
+
+
+def _unlabelled(archive: Path, labels: SoundscapeLabels) -> frozenset[Path]:
+    """Return the sounds that need no labels; those that a table names are not among them."""
+    beside = sounds_in(archive) if labels.tables and soundscape_folder(archive) == archive else []
+    found = [sound for name in _UNLABELLED_FOLDERS for sound in sounds_below(archive / name)]
+    return frozenset([*found, *beside]) - frozenset(labels.unusable)
+
+
+def _add_recordings(
+    recordings: dict[Path, Recording], table: Path, folder: Path
+) -> tuple[dict[str, dict[str, str]], list[Failure]]:
+    """Add the recordings that a table names; return its rows, and what cannot be used."""
+    read = read_foreign(table, needed=("primary_label", "filename"), separators=",")
+    failures = list(read.bad)
+    for line, row in read.rows.items():
+        try:
+            _add_unique(_recording_of_row(row, folder), recordings)
+        except ValueError as error:
+            failures.append(failure_of(line, error))
+    return read.rows, failures
 
 
 def _known_tables(archive: Path) -> list[Path]:
     """Return the tables of Kaggle's archives, whether they are used or not."""
     others = ("taxonomy.csv", "sample_submission.csv", "test.csv")
     return [
-        *(archive / name for name in (*_RECORDING_TABLES, *_SOUNDSCAPE_TABLES, *others)),
+        *(archive / name for name in (*_RECORDING_TABLES, *SOUNDSCAPE_TABLES, *others)),
         *archive.glob("eBird_Taxonomy*.csv"),
     ]
 
@@ -144,106 +200,61 @@ def _parse_labels(text: str) -> list[str]:
     return [one or other for one, other in re.findall(quoted, inner)]
 
 
-@dataclass(frozen=True)
-class _Window:
-    """The labels of a soundscape from `start` to `end` (seconds); `sound`: the file, or the start of its name."""
-
-    sound: str
-    site: str
-    start: float
-    end: float
-    labels: tuple[str, ...]
-
-
-def _add_soundscapes(recordings: dict[Path, Recording], archive: Path) -> list[Failure]:
+def _add_soundscapes(recordings: dict[Path, Recording], labels: SoundscapeLabels, archive: Path) -> list[Failure]:
     """Add the labelled soundscapes to the recordings; return what cannot be used."""
     failures = []
-    folder = archive / "train_soundscapes"
-    for table, needed in _SOUNDSCAPE_TABLES.items():
-        if not (archive / table).is_file():
-            continue
+    for soundscape in labels.soundscapes:
         try:
-            read = read_foreign(archive / table, needed=needed, separators=",")
-        except UserError as error:
-            failures.append(Failure(table, reason_of(error, archive / table)))
-            continue
-        windows, unread = _windows_by_sound(read.rows)
-        failures += read.bad + unread
-        sounds = sounds_in(folder)
-        for sound, of_sound in windows.items():
-            try:
-                file = folder / sound if "filename" in needed else _sound_with_prefix(sound, sounds)
-                _add_unique(_recording_of_windows(file, of_sound), recordings)
-            except ValueError as error:
-                failures.append(failure_of(f"train_soundscapes/{sound}", error))
+            _add_unique(_recording_of_soundscape(soundscape), recordings)
+        except ValueError as error:
+            failures.append(failure_of(soundscape.file.relative_to(archive).as_posix(), error))
     return failures
 
 
-def _windows_by_sound(rows: Mapping[str, Mapping[str, str]]) -> tuple[dict[str, list[_Window]], list[Failure]]:
-    windows: dict[str, list[_Window]] = {}
-    failures = []
-    for line, row in rows.items():
-        try:
-            window = _window_of_row(row)
-            windows.setdefault(window.sound, []).append(window)
-        except ValueError as error:
-            failures.append(failure_of(line, error))
-    return windows, failures
-
-
-def _window_of_row(row: Mapping[str, str]) -> _Window:
-    if "filename" in row:
-        sound, labels = _file_below(Path(), row["filename"]).as_posix(), row["primary_label"].split(";")
-        start, end = _parse_seconds(row["start"]), _parse_seconds(row["end"])
-    else:
-        key = row.get("row_id") or "_".join(row.get(part, "") for part in ("audio_id", "site", "seconds"))
-        sound, _, last = key.rpartition("_")
-        labels, end = row["birds"].split(), _parse_seconds(last)
-        start = max(0.0, end - _WINDOW)
-        check_name(sound)
-    species = tuple(check_label(label) for label in labels if label.strip())
-    if not species:
-        raise ValueError("has neither birds nor nocall")
-    if end <= start:
-        raise ValueError("its end is not after its start")
-    return _Window(sound, row.get("site", "").strip(), start, end, species)
-
-
-def _parse_seconds(text: str) -> float:
-    """Return the seconds of a time such as '00:01:05' or '65'."""
-    text = text.strip()
-    if not re.fullmatch(r"\d{1,9}(:\d{1,9}){0,2}(\.\d{1,9})?", text, re.ASCII):
-        raise ValueError(f"{text!r} is not a time")
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds
-
-
-def _sound_with_prefix(name: str, sounds: Sequence[Path]) -> Path:
-    """Return the sound with this name, with or without a date after it: '7019_COR' is 7019_COR_20190904.ogg."""
-    found = [sound for sound in sounds if sound.stem == name] or [
-        sound for sound in sounds if sound.name.startswith(f"{name}_")
-    ]
-    if len(found) != 1:
-        raise ValueError(f"is labelled, but {len(found) or 'no'} sounds have this name")
-    return found[0]
-
-
-def _recording_of_windows(file: Path, windows: Sequence[_Window]) -> Recording:
-    check_readable(file)
-    # a set: the table of 2026 has every row twice
-    events = {Event(window.start, window.end, label) for window in windows for label in window.labels if label != NOISE}
-    date, time = date_and_time_in(file.stem)
+def _recording_of_soundscape(soundscape: LabelledSoundscape) -> Recording:
+    check_readable(soundscape.file)
+    date, time = date_and_time_in(soundscape.file.stem)
     return Recording(
-        name=plain_name(file.stem),
-        file=file,
-        species="" if events else NOISE,
-        events=tuple(sorted(events, key=lambda event: (event.start, event.end, event.species))),
-        locality=windows[0].site,
+        name=plain_name(soundscape.file.stem),
+        file=soundscape.file,
+        species="" if soundscape.events else NOISE,
+        events=soundscape.events,
+        locality=soundscape.windows[0].site,
         date=date,
         time=time,
+        unsure=soundscape.unsure,
+        labelled=soundscape.labelled,
     )
+
+
+def names_of_species(folders: Iterable[Path], settings: Dataset) -> tuple[list[Taxon], frozenset[str]]:
+    """Read the tables of species of Kaggle's archives that are directly in some folders.
+
+    Tables that cannot be read are skipped: sort_data.py reports them.
+
+    Returns
+    -------
+    The species, and all names and codes of species in lower case, also those of the settings.
+    """
+    rows: list[Mapping[str, str]] = []
+    for folder in folders:
+        for file in (folder / name for name in _RECORDING_TABLES):
+            with suppress(UserError):
+                rows += read_foreign(file, separators=",").rows.values() if file.is_file() else []
+        rows += _read_taxon_rows(folder)[0]
+    return _taxa_of_rows(rows), _known_labels(rows, settings)
+
+
+def _known_labels(rows: Iterable[Mapping[str, str]], settings: Dataset) -> frozenset[str]:
+    """Return the names and codes of species in rows of tables and in the settings, in lower case."""
+    columns = [column for names in _TAXON_COLUMNS for column in names]
+    known = {" ".join(row[column].split()).lower() for row in rows for column in columns if row.get(column)}
+    if settings.taxonomy:
+        taxa = read_taxonomy(settings.taxonomy)
+        known |= {name.lower() for taxon in taxa for name in (taxon.species, taxon.code, taxon.common_name)}
+    if known and settings.aliases:
+        known |= {name.lower() for pair in read_aliases(settings.aliases).items() for name in pair}
+    return frozenset(known - {""})
 
 
 def _read_taxon_rows(archive: Path) -> tuple[list[Mapping[str, str]], list[Failure]]:

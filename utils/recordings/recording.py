@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from utils.console import Failure
 from utils.files import check_name, check_plain
+from utils.recordings.spans import Spans, labelled_in
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -67,12 +68,13 @@ class Recording:
     events : annotations, in the order of time
     split : 'train', 'val' or 'test' if the archive comes with splits and they are kept
     class_id : code of the species in the archive
-    date, time : YYYY-MM-DD and HH:MM, if the archive keeps to that
+    date, time : YYYY-MM-DD and HH:MM, if the archive keeps to that; with the time zone (02:51+10:00) if a name tells it
     latitude, longitude : degrees
     elevation : metres, as written in the archive
     moved_from : path from which sorting by move took the sound
     source : the sound's path below the archive; it keeps the name stable when recordings are added
     unsure : whether some annotation could not be used: then spans without events may contain birds
+    labelled : the spans in which all species are annotated, seconds; None: the whole recording
     common_name, author, locality, quality, licence, url, comments : as written in the archive; '' if missing
     """
 
@@ -98,6 +100,7 @@ class Recording:
     moved_from: str = ""
     source: str = ""
     unsure: bool = False
+    labelled: Spans | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -194,6 +197,7 @@ def to_metadata(recording: Recording) -> dict[str, Any]:
         **more,
         **({"split": recording.split} if recording.split else {}),
         **({"events": events} if events else {}),
+        **({} if recording.labelled is None else {"labelled": [list(span) for span in recording.labelled]}),
     }
 
 
@@ -224,6 +228,7 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, split: 
         events=events,
         split=split,
         unsure=metadata.get("unsure") is True,
+        labelled=labelled_in(metadata),
         latitude=degrees(metadata.get("latitude"), limit=90.0),
         longitude=degrees(metadata.get("longitude"), limit=180.0),
         **texts,

@@ -25,20 +25,57 @@ class Selection:
     ----------
     recordings : the selected ones, without the events of classes that are left out
     left_out : one line for each reason why classes or recordings are left out, with their numbers
+    long : names of the long recordings: those that only annotations label
     """
 
     recordings: list[Recording]
     left_out: list[str]
+    long: frozenset[str] = frozenset()
 
 
-def select_recordings(recordings: Sequence[Recording], settings: Dataset, taxonomy: Taxonomy) -> Selection:
+def select_recordings(
+    recordings: Sequence[Recording], settings: Dataset, taxonomy: Taxonomy, *, kind: str = ""
+) -> Selection:
     """Leave out what the settings exclude; to recordings without birds ('Noise'), only `max_recordings` applies.
+
+    Nothing is left out of long recordings that are all held out: what is not in the classes counts as unknown there,
+    not as absent.
+
+    Parameters
+    ----------
+    kind : of the archive; a value of `dataset.kind`
 
     Raises
     ------
     UserError
         If nothing is left, or the whitelist cannot be read.
     """
+    long = frozenset(recording.name for recording in recordings if is_long(recording, kind))
+    if settings.long_recordings not in ("val", "test", "leave") or not long:
+        return replace(_select(recordings, settings, taxonomy), long=long)
+    others = [recording for recording in recordings if recording.name not in long]
+    rest = _select(others, settings, taxonomy) if others else Selection([], [])
+    if settings.long_recordings == "leave":
+        why = f"long recordings, because dataset.long_recordings = leave: {len(long)} recordings"
+        if not others:
+            raise UserError(f"no recording is left ({why})")
+        return Selection(rest.recordings, [why, *rest.left_out])
+    names = long | {recording.name for recording in rest.recordings}
+    return Selection([recording for recording in recordings if recording.name in names], rest.left_out, long)
+
+
+def is_long(recording: Recording, kind: str) -> bool:
+    """Tell whether only annotations label a recording, also one in which they say that there are no birds.
+
+    Parameters
+    ----------
+    kind : of the archive; a value of `dataset.kind`
+    """
+    without_birds = recording.species == NOISE and kind == "annotations"
+    return not recording.species or recording.labelled is not None or without_birds
+
+
+def _select(recordings: Sequence[Recording], settings: Dataset, taxonomy: Taxonomy) -> Selection:
     chosen, left_out = list(recordings), []
 
     def keep(wanted: Callable[[str], bool], why: str) -> None:

@@ -173,5 +173,10 @@ def read_split(settings: Dataset) -> pl.DataFrame:
         return table
     if settings.fold not in table["fold"]:
         raise UserError(f"{path}: has folds 0 to {folds - 1}, but dataset.fold = {settings.fold}")
-    folded = pl.when(pl.col("fold") == settings.fold).then(pl.lit("val")).otherwise(pl.lit("train"))
+    return split_of_fold(table, settings.fold)
+
+
+def split_of_fold(table: pl.DataFrame, fold: int) -> pl.DataFrame:
+    """Return the split in which `fold` is val and all other recordings are in train, but for those in test."""
+    folded = pl.when(pl.col("fold") == fold).then(pl.lit("val")).otherwise(pl.lit("train"))
     return table.with_columns(split=pl.when(pl.col("split") == "test").then(pl.col("split")).otherwise(folded))

@@ -18,7 +18,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Int64
@@ -87,6 +87,36 @@ def assign_splits(recordings: Sequence[Recording], groups: Groups, settings: Dat
     ).astype(object)
     reasons[returned] = "moved to train so that its class can be learned"
     return [_as_assignment(int(fold[group]), str(reasons[group]), settings) for group in groups.index]
+
+
+def assign_with_long(
+    recordings: Sequence[Recording], groups: Groups, settings: Dataset, *, long: frozenset[str]
+) -> list[Assignment]:
+    """Return for every recording its split; long recordings, and their groups, go where `dataset.long_recordings` says.
+
+    Parameters
+    ----------
+    long : names of the long recordings
+
+    Raises
+    ------
+    UserError
+        As `assign_splits`.
+    """
+    if settings.long_recordings not in ("train", "val", "test"):
+        return assign_splits(recordings, groups, settings)
+    is_long = np.array([recording.name in long for recording in recordings], bool)
+    together = np.isin(groups.index, groups.index[is_long])
+    others = np.flatnonzero(~together)
+    kept, index = np.unique(groups.index[others], return_inverse=True)
+    rest = Groups(index.astype(np.int64), [groups.names[group] for group in kept])
+    drawn = iter(assign_splits([recordings[row] for row in others.tolist()], rest, settings) if len(others) else [])
+    fixed = Assignment(settings.long_recordings, None, f"dataset.long_recordings = {settings.long_recordings}")
+    of_group = replace(fixed, reason="in one group with a long recording")
+    return [
+        fixed if long_one else of_group if grouped else next(drawn)
+        for long_one, grouped in zip(is_long.tolist(), together.tolist(), strict=True)
+    ]
 
 
 def _collect_samples(recordings: Sequence[Recording], groups: Groups, *, by_quarter: bool) -> Samples:

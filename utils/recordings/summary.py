@@ -133,6 +133,7 @@ def show_sort_summary(
             "recordings": ", ".join(
                 f"{counts[split]} {split}" for split in SPLITS if counts[split] or split == "train"
             ),
+            **_long_recordings(selection, config.dataset),
             **({"folds": f"{folds}, val is fold {config.dataset.fold}"} if folds else {}),
             "classes": str(len(labels_in(table))),
             "files": inventory.line(),
@@ -147,12 +148,24 @@ def show_sort_summary(
             "nothing is held out, so nothing can be tested: "
             "there is only one group, or every group holds the only recording of some class"
         )
-    if untrained:
+    if not counts["train"]:
+        console.warning(
+            f"nothing is in train/, because dataset.long_recordings = {config.dataset.long_recordings}, so there is "
+            "nothing to train on: test models of other data sets with testing.models"
+        )
+    elif untrained:
         console.warning(
             f"{len(untrained)} classes have no recording in train and cannot be learned: "
             f"{', '.join(untrained[:5])}{' …' if len(untrained) > 5 else ''}"
         )
     report_left_out(failures, log=None if dry_run else root / "sorted.log")
+
+
+def _long_recordings(selection: Selection, settings: Dataset) -> dict[str, str]:
+    """Return a row of the summary that says where the long recordings are, if a setting does."""
+    if settings.long_recordings not in SPLITS or not selection.long:
+        return {}
+    return {"long recordings": f"{len(selection.long)}, by dataset.long_recordings in {settings.long_recordings}"}
 
 
 def report_left_out(failures: Sequence[console.Failure], *, log: Path | None) -> None:
@@ -175,5 +188,8 @@ def _after_sorting(inventory: Inventory, table: pl.DataFrame) -> str:
     """Return what to do after sorting."""
     if inventory.left_out > inventory.used:
         return "check what was left out, below: it is more than what is used"
-    long = table.filter(pl.col("class") == "").height > 0
+    learned = table.filter(split="train")
+    if learned.is_empty():
+        return "python test.py, with testing.models = snapshots of other data sets"
+    long = learned.filter(pl.col("class") == "").height > 0
     return f"python spec.py, with the same experiment{' and clips.choose = annotations' if long else ''}"

@@ -1,20 +1,19 @@
-"""Tested runs compared on the recordings that all of them scored: each metric, and its difference to the first run."""
+"""Tested runs compared on the rows that all of them scored: each metric, and its difference to the first run."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import polars as pl
-from jaxtyping import Float32
 
 from utils import console
 from utils.files import write_text
-from utils.scoring.evaluation.saved_scores import SavedScores, read_scores, score_matrices
+from utils.scoring.evaluation.saved_scores import SavedScores, read_scores
 from utils.scoring.metrics import bootstrap
 from utils.scoring.metrics.metric_kinds import ClassMean, Resampled, RowMean, ScoredRows
 from utils.scoring.metrics.ranking import average_precision, mean_of_defined
 from utils.scoring.metrics.registry import METRICS
+from utils.scoring.metrics.units import Unit, unit_word
 from utils.scoring.reports.page import metric_text, render, signed
 
 LISTED_CHANGES = 10  # recordings that improved, and that got worse, at most
@@ -26,13 +25,14 @@ class Run:
 
     Attributes
     ----------
-    primary : primary label of each recording; '' if it has none
-    data : scores and ground truth, a row per recording and a column per class
+    rows : names of the recordings, intervals or events
+    primary : primary label of each row; '' if it has none
+    data : scores and ground truth, a column per class
     ap : average precision of each class that has correct recordings
     """
 
     name: str
-    recordings: list[str]
+    rows: list[str]
     primary: list[str]
     classes: list[str]
     data: ScoredRows
@@ -80,6 +80,7 @@ class Comparison:
     min_positives : class means leave out classes that are correct in fewer recordings
     notes : what else differs between the runs
     page : path of compare.html
+    unit : what the rows are
     """
 
     runs: tuple[Run, ...]
@@ -87,6 +88,7 @@ class Comparison:
     min_positives: int
     notes: list[str]
     page: Path
+    unit: Unit = "recording"
 
 
 def compare_runs(folders: Sequence[Path]) -> Comparison:
@@ -107,12 +109,13 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
             "--compare needs the folders of two or more runs, such as snapshots/one snapshots/other"
         )
     saved = [read_scores(folder) for folder in folders]
-    common, notes = _on_common_recordings(saved, folders)
+    common, notes = _on_common_rows(saved, folders)
     min_positives = max(one.min_positives for one in saved)
-    draws = _draws(common[0].scores["recording"].n_unique())
+    draws = _draws(common[0].recordings)
     runs = tuple(run_of(name, one, draws) for name, one in zip(_run_names(folders), common, strict=True))
     metrics = metric_differences(runs, min_positives=min_positives)
-    comparison = Comparison(runs, metrics, min_positives, notes, folders[0].resolve().parent / "compare.html")
+    page = folders[0].resolve().parent / "compare.html"
+    comparison = Comparison(runs, metrics, min_positives, notes, page, common[0].unit)
     write_text(comparison.page, comparison_page(comparison))
     _print_comparison(comparison)
     return comparison
@@ -126,18 +129,27 @@ def _run_names(folders: Sequence[Path]) -> list[str]:
     return [console.printable(folder) for folder in folders]
 
 
-def _on_common_recordings(saved: Sequence[SavedScores], folders: Sequence[Path]) -> tuple[list[SavedScores], list[str]]:
-    """Return the scores of the recordings that all runs have, and notes on what differs between the runs."""
+def _on_common_rows(saved: Sequence[SavedScores], folders: Sequence[Path]) -> tuple[list[SavedScores], list[str]]:
+    """Return the scores of the rows that all runs have, and notes on what differs between the runs."""
     names, notes = [console.printable(folder) for folder in folders], []
-    recordings = [set(one.scores["recording"]) for one in saved]
-    shared, every = set.intersection(*recordings), set.union(*recordings)
+    units = [one.unit for one in saved]
+    if len(set(units)) > 1:
+        by_run = ", ".join(f"{name} by {unit}" for name, unit in zip(names, units, strict=True))
+        raise console.UserError(
+            f"these runs were tested by different units ({by_run}); set testing.unit to one of them"
+        )
+    word = unit_word(units[0])
+    rows = [set(one.rows) for one in saved]
+    shared, every = set.intersection(*rows), set.union(*rows)
     if not shared:
-        raise console.UserError("no recording was scored by all of these runs; they were tested on different data")
+        raise console.UserError(
+            f"no {unit_word(units[0], 1)} was scored by all of these runs; they were tested on different data"
+        )
     if shared != every:
-        counts = _counts_by_run(names, map(len, recordings))
-        notes.append(f"not the same recordings ({counts}): compared on the {len(shared):,} that all have")
-    common = [replace(one, scores=one.scores.filter(pl.col("recording").is_in(list(shared)))) for one in saved]
-    notes += _label_notes(names, [one.scores for one in common])
+        counts = _counts_by_run(names, map(len, rows))
+        notes.append(f"not the same {word} ({counts}): compared on the {len(shared):,} that all have")
+    common = [one.only(shared) for one in saved]
+    notes += _label_notes(names, common)
     least = [one.min_positives for one in saved]
     if len(set(least)) > 1:
         counts = _counts_by_run(names, least)
@@ -145,21 +157,18 @@ def _on_common_recordings(saved: Sequence[SavedScores], folders: Sequence[Path])
     return common, notes
 
 
-def _label_notes(names: Sequence[str], scores: Sequence[pl.DataFrame]) -> list[str]:
-    """Return notes on classes and ground truth that differ between the runs."""
+def _label_notes(names: Sequence[str], saved: Sequence[SavedScores]) -> list[str]:
+    """Return notes on classes and ground truth that differ between the runs, which have the same rows."""
     notes = []
-    classes = [set(one["class"]) for one in scores]
+    classes = [set(one.classes) for one in saved]
     if any(one != classes[0] for one in classes):
         notes.append(
             f"not the same classes ({_counts_by_run(names, map(len, classes))}): "
             "each run is evaluated on its classes, class means are over those that all have"
         )
-    shared = list(set.intersection(*classes))
-    truths = [
-        set(one.filter("right", pl.col("class").is_in(shared)).select("recording", "class").iter_rows())
-        for one in scores
-    ]
-    if any(truth != truths[0] for truth in truths):
+    shared = sorted(set.intersection(*classes))
+    truths = [one.truth[:, [one.classes.index(label) for label in shared]] for one in saved]
+    if any((truth != truths[0]).any() for truth in truths):
         notes.append("not the same ground truth: labels have changed, or testing.background differs")
     return notes
 
@@ -168,23 +177,28 @@ def _counts_by_run(names: Sequence[str], counts: Iterable[int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True))
 
 
-def _draws(recordings: int) -> Float32[np.ndarray, "draws recordings"]:
-    """Return bootstrap weights, the same for all runs; no draws for fewer than two recordings."""
-    return bootstrap.draw_weights(np.arange(recordings), draws=bootstrap.DRAWS if recordings > 1 else 0, seed=0)
+def _draws(recordings: Sequence[str]) -> bootstrap.Draws:
+    """Return draws of recordings, the same for all runs; no draws for fewer than two recordings.
+
+    Parameters
+    ----------
+    recordings : name of each row's recording
+    """
+    names, indices = np.unique(np.array(recordings, dtype=object), return_inverse=True)
+    return bootstrap.draw_recordings(indices, draws=bootstrap.DRAWS if len(names) > 1 else 0, seed=0)
 
 
-def run_of(name: str, saved: SavedScores, draws: Float32[np.ndarray, "draws recordings"]) -> Run:
-    """Return a run by its saved scores, recordings and classes in the order of their names."""
-    recordings, classes, scores, truth = score_matrices(saved.scores)
-    labels = [saved.primary[recording] for recording in recordings]
-    indices = {label: index for index, label in enumerate(classes)}
-    primary = np.array([indices.get(label, -1) for label in labels], np.int64)
+def run_of(name: str, saved: SavedScores, draws: bootstrap.Draws) -> Run:
+    """Return a run by its saved scores."""
+    scores, truth = saved.scores, saved.truth
+    indices = {label: index for index, label in enumerate(saved.classes)}
+    primary = np.array([indices.get(label, -1) for label in saved.primary], np.int64)
     ap = {
         label: float(value)
-        for label, value in zip(classes, average_precision(scores, truth), strict=True)
+        for label, value in zip(saved.classes, average_precision(scores, truth), strict=True)
         if not np.isnan(value)
     }
-    return Run(name, recordings, labels, classes, ScoredRows(scores, truth, primary, draws), ap)
+    return Run(name, saved.rows, saved.primary, saved.classes, ScoredRows(scores, truth, primary, draws), ap)
 
 
 def metric_differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, list[Difference]]:
@@ -212,14 +226,15 @@ def metric_differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, 
 
 
 def _row_means(metric: RowMean, data: Sequence[ScoredRows]) -> list[Resampled | None]:
-    """Return the mean of each run over the recordings for which all runs have a value."""
+    """Return the mean of each run over the rows for which all runs have a value."""
     rows = [values for one in data if (values := metric.rows(one)) is not None]
     if len(rows) < len(data):
         return [None] * len(data)
     table = np.stack(rows)
     defined = ~np.isnan(table).any(axis=0)
-    draws = data[0].draws
-    draws = draws[:, defined] if defined.sum() > 1 else draws[:0, defined]
+    draws = data[0].draws.of_rows(defined)
+    if len(np.unique(draws.recording)) < 2:
+        draws = replace(draws, weights=draws.weights[:0])
     return [(mean_of_defined(row), bootstrap.drawn_means(row, draws)) for row in table[:, defined]]
 
 
@@ -255,6 +270,7 @@ def comparison_page(comparison: Comparison) -> str:
         others=others,
         classes=sorted({label for run in comparison.runs for label in run.ap}),
         changed=changed(comparison.runs),
+        unit=unit_word(comparison.unit),
         signed=signed,
     )
 
@@ -267,7 +283,7 @@ def changed(runs: Sequence[Run]) -> list[tuple[str, str, float, float]]:
     better = [index for index in order if gain[index] > 0][:LISTED_CHANGES]
     worse = [index for index in order if gain[index] < 0][-LISTED_CHANGES:]
     return [
-        (runs[0].recordings[index], runs[0].primary[index], float(before[index]), float(after[index]))
+        (runs[0].rows[index], runs[0].primary[index], float(before[index]), float(after[index]))
         for index in [*better, *worse]
     ]
 
@@ -280,7 +296,7 @@ def _print_comparison(comparison: Comparison) -> None:
             for index, entry in enumerate(entries)
         ]
     console.show_grid(
-        f"Compared on {len(comparison.runs[0].recordings):,} recordings",
+        f"Compared on {len(comparison.runs[0].rows):,} {unit_word(comparison.unit)}",
         ["metric", "run", "value", "difference to the first (95%)"],
         rows,
     )

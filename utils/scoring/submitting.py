@@ -13,12 +13,16 @@ from utils.recordings.annotations import is_annotations, read_annotations
 from utils.recordings.inventory import Inventory, take_inventory
 from utils.scoring.evaluation.soundscape_truth import Truth
 from utils.scoring.evaluation.soundscapes import (
+    SoundscapeEvaluation,
     SoundscapeEvaluator,
     SoundscapeMetrics,
     print_soundscape_metrics,
     write_soundscape_metrics,
+    write_soundscape_thresholds,
 )
+from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.intervals import IntervalScores, predict_intervals
+from utils.scoring.submissions.dynamic_threshold import with_share_threshold
 from utils.scoring.submissions.formats.registry import check_submission, write_rows
 from utils.scoring.submissions.results import Checked, InferenceResult, Submitted, Tally
 from utils.scoring.submissions.score_parts import is_score_part_complete, read_score_part, write_score_part
@@ -110,14 +114,15 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     UserError
         If the format cannot hold it.
     """
+    task = with_share_threshold(task, failed=result.failures)
     layout, truth = task.layout, task.truth
     tally = Tally()
-    evaluator = SoundscapeEvaluator(truth, layout.classes, layout.thresholds) if truth else None
+    evaluator = SoundscapeEvaluator(truth, layout.classes, layout.rule, config.testing) if truth else None
     results = tally.through(_interval_scores(task, result.failures), layout)
     rows = write_rows(task.path, evaluator.through(results) if evaluator else results, layout)
-    metrics = evaluator.finish() if evaluator else None
-    if metrics:
-        write_soundscape_metrics(task.folder / f"{config.run}_{task.kind}.json", metrics)
+    evaluation = evaluator.finish(made_from=config.run) if evaluator else None
+    metrics = evaluation.metrics if evaluation else None
+    thresholds = _write_evaluation(evaluation, task, config) if evaluation else None
     has_page = task.kind == "soundscape" and config.submission.page_minutes and task.files
     page = _write_page(task, result, config, evaluator.used if evaluator else None, metrics) if has_page else None
     task.parts.remove()
@@ -136,11 +141,23 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
         species=len(tally.detected),
         failures=failures,
         metrics=metrics,
+        thresholds=thresholds,
         page=page,
         odd=tally.odd,
         unused=unused,
         files=inventory.line(),
     )
+
+
+def _write_evaluation(evaluation: SoundscapeEvaluation, task: Task, config: Config) -> Path | None:
+    """Write the metrics and the thresholds that are best for annotated recordings; return the path of the latter."""
+    write_soundscape_metrics(task.folder / f"{config.run}_{task.kind}.json", evaluation.metrics)
+    stem = task.folder / f"{config.run}_{task.kind}_thresholds"
+    fingerprint = fingerprint_of_scores(task.ensemble.members, config)
+    written = write_soundscape_thresholds(
+        stem, evaluation, task.layout.classes, fingerprint=fingerprint, title=config.run
+    )
+    return stem.with_name(f"{stem.name}.json") if written else None
 
 
 def _interval_scores(task: Task, failures: dict[int, console.Failure]) -> Iterator[IntervalScores]:
@@ -221,6 +238,9 @@ def report_submission(submitted: Submitted, result: InferenceResult, task: Task,
     )
     if submitted.metrics:
         print_soundscape_metrics(submitted.metrics)
+        if submitted.thresholds:
+            path = console.printable(submitted.thresholds)
+            console.info(f"thresholds that are best for these recordings: {path} (for submission.thresholds)")
     elif task.truth:
         console.warning(
             "there are annotations beside the recordings, but none of them can be used; there are no metrics"

@@ -1,10 +1,11 @@
 """The steps of test.py: select held-out recordings, compare predictions with the truth, and report the metrics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from config import Config
@@ -17,6 +18,7 @@ from utils.scoring.evaluation.recordings import (
     HeadlineMetrics,
     compute_metrics,
     evaluate_predictions,
+    unknown_notes,
 )
 from utils.scoring.evaluation.result_files import predictions_table, write_result_files
 from utils.scoring.evaluation.ridge_baseline import ridge_scores
@@ -24,12 +26,24 @@ from utils.scoring.inference.ensembles import Member, members_at
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, value_text
+from utils.scoring.metrics.units import Unit, unit_word
 from utils.scoring.reports.contents import report_of
 from utils.scoring.reports.page import write_report
 from utils.sound.report import is_partial
 from utils.tables import write_csv
 
 FEW_RECORDINGS = 10  # over fewer, the MLRAP is mostly chance
+# metrics that are printed besides the MLRAP, by unit
+HEADLINES: Mapping[Unit, tuple[str, ...]] = {
+    "recording": (),
+    "interval": ("cmap", "micro_f1", "row_f1", "macro_f1"),
+    "event": ("argmax_macro_f1", "argmax_weighted_f1", "macro_f1"),
+}
+_TRAIN_AGAIN = "train again (--run NAME or --fresh), or sort with the old dataset settings"
+_OF_FOLDS = (
+    "models of different folds can be tested on test/ (sort and train with dataset.test_share above 0) or on annotated "
+    "soundscapes (submission_soundscape.py); evaluate.py --folds tests each model on the fold it did not learn from"
+)
 NO_PRIMARY = "none (no recording has a primary label that the model knows)"
 
 
@@ -46,6 +60,9 @@ class Tested:
     failures : the recordings that could not be used
     odd : the recordings with warnings, such as that their end is missing
     seconds : how long this call took
+    metrics : all metrics, by key of `registry.METRICS`
+    unit : what a prediction was made for
+    notes : what else to know, such as species that the model does not know
     """
 
     snapshot: Snapshot
@@ -55,6 +72,9 @@ class Tested:
     failures: list[console.Failure]
     odd: list[console.Failure]
     seconds: float
+    metrics: Mapping[str, Interval] = field(default_factory=dict)
+    unit: Unit = "recording"
+    notes: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -136,8 +156,7 @@ def check_not_trained_on(recordings: pl.DataFrame, members: Sequence[Member]) ->
             more = ", …" if len(known) > 1 else ""
             raise console.UserError(
                 f"{snapshot.folder}: was trained on {len(known)} recordings that are now held out ({known[0]}{more}), "
-                "so that its metrics would be too good: train again (--run NAME or --fresh), "
-                "or sort with the old dataset settings"
+                f"so that its metrics would be too good: {_OF_FOLDS if len(members) > 1 else _TRAIN_AGAIN}"
             )
 
 
@@ -178,23 +197,35 @@ def evaluate_and_report(
             f"no held-out recording could be used; see {console.printable(folder / 'predictions.csv')} for the reasons"
         )
     ridge = _ridge_metrics(predictions, split, config) if settings.ridge else None
-    made_from = f"{config.run}, on {len(predictions.recordings)} recordings"
+    made_from = f"{config.run}, on {len(predictions.rows)} {unit_word(predictions.unit)}"
     held_out = compute_metrics(predictions, evaluation, settings, made_from=made_from)
     noise = noise_recordings(predictions)
-    if len(noise):
+    if len(noise) and predictions.unit == "recording":
         share = share_of_noise_detected(members, noise, held_out.thresholds, config)
         held_out = replace(held_out, metrics={**held_out.metrics, NOISE_DETECTED.key: share})
     summary = _summary(predictions, evaluation.headline, held_out.metrics, ridge, members, config)
     write_result_files(folder, predictions, evaluation, held_out, {**summary, "seconds": round(seconds, 2)})
     write_report(folder / "report.html", report_of(predictions, evaluation, held_out, ridge, members, config))
     tested = Tested(
-        members[0].snapshot, evaluation.headline, ridge, folder, predictions.failures, predictions.odd, seconds
+        members[0].snapshot,
+        evaluation.headline,
+        ridge,
+        folder,
+        predictions.failures,
+        predictions.odd,
+        seconds,
+        held_out.metrics,
+        predictions.unit,
+        tuple(unknown_notes(evaluation, predictions.unit)),
     )
     _print_tested(tested, members, predictions)
     return tested
 
 
-def _ridge_metrics(predictions: Predictions, split: pl.DataFrame, config: Config) -> HeadlineMetrics:
+def _ridge_metrics(predictions: Predictions, split: pl.DataFrame, config: Config) -> HeadlineMetrics | None:
+    if predictions.unit != "recording":
+        console.warning(f"testing.ridge works for whole recordings only; left out (testing.unit = {predictions.unit})")
+        return None
     scores = ridge_scores(split.filter(split="train"), predictions, config)
     return evaluate_predictions(scores, predictions, background=config.testing.background).headline
 
@@ -211,6 +242,8 @@ def _summary(
     settings = config.testing
     return {
         **asdict(headline),
+        "unit": predictions.unit,
+        **({"interval": settings.interval} if predictions.unit == "interval" else {}),
         "metrics": {key: {"value": one.value, "low": one.low, "high": one.high} for key, one in metrics.items()},
         "background": settings.background,
         "clips": int(predictions.clips.sum()),
@@ -226,18 +259,31 @@ def headline_rows(tested: Tested) -> dict[str, str]:
     """Return the main metrics of a test as rows of a table."""
     headline, ridge = tested.headline, tested.ridge
     mlrap, top1 = METRICS["mlrap"].title, METRICS["top1_accuracy"].title
-    rows = {
-        mlrap: f"{value_text(headline.mlrap)}, over {headline.ranked:,} of {headline.recordings:,} recordings",
-        top1: value_text(headline.top1_accuracy, otherwise=NO_PRIMARY),
-    }
+    over = f"over {headline.ranked:,} of {headline.recordings:,} {unit_word(tested.unit)}"
+    rows = {mlrap: f"{value_text(headline.mlrap)}, {over}"}
+    if tested.unit != "interval":
+        rows[top1] = value_text(headline.top1_accuracy, otherwise=NO_PRIMARY)
+    for key in HEADLINES[tested.unit]:
+        if key in tested.metrics:
+            rows[METRICS[key].title] = interval_text(tested.metrics[key])
     if ridge:
         accuracy = value_text(ridge.top1_accuracy, otherwise=NO_PRIMARY)
         rows["ridge on mean spectra"] = f"{mlrap} {value_text(ridge.mlrap)}, {top1} {accuracy}"
     return rows
 
 
+def interval_text(metric: Interval) -> str:
+    """Write a metric with its 95% interval."""
+    ends = "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"
+    return f"{value_text(metric.value)}{ends}"
+
+
 def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predictions) -> None:
-    headline = tested.headline
+    headline, unit = tested.headline, tested.unit
+    recordings = {} if unit == "recording" else {"recordings": f"{predictions.rows['recording'].n_unique():,}"}
+    size = f", {int(predictions.clips.sum())} clips"
+    if unit == "interval":  # the last one of a recording may be shorter
+        size = f" of {np.nanmax((predictions.rows['end'] - predictions.rows['start']).to_numpy()):g} s"
     files = ("report.html", "report.png", "predictions.csv", "scores.parquet", "metrics.json")
     console.show_table(
         "Tested",
@@ -245,7 +291,8 @@ def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predic
             "snapshot" if len(members) == 1 else "snapshots": ", ".join(
                 console.printable(member.snapshot.folder) for member in members
             ),
-            "recordings": f"{headline.scored} of {headline.recordings} scored, {int(predictions.clips.sum())} clips",
+            **recordings,
+            unit_word(unit): f"{headline.scored} of {headline.recordings} scored{size}",
             **headline_rows(tested),
             "top-1 confidence": value_text(headline.top1_confidence),
             "report": ", ".join(console.printable(tested.folder / name) for name in files),
@@ -253,13 +300,11 @@ def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predic
         },
     )
     if 0 < headline.ranked < FEW_RECORDINGS:
-        over = f"{headline.ranked} {'recording' if headline.ranked == 1 else 'recordings'}"
+        over = f"{headline.ranked} {unit_word(unit, headline.ranked)}"
         console.warning(
             f"the MLRAP is the mean over only {over}, so it is mostly chance; test on {FEW_RECORDINGS} or more"
         )
-    if headline.without_truth:
-        console.warning(
-            f"{headline.without_truth} recordings are of species that the model does not know; they do not count"
-        )
+    for note in tested.notes:
+        console.warning(note)
     console.report_failures(tested.failures, what="recordings")
     console.report_failures(tested.odd, what="recordings", done="read, with a warning")

@@ -1,4 +1,4 @@
-"""Which windows of a recording become clips: a grid, the start of it, the strongest peaks, or annotated events."""
+"""Which windows of a recording become clips: of a grid, the start of it, around peaks, events, or given times."""
 
 import heapq
 from bisect import bisect_left
@@ -19,7 +19,12 @@ EventSpan = tuple[float, float, str]  # start and end of an event, seconds, and 
 
 
 def select_windows(
-    decode: Callable[[], Blocks], clips: Clips, spectrogram: Spectrogram, *, events: Sequence[EventSpan] | None
+    decode: Callable[[], Blocks],
+    clips: Clips,
+    spectrogram: Spectrogram,
+    *,
+    events: Sequence[EventSpan] | None,
+    times: Sequence[float] = (),
 ) -> SelectedClips:
     """Yield the windows that `clips.choose` selects from a recording, in order of time, with their samples.
 
@@ -28,12 +33,15 @@ def select_windows(
     decode : decodes the recording from its start, each time it is called
     events : the annotated events; None if the recording has a primary label. For such recordings, `choose =
         annotations` is the same as `grid`
+    times : choose = table: the times of the recording in `clips.table`, seconds, in order
     """
     length, step, min_length = clip_samples(clips, rate=spectrogram.rate)
     if clips.choose == "annotations" and events is not None:
         return _event_windows(decode(), events, clips, rate=spectrogram.rate)
     if clips.choose == "peaks":
         return _peak_windows(decode, clips, spectrogram)
+    if clips.choose == "table":
+        return _windows_at(decode(), times, length=length, rate=spectrogram.rate)
     limit = clips.count if clips.choose == "first" else 0
     return _grid_windows(decode(), length=length, step=step, min_length=min_length, limit=limit)
 
@@ -60,8 +68,28 @@ def _peak_windows(decode: Callable[[], Blocks], clips: Clips, spectrogram: Spect
             yield block
 
     curve = snr_curve(counted(), spectrogram)
-    windows = peak_windows(curve, samples=samples, length=length, count=clips.count, rate=spectrogram.rate)
+    distance = length if clips.peak_distance is None else int(clips.peak_distance * spectrogram.rate)
+    windows = peak_windows(
+        curve, samples=samples, length=length, distance=distance, count=clips.count, rate=spectrogram.rate
+    )
     yield from cut_windows(decode(), windows, length=length)
+
+
+def _windows_at(blocks: Blocks, times: Sequence[float], *, length: int, rate: int) -> SelectedClips:
+    """Yield windows centred on the times, as around peaks; times after the end of the recording have none."""
+    samples, before = 0, -1
+
+    def counted() -> Blocks:
+        nonlocal samples
+        for block in blocks:
+            samples += len(block)
+            yield block
+
+    centred = (Window(max(0, round(time * rate) - length // 2), peak=time) for time in times)
+    for window, clip in cut_windows(counted(), centred, length=length):
+        if window.start != before and round(window.peak * rate) <= samples:
+            before = window.start
+            yield window, clip
 
 
 def _event_windows(blocks: Blocks, events: Sequence[EventSpan], clips: Clips, *, rate: int) -> SelectedClips:

@@ -36,6 +36,7 @@ class Job:
     events : the annotated events, if only they say which species a clip has: clips without an event are rejected
     reject : whether the signal rule applies; False for recordings without birds
     unsure : whether an annotation is missing, so that clips without an event may have a bird and are no noise
+    times : clips.choose = table: the times in the recording on which clips are centred, seconds, in order
     """
 
     name: str
@@ -47,6 +48,7 @@ class Job:
     events: tuple[EventSpan, ...] | None = None
     reject: bool = True
     unsure: bool = False
+    times: tuple[float, ...] = ()
 
 
 class DecodedRecording:
@@ -173,7 +175,7 @@ class RecordingScan:
         job, recording = self._job, DecodedRecording(self._job)
         generator = np.random.default_rng((job.clips.seed, zlib.crc32(job.name.encode())))
         spans = None if job.events is None else EventSpans(job.events)
-        windows = select_windows(recording.blocks, job.clips, job.spectrogram, events=job.events)
+        windows = select_windows(recording.blocks, job.clips, job.spectrogram, events=job.events, times=job.times)
         for index, (window, samples) in enumerate(windows):
             start = window.start / job.spectrogram.rate
             if np.isfinite(window.strength):

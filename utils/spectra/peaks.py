@@ -18,7 +18,7 @@ import librosa.filters
 import numpy as np
 import scipy.ndimage
 import scipy.signal
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Float32
 
 from config import Spectrogram
 from utils.spectra.clips import Window, cut_grid
@@ -110,42 +110,36 @@ def _pcen_blocks(
         yield BIAS**POWER * np.expm1(POWER * np.log1p(gained / BIAS))
 
 
-def strongest_peaks(curve: Float[np.ndarray, " frames"], *, count: int, apart: int) -> Int64[np.ndarray, " peaks"]:
-    """Return the frames of the highest peaks that are at least `apart` frames away from each other, in order of time.
+def strongest_peaks(curve: Float[np.ndarray, " frames"], *, apart: int) -> Iterator[int]:
+    """Yield the frames of the peaks that are at least `apart` frames away from all higher ones, highest first.
 
-    Higher peaks are taken first. The ends of the curve may be peaks; the peak of a flat curve is its middle.
-
-    Parameters
-    ----------
-    count : number of peaks at most; 0: all
+    The ends of the curve may be peaks; the peak of a flat curve is its middle.
     """
     peaks = scipy.signal.find_peaks(np.concatenate([[-np.inf], curve, [-np.inf]]))[0] - 1
     free = np.ones(len(curve), bool)
-    chosen: list[int] = []
     for peak in peaks[np.argsort(-curve[peaks], kind="stable")].tolist():
         if free[peak]:
-            chosen.append(peak)
             free[max(0, peak - apart + 1) : peak + apart] = False
-            if len(chosen) == count:
-                break
-    return np.array(sorted(chosen), np.int64)
+            yield peak
 
 
 def peak_windows(
-    curve: Float[np.ndarray, " frames"], *, samples: int, length: int, count: int, rate: int
+    curve: Float[np.ndarray, " frames"], *, samples: int, length: int, distance: int, count: int, rate: int
 ) -> list[Window]:
     """Return windows around the strongest peaks, in order of time, moved to lie inside the recording.
 
     Parameters
     ----------
-    samples, length : length of the recording and of a clip, in samples; peaks are at least `length` apart
-    count : number of peaks at most; 0: all
+    samples, length : length of the recording and of a clip, in samples
+    distance : least distance between two peaks, samples
+    count : number of windows at most; 0: all
     """
     hop = hop_samples(rate)
     found: dict[int, Window] = {}
-    for peak in strongest_peaks(curve, count=count, apart=-(-length // hop)).tolist():
+    for peak in strongest_peaks(curve, apart=-(-distance // hop)):
         start = max(0, min(peak * hop - length // 2, samples - length))
-        window = Window(start, peak=peak * hop / rate, strength=float(curve[peak]))
-        # in short recordings, two peaks may have the same window
-        found[start] = max(found.get(start, window), window, key=lambda one: one.strength)
-    return list(found.values())
+        # at the ends of a recording, several peaks may have the same window; the highest comes first
+        found.setdefault(start, Window(start, peak=peak * hop / rate, strength=float(curve[peak])))
+        if len(found) == count:
+            break
+    return sorted(found.values(), key=lambda window: window.start)

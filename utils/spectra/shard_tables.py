@@ -73,7 +73,7 @@ def peak_table(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
         if part:
             accepted = set(part.index[part.accepted].tolist())
             rows += [
-                (name, round(seconds, 3), round(strength, 2), int(index) in accepted)
+                (name, round(seconds, 6), round(strength, 2), int(index) in accepted)
                 for seconds, strength, index in part.peaks.tolist()
             ]
     return pl.DataFrame(rows, schema=PEAK_COLUMNS, orient="row")

@@ -13,6 +13,7 @@ from config import Config
 from utils.recordings.recording import NOISE
 from utils.settings_keys import settings_for_key
 from utils.spectra.clip_selection import EventSpan
+from utils.spectra.clip_table import NO_TIMES, Times
 from utils.spectra.extraction import Job
 from utils.spectra.store import STORE_SETTINGS
 
@@ -43,8 +44,13 @@ class Shard:
         return self.jobs[0].clips.choose == "peaks"
 
 
-def plan_shards(split: pl.DataFrame, config: Config, folder: Path) -> list[Shard]:
-    """Assign the recordings of the split to shards; the result depends on the split table alone."""
+def plan_shards(split: pl.DataFrame, config: Config, folder: Path, *, times: Times = NO_TIMES) -> list[Shard]:
+    """Assign the recordings of the split to shards; the result depends on the split table alone.
+
+    Parameters
+    ----------
+    times : clips.choose = table: the times of each recording on which its clips are centred, seconds
+    """
     shards = []
     for (label,), rows in split.sort("class", "recording").group_by("class", maintain_order=True):
         # recordings without a primary label do not share the clips of a class
@@ -52,11 +58,11 @@ def plan_shards(split: pl.DataFrame, config: Config, folder: Path) -> list[Shard
         max_clips = share if config.clips.max_per_class else 0
         for index, start in enumerate(range(0, len(rows), RECORDINGS_PER_SHARD)):
             name, some = f"{label or LONG_SHARD}-{index:03d}", rows[start : start + RECORDINGS_PER_SHARD]
-            shards.append(_shard(name, some, max_clips=max_clips, config=config, folder=folder))
+            shards.append(_shard(name, some, max_clips=max_clips, config=config, folder=folder, times=times))
     return shards
 
 
-def _shard(name: str, rows: pl.DataFrame, *, max_clips: int, config: Config, folder: Path) -> Shard:
+def _shard(name: str, rows: pl.DataFrame, *, max_clips: int, config: Config, folder: Path, times: Times) -> Shard:
     jobs = []
     made_with = settings_for_key(config, of=STORE_SETTINGS)
     key = hashlib.sha256()
@@ -66,6 +72,8 @@ def _shard(name: str, rows: pl.DataFrame, *, max_clips: int, config: Config, fol
         events = _event_spans(row, config)
         rule = [row["events"]] if events else ["all"] if row["class"] == NOISE else []
         rule += ["unsure"] if row["unsure"] else []
+        centres = times.get(row["recording"], ())
+        rule += [{"times": centres}] if config.clips.choose == "table" else []
         content = json.dumps([row["recording"], size, time, max_clips, made_with, *rule]).encode()
         part = folder / "parts" / f"{hashlib.sha256(content).hexdigest()[:32]}.zip"
         key.update(content + json.dumps([row["background"], row["quality"]]).encode())
@@ -80,6 +88,7 @@ def _shard(name: str, rows: pl.DataFrame, *, max_clips: int, config: Config, fol
                 events,
                 row["class"] != NOISE,
                 row["unsure"],
+                centres,
             )
         )
     return Shard(name, rows, key.hexdigest(), jobs)

@@ -98,7 +98,7 @@ def test_an_error_is_raised_if_nothing_was_scored(
     nothing = replace(predictions, scores=np.full((4, 3), np.nan), reasons=["is empty"] * 4)
     snapshot = Snapshot(Path("x"), Config(), CLASSES, 1, None, "")
     with pytest.raises(UserError, match=r"no held-out recording could be used"):
-        evaluate_and_report(nothing, [Member(snapshot)], nothing.recordings, Config(snapshots=tmp_path), seconds=1.0)
+        evaluate_and_report(nothing, [Member(snapshot)], nothing.rows, Config(snapshots=tmp_path), seconds=1.0)
     (written,) = tmp_path.rglob("*.csv")
     assert pl.read_csv(written)["reason"].to_list() == ["is empty"] * 4
     assert "val/A/r1.wav: is empty" in capsys.readouterr().err
@@ -142,7 +142,7 @@ def test_plots_are_drawn(tmp_path: Path, predictions: Predictions) -> None:
 def test_an_undefined_metric_and_one_of_few_recordings_are_explained(
     tmp_path: Path, predictions: Predictions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    long = replace(predictions, recordings=predictions.recordings.with_columns(**{"class": pl.lit("")}))
+    long = replace(predictions, rows=predictions.rows.with_columns(**{"class": pl.lit("")}))
     headline = evaluate_predictions(long.scores, long, background=True).headline
     snapshot = Snapshot(Path("x"), Config(), CLASSES, 1, None, "")
     tested = testing.Tested(snapshot, headline, None, Path("x"), [], [], 1.0)

@@ -12,20 +12,15 @@ from config import Dataset
 from tests.conftest import chirp
 from tests.scoring.layouts import CLASSES, scores_of, unreadable
 from utils.recordings.recording import Event
-from utils.scoring.evaluation.soundscape_truth import Truth, read_truth, truth_of_intervals
-from utils.scoring.evaluation.soundscapes import SoundscapeEvaluator, print_soundscape_metrics, write_soundscape_metrics
-
-
-def test_an_event_is_present_in_every_interval_that_it_overlaps() -> None:
-    starts, ends = np.arange(4) * 5.0, np.array([5.0, 10.0, 15.0, 17.5])
-    events = (
-        Event(4.9, 10.0, "Altus clarus"),  # ends where the third starts
-        Event(10.0, 10.0, "Bassus gravis"),  # a point in time
-        Event(16.0, 99.0, "Solus unicus"),
-        Event(0.0, 17.0, "Ignotus"),
-    )
-    truth = truth_of_intervals(events, starts, ends, CLASSES)
-    assert truth.astype(int).tolist() == [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+from utils.scoring.evaluation.soundscape_truth import Truth, read_truth
+from utils.scoring.evaluation.soundscapes import (
+    SoundscapeEvaluator,
+    print_soundscape_metrics,
+    write_soundscape_metrics,
+    write_soundscape_thresholds,
+)
+from utils.scoring.metrics.detection_rule import DetectionRule
+from utils.scoring.metrics.thresholds import read_thresholds
 
 
 def test_metrics_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -42,20 +37,25 @@ def test_metrics_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         scores_of("b.wav", [[1.0, 1.0, 1.0]], seconds=5.0),  # not annotated
         unreadable("broken.wav"),
     ]
-    evaluator = SoundscapeEvaluator(truth, CLASSES, 0.5)
+    evaluator = SoundscapeEvaluator(truth, CLASSES, DetectionRule(0.5))
     assert [one.file for one in evaluator.through(results)] == ["a.wav", "b.wav", "broken.wav"]
-    found = evaluator.finish()
-    assert found is not None
+    evaluation = evaluator.finish()
+    assert evaluation is not None
+    found = evaluation.metrics
     assert (found.recordings, found.intervals, found.with_birds, found.species) == (1, 3, 2, 2)
-    assert found.row_f1 == pytest.approx((2 / 3 + 0 + 1) / 3)
-    assert found.cmap == pytest.approx((1 + 1 / 3) / 2)
-    assert found.mlrap == pytest.approx((1 + 1 / 2) / 2)
-    assert found.unknown == ("Ignotus",)
+    # the species that the model does not know is one more miss in the first interval
+    assert found.row_f1 == pytest.approx((2 / 4 + 0 + 1) / 3)
+    assert found.micro_f1 == pytest.approx(2 * 1 / (2 * 1 + 1 + 2))
+    assert found.value("cmap") == pytest.approx((1 + 1 / 3) / 2)
+    assert found.value("mlrap") == pytest.approx((1 + 1 / 2) / 2)
     print_soundscape_metrics(found)
-    assert "the model does not know these annotated species, so they do not count: Ignotus" in capsys.readouterr().err
-    assert found.thresholds == "0.5"
+    printed = " ".join(capsys.readouterr().err.split())
+    assert (
+        "the model does not know 1 annotated species (Ignotus); their 1 labels in intervals count as missed" in printed
+    )
+    assert found.thresholds == "a threshold of 0.5"
     write_soundscape_metrics(tmp_path / "scores.json", found)
-    assert json.loads((tmp_path / "scores.json").read_text())["row_f1"] == pytest.approx(5 / 9)
+    assert json.loads((tmp_path / "scores.json").read_text())["row_f1"] == pytest.approx(0.5)
 
 
 def test_metrics_are_scikit_learns() -> None:
@@ -63,15 +63,35 @@ def test_metrics_are_scikit_learns() -> None:
     rows = rng.uniform(0, 1, (60, 3)).round(2)
     truth = rng.uniform(0, 1, rows.shape) < 0.3
     events = tuple(Event(5.0 * row, 5.0 * row + 5.0, CLASSES[index]) for row, index in np.argwhere(truth).tolist())
-    evaluator = SoundscapeEvaluator(Truth({"a.wav": events}), CLASSES, np.array([0.5, 0.7, np.inf]))
+    evaluator = SoundscapeEvaluator(Truth({"a.wav": events}), CLASSES, DetectionRule(np.array([0.5, 0.7, np.inf])))
     evaluator.add(scores_of("a.wav", rows.tolist(), seconds=300.0))
-    found = evaluator.finish()
-    assert found is not None
-    assert found.cmap == pytest.approx(average_precision_score(truth, rows.astype(np.float32), average="macro"))
+    evaluation = evaluator.finish()
+    assert evaluation is not None
+    found = evaluation.metrics
+    assert found.value("cmap") == pytest.approx(
+        average_precision_score(truth, rows.astype(np.float32), average="macro")
+    )
     detected = rows >= np.array([0.5, 0.7, np.inf])
     both = [np.column_stack([part, ~part.any(axis=1)]) for part in (truth, detected)]  # nocall as one more class
     assert found.row_f1 == pytest.approx(f1_score(*both, average="samples"))
-    assert found.thresholds == "per class"
+    assert found.micro_f1 == pytest.approx(f1_score(truth, detected, average="micro"))
+    assert found.thresholds == "thresholds per class"
+
+
+def test_thresholds_of_soundscapes_are_those_that_a_submission_takes(tmp_path: Path) -> None:
+    """Found on intervals; classes that were not annotated get the common one."""
+    events = {"a.wav": (Event(0.0, 10.0, "Altus clarus"),), "b.wav": (Event(5.0, 10.0, "Altus clarus"),)}
+    evaluator = SoundscapeEvaluator(Truth(events, species=frozenset({"Altus clarus"})), CLASSES, DetectionRule(0.5))
+    evaluator.add(scores_of("a.wav", [[0.7, 0.9, 0.1], [0.6, 0.2, 0.1]], seconds=10.0))
+    evaluator.add(scores_of("b.wav", [[0.3, 0.9, 0.1], [0.9, 0.2, 0.1]], seconds=10.0))
+    evaluation = evaluator.finish(made_from="x")
+    assert evaluation is not None
+    stem = tmp_path / "x_thresholds"
+    write_soundscape_thresholds(stem, evaluation, CLASSES, fingerprint="f00d", title="x")
+    found = read_thresholds(tmp_path / "x_thresholds.json", CLASSES)
+    assert found.values == (pytest.approx(0.6),) * 3
+    assert (found.fingerprint, found.made_from) == ("f00d", "x, on 4 intervals of soundscapes")
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".json", ".png"]
 
 
 def test_only_annotations_by_humans_count(tmp_path: Path) -> None:
@@ -96,11 +116,12 @@ def test_only_annotations_by_humans_count(tmp_path: Path) -> None:
     assert truth is not None
     assert truth.events == {"a.wav": (Event(0.0, 1.0, "Altus clarus"),), "b.wav": ()}
     assert (truth.species, truth.doubtful, truth.failures) == (frozenset({"Altus clarus"}), 0, ())
-    evaluator = SoundscapeEvaluator(truth, CLASSES, 0.5)
+    evaluator = SoundscapeEvaluator(truth, CLASSES, DetectionRule(0.5))
     evaluator.add(scores_of("a.wav", [[0.2, 0.9, 0.9]], seconds=1.0))  # other species may be present, too
-    found = evaluator.finish()
-    assert found is not None
-    assert (found.only, found.mlrap, found.row_f1) == (True, 1.0, 0.0)
+    evaluation = evaluator.finish()
+    assert evaluation is not None
+    found = evaluation.metrics
+    assert (found.only, found.value("mlrap"), found.row_f1) == (True, 1.0, 0.0)
 
 
 def test_the_real_annotated_sets(birds: Path) -> None:
@@ -128,7 +149,7 @@ def truth_in(folder: Path) -> Truth:
 
 def evaluated(truth: Truth, *, seconds: float = 10.0) -> SoundscapeEvaluator:
     files = sorted(truth.annotated)
-    evaluator = SoundscapeEvaluator(truth, CLASSES, 0.5)
+    evaluator = SoundscapeEvaluator(truth, CLASSES, DetectionRule(0.5))
     for file in files:
         evaluator.add(scores_of(file, [[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]], seconds=seconds))
     return evaluator
@@ -142,8 +163,9 @@ def test_recordings_of_one_name_at_two_sites_both_count(tmp_path: Path) -> None:
     truth = truth_in(tmp_path)
     species = {file: [event.species for event in events] for file, events in truth.events.items()}
     assert species == {"one/r.wav": ["Altus clarus"], "two/r.wav": ["Bassus gravis"]}
-    found = evaluated(truth).finish()
-    assert found is not None
+    evaluation = evaluated(truth).finish()
+    assert evaluation is not None
+    found = evaluation.metrics
     assert (found.recordings, found.annotated, found.annotations_used, found.annotations) == (2, 2, 2, 2)
 
 
@@ -185,8 +207,9 @@ def test_unusable_annotations_are_reported_and_counted(tmp_path: Path, capsys: p
     assert set(named) == {"annotations.csv line 3", "annotations.csv line 4", "annotations.csv", "r1.wav"}
     assert truth.annotated == {"r0.wav", "r1.wav", "r2.wav", "r3.wav"}  # r4.wav is not annotated
     evaluator = evaluated(truth)
-    found = evaluator.finish()
-    assert found is not None
+    evaluation = evaluator.finish()
+    assert evaluation is not None
+    found = evaluation.metrics
     assert (found.recordings, found.annotated) == (2, 4)
     assert (found.annotations_used, found.annotations) == (2, 9)
     behind = {failure.name: failure.reason for failure in evaluator.failures}
@@ -218,8 +241,9 @@ def test_equal_rows_are_one_annotation_used_or_not(tmp_path: Path) -> None:
     (tmp_path / "again.csv").write_text(rows.replace("r0.wav,1,2,\nr0.wav,3,4,\n", ""))
     truth = truth_in(tmp_path)
     assert truth.annotations == 4  # one is used, one has no sound, two have no species
-    found = evaluated(truth).finish()
-    assert found is not None
+    evaluation = evaluated(truth).finish()
+    assert evaluation is not None
+    found = evaluation.metrics
     assert (found.annotations_used, found.annotations) == (1, 4)
 
 
@@ -229,10 +253,11 @@ def test_a_recording_annotated_without_species_counts(tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("")
     truth = truth_in(tmp_path)
     assert truth.events["b.wav"] == ()
-    found = evaluated(truth).finish()
-    assert found is not None
+    evaluation = evaluated(truth).finish()
+    assert evaluation is not None
+    found = evaluation.metrics
     assert (found.recordings, found.annotated, found.intervals) == (2, 2, 4)
-    assert found.cmap == 0.5  # b.wav's first interval has the same score as a.wav's
+    assert found.value("cmap") == 0.5  # b.wav's first interval has the same score as a.wav's
 
 
 def test_unusable_annotations_give_no_metrics_but_failures(tmp_path: Path) -> None:

@@ -72,6 +72,19 @@ def test_calibration_fixes_overconfidence_on_unseen_rows(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_blocks_change_nothing(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores, correct, _ = overconfident(300, seed=2)
+    scores[0], scores[1] = 0, 1
+    folds = folds_of(np.arange(300), seed=1)
+    whole, diagram = cross_fitted(scores, correct, folds, method=method), reliability(scores, correct)
+    monkeypatch.setattr("utils.scoring.metrics.calibration.PAIRS_AT_ONCE", 100)
+    np.testing.assert_array_equal(cross_fitted(scores, correct, folds, method=method), whole)
+    again = reliability(scores, correct)
+    assert again.counts.tolist() == diagram.counts.tolist()
+    np.testing.assert_allclose((again.scores, again.correct), (diagram.scores, diagram.correct))
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_maps_keep_the_order_within_zero_and_one(method: str) -> None:
     scores, correct, _ = overconfident(200, seed=3)
     scores[:20], correct[:20] = 0.0, False

@@ -7,7 +7,17 @@ import pytest
 from sklearn.metrics import confusion_matrix, f1_score, precision_recall_fscore_support
 
 from tests.scoring.cases import cases
-from utils.scoring.metrics.detection_metrics import PrecisionRecallF1, confusion, count, macro, micro, row_f1, weighted
+from utils.scoring.metrics.detection_metrics import (
+    AVERAGES,
+    PrecisionRecallF1,
+    confusion,
+    count,
+    count_top_classes,
+    macro,
+    micro,
+    row_f1,
+    weighted,
+)
 
 
 def expected_of(truth: np.ndarray, detected: np.ndarray, average: str) -> tuple[float, ...]:
@@ -55,6 +65,28 @@ def test_row_f1_by_hand() -> None:
     truth = np.array([[1, 1, 0], [0, 0, 0], [0, 0, 0], [1, 0, 0], [1, 0, 0]], bool)
     detected = np.array([[1, 0, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0], [1, 1, 1]], bool)
     assert row_f1(detected, truth).tolist() == pytest.approx([2 / 3, 1, 0, 0, 1 / 2])
+
+
+def test_unknown_labels_are_misses() -> None:
+    truth = np.array([[1, 0], [0, 0], [0, 0], [1, 0]], bool)
+    detected = np.array([[1, 0], [0, 0], [0, 1], [0, 0]], bool)
+    unknown = np.array([1, 1, 0, 0])
+    assert row_f1(detected, truth, unknown=unknown).tolist() == pytest.approx([2 / 3, 0, 0, 0])
+    assert astuple(micro(count(detected, truth), unknown=2)) == pytest.approx((1 / 2, 1 / 4, 2 / 6))
+    assert row_f1(detected, truth, unknown=0 * unknown).tolist() == row_f1(detected, truth).tolist()
+    nothing = count(np.zeros((1, 2), bool), np.zeros((1, 2), bool))
+    assert astuple(micro(nothing, unknown=1)) == (0, 0, 0)
+
+
+def test_top_classes_are_scikit_learns() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(100):
+        rows, classes = int(rng.integers(1, 20)), int(rng.integers(1, 6))
+        top1, primary = rng.integers(0, classes, (2, rows))
+        counts = count_top_classes(top1, primary, classes=classes)
+        for average, mean in AVERAGES.items():
+            assert mean(counts).f1 == pytest.approx(f1_score(primary, top1, average=average))
+        assert micro(counts).f1 == pytest.approx((top1 == primary).mean())
 
 
 def test_macro_leaves_out_only_what_is_neither_present_nor_detected() -> None:

@@ -18,14 +18,14 @@ from utils.scoring.comparison import compare_runs
 from utils.scoring.evaluation.recordings import compute_metrics, evaluate_predictions
 from utils.scoring.evaluation.result_files import write_result_files
 from utils.scoring.inference.recordings import Predictions
-from utils.scoring.metrics.bootstrap import draw_weights
+from utils.scoring.metrics.bootstrap import Draws, draw_recordings
 from utils.scoring.metrics.metric_kinds import ScoredRows
-from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, metrics_of, value_text
+from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, metrics_of, note_for, value_text
 from utils.scoring.reports.report_parts import metric_rows
 
 
 def rows_of(scores: np.ndarray, truth: np.ndarray, **more: object) -> ScoredRows:
-    draws = draw_weights(np.arange(len(scores)), draws=50, seed=0)
+    draws = draw_recordings(np.arange(len(scores)), draws=50, seed=0)
     return ScoredRows(scores, truth, truth.argmax(axis=1), draws, **more)  # type: ignore[arg-type]
 
 
@@ -38,7 +38,7 @@ def test_every_metric_is_the_mean_over_all_rows_in_a_draw_that_takes_each_row_on
     checked = set()
     for scores, truth in list(cases(correct_in_each_row=True))[::7]:
         data = rows_of(scores, truth, detected=scores >= 0.5, without_background=truth, with_background=truth)
-        data = replace(data, draws=np.ones((1, len(scores)), np.float32))
+        data = replace(data, draws=Draws(np.ones((1, len(scores)), np.float32), np.arange(len(scores))))
         for key, metric in METRICS.items():
             if (resampled := metric.resampled(data)) is not None:
                 value, drawn = resampled
@@ -56,6 +56,40 @@ def test_values_are_those_of_scikit_learn() -> None:
             assert found["micro_f1"].value == pytest.approx(f1_score(truth, detected, average="micro"))
 
 
+def test_top_predictions_are_compared_with_primary_labels_only() -> None:
+    scores = np.array([[0.9, 0.1, 0.0], [0.5, 0.5, 0.0], [0.2, 0.1, 0.9], [0.0, 0.9, 0.1], [0.9, 0.0, 0.0]])
+    truth = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 1], [0, 1, 0], [1, 0, 0]], bool)
+    primary = np.array([0, 0, 1, 1, -1])  # a tie in the second row; a background species on top of the third
+    data = ScoredRows(scores, truth, primary, draw_recordings(np.array([0, 0, 1, 1, 1]), draws=20, seed=1))
+    found = metrics_of(data)
+    for average in ("macro", "weighted", "micro"):
+        expected = f1_score([0, 0, 1, 1], [0, 1, 2, 1], average=average)
+        assert found[f"argmax_{average}_f1"].value == pytest.approx(expected), average
+        assert found[f"argmax_{average}_f1"].draws == 20
+    assert found["argmax_micro_f1"] == found["top1_accuracy"]
+    assert not {"argmax_micro_f1", "argmax_macro_f1"} & metrics_of(replace(data, primary=np.full(5, -1))).keys()
+
+
+def test_unknown_labels_count_in_row_wise_and_micro_metrics_only() -> None:
+    changed = set()
+    for scores, truth in list(cases(correct_in_each_row=True))[::25]:
+        data = rows_of(scores, truth, detected=scores >= 0.5)
+        before = metrics_of(data)
+        assert repr(metrics_of(replace(data, unknown=np.zeros(len(scores), np.int64)))) == repr(before)
+        after = metrics_of(replace(data, unknown=np.ones(len(scores), np.int64)))
+        changed |= {key for key in before if repr(before[key]) != repr(after[key])}
+    assert changed == {"row_f1", "micro_f1", "micro_recall"}
+
+
+def test_notes_are_in_the_words_of_the_unit() -> None:
+    for unit, word in (("recording", "recordings"), ("interval", "intervals"), ("event", "calls")):
+        notes = [note_for(metric, unit) for metric in METRICS.values()]
+        assert not any("{" in note or "}" in note for note in notes)
+        assert note_for(METRICS["mlrap"], unit).endswith(f"over {word}")
+    assert note_for(METRICS["micro_recall"], "recording") == "share of the species present that are detected"
+    assert "does not know" in note_for(METRICS["micro_recall"], "event")
+
+
 def test_metrics_that_lack_data_are_left_out() -> None:
     scores, truth = next(cases(correct_in_each_row=True))
     known = metrics_of(rows_of(scores, truth)).keys()
@@ -65,11 +99,14 @@ def test_metrics_that_lack_data_are_left_out() -> None:
 
 
 def test_the_share_of_noise_detected_by_hand() -> None:
-    draws = np.array([[1, 1], [2, 0], [0, 2]], np.float32)
+    draws = Draws(np.array([[1, 1], [2, 0], [0, 2]], np.float32), np.arange(2))
     found = NOISE_DETECTED.share_of(np.array([1.0, 0.0]), np.array([4.0, 6.0]), draws)
     assert found.value == pytest.approx(0.1)
     assert (found.low, found.high) == tuple(np.quantile([0.1, 0.25, 0.0], [0.025, 0.975]))
-    assert NOISE_DETECTED.share_of(np.zeros(1), np.zeros(1), np.ones((3, 1), np.float32)).value is None
+    assert (
+        NOISE_DETECTED.share_of(np.zeros(1), np.zeros(1), Draws(np.ones((3, 1), np.float32), np.arange(1))).value
+        is None
+    )
 
 
 def predictions_of(scores: np.ndarray) -> Predictions:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score
+from sklearn.metrics import f1_score, precision_recall_curve
 
 from tests.scoring.cases import cases
 from utils.console import UserError
 from utils.scoring.metrics.thresholds import (
+    FULL_CURVE,
     Thresholds,
     cross_detected,
     curve_of,
@@ -100,6 +101,42 @@ def test_points_left_out_of_long_curves_change_no_threshold(monkeypatch: pytest.
         assert len({float(curve.thresholds[point]) for curve, point in points}) == 1
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_curves_are_those_of_scikit_learn(monkeypatch: pytest.MonkeyPatch, dtype: type) -> None:
+    """Of many pairs, the same points are left out."""
+    for most in (FULL_CURVE, 0):
+        monkeypatch.setattr("utils.scoring.metrics.thresholds.FULL_CURVE", most)
+        for scores, truth in cases():
+            pairs, correct = scores.ravel().astype(dtype), truth.ravel()
+            if not correct.any():
+                assert not len(curve_of(pairs, correct).thresholds)
+                continue
+            precision, recall, at = precision_recall_curve(correct, pairs, drop_intermediate=not most)
+            first = 0 if correct.all() else 1
+            curve = curve_of(pairs, correct)
+            np.testing.assert_array_equal(curve.thresholds, at[first:])
+            np.testing.assert_array_equal(curve.precision, precision[first:-1])
+            np.testing.assert_array_equal(curve.recall, recall[first:-1])
+
+
+def test_labels_that_are_no_class_are_missed() -> None:
+    """Three of four detections from 0.2 on are correct, two of two from 0.8 on; three labels are no class.
+
+    F1 without them: 6 / 7 and 4 / 5; with ten of them, 6 / 17 and 4 / 15; thresholds differ where much is missed.
+    """
+    scores, truth = np.array([[0.9, 0.8], [0.2, 0.3], [0.1, 0.1]]), np.array([[1, 1], [1, 0], [0, 0]], bool)
+    for each, f1 in ((0, (6 / 7, 4 / 5)), (5, (6 / 17, 4 / 15))):
+        unknown = np.array([0, each, each])
+        curve = curve_of(scores.ravel(), truth.ravel(), unknown=int(unknown.sum()))
+        assert curve.f1[[0, 2]].tolist() == pytest.approx(f1)
+    # 2 of 2 against 3 of 6: 4 / 5 and 6 / 9 without unknown labels, 4 / 25 and 6 / 29 with 20 of them
+    scores = np.array([[0.9, 0.8, 0.2, 0.3, 0.4, 0.5, 0.1]])
+    truth = np.array([[True, True, True, False, False, False, False]])
+    options = {"per_class": False, "made_from": "here"}
+    assert find_thresholds(scores, truth, list("abcdefg"), **options).common == 0.8
+    assert find_thresholds(scores, truth, list("abcdefg"), unknown=np.array([20]), **options).common == 0.2
+
+
 def test_constant_scores_detect_nothing() -> None:
     found = find_thresholds(
         np.full((4, 2), 0.5), np.array([[True, False]] * 4), ["a", "b"], per_class=False, made_from="here"
@@ -135,6 +172,18 @@ def test_rows_use_thresholds_of_the_other_folds() -> None:
     here = folds == 2
     others = find_thresholds(scores[~here], truth[~here], ["a", "b"], per_class=True, made_from="here")
     np.testing.assert_array_equal(detected[here], detect(scores[here], others))
+    unknown = recordings % 2
+    by_rows = cross_detected(scores, truth, folds, per_class=False, metric="row_f1", unknown=unknown)
+    others = find_thresholds(
+        scores[~here],
+        truth[~here],
+        ["a", "b"],
+        per_class=False,
+        metric="row_f1",
+        unknown=unknown[~here],
+        made_from="here",
+    )
+    np.testing.assert_array_equal(by_rows[here], detect(scores[here], others))
     whole = detect(scores, find_thresholds(scores, truth, ["a", "b"], per_class=True, made_from="here"))
     # thresholds look better on the rows they were found on
     assert f1_score(truth, detected, average="macro") < f1_score(truth, whole, average="macro")
@@ -152,6 +201,9 @@ def test_thresholds_are_read_in_the_requested_order(tmp_path: Path) -> None:
     saved = json.loads(path.read_text())
     assert saved["made_from"] == "run, val/"
     assert saved.pop("fingerprint") == "0123abcd"
+    assert saved["method"] == "precision"
+    write_thresholds(path, replace(MADE, method="row_f1", precision=None))
+    assert read_thresholds(path, MADE.classes).method == "row_f1"
     saved["own"] = saved.pop("per_class")
     path.write_text(json.dumps(saved))  # as earlier versions saved them
     assert read_thresholds(path, MADE.classes) == replace(MADE, fingerprint=None)
@@ -165,7 +217,7 @@ def test_thresholds_are_read_in_the_requested_order(tmp_path: Path) -> None:
         ({"classes": ["A a", "A a", "C c"]}, "one threshold per class"),
         ({"classes": ["A a", "B b", "D d"]}, r"no threshold for C c; it was made from run, val/"),
         ({"classes": ["A a", "D d", "E e"]}, "no threshold for B b and 1 others"),
-        ({"method": "luck"}, "method: Input should be 'f1' or 'precision'"),
+        ({"method": "luck"}, "method: Input should be 'f1', 'row_f1' or 'precision'"),
         ({"made_from": None}, "made_from: Input should be a valid string"),
         ({"fingerprint": 7}, "fingerprint: Input should be a valid string"),
         ({"common": True}, "common: Input should be a valid number"),

@@ -71,7 +71,7 @@ def test_which_classes_are_confused() -> None:
 def test_correct_background_species_are_no_confusion() -> None:
     scores = np.array([[0.1, 0.9, 0.0]] * 4)
     predictions, evaluation = evaluated(scores, ["A", "B", "A", ""], [["B"], [], [], ["B"]])
-    long_one = predictions.recordings.with_columns(
+    long_one = predictions.rows.with_columns(
         events=pl.Series([[], [], [], [{"start": 0.0, "end": 1.0, "species": "B", "low": None, "high": None}]])
     )
     # r0 is left out: B is in its background
@@ -79,7 +79,7 @@ def test_correct_background_species_are_no_confusion() -> None:
     assert confusion_of(predictions, evaluation).counts.tolist() == [[1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 1, 0]]
     alone = evaluate_predictions(scores, predictions, background=False)
     assert confusion_pairs(predictions, alone) == [("A", "B"), ("B", "B"), ("A", "B")]
-    with_events = replace(predictions, recordings=long_one)
+    with_events = replace(predictions, rows=long_one)
     alone = evaluate_predictions(scores, with_events, background=False)
     assert confusion_pairs(with_events, alone)[-1] == (LONG_RECORDINGS, LONG_RECORDINGS)
 

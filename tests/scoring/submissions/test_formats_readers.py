@@ -69,7 +69,7 @@ def events(one: IntervalScores, layout: SubmissionLayout) -> list[tuple[float, f
     """Return all detections."""
     return [
         (float(one.starts[row]), float(one.ends[row]), layout.classes[index])
-        for row, index in np.argwhere(one.detections(layout.thresholds)).tolist()
+        for row, index in np.argwhere(one.detections(layout.rule)).tolist()
     ]
 
 
@@ -161,7 +161,7 @@ def test_kaggle(folder: Path, classes: list[str], pair: list[str], scores: np.nd
             assert [row[1].split(" ") for row in rows] == [
                 [label for label, hit in zip(plain, hits, strict=True) if hit] or ["nocall"]
                 for one in case.results
-                for hits in one.detections(layout.thresholds)
+                for hits in one.detections(layout.rule)
             ]
 
 

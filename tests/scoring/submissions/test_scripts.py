@@ -125,6 +125,26 @@ def test_annotated_soundscapes_get_metrics_and_a_page(
     assert not list(tmp_path.glob("*.parts"))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_a_share_of_all_intervals_has_detections(
+    settings: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, share: float
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for name in ("r00.wav", "r01.wav", "r07.wav"):  # the last one is broken
+        (few / name).symlink_to(settings.dataset.root / "soundscapes" / name)
+    config = submission_of(
+        settings, folder=tmp_path, recordings=few, format="kaggle2021", dynamic="share", dynamic_share=share
+    )
+    monkeypatch.setattr(clip_workers, "fan_out", one_by_one)
+    done = submission_soundscape.main(config)
+    assert isinstance(done, Submitted)
+    rows = done.path.read_text().splitlines()[1:]
+    assert len(rows) == done.intervals == 16
+    detected = sum(not row.endswith(",nocall") for row in rows)
+    assert detected >= 5 if share else detected == 0  # 0.3 × 16 = 4.8; more only if scores are equal
+
+
 @pytest.mark.parametrize("script", [submission_soundscape, submission_monophone])
 def test_a_file_is_checked_without_inference(script: ModuleType, settings: Config, tmp_path: Path) -> None:
     path = tmp_path / "x.csv"

@@ -40,9 +40,9 @@ def page(
     layout = replace(layout, settings=replace(layout.settings, **more))
     truth = Truth({files[0]: EVENTS}) if annotated else None
     results = [scores_of(file, ROWS, seconds=12.0) for file in files]
-    scores = SoundscapeEvaluator(truth, layout.classes, layout.thresholds) if truth else None
+    scores = SoundscapeEvaluator(truth, layout.classes, layout.rule) if truth else None
     passed = list(scores.through(results) if scores else results)
-    metrics = scores.finish() if scores else None
+    evaluation = scores.finish() if scores else None
     shown = write_timeline(
         folder / "timeline.html",
         [*passed, unreadable("x.wav")],
@@ -50,7 +50,7 @@ def page(
         settings=SETTINGS,
         title=EVIL,
         truth=truth,
-        metrics=metrics,
+        metrics=evaluation.metrics if evaluation else None,
     )
     return (folder / "timeline.html").read_text(encoding="utf-8"), shown
 

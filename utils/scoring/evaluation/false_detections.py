@@ -11,7 +11,7 @@ from utils import console
 from utils.recordings.recording import NOISE
 from utils.scoring.inference.ensembles import Member, assemble
 from utils.scoring.inference.recordings import Predictions, iter_predictions
-from utils.scoring.metrics.bootstrap import Interval, draw_weights
+from utils.scoring.metrics.bootstrap import Interval, draw_recordings
 from utils.scoring.metrics.registry import NOISE_DETECTED
 from utils.scoring.metrics.thresholds import Thresholds, detect
 
@@ -19,7 +19,7 @@ from utils.scoring.metrics.thresholds import Thresholds, detect
 def noise_recordings(predictions: Predictions) -> pl.DataFrame:
     """Return the recordings without birds that could be used."""
     usable = pl.Series(reason is None for reason in predictions.reasons)
-    return predictions.recordings.filter((pl.col("class") == NOISE) & usable)
+    return predictions.rows.filter((pl.col("class") == NOISE) & usable)
 
 
 def share_of_noise_detected(
@@ -41,5 +41,5 @@ def share_of_noise_detected(
             detected.append(float(detect(one.alone, thresholds).any(axis=1).sum()))
             clips.append(float(len(one.alone)))
             advance()
-    draws = draw_weights(np.arange(len(clips)), seed=config.testing.seed)
+    draws = draw_recordings(np.arange(len(clips)), seed=config.testing.seed)
     return NOISE_DETECTED.share_of(np.array(detected), np.array(clips), draws)

@@ -1,43 +1,28 @@
-"""Two plots of a test: precision and recall by threshold, and the reliability of scores."""
+"""Plots of a test: precision, recall and F1 by threshold, and the reliability of scores."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64
+import numpy.typing as npt
+import polars as pl
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from scipy.stats import binomtest
 
 from utils.plotting import new_figure, write_figure
 from utils.scoring.metrics.calibration import Reliability
-from utils.scoring.metrics.thresholds import Curve, Thresholds
+from utils.scoring.metrics.registry import METRICS
+from utils.scoring.metrics.threshold_table import F1_COLUMNS, as_good_range
+from utils.scoring.metrics.thresholds import Thresholds
 
-POINTS = 2000  # at most, in a curve; spread evenly over the axis
 THRESHOLD_TICKS = (0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
-COLORS = {"precision": "tab:blue", "recall": "tab:orange", "F1": "tab:green"}
+COLORS = {"precision": "tab:blue", "recall": "tab:orange"}
+F1_COLORS = {"micro_f1": "tab:green", "row_f1": "tab:purple"}
 
 
-def draw_thresholds(path: Path, curve: Curve, thresholds: Thresholds, *, title: str) -> None:
-    """Draw F1, precision and recall of all classes together by a common threshold; below, the thresholds per class.
-
-    The axis shows the square root of scores, because most scores are small.
-
-    Parameters
-    ----------
-    curve : of all pairs of a row and a class
-    """
-    pairs = zip(thresholds.values, thresholds.per_class, strict=True)
-    per_class = np.array([value for value, is_per_class in pairs if is_per_class and value is not None])
-    figure = new_figure(8.0, 5.8 if len(per_class) else 4.6)
-    rows, heights = (2, (4, 1)) if len(per_class) else (1, (1,))
-    panels = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    _draw_curve(panels[0], curve)
-    _mark_common(panels[0], curve, thresholds)
-    low, high = min([0.0, *curve.thresholds]), max([1.0, *curve.thresholds])
-    if len(per_class):
-        edges = _squared(np.linspace(_square_root(low), _square_root(high), 51))
-        _draw_per_class(panels[1], per_class, edges, thresholds)
+def _set_threshold_axis(panels: npt.NDArray[np.object_], *, low: float, high: float) -> None:
     ticks = [tick for tick in THRESHOLD_TICKS if low <= tick <= high]
     for axes in panels:
         axes.set_xscale("function", functions=(_square_root, _squared))
@@ -45,8 +30,68 @@ def draw_thresholds(path: Path, curve: Curve, thresholds: Thresholds, *, title: 
         axes.set_xlim(low, 1.02 * high)
         _tidy_axes(axes)
     panels[-1].set_xlabel("threshold: the score from which a class is detected")
+
+
+def draw_threshold_search(path: Path, table: pl.DataFrame, thresholds: Thresholds, *, title: str) -> None:
+    """Draw micro F1 and row-wise F1 by a common threshold, with their 95% bands, and how many rows have a detection.
+
+    Bars show the thresholds around the best one that are as good. The lowest panel holds the thresholds per class, if
+    there are any.
+
+    Parameters
+    ----------
+    table : from `threshold_table`, with a row at least
+    """
+    pairs = zip(thresholds.values, thresholds.per_class, strict=True)
+    per_class = np.array([value for value, is_per_class in pairs if is_per_class and value is not None])
+    heights = (6, 1.4, 1.4) if len(per_class) else (6, 1.4)
+    figure = new_figure(8.0, 0.6 + 0.75 * sum(heights))
+    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    grid = table["threshold"].to_numpy()
+    for name, column in (("precision", "micro_precision"), ("recall", "micro_recall")):
+        panels[0].step(grid, table[column], where="pre", color=COLORS[name], linewidth=0.8, label=name)
+    for row, name in enumerate(F1_COLUMNS):
+        _draw_f1(panels[0], table, name, bar_at=-0.03 - 0.04 * row)
+    if thresholds.common is not None:
+        panels[0].axvline(thresholds.common, color="black", linewidth=1, linestyle="--", label="common threshold")
+    panels[0].set(ylim=(-0.11, 1.04), ylabel="all classes together")
+    panels[0].text(0.005, 0.045, "as good as the best:", transform=panels[0].transAxes, fontsize="small")
+    panels[0].legend(ncols=5, framealpha=0.9, fontsize="small", loc="upper center", bbox_to_anchor=(0.5, 1.1))
+    panels[1].step(grid, table["rows_detected"], where="pre", color="black", linewidth=1.2)
+    panels[1].set(ylim=(0, 1.04), ylabel="rows with\na detection")
+    low, high = min(0.0, grid[0]), max(1.0, grid[-1])
+    if len(per_class):
+        _draw_per_class(
+            panels[2], per_class, _squared(np.linspace(_square_root(low), _square_root(high), 51)), thresholds
+        )
+    _set_threshold_axis(panels, low=low, high=high)
     figure.suptitle(title)
     write_figure(path, figure)
+
+
+def _draw_f1(axes: Axes, table: pl.DataFrame, name: str, *, bar_at: float) -> None:
+    """Draw one kind of F1 with its band, its best point, and a bar over the thresholds that are as good."""
+    color, title = F1_COLORS[name], METRICS[name].title
+    grid, values = table["threshold"].to_numpy(), table[name].to_numpy()
+    axes.step(grid, values, where="pre", color=color, linewidth=2.2, label=title)
+    low, high = (table[f"{name}_{end}"].cast(pl.Float64).to_numpy() for end in ("low", "high"))
+    axes.fill_between(grid, low, high, step="pre", color=color, alpha=0.2, linewidth=0)
+    around = as_good_range(table, name)
+    if around is None:
+        return
+    best = table.filter(pl.col("best").str.split(" ").list.contains(name)).row(0, named=True)
+    axes.plot(best["threshold"], best[name], "o", color=color, markeredgecolor="black", markersize=8, zorder=3)
+    on_the_right = _square_root(best["threshold"]) > _square_root(grid[[0, -1]]).mean()
+    axes.annotate(
+        f"{title} {best[name]:.3f} at {best['threshold']:.3g}",
+        (best["threshold"], best[name]),
+        xytext=(-7, 9) if on_the_right else (7, 9),
+        textcoords="offset points",
+        horizontalalignment="right" if on_the_right else "left",
+        bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
+        zorder=4,
+    )
+    axes.plot(around, [bar_at, bar_at], color=color, linewidth=4, solid_capstyle="butt")
 
 
 def _draw_per_class(
@@ -63,50 +108,12 @@ def _draw_per_class(
     )
 
 
-def _draw_curve(axes: Axes, curve: Curve) -> None:
-    points = _thinned(curve.thresholds)
-    for name, values in (("precision", curve.precision), ("recall", curve.recall), ("F1", curve.f1)):
-        # between two scores, detections are those of the higher one
-        axes.step(
-            curve.thresholds[points],
-            values[points],
-            where="pre",
-            color=COLORS[name],
-            linewidth=2.5 if name == "F1" else 1.5,
-            label=name,
-        )
-    axes.set(ylim=(0, 1.02), ylabel="all classes together")
-    axes.legend(ncols=3, framealpha=0.9)
-
-
-def _mark_common(axes: Axes, curve: Curve, thresholds: Thresholds) -> None:
-    wanted = "best F1" if thresholds.precision is None else f"precision of at least {thresholds.precision:g}"
-    if thresholds.common is None or not len(curve.thresholds):
-        axes.set_title(f"no common threshold has the wanted {wanted}", fontsize="medium", loc="left")
-        return
-    point = int(np.searchsorted(curve.thresholds, thresholds.common).clip(0, len(curve.thresholds) - 1))
-    metrics = {"F1": curve.f1[point], "precision": curve.precision[point], "recall": curve.recall[point]}
-    axes.axvline(thresholds.common, color="black", linewidth=1, linestyle="--")
-    for name, value in metrics.items():
-        axes.plot(thresholds.common, value, "o", color=COLORS[name], markeredgecolor="black", markersize=7, zorder=3)
-    shown = ", ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-    axes.set_title(f"common threshold {thresholds.common:.3g} ({wanted}): {shown}", fontsize="medium", loc="left")
-
-
 def _square_root(values: float | np.ndarray) -> np.ndarray:
     return np.asarray(np.sign(values) * np.sqrt(np.abs(values)))
 
 
 def _squared(values: float | np.ndarray) -> np.ndarray:
     return np.asarray(np.sign(values) * np.square(values))
-
-
-def _thinned(values: Float[np.ndarray, " points"]) -> Int64[np.ndarray, " some"]:
-    """Return the indices of at most `POINTS` values, spread so that a line through them looks the same."""
-    if len(values) <= POINTS:
-        return np.arange(len(values))
-    roots = _square_root(values)
-    return np.unique(np.searchsorted(roots, np.linspace(roots[0], roots[-1], POINTS)).clip(0, len(values) - 1))
 
 
 def draw_reliability(path: Path, panels: Mapping[str, tuple[Reliability, Reliability]], *, title: str) -> None:

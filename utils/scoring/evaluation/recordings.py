@@ -1,7 +1,7 @@
-"""Metrics of predictions for held-out recordings, with intervals, thresholds, calibration and a table per class."""
+"""Metrics of predictions for held-out recordings, intervals or events: values, thresholds, calibration, classes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 import numpy as np
@@ -13,27 +13,33 @@ from utils.console import warning
 from utils.recordings.labels import ground_truth
 from utils.recordings.recording import LONG_RECORDINGS, NOISE
 from utils.scoring.inference.recordings import Predictions
-from utils.scoring.metrics.bootstrap import Interval, draw_weights
+from utils.scoring.inference.unit_rows import unknown_labels
+from utils.scoring.metrics.bootstrap import Interval, draw_recordings
 from utils.scoring.metrics.calibration import Calibration, Reliability, cross_fitted, fit, reliabilities
 from utils.scoring.metrics.metric_kinds import ScoredRows
 from utils.scoring.metrics.per_class import per_class_table
 from utils.scoring.metrics.ranking import lrap, mean_of_defined, top1_ties_as_errors
 from utils.scoring.metrics.registry import metrics_of
-from utils.scoring.metrics.thresholds import Curve, Thresholds, cross_detected, curve_of, find_thresholds, folds_of
+from utils.scoring.metrics.threshold_table import threshold_table
+from utils.scoring.metrics.thresholds import ThresholdMetric, Thresholds, cross_detected, find_thresholds, folds_of
+from utils.scoring.metrics.units import Unit, unit_word
+
+LISTED_SPECIES = 8  # unknown species in one message
 
 
 @dataclass(frozen=True)
 class HeadlineMetrics:
-    """The main metrics of predictions for some recordings.
+    """The main metrics of predictions for some rows.
 
     Attributes
     ----------
-    mlrap : mean label-ranking average precision over the recordings that have a correct class; None if none has
-    top1_accuracy : share of the recordings of known species whose top prediction is that species; a tie does not count
+    mlrap : mean label-ranking average precision over the rows that have a correct class; None if none has
+    top1_accuracy : share of the rows of known primary species whose top prediction is that species; a tie does not
+        count
     top1_confidence : mean score of the top predictions
-    recordings, scored : number of recordings, and of those that could be used
-    without_truth : number of scored recordings whose species the model does not know; they do not count
-    ranked : number of scored recordings that have a correct class, over which `mlrap` is the mean
+    recordings, scored : number of rows (`testing.unit`), and of those that could be used
+    without_truth : number of scored rows all of whose species the model does not know
+    ranked : number of scored rows that have a correct class, over which `mlrap` is the mean
     """
 
     mlrap: float | None
@@ -53,84 +59,117 @@ class Evaluation:
     ----------
     headline : the main metrics
     truth : which classes are correct
-    primary : index of each recording's primary class; −1 if the model does not know it
-    top1 : index of each recording's top class, by `top1_ties_as_errors`; −1 without scores
-    lrap, top1_correct : of each recording; NaN where not defined
+    primary : index of each row's primary class; −1 if the model does not know it
+    top1 : index of each row's top class, by `top1_ties_as_errors`; −1 without scores
+    lrap, top1_correct : of each row; NaN where not defined
+    unknown : intervals and events: how many labels of each row no class stands for; None for recordings, where such
+        labels do not count
+    unknown_species : how often each of these occurs in the rows that have scores
     """
 
     headline: HeadlineMetrics
-    truth: Bool[np.ndarray, "recordings classes"]
-    primary: Int64[np.ndarray, " recordings"]
-    top1: Int64[np.ndarray, " recordings"]
-    lrap: Float[np.ndarray, " recordings"]
-    top1_correct: Float[np.ndarray, " recordings"]
+    truth: Bool[np.ndarray, "rows classes"]
+    primary: Int64[np.ndarray, " rows"]
+    top1: Int64[np.ndarray, " rows"]
+    lrap: Float[np.ndarray, " rows"]
+    top1_correct: Float[np.ndarray, " rows"]
+    unknown: Int64[np.ndarray, " rows"] | None = None
+    unknown_species: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class HeldOutMetrics:
-    """All that a test computes from the recordings that could be used.
+    """All that a test computes from the rows that could be used.
 
     Attributes
     ----------
     metrics : by key of `registry.METRICS`
     per_class : table of `PER_CLASS_SCHEMA`
-    thresholds, curve : found on all recordings, and precision and recall for each common threshold
+    thresholds, threshold_table : found on all rows, and metrics by common threshold with their 95% bands
     calibration, reliability : if asked for: the map, and reliability before and after it, by heading
     """
 
     metrics: dict[str, Interval]
     per_class: pl.DataFrame
     thresholds: Thresholds
-    curve: Curve
+    threshold_table: pl.DataFrame
     calibration: Calibration | None = None
     reliability: Mapping[str, tuple[Reliability, Reliability]] | None = None
 
 
 class _ThresholdSettings(TypedDict):
     per_class: bool
+    metric: ThresholdMetric
     precision: float | None
     min_positives: int
+    unknown: Int64[np.ndarray, " rows"] | None
 
 
 def evaluate_predictions(
-    scores: Float[np.ndarray, "recordings classes"], predictions: Predictions, *, background: bool
+    scores: Float[np.ndarray, "rows classes"], predictions: Predictions, *, background: bool
 ) -> Evaluation:
-    """Compare scores with the ground truth of the recordings of `predictions`.
+    """Compare scores with the ground truth of the rows of `predictions`.
 
     Parameters
     ----------
-    scores : those of `predictions`, or of a baseline; rows of NaN are recordings that could not be used
+    scores : those of `predictions`, or of a baseline; rows of NaN could not be used
     background : whether background species count as correct
     """
-    truth = ground_truth(predictions.recordings, predictions.classes, background=background)
+    rows = predictions.rows
+    truth = ground_truth(rows, predictions.classes, background=background)
     scored = ~np.isnan(scores).any(axis=1)
     indices = {label: index for index, label in enumerate(predictions.classes)}
-    primary = np.array([indices.get(label, -1) for label in predictions.recordings["class"]], np.int64)
+    primary = np.array([indices.get(label, -1) for label in rows["class"]], np.int64)
     each, top1 = np.full(len(scores), np.nan), np.full(len(scores), -1)
     each[scored] = lrap(scores[scored], truth[scored])
     top1[scored] = top1_ties_as_errors(scores[scored], truth[scored], primary[scored])
     top1_correct = np.where(scored & (primary >= 0), top1 == primary, np.nan)
-    noise = (predictions.recordings["class"] == NOISE).to_numpy()
+    unknown, species = None, dict[str, int]()
+    without_truth = scored & ~truth.any(axis=1) & (rows["class"] != NOISE).to_numpy()
+    if predictions.unit != "recording":
+        unknown, species = unknown_labels(rows, predictions.classes, scored=scored, background=background)
+        without_truth &= unknown > 0
     headline = HeadlineMetrics(
         mlrap=mean_of_defined(each),
         top1_accuracy=mean_of_defined(top1_correct),
         top1_confidence=mean_of_defined(scores[scored].max(axis=1)) if scored.any() else None,
         recordings=len(scores),
         scored=int(scored.sum()),
-        without_truth=int((scored & ~truth.any(axis=1) & ~noise).sum()),
+        without_truth=int(without_truth.sum()),
         ranked=int(np.isfinite(each).sum()),
     )
-    return Evaluation(headline, truth, primary, top1, each, top1_correct)
+    return Evaluation(headline, truth, primary, top1, each, top1_correct, unknown, species)
+
+
+def unknown_notes(evaluation: Evaluation, unit: Unit) -> list[str]:
+    """Return a sentence about labels that the model does not know, if there are any."""
+    without = evaluation.headline.without_truth
+    if unit == "recording":
+        return (
+            [f"{without} recordings are of species that the model does not know; they do not count"] if without else []
+        )
+    species = evaluation.unknown_species
+    if not species:
+        return []
+    names = ", ".join(sorted(species, key=lambda name: (-species[name], name))[:LISTED_SPECIES])
+    more = f" and {len(species) - LISTED_SPECIES} more" if len(species) > LISTED_SPECIES else ""
+    return [
+        f"the model does not know {len(species)} annotated species ({names}{more}); their {sum(species.values()):,} "
+        f"labels in {unit_word(unit)} count as missed in the micro and row-wise metrics, and not in class means"
+    ]
 
 
 def confusion_pairs(predictions: Predictions, evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Return the primary label of each recording that has a correct class, and its top predicted class.
+    """Return the primary label of each row that has a correct class, and its top predicted class.
 
-    Recordings whose top prediction is a background species that counts as correct are left out: they are no confusion.
-    Long recordings have no primary label: they, and any correct top prediction for them, are called LONG_RECORDINGS.
+    Rows whose top prediction is a background species that counts as correct are left out: they are no confusion. Long
+    recordings have no primary label: they, and any correct top prediction for them, are called LONG_RECORDINGS. Of
+    intervals, each species in one stands for a primary label, unless the top prediction is correct.
     """
+    if predictions.unit == "interval":
+        return _confusion_of_intervals(predictions, evaluation)
     pairs = []
-    for primary, top1, correct in zip(predictions.recordings["class"], evaluation.top1, evaluation.truth, strict=True):
+    for primary, top1, correct in zip(predictions.rows["class"], evaluation.top1, evaluation.truth, strict=True):
         if top1 < 0 or not correct.any():
             continue
         label = predictions.classes[top1]
@@ -141,10 +180,19 @@ def confusion_pairs(predictions: Predictions, evaluation: Evaluation) -> list[tu
     return pairs
 
 
+def _confusion_of_intervals(predictions: Predictions, evaluation: Evaluation) -> list[tuple[str, str]]:
+    classes, pairs = predictions.classes, []
+    for row in np.flatnonzero((evaluation.top1 >= 0) & evaluation.truth.any(axis=1)).tolist():
+        top1 = int(evaluation.top1[row])
+        present = [top1] if evaluation.truth[row, top1] else np.flatnonzero(evaluation.truth[row]).tolist()
+        pairs += [(classes[index], classes[top1]) for index in present]
+    return pairs
+
+
 def compute_metrics(
     predictions: Predictions, evaluation: Evaluation, settings: Testing, *, made_from: str
 ) -> HeldOutMetrics:
-    """Compute all metrics of the recordings that could be used.
+    """Compute all metrics of the rows that could be used.
 
     Parameters
     ----------
@@ -152,9 +200,11 @@ def compute_metrics(
     """
     scored = np.flatnonzero(~np.isnan(predictions.scores).any(axis=1))
     data = _scored_rows(predictions, evaluation, scored, settings)
-    folds = folds_of(np.arange(len(scored)), seed=settings.seed) if len(scored) > 1 else None
+    folds = folds_of(data.draws.recording, seed=settings.seed) if data.draws.recording.any() else None
     wanted = _ThresholdSettings(
         per_class=settings.thresholds == "per_class",
+        metric=settings.threshold_metric,
+        unknown=data.unknown,
         precision=settings.precision or None,
         min_positives=settings.min_positives,
     )
@@ -166,7 +216,9 @@ def compute_metrics(
             data.scores, data.truth, predictions.classes, primary=data.primary, clips=predictions.clips[scored]
         ),
         thresholds=find_thresholds(data.scores, data.truth, predictions.classes, **wanted, made_from=made_from),
-        curve=curve_of(data.scores.ravel(), data.truth.ravel()),
+        threshold_table=threshold_table(
+            data.scores, data.truth, data.draws, unknown=data.unknown, precision=settings.precision or None
+        ),
     )
     return _with_calibration(metrics, data, folds, settings, made_from=made_from)
 
@@ -175,13 +227,17 @@ def _scored_rows(
     predictions: Predictions, evaluation: Evaluation, scored: Int64[np.ndarray, " rows"], settings: Testing
 ) -> ScoredRows:
     """Return the rows that have scores, also with the ground truth by the other choice of `testing.background`."""
-    other = ground_truth(predictions.recordings[scored], predictions.classes, background=not settings.background)
+    rows, unit = predictions.rows[scored], predictions.unit
+    other = ground_truth(rows, predictions.classes, background=not settings.background) if unit != "interval" else None
+    _, recording = np.unique(predictions.recording_of_row[scored], return_inverse=True)
+    scores = predictions.scores[scored]
     return ScoredRows(
-        scores=predictions.scores[scored].astype(np.float64),
+        scores=scores.astype(np.float64) if unit == "recording" else scores,
         truth=evaluation.truth[scored],
         primary=evaluation.primary[scored],
-        draws=draw_weights(np.arange(len(scored)), seed=settings.seed),
+        draws=draw_recordings(recording, seed=settings.seed),
         min_positives=settings.min_positives,
+        unknown=None if evaluation.unknown is None else evaluation.unknown[scored],
         without_background=other if settings.background else None,
         with_background=None if settings.background else other,
     )

@@ -12,16 +12,18 @@ from matplotlib.axes import Axes
 from utils.files import write_json
 from utils.plotting import new_figure, write_figure
 from utils.recordings.recording import LONG_RECORDINGS
-from utils.scoring.evaluation.plots import draw_reliability, draw_thresholds
+from utils.scoring.evaluation.plots import draw_reliability
 from utils.scoring.evaluation.recordings import Evaluation, HeldOutMetrics, confusion_pairs
+from utils.scoring.evaluation.saved_scores import SCORE_COLUMN
+from utils.scoring.evaluation.threshold_files import write_threshold_search
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.calibration import write_calibration
 from utils.scoring.metrics.registry import value_text
-from utils.scoring.metrics.thresholds import write_thresholds
+from utils.scoring.metrics.units import Unit, unit_word
 from utils.tables import write_csv, write_table
 
-OPTIONAL_FILES = ("thresholds.png", "calibration.json", "reliability.png")  # not every test writes them
-LISTED_PREDICTIONS = 5  # per recording in predictions.csv
+OPTIONAL_FILES = ("calibration.json", "reliability.png")  # not every test writes them
+LISTED_PREDICTIONS = 5  # per row in predictions.csv
 PLOTTED_CLASSES = 60  # at most, in report.png: those with the lowest mean LRAP
 
 
@@ -38,13 +40,12 @@ def write_result_files(
     """
     write_table(folder / "scores.parquet", scores_table(predictions, evaluation))
     write_csv(folder / "predictions.csv", predictions_table(predictions, evaluation))
-    write_csv(folder / "per_class.csv", held_out.per_class)
-    write_thresholds(folder / "thresholds.json", replace(held_out.thresholds, fingerprint=predictions.fingerprint))
+    write_csv(folder / "per_class.csv", held_out.per_class.rename({"recordings": unit_word(predictions.unit)}))
     title = folder.parent.name
     for name in OPTIONAL_FILES:
         (folder / name).unlink(missing_ok=True)
-    if len(held_out.curve.thresholds):
-        draw_thresholds(folder / "thresholds.png", held_out.curve, held_out.thresholds, title=title)
+    thresholds = replace(held_out.thresholds, fingerprint=predictions.fingerprint)
+    write_threshold_search(folder / "thresholds", thresholds, held_out.threshold_table, title=title)
     if held_out.calibration and held_out.reliability:
         calibration = replace(held_out.calibration, fingerprint=predictions.fingerprint)
         write_calibration(folder / "calibration.json", calibration)
@@ -54,9 +55,14 @@ def write_result_files(
 
 
 def scores_table(predictions: Predictions, evaluation: Evaluation) -> pl.DataFrame:
-    """Return one row for each scored recording and class: the score, and whether the class is correct (`right`)."""
+    """Return one row for each scored recording and class: the score, and whether the class is correct (`right`).
+
+    Of intervals and events, which are many, one row for each and one column `score: <class>` per class.
+    """
     scored = [index for index, reason in enumerate(predictions.reasons) if reason is None]
-    names, classes = predictions.recordings["recording"][scored], pl.Series(predictions.classes, dtype=pl.String)
+    if predictions.unit != "recording":
+        return _wide_scores(predictions, evaluation, scored)
+    names, classes = predictions.rows["recording"][scored], pl.Series(predictions.classes, dtype=pl.String)
     return pl.DataFrame(
         {
             "recording": names.gather(np.repeat(np.arange(len(scored)), len(classes))),
@@ -67,16 +73,35 @@ def scores_table(predictions: Predictions, evaluation: Evaluation) -> pl.DataFra
     )
 
 
+def _wide_scores(predictions: Predictions, evaluation: Evaluation, scored: Sequence[int]) -> pl.DataFrame:
+    """Return recording, start, end, primary class, the correct classes, and all scores of each scored row."""
+    classes = predictions.classes
+    correct = [[classes[index] for index in np.flatnonzero(truth)] for truth in evaluation.truth[scored]]
+    return (
+        predictions.rows[scored]
+        .select("recording", "start", "end", "class")
+        .with_columns(
+            pl.Series("correct", correct, pl.List(pl.String)),
+            *(
+                pl.Series(f"{SCORE_COLUMN}{label}", predictions.scores[scored, index].astype(np.float32))
+                for index, label in enumerate(classes)
+            ),
+        )
+    )
+
+
 def predictions_table(predictions: Predictions, evaluation: Evaluation) -> pl.DataFrame:
-    """Return one row per recording: its labels, the top predictions with their scores, or why it could not be used."""
+    """Return one row per recording, interval or event: its labels, the top predictions, or why it could not be used."""
+    times = ["start", "end"] if predictions.unit != "recording" else []
     rows = []
     for index, (name, primary, events, background) in enumerate(
-        predictions.recordings.select("recording", "class", "events", "background").iter_rows()
+        predictions.rows.select("recording", "class", "events", "background").iter_rows()
     ):
         annotated = ", ".join(dict.fromkeys(event["species"] for event in events))
         rows.append(
             {
                 "recording": name,
+                **{time: predictions.rows[time][index] for time in times},
                 "class": primary or annotated,
                 "background": ", ".join(background),
                 "clips": int(predictions.clips[index]),
@@ -88,7 +113,8 @@ def predictions_table(predictions: Predictions, evaluation: Evaluation) -> pl.Da
         )
     text, decimal = pl.String(), pl.Float64()
     listed = range(1, LISTED_PREDICTIONS + 1)
-    schema = {"recording": text, "class": text, "background": text, "clips": pl.Int64(), "lrap": decimal}
+    schema = {"recording": text, **dict.fromkeys(times, decimal), "class": text, "background": text}
+    schema |= {"clips": pl.Int64(), "lrap": decimal}
     schema |= {f"{what}_{rank}": kind for rank in listed for what, kind in (("prediction", text), ("score", decimal))}
     return pl.DataFrame(rows, schema=schema | {"reason": text, "warning": text})
 
@@ -106,26 +132,33 @@ def _top_predictions(predictions: Predictions, index: int) -> dict[str, str | fl
 
 def draw_report(path: Path, predictions: Predictions, evaluation: Evaluation, *, title: str) -> None:
     """Draw the mean LRAP of each class, and the confusion matrix of top predictions."""
-    labels_of = predictions.recordings["class"].replace("", LONG_RECORDINGS).to_numpy()
-    ranked = ~np.isnan(evaluation.lrap)
-    means = {
-        label: float(evaluation.lrap[ranked & (labels_of == label)].mean())
-        for label in (*predictions.classes, LONG_RECORDINGS)
-        if (ranked & (labels_of == label)).any()
-    }
+    means = _mean_lraps(predictions, evaluation)
     labels = sorted(means, key=lambda label: means[label])[:PLOTTED_CLASSES]
     height = 0.22 * len(labels) + 3.0
     figure = new_figure(height + 6, height)
     bars, confusion = figure.subplots(1, 2, width_ratios=(1, 1.4))
     _draw_bars(bars, means, labels)
-    _draw_confusion(confusion, confusion_pairs(predictions, evaluation), labels)
-    figure.suptitle(f"{title}: {_headline_text(evaluation)}{_plotted_text(len(means))}")
+    _draw_confusion(confusion, confusion_pairs(predictions, evaluation), labels, unit=predictions.unit)
+    figure.suptitle(f"{title}: {_headline_text(evaluation, predictions.unit)}{_plotted_text(len(means))}")
     write_figure(path, figure)
 
 
-def _headline_text(evaluation: Evaluation) -> str:
+def _mean_lraps(predictions: Predictions, evaluation: Evaluation) -> dict[str, float]:
+    """Return the mean LRAP of the rows of each class; of intervals, of those in which the class is."""
+    labels_of = predictions.rows["class"].replace("", LONG_RECORDINGS).to_numpy()
+    ranked = ~np.isnan(evaluation.lrap)
+    by_class = {
+        label: ranked & (evaluation.truth[:, index] if predictions.unit == "interval" else labels_of == label)
+        for index, label in enumerate(predictions.classes)
+    }
+    if predictions.unit == "recording":
+        by_class[LONG_RECORDINGS] = ranked & (labels_of == LONG_RECORDINGS)
+    return {label: float(evaluation.lrap[some].mean()) for label, some in by_class.items() if some.any()}
+
+
+def _headline_text(evaluation: Evaluation, unit: Unit) -> str:
     headline = evaluation.headline
-    return f"MLRAP {value_text(headline.mlrap)} over {headline.ranked} of {headline.recordings} recordings"
+    return f"MLRAP {value_text(headline.mlrap)} over {headline.ranked} of {headline.recordings} {unit_word(unit)}"
 
 
 def _plotted_text(classes: int) -> str:
@@ -140,8 +173,8 @@ def _draw_bars(axes: Axes, means: Mapping[str, float], labels: list[str]) -> Non
     axes.grid(axis="x", alpha=0.3)
 
 
-def _draw_confusion(axes: Axes, pairs: Sequence[tuple[str, str]], labels: list[str]) -> None:
-    """Draw the share of the recordings of each class (row) whose top prediction is each class (column)."""
+def _draw_confusion(axes: Axes, pairs: Sequence[tuple[str, str]], labels: list[str], *, unit: Unit) -> None:
+    """Draw the share of the recordings (intervals, calls) of each class whose top prediction is each class (column)."""
     indices = {label: index for index, label in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels) + 1))
     for primary, top1 in pairs:
@@ -151,5 +184,5 @@ def _draw_confusion(axes: Axes, pairs: Sequence[tuple[str, str]], labels: list[s
     image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=1, aspect="auto")
     axes.set_xticks(range(len(labels) + 1), [*labels, "other"], rotation=90, fontsize="small")
     axes.set_yticks(range(len(labels)), labels, fontsize="small")
-    axes.set(title="top predictions: share of recordings", xlabel="top prediction", ylabel="primary label")
+    axes.set(title=f"top predictions: share of {unit_word(unit)}", xlabel="top prediction", ylabel="primary label")
     axes.figure.colorbar(image, ax=axes, shrink=0.7)

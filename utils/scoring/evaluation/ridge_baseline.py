@@ -31,7 +31,7 @@ def ridge_scores(
     train: pl.DataFrame, predictions: Predictions, config: Config
 ) -> Float[np.ndarray, "recordings classes"]:
     """Fit to the recordings of `train`, and return scores for those of `predictions`; NaN if they cannot be used."""
-    table = pl.concat([train, predictions.recordings])
+    table = pl.concat([train, predictions.rows])
     spectra = _mean_spectra(table, config)
     known = spectra.recordings["class"].is_in(predictions.classes) & spectra.recordings["recording"].is_in(
         train["recording"].implode()
@@ -43,7 +43,7 @@ def ridge_scores(
     model = Ridge(STRENGTH).fit(scaler.transform(spectra.levels[fitted]), targets)
     indices = {name: index for index, name in enumerate(spectra.recordings["recording"])}
     scores = np.full(predictions.scores.shape, np.nan)
-    for row, name in enumerate(predictions.recordings["recording"]):
+    for row, name in enumerate(predictions.rows["recording"]):
         if name in indices:
             scores[row] = model.predict(scaler.transform(spectra.levels[indices[name]][None]))[0]
     return scores

@@ -1,6 +1,8 @@
-"""What a test saved of a run, read and checked: all scores, and the primary label of each recording."""
+"""What a test saved of a run, read and checked: all scores, the ground truth, and the primary label of each row."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -8,28 +10,61 @@ import polars as pl
 from jaxtyping import Bool, Float
 
 from utils.console import UserError
+from utils.recordings.recording import NOISE
 from utils.scoring.metrics.thresholds import read_thresholds
+from utils.scoring.metrics.units import Unit
 from utils.tables import read_table
 
 SCORES = {"recording": pl.String(), "class": pl.String(), "score": pl.Float32(), "right": pl.Boolean()}
+SCORE_COLUMN = "score: "  # and a class: a column of scores.parquet for intervals and events
+ROW_SCORES = {
+    "recording": pl.String(),
+    "start": pl.Float64(),
+    "end": pl.Float64(),
+    "class": pl.String(),
+    "correct": pl.List(pl.String()),
+}
 PRIMARY_LABELS = {"recording": pl.String(), "class": pl.String()}
 TEST_FIRST, TEST_AGAIN = "run test.py for this run first", "run test.py for this run again"
 
 
 @dataclass(frozen=True)
 class SavedScores:
-    """What the test of a run saved.
+    """What the test of a run saved, rows and classes in the order of their names.
 
     Attributes
     ----------
-    scores : table of SCORES, one row per recording and class
-    primary : primary label of each recording; '' if it has none
+    unit : what a row is
+    rows : name of each row: of a recording, with the time of an interval or event
+    recordings : name of each row's recording
+    primary : primary label of each row; '' if it has none
+    truth : which classes are correct
     min_positives : from the settings of the test
     """
 
-    scores: pl.DataFrame
-    primary: dict[str, str]
+    unit: Unit
+    rows: list[str]
+    recordings: list[str]
+    primary: list[str]
+    classes: list[str]
+    scores: Float[np.ndarray, "rows classes"]
+    truth: Bool[np.ndarray, "rows classes"]
     min_positives: int
+
+    def only(self, rows: Collection[str]) -> "SavedScores":
+        """Return some of the rows, by name."""
+        chosen = [index for index, name in enumerate(self.rows) if name in rows]
+        names, recordings, primary = (
+            [values[index] for index in chosen] for values in (self.rows, self.recordings, self.primary)
+        )
+        return replace(
+            self,
+            rows=names,
+            recordings=recordings,
+            primary=primary,
+            scores=self.scores[chosen],
+            truth=self.truth[chosen],
+        )
 
 
 def read_scores(folder: Path) -> SavedScores:
@@ -45,10 +80,48 @@ def read_scores(folder: Path) -> SavedScores:
         If the run was not tested, or a file is not as a test writes it.
     """
     path = folder / "test" / "scores.parquet"
+    min_positives = read_thresholds(folder / "test" / "thresholds.json", ()).min_positives if path.is_file() else 1
+    if _has_times(path):
+        return _read_wide(path, min_positives)
     scores = read_table(path, SCORES, missing=TEST_FIRST, damaged=TEST_AGAIN)
     _check_scores(path, scores)
     primary = _read_primary(folder / "test" / "predictions.csv", set(scores["recording"]))
-    return SavedScores(scores, primary, read_thresholds(folder / "test" / "thresholds.json", ()).min_positives)
+    names, classes, values, truth = score_matrices(scores)
+    return SavedScores(
+        "recording", names, names, [primary[name] for name in names], classes, values, truth, min_positives
+    )
+
+
+def _has_times(path: Path) -> bool:
+    """Tell whether a file has scores of intervals or events; False if it cannot be read."""
+    with suppress(OSError, pl.exceptions.PolarsError), path.open("rb") as stream:
+        return "start" in pl.read_parquet_schema(stream)
+    return False
+
+
+def _read_wide(path: Path, min_positives: int) -> SavedScores:
+    """Read the scores of intervals or events."""
+    table = read_table(path, ROW_SCORES, missing=TEST_FIRST, damaged=TEST_AGAIN)
+    classes = sorted(name.removeprefix(SCORE_COLUMN) for name in table.columns if name.startswith(SCORE_COLUMN))
+    columns = [f"{SCORE_COLUMN}{label}" for label in classes]
+    unit: Unit = "event" if (table["class"] != "").any() and (table["class"] != NOISE).any() else "interval"
+    names = [
+        ", ".join(part for part in (name, f"{start:.2f} to {end:.2f} s", label if unit == "event" else "") if part)
+        for name, start, end, label in table.select("recording", "start", "end", "class").iter_rows()
+    ]
+    if any(table[name].null_count() for name in (*ROW_SCORES, *columns)) or len(set(names)) < len(names):
+        raise UserError(f"{path}: has empty fields, or a row twice; {TEST_AGAIN}")
+    order = sorted(range(len(names)), key=names.__getitem__)
+    table = table[order]
+    indices = {label: index for index, label in enumerate(classes)}
+    truth = np.zeros((len(table), len(classes)), bool)
+    for row, labels in enumerate(table["correct"].to_list()):
+        truth[row, [indices[label] for label in labels if label in indices]] = True
+    scores = table.select(columns).to_numpy()
+    if not np.isfinite(scores).all():
+        raise UserError(f"{path}: a score is NaN or infinite; {TEST_AGAIN}")
+    primary, recordings = table["class"].to_list(), table["recording"].to_list()
+    return SavedScores(unit, [names[row] for row in order], recordings, primary, classes, scores, truth, min_positives)
 
 
 def _check_scores(path: Path, scores: pl.DataFrame) -> None:

@@ -17,6 +17,8 @@ from utils.recordings.event_tables import AnnotationRow, TableLayout, read_layou
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
 from utils.recordings.recording import NOISE, Contents, Event, check_label, event_overlaps
 from utils.recordings.sound_finder import SoundFinder
+from utils.recordings.spans import Spans
+from utils.scoring.evaluation.kaggle_truth import KaggleTruth, read_kaggle_truth
 from utils.tables import find_column, read_foreign
 
 # in a table's column `kind`: rows count if it starts with the first; the second tells that no others were annotated
@@ -36,6 +38,7 @@ class Truth:
     annotations : number of annotations, also unusable ones; the same span and species in several rows is one annotation
     failures : what could not be used in the tables, and why
     seen : the files that were read, or are in `failures`
+    labelled : the spans of a recording for which the species are known, seconds; without an entry, the whole recording
     """
 
     events: Mapping[str, tuple[Event, ...]]
@@ -45,10 +48,13 @@ class Truth:
     annotations: int = 0
     failures: tuple[Failure, ...] = ()
     seen: frozenset[Path] = frozenset()
+    labelled: Mapping[str, Spans] = field(default_factory=dict)
 
 
 def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) -> Truth | None:
     """Read the annotations in a folder of recordings, in any format that `sort_data.py` reads; None if there are none.
+
+    Kaggle's labels of soundscapes are read from the folder, and from the folder above if they name its recordings.
 
     A recording without usable annotations has no ground truth, and is in `failures`; one in which no species was
     annotated has a ground truth without events. If a table has a column `kind`, only rows count in which it starts with
@@ -64,8 +70,13 @@ def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) 
     UserError
         If a table lacks a column that the settings name.
     """
-    if not is_annotations(folder, settings.columns, without=without):
-        return None
+    is_annotated = is_annotations(folder, settings.columns, without=without)
+    annotated = _annotated_truth(folder, settings, without) if is_annotated else None
+    labelled = read_kaggle_truth(folder, settings)
+    return annotated if labelled is None else _joined(annotated or Truth({}), labelled)
+
+
+def _annotated_truth(folder: Path, settings: Dataset, without: Path | None) -> Truth:
     contents = read_annotations(folder, settings.columns, without=without)
     notes = _TableNotes(folder, settings, without)
     taxa = [*contents.taxa, *(read_taxonomy(settings.taxonomy) if settings.taxonomy else [])]
@@ -85,6 +96,22 @@ def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) 
     species = frozenset(event.species for one in events.values() for event in one) if notes.targets else None
     annotated = frozenset(sound.relative_to(folder).as_posix() for sound in (*contents.tables, *notes.owners))
     return Truth(events, species, doubtful, annotated, notes.annotations, tuple(failures), contents.seen)
+
+
+def _joined(annotated: Truth, labelled: KaggleTruth) -> Truth:
+    """Return both truths as one; of recordings in both, the annotations count."""
+    both = annotated.annotated & labelled.annotated
+    twice = [Failure(name, "is annotated and labelled by Kaggle's table; the labels do not count") for name in both]
+    return Truth(
+        {**{name: events for name, events in labelled.events.items() if name not in both}, **annotated.events},
+        annotated.species,
+        annotated.doubtful,
+        annotated.annotated | labelled.annotated,
+        annotated.annotations + labelled.annotations,
+        (*annotated.failures, *labelled.failures, *sorted(twice, key=lambda failure: failure.name)),
+        annotated.seen | labelled.seen,
+        {name: spans for name, spans in labelled.labelled.items() if name not in both},
+    )
 
 
 def _failures(contents: Contents, folder: Path) -> list[Failure]:

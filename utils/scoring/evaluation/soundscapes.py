@@ -1,24 +1,38 @@
 """Metrics of predictions for annotated soundscapes, as in the soundscape challenges."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32
+import polars as pl
+from jaxtyping import Bool, Float32
 
+from config import Testing
 from utils import console
 from utils.files import write_json
 from utils.recordings.lengths import events_after_end_message, split_at_end
 from utils.recordings.recording import Event
-from utils.scoring.evaluation.soundscape_truth import Truth, truth_of_intervals
+from utils.recordings.spans import labelled_intervals
+from utils.scoring.evaluation.recordings import (
+    Evaluation,
+    HeldOutMetrics,
+    compute_metrics,
+    evaluate_predictions,
+    unknown_notes,
+)
+from utils.scoring.evaluation.soundscape_truth import Truth
+from utils.scoring.evaluation.threshold_files import write_threshold_search
 from utils.scoring.inference.intervals import IntervalScores
-from utils.scoring.metrics.detection_metrics import row_f1
-from utils.scoring.metrics.ranking import average_precision, class_mean, lrap, mean_of_defined
+from utils.scoring.inference.recordings import Predictions
+from utils.scoring.inference.unit_rows import ROWS, species_of_intervals
+from utils.scoring.metrics.bootstrap import Interval
+from utils.scoring.metrics.detection_metrics import count, micro, row_f1
+from utils.scoring.metrics.detection_rule import DetectionRule
 from utils.scoring.metrics.registry import METRICS, value_text
+from utils.scoring.metrics.thresholds import Thresholds
 
-LISTED_SPECIES = 8  # unknown species in one line of the console
-PER_CLASS = "per class"  # instead of one threshold
+HEADLINES = ("cmap", "micro_f1", "row_f1", "macro_f1", "mlrap")  # metrics that are printed
 
 
 @dataclass(frozen=True)
@@ -33,13 +47,12 @@ class SoundscapeMetrics:
         that the model knows
     with_birds : intervals in which a species that the model knows is present
     species : number of such species
-    unknown : species that are present and that the model does not know; they do not count
+    notes : what else to know, such as species that the model does not know
     doubtful : annotations that do not count, because they are not by a human
     only : whether only some species were annotated, and only these are evaluated
-    cmap : mean over species of the average precision over all intervals, as in 2018
-    row_f1 : mean F1 of an interval, nocall where nothing is detected, as in 2021
-    mlrap : mean label-ranking average precision of intervals with birds
-    thresholds : the score from which a species is detected, or 'per class'
+    metrics : over intervals, with 95% intervals, by key of `registry.METRICS`; as in a test by intervals
+    thresholds : the scores from which species are detected in the submission
+    micro_f1, row_f1 : of the detections by these thresholds; None if no species is present
     """
 
     recordings: int
@@ -49,13 +62,30 @@ class SoundscapeMetrics:
     intervals: int
     with_birds: int
     species: int
-    unknown: tuple[str, ...]
     doubtful: int
     only: bool
-    cmap: float | None
-    row_f1: float | None
-    mlrap: float | None
     thresholds: str
+    micro_f1: float | None
+    row_f1: float | None
+    metrics: Mapping[str, Interval] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def value(self, key: str) -> float | None:
+        """Return a metric; None if it is not defined."""
+        return self.metrics[key].value if key in self.metrics else None
+
+
+@dataclass(frozen=True)
+class SoundscapeEvaluation:
+    """What the annotations of soundscapes say about predictions.
+
+    Attributes
+    ----------
+    found : all metrics, thresholds and the table of thresholds, of the classes that are evaluated
+    """
+
+    metrics: SoundscapeMetrics
+    found: HeldOutMetrics
 
 
 class SoundscapeEvaluator:
@@ -65,7 +95,8 @@ class SoundscapeEvaluator:
     ----------
     truth : which species are present when
     classes : the columns of the scores
-    thresholds : the uncalibrated score from which a class is detected: one for all classes, or one per class
+    rule : which classes are detected in the submission
+    settings : how thresholds are found
 
     Attributes
     ----------
@@ -73,12 +104,11 @@ class SoundscapeEvaluator:
     """
 
     def __init__(
-        self, truth: Truth, classes: tuple[str, ...], thresholds: Float[np.ndarray, " classes"] | float
+        self, truth: Truth, classes: tuple[str, ...], rule: DetectionRule, settings: Testing | None = None
     ) -> None:
-        self._truth, self._classes, self._thresholds = truth, classes, thresholds
-        self._collected: list[
-            tuple[Float32[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"]]
-        ] = []
+        self._truth, self._classes, self._rule, self._settings = truth, classes, rule, settings or Testing()
+        self._rows: list[pl.DataFrame] = []
+        self._scores: list[tuple[Float32[np.ndarray, "_ classes"], Bool[np.ndarray, "_ classes"]]] = []
         self._events: dict[str, tuple[Event, ...]] = {}
         self._unused: set[str] = set()
         self.failures: list[console.Failure] = []
@@ -99,9 +129,22 @@ class SoundscapeEvaluator:
             self._unused.add(one.file)
             return
         self._events[one.file] = inside
-        detected = one.uncalibrated >= self._thresholds
-        truth = truth_of_intervals(inside, one.starts, one.ends, self._classes)
-        self._collected.append((one.uncalibrated.astype(np.float32), detected, truth))
+        told = np.flatnonzero(labelled_intervals(self._truth.labelled.get(one.file), one.starts, one.ends))
+        species = species_of_intervals(inside, one.starts, one.ends)
+        rows = [
+            {
+                "recording": one.file,
+                "file": one.file,
+                "class": "",
+                "background": [],
+                "events": species[row],
+                "start": one.starts[row],
+                "end": one.ends[row],
+            }
+            for row in told.tolist()
+        ]
+        self._rows.append(pl.DataFrame(rows, schema=ROWS))
+        self._scores.append((one.uncalibrated[told].astype(np.float32), one.detections(self._rule)[told]))
 
     def _events_inside(self, file: str, events: tuple[Event, ...], *, length: float) -> tuple[Event, ...]:
         """Leave out events that start after the end of the recording, which is known only now, and report them."""
@@ -122,33 +165,79 @@ class SoundscapeEvaluator:
         }
         return replace(self._truth, events=events)
 
-    def finish(self) -> SoundscapeMetrics | None:
-        """Return the metrics; None if no recording could be evaluated."""
-        if not self._collected:
+    def finish(self, *, made_from: str = "soundscapes") -> SoundscapeEvaluation | None:
+        """Return the metrics; None if no recording could be evaluated.
+
+        Parameters
+        ----------
+        made_from : the run, for the file of thresholds
+        """
+        if not self._rows or not any(map(len, self._rows)):
             return None
-        scores, detected, truth = (np.concatenate(part) for part in zip(*self._collected, strict=True))
-        only = self._truth.species
+        scores, detected = (np.concatenate(part) for part in zip(*self._scores, strict=True))
+        classes, only = self._classes, self._truth.species
         if only is not None:
-            columns = [index for index, label in enumerate(self._classes) if label in only]
-            scores, detected, truth = scores[:, columns], detected[:, columns], truth[:, columns]
+            columns = [index for index, label in enumerate(classes) if label in only]
+            classes = tuple(classes[index] for index in columns)
+            scores, detected = scores[:, columns], detected[:, columns]
+        table = pl.concat(self._rows)
+        no_reasons: list[str | None] = [None] * len(table)
+        predictions = Predictions(table, classes, scores, np.ones(len(table), np.int64), no_reasons, unit="interval")
+        evaluation = evaluate_predictions(scores, predictions, background=True)
+        made_from = f"{made_from}, on {len(table)} intervals of soundscapes"
+        found = compute_metrics(predictions, evaluation, self._settings, made_from=made_from)
+        return SoundscapeEvaluation(self._metrics(evaluation, detected, found), found)
+
+    def _metrics(
+        self, evaluation: Evaluation, detected: Bool[np.ndarray, "rows classes"], found: HeldOutMetrics
+    ) -> SoundscapeMetrics:
+        truth, unknown = evaluation.truth, evaluation.unknown
         used = [event for events in self._events.values() for event in events]
         present = truth.any(axis=0)
+        missed = 0 if unknown is None else int(unknown.sum())
+        defined = present.any() or missed > 0
         return SoundscapeMetrics(
-            recordings=len(self._collected),
+            recordings=len(self._rows),
             annotated=len(self._truth.annotated | self._truth.events.keys()),
             annotations=self._truth.annotations,
             annotations_used=sum(event.species in self._classes for event in used),
             intervals=len(truth),
             with_birds=int(truth.any(axis=1).sum()),
             species=int(present.sum()),
-            unknown=tuple(sorted({event.species for event in used} - set(self._classes))),
             doubtful=self._truth.doubtful,
-            only=only is not None,
-            cmap=class_mean(average_precision(scores, truth), truth) if present.any() else None,
-            row_f1=float(row_f1(detected, truth).mean()) if present.any() else None,
-            mlrap=mean_of_defined(lrap(scores, truth)) if present.any() else None,
-            thresholds=PER_CLASS if isinstance(self._thresholds, np.ndarray) else f"{self._thresholds:g}",
+            only=self._truth.species is not None,
+            thresholds=self._rule.text,
+            micro_f1=micro(count(detected, truth), unknown=missed).f1 if defined else None,
+            row_f1=float(row_f1(detected, truth, unknown=unknown).mean()) if defined else None,
+            metrics=found.metrics,
+            notes=tuple(unknown_notes(evaluation, "interval")),
         )
+
+
+def write_soundscape_thresholds(
+    stem: Path, evaluation: SoundscapeEvaluation, classes: tuple[str, ...], *, fingerprint: str, title: str
+) -> Thresholds | None:
+    """Write the thresholds that are best for annotated soundscapes, as JSON, table and plot; None if none is any use.
+
+    Parameters
+    ----------
+    stem : path without ending
+    classes : of the models; those that were not annotated get the common threshold
+    fingerprint : of their scores, from `fingerprint_of_scores`
+    """
+    found, table = evaluation.found.thresholds, evaluation.found.threshold_table
+    if found.common is None:
+        return None
+    values, per_class = (dict(zip(found.classes, part, strict=True)) for part in (found.values, found.per_class))
+    thresholds = replace(
+        found,
+        classes=classes,
+        values=tuple(values.get(label, found.common) for label in classes),
+        per_class=tuple(bool(per_class.get(label, False)) for label in classes),
+        fingerprint=fingerprint,
+    )
+    write_threshold_search(stem, thresholds, table, title=title)
+    return thresholds
 
 
 def write_soundscape_metrics(path: Path, metrics: SoundscapeMetrics) -> None:
@@ -159,10 +248,8 @@ def write_soundscape_metrics(path: Path, metrics: SoundscapeMetrics) -> None:
 def print_soundscape_metrics(metrics: SoundscapeMetrics) -> None:
     """Print the metrics, and one line for each kind of annotations that do not count."""
     console.show_table("Compared with the annotations", soundscape_rows(metrics))
-    if metrics.unknown:
-        names = ", ".join(metrics.unknown[:LISTED_SPECIES])
-        more = f" and {len(metrics.unknown) - LISTED_SPECIES} more" if len(metrics.unknown) > LISTED_SPECIES else ""
-        console.warning(f"the model does not know these annotated species, so they do not count: {names}{more}")
+    for note in metrics.notes:
+        console.warning(note)
     if metrics.doubtful:
         console.info(f"{metrics.doubtful} annotations do not count: their table says that they are not by a human")
 
@@ -170,12 +257,19 @@ def print_soundscape_metrics(metrics: SoundscapeMetrics) -> None:
 def soundscape_rows(metrics: SoundscapeMetrics) -> dict[str, str]:
     """Return the metrics as rows of a table."""
     only = "; only the species that were annotated are evaluated" if metrics.only else ""
-    limits = "thresholds per class" if metrics.thresholds == PER_CLASS else f"a threshold of {metrics.thresholds}"
     return {
         "recordings": f"{metrics.recordings:,} of {metrics.annotated:,} annotated{only}",
         "intervals": f"{metrics.with_birds} of {metrics.intervals} with birds, of {metrics.species} species",
         "annotations": f"{metrics.annotations_used:,} of {metrics.annotations:,} used",
-        METRICS["cmap"].title: f"{value_text(metrics.cmap)}, over intervals",
-        METRICS["row_f1"].title: f"{value_text(metrics.row_f1)}, with {limits}",
-        METRICS["mlrap"].title: f"{value_text(metrics.mlrap)}, over intervals with birds",
+        **{
+            METRICS[key].title: f"{value_text(one.value)}{_ends(one)}"
+            for key, one in metrics.metrics.items()
+            if key in HEADLINES
+        },
+        "as submitted": f"micro F1 {value_text(metrics.micro_f1)}, row-wise F1 {value_text(metrics.row_f1)}, "
+        f"with {metrics.thresholds}",
     }
+
+
+def _ends(metric: Interval) -> str:
+    return "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"

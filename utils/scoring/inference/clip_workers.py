@@ -1,6 +1,7 @@
 """Worker processes of inference: decode recordings and make spectrograms of their clips, once per group of members."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -13,9 +14,11 @@ import polars as pl
 from config import Config
 from utils import console
 from utils.fanout import AHEAD, fan_out
-from utils.files import remove_folder, try_lock
+from utils.files import try_lock
 from utils.scoring.inference.ensembles import Ensemble
+from utils.spectra.clip_selection import EventSpan
 from utils.spectra.decode import Channel
+from utils.spectra.event_clips import EventSpectrograms, event_spectrograms
 from utils.spectra.extraction import Job
 from utils.spectra.interval_clips import IntervalJob, IntervalSpectrograms, interval_spectrograms
 from utils.spectra.recording_spectrograms import MAX_PASSED_IN_MEMORY, RecordingSpectrograms, first_spectrograms
@@ -39,7 +42,7 @@ class ClipSpectrograms(NamedTuple):
 
     row: int
     group: int
-    outcome: RecordingSpectrograms | IntervalSpectrograms | console.Failure
+    outcome: RecordingSpectrograms | IntervalSpectrograms | EventSpectrograms | console.Failure
 
 
 def recording_jobs(recordings: pl.DataFrame, root: Path, settings: Config, *, cap: int = 0) -> list[Job]:
@@ -67,6 +70,32 @@ def spectrograms_of_recordings(
         largest = max(group.spectrogram.height * group.spectrogram.width for group in ensemble.groups)
         ahead = AHEAD if 0 < cap * largest <= MAX_PASSED_IN_MEMORY else LARGE_FILES_AHEAD
         yield from _finished(first_spectrograms, indices, workers=config.workers, ahead=ahead)
+
+
+def spectrograms_of_events(
+    ensemble: Ensemble, recordings: pl.DataFrame, events: Sequence[Sequence[EventSpan]], config: Config
+) -> Generator[ClipSpectrograms]:
+    """Yield the spectrograms of the clips around each recording's events, as `spectrograms_of_recordings` does.
+
+    Parameters
+    ----------
+    events : of each recording
+    """
+    with _scratch_folder(config.run_folder) as scratch:
+        indices: dict[Job, tuple[int, int]] = {}
+        for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
+            for index, group in enumerate(ensemble.groups):
+                job = Job(
+                    name,
+                    config.dataset.root / file,
+                    0,
+                    group.clips,
+                    group.spectrogram,
+                    part=scratch / f"{row}-{index}",
+                    events=tuple(events[row]),
+                )
+                indices[job] = row, index
+        yield from _finished(event_spectrograms, indices, workers=config.workers, ahead=LARGE_FILES_AHEAD)
 
 
 def spectrograms_of_intervals(
@@ -130,8 +159,8 @@ def _scratch_folder(folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{SCRATCH}*"):
         with try_lock(left, LOCK) as abandoned:
-            if abandoned:
-                remove_folder(left)
+            if abandoned:  # under its own name, so that the next call goes on if this one is killed, too
+                shutil.rmtree(left)
     with (
         tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH, ignore_cleanup_errors=os.name != "posix") as scratch,
         try_lock(Path(scratch), LOCK),

@@ -15,6 +15,7 @@ from utils.scoring.inference.batching import ScoredClips, predict_in_batches
 from utils.scoring.inference.clip_workers import spectrograms_of_intervals
 from utils.scoring.inference.ensembles import Ensemble
 from utils.scoring.inference.pooling import Pool, pooling_of
+from utils.scoring.metrics.detection_rule import DetectionRule
 from utils.spectra.decode import Length
 from utils.spectra.interval_clips import IntervalSpectrograms
 
@@ -48,9 +49,13 @@ class IntervalScores:
     reason: str | None = None
     warnings: tuple[str, ...] = ()
 
-    def detections(self, thresholds: Float[np.ndarray, " classes"] | float) -> Bool[np.ndarray, "intervals classes"]:
-        """Return which classes are detected in each interval: those with an uncalibrated score ≥ threshold."""
-        return self.uncalibrated >= thresholds
+    def detections(self, rule: DetectionRule) -> Bool[np.ndarray, "intervals classes"]:
+        """Return which classes are detected in each interval, by uncalibrated scores."""
+        return rule.detections(self.uncalibrated)
+
+    def detected_classes(self, rule: DetectionRule) -> Bool[np.ndarray, " classes"]:
+        """Return which classes are detected in some interval."""
+        return rule.detected_classes(self.uncalibrated)
 
 
 class IntervalPrediction(NamedTuple):

@@ -10,7 +10,8 @@ There are two forms of tables, recognised by their content:
   start on the 1st, 8th, 15th and 22nd, as in eBird's bar charts); or the same as JSON, `[{"speciesCode": "grekis",
   "frequency": 70.83, "latitude": -1.3, "longitude": 36.8, "week": 12}, …]`. Rows without a place apply everywhere,
   rows without a week to the whole year. If there are several places, the nearest one is used. The place and date of a
-  recording come from `metadata/<recording>.json`.
+  recording come from `metadata/<recording>.json`; of recordings that are to be predicted, they may also be in
+  `submission.places` and in the names of their files (`places.py`).
 
 A species is expected if v ≥ 0, or if eBird has a frequency above 0: its score is multiplied by 1.5. It is less expected
 if v < 0 (times 1 + v), or if eBird does not report it (times `testing.prior_unreported`). Recordings and species that
@@ -19,7 +20,7 @@ are not in the table keep their scores.
 Source: docs/baseline.md, Testing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,9 @@ from jaxtyping import Float
 from config import Config
 from utils import console
 from utils.recordings.labels import Taxonomy
-from utils.scoring.inference.prior_frequencies import read_frequencies
-from utils.scoring.inference.prior_metadata import MetadataFolder, read_all_metadata
+from utils.scoring.inference.places import Places
+from utils.scoring.inference.prior_frequencies import Frequencies, read_frequencies
+from utils.scoring.inference.prior_metadata import MetadataFolder, PlaceAndWeek, read_all_metadata
 from utils.tables import csv_rows, find_column, lines_of, not_utf8
 
 EXPECTED = 1.5  # factor for the score of an expected species
@@ -47,8 +49,26 @@ def factors_of(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape
     return np.where(np.isnan(values), 1.0, np.where(values >= 0, EXPECTED, 1.0 + values))
 
 
-def prior_of(recordings: pl.DataFrame, classes: Sequence[str], config: Config) -> Callable[[str], Factors] | None:
+def uses_places(config: Config) -> bool:
+    """Tell whether `testing.prior` is set, and depends on where and when recordings were made.
+
+    Raises
+    ------
+    UserError
+        If the table cannot be read.
+    """
+    path = config.testing.prior
+    return path is not None and (path.suffix.lower() == ".json" or _has_frequencies(path))
+
+
+def prior_of(
+    recordings: pl.DataFrame, classes: Sequence[str], config: Config, *, places: Places | None = None
+) -> Callable[[str], Factors] | None:
     """Return a function from a recording's name to the factors of its scores; None if `testing.prior` is not set.
+
+    Parameters
+    ----------
+    places : where and when recordings were made that are to be predicted; None: as in `metadata/`
 
     Raises
     ------
@@ -59,13 +79,20 @@ def prior_of(recordings: pl.DataFrame, classes: Sequence[str], config: Config) -
     if path is None:
         return None
     metadata = read_all_metadata(config.dataset, set(recordings["recording"]))
-    if path.suffix.lower() == ".json" or _has_frequencies(path):
-        return _by_frequency(path, recordings, classes, metadata, unreported=config.testing.prior_unreported)
+    if uses_places(config):
+        unreported = config.testing.prior_unreported
+        return _by_frequency(path, recordings, classes, metadata, places, unreported=unreported)
     return _by_value(path, recordings, classes, metadata.taxonomy)
 
 
 def _by_frequency(
-    path: Path, recordings: pl.DataFrame, classes: Sequence[str], metadata: MetadataFolder, *, unreported: float
+    path: Path,
+    recordings: pl.DataFrame,
+    classes: Sequence[str],
+    metadata: MetadataFolder,
+    places: Places | None,
+    *,
+    unreported: float,
 ) -> Callable[[str], Factors]:
     frequencies = read_frequencies(path, metadata.taxonomy)
     absent = sum(label not in frequencies.species for label in classes)
@@ -76,14 +103,11 @@ def _by_frequency(
         )
     if absent:
         console.warning(f"{path}: {absent} of {len(classes)} classes are missing from it; they count as not reported")
-    unknown = sum(frequencies.reported(metadata.places.get(name)) is None for name in recordings["recording"])
-    if unknown:
-        console.warning(
-            f"{path}: {unknown} of {len(recordings)} recordings have no coordinates; their scores are not changed"
-        )
+    known = {name: (places or Places()).of(name, metadata.places.get(name)) for name in recordings["recording"]}
+    _warn_of_unknown(path, frequencies, known.values(), to_predict=places is not None)
 
     def factors(name: str) -> Factors:
-        reported = frequencies.reported(metadata.places.get(name))
+        reported = frequencies.reported(known.get(name))
         return factors_of(
             np.array(
                 [np.nan if reported is None else 0.0 if label in reported else unreported - 1.0 for label in classes]
@@ -91,6 +115,27 @@ def _by_frequency(
         )
 
     return factors
+
+
+def _warn_of_unknown(
+    path: Path, frequencies: Frequencies, places: Collection[PlaceAndWeek], *, to_predict: bool
+) -> None:
+    """Warn of recordings without coordinates or without a date, if the table depends on them."""
+    unplaced = sum(frequencies.reported(place) is None for place in places)
+    undated = sum(place.week is None for place in places) if frequencies.by_week else 0
+    how = (
+        "; submission.places may name a table of them"
+        if to_predict
+        else "; sort_data.py reads them from metadata.csv or sites.csv in the archive"
+    )
+    if unplaced:
+        console.warning(
+            f"{path}: {unplaced} of {len(places)} recordings have no coordinates; their scores are not changed{how}"
+        )
+    if undated:
+        console.warning(
+            f"{path}: {undated} of {len(places)} recordings have no date; species of any week are expected{how}"
+        )
 
 
 def _by_value(

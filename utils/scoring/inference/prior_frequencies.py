@@ -11,10 +11,9 @@ import numpy as np
 
 from utils.console import UserError
 from utils.recordings.labels import Taxonomy, read_species_table
-from utils.scoring.inference.prior_metadata import PlaceAndWeek
+from utils.scoring.inference.prior_metadata import WEEKS, PlaceAndWeek
 from utils.tables import find_column
 
-WEEKS = 48  # of eBird's year
 LIMITS = {
     "frequency": (0.0, 100.0),
     "latitude": (-90.0, 90.0),
@@ -43,6 +42,11 @@ class Frequencies:
 
     species: frozenset[str]
     by_place: Mapping[Spot, Mapping[int | None, frozenset[str]]]
+
+    @property
+    def by_week(self) -> bool:
+        """Whether some frequencies are of a week."""
+        return any(week is not None for weeks in self.by_place.values() for week in weeks)
 
     def reported(self, place: PlaceAndWeek | None) -> frozenset[str] | None:
         """Return the species that are reported at the nearest place in that week, or in any week if it is unknown.

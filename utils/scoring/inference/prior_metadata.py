@@ -7,6 +7,8 @@ from config import Dataset
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
 from utils.recordings.recording import Taxon, degrees, read_metadata
 
+WEEKS = 48  # of eBird's year
+
 
 @dataclass(frozen=True)
 class PlaceAndWeek:

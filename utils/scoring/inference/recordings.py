@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 
 from config import Config, Testing
 from utils import console
@@ -19,6 +19,7 @@ from utils.scoring.inference.ensembles import Ensemble, Member, MemberGroup, ass
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.pooling import Pool, Pooling, pool_groups, pooling_of
 from utils.scoring.inference.prior import prior_of
+from utils.scoring.metrics.units import Unit
 from utils.spectra.clips import clip_samples
 from utils.spectra.extraction import Job
 from utils.spectra.recording_spectrograms import RecordingSpectrograms, first_spectrograms
@@ -71,40 +72,58 @@ class RecordingPrediction:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions for a table of recordings.
+    """Predictions for a table of recordings, or of their intervals or events.
 
     Attributes
     ----------
-    recordings : rows of the split's table, in its order
+    rows : one row for each prediction: the split's rows of recordings, in their order; for intervals and events a
+        table of `units.ROWS`
     classes : the columns of `scores`
-    scores : pooled over each recording, 0 to 1 (with a prior, up to 1.5); NaN for recordings that could not be used
+    scores : pooled over each row, 0 to 1 (with a prior, up to 1.5); NaN for rows that could not be used
     clips : how many clips of each were scored
-    reasons : why a recording could not be used; None if it could
+    reasons : why a row could not be used; None if it could
     clip_scores : by name, of the recordings for which they were asked
     fingerprint : of the networks and settings, from `fingerprint_of_scores`
     warnings : by name, what is odd about a recording's file
+    unit : what a row is
     """
 
-    recordings: pl.DataFrame
+    rows: pl.DataFrame
     classes: tuple[str, ...]
-    scores: Float[np.ndarray, "recordings classes"]
-    clips: Int64[np.ndarray, " recordings"]
+    scores: Float[np.ndarray, "rows classes"]
+    clips: Int64[np.ndarray, " rows"]
     reasons: list[str | None]
     clip_scores: dict[str, tuple[ClipPredictions, ...]] = field(default_factory=dict)
     fingerprint: str | None = None
     warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unit: Unit = "recording"
+
+    @property
+    def scored(self) -> Bool[np.ndarray, " rows"]:
+        """Which rows have scores."""
+        return ~np.isnan(self.scores[:, 0]) if len(self.classes) else np.zeros(len(self.rows), bool)
+
+    @property
+    def recording_of_row(self) -> Int64[np.ndarray, " rows"]:
+        """Index of each row's recording, from 0 without gaps."""
+        names = self.rows["recording"]
+        return names.cast(pl.Enum(names.unique(maintain_order=True))).to_physical().cast(pl.Int64).to_numpy()
 
     @property
     def failures(self) -> list[console.Failure]:
-        """The recordings that could not be used."""
-        pairs = zip(self.recordings["file"], self.reasons, strict=True)
-        return [console.Failure(file, reason) for file, reason in pairs if reason is not None]
+        """The recordings that could not be used, or not all of whose events."""
+        pairs = dict(pair for pair in zip(self.rows["file"], self.reasons, strict=True) if pair[1] is not None)
+        return [console.Failure(file, reason) for file, reason in pairs.items() if reason is not None]
 
     @property
     def odd(self) -> list[console.Failure]:
         """The recordings that were used with a warning, such as a missing end."""
-        pairs = self.recordings.select("recording", "file").iter_rows()
-        return [console.Failure(file, "; ".join(self.warnings[name])) for name, file in pairs if name in self.warnings]
+        pairs = dict(self.rows.select("recording", "file").iter_rows())
+        return [
+            console.Failure(file, "; ".join(self.warnings[name]))
+            for name, file in pairs.items()
+            if name in self.warnings
+        ]
 
 
 def predict_file(snapshot: Snapshot, file: Path, settings: Testing | None = None) -> dict[str, float]:

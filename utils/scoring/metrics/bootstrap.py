@@ -1,24 +1,22 @@
 """Confidence of a metric: 95% intervals, and intervals of the difference of two systems, by bootstrap over recordings.
 
-A draw takes as many recordings as there are, with replacement. It is stored as weights: how often each row was taken.
-With weights, a mean is one product of matrices, and the average precisions of all classes are a few products;
+A draw takes as many recordings as there are, with replacement. It is stored as weights: how often each recording was
+taken. With weights, a mean is one product of matrices, whatever the number of rows that a recording has;
 scipy.stats.bootstrap would sort every class again in each draw (minutes instead of seconds). Two systems that are
-evaluated with the same weights are evaluated on the same draws, whatever the metric.
+evaluated with the same draws are evaluated on the same recordings, whatever the metric.
 
 Source: Efron and Tibshirani, An introduction to the bootstrap, 1993 (percentile method).
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64, Real
-
-from utils.scoring.metrics.ranking import check_scores
+from jaxtyping import Bool, Float, Float32, Int64, Real, Shaped
 
 DRAWS = 1000
 TAILS = (0.025, 0.975)  # the 95% interval lies between these quantiles
-BLOCK_ELEMENTS = 2**22  # of the largest matrix that is computed at a time
+DrawnMetrics = dict[str, Float[np.ndarray, " draws"]]  # each metric in each draw, by name
 _ClassCounts = Float32[np.ndarray, "draws classes"]
 
 
@@ -39,156 +37,151 @@ class Interval:
     draws: int
 
 
-def draw_weights(
-    recordings: Int64[np.ndarray, " rows"], *, draws: int = DRAWS, seed: int
-) -> Float32[np.ndarray, "draws rows"]:
-    """Draw recordings with replacement and return how often each row was taken.
+@dataclass(frozen=True)
+class Draws:
+    """Draws of recordings, with replacement: the rows of a recording are taken together, because they are alike.
+
+    Attributes
+    ----------
+    weights : how often each draw took each recording
+    recording : index of each row's recording
+    """
+
+    weights: Float32[np.ndarray, "draws recordings"]
+    recording: Int64[np.ndarray, " rows"]
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def sums(self, values: Shaped[np.ndarray, "rows *columns"]) -> Float[np.ndarray, "draws *columns"]:
+        """Return the sum of the values over the rows of each draw."""
+        return self.weights @ self.by_recording(values)
+
+    def by_recording(self, values: Shaped[np.ndarray, "rows *columns"]) -> Shaped[np.ndarray, "recordings *columns"]:
+        """Return the sum of the values over the rows of each recording; of bool, the number of True as float32."""
+        dtype = np.dtype(np.float32) if values.dtype == bool else values.dtype
+        if self._row_is_recording:
+            return values.astype(dtype, copy=False)
+        present, starts, order = self._groups
+        sums = np.zeros((self.weights.shape[1], *values.shape[1:]), dtype)
+        if len(starts):
+            sums[present] = np.add.reduceat(values if order is None else values[order], starts, axis=0, dtype=dtype)
+        return sums
+
+    def of_rows(self, rows: Shaped[np.ndarray, " some"]) -> "Draws":
+        """Return the same draws for some of the rows, by index or mask."""
+        return Draws(self.weights, self.recording[rows])
+
+    @cached_property
+    def _row_is_recording(self) -> bool:
+        return np.array_equal(self.recording, np.arange(self.weights.shape[1]))
+
+    @cached_property
+    def _groups(
+        self,
+    ) -> tuple[Int64[np.ndarray, " present"], Int64[np.ndarray, " present"], Int64[np.ndarray, " rows"] | None]:
+        """The recordings that have rows, where the rows of each start in their order, and that order if it is new."""
+        order = None if (np.diff(self.recording) >= 0).all() else np.argsort(self.recording, kind="stable")
+        present, starts = np.unique(self.recording if order is None else self.recording[order], return_index=True)
+        return present, starts, order
+
+
+def draw_recordings(recording: Int64[np.ndarray, " rows"], *, draws: int = DRAWS, seed: int) -> Draws:
+    """Draw recordings with replacement, as many as there are.
+
+    Memory: 4 bytes × draws × recordings.
 
     Parameters
     ----------
-    recordings : index of each row's recording, from 0 without gaps: np.arange(rows) if each row is a recording.
-        Intervals of a recording are taken together, because they are alike
-
-    Memory: 4 bytes × draws × rows.
+    recording : index of each row's recording, from 0 without gaps: np.arange(rows) if each row is a recording
     """
     rng = np.random.default_rng(seed)
-    count = int(recordings.max()) + 1 if len(recordings) else 0
+    count = int(recording.max()) + 1 if len(recording) else 0
     # counts, exact below 16 million; float32 for quick products
-    weights = np.empty((draws, len(recordings)), np.float32)
+    weights = np.empty((draws, count), np.float32)
     for row in weights if count else ():
-        row[:] = np.bincount(rng.integers(count, size=count), minlength=count)[recordings]
-    return weights
+        row[:] = np.bincount(rng.integers(count, size=count), minlength=count)
+    return Draws(weights, recording)
 
 
-def drawn_means(
-    values: Float[np.ndarray, " rows"], weights: Float32[np.ndarray, "draws rows"]
-) -> Float[np.ndarray, " draws"]:
+def drawn_means(values: Float[np.ndarray, " rows"], draws: Draws) -> Float[np.ndarray, " draws"]:
     """Return the mean of the values that are not NaN in each draw: for the LRAP of each row, the MLRAP."""
     defined = ~np.isnan(values)
-    return drawn_ratios(np.where(defined, values, 0.0), defined.astype(float), weights)
+    return drawn_ratios(np.where(defined, values, 0.0), defined.astype(float), draws)
 
 
 def drawn_ratios(
-    part: Float[np.ndarray, " rows"], whole: Float[np.ndarray, " rows"], weights: Float32[np.ndarray, "draws rows"]
+    part: Float[np.ndarray, " rows"], whole: Float[np.ndarray, " rows"], draws: Draws
 ) -> Float[np.ndarray, " draws"]:
     """Return Σ part / Σ whole in each draw; NaN if the whole is 0.
 
     With the correct detections and all detections of each row, that is the micro precision.
     """
-    return _ratio(weights @ part, weights @ whole)
-
-
-def drawn_cmap(
-    scores: Float[np.ndarray, "rows classes"],
-    truth: Bool[np.ndarray, "rows classes"],
-    weights: Float32[np.ndarray, "draws rows"],
-    *,
-    min_positives: int = 1,
-) -> Float[np.ndarray, " draws"]:
-    """Return the class-mean average precision in each draw.
-
-    Parameters
-    ----------
-    min_positives : which classes count is decided once, over all rows; a draw leaves out those of which it took no row
-
-    Raises
-    ------
-    ValueError
-        If a score is not finite, or the shapes differ.
-    """
-
-    def precision(
-        row: Int64[np.ndarray, " some"], column: Int64[np.ndarray, " some"]
-    ) -> Float[np.ndarray, "draws some"]:
-        above = scores[:, column] >= scores[row, column]
-        correct = above & truth[:, column]
-        rows = correct.any(axis=1)  # few, so that the second product is the smaller one
-        return (weights[:, rows] @ correct[rows].astype(np.float32)) / np.maximum(weights @ above.astype(np.float32), 1)
-
-    check_scores(scores, truth)
-    chosen = np.flatnonzero(truth.sum(axis=0) >= max(min_positives, 1))
-    return _class_means(
-        _class_sums(precision, truth[:, chosen], chosen, weights), weights @ truth[:, chosen].astype(np.float32)
-    )
-
-
-def drawn_macro_auroc(
-    scores: Float[np.ndarray, "rows classes"],
-    truth: Bool[np.ndarray, "rows classes"],
-    weights: Float32[np.ndarray, "draws rows"],
-    *,
-    min_positives: int = 1,
-) -> Float[np.ndarray, " draws"]:
-    """Return the macro AUROC in each draw; parameters and errors as for `drawn_cmap`."""
-
-    def wins(row: Int64[np.ndarray, " some"], column: Int64[np.ndarray, " some"]) -> Float[np.ndarray, "draws some"]:
-        others, true_score = scores[:, column], scores[row, column]
-        won = ((others < true_score) + np.float32(0.5) * (others == true_score)) * ~truth[:, column]
-        return weights @ won.astype(np.float32)
-
-    check_scores(scores, truth)
-    chosen = np.flatnonzero(truth.sum(axis=0) >= max(min_positives, 1))
-    positives = weights @ truth[:, chosen].astype(np.float32)
-    negatives = weights.sum(axis=1, keepdims=True) - positives
-    return _class_means(_class_sums(wins, truth[:, chosen], chosen, weights), positives.astype(float) * negatives)
-
-
-def drawn_micro_ap(
-    scores: Float[np.ndarray, "rows classes"],
-    truth: Bool[np.ndarray, "rows classes"],
-    weights: Float32[np.ndarray, "draws rows"],
-) -> Float[np.ndarray, " draws"]:
-    """Return the micro average precision in each draw; NaN if a draw took no true pair. Errors as for `drawn_cmap`.
-
-    Only the scores of true pairs (levels) matter: how many pairs of each row reach each level is counted once for all
-    draws.
-    """
-    check_scores(scores, truth)
-    levels = np.unique(scores[truth])[::-1]
-    reached = np.searchsorted(-levels, -scores)  # index of the highest level that a pair reaches
-    above, correct = np.zeros((len(scores), 1), np.float32), np.zeros((len(scores), 1), np.float32)
-    sums, sizes = np.zeros(len(weights)), np.zeros(len(weights))
-    block = max(1, BLOCK_ELEMENTS // max(len(scores), len(weights), 1))
-    for start in range(0, len(levels), block):
-        count = min(block, len(levels) - start)
-        true_pairs = _count_at_levels(reached - start, truth, count)
-        above = above[:, -1:] + _count_at_levels(reached - start, np.ones_like(truth), count).cumsum(axis=1)
-        correct = correct[:, -1:] + true_pairs.cumsum(axis=1)
-        taken = weights @ true_pairs
-        sums += (taken * (weights @ correct) / np.maximum(weights @ above, 1)).sum(axis=1)
-        sizes += taken.sum(axis=1)
-    return _ratio(sums, sizes)
-
-
-def _count_at_levels(
-    reached: Int64[np.ndarray, "rows classes"], chosen: Bool[np.ndarray, "rows classes"], count: int
-) -> Float32[np.ndarray, "rows count"]:
-    """Count the chosen pairs of each row at each of `count` levels; pairs at other levels are left out."""
-    inside = chosen & (reached >= 0) & (reached < count)
-    row, _ = np.nonzero(inside)
-    return (
-        np.bincount(row * count + reached[inside], minlength=len(reached) * count)
-        .reshape(len(reached), count)
-        .astype(np.float32)
-    )
+    return ratio(draws.sums(part), draws.sums(whole))
 
 
 def drawn_precision_recall_f1(
     detected: Bool[np.ndarray, "rows classes"],
     truth: Bool[np.ndarray, "rows classes"],
-    weights: Float32[np.ndarray, "draws rows"],
-) -> dict[str, dict[str, Float[np.ndarray, " draws"]]]:
+    draws: Draws,
+    *,
+    unknown: Int64[np.ndarray, " rows"] | None = None,
+) -> dict[str, DrawnMetrics]:
     """Return precision, recall and F1 in each draw: by average, then by field of `PrecisionRecallF1`.
 
     NaN if a draw took no row in which a class is present or detected; for the weighted ones, if no class is present.
+
+    Parameters
+    ----------
+    unknown : how many true labels of each row are no class of the model: misses of the micro metrics; None: none
     """
-    hits, detections, present = (weights @ part.astype(np.float32) for part in (detected & truth, detected, truth))
+    counts = (draws.sums(part) for part in (detected & truth, detected, truth))
+    missed = None if unknown is None else draws.sums(unknown.astype(np.float32))
+    return _averages(*counts, missed=missed)
+
+
+def drawn_top_class_f1(
+    top1: Int64[np.ndarray, " rows"], primary: Int64[np.ndarray, " rows"], draws: Draws, *, classes: int
+) -> dict[str, DrawnMetrics]:
+    """Return the same if the top class of each row is its only detection, and the primary class its only true one.
+
+    Parameters
+    ----------
+    top1, primary : index of each row's top class and primary class
+    """
+    recordings = draws.weights.shape[1]
+
+    def counts(
+        of: Int64[np.ndarray, " rows"], rows: Bool[np.ndarray, " rows"] | slice
+    ) -> Float32[np.ndarray, "draws classes"]:
+        cells = np.bincount(draws.recording[rows] * classes + of[rows], minlength=recordings * classes)
+        return draws.weights @ cells.reshape(recordings, classes).astype(np.float32)
+
+    return _averages(counts(primary, top1 == primary), counts(top1, slice(None)), counts(primary, slice(None)))
+
+
+def _averages(
+    hits: _ClassCounts,
+    detections: _ClassCounts,
+    present: _ClassCounts,
+    *,
+    missed: Float32[np.ndarray, " draws"] | None = None,
+) -> dict[str, DrawnMetrics]:
+    """Return all averages from the counts of each class in each draw.
+
+    Parameters
+    ----------
+    missed : true labels besides, which are no class
+    """
     rows = present.sum(axis=1)
+    every = [part.sum(axis=1, keepdims=True) for part in (hits, detections, present)]
+    if missed is not None:
+        every[2] = every[2] + missed[:, None]
     return {
-        "micro": _means_over_occurring(*(part.sum(axis=1, keepdims=True) for part in (hits, detections, present))),
+        "micro": _means_over_occurring(*every),
         "macro": _means_over_occurring(hits, detections, present),
         "weighted": {
-            key: _ratio((values * present).sum(axis=1), rows)
+            key: ratio((values * present).sum(axis=1), rows)
             for key, values in _shares(hits, detections, present).items()
         },
     }
@@ -200,16 +193,15 @@ def _shares(hits: _ClassCounts, detections: _ClassCounts, present: _ClassCounts)
     return {key: hits / np.where(whole > 0, whole, 1) for key, whole in wholes.items()}
 
 
-def _means_over_occurring(
-    hits: _ClassCounts, detections: _ClassCounts, present: _ClassCounts
-) -> dict[str, Float[np.ndarray, " draws"]]:
+def _means_over_occurring(hits: _ClassCounts, detections: _ClassCounts, present: _ClassCounts) -> DrawnMetrics:
     """Return the means in each draw over the classes that are present or detected in it; others have shares of 0."""
     occurring = (detections + present > 0).sum(axis=1)
     shares = _shares(hits, detections, present)
-    return {key: _ratio(values.sum(axis=1), occurring) for key, values in shares.items()}
+    return {key: ratio(values.sum(axis=1), occurring) for key, values in shares.items()}
 
 
-def _ratio(part: Float[np.ndarray, " draws"], whole: Real[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
+def ratio(part: Float[np.ndarray, " draws"], whole: Real[np.ndarray, " draws"]) -> Float[np.ndarray, " draws"]:
+    """Return part / whole in each draw; NaN where the whole is 0."""
     return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
 
 
@@ -230,58 +222,31 @@ def difference_interval(
     Parameters
     ----------
     a, b : the metric of each over all rows
-    drawn_a, drawn_b : its value in each draw, by the same weights
+    drawn_a, drawn_b : its value in each of the same draws
     """
     return interval(None if a is None or b is None else a - b, drawn_a - drawn_b)
 
 
-def paired_interval(one: Float[np.ndarray, " rows"], other: Float[np.ndarray, " rows"]) -> tuple[float, float] | None:
-    """Return the ends of the 95% interval of mean(one) − mean(other); None for fewer than two rows.
+def paired_interval(
+    one: Float[np.ndarray, " rows"],
+    other: Float[np.ndarray, " rows"],
+    *,
+    recording: Int64[np.ndarray, " rows"] | None = None,
+) -> tuple[float, float] | None:
+    """Return the ends of the 95% interval of mean(one) − mean(other); None for fewer than two recordings.
 
-    Both are resampled by the same draws. This pairing
-    removes how much harder some recordings are than others, which tells nothing about the systems.
+    Both are resampled by the same draws. This pairing removes how much harder some recordings are than others, which
+    tells nothing about the systems.
+
+    Parameters
+    ----------
+    recording : of each row, by any number; None: each row is one
     """
-    if len(one) < 2:
+    _, recording = np.unique(np.arange(len(one)) if recording is None else recording, return_inverse=True)
+    if not recording.any():
         return None
-    draws = draw_weights(np.arange(len(one)), seed=0)
+    draws = draw_recordings(recording, seed=0)
     found = difference_interval(
         float(one.mean()), float(other.mean()), drawn_a=drawn_means(one, draws), drawn_b=drawn_means(other, draws)
     )
     return None if found.low is None or found.high is None else (found.low, found.high)
-
-
-def _class_sums(
-    metric: Callable[[Int64[np.ndarray, " some"], Int64[np.ndarray, " some"]], Float[np.ndarray, "draws some"]],
-    truth: Bool[np.ndarray, "rows chosen"],
-    chosen: Int64[np.ndarray, " chosen"],
-    weights: Float32[np.ndarray, "draws rows"],
-) -> Float[np.ndarray, "draws chosen"]:
-    """Sum a metric over the true rows of each class, each as often as each draw took it.
-
-    Parameters
-    ----------
-    metric : of rows and their classes, in each draw
-    """
-    sums = np.zeros((len(weights), len(chosen)))
-    for row, index in _true_pairs(truth, block=max(1, BLOCK_ELEMENTS // max(len(truth), len(weights), 1))):
-        values = weights[:, row] * metric(row, chosen[index])
-        first, starts = np.unique(index, return_index=True)
-        sums[:, first] += np.add.reduceat(values, starts, axis=1)
-    return sums
-
-
-def _true_pairs(
-    truth: Bool[np.ndarray, "rows classes"], *, block: int
-) -> Iterator[tuple[Int64[np.ndarray, " some"], Int64[np.ndarray, " some"]]]:
-    """Yield rows and classes of the true pairs in the order of the classes, block by block."""
-    classes, rows = np.nonzero(truth.T)
-    for start in range(0, len(rows), block):
-        yield rows[start : start + block], classes[start : start + block]
-
-
-def _class_means(
-    sums: Float[np.ndarray, "draws chosen"], sizes: Float[np.ndarray, "draws chosen"]
-) -> Float[np.ndarray, " draws"]:
-    """Return the mean over classes of sum / size in each draw; a class of size 0 is left out."""
-    defined = sizes > 0
-    return _ratio(np.where(defined, sums / np.maximum(sizes, 1), 0).sum(axis=1), defined.sum(axis=1))

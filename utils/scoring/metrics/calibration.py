@@ -3,13 +3,14 @@
 The map is saved as numbers in JSON and applied with NumPy; scikit-learn only fits it.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from annotated_types import Ge, Le, MinLen
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from pydantic import AllowInfNan, TypeAdapter
 from scipy.special import expit, logit
 from sklearn.isotonic import IsotonicRegression
@@ -25,6 +26,7 @@ SCORE_MARGIN = 1e-6  # scores are clipped this far from 0 and 1, whose logits ar
 # pairs are counted at logits this far apart before the fit: no probability moves by more than an eighth of it, and
 # millions of pairs take a second
 LOGIT_STEP = 0.001
+PAIRS_AT_ONCE = 2**22  # that are computed in float64 at a time
 BINS = 10
 Finite = Annotated[float, AllowInfNan(False)]
 Probability = Annotated[float, Ge(0), Le(1)]
@@ -158,12 +160,12 @@ def cross_fitted(
     ValueError
         As in `fit`, also if that holds for the rows outside one of the folds.
     """
-    calibrated = np.empty(scores.shape)
+    calibrated = np.empty_like(scores)
     for fold in np.unique(folds):
         here = folds == fold
-        calibrated[here] = fit(scores[~here], truth[~here], method=method, made_from="the other folds").apply(
-            scores[here]
-        )
+        found = fit(scores[~here], truth[~here], method=method, made_from="the other folds")
+        for rows in _blocks(np.flatnonzero(here), pairs=scores.shape[1]):
+            calibrated[rows] = found.apply(scores[rows])
     return calibrated
 
 
@@ -188,11 +190,13 @@ def reliability(
     Source: scikit-learn's calibration_curve (strategy="uniform"), which does not return the counts.
     """
     _check_probabilities(scores, correct)
-    edges = np.linspace(0, 1, bins + 1)
-    indices = np.searchsorted(edges[1:-1], scores.ravel())
-    counts, sums, correct_counts = (
-        np.bincount(indices, weights, minlength=bins) for weights in (None, scores.ravel(), correct.ravel())
-    )
+    inner = np.linspace(0, 1, bins + 1)[1:-1]
+    counts, sums, correct_counts = np.zeros(bins, np.int64), np.zeros(bins), np.zeros(bins)
+    for some, hits in zip(_blocks(scores.ravel()), _blocks(correct.ravel()), strict=True):
+        indices = np.searchsorted(inner, some.astype(float))
+        counts += np.bincount(indices, minlength=bins)
+        sums += np.bincount(indices, some, minlength=bins)
+        correct_counts += np.bincount(indices, hits, minlength=bins)
     filled = np.where(counts > 0, counts, np.nan)
     return Reliability(counts, sums / filled, correct_counts / filled)
 
@@ -245,11 +249,19 @@ def _counts_by_logit(
 ) -> tuple[Float[np.ndarray, " levels"], Int64[np.ndarray, " levels"], Int64[np.ndarray, " levels"]]:
     """Return the logits that occur, in steps of `LOGIT_STEP`, and how many predictions each has: wrong, correct."""
     lowest = float(logit(SCORE_MARGIN))
-    levels = np.rint((_clipped_logits(scores) - lowest) / LOGIT_STEP).astype(np.int64)
-    count = int(levels.max()) + 1
-    wrong_counts, correct_counts = (np.bincount(levels[chosen], minlength=count) for chosen in (~correct, correct))
-    used = np.flatnonzero(wrong_counts + correct_counts)
-    return lowest + used * LOGIT_STEP, wrong_counts[used], correct_counts[used]
+    counts = np.zeros((2, round(-2 * lowest / LOGIT_STEP) + 2), np.int64)
+    for some, hits in zip(_blocks(scores.ravel()), _blocks(correct.ravel()), strict=True):
+        levels = np.rint((_clipped_logits(some) - lowest) / LOGIT_STEP).astype(np.int64)
+        counts += [np.bincount(levels[chosen], minlength=counts.shape[1]) for chosen in (~hits, hits)]
+    used = np.flatnonzero(counts.sum(axis=0))
+    return lowest + used * LOGIT_STEP, counts[0, used], counts[1, used]
+
+
+def _blocks(values: Shaped[np.ndarray, " some"], *, pairs: int = 1) -> Iterator[Shaped[np.ndarray, " few"]]:
+    """Yield the values in blocks; each of them stands for so many pairs."""
+    size = max(1, PAIRS_AT_ONCE // max(pairs, 1))
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def _check_probabilities(scores: Float[np.ndarray, "*shape"], correct: Bool[np.ndarray, "*shape"]) -> None:

@@ -65,14 +65,36 @@ def count(detected: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "r
     return Counts((detected & truth).sum(axis=0), (detected & ~truth).sum(axis=0), (~detected & truth).sum(axis=0))
 
 
-def micro(counts: Counts) -> PrecisionRecallF1:
+def count_top_classes(top1: Int64[np.ndarray, " rows"], primary: Int64[np.ndarray, " rows"], *, classes: int) -> Counts:
+    """Count the same if the top class of each row is its only detection, and the primary class its only true one.
+
+    Parameters
+    ----------
+    top1 : index of each row's top class, from `top1_ties_as_errors`
+    primary : index of each row's primary class
+    classes : how many there are
+    """
+    correct = top1 == primary
+    return Counts(
+        *(np.bincount(some, minlength=classes) for some in (primary[correct], top1[~correct], primary[~correct]))
+    )
+
+
+def micro(counts: Counts, *, unknown: int = 0) -> PrecisionRecallF1:
     """Return the metrics over all detections, as if they were of one class: frequent classes weigh most.
 
         P = ΣTP / (ΣTP + ΣFP);  R = ΣTP / (ΣTP + ΣFN);  F1 = 2 ΣTP / (2 ΣTP + ΣFP + ΣFN)
 
+    Parameters
+    ----------
+    unknown : true labels that are no class of the model, which are misses too
+
     Source: scikit-learn's precision_recall_fscore_support (average="micro", zero_division=0).
     """
-    return macro(Counts(*(part.sum(keepdims=True) for part in (counts.hits, counts.false_detections, counts.misses))))
+    hits, false_detections, misses = (
+        part.sum(keepdims=True) for part in (counts.hits, counts.false_detections, counts.misses)
+    )
+    return macro(Counts(hits, false_detections, misses + unknown))
 
 
 def macro(counts: Counts) -> PrecisionRecallF1:
@@ -108,7 +130,10 @@ AVERAGES = {"micro": micro, "macro": macro, "weighted": weighted}
 
 
 def row_f1(
-    detected: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "rows classes"]
+    detected: Bool[np.ndarray, "rows classes"],
+    truth: Bool[np.ndarray, "rows classes"],
+    *,
+    unknown: Int64[np.ndarray, " rows"] | None = None,
 ) -> Float[np.ndarray, " rows"]:
     """Return the F1 of each row; the mean over rows is the "row-wise micro averaged F1" of BirdCLEF 2021.
 
@@ -116,6 +141,10 @@ def row_f1(
 
     A row without any bird gets 1 if nothing is detected in it, else 0. A row with birds of which none is detected gets
     0.
+
+    Parameters
+    ----------
+    unknown : how many true labels of each row are no class of the model, besides those of `truth`; None: none
 
     Raises
     ------
@@ -126,9 +155,9 @@ def row_f1(
     class.
     """
     _check_same_shape(detected, truth)
-    silent, empty = ~detected.any(axis=1), ~truth.any(axis=1)
-    hits = (detected & truth).sum(axis=1) + (silent & empty)
-    return 2 * hits / (np.maximum(detected.sum(axis=1), 1) + np.maximum(truth.sum(axis=1), 1))
+    detections, present = detected.sum(axis=1), truth.sum(axis=1) + (0 if unknown is None else unknown)
+    hits = (detected & truth).sum(axis=1) + ((detections == 0) & (present == 0))
+    return 2 * hits / (np.maximum(detections, 1) + np.maximum(present, 1))
 
 
 def confusion(

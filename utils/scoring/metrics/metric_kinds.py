@@ -6,10 +6,19 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float, Int64
 
-from utils.scoring.metrics.bootstrap import Interval, drawn_means, drawn_precision_recall_f1, drawn_ratios, interval
-from utils.scoring.metrics.detection_metrics import AVERAGES, Counts, count
+from utils.scoring.metrics.bootstrap import (
+    DrawnMetrics,
+    Draws,
+    Interval,
+    drawn_means,
+    drawn_precision_recall_f1,
+    drawn_ratios,
+    drawn_top_class_f1,
+    interval,
+)
+from utils.scoring.metrics.detection_metrics import AVERAGES, Counts, count, count_top_classes, micro
 from utils.scoring.metrics.ranking import class_mean, first_correct_ranks, lrap, mean_of_defined, top1_ties_as_errors
 
 # a metric's value, and its value in each draw
@@ -18,27 +27,30 @@ Resampled = tuple[float | None, Float[np.ndarray, " draws"]]
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """What metrics are computed from: scores and ground truth, one row per recording.
+    """What metrics are computed from: scores and ground truth of recordings, intervals or events.
 
     Attributes
     ----------
     scores, truth : finite scores, and which classes are correct
     primary : index of each row's primary class; −1 if it is none of the classes
-    draws : bootstrap weights of the rows, from `bootstrap.draw_weights`
+    draws : of the rows' recordings, from `bootstrap.draw_recordings`
     min_positives : class means leave out classes that are correct in fewer rows
     detected : which classes are detected, by thresholds that were found on other rows; None: no thresholds
     without_background, with_background : ground truth that treats background species the other way than `truth`; None:
         not known
+    unknown : how many true labels of each row are no class of the model; None: none. They count as misses in row-wise
+        F1 and in micro recall and F1, and in no other metric
     """
 
     scores: Float[np.ndarray, "rows classes"]
     truth: Bool[np.ndarray, "rows classes"]
     primary: Int64[np.ndarray, " rows"]
-    draws: Float32[np.ndarray, "draws rows"]
+    draws: Draws
     min_positives: int = 1
     detected: Bool[np.ndarray, "rows classes"] | None = None
     without_background: Bool[np.ndarray, "rows classes"] | None = None
     with_background: Bool[np.ndarray, "rows classes"] | None = None
+    unknown: Int64[np.ndarray, " rows"] | None = None
 
     @cached_property
     def lrap(self) -> Float[np.ndarray, " rows"]:
@@ -51,10 +63,14 @@ class ScoredRows:
         return first_correct_ranks(self.scores, self.truth)
 
     @cached_property
+    def top1(self) -> Int64[np.ndarray, " rows"]:
+        """Index of each row's top class; the primary class only if no other has the same score."""
+        return top1_ties_as_errors(self.scores, self.truth, self.primary)
+
+    @cached_property
     def top1_correct(self) -> Float[np.ndarray, " rows"]:
         """Whether each row's top prediction is its primary class, 1 or 0; NaN if that is none of the classes."""
-        top1 = top1_ties_as_errors(self.scores, self.truth, self.primary)
-        return np.where(self.primary >= 0, top1 == self.primary, np.nan)
+        return np.where(self.primary >= 0, self.top1 == self.primary, np.nan)
 
     @cached_property
     def counts(self) -> Counts | None:
@@ -62,14 +78,27 @@ class ScoredRows:
         return None if self.detected is None else count(self.detected, self.truth)
 
     @cached_property
-    def drawn_detections(self) -> dict[str, dict[str, Float[np.ndarray, " draws"]]]:
+    def drawn_detections(self) -> dict[str, DrawnMetrics]:
         """Precision, recall and F1 in each draw, by average and name."""
-        return {} if self.detected is None else drawn_precision_recall_f1(self.detected, self.truth, self.draws)
+        if self.detected is None:
+            return {}
+        return drawn_precision_recall_f1(self.detected, self.truth, self.draws, unknown=self.unknown)
+
+    @cached_property
+    def drawn_top_classes(self) -> dict[str, DrawnMetrics]:
+        """Precision, recall and F1 of the top classes in each draw, by average and name."""
+        known, classes = self.primary >= 0, self.scores.shape[1]
+        return drawn_top_class_f1(self.top1[known], self.primary[known], self.draws.of_rows(known), classes=classes)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric, as `metrics.json` (`key`) and the report (`title`, `note`) name it."""
+    """A metric, as `metrics.json` (`key`) and the report (`title`, `note`) name it.
+
+    Attributes
+    ----------
+    note : with {row}, {rows} and {unknown}, which `registry.note_for` replaces
+    """
 
     key: str
     title: str
@@ -145,7 +174,26 @@ class DetectionMetric(Metric):
         """Draw rows; see `Metric`."""
         if data.counts is None:
             return None
-        return asdict(AVERAGES[self.average](data.counts))[self.name], data.drawn_detections[self.average][self.name]
+        if self.average == "micro":
+            found = micro(data.counts, unknown=0 if data.unknown is None else int(data.unknown.sum()))
+        else:
+            found = AVERAGES[self.average](data.counts)
+        return asdict(found)[self.name], data.drawn_detections[self.average][self.name]
+
+
+@dataclass(frozen=True)
+class TopClassF1(Metric):
+    """F1 of the top class of each row that has a primary class, as if that were the only correct one."""
+
+    average: Literal["micro", "macro", "weighted"]
+
+    def resampled(self, data: ScoredRows) -> Resampled | None:
+        """Draw rows; see `Metric`."""
+        known = data.primary >= 0
+        if not known.any():
+            return None
+        counts = count_top_classes(data.top1[known], data.primary[known], classes=data.scores.shape[1])
+        return AVERAGES[self.average](counts).f1, data.drawn_top_classes[self.average]["f1"]
 
 
 @dataclass(frozen=True)
@@ -159,7 +207,7 @@ class NoiseShare(Metric):
         self,
         detected: Float[np.ndarray, " recordings"],
         clips: Float[np.ndarray, " recordings"],
-        draws: Float32[np.ndarray, "draws recordings"],
+        draws: Draws,
     ) -> Interval:
         """Return Σ detected / Σ clips, resampled over recordings."""
         value = float(detected.sum() / clips.sum()) if clips.sum() else None

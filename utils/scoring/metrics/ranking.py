@@ -217,8 +217,11 @@ def top1_ties_as_errors(
     """
     check_scores(scores, truth)
     highest = scores == scores.max(axis=1, keepdims=True)
-    others = np.arange(scores.shape[1]) != primary[:, None]
-    return (highest * (1 + others + ~truth)).argmax(axis=1)
+    top1 = scores.argmax(axis=1)
+    tied = np.flatnonzero(highest.sum(axis=1) > 1)
+    others = np.arange(scores.shape[1]) != primary[tied, None]
+    top1[tied] = (highest[tied] * (np.int8(1) + others + ~truth[tied])).argmax(axis=1)
+    return top1
 
 
 def mean_of_defined(values: Float[np.ndarray, " rows"]) -> float | None:

@@ -9,16 +9,17 @@ import numpy as np
 from annotated_types import Ge, MinLen
 from jaxtyping import Bool, Float, Int64
 from pydantic import AliasChoices, AllowInfNan, Field, TypeAdapter
-from sklearn.metrics import precision_recall_curve
 
 from utils.console import UserError
 from utils.files import write_json
 from utils.scoring.metrics.ranking import check_scores
+from utils.scoring.metrics.row_thresholds import best_row_threshold
 from utils.tables import RUN_TEST_AGAIN, read_json
 
 NOCALL = "nocall"  # the label of a row without detections in BirdCLEF
 FULL_CURVE = 100_000  # up to so many pairs, the curve has a point for each score
-ThresholdMethod = Literal["f1", "precision"]
+ThresholdMethod = Literal["f1", "row_f1", "precision"]
+ThresholdMetric = Literal["micro_f1", "row_f1"]
 Threshold = Annotated[float, AllowInfNan(False)]
 
 
@@ -32,8 +33,8 @@ class Thresholds:
     values : threshold of each; None: the class is never detected
     per_class : whether the threshold of a class was found on the rows of that class; if not, it is the common one
     common : threshold that is best for all pairs of a row and a class together; None if no threshold is any use
-    method : how they were found: best F1, or highest recall with `precision`
-    precision : wanted share of correct detections; None if method is f1
+    method : how they were found: best F1 over pairs, best row-wise F1, or highest recall with `precision`
+    precision : wanted share of correct detections; None if method is not precision
     min_positives : classes with fewer true rows took the common threshold
     made_from : the run, and what it was tested on
     fingerprint : of the networks and settings whose scores they are, from `fingerprint_of_scores`; None if not known
@@ -79,20 +80,41 @@ class Curve:
         return best if len(worth) and worth[best] > 0 else None
 
 
-def curve_of(scores: Float[np.ndarray, " pairs"], correct: Bool[np.ndarray, " pairs"]) -> Curve:
+def curve_of(scores: Float[np.ndarray, " pairs"], correct: Bool[np.ndarray, " pairs"], *, unknown: int = 0) -> Curve:
     """Return precision and recall for each score as the threshold; empty if no pair is correct.
 
     The lowest score is not a point of the curve, unless all pairs are correct: as the threshold, it would detect
     everything, and no row would be nocall. Of more than `FULL_CURVE` pairs, points between two of equal recall are
-    left out; the best ones are never among them.
+    left out; the best ones are never among them. Memory: one sorted copy of the scores.
 
-    Source: scikit-learn's precision_recall_curve.
+    Parameters
+    ----------
+    unknown : number of true labels that are no class: they are missed, whatever is detected
+
+    Source: scikit-learn's precision_recall_curve, which needs ten times as much memory.
     """
-    if not correct.any():
+    true = np.sort(scores[correct])
+    if not len(true):
         return Curve(np.empty(0), np.empty(0), np.empty(0))
-    precision, recall, thresholds = precision_recall_curve(correct, scores, drop_intermediate=len(scores) > FULL_CURVE)
-    first = 0 if correct.all() else int(thresholds[0] == scores.min())
-    return Curve(thresholds[first:].astype(float), precision[first:-1], recall[first:-1])
+    ordered = np.sort(scores)
+    points = _ends_of_plateaus(ordered, true) if len(scores) > FULL_CURVE else _distinct(ordered)
+    points = points[0 if len(true) == len(ordered) else 1 :]
+    hits = len(true) - np.searchsorted(true, points)
+    detected = len(ordered) - np.searchsorted(ordered, points)
+    return Curve(points.astype(float), hits / detected, hits / (len(true) + unknown))
+
+
+def _ends_of_plateaus(
+    ordered: Float[np.ndarray, " pairs"], true: Float[np.ndarray, " hits"]
+) -> Float[np.ndarray, " points"]:
+    """Return the scores of correct pairs, and the next higher score of any pair, besides the lowest and the highest."""
+    levels = _distinct(true)
+    above = np.searchsorted(ordered, levels, side="right")
+    return np.unique(np.concatenate([ordered[[0, -1]], levels, ordered[above[above < len(ordered)]]]))
+
+
+def _distinct(ordered: Float[np.ndarray, " some"]) -> Float[np.ndarray, " distinct"]:
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
 
 
 def find_thresholds(
@@ -101,8 +123,10 @@ def find_thresholds(
     classes: Sequence[str],
     *,
     per_class: bool,
+    metric: ThresholdMetric = "micro_f1",
     precision: float | None = None,
     min_positives: int = 5,
+    unknown: Int64[np.ndarray, " rows"] | None = None,
     made_from: str,
 ) -> Thresholds:
     """Find thresholds on labelled rows: one per class, or one for all classes on all pairs of a row and a class.
@@ -114,19 +138,29 @@ def find_thresholds(
     Parameters
     ----------
     per_class : whether each class gets its own threshold
-    precision : wanted share of correct detections, 0 to 1; None: best F1. A class that cannot reach it is not detected
+    metric : what the common threshold is chosen for: best F1 over all pairs, or best mean F1 of rows with nocall, as in
+        BirdCLEF 2021 (`detection_metrics.row_f1`), for which classes cannot have their own
+    precision : wanted share of correct detections, 0 to 1, instead of the best F1; a class that cannot reach it is not
+        detected
     min_positives : a class with fewer true rows gets the common threshold
+    unknown : number of true labels of each row that are no class: they count as missed
     made_from : the run, and what it was tested on
 
     Raises
     ------
     ValueError
-        If a score is not finite, or shapes differ.
+        If a score is not finite, shapes differ, or thresholds per class are wanted for rows.
     """
+    by_rows = metric == "row_f1" and precision is None
+    if by_rows and per_class:
+        raise ValueError("the F1 of rows can choose only a common threshold, not one per class")
     check_scores(scores, truth)
     if len(classes) != scores.shape[1]:
         raise ValueError(f"{len(classes)} classes, but scores of {scores.shape[1]}")
-    common = _best(scores.ravel(), truth.ravel(), precision)
+    if by_rows:
+        common = best_row_threshold(scores, truth, unknown=unknown)
+    else:
+        common = _best(scores.ravel(), truth.ravel(), precision, unknown=0 if unknown is None else int(unknown.sum()))
     enough = per_class & (truth.sum(axis=0) >= max(min_positives, 1))
     values = [
         _best(scores[:, index], truth[:, index], precision) if enough[index] else common
@@ -137,7 +171,7 @@ def find_thresholds(
         values=tuple(values),
         per_class=tuple(enough.tolist()),
         common=common,
-        method="f1" if precision is None else "precision",
+        method="precision" if precision is not None else "row_f1" if by_rows else "f1",
         precision=precision,
         min_positives=min_positives,
         made_from=made_from,
@@ -145,9 +179,13 @@ def find_thresholds(
 
 
 def _best(
-    scores: Float[np.ndarray, " pairs"], correct: Bool[np.ndarray, " pairs"], precision: float | None
+    scores: Float[np.ndarray, " pairs"],
+    correct: Bool[np.ndarray, " pairs"],
+    precision: float | None,
+    *,
+    unknown: int = 0,
 ) -> float | None:
-    curve = curve_of(scores, correct)
+    curve = curve_of(scores, correct, unknown=unknown)
     point = curve.best(precision=precision)
     return None if point is None else float(curve.thresholds[point])
 
@@ -174,15 +212,17 @@ def cross_detected(
     folds: Int64[np.ndarray, " rows"],
     *,
     per_class: bool,
+    metric: ThresholdMetric = "micro_f1",
     precision: float | None = None,
     min_positives: int = 5,
+    unknown: Int64[np.ndarray, " rows"] | None = None,
 ) -> Bool[np.ndarray, "rows classes"]:
     """Detect in each row by thresholds that were found on the other folds, so that the metrics are not optimistic.
 
     Parameters
     ----------
     folds : index of each row's fold, from `folds_of`; at least two
-    per_class, precision, min_positives : as in `find_thresholds`
+    per_class, metric, precision, min_positives, unknown : as in `find_thresholds`
     """
     detected = np.zeros(scores.shape, bool)
     names = [str(index) for index in range(scores.shape[1])]
@@ -193,8 +233,10 @@ def cross_detected(
             truth[~here],
             names,
             per_class=per_class,
+            metric=metric,
             precision=precision,
             min_positives=min_positives,
+            unknown=None if unknown is None else unknown[~here],
             made_from="the other folds",
         )
         detected[here] = detect(scores[here], found)

@@ -11,11 +11,12 @@ from config import Config
 from utils import console
 from utils.models.training_log import best_row, read_training_log
 from utils.recordings.recording import read_metadata
-from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics
+from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics, unknown_notes
 from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.recordings import Predictions, predict_recordings
+from utils.scoring.metrics.units import unit_word
 from utils.scoring.reports.distillation_table import HEADINGS, read_table_of, row_texts
-from utils.scoring.reports.excerpts import make_excerpt
+from utils.scoring.reports.excerpts import make_excerpt, make_row_excerpt
 from utils.scoring.reports.notable_recordings import choose_notable
 from utils.scoring.reports.report_parts import (
     Chart,
@@ -67,20 +68,20 @@ def report_of(
     members : what was tested. For an ensemble, there are no learning curves, and the settings are those of the first
         member
     """
-    unknown = evaluation.headline.without_truth
-    warnings = [f"{unknown} recordings are of species that the model does not know; they do not count."]
+    unit = predictions.unit
     return Report(
         title=config.run,
         facts=_facts(predictions, evaluation.headline, members, config),
-        metrics=metric_rows(held_out, ridge),
+        metrics=metric_rows(held_out, ridge, unit),
         charts=(*curves_of(members), *threshold_charts(predictions, evaluation)),
         classes=class_table(held_out),
         confusion=confusion_of(predictions, evaluation),
         galleries=galleries(predictions, evaluation, members, config),
         failures=tuple((failure.name, failure.reason) for failure in predictions.failures),
         settings=shown_settings(members[0].snapshot.config),
-        warnings=tuple(warnings) if unknown else (),
+        warnings=tuple(f"{text[0].upper()}{text[1:]}." for text in unknown_notes(evaluation, unit)),
         networks=networks_of(config),
+        unit=unit_word(unit),
     )
 
 
@@ -88,8 +89,12 @@ def _facts(
     predictions: Predictions, headline: HeadlineMetrics, members: Sequence[Member], config: Config
 ) -> dict[str, str]:
     snapshots = [member.snapshot for member in members]
+    recordings = (
+        {} if predictions.unit == "recording" else {"recordings": f"{predictions.rows['recording'].n_unique():,}"}
+    )
     return {
-        "recordings": f"{headline.scored:,} of {headline.recordings:,} scored",
+        **recordings,
+        unit_word(predictions.unit): f"{headline.scored:,} of {headline.recordings:,} scored",
         "clips": f"{int(predictions.clips.sum()):,}",
         "classes": f"{len(predictions.classes):,}",
         "model" if len(members) == 1 else "models": "; ".join(
@@ -119,7 +124,7 @@ def learning_charts(log: Path) -> list[Chart]:
     metrics = (
         line("accuracy, training", "accuracy"),
         line("accuracy, validation", "validation_accuracy"),
-        line("MLRAP, validation", "validation_mlrap"),
+        Line(f"{rows[-1].shown.title}, validation", epochs, tuple(row.shown.value for row in rows)),
     )
     return [
         Chart("Loss", "epoch", losses, ends=None, mark=mark, mark_text=mark_text),
@@ -143,11 +148,12 @@ def shown_settings(config: Config) -> str:
 def galleries(
     predictions: Predictions, evaluation: Evaluation, members: Sequence[Member], config: Config
 ) -> tuple[Gallery, ...]:
-    """Return excerpts of the best, the worst and the most surprising recordings, each recording once."""
-    primary = predictions.recordings["class"].to_list()
+    """Return excerpts of the best, the worst and the most surprising rows, each row once."""
+    primary = predictions.rows["class"].to_list()
     chosen = choose_notable(predictions.scores, evaluation.truth, evaluation.lrap, primary)
     indices = sorted({*chosen.best, *chosen.worst, *chosen.surprising})
-    excerpts = dict(_excerpts(indices, predictions, evaluation, members, config))
+    make = _excerpts if predictions.unit == "recording" else _row_excerpts
+    excerpts = dict(make(indices, predictions, evaluation, members, config))
     result, shown = [], set[int]()
     for kind, (title, note) in GALLERIES.items():
         indices_of_kind = [index for index in getattr(chosen, kind) if index in excerpts]
@@ -165,14 +171,14 @@ def _excerpts(
 
     Scores of clips are those of the first member, and of the others that take the same spectrograms.
     """
-    names = predictions.recordings["recording"]
+    names = predictions.rows["recording"]
     clip_scores = predict_recordings(
-        members, predictions.recordings[indices], config, clips_of=names[indices].to_list(), what="report"
+        members, predictions.rows[indices], config, clips_of=names[indices].to_list(), what="report"
     ).clip_scores
     for index in indices:
         if names[index] not in clip_scores:
             continue
-        file = config.dataset.root / predictions.recordings["file"][index]
+        file = config.dataset.root / predictions.rows["file"][index]
         try:
             excerpt = make_excerpt(
                 file,
@@ -183,6 +189,33 @@ def _excerpts(
                 classes=predictions.classes,
                 lrap=float(evaluation.lrap[index]),
                 credit=credit_of(config.dataset.root, names[index]),
+                settings=members[0].snapshot.config,
+            )
+        except AudioError as error:
+            console.warning(f"{file}: {error}; the report does not show it")
+        else:
+            yield index, excerpt
+
+
+def _row_excerpts(
+    indices: list[int], predictions: Predictions, evaluation: Evaluation, members: Sequence[Member], config: Config
+) -> Iterator[tuple[int, Excerpt]]:
+    """Yield excerpts of some intervals or events, with the sound beside short ones."""
+    for index in indices:
+        columns = ("recording", "file", "class", "start", "end")
+        name, path, label, start, end = predictions.rows.select(columns).row(index)
+        file = config.dataset.root / path
+        try:
+            excerpt = make_row_excerpt(
+                file,
+                predictions.scores[index],
+                evaluation.truth[index],
+                start=start,
+                end=end,
+                name=", ".join(part for part in (name, f"{start:g} s", label) if part),
+                classes=predictions.classes,
+                lrap=float(evaluation.lrap[index]),
+                credit=credit_of(config.dataset.root, name),
                 settings=members[0].snapshot.config,
             )
         except AudioError as error:

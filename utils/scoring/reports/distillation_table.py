@@ -11,7 +11,7 @@ from statistics import median
 from typing import Annotated, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from pydantic import AliasChoices, Field, TypeAdapter
 
 from config import Config, Testing
@@ -22,8 +22,9 @@ from utils.models.snapshots import Snapshot, find_snapshot
 from utils.scoring.evaluation.recordings import evaluate_predictions
 from utils.scoring.inference.ensembles import Member, logits_of
 from utils.scoring.inference.recordings import Predictions
-from utils.scoring.metrics.bootstrap import draw_weights, drawn_means, interval, paired_interval
+from utils.scoring.metrics.bootstrap import draw_recordings, drawn_means, interval, paired_interval
 from utils.scoring.metrics.ranking import mean_of_defined
+from utils.scoring.metrics.units import unit_word
 from utils.scoring.reports.page import metric_text, signed
 from utils.settings_keys import settings_for_key
 from utils.tables import read_json
@@ -123,9 +124,12 @@ def tabulate(
         for members in networks.values()
         for member in members
     }
-    rows = tuple(_network_row(name, members, speeds, lrap[name], lrap[STUDENT]) for name, members in networks.items())
+    recording, unit = predictions[STUDENT].recording_of_row, predictions[STUDENT].unit
+    rows = tuple(
+        _network_row(name, members, speeds, lrap[name], lrap[STUDENT], recording) for name, members in networks.items()
+    )
     write_json(_table_path(config), {"testing": _testing_settings(config), "networks": [asdict(row) for row in rows]})
-    _print_networks(rows, recordings=len(lrap[STUDENT]))
+    _print_networks(rows, tested=f"{len(lrap[STUDENT]):,} {unit_word(unit)}")
     return rows
 
 
@@ -186,16 +190,18 @@ def _network_row(
     name: str,
     members: Sequence[Member],
     speeds: Mapping[Path, float],
-    lrap: Float[np.ndarray, " recordings"],
-    student: Float[np.ndarray, " recordings"],
+    lrap: Float[np.ndarray, " rows"],
+    student: Float[np.ndarray, " rows"],
+    recording: Int64[np.ndarray, " rows"],
 ) -> NetworkRow:
-    """Return the row of a network or an ensemble."""
+    """Return the row of a network or an ensemble, by the LRAP of each recording, interval or call."""
     sizes = [_parameters_and_flops(member.snapshot) for member in members]
     mlrap = mean_of_defined(lrap)
-    found = interval(mlrap, drawn_means(lrap, draw_weights(np.arange(len(lrap)), seed=0)))
+    found = interval(mlrap, drawn_means(lrap, draw_recordings(recording, seed=0)))
     both = ~np.isnan(lrap) & ~np.isnan(student)
     compared = name != STUDENT and both.any()
-    low, high = (paired_interval(lrap[both], student[both]) if compared else None) or (None, None)
+    ends = paired_interval(lrap[both], student[both], recording=recording[both]) if compared else None
+    low, high = ends or (None, None)
     return NetworkRow(
         name=name,
         parameters=sum(parameters for parameters, _ in sizes),
@@ -224,12 +230,12 @@ def _teacher_names(teachers: Sequence[Member]) -> list[str]:
     return [console.printable(member.snapshot.folder) for member in teachers]
 
 
-def _print_networks(rows: Sequence[NetworkRow], *, recordings: int) -> None:
+def _print_networks(rows: Sequence[NetworkRow], *, tested: str) -> None:
     """Print the table in two parts, for a terminal of 80 columns: what the networks cost, and how good they are."""
     cells = [row_texts(row) for row in rows]
     console.show_grid("Distilled", HEADINGS[:COST_COLUMNS], [row[:COST_COLUMNS] for row in cells])
     console.show_grid(
-        f"On {recordings:,} recordings",
+        f"On {tested}",
         HEADINGS[:1] + HEADINGS[COST_COLUMNS:],
         [row[:1] + row[COST_COLUMNS:] for row in cells],
     )

@@ -1,6 +1,7 @@
 """Excerpts of recordings: spectrogram, scores of the clips, and sound."""
 
 import io
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from utils.spectra.spectrogram import make_spectrogram
 EXCERPT_SECONDS = 15.0  # at most
 TOP_CLASSES = 4  # classes whose scores are shown, besides the correct ones
 CORRECT_CLASSES = 4  # correct classes whose scores are shown, at most
+MARK_SECONDS = 0.2  # width of a point in time
 SPECTROGRAM_SIZE = (960, 128)  # width and height, pixels, at most
 FRAMES_PER_PIXEL = 4  # at most, before the spectrogram is made smaller
 JPEG_QUALITY = 60
@@ -73,26 +75,106 @@ def make_excerpt(
     AudioError
         If the recording cannot be read.
     """
-    rate, channel = settings.spectrogram.rate, settings.spectrogram.channel
+    rate = settings.spectrogram.rate
     clip, step, _ = (samples / rate for samples in clip_samples(settings.clips, rate=rate))
     first, last = strongest_window(clip_scores[:, int(pooled.argmax())], step=step, length=clip)
     start, end = first * step, min((last - 1) * step + clip, first * step + EXCERPT_SECONDS)  # a clip may be longer
+    times = [(index * step, (index + 1) * step) for index in range(last - first - 1)]
+    return _excerpt(
+        file,
+        clip_scores[first:last],
+        pooled,
+        truth,
+        start=start,
+        end=end,
+        times=[*times, ((last - first - 1) * step, math.inf)],
+        recording_seconds=(len(clip_scores) - 1) * step + clip,
+        name=name,
+        classes=classes,
+        lrap=lrap,
+        credit=credit,
+        settings=settings,
+    )
+
+
+def make_row_excerpt(
+    file: Path,
+    scores: Float[np.ndarray, " classes"],
+    truth: Bool[np.ndarray, " classes"],
+    *,
+    start: float,
+    end: float,
+    name: str,
+    classes: Sequence[str],
+    lrap: float,
+    credit: str,
+    settings: Config,
+) -> Excerpt:
+    """Cut out an interval or an event; of a longer one, its middle, and of a shorter one, a whole clip around it.
+
+    Parameters
+    ----------
+    scores : of the row
+    start, end : seconds
+    settings : of the snapshot, for clips and spectrograms
+
+    Raises
+    ------
+    AudioError
+        If the recording cannot be read.
+    """
+    middle, length = (start + end) / 2, min(EXCERPT_SECONDS, max(end - start, settings.clips.length))
+    first = max(0.0, middle - length / 2)
+    return _excerpt(
+        file,
+        scores[None],
+        scores,
+        truth,
+        start=first,
+        end=first + length,
+        times=[(max(0.0, start - first), max(end, start + MARK_SECONDS) - first)],
+        recording_seconds=0.0,
+        name=name,
+        classes=classes,
+        lrap=lrap,
+        credit=credit,
+        settings=settings,
+    )
+
+
+def _excerpt(
+    file: Path,
+    clip_scores: Float[np.ndarray, "clips classes"],
+    pooled: Float[np.ndarray, " classes"],
+    truth: Bool[np.ndarray, " classes"],
+    *,
+    start: float,
+    end: float,
+    times: Sequence[tuple[float, float]],
+    recording_seconds: float,
+    name: str,
+    classes: Sequence[str],
+    lrap: float,
+    credit: str,
+    settings: Config,
+) -> Excerpt:
+    """Read the sound from `start` to `end`, seconds, and return the excerpt; `times` end with it at the latest."""
+    rate, channel = settings.spectrogram.rate, settings.spectrogram.channel
     samples = samples_between(decode(file, rate=rate, channel=channel), start=start, end=end, rate=rate)
     sound = samples_between(decode(file, rate=SOUND_RATE, channel=channel), start=start, end=end, rate=SOUND_RATE)
     seconds = len(samples) / rate
-    times = [(index * step, min(seconds, (index + 1) * step)) for index in range(last - first - 1)]
     return Excerpt(
         recording=name,
         correct=tuple(label for label, correct in zip(classes, truth, strict=True) if correct),
         lrap=lrap,
         start=start,
         seconds=seconds,
-        recording_seconds=(len(clip_scores) - 1) * step + clip,
+        recording_seconds=recording_seconds,
         spectrogram=jpeg(samples, settings),
         ticks=frequency_ticks(settings.spectrogram),
         sound=mp3(sound),
-        times=(*times, ((last - first - 1) * step, seconds)),
-        strips=strips_of(clip_scores[first:last], pooled, truth, classes),
+        times=tuple((first, min(seconds, last)) for first, last in times),
+        strips=strips_of(clip_scores, pooled, truth, classes),
         credit=credit,
     )
 

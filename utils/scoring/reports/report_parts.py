@@ -10,7 +10,8 @@ from jaxtyping import Float, Int64
 
 from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics, confusion_pairs
 from utils.scoring.inference.recordings import Predictions
-from utils.scoring.metrics.registry import METRICS
+from utils.scoring.metrics.registry import METRICS, note_for
+from utils.scoring.metrics.units import Unit, unit_word
 
 CONFUSION_CLASSES = 40  # classes in the confusion matrix, at most
 THRESHOLD_STEPS = 100  # thresholds of the chart between 0 and 1
@@ -67,7 +68,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class Confusion:
-    """How many recordings of each class (rows) have each class as their top prediction (columns).
+    """How many recordings, intervals or calls of each class (rows) have each class as their top prediction (columns).
 
     The last column is for all classes that have no row. Top predictions that are correct in the background are not
     counted, so that everything off the diagonal is wrong.
@@ -159,6 +160,7 @@ class Report:
     failures : recordings that could not be used, and the reasons
     settings : of the run, as TOML
     networks : of a distillation: headings, then one row per network
+    unit : what a prediction is for, in the plural
     """
 
     title: str
@@ -172,9 +174,12 @@ class Report:
     settings: str = ""
     warnings: tuple[str, ...] = ()
     networks: tuple[tuple[str, ...], ...] = ()
+    unit: str = "recordings"
 
 
-def metric_rows(held_out: HeldOutMetrics, ridge: HeadlineMetrics | None) -> tuple[MetricRow, ...]:
+def metric_rows(
+    held_out: HeldOutMetrics, ridge: HeadlineMetrics | None, unit: Unit = "recording"
+) -> tuple[MetricRow, ...]:
     """Return the rows of all metrics that are defined, in the order of the registry.
 
     Parameters
@@ -182,7 +187,7 @@ def metric_rows(held_out: HeldOutMetrics, ridge: HeadlineMetrics | None) -> tupl
     ridge : metrics of the baseline, if it was asked for
     """
     rows = [
-        MetricRow(METRICS[key].title, found.value, found.low, found.high, METRICS[key].note)
+        MetricRow(METRICS[key].title, found.value, found.low, found.high, note_for(METRICS[key], unit))
         for key, found in held_out.metrics.items()
         if found.value is not None
     ]
@@ -244,7 +249,7 @@ def threshold_charts(predictions: Predictions, evaluation: Evaluation) -> list[C
         ),
         mark=thresholds[best],
         mark_text=f"best F1: {f1[best]:.2f} at {thresholds[best]:g}",
-        note="For the detections of all classes in all recordings. "
+        note=f"For the detections of all classes in all {unit_word(predictions.unit)}. "
         "The best F1 is slightly optimistic, because its threshold was chosen on the same recordings.",
         slide=True,
     )

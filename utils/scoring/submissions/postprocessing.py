@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from jaxtyping import Bool, Float, Float32
 from config import Config
 from utils import console
 from utils.recordings.selection import read_whitelist
-from utils.scoring.inference.prior import Factors, prior_of
+from utils.scoring.inference.places import read_places
+from utils.scoring.inference.prior import Factors, prior_of, uses_places
 from utils.scoring.inference.prior_metadata import read_all_metadata
 from utils.scoring.metrics.calibration import Calibration
 from utils.scoring.submissions.score_parts import PartScores
@@ -50,17 +51,25 @@ class Postprocessing:
         index : of the recording
         scratch_in : folder of such files, which live as long as the arrays
         """
-        pooled, factors = part.scores, 1.0 if self.prior is None else self.prior(index)
-        uncalibrated = _empty_table(pooled.shape, scratch_in)
+        uncalibrated = _empty_table(part.scores.shape, scratch_in)
         same = self.prior is None and self.calibration is None and bool(self.wanted.all())
-        written = uncalibrated if same else _empty_table(pooled.shape, scratch_in)
+        written = uncalibrated if same else _empty_table(part.scores.shape, scratch_in)
+        first = 0
+        for table in self.uncalibrated(part, index=index):
+            rows = slice(first, first + len(table))
+            uncalibrated[rows] = table
+            if not same:
+                written[rows] = np.where(self.wanted, self._probabilities(table.astype(np.float64)), 0.0)
+            first += len(table)
+        return written, uncalibrated
+
+    def uncalibrated(self, part: PartScores, *, index: int) -> Iterator[IntervalTable]:
+        """Yield a recording's uncalibrated scores, so many intervals at once as need little memory."""
+        pooled, factors = part.scores, 1.0 if self.prior is None else self.prior(index)
         size = max(1, SCORES_AT_ONCE // max(1, pooled.shape[1]))
         for first in range(0, len(pooled), size):
-            rows = slice(first, first + size)
-            uncalibrated[rows] = np.where(self.wanted, pooled[rows].astype(np.float64) * factors, UNWANTED)
-            if not same:
-                written[rows] = np.where(self.wanted, self._probabilities(uncalibrated[rows].astype(np.float64)), 0.0)
-        return written, uncalibrated
+            scores = pooled[first : first + size].astype(np.float64) * factors
+            yield np.where(self.wanted, scores, UNWANTED).astype(np.float32)
 
     def _probabilities(self, scores: Float[np.ndarray, "intervals classes"]) -> Float[np.ndarray, "intervals classes"]:
         scores = scores.clip(0.0, 1.0)
@@ -87,11 +96,15 @@ def postprocessing_of(
     Raises
     ------
     UserError
-        If the prior or the whitelist cannot be read, or does not fit.
+        If the prior, the table of places or the whitelist cannot be read, or does not fit.
     """
     names = recording_names(files)
+    places = read_places(names, files, config) if uses_places(config) else None
+    if config.submission.places and places is None:
+        console.warning("submission.places is not used: only a table of eBird frequencies as testing.prior needs it")
     recordings = {"recording": names, "file": list(files)}
-    prior = prior_of(pl.DataFrame(recordings, schema={"recording": pl.String, "file": pl.String}), classes, config)
+    table = pl.DataFrame(recordings, schema={"recording": pl.String, "file": pl.String})
+    prior = prior_of(table, classes, config, places=places)
     by_index = None if prior is None else (lambda index, prior=prior: prior(names[index]))
     return Postprocessing(by_index, calibration, _on_whitelist(classes, config))
 

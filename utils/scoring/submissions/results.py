@@ -40,7 +40,7 @@ class Tally:
         """Pass recordings on, and count them."""
         for one in results:
             self.intervals += len(one.scores)
-            self.detected.update(np.flatnonzero(one.detections(layout.thresholds).any(axis=0)).tolist())
+            self.detected.update(np.flatnonzero(one.detected_classes(layout.rule)).tolist())
             self.odd += [Failure(one.file, "; ".join(one.warnings))] if one.warnings else []
             yield one
 
@@ -56,6 +56,7 @@ class Submitted:
     species : how many were detected in some interval
     failures : the recordings that could not be used
     metrics : how good the predictions are, if there are annotations
+    thresholds : the file of thresholds that are best for the annotated recordings
     page : the timelines of soundscapes
     odd : the recordings that were used with a warning, such as a missing end
     unused : files of the folder, and annotations, that could not be used
@@ -69,6 +70,7 @@ class Submitted:
     species: int
     failures: list[Failure]
     metrics: SoundscapeMetrics | None = None
+    thresholds: Path | None = None
     page: Path | None = None
     odd: Sequence[Failure] = ()
     unused: Sequence[Failure] = ()

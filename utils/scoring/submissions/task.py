@@ -209,10 +209,11 @@ def read_test_results(classes: tuple[str, ...], config: Config, *, fingerprint: 
     tested, chosen, fingerprints = config.run_folder / "test", None, dict[Path, str | None]()
     path = config.submission.thresholds or tested / "thresholds.json"
     if config.submission.thresholds is None and not path.is_file():
-        console.warning(
-            f"{path}: no such file, so there are no thresholds per class; "
-            "run test.py to choose them, or set submission.thresholds to a file"
-        )
+        if config.submission.dynamic != "share":
+            console.warning(
+                f"{path}: no such file, so there are no thresholds per class; "
+                "run test.py to choose them, or set submission.thresholds to a file"
+            )
     else:
         thresholds = read_thresholds(path, classes)
         chosen = np.array([np.inf if value is None else value for value in thresholds.values])

@@ -139,10 +139,8 @@ def write_timeline(
             listed=[{**entry, "anchor": anchors.get(entry["file"])} for entry in listed],
             more=more,
             metrics=soundscape_rows(metrics) if metrics else {},
-            unknown=metrics.unknown if metrics else (),
-            threshold=f"{layout.settings.min_score:g}"
-            if layout.class_thresholds is None
-            else "its threshold, which the test chose",
+            notes=metrics.notes if metrics else (),
+            rule=layout.rule.text,
         ),
     )
     return len(timelines)
@@ -215,7 +213,7 @@ def lanes_of(
     seconds : length of the timeline
     """
     inside = one.starts < seconds
-    scores, hits = one.scores[inside], one.detections(layout.thresholds)[inside]
+    scores, hits = one.scores[inside], one.detections(layout.rule)[inside]
     in_order = [event for event in sorted(events, key=lambda event: event.start) if event.start < seconds]
     present = dict.fromkeys(event.species for event in in_order)
     best = one.uncalibrated[inside].max(axis=0, initial=0.0)
@@ -257,7 +255,7 @@ def boxes_of(events: Sequence[Event], settings: Spectrogram, *, seconds: float) 
 
 def _list_entry(one: IntervalScores, layout: SubmissionLayout, truth: Truth | None) -> dict[str, Any]:
     """Return a recording's row in the list."""
-    hits = np.flatnonzero(one.detections(layout.thresholds).any(axis=0)).tolist() if one.reason is None else []
+    hits = np.flatnonzero(one.detected_classes(layout.rule)).tolist() if one.reason is None else []
     events = truth.events.get(one.file) if truth else None
     best = sorted(hits, key=lambda index: -float(one.uncalibrated[:, index].max()))
     return {

@@ -28,7 +28,7 @@ def write_audacity(path: Path, results: Iterable[IntervalScores], layout: Submis
     labels = [tab_cell(label) for label in layout.classes]
 
     def label_lines(one: IntervalScores) -> Iterable[str]:
-        for interval, index in np.argwhere(one.detections(layout.thresholds)).tolist():
+        for interval, index in np.argwhere(one.detections(layout.rule)).tolist():
             yield f"{one.starts[interval]:.6f}\t{one.ends[interval]:.6f}\t{labels[index]}"
 
     return write_tables(path, results, layout, ending=AUDACITY_ENDING, table_lines=label_lines)

@@ -86,7 +86,7 @@ def bird_names(layout: SubmissionLayout) -> list[str]:
 def _bird_rows(results: Iterable[IntervalScores], layout: SubmissionLayout) -> Iterator[tuple[str, str]]:
     names, media = bird_names(layout), media_ids(layout, IDS_2021)
     for one in results:
-        for row, hits in zip(row_ids(one, layout, media), one.detections(layout.thresholds), strict=True):
+        for row, hits in zip(row_ids(one, layout, media), one.detections(layout.rule), strict=True):
             yield row, " ".join(names[index] for index in np.flatnonzero(hits).tolist()) or NOCALL
 
 

@@ -167,7 +167,7 @@ def _write_targets(path: Path, results: Iterable[IntervalScores], layout: Submis
     ids, media = class_ids(layout, IDS_2022), media_ids(layout, IDS_2022)
     with text_file(path) as stream, closing(SampleOrder(sample.rows, path.parent)) as ordered:
         for one in results:
-            hits_of_intervals = one.detections(layout.thresholds).tolist()
+            hits_of_intervals = one.detections(layout.rule).tolist()
             for (_, end), hits in zip(whole_seconds(one, layout), hits_of_intervals, strict=True):
                 for code, hit in zip(ids, hits, strict=True):
                     row = f"{media[one.file]}_{code}_{end}"

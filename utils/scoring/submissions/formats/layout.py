@@ -13,6 +13,7 @@ from jaxtyping import Float
 from config import Submission
 from utils.console import UserError
 from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.metrics.detection_rule import DetectionRule
 
 DIGITS = 6  # decimals of a score
 SAME_TIME = 1e-6  # seconds; less than a sample of any recording: times that differ by it are the same
@@ -32,6 +33,7 @@ class SubmissionLayout:
         none, and `settings.min_score` counts
     files : all recordings of the submission, also those that cannot be read, relative to `recordings`
     monophone : whether each recording is one interval, and its best classes are wanted
+    shared : the rule of `submission.dynamic = share`, which is known once all recordings have scores
     """
 
     classes: tuple[str, ...]
@@ -41,6 +43,24 @@ class SubmissionLayout:
     class_thresholds: Float[np.ndarray, " classes"] | None
     files: tuple[str, ...]
     monophone: bool = False
+    shared: DetectionRule | None = None
+
+    @property
+    def rule(self) -> DetectionRule:
+        """Which classes are detected in which intervals, as `settings.dynamic` says.
+
+        Raises
+        ------
+        ValueError
+            If that depends on all recordings, and they are not known yet.
+        """
+        if self.settings.dynamic == "recording":
+            return DetectionRule(self.thresholds, factor=self.settings.dynamic_factor)
+        if self.settings.dynamic == "off":
+            return DetectionRule(self.thresholds)
+        if self.shared is None:
+            raise ValueError("submission.dynamic = share: the threshold is found when all recordings have scores")
+        return self.shared
 
     @property
     def thresholds(self) -> Float[np.ndarray, " classes"] | float:

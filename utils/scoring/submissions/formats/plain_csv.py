@@ -26,7 +26,7 @@ def write_csv_detections(path: Path, results: Iterable[IntervalScores], layout: 
     with text_file(path) as stream:
         stream.write(csv_line(CSV_HEADER))
         for one in usable(results, layout):
-            for interval, index in np.argwhere(one.detections(layout.thresholds)).tolist():
+            for interval, index in np.argwhere(one.detections(layout.rule)).tolist():
                 times = f"{one.starts[interval]:.6f}", f"{one.ends[interval]:.6f}"
                 score = f"{one.scores[interval, index]:.{DIGITS}f}"
                 stream.write(csv_line([one.file, *times, layout.classes[index], score]))

@@ -63,7 +63,7 @@ def write_raven(path: Path, results: Iterable[IntervalScores], layout: Submissio
 def _selections(one: IntervalScores, layout: SubmissionLayout, labels: list[str]) -> Iterable[str]:
     low, high = layout.settings.band
     name = tab_cell(PurePosixPath(one.file).name)
-    detections = np.argwhere(one.detections(layout.thresholds)).tolist()
+    detections = np.argwhere(one.detections(layout.rule)).tolist()
     for selection, (interval, index) in enumerate(detections, 1):
         start, end, score = float(one.starts[interval]), float(one.ends[interval]), one.scores[interval, index]
         box = f"{start:.6f}\t{end:.6f}\t{low:.1f}\t{high:.1f}"

@@ -1,0 +1,53 @@
+"""The training of one fold: neither the held-out fold nor test/ is learned from or used for validation."""
+
+import polars as pl
+
+from config import Config
+from utils.console import UserError
+from utils.learning.examples import Examples, choose_examples
+from utils.learning.runs import latest_snapshot
+from utils.models.training_log import read_training_log, stopped_improving
+from utils.recordings.splits import count_folds, read_split
+from utils.spectra.image_folder import ImageFolder
+from utils.spectra.store import Store, check_settings
+
+
+def read_fold_examples(config: Config) -> Examples:
+    """Open the spectrogram store, or the folder `training.images`, and choose the examples of fold `dataset.fold`.
+
+    Validation recordings are drawn from train/ (`training.validation_share`), also if there is a test/: the epoch must
+    not be chosen by the recordings of the fold, which the model is tested on.
+
+    Raises
+    ------
+    UserError
+        As `read_examples`; also if the images do not belong to the recordings of the split.
+    """
+    split = read_split(config.dataset)
+    no_test = pl.col("split") != "test"
+    if config.training.images is None:
+        check_settings(config.dataset.root, config)
+        return choose_examples(Store(config.dataset.root), split.filter(no_test), config)
+    images = ImageFolder(config.training.images, split, config)
+    if count_folds(images.split) == 0:
+        raise UserError(
+            f"{config.training.images}: has no images of the recordings in {config.dataset.root / 'split.parquet'}, so "
+            "that no fold can be held out; fix training.images"
+        )
+    return choose_examples(images, images.split.filter(no_test), config)
+
+
+def is_trained(examples: Examples, config: Config) -> bool:
+    """Tell whether the run of a fold is finished, so that nothing has to be compiled; call `open_run` before.
+
+    Parameters
+    ----------
+    examples : what it should be trained on; False if it was trained on others, which `learn` refuses
+    """
+    folder, settings = config.run_folder, config.training
+    latest = latest_snapshot(folder)
+    if not latest or latest.steps or latest.data != examples.fingerprint or not (folder / "curves.png").is_file():
+        return False
+    rows = read_training_log(folder / "log.csv", until=latest.epoch)
+    finished = latest.epoch >= settings.epochs or stopped_improving(rows, wait=settings.early_stopping)
+    return len(rows) == latest.epoch and finished

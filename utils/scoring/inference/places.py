@@ -1,0 +1,206 @@
+"""Where and when recordings were made that are to be predicted: the table `submission.places`, and the files' names.
+
+The table has a row for each recording (column `recording`, `file`, …: its name, file or path) or site (column `site`),
+with the columns `latitude` and `longitude` (degrees), and if known `date` (2023-06-15) or `week` (1 to 48). What the
+row of a recording lacks is taken from that of its site. The site of a recording is in its row, or in the name of its
+file (`dataset.site_pattern`).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from config import Config
+from utils.console import Failure, UserError, warning
+from utils.recordings.metadata_tables import (
+    RECORDING_COLUMNS,
+    SITE_COLUMNS,
+    is_given,
+    parse_coordinates,
+    plain_date,
+    site_key,
+)
+from utils.recordings.recorder_names import read_recorder_names
+from utils.recordings.sound_finder import SoundFinder
+from utils.scoring.inference.prior_metadata import WEEKS, PlaceAndWeek, week_of
+from utils.tables import find_column, read_foreign
+
+SHOWN_ROWS = 5  # of the rows that cannot be used
+_UNKNOWN = PlaceAndWeek(None, None, None)
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "recording": RECORDING_COLUMNS,
+    "site": SITE_COLUMNS,
+    "latitude": ("latitude", "lat"),
+    "longitude": ("longitude", "lon", "lng"),
+    "date": ("date",),
+    "week": ("week",),
+}
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where and when recordings were made, by their names.
+
+    Attributes
+    ----------
+    given : from the table: of a recording, and the coordinates of its site
+    named : from the name of the file, and the week of its site
+    """
+
+    given: Mapping[str, PlaceAndWeek] = field(default_factory=dict)
+    named: Mapping[str, PlaceAndWeek] = field(default_factory=dict)
+
+    def of(self, name: str, known: PlaceAndWeek | None) -> PlaceAndWeek:
+        """Return place and week of a recording: from the table, else from its metadata, else from its file's name."""
+        return _completed(self.given.get(name), known, self.named.get(name))
+
+
+def read_places(names: Sequence[str], files: Sequence[str], config: Config) -> Places:
+    """Read the places of recordings; warn of rows that cannot be used.
+
+    Parameters
+    ----------
+    names, files : of the recordings; the files relative to their folder
+
+    Raises
+    ------
+    UserError
+        If the table `submission.places` cannot be read, or lacks a column.
+    """
+    found = read_recorder_names(files, config.dataset.site_pattern)
+    rows = _read_rows(config.submission.places, names, files, [one.site for one in found])
+    given, named = {}, {}
+    for name, one in zip(names, found, strict=True):
+        row = rows.recordings.get(name, _NO_ROW)
+        site = rows.sites.get(site_key(row.site or one.site), _NO_ROW)
+        given[name] = replace(_completed(row.place, site.place), week=row.place.week)
+        named[name] = _completed(PlaceAndWeek(one.latitude, one.longitude, week_of(one.date)), site.place)
+    return Places(given, named)
+
+
+def _completed(*sources: PlaceAndWeek | None) -> PlaceAndWeek:
+    """Return the first coordinates and the first week that are known."""
+    known = [one for one in sources if one]
+    placed = next((one for one in known if None not in (one.latitude, one.longitude)), _UNKNOWN)
+    return replace(placed, week=next((one.week for one in known if one.week is not None), None))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row that can be used: the recording or the site that it names, and where and when that is."""
+
+    recording: str
+    site: str
+    place: PlaceAndWeek
+
+
+_NO_ROW = _Row("", "", _UNKNOWN)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of recordings, by name, and of sites, by `site_key`."""
+
+    recordings: dict[str, _Row] = field(default_factory=dict)
+    sites: dict[str, _Row] = field(default_factory=dict)
+
+
+def _read_rows(path: Path | None, names: Sequence[str], files: Sequence[str], sites: Iterable[str]) -> _Rows:
+    """Read the table of places; `sites`: those of the recordings, from their files' names."""
+    if path is None:
+        return _Rows()
+    rows, failures = _rows_by_line(path)
+    sounds, name_of = SoundFinder(map(Path, files)), dict(zip(map(Path, files), names, strict=True))
+    found, unmatched = _Rows(), dict[str, str]()
+    targets = sounds.find_all((row.recording for row in rows.values() if row.recording), Path(path.name))
+    for line, row in rows.items():
+        target = targets.get(row.recording)
+        if isinstance(target, Path):
+            failures += _add(found.recordings, name_of[target], row, line)
+        elif not row.recording:
+            failures += _add(found.sites, site_key(row.site), row, line)
+        elif sounds.knows(row.recording):
+            failures.append(Failure(line, str(target)))
+        else:
+            unmatched[line] = row.recording
+    wanted = {site_key(site) for site in (*sites, *(row.site for row in found.recordings.values()))}
+    unmatched |= {
+        line: row.site for line, row in rows.items() if not row.recording and site_key(row.site) not in wanted
+    }
+    _warn_of_rows(path, failures, unmatched, count=len(rows))
+    return found
+
+
+def _add(known: dict[str, _Row], key: str, row: _Row, line: str) -> list[Failure]:
+    """Add a row, unless another row tells something else of the same recording or site."""
+    earlier = known.setdefault(key, row)
+    return (
+        []
+        if earlier.place == row.place
+        else [Failure(line, f"tells of {key!r}, which an earlier row places elsewhere")]
+    )
+
+
+def _rows_by_line(path: Path) -> tuple[dict[str, _Row], list[Failure]]:
+    table = read_foreign(path, ragged=True)
+    columns = {name: find_column(table.columns, usual) for name, usual in _COLUMNS.items()}
+    named = columns["recording"] or columns["site"]
+    missing = [] if named else ["recording or site"]
+    missing += [name for name in ("latitude", "longitude") if not columns[name]]
+    if missing:
+        raise UserError(
+            f"{path}: has no column {' and no column '.join(missing)}; there are {', '.join(table.columns)[:200]}"
+        )
+    rows, failures = {}, list(table.bad)
+    for line, values in table.rows.items():
+        try:
+            rows[line] = _parsed_row({name: values[column].strip() for name, column in columns.items() if column})
+        except ValueError as error:
+            failures.append(Failure(line, str(error)))
+    return rows, failures
+
+
+def _parsed_row(values: Mapping[str, str]) -> _Row:
+    """Return a row.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be used.
+    """
+    recording, site = values.get("recording", ""), values.get("site", "")
+    if not recording and not site:
+        raise ValueError("names neither a recording nor a site")
+    coordinates, bad = parse_coordinates(values)
+    if bad:
+        raise ValueError(f"its coordinates {bad} cannot be used; they should be degrees, as 52.5 and 13.4")
+    week = _week_of_row(values)
+    if not coordinates and week is None and not (recording and site):
+        raise ValueError("has no coordinates")
+    return _Row(recording, site, PlaceAndWeek(coordinates.get("latitude"), coordinates.get("longitude"), week))
+
+
+def _week_of_row(values: Mapping[str, str]) -> int | None:
+    if is_given(values, "week"):
+        text = values["week"]
+        if not text.isdecimal() or not 1 <= int(text) <= WEEKS:
+            raise ValueError(f"its week {text[:20]!r} is not a whole number from 1 to {WEEKS}")
+        return int(text)
+    if not is_given(values, "date"):
+        return None
+    week = week_of(plain_date(values["date"]))
+    if week is None:
+        raise ValueError(f"its date {values['date'][:20]!r} cannot be used; it should be as 2023-06-15")
+    return week
+
+
+def _warn_of_rows(path: Path, failures: Sequence[Failure], unmatched: Mapping[str, str], *, count: int) -> None:
+    """Warn of rows that cannot be used, and in one line of those that name something else."""
+    for failure in failures[:SHOWN_ROWS]:
+        warning(f"{path.parent / failure.name}: {failure.reason}; the row is not used")
+    if len(failures) > SHOWN_ROWS:
+        warning(f"{path}: {len(failures)} rows cannot be used; the first {SHOWN_ROWS} are named above")
+    if unmatched:
+        line, name = next(iter(unmatched.items()))
+        some = f"{len(unmatched)} of {count} rows name neither a recording that is predicted nor the site of one"
+        warning(f"{path}: {some}, such as {name!r} (line {line.rsplit(' ', 1)[-1]})")

@@ -1,0 +1,232 @@
+"""Predictions for what `testing.unit` names: whole recordings, their intervals, or the annotated events in them."""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from jaxtyping import Float, Float32
+
+from config import Config
+from utils import console
+from utils.recordings.recording import NOISE, Event, read_metadata
+from utils.recordings.spans import Spans, labelled_in, labelled_intervals
+from utils.scoring.inference.ensembles import Ensemble, Member, assemble
+from utils.scoring.inference.events import predict_events
+from utils.scoring.inference.fingerprints import fingerprint_of_scores
+from utils.scoring.inference.intervals import predict_intervals
+from utils.scoring.inference.prior import prior_of
+from utils.scoring.inference.recordings import Predictions, predict_recordings
+from utils.scoring.inference.unit_rows import ROWS, events_inside, overlapping_species, species_of_intervals
+from utils.scoring.metrics.units import Unit, unit_word
+from utils.spectra.interval_grid import interval_times
+
+
+def unit_of(recordings: pl.DataFrame, config: Config) -> Unit:
+    """Return `testing.unit`; 'auto' depends on whether only annotations label the held-out recordings.
+
+    Raises
+    ------
+    UserError
+        If the unit needs annotations with times, and no recording has any.
+    """
+    unit = config.testing.unit
+    labelled_by_events = recordings.filter(pl.col("events").list.len() > 0)
+    if unit == "auto":
+        with_birds = recordings.filter(pl.col("class") != NOISE)
+        if labelled_by_events.is_empty() or (with_birds["class"] != "").any():
+            return "recording"
+        return "event" if config.clips.choose == "annotations" else "interval"
+    if unit != "recording" and labelled_by_events.is_empty():
+        raise console.UserError(
+            f"testing.unit = {unit}: no held-out recording has annotations with times; use testing.unit = recording"
+        )
+    return unit
+
+
+def predict_units(
+    members: Sequence[Member], recordings: pl.DataFrame, config: Config, unit: Unit, *, what: str = "testing"
+) -> Predictions:
+    """Predict recordings, or each of their intervals or events, and put the predictions into one table.
+
+    Whole recordings count if the unit is not the recording; recordings without annotations are then left out, except
+    that intervals of recordings without birds count as empty.
+
+    Parameters
+    ----------
+    recordings : rows of the split
+    what : title of the progress bar
+
+    Raises
+    ------
+    UserError
+        If a network or the prior's table is damaged.
+    """
+    if unit == "recording":
+        return predict_recordings(members, recordings, config, what=what)
+    recordings = _with_annotations(recordings, unit)
+    ensemble = assemble(members)
+    table = _RowTable(ensemble.classes, unit)
+    prior = prior_of(recordings, ensemble.classes, config)
+    coming = (
+        _event_rows(ensemble, recordings, config) if unit == "event" else _interval_rows(ensemble, recordings, config)
+    )
+    with console.progress(what, total=len(recordings), unit="recordings") as advance, closing(coming):
+        for rows in coming:
+            name = recordings["recording"][rows.row]
+            factors = None if prior is None or rows.reason else prior(name)
+            table.add(name, recordings["file"][rows.row], rows, factors)
+            advance()
+    return table.predictions(recordings, fingerprint_of_scores(members, config))
+
+
+def _with_annotations(recordings: pl.DataFrame, unit: Unit) -> pl.DataFrame:
+    """Leave out, and count, recordings of which nobody said when a species is heard."""
+    told = pl.col("events").list.len() > 0
+    if unit == "interval":
+        told = told | pl.col("class").is_in([NOISE, ""])
+    usable = recordings.filter(told)
+    if len(usable) < len(recordings):
+        console.warning(
+            f"{len(recordings) - len(usable)} of {len(recordings)} held-out recordings have no annotations with times, "
+            f"so that their {unit_word(unit)} are not known; they are left out (testing.unit = {unit})"
+        )
+    unsure = int(usable["unsure"].fill_null(False).sum()) if "unsure" in usable.columns and unit == "interval" else 0
+    if unsure:
+        console.warning(
+            f"{unsure} of {len(usable)} recordings have annotations that could not be used; "
+            "intervals there may have birds that count as absent"
+        )
+    return usable
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one recording.
+
+    Attributes
+    ----------
+    row : index of the recording
+    values : of each row, those of ROWS but for recording and file
+    reasons : why a row has no scores; None if it has
+    reason : why the whole recording could not be used; None if it could
+    """
+
+    row: int
+    values: list[dict[str, Any]]
+    scores: Float[np.ndarray, "rows classes"]
+    clips: Sequence[int]
+    reasons: Sequence[str | None] = ()
+    reason: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Generator[_Rows]:
+    files = [config.dataset.root / file for file in recordings["file"]]
+    no_scores = np.empty((0, len(ensemble.classes)))
+    coming = predict_intervals(ensemble, files, config, interval=config.testing.interval, scratch_in=config.run_folder)
+    with closing(coming):
+        for one in coming:
+            if one.failure:
+                yield _Rows(one.row, [], no_scores, [], reason=one.failure.reason)
+                continue
+            label = recordings["class"][one.row]
+            events, problem = events_inside(recordings["events"][one.row].to_list(), one.length)
+            tables = [table.astype(np.float32) for table in one.tables]
+            if problem and not events:
+                yield _Rows(one.row, [], no_scores, [], reason=f"{problem}; it is left out of the metrics")
+                continue
+            starts, ends = interval_times(one.length, interval=config.testing.interval)
+            told = labelled_intervals(_labelled_spans(recordings["recording"][one.row], config), starts, ends)
+            species = species_of_intervals(events, starts, ends)
+            values = [
+                {
+                    "class": label if label == NOISE else "",
+                    "events": species[row],
+                    "start": starts[row],
+                    "end": ends[row],
+                }
+                for row in np.flatnonzero(told)
+            ]
+            warnings = (*one.length.warnings, *([problem] if problem else []))
+            yield _Rows(one.row, values, np.concatenate(tables)[told], [1] * len(values), warnings=warnings)
+
+
+def _labelled_spans(name: str, config: Config) -> Spans | None:
+    """Return which spans of a recording its labels speak of; None: all of it."""
+    try:
+        return labelled_in(read_metadata(config.dataset.root / "metadata" / f"{name}.json"))
+    except (OSError, ValueError):  # the split has its labels
+        return None
+
+
+def _event_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Generator[_Rows]:
+    spans = [
+        list(dict.fromkeys((one["start"], one["end"], one["species"]) for one in events if one["species"] != NOISE))
+        for events in recordings["events"].to_list()
+    ]
+    length = ensemble.groups[0].clips.length
+    with closing(predict_events(ensemble, recordings, spans, config)) as coming:
+        for one in coming:
+            if one.failure:
+                no_scores = np.empty((0, len(ensemble.classes)))
+                yield _Rows(one.row, [], no_scores, [], reason=one.failure.reason)
+                continue
+            events = [Event(*span) for span in spans[one.row]]
+            values = [
+                {
+                    "class": event.species,
+                    "background": background,
+                    "start": event.start,
+                    "end": event.end,
+                }
+                for event, background in zip(events, overlapping_species(events, length=length), strict=True)
+            ]
+            seconds = one.length.frames / one.length.rate
+            reasons = [
+                None if clips else f"an annotation at {event.start:g} s is after its end ({seconds:.1f} s)"
+                for event, clips in zip(events, one.clips.tolist(), strict=True)
+            ]
+            yield _Rows(one.row, values, one.scores, one.clips.tolist(), reasons, warnings=one.length.warnings)
+
+
+@dataclass
+class _RowTable:
+    """Collects the rows of recordings, which come in any order, and joins them in the order of the recordings."""
+
+    classes: tuple[str, ...]
+    unit: Unit
+    _found: dict[int, tuple[list[dict[str, Any]], _Rows, Float32[np.ndarray, "_ _"]]] = field(default_factory=dict)
+
+    def add(self, name: str, file: str, rows: _Rows, factors: Float[np.ndarray, " classes"] | None) -> None:
+        """Take in the rows of a recording; one without scores has one row of NaN."""
+        scores = rows.scores.astype(np.float32)
+        if factors is not None:
+            scores = (scores.astype(np.float64) * factors).astype(np.float32)
+        values = rows.values
+        if rows.reason:
+            values, scores = [{}], np.full((1, len(self.classes)), np.nan, np.float32)
+        whole = {"recording": name, "file": file, "class": "", "background": [], "events": []}
+        self._found[rows.row] = [{**whole, **one} for one in values], rows, scores
+
+    def predictions(self, recordings: pl.DataFrame, fingerprint: str) -> Predictions:
+        """Return all rows."""
+        ordered = [self._found[row] for row in sorted(self._found)]
+        names = recordings["recording"]
+        reasons = [
+            reason
+            for values, rows, _ in ordered
+            for reason in ([rows.reason] if rows.reason else rows.reasons or [None] * len(values))
+        ]
+        return Predictions(
+            pl.DataFrame([one for values, _, _ in ordered for one in values], schema=ROWS),
+            self.classes,
+            np.concatenate([scores for _, _, scores in ordered] or [np.empty((0, len(self.classes)), np.float32)]),
+            np.array([clips for _, rows, _ in ordered for clips in (rows.clips or [0])], np.int64),
+            reasons,
+            fingerprint=fingerprint,
+            warnings={names[rows.row]: rows.warnings for _, rows, _ in ordered if rows.warnings},
+            unit=self.unit,
+        )

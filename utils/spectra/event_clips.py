@@ -1,0 +1,88 @@
+"""What a worker does with a recording for predictions per event: spectrograms of the clips around annotated events."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+from jaxtyping import Float, Int64, UInt8
+
+from utils.recordings.audio_files import check_readable
+from utils.spectra.clip_selection import EventSpan, event_starts
+from utils.spectra.clips import Window, clip_samples, cut_windows
+from utils.spectra.decode import AudioError, Length
+from utils.spectra.extraction import DecodedRecording, Job
+from utils.spectra.recording_spectrograms import RecordingSpectrograms, spectrograms_of_clips
+
+
+@dataclass(frozen=True)
+class EventSpectrograms:
+    """The spectrograms of the clips around a recording's events, in order of time.
+
+    Attributes
+    ----------
+    spectrograms : those of all clips
+    events : index of each clip's event in `Job.events`; an event that is longer than a clip has several clips
+    length : length of the recording
+    """
+
+    spectrograms: RecordingSpectrograms
+    events: Int64[np.ndarray, " clips"]
+    length: Length
+
+    @property
+    def count(self) -> int:
+        """Number of clips."""
+        return self.spectrograms.count
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is odd about the file."""
+        return self.length.warnings
+
+    def blocks(self, size: int) -> Iterator[UInt8[np.ndarray, "_ height width"]]:
+        """Yield the spectrograms in blocks of at most `size`, and remove their file at the end."""
+        return self.spectrograms.blocks(size)
+
+
+def event_spectrograms(job: Job) -> EventSpectrograms:
+    """Compute the spectrograms of the clips around each of `job.events`, cut as in training, without any rejection.
+
+    Events that start after the end of the recording have no clips. The rest of the recording is decoded all the same,
+    to know its length.
+
+    Raises
+    ------
+    AudioError
+        If the recording cannot be read, or all events start after its end.
+    """
+    try:
+        check_readable(job.file)
+    except ValueError as error:
+        raise AudioError(str(error)) from None
+    recording, indices = DecodedRecording(job), list[int]()
+    length, _, _ = clip_samples(job.clips, rate=job.spectrogram.rate)
+    windows = heapq.merge(
+        *(_windows_of(index, event, job) for index, event in enumerate(job.events or ())), key=lambda one: one.start
+    )
+
+    def counted() -> Iterator[Float[np.ndarray, " length"]]:
+        for window, samples in cut_windows(recording.blocks(), windows, length=length):
+            indices.append(window.event)
+            yield samples
+
+    clips = counted()
+    first = next(clips, None)
+    if first is None:
+        raise AudioError(f"all its annotations start after its end ({recording.seconds:.1f} s)")
+    spectrograms = spectrograms_of_clips(chain([first], clips), job)
+    return EventSpectrograms(spectrograms, np.array(indices, np.int64), recording.length)
+
+
+def _windows_of(index: int, event: EventSpan, job: Job) -> Iterator[Window]:
+    """Yield the windows of an event, as in training."""
+    rate = job.spectrogram.rate
+    length, step, _ = clip_samples(job.clips, rate=rate)
+    for start in event_starts(round(event[0] * rate), round(event[1] * rate), length=length, step=step):
+        yield Window(start, event=index)
