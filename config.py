@@ -98,7 +98,8 @@ class Dataset:
     # split = blocked: cells with fewer recordings per quarter of the year are split at random
     block_recordings: Count = 20
     # recordings that only annotations label (soundscapes, hours with annotated calls): divide: among train/, val/ and
-    # test/ like the others; train, val, test: all of them there; leave: use none
+    # test/ like the others; train, val (not with folds), test: all of them there (in val/ and test/ whatever
+    # min_recordings, max_classes and whitelist say); leave: use none
     long_recordings: Literal["divide", "train", "val", "test", "leave"] = "divide"
     # regular expression with a group `site`, and optionally `date` (YYYYMMDD or YYYY-MM-DD) and `time` (HHMMSS), that
     # finds them in the names of sound files, else in their paths, without look-around; '': the usual names of
@@ -118,7 +119,7 @@ class Clips:
     choose: Literal["grid", "peaks", "annotations", "first", "table"] = "grid"
     # choose = table: CSV with the columns recording and seconds, such as the spec/peaks.csv of another run
     table: Path | None = None
-    # choose = peaks or first: number of clips per recording, before rejection by signal_threshold; 0: all
+    # choose = peaks or first: number of different clips per recording, before rejection by signal_threshold; 0: all
     count: CountOrNone = 10
     # choose = peaks: least distance between two peaks, seconds; none: the length of a clip
     peak_distance: NotNegative | None = None
@@ -285,7 +286,7 @@ class Training:
     pretrained: Path | None = None
     pretrained_output: bool = True  # pretrained: also take over the output layer, for classes that are the same
     # fraction of the recordings in train/ set apart for validation, from classes with 3 recordings or more (of long
-    # recordings: about this fraction of their events); if test/ exists, val/ is used instead
+    # recordings: about this fraction of their events); if test/ exists, val/ is used instead, unless it is tested on
     validation_share: PartShare = 0.05
     # metric on the validation recordings by which the best epoch is chosen; macro_f1 and weighted_f1: of the class with
     # the highest score (argmax)

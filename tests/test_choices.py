@@ -12,7 +12,7 @@ import sort_data
 import spec
 import test
 import train
-from config import Config, Testing
+from config import Config
 from tests.conftest import RATE, chirp, small_config
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
 from utils.spectra.store import Store
@@ -85,7 +85,9 @@ def test_clips_around_annotations(tmp_path: Path) -> None:
     assert (trained.folder / "epoch_003" / "classes.txt").read_text().split("\n")[:2] == list(PITCHES)
     tested = test.main(settings)
     assert (tested.unit, tested.headline.recordings) == ("event", 4)
-    by_recording = test.main(dataclasses.replace(settings, testing=Testing(unit="recording")))
+    by_recording = test.main(
+        dataclasses.replace(settings, testing=dataclasses.replace(settings.testing, unit="recording"))
+    )
     assert by_recording.headline.recordings == 1
 
 

@@ -116,7 +116,7 @@ def test_labelled_soundscapes_are_judged_by_submission_soundscape(kaggle: Config
     assert metrics["intervals"] == len(labels) == 36
     both = written.join(labels, on="row_id", suffix="_true")
     scores = [row_f1(row["birds"].split(), row["birds_true"].split()) for row in both.to_dicts()]
-    assert metrics["metrics"]["row_f1"] == pytest.approx(sum(scores) / len(scores), abs=1e-6)
+    assert metrics["row_f1"] == pytest.approx(sum(scores) / len(scores), abs=1e-6)
 
 
 def row_f1(predicted: list[str], true: list[str]) -> float:

@@ -15,6 +15,7 @@ from utils.settings import RENAMED, settings_with_defaults
 
 # settings that change neither what a store holds nor how a model behaves
 WITHOUT_EFFECT = (
+    "clips.table",  # its content is part of the keys of shards
     "spectrogram.images",
     "spectrogram.engine",
     "training.clips_on",

@@ -19,6 +19,7 @@ from utils.scoring.evaluation.recordings import compute_metrics, evaluate_predic
 from utils.scoring.evaluation.result_files import write_result_files
 from utils.scoring.evaluation.saved_scores import SCORES
 from utils.scoring.inference.recordings import Predictions
+from utils.scoring.inference.unit_rows import ROWS
 from utils.scoring.metrics.bootstrap import paired_interval
 from utils.scoring.metrics.registry import METRICS
 from utils.scoring.metrics.thresholds import find_thresholds, write_thresholds
@@ -277,3 +278,36 @@ def test_the_page_sorts_and_escapes_names(tmp_path: Path) -> None:
     assert values[0] < 0 < values[-1]
     assert [float(value.replace("−", "-")) for value in result["falling"]] == values[::-1]
     assert (result["title"], result["classes"]) == ("a&b and c, compared", 3)
+
+
+def test_runs_tested_by_interval_are_compared_by_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows are named by recording and time, draws are of recordings; another unit is refused."""
+    rng = np.random.default_rng(3)
+    truth = rng.random((40, 3)) < 0.3
+    rows = pl.DataFrame(
+        {
+            "recording": [f"r{index // 10}" for index in range(40)],
+            "file": [f"r{index // 10}.wav" for index in range(40)],
+            "class": [""] * 40,
+            "background": [[]] * 40,
+            "events": [[{"species": "ABC"[index]} for index in np.flatnonzero(one)] for one in truth],
+            "start": [5.0 * (index % 10) for index in range(40)],
+            "end": [5.0 * (index % 10) + 5 for index in range(40)],
+        },
+        schema=ROWS,
+    )
+    for name, skill in (("one", 0.1), ("other", 0.8)):
+        scores = (rng.random((40, 3)) * 0.5 + skill * 0.5 * truth).astype(np.float32)
+        found = Predictions(rows, ("A", "B", "C"), scores, np.ones(40, np.int64), [None] * 40, unit="interval")
+        evaluation = evaluate_predictions(found.scores, found, background=True)
+        metrics = compute_metrics(found, evaluation, Config().testing, made_from="here")
+        write_result_files(tmp_path / name / "test", found, evaluation, metrics, {})
+    comparison = compare_runs([tmp_path / "one", tmp_path / "other"])
+    assert (comparison.unit, len(comparison.runs[0].rows)) == ("interval", 40)
+    assert comparison.runs[0].rows[:2] == ["r0, 0.00 to 5.00 s", "r0, 10.00 to 15.00 s"]
+    assert comparison.runs[0].data.draws.weights.shape[1] == 4
+    assert comparison.metrics["MLRAP"][1].difference > 0.1
+    assert "Compared on 40 intervals" in capsys.readouterr().out
+    write_test(tmp_path / "third", skill=0.5)
+    with pytest.raises(UserError, match=r"were tested by different units"):
+        compare_runs([tmp_path / "one", tmp_path / "third"])

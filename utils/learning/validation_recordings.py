@@ -27,11 +27,13 @@ NEAR = (0.5, 1.5)  # a fold has about the wanted number of events if its number 
 def choose_validation_recordings(split: pl.DataFrame, learnable: pl.DataFrame, config: Config) -> set[str]:
     """Return the recordings for validation: val/ if there is also test/, else `validation_share` of train/.
 
+    Recordings that the model will be tested on (`testing.held_out = val`, as with folds) are not for validation.
+
     Parameters
     ----------
     learnable : recording and class of every clip that could be learned from, if no recording were set apart
     """
-    if {"val", "test"} <= set(split["split"]):
+    if {"val", "test"} <= set(split["split"]) and config.testing.held_out != "val":
         return set(split.filter(split="val")["recording"])
     train, settings = split.filter(split="train"), config.training
     long = train.filter((pl.col("class") == "") & (pl.col("events").list.len() > 0))

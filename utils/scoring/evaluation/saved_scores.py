@@ -1,6 +1,6 @@
 """What a test saved of a run, read and checked: all scores, the ground truth, and the primary label of each row."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -81,8 +81,9 @@ def read_scores(folder: Path) -> SavedScores:
     """
     path = folder / "test" / "scores.parquet"
     min_positives = read_thresholds(folder / "test" / "thresholds.json", ()).min_positives if path.is_file() else 1
-    if _has_times(path):
-        return _read_wide(path, min_positives)
+    columns = _columns_of(path)
+    if "start" in columns:
+        return _read_wide(path, columns, min_positives)
     scores = read_table(path, SCORES, missing=TEST_FIRST, damaged=TEST_AGAIN)
     _check_scores(path, scores)
     primary = _read_primary(folder / "test" / "predictions.csv", set(scores["recording"]))
@@ -92,18 +93,19 @@ def read_scores(folder: Path) -> SavedScores:
     )
 
 
-def _has_times(path: Path) -> bool:
-    """Tell whether a file has scores of intervals or events; False if it cannot be read."""
+def _columns_of(path: Path) -> list[str]:
+    """Return the names of a file's columns; nothing if it cannot be read, which `read_table` reports."""
     with suppress(OSError, pl.exceptions.PolarsError), path.open("rb") as stream:
-        return "start" in pl.read_parquet_schema(stream)
-    return False
+        return list(pl.read_parquet_schema(stream))
+    return []
 
 
-def _read_wide(path: Path, min_positives: int) -> SavedScores:
+def _read_wide(path: Path, names_of_columns: Sequence[str], min_positives: int) -> SavedScores:
     """Read the scores of intervals or events."""
-    table = read_table(path, ROW_SCORES, missing=TEST_FIRST, damaged=TEST_AGAIN)
-    classes = sorted(name.removeprefix(SCORE_COLUMN) for name in table.columns if name.startswith(SCORE_COLUMN))
-    columns = [f"{SCORE_COLUMN}{label}" for label in classes]
+    columns = sorted(name for name in names_of_columns if name.startswith(SCORE_COLUMN))
+    classes = [name.removeprefix(SCORE_COLUMN) for name in columns]
+    schema = {**ROW_SCORES, **dict.fromkeys(columns, pl.Float32())}
+    table = read_table(path, schema, missing=TEST_FIRST, damaged=TEST_AGAIN)
     unit: Unit = "event" if (table["class"] != "").any() and (table["class"] != NOISE).any() else "interval"
     names = [
         ", ".join(part for part in (name, f"{start:.2f} to {end:.2f} s", label if unit == "event" else "") if part)

@@ -159,7 +159,7 @@ def _scratch_folder(folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{SCRATCH}*"):
         with try_lock(left, LOCK) as abandoned:
-            if abandoned:  # under its own name, so that the next call goes on if this one is killed, too
+            if abandoned:  # under its own name, so that the next call removes the rest if this one is killed, too
                 shutil.rmtree(left)
     with (
         tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH, ignore_cleanup_errors=os.name != "posix") as scratch,
