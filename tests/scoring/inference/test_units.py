@@ -143,7 +143,8 @@ def test_an_event_at_the_end_has_the_last_clip_and_one_after_it_has_none(config:
 def test_a_broken_recording_is_one_row_without_scores(config: Config) -> None:
     broken = split_of("long").with_columns(recording=pl.lit("broken"), file=pl.lit("broken.wav"))
     for unit in ("interval", "event"):
-        found = predict_units([member(config)], pl.concat([split_of("long"), broken]), config, unit)  # type: ignore[arg-type]
+        both = pl.concat([split_of("long"), broken])
+        found = predict_units([member(config)], both, config, unit)  # type: ignore[arg-type]
         assert [failure.name for failure in found.failures] == ["broken.wav"]
         assert np.isnan(found.scores[-1]).all()
         assert found.rows["start"][-1] is None
