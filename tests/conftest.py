@@ -33,7 +33,14 @@ REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared"
 RATE = 8000
 # started first, so that all workers end at about the same time
-SLOW = ("test_scripts.py", "test_distill.py", "test_killed.py", "test_untrusted_files.py", "test_steps.py")
+SLOW = (
+    "test_scripts.py",
+    "test_demo_forms.py",
+    "test_distill.py",
+    "test_killed.py",
+    "test_untrusted_files.py",
+    "test_steps.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

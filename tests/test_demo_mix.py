@@ -58,7 +58,7 @@ def test_all_calls_are_found_by_the_reader_of_annotations(material: tuple[Path, 
         and row["from_recording"].split("/")[0] == row["species"]
         for row in table.to_dicts()
     )
-    used = pl.read_csv(tmp_path / "out" / "sources.csv")
+    used = pl.DataFrame(json.loads((tmp_path / "out" / "sources.json").read_text())["sources"])
     assert set(used["role"]) == {"call", "noise"}
     assert set(table["from_recording"]) == set(used.filter(role="call")["recording"])
 
@@ -162,7 +162,7 @@ def test_unreadable_recordings_cost_a_line_each(
     for name in ("Altus clarus/letter.wav", "Bassus gravis/letter.wav", "silence.flac"):
         assert (told.out + told.err).count(name) == 1
     assert len(pl.read_csv(tmp_path / "out" / "annotations.csv")) == 2 * 30
-    assert "letter" not in (tmp_path / "out" / "sources.csv").read_text()
+    assert "letter" not in (tmp_path / "out" / "sources.json").read_text()
 
 
 def test_nothing_readable_ends_with_a_reason(material: tuple[Path, Path], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ RECORDINGS holds a folder for each species; each call is a loud part of one of i
 call in such recordings, so a few "calls" are something else, and other species may sing in them. Where models are
 chosen by the result, mix only recordings of train/.
 Writes OUT/mixed_00.flac, …, then OUT/annotations.csv (file, start, end, species, from_recording, snr_db) and
-OUT/sources.csv (what was used). Test models on them:
+OUT/sources.json (what was used). Test models on them:
 
     python submission_soundscape.py experiments/mine.toml --submission.recordings mixed
 """
@@ -42,7 +42,7 @@ from utils.files import remove_leftovers, unrelated_names, write_json
 from utils.tables import write_csv
 
 _MARK = "mix.json"
-_TABLES = ("annotations.csv", "sources.csv")
+_TABLES = ("annotations.csv", "sources.json")
 _OURS = ("mixed_*.flac", *_TABLES, _MARK)
 _ANNOTATION_TYPES = {
     **{"file": pl.String, "start": pl.Float64, "end": pl.Float64, "species": pl.String},
@@ -129,7 +129,7 @@ def _write_mixed(sources: Sources, out: Path, *, count: int, settings: MixSettin
             used += [_source_row(name, one) for one in its_sources]
             advance(note=name)
     table = pl.DataFrame(calls, schema=_ANNOTATION_TYPES)
-    write_csv(out / "sources.csv", pl.DataFrame(used))
+    write_json(out / "sources.json", {"sources": used})  # no table, which a reader of annotations would have to explain
     write_csv(out / "annotations.csv", table)
     recordings = len({row["recording"] for row in used})
     return MixResult(count, len(table), table["species"].n_unique(), recordings, tuple(sources.failures))
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = {
         "soundscapes": f"{made.soundscapes} of {clock(words.seconds)}",
         "calls": f"{made.calls:,} of {made.species} species, in annotations.csv",
-        "recordings": f"{made.recordings:,} used, in sources.csv",
+        "recordings": f"{made.recordings:,} used, in sources.json",
     }
     show_table(f"Written to {printable(words.out)} in {clock(passed())}", rows)
     info(f"next: python submission_soundscape.py EXPERIMENT --submission.recordings {printable(words.out)}")
