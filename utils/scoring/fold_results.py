@@ -20,7 +20,7 @@ from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.calibration import write_calibration
-from utils.scoring.metrics.registry import METRICS
+from utils.scoring.metrics.registry import METRICS, value_and_ends_text
 from utils.scoring.metrics.units import Unit, unit_word
 from utils.scoring.reports.fold_report import fold_report, spread_text
 from utils.scoring.reports.page import write_report
@@ -212,7 +212,7 @@ def _print_result(
         f"Cross-validated: {len(folds)} folds, {models} models",
         ["metric", f"all {unit_word(predictions.unit)} (95%)", "mean ± deviation of folds"],
         [
-            [METRICS[key].title, _interval_text(result.metrics[key]), spread_text(result.spread[key])]
+            [METRICS[key].title, value_and_ends_text(result.metrics[key]), spread_text(result.spread[key])]
             for key in HEADLINE
             if key in result.spread and key in result.metrics and result.metrics[key].value is not None
         ],
@@ -238,8 +238,3 @@ def _print_result(
     )
     console.report_failures(result.failures, what="recordings")
     console.report_failures(result.odd, what="recordings", done="read, with a warning")
-
-
-def _interval_text(one: Interval) -> str:
-    value = f"{one.value:.3f}"
-    return value if one.low is None or one.high is None else f"{value} ({one.low:.3f} to {one.high:.3f})"

@@ -25,7 +25,7 @@ from utils.scoring.evaluation.ridge_baseline import ridge_scores
 from utils.scoring.inference.ensembles import Member, members_at
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.bootstrap import Interval
-from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, value_text
+from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, value_and_ends_text, value_text
 from utils.scoring.metrics.units import Unit, unit_word
 from utils.scoring.reports.contents import report_of
 from utils.scoring.reports.page import write_report
@@ -265,17 +265,11 @@ def headline_rows(tested: Tested) -> dict[str, str]:
         rows[top1] = value_text(headline.top1_accuracy, otherwise=NO_PRIMARY)
     for key in HEADLINES[tested.unit]:
         if key in tested.metrics:
-            rows[METRICS[key].title] = interval_text(tested.metrics[key])
+            rows[METRICS[key].title] = value_and_ends_text(tested.metrics[key])
     if ridge:
         accuracy = value_text(ridge.top1_accuracy, otherwise=NO_PRIMARY)
         rows["ridge on mean spectra"] = f"{mlrap} {value_text(ridge.mlrap)}, {top1} {accuracy}"
     return rows
-
-
-def interval_text(metric: Interval) -> str:
-    """Write a metric with its 95% interval."""
-    ends = "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"
-    return f"{value_text(metric.value)}{ends}"
 
 
 def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predictions) -> None:

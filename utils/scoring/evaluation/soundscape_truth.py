@@ -5,9 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Bool, Float
-
 from config import Dataset
 from utils.console import Failure, UserError
 from utils.recordings.annotation_tables import is_annotation_table, tables_outside
@@ -15,7 +12,7 @@ from utils.recordings.annotations import is_annotations, read_annotations
 from utils.recordings.audio_files import is_sound, sounds_below
 from utils.recordings.event_tables import AnnotationRow, TableLayout, read_layout, read_rows
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
-from utils.recordings.recording import NOISE, Contents, Event, check_label, event_overlaps
+from utils.recordings.recording import NOISE, Contents, Event, check_label
 from utils.recordings.sound_finder import SoundFinder
 from utils.recordings.spans import Spans
 from utils.scoring.evaluation.kaggle_truth import KaggleTruth, read_kaggle_truth
@@ -204,22 +201,3 @@ def _kinds(table: Path, layout: TableLayout) -> dict[int, str]:
         if column := find_column(known.columns, ["kind"]):
             return {int(line.rsplit(" ", 1)[1]): row[column] for line, row in known.rows.items()}
     return {}
-
-
-def truth_of_intervals(
-    events: tuple[Event, ...],
-    starts: Float[np.ndarray, " intervals"],
-    ends: Float[np.ndarray, " intervals"],
-    classes: tuple[str, ...],
-) -> Bool[np.ndarray, "intervals classes"]:
-    """Tell which classes are present in which intervals, in whole or in part. Other species are left out."""
-    indices = {label: index for index, label in enumerate(classes)}
-    truth = np.zeros((len(starts), len(classes)), bool)
-    for event in events:
-        if event.species not in indices:
-            continue
-        first, last = int(np.searchsorted(ends, event.start)), int(np.searchsorted(starts, event.end, "right"))
-        for interval in range(first, last):
-            if event_overlaps((event.start, event.end), float(starts[interval]), float(ends[interval])):
-                truth[interval, indices[event.species]] = True
-    return truth

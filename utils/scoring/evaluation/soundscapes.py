@@ -29,7 +29,7 @@ from utils.scoring.inference.unit_rows import ROWS, species_of_intervals
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.detection_metrics import count, micro, row_f1
 from utils.scoring.metrics.detection_rule import DetectionRule
-from utils.scoring.metrics.registry import METRICS, value_text
+from utils.scoring.metrics.registry import METRICS, value_and_ends_text, value_text
 from utils.scoring.metrics.thresholds import Thresholds
 
 HEADLINES = ("cmap", "micro_f1", "row_f1", "macro_f1", "mlrap")  # metrics that are printed
@@ -261,15 +261,7 @@ def soundscape_rows(metrics: SoundscapeMetrics) -> dict[str, str]:
         "recordings": f"{metrics.recordings:,} of {metrics.annotated:,} annotated{only}",
         "intervals": f"{metrics.with_birds} of {metrics.intervals} with birds, of {metrics.species} species",
         "annotations": f"{metrics.annotations_used:,} of {metrics.annotations:,} used",
-        **{
-            METRICS[key].title: f"{value_text(one.value)}{_ends(one)}"
-            for key, one in metrics.metrics.items()
-            if key in HEADLINES
-        },
+        **{METRICS[key].title: value_and_ends_text(one) for key, one in metrics.metrics.items() if key in HEADLINES},
         "as submitted": f"micro F1 {value_text(metrics.micro_f1)}, row-wise F1 {value_text(metrics.row_f1)}, "
         f"with {metrics.thresholds}",
     }
-
-
-def _ends(metric: Interval) -> str:
-    return "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"

@@ -177,3 +177,9 @@ def note_for(metric: Metric, unit: Unit) -> str:
 def value_text(value: float | None, *, otherwise: str = "none") -> str:
     """Write a metric's value for people; `otherwise` if it is not defined."""
     return otherwise if value is None else f"{value:.3f}"
+
+
+def value_and_ends_text(metric: Interval) -> str:
+    """Write a metric with the ends of its 95% interval for people."""
+    ends = "" if metric.low is None or metric.high is None else f" ({metric.low:.3f} to {metric.high:.3f})"
+    return f"{value_text(metric.value)}{ends}"
