@@ -103,9 +103,9 @@ def _check_empty(out: Path, made_with: dict[str, object]) -> None:
     """Refuse a folder that holds other files, or soundscapes that were mixed otherwise."""
     if others := unrelated_names(out, _OURS):
         raise UserError(f"{printable(out)} holds other files ({others[0]}); choose an empty folder")
-    ours = unrelated_names(out, ())
+    mixed = unrelated_names(out, (_MARK,))  # a call that failed leaves the mark alone
     mark = out / _MARK
-    if ours and not (mark.is_file() and _made_with(mark) == made_with):
+    if mixed and not (mark.is_file() and _made_with(mark) == made_with):
         raise UserError(f"{printable(out)} holds soundscapes that were mixed otherwise; delete it or choose another")
 
 

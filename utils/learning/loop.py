@@ -100,6 +100,11 @@ def _report_monitor(unit: Unit, examples: Examples, settings: Training) -> None:
     rows = len(examples.validation_truth if unit == "recording" else examples.validation_rows)
     if rows:
         console.info(f"the epoch with the best validation {Monitored(settings.monitor, unit).title} is kept")
+    elif settings.monitor != Training().monitor:
+        console.warning(
+            f"there are no validation recordings, so training.monitor = {settings.monitor} has no effect: the last "
+            "epoch is kept; increase training.validation_share (if there is a test/: dataset.val_share)"
+        )
     if 0 < rows < ENOUGH_ROWS[unit]:
         console.warning(
             f"only {rows} validation {unit}s, so chance decides which epoch is best; increase "

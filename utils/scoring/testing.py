@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from config import Config
@@ -63,6 +62,7 @@ class Tested:
     metrics : all metrics, by key of `registry.METRICS`
     unit : what a prediction was made for
     notes : what else to know, such as species that the model does not know
+    interval : length of an interval, seconds
     """
 
     snapshot: Snapshot
@@ -75,6 +75,7 @@ class Tested:
     metrics: Mapping[str, Interval] = field(default_factory=dict)
     unit: Unit = "recording"
     notes: tuple[str, ...] = ()
+    interval: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -217,6 +218,7 @@ def evaluate_and_report(
         held_out.metrics,
         predictions.unit,
         tuple(unknown_notes(evaluation, predictions.unit)),
+        settings.interval,
     )
     _print_tested(tested, members, predictions)
     return tested
@@ -275,9 +277,7 @@ def headline_rows(tested: Tested) -> dict[str, str]:
 def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predictions) -> None:
     headline, unit = tested.headline, tested.unit
     recordings = {} if unit == "recording" else {"recordings": f"{predictions.rows['recording'].n_unique():,}"}
-    size = f", {int(predictions.clips.sum())} clips"
-    if unit == "interval":  # the last one of a recording may be shorter
-        size = f" of {np.nanmax((predictions.rows['end'] - predictions.rows['start']).to_numpy()):g} s"
+    size = f" of {tested.interval:g} s" if unit == "interval" else f", {int(predictions.clips.sum())} clips"
     files = ("report.html", "report.png", "predictions.csv", "scores.parquet", "metrics.json")
     console.show_table(
         "Tested",

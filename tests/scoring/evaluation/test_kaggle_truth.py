@@ -37,7 +37,7 @@ def test_the_table_lies_above_in_the_archive_or_beside(tmp_path: Path, capsys: p
         assert truth.labelled == {name: ((0.0, 10.0), (15.0, 20.0))}
         assert (truth.failures, truth.annotations, truth.annotated) == ((), 2, {name})
         error = " ".join(capsys.readouterr().err.split())
-        assert "1 of 4 windows of 5 s have no usable row; they count neither as presence nor as absence" in error
+        assert "1 of 4 windows of 5 s are not covered by usable rows; they count neither" in error
         assert "1 of 2 recordings beside it have no row, and so no ground truth: 2_COR_20190905.wav" in error
     (archive / "test_soundscapes").mkdir()
     assert read_truth(archive / "test_soundscapes", Dataset()) is None

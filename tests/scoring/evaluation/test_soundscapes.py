@@ -50,9 +50,7 @@ def test_metrics_by_hand(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert found.value("mlrap") == pytest.approx((1 + 1 / 2) / 2)
     print_soundscape_metrics(found)
     printed = " ".join(capsys.readouterr().err.split())
-    assert (
-        "the model does not know 1 annotated species (Ignotus); their 1 labels in intervals count as missed" in printed
-    )
+    assert "not know 1 annotated species (Ignotus); their one label in intervals counts as missed" in printed
     assert found.thresholds == "a threshold of 0.5"
     write_soundscape_metrics(tmp_path / "scores.json", found)
     assert json.loads((tmp_path / "scores.json").read_text())["row_f1"] == pytest.approx(0.5)
@@ -266,3 +264,18 @@ def test_unusable_annotations_give_no_metrics_but_failures(tmp_path: Path) -> No
     evaluator = evaluated(truth_in(tmp_path))
     assert evaluator.finish() is None
     assert [failure.name for failure in evaluator.failures] == ["a.wav"]
+
+
+def test_rows_that_cover_no_whole_interval_count_for_nothing(tmp_path: Path) -> None:
+    """As of Kaggle's tables that do not start at 0: no interval is labelled from start to end."""
+    events = {"a.wav": (Event(2.0, 7.0, "Altus clarus"),), "b.wav": (Event(0.0, 5.0, "Altus clarus"),)}
+    truth = Truth(events, labelled={"a.wav": ((2.0, 7.0),), "b.wav": ((0.0, 5.0),)})
+    evaluator = SoundscapeEvaluator(truth, CLASSES, DetectionRule(0.5))
+    for file in events:
+        evaluator.add(scores_of(file, [[0.9, 0.2, 0.1], [0.3, 0.2, 0.1]], seconds=10.0))
+    evaluation = evaluator.finish()
+    assert evaluation is not None
+    found = evaluation.metrics
+    assert (found.recordings, found.intervals, found.annotations_used) == (1, 1, 1)
+    assert [failure.name for failure in evaluator.failures] == ["a.wav"]
+    assert "1 of 1 annotations are in rows that cover no whole interval; it is left out" in evaluator.failures[0].reason

@@ -113,7 +113,9 @@ def _warn(
     windows, without = _count_holes(present)
     if without:
         left_out = "they count neither as presence nor as absence"
-        warning(f"{table}: {without:,} of {windows:,} windows of {WINDOW:g} s have no usable row; {left_out}")
+        warning(
+            f"{table}: {without:,} of {windows:,} windows of {WINDOW:g} s are not covered by usable rows; {left_out}"
+        )
     rows = sum(len(one.windows) for one in present)
     counts = [event.species for of_sound in events.values() for event in of_sound]
     if rows and not counts:

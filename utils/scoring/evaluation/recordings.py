@@ -153,9 +153,11 @@ def unknown_notes(evaluation: Evaluation, unit: Unit) -> list[str]:
         return []
     names = ", ".join(sorted(species, key=lambda name: (-species[name], name))[:LISTED_SPECIES])
     more = f" and {len(species) - LISTED_SPECIES} more" if len(species) > LISTED_SPECIES else ""
+    count = sum(species.values())
+    labels = f"{count:,} labels in {unit_word(unit)} count" if count > 1 else f"one label in {unit_word(unit)} counts"
     return [
-        f"the model does not know {len(species)} annotated species ({names}{more}); their {sum(species.values()):,} "
-        f"labels in {unit_word(unit)} count as missed in the micro and row-wise metrics, and not in class means"
+        f"the model does not know {len(species)} annotated species ({names}{more}); their {labels} as missed in the "
+        "micro and row-wise metrics, and not in class means"
     ]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 
 from config import Testing
 from utils import console
@@ -128,8 +128,12 @@ class SoundscapeEvaluator:
         if events and not inside:
             self._unused.add(one.file)
             return
-        self._events[one.file] = inside
         told = np.flatnonzero(labelled_intervals(self._truth.labelled.get(one.file), one.starts, one.ends))
+        counted = self._events_in(inside, one, told)
+        if not len(told):
+            self._unused.add(one.file)
+            return
+        self._events[one.file] = counted
         species = species_of_intervals(inside, one.starts, one.ends)
         rows = [
             {
@@ -154,6 +158,25 @@ class SoundscapeEvaluator:
             reason = events_after_end_message(lost, of=len(events), seconds=length)
             self.failures.append(console.Failure(file, f"{reason}{left_out}"))
         return inside
+
+    def _events_in(
+        self, events: tuple[Event, ...], one: IntervalScores, told: Int64[np.ndarray, " told"]
+    ) -> tuple[Event, ...]:
+        """Leave out events of which no interval tells, because their rows cover no whole interval, and report them."""
+        if len(told) == len(one.starts):
+            return events
+        starts, ends = one.starts[told], one.ends[told]
+        counted = tuple(
+            event
+            for event in events
+            if ((starts < event.end) & (ends > event.start)).any() or (starts == event.start).any()
+        )
+        lost = len(events) - len(counted)
+        if lost or not len(told):
+            left_out = "" if len(told) else "; it is left out of the metrics"
+            reason = f"{lost} of {len(events)} annotations are in rows that cover no whole interval{left_out}"
+            self.failures.append(console.Failure(one.file, reason))
+        return counted
 
     @property
     def used(self) -> Truth:

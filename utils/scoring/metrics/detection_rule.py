@@ -51,6 +51,8 @@ class DetectionRule:
     @property
     def text(self) -> str:
         """What the thresholds are, for people."""
+        if math.isinf(self._common):
+            return "no threshold: nothing can be detected"
         if self.share is not None:
             return f"a threshold of {self._common:.3g}, which at least {100 * self.share:g}% of all intervals reach"
         values = {value for value in np.ravel(self.thresholds).tolist() if math.isfinite(value)}
