@@ -288,7 +288,7 @@ def test_runs_tested_by_interval_are_compared_by_interval(tmp_path: Path, capsys
         {
             "recording": [f"r{index // 10}" for index in range(40)],
             "file": [f"r{index // 10}.wav" for index in range(40)],
-            "class": [""] * 40,
+            "class": [""] * 39 + ["Noise"],
             "background": [[]] * 40,
             "events": [[{"species": "ABC"[index]} for index in np.flatnonzero(one)] for one in truth],
             "start": [5.0 * (index % 10) for index in range(40)],
@@ -304,7 +304,7 @@ def test_runs_tested_by_interval_are_compared_by_interval(tmp_path: Path, capsys
         write_result_files(tmp_path / name / "test", found, evaluation, metrics, {})
     comparison = compare_runs([tmp_path / "one", tmp_path / "other"])
     assert (comparison.unit, len(comparison.runs[0].rows)) == ("interval", 40)
-    assert comparison.runs[0].rows[:2] == ["r0, 0.00 to 5.00 s", "r0, 10.00 to 15.00 s"]
+    assert comparison.runs[0].rows[:2] == ["r0, 0.0 to 5.0 s", "r0, 10.0 to 15.0 s"]
     assert comparison.runs[0].data.draws.weights.shape[1] == 4
     assert comparison.metrics["MLRAP"][1].difference > 0.1
     assert "Compared on 40 intervals" in capsys.readouterr().out

@@ -11,6 +11,7 @@ from utils.recordings.duplicates import measure_length
 from utils.recordings.recording import Event, Recording
 
 MILLISECONDS = 1000.0  # per second
+AFTER_END = "lie after its end"  # in messages about annotations
 ROUNDING_SECONDS = 5.0  # programs may round the end of an annotation by so many seconds
 
 

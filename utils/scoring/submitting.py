@@ -9,6 +9,7 @@ import numpy as np
 
 from config import Config
 from utils import console
+from utils.models.snapshots import recordings_used
 from utils.recordings.annotations import is_annotations, read_annotations
 from utils.recordings.inventory import Inventory, take_inventory
 from utils.scoring.evaluation.soundscape_truth import Truth
@@ -121,6 +122,8 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     results = tally.through(_interval_scores(task, result.failures), layout)
     rows = write_rows(task.path, evaluator.through(results) if evaluator else results, layout)
     evaluation = evaluator.finish(made_from=config.run) if evaluator else None
+    if evaluation and truth:
+        _warn_of_known_recordings(task, truth)
     metrics = evaluation.metrics if evaluation else None
     thresholds = _write_evaluation(evaluation, task, config) if evaluation else None
     has_page = task.kind == "soundscape" and config.submission.page_minutes and task.files
@@ -147,6 +150,19 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
         unused=unused,
         files=inventory.line(),
     )
+
+
+def _warn_of_known_recordings(task: Task, truth: Truth) -> None:
+    """Warn if annotated recordings have the names of recordings that a model was trained or validated on."""
+    learned = set[str]().union(*(recordings_used(member.snapshot) for member in task.ensemble.members))
+    names = {Path(name).name for name in learned}
+    known = [file for file in truth.events if Path(file).stem in names]
+    if known:
+        console.warning(
+            f"{len(known)} of {len(truth.events)} annotated recordings have names of recordings that the models were "
+            f"trained on ({Path(known[0]).name}{', …' if len(known) > 1 else ''}), so that their metrics and "
+            "thresholds are too good; use other recordings"
+        )
 
 
 def _write_evaluation(evaluation: SoundscapeEvaluation, task: Task, config: Config) -> Path | None:

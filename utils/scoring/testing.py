@@ -11,6 +11,7 @@ from config import Config
 from utils import console
 from utils.models.export import check_can_export, export
 from utils.models.snapshots import Snapshot, recordings_used
+from utils.recordings.lengths import AFTER_END
 from utils.recordings.splits import draw_names
 from utils.scoring.evaluation.false_detections import noise_recordings, share_of_noise_detected
 from utils.scoring.evaluation.recordings import (
@@ -23,6 +24,7 @@ from utils.scoring.evaluation.result_files import predictions_table, write_resul
 from utils.scoring.evaluation.ridge_baseline import ridge_scores
 from utils.scoring.inference.ensembles import Member, members_at
 from utils.scoring.inference.recordings import Predictions
+from utils.scoring.inference.units import unit_of
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, value_and_ends_text, value_text
 from utils.scoring.metrics.units import Unit, unit_word
@@ -80,7 +82,8 @@ class Tested:
     @property
     def complete(self) -> bool:
         """Whether all recordings were used, and none only in part; other warnings lose no sound."""
-        return not (self.failures or any(is_partial(warning.reason) for warning in self.odd))
+        left_out = any(is_partial(warning.reason) or AFTER_END in warning.reason for warning in self.odd)
+        return not (self.failures or left_out)
 
 
 def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
@@ -132,7 +135,7 @@ def check_before_training(split: pl.DataFrame, config: Config) -> None:
         If there is nothing to test on, the prior or a model that `testing` names does not exist, or its engine is not
         installed.
     """
-    held_out_recordings(split, config)
+    unit_of(held_out_recordings(split, config), config)
     settings = config.testing
     if settings.prior and not settings.prior.is_file():
         raise console.UserError(f"{settings.prior}: no such file; fix testing.prior")

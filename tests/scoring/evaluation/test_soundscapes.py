@@ -1,6 +1,7 @@
 """Metrics of annotated soundscapes that can be worked out by hand, and annotations in the formats that people keep."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,9 @@ def test_thresholds_of_soundscapes_are_those_that_a_submission_takes(tmp_path: P
     assert found.values == (pytest.approx(0.6),) * 3
     assert (found.fingerprint, found.made_from) == ("f00d", "x, on 4 intervals of soundscapes")
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".json", ".png"]
+    none = replace(evaluation, found=replace(evaluation.found, thresholds=replace(found, common=None)))
+    assert write_soundscape_thresholds(stem, none, CLASSES, fingerprint="f00d", title="x") is None
+    assert list(tmp_path.iterdir()) == []  # files of an earlier call would not be those of these metrics
 
 
 def test_only_annotations_by_humans_count(tmp_path: Path) -> None:

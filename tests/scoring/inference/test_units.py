@@ -114,6 +114,7 @@ def test_intervals(config: Config) -> None:
     assert (evaluation.headline.without_truth, evaluation.headline.ranked) == (1, 2)
     assert "Ignotus" in unknown_notes(evaluation, "interval")[0]
     assert found.recording_of_row.tolist() == [0, 0, 0, 1]
+    assert (found.clips >= 3).all()  # all clips of an interval count
     assert found.failures == []
 
 

@@ -14,7 +14,7 @@ from utils.recordings.labels import ground_truth
 from utils.recordings.recording import LONG_RECORDINGS, NOISE
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.unit_rows import unknown_labels
-from utils.scoring.metrics.bootstrap import Interval, draw_recordings
+from utils.scoring.metrics.bootstrap import DRAWS, Interval, draw_recordings
 from utils.scoring.metrics.calibration import Calibration, Reliability, cross_fitted, fit, reliabilities
 from utils.scoring.metrics.metric_kinds import ScoredRows
 from utils.scoring.metrics.per_class import per_class_table
@@ -237,7 +237,10 @@ def _scored_rows(
         scores=scores.astype(np.float64) if unit == "recording" else scores,
         truth=evaluation.truth[scored],
         primary=evaluation.primary[scored],
-        draws=draw_recordings(recording, seed=settings.seed),
+        # one long recording has no other to be drawn instead
+        draws=draw_recordings(
+            recording, draws=DRAWS if unit == "recording" or recording.any() else 0, seed=settings.seed
+        ),
         min_positives=settings.min_positives,
         unknown=None if evaluation.unknown is None else evaluation.unknown[scored],
         without_background=other if settings.background else None,

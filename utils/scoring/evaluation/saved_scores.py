@@ -106,9 +106,9 @@ def _read_wide(path: Path, names_of_columns: Sequence[str], min_positives: int) 
     classes = [name.removeprefix(SCORE_COLUMN) for name in columns]
     schema = {**ROW_SCORES, **dict.fromkeys(columns, pl.Float32())}
     table = read_table(path, schema, missing=TEST_FIRST, damaged=TEST_AGAIN)
-    unit: Unit = "event" if (table["class"] != "").any() and (table["class"] != NOISE).any() else "interval"
+    unit: Unit = "interval" if table["class"].is_in(["", NOISE]).all() else "event"
     names = [
-        ", ".join(part for part in (name, f"{start:.2f} to {end:.2f} s", label if unit == "event" else "") if part)
+        ", ".join(part for part in (name, f"{start} to {end} s", label if unit == "event" else "") if part)
         for name, start, end, label in table.select("recording", "start", "end", "class").iter_rows()
     ]
     if any(table[name].null_count() for name in (*ROW_SCORES, *columns)) or len(set(names)) < len(names):

@@ -22,7 +22,7 @@ from utils.scoring.evaluation.recordings import (
     unknown_notes,
 )
 from utils.scoring.evaluation.soundscape_truth import Truth
-from utils.scoring.evaluation.threshold_files import write_threshold_search
+from utils.scoring.evaluation.threshold_files import remove_threshold_search, write_threshold_search
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.unit_rows import ROWS, species_of_intervals
@@ -208,7 +208,8 @@ class SoundscapeEvaluator:
         predictions = Predictions(table, classes, scores, np.ones(len(table), np.int64), no_reasons, unit="interval")
         evaluation = evaluate_predictions(scores, predictions, background=True)
         made_from = f"{made_from}, on {len(table)} intervals of soundscapes"
-        found = compute_metrics(predictions, evaluation, self._settings, made_from=made_from)
+        settings = replace(self._settings, calibration="none")  # only a test fits it
+        found = compute_metrics(predictions, evaluation, settings, made_from=made_from)
         return SoundscapeEvaluation(self._metrics(evaluation, detected, found), found)
 
     def _metrics(
@@ -240,7 +241,9 @@ class SoundscapeEvaluator:
 def write_soundscape_thresholds(
     stem: Path, evaluation: SoundscapeEvaluation, classes: tuple[str, ...], *, fingerprint: str, title: str
 ) -> Thresholds | None:
-    """Write the thresholds that are best for annotated soundscapes, as JSON, table and plot; None if none is any use.
+    """Write the thresholds that are best for annotated soundscapes, as JSON, table and plot.
+
+    If none is better than to detect nothing, files of an earlier call are removed, and None is returned.
 
     Parameters
     ----------
@@ -250,6 +253,8 @@ def write_soundscape_thresholds(
     """
     found, table = evaluation.found.thresholds, evaluation.found.threshold_table
     if found.common is None:
+        remove_threshold_search(stem)
+        console.warning("no threshold is better than to detect nothing, so there is no file of thresholds")
         return None
     values, per_class = (dict(zip(found.classes, part, strict=True)) for part in (found.values, found.per_class))
     thresholds = replace(

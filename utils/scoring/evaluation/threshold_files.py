@@ -23,10 +23,20 @@ def write_threshold_search(stem: Path, thresholds: Thresholds, table: pl.DataFra
     table : from `threshold_table`, of the same scores; without rows there is no plot, and an earlier one is removed
     title : of the plot
     """
-    csv, png, json = (stem.with_name(f"{stem.name}{ending}") for ending in ENDINGS)
+    csv, png, json = _paths(stem)
     write_csv(csv, table)
     if table.is_empty():
         png.unlink(missing_ok=True)
     else:
         draw_threshold_search(png, table, thresholds, title=title)
     write_thresholds(json, thresholds)
+
+
+def remove_threshold_search(stem: Path) -> None:
+    """Remove the files of an earlier search."""
+    for path in _paths(stem):
+        path.unlink(missing_ok=True)
+
+
+def _paths(stem: Path) -> list[Path]:
+    return [stem.with_name(f"{stem.name}{ending}") for ending in ENDINGS]

@@ -7,7 +7,7 @@ from tempfile import SpooledTemporaryFile
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 
 from config import Config
 from utils import console
@@ -69,6 +69,7 @@ class IntervalPrediction(NamedTuple):
     tables : the pooled scores of all intervals, float64 (_, classes of the ensemble), table after table; to be read
         before the next recording is asked for
     failure : why the recording could not be used; it has no scores then
+    clips : how many clips were scored in each interval; if groups of members have different clips, the largest number
     """
 
     row: int
@@ -76,6 +77,7 @@ class IntervalPrediction(NamedTuple):
     intervals: int
     tables: Iterator[Float[np.ndarray, "_ classes"]]
     failure: console.Failure | None = None
+    clips: tuple[int, ...] = ()
 
 
 def predict_intervals(
@@ -164,6 +166,11 @@ class IntervalScoreCollector:
         """Whether all clips were taken in, or none will come."""
         return self.failure is not None or self._pooled == self.intervals
 
+    @property
+    def clips_of_intervals(self) -> Int64[np.ndarray, " intervals"]:
+        """Number of clips of each interval."""
+        return np.diff(self._ends, prepend=0)
+
     def tables(self, size: int) -> Iterator[Float[np.ndarray, "_ classes"]]:
         """Yield the pooled scores of all intervals, at most `size` intervals at once."""
         self._rows.seek(0)
@@ -184,7 +191,9 @@ def _joined_intervals(row: int, ensemble: Ensemble, collectors: Sequence[Interva
         return IntervalPrediction(row, length, 0, iter(()), failure)
     warnings = dict.fromkeys(text for collector in collectors for text in collector.length.warnings)
     length = length._replace(warnings=tuple(warnings))
-    return IntervalPrediction(row, length, collectors[0].intervals or 0, _joined_tables(ensemble, collectors))
+    clips = np.max([collector.clips_of_intervals for collector in collectors], axis=0).tolist()
+    tables = _joined_tables(ensemble, collectors)
+    return IntervalPrediction(row, length, collectors[0].intervals or 0, tables, clips=tuple(clips))
 
 
 def _joined_tables(

@@ -111,9 +111,12 @@ class Predictions:
 
     @property
     def failures(self) -> list[console.Failure]:
-        """The recordings that could not be used, or not all of whose events."""
-        pairs = dict(pair for pair in zip(self.rows["file"], self.reasons, strict=True) if pair[1] is not None)
-        return [console.Failure(file, reason) for file, reason in pairs.items() if reason is not None]
+        """The recordings that could not be used, or not all of whose events, each once."""
+        found: dict[str, dict[str, None]] = {}
+        for file, reason in zip(self.rows["file"], self.reasons, strict=True):
+            if reason is not None:
+                found.setdefault(file, {})[reason] = None
+        return [console.Failure(file, _first_of(list(reasons))) for file, reasons in found.items()]
 
     @property
     def odd(self) -> list[console.Failure]:
@@ -124,6 +127,11 @@ class Predictions:
             for name, file in pairs.items()
             if name in self.warnings
         ]
+
+
+def _first_of(reasons: Sequence[str]) -> str:
+    """Return the first reason, and how many others there are."""
+    return reasons[0] if len(reasons) == 1 else f"{reasons[0]}; and {len(reasons) - 1} more"
 
 
 def predict_file(snapshot: Snapshot, file: Path, settings: Testing | None = None) -> dict[str, float]:

@@ -150,8 +150,13 @@ def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config)
                 }
                 for row in np.flatnonzero(told)
             ]
+            if not told.any():
+                reason = f"no interval of {config.testing.interval:g} s is labelled from its start to its end"
+                yield _Rows(one.row, [], no_scores, [], reason=reason)
+                continue
+            clips = np.array(one.clips)[told].tolist()
             warnings = (*one.length.warnings, *([problem] if problem else []))
-            yield _Rows(one.row, values, np.concatenate(tables)[told], [1] * len(values), warnings=warnings)
+            yield _Rows(one.row, values, np.concatenate(tables)[told], clips, warnings=warnings)
 
 
 def _labelled_spans(name: str, config: Config) -> Spans | None:
@@ -167,7 +172,7 @@ def _event_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) ->
         list(dict.fromkeys((one["start"], one["end"], one["species"]) for one in events if one["species"] != NOISE))
         for events in recordings["events"].to_list()
     ]
-    length = ensemble.groups[0].clips.length
+    length = max(group.clips.length for group in ensemble.groups)
     with closing(predict_events(ensemble, recordings, spans, config)) as coming:
         for one in coming:
             if one.failure:
@@ -224,7 +229,7 @@ class _RowTable:
             pl.DataFrame([one for values, _, _ in ordered for one in values], schema=ROWS),
             self.classes,
             np.concatenate([scores for _, _, scores in ordered] or [np.empty((0, len(self.classes)), np.float32)]),
-            np.array([clips for _, rows, _ in ordered for clips in (rows.clips or [0])], np.int64),
+            np.array([clips for _, rows, _ in ordered for clips in ([0] if rows.reason else rows.clips)], np.int64),
             reasons,
             fingerprint=fingerprint,
             warnings={names[rows.row]: rows.warnings for _, rows, _ in ordered if rows.warnings},
