@@ -333,9 +333,11 @@ def test_long_recordings_with_annotations_go_through_the_chain(tmp_path: Path) -
     assert clips.filter("accepted").height > 60
     trained = train.main(settings)
     assert (trained.folder / "epoch_003" / "classes.txt").read_text().split("\n")[:2] == list(pitches)
-    tested = test.main(settings)
-    assert tested.headline.recordings == split.filter(split="test").height
-    assert tested.headline.mlrap == 1.0  # both sing in every recording
+    tested, recordings = test.main(settings), split.filter(split="test").height
+    assert (tested.unit, tested.headline.recordings) == ("interval", 5 * recordings)  # of 24 s
+    whole = test.main(dataclasses.replace(settings, testing=dataclasses.replace(settings.testing, unit="recording")))
+    assert whole.headline.recordings == recordings
+    assert whole.headline.mlrap == 1.0  # both sing in every recording
 
 
 def test_noise_is_a_class_that_is_neither_rejected_nor_predicted(tmp_path: Path, archive: Path) -> None:
