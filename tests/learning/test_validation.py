@@ -20,13 +20,13 @@ from utils import console
 from utils.learning import curves, runs, validation
 from utils.learning.devices import device_mesh
 from utils.learning.examples import Examples, read_examples
-from utils.learning.validation import Validation, count_top_classes, make_validation, monitored_unit
+from utils.learning.validation import Validation, make_validation, monitored_unit
 from utils.models.monitor import Monitored
 from utils.models.networks import build_network
 from utils.models.snapshots import Snapshot, find_snapshot, snapshots_of
 from utils.models.training_log import EpochRow, best_row, read_training_log, write_training_log
 from utils.scoring.inference.pooling import median_filtered
-from utils.scoring.metrics.detection_metrics import macro, weighted
+from utils.scoring.metrics.detection_metrics import count_top_classes, macro, weighted
 
 METRICS = ("mlrap", "macro_f1", "weighted_f1", "cmap", "accuracy", "loss")
 NEW_COLUMNS = (

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from config import Training
 from utils.console import warning
@@ -25,7 +25,7 @@ from utils.models.monitor import ALWAYS_BY_CLIP, F1_METRICS, Monitored, Unit
 from utils.models.networks import Network
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
-from utils.scoring.metrics.detection_metrics import Counts, macro, weighted
+from utils.scoring.metrics.detection_metrics import count_top_classes, macro, weighted
 from utils.scoring.metrics.ranking import average_precision, class_mean, lrap, mean_of_defined
 
 CLIPS_IN_MEMORY = 1024  # validation clips that are read into memory together
@@ -132,18 +132,6 @@ def make_validation(
         return Validation(**metrics, monitored=Monitored(settings.monitor, unit, value))
 
     return validate
-
-
-def count_top_classes(top: Int[np.ndarray, " rows"], primary: Int[np.ndarray, " rows"], *, classes: int) -> Counts:
-    """Count for each class how often it is the top class where it is the primary one, where it is not, and vice versa.
-
-    Parameters
-    ----------
-    primary : index of each row's primary class; rows with −1 are left out
-    """
-    top, primary = top[primary >= 0], primary[primary >= 0]
-    hits, tops, present = (np.bincount(labels, minlength=classes) for labels in (top[top == primary], top, primary))
-    return Counts(hits, tops - hits, present - hits)
 
 
 def _truth_of_clips(examples: Examples) -> Bool[np.ndarray, "clips classes"]:

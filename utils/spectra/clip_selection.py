@@ -96,7 +96,7 @@ def _event_windows(blocks: Blocks, events: Sequence[EventSpan], clips: Clips, *,
     """Yield windows around the events, one for each species, and the windows of the grid that overlap no event."""
     length, step, _ = clip_samples(clips, rate=rate)
     spans, seen = EventSpans(events), set()
-    around = [_windows_around(index, event, length=length, step=step, rate=rate) for index, event in enumerate(events)]
+    around = [windows_around(index, event, length=length, step=step, rate=rate) for index, event in enumerate(events)]
     between = (Window(start) for start in count(0, step))
     for window, samples in cut_windows(blocks, heapq.merge(*around, between, key=lambda one: one.start), length=length):
         start = window.start / rate
@@ -110,7 +110,8 @@ def _event_windows(blocks: Blocks, events: Sequence[EventSpan], clips: Clips, *,
             yield window, samples
 
 
-def _windows_around(index: int, event: EventSpan, *, length: int, step: int, rate: int) -> Iterator[Window]:
+def windows_around(index: int, event: EventSpan, *, length: int, step: int, rate: int) -> Iterator[Window]:
+    """Yield the windows of an event, in order of time; `length` and `step` in samples."""
     for start in event_starts(round(event[0] * rate), round(event[1] * rate), length=length, step=step):
         yield Window(start, event=index)
 

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
 from utils.recordings.audio_files import check_readable
-from utils.spectra.clip_selection import EventSpan, event_starts
-from utils.spectra.clips import Window, clip_samples, cut_windows
+from utils.spectra.clip_selection import windows_around
+from utils.spectra.clips import clip_samples, cut_windows
 from utils.spectra.decode import AudioError, Length
 from utils.spectra.extraction import DecodedRecording, Job
 from utils.spectra.recording_spectrograms import RecordingSpectrograms, spectrograms_of_clips
@@ -36,11 +36,6 @@ class EventSpectrograms:
         """Number of clips."""
         return self.spectrograms.count
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What is odd about the file."""
-        return self.length.warnings
-
     def blocks(self, size: int) -> Iterator[UInt8[np.ndarray, "_ height width"]]:
         """Yield the spectrograms in blocks of at most `size`, and remove their file at the end."""
         return self.spectrograms.blocks(size)
@@ -62,10 +57,13 @@ def event_spectrograms(job: Job) -> EventSpectrograms:
     except ValueError as error:
         raise AudioError(str(error)) from None
     recording, indices = DecodedRecording(job), list[int]()
-    length, _, _ = clip_samples(job.clips, rate=job.spectrogram.rate)
-    windows = heapq.merge(
-        *(_windows_of(index, event, job) for index, event in enumerate(job.events or ())), key=lambda one: one.start
-    )
+    rate = job.spectrogram.rate
+    length, step, _ = clip_samples(job.clips, rate=rate)
+    around = [
+        windows_around(index, event, length=length, step=step, rate=rate)
+        for index, event in enumerate(job.events or ())
+    ]
+    windows = heapq.merge(*around, key=lambda one: one.start)
 
     def counted() -> Iterator[Float[np.ndarray, " length"]]:
         for window, samples in cut_windows(recording.blocks(), windows, length=length):
@@ -78,11 +76,3 @@ def event_spectrograms(job: Job) -> EventSpectrograms:
         raise AudioError(f"all its annotations start after its end ({recording.seconds:.1f} s)")
     spectrograms = spectrograms_of_clips(chain([first], clips), job)
     return EventSpectrograms(spectrograms, np.array(indices, np.int64), recording.length)
-
-
-def _windows_of(index: int, event: EventSpan, job: Job) -> Iterator[Window]:
-    """Yield the windows of an event, as in training."""
-    rate = job.spectrogram.rate
-    length, step, _ = clip_samples(job.clips, rate=rate)
-    for start in event_starts(round(event[0] * rate), round(event[1] * rate), length=length, step=step):
-        yield Window(start, event=index)

@@ -117,7 +117,7 @@ def spread_over_folds(folds: Sequence[Sequence[Mapping[str, float | None]]]) -> 
     folds : for each fold, the metrics of its models by key; None where a metric is not defined
     """
     keys = dict.fromkeys(key for models in folds for metrics in models for key in metrics)
-    found = {key: [_mean_of(key, models) for models in folds] for key in keys}
+    found = {key: [mean_over_models(key, models) for models in folds] for key in keys}
     defined = {key: [value for value in values if value is not None] for key, values in found.items()}
     return {
         key: Spread(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
@@ -126,6 +126,7 @@ def spread_over_folds(folds: Sequence[Sequence[Mapping[str, float | None]]]) -> 
     }
 
 
-def _mean_of(key: str, models: Sequence[Mapping[str, float | None]]) -> float | None:
+def mean_over_models(key: str, models: Sequence[Mapping[str, float | None]]) -> float | None:
+    """Return the mean of a metric over the models for which it is defined; None if it is for none."""
     values = [value for metrics in models if (value := metrics.get(key)) is not None]
     return fmean(values) if values else None

@@ -87,7 +87,7 @@ def read_scores(folder: Path) -> SavedScores:
     scores = read_table(path, SCORES, missing=TEST_FIRST, damaged=TEST_AGAIN)
     _check_scores(path, scores)
     primary = _read_primary(folder / "test" / "predictions.csv", set(scores["recording"]))
-    names, classes, values, truth = score_matrices(scores)
+    names, classes, values, truth = _score_matrices(scores)
     return SavedScores(
         "recording", names, names, [primary[name] for name in names], classes, values, truth, min_positives
     )
@@ -153,7 +153,7 @@ def _read_primary(path: Path, scored: set[str]) -> dict[str, str]:
     return primary
 
 
-def score_matrices(
+def _score_matrices(
     scores: pl.DataFrame,
 ) -> tuple[list[str], list[str], Float[np.ndarray, "recordings classes"], Bool[np.ndarray, "recordings classes"]]:
     """Return recordings and classes in the order of their names, the scores, and which classes are correct.

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Float32
 
 from config import Testing
 from utils import console
 from utils.files import write_json
 from utils.recordings.lengths import events_after_end_message, split_at_end
-from utils.recordings.recording import Event
+from utils.recordings.recording import Event, event_overlaps
 from utils.recordings.spans import labelled_intervals
 from utils.scoring.evaluation.recordings import (
     Evaluation,
@@ -25,7 +25,7 @@ from utils.scoring.evaluation.soundscape_truth import Truth
 from utils.scoring.evaluation.threshold_files import remove_threshold_search, write_threshold_search
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.inference.recordings import Predictions
-from utils.scoring.inference.unit_rows import ROWS, species_of_intervals
+from utils.scoring.inference.unit_rows import ROWS, interval_rows
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.detection_metrics import count, micro, row_f1
 from utils.scoring.metrics.detection_rule import DetectionRule
@@ -128,27 +128,15 @@ class SoundscapeEvaluator:
         if events and not inside:
             self._unused.add(one.file)
             return
-        told = np.flatnonzero(labelled_intervals(self._truth.labelled.get(one.file), one.starts, one.ends))
-        counted = self._events_in(inside, one, told)
-        if not len(told):
+        labelled = labelled_intervals(self._truth.labelled.get(one.file), one.starts, one.ends)
+        counted = self._events_in(inside, one, labelled)
+        if not labelled.any():
             self._unused.add(one.file)
             return
         self._events[one.file] = counted
-        species = species_of_intervals(inside, one.starts, one.ends)
-        rows = [
-            {
-                "recording": one.file,
-                "file": one.file,
-                "class": "",
-                "background": [],
-                "events": species[row],
-                "start": one.starts[row],
-                "end": one.ends[row],
-            }
-            for row in told.tolist()
-        ]
+        rows = interval_rows(inside, one.starts, one.ends, labelled, recording=one.file, file=one.file)
         self._rows.append(pl.DataFrame(rows, schema=ROWS))
-        self._scores.append((one.uncalibrated[told].astype(np.float32), one.detections(self._rule)[told]))
+        self._scores.append((one.uncalibrated[labelled].astype(np.float32), one.detections(self._rule)[labelled]))
 
     def _events_inside(self, file: str, events: tuple[Event, ...], *, length: float) -> tuple[Event, ...]:
         """Leave out events that start after the end of the recording, which is known only now, and report them."""
@@ -160,20 +148,20 @@ class SoundscapeEvaluator:
         return inside
 
     def _events_in(
-        self, events: tuple[Event, ...], one: IntervalScores, told: Int64[np.ndarray, " told"]
+        self, events: tuple[Event, ...], one: IntervalScores, labelled: Bool[np.ndarray, " intervals"]
     ) -> tuple[Event, ...]:
-        """Leave out events of which no interval tells, because their rows cover no whole interval, and report them."""
-        if len(told) == len(one.starts):
+        """Leave out events that are in no labelled interval, because their rows cover no whole one, and report them."""
+        if labelled.all():
             return events
-        starts, ends = one.starts[told], one.ends[told]
+        intervals = list(zip(one.starts[labelled].tolist(), one.ends[labelled].tolist(), strict=True))
         counted = tuple(
             event
             for event in events
-            if ((starts < event.end) & (ends > event.start)).any() or (starts == event.start).any()
+            if any(event_overlaps((event.start, event.end), start, end) for start, end in intervals)
         )
         lost = len(events) - len(counted)
-        if lost or not len(told):
-            left_out = "" if len(told) else "; it is left out of the metrics"
+        if lost or not labelled.any():
+            left_out = "" if labelled.any() else "; it is left out of the metrics"
             reason = f"{lost} of {len(events)} annotations are in rows that cover no whole interval{left_out}"
             self.failures.append(console.Failure(one.file, reason))
         return counted

@@ -45,6 +45,26 @@ def species_of_intervals(
     return [[{"species": name} for name in names if name != NOISE] for names in species]
 
 
+def interval_rows(
+    events: Sequence[Event],
+    starts: Float[np.ndarray, " intervals"],
+    ends: Float[np.ndarray, " intervals"],
+    labelled: Bool[np.ndarray, " intervals"],
+    **recording: str,
+) -> list[dict[str, Any]]:
+    """Return the labelled intervals of a recording as rows of ROWS.
+
+    Parameters
+    ----------
+    recording : other columns, the same in each row
+    """
+    species = species_of_intervals(events, starts, ends)
+    return [
+        {"class": "", "background": [], **recording, "events": species[row], "start": starts[row], "end": ends[row]}
+        for row in np.flatnonzero(labelled)
+    ]
+
+
 def overlapping_species(events: Sequence[Event], *, length: float) -> list[list[str]]:
     """Return the other species that overlap the clips around each event: its background.
 

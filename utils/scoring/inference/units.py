@@ -19,7 +19,7 @@ from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.intervals import predict_intervals
 from utils.scoring.inference.prior import prior_of
 from utils.scoring.inference.recordings import Predictions, predict_recordings
-from utils.scoring.inference.unit_rows import ROWS, events_inside, overlapping_species, species_of_intervals
+from utils.scoring.inference.unit_rows import ROWS, events_inside, interval_rows, overlapping_species
 from utils.scoring.metrics.units import Unit, unit_word
 from utils.spectra.interval_grid import interval_times
 
@@ -139,24 +139,15 @@ def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config)
                 yield _Rows(one.row, [], no_scores, [], reason=f"{problem}; it is left out of the metrics")
                 continue
             starts, ends = interval_times(one.length, interval=config.testing.interval)
-            told = labelled_intervals(_labelled_spans(recordings["recording"][one.row], config), starts, ends)
-            species = species_of_intervals(events, starts, ends)
-            values = [
-                {
-                    "class": label if label == NOISE else "",
-                    "events": species[row],
-                    "start": starts[row],
-                    "end": ends[row],
-                }
-                for row in np.flatnonzero(told)
-            ]
-            if not told.any():
+            labelled = labelled_intervals(_labelled_spans(recordings["recording"][one.row], config), starts, ends)
+            if not labelled.any():
                 reason = f"no interval of {config.testing.interval:g} s is labelled from its start to its end"
                 yield _Rows(one.row, [], no_scores, [], reason=reason)
                 continue
-            clips = np.array(one.clips)[told].tolist()
+            values = interval_rows(events, starts, ends, labelled, **{"class": label if label == NOISE else ""})
+            clips = np.array(one.clips)[labelled].tolist()
             warnings = (*one.length.warnings, *([problem] if problem else []))
-            yield _Rows(one.row, values, np.concatenate(tables)[told], clips, warnings=warnings)
+            yield _Rows(one.row, values, np.concatenate(tables)[labelled], clips, warnings=warnings)
 
 
 def _labelled_spans(name: str, config: Config) -> Spans | None:

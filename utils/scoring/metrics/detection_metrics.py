@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int, Int64
 
 from utils.scoring.metrics.ranking import mean_of_defined
 
@@ -65,15 +65,16 @@ def count(detected: Bool[np.ndarray, "rows classes"], truth: Bool[np.ndarray, "r
     return Counts((detected & truth).sum(axis=0), (detected & ~truth).sum(axis=0), (~detected & truth).sum(axis=0))
 
 
-def count_top_classes(top1: Int64[np.ndarray, " rows"], primary: Int64[np.ndarray, " rows"], *, classes: int) -> Counts:
+def count_top_classes(top1: Int[np.ndarray, " rows"], primary: Int[np.ndarray, " rows"], *, classes: int) -> Counts:
     """Count the same if the top class of each row is its only detection, and the primary class its only true one.
 
     Parameters
     ----------
-    top1 : index of each row's top class, from `top1_ties_as_errors`
-    primary : index of each row's primary class
+    top1 : index of each row's top class, for example from `top1_ties_as_errors`
+    primary : index of each row's primary class; rows with −1 are left out
     classes : how many there are
     """
+    top1, primary = top1[primary >= 0], primary[primary >= 0]
     correct = top1 == primary
     return Counts(
         *(np.bincount(some, minlength=classes) for some in (primary[correct], top1[~correct], primary[~correct]))

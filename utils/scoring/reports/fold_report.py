@@ -1,10 +1,9 @@
 """The contents of the report of a cross-validation: out-of-fold metrics, classes, confusion, and a chart of folds."""
 
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 
 from config import Config
-from utils.scoring.evaluation.out_of_fold import Spread
+from utils.scoring.evaluation.out_of_fold import Spread, mean_over_models
 from utils.scoring.evaluation.recordings import Evaluation, HeldOutMetrics, unknown_notes
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.registry import METRICS
@@ -93,11 +92,7 @@ def _fold_chart(folds: Mapping[int, Sequence[Mapping[str, float | None]]]) -> Ch
     """Return a chart of the main metrics of each fold, each the mean of its models."""
     x = tuple(float(fold) for fold in folds)
     lines = tuple(
-        Line(METRICS[key].title, x, tuple(_mean(key, models) for models in folds.values())) for key in FOLD_METRICS
+        Line(METRICS[key].title, x, tuple(mean_over_models(key, models) for models in folds.values()))
+        for key in FOLD_METRICS
     )
     return Chart("Folds", "fold", lines, note="How much the metrics depend on which recordings are held out.")
-
-
-def _mean(key: str, models: Sequence[Mapping[str, float | None]]) -> float | None:
-    values = [value for metrics in models if (value := metrics.get(key)) is not None]
-    return fmean(values) if values else None
