@@ -222,8 +222,6 @@ def _window_of_row(row: Mapping[str, str], sound: str, last: str, line: str) -> 
     species = [check_label(label) for label in labels if label.strip()]
     if not species:
         raise ValueError("has neither birds nor nocall")
-    if NOISE in species and len(set(species)) > 1:
-        raise ValueError("says nocall and names a species")
     if end <= start:
         raise ValueError("its end is not after its start")
     return Window(sound, row.get("site", "").strip(), start, end, frozenset(species) - {NOISE}, line)
