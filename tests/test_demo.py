@@ -15,9 +15,11 @@ from scipy import signal
 from sklearn.model_selection import cross_val_score
 from sklearn.tree import DecisionTreeClassifier
 
+from config import Config
 from tests.conftest import REPOSITORY
+from utils.command_line import from_command_line
 from utils.console import UserError
-from utils.demo.__main__ import main
+from utils.demo.__main__ import EXPERIMENTS, main, next_words
 from utils.demo.acoustics import make_noise
 from utils.demo.annotated import song_band
 from utils.demo.archive import DemoSummary, make_demo
@@ -39,6 +41,7 @@ from utils.demo.sound_files import ogg_checksum, with_serial, write_flac, write_
 from utils.demo.soundscapes import SOUNDSCAPE_SECONDS, check_soundscape_seconds
 from utils.demo.species import SPECIES, Syllable
 from utils.demo.synthesis import COMMON, SITES, plan_recording, recording_xml, write_recording
+from utils.settings import load
 
 
 @pytest.fixture(scope="module")
@@ -346,6 +349,29 @@ def test_command_line(
     assert f"python sort_data.py experiments/{experiment}" in told
     assert "10 in sites.csv" in told
     assert (REPOSITORY / "experiments" / experiment).is_file()
+
+
+def paths_of(config: Config) -> dict[str, Path | None]:
+    dataset, submission = config.dataset, config.submission
+    paths = {"root": dataset.root, "archive": dataset.archive, "snapshots": config.snapshots}
+    return {**paths, "folder": submission.folder, "recordings": submission.recordings}
+
+
+@pytest.mark.parametrize("form", EXPERIMENTS)
+def test_the_next_commands_are_for_the_folder(form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """They name the folders as the experiment does, with the name of the folder in place of the experiment's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").symlink_to(REPOSITORY / "experiments")
+    experiment = EXPERIMENTS[form]
+    assert next_words(Path(experiment), form=form) == [f"experiments/{experiment}.toml"]
+    usual = load(REPOSITORY / "experiments" / f"{experiment}.toml")
+    for root in (tmp_path / "two words" / "it's", Path("new")):
+        found, _ = from_command_line(next_words(root, form=form), doc="", script="sort_data.py")
+        assert paths_of(found) == {
+            name: path and Path(str(path).replace(experiment, "new" if root == Path("new") else "two words/it's", 1))
+            for name, path in paths_of(usual).items()
+        }
+        assert (found.run, found.training, found.clips) == (usual.run, usual.training, usual.clips)
 
 
 @pytest.mark.parametrize("form", ["birdclef2018", "kaggle2021", "annotations"])

@@ -208,3 +208,17 @@ def test_intervals_cover_the_recordings(annotated: Config) -> None:
     held_out = split_of(annotated).filter(split="val").height
     assert len(rows) == held_out * 60 / 5
     assert metrics_in(tested.folder / "metrics.json")["unit"] == "interval"
+
+
+def test_annotated_recordings_are_judged_by_submission_soundscape(annotated: Config) -> None:
+    """The tables lie in the folder above the recordings."""
+    submitted = submission_soundscape.main(annotated)
+    assert isinstance(submitted, Submitted)
+    assert submitted.complete
+    metrics = metrics_in(annotated.submission.folder / "demo-annotations_soundscape.json")
+    assert (metrics["recordings"], metrics["annotated"], metrics["intervals"]) == (12, 12, 12 * 60 / 5)
+    archive = annotated.dataset.archive
+    assert archive
+    calls = sum(len(pl.read_csv(archive / name)) for name in ("annotations.csv", "points.csv"))
+    assert metrics["annotations"] == metrics["annotations_used"] == calls
+    assert metrics["metrics"]["cmap"]["value"] > 0

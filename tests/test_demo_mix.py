@@ -15,6 +15,7 @@ from utils.console import INCOMPLETE, UserError
 from utils.demo.call_excerpts import LOWEST_FREQUENCY, cut_call, load_source
 from utils.demo.mix import main, mix
 from utils.demo.mixed_soundscapes import MixSettings, find_sources, mix_soundscape
+from utils.demo.sound_files import write_flac
 from utils.scoring.evaluation.soundscape_truth import read_truth
 from utils.sound.opening import AudioError
 
@@ -204,6 +205,29 @@ def test_tables_of_an_earlier_mix_do_not_stay_beside_other_soundscapes(
     mix_into(tmp_path / "out", material)
     assert (tmp_path / "out" / "annotations.csv").is_file()
     assert json.loads((tmp_path / "out" / "mix.json").read_text())["count"] == 2
+
+
+def test_a_mix_that_was_killed_is_made_anew(
+    material: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it is done there are no tables, which would speak of other soundscapes; the bytes are the same."""
+    mix_into(tmp_path / "undisturbed", material, count=3)
+
+    def killed(path: Path, *words: object, **more: object) -> None:
+        if path.name == "mixed_02.flac":
+            (path.parent / ".mixed_02.flac.part").write_bytes(b"half")
+            raise KeyboardInterrupt
+        write_flac(path, *words, **more)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr("utils.demo.mix.write_flac", killed)
+        with pytest.raises(KeyboardInterrupt):
+            mix_into(tmp_path / "out", material, count=3)
+    left = {file.name for file in (tmp_path / "out").iterdir()} - {".mix.lock"}
+    assert left == {"mix.json", "mixed_00.flac", "mixed_01.flac", ".mixed_02.flac.part"}
+    mix_into(tmp_path / "out", material, count=3)
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "undisturbed")
+    assert not (tmp_path / "out" / ".mixed_02.flac.part").exists()
 
 
 def test_split_recordings_are_refused(material: tuple[Path, Path], tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Files appear whole or not at all; names stay in their folder."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -114,3 +116,35 @@ def test_names_that_could_leave_their_folder_are_refused(name: str) -> None:
 )
 def test_ordinary_names_pass(name: str) -> None:
     assert check_name(name) == name
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    """Writing to a file object tells no name; an error that has one keeps it, and no other error gets one."""
+
+    def full(path: Path, *names: str | None) -> OSError:
+        with pytest.raises(OSError, match="space") as caught, atomic_file(path):
+            raise OSError(errno.ENOSPC, "no space", *names)
+        return caught.value
+
+    assert full(tmp_path / "a.txt").filename == str(tmp_path / "a.txt")
+    assert full(tmp_path / "a.txt", "b.txt").filename == "b.txt"
+    with pytest.raises(OSError, match="space") as caught, atomic_folder(tmp_path / "new"):
+        raise OSError(errno.ENOSPC, "no space")
+    assert caught.value.filename == str(tmp_path / "new")
+    with pytest.raises(OSError, match="broken") as caught, atomic_file(tmp_path / "a.txt"):
+        raise OSError(errno.EPIPE, "broken")
+    assert caught.value.filename is None
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_device_that_is_full(tmp_path: Path) -> None:
+    with (
+        Path("/dev/full").open("wb") as full,
+        pytest.raises(OSError, match=r"a\.txt") as caught,
+        atomic_file(tmp_path / "a.txt") as stream,
+    ):
+        os.dup2(full.fileno(), stream.fileno())  # what is written from here on finds no space
+        stream.write(b"x" * 100_000)
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / "a.txt"))
+    assert list(tmp_path.iterdir()) == []

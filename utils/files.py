@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all, locks, and names that cannot lead out of a folder."""
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from filelock import FileLock, Timeout
 NEVER_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, surrogates, line and paragraph separators
 # reserved on Windows, with any extension
 DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # of writing, which tells no name of a file
 LONGEST_NAME = 200  # bytes; file systems allow 255, and the hidden file's name is a little longer
 
 
@@ -34,6 +36,17 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let errors of the disk name the file that was written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in DISK_ERRORS:
+            error.filename = str(path)
+        raise
+
+
+@contextmanager
 def atomic_file(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
     """Open `path` for writing; it appears, complete and on disk, if the block ends without an error.
 
@@ -48,18 +61,19 @@ def atomic_file(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part(path)
     part.unlink(missing_ok=True)
-    try:
-        with part.open("xb") as stream:
-            yield stream
-            if lasting:
-                stream.flush()
-                os.fsync(stream.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    if lasting:
-        _sync(path.parent)
+    with _naming(path):
+        try:
+            with part.open("xb") as stream:
+                yield stream
+                if lasting:
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        if lasting:
+            _sync(path.parent)
 
 
 @contextmanager
@@ -68,16 +82,17 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     part = _part(path)
     _clear(part)
     part.mkdir(parents=True)
-    try:
-        yield part
-        for file in part.rglob("*"):
-            if file.is_file():
-                _sync(file)
-        os.rename(part, path)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
-    _sync(path.parent)
+    with _naming(path):
+        try:
+            yield part
+            for file in part.rglob("*"):
+                if file.is_file():
+                    _sync(file)
+            os.rename(part, path)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        _sync(path.parent)
 
 
 def remove_folder(path: Path) -> None:

@@ -12,7 +12,13 @@ import sort_data
 import spec
 from config import Config
 from tests.conftest import RATE, chirp, small_config
-from utils.recordings.lengths import drop_events_after_end, events_after_end_message, split_at_end, verified_lengths
+from utils.recordings.lengths import (
+    AFTER_END,
+    drop_events_after_end,
+    events_after_end_message,
+    split_at_end,
+    verified_lengths,
+)
 from utils.recordings.recording import Event, Recording
 from utils.recordings.splits import SPLIT_SCHEMA, read_split
 
@@ -37,10 +43,14 @@ def test_an_event_that_only_ends_after_the_end_is_used() -> None:
         ([Event(12.0, 13.0, "a"), Event(14.0, 15.0, "a")], 3, ["2 of 3 annotations lie", "10.0 s", "File Offset (s)"]),
         ([Event(4000.0, 5000.0, "a")], 2, ["1 of 2 annotations lie", "milliseconds?"]),
         ([Event(11.0, 12.0, "a")], 1, ["1 of 1 annotations lie", "is a part of the recording missing"]),
+        ([Event(9.0, 60.0, "a")], 2, ["1 of 2 annotations begin before and end far after its end (", "ends wrong"]),
+        ([Event(9.0, 60.0, "a"), Event(70.0, 80.0, "a")], 2, ["2 of 2 annotations lie or end far", "File Offset (s)"]),
+        ([Event(1.0, 9000.0, "a")], 1, ["1 of 1 annotations begin before", "milliseconds?"]),
     ],
 )
 def test_the_message_names_the_likely_reason(lost: list[Event], of: int, words: list[str]) -> None:
-    assert all(word in events_after_end_message(lost, of=of, seconds=10.0) for word in words)
+    message = events_after_end_message(lost, of=of, seconds=10.0)
+    assert all(word in message for word in [*words, AFTER_END])
 
 
 def test_recordings_within_their_lengths() -> None:

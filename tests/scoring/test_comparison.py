@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.metrics import average_precision_score, label_ranking_average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, label_ranking_average_precision_score, roc_auc_score
 
 import evaluate
 from config import Config
@@ -14,15 +14,17 @@ from tests.scoring.browser import visit
 from utils.command_line import from_command_line
 from utils.console import UserError
 from utils.recordings.splits import SPLIT_SCHEMA
-from utils.scoring.comparison import Comparison, compare_runs, comparison_page
-from utils.scoring.evaluation.recordings import compute_metrics, evaluate_predictions
+from utils.scoring.comparison import Comparison, changed, compare_runs, comparison_page
+from utils.scoring.evaluation.recordings import HeldOutMetrics, compute_metrics, evaluate_predictions
 from utils.scoring.evaluation.result_files import write_result_files
 from utils.scoring.evaluation.saved_scores import SCORES
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.unit_rows import ROWS
 from utils.scoring.metrics.bootstrap import paired_interval
+from utils.scoring.metrics.metric_kinds import DetectionMetric
 from utils.scoring.metrics.registry import METRICS
 from utils.scoring.metrics.thresholds import find_thresholds, write_thresholds
+from utils.scoring.metrics.units import Unit
 
 EVIL = "<script>alert('x')</script>"
 CLASSES = ("Altus", "Bassus", EVIL)
@@ -37,8 +39,14 @@ def write_test(
     first: int = 0,
     noise: int = 0,
     least: int = 1,
+    detections: bool = True,
 ) -> np.ndarray:
-    """Write the files of the test of a run that is `skill` better than chance; return truth and scores."""
+    """Write the files of the test of a run that is `skill` better than chance; return truth and scores.
+
+    Parameters
+    ----------
+    detections : whether the table says which classes are detected, from a score of 0.5, or is of an earlier version
+    """
     generator = np.random.default_rng(0)
     primary = generator.integers(0, len(classes), recordings)
     truth = np.eye(len(classes), dtype=bool)[primary]
@@ -57,7 +65,10 @@ def write_test(
         folder / "test" / "thresholds.json",
         find_thresholds(scores, truth, classes, per_class=False, min_positives=least, made_from="a test"),
     )
-    pl.DataFrame(rows, schema=SCORES, orient="row").write_parquet(folder / "test" / "scores.parquet")
+    table = pl.DataFrame(rows, schema=SCORES, orient="row")
+    if detections:
+        table = table.with_columns(detected=pl.Series((scores >= 0.5).ravel()))
+    table.write_parquet(folder / "test" / "scores.parquet")
     pl.DataFrame({"recording": names, "class": [classes[n] for n in primary], "clips": 3}).write_csv(
         folder / "test" / "predictions.csv"
     )
@@ -76,6 +87,13 @@ def test_metrics_are_those_of_each_run(tmp_path: Path, capsys: pytest.CaptureFix
         "class-mean AP": [average_precision_score(truth, scores, average="macro") for truth, scores in known],
         "micro AP": [average_precision_score(truth, scores, average="micro") for truth, scores in known],
         "macro AUROC": [roc_auc_score(truth, scores, average="macro") for truth, scores in known],
+        **{
+            f"{average} F1": [f1_score(truth > 0, scores >= 0.5, average=average) for truth, scores in known]
+            for average in ("micro", "macro", "weighted")
+        },
+        "row-wise F1": [
+            f1_score(truth > 0, scores >= 0.5, average="samples", zero_division=0) for truth, scores in known
+        ],
     }
     for name, values in expected.items():
         first, other = found.metrics[name]
@@ -134,7 +152,7 @@ def test_metrics_are_those_of_the_tests(tmp_path: Path) -> None:
     assert list(found.metrics) == [
         METRICS[key].title
         for key in ("mlrap", "top1_accuracy", "top5_accuracy", "mrr", *argmax, "cmap", "micro_ap", "macro_auroc")
-    ]
+    ] + [metric.title for metric in METRICS.values() if isinstance(metric, DetectionMetric)] + ["row-wise F1"]
     for key, metric in METRICS.items():
         for entry in found.metrics.get(metric.title, []):
             assert entry.value == pytest.approx(tested[entry.run].metrics[key].value), key
@@ -280,34 +298,200 @@ def test_the_page_sorts_and_escapes_names(tmp_path: Path) -> None:
     assert (result["title"], result["classes"]) == ("a&b and c, compared", 3)
 
 
-def test_runs_tested_by_interval_are_compared_by_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Rows are named by recording and time, draws are of recordings; another unit is refused."""
-    rng = np.random.default_rng(3)
+def rows_and_truth(rng: np.random.Generator, *, unit: Unit = "interval") -> tuple[pl.DataFrame, np.ndarray]:
+    """Return 40 rows of four recordings, and which of three classes are true; some have the unknown species X."""
     truth = rng.random((40, 3)) < 0.3
+    truth[-1] = False
+    species = [
+        ["ABC"[index] for index in np.flatnonzero(one)] + ["X"] * (row % 9 == 0) for row, one in enumerate(truth)
+    ]
     rows = pl.DataFrame(
         {
             "recording": [f"r{index // 10}" for index in range(40)],
             "file": [f"r{index // 10}.wav" for index in range(40)],
-            "class": [""] * 39 + ["Noise"],
-            "background": [[]] * 40,
-            "events": [[{"species": "ABC"[index]} for index in np.flatnonzero(one)] for one in truth],
+            "class": [""] * 40 if unit == "interval" else [(one or ["Y"])[0] for one in species],
+            "background": [[]] * 40 if unit == "interval" else [one[1:] for one in species],
+            "events": [[{"species": name} for name in one] if unit == "interval" else [] for one in species],
             "start": [5.0 * (index % 10) for index in range(40)],
             "end": [5.0 * (index % 10) + 5 for index in range(40)],
         },
         schema=ROWS,
     )
+    return rows, truth
+
+
+def write_rows(
+    folder: Path,
+    rows: pl.DataFrame,
+    scores: np.ndarray,
+    *,
+    classes: str = "ABC",
+    unit: Unit = "interval",
+    **settings: object,
+) -> HeldOutMetrics:
+    """Write the files of the test of some rows, the second of which could not be used."""
+    scores, reasons = scores.astype(np.float32), [None, "is empty", *[None] * (len(rows) - 2)]
+    scores[1] = np.nan
+    found = Predictions(rows, tuple(classes), scores, np.ones(len(rows), np.int64), reasons, unit=unit)
+    evaluation = evaluate_predictions(found.scores, found, background=True)
+    metrics = compute_metrics(found, evaluation, replace(Config().testing, **settings), made_from="here")
+    write_result_files(folder / "test", found, evaluation, metrics, {})
+    return metrics
+
+
+def test_runs_tested_by_interval_are_compared_by_interval(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows are named by recording and time, draws are of recordings; another unit is refused."""
+    rng = np.random.default_rng(3)
+    rows, truth = rows_and_truth(rng)
     for name, skill in (("one", 0.1), ("other", 0.8)):
-        scores = (rng.random((40, 3)) * 0.5 + skill * 0.5 * truth).astype(np.float32)
-        found = Predictions(rows, ("A", "B", "C"), scores, np.ones(40, np.int64), [None] * 40, unit="interval")
-        evaluation = evaluate_predictions(found.scores, found, background=True)
-        metrics = compute_metrics(found, evaluation, Config().testing, made_from="here")
-        write_result_files(tmp_path / name / "test", found, evaluation, metrics, {})
+        write_rows(tmp_path / name, rows, rng.random((40, 3)) * 0.5 + skill * 0.5 * truth)
     comparison = compare_runs([tmp_path / "one", tmp_path / "other"])
-    assert (comparison.unit, len(comparison.runs[0].rows)) == ("interval", 40)
+    assert (comparison.unit, len(comparison.runs[0].rows)) == ("interval", 39)
     assert comparison.runs[0].rows[:2] == ["r0, 0.0 to 5.0 s", "r0, 10.0 to 15.0 s"]
     assert comparison.runs[0].data.draws.weights.shape[1] == 4
     assert comparison.metrics["MLRAP"][1].difference > 0.1
-    assert "Compared on 40 intervals" in capsys.readouterr().out
+    assert "Compared on 39 intervals" in capsys.readouterr().out
     write_test(tmp_path / "third", skill=0.5)
     with pytest.raises(UserError, match=r"were tested by different units"):
         compare_runs([tmp_path / "one", tmp_path / "third"])
+
+
+DETECTIONS = [key for key, metric in METRICS.items() if isinstance(metric, DetectionMetric)] + ["row_f1"]
+
+
+@pytest.mark.parametrize("unit", ["interval", "event"])
+def test_metrics_of_detections_are_those_of_the_tests(tmp_path: Path, unit: Unit) -> None:
+    """Also with a species that no class stands for, against scikit-learn from the saved table; intervals are paired."""
+    rng = np.random.default_rng(5)
+    rows, truth = rows_and_truth(rng, unit=unit)
+    tested = {
+        name: write_rows(tmp_path / name, rows, rng.random((40, 3)) * 0.5 + skill * 0.5 * truth, unit=unit)
+        for name, skill in (("one", 0.1), ("other", 0.8))
+    }
+    found = compare_runs([tmp_path / name for name in tested])
+    assert found.notes == []
+    for key in DETECTIONS:
+        entries = found.metrics[METRICS[key].title]
+        assert [entry.value for entry in entries] == [
+            pytest.approx(tested[one.run].metrics[key].value) for one in entries
+        ]
+    flags, of_rows = {}, []
+    for name in tested:
+        table = pl.read_parquet(tmp_path / name / "test" / "scores.parquet")
+        right, detected = (
+            np.array([[label in labels for label in "ABCXY"] for labels in table.select(column).to_series()])
+            for column in ("correct", "detected")
+        )
+        right |= np.array([[label in labels for label in "ABCXY"] for labels in table["unknown"]])
+        assert right[:, 3].sum() > 2
+        flags[name] = right, detected
+        nothing = [~one.any(axis=1, keepdims=True) for one in (right, detected)]
+        pair = [np.hstack(both) for both in zip(flags[name], nothing, strict=True)]
+        of_rows.append([f1_score(*(one[[row]] for one in pair), average="samples") for row in range(39)])
+    assert [one.value for one in found.metrics["micro F1"]] == [
+        pytest.approx(f1_score(*one, average="micro")) for one in flags.values()
+    ]
+    row_f1 = np.array(of_rows)
+    difference = found.metrics["row-wise F1"][1]
+    assert difference.difference == pytest.approx(row_f1[1].mean() - row_f1[0].mean())
+    recording = np.array([int(name[1:]) for name in table["recording"]])
+    assert (difference.low, difference.high) == pytest.approx(paired_interval(*row_f1[::-1], recording=recording))
+
+
+def test_macro_means_of_detections_are_over_classes_that_all_know(tmp_path: Path) -> None:
+    """The species that a run does not know counts as missed in its micro metrics."""
+    rng = np.random.default_rng(6)
+    rows, truth = rows_and_truth(rng)
+    scores = rng.random((40, 3)) * 0.5 + 0.3 * truth
+    write_rows(tmp_path / "all", rows, scores)
+    write_rows(tmp_path / "less", rows, scores[:, :2], classes="AB")
+    found = compare_runs([tmp_path / "all", tmp_path / "less"])
+    for run, macro, micro in zip(found.runs, found.metrics["macro F1"], found.metrics["micro F1"], strict=True):
+        detected, true = run.data.detected, run.data.truth
+        assert macro.value == pytest.approx(f1_score(true[:, :2], detected[:, :2], average="macro"))
+        missed = run.data.unknown.sum() + (true & ~detected).sum()
+        hits = (true & detected).sum()
+        assert micro.value == pytest.approx(2 * hits / (2 * hits + (detected & ~true).sum() + missed))
+    assert found.runs[1].data.unknown.sum() - found.runs[0].data.unknown.sum() == found.runs[0].data.truth[:, 2].sum()
+
+
+def as_earlier_version(folder: Path) -> None:
+    path = folder / "test" / "scores.parquet"
+    pl.read_parquet(path).drop("detected", "unknown", strict=False).write_parquet(path)
+
+
+@pytest.mark.parametrize("unit", ["recording", "interval"])
+def test_files_of_earlier_versions_lack_metrics_of_detections(
+    tmp_path: Path, unit: Unit, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("new", "old", "older"):
+        if unit == "recording":
+            write_test(tmp_path / name, skill=0.3)
+        else:
+            write_rows(tmp_path / name, *rows_and_truth(np.random.default_rng(1)))
+    before = compare_runs([tmp_path / "new", tmp_path / "old"])
+    for name in ("old", "older"):
+        as_earlier_version(tmp_path / name)
+    found = compare_runs([tmp_path / name for name in ("new", "old", "older")])
+    missing = {METRICS[key].title for key in DETECTIONS}
+    assert before.metrics.keys() - found.metrics.keys() == missing
+    assert list(found.metrics) == [title for title in before.metrics if title not in missing]
+    (note,) = found.notes
+    assert note == (
+        "no metrics of detections (F1, precision, recall): tested by an earlier version, which did not save what they "
+        f"need; run test.py again ({tmp_path / 'old'}, {tmp_path / 'older'})"
+    )
+    assert "thresholds of each run" in comparison_page(before)
+    assert "thresholds of each run" not in comparison_page(found)
+
+
+def test_one_recording_has_no_metrics_of_detections(tmp_path: Path) -> None:
+    rows, truth = rows_and_truth(np.random.default_rng(1))
+    for name in ("one", "other"):
+        write_rows(tmp_path / name, rows[:10], truth[:10].astype(float))
+    (note,) = compare_runs([tmp_path / "one", tmp_path / "other"]).notes
+    assert "too few recordings for thresholds from others" in note
+
+
+def test_thresholds_that_were_chosen_for_something_else_are_noted(tmp_path: Path) -> None:
+    rows, truth = rows_and_truth(np.random.default_rng(1))
+    for name, settings in (
+        ("one", {}),
+        ("other", {"threshold_metric": "row_f1"}),
+        ("third", {"precision": 0.75, "thresholds": "per_class", "min_positives": 1}),
+    ):
+        write_rows(tmp_path / name, rows, truth.astype(float), **settings)
+    notes = compare_runs([tmp_path / name for name in ("one", "other", "third")]).notes
+    assert [note for note in notes if note.startswith("not the same choice of thresholds")] == [
+        f"not the same choice of thresholds ({tmp_path / 'one'} for micro F1, {tmp_path / 'other'} for row-wise F1, "
+        f"{tmp_path / 'third'} for a precision of 0.75 per class): metrics of detections differ by that, too"
+    ]
+
+
+def test_the_page_names_the_species_of_intervals(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    rows, _ = rows_and_truth(rng)
+    for name in ("one", "other"):
+        write_rows(tmp_path / name, rows, rng.random((40, 3)))
+    found = compare_runs([tmp_path / "one", tmp_path / "other"])
+    by_row = {
+        f"{name}, {start} to {end} s": ", ".join(sorted(one["species"] for one in events))
+        for name, start, end, events in rows.select("recording", "start", "end", "events").iter_rows()
+    }
+    shown = changed(found.runs)
+    assert len(shown) > 10
+    assert [species for _, species, _, _ in shown] == [by_row[row] for row, *_ in shown]
+    assert "X" in by_row["r0, 0.0 to 5.0 s"]
+    assert all(f'<td class="words">{species}</td>' in found.page.read_text() for _, species, _, _ in shown)
+
+
+@pytest.mark.parametrize("column", ["detected", "unknown"])
+def test_rows_that_lack_detections_in_part_are_refused(tmp_path: Path, column: str) -> None:
+    rows, truth = rows_and_truth(np.random.default_rng(1))
+    for name in ("one", "other"):
+        write_rows(tmp_path / name, rows, truth.astype(float))
+    path = tmp_path / "other" / "test" / "scores.parquet"
+    table = pl.read_parquet(path)
+    table.with_columns(pl.when(pl.row_index() > 0).then(column).alias(column)).write_parquet(path)
+    with pytest.raises(UserError, match=r"scores\.parquet: has empty fields"):
+        compare_runs([tmp_path / "one", tmp_path / "other"])

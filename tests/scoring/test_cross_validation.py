@@ -1,6 +1,7 @@
 """Every fold is trained and tested, and all recordings are predicted by models that did not learn from them."""
 
 import dataclasses
+import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -158,6 +159,10 @@ def test_the_ensemble_has_the_best_model_of_each_fold(
     assert found.thresholds is not None
     assert found.calibration is not None
     assert "warning" not in capsys.readouterr().err  # thresholds and calibration are known to be of these models
+    for interval, warnings in ((0.0, 0), (5.0, 1)):  # whole recordings, as in the test; intervals of 5 s
+        fingerprint = fingerprint_of_scores(members, ensemble)
+        read_test_results(assemble(members).classes, ensemble, fingerprint=fingerprint, interval=interval)
+        assert capsys.readouterr().err.count("thresholds.json: chosen on whole recordings") == warnings
     assert test.main(ensemble).complete  # on test/, from which no fold learned
     on_val = replace(ensemble, testing=replace(ensemble.testing, held_out="val"))
     with pytest.raises(UserError, match=r"dataset\.test_share.*submission_soundscape\.py.*evaluate\.py --folds"):
@@ -241,6 +246,21 @@ def test_an_error_names_the_fold(crossed: tuple[Config, CrossValidated], monkeyp
     monkeypatch.setattr(evaluate, "learn", diverge)
     with pytest.raises(UserError, match=r"^fold 0 \(small-fold0\): the loss of 0 is NaN; finished folds are kept"):
         evaluate.main(config, evaluate.Flags(folds=True))
+
+
+def test_a_full_disk_names_the_fold_and_the_file(
+    crossed: tuple[Config, CrossValidated], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _ = crossed
+
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "epoch_001")
+
+    monkeypatch.setattr(cross_validation, "predict_units", fill)
+    monkeypatch.setattr(cross_validation, "read_predictions", lambda *_, **__: None)
+    with pytest.raises(OSError, match="epoch_001") as caught:
+        evaluate.main(config, FLAGS)
+    assert caught.value.strerror == "No space left on device (fold 0: small-fold0-seed1)"
 
 
 def test_only_finished_runs_are_not_trained_again(crossed: tuple[Config, CrossValidated]) -> None:

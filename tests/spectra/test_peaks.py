@@ -185,3 +185,16 @@ def test_bands_between_two_bins_are_left_away() -> None:
     assert weights.any(axis=0).all()
     sound = np.sin(2 * np.pi * 550 * np.arange(16_000) / RATE).astype(np.float32)
     assert np.isfinite(snr_curve([sound], Spectrogram(rate=8000, fmin=500, fmax=600))).all()
+
+
+@pytest.mark.parametrize(("distance", "most"), [(1e308, 1), (1e20, 1), (0.0, 20)])
+def test_any_distance_can_be_asked_for(distance: float, most: int) -> None:
+    """A distance of 0 takes every peak, once each; one that no recording has takes the strongest alone."""
+    sound = np.concatenate([chirp(1000.0, seconds=1.0, seed=seed) for seed in range(6)]).astype(np.float32)
+    clips = Clips(choose="peaks", count=20, length=1.0, peak_distance=distance)
+    settings_used = Spectrogram(rate=RATE, fmin=500.0, fmax=3800.0)
+    found = [window for window, _ in select_windows(lambda: iter([sound]), clips, settings_used, events=None)]
+    strengths = [window.strength for window in found]
+    assert 1 <= len({window.start for window in found}) == len(found) <= most
+    assert (len(found) > 6) == (distance == 0.0)
+    assert all(strength is not None for strength in strengths)

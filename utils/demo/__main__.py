@@ -14,6 +14,7 @@ To mix soundscapes of your own recordings: python -m utils.demo.mix --help
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,13 +28,14 @@ from utils.demo.kaggle2021 import make_kaggle2021
 FORMS: Mapping[str, Callable[..., DemoSummary]] = MappingProxyType(
     {"birdclef2018": make_demo, "kaggle2021": make_kaggle2021, "annotations": make_annotated}
 )
+# of each form: its experiment, which is for a folder of the same name
 EXPERIMENTS: Mapping[str, str] = MappingProxyType(
     {"birdclef2018": "demo", "kaggle2021": "demo-kaggle2021", "annotations": "demo-annotations"}
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line, write the data set, and print the next command."""
+    """Read the command line, write the data set, and print the next commands."""
     parser = argparse.ArgumentParser(
         prog="python -m utils.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -56,8 +58,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
     rows = {"recordings": f"{made.recordings} of {made.species} species, {clock(made.seconds)}", **made.more}
     show_table(f"Written to {printable(made.root)} in {clock(passed())}", rows)
-    info(f"next: python sort_data.py experiments/{EXPERIMENTS[words.form]}.toml")
+    settings = shlex.join(next_words(words.root, form=words.form))
+    info(f"next: python sort_data.py {settings}")
+    info("then spec.py, evaluate.py and submission_soundscape.py in its place, with the same words after them")
     return 0
+
+
+def next_words(root: Path, *, form: str) -> list[str]:
+    """Return what follows the name of a script, so that it works on the data set: experiment, and folders if needed."""
+    experiment = EXPERIMENTS[form]
+    folder = root.resolve()
+    words = [f"experiments/{experiment}.toml"]
+    if folder == Path(experiment).resolve():
+        return words
+    data = folder.with_name(f"{folder.name}-sorted") if form == "annotations" else folder
+    paths = {"dataset.root": data, "snapshots": data / "snapshots", "submission.folder": data / "submissions"}
+    if form == "annotations":
+        paths |= {"dataset.archive": folder, "submission.recordings": folder / "recordings"}
+    elif form == "kaggle2021":
+        paths["submission.recordings"] = folder / "train_soundscapes"
+    return [*words, *(word for key, path in paths.items() for word in (f"--{key}", printable(path)))]
 
 
 if __name__ == "__main__":

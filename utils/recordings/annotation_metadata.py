@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from utils.console import Failure, UserError
-from utils.recordings.annotation_tables import relative_path, tables_outside
+from utils.recordings.annotation_source import AnnotationSource
 from utils.recordings.metadata_tables import (
     RECORDING_COLUMNS,
     SITE_COLUMNS,
@@ -30,7 +30,6 @@ from utils.recordings.metadata_tables import (
 )
 from utils.recordings.recorder_names import read_recorder_names, with_recorder_name
 from utils.recordings.recording import Recording, failure_of
-from utils.recordings.sound_finder import SoundFinder
 from utils.tables import find_column, read_foreign, reason_of
 
 _COORDINATES = ("latitude", "longitude")
@@ -54,38 +53,34 @@ class AnnotationMetadata:
     failures: list[Failure] = field(default_factory=list)
     files: set[Path] = field(default_factory=set)
 
-    def complete(self, recordings: Sequence[Recording], archive: Path, site_pattern: str) -> list[Recording]:
+    def complete(self, recordings: Sequence[Recording], source: AnnotationSource, site_pattern: str) -> list[Recording]:
         """Return the recordings with their metadata: of their own row, else of their name, else of their site."""
         described = [with_metadata(one, self.recordings.get(one.file, {})) for one in recordings]
-        paths = [relative_path(one.file, archive) for one in described]
+        paths = [source.name_of(one.file) for one in described]
         species = {label for one in described for label in one.labels}
         names = read_recorder_names(paths, site_pattern, no_sites=species)
         named = [with_recorder_name(one, name) for one, name in zip(described, names, strict=True)]
         return with_sites(named, self.sites)
 
 
-def read_annotation_metadata(
-    archive: Path, sounds: SoundFinder, annotations: Collection[Path], *, without: Path | None = None
-) -> AnnotationMetadata:
+def read_annotation_metadata(source: AnnotationSource, annotations: Collection[Path]) -> AnnotationMetadata:
     """Read the tables of metadata beside annotation tables. Tables that name neither recordings nor sites are left out.
 
     Parameters
     ----------
-    sounds : the audio files of the archive
-    annotations : its annotation tables
-    without : a folder in it whose tables are skipped
+    annotations : the annotation tables
     """
     found = AnnotationMetadata()
-    folders = {archive, *(table.parent for table in annotations)}
-    beside = [table for table in tables_outside(archive, without) if table.parent in folders]
+    folders = {source.home, *(table.parent for table in annotations)}
+    beside = [table for table in source.tables if table.parent in folders]
     for table in (one for name in TABLE_NAMES for one in beside if one.name.lower() == name):
         if table not in annotations:
-            _add_table(found, table, archive, sounds)
+            _add_table(found, table, source)
     return found
 
 
-def _add_table(found: AnnotationMetadata, table: Path, archive: Path, sounds: SoundFinder) -> None:
-    path = relative_path(table, archive)
+def _add_table(found: AnnotationMetadata, table: Path, source: AnnotationSource) -> None:
+    path = source.name_of(table)
     try:
         read = read_foreign(table, ragged=True)
     except UserError as error:
@@ -96,7 +91,7 @@ def _add_table(found: AnnotationMetadata, table: Path, archive: Path, sounds: So
     if not any(columns):
         return
     named = metadata_rows(read, *columns)
-    of_recordings, problems = _of_recordings(named, table, archive, sounds)
+    of_recordings, problems = _of_recordings(named, table, source)
     of_sites, conflicts = merge_sites(named.sites)
     problems += [*conflict_problems(conflicts, "site"), *coordinate_problems(named.sites)]
     for sound, row in of_recordings.items():
@@ -109,18 +104,19 @@ def _add_table(found: AnnotationMetadata, table: Path, archive: Path, sounds: So
 
 
 def _of_recordings(
-    named: MetadataRows, table: Path, archive: Path, sounds: SoundFinder
+    named: MetadataRows, table: Path, source: AnnotationSource
 ) -> tuple[dict[Path, FileMetadata], list[str]]:
     """Return what the rows say of each recording, and their problems."""
     names = dict.fromkeys(name for name, _ in named.recordings)
-    found = sounds.find_all((name for name in names if name), table)
+    found = source.sounds.find_all((name for name in names if name), table)
     files = {name: sound for name, sound in found.items() if isinstance(sound, Path)}
     missing = [name for name in names if name not in files]
-    rows = [(relative_path(files[name], archive), row) for name, row in named.recordings if name in files]
+    paths = {source.name_of(file): file for file in files.values()}
+    rows = [(source.name_of(files[name]), row) for name, row in named.recordings if name in files]
     merged, conflicts = merge_rows(rows)
     problems = [_missing_problem(missing, count=len(names))] if missing else []
     problems += [*conflict_problems(conflicts, "recording"), *coordinate_problems(rows), *date_problems(rows)]
-    return {archive / path: _usable(row) for path, row in merged.items()}, problems
+    return {paths[path]: _usable(row) for path, row in merged.items()}, problems
 
 
 def _missing_problem(missing: Sequence[str], *, count: int) -> str:

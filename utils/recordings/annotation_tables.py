@@ -1,28 +1,17 @@
 """Which files of an archive are annotation tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from config import Columns
 from utils.console import Failure
-from utils.recordings.event_tables import TableLayout, has_rows, read_layout, stems_of_blank_table, tables_below
-from utils.recordings.kaggle_soundscapes import soundscape_tables
+from utils.recordings.annotation_source import AnnotationSource
+from utils.recordings.event_tables import TableLayout, has_rows, read_layout, stems_of_blank_table
 from utils.recordings.recording import failure_of
 from utils.recordings.sound_finder import SoundFinder
 from utils.recordings.table_problems import no_species
 from utils.tables import find_column
-
-
-def tables_outside(archive: Path, without: Path | None) -> Iterator[Path]:
-    """Yield the files of an archive that may be tables, except those in the folder `without` (a path below it).
-
-    Kaggle's labels of soundscapes are left out, too: read as annotations, times without a row would count as absence.
-    """
-    kaggle = set(soundscape_tables(archive))
-    for table in tables_below(archive):
-        if table not in kaggle and (without is None or not table.is_relative_to(without)):
-            yield table
 
 
 def is_annotation_table(table: Path, layout: TableLayout, sounds: SoundFinder) -> bool:
@@ -50,32 +39,31 @@ class FoundTables:
     failures: list[Failure] = field(default_factory=list)
 
 
-def find_tables(archive: Path, columns: Columns, sounds: SoundFinder, without: Path | None) -> FoundTables:
-    """Look through an archive for tables.
+def find_tables(source: AnnotationSource, columns: Columns) -> FoundTables:
+    """Look through the files that may be tables.
 
     Parameters
     ----------
     columns : headings from the settings; the others are recognised
-    sounds : the audio files of the archive
-    without : a folder in it whose tables are skipped
     """
-    found = FoundTables()
-    for table in tables_outside(archive, without):
+    found, sounds = FoundTables(), source.sounds
+    for table in source.tables:
         try:
             layout = read_layout(table, columns)
         except (OSError, ValueError) as error:
             found.unread.append(table)
-            found.failures.append(failure_of(relative_path(table, archive), read_error(error)))
+            found.failures.append(failure_of(source.name_of(table), read_error(error)))
             continue
         if layout is None:
             stems = stems_of_blank_table(table)
             found.blank.extend([(sound, table) for stem in stems for sound in sounds.in_folder(table.parent, stem)][:1])
         else:
-            _add_table(found, table, layout, archive, sounds)
+            _add_table(found, table, layout, source)
     return found
 
 
-def _add_table(found: FoundTables, table: Path, layout: TableLayout, archive: Path, sounds: SoundFinder) -> None:
+def _add_table(found: FoundTables, table: Path, layout: TableLayout, source: AnnotationSource) -> None:
+    sounds = source.sounds
     if is_annotation_table(table, layout, sounds):
         found.tables[table] = layout
     elif "start" in layout.positions and (layout.names_files or layout.format == "Raven selection tables"):
@@ -84,7 +72,7 @@ def _add_table(found: FoundTables, table: Path, layout: TableLayout, archive: Pa
             found.blank.append((sounds.find_for_table(table), table))
             return
         found.unread.append(table)
-        found.failures.append(failure_of(relative_path(table, archive), no_species(layout)))
+        found.failures.append(failure_of(source.name_of(table), no_species(layout)))
     else:
         found.others[table] = layout
 
@@ -96,11 +84,6 @@ def most_likely_table(layouts: Mapping[Path, TableLayout], columns: Columns) -> 
         layouts, key=lambda table: -sum(find_column(layouts[table].headings, [name]) is not None for name in given)
     )
     return {table: layouts[table] for table in tables[:1]}
-
-
-def relative_path(file: Path, archive: Path) -> str:
-    """Return the path of a file below the archive, as messages show it."""
-    return file.relative_to(archive).as_posix()
 
 
 def read_error(error: OSError | ValueError) -> str:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from config import Columns
-from utils.console import Failure, UserError, info
+from utils.console import Failure, UserError, info, warning
 from utils.recordings.annotation_metadata import read_annotation_metadata
-from utils.recordings.annotation_tables import find_tables, most_likely_table, read_error, relative_path, tables_outside
+from utils.recordings.annotation_source import AnnotationSource, source_beside, tables_outside
+from utils.recordings.annotation_tables import find_tables, most_likely_table, read_error
 from utils.recordings.audio_files import check_readable, files_below, is_sound, sounds_below
 from utils.recordings.event_rows import AnnotationRow, parse_rows
 from utils.recordings.event_tables import TABLE_FORMATS, TableLayout, check_columns, read_layout, read_rows
@@ -71,7 +72,7 @@ def why_none(archive: Path, columns: Columns) -> list[Failure]:
     """Return the files that look like annotation tables, and why they are not read, if `is_annotations` is False."""
     sounds = SoundFinder(sounds_below(archive))
     reasons = ((file, explain(file, columns, sounds)) for file in files_below(archive) if not is_sound(file))
-    return [Failure(relative_path(file, archive), reason) for file, reason in reasons if reason]
+    return [Failure(file.relative_to(archive).as_posix(), reason) for file, reason in reasons if reason]
 
 
 def read_annotations(
@@ -98,14 +99,22 @@ def read_annotations(
     UserError
         If no table has a column that the settings name.
     """
-    sounds = SoundFinder([*sounds_below(archive), *moved])
-    found = find_tables(archive, columns, sounds, without)
-    metadata = read_annotation_metadata(archive, sounds, found.tables, without=without)
+    return read_annotation_source(source_beside(archive, moved, without=without), columns, site_pattern=site_pattern)
+
+
+def read_annotation_source(source: AnnotationSource, columns: Columns, *, site_pattern: str = "") -> Contents:
+    """Read annotation tables as `read_annotations` does.
+
+    Of tables that are elsewhere, only what they say of recordings in the folder counts; recordings that were not found
+    at all cost one line for each table.
+    """
+    sounds, found = source.sounds, find_tables(source, columns)
+    metadata = read_annotation_metadata(source, found.tables)
     unread = [table for table in found.unread if table not in metadata.files]
-    described = {relative_path(table, archive) for table in metadata.files}
+    described = {source.name_of(table) for table in metadata.files}
     unusable = [failure for failure in found.failures if failure.name not in described]
     check_columns(found.tables or most_likely_table(found.others, columns), columns)
-    reader = _TableReader(archive, sounds)
+    reader = _TableReader(source)
     for table, layout in found.tables.items():
         reader.add_table(table, layout)
     for sound, table in found.blank:
@@ -113,14 +122,14 @@ def read_annotations(
     for table in unread:
         reader.mark_incomplete(table)
     recordings, without_annotations = _recordings(reader)
-    recordings = metadata.complete(recordings, archive, site_pattern)
-    taxa, bad, taxon_tables = _taxa(archive, found.others)
+    recordings = metadata.complete(recordings, source, site_pattern)
+    taxa, bad, taxon_tables = _taxa(source, found.others)
     formats = {layout.format for layout in found.tables.values()}
     kinds = ", ".join(known for known in TABLE_FORMATS if known in formats) or "no tables"
     return Contents(
         f"long recordings with annotations ({kinds})",
         recordings,
-        unusable + reader.failures + metadata.failures + without_annotations + bad,
+        unusable + reader.failures + ([] if source.is_elsewhere else metadata.failures) + without_annotations + bad,
         taxa,
         seen=frozenset(
             [
@@ -181,21 +190,21 @@ class _TableReader:
     failures : what cannot be used of the tables, and why
     """
 
-    def __init__(self, archive: Path, sounds: SoundFinder) -> None:
-        self.archive = archive
-        self.sounds = sounds
+    def __init__(self, source: AnnotationSource) -> None:
+        self.source = source
+        self.sounds = source.sounds
         self.annotations: dict[Path, _Annotations] = {}
         self.failures: list[Failure] = []
 
     def annotations_of(self, sound: Path, table: Path) -> _Annotations:
         """Return the annotations of an audio file, and note that they are in a table."""
         annotations = self.annotations.setdefault(sound, _Annotations())
-        annotations.tables[relative_path(table, self.archive)] = None
+        annotations.tables[self.source.name_of(table)] = None
         return annotations
 
     def add_table(self, table: Path, layout: TableLayout) -> None:
         """Add the annotations of a table to those of its audio files."""
-        path = relative_path(table, self.archive)
+        path = self.source.name_of(table)
         try:
             rows = parse_rows(read_text(table).lines, layout)
             if not rows:
@@ -226,11 +235,13 @@ class _TableReader:
         self.annotations_of(self.sounds.find_for_table(table), table).nocall = True
 
     def _add_rows(self, rows: Sequence[AnnotationRow], table: Path) -> None:
-        path, unlabelled = relative_path(table, self.archive), 0
+        path, unlabelled = self.source.name_of(table), 0
         by_name: dict[str, list[AnnotationRow]] = {}
         for row in rows:
             by_name.setdefault(row.file, []).append(row)
         sounds = self.sounds.find_all(by_name, table)
+        if self.source.is_elsewhere:
+            by_name = self._of_folder(by_name, sounds, path)
         for name, rows_of_name in by_name.items():
             sound = sounds[name]
             if isinstance(sound, str):
@@ -242,6 +253,16 @@ class _TableReader:
         if unlabelled:
             count = f"{unlabelled} annotations have" if unlabelled > 1 else "1 annotation has"
             self.failures.append(failure_of(path, f"{count} no species"))
+
+    def _of_folder(
+        self, by_name: dict[str, list[AnnotationRow]], sounds: Mapping[str, Path | str], path: str
+    ) -> dict[str, list[AnnotationRow]]:
+        """Return the rows of recordings in the folder; those of others may have been moved, and are no failures."""
+        lost = [name for name, sound in sounds.items() if isinstance(sound, str)]
+        if lost:
+            warning(f"{path}: {sounds[lost[0]]} ({len(lost)} of {len(sounds)} recordings cannot be found)")
+        wanted = {name for name, sound in sounds.items() if isinstance(sound, Path) and self.source.wants(sound)}
+        return {name: rows for name, rows in by_name.items() if name in wanted}
 
     def _add_to(self, annotations: _Annotations, rows: Iterable[AnnotationRow], path: str) -> None:
         for row in rows:
@@ -260,7 +281,7 @@ class _TableReader:
                 self.annotations_of(self.sounds.find(next_file, table), table).incomplete = True
             except ValueError as error:
                 reason = f"continues in the next file, but {error}"
-            self.failures.append(failure_of(f"{relative_path(table, self.archive)} line {line}", reason))
+            self.failures.append(failure_of(f"{self.source.name_of(table)} line {line}", reason))
 
 
 def _report_excluded(rows: Sequence[AnnotationRow], path: str) -> None:
@@ -284,14 +305,14 @@ def _recordings(reader: _TableReader) -> tuple[list[Recording], list[Failure]]:
     """Return the recordings with usable annotations, and why the other audio files are not used."""
     recordings = []
     failures = []
-    for file in reader.sounds.files:
+    for file in filter(reader.source.wants, reader.sounds.files):
         try:
             check_readable(file)
             if file not in reader.annotations:
                 raise ValueError("is in no annotation table")
             recordings.append(_annotated_recording(file, reader.annotations[file]))
         except ValueError as error:
-            failures.append(failure_of(relative_path(file, reader.archive), str(error)))
+            failures.append(failure_of(reader.source.name_of(file), str(error)))
     return sorted(recordings, key=lambda recording: (recording.name, recording.file)), failures
 
 
@@ -303,7 +324,9 @@ def _annotated_recording(file: Path, annotations: _Annotations) -> Recording:
     return Recording(plain_name(file.stem), file, species, events=tuple(events), unsure=annotations.incomplete)
 
 
-def _taxa(archive: Path, layouts: Mapping[Path, TableLayout]) -> tuple[list[Taxon], list[Failure], list[Path]]:
+def _taxa(
+    source: AnnotationSource, layouts: Mapping[Path, TableLayout]
+) -> tuple[list[Taxon], list[Failure], list[Path]]:
     """Return the taxa from tables with codes and scientific names, the failures, and the files of these tables."""
     taxa: dict[Taxon, None] = {}
     failures, files = [], []
@@ -314,13 +337,11 @@ def _taxa(archive: Path, layouts: Mapping[Path, TableLayout]) -> tuple[list[Taxo
         try:
             table = read_foreign(file)
         except UserError as error:
-            failures.append(failure_of(relative_path(file, archive), reason_of(error, file)))
+            failures.append(failure_of(source.name_of(file), reason_of(error, file)))
             continue
         columns = [find_column(table.columns, usual) for usual in (SPECIES_COLUMNS, CODE_COLUMNS, COMMON_COLUMNS)]
         for row in table.rows.values():
             taxon = Taxon(*(" ".join(row[column].split()) if column else "" for column in columns))
             taxa |= {taxon: None} if taxon.species and taxon.code else {}
-        failures += [
-            failure_of(relative_path(file.parent / failure.name, archive), failure.reason) for failure in table.bad
-        ]
+        failures += [failure_of(source.name_of(file.parent / failure.name), failure.reason) for failure in table.bad]
     return list(taxa), failures, files

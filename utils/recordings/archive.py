@@ -13,14 +13,7 @@ from utils.recordings.inventory import Inventory, take_inventory
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
 from utils.recordings.names import with_unique_names
 from utils.recordings.recording import SPLITS, Contents, Recording
-from utils.recordings.sorted_folders import find_sorted_file
-
-# what the toolkit writes to a data set's root, if the archive is in the root or was one itself
-TOOLKIT_FILES = (
-    *SPLITS,
-    *("metadata", "spec", "snapshots", "submissions", "soundscapes", "test_soundscapes", "test_audio"),
-    *("split.parquet", "split.png", "audit.csv", "sorted.log", "timings.json"),
-)
+from utils.recordings.sorted_folders import TOOLKIT_FILES, find_sorted_file
 
 
 @dataclass(frozen=True)

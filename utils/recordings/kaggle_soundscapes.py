@@ -123,7 +123,12 @@ def soundscape_folder(archive: Path, moved: Iterable[Path] = ()) -> Path:
 
 
 def read_soundscape_labels(
-    archive: Path, folder: Path | None = None, *, base: Path | None = None, moved: Iterable[Path] = ()
+    archive: Path,
+    folder: Path | None = None,
+    *,
+    base: Path | None = None,
+    moved: Iterable[Path] = (),
+    present_only: bool = False,
 ) -> SoundscapeLabels:
     """Read the labels of soundscapes from Kaggle's tables in a folder.
 
@@ -136,6 +141,7 @@ def read_soundscape_labels(
     folder : of the sounds; None: `soundscape_folder`
     base : failures name sounds by their path below this folder; None: `archive`
     moved : sounds that were in the folder before sorting moved them
+    present_only : leave out the rows of sounds that are not in the folder, instead of naming them
     """
     moved = list(moved)
     folder, base = folder or soundscape_folder(archive, moved), base or archive
@@ -154,7 +160,13 @@ def read_soundscape_labels(
         if not read.rows and not read.bad:
             labels.failures.append(Failure(table.name, "has no rows, so that it labels no soundscape"))
         windows, incomplete = _windows_by_sound(read.rows, labels.failures)
-        annotations += len(read.bad) + _count_annotations(windows, of=len(read.rows))
+        count = len(read.rows)
+        if present_only:
+            stems = {sound.stem for sound in sounds}
+            present = {sound for sound in windows | dict.fromkeys(incomplete) if _is_present(sound, folder, stems)}
+            windows = {sound: found for sound, found in windows.items() if sound in present}
+            incomplete, count = incomplete & present, sum(map(len, windows.values()))
+        annotations += len(read.bad) + _count_annotations(windows, of=count)
         for sound in windows | dict.fromkeys(incomplete):
             name = (folder / sound).relative_to(base).as_posix()
             try:
@@ -246,6 +258,11 @@ def _sound_with_prefix(name: str, sounds: Sequence[Path]) -> Path:
     if len(found) != 1:
         raise ValueError(f"is labelled, but {len(found) or 'no'} sounds have this name")
     return found[0]
+
+
+def _is_present(sound: str, folder: Path, stems: Collection[str]) -> bool:
+    """Tell whether a row's sound, a file or the start of a name, is in a folder with these stems."""
+    return (folder / sound).is_file() or any(stem == sound or stem.startswith(f"{sound}_") for stem in stems)
 
 
 def _soundscape(

@@ -1,4 +1,4 @@
-"""Annotations after the end of their recording: they are wrong, and are removed."""
+"""Annotations after the end of their recording, or far across it: they are wrong, and are removed."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -11,24 +11,30 @@ from utils.recordings.duplicates import measure_length
 from utils.recordings.recording import Event, Recording
 
 MILLISECONDS = 1000.0  # per second
-AFTER_END = "lie after its end"  # in messages about annotations
+AFTER_END = "after its end ("  # in messages about annotations
 ROUNDING_SECONDS = 5.0  # programs may round the end of an annotation by so many seconds
 
 
 def split_at_end(events: Sequence[Event], seconds: float) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
-    """Split events into those within a recording of `seconds` and those after its end.
+    """Split events into those within a recording of `seconds` and those that cannot be right.
 
-    After its end are those that start at the end or later, or end later than twice its length.
+    These start at its end or later, or end later than twice its length.
     """
     after = {event for event in events if event.start >= seconds or event.end > 2 * seconds + ROUNDING_SECONDS}
     return tuple(event for event in events if event not in after), tuple(event for event in events if event in after)
 
 
 def events_after_end_message(lost: Sequence[Event], *, of: int, seconds: float) -> str:
-    """Return how many annotations of a recording are after its end, and the likely reason."""
+    """Return how many annotations of a recording are after its end or far across it, and the likely reason."""
+    across = sum(event.start < seconds for event in lost)
     after = f"{len(lost)} of {of} annotations lie after its end ({seconds:.1f} s) and cannot be used"
+    if across:
+        how = "begin before and end far" if across == len(lost) else "lie or end far"
+        after = f"{len(lost)} of {of} annotations {how} after its end ({seconds:.1f} s) and cannot be used"
     if all(event.end / MILLISECONDS <= seconds for event in lost) and max(event.end for event in lost) > 10 * seconds:
         return f"{after}: are the times in milliseconds?"
+    if across == len(lost):
+        return f"{after}: are the ends wrong, or is a part of the recording missing?"
     question = "are the times counted through several files (Raven's 'File Offset (s)' is the time in each)"
     return f"{after}: {question}, or is a part of the recording missing?"
 

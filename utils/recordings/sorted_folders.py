@@ -13,6 +13,12 @@ from utils.files import atomic_file
 from utils.recordings.recording import SPLITS, Recording, Split, read_metadata
 
 SortMode = Literal["copy", "hardlink", "move", "symlink"]
+# what the toolkit writes to a data set's root, if the archive is in the root or was one itself
+TOOLKIT_FILES = (
+    *SPLITS,
+    *("metadata", "spec", "snapshots", "submissions", "soundscapes", "test_soundscapes", "test_audio"),
+    *("split.parquet", "split.png", "audit.csv", "sorted.log", "timings.json"),
+)
 
 
 def sorted_path(recording: Recording, split: Split) -> Path:

@@ -1,6 +1,6 @@
 """Tested runs compared on the rows that all of them scored: each metric, and its difference to the first run."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from utils import console
 from utils.files import write_text
+from utils.scoring.evaluation.common_rows import on_common_rows
 from utils.scoring.evaluation.saved_scores import SavedScores, read_scores
 from utils.scoring.metrics import bootstrap
-from utils.scoring.metrics.metric_kinds import ClassMean, Resampled, RowMean, ScoredRows
+from utils.scoring.metrics.metric_kinds import ClassMean, DetectionMetric, Metric, Resampled, RowMean, ScoredRows
 from utils.scoring.metrics.ranking import average_precision, mean_of_defined
 from utils.scoring.metrics.registry import METRICS
 from utils.scoring.metrics.units import Unit, unit_word
@@ -26,14 +27,14 @@ class Run:
     Attributes
     ----------
     rows : names of the recordings, intervals or events
-    primary : primary label of each row; '' if it has none
-    data : scores and ground truth, a column per class
+    species : of each row, for people: its primary label; if it has none, all that are correct
+    data : scores, ground truth and detections, a column per class
     ap : average precision of each class that has correct recordings
     """
 
     name: str
     rows: list[str]
-    primary: list[str]
+    species: list[str]
     classes: list[str]
     data: ScoredRows
     ap: dict[str, float]
@@ -90,6 +91,11 @@ class Comparison:
     page: Path
     unit: Unit = "recording"
 
+    @property
+    def with_detections(self) -> bool:
+        """Whether all runs have metrics of detections."""
+        return all(run.data.detected is not None for run in self.runs)
+
 
 def compare_runs(folders: Sequence[Path]) -> Comparison:
     """Compare tested runs, print a table, and write compare.html beside the first run's folder.
@@ -109,7 +115,7 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
             "--compare needs the folders of two or more runs, such as snapshots/one snapshots/other"
         )
     saved = [read_scores(folder) for folder in folders]
-    common, notes = _on_common_rows(saved, folders)
+    common, notes = on_common_rows(saved, [console.printable(folder) for folder in folders])
     min_positives = max(one.min_positives for one in saved)
     draws = _draws(common[0].recordings)
     runs = tuple(run_of(name, one, draws) for name, one in zip(_run_names(folders), common, strict=True))
@@ -127,54 +133,6 @@ def _run_names(folders: Sequence[Path]) -> list[str]:
     if len(set(names)) == len(names):
         return names
     return [console.printable(folder) for folder in folders]
-
-
-def _on_common_rows(saved: Sequence[SavedScores], folders: Sequence[Path]) -> tuple[list[SavedScores], list[str]]:
-    """Return the scores of the rows that all runs have, and notes on what differs between the runs."""
-    names, notes = [console.printable(folder) for folder in folders], []
-    units = [one.unit for one in saved]
-    if len(set(units)) > 1:
-        by_run = ", ".join(f"{name} by {unit}" for name, unit in zip(names, units, strict=True))
-        raise console.UserError(
-            f"these runs were tested by different units ({by_run}); set testing.unit to one of them"
-        )
-    word = unit_word(units[0])
-    rows = [set(one.rows) for one in saved]
-    shared, every = set.intersection(*rows), set.union(*rows)
-    if not shared:
-        raise console.UserError(
-            f"no {unit_word(units[0], 1)} was scored by all of these runs; they were tested on different data"
-        )
-    if shared != every:
-        counts = _counts_by_run(names, map(len, rows))
-        notes.append(f"not the same {word} ({counts}): compared on the {len(shared):,} that all have")
-    common = [one.only(shared) for one in saved]
-    notes += _label_notes(names, common)
-    least = [one.min_positives for one in saved]
-    if len(set(least)) > 1:
-        counts = _counts_by_run(names, least)
-        notes.append(f"not the same testing.min_positives ({counts}): class means use the largest")
-    return common, notes
-
-
-def _label_notes(names: Sequence[str], saved: Sequence[SavedScores]) -> list[str]:
-    """Return notes on classes and ground truth that differ between the runs, which have the same rows."""
-    notes = []
-    classes = [set(one.classes) for one in saved]
-    if any(one != classes[0] for one in classes):
-        notes.append(
-            f"not the same classes ({_counts_by_run(names, map(len, classes))}): "
-            "each run is evaluated on its classes, class means are over those that all have"
-        )
-    shared = sorted(set.intersection(*classes))
-    truths = [one.truth[:, [one.classes.index(label) for label in shared]] for one in saved]
-    if any((truth != truths[0]).any() for truth in truths):
-        notes.append("not the same ground truth: labels have changed, or testing.background differs")
-    return notes
-
-
-def _counts_by_run(names: Sequence[str], counts: Iterable[int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in zip(names, counts, strict=True))
 
 
 def _draws(recordings: Sequence[str]) -> bootstrap.Draws:
@@ -198,7 +156,18 @@ def run_of(name: str, saved: SavedScores, draws: bootstrap.Draws) -> Run:
         for label, value in zip(saved.classes, average_precision(scores, truth), strict=True)
         if not np.isnan(value)
     }
-    return Run(name, saved.rows, saved.primary, saved.classes, ScoredRows(scores, truth, primary, draws), ap)
+    unknown = None if saved.unknown is None else np.array([len(labels) for labels in saved.unknown], np.int64)
+    data = ScoredRows(scores, truth, primary, draws, detected=saved.detected, unknown=unknown)
+    return Run(name, saved.rows, _species_of(saved), saved.classes, data, ap)
+
+
+def _species_of(saved: SavedScores) -> list[str]:
+    """Return the primary label of each row; without one, its correct species, also those that no class stands for."""
+    unknown = saved.unknown or [[]] * len(saved.rows)
+    return [
+        label or ", ".join(sorted([*(saved.classes[index] for index in np.flatnonzero(correct)), *others]))
+        for label, correct, others in zip(saved.primary, saved.truth, unknown, strict=True)
+    ]
 
 
 def metric_differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, list[Difference]]:
@@ -212,17 +181,23 @@ def metric_differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, 
     runs : on the same recordings
     min_positives : class means leave out classes that are correct in fewer recordings of any run
     """
-    data, shared = [run.data for run in runs], _on_shared_classes(runs, min_positives=min_positives)
+    data, frequent = [run.data for run in runs], _on_shared_classes(runs, least=max(min_positives, 1))
+    shared = _on_shared_classes(runs, least=0)
     found = {}
     for metric in METRICS.values():
         if isinstance(metric, RowMean):
             resampled = _row_means(metric, data)
         else:
-            resampled = [metric.resampled(one) for one in (shared if isinstance(metric, ClassMean) else data)]
+            chosen = frequent if isinstance(metric, ClassMean) else shared if _is_mean_of_classes(metric) else data
+            resampled = [metric.resampled(one) for one in chosen]
         values = [one for one in resampled if one is not None]
         if len(values) == len(runs):
             found[metric.title] = _against_first(runs, values)
     return found
+
+
+def _is_mean_of_classes(metric: Metric) -> bool:
+    return isinstance(metric, DetectionMetric) and metric.average != "micro"
 
 
 def _row_means(metric: RowMean, data: Sequence[ScoredRows]) -> list[Resampled | None]:
@@ -238,16 +213,17 @@ def _row_means(metric: RowMean, data: Sequence[ScoredRows]) -> list[Resampled | 
     return [(mean_of_defined(row), bootstrap.drawn_means(row, draws)) for row in table[:, defined]]
 
 
-def _on_shared_classes(runs: Sequence[Run], *, min_positives: int) -> list[ScoredRows]:
-    """Return the columns of the classes that all runs know and that are correct in enough recordings."""
+def _on_shared_classes(runs: Sequence[Run], *, least: int) -> list[ScoredRows]:
+    """Return the columns of the classes that all runs know and that are correct in `least` recordings or more."""
     positives = [dict(zip(run.classes, run.data.truth.sum(axis=0).tolist(), strict=True)) for run in runs]
-    least = max(min_positives, 1)
-    shared = [label for label in runs[0].classes if all(counts.get(label, 0) >= least for counts in positives)]
-    columns = [[run.classes.index(label) for label in shared] for run in runs]
-    return [
-        replace(run.data, scores=run.data.scores[:, some], truth=run.data.truth[:, some])
-        for run, some in zip(runs, columns, strict=True)
-    ]
+    shared = [label for label in runs[0].classes if all(counts.get(label, -1) >= least for counts in positives)]
+    return [run.data if run.classes == shared else _of_classes(run, shared) for run in runs]
+
+
+def _of_classes(run: Run, classes: Sequence[str]) -> ScoredRows:
+    some, data = [run.classes.index(label) for label in classes], run.data
+    detected = None if data.detected is None else data.detected[:, some]
+    return replace(data, scores=data.scores[:, some], truth=data.truth[:, some], detected=detected)
 
 
 def _against_first(runs: Sequence[Run], found: Sequence[Resampled]) -> list[Difference]:
@@ -283,7 +259,7 @@ def changed(runs: Sequence[Run]) -> list[tuple[str, str, float, float]]:
     better = [index for index in order if gain[index] > 0][:LISTED_CHANGES]
     worse = [index for index in order if gain[index] < 0][-LISTED_CHANGES:]
     return [
-        (runs[0].rows[index], runs[0].primary[index], float(before[index]), float(after[index]))
+        (runs[0].rows[index], runs[0].species[index], float(before[index]), float(after[index]))
         for index in [*better, *worse]
     ]
 

@@ -155,9 +155,13 @@ def plan_runs(split: pl.DataFrame, config: Config, *, seeds: Sequence[int]) -> l
 
 @contextmanager
 def naming_the_fold(run: FoldRun) -> Iterator[None]:
-    """Let errors of the user name the fold in which they occurred."""
+    """Let errors of the user, and of files and the disk, name the fold in which they occurred."""
     try:
         yield
+    except OSError as error:
+        if error.strerror:
+            error.strerror += f" (fold {run.fold}: {run.config.run})"
+        raise
     except console.UserError as error:
         raise console.UserError(
             f"fold {run.fold} ({run.config.run}): {error}; finished folds are kept, and the same command resumes"

@@ -188,6 +188,7 @@ def _summary(
         },
         "folds": {key: asdict(one) for key, one in spread.items()},
         "unit": predictions.unit,
+        **({"interval": config.testing.interval} if predictions.unit == "interval" else {}),
         "background": config.testing.background,
         "clips": int(predictions.clips.sum()),
         "models": [

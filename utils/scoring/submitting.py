@@ -133,6 +133,7 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     inventory = _inventory(task, result, config)
     unused = [
         *inventory.failures,
+        *task.postprocessing.unused,
         *(truth.failures if truth else ()),
         *(evaluator.failures if evaluator else ()),
     ]
@@ -171,7 +172,7 @@ def _write_evaluation(evaluation: SoundscapeEvaluation, task: Task, config: Conf
     stem = task.folder / f"{config.run}_{task.kind}_thresholds"
     fingerprint = fingerprint_of_scores(task.ensemble.members, config)
     written = write_soundscape_thresholds(
-        stem, evaluation, task.layout.classes, fingerprint=fingerprint, title=config.run
+        stem, evaluation, task.layout.classes, interval=task.interval, fingerprint=fingerprint, title=config.run
     )
     return stem.with_name(f"{stem.name}.json") if written else None
 
@@ -259,12 +260,12 @@ def report_submission(submitted: Submitted, result: InferenceResult, task: Task,
             console.info(f"thresholds that are best for these recordings: {path} (for submission.thresholds)")
     elif task.truth:
         console.warning(
-            "there are annotations beside the recordings, but none of them can be used; there are no metrics"
+            "there are annotations of the recordings, but none of them can be used; there are no metrics"
         )
     console.info(f"next: {_after_submission(submitted, task)}")
     console.report_failures(submitted.failures, what="recordings", done="could not be used")
     console.report_failures(submitted.odd, what="recordings", done="read, with a warning")
-    console.report_failures(submitted.unused, what="files or annotations")
+    console.report_failures(submitted.unused, what="files or rows of tables")
     return submitted
 
 

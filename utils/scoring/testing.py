@@ -296,8 +296,9 @@ def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predic
             "time": console.clock(tested.seconds),
         },
     )
-    if 0 < headline.ranked < FEW_RECORDINGS:
-        over = f"{headline.ranked} {unit_word(unit, headline.ranked)}"
+    if 0 < headline.ranked_recordings < FEW_RECORDINGS:
+        over = f"{headline.ranked_recordings} {unit_word('recording', headline.ranked_recordings)}"
+        over += "" if unit == "recording" else f" ({headline.ranked:,} {unit_word(unit, headline.ranked)})"
         console.warning(
             f"the MLRAP is the mean over only {over}, so it is mostly chance; test on {FEW_RECORDINGS} or more"
         )

@@ -68,7 +68,8 @@ def _peak_windows(decode: Callable[[], Blocks], clips: Clips, spectrogram: Spect
             yield block
 
     curve = snr_curve(counted(), spectrogram)
-    distance = length if clips.peak_distance is None else int(clips.peak_distance * spectrogram.rate)
+    apart = length if clips.peak_distance is None else clips.peak_distance * spectrogram.rate
+    distance = int(min(apart, 2 * samples))  # huge ones are no integers
     windows = peak_windows(
         curve, samples=samples, length=length, distance=distance, count=clips.count, rate=spectrogram.rate
     )

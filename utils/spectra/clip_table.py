@@ -43,7 +43,7 @@ class ClipTable:
     ----------
     path : the table; None: clips are not chosen by a table
     times : times of each recording; recordings without a row are missing
-    failures : the rows that cannot be used, and why
+    failures : the rows that cannot be used, and why; rows that name no recording of the data set are one of them
     """
 
     path: Path | None = None
@@ -52,7 +52,7 @@ class ClipTable:
 
 
 def read_clip_table(split: pl.DataFrame, config: Config) -> ClipTable:
-    """Read `clips.table` if `clips.choose` is table, and tell which recordings have no row and the reverse.
+    """Read `clips.table` if `clips.choose` is table, and warn of recordings that have no row.
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ def read_clip_table(split: pl.DataFrame, config: Config) -> ClipTable:
         raise UserError(
             f"{path}: holds no time of a recording of {config.dataset.root}; {_why_none(meant, failures, split)}"
         )
-    _tell_what_is_missing(path, table, columns[0], meant, split, times)
-    return ClipTable(path, times, tuple(failures))
+    _warn_of_recordings_without(path, split, times)
+    return ClipTable(path, times, (*_without_recording(path, table, columns[0], meant, split), *failures))
 
 
 def _why_none(meant: Mapping[str, str], failures: Sequence[Failure], split: pl.DataFrame) -> str:
@@ -164,17 +164,22 @@ def _short(text: str) -> str:
     return repr(text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}…")
 
 
-def _tell_what_is_missing(
-    path: Path, table: ForeignTable, column: str, meant: Mapping[str, str], split: pl.DataFrame, times: Times
-) -> None:
-    """Warn of recordings that the table does not name, and of rows that name no recording."""
+def _without_recording(
+    path: Path, table: ForeignTable, column: str, meant: Mapping[str, str], split: pl.DataFrame
+) -> list[Failure]:
+    """Return one line about the rows that name no recording of the data set, if there are any."""
     unknown = [name for row in table.rows.values() if (name := row[column].strip()) and not meant[name]]
-    if unknown:
-        console.warning(
-            f"{path}: {len(unknown):,} of {len(table.rows):,} rows are not used, because they name "
-            f"{len(set(unknown)):,} recordings that are not in the data set, or not exactly one, such as "
-            f"{_short(unknown[0])}; write names as in split.parquet, such as {split['recording'].first()!r}"
-        )
+    if not unknown:
+        return []
+    reason = (
+        f"{len(unknown):,} of {len(table.rows):,} rows are not used, because they name "
+        f"{len(set(unknown)):,} recordings that are not in the data set, or not exactly one, such as "
+        f"{_short(unknown[0])}; write names as in split.parquet, such as {split['recording'].first()!r}"
+    )
+    return [Failure(path.name, reason)]
+
+
+def _warn_of_recordings_without(path: Path, split: pl.DataFrame, times: Times) -> None:
     without = [name for name in split["recording"] if name not in times]
     if without:
         console.warning(

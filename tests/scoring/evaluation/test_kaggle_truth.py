@@ -118,3 +118,21 @@ def test_species_in_every_row_or_in_none(
     truth = truth_in(archive_of(tmp_path / "archive", [row(1, end, birds) for end in (5, 10, 15, 20)]))
     assert told in " ".join(capsys.readouterr().err.split())
     assert truth.failures == ()
+
+
+def test_the_table_in_the_archive_labels_soundscapes_elsewhere(tmp_path: Path) -> None:
+    """Of the table, only the rows of recordings that are there count; those of the others are no failures."""
+    for table, rows in (
+        (LABELS_2021, [*ROWS, row(2, 5, "altcla"), row(9, 5, "altcla")]),
+        (LABELS_2026, ["1_COR_20190904.wav,5,10,altcla;basgra", "gone.wav,0,5,altcla"]),
+    ):
+        archive = archive_of(tmp_path / table / "archive", rows, table=table)
+        folder = tmp_path / table / "elsewhere" / "tapes"
+        folder.mkdir(parents=True)
+        shutil.copy(archive / "train_soundscapes" / "1_COR_20190904.wav", folder)
+        assert read_truth(folder, Dataset()) is None
+        truth = truth_in(folder, archive=archive)
+        assert (truth.events, truth.failures) == ({"1_COR_20190904.wav": EVENTS}, ())
+        assert (truth.annotations, truth.annotated) == (2, {"1_COR_20190904.wav"})
+        (folder / "1_COR_20190904.wav").rename(folder / "other.wav")
+        assert read_truth(folder, Dataset(archive=archive)) is None

@@ -67,6 +67,10 @@ def test_tables(predictions: Predictions) -> None:
     scores = scores_table(predictions, evaluation)
     assert len(scores) == 9
     assert scores.filter(recording="r1")["right"].to_list() == [True, False, True]
+    assert scores["detected"].to_list() == [None] * 9
+    detected = np.arange(12).reshape(4, 3) % 5 == 0
+    scores = scores_table(predictions, evaluation, detected)
+    assert scores.filter("detected").select("recording", "class").rows() == [("r1", "A"), ("r2", "C"), ("r4", "B")]
 
 
 def test_warnings_are_listed_beside_the_predictions(predictions: Predictions) -> None:
@@ -120,7 +124,8 @@ def test_optional_files_of_an_earlier_test_are_removed(tmp_path: Path, predictio
     )
     assert all((tmp_path / name).is_file() for name in optional)
     assert read_calibration(tmp_path / "calibration.json").fingerprint == "0123abcd"
-    assert read_thresholds(tmp_path / "thresholds.json", CLASSES).fingerprint == "0123abcd"
+    written = read_thresholds(tmp_path / "thresholds.json", CLASSES)
+    assert (written.fingerprint, written.unit, written.interval) == ("0123abcd", "recording", None)
     nothing = replace(evaluation, truth=np.zeros_like(evaluation.truth))
     write_result_files(
         tmp_path, predictions, nothing, compute_metrics(predictions, nothing, settings, made_from="a test"), {}
@@ -149,8 +154,12 @@ def test_an_undefined_metric_and_one_of_few_recordings_are_explained(
     assert headline_rows(tested)["top-1 accuracy"] == "none (no recording has a primary label that the model knows)"
     headline = evaluate_predictions(predictions.scores, predictions, background=True).headline
     for count, warns in ((1, True), (9, True), (10, False), (0, False)):
-        few = replace(tested, headline=replace(headline, ranked=count))
+        few = replace(tested, headline=replace(headline, ranked=count, ranked_recordings=count))
         testing._print_tested(few, [Member(snapshot)], predictions)
         err = capsys.readouterr().err
         assert ("so it is mostly chance" in err) == warns
         assert (f"over only {count} recording{'' if count == 1 else 's'}," in err) == warns
+    many = replace(tested, unit="interval", headline=replace(headline, ranked=5000, ranked_recordings=3))
+    testing._print_tested(many, [Member(snapshot)], replace(predictions, unit="interval"))
+    told = "the MLRAP is the mean over only 3 recordings (5,000 intervals), so it is mostly chance"
+    assert told in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from sklearn.metrics import average_precision_score, f1_score
 
-from config import Dataset
+from config import Config, Dataset
 from tests.conftest import chirp
 from tests.scoring.layouts import CLASSES, scores_of, unreadable
 from utils.recordings.recording import Event
@@ -86,14 +86,28 @@ def test_thresholds_of_soundscapes_are_those_that_a_submission_takes(tmp_path: P
     evaluation = evaluator.finish(made_from="x")
     assert evaluation is not None
     stem = tmp_path / "x_thresholds"
-    write_soundscape_thresholds(stem, evaluation, CLASSES, fingerprint="f00d", title="x")
+    write_soundscape_thresholds(stem, evaluation, CLASSES, interval=2.5, fingerprint="f00d", title="x")
     found = read_thresholds(tmp_path / "x_thresholds.json", CLASSES)
     assert found.values == (pytest.approx(0.6),) * 3
     assert (found.fingerprint, found.made_from) == ("f00d", "x, on 4 intervals of soundscapes")
+    assert (found.unit, found.interval) == ("interval", 2.5)
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".json", ".png"]
     none = replace(evaluation, found=replace(evaluation.found, thresholds=replace(found, common=None)))
-    assert write_soundscape_thresholds(stem, none, CLASSES, fingerprint="f00d", title="x") is None
+    assert write_soundscape_thresholds(stem, none, CLASSES, interval=2.5, fingerprint="f00d", title="x") is None
     assert list(tmp_path.iterdir()) == []  # files of an earlier call would not be those of these metrics
+
+
+def test_thresholds_are_not_the_scores_of_classes_off_the_whitelist(tmp_path: Path) -> None:
+    """These are below 0, and would be the threshold of a class that is in every interval."""
+    events = {"a.wav": (Event(0.0, 5.0, "Altus clarus"), Event(0.0, 10.0, "Bassus gravis"))}
+    testing = replace(Config().testing, thresholds="per_class")
+    evaluator = SoundscapeEvaluator(Truth(events), CLASSES, DetectionRule(0.5), testing)
+    evaluator.add(scores_of("a.wav", [[0.7, -1.0, 0.1], [0.6, -1.0, 0.1]], seconds=10.0))
+    evaluation = evaluator.finish()
+    assert evaluation is not None
+    assert evaluation.found.thresholds.values[1] == -1
+    write_soundscape_thresholds(tmp_path / "x", evaluation, CLASSES, interval=5.0, fingerprint="f00d", title="x")
+    assert read_thresholds(tmp_path / "x.json", CLASSES).values[:2] == (pytest.approx(0.7), 0.0)
 
 
 def test_only_annotations_by_humans_count(tmp_path: Path) -> None:

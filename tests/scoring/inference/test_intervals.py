@@ -22,6 +22,7 @@ from utils.models.snapshots import load_network
 from utils.scoring import submitting
 from utils.scoring.inference import clip_workers, intervals
 from utils.scoring.inference.ensembles import Member, chosen_members
+from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
@@ -271,6 +272,10 @@ def test_thresholds_are_those_of_uncalibrated_scores(config: Config, capsys: pyt
     found = Thresholds(CLASSES, (0.2, None, 1.2), (True, True, False), 0.3, "f1", None, 1, "a test")
     write_thresholds(config.dataset.root / "other.json", found)
     named = changed(config, thresholds=config.dataset.root / "other.json")
+    with pytest.raises(console.UserError, match=r"other\.json: the threshold of C is 1\.2, .* without testing\.prior"):
+        task.prepare_submission(named, "soundscape")
+    (config.dataset.root / "values.tsv").write_text("file\tA\tB\tC\na.wav\t1\t1\t1\n")
+    named = with_testing(named, prior=config.dataset.root / "values.tsv")
     write_text(config.run_folder / "test" / "calibration.json", STEPS)
     for settings in (named, with_testing(named, calibration="isotonic")):
         loaded = task.prepare_submission(settings, "soundscape").layout.class_thresholds
@@ -299,6 +304,38 @@ def test_results_of_a_test_with_other_networks_or_settings_are_used_with_one_war
         r"run test\.py again with the same testing settings",
         line,
     )
+
+
+def test_thresholds_that_were_chosen_on_other_rows_are_used_with_one_warning(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = config.dataset.root / "rows.json"
+    fingerprint = fingerprint_of_scores(chosen_members(config), config)
+    found = Thresholds(CLASSES, (0.2,) * 3, (True,) * 3, None, "f1", None, 1, "a test", fingerprint)
+    of_rows = {None: found, 0.0: dataclasses.replace(found, unit="recording")}
+    of_rows |= {length: dataclasses.replace(found, unit="interval", interval=length) for length in (3.0, 5.0)}
+    warned = []
+    for length, thresholds in of_rows.items():
+        write_thresholds(path, thresholds)
+        for kind in ("monophone", "soundscape"):
+            capsys.readouterr()
+            loaded = task.prepare_submission(changed(config, thresholds=path), kind).layout.class_thresholds
+            assert loaded.tolist() == [0.2] * 3  # type: ignore[union-attr]
+            lines = capsys.readouterr().err.splitlines()
+            assert len(lines) <= 1
+            assert all("rows.json: chosen on " in line for line in lines)
+            warned += [(length, kind)] * len(lines)
+    assert warned == [(0.0, "soundscape"), (3.0, "monophone"), (3.0, "soundscape"), (5.0, "monophone")]
+
+
+def test_thresholds_of_no_class_detect_nothing(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    path = config.dataset.root / "none.json"
+    fingerprint = fingerprint_of_scores(chosen_members(config), config)
+    found = Thresholds(CLASSES, (None,) * 3, (True,) * 3, None, "precision", 0.9, 1, "a test", fingerprint)
+    write_thresholds(path, dataclasses.replace(found, unit="event"))
+    assert submission_soundscape.main(changed(config, thresholds=path)).species == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "none.json" in line]
+    assert "none.json: no class has a threshold, so that nothing is detected; " in line
 
 
 @pytest.mark.parametrize(

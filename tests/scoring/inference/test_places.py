@@ -81,7 +81,7 @@ def test_a_place_in_the_name_counts_if_nothing_else_is_known() -> None:
     assert Places().of("a", None) == PlaceAndWeek(None, None, None)
 
 
-def test_bad_rows_cost_a_warning_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bad_rows_cost_a_line_each(tmp_path: Path) -> None:
     rows = [
         ",,1,2,,",
         "x,,91,2,,",
@@ -97,17 +97,17 @@ def test_bad_rows_cost_a_warning_each(tmp_path: Path, capsys: pytest.CaptureFixt
     ]
     config = with_places(tmp_path, "\n".join(["recording,site,latitude,longitude,date,week", *rows]))
     assert places_of(config)[:2] == [(1, 2, 10), (None, None, 28)]
-    warned = capsys.readouterr().err.splitlines()
-    assert len(warned) == 7
+    failures = read_places(recording_names(FILES), FILES, config).failures
+    assert len(failures) == 7
     for line, text in zip(
-        warned,
+        [f"{failure.name}: {failure.reason}" for failure in failures],
         [
-            "places.csv line 8: has 7 values, the table 6 columns; the row is not used",
+            "places.csv line 8: has 7 values, the table 6 columns",
             "places.csv line 2: names neither a recording nor a site",
             "places.csv line 3: its coordinates '91, 2' cannot be used",
             "places.csv line 4: its coordinates '1' cannot be used",
             "places.csv line 5: its date '2023-02-30' cannot be used",
-            "places.csv: 8 rows cannot be used; the first 5 are named above",
+            "places.csv: 3 more rows cannot be used",
             "places.csv: 2 of 4 rows name neither a recording that is predicted nor the site of one, such as 'gone' "
             "(line 11)",
         ],
@@ -116,10 +116,23 @@ def test_bad_rows_cost_a_warning_each(tmp_path: Path, capsys: pytest.CaptureFixt
         assert text in line
 
 
-def test_a_name_of_several_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_of_several_recordings(tmp_path: Path) -> None:
     config = with_places(tmp_path, "file,lat,lon\na.wav,1,2\n")
-    assert read_places(["p/a", "q/a"], ["p/a.wav", "q/a.wav"], config).of("p/a", None).latitude is None
-    assert "line 2: names 'a.wav', but the number of such files is 2" in capsys.readouterr().err
+    places = read_places(["p/a", "q/a"], ["p/a.wav", "q/a.wav"], config)
+    assert places.of("p/a", None).latitude is None
+    ((name, reason),) = [(failure.name, failure.reason) for failure in places.failures]
+    assert name == "places.csv line 2"
+    assert "names 'a.wav', but the number of such files is 2" in reason
+
+
+@pytest.mark.parametrize("row", ["gone,1,2", "x,1,"])
+def test_rows_of_no_use_are_handed_to_the_submission(tmp_path: Path, row: str) -> None:
+    config = with_prior(with_places(tmp_path, f"recording,latitude,longitude\nx,0,36\n{row}\n"))
+    (tmp_path / "metadata").mkdir()
+    (failure,) = postprocessing_of(CLASSES, FILES, None, config).unused
+    assert failure.name.startswith("places.csv")
+    good = with_prior(with_places(tmp_path, "recording,latitude,longitude\nx,0,36\n"))
+    assert postprocessing_of(CLASSES, FILES, None, good).unused == ()
 
 
 @pytest.mark.parametrize(

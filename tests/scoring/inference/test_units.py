@@ -1,6 +1,7 @@
 """Intervals and events: which rows there are, what is true in them, and that their scores are those of clips."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +182,27 @@ def test_the_prior_multiplies_all_rows_of_a_recording(config: Config, tmp_path: 
     rows = plain.recording_of_row == 0
     np.testing.assert_allclose(with_prior.scores[rows], plain.scores[rows] * [1.5, 0.5, 0.0], rtol=1e-6)
     np.testing.assert_array_equal(with_prior.scores[~rows], plain.scores[~rows])
+
+
+def test_damaged_metadata_are_told_once(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    """The metadata say which spans are labelled; without them, all intervals count."""
+    folder = config.dataset.root / "metadata"
+    folder.mkdir()
+    rows = {}
+    for content in ('{"labelled": [[0, 5]]}', '{"labelled": [[0, 5]', '{"labelled": 7}'):
+        for name in ("long", "other"):
+            (folder / f"{name}.json").write_text(content)
+        capsys.readouterr()
+        predictions = predict_units([member(config)], split_of("long", "other", "quiet"), config, "interval")
+        rows[content] = (
+            predictions.rows["recording"].value_counts(sort=True)["count"].to_list(),
+            capsys.readouterr().err,
+        )
+    shutil.rmtree(folder)
+    (whole, fine), *damaged = rows.values()
+    assert (sorted(whole), "damaged" in fine) == ([1, 1, 1], False)
+    for counts, told in damaged:
+        assert sorted(counts) == [1, 2, 3]
+        line = " ".join(told.split())
+        assert "long.json: " in line
+        assert line.count("(2 of 3 such files are damaged); all intervals of these recordings count as labelled") == 1

@@ -19,8 +19,10 @@ from utils.scoring.metrics.thresholds import (
     find_thresholds,
     folds_of,
     read_thresholds,
+    rows_text,
     write_thresholds,
 )
+from utils.scoring.metrics.units import Unit
 
 MADE = Thresholds(
     ("A a", "B b", "C c"),
@@ -205,6 +207,7 @@ def test_thresholds_are_read_in_the_requested_order(tmp_path: Path) -> None:
     write_thresholds(path, replace(MADE, method="row_f1", precision=None))
     assert read_thresholds(path, MADE.classes).method == "row_f1"
     saved["own"] = saved.pop("per_class")
+    assert [saved.pop(key) for key in ("unit", "interval")] == [None, None]
     path.write_text(json.dumps(saved))  # as earlier versions saved them
     assert read_thresholds(path, MADE.classes) == replace(MADE, fingerprint=None)
 
@@ -222,6 +225,10 @@ def test_thresholds_are_read_in_the_requested_order(tmp_path: Path) -> None:
         ({"fingerprint": 7}, "fingerprint: Input should be a valid string"),
         ({"common": True}, "common: Input should be a valid number"),
         ({"more": 1}, "more: "),
+        ({"unit": "call"}, "unit: Input should be 'recording', 'interval' or 'event'"),
+        ({"unit": "interval", "interval": 0.0}, "interval: Input should be greater than 0"),
+        ({"unit": "interval"}, "should have an interval if its unit is 'interval', and only then"),
+        ({"unit": "event", "interval": 5.0}, "should have an interval if its unit is 'interval', and only then"),
     ],
 )
 def test_files_with_invalid_fields_are_refused(tmp_path: Path, change: dict, reason: str) -> None:
@@ -231,6 +238,53 @@ def test_files_with_invalid_fields_are_refused(tmp_path: Path, change: dict, rea
     with pytest.raises(UserError, match=reason) as caught:
         read_thresholds(path, MADE.classes)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"values": [0.25, -0.01, 0.3]}, r"the threshold of B b is -0\.01, but scores are from 0 to 1\.5; "),
+        ({"values": [0.25, None, 1.51]}, r"the threshold of C c is 1\.51, but"),
+        ({"values": [float("nan"), None, 0.3]}, "the threshold of A a is nan, but"),
+        ({"values": [0.1, float("inf"), -1.0]}, "the threshold of B b is inf, but"),
+        ({"common": -1}, "the threshold of all classes together is -1, but"),
+        ({"common": float("nan"), "values": [0.25, None, 2.0]}, "the threshold of C c is 2, but"),
+    ],
+)
+def test_thresholds_that_no_score_can_have_are_refused(tmp_path: Path, change: dict, reason: str) -> None:
+    path = tmp_path / "thresholds.json"
+    write_thresholds(path, MADE)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(UserError, match=rf"thresholds\.json: {reason}") as caught:
+        read_thresholds(path, ["C c"])  # also if only another class is asked for
+    assert "\n" not in str(caught.value)
+
+
+def test_the_highest_score_depends_on_the_prior(tmp_path: Path) -> None:
+    path = tmp_path / "thresholds.json"
+    write_thresholds(path, replace(MADE, values=(0.0, 1.5, None)))
+    assert read_thresholds(path, MADE.classes).values == (0.0, 1.5, None)
+    with pytest.raises(UserError, match=r"of B b is 1\.5, but scores are from 0 to 1 without testing\.prior"):
+        read_thresholds(path, MADE.classes, highest=1.0)
+    write_thresholds(path, replace(MADE, values=(0.0, 1.0 + 1e-7, None)))
+    assert read_thresholds(path, MADE.classes, highest=1.0).values[1] > 1  # rounding of float32
+
+
+@pytest.mark.parametrize(
+    ("unit", "interval", "text"),
+    [("recording", None, "whole recordings"), ("interval", 2.5, "intervals of 2.5 s"), ("event", None, "single calls")],
+)
+def test_thresholds_know_what_they_were_chosen_on(
+    tmp_path: Path, unit: Unit, interval: float | None, text: str
+) -> None:
+    found = find_thresholds(
+        np.array([[0.2, 0.9]]), np.array([[False, True]]), ["a", "b"],
+        per_class=False, made_from="here", unit=unit, interval=2.5,
+    )  # fmt: skip
+    write_thresholds(tmp_path / "thresholds.json", found)
+    assert read_thresholds(tmp_path / "thresholds.json", ["a", "b"]) == found
+    assert (found.unit, found.interval) == (unit, interval)
+    assert rows_text(found.unit, found.interval) == text
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[1, 2]", b"\xff\xfe", b'{"common": NaN}', b"{"])

@@ -1,12 +1,22 @@
-"""The report's learning curves are those of the model that was tested, and what its log contains."""
+"""The report's learning curves are those of the model that was tested; its facts say what was judged."""
 
+import dataclasses
 from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
 
 from config import Config
 from utils.models.snapshots import Snapshot
 from utils.models.training_log import EpochRow, write_training_log
+from utils.scoring.evaluation.recordings import evaluate_predictions
 from utils.scoring.inference.ensembles import Member
+from utils.scoring.inference.recordings import Predictions
+from utils.scoring.inference.unit_rows import ROWS
+from utils.scoring.metrics.units import Unit
 from utils.scoring.reports.contents import curves_of, learning_charts
+from utils.scoring.reports.report_parts import facts_of_rows
 
 
 def test_learning_curves_are_those_of_the_model_that_was_tested(tmp_path: Path) -> None:
@@ -37,3 +47,24 @@ def test_no_log_and_no_validation(tmp_path: Path) -> None:
     write_training_log(tmp_path / "log.csv", [EpochRow(1, 0.1, 2.0, 0.1, None, None, None, 1.0, 1.0)])
     loss, metrics = learning_charts(tmp_path / "log.csv")
     assert (loss.lines[1].y, loss.mark, metrics.mark) == ((None,), None, None)
+
+
+@pytest.mark.parametrize(
+    ("unit", "expected"),
+    [
+        ("recording", {"recordings": "2 of 3 scored"}),
+        ("interval", {"recordings": "2", "intervals": "2 of 3 scored, of 2.5 s each"}),
+        ("event", {"recordings": "2", "calls": "2 of 3 scored"}),
+    ],
+)
+def test_facts_say_what_was_scored(unit: Unit, expected: dict[str, str]) -> None:
+    rows = pl.DataFrame({"recording": ["a", "a", "b"], "class": "A"}, schema_overrides=ROWS).select(
+        pl.lit(None, kind).alias(name) if name not in ("recording", "class") else name for name, kind in ROWS.items()
+    )
+    rows = rows.with_columns(background=pl.lit([], pl.List(pl.String)), events=pl.lit([], ROWS["events"]))
+    scores = np.array([[0.5], [np.nan], [0.5]])
+    predictions = Predictions(rows, ("A",), scores, np.ones(3, np.int64), [None, "is empty", None], unit=unit)
+    headline = evaluate_predictions(scores, predictions, background=True).headline
+    assert (headline.ranked, headline.ranked_recordings) == (2, 2)
+    settings = dataclasses.replace(Config().testing, interval=2.5)
+    assert facts_of_rows(predictions, headline, settings) == expected

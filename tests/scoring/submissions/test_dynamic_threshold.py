@@ -11,7 +11,7 @@ import pytest
 from config import Clips, Config, Spectrogram
 from tests.scoring.layouts import layout_of, scores_of, unreadable
 from utils.scoring.inference.intervals import IntervalScores
-from utils.scoring.submissions.dynamic_threshold import shared_rule
+from utils.scoring.submissions.dynamic_threshold import highest_of, reached_text, shared_rule
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.registry import FORMATS, write_rows
 from utils.scoring.submissions.postprocessing import Postprocessing
@@ -101,7 +101,7 @@ def test_a_share_of_the_intervals_of_all_recordings(
     layout = layout_with(tmp_path, format="csv", dynamic="share", dynamic_share=share)
     with pytest.raises(ValueError, match="all recordings"):
         _ = layout.rule
-    layout = replace(layout, shared=shared_rule(parts_in(tmp_path), AS_IT_IS, layout))
+    layout = replace(layout, shared=shared_rule(highest_of(parts_in(tmp_path), AS_IT_IS, layout), layout))
     write_rows(tmp_path / "out.csv", results(), layout)
     rows = list(csv.DictReader((tmp_path / "out.csv").read_text().splitlines()))
     hits = sorted({(row["recording"], int(float(row["start"]))) for row in rows})
@@ -124,12 +124,36 @@ def test_whitelist_and_prior_come_before_the_share(tmp_path: Path) -> None:
     layout = layout_of(tmp_path, FILES, dynamic="share", dynamic_share=1.0)  # without thresholds
     parts = parts_in(tmp_path)
     made = Postprocessing(lambda index: np.full(3, {0: 1.0, 2: 0.25}[index]), None, np.array([False, True, False]))
-    rule = shared_rule(parts, made, layout)
+    rule = shared_rule(highest_of(parts, made, layout), layout)
     assert rule.thresholds == pytest.approx(0.05)  # a quarter of 0.2, in the last interval of b.wav
     for index, part in parts.items():
         _, uncalibrated = made.scores(read_score_part(part), index=index, scratch_in=tmp_path)
         assert rule.detections(uncalibrated).tolist() == [[False, True, False]] * len(uncalibrated)
-    assert shared_rule({}, made, layout).thresholds == np.inf
+    assert shared_rule(highest_of({}, made, layout), layout).thresholds == np.inf
+
+
+@pytest.mark.parametrize(
+    ("highest", "share", "text"),
+    [
+        # the second and third highest are equal
+        ((0.7, 0.9, 0.4, 0.7, 0.5), 0.4, "a threshold of 0.7; 3 of 5 intervals (60%) have a detection, 40% are wanted"),
+        ((0.7, 0.9, 0.4, 0.6), 0.5, "a threshold of 0.7; 2 of 4 intervals (50%) have a detection, 50% are wanted"),
+        ((0.7, -np.inf, -1.0), 1.0, "a threshold of 0.7; 1 of 3 intervals (33.3%) have a detection, 100% are wanted"),
+        ((0.7, 0.9), 0.0, "no threshold; 0 of 2 intervals (0%) have a detection, 0% are wanted"),
+        ((), 0.5, "no threshold; 0 of 0 intervals have a detection, 50% are wanted"),
+    ],
+)
+@pytest.mark.parametrize("thresholds", [None, THRESHOLDS])
+def test_the_share_that_was_reached_is_told(
+    tmp_path: Path,
+    highest: tuple[float, ...],
+    share: float,
+    text: str,
+    thresholds: tuple[float, ...] | None,
+) -> None:
+    layout = layout_of(tmp_path, FILES, thresholds=thresholds, dynamic="share", dynamic_share=share)
+    scores = np.array(highest, np.float32)
+    assert reached_text(scores, shared_rule(scores, layout), wanted=share) == text
 
 
 def test_one_interval_per_recording(tmp_path: Path) -> None:

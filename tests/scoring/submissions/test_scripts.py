@@ -422,3 +422,27 @@ def test_a_part_keeps_warnings_and_an_earlier_one_has_none(tmp_path: Path) -> No
         assert read_score_part(tmp_path / "x.part").length == length
     write_score_part(tmp_path / "x.part", Length(100, 10), [rows], shape=(1, 2))
     assert b"warnings" not in (tmp_path / "x.part").read_bytes()  # as earlier versions wrote them
+
+
+def test_rows_of_places_that_name_nothing_are_told_and_the_rest_done(
+    settings: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_text(tmp_path / "prior.csv", "species,frequency,latitude,longitude\nA,50,1,2\n")
+    settings = dataclasses.replace(
+        settings, testing=dataclasses.replace(settings.testing, prior=tmp_path / "prior.csv")
+    )
+    places = tmp_path / "places.csv"
+    for number, (rows, unused) in enumerate(
+        (
+            ("r00,1,2\nr01,1,2\n", []),
+            ("r00,1,2\ngone,1,2\nr01,1,200\n", ["places.csv line 4", "places.csv"]),
+        )
+    ):
+        write_text(places, f"recording,latitude,longitude\n{rows}")
+        done = submitted_with(settings, tmp_path / f"home{number}", monkeypatch, {}, places=places)
+        assert [failure.name for failure in done.unused] == unused
+        assert done.complete == (not unused)
+        assert done.recordings == 2
+    told = capsys.readouterr().err
+    assert told.count("1 of 2 rows name neither a recording that is predicted nor the site of one, such as 'gone'") == 1
+    assert "2 files or rows of tables left out" in told

@@ -50,24 +50,44 @@ class KaggleTruth:
 
 
 def read_kaggle_truth(folder: Path, settings: Dataset) -> KaggleTruth | None:
-    """Read the labels of soundscapes from the table in a folder, or in the folder above; None if there are none.
+    """Read the labels of soundscapes from the table in a folder, in the folder above, or in the archive.
 
     The folder holds the sounds, or it is the archive with the folder `train_soundscapes`. Recordings and windows
-    without a row have no ground truth; one line tells how many.
+    without a row have no ground truth; one line tells how many. None is returned if no table labels any of them.
 
     Parameters
     ----------
-    settings : names of species, besides those in the archive's own tables
+    settings : the archive, and names of species besides those in the tables of the archive
     """
-    above = folder.absolute().parent
-    archive = next((home for home in (folder, above) if soundscape_tables(home)), None)
-    if archive is None:
-        return None
-    sounds = soundscape_folder(archive) if archive == folder else folder
-    labels = read_soundscape_labels(archive, sounds, base=folder)
+    for archive in _homes(folder, settings):
+        labels = _labels_at(archive, folder)
+        if labels is not None:
+            return _truth_of(labels, archive, folder, settings)
+    return None
+
+
+def _homes(folder: Path, settings: Dataset) -> list[Path]:
+    """Return the folders with tables, each once, in the order in which they are looked through."""
+    homes: dict[Path, Path] = {}
+    for home in (folder, folder.absolute().parent, settings.archive or settings.root):
+        if soundscape_tables(home):
+            homes.setdefault(home.resolve(), home)
+    return [*homes.values()]
+
+
+def _labels_at(archive: Path, folder: Path) -> SoundscapeLabels | None:
+    """Return the labels that the tables of an archive have for a folder; None if they label other recordings."""
+    if archive == folder:
+        return read_soundscape_labels(archive, soundscape_folder(archive), base=folder)
+    is_apart = archive.resolve() != folder.resolve().parent
+    labels = read_soundscape_labels(archive, folder, base=folder, present_only=is_apart)
+    is_theirs = folder.name == SOUNDSCAPE_FOLDER and not is_apart
+    return labels if is_theirs or any(one.file.is_file() for one in labels.soundscapes) else None
+
+
+def _truth_of(labels: SoundscapeLabels, archive: Path, folder: Path, settings: Dataset) -> KaggleTruth:
+    above, sounds = folder.absolute().parent, soundscape_folder(archive) if archive == folder else folder
     present = [one for one in labels.soundscapes if one.file.is_file()]
-    if archive == above and not present and folder.name != SOUNDSCAPE_FOLDER:
-        return None  # the table above labels other recordings
     missing = [
         Failure(one.file.relative_to(folder).as_posix(), "is labelled, but does not exist")
         for one in labels.soundscapes

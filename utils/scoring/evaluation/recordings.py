@@ -1,7 +1,8 @@
 """Metrics of predictions for held-out recordings, intervals or events: values, thresholds, calibration, classes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypedDict
 
 import numpy as np
@@ -12,14 +13,15 @@ from config import Testing
 from utils.console import warning
 from utils.recordings.labels import ground_truth
 from utils.recordings.recording import LONG_RECORDINGS, NOISE
+from utils.scoring.evaluation.false_detections import share_of_noise_rows_detected
 from utils.scoring.inference.recordings import Predictions
-from utils.scoring.inference.unit_rows import unknown_labels
+from utils.scoring.inference.unit_rows import labels_without_class
 from utils.scoring.metrics.bootstrap import DRAWS, Interval, draw_recordings
 from utils.scoring.metrics.calibration import Calibration, Reliability, cross_fitted, fit, reliabilities
 from utils.scoring.metrics.metric_kinds import ScoredRows
 from utils.scoring.metrics.per_class import per_class_table
 from utils.scoring.metrics.ranking import lrap, mean_of_defined, top1_ties_as_errors
-from utils.scoring.metrics.registry import metrics_of
+from utils.scoring.metrics.registry import NOISE_DETECTED, metrics_of
 from utils.scoring.metrics.threshold_table import threshold_table
 from utils.scoring.metrics.thresholds import ThresholdMetric, Thresholds, cross_detected, find_thresholds, folds_of
 from utils.scoring.metrics.units import Unit, unit_word
@@ -40,6 +42,7 @@ class HeadlineMetrics:
     recordings, scored : number of rows (`testing.unit`), and of those that could be used
     without_truth : number of scored rows all of whose species the model does not know
     ranked : number of scored rows that have a correct class, over which `mlrap` is the mean
+    ranked_recordings : number of recordings that these rows are of
     """
 
     mlrap: float | None
@@ -49,6 +52,7 @@ class HeadlineMetrics:
     scored: int
     without_truth: int
     ranked: int = 0
+    ranked_recordings: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,8 +66,8 @@ class Evaluation:
     primary : index of each row's primary class; −1 if the model does not know it
     top1 : index of each row's top class, by `top1_ties_as_errors`; −1 without scores
     lrap, top1_correct : of each row; NaN where not defined
-    unknown : intervals and events: how many labels of each row no class stands for; None for recordings, where such
-        labels do not count
+    unknown_labels : intervals and events: the labels of each row that no class stands for; None for recordings, where
+        such labels do not count
     unknown_species : how often each of these occurs in the rows that have scores
     """
 
@@ -73,8 +77,13 @@ class Evaluation:
     top1: Int64[np.ndarray, " rows"]
     lrap: Float[np.ndarray, " rows"]
     top1_correct: Float[np.ndarray, " rows"]
-    unknown: Int64[np.ndarray, " rows"] | None = None
+    unknown_labels: Sequence[Sequence[str]] | None = None
     unknown_species: Mapping[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def unknown(self) -> Int64[np.ndarray, " rows"] | None:
+        """How many labels of each row no class stands for; None like `unknown_labels`."""
+        return None if self.unknown_labels is None else np.array([len(one) for one in self.unknown_labels], np.int64)
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,8 @@ class HeldOutMetrics:
     per_class : table of `PER_CLASS_SCHEMA`
     thresholds, threshold_table : found on all rows, and metrics by common threshold with their 95% bands
     calibration, reliability : if asked for: the map, and reliability before and after it, by heading
+    detected : which classes are detected in each row, by thresholds that were found on other recordings (False in rows
+        without scores); None: there were no such thresholds
     """
 
     metrics: dict[str, Interval]
@@ -95,6 +106,7 @@ class HeldOutMetrics:
     threshold_table: pl.DataFrame
     calibration: Calibration | None = None
     reliability: Mapping[str, tuple[Reliability, Reliability]] | None = None
+    detected: Bool[np.ndarray, "rows classes"] | None = None
 
 
 class _ThresholdSettings(TypedDict):
@@ -127,8 +139,8 @@ def evaluate_predictions(
     unknown, species = None, dict[str, int]()
     without_truth = scored & ~truth.any(axis=1) & (rows["class"] != NOISE).to_numpy()
     if predictions.unit != "recording":
-        unknown, species = unknown_labels(rows, predictions.classes, scored=scored, background=background)
-        without_truth &= unknown > 0
+        unknown, species = labels_without_class(rows, predictions.classes, scored=scored, background=background)
+        without_truth &= np.array([bool(labels) for labels in unknown], bool)
     headline = HeadlineMetrics(
         mlrap=mean_of_defined(each),
         top1_accuracy=mean_of_defined(top1_correct),
@@ -137,6 +149,7 @@ def evaluate_predictions(
         scored=int(scored.sum()),
         without_truth=int(without_truth.sum()),
         ranked=int(np.isfinite(each).sum()),
+        ranked_recordings=rows["recording"].filter(pl.Series(np.isfinite(each))).n_unique(),
     )
     return Evaluation(headline, truth, primary, top1, each, top1_correct, unknown, species)
 
@@ -213,16 +226,51 @@ def compute_metrics(
     if folds is not None and data.truth.any():
         data = replace(data, detected=cross_detected(data.scores, data.truth, folds, **wanted))
     metrics = HeldOutMetrics(
-        metrics=metrics_of(data),
+        metrics=_with_noise(metrics_of(data), data, predictions, scored, seed=settings.seed),
         per_class=per_class_table(
             data.scores, data.truth, predictions.classes, primary=data.primary, clips=predictions.clips[scored]
         ),
-        thresholds=find_thresholds(data.scores, data.truth, predictions.classes, **wanted, made_from=made_from),
+        thresholds=find_thresholds(
+            data.scores,
+            data.truth,
+            predictions.classes,
+            **wanted,
+            made_from=made_from,
+            unit=predictions.unit,
+            interval=settings.interval,
+        ),
         threshold_table=threshold_table(
             data.scores, data.truth, data.draws, unknown=data.unknown, precision=settings.precision or None
         ),
+        detected=_in_all_rows(data.detected, scored, rows=len(predictions.rows)),
     )
     return _with_calibration(metrics, data, folds, settings, made_from=made_from)
+
+
+def _with_noise(
+    metrics: dict[str, Interval],
+    data: ScoredRows,
+    predictions: Predictions,
+    scored: Int64[np.ndarray, " rows"],
+    *,
+    seed: int,
+) -> dict[str, Interval]:
+    """Add the share of intervals without birds in which a species is detected; whole recordings need their clips."""
+    if predictions.unit != "interval" or data.detected is None:
+        return metrics
+    share = share_of_noise_rows_detected(predictions.rows[scored], data.detected, seed=seed)
+    return metrics if share is None else {**metrics, NOISE_DETECTED.key: share}
+
+
+def _in_all_rows(
+    detected: Bool[np.ndarray, "scored classes"] | None, scored: Int64[np.ndarray, " scored"], *, rows: int
+) -> Bool[np.ndarray, "rows classes"] | None:
+    """Return detections in the order of all rows."""
+    if detected is None:
+        return None
+    result = np.zeros((rows, detected.shape[1]), bool)
+    result[scored] = detected
+    return result
 
 
 def _scored_rows(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from jaxtyping import Bool
 from matplotlib.axes import Axes
 
 from utils.files import write_json
@@ -14,7 +15,7 @@ from utils.plotting import new_figure, write_figure
 from utils.recordings.recording import LONG_RECORDINGS
 from utils.scoring.evaluation.plots import draw_reliability
 from utils.scoring.evaluation.recordings import Evaluation, HeldOutMetrics, confusion_pairs
-from utils.scoring.evaluation.saved_scores import SCORE_COLUMN
+from utils.scoring.evaluation.saved_scores import LABELS, SCORE_COLUMN
 from utils.scoring.evaluation.threshold_files import write_threshold_search
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.calibration import write_calibration
@@ -38,7 +39,7 @@ def write_result_files(
 
     Optional files of an earlier test are removed.
     """
-    write_table(folder / "scores.parquet", scores_table(predictions, evaluation))
+    write_table(folder / "scores.parquet", scores_table(predictions, evaluation, held_out.detected))
     write_csv(folder / "predictions.csv", predictions_table(predictions, evaluation))
     write_csv(folder / "per_class.csv", held_out.per_class.rename({"recordings": unit_word(predictions.unit)}))
     title = folder.parent.name
@@ -54,14 +55,20 @@ def write_result_files(
     write_json(folder / "metrics.json", dict(summary))
 
 
-def scores_table(predictions: Predictions, evaluation: Evaluation) -> pl.DataFrame:
-    """Return one row for each scored recording and class: the score, and whether the class is correct (`right`).
+def scores_table(
+    predictions: Predictions, evaluation: Evaluation, detected: Bool[np.ndarray, "rows classes"] | None = None
+) -> pl.DataFrame:
+    """Return one row for each scored recording and class: the score, whether the class is correct (`right`), detected.
 
     Of intervals and events, which are many, one row for each and one column `score: <class>` per class.
+
+    Parameters
+    ----------
+    detected : which classes are detected, from `HeldOutMetrics`; None: null
     """
     scored = [index for index, reason in enumerate(predictions.reasons) if reason is None]
     if predictions.unit != "recording":
-        return _wide_scores(predictions, evaluation, scored)
+        return _wide_scores(predictions, evaluation, scored, detected)
     names, classes = predictions.rows["recording"][scored], pl.Series(predictions.classes, dtype=pl.String)
     return pl.DataFrame(
         {
@@ -70,18 +77,28 @@ def scores_table(predictions: Predictions, evaluation: Evaluation) -> pl.DataFra
             "score": predictions.scores[scored].ravel().astype(np.float32),
             "right": evaluation.truth[scored].ravel(),
         }
-    )
+    ).with_columns(detected=pl.lit(None, pl.Boolean) if detected is None else pl.Series(detected[scored].ravel()))
 
 
-def _wide_scores(predictions: Predictions, evaluation: Evaluation, scored: Sequence[int]) -> pl.DataFrame:
-    """Return recording, start, end, primary class, the correct classes, and all scores of each scored row."""
-    classes = predictions.classes
-    correct = [[classes[index] for index in np.flatnonzero(truth)] for truth in evaluation.truth[scored]]
+def _wide_scores(
+    predictions: Predictions,
+    evaluation: Evaluation,
+    scored: Sequence[int],
+    detected: Bool[np.ndarray, "rows classes"] | None,
+) -> pl.DataFrame:
+    """Return recording, start, end, primary class, correct, detected and unknown classes, and scores of each row."""
+    classes, unknown = predictions.classes, evaluation.unknown_labels or [[]] * len(predictions.rows)
+
+    def named(flags: Bool[np.ndarray, "rows classes"]) -> list[list[str]]:
+        return [[classes[index] for index in np.flatnonzero(row)] for row in flags[scored]]
+
     return (
         predictions.rows[scored]
         .select("recording", "start", "end", "class")
         .with_columns(
-            pl.Series("correct", correct, pl.List(pl.String)),
+            pl.Series("correct", named(evaluation.truth), LABELS),
+            pl.Series("detected", [None] * len(scored) if detected is None else named(detected), LABELS),
+            pl.Series("unknown", [unknown[row] for row in scored], LABELS),
             *(
                 pl.Series(f"{SCORE_COLUMN}{label}", predictions.scores[scored, index].astype(np.float32))
                 for index, label in enumerate(classes)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from config import Dataset
 from utils.console import Failure, UserError
-from utils.recordings.annotation_tables import is_annotation_table, tables_outside
-from utils.recordings.annotations import is_annotations, read_annotations
-from utils.recordings.audio_files import is_sound, sounds_below
+from utils.recordings.annotation_source import AnnotationSource, source_beside, source_elsewhere
+from utils.recordings.annotation_tables import is_annotation_table
+from utils.recordings.annotations import is_annotations, read_annotation_source
+from utils.recordings.audio_files import is_sound
 from utils.recordings.event_tables import AnnotationRow, TableLayout, read_layout, read_rows
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
 from utils.recordings.recording import NOISE, Contents, Event, check_label
-from utils.recordings.sound_finder import SoundFinder
 from utils.recordings.spans import Spans
 from utils.scoring.evaluation.kaggle_truth import KaggleTruth, read_kaggle_truth
 from utils.tables import find_column, read_foreign
@@ -49,9 +49,10 @@ class Truth:
 
 
 def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) -> Truth | None:
-    """Read the annotations in a folder of recordings, in any format that `sort_data.py` reads; None if there are none.
+    """Read the annotations of the recordings in a folder, in any format that `sort_data.py` reads; None without any.
 
-    Kaggle's labels of soundscapes are read from the folder, and from the folder above if they name its recordings.
+    Where no table in the folder holds annotations, those in the folder above and in the archive count, as far as they
+    name its recordings. So it is with Kaggle's labels of soundscapes.
 
     A recording without usable annotations has no ground truth, and is in `failures`; one in which no species was
     annotated has a ground truth without events. If a table has a column `kind`, only rows count in which it starts with
@@ -59,29 +60,34 @@ def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) 
 
     Parameters
     ----------
-    settings : columns of the tables, and names of species
-    without : a folder in it whose tables are not read
+    settings : columns of the tables, names of species, and the archive
+    without : a folder whose tables are not read, such as that of submissions
 
     Raises
     ------
     UserError
         If a table lacks a column that the settings name.
     """
-    is_annotated = is_annotations(folder, settings.columns, without=without)
-    annotated = _annotated_truth(folder, settings, without) if is_annotated else None
+    beside = is_annotations(folder, settings.columns, without=without)
+    source = source_beside(folder, without=without) if beside else source_elsewhere(folder, settings, without=without)
+    annotated = _annotated_truth(source, folder, settings) if source else None
     labelled = read_kaggle_truth(folder, settings)
     return annotated if labelled is None else _joined(annotated or Truth({}), labelled)
 
 
-def _annotated_truth(folder: Path, settings: Dataset, without: Path | None) -> Truth:
-    contents = read_annotations(folder, settings.columns, without=without)
-    notes = _TableNotes(folder, settings, without)
+def _annotated_truth(source: AnnotationSource, folder: Path, settings: Dataset) -> Truth | None:
+    """Return what tables say of the recordings in a folder; None if tables elsewhere name none of them."""
+    contents = read_annotation_source(source, settings.columns)
+    notes = _TableNotes(source, settings)
+    annotated = frozenset(source.name_of(sound) for sound in (*contents.tables, *notes.owners) if source.wants(sound))
+    if source.is_elsewhere and not annotated:
+        return None
     taxa = [*contents.taxa, *(read_taxonomy(settings.taxonomy) if settings.taxonomy else [])]
     taxonomy = Taxonomy(taxa, read_aliases(settings.aliases) if settings.aliases else None)
     events: dict[str, tuple[Event, ...]] = {}
-    doubtful, failures = 0, _failures(contents, folder)
+    doubtful, failures = 0, _failures(contents, source)
     for recording in contents.recordings:
-        name = recording.file.relative_to(folder).as_posix()
+        name = source.name_of(recording.file)
         counted = [event for event in recording.events if notes.counts(recording.file, event)]
         doubtful += len(recording.events) - len(counted)
         if counted or (not recording.events and notes.is_trusted(recording.file)):
@@ -91,8 +97,10 @@ def _annotated_truth(folder: Path, settings: Dataset, without: Path | None) -> T
                 Failure(name, "all its annotations are marked as not made by a human; it is left out of the metrics")
             )
     species = frozenset(event.species for one in events.values() for event in one) if notes.targets else None
-    annotated = frozenset(sound.relative_to(folder).as_posix() for sound in (*contents.tables, *notes.owners))
-    return Truth(events, species, doubtful, annotated, notes.annotations, tuple(failures), contents.seen)
+    seen = frozenset(
+        folder / file.relative_to(source.folder) for file in contents.seen if file.is_relative_to(source.folder)
+    )
+    return Truth(events, species, doubtful, annotated, notes.annotations, tuple(failures), seen)
 
 
 def _joined(annotated: Truth, labelled: KaggleTruth) -> Truth:
@@ -111,10 +119,12 @@ def _joined(annotated: Truth, labelled: KaggleTruth) -> Truth:
     )
 
 
-def _failures(contents: Contents, folder: Path) -> list[Failure]:
+def _failures(contents: Contents, source: AnnotationSource) -> list[Failure]:
     """Return what could not be used; recordings without annotations are no failures here."""
     unannotated = {
-        file.relative_to(folder).as_posix() for file in contents.seen if is_sound(file) and file not in contents.tables
+        source.name_of(file)
+        for file in contents.seen
+        if is_sound(file) and source.wants(file) and file not in contents.tables
     }
     return [failure for failure in contents.failures if failure.name not in unannotated]
 
@@ -129,7 +139,7 @@ class _RowsOfSound:
 
 
 class _TableNotes:
-    """What the tables of a folder tell besides the annotations.
+    """What the tables tell besides the annotations.
 
     Attributes
     ----------
@@ -138,13 +148,13 @@ class _TableNotes:
     owners : sounds whose tables cannot be read
     """
 
-    def __init__(self, folder: Path, settings: Dataset, without: Path | None) -> None:
+    def __init__(self, source: AnnotationSource, settings: Dataset) -> None:
         self.targets = False
         self.owners: list[Path] = []
-        self._sounds = SoundFinder(sounds_below(folder))
+        self._source, self._sounds = source, source.sounds
         self._rows: dict[Path, _RowsOfSound] = {}
         self._unusable: set[tuple[object, ...]] = set()
-        for table in tables_outside(folder, without):
+        for table in source.tables:
             try:
                 layout = read_layout(table, settings.columns)
                 if layout and is_annotation_table(table, layout, self._sounds):
@@ -169,9 +179,11 @@ class _TableNotes:
         rows = list(read_rows(table, layout))
         sounds = self._sounds.find_all((row.file for row in rows), table)
         for row in rows:
+            sound = found if isinstance(found := sounds[row.file], Path) else None
+            if self._source.is_elsewhere and not (sound and self._source.wants(sound)):
+                continue
             kind = kinds.get(row.line, "") if kinds else TRUSTED
             self.targets = self.targets or OF_TARGETS in kind
-            sound = found if isinstance(found := sounds[row.file], Path) else None
             self._add_row(table, row, sound, trusted=kind.startswith(TRUSTED))
 
     def _add_row(self, table: Path, row: AnnotationRow, sound: Path | None, *, trusted: bool) -> None:

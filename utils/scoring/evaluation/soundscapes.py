@@ -227,7 +227,13 @@ class SoundscapeEvaluator:
 
 
 def write_soundscape_thresholds(
-    stem: Path, evaluation: SoundscapeEvaluation, classes: tuple[str, ...], *, fingerprint: str, title: str
+    stem: Path,
+    evaluation: SoundscapeEvaluation,
+    classes: tuple[str, ...],
+    *,
+    interval: float,
+    fingerprint: str,
+    title: str,
 ) -> Thresholds | None:
     """Write the thresholds that are best for annotated soundscapes, as JSON, table and plot.
 
@@ -237,6 +243,7 @@ def write_soundscape_thresholds(
     ----------
     stem : path without ending
     classes : of the models; those that were not annotated get the common threshold
+    interval : length of the intervals, seconds
     fingerprint : of their scores, from `fingerprint_of_scores`
     """
     found, table = evaluation.found.thresholds, evaluation.found.threshold_table
@@ -248,12 +255,20 @@ def write_soundscape_thresholds(
     thresholds = replace(
         found,
         classes=classes,
-        values=tuple(values.get(label, found.common) for label in classes),
+        values=tuple(_not_negative(values.get(label, found.common)) for label in classes),
         per_class=tuple(bool(per_class.get(label, False)) for label in classes),
+        common=_not_negative(found.common),
         fingerprint=fingerprint,
+        unit="interval",
+        interval=interval,
     )
     write_threshold_search(stem, thresholds, table, title=title)
     return thresholds
+
+
+def _not_negative(value: float | None) -> float | None:
+    """Return a threshold; classes that are not on the whitelist have scores below 0, which are no thresholds."""
+    return None if value is None else max(value, 0.0)
 
 
 def write_soundscape_metrics(path: Path, metrics: SoundscapeMetrics) -> None:

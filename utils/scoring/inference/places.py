@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from config import Config
-from utils.console import Failure, UserError, warning
+from utils.console import Failure, UserError
 from utils.recordings.metadata_tables import (
     RECORDING_COLUMNS,
     SITE_COLUMNS,
@@ -45,10 +45,12 @@ class Places:
     ----------
     given : from the table: of a recording, and the coordinates of its site
     named : from the name of the file, and the week of its site
+    failures : what of the table cannot be used, or names nothing that is predicted
     """
 
     given: Mapping[str, PlaceAndWeek] = field(default_factory=dict)
     named: Mapping[str, PlaceAndWeek] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
 
     def of(self, name: str, known: PlaceAndWeek | None) -> PlaceAndWeek:
         """Return place and week of a recording: from the table, else from its metadata, else from its file's name."""
@@ -56,7 +58,7 @@ class Places:
 
 
 def read_places(names: Sequence[str], files: Sequence[str], config: Config) -> Places:
-    """Read the places of recordings; warn of rows that cannot be used.
+    """Read the places of recordings.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def read_places(names: Sequence[str], files: Sequence[str], config: Config) -> P
         site = rows.sites.get(site_key(row.site or one.site), _NO_ROW)
         given[name] = replace(_completed(row.place, site.place), week=row.place.week)
         named[name] = _completed(PlaceAndWeek(one.latitude, one.longitude, week_of(one.date)), site.place)
-    return Places(given, named)
+    return Places(given, named, rows.failures)
 
 
 def _completed(*sources: PlaceAndWeek | None) -> PlaceAndWeek:
@@ -98,20 +100,21 @@ _NO_ROW = _Row("", "", _UNKNOWN)
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """The rows of recordings, by name, and of sites, by `site_key`."""
+class _PlaceRows:
+    """The rows of recordings, by name, and of sites, by `site_key`; and what of the others is told to the user."""
 
     recordings: dict[str, _Row] = field(default_factory=dict)
     sites: dict[str, _Row] = field(default_factory=dict)
+    failures: tuple[Failure, ...] = ()
 
 
-def _read_rows(path: Path | None, names: Sequence[str], files: Sequence[str], sites: Iterable[str]) -> _Rows:
+def _read_rows(path: Path | None, names: Sequence[str], files: Sequence[str], sites: Iterable[str]) -> _PlaceRows:
     """Read the table of places; `sites`: those of the recordings, from their files' names."""
     if path is None:
-        return _Rows()
+        return _PlaceRows()
     rows, failures = _rows_by_line(path)
     sounds, name_of = SoundFinder(map(Path, files)), dict(zip(map(Path, files), names, strict=True))
-    found, unmatched = _Rows(), dict[str, str]()
+    found, unmatched = _PlaceRows(), dict[str, str]()
     targets = sounds.find_all((row.recording for row in rows.values() if row.recording), Path(path.name))
     for line, row in rows.items():
         target = targets.get(row.recording)
@@ -127,8 +130,7 @@ def _read_rows(path: Path | None, names: Sequence[str], files: Sequence[str], si
     unmatched |= {
         line: row.site for line, row in rows.items() if not row.recording and site_key(row.site) not in wanted
     }
-    _warn_of_rows(path, failures, unmatched, count=len(rows))
-    return found
+    return replace(found, failures=(*_first_failures(path, failures), *_unmatched(path, unmatched, count=len(rows))))
 
 
 def _add(known: dict[str, _Row], key: str, row: _Row, line: str) -> list[Failure]:
@@ -194,13 +196,23 @@ def _week_of_row(values: Mapping[str, str]) -> int | None:
     return week
 
 
-def _warn_of_rows(path: Path, failures: Sequence[Failure], unmatched: Mapping[str, str], *, count: int) -> None:
-    """Warn of rows that cannot be used, and in one line of those that name something else."""
-    for failure in failures[:SHOWN_ROWS]:
-        warning(f"{path.parent / failure.name}: {failure.reason}; the row is not used")
-    if len(failures) > SHOWN_ROWS:
-        warning(f"{path}: {len(failures)} rows cannot be used; the first {SHOWN_ROWS} are named above")
-    if unmatched:
-        line, name = next(iter(unmatched.items()))
-        some = f"{len(unmatched)} of {count} rows name neither a recording that is predicted nor the site of one"
-        warning(f"{path}: {some}, such as {name!r} (line {line.rsplit(' ', 1)[-1]})")
+def _first_failures(path: Path, failures: Sequence[Failure]) -> list[Failure]:
+    """Return the first rows that cannot be used, and one line about the others."""
+    more = len(failures) - SHOWN_ROWS
+    others = f"{more:,} more {'row' if more == 1 else 'rows'} cannot be used"
+    return [*failures[:SHOWN_ROWS], *([Failure(path.name, others)] if more > 0 else [])]
+
+
+def _unmatched(path: Path, names: Mapping[str, str], *, count: int) -> list[Failure]:
+    """Return one line about the rows that name something else.
+
+    Parameters
+    ----------
+    names : what such rows name, by their lines
+    count : of all rows
+    """
+    if not names:
+        return []
+    line, name = next(iter(names.items()))
+    some = f"{len(names):,} of {count:,} rows name neither a recording that is predicted nor the site of one"
+    return [Failure(path.name, f"{some}, such as {name!r} (line {line.rsplit(' ', 1)[-1]})")]

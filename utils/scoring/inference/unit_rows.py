@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 
 from utils.recordings.lengths import events_after_end_message, split_at_end
 from utils.recordings.recording import NOISE, Event, event_overlaps
@@ -85,21 +85,21 @@ def overlapping_species(events: Sequence[Event], *, length: float) -> list[list[
     return result
 
 
-def unknown_labels(
+def labels_without_class(
     rows: pl.DataFrame, classes: Sequence[str], *, scored: Bool[np.ndarray, " rows"], background: bool
-) -> tuple[Int64[np.ndarray, " rows"], dict[str, int]]:
-    """Count the labels of each row that no class stands for, and how often each of them occurs where there are scores.
+) -> tuple[list[list[str]], dict[str, int]]:
+    """Return the labels of each row that no class stands for, and how often each of them occurs where there are scores.
 
     Parameters
     ----------
     rows : table of ROWS
     background : whether background species count
     """
-    known, found, counts = {*classes, NOISE, ""}, Counter[str](), []
+    known, found, unknown = {*classes, NOISE, ""}, Counter[str](), []
     for usable, (label, others, events) in zip(
         scored.tolist(), rows.select("class", "background", "events").iter_rows(), strict=True
     ):
         labels = {label, *(others if background else ()), *(event["species"] for event in events)} - known
         found.update(labels if usable else ())
-        counts.append(len(labels))
-    return np.array(counts, np.int64), dict(found)
+        unknown.append(sorted(labels))
+    return unknown, dict(found)

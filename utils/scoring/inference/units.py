@@ -126,6 +126,7 @@ class _Rows:
 def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Generator[_Rows]:
     files = [config.dataset.root / file for file in recordings["file"]]
     no_scores = np.empty((0, len(ensemble.classes)))
+    spans = _labelled_spans(recordings["recording"].to_list(), config)
     coming = predict_intervals(ensemble, files, config, interval=config.testing.interval, scratch_in=config.run_folder)
     with closing(coming):
         for one in coming:
@@ -139,7 +140,7 @@ def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config)
                 yield _Rows(one.row, [], no_scores, [], reason=f"{problem}; it is left out of the metrics")
                 continue
             starts, ends = interval_times(one.length, interval=config.testing.interval)
-            labelled = labelled_intervals(_labelled_spans(recordings["recording"][one.row], config), starts, ends)
+            labelled = labelled_intervals(spans.get(recordings["recording"][one.row]), starts, ends)
             if not labelled.any():
                 reason = f"no interval of {config.testing.interval:g} s is labelled from its start to its end"
                 yield _Rows(one.row, [], no_scores, [], reason=reason)
@@ -150,12 +151,24 @@ def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config)
             yield _Rows(one.row, values, np.concatenate(tables)[labelled], clips, warnings=warnings)
 
 
-def _labelled_spans(name: str, config: Config) -> Spans | None:
-    """Return which spans of a recording its labels speak of; None: all of it."""
-    try:
-        return labelled_in(read_metadata(config.dataset.root / "metadata" / f"{name}.json"))
-    except (OSError, ValueError):  # the split has its labels
-        return None
+def _labelled_spans(names: Sequence[str], config: Config) -> dict[str, Spans | None]:
+    """Return which spans of each recording its labels speak of; None, or no entry: all of it."""
+    spans: dict[str, Spans | None] = {}
+    damaged: list[str] = []
+    for name in names:
+        file = config.dataset.root / "metadata" / f"{name}.json"
+        try:
+            spans[name] = labelled_in(read_metadata(file))
+        except FileNotFoundError:  # the split has its labels
+            continue
+        except (OSError, ValueError) as error:
+            damaged.append(f"{console.printable(file)}: {error}")
+    if damaged:
+        console.warning(
+            f"{damaged[0]} ({len(damaged)} of {len(names)} such files are damaged); "
+            "all intervals of these recordings count as labelled; run sort_data.py again"
+        )
+    return spans
 
 
 def _event_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Generator[_Rows]:

@@ -97,7 +97,7 @@ class Metric:
 
     Attributes
     ----------
-    note : with {row}, {rows} and {unknown}, which `registry.note_for` replaces
+    note : with {row}, {rows}, {clips} and {unknown}, which `registry.note_for` replaces
     """
 
     key: str
@@ -198,7 +198,7 @@ class TopClassF1(Metric):
 
 @dataclass(frozen=True)
 class NoiseShare(Metric):
-    """A share of the clips of recordings without birds, which are other rows than those of `ScoredRows`."""
+    """A share of the clips, or intervals, of recordings without birds, which `ScoredRows` does not tell from others."""
 
     def resampled(self, data: ScoredRows) -> None:
         """Return None: `share_of` computes it."""

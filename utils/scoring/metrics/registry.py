@@ -1,7 +1,7 @@
 """All metrics of a test: key, title, note, formula, and how each is resampled for its interval.
 
 `metrics.json`, the report and `evaluate.py --compare` read this list. `note_for` puts the words of
-`testing.unit` into a note, for {row}, {rows} and {unknown}. A new metric needs two things: its formula
+`testing.unit` into a note, for {row}, {rows}, {clips} and {unknown}. A new metric needs two things: its formula
 (`ranking.py`, `detection_metrics.py`) and an entry here. The kinds of entries are in `metric_kinds.py`.
 """
 
@@ -49,7 +49,7 @@ _UNKNOWN = "; labels that the model does not know are missed"
 NOISE_DETECTED = NoiseShare(
     "noise_detected",
     "false detections in noise",
-    "share of the clips of recordings without birds in which a species is detected",
+    "share of the {clips} of recordings without birds in which a species is detected",
 )
 # in the order of the report
 _ALL: tuple[Metric, ...] = (
@@ -171,7 +171,8 @@ def metrics_of(data: ScoredRows) -> dict[str, Interval]:
 def note_for(metric: Metric, unit: Unit) -> str:
     """Return what a metric means, in the words of `testing.unit`."""
     unknown = "" if unit == "recording" else _UNKNOWN
-    return metric.note.format(row=unit_word(unit, 1), rows=unit_word(unit), unknown=unknown)
+    clips = "clips" if unit == "recording" else unit_word(unit)
+    return metric.note.format(row=unit_word(unit, 1), rows=unit_word(unit), clips=clips, unknown=unknown)
 
 
 def value_text(value: float | None, *, otherwise: str = "none") -> str:

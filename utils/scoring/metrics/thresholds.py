@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Gt, MinLen
 from jaxtyping import Bool, Float, Int64
 from pydantic import AliasChoices, AllowInfNan, Field, TypeAdapter
 
@@ -14,13 +14,15 @@ from utils.console import UserError
 from utils.files import write_json
 from utils.scoring.metrics.ranking import check_scores
 from utils.scoring.metrics.row_thresholds import best_row_threshold
+from utils.scoring.metrics.units import Unit, unit_word
 from utils.tables import RUN_TEST_AGAIN, read_json
 
 NOCALL = "nocall"  # the label of a row without detections in BirdCLEF
 FULL_CURVE = 100_000  # up to so many pairs, the curve has a point for each score
 ThresholdMethod = Literal["f1", "row_f1", "precision"]
 ThresholdMetric = Literal["micro_f1", "row_f1"]
-Threshold = Annotated[float, AllowInfNan(False)]
+HIGHEST_SCORE = 1.5  # with a prior; without one 1
+SAME_SCORE = 1e-6  # scores of float32 may exceed the highest one by less
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,22 @@ class Thresholds:
     min_positives : classes with fewer true rows took the common threshold
     made_from : the run, and what it was tested on
     fingerprint : of the networks and settings whose scores they are, from `fingerprint_of_scores`; None if not known
+    unit : what a row is that they were found on; None if not known, as in files of earlier versions
+    interval : length of these rows, seconds, if the unit is the interval
     """
 
     classes: tuple[str, ...]
-    values: tuple[Threshold | None, ...]
+    values: tuple[float | None, ...]
     # earlier versions saved it as "own"
     per_class: Annotated[tuple[bool, ...], Field(validation_alias=AliasChoices("per_class", "own"))]
-    common: Threshold | None
+    common: float | None
     method: ThresholdMethod
     precision: Annotated[float, Ge(0)] | None
     min_positives: Annotated[int, Ge(0)]
     made_from: Annotated[str, MinLen(1)]
     fingerprint: str | None = None
+    unit: Unit | None = None
+    interval: Annotated[float, Gt(0), AllowInfNan(False)] | None = None
 
 
 _THRESHOLDS_FILE: TypeAdapter[Thresholds] = TypeAdapter(Thresholds)
@@ -128,6 +134,8 @@ def find_thresholds(
     min_positives: int = 5,
     unknown: Int64[np.ndarray, " rows"] | None = None,
     made_from: str,
+    unit: Unit | None = None,
+    interval: float | None = None,
 ) -> Thresholds:
     """Find thresholds on labelled rows: one per class, or one for all classes on all pairs of a row and a class.
 
@@ -145,6 +153,8 @@ def find_thresholds(
     min_positives : a class with fewer true rows gets the common threshold
     unknown : number of true labels of each row that are no class: they count as missed
     made_from : the run, and what it was tested on
+    unit : what a row is; None if that is not to be saved
+    interval : length of the rows, seconds, if they are intervals; does not count for other units
 
     Raises
     ------
@@ -175,6 +185,8 @@ def find_thresholds(
         precision=precision,
         min_positives=min_positives,
         made_from=made_from,
+        unit=unit,
+        interval=interval if unit == "interval" else None,
     )
 
 
@@ -266,17 +278,25 @@ def write_thresholds(path: Path, thresholds: Thresholds) -> None:
     write_json(path, asdict(thresholds))
 
 
-def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
+def read_thresholds(path: Path, classes: Sequence[str], *, highest: float = HIGHEST_SCORE) -> Thresholds:
     """Read thresholds, in the order of `classes`; other classes in the file are left out.
+
+    Parameters
+    ----------
+    highest : the highest score that there can be
 
     Raises
     ------
     UserError
-        If there is no such file, it does not contain thresholds, or lacks a class.
+        If there is no such file, it does not contain thresholds, one is below 0 or above `highest`, or a class is
+        missing.
     """
     found: Thresholds = read_json(path, _THRESHOLDS_FILE)
     if not len(found.classes) == len(found.values) == len(found.per_class) == len(set(found.classes)):
         raise UserError(f"{path}: does not have one threshold per class; {RUN_TEST_AGAIN}")
+    if (found.unit == "interval") != (found.interval is not None):
+        raise UserError(f"{path}: should have an interval if its unit is 'interval', and only then; {RUN_TEST_AGAIN}")
+    _check_range(path, found, highest)
     indices = {label: index for index, label in enumerate(found.classes)}
     missing = [label for label in classes if label not in indices]
     if missing:
@@ -292,3 +312,27 @@ def read_thresholds(path: Path, classes: Sequence[str]) -> Thresholds:
         values=tuple(found.values[index] for index in order),
         per_class=tuple(found.per_class[index] for index in order),
     )
+
+
+def _check_range(path: Path, found: Thresholds, highest: float) -> None:
+    """Refuse thresholds that no score can have, NaN among them."""
+    names = [*found.classes, "all classes together"]
+    for name, value in zip(names, [*found.values, found.common], strict=True):
+        if value is not None and not 0 <= value <= highest + SAME_SCORE:
+            without = "" if highest > 1 else " without testing.prior"
+            raise UserError(
+                f"{path}: the threshold of {name} is {value:g}, but scores are from 0 to {highest:g}{without}; "
+                f"{RUN_TEST_AGAIN} with the settings of the submission, or fix the file"
+            )
+
+
+def rows_text(unit: Unit, interval: float | None) -> str:
+    """Return what thresholds are chosen on or used for, for people.
+
+    Parameters
+    ----------
+    interval : seconds, if the unit is the interval and its length is known
+    """
+    if unit == "recording":
+        return "whole recordings"
+    return f"intervals of {interval:g} s" if unit == "interval" and interval else f"single {unit_word(unit)}"

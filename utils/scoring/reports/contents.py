@@ -26,6 +26,7 @@ from utils.scoring.reports.report_parts import (
     Report,
     class_table,
     confusion_of,
+    facts_of_rows,
     metric_rows,
     threshold_charts,
 )
@@ -89,12 +90,8 @@ def _facts(
     predictions: Predictions, headline: HeadlineMetrics, members: Sequence[Member], config: Config
 ) -> dict[str, str]:
     snapshots = [member.snapshot for member in members]
-    recordings = (
-        {} if predictions.unit == "recording" else {"recordings": f"{predictions.rows['recording'].n_unique():,}"}
-    )
     return {
-        **recordings,
-        unit_word(predictions.unit): f"{headline.scored:,} of {headline.recordings:,} scored",
+        **facts_of_rows(predictions, headline, config.testing),
         "clips": f"{int(predictions.clips.sum()):,}",
         "classes": f"{len(predictions.classes):,}",
         "model" if len(members) == 1 else "models": "; ".join(

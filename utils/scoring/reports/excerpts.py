@@ -219,7 +219,7 @@ def jpeg(
         round(seconds * settings.spectrogram.width / settings.clips.length), FRAMES_PER_PIXEL * size[0], len(samples)
     )
     spectrogram = make_spectrogram(
-        samples, replace(settings.spectrogram, width=max(8, frames), hop=0, resize="squeeze")
+        samples, replace(settings.spectrogram, width=max(8, frames), hop=0, resize="squeeze", scale="clip")
     )
     low = float(np.median(spectrogram))
     contrast = np.clip((spectrogram - low) / max(1e-6, 1 - low), 0, 1)

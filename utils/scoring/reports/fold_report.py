@@ -15,6 +15,7 @@ from utils.scoring.reports.report_parts import (
     Report,
     class_table,
     confusion_of,
+    facts_of_rows,
     metric_rows,
     threshold_charts,
 )
@@ -70,13 +71,11 @@ def _facts(
     spread: Mapping[str, Spread],
     config: Config,
 ) -> dict[str, str]:
-    headline, models = evaluation.headline, max(map(len, folds.values()))
-    recordings = f"{predictions.rows['recording'].n_unique():,}"
+    models = max(map(len, folds.values()))
     return {
         "folds": f"{len(folds)}, each predicted by "
         + ("the model that did not learn from it" if models == 1 else f"{models} models that did not learn from it"),
-        **({} if predictions.unit == "recording" else {"recordings": recordings}),
-        unit_word(predictions.unit): f"{headline.scored:,} of {headline.recordings:,} scored",
+        **facts_of_rows(predictions, evaluation.headline, config.testing),
         "classes": f"{len(predictions.classes):,}",
         "model": config.model.name,
         "background species": "count as correct" if config.testing.background else "do not count",

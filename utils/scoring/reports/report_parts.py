@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float, Int64
 
+from config import Testing
 from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics, confusion_pairs
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.registry import METRICS, note_for
@@ -198,6 +199,14 @@ def metric_rows(
             MetricRow("top-1 accuracy of the ridge regression", ridge.top1_accuracy),
         ]
     return tuple(rows)
+
+
+def facts_of_rows(predictions: Predictions, headline: HeadlineMetrics, settings: Testing) -> dict[str, str]:
+    """Return how many recordings, and intervals of which length or calls, were scored, by heading."""
+    unit = predictions.unit
+    recordings = {} if unit == "recording" else {"recordings": f"{predictions.rows['recording'].n_unique():,}"}
+    length = f", of {settings.interval:g} s each" if unit == "interval" else ""
+    return {**recordings, unit_word(unit): f"{headline.scored:,} of {headline.recordings:,} scored{length}"}
 
 
 def class_table(held_out: HeldOutMetrics) -> pl.DataFrame:

@@ -37,11 +37,13 @@ class Postprocessing:
     prior : from the index of a recording to the factors of its scores
     calibration : from scores to probabilities
     wanted : which classes are on the whitelist
+    unused : rows of `submission.places` that are not used, and why
     """
 
     prior: Callable[[int], Factors] | None
     calibration: Calibration | None
     wanted: Bool[np.ndarray, " classes"]
+    unused: tuple[console.Failure, ...] = ()
 
     def scores(self, part: PartScores, *, index: int, scratch_in: Path) -> tuple[IntervalTable, IntervalTable]:
         """Return a recording's scores as written, 0 to 1, and uncalibrated; large tables are in temporary files.
@@ -106,7 +108,8 @@ def postprocessing_of(
     table = pl.DataFrame(recordings, schema={"recording": pl.String, "file": pl.String})
     prior = prior_of(table, classes, config, places=places)
     by_index = None if prior is None else (lambda index, prior=prior: prior(names[index]))
-    return Postprocessing(by_index, calibration, _on_whitelist(classes, config))
+    unused = () if places is None else places.failures
+    return Postprocessing(by_index, calibration, _on_whitelist(classes, config), unused)
 
 
 def recording_names(files: Sequence[str]) -> list[str]:

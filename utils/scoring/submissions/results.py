@@ -59,7 +59,7 @@ class Submitted:
     thresholds : the file of thresholds that are best for the annotated recordings
     page : the timelines of soundscapes
     odd : the recordings that were used with a warning, such as a missing end
-    unused : files of the folder, and annotations, that could not be used
+    unused : files of the folder, annotations, and rows of the table of places, that could not be used
     files : a summary of all files in the folder
     """
 

@@ -13,12 +13,14 @@ from utils.recordings.audio_files import sounds_below
 from utils.scoring.evaluation.soundscape_truth import Truth, read_truth
 from utils.scoring.inference.ensembles import Ensemble, assemble, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
+from utils.scoring.inference.prior import EXPECTED
 from utils.scoring.metrics.calibration import Calibration, read_calibration
 from utils.scoring.metrics.thresholds import read_thresholds
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.registry import FORMATS, check_layout
 from utils.scoring.submissions.postprocessing import Postprocessing, postprocessing_of
 from utils.scoring.submissions.score_parts import Parts
+from utils.scoring.submissions.threshold_warnings import warning_about
 
 TEST_FOLDERS = ("test", "test_audio")  # of a data set or its archive
 SOUNDSCAPE_FOLDERS = ("soundscapes", "test_soundscapes")
@@ -79,7 +81,8 @@ def prepare_submission(config: Config, kind: Kind) -> Task:
     _check_overlap(ensemble, config)
     truth = _truth_of(root, config) if kind == "soundscape" and files else None
     names = tuple(file.relative_to(root).as_posix() for file in files)
-    tested = read_test_results(ensemble.classes, config, fingerprint=fingerprint_of_scores(members, config))
+    of_scores = fingerprint_of_scores(members, config)
+    tested = read_test_results(ensemble.classes, config, fingerprint=of_scores, interval=interval)
     postprocessing = postprocessing_of(ensemble.classes, names, tested.calibration, config)
     layout = SubmissionLayout(
         ensemble.classes,
@@ -164,7 +167,7 @@ def _truth_of(root: Path, config: Config) -> Truth | None:
             f"submission.folder = {folder}: is the folder of the recordings, whose tables are read as annotations; "
             "choose another folder"
         )
-    return read_truth(root, config.dataset, without=submissions_within(root, config))
+    return read_truth(root, config.dataset, without=submissions_within(root, config) or folder)
 
 
 def _check_overlap(ensemble: Ensemble, config: Config) -> None:
@@ -193,13 +196,17 @@ class TestResults:
     calibration: Calibration | None
 
 
-def read_test_results(classes: tuple[str, ...], config: Config, *, fingerprint: str) -> TestResults:
-    """Read thresholds and calibration; warn, in one line, if they come from other networks or settings.
+def read_test_results(
+    classes: tuple[str, ...], config: Config, *, fingerprint: str, interval: float | None = None
+) -> TestResults:
+    """Read thresholds and calibration; warn, in one line each, if they come from other networks or other rows.
 
     Parameters
     ----------
     classes : of the ensemble
     fingerprint : of its scores, from `fingerprint_of_scores`
+    interval : length of the rows of the submission, seconds; 0: whole recordings. None: it does not matter what the
+        thresholds were chosen on
 
     Raises
     ------
@@ -215,8 +222,11 @@ def read_test_results(classes: tuple[str, ...], config: Config, *, fingerprint: 
                 "run test.py to choose them, or set submission.thresholds to a file"
             )
     else:
-        thresholds = read_thresholds(path, classes)
+        thresholds = read_thresholds(path, classes, highest=EXPECTED if config.testing.prior else 1.0)
         chosen = np.array([np.inf if value is None else value for value in thresholds.values])
+        replaced = config.submission.dynamic == "share"
+        if warning := warning_about(thresholds, path, interval=interval, replaced=replaced):
+            console.warning(warning)
         fingerprints[path] = thresholds.fingerprint
     calibration = read_calibration(tested / "calibration.json") if config.testing.calibration != "none" else None
     if calibration:

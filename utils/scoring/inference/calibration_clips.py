@@ -1,0 +1,35 @@
+"""Clips by which a network is turned into int8: of the recordings that it was trained with, never of held-out ones."""
+
+import numpy as np
+import polars as pl
+from jaxtyping import UInt8
+
+from utils.console import UserError
+from utils.models.snapshots import Snapshot, recordings_used
+from utils.spectra.store import Store, check_settings
+
+CLIPS = 256  # enough for the ranges of values to change little
+SEED = 20  # of the choice of clips
+
+
+def calibration_clips(snapshot: Snapshot) -> UInt8[np.ndarray, "clips height width"]:
+    """Draw spectrograms at random, from the store that a network was trained on, the same in every call.
+
+    Raises
+    ------
+    UserError
+        If there is no such store, or it has none of the recordings.
+    """
+    root = snapshot.config.dataset.root
+    why = f"{snapshot.folder}: int8 needs clips that the model was trained on, from {root / 'spec'}"
+    try:
+        check_settings(root, snapshot.config)
+        store = Store(root)
+    except UserError as error:
+        raise UserError(f"{why}, but {error}") from None
+    used = pl.col("accepted") & pl.col("recording").is_in(list(recordings_used(snapshot)))
+    rows = store.clips.with_row_index("clip").filter(used)["clip"].to_numpy().astype(np.int64)
+    if not len(rows):
+        raise UserError(f"{why}, which has none; use testing.engine = onnx, or run spec.py")
+    drawn = np.random.default_rng(SEED).choice(rows, min(CLIPS, len(rows)), replace=False)
+    return store.spectrograms(np.sort(drawn))
