@@ -23,6 +23,7 @@ CountOrNone = Annotated[int, Ge(0)]
 Positive = Annotated[float, Gt(0), AllowInfNan(False)]
 NotNegative = Annotated[float, Ge(0), AllowInfNan(False)]
 Share = Annotated[float, Ge(0), Le(1)]
+Level = Annotated[float, Ge(-200), Le(100)]
 PartShare = Annotated[float, Ge(0), Lt(1)]
 HalfShare = Annotated[float, Ge(0), Lt(0.5)]
 Exponent = Annotated[float, Ge(0.1), Le(10)]
@@ -46,6 +47,7 @@ class SettingsError(Exception):
         super().__init__(": ".join(part for part in (source, what, reason) if part))
 
 
+MODELS_OF_2018 = ("Baseline", "ResNet", "Pi")  # values of model.name for which there are no public weights
 MULTI_LABEL_LOSSES = ("binary",)  # values of training.loss that score each class by itself
 
 
@@ -154,6 +156,12 @@ class Spectrogram:
     # between fmin and fmax)
     n_fft: Annotated[int, Ge(0), Le(LONGEST_WINDOW)] = 0
     hop: CountOrNone = 0  # step from frame to frame, samples; 0: such that a clip has exactly width frames
+    # clip: each clip's loudest point is white, and its quietest, at most 80 dB below, is black; fixed: range_db, so
+    # that quiet clips stay dark and a mean over clips (model.normalize) has a meaning; not for kind = pcen
+    scale: Literal["clip", "fixed"] = "clip"
+    # scale = fixed: levels that become black and white, decibels relative to a sine at full scale (in the band or bin
+    # that shows it best)
+    range_db: tuple[Level, Level] = (-110.0, -20.0)
     # how a spectrogram of another size (due to n_fft or hop) gets height × width; fill: pad with noise; the crops
     # stretch sides that are too short
     resize: Literal["squeeze", "crop", "crop_random", "fill"] = "squeeze"
@@ -192,8 +200,8 @@ class Augmentation:
     rotate: Annotated[float, Ge(0), Le(180)] = 0.0
     # gamma: raise pixels (0 to 1) to a random power between these two, such as 0.5 3.0; 1 1: off
     contrast: tuple[Exponent, Exponent] = (1.0, 1.0)
-    # multiply pixels by a factor from 1 − brightness to 1 + brightness and clip at 1. The model's input is rescaled
-    # per clip, so that only the clipping has an effect; 0: off
+    # multiply pixels by a factor from 1 − brightness to 1 + brightness and clip at 1. With
+    # model.normalize = spectrogram only the clipping has an effect; 0: off
     brightness: Share = 0.0
     # as brightness, on the perceptual lightness L* (the baseline also changed the hue, which grey images do not have);
     # 0: off
@@ -220,8 +228,37 @@ class Augmentation:
 class Model:
     """Architecture of the model."""
 
-    # Baseline: plain convolutions, small and fast; ResNet: wide residual network, more accurate; Pi: dense layers
-    name: Literal["Baseline", "ResNet", "Pi"] = "ResNet"
+    # Baseline: plain convolutions, small and fast; ResNet: wide residual network, more accurate; Pi: dense layers; the
+    # others are backbones that can start from public `weights`
+    name: Literal[
+        "Baseline",
+        "ResNet",
+        "Pi",
+        "EfficientNetLite0",
+        "EfficientNetLite1",
+        "EfficientNetLite2",
+        "EfficientNetB0",
+        "EfficientNetB1",
+        "EfficientNetB2",
+        "EfficientNetB3",
+        "EfficientNetV2S",
+        "ConvNeXtAtto",
+        "ConvNeXtPico",
+        "ConvNeXtNano",
+        "ConvNeXtTiny",
+        "ResNeSt50",
+        "MobileNetV4Small",
+    ] = "ResNet"
+    # public weights to start from, of a backbone: a .safetensors file in timm's names, or hf:timm/NAME, which is
+    # downloaded (needs the extra `hub`)
+    weights: str | None = None
+    # what spectrograms are scaled by before the model sees them; spectrogram: each from −1 to 1 by its own minimum and
+    # maximum; dataset: mean and deviation of all training clips; bands: those of each row; weights: what `weights`
+    # were trained with
+    normalize: Literal["spectrogram", "dataset", "bands", "weights"] = "spectrogram"
+    # EfficientNet and MobileNet: how convolutions pad; symmetric: the same number of zeros on both sides; same: as
+    # TensorFlow; auto: same if `weights` are named tf_…, else symmetric
+    padding: Literal["auto", "symmetric", "same"] = "auto"
     channels: Literal[1, 3] = 1  # input channels; 3: the grey spectrogram three times
     # channels of each group of layers; each group halves height and width
     filters: Annotated[tuple[Width, ...], MinLen(1)] = (16, 32, 64, 128)
@@ -233,7 +270,10 @@ class Model:
     nonlinearity: Literal["relu", "lrelu", "vlrelu", "elu", "identity"] = "relu"
     batch_norm: bool = True  # batch normalization; without it, training is slower and less stable
     max_pooling: bool = False  # downsample by 2×2 max pooling instead of convolutions with stride 2; slower
-    dropout: PartShare = 0.0  # dropout rate in training; Pi: after its two dense layers only
+    # dropout rate in training; Pi: after its two dense layers only; backbones: before the last layer only
+    dropout: PartShare = 0.0
+    # backbones: probability in training that a clip skips the last block (stochastic depth); earlier ones: less; 0: off
+    drop_path: PartShare = 0.0
     # what is dropped together: random: single activations (Pi: always), location: all channels of a pixel, channel:
     # whole channels
     dropout_kind: Literal["random", "location", "channel"] = "random"
@@ -254,7 +294,8 @@ class Training:
     # how the learning rate falls from epoch to epoch
     schedule: Literal["cosine", "linear", "step", "root", "constant"] = "cosine"
     steps: Annotated[int, Ge(2)] = 3  # schedule = step: number of equal parts with a constant learning rate
-    # epochs (may be a fraction) in which the learning rate rises linearly to that of the schedule; 0: off
+    # epochs (may be a fraction) in which the learning rate rises linearly to that of the schedule, at the start and
+    # again after `freeze_epochs`; 0: off
     warm_up: NotNegative = 0.0
     # sgd: without momentum; nesterov: SGD with Nesterov momentum of 0.9
     optimizer: Literal["adam", "adamw", "sgd", "nesterov"] = "adam"
@@ -285,6 +326,9 @@ class Training:
     # start from the model of another run (its folder: the best snapshot) or snapshot; classes are matched by name
     pretrained: Path | None = None
     pretrained_output: bool = True  # pretrained: also take over the output layer, for classes that are the same
+    # learn only the output layer in the first so many epochs; all others are as in inference meanwhile
+    freeze_epochs: CountOrNone = 0
+    backbone_rate: Share = 1.0  # learning rate of all layers but the output layer, as a factor of `learning_rate`
     # fraction of the recordings in train/ set apart for validation, from classes with 3 recordings or more (of long
     # recordings: about this fraction of their events); if test/ exists, val/ is used instead, unless it is tested on
     validation_share: PartShare = 0.05
@@ -396,8 +440,9 @@ class Testing:
     calibration: Literal["none", "platt", "isotonic"] = "none"
     # clips per inference batch; larger batches need more memory; scores do not depend on it
     batch_size: Count = 64
-    # what runs the model; onnx: ONNX Runtime, faster on CPUs; auto: onnx on CPUs if it is installed, else jax
-    engine: Literal["auto", "jax", "onnx"] = "auto"
+    # what runs the model; onnx: ONNX Runtime, faster on CPUs; onnx-int8: the same in 8-bit integers, faster still for
+    # most models, with other scores; needs the store of the training clips; auto: onnx on CPUs if installed, else jax
+    engine: Literal["auto", "jax", "onnx", "onnx-int8"] = "auto"
     # also report a ridge regression on mean log-mel spectra, as a simple reference; reads all recordings once more
     ridge: bool = False
 

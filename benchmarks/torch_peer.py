@@ -21,7 +21,8 @@ from utils import console
 from utils.files import write_json
 from utils.learning.devices import on_accelerator
 from utils.learning.examples import Examples
-from utils.models.networks import apply, build_network, from_pixels, stretch
+from utils.models.input_scaling import from_pixels
+from utils.models.networks import apply, build_network
 
 CHECKED_CLIPS = 8  # clips whose logits are compared
 
@@ -131,7 +132,7 @@ def check_same_model(peer: Peer, examples: Examples, config: Config) -> None:
     graph, network = build_network(config.model, classes=len(examples.classes), shape=config.spectrogram.shape, seed=1)
     with jax.default_matmul_precision("highest"):
         pixels = jnp.asarray(examples.store.spectrograms(examples.rows[:CHECKED_CLIPS]))
-        ours = np.asarray(apply(graph, network, stretch(from_pixels(pixels)))[0])
+        ours = np.asarray(apply(graph, network, from_pixels(pixels))[0])
     difference = np.abs(ours - np.asarray(peer.ask("logits")["logits"])).max() / np.abs(ours).max()
     console.info(f"with the same weights, the logits of both models differ by {difference:.1e} of the largest")
     if difference > 1e-3:

@@ -193,7 +193,7 @@ def test_wrong_files_end_in_one_line(tmp_path: Path, text: str, message: str) ->
         (("--training.epochs", "many"), r'command line: training\.epochs = "many": should be a valid integer'),
         (("--training.epochs", "0"), r"command line: training\.epochs = 0: should be greater"),
         (("--training.epochs",), r"command line: --training\.epochs: needs a value$"),
-        (("--model.name", "Foo"), r"""model\.name = "Foo": should be 'Baseline', .*'Pi'$"""),
+        (("--model.name", "Foo"), r"""model\.name = "Foo": should be 'Baseline', .*'MobileNetV4Small'$"""),
         (("--spectrogram.fmax", "30000"), r"command line: spectrogram\.fmax = 30000\.0: should be at most"),
         (("experiments/demoo.toml",), r"experiments/demoo\.toml: no such file"),
         (("--clips.length", "inf"), r"command line: clips\.length = .*: should be a finite number"),

@@ -56,7 +56,7 @@ RETIRED_PHRASES = {
 # what contains a retired word for a good reason; pattern: reason
 EXCEPTIONS = {
     r"contact[ _-]sheet|style ?sheet|rel=.stylesheet": "terms of photography and the web",
-    r"(?i)\b(?:res|efficient|image|bird|mobile|dense|perch)-?net\b": "names of architectures, data sets and models",
+    r"(?i)\b(?:res|efficient|image|bird|mobile|dense|perch)-?net(?:(?:lite|b|v)\d\w*)?\b": "architectures, data sets",
     r"https?://\S+": "addresses",
     r"(?:add|remove)EventListener": "functions of browsers",
 }
@@ -78,9 +78,6 @@ ALLOWED = {
     ("utils/spectra/store_writer.py", "pictures"): "name of files of earlier versions",
     ("utils/spectra/store_writer.py", "answers"): "names of files of earlier versions",
     ("utils/spectra/image_files.py", "pictures"): "name of a folder of earlier versions",
-    ("utils/models/onnx_graph.py", "side"): "of an image, where it is padded",
-    ("utils/models/onnx_graph.py", "sides"): "of an image, where it is padded",
-    ("utils/models/layers.py", "side"): "of an image, where it is padded",
     ("utils/models/__main__.py", "sides"): "height and width of an image",
 }
 KEYWORDS_OF_OTHERS = {"side"}  # numpy.searchsorted

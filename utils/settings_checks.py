@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from config import (
-    LONGEST_WINDOW,
+    MODELS_OF_2018,
     Clips,
     Config,
     Dataset,
@@ -19,8 +19,8 @@ from config import (
     Testing,
     Training,
 )
+from utils.spectrogram_checks import check_spectrogram, require
 
-SHORTEST_WINDOW = 16  # of Fourier transforms, samples
 LEAST_BAND = 100.0  # Hz; in a narrower band, comparing mel bands cannot tell peaks from noise
 
 
@@ -32,7 +32,7 @@ def check(config: Config) -> None:
     SettingsError
         That names the setting and what would be valid.
     """
-    _require(
+    require(
         re.fullmatch(r"\w[\w .+=@-]{0,99}", config.run) is not None,
         key="run",
         value=config.run,
@@ -41,24 +41,19 @@ def check(config: Config) -> None:
     _check_paths(config)
     _check_dataset(config.dataset)
     _check_clips(config.clips, config.spectrogram)
-    _check_band(config.spectrogram)
-    _check_size(config.spectrogram, samples=int(config.clips.length * config.spectrogram.rate))
+    check_spectrogram(config.spectrogram, samples=int(config.clips.length * config.spectrogram.rate))
     _check_model(config.model, config.spectrogram)
+    _check_weights(config.model, config.training)
     _check_training(config.training)
     _check_submission(config.submission)
     _check_testing(config.testing)
     _check_distillation(config.distillation, config.training)
 
 
-def _require(fine: bool, *, key: str, value: object, reason: str) -> None:
-    if not fine:
-        raise SettingsError(reason, key=key, value=value)
-
-
 def _check_paths(config: Config) -> None:
     for key, path in _paths(config):
         plain = not any(ord(character) < 32 for character in str(path))
-        _require(plain, key=key, value=str(path), reason="should be a path without control characters")
+        require(plain, key=key, value=str(path), reason="should be a path without control characters")
 
 
 def _paths(value: Any, name: str = "") -> Iterator[tuple[str, Path]]:
@@ -74,20 +69,20 @@ def _paths(value: Any, name: str = "") -> Iterator[tuple[str, Path]]:
 
 
 def _check_dataset(dataset: Dataset) -> None:
-    _require(dataset.folds != 1, key="dataset.folds", value=1, reason="should be 0 (none) or at least 2")
-    _require(
+    require(dataset.folds != 1, key="dataset.folds", value=1, reason="should be 0 (none) or at least 2")
+    require(
         not dataset.fold or not dataset.folds or dataset.fold < dataset.folds,
         key="dataset.fold",
         value=dataset.fold,
         reason=f"should be below dataset.folds ({dataset.folds})",
     )
-    _require(
+    require(
         dataset.folds > 0 or dataset.val_share + dataset.test_share < 1,
         key="dataset.val_share",
         value=dataset.val_share,
         reason=f"leaves no recordings for training; dataset.test_share is {dataset.test_share:g}",
     )
-    _require(
+    require(
         not dataset.max_recordings or dataset.max_recordings >= dataset.min_recordings,
         key="dataset.max_recordings",
         value=dataset.max_recordings,
@@ -97,7 +92,7 @@ def _check_dataset(dataset: Dataset) -> None:
         from utils.recordings.recorder_names import pattern_fault  # imports polars, which takes a while
 
         fault = pattern_fault(dataset.site_pattern)
-        _require(not fault, key="dataset.site_pattern", value=dataset.site_pattern, reason=fault)
+        require(not fault, key="dataset.site_pattern", value=dataset.site_pattern, reason=fault)
 
 
 def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
@@ -105,21 +100,21 @@ def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
         ("clips.overlap", clips.overlap, clips.overlap < clips.length, "less than"),
         ("clips.min_length", clips.min_length, clips.min_length <= clips.length, "at most"),
     ):
-        _require(fine, key=key, value=value, reason=f"should be {what} clips.length ({clips.length:g} s)")
-    _require(
+        require(fine, key=key, value=value, reason=f"should be {what} clips.length ({clips.length:g} s)")
+    require(
         int((clips.length - clips.overlap) * spectrogram.rate) >= 1,
         key="clips.overlap",
         value=clips.overlap,
         reason="successive clips would start less than one sample apart",
     )
-    _require(
+    require(
         clips.choose != "table" or clips.table is not None,
         key="clips.table",
         value=None,
         reason="should be a CSV file with the columns recording and seconds for clips.choose = table",
     )
     narrow = spectrogram.fmin < spectrogram.fmax < spectrogram.fmin + LEAST_BAND
-    _require(
+    require(
         clips.choose != "peaks" or not narrow,
         key="spectrogram.fmin",
         value=spectrogram.fmin,
@@ -127,77 +122,40 @@ def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
     )
 
 
-def _check_band(spectrogram: Spectrogram) -> None:
-    _require(
-        spectrogram.fmin < spectrogram.fmax,
-        key="spectrogram.fmin",
-        value=spectrogram.fmin,
-        reason=f"should be below spectrogram.fmax ({spectrogram.fmax:g} Hz)",
+def _check_weights(model: Model, training: Training) -> None:
+    require(
+        model.weights is None or model.name not in MODELS_OF_2018,
+        key="model.weights",
+        value=model.weights,
+        reason=f"there are no public weights of {model.name}; set model.name to a backbone such as EfficientNetB0",
     )
-    _require(
-        spectrogram.fmax <= spectrogram.rate / 2,
-        key="spectrogram.fmax",
-        value=spectrogram.fmax,
-        reason=f"should be at most half of spectrogram.rate ({spectrogram.rate / 2:g} Hz): there is no sound above it",
+    require(
+        model.weights is None or training.pretrained is None,
+        key="training.pretrained",
+        value=training.pretrained,
+        reason="model.weights is set, too; a model can start from one of them only",
     )
-
-
-def _check_size(spectrogram: Spectrogram, *, samples: int) -> None:
-    """Refuse spectrograms that cannot be made from clips of so many samples."""
-    _require(
-        spectrogram.hop > 0 or samples >= spectrogram.width - 1,
-        key="spectrogram.width",
-        value=spectrogram.width,
-        reason=f"a clip has only {samples} samples",
-    )
-    _require(
-        spectrogram.hop <= samples,
-        key="spectrogram.hop",
-        value=spectrogram.hop,
-        reason=f"should be at most the {samples} samples of a clip",
-    )
-    _require(
-        spectrogram.n_fft == 0 or (spectrogram.n_fft >= SHORTEST_WINDOW and spectrogram.n_fft % 2 == 0),
-        key="spectrogram.n_fft",
-        value=spectrogram.n_fft,
-        reason=f"should be 0 or an even number from {SHORTEST_WINDOW} on",
-    )
-    if spectrogram.kind == "linear":
-        step = spectrogram.rate / (spectrogram.n_fft or LONGEST_WINDOW)  # between bins of the Fourier transform, Hz
-        least = step * (2 if spectrogram.n_fft else spectrogram.height)
-        _require(
-            spectrogram.fmax - spectrogram.fmin >= least,
-            key="spectrogram.fmax",
-            value=spectrogram.fmax,
-            reason=f"should be {least:.0f} Hz or more above spectrogram.fmin, or there are too few frequency bins",
-        )
-    _require(
-        spectrogram.high_pass == 0 or spectrogram.high_pass >= 1,
-        key="spectrogram.high_pass",
-        value=spectrogram.high_pass,
-        reason="should be 0 (off) or at least 1 Hz",
-    )
-    _require(
-        spectrogram.high_pass < spectrogram.fmax,
-        key="spectrogram.high_pass",
-        value=spectrogram.high_pass,
-        reason=f"should be below spectrogram.fmax ({spectrogram.fmax:g} Hz)",
+    require(
+        model.normalize != "weights" or model.weights is not None,
+        key="model.normalize",
+        value=model.normalize,
+        reason="needs model.weights, whose mean and deviation it takes",
     )
 
 
 def _check_model(model: Model, spectrogram: Spectrogram) -> None:
     for name in ("kernel_sizes", "groups"):
-        _require(
+        require(
             len(getattr(model, name)) >= len(model.filters),
             key=f"model.{name}",
             value=getattr(model, name),
             reason=f"should have an entry for each of the {len(model.filters)} in model.filters",
         )
     odd = all(size % 2 for size in model.kernel_sizes)
-    _require(odd, key="model.kernel_sizes", value=model.kernel_sizes, reason="should be odd numbers")
+    require(odd, key="model.kernel_sizes", value=model.kernel_sizes, reason="should be odd numbers")
     previous = model.filters[0]
     for filters, groups in zip(model.filters, model.groups, strict=False):
-        _require(
+        require(
             filters % groups == 0 and (previous % groups == 0 or groups == 1),
             key="model.groups",
             value=model.groups,
@@ -206,7 +164,7 @@ def _check_model(model: Model, spectrogram: Spectrogram) -> None:
         previous = filters
     most = min(spectrogram.shape).bit_length() - 1
     size = f"{spectrogram.height} × {spectrogram.width} pixels (spectrogram.height, spectrogram.width)"
-    _require(
+    require(
         min(spectrogram.shape) >= 2 ** len(model.filters),
         key="model.filters",
         value=model.filters,
@@ -215,44 +173,44 @@ def _check_model(model: Model, spectrogram: Spectrogram) -> None:
 
 
 def _check_training(training: Training) -> None:
-    _require(
+    require(
         training.learning_rate_end <= training.learning_rate,
         key="training.learning_rate_end",
         value=training.learning_rate_end,
         reason=f"should be at most training.learning_rate ({training.learning_rate:g})",
     )
-    _require(
+    require(
         training.schedule != "step" or training.steps <= training.epochs,
         key="training.steps",
         value=training.steps,
         reason=f"should be at most training.epochs ({training.epochs})",
     )
-    _require(
+    require(
         training.schedule != "step" or training.learning_rate_end > 0,
         key="training.learning_rate_end",
         value=0,
         reason="should be above 0 for the schedule step, which divides by a factor",
     )
     low, high = training.signal_interval
-    _require(
+    require(
         low <= high,
         key="training.signal_interval",
         value=training.signal_interval,
         reason="should start with the lower end",
     )
-    _require(
+    require(
         training.warm_up <= training.epochs,
         key="training.warm_up",
         value=training.warm_up,
         reason=f"should be at most training.epochs ({training.epochs})",
     )
-    _require(
+    require(
         not training.max_per_class or training.max_per_class >= training.min_per_class,
         key="training.max_per_class",
         value=training.max_per_class,
         reason=f"should be at least training.min_per_class ({training.min_per_class})",
     )
-    _require(
+    require(
         training.absent_target <= training.secondary_target <= training.primary_target,
         key="training.secondary_target",
         value=training.secondary_target,
@@ -267,19 +225,19 @@ def _check_submission(submission: Submission) -> None:
     except re.error as error:
         raise SettingsError(f"is not a regular expression ({error})", key=key, value=pattern) from None
     one = not pattern or groups == 1
-    _require(one, key=key, value=pattern, reason="should have one group, in round brackets, around the id")
+    require(one, key=key, value=pattern, reason="should have one group, in round brackets, around the id")
     low, high = submission.band
-    _require(low < high, key="submission.band", value=submission.band, reason="should start with the lower end")
+    require(low < high, key="submission.band", value=submission.band, reason="should start with the lower end")
 
 
 def _check_testing(testing: Testing) -> None:
-    _require(
+    require(
         not testing.weights or len(testing.weights) == len(testing.models),
         key="testing.weights",
         value=testing.weights,
         reason=f"should be one for each of the {len(testing.models)} in testing.models",
     )
-    _require(
+    require(
         testing.threshold_metric != "row_f1" or testing.thresholds == "common" or testing.precision > 0,
         key="testing.thresholds",
         value=testing.thresholds,
@@ -289,20 +247,20 @@ def _check_testing(testing: Testing) -> None:
 
 def _check_distillation(distillation: Distillation, training: Training) -> None:
     teachers, weights = distillation.teachers, distillation.weights
-    _require(
+    require(
         not weights or len(weights) == len(teachers),
         key="distillation.weights",
         value=weights,
         reason=f"should be one for each of the {len(teachers)} in distillation.teachers",
     )
-    _require(
+    require(
         not teachers or distillation.multi_label == training.multi_label,
         key="distillation.loss",
         value=distillation.loss,
         reason=f"does not go with training.loss = {training.loss}: both must be for several labels per clip (sigmoid),"
         " or both for one label (softmax)",
     )
-    _require(
+    require(
         bool(teachers) or not distillation.unlabelled,
         key="distillation.teachers",
         value=(),

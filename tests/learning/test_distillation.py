@@ -19,7 +19,8 @@ from utils.learning.sampling import clips_per_epoch, epoch_order
 from utils.learning.steps import Batch, epoch_key, initial_state, make_step
 from utils.learning.targets import Labels, class_weights
 from utils.learning.teachers import Teachers, chosen_teachers, load_teachers
-from utils.models.networks import apply, build_network, from_pixels, stretch
+from utils.models.input_scaling import from_pixels
+from utils.models.networks import apply, build_network
 from utils.models.snapshots import Snapshot, load_network, save_snapshot
 from utils.scoring.inference.ensembles import Member
 from utils.spectra.joined_store import JoinedStore
@@ -61,7 +62,7 @@ def objective_of(teachers: Teachers, config: Config) -> LearnFromTeachers:
 
 def alone(model: Member, seen: jax.Array) -> np.ndarray:
     graph, network = load_network(model.snapshot)
-    return np.asarray(apply(graph, network, stretch(seen))[0], np.float64)
+    return np.asarray(apply(graph, network, seen)[0], np.float64)
 
 
 def test_the_loss_is_cross_entropy_against_the_teacher(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_the_loss_is_cross_entropy_against_the_teacher(tmp_path: Path) -> None:
         state, batch, jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1), teachers.networks
     )
     predictions = scipy.special.softmax(alone(one, seen), axis=1)
-    logits = np.asarray(apply(graph, network, stretch(seen), train=True)[0], np.float64)
+    logits = np.asarray(apply(graph, network, seen, train=True)[0], np.float64)
     expected = -(predictions * scipy.special.log_softmax(logits, axis=1)).sum(axis=1).mean()
     assert float(metrics.loss) == pytest.approx(expected, rel=1e-5)
     assert any(

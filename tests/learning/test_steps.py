@@ -82,7 +82,16 @@ def after_epochs(
     )
     supply.capacity = min(supply.capacity, 3)  # so that an epoch has several chunks
     chunk = make_chunk(make_step(graph, config, jnp.ones(CLASSES)), supply.batch_at, mesh)
-    setup = TrainingSetup(examples, config, supply, chunk, jnp.asarray(examples.noise), ChunkSizer())
+    last_layer = make_step(graph, config, jnp.ones(CLASSES), only_last_layer=True)
+    setup = TrainingSetup(
+        examples,
+        config,
+        supply,
+        chunk,
+        jnp.asarray(examples.noise),
+        ChunkSizer(),
+        last_layer_chunk=make_chunk(last_layer, supply.batch_at, mesh) if config.training.freeze_epochs else None,
+    )
     state = jax.device_put(initial_state(network, config.training), replicated(mesh))
     sums = []
     for epoch in range(epochs):

@@ -14,19 +14,19 @@ import scipy.special
 from config import Config, Model, Training
 from utils.console import UserError
 from utils.models.export import check_can_export, export, metadata_of
-from utils.models.networks import apply, build_network, from_pixels, stretch
+from utils.models.input_scaling import from_pixels
+from utils.models.networks import apply, build_network
 from utils.models.snapshots import Snapshot, save_snapshot
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
 
 from utils.models.export import to_onnx_model  # noqa: E402
-from utils.models.onnx_graph import UnsupportedByOnnx, to_onnx  # noqa: E402
+from utils.models.onnx_conversion import to_onnx  # noqa: E402
+from utils.models.onnx_graph import UnsupportedByOnnx  # noqa: E402
 
 SMALL = Model(filters=(4, 8), kernel_sizes=(3, 5), groups=(1, 1), resnet_n=2, dense_units=7)
-predict = jax.jit(
-    lambda graph, network, pixels: apply(graph, network, stretch(from_pixels(pixels)))[0], static_argnums=0
-)
+predict = jax.jit(lambda graph, network, pixels: apply(graph, network, from_pixels(pixels))[0], static_argnums=0)
 
 
 def scores_of(logits: np.ndarray) -> np.ndarray:

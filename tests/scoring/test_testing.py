@@ -17,14 +17,21 @@ from utils.scoring.testing import check_before_training, export_network
 
 def test_only_one_network_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exported = []
-    monkeypatch.setattr("utils.scoring.testing.export", lambda snapshot, path: exported.append((snapshot, path)))
+    monkeypatch.setattr(
+        "utils.scoring.testing.export", lambda *given, calibration: exported.append((*given, calibration))
+    )
     members = [Member(Snapshot(tmp_path / name, Config(), ("A",), 1, None, "")) for name in ("one", "two")]
     export_network(members[:1], None)
     assert not exported
     with pytest.raises(UserError, match=r"--export: can export only one network, but testing\.models names 2"):
         export_network(members, tmp_path / "net.onnx")
     export_network(members[1:], tmp_path / "net.onnx")
-    assert exported == [(members[1].snapshot, tmp_path / "net.onnx")]
+    assert exported == [(members[1].snapshot, tmp_path / "net.onnx", None)]
+    monkeypatch.setattr("utils.scoring.testing.calibration_clips", lambda snapshot: f"clips of {snapshot.folder.name}")
+    export_network(members[:1], tmp_path / "net.onnx", int8=True)
+    assert exported[1:] == [(members[0].snapshot, tmp_path / "net.onnx", "clips of one")]
+    with pytest.raises(UserError, match=r"--int8: says how to export; add --export FILE"):
+        export_network(members, None, int8=True)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from utils.spectra.on_device import (
     squeeze_on_device,
 )
 from utils.spectra.signal_score import signal_score
-from utils.spectra.spectrogram import make_spectrogram, to_pixels
+from utils.spectra.spectrogram import scored_spectrogram, to_pixels
 from utils.spectra.store import Store
 
 # a click, an offset, a swell: of silence these steps show the rounding of Fourier transforms, of which every library
@@ -39,12 +39,12 @@ THRESHOLD, NEAR = 0.001, 1e-4  # of the signal rule; scores so near to it may go
 def both(clips: np.ndarray, settings: Spectrogram) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return spectrograms and scores of the device, and of the CPU."""
     spectrograms, scores = make_spectrograms(jnp.asarray(clips), settings)
-    on_cpu = [make_spectrogram(clip, settings) for clip in clips]
+    on_cpu = [scored_spectrogram(clip, settings) for clip in clips]
     return (
         np.asarray(spectrograms),
         np.asarray(scores),
-        np.stack([to_pixels(spectrogram) for spectrogram in on_cpu]),
-        np.array([signal_score(spectrogram) for spectrogram in on_cpu]),
+        np.stack([to_pixels(spectrogram) for spectrogram, _ in on_cpu]),
+        np.array([score for _, score in on_cpu]),
     )
 
 
@@ -85,6 +85,9 @@ def made_up(samples: int) -> np.ndarray:
         {"high_pass": 600.0, "normalize": "rms", "pre_emphasis": 0.0},
         {"noise_reduction": 0.8, "normalize": "peak"},
         {"kind": "pcen", "high_pass": 600.0, "normalize": "rms"},
+        {"scale": "fixed"},
+        {"kind": "linear", "scale": "fixed", "normalize": "rms"},
+        {"scale": "fixed", "range_db": (-70.0, -30.0), "hop": 60, "n_fft": 128},
     ],
     ids=lambda steps: " ".join(map(str, steps.values())) or "default",
 )
@@ -112,6 +115,7 @@ def test_engines_agree_on_real_recordings(birds: Path) -> None:
         for _, batch in cut_grid(decode(path, rate=44_100), length=44_100, step=33_075, min_length=44_100)
     ]
     check(np.concatenate(clips)[:48], Spectrogram())
+    check(np.concatenate(clips)[:48], Spectrogram(scale="fixed"))
 
 
 @pytest.mark.parametrize("share", [0.2, 0.4, 0.7])

@@ -10,10 +10,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from config import Clips, Spectrogram
+from tests.conftest import chirp
 from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import decode
 from utils.spectra.signal_score import medians, signal_score
-from utils.spectra.spectrogram import make_spectrogram, mel_levels, to_pixels
+from utils.spectra.spectrogram import make_spectrogram, mel_levels, scored_spectrogram, to_pixels
 
 
 def test_golden_spectrograms_and_scores(golden: Path, birds: Path) -> None:
@@ -229,3 +230,59 @@ def test_pixels_are_rounded() -> None:
         255,
         255,
     ]
+
+
+def sine(frequency: float, *, level: float = 0.0, rate: int = 8000) -> np.ndarray:
+    """Make a sine with its level in decibels relative to full scale."""
+    return (10 ** (level / 20) * np.sin(2 * np.pi * frequency * np.arange(rate) / rate)).astype(np.float32)
+
+
+FIXED = Spectrogram(
+    rate=8000,
+    fmin=300.0,
+    fmax=3800.0,
+    height=16,
+    width=64,
+    n_fft=256,
+    pre_emphasis=0,
+    scale="fixed",
+    range_db=(-60.0, 0.0),
+)
+
+
+@pytest.mark.filterwarnings("ignore:Empty filters detected")
+@pytest.mark.parametrize(("kind", "height"), [("mel", 16), ("mel", 40), ("linear", 112)])
+def test_full_scale_is_a_sine_in_the_band_that_shows_it_best(kind: str, height: int) -> None:
+    settings = replace(FIXED, kind=kind, height=height)
+    sines = [sine(index * 8000 / 256, level=-6) for index in range(10, 121)]  # in the middle of a bin each
+    loudest = [make_spectrogram(samples, settings)[:, 10:50].max() for samples in sines]
+    assert max(loudest) == pytest.approx(1 - 6 / 60, abs=0.002)  # in no band more than its own level
+    if kind == "linear":
+        assert min(loudest) == pytest.approx(1 - 6 / 60, abs=0.002)  # and with equal bins in all
+
+
+@pytest.mark.parametrize("kind", ["mel", "linear"])
+@pytest.mark.parametrize("resize", [{}, {"hop": 50}, {"hop": 50, "resize": "crop"}])
+def test_with_a_fixed_range_a_quieter_clip_is_darker(kind: str, resize: dict[str, object]) -> None:
+    settings = replace(FIXED, kind=kind, n_fft=256 if kind == "mel" else 0, range_db=(-90.0, 0.0), **resize)
+    samples = sweep(8000)
+    loud, quiet = make_spectrogram(samples, settings), make_spectrogram(samples / 10, settings)
+    between = (quiet > 0.02) & (loud < 0.98)
+    assert between.mean() > 0.1
+    if not resize:
+        np.testing.assert_allclose((loud - quiet)[between], 20 / 90, atol=1e-4)
+    assert quiet.mean() < loud.mean() - 0.02
+    stretched = [make_spectrogram(clip, replace(settings, scale="clip")) for clip in (samples, samples / 10)]
+    assert abs(stretched[0].mean() - stretched[1].mean()) < 0.05
+    assert not make_spectrogram(np.zeros(8000, np.float32), settings).any()
+
+
+@pytest.mark.parametrize("resize", [{}, {"hop": 50}, {"hop": 50, "resize": "crop_random"}])
+def test_the_signal_score_is_the_same_for_both_scales(resize: dict[str, object]) -> None:
+    samples, settings = chirp(2000, seconds=1, seed=1), replace(FIXED, range_db=(-110.0, -20.0), **resize)
+    fixed, score = scored_spectrogram(samples, settings, seed=3)
+    stretched, same = scored_spectrogram(samples, replace(settings, scale="clip"), seed=3)
+    assert score == same == signal_score(stretched) > 0
+    np.testing.assert_array_equal(fixed, make_spectrogram(samples, settings, seed=3))
+    np.testing.assert_array_equal(stretched, make_spectrogram(samples, replace(settings, scale="clip"), seed=3))
+    assert signal_score(fixed) != score

@@ -21,7 +21,8 @@ from utils import console
 from utils.files import atomic_file
 from utils.learning.augmentation import active_transforms
 from utils.learning.teachers import Teachers
-from utils.models.networks import Network, from_pixels
+from utils.models.input_scaling import from_pixels
+from utils.models.networks import Network
 from utils.spectra.store import Store
 
 CLIPS_READ_AT_ONCE = 1024

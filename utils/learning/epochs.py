@@ -19,7 +19,7 @@ from utils.learning.examples import Examples
 from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
 from utils.learning.schedules import rates
-from utils.learning.steps import StepChunk, StepMetrics, TrainState, epoch_key
+from utils.learning.steps import StepChunk, StepMetrics, TrainState, epoch_key, initial_optimizer
 from utils.models.networks import Network
 from utils.tables import write_csv
 
@@ -55,6 +55,8 @@ class TrainingSetup:
     ----------
     noise : spectrograms of rejected clips, on the device
     frozen : networks of the objective, on the device
+    last_layer_chunk : steps that train only the last layer, for the first `training.freeze_epochs`; None if there are
+        no such epochs
     """
 
     examples: Examples
@@ -64,6 +66,12 @@ class TrainingSetup:
     noise: NoiseBank
     sizer: ChunkSizer
     frozen: tuple[Network, ...] = ()
+    last_layer_chunk: StepChunk | None = None
+
+    def chunk_of(self, epoch: int) -> StepChunk:
+        """Return the steps of an epoch."""
+        freezes = epoch <= self.config.training.freeze_epochs
+        return self.last_layer_chunk if freezes and self.last_layer_chunk else self.chunk
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,9 @@ def run_epoch(
         If a loss becomes NaN or infinite, or memory does not suffice.
     """
     plan, first = plan_epoch(progress.epoch, setup), progress.steps
+    chunk = setup.chunk_of(plan.epoch)
+    if setup.last_layer_chunk and plan.epoch == setup.config.training.freeze_epochs + 1 and not first:
+        state = _with_new_moments(state, setup)
     setup.sizer.restart()
     collect = _collector(progress, plan, setup, advance)
     running: deque[tuple[int, StepMetrics]] = deque()
@@ -107,7 +118,7 @@ def run_epoch(
         for given in setup.supply.chunks(plan.order[first:], lambda: setup.sizer.steps):
             arguments = _chunk_arguments(state, given, first, plan, setup)
             shapes = shapes or _shapes_of(arguments)  # before the chunk takes the memory of the state
-            state, metrics = setup.chunk(*arguments)
+            state, metrics = chunk(*arguments)
             first += given.count
             running.append((given.count, metrics))
             if len(running) > CHUNKS_ON_DEVICE:
@@ -119,8 +130,17 @@ def run_epoch(
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        raise _out_of_memory(setup, shapes) from None
+        raise _out_of_memory(setup, chunk, shapes) from None
     return state
+
+
+def _with_new_moments(state: TrainState, setup: TrainingSetup) -> TrainState:
+    """Start the optimizer anew, since all layers learn from now on.
+
+    The moments of layers without gradients are 0, and Adam's first steps with them would be several times too long.
+    """
+    places = jax.tree.map(lambda leaf: leaf.sharding, state.optimizer)
+    return state._replace(optimizer=jax.device_put(initial_optimizer(state.network, setup.config.training), places))
 
 
 def _chunk_arguments(
@@ -174,10 +194,10 @@ def _not_finite(plan: EpochPlan, step: int, setup: TrainingSetup) -> console.Use
     )
 
 
-def _out_of_memory(setup: TrainingSetup, shapes: tuple[Any, ...]) -> console.UserError:
+def _out_of_memory(setup: TrainingSetup, chunk: StepChunk, shapes: tuple[Any, ...]) -> console.UserError:
     """Return the error that says which batch size would fit."""
     size = setup.config.training.batch_size
-    fitting = fitting_batch_size(size, memory=device_memory(), needed=memory_needed(setup.chunk, shapes))
+    fitting = fitting_batch_size(size, memory=device_memory(), needed=memory_needed(chunk, shapes))
     return console.UserError(
         f"the device's memory does not hold batches of {size} clips of this model; set training.batch_size to {fitting}"
     )

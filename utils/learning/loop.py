@@ -15,6 +15,7 @@ from utils.learning.curves import open_tensorboard, plot_curves
 from utils.learning.devices import clips_fit_on_device, compute_dtype, device_mesh, on_accelerator, replicated
 from utils.learning.epochs import ChunkSizer, TrainingSetup, run_epoch
 from utils.learning.examples import Examples
+from utils.learning.input_statistics import input_statistics
 from utils.learning.objectives import LearnLabels, Objective
 from utils.learning.runs import Progress, resume, save_epoch, save_paused
 from utils.learning.sampling import clips_per_epoch, steps_for
@@ -23,13 +24,15 @@ from utils.learning.steps import TrainState, initial_state, make_chunk, make_ste
 from utils.learning.targets import class_weights
 from utils.learning.validation import Validation, make_validation, monitored_unit
 from utils.models.array_trees import TooLarge
-from utils.models.monitor import Monitored, Unit
+from utils.models.input_scaling import with_statistics
+from utils.models.monitor import Monitored, MonitorUnit
 from utils.models.networks import Network, build_network, count_parameters
+from utils.models.public_weights import start_from_weights
 from utils.models.snapshots import Snapshot, check_snapshot, find_snapshot
 from utils.models.training_log import EpochRow, best_row, stopped_improving
 from utils.models.transfer import find_pretrained, start_from
 
-ENOUGH_ROWS: dict[Unit, int] = {"recording": 10, "clip": 50}  # for validation; fewer bring a warning
+ENOUGH_ROWS: dict[MonitorUnit, int] = {"recording": 10, "clip": 50}  # for validation; fewer bring a warning
 SECONDS_BETWEEN_PLOTS = 30.0  # of the curves
 
 
@@ -89,14 +92,14 @@ def _report_start(network: Network, examples: Examples, config: Config) -> None:
     )
 
 
-def _unit_of_run(progress: Progress, examples: Examples, settings: Training) -> Unit:
+def _unit_of_run(progress: Progress, examples: Examples, settings: Training) -> MonitorUnit:
     """Return what the monitored metric is a mean over; a resumed run keeps what it started with."""
     if progress.rows and settings.monitor_unit == "auto":
         return progress.rows[-1].monitor_unit
     return monitored_unit(examples, settings)
 
 
-def _report_monitor(unit: Unit, examples: Examples, settings: Training) -> None:
+def _report_monitor(unit: MonitorUnit, examples: Examples, settings: Training) -> None:
     rows = len(examples.validation_truth if unit == "recording" else examples.validation_rows)
     if rows:
         console.info(f"the epoch with the best validation {Monitored(settings.monitor, unit).title} is kept")
@@ -114,15 +117,26 @@ def _report_monitor(unit: Unit, examples: Examples, settings: Training) -> None:
 
 
 def _starting_point(network: Network, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
-    """Return where training starts: at the run's latest snapshot, else `training.pretrained`, else initial weights."""
+    """Return where training starts: at the run's latest snapshot, else with the weights that the settings name."""
     settings = config.training
     state, progress = resume(initial_state(network, settings), examples, config)
-    if settings.pretrained and not progress.rows and not progress.steps:
+    if not progress.rows and not progress.steps:
+        state = initial_state(_initial_network(network, examples, config), settings)
+    return state, progress
+
+
+def _initial_network(network: Network, examples: Examples, config: Config) -> Network:
+    """Return the network with its first weights: of a snapshot, public ones, or those it has."""
+    settings = config.training
+    if settings.pretrained:
         snapshot = find_pretrained(settings.pretrained)
         network, summary = start_from(snapshot, network, examples.classes, output=settings.pretrained_output)
         console.info(summary)
-        state = initial_state(network, settings)
-    return state, progress
+    elif config.model.weights:
+        network, summary = start_from_weights(network, config.model)
+        console.info(summary)
+    statistics = input_statistics(examples, config)
+    return network if statistics is None else network._replace(rest=with_statistics(network.rest, statistics))
 
 
 def _set_up(
@@ -134,14 +148,16 @@ def _set_up(
         examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator()
     )
     weights = jnp.asarray(class_weights(examples.labels.primary, len(examples.classes), settings))
+    whole, last_layer = (make_step(graph, config, weights, objective, only_last_layer=only) for only in (False, True))
     return TrainingSetup(
         examples,
         config,
         supply,
-        make_chunk(make_step(graph, config, weights, objective), supply.batch_at, mesh),
+        make_chunk(whole, supply.batch_at, mesh),
         jax.device_put(examples.noise, replicated(mesh)),
         ChunkSizer(),
         jax.device_put(objective.frozen, replicated(mesh)) if objective.frozen else (),
+        make_chunk(last_layer, supply.batch_at, mesh) if settings.freeze_epochs else None,
     )
 
 

@@ -41,6 +41,7 @@ def schedule(settings: Training) -> optax.Schedule:
 def rates(settings: Training, *, epoch: int, steps: int) -> Float32[np.ndarray, " steps"]:
     """Return the learning rate of every step of an epoch, counted from 1: of the schedule and the warm-up."""
     rate = float(schedule(settings)(epoch - 1))
-    finished = (np.arange(1, steps + 1) + (epoch - 1) * steps) / steps
+    first = settings.freeze_epochs if epoch > settings.freeze_epochs else 0
+    finished = (np.arange(1, steps + 1) + (epoch - 1 - first) * steps) / steps
     share = np.minimum(finished / settings.warm_up, 1.0) if settings.warm_up else np.ones(steps)
     return (rate * share).astype(np.float32)

@@ -19,7 +19,8 @@ from utils.learning.losses import weighted_mean
 from utils.learning.objectives import LearnLabels, LossFunction, Objective
 from utils.learning.optimizers import optimizer
 from utils.learning.targets import Labels
-from utils.models.networks import Network, apply, from_pixels, stretch
+from utils.models.input_scaling import from_pixels
+from utils.models.networks import Network, apply, classify, embed, of_last_layer
 
 
 class Batch(NamedTuple):
@@ -69,13 +70,21 @@ def initial_state(network: Network, settings: Training) -> TrainState:
     """Return the state before the first step."""
     # a copy: steps donate the memory of what they change
     average = jax.tree.map(jnp.array, network) if settings.average else None
-    return TrainState(
-        network, optimizer(settings).init(network.params), average, jnp.zeros((), jnp.int32), jnp.array(True)
-    )
+    return TrainState(network, initial_optimizer(network, settings), average, jnp.zeros((), jnp.int32), jnp.array(True))
+
+
+def initial_optimizer(network: Network, settings: Training) -> optax.OptState:
+    """Return the state of the optimizer before its first step."""
+    return optimizer(settings).init(network.params)
 
 
 def make_step(
-    graph: nnx.GraphDef, config: Config, weights: Float32[Array, " classes"], objective: Objective | None = None
+    graph: nnx.GraphDef,
+    config: Config,
+    weights: Float32[Array, " classes"],
+    objective: Objective | None = None,
+    *,
+    only_last_layer: bool = False,
 ) -> Step:
     """Return step(state, batch, noise, rate, key, frozen=()) -> (state, metrics), not compiled.
 
@@ -85,6 +94,7 @@ def make_step(
     ----------
     weights : weight of each class in the loss
     objective : what is learned; None: the labels
+    only_last_layer : whether all other layers stay as they are, and compute as in inference
     """
     settings = config.training
     transform = optimizer(settings)
@@ -98,7 +108,11 @@ def make_step(
         clip_weights: Float[Array, " batch"],
         key: PRNGKeyArray,
     ) -> tuple[Float[Array, ""], tuple[nnx.State, Float[Array, "batch classes"]]]:
-        logits, rest = apply(graph, Network(params, rest), stretch(images), train=True, key=key)
+        if only_last_layer:
+            embeddings = jax.lax.stop_gradient(embed(graph, Network(params, rest), images)[0])
+            logits = classify(graph, Network(params, rest), embeddings)
+        else:
+            logits, rest = apply(graph, Network(params, rest), images, train=True, key=key)
         return weighted_mean(loss_function(logits), clip_weights), (rest, logits)
 
     def step(
@@ -123,6 +137,11 @@ def make_step(
         )
         (loss, (rest, logits)), gradients = gradient_of(state.network.params, state.network.rest, images)
         updates, moments = transform.update(gradients, state.optimizer, state.network.params)
+        if only_last_layer or settings.backbone_rate != 1:
+            slower = 0.0 if only_last_layer else settings.backbone_rate
+            updates = jax.tree_util.tree_map_with_path(
+                lambda path, update: update if of_last_layer(path) else slower * update, updates
+            )
         params = jax.tree.map(lambda weight, update: weight - rate * update, state.network.params, updates)
         finite = state.finite & jnp.isfinite(loss) & jnp.isfinite(rate * optax.tree.norm(updates))
         network = Network(params, rest)

@@ -20,7 +20,7 @@ from config import Config, Distillation
 from utils import console
 from utils.learning.devices import compute_dtype, on_accelerator
 from utils.learning.targets import Targets
-from utils.models.networks import Network, apply, stretch
+from utils.models.networks import Network, apply
 from utils.models.snapshots import Snapshot, load_network
 from utils.scoring.inference.ensembles import Member, members_at
 from utils.settings_keys import changed_settings
@@ -94,7 +94,7 @@ class Teachers:
         settings = self.settings
         total = jnp.zeros((len(images), self.columns.shape[1]))
         for group, stacked in zip(self.groups, networks, strict=True):
-            seen = stretch(resized(images, group.shape))
+            seen = resized(images, group.shape)
             logits_of_members = _group_logits(group, stacked, seen, mapped=self.mapped)
             for member, logits in zip(group.members, logits_of_members, strict=True):
                 output = averageable(logits / settings.temperature, settings, multi_label=self.multi_label[member])
@@ -139,7 +139,7 @@ def resized(images: ImageBatch, shape: tuple[int, int]) -> Float[Array, "batch t
 
 
 def _group_logits(
-    group: TeacherGroup, stacked: Network, images: Float[Array, "batch height width 1"], *, mapped: bool
+    group: TeacherGroup, stacked: Network, images: ImageBatch, *, mapped: bool
 ) -> Sequence[TeacherOutput] | Array:
     """Return the logits of each of the stacked networks."""
     if mapped:

@@ -21,7 +21,7 @@ from utils.learning.devices import replicated
 from utils.learning.examples import Examples
 from utils.learning.losses import losses
 from utils.learning.targets import Labels, targets_of
-from utils.models.monitor import ALWAYS_BY_CLIP, F1_METRICS, Monitored, Unit
+from utils.models.monitor import ALWAYS_BY_CLIP, F1_METRICS, Monitored, MonitorUnit
 from utils.models.networks import Network
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
@@ -56,7 +56,7 @@ class Validation:
     monitored: Monitored = field(default_factory=Monitored)
 
 
-def monitored_unit(examples: Examples, settings: Training) -> Unit:
+def monitored_unit(examples: Examples, settings: Training) -> MonitorUnit:
     """Return what the monitored metric is a mean over, by `training.monitor_unit`.
 
     By itself, clips if most validation recordings have no primary label. F1 by recording is not defined if none has
@@ -77,7 +77,7 @@ def monitored_unit(examples: Examples, settings: Training) -> Unit:
 
 
 def make_validation(
-    graph: nnx.GraphDef, examples: Examples, settings: Training, mesh: Mesh, *, unit: Unit, resident: bool
+    graph: nnx.GraphDef, examples: Examples, settings: Training, mesh: Mesh, *, unit: MonitorUnit, resident: bool
 ) -> Callable[[Network], Validation]:
     """Return a function that validates a network.
 

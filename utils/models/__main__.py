@@ -1,7 +1,8 @@
-"""Show the layers of a model: shapes of their outputs, parameters, and FLOPs per clip.
+"""Show the layers of a model, shapes of their outputs, parameters and FLOPs; and what training and using it costs.
 
-    python -m utils.models ResNet
+    python -m utils.models EfficientNetB0
     python -m utils.models Pi experiments/demo.toml --model.dense_units 64 --classes 20
+    python -m utils.models ConvNeXtTiny --batch 64 --clips 6000 --epochs 50
 
 Without a name, it is the model of the experiment. FLOPs are two per multiply-add of convolutions and dense layers.
 """
@@ -10,8 +11,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from config import Config, Count
-from utils.console import run, show_grid
+from config import Config, Count, CountOrNone
+from utils.console import info, run, show_grid, show_table
+from utils.models.costs import estimate, xla_memory
 from utils.models.layer_table import Layer, layers, totals
 
 
@@ -20,6 +22,10 @@ class TableFlags:
     """Flags of a single call."""
 
     classes: Count = 1500  # number of classes; BirdCLEF 2018 had 1500
+    batch: CountOrNone = 0  # clips per training step; 0: training.batch_size
+    clips: Count = 10_000  # clips per epoch
+    epochs: CountOrNone = 0  # epochs of the training; 0: training.epochs
+    compile: bool = False  # also compile a training step and say what memory it needs; takes a minute or more
 
 
 def main(config: Config, flags: TableFlags) -> None:
@@ -33,6 +39,48 @@ def main(config: Config, flags: TableFlags) -> None:
     )
     whole = ("all", "", "", "", f"{parameters:,}", f"{flops:,}")
     show_grid(title, ("layer", "kind", "kernel", "output", "parameters", "FLOPs"), [*map(_table_row, rows), whole])
+    batch = flags.batch or config.training.batch_size
+    _show_costs(rows, config, flags, batch)
+    if flags.compile:
+        arguments, besides = xla_memory(
+            config.model, classes=flags.classes, shape=config.spectrogram.shape, batch=batch
+        )
+        info(f"XLA: {_megabytes(arguments)} of weights and images, and {_megabytes(besides)} besides")
+
+
+def _show_costs(rows: list[Layer], config: Config, flags: TableFlags, batch: int) -> None:
+    half = config.training.precision == "bfloat16"
+    epochs = flags.epochs or config.training.epochs
+    costs = estimate(
+        rows, config.training, batch=batch, clips=flags.clips, epochs=epochs, activation_bytes=2 if half else 4
+    )
+    show_table(
+        "Training",
+        {
+            "weights": _megabytes(costs.weights),
+            "gradients": _megabytes(costs.gradients),
+            "optimizer": f"{_megabytes(costs.optimizer)} ({config.training.optimizer})",
+            "moving average": _megabytes(costs.average),
+            "activations": f"{_megabytes(costs.activations)} for {batch} clips, {'bfloat16' if half else 'float32'}",
+            "memory": f"about {_megabytes(costs.training)}",
+            "a clip": f"{_flops(costs.flops_per_clip)} forward ({costs.flops_per_clip // 2:,} multiply-adds), twice as "
+            "many for the gradients",
+            "an epoch": f"{_flops(costs.flops_per_epoch)} for {flags.clips:,} clips",
+            "in all": f"{_flops(costs.flops_in_all)} for {epochs} epochs",
+        },
+    )
+    show_table("Use", {"float32": f"{_megabytes(costs.float32)} for one clip", "float16": _megabytes(costs.float16)})
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _flops(count: int) -> str:
+    power, unit = next(
+        (power, unit) for power, unit in ((12, "T"), (9, "G"), (6, "M")) if count >= 10**power or unit == "M"
+    )
+    return f"{count / 10**power:,.1f} {unit}FLOPs"
 
 
 def _table_row(layer: Layer) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What all models have in common: spectrograms in; features, and from them logits, out."""
+"""What all models have in common: images of spectrograms in; features, and from them logits, out."""
 
 from abc import abstractmethod
 
@@ -8,6 +8,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
+from utils.models.input_scaling import Images, InputScaling
 from utils.models.layers import FeatureMaps, dense
 
 
@@ -19,27 +20,29 @@ class Classifier(nnx.Module):
     Parameters
     ----------
     features, classes : inputs and outputs of the last layer
+    height : of the spectrograms, pixels
     dtype : what all but the last layer computes in, float32 or bfloat16
     """
 
-    def __init__(self, settings: Model, *, features: int, classes: int, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
-        self.channels = settings.channels
+    def __init__(
+        self, settings: Model, *, features: int, classes: int, height: int, dtype: DTypeLike, rngs: nnx.Rngs
+    ) -> None:
+        self.scaling = InputScaling(settings, height=height)
         self.dtype = jnp.dtype(dtype)
         self.output = dense(features, classes, rngs=rngs)
 
     @abstractmethod
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
-        """Return the features of spectrograms that have the network's channels and dtype."""
+        """Return the features of scaled spectrograms, which have the network's channels and dtype."""
 
     def embed(
-        self, spectrograms: FeatureMaps, *, train: bool = False, key: PRNGKeyArray | None = None
+        self, images: Images, *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "batch features"]:
-        """Return the input of the last layer, float32; one channel is copied to all channels of the network."""
-        x = jnp.broadcast_to(spectrograms.astype(self.dtype), (*spectrograms.shape[:-1], self.channels))
-        return self.features(x, train=train, key=key).astype(jnp.float32)
+        """Return the input of the last layer, float32, for images from 0 to 1."""
+        return self.features(self.scaling(images).astype(self.dtype), train=train, key=key).astype(jnp.float32)
 
     def __call__(
-        self, spectrograms: FeatureMaps, *, train: bool = False, key: PRNGKeyArray | None = None
+        self, images: Images, *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "batch classes"]:
-        """Return logits, float32."""
-        return self.output(self.embed(spectrograms, train=train, key=key))
+        """Return logits, float32, for images from 0 to 1."""
+        return self.output(self.embed(images, train=train, key=key))

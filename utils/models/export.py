@@ -18,7 +18,8 @@ from jaxtyping import Array, Float, UInt8
 
 from utils.console import UserError
 from utils.files import atomic_file
-from utils.models.networks import Network, apply, from_pixels, stretch
+from utils.models.input_scaling import from_pixels
+from utils.models.networks import Network, apply
 from utils.models.snapshots import Snapshot, load_network
 
 if TYPE_CHECKING:
@@ -59,19 +60,26 @@ def to_onnx_model(graph: nnx.GraphDef, network: Network, *, shape: tuple[int, in
         If the network has an operation that cannot be written, or NaN or infinite weights: ONNX Runtime's ReLU makes
         zeros of those without an error.
     """
-    from utils.models.onnx_graph import UnsupportedByOnnx, to_onnx
+    from utils.models.onnx_conversion import to_onnx
+    from utils.models.onnx_graph import UnsupportedByOnnx
 
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network)):
         raise UnsupportedByOnnx("NaN or infinite weights")
 
     def predict(pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch classes"]:
-        return apply(graph, network, stretch(from_pixels(pixels)))[0]
+        return apply(graph, network, from_pixels(pixels))[0]
 
     return to_onnx(predict, shape=shape, source=INPUT, target=OUTPUT)
 
 
-def export(snapshot: Snapshot, path: Path) -> None:
+def export(
+    snapshot: Snapshot, path: Path, *, calibration: UInt8[np.ndarray, "clips height width"] | None = None
+) -> None:
     """Write the network of a snapshot as an ONNX file.
+
+    Parameters
+    ----------
+    calibration : spectrograms by which it becomes one that computes in int8; None: in float32
 
     Raises
     ------
@@ -88,6 +96,10 @@ def export(snapshot: Snapshot, path: Path) -> None:
         model = to_onnx_model(graph, network, shape=snapshot.config.spectrogram.shape)
     except UnsupportedByOnnx as error:
         raise UserError(f"{snapshot.folder}: its network cannot be written as ONNX ({error})") from None
+    if calibration is not None:
+        from utils.models.int8 import to_int8
+
+        model = to_int8(model, calibration)
     onnx.helper.set_model_props(model, metadata_of(snapshot))
     onnx.checker.check_model(model, full_check=True)
     with atomic_file(path) as stream:

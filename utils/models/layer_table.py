@@ -5,7 +5,8 @@ Biases, norms, nonlinearities, pooling and means are left out, as is usual. XLA'
 the zeros, is 1 to 5% lower for the three models' default settings.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -16,6 +17,8 @@ from flax import nnx
 
 from config import Model
 from utils.models.networks import make_module
+
+Outputs = dict[int, tuple[int, ...]]  # shapes for one clip
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Layer:
 
 
 def layers(settings: Model, *, classes: int, shape: tuple[int, int]) -> list[Layer]:
-    """List a network's layers in the order of computing: each block, and after it its layers.
+    """List a network's layers in the order of computing: each block, and after it its layers, theirs, and so on.
 
     Parameters
     ----------
@@ -51,16 +54,14 @@ def layers(settings: Model, *, classes: int, shape: tuple[int, int]) -> list[Lay
     """
     found: list[Layer] = []
 
-    def trace(spectrograms: jax.Array) -> None:
+    def trace(images: jax.Array) -> None:
         network = make_module(settings, classes=classes, shape=shape, seed=0)
-        _, captured = nnx.capture(network, nnx.Intermediate, method_outputs=nnx.Intermediate)(spectrograms)
-        outputs = nnx.to_pure_dict(captured)
+        with _recorded_outputs(network) as outputs:
+            network(images)
         for name, part in _parts(network):
-            found.append(_layer_row(name, part, outputs, whole=True))
-            if name.split("/")[-1].isdigit():
-                found.extend(_layer_row(f"{name}/{key}", inner, outputs, whole=False) for key, inner in _parts(part))
+            found.extend(_rows(name, part, outputs, whole=True))
 
-    jax.eval_shape(trace, jax.ShapeDtypeStruct((1, *shape, settings.channels), jnp.float32))
+    jax.eval_shape(trace, jax.ShapeDtypeStruct((1, *shape), jnp.float32))
     return found
 
 
@@ -75,26 +76,64 @@ def flops(settings: Model, *, classes: int, shape: tuple[int, int]) -> int:
     return totals(layers(settings, classes=classes, shape=shape))[1]
 
 
+@contextmanager
+def _recorded_outputs(network: nnx.Module) -> Iterator[Outputs]:
+    """Yield a table that gets the shape of the output of every module that is called, by the module's id.
+
+    Flax's `capture` misses modules whose class inherits `__call__`.
+    """
+    outputs: Outputs = {}
+    kinds: set[Any] = {
+        kind
+        for kind in {type(module) for _, module in nnx.iter_modules(network)}
+        if any("__call__" in vars(parent) for parent in kind.__mro__)
+    }
+    defined = {kind: vars(kind).get("__call__") for kind in kinds}
+
+    def recording(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(module: nnx.Module, *arguments: Any, **options: Any) -> Any:
+            output = call(module, *arguments, **options)
+            outputs[id(module)] = output.shape[1:]
+            return output
+
+        return wrapper
+
+    try:
+        # all are looked up before the first changes: one may inherit from another
+        for kind, call in [(kind, kind.__call__) for kind in kinds]:
+            kind.__call__ = recording(call)
+        yield outputs
+    finally:
+        for kind, call in defined.items():
+            if call is None:
+                del kind.__call__
+            else:
+                kind.__call__ = call
+
+
 def _parts(network: nnx.Module) -> Iterator[tuple[str, nnx.Module]]:
-    """Yield the parts of a module that have parameters, those of lists one by one, in the order of computing."""
-    for name, part in vars(network).items():
-        if isinstance(part, nnx.List):
-            yield from ((f"{name}/{index}", entry) for index, entry in enumerate(part))
+    """Yield the parts of a module that have parameters, those of lists and dicts one by one, in order of computing."""
+    entries = enumerate(network) if isinstance(network, nnx.List) else vars(network).items()
+    for name, part in entries:
+        if isinstance(part, nnx.List | nnx.Dict):
+            for inner, entry in _parts(part):
+                yield f"{name}/{inner}", entry
         elif isinstance(part, nnx.Module) and _parameters(part):
-            yield name, part
+            yield str(name), part
 
 
 def _parameters(part: nnx.Module) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(nnx.state(part, nnx.Param)))
 
 
-def _layer_row(name: str, part: nnx.Module, outputs: dict[Any, Any], *, whole: bool) -> Layer:
-    captured = outputs
-    for key in name.split("/"):
-        captured = captured[int(key) if key.isdigit() else key]
-    output = captured["__call__"][0].shape[1:]
+def _rows(name: str, part: nnx.Module, outputs: Outputs, *, whole: bool) -> list[Layer]:
+    """Return the row of a layer, then those of its parts."""
+    below = [_rows(f"{name}/{key}", inner, outputs, whole=False) for key, inner in _parts(part)]
+    output = outputs[id(part)]
     kernel = tuple(part.kernel.shape) if hasattr(part, "kernel") else ()
     # each value of the output is a sum over all but the last of the kernel's dimensions
     flops = 2 * prod(output) * prod(kernel[:-1]) if kernel else 0
-    inner = sum(_layer_row(f"{name}/{key}", layer, outputs, whole=False).flops for key, layer in _parts(part))
-    return Layer(name, type(part).__name__, kernel, output, _parameters(part), flops + inner, whole)
+    flops += sum(rows[0].flops for rows in below)
+    row = Layer(name, type(part).__name__, kernel, output, _parameters(part), flops, whole)
+    # the parts of a norm that is a part itself are of no interest
+    return [row, *(inner for rows in below for inner in rows)] if whole or flops else [row]

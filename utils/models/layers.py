@@ -6,7 +6,7 @@ float32.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +14,11 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
+from utils.models.convolutions import FeatureMaps as FeatureMaps
+from utils.models.convolutions import convolve
 
 Arrays = TypeVar("Arrays", bound=tuple[Any, ...])
 HE = nnx.initializers.he_normal()
-FeatureMaps = Float[Array, "batch _ _ _"]  # batch, height, width, channels; layers change all but the first
 
 NONLINEARITIES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "relu": jax.nn.relu,
@@ -29,19 +30,34 @@ NONLINEARITIES: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 
 def convolution(
-    channels_in: int, channels: int, size: int, *, stride: int = 1, groups: int = 1, bias: bool, rngs: nnx.Rngs
+    channels_in: int,
+    channels: int,
+    size: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    padding: Literal["symmetric", "same", "none"] = "symmetric",
+    bias: bool,
+    rngs: nnx.Rngs,
 ) -> nnx.Conv:
-    """Return a convolution with (size − 1) / 2 zeros on each side; at stride 2, JAX's SAME pads one side only."""
-    side = (size - 1) // 2
+    """Return a convolution.
+
+    Parameters
+    ----------
+    padding : symmetric: (size − 1) / 2 zeros on each side; same: as TensorFlow, at stride 2 perhaps on one alone
+    """
+    zeros = ((size - 1) // 2, (size - 1) // 2)
+    paddings: dict[str, Any] = {"symmetric": (zeros, zeros), "same": "SAME", "none": "VALID"}
     return nnx.Conv(
         channels_in,
         channels,
         kernel_size=(size, size),
         strides=stride,
-        padding=((side, side), (side, side)),
+        padding=paddings[padding],
         feature_group_count=groups,
         use_bias=bias,
         kernel_init=HE,
+        conv_general_dilated=convolve,
         promote_dtype=as_input_dtype,
         rngs=rngs,
     )

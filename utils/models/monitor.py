@@ -14,8 +14,8 @@ TITLES = {
 }
 ALWAYS_BY_CLIP = ("accuracy", "loss")
 F1_METRICS = ("macro_f1", "weighted_f1")
-Unit = Literal["recording", "clip"]
-UNITS: dict[str, Unit] = {"recording": "recording", "clip": "clip"}
+MonitorUnit = Literal["recording", "clip"]
+UNITS: dict[str, MonitorUnit] = {"recording": "recording", "clip": "clip"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Monitored:
     """
 
     metric: str = "mlrap"
-    unit: Unit = "recording"
+    unit: MonitorUnit = "recording"
     value: float | None = None
 
     def __post_init__(self) -> None:

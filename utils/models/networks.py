@@ -4,22 +4,35 @@ A new model is a file beside this one, an entry in `NETWORKS`, and its name in `
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
+from utils.models import convnext, efficientnet, mobilenet, resnest
 from utils.models.baseline import Baseline
 from utils.models.classifier import Classifier
-from utils.models.layers import FeatureMaps
+from utils.models.convnext import ConvNeXt
+from utils.models.efficientnet import EfficientNet
+from utils.models.input_scaling import Images
+from utils.models.mobilenet import MobileNet
 from utils.models.pi import Pi
+from utils.models.resnest import ResNeSt
 from utils.models.resnet import ResNet
 
-NETWORKS: dict[str, Callable[..., Classifier]] = {"Baseline": Baseline, "ResNet": ResNet, "Pi": Pi}
+NETWORKS: dict[str, Callable[..., Classifier]] = {
+    "Baseline": Baseline,
+    "ResNet": ResNet,
+    "Pi": Pi,
+    **dict.fromkeys(efficientnet.DESIGNS, EfficientNet),
+    **dict.fromkeys(convnext.DESIGNS, ConvNeXt),
+    **dict.fromkeys(resnest.DESIGNS, ResNeSt),
+    **dict.fromkeys(mobilenet.DESIGNS, MobileNet),
+}
 
 
 class Network(NamedTuple):
@@ -66,52 +79,45 @@ def _split(module: Classifier) -> tuple[nnx.GraphDef, Network]:
 def apply(
     graph: nnx.GraphDef,
     network: Network,
-    spectrograms: FeatureMaps,
+    images: Images,
     *,
     train: bool = False,
     key: PRNGKeyArray | None = None,
 ) -> tuple[Float[Array, "batch classes"], nnx.State]:
-    """Return a network's logits for spectrograms from −1 to 1, and its running statistics, which `train` updates."""
+    """Return a network's logits for images from 0 to 1, and its running statistics, which `train` updates."""
     module = _merge(graph, network)
-    logits = module(spectrograms, train=train, key=key)
+    logits = module(images, train=train, key=key)
     return logits, _split(module)[1].rest
 
 
 def embed(
     graph: nnx.GraphDef,
     network: Network,
-    spectrograms: FeatureMaps,
+    images: Images,
     *,
     train: bool = False,
     key: PRNGKeyArray | None = None,
 ) -> tuple[Float[Array, "batch features"], nnx.State]:
     """Return the input of a network's last layer, and its running statistics; otherwise the same as `apply`."""
     module = _merge(graph, network)
-    embeddings = module.embed(spectrograms, train=train, key=key)
+    embeddings = module.embed(images, train=train, key=key)
     return embeddings, _split(module)[1].rest
+
+
+def classify(
+    graph: nnx.GraphDef, network: Network, embeddings: Float[Array, "batch features"]
+) -> Float[Array, "batch classes"]:
+    """Return the logits that a network's last layer makes of its input."""
+    return _merge(graph, network).output(embeddings)
+
+
+def of_last_layer(path: tuple[Any, ...]) -> bool:
+    """Tell whether a parameter, by its path in `Network.params`, belongs to the last layer."""
+    return path[0].key == "output"
 
 
 def _merge(graph: nnx.GraphDef, network: Network) -> Classifier:
     return nnx.merge(graph, network.params, network.rest, copy=True)
-
-
-def stretch(spectrograms: Float[Array, "batch height width"]) -> FeatureMaps:
-    """Rescale each spectrogram to the whole range from −1 to 1, and add a channel axis; a constant one becomes all −1.
-
-    Source: docs/baseline.md (Image pipeline). Unlike there, spectrograms whose minimum is 0 already are rescaled too:
-    one rule for all.
-    """
-    low = spectrograms.min(axis=(1, 2), keepdims=True)
-    high = spectrograms.max(axis=(1, 2), keepdims=True)
-    # compiled and fused, x − x need not be 0: divided by 1e-6, that was up to 0.1
-    spread = jnp.where(high > low, jnp.maximum(high - low, 1e-6), jnp.inf)
-    unit = (spectrograms - low) / spread
-    return (2 * unit - 1)[..., None]
-
-
-def from_pixels(pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch height width"]:
-    """Turn grey levels into values from 0 to 1."""
-    return pixels.astype(jnp.float32) / 255
 
 
 def count_parameters(network: Network) -> int:

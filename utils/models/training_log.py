@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from utils.files import write_text
-from utils.models.monitor import ALWAYS_BY_CLIP, Monitored, Unit
+from utils.models.monitor import ALWAYS_BY_CLIP, Monitored, MonitorUnit
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class EpochRow:
     validation_weighted_f1: float | None = None
     validation_cmap: float | None = None
     monitor: str = "mlrap"
-    monitor_unit: Unit = "recording"
+    monitor_unit: MonitorUnit = "recording"
     monitored: float | None = None
 
     @property

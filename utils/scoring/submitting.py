@@ -259,9 +259,7 @@ def report_submission(submitted: Submitted, result: InferenceResult, task: Task,
             path = console.printable(submitted.thresholds)
             console.info(f"thresholds that are best for these recordings: {path} (for submission.thresholds)")
     elif task.truth:
-        console.warning(
-            "there are annotations of the recordings, but none of them can be used; there are no metrics"
-        )
+        console.warning("there are annotations of the recordings, but none of them can be used; there are no metrics")
     console.info(f"next: {_after_submission(submitted, task)}")
     console.report_failures(submitted.failures, what="recordings", done="could not be used")
     console.report_failures(submitted.odd, what="recordings", done="read, with a warning")

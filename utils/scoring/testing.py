@@ -22,7 +22,9 @@ from utils.scoring.evaluation.recordings import (
 )
 from utils.scoring.evaluation.result_files import predictions_table, write_result_files
 from utils.scoring.evaluation.ridge_baseline import ridge_scores
+from utils.scoring.inference.calibration_clips import calibration_clips
 from utils.scoring.inference.ensembles import Member, members_at
+from utils.scoring.inference.predictors import check_engine, engine_text
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.units import unit_of
 from utils.scoring.metrics.bootstrap import Interval
@@ -142,8 +144,7 @@ def check_before_training(split: pl.DataFrame, config: Config) -> None:
     this_run = config.run_folder.resolve()  # is not trained yet
     others = [path for path in settings.models if this_run not in (path.resolve(), *path.resolve().parents)]
     members_at(others, (), which=settings.snapshot, setting="testing.models")
-    if settings.engine == "onnx":
-        check_can_export("testing.engine = onnx")
+    check_engine(settings)
 
 
 def check_not_trained_on(recordings: pl.DataFrame, members: Sequence[Member]) -> None:
@@ -164,22 +165,31 @@ def check_not_trained_on(recordings: pl.DataFrame, members: Sequence[Member]) ->
             )
 
 
-def export_network(members: Sequence[Member], path: Path | None) -> None:
+def export_network(members: Sequence[Member], path: Path | None, *, int8: bool = False) -> None:
     """Write the network that is tested as an ONNX file, if `path` is given.
+
+    Parameters
+    ----------
+    int8 : whether the file computes in 8-bit integers instead of float32
 
     Raises
     ------
     UserError
-        If several networks are tested, or the file cannot be written.
+        If several networks are tested, the file cannot be written, or there are no clips for int8.
     """
     if path is None:
+        if int8:
+            raise console.UserError("--int8: says how to export; add --export FILE, or use --testing.engine onnx-int8")
         return
     if len(members) > 1:
         raise console.UserError(
             f"--export: can export only one network, but testing.models names {len(members)}; test one of them"
         )
-    export(members[0].snapshot, path)
-    console.info(f"wrote the network to {console.printable(path)}; docs/file-formats.md shows how to use it")
+    check_can_export("--export")
+    snapshot = members[0].snapshot
+    export(snapshot, path, calibration=calibration_clips(snapshot) if int8 else None)
+    kind = "the network in int8" if int8 else "the network"
+    console.info(f"wrote {kind} to {console.printable(path)}; docs/file-formats.md shows how to use it")
 
 
 def evaluate_and_report(
@@ -223,7 +233,7 @@ def evaluate_and_report(
         tuple(unknown_notes(evaluation, predictions.unit)),
         settings.interval,
     )
-    _print_tested(tested, members, predictions)
+    _print_tested(tested, members, predictions, engine=engine_text(settings))
     return tested
 
 
@@ -254,6 +264,7 @@ def _summary(
         "clips": int(predictions.clips.sum()),
         "snapshot": members[0].snapshot.folder.name,
         "models": [{"snapshot": member.snapshot.folder.as_posix(), "weight": member.weight} for member in members],
+        "engine": engine_text(settings),
         "pooling": settings.pooling,
         "prior": settings.prior and settings.prior.as_posix(),
         "ridge": None if ridge is None else asdict(ridge),
@@ -277,7 +288,7 @@ def headline_rows(tested: Tested) -> dict[str, str]:
     return rows
 
 
-def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predictions) -> None:
+def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predictions, *, engine: str) -> None:
     headline, unit = tested.headline, tested.unit
     recordings = {} if unit == "recording" else {"recordings": f"{predictions.rows['recording'].n_unique():,}"}
     size = f" of {tested.interval:g} s" if unit == "interval" else f", {int(predictions.clips.sum())} clips"
@@ -292,6 +303,7 @@ def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predic
             unit_word(unit): f"{headline.scored} of {headline.recordings} scored{size}",
             **headline_rows(tested),
             "top-1 confidence": value_text(headline.top1_confidence),
+            "engine": engine,
             "report": ", ".join(console.printable(tested.folder / name) for name in files),
             "time": console.clock(tested.seconds),
         },

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import librosa.filters
 import numpy as np
+import scipy.ndimage
 import scipy.signal
 import scipy.sparse
 from jaxtyping import Float
@@ -60,6 +61,24 @@ def bands_of(settings: Spectrogram) -> Bands:
         last,
         scipy.sparse.csr_array(bank[:, first:last].astype(np.float32)),
     )
+
+
+@lru_cache(maxsize=8)
+def fixed_range(settings: Spectrogram) -> tuple[float, float]:
+    """Return the levels that become black and white with scale = fixed, decibels relative to an amplitude of 1.
+
+    `range_db` is relative to a sine at full scale in the band that shows it best, where it is in the middle of a bin.
+    Mel filters have unit area: in the wider bands of high frequencies, the same sine has a lower level.
+    """
+    bands = bands_of(settings)
+    middle, beside = (np.abs(np.fft.rfft(bands.window))[:2] / 2).tolist()
+    loudest = middle
+    if bands.weights is not None:
+        spread = [beside, middle, beside]
+        loudest = scipy.ndimage.convolve1d(bands.weights.toarray(), spread, axis=1, mode="constant").max()
+    offset = 20 * math.log10(max(loudest, 1e-9))  # filters that lie between two bins are empty
+    black, white = settings.range_db
+    return black + offset, white + offset
 
 
 def bins_between(low: float, high: float, *, rate: int, n_fft: int) -> tuple[int, int]:

@@ -2,16 +2,19 @@
 
 import heapq
 import json
+import math
 import shutil
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
+
+from utils.spectra.pixel_sums import PixelSums, pixel_sums, total_of
 
 PIXELS, METADATA = "pixels", "words.json"  # contents of a part; parts of earlier versions are still read
 CLIP_DTYPES: Mapping[str, type] = MappingProxyType(  # of the fields of a clip, in their order
@@ -54,6 +57,7 @@ class Part:
     rejected : number of clips that the signal rule rejected
     histogram : number of clips by signal score (bins: `score_counts.EDGES`), if the signal rule applies to them
     warning : problems of the file; None: no problem
+    sums : sums over the accepted clips; None: there are none, or an earlier version wrote the part
     """
 
     index: Int32[np.ndarray, " clips"]
@@ -67,6 +71,7 @@ class Part:
     rejected: int
     histogram: Int64[np.ndarray, " bins"]
     warning: str | None = None
+    sums: PixelSums | None = None
 
 
 class RecordingSummary(NamedTuple):
@@ -95,7 +100,7 @@ class ClipReservoir:
         # heaps of (-rank, clip, slot in the scratch file), with the highest rank first: the next to be replaced
         self._heaps: dict[bool, list[tuple[float, Clip, int]]] = {True: [], False: []}
         self._scratch = scratch
-        self._size = 0
+        self._shape = (0, 0)
 
     def add(self, clip: Clip, pixels: UInt8[np.ndarray, "height width"], *, rank: float) -> None:
         """Add a clip if there is room, or if it replaces one of a higher rank."""
@@ -106,20 +111,30 @@ class ClipReservoir:
                 return
             slot = heapq.heappop(heap)[-1]
         heapq.heappush(heap, (-rank, clip, slot))
-        self._size = pixels.size
-        self._scratch.seek(slot * self._size)
+        self._shape = pixels.shape
+        self._scratch.seek(slot * pixels.size)
         self._scratch.write(pixels.tobytes())
 
     def write(self, stream: IO[bytes], summary: RecordingSummary) -> None:
         """Write the clips that stayed as a part."""
         clips = sorted((clip, slot) for heap in self._heaps.values() for _, clip, slot in heap)
         metadata = {"clips": [clip for clip, _ in clips], **summary._asdict(), "histogram": summary.histogram.tolist()}
+        sums = []
         with zipfile.ZipFile(stream, "w") as archive:
-            archive.writestr(METADATA, json.dumps(metadata, default=float))
             with archive.open(PIXELS, "w", force_zip64=True) as entry:
-                for _, slot in clips:
-                    self._scratch.seek(slot * self._size)
-                    entry.write(self._scratch.read(self._size))
+                for clip, slot in clips:
+                    pixels = self._read(slot)
+                    entry.write(pixels.tobytes())
+                    sums += [pixel_sums(pixels[None])] if clip.accepted else []
+            if sums:
+                total = total_of(sums, height=self._shape[0])
+                metadata["sums"] = [total.pixels, total.sums.tolist(), total.squares.tolist()]
+            archive.writestr(METADATA, json.dumps(metadata, default=float))
+
+    def _read(self, slot: int) -> UInt8[np.ndarray, "height width"]:
+        size = math.prod(self._shape)
+        self._scratch.seek(slot * size)
+        return np.frombuffer(self._scratch.read(size), np.uint8).reshape(self._shape)
 
 
 def read_clip_part(path: Path) -> Part:
@@ -134,7 +149,15 @@ def read_clip_part(path: Path) -> Part:
         rejected=metadata["rejected"],
         histogram=np.array(metadata["histogram"], np.int64),
         warning=metadata.get("warning"),  # missing in earlier versions
+        sums=_sums_of_part(metadata),
     )
+
+
+def _sums_of_part(metadata: Mapping[str, Any]) -> PixelSums | None:
+    if "sums" not in metadata:
+        return None
+    pixels, sums, squares = metadata["sums"]
+    return PixelSums(pixels, np.array(sums, np.int64), np.array(squares, np.int64))
 
 
 def is_complete_part(path: Path) -> bool:

@@ -18,8 +18,7 @@ from utils.spectra.clips import clip_samples
 from utils.spectra.decode import AudioError, Length, decode
 from utils.spectra.mixing import mixer_for
 from utils.spectra.score_counts import count_scores
-from utils.spectra.signal_score import signal_score
-from utils.spectra.spectrogram import make_spectrogram, to_pixels
+from utils.spectra.spectrogram import scored_spectrogram, to_pixels
 
 MAX_SCRATCH_IN_MEMORY = 64 * 2**20  # bytes of spectrograms that a worker holds in memory; more go to disk
 
@@ -204,8 +203,7 @@ def extract(job: Job) -> JobResult:
 
     def scored() -> Iterator[tuple[ClipCandidate, Float32[np.ndarray, "height width"], float]]:
         for candidate, samples in scan.candidates():
-            spectrogram = make_spectrogram(samples, job.spectrogram, seed=candidate.clip.clip_index)
-            yield candidate, spectrogram, signal_score(spectrogram)
+            yield candidate, *scored_spectrogram(samples, job.spectrogram, seed=candidate.clip.clip_index)
 
     return write_part(job, scan, scored())
 

@@ -29,12 +29,20 @@ class JoinedStore:
 
     def spectrograms(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
         """Read the spectrograms of the given rows of `clips`, at least one; raises the errors of the stores."""
-        owners = np.searchsorted(self._offsets, clips, side="right") - 1
-        found = {
-            int(owner): self.stores[owner].spectrograms(clips[owners == owner] - self._offsets[owner])
-            for owner in np.unique(owners)
-        }
+        owners = self._owner_indices(clips)
+        found = {owner: self.stores[owner].spectrograms(rows) for owner, rows in self._rows_by_owner(clips)}
         spectrograms = np.empty((len(clips), *next(iter(found.values())).shape[1:]), np.uint8)
         for owner, part in found.items():
             spectrograms[owners == owner] = part
         return spectrograms
+
+    def owners_of(self, clips: Int64[np.ndarray, " n"]) -> list[tuple[Store | ImageFolder, Int64[np.ndarray, " some"]]]:
+        """Return the stores that hold the given rows of `clips`, each with its rows."""
+        return [(self.stores[owner], rows) for owner, rows in self._rows_by_owner(clips)]
+
+    def _rows_by_owner(self, clips: Int64[np.ndarray, " n"]) -> list[tuple[int, Int64[np.ndarray, " some"]]]:
+        owners = self._owner_indices(clips)
+        return [(owner, clips[owners == owner] - self._offsets[owner]) for owner in np.unique(owners).tolist()]
+
+    def _owner_indices(self, clips: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
+        return np.searchsorted(self._offsets, clips, side="right") - 1

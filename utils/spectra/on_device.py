@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Shaped, UInt8
 from config import Spectrogram
 from utils.spectra import spectrogram as cpu
 from utils.spectra import waveform
-from utils.spectra.bands import bands_of, hop_of, size_before_resizing
+from utils.spectra.bands import bands_of, fixed_range, hop_of, size_before_resizing
 from utils.spectra.signal_score import ABOVE_COLUMN, ABOVE_ROW
 
 EXACT = lax.Precision.HIGHEST  # otherwise accelerators round the factors of matrix products to 10 or 8 bits
@@ -37,7 +37,7 @@ def reason_against_device(settings: Spectrogram, *, samples: int) -> str:
 def make_spectrograms(
     clips: Float[Array, "clips samples"], settings: Spectrogram
 ) -> tuple[UInt8[Array, "clips {settings.height} {settings.width}"], Float[Array, " clips"]]:
-    """Return the spectrograms of clips as uint8, and their signal scores before rounding.
+    """Return the spectrograms of clips as uint8, and their signal scores before rounding, the same for every scale.
 
     Parameters
     ----------
@@ -56,12 +56,31 @@ def make_spectrograms(
         levels = pcen_on_device(levels, frames_per_second=settings.rate / hop_of(settings, samples=clips.shape[1]))
     else:
         levels = 20 * jnp.log10(jnp.maximum(levels, cpu.MIN_AMPLITUDE))
+    stretched = resize_on_device(stretch_on_device(levels, settings), settings)
+    spectrograms = stretched
+    if settings.scale == "fixed":
+        spectrograms = resize_on_device(scale_to_range_on_device(levels, settings), settings)
+    return jnp.rint(spectrograms * 255).astype(jnp.uint8), signal_scores(stretched)
+
+
+def stretch_on_device(
+    levels: Float[Array, "clips rows frames"], settings: Spectrogram
+) -> Float[Array, "clips rows columns"]:
+    """JAX version of `spectrogram.stretch_levels`, highest band first."""
+    if settings.kind != "pcen":
         levels = jnp.maximum(levels, levels.max(axis=(1, 2), keepdims=True) - cpu.RANGE_DB)
     levels = levels[:, ::-1, : None if settings.hop else settings.width]
     low, high = levels.min(axis=(1, 2), keepdims=True), levels.max(axis=(1, 2), keepdims=True)
-    spectrograms = jnp.where(high > low, (levels - low) / jnp.where(high > low, high - low, 1), 0)
-    spectrograms = resize_on_device(spectrograms, settings)
-    return jnp.rint(spectrograms * 255).astype(jnp.uint8), signal_scores(spectrograms)
+    return jnp.where(high > low, (levels - low) / jnp.where(high > low, high - low, 1), 0)
+
+
+def scale_to_range_on_device(
+    levels: Float[Array, "clips rows frames"], settings: Spectrogram
+) -> Float[Array, "clips rows columns"]:
+    """JAX version of `spectrogram.scale_to_range`, highest band first."""
+    black, white = fixed_range(settings)
+    levels = levels[:, ::-1, : None if settings.hop else settings.width]
+    return jnp.clip((levels - black) / (white - black), 0, 1)
 
 
 def preprocess_on_device(clips: Float[Array, "clips samples"], settings: Spectrogram) -> Float[Array, "clips samples"]:

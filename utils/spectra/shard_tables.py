@@ -1,4 +1,4 @@
-"""The tables of a shard: its clips, its recordings, and the peaks at which clips were cut."""
+"""The tables of a shard: its clips, its recordings, sums over their pixels, and the peaks at which clips were cut."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,13 @@ from utils.console import Failure
 from utils.recordings.labels import labels_of_clips
 from utils.spectra.clip_parts import Part
 from utils.spectra.shards import Shard
-from utils.spectra.store import CLIP_COLUMNS, PEAK_COLUMNS, RECORDING_COLUMNS, UNRATED_WEIGHT
+from utils.spectra.store import (
+    CLIP_COLUMNS,
+    PEAK_COLUMNS,
+    PIXEL_SUM_COLUMNS,
+    RECORDING_COLUMNS,
+    UNRATED_WEIGHT,
+)
 
 
 def clip_table(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
@@ -77,6 +83,16 @@ def peak_table(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
                 for seconds, strength, index in part.peaks.tolist()
             ]
     return pl.DataFrame(rows, schema=PEAK_COLUMNS, orient="row")
+
+
+def pixel_sum_table(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
+    """Return the sums over the accepted clips of a shard's recordings; those whose parts have none are left out."""
+    rows = [
+        (name, part.sums.pixels, part.sums.sums.tolist(), part.sums.squares.tolist())
+        for name, part in zip(shard.rows["recording"], parts, strict=True)
+        if part and part.sums
+    ]
+    return pl.DataFrame(rows, schema=PIXEL_SUM_COLUMNS, orient="row")
 
 
 def recording_table(shard: Shard, parts: Sequence[Part | None], failures: Mapping[str, Failure]) -> pl.DataFrame:

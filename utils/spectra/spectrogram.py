@@ -12,9 +12,10 @@ import scipy.signal
 from jaxtyping import Float, UInt8
 
 from config import Spectrogram
-from utils.spectra.bands import bands_of, hop_of
+from utils.spectra.bands import bands_of, fixed_range, hop_of
 from utils.spectra.fourier import rfft
 from utils.spectra.resizing import resize
+from utils.spectra.signal_score import signal_score
 from utils.spectra.waveform import preprocess
 
 MIN_AMPLITUDE = 1e-5  # smaller amplitudes count as this
@@ -38,8 +39,8 @@ def make_spectrogram(
 
     Returns
     -------
-    float32 from 0 (the lowest level of the clip, at most 80 dB below its peak) to 1 (its peak); the last row is the
-    lowest frequency. Silence is all 0.
+    float32 from 0 (the lowest level of the clip, at most 80 dB below its peak) to 1 (its peak), or, with scale = fixed,
+    from and to the levels `range_db`; the last row is the lowest frequency. Silence is all 0.
 
     Examples
     --------
@@ -58,19 +59,57 @@ def make_spectrogram(
     >>> to_pixels(spectrogram).dtype
     dtype('uint8')
     """
+    levels = levels_of(samples, settings)
+    scaled = scale_to_range(levels, settings) if settings.scale == "fixed" else stretch_levels(levels, settings)
+    return _image(scaled, settings, seed=seed)
+
+
+def scored_spectrogram(
+    samples: Float[np.ndarray, " samples"], settings: Spectrogram, *, seed: int = 0
+) -> tuple[Float[np.ndarray, "height width"], float]:
+    """Return the spectrogram of one clip and its signal score, which is the same for every `settings.scale`."""
+    levels = levels_of(samples, settings)
+    scaled = scale_to_range(levels, settings) if settings.scale == "fixed" else None
+    stretched = _image(stretch_levels(levels, settings), settings, seed=seed)
+    return stretched if scaled is None else _image(scaled, settings, seed=seed), signal_score(stretched)
+
+
+def levels_of(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, "rows frames"]:
+    """Return a clip's level in each band and frame, lowest band first: decibels, or what PCEN makes of amplitudes."""
     levels = amplitudes(preprocess(samples, settings), settings)
     if settings.kind == "pcen":
-        levels = pcen(levels, frames_per_second=settings.rate / hop_of(settings, samples=len(samples)))
-    else:
-        levels = decibels(levels)
+        return pcen(levels, frames_per_second=settings.rate / hop_of(settings, samples=len(samples)))
+    return decibels(levels)
+
+
+def stretch_levels(
+    levels: Float[np.ndarray, "rows frames"], settings: Spectrogram
+) -> Float[np.ndarray, "rows columns"]:
+    """Scale the levels of a clip, in place, from its lowest (0) to its highest (1), or to 0 where all are the same."""
+    if settings.kind != "pcen":
         np.maximum(levels, levels.max() - np.float32(RANGE_DB), out=levels)
-    if not settings.hop:
-        levels = levels[:, : settings.width]
+    levels = levels if settings.hop else levels[:, : settings.width]
     low, high = levels.min(), levels.max()
     if not high > low:
-        return np.zeros((settings.height, settings.width), np.float32)
+        return np.zeros_like(levels)
     levels -= low
     levels /= high - low
+    return levels
+
+
+def scale_to_range(
+    levels: Float[np.ndarray, "rows frames"], settings: Spectrogram
+) -> Float[np.ndarray, "rows columns"]:
+    """Return the levels of a clip scaled by `range_db`: from black (0) to white (1)."""
+    black, white = fixed_range(settings)
+    levels = levels if settings.hop else levels[:, : settings.width]
+    return np.clip((levels - np.float32(black)) / np.float32(white - black), 0, 1)
+
+
+def _image(
+    levels: Float[np.ndarray, "rows columns"], settings: Spectrogram, *, seed: int
+) -> Float[np.ndarray, "height width"]:
+    """Turn scaled levels upside down, and give them the size of a spectrogram."""
     return resize(levels[::-1], height=settings.height, width=settings.width, mode=settings.resize, seed=seed)
 
 

@@ -9,7 +9,8 @@
     <root>/spec/overview.html        the same as a page with spectrograms
     <root>/spec/images/, noise/      the clips as PNG files, if `spectrogram.images` is on
     <root>/spec/shards/<class>-000/  spectrograms.npy: uint8 (clips, height, width); clips.parquet, recordings.parquet:
-                                     its rows of the tables; key.txt: hash of its recordings and settings
+                                     its rows of the tables; pixel_sums.parquet: sums over the pixels of its recordings
+                                     (PIXEL_SUM_COLUMNS); key.txt: hash of its recordings and settings
     <root>/spec/parts/               finished recordings of unfinished shards
     <root>/spec/predictions_*.npy    predictions of teachers for all clips (utils.learning.cached_predictions)
 
@@ -17,7 +18,7 @@ A shard holds the clips of up to 64 recordings of one class, ordered by name and
 classes nor on the order in which recordings were done.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tokenize import TokenError
 from types import MappingProxyType
@@ -32,6 +33,7 @@ from utils.files import atomic_file
 from utils.settings import load
 from utils.settings_keys import changed_settings
 from utils.spectra.clip_parts import copy_pixels
+from utils.spectra.pixel_sums import PixelSums
 from utils.tables import leads_outside, read_table
 
 UNRATED_WEIGHT = 0.6  # weight of the clips of unrated recordings: that of a medium rating
@@ -70,6 +72,15 @@ RECORDING_COLUMNS = pl.Schema(
 )
 ADDED_COLUMNS: Mapping[str, None] = MappingProxyType({"warning": None})  # missing in stores of earlier versions
 RENAMED_COLUMNS: Mapping[str, str] = MappingProxyType({"number": "index"})  # name in earlier versions: name now
+PIXEL_SUMS = "pixel_sums.parquet"  # table of a shard; shards of earlier versions have none
+PIXEL_SUM_COLUMNS = pl.Schema(
+    {
+        "recording": pl.String(),  # those without accepted clips are left out
+        "pixels": pl.Int64(),  # number of pixels in each row of all its accepted clips: clips · width
+        "sums": pl.List(pl.Int64()),  # sum of the pixels of each row, from the top
+        "squares": pl.List(pl.Int64()),  # sum of their squares
+    }
+)
 SPECTROGRAMS, EARLIER_SPECTROGRAMS = "spectrograms.npy", "pictures.npy"  # array of a shard, now and in earlier versions
 PEAK_COLUMNS = pl.Schema(
     {
@@ -174,6 +185,23 @@ class Store:
                         raise _damaged(self._paths[shard])
         return spectrograms
 
+    def pixel_sums(self, recordings: Collection[str]) -> dict[str, PixelSums]:
+        """Return the sums over the accepted clips of those of these recordings for which spec.py saved them.
+
+        Raises
+        ------
+        UserError
+            If a table of sums is damaged.
+        """
+        found: dict[str, PixelSums] = {}
+        for shard in self.clips.filter(pl.col("recording").is_in(list(recordings)))["shard"].unique().sort():
+            path = self.folder / "shards" / shard / PIXEL_SUMS
+            if path.is_file():
+                rows = _read_pixel_sums(path, height=self._shape[0]).filter(pl.col("recording").is_in(list(recordings)))
+                for name, pixels, *sums in rows.iter_rows():
+                    found[name] = PixelSums(pixels, *(np.array(values, np.int64) for values in sums))
+        return found
+
     def _check_clips(self) -> None:
         """Check that shards and rows in the table are possible."""
         inside = (
@@ -204,6 +232,17 @@ def _array_of(shard: Path) -> Path:
     """Return the file with the spectrograms of a shard, which has another name in stores of earlier versions."""
     earlier = shard / EARLIER_SPECTROGRAMS
     return earlier if earlier.is_file() and not (shard / SPECTROGRAMS).is_file() else shard / SPECTROGRAMS
+
+
+def _read_pixel_sums(path: Path, *, height: int) -> pl.DataFrame:
+    advice = "remove it; train.py then computes these sums itself"
+    table = read_table(path, PIXEL_SUM_COLUMNS, missing=advice, damaged=advice)
+    sums, squares = pl.col("sums").list, pl.col("squares").list
+    sizes = (sums.len() == height) & (squares.len() == height)
+    values = (pl.col("pixels") > 0) & (sums.min() >= 0) & (squares.min() >= 0)
+    if not table.select((sizes & values).fill_null(value=False).all()).item():
+        raise UserError(f"{path}: holds impossible sums; {advice}")
+    return table
 
 
 def _damaged(path: Path) -> UserError:

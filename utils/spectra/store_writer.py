@@ -14,12 +14,13 @@ from utils.files import atomic_folder, remove_folder, unrelated_names, write_tex
 from utils.settings import to_toml
 from utils.spectra.clip_parts import is_complete_part, read_clip_part
 from utils.spectra.extraction import Job, JobResult, extract
-from utils.spectra.shard_tables import clip_table, peak_table, recording_table
+from utils.spectra.shard_tables import clip_table, peak_table, pixel_sum_table, recording_table
 from utils.spectra.shards import Shard
 from utils.spectra.store import (
     ADDED_COLUMNS,
     CLIP_COLUMNS,
     PEAK_COLUMNS,
+    PIXEL_SUMS,
     RECORDING_COLUMNS,
     RENAMED_COLUMNS,
     SPECTROGRAMS,
@@ -149,6 +150,7 @@ def _pack(shard: Shard, failures: Mapping[str, console.Failure], folder: Path) -
         write_spectrograms(new / SPECTROGRAMS, [path for path, _ in made], shape=shape)
         write_table(new / "clips.parquet", clip_table(shard, parts))
         write_table(new / "recordings.parquet", recording_table(shard, parts, failures))
+        write_table(new / PIXEL_SUMS, pixel_sum_table(shard, parts))
         if shard.has_peaks:
             write_table(new / "peaks.parquet", peak_table(shard, parts))
         write_text(new / "key.txt", shard.key if final else "to be done again")

@@ -10,7 +10,7 @@ from flax import nnx
 from config import Config, Model
 from utils.console import UserError
 from utils.models.networks import Network, build_network
-from utils.scoring.inference.predictors import chosen_predictor, onnx_predictor, predictor, scores_of
+from utils.scoring.inference.predictors import chosen_predictor, engine_text, onnx_predictor, predictor, scores_of
 
 SHAPE = (16, 32)
 PIXELS = np.random.default_rng(2).integers(0, 256, (11, *SHAPE), dtype=np.uint8)
@@ -51,6 +51,27 @@ def test_the_engine_is_the_one_that_is_asked_for() -> None:
     assert chosen("jax") == "predictor"
     assert chosen("onnx") == "onnx_predictor"
     assert chosen("auto") == ("onnx_predictor" if jax.default_backend() == "cpu" else "predictor")
+
+
+def test_int8_predicts_nearly_the_same_and_needs_clips() -> None:
+    pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
+    pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
+    graph, network = net_of(0)
+    settings = replace(Config().testing, engine="onnx-int8", batch_size=4)
+    with pytest.raises(UserError, match=r"testing\.engine = onnx-int8: needs clips of a store"):
+        chosen_predictor(graph, network, shape=SHAPE, settings=settings)
+    predict = chosen_predictor(graph, network, shape=SHAPE, settings=settings, calibration=lambda: PIXELS)
+    wanted = predictor(graph, batch_size=4)(network, PIXELS)
+    found = predict(network, PIXELS)
+    assert 0 < np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
+    assert engine_text(settings) == "ONNX Runtime, int8"
+
+
+def test_the_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("utils.scoring.inference.predictors.can_export", lambda: True)
+    named = {engine: engine_text(replace(Config().testing, engine=engine)) for engine in ("jax", "onnx", "auto")}
+    assert (named["jax"], named["onnx"]) == ("JAX", "ONNX Runtime, float32")
+    assert named["auto"] == (named["onnx"] if jax.default_backend() == "cpu" else "JAX")
 
 
 def test_without_the_extra_jax_predicts_unless_onnx_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,12 +24,11 @@ from config import Augmentation, Config
 from utils import console
 from utils.learning.augmentation import EXAMPLE_AMOUNTS, active_transforms, augment, mixup
 from utils.learning.examples import read_examples
-from utils.models.networks import from_pixels
+from utils.models.input_scaling import from_pixels
 from utils.plotting import new_figure, write_figure
 from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import decode
-from utils.spectra.signal_score import signal_score
-from utils.spectra.spectrogram import make_spectrogram, to_pixels
+from utils.spectra.spectrogram import scored_spectrogram, to_pixels
 
 OFF = Augmentation(roll_v=0.0, add=False)
 RULES = {"count", "probability", "stripes", "mixup", "mixup_share"}  # settings that are no transforms
@@ -118,12 +117,12 @@ def from_recording(file: Path, config: Config) -> Material:
     """
     length, step, min_length = clip_samples(config.clips, rate=config.spectrogram.rate)
     blocks = decode(file, rate=config.spectrogram.rate, channel=config.spectrogram.channel)
-    spectrograms = [
-        make_spectrogram(samples, config.spectrogram)
+    scored = [
+        scored_spectrogram(samples, config.spectrogram)
         for _, clips in cut_grid(blocks, length=length, step=step, min_length=min_length)
         for samples in clips
     ]
-    scores = np.array([signal_score(spectrogram) for spectrogram in spectrograms])
+    spectrograms, scores = [one for one, _ in scored], np.array([score for _, score in scored])
     accepted = [index for index in np.argsort(-scores) if scores[index] >= config.clips.signal_threshold]
     if not accepted:
         raise console.UserError(

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax.scipy.ndimage import map_coordinates
 from jaxtyping import Array, Float, Key, UInt8
 
-Images = Float[Array, "batch height width"]
+from utils.models.input_scaling import Images as Images
+
 Image = Float[Array, "height width"]
 NoiseBank = UInt8[Array, "noise height width"]  # spectrograms of rejected clips
 Keys = Key[Array, " batch"]

@@ -12,7 +12,8 @@ from jaxtyping import Float32
 from config import Testing
 from utils import console
 from utils.scoring.inference.clip_workers import ClipSpectrograms
-from utils.scoring.inference.ensembles import Ensemble, Pixels
+from utils.scoring.inference.ensembles import Ensemble
+from utils.scoring.inference.predictors import Pixels
 
 BATCHES_IN_FLIGHT = 2  # while one is predicted, the next is ready
 

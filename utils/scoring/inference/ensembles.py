@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32
 
 from config import Clips, Config, Spectrogram, Testing
 from utils import console
 from utils.models.snapshots import Snapshot, find_snapshot, find_snapshot_at, load_network
 from utils.recordings.recording import NOISE
-from utils.scoring.inference.predictors import chosen_predictor, scores_of
+from utils.scoring.inference.calibration_clips import calibration_clips
+from utils.scoring.inference.predictors import Pixels, chosen_predictor, scores_of
 from utils.settings_keys import effective_settings
 
 FROM_SNAPSHOT = ("spectrogram.",)  # settings that every snapshot brings along
 CLASSES_IN_WARNING = 3  # classes that a warning lists
-
-Pixels = UInt8[np.ndarray, "clips height width"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,13 @@ def members_at(
 def logits_of(snapshot: Snapshot, settings: Testing) -> Callable[[Pixels], Float[np.ndarray, "clips classes"]]:
     """Load the network of a snapshot, and return its function from spectrograms to logits."""
     graph, network = load_network(snapshot)
-    predict = chosen_predictor(graph, network, shape=snapshot.config.spectrogram.shape, settings=settings)
+    predict = chosen_predictor(
+        graph,
+        network,
+        shape=snapshot.config.spectrogram.shape,
+        settings=settings,
+        calibration=partial(calibration_clips, snapshot),
+    )
     return partial(predict, network)
 
 

@@ -1,4 +1,4 @@
-"""Predictors: a network's logits for any number of spectrograms, in batches, by JAX or by ONNX Runtime."""
+"""Predictors: a network's logits for any number of spectrograms, in batches, by JAX or ONNX Runtime."""
 
 import os
 from collections.abc import Callable
@@ -14,31 +14,43 @@ from jaxtyping import Array, Float, UInt8
 from config import Testing
 from utils import console
 from utils.models.export import INPUT, OUTPUT, can_export, check_can_export, to_onnx_model
-from utils.models.networks import Network, apply, from_pixels, stretch
+from utils.models.input_scaling import from_pixels
+from utils.models.networks import Network, apply
 
 ClipTable = Float[np.ndarray, "clips classes"]  # logits, or scores from 0 to 1
+Pixels = UInt8[np.ndarray, "clips height width"]
+INT8 = "onnx-int8"  # value of `testing.engine`
 Predict = Callable[[Network, UInt8[np.ndarray | Array, "clips height width"]], ClipTable]
 
 
-def chosen_predictor(graph: nnx.GraphDef, network: Network, *, shape: tuple[int, int], settings: Testing) -> Predict:
+def chosen_predictor(
+    graph: nnx.GraphDef,
+    network: Network,
+    *,
+    shape: tuple[int, int],
+    settings: Testing,
+    calibration: Callable[[], Pixels] | None = None,
+) -> Predict:
     """Return the predictor that `testing.engine` names; JAX's, with a warning, if ONNX cannot express the network.
 
     Parameters
     ----------
     network : the one that it will run, or the first of several of the same architecture
     shape : height and width of the spectrograms, pixels
+    calibration : returns the clips that `testing.engine = onnx-int8` needs
 
     Raises
     ------
     UserError
-        If `testing.engine` is onnx and ONNX Runtime is not installed.
+        If `testing.engine` is onnx or onnx-int8 and ONNX Runtime is not installed, or there are no clips for int8.
     """
-    on_cpu = jax.default_backend() == "cpu"
-    if settings.engine == "onnx":
-        check_can_export("testing.engine = onnx")
-    if settings.engine == "onnx" or (settings.engine == "auto" and on_cpu and can_export()):
+    check_engine(settings)
+    if runs_onnx(settings):
+        clips = calibration() if calibration and settings.engine == INT8 else None
+        if clips is None and settings.engine == INT8:
+            raise console.UserError(f"testing.engine = {INT8}: needs clips of a store; use testing.engine = onnx")
         try:
-            return onnx_predictor(graph, network, shape=shape, batch_size=settings.batch_size)
+            return onnx_predictor(graph, network, shape=shape, batch_size=settings.batch_size, calibration=clips)
         # whatever fails while the network is traced, exported or read, JAX can still run it
         except Exception as error:  # noqa: BLE001
             reason = f"{type(error).__name__}: {console.one_line(str(error))}"
@@ -46,19 +58,60 @@ def chosen_predictor(graph: nnx.GraphDef, network: Network, *, shape: tuple[int,
     return predictor(graph, batch_size=settings.batch_size)
 
 
-def onnx_predictor(graph: nnx.GraphDef, network: Network, *, shape: tuple[int, int], batch_size: int) -> Predict:
-    """Return the same as `predictor`, run by ONNX Runtime on the CPU; each network is exported to ONNX once, in memory.
+def check_engine(settings: Testing) -> None:
+    """Refuse an engine that is not installed.
 
     Raises
     ------
-    Unwritable
+    UserError
+        That says how to install it.
+    """
+    if settings.engine in ("onnx", INT8):
+        check_can_export(f"testing.engine = {settings.engine}")
+
+
+def runs_onnx(settings: Testing) -> bool:
+    """Tell whether ONNX Runtime is to run models, rather than JAX."""
+    on_cpu = jax.default_backend() == "cpu"
+    return settings.engine in ("onnx", INT8) or (settings.engine == "auto" and on_cpu and can_export())
+
+
+def engine_text(settings: Testing) -> str:
+    """Return the name of what is to run models, for reports."""
+    if not runs_onnx(settings):
+        return "JAX"
+    return f"ONNX Runtime, {'int8' if settings.engine == INT8 else 'float32'}"
+
+
+def onnx_predictor(
+    graph: nnx.GraphDef,
+    network: Network,
+    *,
+    shape: tuple[int, int],
+    batch_size: int,
+    calibration: Pixels | None = None,
+) -> Predict:
+    """Return the same as `predictor`, run by ONNX Runtime on the CPU; each network is exported to ONNX once, in memory.
+
+    Parameters
+    ----------
+    calibration : spectrograms by which networks become ones that compute in int8; None: in float32
+
+    Raises
+    ------
+    UnsupportedByOnnx
         If the network has an operation that the exporter does not know.
     """
     sessions: dict[int, tuple[Network, Any]] = {}  # holds the network, so that no other gets its id
 
     def session_of(network: Network) -> Any:
         if id(network) not in sessions:
-            sessions[id(network)] = network, _session(to_onnx_model(graph, network, shape=shape).SerializeToString())
+            model = to_onnx_model(graph, network, shape=shape)
+            if calibration is not None:
+                from utils.models.int8 import to_int8
+
+                model = to_int8(model, calibration)
+            sessions[id(network)] = network, _session(model.SerializeToString())
         return sessions[id(network)][1]
 
     def predict(network: Network, pixels: UInt8[np.ndarray | Array, "clips height width"]) -> ClipTable:
@@ -90,7 +143,7 @@ def predictor(graph: nnx.GraphDef, *, batch_size: int) -> Predict:
 
     @jax.jit
     def logits_of_batch(network: Network, pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch classes"]:
-        return apply(graph, network, stretch(from_pixels(pixels)))[0]
+        return apply(graph, network, from_pixels(pixels))[0]
 
     def predict(network: Network, pixels: UInt8[np.ndarray | Array, "clips height width"]) -> ClipTable:
         starts = range(0, len(pixels), batch_size)

@@ -1,0 +1,120 @@
+"""Layers of the backbones that start from public weights; their attributes have the names of timm's tensors.
+
+Source: timm (https://github.com/huggingface/pytorch-image-models), by whose values the tests hold them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from config import Model
+from utils.models.layers import FeatureMaps, convolution
+
+Activation = Callable[[jax.Array], jax.Array]
+
+
+def pads_like_tensorflow(settings: Model) -> bool:
+    """Tell whether convolutions pad as TensorFlow's SAME, by `model.padding`; only the names of weights count."""
+    if settings.padding != "auto":
+        return settings.padding == "same"
+    parts = (settings.weights or "").replace("\\", "/").split("/")
+    return any(part.startswith("tf_") for part in parts[-2:])
+
+
+class BatchNorm(nnx.BatchNorm):
+    """Batch norm that computes in float32 and returns the dtype of its input."""
+
+    def __init__(self, channels: int, *, epsilon: float = 1e-5, rngs: nnx.Rngs) -> None:
+        super().__init__(channels, epsilon=epsilon, momentum=0.9, dtype=jnp.float32, rngs=rngs)
+
+    def __call__(self, x: FeatureMaps, *, train: bool) -> FeatureMaps:  # type: ignore[override]
+        """Return feature maps of the same shape."""
+        return super().__call__(x, use_running_average=not train).astype(x.dtype)
+
+
+class LayerNorm(nnx.LayerNorm):
+    """Layer norm over the channels that computes in float32 and returns the dtype of its input."""
+
+    def __init__(self, channels: int, *, rngs: nnx.Rngs) -> None:
+        super().__init__(channels, epsilon=1e-6, dtype=jnp.float32, rngs=rngs)
+
+    def __call__(  # type: ignore[override]
+        self, x: Float[Array, "batch ... channels"]
+    ) -> Float[Array, "batch ... channels"]:
+        """Return an array of the same shape."""
+        return super().__call__(x).astype(x.dtype)
+
+
+def conv(
+    channels_in: int,
+    channels: int,
+    size: int = 1,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    same: bool = False,
+    bias: bool = False,
+    rngs: nnx.Rngs,
+) -> nnx.Conv:
+    """Return a convolution, of single pixels and without bias unless wanted; `same`: it pads as TensorFlow."""
+    padding: Literal["same", "symmetric"] = "same" if same else "symmetric"
+    return convolution(channels_in, channels, size, stride=stride, groups=groups, padding=padding, bias=bias, rngs=rngs)
+
+
+def depthwise(
+    channels: int, size: int, *, stride: int = 1, same: bool = False, bias: bool = False, rngs: nnx.Rngs
+) -> nnx.Conv:
+    """Return a convolution of each channel with a kernel of its own."""
+    return conv(channels, channels, size, stride=stride, groups=channels, same=same, bias=bias, rngs=rngs)
+
+
+def patches(channels_in: int, channels: int, size: int, *, rngs: nnx.Rngs) -> nnx.Conv:
+    """Return a convolution of patches that do not overlap, with bias; what is less than a patch is left out."""
+    return convolution(channels_in, channels, size, stride=size, padding="none", bias=True, rngs=rngs)
+
+
+class SqueezeExcite(nnx.Module):
+    """Each channel times a weight from 0 to 1, which two dense layers find from the means of all channels."""
+
+    def __init__(self, channels: int, reduced: int, *, activation: Activation, rngs: nnx.Rngs) -> None:
+        self.conv_reduce = conv(channels, reduced, bias=True, rngs=rngs)
+        self.conv_expand = conv(reduced, channels, bias=True, rngs=rngs)
+        self.activation = activation
+
+    def __call__(self, x: FeatureMaps) -> FeatureMaps:
+        """Return feature maps of the same shape."""
+        mean = x.mean(axis=(1, 2), keepdims=True, dtype=jnp.float32).astype(x.dtype)
+        return x * jax.nn.sigmoid(self.conv_expand(self.activation(self.conv_reduce(mean))))
+
+
+def drop_path(x: FeatureMaps, *, rate: float, train: bool, key: PRNGKeyArray | None) -> FeatureMaps:
+    """Set the whole branch of a clip to 0 with probability `rate`, and scale the others up, while training."""
+    if not train or rate == 0:
+        return x
+    kept = jax.random.bernoulli(_needed(key), 1 - rate, (len(x), 1, 1, 1))
+    return jnp.where(kept, x / (1 - rate), jnp.zeros((), x.dtype))
+
+
+def drop_path_rates(settings: Model, blocks: int) -> list[float]:
+    """Return the rate of each block: from 0 of the first towards `model.drop_path`, which would be the one after."""
+    return [settings.drop_path * index / blocks for index in range(blocks)]
+
+
+def head_dropout(
+    features: Float[Array, "batch features"], settings_rate: float, *, train: bool, key: PRNGKeyArray | None
+) -> Float[Array, "batch features"]:
+    """Drop single features while training."""
+    if not train or settings_rate == 0:
+        return features
+    kept = jax.random.bernoulli(_needed(key), 1 - settings_rate, features.shape)
+    return jnp.where(kept, features / (1 - settings_rate), 0)
+
+
+def _needed(key: Any) -> PRNGKeyArray:
+    if key is None:
+        raise ValueError("training with dropout needs a key")
+    return key
