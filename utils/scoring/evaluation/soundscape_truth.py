@@ -68,8 +68,9 @@ def read_truth(folder: Path, settings: Dataset, *, without: Path | None = None) 
     UserError
         If a table lacks a column that the settings name.
     """
-    beside = is_annotations(folder, settings.columns, without=without)
-    source = source_beside(folder, without=without) if beside else source_elsewhere(folder, settings, without=without)
+    below = without if without and without.is_relative_to(folder) else None  # recordings may lie in it themselves
+    beside = is_annotations(folder, settings.columns, without=below)
+    source = source_beside(folder, without=below) if beside else source_elsewhere(folder, settings, without=without)
     annotated = _annotated_truth(source, folder, settings) if source else None
     labelled = read_kaggle_truth(folder, settings)
     return annotated if labelled is None else _joined(annotated or Truth({}), labelled)
