@@ -15,25 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 
 from config import Model, Training
+from tests.models.make_golden import MEMBERS
 from utils import console
 
 CLASSES = 100
-TIMM = {
-    "EfficientNetLite0": "tf_efficientnet_lite0",
-    "EfficientNetLite1": "tf_efficientnet_lite1",
-    "EfficientNetLite2": "tf_efficientnet_lite2",
-    "EfficientNetB0": "efficientnet_b0",
-    "EfficientNetB1": "efficientnet_b1",
-    "EfficientNetB2": "efficientnet_b2",
-    "EfficientNetB3": "efficientnet_b3",
-    "EfficientNetV2S": "tf_efficientnetv2_s",
-    "ConvNeXtAtto": "convnext_atto",
-    "ConvNeXtPico": "convnext_pico",
-    "ConvNeXtNano": "convnext_nano",
-    "ConvNeXtTiny": "convnext_tiny",
-    "ResNeSt50": "resnest50d",
-    "MobileNetV4Small": "mobilenetv4_conv_small",
-}
 WAYS = (
     "jax-training",
     "torch-training",
@@ -122,7 +107,7 @@ def torch_way(name: str, shape: tuple[int, int], batch: int, *, training: bool, 
     import torch
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = timm.create_model(TIMM[name], in_chans=1, num_classes=CLASSES).to(
+    network = timm.create_model(MEMBERS[name], in_chans=1, num_classes=CLASSES).to(
         device, memory_format=torch.channels_last
     )
     network.train(training)

@@ -22,10 +22,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import jax
-from backbone_ways import TIMM, WAYS
+from backbone_ways import WAYS
 from file_to_predictions import show_machine
 
 from config import Model
+from tests.models.make_golden import MEMBERS
 from utils import console
 from utils.files import write_json
 from utils.models.layer_table import layers, totals
@@ -80,7 +81,7 @@ def parsed() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one small model, few clips")
-    parser.add_argument("--names", nargs="+", choices=sorted(TIMM), default=sorted(TIMM))
+    parser.add_argument("--names", nargs="+", choices=sorted(MEMBERS), default=sorted(MEMBERS))
     parser.add_argument("--shape", nargs=2, type=int, default=(128, 256), help="height and width, pixels")
     parser.add_argument("--batch", type=int, default=32, help="clips per step")
     parser.add_argument("--seconds", type=float, default=10.0, help="of measuring each way once")

@@ -204,7 +204,7 @@ def main() -> None:
     for name, make in SMALL.items():
         model = make()
         tensors = randomize(model, seed=2026)
-        arrays = {} if name.endswith("-same") else tensors
+        arrays: dict[str, Any] = {} if name.endswith("-same") else tensors
         for size in SIZES:
             height, width = size
             arrays[f"logits {height} {width}"], arrays[f"features {height} {width}"] = outputs(model, images(size))

@@ -121,7 +121,8 @@ def _starting_point(network: Network, examples: Examples, config: Config) -> tup
     settings = config.training
     state, progress = resume(initial_state(network, settings), examples, config)
     if not progress.rows and not progress.steps:
-        state = initial_state(_initial_network(network, examples, config), settings)
+        started = _initial_network(network, examples, config)
+        state = state if started is network else initial_state(started, settings)
     return state, progress
 
 

@@ -137,11 +137,7 @@ def make_step(
         )
         (loss, (rest, logits)), gradients = gradient_of(state.network.params, state.network.rest, images)
         updates, moments = transform.update(gradients, state.optimizer, state.network.params)
-        if only_last_layer or settings.backbone_rate != 1:
-            slower = 0.0 if only_last_layer else settings.backbone_rate
-            updates = jax.tree_util.tree_map_with_path(
-                lambda path, update: update if of_last_layer(path) else slower * update, updates
-            )
+        updates = with_backbone_rate(updates, 0.0 if only_last_layer else settings.backbone_rate)
         params = jax.tree.map(lambda weight, update: weight - rate * update, state.network.params, updates)
         finite = state.finite & jnp.isfinite(loss) & jnp.isfinite(rate * optax.tree.norm(updates))
         network = Network(params, rest)
@@ -151,6 +147,15 @@ def make_step(
         return state, StepMetrics(loss, accuracy, finite)
 
     return step
+
+
+def with_backbone_rate(updates: optax.Updates, rate: float) -> optax.Updates:
+    """Return updates with those of all layers but the last one multiplied."""
+    if rate == 1:
+        return updates
+    return jax.tree_util.tree_map_with_path(
+        lambda path, update: update if of_last_layer(path) else rate * update, updates
+    )
 
 
 def moving_average(state: TrainState, network: Network, settings: Training) -> Network | None:

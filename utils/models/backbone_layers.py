@@ -4,7 +4,7 @@ Source: timm (https://github.com/huggingface/pytorch-image-models), by whose val
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -93,28 +93,9 @@ class SqueezeExcite(nnx.Module):
 
 def drop_path(x: FeatureMaps, *, rate: float, train: bool, key: PRNGKeyArray | None) -> FeatureMaps:
     """Set the whole branch of a clip to 0 with probability `rate`, and scale the others up, while training."""
-    if not train or rate == 0:
-        return x
-    kept = jax.random.bernoulli(_needed(key), 1 - rate, (len(x), 1, 1, 1))
-    return jnp.where(kept, x / (1 - rate), jnp.zeros((), x.dtype))
+    return nnx.Dropout(rate, broadcast_dims=(1, 2, 3))(x, deterministic=not train, rngs=key)
 
 
 def drop_path_rates(settings: Model, blocks: int) -> list[float]:
     """Return the rate of each block: from 0 of the first towards `model.drop_path`, which would be the one after."""
     return [settings.drop_path * index / blocks for index in range(blocks)]
-
-
-def head_dropout(
-    features: Float[Array, "batch features"], settings_rate: float, *, train: bool, key: PRNGKeyArray | None
-) -> Float[Array, "batch features"]:
-    """Drop single features while training."""
-    if not train or settings_rate == 0:
-        return features
-    kept = jax.random.bernoulli(_needed(key), 1 - settings_rate, features.shape)
-    return jnp.where(kept, features / (1 - settings_rate), 0)
-
-
-def _needed(key: Any) -> PRNGKeyArray:
-    if key is None:
-        raise ValueError("training with dropout needs a key")
-    return key

@@ -19,11 +19,10 @@ from utils.models.backbone_layers import (
     depthwise,
     drop_path,
     drop_path_rates,
-    head_dropout,
     patches,
 )
 from utils.models.classifier import Classifier
-from utils.models.layers import HE, FeatureMaps, as_input_dtype, global_mean, split_key
+from utils.models.layers import HE, Dropout, FeatureMaps, as_input_dtype, global_mean, split_key
 
 PATCH = 4  # height and width of what the first layer makes one position of, pixels
 SMALLEST = 32  # height and width of the image that one position of the last stage stands for, pixels
@@ -72,7 +71,7 @@ class ConvNeXt(Classifier):
         design: Design | None = None,
     ) -> None:
         design = design or DESIGNS[settings.name]
-        self.dropout = settings.dropout
+        self.dropout = Dropout(settings, flat=True)
         rates = iter(drop_path_rates(settings, sum(design.blocks)))
         width = design.channels[0]
         self.stem = nnx.List([patches(settings.channels, width, PATCH, rngs=rngs), LayerNorm(width, rngs=rngs)])
@@ -105,7 +104,7 @@ class ConvNeXt(Classifier):
                 x = layer(x)
             for block in stage["blocks"]:
                 x = block(x, train=train, key=next(block_keys))
-        return head_dropout(self.head["norm"](global_mean(x)), self.dropout, train=train, key=last_key)
+        return self.dropout(self.head["norm"](global_mean(x)), train=train, key=last_key)
 
 
 class ConvNeXtBlock(nnx.Module):

@@ -103,8 +103,8 @@ def _one_by_one(x: FeatureMaps, kernel: Kernel, *, strides: Strides, padding: Pa
     return jnp.concatenate([_convolve(part, weights, strides, padding, 1) for part, weights in parts], axis=3)
 
 
-def _seen_by(padded: FeatureMaps, row: int, column: int, strides: Strides, size: tuple[int, int]) -> FeatureMaps:
-    """Return what one element of the kernel is multiplied with: feature maps (batch, *size, channels)."""
+def seen_by(padded: FeatureMaps, row: int, column: int, strides: Strides, size: tuple[int, int]) -> FeatureMaps:
+    """Return what one element of a window or kernel sees: feature maps (batch, *size, channels)."""
     down, right = (row + strides[0] * size[0], column + strides[1] * size[1])
     return padded[:, row : down : strides[0], column : right : strides[1]]
 
@@ -118,7 +118,7 @@ def _shifted_products(
     total = jnp.zeros((), jnp.float32)
     for row in range(rows):
         for column in range(columns):
-            seen = _seen_by(padded, row, column, strides, size).astype(jnp.float32)
+            seen = seen_by(padded, row, column, strides, size).astype(jnp.float32)
             total += seen * kernel[row, column, 0].astype(jnp.float32)
     return total.astype(x.dtype)
 

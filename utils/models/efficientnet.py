@@ -22,11 +22,10 @@ from utils.models.backbone_layers import (
     depthwise,
     drop_path,
     drop_path_rates,
-    head_dropout,
     pads_like_tensorflow,
 )
 from utils.models.classifier import Classifier
-from utils.models.layers import FeatureMaps, global_mean, split_key
+from utils.models.layers import Dropout, FeatureMaps, global_mean, in_turn, split_key
 
 BlockKind = Literal["conv", "separable", "inverted", "fused"]
 
@@ -127,7 +126,7 @@ class EfficientNet(Classifier):
         design = design or DESIGNS[settings.name]
         same = pads_like_tensorflow(settings)
         self.activation = jax.nn.relu6 if design.lite else jax.nn.silu
-        self.dropout = settings.dropout
+        self.dropout = Dropout(settings, flat=True)
         width, features = (
             (design.stem, design.features)
             if design.lite
@@ -155,10 +154,9 @@ class EfficientNet(Classifier):
         blocks = [block for stage in self.blocks for block in stage]
         *keys, last_key = split_key(key, len(blocks) + 1)
         x = self.activation(self.bn1(self.conv_stem(x), train=train))
-        for block, block_key in zip(blocks, keys, strict=True):
-            x = block(x, train=train, key=block_key)
+        x = in_turn(blocks, x, train=train, keys=keys)
         x = global_mean(self.activation(self.bn2(self.conv_head(x), train=train)))
-        return head_dropout(x, self.dropout, train=train, key=last_key)
+        return self.dropout(x, train=train, key=last_key)
 
 
 def _depths(design: Design) -> list[int]:

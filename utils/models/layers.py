@@ -5,7 +5,7 @@ Feature maps are (B, H, W, C). Every layer is called with `train` (statistics of
 float32.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TypeVar, cast
 
 import jax
@@ -115,6 +115,19 @@ def max_pool(x: FeatureMaps) -> FeatureMaps:
 def global_mean(x: FeatureMaps) -> Float[Array, "batch channels"]:
     """Return each channel's mean over height and width, computed in float32."""
     return x.mean(axis=(1, 2), dtype=jnp.float32)
+
+
+def in_turn(
+    blocks: Iterable[Callable[..., FeatureMaps]],
+    x: FeatureMaps,
+    *,
+    train: bool,
+    keys: Sequence[PRNGKeyArray | None],
+) -> FeatureMaps:
+    """Return the output of the last of several blocks, each of which gets the output of the one before and its key."""
+    for block, key in zip(blocks, keys, strict=True):
+        x = block(x, train=train, key=key)
+    return x
 
 
 def split_key(key: PRNGKeyArray | None, count: int) -> list[PRNGKeyArray | None]:

@@ -18,11 +18,10 @@ from utils.models.backbone_layers import (
     depthwise,
     drop_path,
     drop_path_rates,
-    head_dropout,
     pads_like_tensorflow,
 )
 from utils.models.classifier import Classifier
-from utils.models.layers import FeatureMaps, global_mean, split_key
+from utils.models.layers import Dropout, FeatureMaps, global_mean, in_turn, split_key
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class MobileNet(Classifier):
     ) -> None:
         design = design or DESIGNS[settings.name]
         same = pads_like_tensorflow(settings)
-        self.dropout = settings.dropout
+        self.dropout = Dropout(settings, flat=True)
         width = design.stem
         self.conv_stem = conv(settings.channels, width, 3, stride=2, same=same, rngs=rngs)
         self.bn1 = BatchNorm(width, rngs=rngs)
@@ -131,11 +130,10 @@ class MobileNet(Classifier):
         blocks = [block for stage in self.blocks for block in stage]
         *keys, last_key = split_key(key, len(blocks) + 1)
         x = jax.nn.relu(self.bn1(self.conv_stem(x), train=train))
-        for block, block_key in zip(blocks, keys, strict=True):
-            x = block(x, train=train, key=block_key)
+        x = in_turn(blocks, x, train=train, keys=keys)
         mean = global_mean(x)[:, None, None].astype(x.dtype)
         x = jax.nn.relu(self.norm_head(self.conv_head(mean), train=train))
-        return head_dropout(x[:, 0, 0], self.dropout, train=train, key=last_key)
+        return self.dropout(x[:, 0, 0], train=train, key=last_key)
 
 
 class ConvLayer(nnx.Module):

@@ -6,28 +6,30 @@ maximum or sum of shifted feature maps, which is used here. Several maxima of a 
 
 from collections.abc import Callable
 from functools import partial, reduce
-from typing import TypeVar
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from utils.models.convolutions import FeatureMaps, Padding
+from utils.models.convolutions import FeatureMaps, Padding, seen_by
 
-Result = TypeVar("Result")
+# of each kind of window: the value of what is padded, and the operation for `reduce_window` and for shifted maps
+KINDS: dict[str, tuple[float, Callable[..., Any], Callable[..., Any]]] = {
+    "maxima": (-jnp.inf, lax.max, jnp.maximum),
+    "sums": (0.0, lax.add, jnp.add),
+}
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def window_maxima(x: FeatureMaps, size: int, stride: int, padding: Padding) -> FeatureMaps:
     """Return each channel's maximum of windows of size × size; what is padded is never the maximum."""
-    return _reduced(x, -jnp.inf, lax.max, size, stride, padding)
+    return _windows(x, "maxima", size, stride, padding)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
 def window_sums(x: FeatureMaps, size: int, stride: int, padding: Padding) -> FeatureMaps:
     """Return each channel's sum of windows of size × size."""
-    return _reduced(x, 0.0, lax.add, size, stride, padding)
+    return _windows(x, "sums", size, stride, padding)
 
 
 def mean_of_nine(x: FeatureMaps, *, stride: int) -> FeatureMaps:
@@ -43,60 +45,32 @@ def mean_of_four(x: FeatureMaps) -> FeatureMaps:
     return sums * np.asarray(1 / np.outer(rows, columns)[None, :, :, None], x.dtype)
 
 
-def _reduced(
-    x: FeatureMaps,
-    initial: float,
-    operation: Callable[[jax.Array, jax.Array], jax.Array],
-    size: int,
-    stride: int,
-    padding: Padding,
-) -> FeatureMaps:
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4))
+def _windows(x: FeatureMaps, kind: Literal["maxima", "sums"], size: int, stride: int, padding: Padding) -> FeatureMaps:
+    padded, operation, _ = KINDS[kind]
     zeros = ((0, 0), *padding, (0, 0))
-    return lax.reduce_window(x, initial, operation, (1, size, size, 1), (1, stride, stride, 1), zeros)
-
-
-def _of_shifted_maps(
-    x: FeatureMaps,
-    initial: float,
-    operation: Callable[[jax.Array, jax.Array], jax.Array],
-    size: int,
-    stride: int,
-    padding: Padding,
-) -> FeatureMaps:
-    padded = jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=initial)
-    height, width = ((length - size) // stride + 1 for length in padded.shape[1:3])
-    return reduce(
-        operation,
-        [
-            padded[:, row : row + stride * height : stride, column : column + stride * width : stride]
-            for row in range(size)
-            for column in range(size)
-        ],
-    )
+    return lax.reduce_window(x, padded, operation, (1, size, size, 1), (1, stride, stride, 1), zeros)
 
 
 def _keep_input(
-    x: FeatureMaps, size: int, stride: int, padding: Padding, *, of: Callable[..., FeatureMaps]
+    x: FeatureMaps, kind: Literal["maxima", "sums"], size: int, stride: int, padding: Padding
 ) -> tuple[FeatureMaps, FeatureMaps]:
-    return of(x, size, stride, padding), x
+    return _windows(x, kind, size, stride, padding), x
 
 
 def _gradient_of_windows(
-    size: int,
-    stride: int,
-    padding: Padding,
-    x: FeatureMaps,
-    gradient: FeatureMaps,
-    *,
-    initial: float,
-    operation: Callable[[jax.Array, jax.Array], jax.Array],
+    kind: Literal["maxima", "sums"], size: int, stride: int, padding: Padding, x: FeatureMaps, gradient: FeatureMaps
 ) -> tuple[FeatureMaps]:
-    shifted = partial(_of_shifted_maps, initial=initial, operation=operation, size=size, stride=stride, padding=padding)
-    (of_input,) = jax.vjp(shifted, x)[1](gradient)
+    border, _, operation = KINDS[kind]
+
+    def of_shifted_maps(x: FeatureMaps) -> FeatureMaps:
+        padded = jnp.pad(x, ((0, 0), *padding, (0, 0)), constant_values=border)
+        shape = (gradient.shape[1], gradient.shape[2])
+        places = [(row, column) for row in range(size) for column in range(size)]
+        return reduce(operation, [seen_by(padded, *place, (stride, stride), shape) for place in places])
+
+    (of_input,) = jax.vjp(of_shifted_maps, x)[1](gradient)
     return (of_input,)
 
 
-window_maxima.defvjp(
-    partial(_keep_input, of=window_maxima), partial(_gradient_of_windows, initial=-jnp.inf, operation=jnp.maximum)
-)
-window_sums.defvjp(partial(_keep_input, of=window_sums), partial(_gradient_of_windows, initial=0.0, operation=jnp.add))
+_windows.defvjp(_keep_input, _gradient_of_windows)

@@ -13,9 +13,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.backbone_layers import BatchNorm, conv, drop_path, drop_path_rates, head_dropout
+from utils.models.backbone_layers import BatchNorm, conv, drop_path, drop_path_rates
 from utils.models.classifier import Classifier
-from utils.models.layers import FeatureMaps, global_mean, split_key
+from utils.models.layers import Dropout, FeatureMaps, global_mean, in_turn, split_key
 from utils.models.pooling import mean_of_four, mean_of_nine, window_maxima
 
 RADIX = 2  # parts of the channels among which split attention chooses
@@ -59,7 +59,7 @@ class ResNeSt(Classifier):
         design: Design | None = None,
     ) -> None:
         design = design or DESIGNS[settings.name]
-        self.dropout = settings.dropout
+        self.dropout = Dropout(settings, flat=True)
         stem, width = design.stem, 2 * design.stem
         self.conv1: nnx.Dict[Any] = nnx.Dict(
             {
@@ -91,9 +91,8 @@ class ResNeSt(Classifier):
         x = jax.nn.relu(self.conv1["4"](self.conv1["3"](x), train=train))
         x = jax.nn.relu(self.bn1(self.conv1["6"](x), train=train))
         x = window_maxima(x, 3, 2, ((1, 1), (1, 1)))
-        for block, block_key in zip(blocks, keys, strict=True):
-            x = block(x, train=train, key=block_key)
-        return head_dropout(global_mean(x), self.dropout, train=train, key=last_key)
+        x = in_turn(blocks, x, train=train, keys=keys)
+        return self.dropout(global_mean(x), train=train, key=last_key)
 
 
 class ResNeStBlock(nnx.Module):

@@ -16,6 +16,7 @@ from utils.models.layers import (
     Norm,
     convolution,
     global_mean,
+    in_turn,
     max_pool,
     split_key,
 )
@@ -82,6 +83,5 @@ class ResNet(Classifier):
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the means of the last stack's channels."""
         x = self.first(x)
-        for block, block_key in zip(self.blocks, split_key(key, len(self.blocks)), strict=True):
-            x = block(x, train=train, key=block_key)
+        x = in_turn(self.blocks, x, train=train, keys=split_key(key, len(self.blocks)))
         return global_mean(self.nonlinearity(self.norm(x, train=train)))
