@@ -6,7 +6,7 @@ On CPUs, measured with XLA of jaxlib 0.10:
   kernel, a sum over all but the channels, is added up one number after the other; a loop over all rows of all clips
   that adds up whole rows is 4 to 5 times faster.
 - In a few groups, it is 3 to 8 times slower than one convolution after the other.
-- Of single pixels, the gradient of the kernel is 5 to 18 times slower than as a product of matrices.
+- Of single pixels, the gradient of the kernel is 3 to 18 times slower than as a product of matrices.
 """
 
 from collections.abc import Callable, Sequence
