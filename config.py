@@ -26,6 +26,7 @@ Share = Annotated[float, Ge(0), Le(1)]
 Level = Annotated[float, Ge(-200), Le(100)]
 PartShare = Annotated[float, Ge(0), Lt(1)]
 HalfShare = Annotated[float, Ge(0), Lt(0.5)]
+SignalToNoise = Annotated[float, Ge(-60), Le(100)]  # decibels
 Exponent = Annotated[float, Ge(0.1), Le(10)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 LONGEST_WINDOW = 65_536  # of Fourier transforms, samples
@@ -135,6 +136,11 @@ class Clips:
     # fraction of the rejected clips (choose = annotations: also of clips between events) that is saved as noise for
     # augmentation
     noise_share: Share = 0.1
+    # what the store keeps of each clip; sound: its samples, so that training can augment them (`waveform`) before it
+    # computes spectrograms, of any kind; takes more disk space
+    keep: Literal["spectrograms", "sound"] = "spectrograms"
+    # keep = sound: seconds of the recording that are kept before and after each clip, for waveform.shift and speed
+    margin: Annotated[float, Ge(0), Le(60)] = 0.0
     seed: Seed = 2018  # random seed for the choice of clips that are kept
 
 
@@ -150,8 +156,8 @@ class Spectrogram:
     height: Annotated[int, Ge(8), Le(1024)] = 128  # height, pixels: number of mel bands (kind = linear: of bins)
     width: Annotated[int, Ge(8), Le(4096)] = 256  # width, pixels: number of frames
     # mel: mel bands, decibels; linear: equal steps in Hz, decibels; pcen: mel bands with per-channel energy
-    # normalization
-    kind: Literal["mel", "linear", "pcen"] = "mel"
+    # normalization; reassigned: mel bands, decibels, each bit of energy moved to the time and frequency where it is
+    kind: Literal["mel", "linear", "pcen", "reassigned"] = "mel"
     # length of the Fourier window, samples, even; 0: 8 × height (kind = linear: as long as needed for height bins
     # between fmin and fmax)
     n_fft: Annotated[int, Ge(0), Le(LONGEST_WINDOW)] = 0
@@ -184,11 +190,72 @@ class Spectrogram:
 
 
 @dataclass(frozen=True)
+class Waveform:
+    """How the sound of clips is augmented in training, before spectrograms are computed; needs clips.keep = sound."""
+
+    count: CountOrNone = 2  # apply at most this many different ones of these to a clip, besides mixup; 0: none
+    probability: Share = 0.5  # probability of each of them
+    # start up to this fraction of the clip's length earlier or later; needs clips.margin, at least this fraction of
+    # clips.length; 0: off
+    shift: Share = 0.0
+    # play faster or slower by up to this fraction, which also raises or lowers the pitch; needs clips.margin, at least
+    # half this fraction of clips.length, besides that for shift; 0: off
+    speed: HalfShare = 0.0
+    # raise or lower the pitch by up to this many semitones, without a change in time; 0: off
+    pitch: Annotated[float, Ge(0), Le(12)] = 0.0
+    # attenuate high frequencies as air does over up to this many metres (at 8 kHz 77 dB per kilometre); 0: off
+    distance: Annotated[float, Ge(0), Le(2000)] = 0.0
+    # louder or softer by up to this many decibels; changes nothing where each clip is scaled by itself
+    # (spectrogram.scale = clip, spectrogram.normalize) but how much of it is in a mixture (mixup); 0: off
+    gain: Annotated[float, Ge(0), Le(60)] = 0.0
+    # add noise at a signal-to-noise ratio between these two, decibels, such as 5 20; the same power at all frequencies;
+    # none: off
+    white: tuple[SignalToNoise, SignalToNoise] | None = None
+    pink: tuple[SignalToNoise, SignalToNoise] | None = None  # the same with 3 dB less per octave, from 20 Hz
+    # the same with 6 dB less per octave, from 20 Hz: most of it is below usual values of spectrogram.fmin
+    brown: tuple[SignalToNoise, SignalToNoise] | None = None
+    # add real background sound at a signal-to-noise ratio between these two, decibels; none: off
+    background: tuple[SignalToNoise, SignalToNoise] | None = None
+    # folder of sound files for `background`, searched with its subfolders; none: rejected clips of the store
+    background_folder: Path | None = None
+    # mix sound and targets in pairs, weights from Beta(mixup, mixup); 1: all weights equally likely, near 0: hardly any
+    # mixing; 0: off
+    mixup: NotNegative = 0.0
+    mixup_share: Share = 1.0  # probability that a clip is mixed with another, if mixup is on
+
+
+@dataclass(frozen=True)
+class Chances:
+    """Probabilities of single augmentations, whatever `count` is; none: `probability`, among up to `count`."""
+
+    flip: Share | None = None  # probability of flip, 0 to 1
+    roll: Share | None = None  # probability of roll
+    roll_v: Share | None = None  # probability of roll_v
+    roll_h: Share | None = None  # probability of roll_h
+    crop: Share | None = None  # probability of crop
+    zoom: Share | None = None  # probability of zoom
+    rotate: Share | None = None  # probability of rotate
+    contrast: Share | None = None  # probability of contrast
+    brightness: Share | None = None  # probability of brightness
+    lightness: Share | None = None  # probability of lightness
+    multiply: Share | None = None  # probability of multiply
+    mean: Share | None = None  # probability of mean
+    blur: Share | None = None  # probability of blur
+    noise: Share | None = None  # probability of noise
+    add: Share | None = None  # probability of add
+    dropout: Share | None = None  # probability of dropout
+    blackout: Share | None = None  # probability of blackout
+    time_mask: Share | None = None  # probability of time_mask
+    frequency_mask: Share | None = None  # probability of frequency_mask
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """How spectrograms are augmented in training, at random in every epoch."""
 
     count: CountOrNone = 2  # apply at most this many different augmentations to a spectrogram, besides mixup; 0: none
     probability: Share = 0.5  # probability of each of them
+    chances: Chances = field(default_factory=Chances)  # probabilities of single augmentations
     flip: Literal["off", "time", "frequency", "both"] = "off"  # mirror in time, in frequency, or in both
     roll: Share = 0.0  # shift in time and frequency, wrapping around, by up to this fraction of each side; 0: off
     roll_v: Share = 0.15  # shift in frequency, wrapping around, by up to this fraction of the height; 0: off
@@ -515,6 +582,7 @@ class Config:
     dataset: Dataset = field(default_factory=Dataset)
     clips: Clips = field(default_factory=Clips)
     spectrogram: Spectrogram = field(default_factory=Spectrogram)
+    waveform: Waveform = field(default_factory=Waveform)
     augmentation: Augmentation = field(default_factory=Augmentation)
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
@@ -522,6 +590,11 @@ class Config:
     testing: Testing = field(default_factory=Testing)
     submission: Submission = field(default_factory=Submission)
     log: Log = field(default_factory=Log)
+
+    @property
+    def trains_on_sound(self) -> bool:
+        """Whether training computes spectrograms from the sound of clips, instead of reading them."""
+        return self.clips.keep == "sound" and self.training.images is None
 
     @property
     def run_folder(self) -> Path:

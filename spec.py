@@ -1,4 +1,4 @@
-"""Cut the sorted recordings into clips, and write the spectrograms of those with signal to the spectrogram store.
+"""Cut the sorted recordings into clips, and write those with signal to the store: their spectrograms or their sound.
 
     python spec.py experiments/birdclef2018.toml
 
@@ -25,7 +25,7 @@ from utils.spectra.overview import recordings_with_warnings, summarize_extractio
 from utils.spectra.overview_page import write_overview
 from utils.spectra.shards import plan_shards
 from utils.spectra.store import Store
-from utils.spectra.store_writer import fill_store, finish_store, open_store_folder
+from utils.spectra.store_writer import fill_store, finish_store, open_store_folder, with_settings_of_store
 from utils.timings import record_time
 
 
@@ -65,6 +65,7 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
     table = read_clip_table(split, config)
     with console.alone(config.dataset.root, "spec"):
         folder = open_store_folder(config, fresh=flags.fresh)
+        config = with_settings_of_store(config, folder)
         shards = plan_shards(split, config, folder, times=table.times)
         work, then = engine_of(config)
         fill_store(shards, config, folder, work=work, then=then)

@@ -5,14 +5,17 @@
     python benchmarks/engines.py --folder RECORDINGS --kind pcen
 
 Each makes a spectrogram of every clip of every recording below the folder. librosa's spectrogram is that of
-docs/baseline.md (melspectrogram, amplitude_to_db; stft; pcen), its score that of NumPy's medians. Decoding is not
-measured. Without an accelerator JAX runs on the CPU: the comparison is valid, but its time says little.
+docs/baseline.md (melspectrogram, amplitude_to_db; stft; pcen; reassigned_spectrogram, summed into mel bands by NumPy),
+its score that of NumPy's medians. Decoding is not measured. Without an accelerator JAX runs on the CPU: the comparison
+is valid, but its time says little.
 """
 
 import argparse
+import itertools
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from itertools import islice
@@ -30,7 +33,7 @@ import numpy as np
 from config import Clips, Spectrogram
 from utils import console
 from utils.files import write_json
-from utils.spectra.bands import bands_of, hop_of
+from utils.spectra.bands import bands_of, hop_of, unit_areas
 from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import AudioError, decode
 from utils.spectra.on_device import make_spectrograms
@@ -67,12 +70,14 @@ def by_librosa(clips: np.ndarray, settings: Spectrogram) -> Extracted:
 
 def _by_librosa(clip: np.ndarray, settings: Spectrogram) -> np.ndarray:
     bands, hop = bands_of(settings), hop_of(settings, samples=len(clip))
+    emphasized = np.append(clip[0], clip[1:] - np.float32(settings.pre_emphasis) * clip[:-1])
     if settings.kind == "linear":
         spectrum = np.abs(librosa.stft(clip, n_fft=len(bands.window), hop_length=hop, window="hamming"))[
             bands.first_bin : bands.last_bin
         ]
+    elif settings.kind == "reassigned":
+        spectrum = _reassigned(emphasized, settings, n_fft=len(bands.window), hop=hop)
     else:
-        emphasized = np.append(clip[0], clip[1:] - np.float32(settings.pre_emphasis) * clip[:-1])
         spectrum = librosa.feature.melspectrogram(
             y=emphasized,
             sr=settings.rate,
@@ -89,6 +94,28 @@ def _by_librosa(clip: np.ndarray, settings: Spectrogram) -> np.ndarray:
     levels = levels[::-1, : settings.width]
     spread = levels.max() - levels.min()
     return (levels - levels.min()) / (spread if spread else 1)
+
+
+def _reassigned(emphasized: np.ndarray, settings: Spectrogram, *, n_fft: int, hop: int) -> np.ndarray:
+    """Return amplitudes (bands, frames): each cell's power goes to the nearest bands and frames, by distance."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'where' used without 'out'")
+        frequencies, times, magnitudes = librosa.reassigned_spectrogram(
+            emphasized, sr=settings.rate, n_fft=n_fft, hop_length=hop, ref_power=0, fill_nan=True, clip=False
+        )
+    low, high = librosa.hz_to_mel(settings.fmin), librosa.hz_to_mel(settings.fmax)
+    positions = (librosa.hz_to_mel(frequencies) - low) / (high - low) * (settings.height + 1) - 1
+    columns = (times * settings.rate - 0.5) / hop  # librosa's times are half a sample late
+    power, frames = magnitudes.astype(np.float64) ** 2, magnitudes.shape[1]
+    grid = np.zeros((settings.height, frames))
+    for row, column in itertools.product((0, 1), repeat=2):
+        band, frame = np.floor(positions) + row, np.floor(columns) + column
+        part = power * (1 - np.abs(positions - band)) * (1 - np.abs(columns - frame))
+        inside = (band >= 0) & (band < settings.height) & (frame >= 0) & (frame < frames)
+        index = (band * frames + frame)[inside].astype(int)
+        grid += np.bincount(index, part[inside], grid.size).reshape(grid.shape)
+    # one frequency fills a filter of unit area; 1 / Hz, as in kind mel
+    return np.sqrt(grid * unit_areas(settings)[:, None] * n_fft / settings.rate)
 
 
 def _numpy_score(spectrogram: np.ndarray) -> float:
@@ -146,7 +173,9 @@ def main() -> None:
     parser.add_argument(
         "--folder", type=Path, default=Path(__file__).parents[2] / "shared" / "birds", help="recordings, in any folders"
     )
-    parser.add_argument("--kind", choices=["mel", "linear", "pcen"], default="mel", help="kind of spectrogram")
+    parser.add_argument(
+        "--kind", choices=["mel", "linear", "pcen", "reassigned"], default="mel", help="kind of spectrogram"
+    )
     call = parser.parse_args()
     paths = sorted(path for path in call.folder.rglob("*") if path.suffix in {".wav", ".ogg", ".flac", ".mp3"})[
         :: 20 if call.quick else 1

@@ -86,7 +86,7 @@ def hand_over(folder: Path, examples: Examples, config: Config, *, ways: Sequenc
     }
     np.savez(folder / "tables.npz", allow_pickle=False, labels=examples.labels.primary, **kernels)
     np.save(folder / "clips.npy", examples.store.spectrograms(examples.rows))
-    np.save(folder / "noise.npy", examples.noise)
+    np.save(folder / "noise.npy", examples.noise.spectrograms)
     for split, rows, labels in (
         ("train", examples.rows, examples.labels),
         ("val", examples.validation_rows, examples.validation_labels),

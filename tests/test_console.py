@@ -147,7 +147,12 @@ def test_a_full_disk_under_the_log_ends_the_script_in_one_line() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("-m", "utils.models", "Pi"), ("-m", "utils.demo", "--help"), ("-m", "utils.learning.augmentation", "--help")],
+    [
+        ("-m", "utils.models", "Pi"),
+        ("-m", "utils.demo", "--help"),
+        ("-m", "utils.learning.augmentation", "--help"),
+        ("-m", "utils.spectra", "--help"),
+    ],
 )
 def test_commands_besides_the_scripts(words: tuple[str, ...]) -> None:
     done = subprocess.run(

@@ -20,7 +20,7 @@ def test_refused(settings: dict[str, object], message: str) -> None:
         validated({"spectrogram": settings})
 
 
-@pytest.mark.parametrize("kind", ["mel", "linear"])
+@pytest.mark.parametrize("kind", ["mel", "linear", "reassigned"])
 def test_accepted(kind: str) -> None:
     config = validated({"spectrogram": {"scale": "fixed", "kind": kind, "range_db": [-90, 0]}})
     assert config.spectrogram.range_db == (-90.0, 0.0)

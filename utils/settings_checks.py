@@ -20,6 +20,7 @@ from config import (
     Training,
 )
 from utils.spectrogram_checks import check_spectrogram, require
+from utils.waveform_checks import check_waveform
 
 LEAST_BAND = 100.0  # Hz; in a narrower band, comparing mel bands cannot tell peaks from noise
 
@@ -42,6 +43,7 @@ def check(config: Config) -> None:
     _check_dataset(config.dataset)
     _check_clips(config.clips, config.spectrogram)
     check_spectrogram(config.spectrogram, samples=int(config.clips.length * config.spectrogram.rate))
+    check_waveform(config)
     _check_model(config.model, config.spectrogram)
     _check_weights(config.model, config.training)
     _check_training(config.training)

@@ -1,6 +1,7 @@
 """Which transforms an image gets, mixup, and the contact sheet of all augmentations."""
 
 import dataclasses
+import itertools
 from functools import partial
 from pathlib import Path
 
@@ -12,21 +13,22 @@ import optax
 import pytest
 import soundfile
 
-from config import Augmentation, Config, Spectrogram
+from config import Augmentation, Chances, Clips, Config, Spectrogram, Waveform
 from tests.conftest import RATE, chirp
+from utils.augmentation_checks import OFF
 from utils.command_line import from_command_line
 from utils.console import UserError
 from utils.learning.augmentation import __main__ as augmentation_sheet
-from utils.learning.augmentation import active_transforms, augment, choose_transforms, mixup
-from utils.learning.augmentation.__main__ import (
-    OFF,
-    RULES,
-    AugmentationFlags,
-    command,
-    draw_rows,
-    from_recording,
-    write_contact_sheet,
+from utils.learning.augmentation import (
+    active_transforms,
+    augment,
+    choose_transforms,
+    contact_sheet,
+    is_augmented,
+    mixup,
 )
+from utils.learning.augmentation.__main__ import AugmentationFlags, command, from_recording, write_contact_sheet
+from utils.learning.augmentation.contact_sheet import RULES, SOUND_NAMES, draw_rows, sound_rows
 
 IMAGES = jax.random.uniform(jax.random.key(0), (64, 20, 30))
 NOISE = jax.random.randint(jax.random.key(2), (5, 20, 30), 0, 256).astype(jnp.uint8)
@@ -90,13 +92,65 @@ def test_each_image_gets_what_it_chose_and_no_more() -> None:
     assert (augmented[~flipped].max(axis=(1, 2)) != 0.25).all()
 
 
+def test_without_chances_everything_is_drawn_as_ever() -> None:
+    settings, key = dataclasses.replace(OFF, flip="time", mean=True, dropout=0.1, probability=0.7), jax.random.key(11)
+    active = active_transforms(settings, NOISE)
+    key_choice, key_amounts = jax.random.split(key)
+    chosen = choose_transforms(key_choice, 64, len(active), count=2, probability=0.7)
+    images = IMAGES
+    for index, transform in enumerate(active.values()):
+        keys = jax.random.split(jax.random.fold_in(key_amounts, index), 64)
+        images = jnp.where(chosen[:, index, None, None], transform(images, keys), images)
+    assert jnp.array_equal(augment(IMAGES, key, settings, NOISE), images)
+
+
+def test_chances_hold_whatever_the_count() -> None:
+    images = jnp.tile(jnp.array([[0.25, 0.5], [0.25, 0.75]]), (4000, 1, 1))
+    settings = dataclasses.replace(OFF, flip="time", mean=True, brightness=0.5, count=1, probability=0.5)
+
+    def shares(settings: Augmentation) -> tuple[float, float, float]:
+        """Return how many images are flipped, lack their mean, and are brighter or darker."""
+        after = np.asarray(augment(images, jax.random.key(12), settings, NOISE[:, :2, :2]))
+        no_mean = after.min(axis=(1, 2)) == 0
+        other = ~no_mean & (np.abs(after.sum(axis=(1, 2)) - 1.75) > 1e-6)
+        return (after[:, 0, 0] > after[:, 0, 1]).mean(), no_mean.mean(), other.mean()
+
+    np.testing.assert_allclose(shares(settings), 1 / 6, atol=0.025)  # one of three, at a half
+    chances = dataclasses.replace(settings, chances=Chances(mean=0.8))
+    flipped, no_mean, other = shares(chances)
+    assert abs(no_mean - 0.8) < 0.025
+    assert abs(flipped - 0.25) < 0.025  # one of two, at a half
+    assert abs(other - 0.2 * 0.25) < 0.02
+    assert abs(shares(dataclasses.replace(chances, count=0))[1] - 0.8) < 0.025
+    assert shares(dataclasses.replace(chances, count=0))[::2] == (0.0, 0.0)
+    always = dataclasses.replace(settings, count=0, chances=Chances(flip=1.0, mean=1.0, brightness=0.0))
+    assert shares(always)[1] == 1.0
+
+
+def test_what_can_change_images() -> None:
+    settings = dataclasses.replace(OFF, flip="time", add=True)
+    for one, changes in [
+        (settings, True),
+        (dataclasses.replace(settings, count=0), False),
+        (dataclasses.replace(settings, probability=0.0), False),
+        (dataclasses.replace(settings, count=0, chances=Chances(flip=0.1)), True),
+        (dataclasses.replace(settings, chances=Chances(flip=0.0, add=0.0)), False),
+        (dataclasses.replace(settings, chances=Chances(mean=1.0), count=0), False),
+        (OFF, False),
+    ]:
+        assert is_augmented(one, NOISE) == changes
+        assert jnp.array_equal(augment(IMAGES, jax.random.key(13), one, NOISE), IMAGES) != changes
+    assert not is_augmented(dataclasses.replace(OFF, add=True), NOISE[:0])
+
+
 @pytest.mark.parametrize(
     ("words", "key"),
     [("--augmentation.crop 0.5 0 0 0", "crop"), ("--augmentation.crop 0.1", "crop"),
      ("--augmentation.roll 1.1", "roll"), ("--augmentation.flip up", "flip"),
      ("--augmentation.contrast 0 3", "contrast"),
      ("--augmentation.rotate -1", "rotate"), ("--augmentation.stripes 0", "stripes"),
-     ("--augmentation.mixup -1", "mixup"), ("--augmentation.blur 1.5", "blur")],
+     ("--augmentation.mixup -1", "mixup"), ("--augmentation.blur 1.5", "blur"),
+     ("--augmentation.chances.flip 1.5", "chances.flip")],
 )  # fmt: skip
 def test_impossible_amounts_are_refused(words: str, key: str) -> None:
     with pytest.raises(Exception, match=f"augmentation.{key}") as refused:
@@ -124,6 +178,9 @@ def test_mixup_mixes_targets_as_images() -> None:
     greys = np.arange(512) / 512
     np.testing.assert_allclose(images[:, 0, 0], targets @ greys, atol=1e-5)
     assert (np.ptp(images, axis=(1, 2)) == 0).all()
+    sounds, same, _ = mixup(jnp.arange(512)[:, None] / 512, jnp.eye(512), jnp.ones(512), jax.random.key(8), amount=1.0)
+    np.testing.assert_array_equal(np.asarray(sounds)[:, 0], images[:, 0, 0])
+    np.testing.assert_array_equal(same, targets)
     parts = np.diag(targets)
     np.testing.assert_allclose(np.quantile(parts, [0.1, 0.5, 0.9]), [0.1, 0.5, 0.9], atol=0.06)  # Beta(1, 1) is uniform
 
@@ -176,19 +233,24 @@ def test_the_sheet_has_a_row_for_each(
     monkeypatch.setattr(
         augmentation_sheet, "draw_rows", lambda path, table: (drawn.extend(table), draw_rows(path, table))
     )
+    some = ["shift", "pitch", "background"]  # each is compiled
+    assert {*some} < {*SOUND_NAMES}
+    monkeypatch.setattr(contact_sheet, "SOUND_NAMES", some)
     config = Config(spectrogram=SMALL, augmentation=Augmentation(roll_v=0.25, count=0))
     write_contact_sheet(sheet, config, AugmentationFlags(recording=recording, draws=2))
     assert "3 clips, each augmented 2 times" in capsys.readouterr().out
     names = [row.title.split("\n")[0] for row in drawn]
     assert names == [
+        *(f"waveform.{name}" for name in [*some, "mixup"]),
         *(field.name for field in dataclasses.fields(Augmentation) if field.name not in RULES),
         "mixup",
         "as set: roll_v, add",
     ]
     assert drawn[names.index("roll_v")].title == "roll_v\n0.25"  # the amount that is set, as it is on
     for row in drawn[:-1]:
-        assert len(row.draws) == (1 if row.title.startswith(("flip", "mean", "blur")) else 2)
-        assert not all(np.array_equal(image, row.clip) for image, _ in row.draws)
+        silent = row.title.startswith("waveform.background")  # as all rejected clips are
+        assert len(row.draws) == (1 if silent or row.title.startswith(("flip", "mean", "blur")) else 2)
+        assert all(np.array_equal(image, row.clip) for image, _ in row.draws) == silent
     # a count of 0 changes nothing
     assert all(np.array_equal(image, drawn[-1].clip) for image, _ in drawn[-1].draws)
     assert min(cv2.imread(str(sheet)).shape[:2]) > 300
@@ -206,6 +268,38 @@ def test_a_recording_is_divided_into_clips_and_noise(tmp_path: Path) -> None:
     soundfile.write(recording, np.zeros(2 * RATE, np.float32), RATE)
     with pytest.raises(UserError, match=r"chirps.wav: none of its 2 clips"):
         from_recording(recording, Config(spectrogram=SMALL))
+
+
+def test_sounds_of_a_recording_have_margins(tmp_path: Path) -> None:
+    recording = tmp_path / "chirps.wav"
+    sound = np.concatenate([chirp(1500.0, seconds=2.0, seed=0), np.zeros(2 * RATE, np.float32)])
+    soundfile.write(recording, sound, RATE, subtype="FLOAT")
+    config = Config(spectrogram=SMALL, clips=Clips(overlap=0.0), waveform=Waveform(shift=0.5, speed=0.4))
+    sounds = from_recording(recording, config).sounds
+    margin = int(0.7 * RATE)
+    assert sounds.margin == margin
+    assert sounds.rows.shape == (2, RATE + 2 * margin)
+    assert sounds.background.shape == (2, RATE + 2 * margin)
+    found = sorted((sounds.rows * (sounds.peaks / 32_767)[:, None]).tolist())
+    padded = np.pad(sound, margin)
+    expected = sorted(padded[start : start + RATE + 2 * margin].tolist() for start in (0, RATE))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_rows_of_sound_show_what_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact_sheet, "SOUND_NAMES", ["gain", "white"])
+    recording = tmp_path / "chirps.wav"
+    soundfile.write(recording, chirp(1500.0, seconds=2.0, seed=0), RATE)
+    config = Config(spectrogram=SMALL, waveform=Waveform(white=(-10.0, -10.0), probability=1.0))
+    gain, white, mixed, last = sound_rows(from_recording(recording, config).sounds, config, draws=2, seed=0)
+    assert gain.title == "waveform.gain\n12.0"  # it is off: an example amount
+    assert [caption for _, caption in gain.draws] == ["no change"]  # each spectrogram is stretched
+    assert white.title == "waveform.white\n-10 -10"
+    assert mixed.draws[0][1].endswith("% of this clip")
+    assert last.title == "waveform as set: white\ncount 2, probability 1"
+    for row in (white, last):
+        images = [row.clip, *(image for image, _ in row.draws)]
+        assert not any(np.array_equal(one, other) for one, other in itertools.combinations(images, 2))
 
 
 def test_what_cannot_be_drawn_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

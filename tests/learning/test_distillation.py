@@ -12,11 +12,13 @@ import scipy.special
 from config import Augmentation, Config, Distillation, Training
 from tests.learning.test_steps import CLASSES, CLIPS, CONFIG, made_up
 from utils.console import UserError
+from utils.learning.batch_images import Batch
 from utils.learning.cached_predictions import cache_predictions, is_deterministic
 from utils.learning.distillation import LearnFromTeachers, blended_losses, distillation_losses
 from utils.learning.examples import Examples
+from utils.learning.noise import Noise
 from utils.learning.sampling import clips_per_epoch, epoch_order
-from utils.learning.steps import Batch, epoch_key, initial_state, make_step
+from utils.learning.steps import epoch_key, initial_state, make_step
 from utils.learning.targets import Labels, class_weights
 from utils.learning.teachers import Teachers, chosen_teachers, load_teachers
 from utils.models.input_scaling import from_pixels
@@ -78,7 +80,7 @@ def test_the_loss_is_cross_entropy_against_the_teacher(tmp_path: Path) -> None:
     step = jax.jit(make_step(graph, config, jnp.ones(CLASSES), objective_of(teachers, config)))
     state = initial_state(network, config.training)
     after, metrics = step(
-        state, batch, jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1), teachers.networks
+        state, batch, jax.device_put(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1), teachers.networks
     )
     predictions = scipy.special.softmax(alone(one, seen), axis=1)
     logits = np.asarray(apply(graph, network, seen, train=True)[0], np.float64)
@@ -90,12 +92,12 @@ def test_the_loss_is_cross_entropy_against_the_teacher(tmp_path: Path) -> None:
     )
     wrong = batch._replace(labels=labels._replace(primary=(labels.primary + 1) % CLASSES))  # labels take no part
     _, other = step(
-        state, wrong, jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1), teachers.networks
+        state, wrong, jax.device_put(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1), teachers.networks
     )
     assert float(other.loss) == pytest.approx(expected, rel=1e-5)
     cached = batch._replace(soft_targets=jnp.asarray(predictions, jnp.float32))
     assert float(
-        step(state, cached, jnp.asarray(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1))[1].loss
+        step(state, cached, jax.device_put(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1))[1].loss
     ) == pytest.approx(expected, rel=1e-5)
 
 
@@ -242,11 +244,12 @@ def test_cached_predictions_are_those_of_steps(tmp_path: Path) -> None:
 
 
 def test_when_images_are_the_same_in_each_epoch() -> None:
-    assert is_deterministic(Augmentation(count=0), noise_count=4)
-    assert is_deterministic(Augmentation(roll_v=0.0), noise_count=0)
-    assert not is_deterministic(Augmentation(roll_v=0.0), noise_count=4)
-    assert not is_deterministic(Augmentation(), noise_count=0)
-    assert not is_deterministic(Augmentation(count=0, mixup=0.2), noise_count=0)
+    some, none = (Noise(np.zeros((count, 1, 1), np.uint8)) for count in (4, 0))
+    assert is_deterministic(Config(augmentation=Augmentation(count=0)), some)
+    assert is_deterministic(Config(augmentation=Augmentation(roll_v=0.0)), none)
+    assert not is_deterministic(Config(augmentation=Augmentation(roll_v=0.0)), some)
+    assert not is_deterministic(Config(augmentation=Augmentation()), none)
+    assert not is_deterministic(Config(augmentation=Augmentation(count=0, mixup=0.2)), none)
 
 
 def test_how_many_unlabelled_clips_an_epoch_sees() -> None:
@@ -276,7 +279,7 @@ def test_unlabelled_clips_learn_from_teachers_alone(tmp_path: Path) -> None:
         _, metrics = step(
             state,
             Batch(pixels, labels),
-            jnp.asarray(examples.noise),
+            jax.device_put(examples.noise),
             jnp.float32(0.01),
             epoch_key(seed=1, epoch=1),
             teachers.networks,

@@ -9,8 +9,9 @@ import pytest
 
 from config import Training
 from tests.learning.test_steps import CLASSES, CONFIG, after_epochs, made_up
+from utils.learning.batch_images import Batch
 from utils.learning.schedules import rates
-from utils.learning.steps import Batch, TrainState, initial_state, make_step
+from utils.learning.steps import TrainState, initial_state, make_step
 from utils.learning.targets import Labels
 from utils.models.networks import Network, apply, build_network
 
@@ -30,7 +31,7 @@ def one_step(
     )
     step = make_step(graph, config, jnp.ones(CLASSES), only_last_layer=only_last_layer)
     state, _ = jax.jit(step)(
-        initial_state(network, settings), batch, jnp.asarray(examples.noise), jnp.float32(0.1), jax.random.key(1)
+        initial_state(network, settings), batch, jax.device_put(examples.noise), jnp.float32(0.1), jax.random.key(1)
     )
     return network, state
 
@@ -71,7 +72,7 @@ def test_the_last_layer_alone_learns_from_what_inference_sees() -> None:
     state, metrics = step(
         initial_state(network, config.training),
         Batch(pixels, labels),
-        jnp.asarray(examples.noise),
+        jax.device_put(examples.noise),
         jnp.float32(0.5),
         jax.random.key(1),
     )

@@ -82,7 +82,7 @@ def test_signal_interval_and_noise(config: Config) -> None:
     with pytest.raises(console.UserError, match="no clips to learn from"):
         examples_of(with_run(config, "x", signal_interval=(0.99, 1.0)))
     accepted = examples.store.clips["accepted"]
-    assert len(examples.noise) <= int((~accepted).sum())
+    assert len(examples.noise.spectrograms) <= int((~accepted).sum())
 
 
 def test_it_learns(config: Config) -> None:

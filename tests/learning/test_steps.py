@@ -14,13 +14,15 @@ import pytest
 
 from config import Augmentation, Config, Model, Spectrogram, Training
 from tests.conftest import REPOSITORY
+from utils.learning.batch_images import Batch
 from utils.learning.batches import BatchSupply, ResidentBatches, StreamedBatches
 from utils.learning.devices import device_mesh, fitting_batch_size, memory_needed, replicated
 from utils.learning.epochs import ChunkSizer, TrainingSetup, run_epoch
 from utils.learning.examples import Examples
+from utils.learning.noise import Noise
 from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
-from utils.learning.steps import Batch, TrainState, epoch_key, initial_state, make_chunk, make_step
+from utils.learning.steps import TrainState, epoch_key, initial_state, make_chunk, make_step
 from utils.learning.targets import Labels
 from utils.models.networks import build_network
 from utils.models.training_log import EpochRow
@@ -39,7 +41,7 @@ class MadeUpStore(Store):
     """A store of spectrograms in memory."""
 
     def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels = pixels
+        self.pixels, self.keeps_sound = pixels, False
 
     def spectrograms(self, clips: np.ndarray) -> np.ndarray:
         return self.pixels[clips]
@@ -67,7 +69,7 @@ def made_up(*, background: int = 1) -> Examples:
         no_rows,
         np.zeros((0, CLASSES), bool),
         no_rows,
-        pixels[:4],
+        Noise(pixels[:4]),
     )
 
 
@@ -88,7 +90,7 @@ def after_epochs(
         config,
         supply,
         chunk,
-        jnp.asarray(examples.noise),
+        jax.device_put(examples.noise),
         ChunkSizer(),
         last_layer_chunk=make_chunk(last_layer, supply.batch_at, mesh) if config.training.freeze_epochs else None,
     )
@@ -131,7 +133,7 @@ def test_batches_are_those_of_the_order(capacity: int) -> None:
             found += [supply.batch_at(given.source, jnp.int32(number)) for number in range(given.count)]
         assert len(found) == len(order)
         for clips, batch in zip(order, found, strict=True):
-            np.testing.assert_array_equal(batch.pixels, examples.store.spectrograms(clips))
+            np.testing.assert_array_equal(batch.clips, examples.store.spectrograms(clips))
             for ours, theirs in zip(batch.labels, examples.labels, strict=True):
                 np.testing.assert_array_equal(ours, theirs[clips])
 
@@ -152,7 +154,7 @@ def test_after_a_loss_that_is_not_finite_nothing_changes(loops: bool) -> None:
         state, metrics = chunk(
             state,
             given.source,
-            jnp.asarray(examples.noise),
+            jax.device_put(examples.noise),
             jnp.full(supply.capacity, 0.01),
             epoch_key(seed=1, epoch=1),
             number,
@@ -181,7 +183,13 @@ def test_moving_average() -> None:
         supply.chunks(epoch_order(examples.labels.primary, config.training, epoch=1), lambda: 1)
     ):
         state, _ = chunk(
-            state, given.source, jnp.asarray(examples.noise), jnp.full(1, 0.01), epoch_key(seed=1, epoch=1), number, 1
+            state,
+            given.source,
+            jax.device_put(examples.noise),
+            jnp.full(1, 0.01),
+            epoch_key(seed=1, epoch=1),
+            number,
+            1,
         )
         keeps = min(0.5, (1 + number) / (10 + number))
         expected = [

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from config import Spectrogram
-from utils.spectra.bands import bands_of, hop_of, linear_window, size_before_resizing
+from utils.spectra.bands import bands_of, hop_of, linear_window, size_before_resizing, unit_areas
 
 
 def test_mel_bands_are_librosas() -> None:
@@ -18,6 +18,12 @@ def test_mel_bands_are_librosas() -> None:
     np.testing.assert_array_equal(found, expected)
     assert bands.last_bin - bands.first_bin < 410  # without bins that are in no band
     np.testing.assert_allclose(bands.window, librosa.filters.get_window("hann", 1024), atol=1e-7)
+
+
+def test_filters_of_unit_area_are_librosas() -> None:
+    settings = Spectrogram(height=20, n_fft=16_384)
+    peaks = librosa.filters.mel(sr=44_100, n_fft=16_384, n_mels=20, fmin=500, fmax=15_000).max(axis=1)
+    np.testing.assert_allclose(unit_areas(settings), peaks, rtol=0.02)  # bins are seldom in the middle of a filter
 
 
 @given(st.integers(100, 384_000), st.integers(8, 1024), st.floats(0, 1), st.floats(0, 1))
@@ -47,6 +53,7 @@ def test_linear_window_by_hand() -> None:
         (Spectrogram(kind="linear"), 44_100, (128, 256)),
         (Spectrogram(width=100, height=64), 12_345, (64, 100)),
         (Spectrogram(hop=512, n_fft=2048), 44_100, (128, 87)),
+        (Spectrogram(kind="reassigned", n_fft=512), 44_100, (128, 256)),
         (Spectrogram(kind="linear", n_fft=1024, fmin=0.0, fmax=22_050.0), 44_100, (513, 256)),
     ],
 )

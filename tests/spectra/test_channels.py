@@ -22,7 +22,7 @@ from utils.spectra.audio_check import audio_levels
 from utils.spectra.decode import AudioError
 from utils.spectra.extraction import Job
 from utils.spectra.recording_spectrograms import first_spectrograms
-from utils.spectra.store import STORE_SETTINGS
+from utils.spectra.store_settings import STORE_SETTINGS
 
 SONG = chirp(2000, seconds=3, seed=1)
 NOISE = np.random.default_rng(3).normal(0, 0.05, (4, len(SONG))).astype(np.float32)

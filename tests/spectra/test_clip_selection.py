@@ -37,20 +37,21 @@ def choose(
     st.lists(st.integers(0, 250), max_size=12),
     st.lists(st.integers(0, 200), max_size=8),
     st.booleans(),
+    st.integers(0, 60),
 )
 def test_cutting_out_of_a_stream_is_cutting_out_of_the_whole(
-    samples: int, length: int, starts: list[int], borders: list[int], endless: bool
+    samples: int, length: int, starts: list[int], borders: list[int], endless: bool, margin: int
 ) -> None:
     windows = (Window(start, event=index) for index, start in enumerate(sorted(starts)))
     more = (Window(start) for start in itertools.count(250, 7)) if endless else iter(())
-    found = list(cut_windows(numbered(samples, borders), itertools.chain(windows, more), length=length))
-    whole = np.pad(np.arange(1, samples + 1, dtype=np.float32), (0, length))
+    found = list(cut_windows(numbered(samples, borders), itertools.chain(windows, more), length=length, margin=margin))
+    whole = np.pad(np.arange(1, samples + 1, dtype=np.float32), (margin, length + margin))
     expected = [min(start, max(0, samples - length)) for start in sorted(starts) if start < samples]
     assert [(window.start, window.event) for window, _ in found] == list(
         zip(expected, range(len(expected)), strict=True)
     )
     for window, clip in found:
-        np.testing.assert_array_equal(clip, whole[window.start : window.start + length])
+        np.testing.assert_array_equal(clip, whole[window.start : window.start + length + 2 * margin])
 
 
 def test_windows_of_an_event() -> None:

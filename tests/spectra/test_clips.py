@@ -27,23 +27,25 @@ def test_counts_are_the_baselines(golden: Path) -> None:
     st.integers(1, 60),
     st.integers(0, 40),
     st.lists(st.integers(0, 200), max_size=8),
+    st.integers(0, 50),
 )
 def test_cutting_a_stream_is_cutting_the_whole(
-    samples: int, length: int, step: int, least: int, borders: list[int]
+    samples: int, length: int, step: int, least: int, borders: list[int], margin: int
 ) -> None:
     least = min(least, length)
     sound = np.arange(1, samples + 1, dtype=np.float32)
     blocks = np.split(sound, sorted(border for border in borders if border <= samples))
     found = {
         first + index: clip
-        for first, batch in cut_grid(blocks, length=length, step=step, min_length=least)
+        for first, batch in cut_grid(blocks, length=length, step=step, min_length=least, margin=margin)
         for index, clip in enumerate(batch)
     }
     expected = {}
     for start in range(0, samples, step):
         rest = sound[start : start + length]
         if len(rest) >= max(least, 1):
-            expected[start // step] = np.pad(rest, (0, length - len(rest)))
+            around = np.pad(sound, (margin, length + margin))
+            expected[start // step] = around[start : start + length + 2 * margin]
     assert list(found) == list(expected)
     for index, clip in expected.items():
         np.testing.assert_array_equal(found[index], clip)

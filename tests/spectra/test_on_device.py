@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import jax
 import jax.numpy as jnp
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -19,13 +20,16 @@ from utils.spectra.clips import cut_grid
 from utils.spectra.decode import decode
 from utils.spectra.engines import engine_of
 from utils.spectra.on_device import (
-    blur_on_device,
+    amplitudes_on_device,
     cubic_weights,
+    draw_spectrograms,
     make_spectrograms,
+    raise_pitch,
     reason_against_device,
     signal_scores,
     squeeze_on_device,
 )
+from utils.spectra.on_device_waveform import blur_on_device
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import scored_spectrogram, to_pixels
 from utils.spectra.store import Store
@@ -79,6 +83,7 @@ def made_up(samples: int) -> np.ndarray:
         {},
         {"kind": "linear"},
         {"kind": "pcen"},
+        {"kind": "reassigned"},
         {"n_fft": 128, "hop": 100},
         {"kind": "linear", "n_fft": 512, "hop": 150, "resize": "crop"},
         {"hop": 60, "resize": "crop"},
@@ -88,6 +93,8 @@ def made_up(samples: int) -> np.ndarray:
         {"scale": "fixed"},
         {"kind": "linear", "scale": "fixed", "normalize": "rms"},
         {"scale": "fixed", "range_db": (-70.0, -30.0), "hop": 60, "n_fft": 128},
+        {"kind": "reassigned", "scale": "fixed", "hop": 60, "n_fft": 128, "resize": "crop"},
+        {"kind": "reassigned", "high_pass": 600.0, "noise_reduction": 0.8, "normalize": "rms", "pre_emphasis": 0.0},
     ],
     ids=lambda steps: " ".join(map(str, steps.values())) or "default",
 )
@@ -98,9 +105,11 @@ def test_engines_agree_on_made_up_clips(steps: dict[str, object]) -> None:
     check(clips, Spectrogram(**{"rate": RATE, "fmin": 300.0, "fmax": 3800.0, "height": 32, "width": 64} | steps))
 
 
+@pytest.mark.parametrize("kind", ["mel", "reassigned"])
 @pytest.mark.parametrize("samples", [15, 16, 777, 8001])
-def test_engines_agree_on_any_length(samples: int) -> None:
-    check(made_up(samples), Spectrogram(rate=RATE, fmin=300.0, fmax=3800.0, height=8, width=16, high_pass=100.0))
+def test_engines_agree_on_any_length(samples: int, kind: str) -> None:
+    settings = Spectrogram(rate=RATE, fmin=300.0, fmax=3800.0, height=8, width=16, high_pass=100.0)
+    check(made_up(samples), replace(settings, kind=kind))
 
 
 def test_engines_agree_on_real_recordings(birds: Path) -> None:
@@ -116,6 +125,7 @@ def test_engines_agree_on_real_recordings(birds: Path) -> None:
     ]
     check(np.concatenate(clips)[:48], Spectrogram())
     check(np.concatenate(clips)[:48], Spectrogram(scale="fixed"))
+    check(np.concatenate(clips)[:24], Spectrogram(kind="reassigned"))
 
 
 @pytest.mark.parametrize("share", [0.2, 0.4, 0.7])
@@ -155,6 +165,94 @@ def test_what_needs_random_numbers_is_refused(mode: str) -> None:
     with pytest.raises(ValueError, match=mode):
         make_spectrograms(jnp.zeros((1, RATE)), settings)
     assert reason_against_device(Spectrogram(resize=mode), samples=44_100) == ""  # nothing has to be resized
+
+
+DRAWN = Spectrogram(rate=RATE, fmin=300.0, fmax=3800.0, height=32, width=64)
+KINDS = ["mel", "linear", "pcen", "reassigned"]
+
+
+@pytest.mark.parametrize("steps", [{"kind": kind} for kind in KINDS] + [{"scale": "fixed"}, {"hop": 60, "n_fft": 128}])
+def test_drawn_spectrograms_are_those_that_stores_round(steps: dict[str, object]) -> None:
+    settings, clips = replace(DRAWN, **steps), jnp.asarray(made_up(RATE))
+    drawn = jax.jit(lambda clips: draw_spectrograms(clips, settings))(clips)
+    assert drawn.dtype == jnp.float32
+    stored = np.asarray(make_spectrograms(clips, settings)[0])
+    pixels = np.asarray(drawn) * 255
+    assert np.abs(pixels - stored).max() < 0.51
+    assert np.abs(pixels - stored).max() > 0.3  # not rounded
+
+
+def test_drawing_does_not_compute_signal_scores() -> None:
+    clips = jnp.zeros((2, RATE))
+    both, drawn = (
+        jax.jit(compute, static_argnums=1).lower(clips, DRAWN).as_text()
+        for compute in (make_spectrograms, draw_spectrograms)
+    )
+    assert "stablehlo.sort" in both
+    assert "stablehlo.sort" not in drawn
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pitch_of_one_changes_no_bit(kind: str) -> None:
+    settings, clips = replace(DRAWN, kind=kind), jnp.asarray(made_up(RATE))
+    plain = jax.jit(lambda clips: draw_spectrograms(clips, settings))(clips)
+    raised = jax.jit(lambda clips, pitch: draw_spectrograms(clips, settings, pitch))(clips, jnp.ones(len(clips)))
+    np.testing.assert_array_equal(np.asarray(raised), np.asarray(plain))
+
+
+STEPS = np.array([4, -3, 7])  # semitones
+FACTORS = (2 ** (STEPS / 12)).astype(np.float32)
+WITHOUT_EDGES = np.s_[:, :, 4:-4]
+
+
+def calls(factors: np.ndarray) -> np.ndarray:
+    """Make calls that swing by 60 Hz around 1400 Hz, raised by factors."""
+    time = np.arange(RATE) / RATE
+    return np.sin(2 * np.pi * factors[:, None] * (1400 * time + 5 * np.sin(4 * np.pi * time))).astype(np.float32)
+
+
+def likeness(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+@pytest.mark.parametrize("kind", ["mel", "linear", "reassigned"])
+def test_pitch_moves_sound_by_its_factor(kind: str) -> None:
+    settings = replace(DRAWN, kind=kind, pre_emphasis=0)
+    raise_by = jax.jit(lambda clips, pitch: amplitudes_on_device(clips, settings, pitch))
+    low, high = np.repeat(calls(np.ones(1)), 4, axis=0), calls(np.append(FACTORS, 1))
+    raised = np.asarray(raise_by(low, np.append(FACTORS, np.float32(5))))[WITHOUT_EDGES]
+    expected = np.asarray(raise_by(high, np.ones(4, np.float32)))[WITHOUT_EDGES]
+    for factor, found, wanted in zip(FACTORS, raised, expected, strict=False):
+        assert likeness(found, wanted) > 0.9
+        middle, true_middle = (image.sum(axis=1) @ np.arange(32) / image.sum() for image in (found, wanted))
+        assert abs(middle - true_middle) < 0.5
+        assert abs(np.log(found.max() / wanted.max())) < abs(np.log(factor)) + 0.1  # its peak widens by the factor
+    assert raised[3].max() < 0.02 * expected[3].max()  # 7 kHz is beyond the band
+
+
+def test_pitch_reads_between_bins() -> None:
+    magnitudes = np.random.default_rng(0).random((3, 2, 33), dtype=np.float32)
+    pitch = np.array([0.7, 1.0, 1.3], np.float32)
+    found = np.asarray(raise_pitch(jnp.asarray(magnitudes), jnp.asarray(pitch), first=4, last=33))
+    assert found.shape == (3, 2, 29)
+    for clip, factor in enumerate(pitch):
+        read = np.arange(4, 33) / factor
+        for frame in range(2):
+            expected = np.interp(read, np.arange(34), np.append(magnitudes[clip, frame], 0), right=0)
+            np.testing.assert_allclose(found[clip, frame], expected, atol=1e-5)
+    assert not found[0, :, 20:].any()  # above bin 33 · 0.7 there is nothing
+
+
+def test_pitch_is_that_of_librosa() -> None:
+    settings = replace(DRAWN, scale="fixed", range_db=(-40.0, 0.0), pre_emphasis=0)
+    call = calls(np.ones(1))[0]
+    shifted = [librosa.effects.pitch_shift(call, sr=RATE, n_steps=steps, n_fft=256) for steps in STEPS]
+    draw = jax.jit(lambda clips, pitch: draw_spectrograms(clips, settings, pitch))
+    raised = np.asarray(draw(np.stack([call] * 4), np.append(FACTORS, np.float32(1))))[WITHOUT_EDGES]
+    expected = np.asarray(draw(np.stack([*shifted, call]), np.ones(4, np.float32)))[WITHOUT_EDGES]
+    for found, wanted in zip(raised[:3], expected, strict=False):
+        assert likeness(found, wanted) > 0.9
+        assert likeness(raised[3], wanted) < 0.2
 
 
 def test_one_clip_more_changes_no_other() -> None:

@@ -132,6 +132,7 @@ def test_the_mean_spectrum_is_of_mel_bands_whatever_the_spectrogram() -> None:
     assert levels.shape == (128,)
     np.testing.assert_array_equal(mel_levels(samples, Spectrogram(kind="linear", n_fft=390)), levels)
     np.testing.assert_array_equal(mel_levels(samples, Spectrogram(kind="pcen")), levels)
+    np.testing.assert_array_equal(mel_levels(samples, Spectrogram(kind="reassigned")), levels)
     band = int(np.abs(librosa.mel_frequencies(n_mels=130, fmin=500, fmax=15_000)[1:-1] - 4500).argmin())
     assert levels[band] - levels[:20].mean() > 20  # the sweep goes through it, and not below 1.8 kHz
 
@@ -151,7 +152,7 @@ ANY = st.builds(
     fmax=st.just(4000.0),
     height=st.just(16),
     width=st.just(32),
-    kind=st.sampled_from(["mel", "linear", "pcen"]),
+    kind=st.sampled_from(["mel", "linear", "pcen", "reassigned"]),
     n_fft=st.sampled_from([0, 64, 300]),
     hop=st.sampled_from([0, 7, 31]),
     resize=st.sampled_from(["squeeze", "crop", "crop_random", "fill"]),
@@ -184,7 +185,7 @@ def test_any_clip_gives_a_spectrogram(
     assert 0 <= signal_score(spectrogram) <= 1
 
 
-@pytest.mark.parametrize("kind", ["mel", "linear", "pcen"])
+@pytest.mark.parametrize("kind", ["mel", "linear", "pcen", "reassigned"])
 def test_silence_is_black_and_scores_nothing(kind: str) -> None:
     spectrogram = make_spectrogram(
         np.zeros(8000, np.float32), replace(SMALL, kind=kind, high_pass=300.0, noise_reduction=1.0, normalize="rms")
@@ -193,7 +194,7 @@ def test_silence_is_black_and_scores_nothing(kind: str) -> None:
     assert signal_score(spectrogram) == 0
 
 
-@pytest.mark.parametrize("kind", ["mel", "linear", "pcen"])
+@pytest.mark.parametrize("kind", ["mel", "linear", "pcen", "reassigned"])
 def test_a_click_is_a_column(kind: str) -> None:
     samples = np.zeros(62 * 31, np.float32)
     samples[62 * 16] = 1
@@ -261,10 +262,19 @@ def test_full_scale_is_a_sine_in_the_band_that_shows_it_best(kind: str, height: 
         assert min(loudest) == pytest.approx(1 - 6 / 60, abs=0.002)  # and with equal bins in all
 
 
-@pytest.mark.parametrize("kind", ["mel", "linear"])
+def test_full_scale_of_reassigned_spectrograms_is_a_sine_in_the_middle_of_a_narrow_band() -> None:
+    settings = replace(FIXED, kind="reassigned", height=24)
+    middles = librosa.mel_frequencies(n_mels=26, fmin=300, fmax=3800)[1:-1]
+    loudest = [make_spectrogram(sine(middle, level=-6), settings)[:, 10:50].max() for middle in middles]
+    assert max(loudest) == pytest.approx(1 - 6 / 60, abs=0.003)
+    wide = (middles[-1] - middles[-2]) / (middles[1] - middles[0])  # 3 dB for each doubling of a band's width
+    assert loudest[-1] == pytest.approx(1 - (6 + 10 * np.log10(wide)) / 60, abs=0.01)
+
+
+@pytest.mark.parametrize("kind", ["mel", "linear", "reassigned"])
 @pytest.mark.parametrize("resize", [{}, {"hop": 50}, {"hop": 50, "resize": "crop"}])
 def test_with_a_fixed_range_a_quieter_clip_is_darker(kind: str, resize: dict[str, object]) -> None:
-    settings = replace(FIXED, kind=kind, n_fft=256 if kind == "mel" else 0, range_db=(-90.0, 0.0), **resize)
+    settings = replace(FIXED, kind=kind, n_fft=0 if kind == "linear" else 256, range_db=(-90.0, 0.0), **resize)
     samples = sweep(8000)
     loud, quiet = make_spectrogram(samples, settings), make_spectrogram(samples / 10, settings)
     between = (quiet > 0.02) & (loud < 0.98)

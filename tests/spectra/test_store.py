@@ -25,7 +25,7 @@ from utils.spectra.clip_parts import (
     ClipReservoir,
     Part,
     RecordingSummary,
-    copy_pixels,
+    copy_rows,
     is_complete_part,
     read_clip_part,
 )
@@ -241,7 +241,7 @@ def extracted(file: Path, clips: Clips, max_clips: int) -> tuple[Part, np.ndarra
 
 def pixels_of(part: Path) -> np.ndarray:
     with tempfile.TemporaryFile() as stream:
-        copy_pixels(part, stream)
+        copy_rows(part, stream)
         stream.seek(0)
         return np.frombuffer(stream.read(), np.uint8)
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import fft, signal
 
-from utils.demo.singing import Waveform
+from utils.demo.singing import SoundArray
 
 NoiseKind = Literal["hiss", "wind", "rain", "hum", "insects"]
 
@@ -37,7 +37,7 @@ def draw_site(rng: np.random.Generator) -> Site:
     )
 
 
-def propagate(sound: Waveform, *, distance: float, echo: float, rate: int, rng: np.random.Generator) -> Waveform:
+def propagate(sound: SoundArray, *, distance: float, echo: float, rate: int, rng: np.random.Generator) -> SoundArray:
     """Return a song at a distance: with more reverberation and less of the high frequencies, the farther it is.
 
     Parameters
@@ -65,7 +65,7 @@ def _hertz(size: int, *, rate: int) -> Float[np.ndarray, " bins"]:
 
 def make_noise(
     kind: NoiseKind, count: int, *, rate: int, rng: np.random.Generator, slope: float = 1.0, insect: float = 7000.0
-) -> Waveform:
+) -> SoundArray:
     """Make noise.
 
     Parameters
@@ -118,17 +118,17 @@ def make_noise(
     )
 
 
-def _shaped_noise(gain: Float[np.ndarray, " bins"], count: int, *, size: int, rng: np.random.Generator) -> Waveform:
+def _shaped_noise(gain: Float[np.ndarray, " bins"], count: int, *, size: int, rng: np.random.Generator) -> SoundArray:
     """Return white noise with the given spectral gain."""
     white = rng.standard_normal(2 * (size // 2 + 1), dtype=np.float32).view(np.complex64)
     return fft.irfft(white * gain.astype(np.float32), size)[:count]
 
 
-def _unit_rms(sound: Waveform) -> Waveform:
+def _unit_rms(sound: SoundArray) -> SoundArray:
     return sound / np.sqrt(np.mean(sound**2))
 
 
-def _hum(count: int, *, rate: int, rng: np.random.Generator) -> Waveform:
+def _hum(count: int, *, rate: int, rng: np.random.Generator) -> SoundArray:
     """Repeat one period of 50 Hz with harmonics; at every rate in use it is a whole number of samples."""
     wave = np.arange(rate // 50) / (rate // 50)
     period = sum(
@@ -138,7 +138,7 @@ def _hum(count: int, *, rate: int, rng: np.random.Generator) -> Waveform:
     return _unit_rms(np.resize(np.asarray(period, np.float32), count))
 
 
-def apply_microphone(sound: Waveform, colour: tuple[float, ...], *, rate: int) -> Waveform:
+def apply_microphone(sound: SoundArray, colour: tuple[float, ...], *, rate: int) -> SoundArray:
     """Apply the frequency response of a cheap microphone.
 
     Parameters

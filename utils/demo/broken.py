@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import soundfile
 
-from utils.demo.singing import Waveform
+from utils.demo.singing import SoundArray
 from utils.demo.synthesis import COMMON, RATE, plan_recording, recording_xml, synthesize
 from utils.files import atomic_file, write_text
 
@@ -54,7 +54,7 @@ def write_broken(root: Path, *, seed: int) -> None:
         write_text(root / "xml" / recording.xml, text[: len(text) // 2] if identifier == 9006 else text)
 
 
-def _wav_bytes(sound: Waveform) -> bytes:
+def _wav_bytes(sound: SoundArray) -> bytes:
     stream = io.BytesIO()
     soundfile.write(stream, sound, RATE, format="WAV", subtype="PCM_16")
     return stream.getvalue()

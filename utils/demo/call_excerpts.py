@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy import signal
 
-from utils.demo.singing import Waveform
+from utils.demo.singing import SoundArray
 from utils.sound.opening import AudioError
 from utils.spectra.decode import decode
 
@@ -19,7 +19,7 @@ _SHORTEST = 1.0  # seconds that are left of a window
 _FADE = 0.05  # seconds
 
 
-def load_source(file: Path, *, rate: int) -> Waveform:
+def load_source(file: Path, *, rate: int) -> SoundArray:
     """Return the first minutes of a recording (`LONGEST_SOURCE`), without low frequencies.
 
     Raises
@@ -28,7 +28,7 @@ def load_source(file: Path, *, rate: int) -> Waveform:
         If it cannot be decoded, is shorter than a tenth of a second, or silent.
     """
     wanted = int(LONGEST_SOURCE * rate)
-    blocks: list[Waveform] = []
+    blocks: list[SoundArray] = []
     length = 0
     for block in decode(file, rate=rate):
         blocks.append(np.array(block, np.float32))  # a copy: the decoder may use its memory again
@@ -43,15 +43,15 @@ def load_source(file: Path, *, rate: int) -> Waveform:
     return sound
 
 
-def _high_passed(sound: Waveform, *, rate: int) -> Waveform:
+def _high_passed(sound: SoundArray, *, rate: int) -> SoundArray:
     """Return a sound without frequencies below `LOWEST_FREQUENCY` (24 dB per octave)."""
     filters = signal.butter(4, LOWEST_FREQUENCY, "highpass", fs=rate, output="sos")
-    filtered: Waveform = signal.sosfilt(filters, sound).astype(np.float32)
+    filtered: SoundArray = signal.sosfilt(filters, sound).astype(np.float32)
     return filtered
 
 
 def cut_call(
-    sound: Waveform, *, seconds: float, rate: int, rng: np.random.Generator
+    sound: SoundArray, *, seconds: float, rate: int, rng: np.random.Generator
 ) -> tuple[float, Float32[np.ndarray, " call"]]:
     """Cut out one of the loudest windows, without quiet ends, faded in and out.
 
@@ -74,7 +74,7 @@ def cut_call(
     return start / rate, _faded(sound[start:stop], rate=rate)
 
 
-def _frame_energies(sound: Waveform, frame: int) -> Float[np.ndarray, " frames"]:
+def _frame_energies(sound: SoundArray, frame: int) -> Float[np.ndarray, " frames"]:
     frames = sound[: len(sound) // frame * frame].reshape(-1, frame)
     energies: Float[np.ndarray, " frames"] = np.einsum("ij,ij->i", frames, frames, dtype=np.float64)
     return energies

@@ -9,7 +9,7 @@ import numpy as np
 
 from utils.console import Failure, UserError
 from utils.demo.call_excerpts import cut_call, load_source
-from utils.demo.singing import Waveform
+from utils.demo.singing import SoundArray
 from utils.recordings.audio_files import check_readable, sounds_below
 from utils.recordings.folders import read_folders
 from utils.recordings.recording import NOISE
@@ -86,7 +86,7 @@ class Sources:
         """Return the name of a call's recording, its path below the folder; that of a noise is its whole path."""
         return file.relative_to(self.top).as_posix() if file.is_relative_to(self.top) else file.as_posix()
 
-    def load_call(self, *, rate: int, rng: np.random.Generator) -> tuple[str, Path, Waveform]:
+    def load_call(self, *, rate: int, rng: np.random.Generator) -> tuple[str, Path, SoundArray]:
         """Draw a class, then one of its recordings; return the class, the file and its sound."""
         classes = list(self.calls)
 
@@ -98,7 +98,7 @@ class Sources:
         (label, file), sound = self._first_readable(draw, lambda drawn: drawn[1], files, rate=rate)
         return label, file, sound
 
-    def load_noise(self, *, rate: int, rng: np.random.Generator) -> tuple[Path, Waveform]:
+    def load_noise(self, *, rate: int, rng: np.random.Generator) -> tuple[Path, SoundArray]:
         """Draw a noise; return the file and its sound, at the level of all noises."""
         file, sound = self._first_readable(
             lambda: self.noises[int(rng.integers(len(self.noises)))], lambda drawn: drawn, set(self.noises), rate=rate
@@ -107,7 +107,7 @@ class Sources:
 
     def _first_readable(
         self, draw: Callable[[], Source], file_of: Callable[[Source], Path], files: set[Path], *, rate: int
-    ) -> tuple[Source, Waveform]:
+    ) -> tuple[Source, SoundArray]:
         """Draw until a file can be read, so that what follows does not depend on which of the others was tried before.
 
         Raises
@@ -159,7 +159,7 @@ def find_sources(recordings: Path, noises: Sequence[Path]) -> Sources:
 
 def mix_soundscape(
     sources: Sources, settings: MixSettings, index: int
-) -> tuple[Waveform, list[MixedCall], list[UsedSound]]:
+) -> tuple[SoundArray, list[MixedCall], list[UsedSound]]:
     """Mix the soundscape with this index; it depends on neither the others nor their number.
 
     Noise fills it. Calls start at random times and may overlap. A call's signal-to-noise ratio is the ratio of mean
@@ -192,7 +192,7 @@ def mix_soundscape(
 
 def _noise_bed(
     sources: Sources, count: int, *, rate: int, rng: np.random.Generator
-) -> tuple[Waveform, list[UsedSound]]:
+) -> tuple[SoundArray, list[UsedSound]]:
     """Return noises, one after the other, that become each other."""
     bed = np.zeros(count, np.float32)
     used: list[UsedSound] = []
@@ -208,7 +208,7 @@ def _noise_bed(
     return bed, used
 
 
-def _crossfaded(noise: Waveform, fade: int, *, rise: bool) -> Waveform:
+def _crossfaded(noise: SoundArray, fade: int, *, rise: bool) -> SoundArray:
     """Fade a noise so that its power and that of the next one add up to a constant."""
     curve = np.sin(0.5 * np.pi * np.arange(fade, dtype=np.float32) / max(fade, 1))
     result = noise.copy()

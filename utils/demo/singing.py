@@ -11,7 +11,7 @@ from scipy.interpolate import PchipInterpolator
 from utils.demo.species import Species, Strophe, Syllable
 
 Vocalisation = Literal["song", "call"]
-Waveform = Float[np.ndarray, " samples"]  # float32, one channel
+SoundArray = Float[np.ndarray, " samples"]  # float32, one channel
 
 
 MAX_FREQUENCY = 14_000.0  # Hz; overtones above it, or too high for the sample rate, are left out
@@ -45,7 +45,7 @@ def draw_song_intervals(seconds: float, *, rng: np.random.Generator) -> list[tup
 
 def sing_syllable(
     syllable: Syllable, bird: Individual, *, pitch: float = 1.0, tempo: float = 1.0, rate: int
-) -> Waveform:
+) -> SoundArray:
     """Synthesize one syllable.
 
     Parameters
@@ -78,7 +78,7 @@ def sing_syllable(
     return sound * _envelope(count, rate=rate)
 
 
-def _envelope(count: int, *, rate: int) -> Waveform:
+def _envelope(count: int, *, rate: int) -> SoundArray:
     """Fade in and out as a squared sine, over a third of a short syllable or MAX_FADE seconds of a long one."""
     edge = max(min(count // 3, int(MAX_FADE * rate)), 1)
     rise = np.sin(0.5 * np.pi * np.arange(edge, dtype=np.float32) / edge) ** 2
@@ -97,7 +97,7 @@ def sing(
     intervals: Sequence[tuple[float, float]],
     rate: int,
     rng: np.random.Generator,
-) -> tuple[Waveform, list[tuple[float, float]]]:
+) -> tuple[SoundArray, list[tuple[float, float]]]:
     """Synthesize strophes, one after the other, in the given intervals.
 
     Parameters
@@ -127,7 +127,7 @@ def sing(
 def _sing_strophe(
     strophe: Strophe,
     bird: Individual,
-    sound: Waveform,
+    sound: SoundArray,
     *,
     start: float,
     end: float,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import soundfile
 
-from utils.demo.singing import Waveform
+from utils.demo.singing import SoundArray
 from utils.files import atomic_file
 
 _BLOCK_SECONDS = 10  # soundfile 0.14 crashes when more than about a minute of Vorbis is written in one call
@@ -16,19 +16,19 @@ _PAGE_CHECKSUM = slice(22, 26)
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # bytes with their bits in reverse
 
 
-def write_flac(path: Path, sound: Waveform, *, rate: int) -> None:
+def write_flac(path: Path, sound: SoundArray, *, rate: int) -> None:
     """Write a FLAC file of 16 bits; it appears whole or not at all."""
     with atomic_file(path) as stream:
         stream.write(_encoded(sound, rate=rate, audio_format="FLAC", subtype="PCM_16"))
 
 
-def write_ogg(path: Path, sound: Waveform, *, rate: int) -> None:
+def write_ogg(path: Path, sound: SoundArray, *, rate: int) -> None:
     """Write an Ogg Vorbis file; it appears whole or not at all."""
     with atomic_file(path) as stream:
         stream.write(with_serial(_encoded(sound, rate=rate, audio_format="OGG", subtype="VORBIS"), 0))
 
 
-def _encoded(sound: Waveform, *, rate: int, audio_format: str, subtype: str) -> bytes:
+def _encoded(sound: SoundArray, *, rate: int, audio_format: str, subtype: str) -> bytes:
     content = io.BytesIO()
     with soundfile.SoundFile(content, "w", rate, 1, subtype=subtype, format=audio_format) as file:
         for start in range(0, len(sound), _BLOCK_SECONDS * rate):

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from utils.demo.acoustics import NoiseKind, apply_microphone, make_noise, propagate
-from utils.demo.singing import Waveform, sing
+from utils.demo.singing import SoundArray, sing
 from utils.demo.species import SPECIES
 from utils.demo.synthesis import COMMON, RATE, SITES, individual_of, scale_to_peak, site_of, write_wav
 from utils.files import write_text
@@ -46,7 +46,7 @@ def write_soundscapes(folder: Path, *, seed: int) -> None:
     write_text(folder / "annotations.csv", "\n".join(rows) + "\n")
 
 
-def _synthesize_soundscape(*, seed: int, rng: np.random.Generator) -> tuple[Waveform, list[SungStrophe]]:
+def _synthesize_soundscape(*, seed: int, rng: np.random.Generator) -> tuple[SoundArray, list[SungStrophe]]:
     """Return a soundscape with six species of a place, and its strophes."""
     place = int(rng.integers(len(SITES)))
     present = tuple(int(species) for species in rng.choice(COMMON, 6, replace=False))
@@ -63,7 +63,7 @@ def synthesize_soundscape(
     rng: np.random.Generator,
     shares: Float[np.ndarray, " present"] | None = None,
     quiet_blocks: int = 3,
-) -> tuple[Waveform, list[SungStrophe]]:
+) -> tuple[SoundArray, list[SungStrophe]]:
     """Synthesize a soundscape: blocks of BLOCK_LENGTH seconds with one or two species, who may sing at the same time.
 
     Parameters

@@ -10,7 +10,7 @@ import soundfile
 from scipy.io import wavfile
 
 from utils.demo.acoustics import Site, apply_microphone, draw_site, make_noise, propagate
-from utils.demo.singing import Individual, Vocalisation, Waveform, draw_individual, draw_song_intervals, sing
+from utils.demo.singing import Individual, SoundArray, Vocalisation, draw_individual, draw_song_intervals, sing
 from utils.demo.species import SPECIES
 from utils.files import atomic_file, write_text
 
@@ -105,7 +105,7 @@ def individual_of(species: int, site: int, *, seed: int) -> Individual:
 
 def synthesize(
     planned: PlannedRecording, *, seconds: float, rate: int, seed: int, rng: np.random.Generator
-) -> Waveform:
+) -> SoundArray:
     """Synthesize a recording: the primary species, background species, and noise."""
     site = site_of(planned.site, seed=seed)
     intervals = draw_song_intervals(seconds, rng=rng)
@@ -139,7 +139,7 @@ def synthesize(
     return scale_to_peak(apply_microphone(song, site.colour, rate=rate), rng.uniform(0.25, 0.9))
 
 
-def scale_to_peak(sound: Waveform, peak: float) -> Waveform:
+def scale_to_peak(sound: SoundArray, peak: float) -> SoundArray:
     """Scale a sound so that its largest absolute sample is `peak`."""
     return sound * np.float32(peak / np.abs(sound).max())
 
@@ -156,7 +156,7 @@ def write_recording(root: Path, species: int, recording: int, *, seed: int) -> f
     return len(sound) / audio_format.rate
 
 
-def write_wav(path: Path, sound: Waveform, audio_format: AudioFormat = USUAL_FORMAT) -> None:
+def write_wav(path: Path, sound: SoundArray, audio_format: AudioFormat = USUAL_FORMAT) -> None:
     """Write a WAV file whose bytes depend on the sound only."""
     channels = np.stack([sound, np.float32(0.7) * sound][: audio_format.channels], axis=-1)
     with atomic_file(path) as stream:

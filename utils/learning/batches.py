@@ -14,15 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int, Int64, UInt8
+from jaxtyping import Array, Int, Int64, Shaped
 
+from utils.learning.batch_images import Batch
 from utils.learning.devices import CLIP_AXIS, replicated, split_over_devices
 from utils.learning.examples import Examples
-from utils.learning.steps import Batch
 from utils.learning.targets import Labels
 
 CHUNKS_AHEAD = 3  # chunks that are read before they are needed
-CHUNK_BYTES = 64_000_000  # spectrograms that are sent to the device together
+CHUNK_BYTES = 64_000_000  # clips that are sent to the device together
 LONGEST_CHUNK = 256  # steps
 BYTES_PER_COPY = 256_000_000  # copied to the device together
 
@@ -48,7 +48,7 @@ class StreamedBatches:
     def __init__(self, examples: Examples, *, batch_size: int, mesh: Mesh, loops: bool) -> None:
         self._examples = examples
         self._sharding = split_over_devices(mesh)
-        size = batch_size * examples.spectrogram_bytes
+        size = batch_size * examples.clip_bytes
         self.capacity = min(max(CHUNK_BYTES // size, 1), LONGEST_CHUNK) if loops else 1
 
     def batch_at(self, source: Batch, index: Int[Array, ""]) -> Batch:
@@ -71,11 +71,11 @@ class StreamedBatches:
                     future.cancel()
 
     def _read(self, order: Order) -> ChunkInput:
-        examples = self._examples
-        pixels = examples.store.spectrograms(examples.rows[order.ravel()])
+        examples, rows = self._examples, self._examples.rows[order]
+        clips = examples.clips(rows.ravel())
         labels = jax.tree.map(lambda leaf: leaf[order], examples.labels)
-        soft_targets = examples.soft_targets and examples.soft_targets.of(examples.rows[order])
-        batch = Batch(pixels.reshape(*order.shape, *pixels.shape[1:]), labels, soft_targets)
+        soft_targets = examples.soft_targets and examples.soft_targets.of(rows)
+        batch = Batch(clips.reshape(*order.shape, *clips.shape[1:]), labels, soft_targets, examples.peaks(rows))
         return ChunkInput(jax.device_put(jax.tree.map(self._padded, batch), self._sharding), len(order))
 
     def _padded(self, leaf: np.ndarray) -> np.ndarray:
@@ -101,7 +101,10 @@ class ResidentBatches:
         soft_targets = examples.soft_targets and jax.device_put(
             examples.soft_targets.of(examples.rows), replicated(mesh)
         )
-        self._clips = Batch(put_on_device(examples, examples.rows, replicated(mesh)), labels, soft_targets)
+        clips = put_on_device(examples.clips, examples.rows, replicated(mesh))
+        peaks = examples.peaks(examples.rows)
+        peaks = None if peaks is None else jax.device_put(peaks, replicated(mesh))
+        self._clips = Batch(clips, labels, soft_targets, peaks)
         self.capacity = LONGEST_CHUNK if loops else 1
 
     def batch_at(self, source: tuple[Batch, Int[Array, "capacity batch"]], index: Int[Array, ""]) -> Batch:
@@ -125,17 +128,19 @@ BatchSupply = StreamedBatches | ResidentBatches
 
 
 def put_on_device(
-    examples: Examples, rows: Int64[np.ndarray, " clips"], sharding: NamedSharding
-) -> UInt8[Array, "clips height width"]:
-    """Copy the spectrograms of rows of the store to the device, a part at a time: the host never holds them all."""
-    shape = examples.store.spectrograms(rows[:1]).shape[1:]
-    pixels = jax.device_put(jnp.zeros((len(rows), *shape), jnp.uint8), sharding)
+    read: Callable[[Int64[np.ndarray, " n"]], Shaped[np.ndarray, "n ..."]],
+    rows: Int64[np.ndarray, " clips"],
+    sharding: NamedSharding,
+) -> Shaped[Array, "clips ..."]:
+    """Copy what `read` returns of some rows to the device, a part at a time: the host never holds all of it."""
+    first = read(rows[:1])
+    clips = jax.device_put(jnp.zeros((len(rows), *first.shape[1:]), first.dtype), sharding)
     put = jax.jit(
-        lambda pixels, part, start: jax.lax.dynamic_update_slice_in_dim(pixels, part, start, 0),
+        lambda clips, part, start: jax.lax.dynamic_update_slice_in_dim(clips, part, start, 0),
         donate_argnums=0,
         out_shardings=sharding,
     )
-    at_once = max(BYTES_PER_COPY // examples.spectrogram_bytes, 1)
+    at_once = max(BYTES_PER_COPY // first.nbytes, 1)
     for start in range(0, len(rows), at_once):
-        pixels = put(pixels, examples.store.spectrograms(rows[start : start + at_once]), start)
-    return pixels
+        clips = put(clips, read(rows[start : start + at_once]), start)
+    return clips

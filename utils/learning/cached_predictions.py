@@ -16,10 +16,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int64, UInt8
 
-from config import Augmentation
+from config import Config
 from utils import console
 from utils.files import atomic_file
-from utils.learning.augmentation import active_transforms
+from utils.learning.augmentation import is_augmented
+from utils.learning.augmentation.sounds import active_sound_transforms
+from utils.learning.noise import Noise
 from utils.learning.teachers import Teachers
 from utils.models.input_scaling import from_pixels
 from utils.models.networks import Network
@@ -45,10 +47,13 @@ class CachedPredictions:
         return found
 
 
-def is_deterministic(settings: Augmentation, *, noise_count: int) -> bool:
-    """Tell whether the image of each clip is the same in all epochs; without spectrograms of noise, none is added."""
-    active = active_transforms(settings, jnp.zeros((noise_count, 1, 1), jnp.uint8))
-    return not settings.mixup and not (settings.count and settings.probability and active)
+def is_deterministic(config: Config, noise: Noise) -> bool:
+    """Tell whether the image of each clip is the same in all epochs."""
+    images, sounds = config.augmentation, config.waveform
+    bank = jnp.zeros((len(noise.spectrograms), 1, 1), jnp.uint8)
+    background = jnp.zeros((len(noise.sounds), 1), jnp.int16)
+    of_sounds = active_sound_transforms(sounds, samples=1, rate=config.spectrogram.rate, background=background)
+    return not (of_sounds or sounds.mixup or images.mixup or is_augmented(images, bank))
 
 
 def cache_predictions(stores: Sequence[Store], teachers: Teachers, classes: tuple[str, ...]) -> CachedPredictions:
@@ -89,10 +94,15 @@ def _cache_key(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> st
         ],
         "settings": [settings.average, settings.temperature, settings.multi_label],
         "classes": classes,
-        "spectrograms": (store.folder / "settings.toml").read_text(encoding="utf-8"),
+        "spectrograms": _spectrogram_settings(store),
     }
     table = store.clips.select("recording", "index", "start", "length", "score")
     return hashlib.sha256(json.dumps(about).encode() + table.write_csv().encode()).hexdigest()[:16]
+
+
+def _spectrogram_settings(store: Store) -> str:
+    text = (store.folder / "settings.toml").read_text(encoding="utf-8")
+    return f"{text}{store.spectrogram}" if store.keeps_sound else text
 
 
 def _compute(path: Path, store: Store, teachers: Teachers, classes: tuple[str, ...]) -> None:

@@ -215,7 +215,7 @@ def with_cached_predictions(examples: Examples, teachers: Teachers, config: Conf
     """Return examples with the teachers' predictions as soft targets, if images are the same in each epoch."""
     # a folder of images can change without notice
     stores = [store for store in examples.stores if isinstance(store, Store)]
-    deterministic = is_deterministic(config.augmentation, noise_count=len(examples.noise))
+    deterministic = is_deterministic(config, examples.noise)
     if not config.distillation.cache_predictions or len(stores) < len(examples.stores) or not deterministic:
         return examples
     return replace(examples, soft_targets=cache_predictions(stores, teachers, examples.classes))

@@ -12,10 +12,10 @@ from jaxtyping import Float32
 
 from config import Config
 from utils import console
-from utils.learning.augmentation.transforms import NoiseBank
 from utils.learning.batches import BatchSupply, ChunkInput, Order
 from utils.learning.devices import device_memory, fitting_batch_size, is_out_of_memory, memory_needed
 from utils.learning.examples import Examples
+from utils.learning.noise import Noise
 from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order
 from utils.learning.schedules import rates
@@ -53,7 +53,7 @@ class TrainingSetup:
 
     Attributes
     ----------
-    noise : spectrograms of rejected clips, on the device
+    noise : clips without birds, on the device
     frozen : networks of the objective, on the device
     last_layer_chunk : steps that train only the last layer, for the first `training.freeze_epochs`; None if there are
         no such epochs
@@ -63,7 +63,7 @@ class TrainingSetup:
     config: Config
     supply: BatchSupply
     chunk: StepChunk
-    noise: NoiseBank
+    noise: Noise
     sizer: ChunkSizer
     frozen: tuple[Network, ...] = ()
     last_layer_chunk: StepChunk | None = None

@@ -7,10 +7,11 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float32, Int32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 
 from config import Config
 from utils.console import UserError, warning
+from utils.learning.noise import Noise, read_noise
 from utils.learning.targets import Labels
 from utils.learning.validation_recordings import choose_validation_recordings
 from utils.recordings.labels import ground_truth
@@ -18,9 +19,8 @@ from utils.recordings.recording import NOISE
 from utils.recordings.splits import read_split
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.joined_store import JoinedStore
-from utils.spectra.store import Store, check_settings
-
-NOISE_BANK_SIZE = 512  # spectrograms of noise that are kept on the device, at most
+from utils.spectra.store import Store
+from utils.spectra.store_settings import check_settings
 
 
 @runtime_checkable  # for the shape checks of tests
@@ -43,7 +43,7 @@ class Examples:
     validation_recording : index of the recording of each of these
     validation_truth : classes in each validation recording, background labels included
     validation_primary : index of the class of each validation recording; −1: it has none, only events label it
-    noise : spectrograms of rejected clips
+    noise : clips without birds
     indirect_recordings : names of recordings that the network learns from through other networks
     soft_targets : of all clips of the store, if they were computed before
     unlabelled_ratio : unlabelled clips per labelled clip in an epoch, at most
@@ -58,7 +58,7 @@ class Examples:
     validation_recording: Int64[np.ndarray, " validation_clips"]
     validation_truth: Bool[np.ndarray, "validation_recordings classes"]
     validation_primary: Int64[np.ndarray, " validation_recordings"]
-    noise: UInt8[np.ndarray, "noise height width"]
+    noise: Noise
     indirect_recordings: frozenset[str] = frozenset()
     soft_targets: SoftTargets | None = None
     unlabelled_ratio: float = 0.0
@@ -87,16 +87,27 @@ class Examples:
             content.update(array.tobytes())
         return content.hexdigest()[:16]
 
+    def clips(self, rows: Int64[np.ndarray, " n"]) -> Shaped[np.ndarray, "n ..."]:
+        """Read what the store keeps of some of its rows: spectrograms (uint8), or samples with margins (int16)."""
+        if isinstance(self.store, ImageFolder) or not self.store.keeps_sound:
+            return self.store.spectrograms(rows)
+        return self.store.sounds(rows)
+
+    def peaks(self, rows: Int64[np.ndarray, "*batch"]) -> Float32[np.ndarray, "*batch"] | None:
+        """Return the largest samples of some rows; None if the store keeps spectrograms."""
+        return self.store.clips["peak"].to_numpy()[rows] if self.store.keeps_sound else None
+
     @cached_property
-    def spectrogram_bytes(self) -> int:
-        """Bytes of one spectrogram."""
-        return self.store.spectrograms(self.rows[:1]).nbytes
+    def clip_bytes(self) -> int:
+        """Bytes of one clip to learn from."""
+        return self.clips(self.rows[:1]).nbytes
 
     @property
     def bytes(self) -> int:
-        """Bytes of all spectrograms and soft targets."""
+        """Bytes of all clips to learn from, their soft targets, and the spectrograms for validation."""
         soft_targets = 0 if self.soft_targets is None else 4 * len(self.rows) * len(self.classes)
-        return self.spectrogram_bytes * (len(self.rows) + len(self.validation_rows)) + soft_targets
+        spectrogram = self.store.spectrograms(self.rows[:1]).nbytes
+        return self.clip_bytes * len(self.rows) + spectrogram * len(self.validation_rows) + soft_targets
 
 
 def read_examples(config: Config) -> Examples:
@@ -112,7 +123,7 @@ def read_examples(config: Config) -> Examples:
         images = ImageFolder(config.training.images, split, config)
         return choose_examples(images, images.split, config)
     check_settings(config.dataset.root, config)
-    return choose_examples(Store(config.dataset.root), read_split(config.dataset), config)
+    return choose_examples(Store(config.dataset.root, config.spectrogram), read_split(config.dataset), config)
 
 
 def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Config) -> Examples:
@@ -148,7 +159,7 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
         validation_recording=_indices(validation["recording"], recordings["recording"].to_list()).astype(np.int64),
         validation_truth=ground_truth(recordings, classes, background=True),
         validation_primary=_primary_labels(recordings, split, classes),
-        noise=_noise_bank(store, rejected, seed=config.training.seed),
+        noise=read_noise(store, _row_numbers(rejected), config),
     )
 
 
@@ -241,15 +252,3 @@ def _indices(values: pl.Series, names: tuple[str, ...] | list[str]) -> Int32[np.
     """Return the index of each value in `names`."""
     index = {name: index for index, name in enumerate(names)}
     return np.array([index[value] for value in values], np.int32)
-
-
-def _noise_bank(
-    store: Store | ImageFolder, rejected: pl.DataFrame, *, seed: int
-) -> UInt8[np.ndarray, "noise height width"]:
-    """Return the spectrograms of some rejected clips, drawn at random."""
-    rows = _row_numbers(rejected)
-    if len(rows) == 0:
-        first = store.spectrograms(np.zeros(1, np.int64))
-        return first[:0]
-    chosen = np.sort(np.random.default_rng((seed, 1)).permutation(rows)[:NOISE_BANK_SIZE])
-    return store.spectrograms(chosen)

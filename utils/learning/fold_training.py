@@ -9,7 +9,8 @@ from utils.learning.runs import latest_snapshot
 from utils.models.training_log import read_training_log, stopped_improving
 from utils.recordings.splits import count_folds, read_split
 from utils.spectra.image_folder import ImageFolder
-from utils.spectra.store import Store, check_settings
+from utils.spectra.store import Store
+from utils.spectra.store_settings import check_settings
 
 
 def read_fold_examples(config: Config) -> Examples:
@@ -27,7 +28,7 @@ def read_fold_examples(config: Config) -> Examples:
     no_test = pl.col("split") != "test"
     if config.training.images is None:
         check_settings(config.dataset.root, config)
-        return choose_examples(Store(config.dataset.root), split.filter(no_test), config)
+        return choose_examples(Store(config.dataset.root, config.spectrogram), split.filter(no_test), config)
     images = ImageFolder(config.training.images, split, config)
     if count_folds(images.split) == 0:
         raise UserError(

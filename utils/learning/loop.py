@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from config import Config, Training
 from utils import console
+from utils.augmentation_checks import sound_settings_without_effect
 from utils.learning.batches import ResidentBatches, StreamedBatches
 from utils.learning.curves import open_tensorboard, plot_curves
 from utils.learning.devices import clips_fit_on_device, compute_dtype, device_mesh, on_accelerator, replicated
@@ -62,6 +63,7 @@ def learn(examples: Examples, config: Config, objective: Objective | None = None
         dtype=compute_dtype(settings),
     )
     _report_start(network, examples, config)
+    _report_augmentation(config)
     state, progress = _starting_point(network, examples, config)
     unit = _unit_of_run(progress, examples, settings)
     _report_monitor(unit, examples, settings)
@@ -79,6 +81,11 @@ def learn(examples: Examples, config: Config, objective: Objective | None = None
         advance((settings.epochs - len(progress.rows)) * steps)
     plot_curves(config.run_folder / "curves.png", progress.rows, title=config.run)
     return progress.rows
+
+
+def _report_augmentation(config: Config) -> None:
+    for sentence in sound_settings_without_effect(config):
+        console.warning(sentence)
 
 
 def _report_start(network: Network, examples: Examples, config: Config) -> None:

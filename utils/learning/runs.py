@@ -27,7 +27,16 @@ from utils.settings import to_toml
 from utils.settings_keys import changed_settings
 
 # settings that change the trained network
-RUN_SETTINGS = ("dataset.root", "clips.", "spectrogram.", "augmentation.", "model.", "training.", "distillation.")
+RUN_SETTINGS = (
+    "dataset.root",
+    "clips.",
+    "spectrogram.",
+    "waveform.",
+    "augmentation.",
+    "model.",
+    "training.",
+    "distillation.",
+)
 RUN_FILES = (
     "settings.toml",
     "log.csv",

@@ -9,26 +9,16 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Float32, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Bool, Float, Float32, Int, PRNGKeyArray
 
 from config import Config, Training
-from utils.learning.augmentation import augment, mixup
-from utils.learning.augmentation.transforms import NoiseBank
+from utils.learning.batch_images import Batch, augmented_images
 from utils.learning.devices import replicated
 from utils.learning.losses import weighted_mean
+from utils.learning.noise import Noise
 from utils.learning.objectives import LearnLabels, LossFunction, Objective
 from utils.learning.optimizers import optimizer
-from utils.learning.targets import Labels
-from utils.models.input_scaling import from_pixels
 from utils.models.networks import Network, apply, classify, embed, of_last_layer
-
-
-class Batch(NamedTuple):
-    """Spectrograms, their labels, and soft targets if they were computed before."""
-
-    pixels: UInt8[Any, "*steps batch height width"]
-    labels: Labels
-    soft_targets: Float32[Any, "*steps batch classes"] | None = None
 
 
 class TrainState(NamedTuple):
@@ -118,19 +108,16 @@ def make_step(
     def step(
         state: TrainState,
         batch: Batch,
-        noise: NoiseBank,
+        noise: Noise,
         rate: Float[Array, ""],
         key: PRNGKeyArray,
         frozen: tuple[Network, ...] = (),
     ) -> tuple[TrainState, StepMetrics]:
-        key_augment, key_network, key_mix = jax.random.split(key, 3)
+        key_network = jax.random.split(key, 3)[1]  # the others are those of the augmentation
         labels, labelled = batch.labels, batch.labels.primary >= 0
-        images = augment(from_pixels(batch.pixels), key_augment, config.augmentation, noise)
         targets = objective.targets(labels)
         clip_weights = labels.weight * jnp.where(labelled, weights[labels.primary], 1.0)
-        if config.augmentation.mixup:
-            amount, share = config.augmentation.mixup, config.augmentation.mixup_share
-            images, targets, clip_weights = mixup(images, targets, clip_weights, key_mix, amount=amount, share=share)
+        images, targets, clip_weights = augmented_images(batch, targets, clip_weights, noise, key, config)
         loss_function = objective.loss_function(targets, images, batch.soft_targets, frozen)
         gradient_of = jax.value_and_grad(
             partial(loss_of, loss_function=loss_function, clip_weights=clip_weights, key=key_network), has_aux=True
@@ -192,7 +179,7 @@ def make_chunk(step: Step, batch_at: BatchAt, mesh: Mesh) -> StepChunk:
     def chunk(
         state: TrainState,
         source: Any,
-        noise: NoiseBank,
+        noise: Noise,
         rates: Float32[Array, " capacity"],
         key: PRNGKeyArray,
         first: Int[Array, ""],

@@ -20,6 +20,9 @@ from utils.settings_keys import changed_settings
 from utils.spectra.joined_store import JoinedStore
 from utils.spectra.store import Store
 
+# settings that the sound of two stores must share
+SOUND_SETTINGS = ("clips.length", "spectrogram.rate", "spectrogram.channel", "clips.keep", "clips.margin")
+
 
 def with_unlabelled(examples: Examples, config: Config) -> Examples:
     """Add the clips of the data sets `distillation.unlabelled` to those that are learned from, without their labels.
@@ -56,15 +59,21 @@ def with_unlabelled(examples: Examples, config: Config) -> Examples:
 
 def _open_store(root: Path, config: Config) -> Store:
     settings = root / "spec" / "settings.toml"
-    changed = (
-        changed_settings(load(settings), config, of=("spectrogram.", "clips.length")) if settings.is_file() else []
-    )
+    changed = _unsuitable(load(settings), config) if settings.is_file() else []
     if changed:
         raise console.UserError(
             f"{settings.parent}: was made with other settings ({'; '.join(changed)}), so its clips cannot be used for "
             "this training"
         )
-    return Store(root)
+    return Store(root, config.spectrogram)
+
+
+def _unsuitable(made_with: Config, config: Config) -> list[str]:
+    """Say which settings of a store keep its clips from this training; sound serves all kinds of spectrogram."""
+    if config.trains_on_sound:
+        return changed_settings(made_with, config, of=SOUND_SETTINGS)
+    of = SOUND_SETTINGS[:3] if made_with.clips.keep == "sound" else ("spectrogram.", "clips.length")
+    return changed_settings(made_with, config, of=of)
 
 
 def _unlabelled_rows(store: Store, root: Path, examples: Examples, config: Config) -> Int64[np.ndarray, " clips"]:

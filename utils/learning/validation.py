@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 
 from config import Training
 from utils.console import warning
@@ -91,7 +91,7 @@ def make_validation(
         return lambda _: Validation(monitored=Monitored(settings.monitor, unit))
     predict = predictor(graph, batch_size=min(VALIDATION_BATCH, count))
     parts = np.array_split(np.arange(count), -(-count // CLIPS_IN_MEMORY))
-    pixels = put_on_device(examples, examples.validation_rows, replicated(mesh)) if resident else None
+    pixels = _kept_spectrograms(examples, mesh, resident=resident)
     by_recording = np.split(
         np.argsort(examples.validation_recording, kind="stable"),
         np.cumsum(np.bincount(examples.validation_recording))[:-1],
@@ -132,6 +132,19 @@ def make_validation(
         return Validation(**metrics, monitored=Monitored(settings.monitor, unit, value))
 
     return validate
+
+
+def _kept_spectrograms(
+    examples: Examples, mesh: Mesh, *, resident: bool
+) -> UInt8[jax.Array, "clips height width"] | UInt8[np.ndarray, "clips height width"] | None:
+    """Return the spectrograms for validation, if they are kept: on the device, or because each would be computed anew.
+
+    None: they are read from disk for each validation.
+    """
+    rows, read = examples.validation_rows, examples.store.spectrograms
+    if resident:
+        return put_on_device(read, rows, replicated(mesh))
+    return read(rows) if examples.store.keeps_sound else None
 
 
 def _truth_of_clips(examples: Examples) -> Bool[np.ndarray, "clips classes"]:

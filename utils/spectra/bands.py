@@ -26,18 +26,16 @@ class Bands(NamedTuple):
     ----------
     window : window of the Fourier transform, (n_fft,)
     first_bin, last_bin : first bin that is used, and the bin after the last one
-    weights : weight of each of these bins in each mel band, sparse (bands, bins); None: each bin is a row
+    weights : weight of each of these bins in each mel band, sparse (bands, bins); None: each bin is a row, or, in kind
+        reassigned, each bit of energy has a frequency of its own
+    rows : number of rows before resizing
     """
 
     window: Float[np.ndarray, " n_fft"]
     first_bin: int
     last_bin: int
     weights: scipy.sparse.csr_array | None
-
-    @property
-    def rows(self) -> int:
-        """Number of rows before resizing."""
-        return self.weights.shape[0] if self.weights is not None else self.last_bin - self.first_bin
+    rows: int
 
 
 @lru_cache(maxsize=8)
@@ -48,37 +46,51 @@ def bands_of(settings: Spectrogram) -> Bands:
             rate=settings.rate, fmin=settings.fmin, fmax=settings.fmax, height=settings.height
         )
         first, last = bins_between(settings.fmin, settings.fmax, rate=settings.rate, n_fft=n_fft)
-        return Bands(scipy.signal.get_window("hamming", n_fft).astype(np.float32), first, last, None)
+        return Bands(scipy.signal.get_window("hamming", n_fft).astype(np.float32), first, last, None, last - first)
     n_fft = settings.n_fft or WINDOW_PER_BAND * settings.height
+    window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
+    if settings.kind == "reassigned":
+        return Bands(window, 0, n_fft // 2 + 1, None, settings.height)
     bank = librosa.filters.mel(
         sr=settings.rate, n_fft=n_fft, n_mels=settings.height, fmin=settings.fmin, fmax=settings.fmax
     )
     used = np.flatnonzero(bank.any(axis=0))
     first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
-    return Bands(
-        scipy.signal.get_window("hann", n_fft).astype(np.float32),
-        first,
-        last,
-        scipy.sparse.csr_array(bank[:, first:last].astype(np.float32)),
-    )
+    weights = scipy.sparse.csr_array(bank[:, first:last].astype(np.float32))
+    return Bands(window, first, last, weights, settings.height)
+
+
+def unit_areas(settings: Spectrogram) -> Float[np.ndarray, " bands"]:
+    """Return the height of each triangular mel filter whose area is 1, 1 / Hz."""
+    edges = librosa.mel_frequencies(n_mels=settings.height + 2, fmin=settings.fmin, fmax=settings.fmax)
+    return 2 / (edges[2:] - edges[:-2])
 
 
 @lru_cache(maxsize=8)
 def fixed_range(settings: Spectrogram) -> tuple[float, float]:
     """Return the levels that become black and white with scale = fixed, decibels relative to an amplitude of 1.
 
-    `range_db` is relative to a sine at full scale in the band that shows it best, where it is in the middle of a bin.
-    Mel filters have unit area: in the wider bands of high frequencies, the same sine has a lower level.
+    `range_db` is relative to a sine at full scale in the band that shows it best, where it is in the middle of a bin
+    (kind reassigned: in the middle of the band). Mel filters have unit area: in the wider bands of high frequencies,
+    the same sine has a lower level.
     """
-    bands = bands_of(settings)
-    middle, beside = (np.abs(np.fft.rfft(bands.window))[:2] / 2).tolist()
-    loudest = middle
-    if bands.weights is not None:
-        spread = [beside, middle, beside]
-        loudest = scipy.ndimage.convolve1d(bands.weights.toarray(), spread, axis=1, mode="constant").max()
-    offset = 20 * math.log10(max(loudest, 1e-9))  # filters that lie between two bins are empty
+    offset = 20 * math.log10(max(_loudest_sine(settings), 1e-9))  # filters that lie between two bins are empty
     black, white = settings.range_db
     return black + offset, white + offset
+
+
+def _loudest_sine(settings: Spectrogram) -> float:
+    """Return the amplitude of a sine at full scale in the band that shows it best."""
+    bands = bands_of(settings)
+    if settings.kind == "reassigned":
+        n_fft = len(bands.window)
+        energy = n_fft * float((bands.window**2).sum()) / 4  # of all bins of a frame; all of it goes to one place
+        return math.sqrt(energy * unit_areas(settings).max() * n_fft / settings.rate)
+    middle, beside = (np.abs(np.fft.rfft(bands.window))[:2] / 2).tolist()
+    if bands.weights is None:
+        return float(middle)
+    spread = [beside, middle, beside]
+    return float(scipy.ndimage.convolve1d(bands.weights.toarray(), spread, axis=1, mode="constant").max())
 
 
 def bins_between(low: float, high: float, *, rate: int, n_fft: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The file that a worker leaves for one recording, a part: its spectrograms and tables, never all of them in memory."""
+"""The file that a worker leaves for one recording, a part: its clips and tables, never all of them in memory."""
 
 import heapq
 import json
@@ -12,11 +12,11 @@ from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int16, Int32, Int64, UInt8
 
 from utils.spectra.pixel_sums import PixelSums, pixel_sums, total_of
 
-PIXELS, METADATA = "pixels", "words.json"  # contents of a part; parts of earlier versions are still read
+ROWS, METADATA = "pixels", "words.json"  # contents of a part; parts of earlier versions are still read
 CLIP_DTYPES: Mapping[str, type] = MappingProxyType(  # of the fields of a clip, in their order
     {
         "index": np.int32,
@@ -25,12 +25,15 @@ CLIP_DTYPES: Mapping[str, type] = MappingProxyType(  # of the fields of a clip, 
         "strength": np.float32,
         "score": np.float32,
         "accepted": np.bool_,
+        "peak": np.float32,
     }
 )
+NOT_KEPT = math.nan  # peak of a clip whose sound is not kept
+Row = UInt8[np.ndarray, "height width"] | Int16[np.ndarray, " samples"]
 
 
 class Clip(NamedTuple):
-    """What is known of a clip besides its spectrogram; see `Part`."""
+    """What is known of a clip besides its spectrogram or sound; see `Part`."""
 
     clip_index: int
     start: float
@@ -38,6 +41,7 @@ class Clip(NamedTuple):
     strength: float
     score: float
     accepted: bool
+    peak: float = NOT_KEPT
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class Part:
     strength : strength of the peak that the clip was cut for, decibels; NaN: none
     score : signal score, 0 to 1
     accepted : False for clips that were rejected and stay as noise
+    peak : if its sound is kept, the largest sample of a clip and its margins; NaN: not kept
     peaks : if clips are cut at peaks: time in seconds, decibels, and index of the window of all peaks
     seconds : length of the recording
     rejected : number of clips that the signal rule rejected
@@ -66,6 +71,7 @@ class Part:
     strength: Float32[np.ndarray, " clips"]
     score: Float32[np.ndarray, " clips"]
     accepted: Bool[np.ndarray, " clips"]
+    peak: Float32[np.ndarray, " clips"]
     peaks: Float64[np.ndarray, "peaks 3"]
     seconds: float
     rejected: int
@@ -87,12 +93,13 @@ class RecordingSummary(NamedTuple):
 class ClipReservoir:
     """A random sample of a stream of clips: at most `max_clips` accepted and `max_clips` rejected ones.
 
-    The clips with the lowest ranks stay. Spectrograms wait in a scratch file, so that memory stays small.
+    The clips with the lowest ranks stay. Their spectrograms, or samples, wait in a scratch file, so that memory stays
+    small.
 
     Parameters
     ----------
     max_clips : 0: all clips stay
-    scratch : file for the spectrograms
+    scratch : file for the spectrograms or samples
     """
 
     def __init__(self, max_clips: int, scratch: IO[bytes]) -> None:
@@ -100,9 +107,9 @@ class ClipReservoir:
         # heaps of (-rank, clip, slot in the scratch file), with the highest rank first: the next to be replaced
         self._heaps: dict[bool, list[tuple[float, Clip, int]]] = {True: [], False: []}
         self._scratch = scratch
-        self._shape = (0, 0)
+        self._format: tuple[tuple[int, ...], np.dtype] = ((0, 0), np.dtype(np.uint8))
 
-    def add(self, clip: Clip, pixels: UInt8[np.ndarray, "height width"], *, rank: float) -> None:
+    def add(self, clip: Clip, row: Row, *, rank: float) -> None:
         """Add a clip if there is room, or if it replaces one of a higher rank."""
         heap = self._heaps[clip.accepted]
         slot = len(self._heaps[True]) + len(self._heaps[False])
@@ -111,9 +118,9 @@ class ClipReservoir:
                 return
             slot = heapq.heappop(heap)[-1]
         heapq.heappush(heap, (-rank, clip, slot))
-        self._shape = pixels.shape
-        self._scratch.seek(slot * pixels.size)
-        self._scratch.write(pixels.tobytes())
+        self._format = row.shape, row.dtype
+        self._scratch.seek(slot * row.nbytes)
+        self._scratch.write(row.tobytes())
 
     def write(self, stream: IO[bytes], summary: RecordingSummary) -> None:
         """Write the clips that stayed as a part."""
@@ -121,27 +128,29 @@ class ClipReservoir:
         metadata = {"clips": [clip for clip, _ in clips], **summary._asdict(), "histogram": summary.histogram.tolist()}
         sums = []
         with zipfile.ZipFile(stream, "w") as archive:
-            with archive.open(PIXELS, "w", force_zip64=True) as entry:
+            with archive.open(ROWS, "w", force_zip64=True) as entry:
                 for clip, slot in clips:
-                    pixels = self._read(slot)
-                    entry.write(pixels.tobytes())
-                    sums += [pixel_sums(pixels[None])] if clip.accepted else []
+                    row = self._read(slot)
+                    entry.write(row.tobytes())
+                    sums += [pixel_sums(row[None])] if clip.accepted and row.ndim == 2 else []
             if sums:
-                total = total_of(sums, height=self._shape[0])
+                total = total_of(sums, height=self._format[0][0])
                 metadata["sums"] = [total.pixels, total.sums.tolist(), total.squares.tolist()]
             archive.writestr(METADATA, json.dumps(metadata, default=float))
 
-    def _read(self, slot: int) -> UInt8[np.ndarray, "height width"]:
-        size = math.prod(self._shape)
+    def _read(self, slot: int) -> Row:
+        shape, dtype = self._format
+        size = math.prod(shape) * dtype.itemsize
         self._scratch.seek(slot * size)
-        return np.frombuffer(self._scratch.read(size), np.uint8).reshape(self._shape)
+        return np.frombuffer(self._scratch.read(size), dtype).reshape(shape)
 
 
 def read_clip_part(path: Path) -> Part:
-    """Read all of a part but its spectrograms."""
+    """Read all of a part but its spectrograms or samples."""
     with zipfile.ZipFile(path) as archive:
         metadata = json.loads(archive.read(METADATA))
-    columns = zip(*metadata["clips"], strict=True) if metadata["clips"] else [()] * len(CLIP_DTYPES)
+    clips = [Clip(*fields) for fields in metadata["clips"]]  # without a peak in earlier versions
+    columns = zip(*clips, strict=True) if clips else [()] * len(CLIP_DTYPES)
     return Part(
         **{name: np.array(column, dtype) for (name, dtype), column in zip(CLIP_DTYPES.items(), columns, strict=True)},
         peaks=np.array(metadata["peaks"], float).reshape(-1, 3),
@@ -169,7 +178,7 @@ def is_complete_part(path: Path) -> bool:
         return False
 
 
-def copy_pixels(path: Path, stream: IO[bytes]) -> None:
-    """Copy the spectrograms of a part, one after the other: uint8, lowest frequency in the last row."""
-    with zipfile.ZipFile(path) as archive, archive.open(PIXELS) as entry:
+def copy_rows(path: Path, stream: IO[bytes]) -> None:
+    """Copy the clips of a part, one after the other: spectrograms (lowest frequency in the last row), or samples."""
+    with zipfile.ZipFile(path) as archive, archive.open(ROWS) as entry:
         shutil.copyfileobj(entry, stream, 1 << 20)

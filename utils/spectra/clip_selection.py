@@ -10,11 +10,11 @@ from jaxtyping import Float
 
 from config import Clips, Spectrogram
 from utils.recordings.recording import event_overlaps
-from utils.spectra.clips import Window, clip_samples, cut_grid, cut_windows, starts_within
+from utils.spectra.clips import Window, clip_samples, cut_grid, cut_windows, margin_samples, starts_within
 from utils.spectra.peaks import peak_windows, snr_curve
 
 Blocks = Iterator[Float[np.ndarray, " _"]]
-SelectedClips = Iterator[tuple[Window, Float[np.ndarray, " length"]]]
+SelectedClips = Iterator[tuple[Window, Float[np.ndarray, " samples"]]]
 EventSpan = tuple[float, float, str]  # start and end of an event, seconds, and its species
 
 
@@ -26,7 +26,7 @@ def select_windows(
     events: Sequence[EventSpan] | None,
     times: Sequence[float] = (),
 ) -> SelectedClips:
-    """Yield the windows that `clips.choose` selects from a recording, in order of time, with their samples.
+    """Yield the windows that `clips.choose` selects from a recording, in order of time, with samples and margins.
 
     Parameters
     ----------
@@ -36,22 +36,26 @@ def select_windows(
     times : choose = table: the times of the recording in `clips.table`, seconds, in order
     """
     length, step, min_length = clip_samples(clips, rate=spectrogram.rate)
+    margin = margin_samples(clips, rate=spectrogram.rate)
     if clips.choose == "annotations" and events is not None:
         return _event_windows(decode(), events, clips, rate=spectrogram.rate)
     if clips.choose == "peaks":
         return _peak_windows(decode, clips, spectrogram)
     if clips.choose == "table":
-        return _windows_at(decode(), times, length=length, rate=spectrogram.rate)
+        return _windows_at(decode(), times, length=length, margin=margin, rate=spectrogram.rate)
     limit = clips.count if clips.choose == "first" else 0
-    return _grid_windows(decode(), length=length, step=step, min_length=min_length, limit=limit)
+    grid = cut_grid(decode(), length=length, step=step, min_length=min_length, margin=margin)
+    return _grid_windows(grid, step=step, limit=limit)
 
 
-def _grid_windows(blocks: Blocks, *, length: int, step: int, min_length: int, limit: int) -> SelectedClips:
+def _grid_windows(
+    grid: Iterator[tuple[int, Float[np.ndarray, "_ samples"]]], *, step: int, limit: int
+) -> SelectedClips:
     """Yield the first `limit` clips of the grid (0: all).
 
     The rest of the recording is decoded all the same, because it may be damaged.
     """
-    for first, batch in cut_grid(blocks, length=length, step=step, min_length=min_length):
+    for first, batch in grid:
         for index, samples in enumerate(batch, first):
             if not limit or index < limit:
                 yield Window(index * step), samples
@@ -59,6 +63,7 @@ def _grid_windows(blocks: Blocks, *, length: int, step: int, min_length: int, li
 
 def _peak_windows(decode: Callable[[], Blocks], clips: Clips, spectrogram: Spectrogram) -> SelectedClips:
     length, _, _ = clip_samples(clips, rate=spectrogram.rate)
+    margin = margin_samples(clips, rate=spectrogram.rate)
     samples = 0
 
     def counted() -> Blocks:
@@ -73,10 +78,10 @@ def _peak_windows(decode: Callable[[], Blocks], clips: Clips, spectrogram: Spect
     windows = peak_windows(
         curve, samples=samples, length=length, distance=distance, count=clips.count, rate=spectrogram.rate
     )
-    yield from cut_windows(decode(), windows, length=length)
+    yield from cut_windows(decode(), windows, length=length, margin=margin)
 
 
-def _windows_at(blocks: Blocks, times: Sequence[float], *, length: int, rate: int) -> SelectedClips:
+def _windows_at(blocks: Blocks, times: Sequence[float], *, length: int, margin: int, rate: int) -> SelectedClips:
     """Yield windows centred on the times, as around peaks; times after the end of the recording have none."""
     samples, before = 0, -1
 
@@ -87,7 +92,7 @@ def _windows_at(blocks: Blocks, times: Sequence[float], *, length: int, rate: in
             yield block
 
     centred = (Window(max(0, round(time * rate) - length // 2), peak=time) for time in times)
-    for window, clip in cut_windows(counted(), centred, length=length):
+    for window, clip in cut_windows(counted(), centred, length=length, margin=margin):
         if window.start != before and round(window.peak * rate) <= samples:
             before = window.start
             yield window, clip
@@ -96,10 +101,12 @@ def _windows_at(blocks: Blocks, times: Sequence[float], *, length: int, rate: in
 def _event_windows(blocks: Blocks, events: Sequence[EventSpan], clips: Clips, *, rate: int) -> SelectedClips:
     """Yield windows around the events, one for each species, and the windows of the grid that overlap no event."""
     length, step, _ = clip_samples(clips, rate=rate)
+    margin = margin_samples(clips, rate=rate)
     spans, seen = EventSpans(events), set()
     around = [windows_around(index, event, length=length, step=step, rate=rate) for index, event in enumerate(events)]
     between = (Window(start) for start in count(0, step))
-    for window, samples in cut_windows(blocks, heapq.merge(*around, between, key=lambda one: one.start), length=length):
+    windows = heapq.merge(*around, between, key=lambda one: one.start)
+    for window, samples in cut_windows(blocks, windows, length=length, margin=margin):
         start = window.start / rate
         if window.event < 0:
             wanted, what = not spans.overlap(start, start + clips.length), (window.start, "")

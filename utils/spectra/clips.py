@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from math import nan
 
 import numpy as np
@@ -32,9 +33,14 @@ def clip_samples(clips: Clips, *, rate: int) -> tuple[int, int, int]:
     return int(clips.length * rate), int((clips.length - clips.overlap) * rate), int(clips.min_length * rate)
 
 
+def margin_samples(clips: Clips, *, rate: int) -> int:
+    """Return the number of samples that a store keeps on each side of a clip."""
+    return int(clips.margin * rate) if clips.keep == "sound" else 0
+
+
 def cut_grid(
-    blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, min_length: int
-) -> Iterator[tuple[int, Float[np.ndarray, "_ length"]]]:
+    blocks: Iterable[Float[np.ndarray, " _"]], *, length: int, step: int, min_length: int, margin: int = 0
+) -> Iterator[tuple[int, Float[np.ndarray, "_ samples"]]]:
     """Cut a stream of samples into clips that start every `step` samples.
 
     The rest at the end is padded with zeros if it has at least `min_length` samples, else it is dropped. The sizes of
@@ -44,17 +50,19 @@ def cut_grid(
     ----------
     blocks : float32 samples, in order
     length, step, min_length : in samples; step ≥ 1, min_length ≤ length
+    margin : samples of the recording that each clip gets before and after it; zeros where there are none
 
     Yields
     ------
-    The index of the first of some consecutive clips, and these clips.
+    The index of the first of some consecutive clips, and these clips, each of length + 2 · margin samples.
 
     Source: docs/baseline.md (Spectrograms).
     """
+    length, min_length = length + 2 * margin, min_length + margin
     rest = np.zeros(0, np.float32)
-    first = 0  # index of the clip that starts at rest[0]
+    first = 0  # index of the clip whose margin starts at rest[0]
     skip = 0  # samples until the next clip starts, if steps are longer than clips
-    for block in blocks:
+    for block in chain([np.zeros(margin, np.float32)], blocks):
         rest = np.concatenate([rest, block[skip:]])
         skip = max(0, skip - len(block))
         count = max(0, (len(rest) - length) // step + 1)
@@ -63,7 +71,7 @@ def cut_grid(
             first += count
             skip += max(0, count * step - len(rest))
             rest = rest[count * step :]
-    while len(rest) >= max(min_length, 1):
+    while len(rest) >= max(min_length, margin + 1):
         last = np.zeros((1, length), np.float32)
         last[0, : min(len(rest), length)] = rest[:length]
         yield first, last
@@ -85,8 +93,8 @@ def starts_within(start: int, end: int, *, length: int, step: int) -> Iterator[i
 
 
 def cut_windows(
-    blocks: Iterable[Float[np.ndarray, " _"]], windows: Iterable[Window], *, length: int
-) -> Iterator[tuple[Window, Float[np.ndarray, " length"]]]:
+    blocks: Iterable[Float[np.ndarray, " _"]], windows: Iterable[Window], *, length: int, margin: int = 0
+) -> Iterator[tuple[Window, Float[np.ndarray, " samples"]]]:
     """Cut clips of `length` samples out of a stream of samples, at the given windows.
 
     A window that goes past the end of the recording is moved back to end with it; a recording shorter than a clip is
@@ -96,24 +104,27 @@ def cut_windows(
     ----------
     blocks : float32 samples, in order
     windows : ordered by start, none below 0; may be an infinite iterator
+    margin : samples of the recording that each clip gets before and after it; zeros where there are none
 
     Yields
     ------
-    Each window, with the start at which it was cut in the end, and its samples.
+    Each window, with the start at which it was cut in the end, and its length + 2 · margin samples.
     """
     wanted = iter(windows)
     window = next(wanted, None)
-    rest = np.zeros(0, np.float32)
-    first, end = 0, 0  # indices of the first sample of `rest` and of the one after its last
+    rest = np.zeros(margin, np.float32)
+    first, end = -margin, 0  # indices of the first sample of `rest` and of the one after its last
     for block in blocks:
         rest, end = np.concatenate([rest, block]), end + len(block)
-        while window and window.start + length <= end:
-            yield window, rest[window.start - first :][:length]
+        while window and window.start + length + margin <= end:
+            yield window, rest[window.start - margin - first :][: length + 2 * margin]
             window = next(wanted, None)
         # the last clip may have to be moved back to the end
-        keep = max(first, min(window.start if window else end, end - length))
+        keep = max(first, min(window.start if window else end, end - length) - margin)
         rest, first = rest[keep - first :], keep
     last = max(0, end - length)
     while window and window.start < end:
-        yield replace(window, start=last), np.pad(rest[last - first :], (0, length - (end - last)))
+        start = min(window.start, last)
+        samples = rest[start - margin - first :][: length + 2 * margin]
+        yield replace(window, start=start), np.pad(samples, (0, length + 2 * margin - len(samples)))
         window = next(wanted, None)

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from config import Config
 from utils.console import UserError
 from utils.files import atomic_file
 from utils.spectra.clip_parts import Clip
-from utils.spectra.clips import clip_samples
-from utils.spectra.extraction import ClipCandidate, Job, JobResult, RecordingScan, extract, write_part
+from utils.spectra.clips import clip_samples, margin_samples
+from utils.spectra.extraction import ClipCandidate, Job, JobResult, RecordingScan, ScoredClip, extract, write_part
 
 CLIPS_PER_BATCH = 256  # clips that the device computes at once
 # packages by which JAX uses an accelerator
@@ -91,18 +90,19 @@ def extract_on_device(job: Job) -> JobResult:
     return result
 
 
-def _spectrograms_on_device(
-    candidates: list[ClipCandidate], entry: Any, job: Job
-) -> Iterator[tuple[ClipCandidate, UInt8[np.ndarray, "height width"], float]]:
+def _spectrograms_on_device(candidates: list[ClipCandidate], entry: Any, job: Job) -> Iterator[ScoredClip]:
     from utils.spectra.on_device import make_spectrograms
 
     length, _, _ = clip_samples(job.clips, rate=job.spectrogram.rate)
+    margin = margin_samples(job.clips, rate=job.spectrogram.rate)
+    whole = length + 2 * margin
     for first in range(0, len(candidates), CLIPS_PER_BATCH):
         batch = candidates[first : first + CLIPS_PER_BATCH]
-        samples = np.zeros((CLIPS_PER_BATCH, length), np.float32)  # always one size, so that JAX compiles once
-        samples[: len(batch)] = np.frombuffer(entry.read(4 * length * len(batch)), np.float32).reshape(-1, length)
-        spectrograms, scores = (np.asarray(array) for array in make_spectrograms(samples, job.spectrogram))
-        yield from zip(batch, spectrograms, scores.tolist(), strict=False)
+        samples = np.zeros((CLIPS_PER_BATCH, whole), np.float32)  # always one size, so that JAX compiles once
+        samples[: len(batch)] = np.frombuffer(entry.read(4 * whole * len(batch)), np.float32).reshape(-1, whole)
+        clips = samples[:, margin : whole - margin]
+        spectrograms, scores = (np.asarray(array) for array in make_spectrograms(clips, job.spectrogram))
+        yield from zip(batch, samples, spectrograms, scores.tolist(), strict=False)
 
 
 def _clips_file(job: Job) -> Path:

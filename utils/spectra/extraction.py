@@ -8,19 +8,20 @@ from tempfile import SpooledTemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
 from config import Clips, Spectrogram
 from utils.files import atomic_file
-from utils.spectra.clip_parts import Clip, ClipReservoir, RecordingSummary
+from utils.spectra.clip_parts import NOT_KEPT, Clip, ClipReservoir, RecordingSummary, Row
 from utils.spectra.clip_selection import EventSpan, EventSpans, select_windows
-from utils.spectra.clips import clip_samples
+from utils.spectra.clips import clip_samples, margin_samples
 from utils.spectra.decode import AudioError, Length, decode
 from utils.spectra.mixing import mixer_for
 from utils.spectra.score_counts import count_scores
 from utils.spectra.spectrogram import scored_spectrogram, to_pixels
+from utils.spectra.stored_sound import to_16_bit
 
-MAX_SCRATCH_IN_MEMORY = 64 * 2**20  # bytes of spectrograms that a worker holds in memory; more go to disk
+MAX_SCRATCH_IN_MEMORY = 64 * 2**20  # bytes of clips that a worker holds in memory; more go to disk
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,18 @@ class DecodedRecording:
 
 
 class JobResult(NamedTuple):
-    """What was done for one recording: its length in seconds, and how many spectrograms were computed."""
+    """What was done for one recording.
+
+    Attributes
+    ----------
+    seconds : its length
+    clips : number of spectrograms that were computed
+    stored_bytes : size of the clips that stay
+    """
 
     seconds: float
     clips: int
+    stored_bytes: int
 
 
 class ClipCandidate(NamedTuple):
@@ -143,6 +152,10 @@ class ClipCandidate(NamedTuple):
     eligible: bool
     noise_draw: float
     rank: float
+
+
+# a candidate, its samples with margins, its spectrogram (0 to 1, or uint8), and its signal score
+ScoredClip = tuple[ClipCandidate, Float[np.ndarray, " samples"], Any, float]
 
 
 class RecordingScan:
@@ -163,8 +176,8 @@ class RecordingScan:
         self.skipped = 0
         self.warnings: tuple[str, ...] = ()
 
-    def candidates(self) -> Iterator[tuple[ClipCandidate, Float[np.ndarray, " length"]]]:
-        """Yield the windows whose spectrogram is needed, with their samples, in order of time.
+    def candidates(self) -> Iterator[tuple[ClipCandidate, Float[np.ndarray, " samples"]]]:
+        """Yield the windows whose spectrogram is needed, with their samples and margins, in order of time.
 
         Raises
         ------
@@ -192,30 +205,32 @@ class RecordingScan:
 
 
 def extract(job: Job) -> JobResult:
-    """Compute the spectrograms of a recording and write those that stay to `job.part`.
+    """Compute the spectrograms of a recording and write the clips that stay to `job.part`.
 
     Raises
     ------
     AudioError
         If the recording cannot be used.
     """
-    scan = RecordingScan(job)
+    scan, margin = RecordingScan(job), margin_samples(job.clips, rate=job.spectrogram.rate)
 
-    def scored() -> Iterator[tuple[ClipCandidate, Float32[np.ndarray, "height width"], float]]:
+    def scored() -> Iterator[ScoredClip]:
         for candidate, samples in scan.candidates():
-            yield candidate, *scored_spectrogram(samples, job.spectrogram, seed=candidate.clip.clip_index)
+            clip = samples[margin : len(samples) - margin]
+            yield candidate, samples, *scored_spectrogram(clip, job.spectrogram, seed=candidate.clip.clip_index)
 
     return write_part(job, scan, scored())
 
 
-def write_part(job: Job, scan: RecordingScan, scored: Iterator[tuple[ClipCandidate, Any, float]]) -> JobResult:
+def write_part(job: Job, scan: RecordingScan, scored: Iterator[ScoredClip]) -> JobResult:
     """Accept or reject clips by the signal rule and write `job.part`: accepted clips, and a share of the rejected.
 
-    Of either kind at most `job.max_clips` stay, drawn at random.
+    Of either kind at most `job.max_clips` stay, drawn at random. By `clips.keep`, it is their spectrograms that are
+    written or their samples.
 
     Parameters
     ----------
-    scored : candidates with their spectrograms (0 to 1, or uint8) and signal scores; `scan` is complete at its end
+    scored : `scan` is complete at its end
     """
     scores: list[float] = []
     rejected = computed = 0
@@ -224,14 +239,15 @@ def write_part(job: Job, scan: RecordingScan, scored: Iterator[tuple[ClipCandida
         SpooledTemporaryFile(MAX_SCRATCH_IN_MEMORY, dir=str(job.part.parent)) as scratch,
     ):
         reservoir = ClipReservoir(job.max_clips, scratch)
-        for candidate, spectrogram, score in scored:
+        for candidate, samples, spectrogram, score in scored:
             computed += 1
             if candidate.eligible:  # the scores of other clips do not matter
                 scores.append(score)
             accepted = candidate.eligible and (score >= job.clips.signal_threshold or not job.reject)
             if accepted or candidate.noise_draw < job.clips.noise_share:
-                pixels = spectrogram if spectrogram.dtype == np.uint8 else to_pixels(spectrogram)
-                reservoir.add(candidate.clip._replace(score=score, accepted=accepted), pixels, rank=candidate.rank)
+                row, peak = _row(job, samples, spectrogram)
+                clip = candidate.clip._replace(score=score, accepted=accepted, peak=peak)
+                reservoir.add(clip, row, rank=candidate.rank)
             rejected += not accepted
         summary = RecordingSummary(
             scan.peaks,
@@ -241,4 +257,11 @@ def write_part(job: Job, scan: RecordingScan, scored: Iterator[tuple[ClipCandida
             "; ".join(scan.warnings) or None,
         )
         reservoir.write(stream, summary)
-    return JobResult(scan.seconds, computed)
+    return JobResult(scan.seconds, computed, job.part.stat().st_size)
+
+
+def _row(job: Job, samples: Float[np.ndarray, " samples"], spectrogram: np.ndarray) -> tuple[Row, float]:
+    """Return what is kept of a clip, and its peak."""
+    if job.clips.keep == "sound":
+        return to_16_bit(samples)
+    return spectrogram if spectrogram.dtype == np.uint8 else to_pixels(spectrogram), NOT_KEPT

@@ -1,5 +1,7 @@
 """Fourier transforms of many short frames at once, by the fastest available library."""
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 import scipy.fft
@@ -8,6 +10,13 @@ from jaxtyping import Complex64, Float32
 # with Intel's library, OpenCV takes 0.4 of SciPy's time; without it (on ARM), OpenCV is slower than SciPy
 _FAST_IN_OPENCV = bool(cv2.ipp.useIPP())
 CACHE_LINE = 16  # float32 values
+SAMPLES_AT_ONCE = 98_304  # of frames transformed at once: small enough for the processor's cache
+
+
+def blocks_of(frames: int, *, n_fft: int) -> Iterator[slice]:
+    """Yield which of so many frames to transform at once, in order."""
+    block = max(1, SAMPLES_AT_ONCE // n_fft)
+    return (slice(start, start + block) for start in range(0, frames, block))
 
 
 def rfft(

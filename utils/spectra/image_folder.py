@@ -24,7 +24,8 @@ from utils.recordings.splits import EVENT_DTYPE, SPLIT_SCHEMA, labels_in
 from utils.spectra import image_names
 from utils.spectra.image_files import EARLIER_IMAGES_FOLDER, IMAGES_FOLDER, NOISE_FOLDER
 from utils.spectra.image_names import NO_CLASS, ImageName, class_is_in_names, names_in_files
-from utils.spectra.store import CLIP_COLUMNS, RECORDING_COLUMNS, UNRATED_WEIGHT, check_made_with
+from utils.spectra.store import CLIP_COLUMNS, RECORDING_COLUMNS, UNRATED_WEIGHT
+from utils.spectra.store_settings import check_made_with
 
 READER_THREADS = 8  # read and decode files in parallel
 FILES_AT_ONCE = 1024  # checked between two updates of the progress bar
@@ -73,6 +74,8 @@ class ImageFolder:
     UserError
         If the folder has no images, or if they have another size or were made with other settings.
     """
+
+    keeps_sound = False
 
     def __init__(self, folder: Path, split: pl.DataFrame | None, config: Config) -> None:
         self.folder = folder

@@ -1,10 +1,11 @@
 """Several stores read as one: the clips of the second follow those of the first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int16, Int64, Shaped, UInt8
 
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.store import Store
@@ -17,24 +18,38 @@ class JoinedStore:
     ----------
     stores : the stores
     folder : folder of the first
+    keeps_sound : whether all keep the sound of clips
     clips, recordings : tables as those of a store
     """
 
     def __init__(self, stores: Sequence[Store | ImageFolder]) -> None:
         self.stores = tuple(stores)
         self.folder = stores[0].folder
+        self.keeps_sound = all(store.keeps_sound for store in stores)
         self.clips = pl.concat([store.clips for store in stores])
         self.recordings = pl.concat([store.recordings for store in stores])
         self._offsets = np.cumsum([0, *(len(store.clips) for store in stores)])
 
     def spectrograms(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
         """Read the spectrograms of the given rows of `clips`, at least one; raises the errors of the stores."""
+        return self._read(clips, lambda store, rows: store.spectrograms(rows))
+
+    def sounds(self, clips: Int64[np.ndarray, " n"]) -> Int16[np.ndarray, "n samples"]:
+        """Read the samples, with margins, of the given rows of `clips`; raises errors as `spectrograms`."""
+        return self._read(clips, lambda store, rows: store.sounds(rows))
+
+    def _read(
+        self,
+        clips: Int64[np.ndarray, " n"],
+        read: Callable[[Any, Int64[np.ndarray, " some"]], Shaped[np.ndarray, "some ..."]],
+    ) -> Shaped[np.ndarray, "n ..."]:
         owners = self._owner_indices(clips)
-        found = {owner: self.stores[owner].spectrograms(rows) for owner, rows in self._rows_by_owner(clips)}
-        spectrograms = np.empty((len(clips), *next(iter(found.values())).shape[1:]), np.uint8)
-        for owner, part in found.items():
-            spectrograms[owners == owner] = part
-        return spectrograms
+        parts = {owner: read(self.stores[owner], rows) for owner, rows in self._rows_by_owner(clips)}
+        first = next(iter(parts.values()))
+        found = np.empty((len(clips), *first.shape[1:]), first.dtype)
+        for owner, part in parts.items():
+            found[owners == owner] = part
+        return found
 
     def owners_of(self, clips: Int64[np.ndarray, " n"]) -> list[tuple[Store | ImageFolder, Int64[np.ndarray, " some"]]]:
         """Return the stores that hold the given rows of `clips`, each with its rows."""

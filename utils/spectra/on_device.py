@@ -1,7 +1,7 @@
 """Spectrograms and signal scores of many clips as one jitted function for accelerators, equal to those on the CPU.
 
-This is the only module here that imports JAX; workers do not import it. Each function is the JAX version of one in
-`spectrogram.py`, `waveform.py`, `resizing.py` or `signal_score.py`, with the same constants.
+Only this module and `on_device_*.py` import JAX here; workers import none of them. Each function is the JAX version of
+one in `spectrogram.py`, `resizing.py` or `signal_score.py`, with the same constants.
 """
 
 import math
@@ -16,11 +16,11 @@ from jaxtyping import Array, Float, Shaped, UInt8
 
 from config import Spectrogram
 from utils.spectra import spectrogram as cpu
-from utils.spectra import waveform
 from utils.spectra.bands import bands_of, fixed_range, hop_of, size_before_resizing
+from utils.spectra.on_device_reassigned import reassigned_on_device
+from utils.spectra.on_device_waveform import EXACT, frames_of, preprocess_on_device
 from utils.spectra.signal_score import ABOVE_COLUMN, ABOVE_ROW
 
-EXACT = lax.Precision.HIGHEST  # otherwise accelerators round the factors of matrix products to 10 or 8 bits
 BORDER = ((0, 0), (1, 1), (1, 1))  # one pixel around each spectrogram
 CUBIC = -0.75  # parameter of cubic interpolation in OpenCV
 
@@ -49,18 +49,47 @@ def make_spectrograms(
     ValueError
         If `reason_against_device` gives a reason.
     """
-    if reason := reason_against_device(settings, samples=clips.shape[1]):
-        raise ValueError(reason)
-    levels = amplitudes_on_device(preprocess_on_device(clips, settings), settings)
-    if settings.kind == "pcen":
-        levels = pcen_on_device(levels, frames_per_second=settings.rate / hop_of(settings, samples=clips.shape[1]))
-    else:
-        levels = 20 * jnp.log10(jnp.maximum(levels, cpu.MIN_AMPLITUDE))
+    levels = levels_on_device(clips, settings)
     stretched = resize_on_device(stretch_on_device(levels, settings), settings)
     spectrograms = stretched
     if settings.scale == "fixed":
         spectrograms = resize_on_device(scale_to_range_on_device(levels, settings), settings)
     return jnp.rint(spectrograms * 255).astype(jnp.uint8), signal_scores(stretched)
+
+
+def draw_spectrograms(
+    clips: Float[Array, "clips samples"], settings: Spectrogram, pitch: Float[Array, " clips"] | None = None
+) -> Float[Array, "clips {settings.height} {settings.width}"]:
+    """Return the spectrograms of clips from 0 to 1, not rounded; for use inside a jitted function.
+
+    Parameters
+    ----------
+    clips : float32, at `settings.rate`
+    settings : settings of the spectrograms
+    pitch : factor by which the frequencies of each clip are raised, above 0; 1, or none: unchanged. Magnitudes are read
+        at other bins, so that time stays as it is. Pre-emphasis, high-pass filter and noise reduction come before
+
+    Raises
+    ------
+    ValueError
+        If `reason_against_device` gives a reason.
+    """
+    levels = levels_on_device(clips, settings, pitch)
+    scale = scale_to_range_on_device if settings.scale == "fixed" else stretch_on_device
+    return resize_on_device(scale(levels, settings), settings)
+
+
+def levels_on_device(
+    clips: Float[Array, "clips samples"], settings: Spectrogram, pitch: Float[Array, " clips"] | None = None
+) -> Float[Array, "clips rows frames"]:
+    """JAX version of `spectrogram.levels_of`."""
+    samples = clips.shape[1]
+    if reason := reason_against_device(settings, samples=samples):
+        raise ValueError(reason)
+    levels = amplitudes_on_device(preprocess_on_device(clips, settings), settings, pitch)
+    if settings.kind == "pcen":
+        return pcen_on_device(levels, frames_per_second=settings.rate / hop_of(settings, samples=samples))
+    return 20 * jnp.log10(jnp.maximum(levels, cpu.MIN_AMPLITUDE))
 
 
 def stretch_on_device(
@@ -83,87 +112,40 @@ def scale_to_range_on_device(
     return jnp.clip((levels - black) / (white - black), 0, 1)
 
 
-def preprocess_on_device(clips: Float[Array, "clips samples"], settings: Spectrogram) -> Float[Array, "clips samples"]:
-    """JAX version of `waveform.preprocess`."""
-    if settings.high_pass:
-        clips = apply_high_pass_on_device(clips, settings)
-    if settings.noise_reduction:
-        clips = reduce_noise_on_device(clips, settings)
-    if settings.normalize == "peak":
-        return clips / jnp.maximum(jnp.abs(clips).max(axis=1, keepdims=True), waveform.QUIETEST)
-    if settings.normalize == "rms":
-        return clips * (
-            waveform.LOUDNESS / jnp.maximum(jnp.sqrt(jnp.mean(clips**2, axis=1, keepdims=True)), waveform.QUIETEST)
-        )
-    return clips
-
-
-def apply_high_pass_on_device(
-    clips: Float[Array, "clips samples"], settings: Spectrogram
-) -> Float[Array, "clips samples"]:
-    """JAX version of `waveform.apply_high_pass`."""
-    samples = clips.shape[1]
-    beyond, length, gains = waveform.high_pass_filter(settings, samples=samples)
-    before = 2 * clips[:, :1] - clips[:, 1 : beyond + 1][:, ::-1]
-    after = 2 * clips[:, -1:] - clips[:, samples - 1 - beyond : -1][:, ::-1]
-    spectrum = jnp.fft.rfft(jnp.concatenate([before, clips, after], axis=1), length)
-    return jnp.fft.irfft(spectrum * gains, length)[:, beyond : beyond + samples]
-
-
-def reduce_noise_on_device(
-    clips: Float[Array, "clips samples"], settings: Spectrogram
-) -> Float[Array, "clips samples"]:
-    """JAX version of `waveform.reduce_noise`."""
-    samples = clips.shape[1]
-    gate = waveform.noise_gate(settings, samples=samples)
-    n_fft = len(gate.window)
-    padded = jnp.pad(clips, ((0, 0), (n_fft, gate.padded - n_fft - samples)))
-    spectrum = jnp.fft.rfft(frames_of(padded, n_fft=n_fft, hop=gate.hop) * gate.window)
-    level = 20 * jnp.log10(jnp.maximum(jnp.abs(spectrum), waveform.QUIETEST))
-    known = level[:, gate.inside]
-    known = jnp.maximum(known, known.max(axis=1, keepdims=True) - waveform.GATE_RANGE)
-    louder = level > known.mean(axis=1, keepdims=True) + waveform.GATE_ABOVE * known.std(axis=1, keepdims=True)
-    openness = blur_on_device(louder.astype(jnp.float32), *gate.blur)
-    spectrum *= 1 - settings.noise_reduction * (1 - openness)
-    frames = (jnp.fft.irfft(spectrum) * gate.window).reshape(len(clips), -1, waveform.GATE_OVERLAP, gate.hop)
-    count = frames.shape[1]
-    sound = jnp.zeros((len(clips), count + waveform.GATE_OVERLAP - 1, gate.hop))
-    for step in range(waveform.GATE_OVERLAP):
-        sound = sound.at[:, step : step + count].add(frames[:, :, step])
-    return sound.reshape(len(clips), -1)[:, n_fft : n_fft + samples] / waveform.GATE_WHOLE
-
-
-def blur_on_device(
-    spectrograms: Float[Array, "clips rows columns"], across: Float[np.ndarray, " a"], down: Float[np.ndarray, " b"]
-) -> Float[Array, "clips rows columns"]:
-    """JAX version of `cv2.sepFilter2D` with BORDER_REPLICATE: weighted sums along each row, and along each column."""
-    reach = ((0, 0), (len(down) // 2,) * 2, (len(across) // 2,) * 2)
-    padded = jnp.pad(spectrograms, reach, mode="edge")[:, None]
-    once = lax.conv(padded, jnp.asarray(across)[None, None, None], (1, 1), "VALID", precision=EXACT)
-    return lax.conv(once, jnp.asarray(down)[None, None, :, None], (1, 1), "VALID", precision=EXACT)[:, 0]
-
-
-def frames_of(padded: Float[Array, "clips samples"], *, n_fft: int, hop: int) -> Float[Array, "clips frames n_fft"]:
-    """Cut samples into overlapping frames."""
-    starts = jnp.arange(0, padded.shape[1] - n_fft + 1, hop)
-    return jax.vmap(lambda start: lax.dynamic_slice_in_dim(padded, start, n_fft, axis=1), out_axes=1)(starts)
-
-
 def amplitudes_on_device(
-    clips: Float[Array, "clips samples"], settings: Spectrogram
+    clips: Float[Array, "clips samples"], settings: Spectrogram, pitch: Float[Array, " clips"] | None = None
 ) -> Float[Array, "clips rows frames"]:
     """JAX version of `spectrogram.amplitudes`."""
-    bands = bands_of(settings)
+    bands, hop = bands_of(settings), hop_of(settings, samples=clips.shape[1])
     n_fft = len(bands.window)
     if settings.pre_emphasis and settings.kind != "linear":
         clips = clips.at[:, 1:].add(-settings.pre_emphasis * clips[:, :-1])
-    frames = frames_of(
-        jnp.pad(clips, ((0, 0), (n_fft // 2, n_fft // 2))), n_fft=n_fft, hop=hop_of(settings, samples=clips.shape[1])
-    )
-    bins = jnp.abs(jnp.fft.rfft(frames * bands.window)[..., bands.first_bin : bands.last_bin])
+    frames = frames_of(jnp.pad(clips, ((0, 0), (n_fft // 2, n_fft // 2))), n_fft=n_fft, hop=hop)
+    if settings.kind == "reassigned":
+        return reassigned_on_device(frames, settings, hop=hop, pitch=pitch)
+    spectrum = jnp.fft.rfft(frames * bands.window)
+    if pitch is None:
+        bins = jnp.abs(spectrum[..., bands.first_bin : bands.last_bin])
+    else:
+        bins = raise_pitch(jnp.abs(spectrum), pitch, first=bands.first_bin, last=bands.last_bin)
     if bands.weights is None:
         return bins.swapaxes(1, 2)
     return jnp.einsum("rb,cfb->crf", bands.weights.toarray(), bins, precision=EXACT)
+
+
+def raise_pitch(
+    magnitudes: Float[Array, "clips frames bins"], pitch: Float[Array, " clips"], *, first: int, last: int
+) -> Float[Array, "clips frames {last}-{first}"]:
+    """Return bins `first` to `last` − 1 after all frequencies were multiplied by `pitch`; 0 beyond the last bin.
+
+    Each bin is read at its number / pitch, between two bins by distance: a gather of two, which is faster than products
+    with matrices of weights per clip, and exact where the pitch is 1.
+    """
+    source = jnp.arange(first, last) / pitch[:, None]
+    below = jnp.floor(source).astype(jnp.int32)
+    share = (source - below)[:, None]
+    read = jax.vmap(lambda clip, bins: jnp.take(clip, bins, axis=1, mode="fill", fill_value=0))
+    return read(magnitudes, below) * (1 - share) + read(magnitudes, below + 1) * share
 
 
 def pcen_on_device(

@@ -30,7 +30,7 @@ def clip_table(shard: Shard, parts: Sequence[Part | None]) -> pl.DataFrame:
         {name: [value for columns in tables for value in columns[name]] for name in schema}, schema=schema
     )
     return table.with_columns(
-        pl.col("strength").fill_nan(None), shard=pl.lit(shard.name), row=pl.int_range(pl.len(), dtype=pl.Int32)
+        pl.col("strength", "peak").fill_nan(None), shard=pl.lit(shard.name), row=pl.int_range(pl.len(), dtype=pl.Int32)
     )
 
 
@@ -51,6 +51,7 @@ def _clips_of_recording(row: Mapping[str, Any], part: Part, *, length: float) ->
         "accepted": part.accepted.tolist(),
         "weight": [UNRATED_WEIGHT if row["quality"] is None else row["quality"]] * len(labels),
         "strength": part.strength.tolist(),
+        "peak": part.peak.tolist(),
     }
 
 

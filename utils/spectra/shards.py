@@ -15,7 +15,7 @@ from utils.settings_keys import settings_for_key
 from utils.spectra.clip_selection import EventSpan
 from utils.spectra.clip_table import NO_TIMES, Times
 from utils.spectra.extraction import Job
-from utils.spectra.store import STORE_SETTINGS
+from utils.spectra.store_settings import STORE_SETTINGS
 
 LONG_SHARD = "(long)"  # name of the shards of recordings without a primary label, in place of the class
 RECORDINGS_PER_SHARD = 64  # a shard is packed, and its parts are removed, after its last recording

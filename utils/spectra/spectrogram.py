@@ -1,7 +1,7 @@
 """The spectrogram of a clip, in decibels or with PCEN, low frequencies at the bottom; in JAX see `on_device.py`.
 
 Source: docs/baseline.md (Spectrograms); the formulas are those of librosa's `melspectrogram(power=1)`,
-`amplitude_to_db(ref=max)` and `pcen`.
+`amplitude_to_db(ref=max)` and `pcen`. For kind reassigned see `reassigned.py`.
 """
 
 import math
@@ -13,14 +13,14 @@ from jaxtyping import Float, UInt8
 
 from config import Spectrogram
 from utils.spectra.bands import bands_of, fixed_range, hop_of
-from utils.spectra.fourier import rfft
+from utils.spectra.fourier import blocks_of, rfft
+from utils.spectra.reassigned import reassigned_amplitudes
 from utils.spectra.resizing import resize
 from utils.spectra.signal_score import signal_score
 from utils.spectra.waveform import preprocess
 
 MIN_AMPLITUDE = 1e-5  # smaller amplitudes count as this
 RANGE_DB = 80.0  # levels further below the peak of the clip count as this far below it
-SAMPLES_AT_ONCE = 98_304  # of frames transformed at once: small enough for the processor's cache
 PCEN_SCALE = 2.0**31  # librosa's PCEN is meant for 32-bit integer samples
 # librosa's defaults for gain, bias, power, time_constant and eps
 PCEN_GAIN, PCEN_BIAS, PCEN_POWER, PCEN_SECONDS, PCEN_LEAST = 0.98, 2.0, 0.5, 0.4, 1e-6
@@ -115,20 +115,28 @@ def _image(
 
 def amplitudes(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, "rows frames"]:
     """Return a clip's amplitude in each band (kind linear: each bin) and frame, lowest band first."""
-    bands = bands_of(settings)
-    n_fft, hop = len(bands.window), hop_of(settings, samples=len(samples))
+    bands, hop = bands_of(settings), hop_of(settings, samples=len(samples))
+    n_fft = len(bands.window)
+    frames = _frames(samples, settings, n_fft=n_fft)[::hop]
+    if settings.kind == "reassigned":
+        return reassigned_amplitudes(frames, settings, hop=hop)
+    bins = np.empty((bands.last_bin - bands.first_bin, len(frames)), np.float32)
+    for block in blocks_of(len(frames), n_fft=n_fft):
+        spectrum = rfft(frames[block], bands.window)
+        bins[:, block] = np.abs(spectrum[:, bands.first_bin : bands.last_bin]).T
+    return bins if bands.weights is None else bands.weights @ bins
+
+
+def _frames(
+    samples: Float[np.ndarray, " samples"], settings: Spectrogram, *, n_fft: int
+) -> Float[np.ndarray, "samples+1 {n_fft}"]:
+    """Return the frame around each sample, a view, after pre-emphasis; there is silence around the clip."""
     padded = np.zeros(len(samples) + n_fft, np.float32)
     sound = padded[n_fft // 2 : n_fft // 2 + len(samples)]
     sound[:] = samples
     if settings.pre_emphasis and settings.kind != "linear":
         sound[1:] -= np.float32(settings.pre_emphasis) * samples[:-1]
-    frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop]
-    bins = np.empty((bands.last_bin - bands.first_bin, len(frames)), np.float32)
-    block = max(1, SAMPLES_AT_ONCE // n_fft)
-    for start in range(0, len(frames), block):
-        spectrum = rfft(frames[start : start + block], bands.window)
-        bins[:, start : start + block] = np.abs(spectrum[:, bands.first_bin : bands.last_bin]).T
-    return bins if bands.weights is None else bands.weights @ bins
+    return np.lib.stride_tricks.sliding_window_view(padded, n_fft)
 
 
 def mel_levels(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " bands"]:

@@ -1,4 +1,4 @@
-"""The spectrogram store: the spectrograms of clips on disk, in shards from which any clip can be read by itself.
+"""The store: the spectrograms or the sound of clips on disk, in shards from which any clip can be read by itself.
 
     <root>/spec/settings.toml        settings that the spectrograms were made with
     <root>/spec/clips.parquet        one row per clip (CLIP_COLUMNS)
@@ -10,7 +10,9 @@
     <root>/spec/images/, noise/      the clips as PNG files, if `spectrogram.images` is on
     <root>/spec/shards/<class>-000/  spectrograms.npy: uint8 (clips, height, width); clips.parquet, recordings.parquet:
                                      its rows of the tables; pixel_sums.parquet: sums over the pixels of its recordings
-                                     (PIXEL_SUM_COLUMNS); key.txt: hash of its recordings and settings
+                                     (PIXEL_SUM_COLUMNS); key.txt: hash of its recordings and settings.
+                                     clips.keep = sound: sound.npy: int16 (clips, samples) instead, and
+                                     pixel_sums_<key>.parquet: the sums by the spectrogram settings of a training
     <root>/spec/parts/               finished recordings of unfinished shards
     <root>/spec/predictions_*.npy    predictions of teachers for all clips (utils.learning.cached_predictions)
 
@@ -18,26 +20,30 @@ A shard holds the clips of up to 64 recordings of one class, ordered by name and
 classes nor on the order in which recordings were done.
 """
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tokenize import TokenError
 from types import MappingProxyType
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int16, Int64, Shaped, UInt8
 
-from config import Config
+from config import Clips, Config, Spectrogram
 from utils.console import UserError
 from utils.files import atomic_file
 from utils.settings import load
-from utils.settings_keys import changed_settings
-from utils.spectra.clip_parts import copy_pixels
+from utils.settings_keys import settings_for_key
+from utils.spectra.clip_parts import copy_rows
+from utils.spectra.clips import margin_samples
 from utils.spectra.pixel_sums import PixelSums
+from utils.spectra.stored_sound import RowFormat, row_format, spectrograms_of_rows
 from utils.tables import leads_outside, read_table
 
 UNRATED_WEIGHT = 0.6  # weight of the clips of unrated recordings: that of a medium rating
-STORE_SETTINGS = ("clips.", "spectrogram.")  # sections of the settings that determine the spectrograms
 CLIP_COLUMNS = pl.Schema(
     {
         "recording": pl.String(),  # name of the recording
@@ -52,8 +58,9 @@ CLIP_COLUMNS = pl.Schema(
         "weight": pl.Float32(),
         # strength of the peak that it was cut for, decibels above the recording's median; null: no peak
         "strength": pl.Float32(),
-        "shard": pl.String(),  # folder of its spectrogram
-        "row": pl.Int32(),  # index of its spectrogram in the array there
+        "peak": pl.Float32(),  # clips.keep = sound: its largest sample, 1 is full scale; null: its sound is not kept
+        "shard": pl.String(),  # folder of its spectrogram or sound
+        "row": pl.Int32(),  # index of it in the array there
     }
 )
 RECORDING_COLUMNS = pl.Schema(
@@ -70,7 +77,9 @@ RECORDING_COLUMNS = pl.Schema(
         "warning": pl.String(),  # problems of its file, and how much of it was read; null: none
     }
 )
-ADDED_COLUMNS: Mapping[str, None] = MappingProxyType({"warning": None})  # missing in stores of earlier versions
+# columns of these tables that stores of earlier versions lack
+ADDED_CLIP_COLUMNS: Mapping[str, None] = MappingProxyType({"peak": None})
+ADDED_COLUMNS: Mapping[str, None] = MappingProxyType({"warning": None})
 RENAMED_COLUMNS: Mapping[str, str] = MappingProxyType({"number": "index"})  # name in earlier versions: name now
 PIXEL_SUMS = "pixel_sums.parquet"  # table of a shard; shards of earlier versions have none
 PIXEL_SUM_COLUMNS = pl.Schema(
@@ -82,6 +91,7 @@ PIXEL_SUM_COLUMNS = pl.Schema(
     }
 )
 SPECTROGRAMS, EARLIER_SPECTROGRAMS = "spectrograms.npy", "pictures.npy"  # array of a shard, now and in earlier versions
+SOUND = "sound.npy"  # array of a shard, clips.keep = sound
 PEAK_COLUMNS = pl.Schema(
     {
         "recording": pl.String(),
@@ -92,40 +102,20 @@ PEAK_COLUMNS = pl.Schema(
 )
 
 
-def check_settings(root: Path, config: Config) -> None:
-    """Check that a store was made with these settings.
-
-    Raises
-    ------
-    UserError
-        If not; the text names the settings that differ.
-    """
-    check_made_with(root / "spec" / "settings.toml", config)
-
-
-def check_made_with(settings: Path, config: Config) -> None:
-    """Check that a settings file, if it exists, has the same settings for clips and spectrograms.
-
-    Raises
-    ------
-    UserError
-        If not; the text names the settings that differ.
-    """
-    changed = changed_settings(load(settings), config, of=STORE_SETTINGS) if settings.is_file() else []
-    if changed:
-        raise UserError(
-            f"{settings.parent}: was made with other settings ({'; '.join(changed)}); change them back, or run spec.py "
-            "--fresh to make it again"
-        )
-
-
 class Store:
     """A finished store, opened for reading.
 
+    Parameters
+    ----------
+    root : root of the data set
+    spectrogram : settings of the spectrograms that are wanted of a store of sound; None: those that it was made with
+
     Attributes
     ----------
-    clips : one row per clip; `spectrograms` takes indices of these rows
+    clips : one row per clip; `spectrograms` and `sounds` take indices of these rows
     recordings : one row per recording
+    keeps_sound : whether it keeps the sound of clips
+    margin : samples that it keeps on each side of a clip
 
     Raises
     ------
@@ -133,7 +123,7 @@ class Store:
         If the store is not finished, or damaged.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, spectrogram: Spectrogram | None = None) -> None:
         self.folder = root / "spec"
         first = "run spec.py with the same experiment first (it resumes if it was stopped)"
         self.clips = read_table(
@@ -141,6 +131,7 @@ class Store:
             CLIP_COLUMNS,
             missing=first,
             damaged="run spec.py --fresh",
+            later=ADDED_CLIP_COLUMNS,
             renamed=RENAMED_COLUMNS,
         )
         self.recordings = read_table(
@@ -151,7 +142,11 @@ class Store:
             later=ADDED_COLUMNS,
         )
         self._check_clips()
-        self._shape = load(self.folder / "settings.toml").spectrogram.shape
+        made_with = load(self.folder / "settings.toml")
+        self.keeps_sound = made_with.clips.keep == "sound"
+        self.margin = margin_samples(made_with.clips, rate=made_with.spectrogram.rate)
+        self.spectrogram = spectrogram if spectrogram and self.keeps_sound else made_with.spectrogram
+        self._row = row_format(made_with.clips, made_with.spectrogram)
         names = self.clips.group_by("shard", maintain_order=True).len()
         self._paths = [_array_of(self.folder / "shards" / name) for name in names["shard"]]
         self._offsets = [self._offset_of(path, clips) for path, clips in zip(self._paths, names["len"], strict=True)]
@@ -159,19 +154,40 @@ class Store:
         self._rows = self.clips["row"].to_numpy()
 
     def spectrograms(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
-        """Read the spectrograms of the given rows of `clips`, at least one; safe in several threads.
-
-        Each shard is opened once. Memory maps would take ten times as long for batches from more shards than can be
-        open at the same time, and kill the process if a file is truncated meanwhile.
+        """Read the spectrograms of the given rows of `clips`, at least one, or compute them; safe in several threads.
 
         Raises
         ------
         UserError
             If a shard was damaged since the store was opened.
         """
-        size = self._shape[0] * self._shape[1]
-        spectrograms = np.empty((len(clips), *self._shape), np.uint8)
-        pixels = spectrograms.reshape(-1).data
+        if not self.keeps_sound:
+            return self._read(clips)
+        return spectrograms_of_rows(
+            self._read(clips),
+            self.peaks(clips),
+            self.clips["index"].to_numpy()[clips].astype(np.int64),
+            settings=self.spectrogram,
+            margin=self.margin,
+        )
+
+    def sounds(self, clips: Int64[np.ndarray, " n"]) -> Int16[np.ndarray, "n samples"]:
+        """Read the samples, with margins, of the given rows of `clips`; raises the errors of `spectrograms`."""
+        return self._read(clips)
+
+    def peaks(self, clips: Int64[np.ndarray, " n"]) -> Float32[np.ndarray, " n"]:
+        """Return the largest samples of the given rows of `clips`."""
+        return self.clips["peak"].to_numpy()[clips]
+
+    def _read(self, clips: Int64[np.ndarray, " n"]) -> Shaped[np.ndarray, "n ..."]:
+        """Read rows from the shards.
+
+        Each shard is opened once. Memory maps would take ten times as long for batches from more shards than can be
+        open at the same time, and kill the process if a file is truncated meanwhile.
+        """
+        size = self._row.bytes
+        found = np.empty((len(clips), *self._row.shape), self._row.dtype)
+        content = found.reshape(-1).view(np.uint8).data
         order = np.argsort(clips)  # by shard and row, in the order on disk
         ends = (order + 1) * size
         shards, rows = self._shards[clips[order]], self._rows[clips[order]].astype(np.int64)
@@ -181,12 +197,12 @@ class Store:
             with self._paths[shard].open("rb", buffering=0) as stream:
                 for offset, end in zip(offsets.tolist(), ends[some].tolist(), strict=True):
                     stream.seek(offset)
-                    if stream.readinto(pixels[end - size : end]) != size:
+                    if stream.readinto(content[end - size : end]) != size:
                         raise _damaged(self._paths[shard])
-        return spectrograms
+        return found
 
     def pixel_sums(self, recordings: Collection[str]) -> dict[str, PixelSums]:
-        """Return the sums over the accepted clips of those of these recordings for which spec.py saved them.
+        """Return the sums over the accepted clips of those of these recordings for which they were saved.
 
         Raises
         ------
@@ -195,12 +211,21 @@ class Store:
         """
         found: dict[str, PixelSums] = {}
         for shard in self.clips.filter(pl.col("recording").is_in(list(recordings)))["shard"].unique().sort():
-            path = self.folder / "shards" / shard / PIXEL_SUMS
+            path = self.pixel_sums_of_shard(shard)
             if path.is_file():
-                rows = _read_pixel_sums(path, height=self._shape[0]).filter(pl.col("recording").is_in(list(recordings)))
+                table = _read_pixel_sums(path, height=self.spectrogram.height)
+                rows = table.filter(pl.col("recording").is_in(list(recordings)))
                 for name, pixels, *sums in rows.iter_rows():
                     found[name] = PixelSums(pixels, *(np.array(values, np.int64) for values in sums))
         return found
+
+    def pixel_sums_of_shard(self, shard: str) -> Path:
+        """Return the table of a shard's sums; of a store of sound, that for these settings of spectrograms."""
+        folder = self.folder / "shards" / shard
+        if not self.keeps_sound:
+            return folder / PIXEL_SUMS
+        settings = settings_for_key(replace(Config(), spectrogram=self.spectrogram), of=("spectrogram.",))
+        return folder / f"pixel_sums_{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}.parquet"
 
     def _check_clips(self) -> None:
         """Check that shards and rows in the table are possible."""
@@ -211,7 +236,7 @@ class Store:
             raise _damaged(self.folder / "clips.parquet")
 
     def _offset_of(self, path: Path, clips: int) -> int:
-        """Return the offset of the spectrograms in the file of a shard, bytes, and check number of clips and size."""
+        """Return the offset of the first clip in the file of a shard, bytes, and check number of clips and size."""
         try:
             with path.open("rb") as stream:
                 np.lib.format.read_magic(stream)
@@ -220,18 +245,23 @@ class Store:
         except (OSError, ValueError, TokenError):
             raise _damaged(path) from None
         if (
-            shape != (clips, *self._shape)
-            or dtype != np.dtype(np.uint8)
-            or path.stat().st_size != offset + clips * self._shape[0] * self._shape[1]
+            shape != (clips, *self._row.shape)
+            or dtype != self._row.dtype
+            or path.stat().st_size != offset + clips * self._row.bytes
         ):
             raise _damaged(path)
         return offset
 
 
 def _array_of(shard: Path) -> Path:
-    """Return the file with the spectrograms of a shard, which has another name in stores of earlier versions."""
-    earlier = shard / EARLIER_SPECTROGRAMS
-    return earlier if earlier.is_file() and not (shard / SPECTROGRAMS).is_file() else shard / SPECTROGRAMS
+    """Return the file with the clips of a shard, which has another name in stores of earlier versions."""
+    files = [shard / name for name in (SOUND, SPECTROGRAMS, EARLIER_SPECTROGRAMS)]
+    return next((file for file in files if file.is_file()), shard / SPECTROGRAMS)
+
+
+def array_name(clips: Clips) -> str:
+    """Return the name of the file with the clips of a shard."""
+    return SOUND if clips.keep == "sound" else SPECTROGRAMS
 
 
 def _read_pixel_sums(path: Path, *, height: int) -> pl.DataFrame:
@@ -249,14 +279,16 @@ def _damaged(path: Path) -> UserError:
     return UserError(f"{path}: is missing or damaged; run spec.py --fresh")
 
 
-def write_spectrograms(path: Path, parts: Sequence[Path], *, shape: tuple[int, int, int]) -> None:
-    """Write the spectrograms of some parts as one .npy file, without holding them in memory.
+def write_clips(path: Path, parts: Sequence[Path], *, clips: int, row: RowFormat) -> None:
+    """Write the clips of some parts as one .npy file, without holding them in memory.
 
     Parameters
     ----------
-    shape : (clips, height, width) of the whole array
+    clips : their number
+    row : what is kept of each
     """
+    header = {"descr": row.dtype.str, "fortran_order": False, "shape": (clips, *row.shape)}
     with atomic_file(path) as stream:
-        np.lib.format.write_array_header_1_0(stream, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        np.lib.format.write_array_header_1_0(stream, header)
         for part in parts:
-            copy_pixels(part, stream)
+            copy_rows(part, stream)

@@ -11,22 +11,25 @@ from config import Config
 from utils import console
 from utils.fanout import fan_out
 from utils.files import atomic_folder, remove_folder, unrelated_names, write_text
-from utils.settings import to_toml
+from utils.settings import load, to_toml
 from utils.spectra.clip_parts import is_complete_part, read_clip_part
+from utils.spectra.disk_forecast import DiskForecast
 from utils.spectra.extraction import Job, JobResult, extract
 from utils.spectra.shard_tables import clip_table, peak_table, pixel_sum_table, recording_table
 from utils.spectra.shards import Shard
 from utils.spectra.store import (
+    ADDED_CLIP_COLUMNS,
     ADDED_COLUMNS,
     CLIP_COLUMNS,
     PEAK_COLUMNS,
     PIXEL_SUMS,
     RECORDING_COLUMNS,
     RENAMED_COLUMNS,
-    SPECTROGRAMS,
-    check_settings,
-    write_spectrograms,
+    array_name,
+    write_clips,
 )
+from utils.spectra.store_settings import check_settings, with_scoring_of
+from utils.spectra.stored_sound import row_format
 from utils.tables import NONE_LATER, read_table, write_csv, write_table
 
 STORE_FILES = (
@@ -61,6 +64,11 @@ def open_store_folder(config: Config, *, fresh: bool) -> Path:
     return folder
 
 
+def with_settings_of_store(config: Config, folder: Path) -> Config:
+    """Return `config`; for a store of sound, with the spectrograms by whose signal scores it accepts clips."""
+    return with_scoring_of(load(folder / "settings.toml"), config)
+
+
 def fill_store(
     shards: Sequence[Shard],
     config: Config,
@@ -84,6 +92,7 @@ def fill_store(
     failures: dict[str, console.Failure] = {}
     todo = [job for shard in missing for job in shard.jobs if job.name in open_jobs[shard.name]]
     done_before = sum(len(shard.jobs) for shard in shards) - len(todo)
+    forecast = DiskForecast(folder, todo)
     passed = console.stopwatch()
     with console.progress("spectrograms", total=done_before + len(todo), unit="recordings") as advance:
         advance(done_before)
@@ -95,10 +104,12 @@ def fill_store(
             for job, outcome in outcomes:
                 if isinstance(outcome, console.Failure):
                     failures[job.name] = outcome
+                    forecast.record(job, None)
                 else:
                     result = then(job) if then else outcome
                     seconds += result.seconds
                     clips += result.clips
+                    forecast.record(job, result)
                 shard = shard_of[job.name]
                 open_jobs[shard.name].discard(job.name)
                 if not open_jobs[shard.name]:
@@ -144,13 +155,14 @@ def _pack(shard: Shard, failures: Mapping[str, console.Failure], folder: Path) -
     target = folder / "shards" / shard.name
     remove_folder(target)
     with atomic_folder(target) as new:
-        settings = shard.jobs[0].spectrogram
+        job = shard.jobs[0]
         made = [(job.part, part) for job, part in zip(shard.jobs, parts, strict=True) if part]
-        shape = (sum(len(part.index) for _, part in made), settings.height, settings.width)
-        write_spectrograms(new / SPECTROGRAMS, [path for path, _ in made], shape=shape)
+        clips, row = sum(len(part.index) for _, part in made), row_format(job.clips, job.spectrogram)
+        write_clips(new / array_name(job.clips), [path for path, _ in made], clips=clips, row=row)
         write_table(new / "clips.parquet", clip_table(shard, parts))
         write_table(new / "recordings.parquet", recording_table(shard, parts, failures))
-        write_table(new / PIXEL_SUMS, pixel_sum_table(shard, parts))
+        if job.clips.keep == "spectrograms":
+            write_table(new / PIXEL_SUMS, pixel_sum_table(shard, parts))
         if shard.has_peaks:
             write_table(new / "peaks.parquet", peak_table(shard, parts))
         write_text(new / "key.txt", shard.key if final else "to be done again")
@@ -175,7 +187,7 @@ def finish_store(shards: Sequence[Shard], split: pl.DataFrame, folder: Path) -> 
     if any(shard.has_peaks for shard in shards):
         write_csv(folder / "peaks.csv", _read_tables(shards, folder, "peaks", PEAK_COLUMNS))
     # written last: a store with this table is complete
-    write_table(folder / "clips.parquet", _read_tables(shards, folder, "clips", CLIP_COLUMNS))
+    write_table(folder / "clips.parquet", _read_tables(shards, folder, "clips", CLIP_COLUMNS, ADDED_CLIP_COLUMNS))
     names = {shard.name for shard in shards}
     for other in sorted((folder / "shards").iterdir()):
         if other.name not in names:

@@ -10,7 +10,8 @@ from utils import console
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.joined_store import JoinedStore
 from utils.spectra.pixel_sums import PixelSums, pixel_sums, total_of
-from utils.spectra.store import Store
+from utils.spectra.store import PIXEL_SUM_COLUMNS, Store
+from utils.tables import write_table
 
 CLIPS_AT_ONCE = 64  # in memory
 
@@ -42,6 +43,8 @@ def sums_over_recordings(store: Store | ImageFolder | JoinedStore, rows: Int64[n
 
 def _sums_of_store(store: Store | ImageFolder, recordings: Collection[str]) -> Iterator[PixelSums]:
     """Yield sums over the accepted clips of some recordings of one store."""
+    if isinstance(store, Store) and store.keeps_sound:
+        _save_missing_sums(store, recordings)
     saved = {} if isinstance(store, ImageFolder) else store.pixel_sums(recordings)
     yield from saved.values()
     others = pl.col("accepted") & pl.col("recording").is_in([name for name in recordings if name not in saved])
@@ -53,3 +56,22 @@ def _sums_of_store(store: Store | ImageFolder, recordings: Collection[str]) -> I
             some = rows[start : start + CLIPS_AT_ONCE]
             yield pixel_sums(store.spectrograms(some))
             advance(len(some))
+
+
+def _save_missing_sums(store: Store, recordings: Collection[str]) -> None:
+    """Save the sums of the shards of some recordings for which nobody computed these spectrograms yet."""
+    accepted = store.clips.with_row_index("clip").filter("accepted")
+    shards = accepted.filter(pl.col("recording").is_in(list(recordings)))["shard"].unique().sort()
+    missing = accepted.filter(
+        pl.col("shard").is_in([shard for shard in shards if not store.pixel_sums_of_shard(shard).is_file()])
+    )
+    if missing.is_empty():
+        return
+    with console.progress("mean and deviation", total=len(missing), unit="clips") as advance:
+        for (shard,), clips in missing.group_by("shard", maintain_order=True):
+            rows = []
+            for (name,), some in clips.group_by("recording", maintain_order=True):
+                sums = pixel_sums(store.spectrograms(some["clip"].cast(pl.Int64).to_numpy()))
+                rows.append((name, sums.pixels, sums.sums.tolist(), sums.squares.tolist()))
+                advance(len(some))
+            write_table(store.pixel_sums_of_shard(str(shard)), pl.DataFrame(rows, PIXEL_SUM_COLUMNS, orient="row"))

@@ -25,14 +25,14 @@ FREQUENCY, TIME = 0, 1  # axes of an image
 FLIPPED = {"time": (TIME,), "frequency": (FREQUENCY,), "both": (FREQUENCY, TIME)}
 
 
-def each(one: Callable[..., Image]) -> Transform:
-    """Turn a function of (image, key, amount) into one of (images, keys, amount)."""
+def each(one: Callable[..., Array]) -> Callable[..., Array]:
+    """Turn a function of (image or sound, key, amount) into one of (images or sounds, keys, amount)."""
 
     @functools.wraps(one)
-    def all_images(images: Images, keys: Keys, **amounts: Any) -> Images:
-        return jax.vmap(functools.partial(one, **amounts))(images, keys)
+    def of_batch(clips: Float[Array, "batch *shape"], keys: Keys, **amounts: Any) -> Float[Array, "batch *shape"]:
+        return jax.vmap(functools.partial(one, **amounts))(clips, keys)
 
-    return all_images
+    return of_batch
 
 
 @each

@@ -6,7 +6,8 @@ from jaxtyping import UInt8
 
 from utils.console import UserError
 from utils.models.snapshots import Snapshot, recordings_used
-from utils.spectra.store import Store, check_settings
+from utils.spectra.store import Store
+from utils.spectra.store_settings import check_settings
 
 CLIPS = 256  # enough for the ranges of values to change little
 SEED = 20  # of the choice of clips
@@ -24,7 +25,7 @@ def calibration_clips(snapshot: Snapshot) -> UInt8[np.ndarray, "clips height wid
     why = f"{snapshot.folder}: int8 needs clips that the model was trained on, from {root / 'spec'}"
     try:
         check_settings(root, snapshot.config)
-        store = Store(root)
+        store = Store(root, snapshot.config.spectrogram)
     except UserError as error:
         raise UserError(f"{why}, but {error}") from None
     used = pl.col("accepted") & pl.col("recording").is_in(list(recordings_used(snapshot)))

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import cv2
-import librosa
 import numpy as np
 import soundfile
 from jaxtyping import Bool, Float, UInt8
@@ -16,6 +15,7 @@ from config import Config, Spectrogram
 from utils.scoring.reports.report_parts import Excerpt, Strip
 from utils.spectra.clips import clip_samples
 from utils.spectra.decode import decode
+from utils.spectra.frequency_axis import height_of
 from utils.spectra.spectrogram import make_spectrogram
 
 EXCERPT_SECONDS = 15.0  # at most
@@ -233,14 +233,8 @@ def frequency_ticks(settings: Spectrogram) -> tuple[tuple[str, float], ...]:
     """Return frequencies to write beside a spectrogram, and their heights in it, from 0 (bottom) to 1 (top)."""
     inside = [tick for tick in FREQUENCY_TICKS if settings.fmin <= tick <= settings.fmax]
     texts = [f"{tick / 1000:g} kHz" if tick >= 1000 else f"{tick} Hz" for tick in inside]
-    return tuple((text, height_in(float(tick), settings)) for text, tick in zip(texts, inside, strict=True))
-
-
-def height_in(frequency: float, settings: Spectrogram) -> float:
-    """Return the height of a frequency (Hz) in a spectrogram, from 0 (bottom) to 1 (top)."""
-    scale = float if settings.kind == "linear" else librosa.hz_to_mel
-    low, high = scale(settings.fmin), scale(settings.fmax)
-    return float((scale(frequency) - low) / (high - low))
+    heights = [height_of(float(tick), settings) for tick in inside]
+    return tuple((text, height) for text, height in zip(texts, heights, strict=True) if 0 <= height <= 1)
 
 
 def mp3(samples: Float[np.ndarray, " samples"]) -> bytes:

@@ -14,10 +14,11 @@ from utils.recordings.recording import Event
 from utils.scoring.evaluation.soundscape_truth import Truth
 from utils.scoring.evaluation.soundscapes import SoundscapeMetrics, soundscape_rows
 from utils.scoring.inference.intervals import IntervalScores
-from utils.scoring.reports.excerpts import SOUND_RATE, frequency_ticks, height_in, jpeg, mp3, samples_between
+from utils.scoring.reports.excerpts import SOUND_RATE, frequency_ticks, jpeg, mp3, samples_between
 from utils.scoring.reports.page import render
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.spectra.decode import AudioError, decode
+from utils.spectra.frequency_axis import height_of
 
 LONGEST_TIMELINE = 300.0  # seconds of one recording, at most
 SHORTEST_TIMELINE = 60.0  # seconds of each if there are many
@@ -245,10 +246,7 @@ def boxes_of(events: Sequence[Event], settings: Spectrogram, *, seconds: float) 
             continue
         if event.high <= settings.fmin or event.low >= settings.fmax:
             continue
-        low, high = (
-            height_in(float(min(max(frequency, settings.fmin), settings.fmax)), settings)
-            for frequency in (event.low, event.high)
-        )
+        low, high = (min(max(height_of(frequency, settings), 0.0), 1.0) for frequency in (event.low, event.high))
         boxes.append(Box(event.species, event.start, min(event.end, seconds), low, high))
     return tuple(boxes)
 

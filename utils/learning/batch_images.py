@@ -1,0 +1,87 @@
+"""A batch, and the images of its clips: spectrograms as they are stored, or computed from augmented sound."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Float32, Int16, PRNGKeyArray, UInt8
+
+from config import Config
+from utils.learning.augmentation import ClipWeights, augment, mixup
+from utils.learning.augmentation.sounds import augment_sounds
+from utils.learning.noise import Noise
+from utils.learning.targets import Labels, Targets
+from utils.models.input_scaling import Images, from_pixels
+from utils.spectra.clips import margin_samples
+from utils.spectra.on_device import draw_spectrograms
+from utils.spectra.stored_sound import FULL_SCALE
+
+
+class Batch(NamedTuple):
+    """Clips and their labels, and soft targets if they were computed before.
+
+    Attributes
+    ----------
+    clips : spectrograms, or samples with margins
+    peaks : the largest sample of each clip, for samples
+    """
+
+    clips: UInt8[Any, "*steps batch height width"] | Int16[Any, "*steps batch samples"]
+    labels: Labels
+    soft_targets: Float32[Any, "*steps batch classes"] | None = None
+    peaks: Float32[Any, "*steps batch"] | None = None
+
+
+def augmented_images(
+    batch: Batch, targets: Targets, weights: ClipWeights, noise: Noise, key: PRNGKeyArray, config: Config
+) -> tuple[Images, Targets, ClipWeights]:
+    """Return the images of a batch as the model sees them in training, with their targets and weights.
+
+    Parameters
+    ----------
+    targets : of each class, as cross-entropies take them
+    weights : weight of each clip in the loss
+    key : of the step
+    """
+    key_augment, _, key_mix = jax.random.split(key, 3)  # the network drops units by the second
+    images, targets, weights = images_of(batch, targets, weights, noise, jax.random.fold_in(key, 3), config)
+    settings = config.augmentation
+    images = augment(images, key_augment, settings, noise.spectrograms)
+    if settings.mixup:
+        amount, share = settings.mixup, settings.mixup_share
+        images, targets, weights = mixup(images, targets, weights, key_mix, amount=amount, share=share)
+    return images, targets, weights
+
+
+def images_of(
+    batch: Batch, targets: Targets, weights: ClipWeights, noise: Noise, key: PRNGKeyArray, config: Config
+) -> tuple[Images, Targets, ClipWeights]:
+    """Return the images of a batch, from 0 to 1, before augmentation of images, with their targets and weights.
+
+    Sound is augmented by `config.waveform`, which may mix clips, and their targets with them; its spectrograms are
+    rounded as in a store, so that without augmentation the model sees what a store of spectrograms holds.
+    """
+    if batch.peaks is None:
+        return from_pixels(batch.clips), targets, weights
+    settings, rate = config.waveform, config.spectrogram.rate
+    key_augment, key_mix = jax.random.split(key)
+    augmented = augment_sounds(
+        to_float(batch.clips, batch.peaks),
+        key_augment,
+        settings,
+        margin=margin_samples(config.clips, rate=rate),
+        rate=rate,
+        background=noise.sounds,
+    )
+    samples = augmented.samples
+    if settings.mixup:
+        samples, targets, weights = mixup(
+            samples, targets, weights, key_mix, amount=settings.mixup, share=settings.mixup_share
+        )
+    spectrograms = draw_spectrograms(samples, config.spectrogram, augmented.pitch)
+    return jnp.rint(spectrograms * 255) / 255, targets, weights
+
+
+def to_float(rows: Int16[Array, "batch samples"], peaks: Float32[Array, " batch"]) -> Float[Array, "batch samples"]:
+    """JAX version of `stored_sound.from_16_bit`."""
+    return rows.astype(jnp.float32) * (peaks / FULL_SCALE)[:, None]

@@ -1,0 +1,70 @@
+"""Whether the clips that are still to be extracted will fit on the disk, judged by those so far."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from utils import console
+from utils.spectra.extraction import Job, JobResult
+from utils.spectra.stored_sound import row_format
+
+LEAST_RECORDINGS = 20  # extracted before a forecast
+WORTH_TELLING = 1e8  # bytes
+LEAST_SHARE = 0.02  # of the bytes of all recordings
+
+
+class DiskForecast:
+    """Forecasts the size of a store: its clips take as many bytes per byte of the recordings as those so far.
+
+    Parameters
+    ----------
+    folder : folder of the store
+    jobs : what is to be extracted
+    """
+
+    def __init__(self, folder: Path, jobs: Sequence[Job]) -> None:
+        self._folder = folder
+        self._sizes = {job.name: _size_of(job.file) for job in jobs}
+        self._waiting = sum(self._sizes.values())
+        self._enough = LEAST_SHARE * self._waiting
+        self._read = self._written = self._recordings = 0
+        self._told = False
+        if jobs:
+            clip = row_format(jobs[0].clips, jobs[0].spectrogram).bytes
+            free = shutil.disk_usage(folder).free
+            console.info(f"each clip takes {clip / 1000:,.0f} kB on disk; {free / 1e9:,.1f} GB are free")
+
+    def record(self, job: Job, result: JobResult | None) -> None:
+        """Record that a recording is done; None: it failed.
+
+        Raises
+        ------
+        UserError
+            If the clips of the others will not fit, before the disk is full.
+        """
+        self._read += self._sizes[job.name]
+        self._waiting -= self._sizes[job.name]
+        self._written += result.stored_bytes if result else 0
+        self._recordings += 1
+        if self._recordings >= LEAST_RECORDINGS and self._read >= max(self._enough, 1):
+            self._compare()
+
+    def _compare(self) -> None:
+        needed = self._written * self._waiting / self._read
+        free = shutil.disk_usage(self._folder).free
+        if needed > free:
+            raise console.UserError(
+                f"{self._folder}: the remaining clips will take about {needed / 1e9:,.1f} GB, but {free / 1e9:,.1f} GB "
+                "are free; free some space and run the same command again, which resumes, or keep fewer clips "
+                '(clips.max_per_class, clips.overlap, clips.margin, clips.keep = "spectrograms")'
+            )
+        if needed > WORTH_TELLING and not self._told:
+            self._told = True
+            console.info(f"the remaining clips will take about {needed / 1e9:,.2f} GB")
+
+
+def _size_of(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
