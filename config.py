@@ -156,7 +156,7 @@ class Spectrogram:
     height: Annotated[int, Ge(8), Le(1024)] = 128  # height, pixels: number of mel bands (kind = linear: of bins)
     width: Annotated[int, Ge(8), Le(4096)] = 256  # width, pixels: number of frames
     # mel: mel bands, decibels; linear: equal steps in Hz, decibels; pcen: mel bands with per-channel energy
-    # normalization; reassigned: mel bands, decibels, each bit of energy moved to the time and frequency where it is
+    # normalization; reassigned: mel bands, decibels, the energy of each cell moved to where it is in time and frequency
     kind: Literal["mel", "linear", "pcen", "reassigned"] = "mel"
     # length of the Fourier window, samples, even; 0: 8 × height (kind = linear: as long as needed for height bins
     # between fmin and fmax)
@@ -253,7 +253,8 @@ class Chances:
 class Augmentation:
     """How spectrograms are augmented in training, at random in every epoch."""
 
-    count: CountOrNone = 2  # apply at most this many different augmentations to a spectrogram, besides mixup; 0: none
+    # apply at most this many different augmentations to a spectrogram, besides mixup and those in `chances`; 0: none
+    count: CountOrNone = 2
     probability: Share = 0.5  # probability of each of them
     chances: Chances = field(default_factory=Chances)  # probabilities of single augmentations
     flip: Literal["off", "time", "frequency", "both"] = "off"  # mirror in time, in frequency, or in both

@@ -59,7 +59,7 @@ class Extracted:
 
 
 def main(config: Config, flags: Flags = Flags()) -> Extracted:
-    """Fill the spectrogram store of `config.dataset.root`."""
+    """Fill the store of `config.dataset.root`."""
     elapsed = console.stopwatch()
     split = read_split(config.dataset)
     table = read_clip_table(split, config)

@@ -33,7 +33,7 @@ import numpy as np
 from config import Clips, Spectrogram
 from utils import console
 from utils.files import write_json
-from utils.spectra.bands import bands_of, hop_of, unit_areas
+from utils.spectra.bands import bands_of, hop_of, unit_area_heights
 from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import AudioError, decode
 from utils.spectra.on_device import make_spectrograms
@@ -115,7 +115,7 @@ def _reassigned(emphasized: np.ndarray, settings: Spectrogram, *, n_fft: int, ho
         index = (band * frames + frame)[inside].astype(int)
         grid += np.bincount(index, part[inside], grid.size).reshape(grid.shape)
     # one frequency fills a filter of unit area; 1 / Hz, as in kind mel
-    return np.sqrt(grid * unit_areas(settings)[:, None] * n_fft / settings.rate)
+    return np.sqrt(grid * unit_area_heights(settings)[:, None] * n_fft / settings.rate)
 
 
 def _numpy_score(spectrogram: np.ndarray) -> float:

@@ -2,7 +2,8 @@
 
 waveform.py starts it with a folder of settings.json and arrays (see waveform_peers.py). Each line of its standard input
 is a request, each line of its output the result, as JSON. A worker prepares a batch and sends it as uint8, as the
-workers of a DataLoader do. The sound is decoded already and in memory, which is better than what notebooks have.
+workers of a DataLoader do. The sound is decoded already and in memory, which is better than what notebooks have. Speed
+is librosa's `time_stretch`, which leaves the pitch as it is.
 """
 
 import json

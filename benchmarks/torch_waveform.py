@@ -7,13 +7,13 @@ takes one number of semitones for all clips; noise is added by its formula, or b
 torch_training.py: channels last, bfloat16 autocast and fused Adam on a GPU, and the fastest of eager and compiled.
 """
 
+# mypy: disable-error-code="misc, import-not-found, untyped-decorator"
+
 import contextlib
-import importlib
 import json
 import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +29,15 @@ RANGE_DB, MIN_AMPLITUDE, LOWEST_NOISE = 80.0, 1e-5, 20.0  # as ours
 Ways = dict[str, tuple[Callable[..., Any], Callable[..., Any]]]
 
 
-class Sounds(nn.Module):  # type: ignore[misc]
+class Sounds(nn.Module):
     """From 16-bit rows to augmented images.
 
     Parameters
     ----------
     settings : see waveform_peers.py
-    background : sounds without birds, with margins
+    arrays : `window`, `filters` of the mel bands, and `background`, sounds without birds, with margins
     torchaudio : whether its functions are used
+    augment : whether sounds are augmented
     """
 
     window: Tensor
@@ -48,11 +49,11 @@ class Sounds(nn.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.settings, self.augment = settings, augment
-        self.torchaudio = importlib.import_module("torchaudio.functional") if torchaudio else None
+        self.torchaudio = _torchaudio() if torchaudio else None
         for name in ("window", "filters", "background"):
             self.register_buffer(name, arrays[name])
 
-    @torch.no_grad()  # type: ignore[untyped-decorator]
+    @torch.no_grad()
     def forward(self, rows: Tensor, peaks: Tensor) -> Tensor:
         """Return images (B, H, W) from 0 to 1, of int16 rows (B, padded) and their peaks (B,)."""
         sounds = rows.float() * (peaks / 32_767)[:, None]
@@ -65,7 +66,7 @@ class Sounds(nn.Module):  # type: ignore[misc]
         if self.torchaudio:
             steps = int(torch.randint(-int(self.settings["pitch"]), int(self.settings["pitch"]) + 1, ()))
             some = of_clip["pitch"]
-            clips[some] = self.torchaudio.pitch_shift(clips[some], self.settings["rate"], steps)
+            clips[some] = self.torchaudio.functional.pitch_shift(clips[some], self.settings["rate"], steps)
         gain = 10 ** (self.uniform(of_clip, "gain", self.settings["gain"]) / 20)
         clips = clips * gain[:, None]
         clips = self.add(clips, self.pink_noise(clips), of_clip["pink"], self.settings["pink"])
@@ -104,7 +105,7 @@ class Sounds(nn.Module):  # type: ignore[misc]
         """Add another sound at a ratio between these two, decibels, to the chosen clips."""
         ratio = ratios[0] + (ratios[1] - ratios[0]) * torch.rand(len(clips), device=clips.device)
         if self.torchaudio:
-            return torch.where(chosen[:, None], self.torchaudio.add_noise(clips, other, ratio), clips)
+            return torch.where(chosen[:, None], self.torchaudio.functional.add_noise(clips, other, ratio), clips)
         powers = clips.square().mean(1) / other.square().mean(1).clamp(min=1e-20)
         return clips + (chosen * powers.sqrt() * 10 ** (-ratio / 20))[:, None] * other
 
@@ -135,6 +136,15 @@ def _bins(spectrum: Tensor, bins: Tensor) -> Tensor:
     return spectrum.gather(1, index) * inside[:, :, None]
 
 
+def _torchaudio() -> Any:
+    """Return torchaudio; None if it cannot be used."""
+    try:
+        import torchaudio
+    except (ImportError, OSError):  # OSError: its library was made for another PyTorch
+        return None
+    return torchaudio
+
+
 class Peer:
     """A training in PyTorch; its public methods are the requests."""
 
@@ -149,8 +159,9 @@ class Peer:
 
     def versions(self) -> dict[str, str]:
         """Return the versions of what is used."""
-        torchaudio = importlib.import_module("torchaudio").__version__ if find_spec("torchaudio") else "not installed"
-        return {"torch": torch.__version__, "torchaudio": torchaudio}
+        torchaudio = _torchaudio()
+        without = "not installed, or for another PyTorch"
+        return {"torch": torch.__version__, "torchaudio": torchaudio.__version__ if torchaudio else without}
 
     def spectrograms(self) -> dict[str, str]:
         """Write the spectrograms of the first clips, not augmented; return the name of the file."""
@@ -205,7 +216,7 @@ class Peer:
 
     def kinds(self) -> list[str]:
         """Return what steps start from: stored spectrograms, sound, and sound with torchaudio's functions."""
-        return ["stored", "sound", *(["torchaudio"] if find_spec("torchaudio") else [])]
+        return ["stored", "sound", *(["torchaudio"] if _torchaudio() else [])]
 
     def run(self, kind: str, way: str, *, steps: int = 0) -> float:
         """Run steps, or an epoch, on clips on the device; return seconds."""

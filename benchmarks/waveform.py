@@ -8,13 +8,14 @@
 Steps of training are measured on a store of spectrograms, and on a store of sound without and with augmentation: shift,
 speed, pitch, gain, pink noise and background, each of half of the clips. Clips are on the device, or read from disk.
 PyTorch does the same, batched on the device (torch_waveform.py). Notebooks augment clip by clip with librosa and NumPy
-in one worker process per core (notebook_waveform.py); their epoch takes as long as the slower of that and of the
-training steps on spectrograms, ours or PyTorch's, whichever is faster. On a CPU, workers and steps would slow each
-other down, so that this flatters the notebook. Images are not augmented. All are measured in turn. `--scale` measures
-instead the time to read the batches of an epoch in random order from stores of sound of 1,000 clips and more, and what
-both stores take on disk. Without a GPU or PyTorch, it warns and measures what it can. The last line is the ratio of
-ours with augmentation, where training would keep the clips, to the notebook's, or that of reading from the smallest and
-the largest store.
+in one worker process per core (notebook_waveform.py); their epoch takes as long as that or as the training steps on
+spectrograms (the faster of ours and PyTorch's), whichever takes longer. On a CPU this flatters the notebook, since its
+workers and steps would share the cores. Images are not augmented. All are measured in turn. Without a GPU or PyTorch,
+it warns and measures what it can. The last line is the ratio of ours with augmentation, with the clips where training
+would keep them, to the notebook's epoch.
+
+`--scale` measures instead the time to read the batches of an epoch in random order from stores of sound of 1,000 clips
+and more, and what both stores take on disk. The last line is the ratio of reading from the smallest and the largest.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves room for PyTorch on the same device
@@ -242,10 +243,16 @@ def parsed() -> argparse.Namespace:
         "--scale", type=int, default=0, metavar="CLIPS", help="measure reading, from stores of up to so many clips"
     )
     parser.add_argument("--folder", type=Path, help="folder for the stores; default: that of the system")
-    parser.add_argument("--model", default="ResNet", help="model.name, ResNet; PyTorch: ResNet or Baseline")
+    parser.add_argument(
+        "--model",
+        default="ResNet",
+        choices=get_args(get_type_hints(Model)["name"]),
+        metavar="NAME",
+        help="model.name, ResNet; in PyTorch: ResNet or Baseline",
+    )
     parser.add_argument("--torch", default=sys.executable, metavar="PYTHON", help="a Python with PyTorch; this one")
     clips, batch, height, width, repeats = (
-        (160, 16, 64, 64, 1) if quick else (20_000, 32, 128, 256, 5) if gpu else (256, 32, 64, 128, 3)
+        (112, 16, 64, 64, 1) if quick else (20_000, 32, 128, 256, 5) if gpu else (256, 32, 64, 128, 3)
     )
     parser.add_argument("--clips", type=int, default=clips, help=f"in the stores, {clips:,}")
     parser.add_argument("--length", type=float, default=1.0, help="of a clip, seconds, 1")

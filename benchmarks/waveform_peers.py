@@ -17,7 +17,7 @@ from utils.learning.devices import on_accelerator
 from utils.learning.examples import Examples
 from utils.spectra.bands import bands_of, hop_of
 from utils.spectra.clips import clip_samples, margin_samples
-from utils.spectra.on_device import draw_spectrograms
+from utils.spectra.on_device import compute_spectrograms
 from utils.spectra.stored_sound import FULL_SCALE
 
 TORCH_MODELS = ("Baseline", "ResNet")  # of torch_networks.py
@@ -127,7 +127,7 @@ def check_spectrograms(peer: Peer, folder: Path, sound: Examples, config: Config
     clips = sound.clips(rows)[:, margin : margin + samples].astype(np.float32)
     peaks = sound.peaks(rows)
     assert peaks is not None  # noqa: S101
-    ours = np.asarray(draw_spectrograms(jnp.asarray(clips * (peaks / FULL_SCALE)[:, None]), config.spectrogram))
+    ours = np.asarray(compute_spectrograms(jnp.asarray(clips * (peaks / FULL_SCALE)[:, None]), config.spectrogram))
     levels = 255 * np.abs(ours - theirs)
     close = float((levels <= 1).mean())
     console.info(f"PyTorch's spectrograms: {close:.4%} of the pixels within one grey level of ours")

@@ -19,7 +19,7 @@ def is_on(settings: Augmentation, name: str) -> bool:
 
 def chance_of(settings: Augmentation, name: str) -> float | None:
     """Return the probability of an augmentation, if it has one of its own."""
-    return getattr(settings.chances, name)
+    return getattr(settings.chances, name, None)
 
 
 def chances_without_effect(settings: Augmentation) -> list[str]:
@@ -45,7 +45,7 @@ def sound_settings_without_effect(config: Config) -> list[str]:
         reason = "spectrogram.scale = clip"
     found = []
     if chosen and not (settings.count and settings.probability):
-        found.append(f"waveform.{rule} is 0, so that {_listed(chosen)} change nothing")
+        found.append(f"waveform.{rule} is 0, so these have no effect: {_listed(chosen)}")
     elif settings.gain and not settings.mixup and (stretched or spectrogram.normalize != "none"):
         found.append(
             f"waveform.gain changes nothing but near silence: {reason} undoes it, and noise follows the clip's level"

@@ -1,4 +1,4 @@
-"""Which settings of stored sound and its augmentation do not go together, although each of them is valid alone."""
+"""Which settings of stored sound and of augmentation do not go together, although each of them is valid alone."""
 
 from config import Clips, Config, Waveform
 from utils.augmentation_checks import active_sound_settings, chances_without_effect, margin_needed
@@ -50,7 +50,7 @@ def _check_sound_is_kept(config: Config, *, name: str) -> None:
         config.clips.keep == "sound",
         key=f"waveform.{name}",
         value=value,
-        reason='needs the sound of clips: set clips.keep = "sound", and run spec.py',
+        reason='needs the sound of clips: set clips.keep = "sound", and run spec.py --fresh',
     )
     require(
         config.training.images is None,
@@ -62,12 +62,12 @@ def _check_sound_is_kept(config: Config, *, name: str) -> None:
 
 def _check_margin(settings: Waveform, clips: Clips) -> None:
     needed = margin_needed(settings, length=clips.length)
-    which = "waveform.shift" if settings.shift else "waveform.speed"
+    which = " and ".join(f"waveform.{name}" for name in ("shift", "speed") if getattr(settings, name))
     require(
         clips.margin >= needed - 1e-9,
         key="clips.margin",
         value=clips.margin,
-        reason=f"should be at least {needed:g} s for {which} and clips of {clips.length:g} s; then run spec.py",
+        reason=f"should be at least {needed:g} s for {which} and clips of {clips.length:g} s; then run spec.py --fresh",
     )
 
 

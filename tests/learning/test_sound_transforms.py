@@ -134,7 +134,7 @@ def test_places_are_exact_in_long_clips() -> None:
     """In float32, places in clips of a minute would be wrong by an eighth of a sample."""
     offsets = np.array([-(2**22), -12_345_67, -1024, -1, 0, 1, 1023, 1024, 3_000_001, 2**22])
     for speed in (-32_000, -777, 0, 1, 32_767):
-        whole, part = transforms.stretched_places(jnp.asarray(offsets), jnp.asarray(speed))
+        whole, part = transforms.stretched_positions(jnp.asarray(offsets), jnp.asarray(speed))
         exact = offsets * (SPEED_STEPS + speed)  # in 64 bits
         np.testing.assert_array_equal(np.asarray(whole), exact // SPEED_STEPS)
         np.testing.assert_array_equal(np.asarray(part, np.float64) * SPEED_STEPS, exact % SPEED_STEPS)

@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from pathlib import Path
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,6 +19,7 @@ from config import Augmentation, Config, Waveform
 from tests.conftest import RATE, small_config, write_folders
 from utils import console
 from utils.learning import epochs
+from utils.learning.augmentation.__main__ import AugmentationFlags, from_store, write_contact_sheet
 from utils.learning.batch_images import Batch, images_of
 from utils.learning.cached_predictions import is_deterministic
 from utils.learning.examples import Examples, read_examples
@@ -25,6 +27,7 @@ from utils.learning.input_statistics import training_statistics
 from utils.learning.targets import Labels
 from utils.models.snapshots import find_snapshot, load_network
 from utils.models.training_log import read_training_log
+from utils.recordings.splits import read_split
 from utils.settings_checks import check
 from utils.spectra import training_sums
 from utils.spectra.store import Store
@@ -158,13 +161,34 @@ def test_augmented_sound_changes_images_and_targets(made: tuple[Config, Config])
     assert not is_deterministic(config, examples.noise)
 
 
+def test_contact_sheets_show_sound_and_batches(made: tuple[Config, Config], tmp_path: Path) -> None:
+    config = with_settings(made[1], waveform={"background": (0.0, 9.0)}, augmentation={"mixup": 0.5})
+    material = from_store(config)
+    assert material.sounds is not None
+    assert material.sounds.rows.shape == (len(material.clips), RATE + 2 * material.sounds.margin)
+    assert len(material.sounds.background) > 0
+    for one in made[0], config:
+        write_contact_sheet(tmp_path / "batch.png", one, AugmentationFlags(batch=True))
+        height, width = cv2.imread(str(tmp_path / "batch.png")).shape[:2]
+        assert min(height, width) > 200
+    with pytest.raises(console.UserError, match="leave out --recording"):
+        write_contact_sheet(tmp_path / "x.png", config, AugmentationFlags(batch=True, recording=Path("x.wav")))
+
+
 def test_background_without_any_is_explained(made: tuple[Config, Config], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     config = with_settings(made[1], waveform={"background": (0.0, 9.0), "background_folder": tmp_path / "empty"})
     with pytest.raises(console.UserError, match=r"waveform\.background"):
         read_examples(config)
+    held_out = read_split(config.dataset).filter(split="val")["file"][0]
+    shutil.copy(config.dataset.root / held_out, tmp_path / "empty")
+    with pytest.raises(console.UserError, match="all its sound files are held-out or validation recordings"):
+        read_examples(config)
     soundfile.write(tmp_path / "empty" / "wind.wav", np.random.default_rng(1).normal(0, 0.1, 3 * RATE), RATE)
-    assert read_examples(config).noise.sounds.shape[0] >= 1
+    examples = read_examples(config)
+    assert examples.noise.sounds.shape == (3, RATE)
+    soundfile.write(tmp_path / "empty" / "more wind.wav", np.random.default_rng(2).normal(0, 0.1, RATE), RATE)
+    assert read_examples(config).fingerprint != examples.fingerprint  # so that no run resumes with other sounds
 
 
 @pytest.mark.parametrize(

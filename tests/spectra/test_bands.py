@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from config import Spectrogram
-from utils.spectra.bands import bands_of, hop_of, linear_window, size_before_resizing, unit_areas
+from utils.spectra.bands import bands_of, hop_of, linear_window, size_before_resizing, unit_area_heights
 
 
 def test_mel_bands_are_librosas() -> None:
@@ -23,7 +23,9 @@ def test_mel_bands_are_librosas() -> None:
 def test_filters_of_unit_area_are_librosas() -> None:
     settings = Spectrogram(height=20, n_fft=16_384)
     peaks = librosa.filters.mel(sr=44_100, n_fft=16_384, n_mels=20, fmin=500, fmax=15_000).max(axis=1)
-    np.testing.assert_allclose(unit_areas(settings), peaks, rtol=0.02)  # bins are seldom in the middle of a filter
+    np.testing.assert_allclose(
+        unit_area_heights(settings), peaks, rtol=0.02
+    )  # bins are seldom in the middle of a filter
 
 
 @given(st.integers(100, 384_000), st.integers(8, 1024), st.floats(0, 1), st.floats(0, 1))

@@ -35,6 +35,16 @@ def test_the_forecast_is_in_proportion(tmp_path: Path, monkeypatch: pytest.Monke
         forecast.record(todo[20], JobResult(10.0, 5, 5_000_000))
 
 
+def test_few_recordings_are_judged_with_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 4 recordings, the 3 others will take 15 MB; their shard of 4 needs 20 MB more while it is packed."""
+    todo = jobs(tmp_path, 4)
+    monkeypatch.setattr(disk_forecast.shutil, "disk_usage", lambda _: Usage(9_000_000))
+    DiskForecast(tmp_path, todo, largest_shard=64).record(todo[0], JobResult(10.0, 5, 5_000_000))
+    monkeypatch.setattr(disk_forecast.shutil, "disk_usage", lambda _: Usage(8_000_000))
+    with pytest.raises(UserError, match="will take about"):
+        DiskForecast(tmp_path, todo, largest_shard=64).record(todo[0], JobResult(10.0, 5, 5_000_000))
+
+
 def test_failures_and_missing_files_count_as_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     todo = jobs(tmp_path, 30)
     todo[0].file.unlink()

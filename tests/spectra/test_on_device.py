@@ -21,8 +21,8 @@ from utils.spectra.decode import decode
 from utils.spectra.engines import engine_of
 from utils.spectra.on_device import (
     amplitudes_on_device,
+    compute_spectrograms,
     cubic_weights,
-    draw_spectrograms,
     make_spectrograms,
     raise_pitch,
     reason_against_device,
@@ -174,7 +174,7 @@ KINDS = ["mel", "linear", "pcen", "reassigned"]
 @pytest.mark.parametrize("steps", [{"kind": kind} for kind in KINDS] + [{"scale": "fixed"}, {"hop": 60, "n_fft": 128}])
 def test_drawn_spectrograms_are_those_that_stores_round(steps: dict[str, object]) -> None:
     settings, clips = replace(DRAWN, **steps), jnp.asarray(made_up(RATE))
-    drawn = jax.jit(lambda clips: draw_spectrograms(clips, settings))(clips)
+    drawn = jax.jit(lambda clips: compute_spectrograms(clips, settings))(clips)
     assert drawn.dtype == jnp.float32
     stored = np.asarray(make_spectrograms(clips, settings)[0])
     pixels = np.asarray(drawn) * 255
@@ -186,7 +186,7 @@ def test_drawing_does_not_compute_signal_scores() -> None:
     clips = jnp.zeros((2, RATE))
     both, drawn = (
         jax.jit(compute, static_argnums=1).lower(clips, DRAWN).as_text()
-        for compute in (make_spectrograms, draw_spectrograms)
+        for compute in (make_spectrograms, compute_spectrograms)
     )
     assert "stablehlo.sort" in both
     assert "stablehlo.sort" not in drawn
@@ -195,8 +195,8 @@ def test_drawing_does_not_compute_signal_scores() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pitch_of_one_changes_no_bit(kind: str) -> None:
     settings, clips = replace(DRAWN, kind=kind), jnp.asarray(made_up(RATE))
-    plain = jax.jit(lambda clips: draw_spectrograms(clips, settings))(clips)
-    raised = jax.jit(lambda clips, pitch: draw_spectrograms(clips, settings, pitch))(clips, jnp.ones(len(clips)))
+    plain = jax.jit(lambda clips: compute_spectrograms(clips, settings))(clips)
+    raised = jax.jit(lambda clips, pitch: compute_spectrograms(clips, settings, pitch))(clips, jnp.ones(len(clips)))
     np.testing.assert_array_equal(np.asarray(raised), np.asarray(plain))
 
 
@@ -247,7 +247,7 @@ def test_pitch_is_that_of_librosa() -> None:
     settings = replace(DRAWN, scale="fixed", range_db=(-40.0, 0.0), pre_emphasis=0)
     call = calls(np.ones(1))[0]
     shifted = [librosa.effects.pitch_shift(call, sr=RATE, n_steps=steps, n_fft=256) for steps in STEPS]
-    draw = jax.jit(lambda clips, pitch: draw_spectrograms(clips, settings, pitch))
+    draw = jax.jit(lambda clips, pitch: compute_spectrograms(clips, settings, pitch))
     raised = np.asarray(draw(np.stack([call] * 4), np.append(FACTORS, np.float32(1))))[WITHOUT_EDGES]
     expected = np.asarray(draw(np.stack([*shifted, call]), np.ones(4, np.float32)))[WITHOUT_EDGES]
     for found, wanted in zip(raised[:3], expected, strict=False):

@@ -8,7 +8,7 @@ import pytest
 
 from config import Spectrogram
 from utils.spectra import fourier
-from utils.spectra.bands import unit_areas
+from utils.spectra.bands import unit_area_heights
 from utils.spectra.reassigned import Cells, positions_of, reassigned_amplitudes, reassigned_cells, windows_of
 from utils.spectra.spectrogram import amplitudes, decibels
 
@@ -69,7 +69,7 @@ def test_cells_and_their_sums_are_librosas(sound: str) -> None:
     # librosa's derivative of the window is a difference of its samples
     assert np.abs(found.frequencies - expected.frequencies)[loud].max() < 0.01 * RATE / N_FFT
     assert np.abs(found.delays - expected.delays)[loud].max() < 1
-    grid = summed(expected, SETTINGS) * unit_areas(SETTINGS)[:, None] * N_FFT / RATE
+    grid = summed(expected, SETTINGS) * unit_area_heights(SETTINGS)[:, None] * N_FFT / RATE
     levels, wanted = decibels(amplitudes(samples.astype(np.float32), SETTINGS)), decibels(np.sqrt(grid))
     visible = wanted > wanted.max() - 80
     assert np.abs(levels - wanted)[visible].max() < 0.1
@@ -93,7 +93,7 @@ def test_positions_are_those_of_mel_bands() -> None:
 def test_the_grid_has_the_energy_of_the_cells() -> None:
     noise = SOUNDS["noise"]
     cells = reassigned_cells(frames_of(noise), rate=RATE)
-    levels = amplitudes(noise.astype(np.float32), SETTINGS) ** 2 / (unit_areas(SETTINGS)[:, None] * N_FFT / RATE)
+    levels = amplitudes(noise.astype(np.float32), SETTINGS) ** 2 / (unit_area_heights(SETTINGS)[:, None] * N_FFT / RATE)
     positions = positions_of(cells.frequencies, SETTINGS)
     times = cells.delays / HOP + np.arange(len(cells.power))[:, None]
     margin = np.minimum(positions, SETTINGS.height - 1 - positions)

@@ -1,6 +1,6 @@
 """Real background sound for augmentation: clips of any sound files in a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ MOST_BACKGROUNDS = 512  # clips in all
 
 
 def read_background(
-    folder: Path, *, rate: int, samples: int, seed: int, channel: Channel
+    folder: Path, *, rate: int, samples: int, seed: int, channel: Channel, excluded: Collection[Path] = ()
 ) -> Int16[np.ndarray, "clips {samples}"]:
     """Cut clips out of the sound files of a folder and its subfolders, at most MOST_BACKGROUNDS, drawn at random.
 
@@ -31,6 +31,7 @@ def read_background(
     samples : length of a clip; shorter files give none
     seed : random seed; the same for the same files gives the same clips
     channel : which channel of stereo files, as `decode` takes it
+    excluded : files that are left out with a warning, also under another folder: those of the same name and size
 
     Returns
     -------
@@ -41,7 +42,7 @@ def read_background(
     UserError
         If there is no folder, or no clip in its files.
     """
-    files = _sound_files(folder)
+    files = _without(_sound_files(folder), excluded, folder)
     order = np.random.default_rng(seed).permutation(len(files)).tolist()
     clips: list[Int16[np.ndarray, " samples"]] = []
     unreadable = 0
@@ -79,6 +80,20 @@ def _sound_files(folder: Path) -> list[Path]:
     return files
 
 
+def _without(files: list[Path], excluded: Collection[Path], folder: Path) -> list[Path]:
+    """Leave out files that are held out."""
+    known = {(file.name, file.stat().st_size) for file in excluded if file.is_file()}
+    kept = [file for file in files if (file.name, file.stat().st_size) not in known]
+    if len(kept) < len(files):
+        warning(
+            f"{folder}: {len(files) - len(kept)} of its files are held-out or validation recordings, and are left out "
+            "of the background sound"
+        )
+    if not kept:
+        raise _refused(folder, "all its sound files are held-out or validation recordings")
+    return kept
+
+
 def _refused(folder: Path, reason: str) -> UserError:
     advice = "set waveform.background_folder to a folder of background sound"
     return UserError(f"{folder}: {reason}; {advice}, or to none for rejected clips of the store")
@@ -101,7 +116,7 @@ def _draw_clips(
     rng = np.random.default_rng(seed)
     drawn: list[Int16[np.ndarray, " samples"]] = []
     for index, clip in enumerate(clips):
-        place = index if index < count else int(rng.integers(index + 1))
-        if place < count:
-            drawn[place : place + 1] = [to_16_bit(clip)[0]]
+        slot = index if index < count else int(rng.integers(index + 1))
+        if slot < count:
+            drawn[slot : slot + 1] = [to_16_bit(clip)[0]]
     return drawn

@@ -13,7 +13,7 @@ from utils.learning.noise import Noise
 from utils.learning.targets import Labels, Targets
 from utils.models.input_scaling import Images, from_pixels
 from utils.spectra.clips import margin_samples
-from utils.spectra.on_device import draw_spectrograms
+from utils.spectra.on_device import compute_spectrograms
 from utils.spectra.stored_sound import FULL_SCALE
 
 
@@ -78,7 +78,7 @@ def images_of(
         samples, targets, weights = mixup(
             samples, targets, weights, key_mix, amount=settings.mixup, share=settings.mixup_share
         )
-    spectrograms = draw_spectrograms(samples, config.spectrogram, augmented.pitch)
+    spectrograms = compute_spectrograms(samples, config.spectrogram, augmented.pitch)
     return jnp.rint(spectrograms * 255) / 255, targets, weights
 
 

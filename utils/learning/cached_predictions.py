@@ -102,7 +102,7 @@ def _cache_key(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> st
 
 def _spectrogram_settings(store: Store) -> str:
     text = (store.folder / "settings.toml").read_text(encoding="utf-8")
-    return f"{text}{store.spectrogram}" if store.keeps_sound else text
+    return text + store.spectrogram_key if store.keeps_sound else text
 
 
 def _compute(path: Path, store: Store, teachers: Teachers, classes: tuple[str, ...]) -> None:

@@ -65,7 +65,7 @@ def device_memory() -> int | None:
 
 
 def clips_fit_on_device(size: int, settings: Training) -> bool:
-    """Tell whether spectrograms of so many bytes are kept on the device, by `training.clips_on`.
+    """Tell whether clips of so many bytes are kept on the device, by `training.clips_on`.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def clips_fit_on_device(size: int, settings: Training) -> bool:
     limit = device_memory()
     if settings.clips_on == "device" and limit and size > limit:
         raise UserError(
-            f"training.clips_on = device: {size / 1e9:.1f} GB of spectrograms are more than the device's "
+            f"training.clips_on = device: {size / 1e9:.1f} GB of clips are more than the device's "
             f"{limit / 1e9:.1f} GB; set it to host"
         )
     if settings.clips_on != "auto":

@@ -1,8 +1,10 @@
 """The clips of a training: those learned from and those for validation, chosen from the store by the split."""
 
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -83,7 +85,8 @@ class Examples:
             pl.col("index").alias("number"),  # as the first version named it: runs on disk keep the fingerprint
         )
         content = hashlib.sha256(table.write_csv().encode() + "\n".join(self.classes).encode())
-        for array in (*self.labels, *self.validation_labels):
+        # without background sound as earlier versions, whose runs on disk keep their fingerprint
+        for array in (*self.labels, *self.validation_labels, self.noise.sounds):
             content.update(array.tobytes())
         return content.hexdigest()[:16]
 
@@ -104,14 +107,15 @@ class Examples:
 
     @property
     def bytes(self) -> int:
-        """Bytes of all clips to learn from, their soft targets, and the spectrograms for validation."""
+        """Bytes of all clips to learn from, their soft targets, background sounds, and spectrograms for validation."""
         soft_targets = 0 if self.soft_targets is None else 4 * len(self.rows) * len(self.classes)
         spectrogram = self.store.spectrograms(self.rows[:1]).nbytes
-        return self.clip_bytes * len(self.rows) + spectrogram * len(self.validation_rows) + soft_targets
+        for_validation = spectrogram * len(self.validation_rows)
+        return self.clip_bytes * len(self.rows) + for_validation + soft_targets + self.noise.sounds.nbytes
 
 
 def read_examples(config: Config) -> Examples:
-    """Open the spectrogram store, or the folder `training.images`, and choose the examples.
+    """Open the store, or the folder `training.images`, and choose the examples.
 
     Raises
     ------
@@ -159,7 +163,9 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
         validation_recording=_indices(validation["recording"], recordings["recording"].to_list()).astype(np.int64),
         validation_truth=ground_truth(recordings, classes, background=True),
         validation_primary=_primary_labels(recordings, split, classes),
-        noise=read_noise(store, _row_numbers(rejected), config),
+        noise=read_noise(
+            store, _row_numbers(rejected), config, held_out=_files_not_learned(split, validation_names, config)
+        ),
     )
 
 
@@ -205,6 +211,12 @@ def _check_classes(classes: tuple[str, ...], train: pl.DataFrame) -> None:
             f"{len(lost)} classes have no clip to learn from and are left out: "
             f"{', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}"
         )
+
+
+def _files_not_learned(split: pl.DataFrame, validation: Collection[str], config: Config) -> list[Path]:
+    """Return the sound files of recordings that are held out, or used for validation."""
+    others = split.filter((pl.col("split") != "train") | pl.col("recording").is_in(list(validation)))
+    return [config.dataset.root / file for file in others["file"].drop_nulls()]
 
 
 def _labels_per_recording(clips: pl.DataFrame) -> pl.DataFrame:

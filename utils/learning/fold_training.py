@@ -14,7 +14,7 @@ from utils.spectra.store_settings import check_settings
 
 
 def read_fold_examples(config: Config) -> Examples:
-    """Open the spectrogram store, or the folder `training.images`, and choose the examples of fold `dataset.fold`.
+    """Open the store, or the folder `training.images`, and choose the examples of fold `dataset.fold`.
 
     Validation recordings are drawn from train/ (`training.validation_share`), also if there is a test/: the epoch must
     not be chosen by the recordings of the fold, which the model is tested on.

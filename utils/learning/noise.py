@@ -1,5 +1,7 @@
 """Noise that augmentation mixes clips with: rejected clips of the store, or the sound of a folder."""
 
+from collections.abc import Collection
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,12 +33,19 @@ class Noise(NamedTuple):
     sounds: Int16[Any, "sounds samples"] = NO_SOUNDS
 
 
-def read_noise(store: Store | ImageFolder | JoinedStore, rejected: Int64[np.ndarray, " rows"], config: Config) -> Noise:
+def read_noise(
+    store: Store | ImageFolder | JoinedStore,
+    rejected: Int64[np.ndarray, " rows"],
+    config: Config,
+    *,
+    held_out: Collection[Path] = (),
+) -> Noise:
     """Return some rejected clips, drawn at random, and the sounds that `waveform.background` asks for.
 
     Parameters
     ----------
     rejected : rows of `store.clips` that were rejected as empty
+    held_out : sound files of recordings that are not learned from; no background sound either
 
     Raises
     ------
@@ -49,21 +58,27 @@ def read_noise(store: Store | ImageFolder | JoinedStore, rejected: Int64[np.ndar
     spectrograms = store.spectrograms(some)[: len(chosen)]
     if isinstance(store, ImageFolder) or not config.waveform.background:
         return Noise(spectrograms)
-    return Noise(spectrograms, _background(store, chosen, config))
+    return Noise(spectrograms, _background(store, chosen, config, held_out))
 
 
 def _background(
-    store: Store | JoinedStore, chosen: Int64[np.ndarray, " rows"], config: Config
+    store: Store | JoinedStore, chosen: Int64[np.ndarray, " rows"], config: Config, held_out: Collection[Path]
 ) -> Int16[np.ndarray, "noise samples"]:
     folder, settings = config.waveform.background_folder, config.spectrogram
     if folder is not None:
         samples, _, _ = clip_samples(config.clips, rate=settings.rate)
         return read_background(
-            folder, rate=settings.rate, samples=samples, seed=config.training.seed, channel=settings.channel
+            folder,
+            rate=settings.rate,
+            samples=samples,
+            seed=config.training.seed,
+            channel=settings.channel,
+            excluded=held_out,
         )
     if len(chosen) == 0:
         raise UserError(
             "waveform.background: the store has no rejected clips of the recordings to learn from; set "
-            "waveform.background_folder to a folder of background sound, or increase clips.noise_share"
+            "waveform.background_folder to a folder of background sound, or increase clips.noise_share and run spec.py "
+            "--fresh"
         )
     return store.sounds(chosen)

@@ -20,8 +20,8 @@ from utils.settings_keys import changed_settings
 from utils.spectra.joined_store import JoinedStore
 from utils.spectra.store import Store
 
-# settings that the sound of two stores must share
-SOUND_SETTINGS = ("clips.length", "spectrogram.rate", "spectrogram.channel", "clips.keep", "clips.margin")
+SOUND_SETTINGS = ("clips.length", "spectrogram.rate", "spectrogram.channel")  # of the sound of a clip
+STORED_SOUND = (*SOUND_SETTINGS, "clips.keep", "clips.margin")
 
 
 def with_unlabelled(examples: Examples, config: Config) -> Examples:
@@ -71,8 +71,8 @@ def _open_store(root: Path, config: Config) -> Store:
 def _unsuitable(made_with: Config, config: Config) -> list[str]:
     """Say which settings of a store keep its clips from this training; sound serves all kinds of spectrogram."""
     if config.trains_on_sound:
-        return changed_settings(made_with, config, of=SOUND_SETTINGS)
-    of = SOUND_SETTINGS[:3] if made_with.clips.keep == "sound" else ("spectrogram.", "clips.length")
+        return changed_settings(made_with, config, of=STORED_SOUND)
+    of = SOUND_SETTINGS if made_with.clips.keep == "sound" else ("spectrogram.", "clips.length")
     return changed_settings(made_with, config, of=of)
 
 

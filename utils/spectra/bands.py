@@ -60,7 +60,7 @@ def bands_of(settings: Spectrogram) -> Bands:
     return Bands(window, first, last, weights, settings.height)
 
 
-def unit_areas(settings: Spectrogram) -> Float[np.ndarray, " bands"]:
+def unit_area_heights(settings: Spectrogram) -> Float[np.ndarray, " bands"]:
     """Return the height of each triangular mel filter whose area is 1, 1 / Hz."""
     edges = librosa.mel_frequencies(n_mels=settings.height + 2, fmin=settings.fmin, fmax=settings.fmax)
     return 2 / (edges[2:] - edges[:-2])
@@ -85,7 +85,7 @@ def _loudest_sine(settings: Spectrogram) -> float:
     if settings.kind == "reassigned":
         n_fft = len(bands.window)
         energy = n_fft * float((bands.window**2).sum()) / 4  # of all bins of a frame; all of it goes to one place
-        return math.sqrt(energy * unit_areas(settings).max() * n_fft / settings.rate)
+        return math.sqrt(energy * unit_area_heights(settings).max() * n_fft / settings.rate)
     middle, beside = (np.abs(np.fft.rfft(bands.window))[:2] / 2).tolist()
     if bands.weights is None:
         return float(middle)

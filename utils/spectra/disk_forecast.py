@@ -8,9 +8,10 @@ from utils import console
 from utils.spectra.extraction import Job, JobResult
 from utils.spectra.stored_sound import row_format
 
-LEAST_RECORDINGS = 20  # extracted before a forecast
+LEAST_RECORDINGS = 20  # extracted before a forecast; before that, DOUBT times as much space must be missing
+DOUBT = 4
 WORTH_TELLING = 1e8  # bytes
-LEAST_SHARE = 0.02  # of the bytes of all recordings
+LEAST_SHARE = 0.02  # of the bytes of all recordings that must be read before a forecast, too
 
 
 class DiskForecast:
@@ -20,12 +21,14 @@ class DiskForecast:
     ----------
     folder : folder of the store
     jobs : what is to be extracted
+    largest_shard : number of recordings whose clips stand on disk twice, while their shard is packed
     """
 
-    def __init__(self, folder: Path, jobs: Sequence[Job]) -> None:
+    def __init__(self, folder: Path, jobs: Sequence[Job], *, largest_shard: int = 0) -> None:
         self._folder = folder
         self._sizes = {job.name: _size_of(job.file) for job in jobs}
         self._waiting = sum(self._sizes.values())
+        self._twice = sum(sorted(self._sizes.values())[-largest_shard:]) if largest_shard else 0
         self._enough = LEAST_SHARE * self._waiting
         self._read = self._written = self._recordings = 0
         self._told = False
@@ -46,19 +49,20 @@ class DiskForecast:
         self._waiting -= self._sizes[job.name]
         self._written += result.stored_bytes if result else 0
         self._recordings += 1
-        if self._recordings >= LEAST_RECORDINGS and self._read >= max(self._enough, 1):
+        if self._read:
             self._compare()
 
     def _compare(self) -> None:
-        needed = self._written * self._waiting / self._read
+        certain = self._recordings >= LEAST_RECORDINGS and self._read >= self._enough
+        needed = self._written * (self._waiting + min(self._twice, self._waiting + self._read)) / self._read
         free = shutil.disk_usage(self._folder).free
-        if needed > free:
+        if needed > (1 if certain else DOUBT) * free:
             raise console.UserError(
                 f"{self._folder}: the remaining clips will take about {needed / 1e9:,.1f} GB, but {free / 1e9:,.1f} GB "
                 "are free; free some space and run the same command again, which resumes, or keep fewer clips "
                 '(clips.max_per_class, clips.overlap, clips.margin, clips.keep = "spectrograms")'
             )
-        if needed > WORTH_TELLING and not self._told:
+        if certain and needed > WORTH_TELLING and not self._told:
             self._told = True
             console.info(f"the remaining clips will take about {needed / 1e9:,.2f} GB")
 

@@ -57,7 +57,7 @@ def make_spectrograms(
     return jnp.rint(spectrograms * 255).astype(jnp.uint8), signal_scores(stretched)
 
 
-def draw_spectrograms(
+def compute_spectrograms(
     clips: Float[Array, "clips samples"], settings: Spectrogram, pitch: Float[Array, " clips"] | None = None
 ) -> Float[Array, "clips {settings.height} {settings.width}"]:
     """Return the spectrograms of clips from 0 to 1, not rounded; for use inside a jitted function.
@@ -138,7 +138,7 @@ def raise_pitch(
 ) -> Float[Array, "clips frames {last}-{first}"]:
     """Return bins `first` to `last` − 1 after all frequencies were multiplied by `pitch`; 0 beyond the last bin.
 
-    Each bin is read at its number / pitch, between two bins by distance: a gather of two, which is faster than products
+    Each bin is read at its index / pitch, between two bins by distance: a gather of two, which is faster than products
     with matrices of weights per clip, and exact where the pitch is 1.
     """
     source = jnp.arange(first, last) / pitch[:, None]

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from config import Spectrogram
-from utils.spectra.bands import unit_areas
+from utils.spectra.bands import unit_area_heights
 from utils.spectra.fourier import blocks_of, rfft
 
 LEAST_POWER = 1e-20  # far below what is visible; the place of weaker cells is not defined
@@ -117,7 +117,7 @@ def mel_steps(settings: Spectrogram) -> tuple[float, float]:
 
 def gains_of(settings: Spectrogram, *, n_fft: int) -> Float[np.ndarray, " bands"]:
     """Return by what the power in each band is multiplied, such that its root has the unit of kind mel, 1 / Hz."""
-    return (unit_areas(settings) * (n_fft / settings.rate)).astype(np.float32)
+    return (unit_area_heights(settings) * (n_fft / settings.rate)).astype(np.float32)
 
 
 def _add_power(

@@ -1,4 +1,4 @@
-"""Shards of the spectrogram store: which recordings are in which shard, and the jobs of their extraction."""
+"""Shards of the store: which recordings are in which shard, and the jobs of their extraction."""
 
 import hashlib
 import json

@@ -1,6 +1,7 @@
 """The store: the spectrograms or the sound of clips on disk, in shards from which any clip can be read by itself.
 
-    <root>/spec/settings.toml        settings that the spectrograms were made with
+    <root>/spec/settings.toml        settings that it was made with; clips.keep = sound: the spectrogram settings are
+                                     those by whose signal scores clips were accepted
     <root>/spec/clips.parquet        one row per clip (CLIP_COLUMNS)
     <root>/spec/recordings.parquet   one row per recording (RECORDING_COLUMNS)
     <root>/spec/rejected.csv         recordings that could not be used, with the reason
@@ -92,6 +93,7 @@ PIXEL_SUM_COLUMNS = pl.Schema(
 )
 SPECTROGRAMS, EARLIER_SPECTROGRAMS = "spectrograms.npy", "pictures.npy"  # array of a shard, now and in earlier versions
 SOUND = "sound.npy"  # array of a shard, clips.keep = sound
+SOUNDS_AT_ONCE = 256  # clips whose sound is in memory while their spectrograms are computed
 PEAK_COLUMNS = pl.Schema(
     {
         "recording": pl.String(),
@@ -163,13 +165,18 @@ class Store:
         """
         if not self.keeps_sound:
             return self._read(clips)
-        return spectrograms_of_rows(
-            self._read(clips),
-            self.peaks(clips),
-            self.clips["index"].to_numpy()[clips].astype(np.int64),
-            settings=self.spectrogram,
-            margin=self.margin,
-        )
+        spectrograms = np.empty((len(clips), *self.spectrogram.shape), np.uint8)
+        seeds = self.clips["index"].to_numpy()
+        for start in range(0, len(clips), SOUNDS_AT_ONCE):
+            some = clips[start : start + SOUNDS_AT_ONCE]
+            spectrograms[start : start + len(some)] = spectrograms_of_rows(
+                self._read(some),
+                self.peaks(some),
+                seeds[some].astype(np.int64),
+                settings=self.spectrogram,
+                margin=self.margin,
+            )
+        return spectrograms
 
     def sounds(self, clips: Int64[np.ndarray, " n"]) -> Int16[np.ndarray, "n samples"]:
         """Read the samples, with margins, of the given rows of `clips`; raises the errors of `spectrograms`."""
@@ -224,8 +231,13 @@ class Store:
         folder = self.folder / "shards" / shard
         if not self.keeps_sound:
             return folder / PIXEL_SUMS
+        return folder / f"pixel_sums_{self.spectrogram_key}.parquet"
+
+    @property
+    def spectrogram_key(self) -> str:
+        """A text that changes if the settings of the spectrograms do."""
         settings = settings_for_key(replace(Config(), spectrogram=self.spectrogram), of=("spectrogram.",))
-        return folder / f"pixel_sums_{hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]}.parquet"
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
 
     def _check_clips(self) -> None:
         """Check that shards and rows in the table are possible."""

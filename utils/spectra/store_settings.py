@@ -25,7 +25,7 @@ def check_settings(root: Path, config: Config) -> None:
     if not settings.is_file():
         return
     made_with = load(settings)
-    check_made_with(settings, with_scoring_of(made_with, config))
+    check_made_with(settings, with_judging_spectrogram(made_with, config))
     if others := changed_settings(made_with, config, of=STORE_SETTINGS):
         warning(
             f"{printable(settings.parent)}: holds sound, so these spectrograms are computed from it, but its clips "
@@ -49,7 +49,7 @@ def check_made_with(settings: Path, config: Config) -> None:
         )
 
 
-def with_scoring_of(made_with: Config, config: Config) -> Config:
+def with_judging_spectrogram(made_with: Config, config: Config) -> Config:
     """Return `config`; if both keep sound, with the spectrograms by whose signal scores the store accepted its clips.
 
     Sample rate and channel stay, because they change the sound.

@@ -1,4 +1,4 @@
-"""Filling the spectrogram store: extract what is missing, in parallel, and join it; the result depends on no order."""
+"""Filling the store: extract what is missing, in parallel, and join it; the result depends on no order."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -16,7 +16,7 @@ from utils.spectra.clip_parts import is_complete_part, read_clip_part
 from utils.spectra.disk_forecast import DiskForecast
 from utils.spectra.extraction import Job, JobResult, extract
 from utils.spectra.shard_tables import clip_table, peak_table, pixel_sum_table, recording_table
-from utils.spectra.shards import Shard
+from utils.spectra.shards import RECORDINGS_PER_SHARD, Shard
 from utils.spectra.store import (
     ADDED_CLIP_COLUMNS,
     ADDED_COLUMNS,
@@ -28,7 +28,7 @@ from utils.spectra.store import (
     array_name,
     write_clips,
 )
-from utils.spectra.store_settings import check_settings, with_scoring_of
+from utils.spectra.store_settings import check_settings, with_judging_spectrogram
 from utils.spectra.stored_sound import row_format
 from utils.tables import NONE_LATER, read_table, write_csv, write_table
 
@@ -53,7 +53,7 @@ def open_store_folder(config: Config, *, fresh: bool) -> Path:
     others = unrelated_names(folder, STORE_FILES)
     if others:
         raise console.UserError(
-            f"{folder}: holds {others[0]}, which is not part of a spectrogram store; move it elsewhere, because "
+            f"{folder}: holds {others[0]}, which is not part of a store; move it elsewhere, because "
             "spec.py manages this folder"
         )
     if fresh:
@@ -66,7 +66,7 @@ def open_store_folder(config: Config, *, fresh: bool) -> Path:
 
 def with_settings_of_store(config: Config, folder: Path) -> Config:
     """Return `config`; for a store of sound, with the spectrograms by whose signal scores it accepts clips."""
-    return with_scoring_of(load(folder / "settings.toml"), config)
+    return with_judging_spectrogram(load(folder / "settings.toml"), config)
 
 
 def fill_store(
@@ -92,7 +92,7 @@ def fill_store(
     failures: dict[str, console.Failure] = {}
     todo = [job for shard in missing for job in shard.jobs if job.name in open_jobs[shard.name]]
     done_before = sum(len(shard.jobs) for shard in shards) - len(todo)
-    forecast = DiskForecast(folder, todo)
+    forecast = DiskForecast(folder, todo, largest_shard=RECORDINGS_PER_SHARD)
     passed = console.stopwatch()
     with console.progress("spectrograms", total=done_before + len(todo), unit="recordings") as advance:
         advance(done_before)

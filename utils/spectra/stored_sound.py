@@ -15,6 +15,7 @@ from utils.spectra.clips import clip_samples, margin_samples
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
 FULL_SCALE = 32_767  # the peak of a clip, in its 16-bit samples
+MOST_THREADS = 8  # more wait for each other in Python
 CLIPS_PER_TASK = 16  # whose spectrograms a thread computes at once
 
 
@@ -76,6 +77,11 @@ def spectrograms_of_rows(
         for index, (samples, seed) in enumerate(zip(sounds, seeds[some].tolist(), strict=True), start):
             spectrograms[index] = to_pixels(make_spectrogram(samples, settings, seed=seed))
 
-    with ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="spectrograms") as threads:
-        list(threads.map(compute, range(0, len(rows), CLIPS_PER_TASK)))
+    starts = range(0, len(rows), CLIPS_PER_TASK)
+    if len(starts) == 1:
+        compute(0)
+        return spectrograms
+    most = min(os.cpu_count() or 1, len(starts), MOST_THREADS)
+    with ThreadPoolExecutor(max_workers=most, thread_name_prefix="spectrograms") as threads:
+        list(threads.map(compute, starts))
     return spectrograms

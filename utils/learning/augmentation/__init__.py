@@ -5,7 +5,8 @@
 draws every transform on clips of the experiment's store, for a look at them.
 
 Images are (B, H, W) from 0 to 1. A new augmentation is a setting in config.py, a function in `transforms`, and an entry
-in `active_transforms` (and in `EXAMPLE_AMOUNTS`, for the contact sheet).
+in `active_transforms` (and in `EXAMPLE_AMOUNTS`, for the contact sheet; in `Chances` of config.py, for a probability of
+its own).
 
 Source of the rule: docs/baseline.md (Image pipeline).
 """

@@ -16,14 +16,16 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Lt
 from jaxtyping import Float
 
 from config import Config
 from utils import console
 from utils.augmentation_checks import margin_needed
-from utils.learning.augmentation.batch_plot import draw_batch
+from utils.learning.augmentation.batch_plot import plot_batch
 from utils.learning.augmentation.contact_sheet import ClipSounds, Material, all_rows, draw_rows, with_sound_examples
 from utils.learning.background_sounds import read_background
 from utils.learning.examples import read_examples
@@ -45,6 +47,7 @@ class AugmentationFlags:
     # use the clips of this recording instead of the store's; its rejected clips are the noise
     recording: Path | None = None
     batch: bool = False  # draw the first batch of an epoch, augmented as in training, with labels and targets
+    epoch: Annotated[int, Ge(1), Lt(2**31)] = 1  # with --batch: the epoch
     draws: int = 5  # how often each clip is augmented, 1 to 20
     seed: int = 0  # random seed of the draws, 0 or more
 
@@ -110,7 +113,7 @@ def from_store(config: Config) -> Material:
 
 
 def write_batch(path: Path, config: Config, flags: AugmentationFlags) -> None:
-    """Draw the first batch of an epoch as the model sees it; the seed is that of the epoch.
+    """Draw the first batch of an epoch as the model sees it.
 
     Raises
     ------
@@ -120,8 +123,8 @@ def write_batch(path: Path, config: Config, flags: AugmentationFlags) -> None:
     if flags.recording:
         raise console.UserError("--batch takes the clips of the experiment's store: leave out --recording")
     examples = read_examples(config)
-    shown = draw_batch(path, examples, config, epoch=1 + flags.seed)
-    console.info(f"{console.printable(path)}: {shown} clips of the first batch of epoch {1 + flags.seed}")
+    shown = plot_batch(path, examples, config, epoch=flags.epoch)
+    console.info(f"{console.printable(path)}: {shown} clips of the first batch of epoch {flags.epoch}")
 
 
 def from_recording(file: Path, config: Config) -> Material:
@@ -165,10 +168,8 @@ def _sounds_of(file: Path, config: Config, best: list[int], rejected: list[int])
         for index, clip in enumerate(_clips_of_file(file, config, margin=margin))
         if index in chosen
     }
-    (length, *_), (rows, peaks) = (
-        clip_samples(config.clips, rate=rate),
-        zip(*(kept[index] for index in best), strict=True),
-    )
+    length, _, _ = clip_samples(config.clips, rate=rate)
+    rows, peaks = zip(*(kept[index] for index in best), strict=True)
     background = np.array([kept[index][0] for index in rejected], np.int16).reshape(-1, length + 2 * margin)
     if settings.background_folder:
         background = read_background(

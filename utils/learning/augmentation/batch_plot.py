@@ -23,7 +23,7 @@ NAMED_TARGETS = 2  # classes that are named above a clip, at most
 LEAST_TARGET = 0.01  # smaller targets are not named
 
 
-def draw_batch(path: Path, examples: Examples, config: Config, *, epoch: int) -> int:
+def plot_batch(path: Path, examples: Examples, config: Config, *, epoch: int) -> int:
     """Draw the clips of the first batch of an epoch as PNG; return how many.
 
     Above each are the recording and the start of its clip, and the classes with the largest targets. A mixture shows

@@ -18,7 +18,7 @@ from utils.learning.augmentation import EXAMPLE_AMOUNTS, active_transforms, augm
 from utils.learning.augmentation.sounds import EXAMPLE_SOUND_AMOUNTS, SoundBank, augment_sounds
 from utils.models.input_scaling import Images, from_pixels
 from utils.plotting import new_figure, write_figure
-from utils.spectra.on_device import draw_spectrograms, reason_against_device
+from utils.spectra.on_device import compute_spectrograms, reason_against_device
 from utils.spectra.stored_sound import from_16_bit
 
 RULES = {"count", "probability", "chances", "stripes", "mixup", "mixup_share"}  # settings that are no transforms
@@ -141,7 +141,7 @@ def _images_of_sounds(
 ) -> Images:
     """Return the spectrograms of augmented sounds."""
     augmented = augment_sounds(sounds, key, settings, margin=margin, rate=spectrogram.rate, background=background)
-    return draw_spectrograms(augmented.samples, spectrogram, augmented.pitch)
+    return compute_spectrograms(augmented.samples, spectrogram, augmented.pitch)
 
 
 def mix_pairs(

@@ -20,9 +20,8 @@ Sounds = Float[Array, "batch samples"]
 Sound = Float[Array, " samples"]
 Range = tuple[float, float]
 
-SPEED_STEPS = (
-    2**16
-)  # speeds differ from 1 by multiples of 1 / SPEED_STEPS: places are then exact integers and fractions
+# speeds differ from 1 by multiples of 1 / SPEED_STEPS: positions are then exact integers and fractions
+SPEED_STEPS = 2**16
 BLOCK_BITS = 10  # of an index in a block of samples; index × speed would not fit into 32 bits
 TAPS = 16  # samples that an interpolated one is computed from
 SILENCE = 1e-20  # sounds with a lower mean square are silence
@@ -85,18 +84,18 @@ def read_clips(
 def _interpolated(
     sound: Float[Array, " padded"], start: Int[Array, ""], speed: Int[Array, ""], *, samples: int
 ) -> Sound:
-    whole, part = stretched_places(jnp.arange(samples) - samples // 2, speed)
+    whole, part = stretched_positions(jnp.arange(samples) - samples // 2, speed)
     around = _samples_at(sound, start + samples // 2 + whole - (TAPS // 2 - 1), reach=TAPS)
     weights = _weights(part, jnp.minimum(1, 1 / (1 + speed / SPEED_STEPS)))
     return sum((weight * value for weight, value in zip(weights, around, strict=True)), jnp.zeros(samples))
 
 
-def stretched_places(
+def stretched_positions(
     offsets: Int[Array, " samples"], speed: Int[Array, ""]
 ) -> tuple[Int[Array, " samples"], Float[Array, " samples"]]:
     """Return where the samples at these offsets from the middle are read: offset × (1 + speed), whole and fraction.
 
-    In float32, a place after a few seconds would be rounded to a hundredth of a sample, which is audible as noise.
+    In float32, a position after a few seconds would be rounded to a hundredth of a sample, which is audible as noise.
     """
     block, inside = offsets >> BLOCK_BITS, offsets & (2**BLOCK_BITS - 1)
     blocks_in_one = SPEED_STEPS >> BLOCK_BITS
@@ -106,11 +105,11 @@ def stretched_places(
 
 
 def _samples_at(
-    sound: Float[Array, " padded"], places: Int[Array, " samples"], *, reach: int
+    sound: Float[Array, " padded"], indices: Int[Array, " samples"], *, reach: int
 ) -> list[Float[Array, " samples"]]:
-    """Return the samples at some places, and those at the next ones: `reach` arrays."""
+    """Return the samples at some indices, and those at the next ones: `reach` arrays."""
     surrounded = jnp.pad(sound, reach)
-    first = jnp.clip(places + reach, 0, len(sound) + reach)
+    first = jnp.clip(indices + reach, 0, len(sound) + reach)
     # one gather a tap, which are compiled into one loop: ten times as fast as gathering rows of taps
     return [surrounded[first + step] for step in range(reach)]
 
