@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from config import Config
+from config import Config, Spectrogram
 from utils.console import UserError
 from utils.models.snapshots import Snapshot
 from utils.scoring.inference import calibration_clips as module
@@ -17,7 +17,7 @@ from utils.scoring.inference.calibration_clips import calibration_clips
 class FakeStore:
     """A store whose clip i is all i: 30 clips of three recordings, every third rejected."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, spectrogram: Spectrogram) -> None:
         self.clips = pl.DataFrame(
             {"recording": ["a", "b", "c"] * 10, "accepted": [index // 3 % 3 > 0 for index in range(30)]}
         )
