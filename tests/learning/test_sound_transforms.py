@@ -63,9 +63,7 @@ def test_colours_fall_by_so_many_decibels_per_octave(colour: str, slope: float) 
 @pytest.mark.parametrize("name", ["white", "pink", "brown", "background"])
 def test_noise_has_the_ratio_that_was_drawn(name: str) -> None:
     def add(ratios: tuple[float, float]) -> np.ndarray:
-        transform = active_sound_transforms(Waveform(**{name: ratios}), samples=SAMPLES, rate=RATE, background=BANK)[
-            name
-        ]
+        transform = active_sound_transforms(Waveform(**{name: ratios}), rate=RATE, background=BANK)[name]
         noise = np.asarray(transform(SOUNDS, KEYS), np.float64) - np.asarray(SOUNDS, np.float64)
         return decibels(power(SOUNDS) / power(noise))
 

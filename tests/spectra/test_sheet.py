@@ -21,17 +21,11 @@ from utils.spectra.__main__ import LookFlags, command, look_at
 from utils.spectra.clip_selection import select_windows
 from utils.spectra.frequency_axis import height_of, kilohertz_ticks
 from utils.spectra.recording_plot import SPECTROGRAM_KINDS, kinds_of
-from utils.spectra.recording_survey import (
-    SHOWN_CLIPS,
-    SHOWN_REJECTED,
-    ClipsToShow,
-    StepRanges,
-    read_format,
-    read_window,
-    survey_recording,
-)
+from utils.spectra.recording_survey import read_format, read_window, survey_recording
+from utils.spectra.shown_clips import SHOWN_CLIPS, SHOWN_REJECTED, ClipsToShow
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_spectrogram
+from utils.spectra.step_ranges import StepRanges
 
 SMALL = Spectrogram(rate=RATE, fmin=500.0, fmax=3800.0, height=32, width=32)
 FLAGS = [f"--spectrogram.{name}={getattr(SMALL, name)}" for name in ("rate", "fmin", "fmax", "height", "width")]

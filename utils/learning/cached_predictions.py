@@ -20,7 +20,7 @@ from config import Config
 from utils import console
 from utils.files import atomic_file
 from utils.learning.augmentation import is_augmented
-from utils.learning.augmentation.sounds import active_sound_transforms
+from utils.learning.augmentation.sounds import is_sound_augmented
 from utils.learning.noise import Noise
 from utils.learning.teachers import Teachers
 from utils.models.input_scaling import from_pixels
@@ -52,8 +52,8 @@ def is_deterministic(config: Config, noise: Noise) -> bool:
     images, sounds = config.augmentation, config.waveform
     bank = jnp.zeros((len(noise.spectrograms), 1, 1), jnp.uint8)
     background = jnp.zeros((len(noise.sounds), 1), jnp.int16)
-    of_sounds = active_sound_transforms(sounds, samples=1, rate=config.spectrogram.rate, background=background)
-    return not (of_sounds or sounds.mixup or images.mixup or is_augmented(images, bank))
+    mixed = sounds.mixup or images.mixup
+    return not (mixed or is_sound_augmented(sounds, background) or is_augmented(images, bank))
 
 
 def cache_predictions(stores: Sequence[Store], teachers: Teachers, classes: tuple[str, ...]) -> CachedPredictions:

@@ -73,12 +73,21 @@ def _peak_windows(decode: Callable[[], Blocks], clips: Clips, spectrogram: Spect
             yield block
 
     curve = snr_curve(counted(), spectrogram)
-    apart = length if clips.peak_distance is None else clips.peak_distance * spectrogram.rate
-    distance = int(min(apart, 2 * samples))  # huge ones are no integers
-    windows = peak_windows(
-        curve, samples=samples, length=length, distance=distance, count=clips.count, rate=spectrogram.rate
-    )
+    windows = windows_at_peaks(curve, clips, samples=samples, rate=spectrogram.rate)
     yield from cut_windows(decode(), windows, length=length, margin=margin)
+
+
+def windows_at_peaks(curve: Float[np.ndarray, " frames"], clips: Clips, *, samples: int, rate: int) -> list[Window]:
+    """Return the windows that `clips.choose = peaks` selects by a signal-to-noise curve, in order of time.
+
+    Parameters
+    ----------
+    samples : length of the recording
+    """
+    length, _, _ = clip_samples(clips, rate=rate)
+    apart = length if clips.peak_distance is None else clips.peak_distance * rate
+    distance = int(min(apart, 2 * samples))  # huge ones are no integers
+    return peak_windows(curve, samples=samples, length=length, distance=distance, count=clips.count, rate=rate)
 
 
 def _windows_at(blocks: Blocks, times: Sequence[float], *, length: int, margin: int, rate: int) -> SelectedClips:

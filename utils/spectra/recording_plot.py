@@ -16,7 +16,8 @@ from config import Clips, Config, SettingsError, Spectrogram
 from utils.console import one_line, warning
 from utils.plotting import new_figure, write_figure
 from utils.spectra.frequency_axis import kilohertz_ticks
-from utils.spectra.recording_survey import RecordingSurvey, ShownClip
+from utils.spectra.recording_survey import RecordingSurvey
+from utils.spectra.shown_clips import ShownClip
 from utils.spectra.spectrogram import make_spectrogram
 from utils.spectrogram_checks import check_spectrogram
 

@@ -3,7 +3,6 @@
 Recordings of any length are read in blocks; what stays in memory is a curve and a score per clip, and some clips.
 """
 
-import heapq
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -11,22 +10,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32
 
 from config import Clips, Config, Spectrogram
 from utils.console import UserError, printable, progress
 from utils.recordings.audio_files import check_readable
 from utils.sound.reading import AudioReader
-from utils.spectra.clip_selection import select_windows
-from utils.spectra.clips import Window, clip_samples, cut_windows
+from utils.spectra.clip_selection import select_windows, windows_at_peaks
+from utils.spectra.clips import Window, cut_windows
 from utils.spectra.decode import AudioError, decode
 from utils.spectra.extraction import DecodedRecording, Job
-from utils.spectra.peaks import hop_samples, peak_windows, snr_curve
-from utils.spectra.spectrogram import scored_spectrogram, to_pixels
+from utils.spectra.peaks import hop_samples, snr_curve
+from utils.spectra.shown_clips import ClipsToShow, ShownClip
+from utils.spectra.spectrogram import scored_spectrogram
+from utils.spectra.step_ranges import StepRanges
 
-PLOTTED_STEPS = 3000  # of a curve over a recording, at least, if it has as many values
-SHOWN_CLIPS = 24
-SHOWN_REJECTED = 6  # of these, rejected ones, if there are enough accepted ones
 LONG = 300.0  # seconds; reading longer recordings shows a progress bar
 
 
@@ -36,79 +34,6 @@ class SoundFormat(NamedTuple):
     rate: int
     channels: int
     seconds: float | None
-
-
-class StepRanges:
-    """The lowest and the highest value in each of `steps` to 2 · `steps` equal steps of a stream of unknown length.
-
-    Attributes
-    ----------
-    size : values in a step; the last step may have fewer
-    """
-
-    def __init__(self, *, steps: int = PLOTTED_STEPS) -> None:
-        self.size = 1
-        self._most, self._count = 2 * steps, 0
-        self._ranges = np.zeros((2, self._most), np.float32)
-        self._rest = np.zeros(0, np.float32)
-
-    def add(self, values: Float[np.ndarray, " values"]) -> None:
-        """Add the next values of the stream."""
-        values = np.concatenate([self._rest, values])
-        while len(values) >= self.size:
-            count = min(len(values) // self.size, self._most - self._count)
-            rows = values[: count * self.size].reshape(count, self.size)
-            new = slice(self._count, self._count + count)
-            self._ranges[:, new] = rows.min(axis=1), rows.max(axis=1)
-            self._count += count
-            values = values[count * self.size :]
-            if self._count == self._most:
-                self._join_pairs()
-        self._rest = values
-
-    def _join_pairs(self) -> None:
-        self.size, self._count = 2 * self.size, self._count // 2
-        pairs = self._ranges.reshape(2, self._count, 2)
-        self._ranges[:, : self._count] = pairs[0].min(axis=1), pairs[1].max(axis=1)
-
-    def ranges(self) -> Float32[np.ndarray, "2 steps"]:
-        """Return the lowest and the highest value of each step."""
-        ranges = self._ranges[:, : self._count]
-        if not len(self._rest):
-            return ranges.copy()
-        return np.concatenate([ranges, [[self._rest.min()], [self._rest.max()]]], axis=1)
-
-
-class ShownClip(NamedTuple):
-    """A clip to show: its start in seconds, its signal score, whether it is accepted, and its spectrogram."""
-
-    start: float
-    score: float
-    accepted: bool
-    spectrogram: UInt8[np.ndarray, "height width"]
-
-
-class ClipsToShow:
-    """The clips with the highest signal scores: accepted ones, and rejected ones, which nearly were accepted."""
-
-    def __init__(self) -> None:
-        self._heaps: dict[bool, list[tuple[float, float, ShownClip]]] = {True: [], False: []}
-
-    def add(
-        self, start: float, score: float, spectrogram: Float[np.ndarray, "height width"], *, accepted: bool
-    ) -> None:
-        """Add a clip if it is among those to show."""
-        heap = self._heaps[accepted]
-        if len(heap) < SHOWN_CLIPS or (score, -start) > heap[0][:2]:
-            entry = (score, -start, ShownClip(start, score, accepted, to_pixels(spectrogram)))
-            (heapq.heappush if len(heap) < SHOWN_CLIPS else heapq.heappushpop)(heap, entry)
-
-    def chosen(self) -> tuple[ShownClip, ...]:
-        """Return at most SHOWN_CLIPS clips, in order of time."""
-        accepted, rejected = (sorted(self._heaps[kind], reverse=True) for kind in (True, False))
-        rejected = rejected[: max(SHOWN_REJECTED, SHOWN_CLIPS - len(accepted))]
-        accepted = accepted[: SHOWN_CLIPS - len(rejected)]
-        return tuple(sorted((clip for _, _, clip in accepted + rejected), key=lambda clip: clip.start))
 
 
 @dataclass(frozen=True)
@@ -190,7 +115,7 @@ def survey_recording(file: Path, sound: SoundFormat, config: Config) -> Recordin
         amplitudes.size / rate,
         curve.ranges(),
         curve.size * hop_samples(rate) / rate,
-        tuple(_peaks(levels, clips, samples=samples, rate=rate)),
+        tuple(windows_at_peaks(levels, clips, samples=samples, rate=rate)),
         np.array(starts),
         np.array(scores),
         shown.chosen(),
@@ -255,13 +180,6 @@ def _advancing(
             before, samples = samples, samples + len(block)
             advance(samples // rate - before // rate)
             yield block
-
-
-def _peaks(curve: Float[np.ndarray, " frames"], clips: Clips, *, samples: int, rate: int) -> list[Window]:
-    length, _, _ = clip_samples(clips, rate=rate)
-    apart = length if clips.peak_distance is None else clips.peak_distance * rate
-    distance = int(min(apart, 2 * samples))  # huge ones are no integers
-    return peak_windows(curve, samples=samples, length=length, distance=distance, count=clips.count, rate=rate)
 
 
 def _scored_clips(

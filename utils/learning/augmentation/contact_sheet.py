@@ -99,20 +99,20 @@ def image_rows(material: Material, settings: Augmentation, *, draws: int, seed: 
 
 
 def sound_rows(sounds: ClipSounds, config: Config, *, draws: int, seed: int) -> Iterator[TransformRow]:
-    """Augment sounds, and draw their spectrograms: a row for each transform, one for mixup, one for all settings."""
+    """Augment sounds, and compute their spectrograms: a row for each transform, one for mixup, one for all settings."""
     settings, spectrogram = config.waveform, config.spectrogram
     clips = jnp.asarray(from_16_bit(sounds.rows, sounds.peaks))
     bank, key = jnp.asarray(sounds.background), jax.random.key(seed)
-    drawn = partial(_images_of_sounds, spectrogram=spectrogram, margin=sounds.margin, background=bank)
+    images_of = partial(_images_of_sounds, spectrogram=spectrogram, margin=sounds.margin, background=bank)
     shown = with_sound_examples(settings)
     for index, name in enumerate(SOUND_NAMES):
         if name == "background" and not len(bank):
             continue
         amount = getattr(shown, name)
         copies = jnp.stack([clips[index % len(clips)]] * draws)
-        before = np.asarray(drawn(copies[:1], key, settings=Waveform(count=0)))[0]
+        before = np.asarray(images_of(copies[:1], key, settings=Waveform(count=0)))[0]
         only = Waveform(count=1, probability=1.0, **{name: amount})
-        images = np.asarray(drawn(copies, jax.random.fold_in(key, index), settings=only))
+        images = np.asarray(images_of(copies, jax.random.fold_in(key, index), settings=only))
         if np.allclose(images, before, atol=1 / 255):
             shown_images = [(images[0], "no change")]
         else:
@@ -120,11 +120,11 @@ def sound_rows(sounds: ClipSounds, config: Config, *, draws: int, seed: int) -> 
         yield TransformRow(f"waveform.{name}\n{_amount_text(amount)}", before, shown_images)
     pairs = jnp.asarray(_pair_indices(len(clips), draws))
     mixed, parts = mix_pairs(clips[pairs], amount=shown.mixup, seed=seed)
-    mixed_images = drawn(mixed, key, settings=Waveform(count=0))
-    before = np.asarray(drawn(clips[:1], key, settings=Waveform(count=0)))[0]
+    mixed_images = images_of(mixed, key, settings=Waveform(count=0))
+    before = np.asarray(images_of(clips[:1], key, settings=Waveform(count=0)))[0]
     yield _mixup_row(f"waveform.mixup\n{_amount_text(shown.mixup)}", before, mixed_images, parts)
     if names := [name for name in SOUND_NAMES if getattr(settings, name)]:
-        images = np.asarray(drawn(jnp.stack([clips[0]] * draws), key, settings=settings))
+        images = np.asarray(images_of(jnp.stack([clips[0]] * draws), key, settings=settings))
         title = f"waveform as set: {', '.join(names)}\ncount {settings.count}, probability {settings.probability:g}"
         yield TransformRow(title, before, [(image, "") for image in images])
 

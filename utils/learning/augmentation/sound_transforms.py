@@ -1,6 +1,6 @@
 """The transforms of sound: each a pure function of (sounds, keys, amount), with one key per clip.
 
-Sounds are (B, samples), float32. Shift and speed only choose where samples are read: `drawn_shifts` and `drawn_speeds`
+Sounds are (B, samples), float32. Shift and speed only choose where samples are read: `draw_shifts` and `draw_speeds`
 draw how, `read_clips` reads once for both. Filters and coloured noise are one product with the spectrum of a whole
 clip. No result depends on the other clips of a batch.
 """
@@ -30,17 +30,17 @@ NOISE_SLOPES = {"white": 0.0, "pink": 1.0, "brown": 2.0}  # power falls with fre
 SETTLED_SECONDS = 0.05  # after which the response of air has decayed
 
 
-def drawn_shifts(keys: Keys, *, amount: float, samples: int) -> Int[Array, " batch"]:
+def draw_shifts(keys: Keys, *, amount: float, samples: int) -> Int[Array, " batch"]:
     """Draw by how many samples later each clip starts, up to ± `amount` of its length."""
     return jnp.rint(_uniform(keys, -amount, amount) * samples).astype(jnp.int32)
 
 
-def drawn_speeds(keys: Keys, *, amount: float) -> Int[Array, " batch"]:
+def draw_speeds(keys: Keys, *, amount: float) -> Int[Array, " batch"]:
     """Draw by how much faster each clip is played, up to ± `amount`, in units of 1 / SPEED_STEPS."""
     return jnp.rint(_uniform(keys, -amount, amount) * SPEED_STEPS).astype(jnp.int32)
 
 
-def drawn_pitches(keys: Keys, *, amount: float) -> Float[Array, " batch"]:
+def draw_pitches(keys: Keys, *, amount: float) -> Float[Array, " batch"]:
     """Draw the factor by which the frequencies of each clip are raised: up to ± `amount` semitones."""
     return 2 ** (_uniform(keys, -amount, amount) / 12)
 
