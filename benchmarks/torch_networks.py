@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class TorchBlock(nn.Module):  # type: ignore[misc]
-    """A residual block, the same as in utils/models/resnet.py."""
+    """A residual block, the same as in utils/models/architectures/resnet.py."""
 
     def __init__(self, inputs: int, outputs: int, *, first: bool) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ VALIDATION_BATCH = 256
 
 
 class Block(nn.Module):
-    """Norm, ReLU, convolution, twice, added to a shortcut, as in utils/models/resnet.py."""
+    """Norm, ReLU, convolution, twice, added to a shortcut, as in utils/models/architectures/resnet.py."""
 
     def __init__(self, channels_in: int, channels: int, size: int, *, first: bool) -> None:
         super().__init__()

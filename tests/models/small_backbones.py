@@ -9,11 +9,11 @@ from flax import nnx
 from jax.typing import DTypeLike
 
 from config import Model
-from utils.models import convnext, efficientnet, mobilenet, resnest
+from utils.models.architectures import convnext, efficientnet, mobilenet, resnest
+from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.efficientnet import Stage
+from utils.models.architectures.mobilenet import Conv, Inverted
 from utils.models.array_trees import named_leaves, unflatten_named
-from utils.models.classifier import Classifier
-from utils.models.efficientnet import Stage
-from utils.models.mobilenet import Conv, Inverted
 from utils.models.networks import NETWORKS, Network
 from utils.models.public_weights import timm_name
 

@@ -21,10 +21,10 @@ from tests.models.small_backbones import (
     timm_shape,
     with_tensors,
 )
-from utils.models import convolutions
+from utils.models.architectures import convolutions
+from utils.models.architectures.backbone_layers import drop_path, drop_path_rates
+from utils.models.architectures.convnext import _at_least
 from utils.models.array_trees import named_leaves
-from utils.models.backbone_layers import drop_path, drop_path_rates
-from utils.models.convnext import _at_least
 from utils.models.layer_table import layers, totals
 from utils.models.networks import NETWORKS, Network, abstract_network, apply
 from utils.models.public_weights import read_tensors

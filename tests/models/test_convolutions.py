@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from utils.models.convolutions import convolve
+from utils.models.architectures.convolutions import convolve
 
 # size of the kernel, stride, height and width, channels in and out, groups, padding
 CASES = [

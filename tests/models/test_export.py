@@ -13,17 +13,17 @@ import scipy.special
 
 from config import Config, Model, Training
 from utils.console import UserError
-from utils.models.export import check_can_export, export, metadata_of
 from utils.models.input_scaling import from_pixels
 from utils.models.networks import apply, build_network
+from utils.models.onnx.export import check_can_export, export, metadata_of
 from utils.models.snapshots import Snapshot, save_snapshot
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
 
-from utils.models.export import to_onnx_model  # noqa: E402
-from utils.models.onnx_conversion import to_onnx  # noqa: E402
-from utils.models.onnx_graph import UnsupportedByOnnx  # noqa: E402
+from utils.models.onnx.conversion import to_onnx  # noqa: E402
+from utils.models.onnx.export import to_onnx_model  # noqa: E402
+from utils.models.onnx.graph import UnsupportedByOnnx  # noqa: E402
 
 SMALL = Model(filters=(4, 8), kernel_sizes=(3, 5), groups=(1, 1), resnet_n=2, dense_units=7)
 predict = jax.jit(lambda graph, network, pixels: apply(graph, network, from_pixels(pixels))[0], static_argnums=0)
@@ -128,14 +128,14 @@ def test_an_export_that_fails_leaves_nothing(
     def fail(*_: object, **__: object) -> None:
         raise UnsupportedByOnnx("the operation sort")
 
-    monkeypatch.setattr("utils.models.export.to_onnx_model", fail)
+    monkeypatch.setattr("utils.models.onnx.export.to_onnx_model", fail)
     with pytest.raises(UserError, match="operation sort"):
         export(snapshot, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
 
 def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.models.export.find_spec", lambda name: None)
+    monkeypatch.setattr("utils.models.onnx.export.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"--export: .*pip install '.\[export\]'"):
         check_can_export("--export")
 

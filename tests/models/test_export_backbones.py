@@ -12,20 +12,20 @@ from flax import nnx
 from jax import lax
 
 from config import Model
-from utils.models import convnext, efficientnet, mobilenet, resnest
-from utils.models.classifier import Classifier
-from utils.models.convnext import ConvNeXt
-from utils.models.efficientnet import EfficientNet, Stage
+from utils.models.architectures import convnext, efficientnet, mobilenet, resnest
+from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.convnext import ConvNeXt
+from utils.models.architectures.efficientnet import EfficientNet, Stage
+from utils.models.architectures.mobilenet import Conv, Inverted, MobileNet
+from utils.models.architectures.resnest import ResNeSt
 from utils.models.input_scaling import Statistics, from_pixels, with_statistics
-from utils.models.mobilenet import Conv, Inverted, MobileNet
 from utils.models.networks import Network, apply
-from utils.models.resnest import ResNeSt
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
 
-from utils.models.export import to_onnx_model  # noqa: E402
-from utils.models.onnx_conversion import to_onnx  # noqa: E402
+from utils.models.onnx.conversion import to_onnx  # noqa: E402
+from utils.models.onnx.export import to_onnx_model  # noqa: E402
 
 predict = jax.jit(apply, static_argnums=0)
 SHAPE = (33, 48)  # an odd height: padding depends on it

@@ -14,8 +14,8 @@ from utils.models.networks import Network, build_network
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
 
-from utils.models.export import to_onnx_model  # noqa: E402
-from utils.models.int8 import FLOAT_LAYERS, to_int8  # noqa: E402
+from utils.models.onnx.export import to_onnx_model  # noqa: E402
+from utils.models.onnx.int8 import FLOAT_LAYERS, to_int8  # noqa: E402
 
 SHAPE = (32, 48)
 
@@ -76,7 +76,7 @@ def test_ranges_come_from_the_clips(models: tuple["onnx.ModelProto", "onnx.Model
 
 
 def test_squares_of_layer_norms_stay_in_float() -> None:
-    from utils.models.convnext import ConvNeXt, Design
+    from utils.models.architectures.convnext import ConvNeXt, Design
 
     def module() -> ConvNeXt:
         design = Design((1, 1), (8, 16), conv_mlp=True)

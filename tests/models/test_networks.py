@@ -9,8 +9,8 @@ import pytest
 from flax import nnx
 
 from config import Model
+from utils.models.architectures.layers import Dropout, Norm, global_mean
 from utils.models.input_scaling import from_pixels, stretch
-from utils.models.layers import Dropout, Norm, global_mean
 from utils.models.networks import Network, apply, build_network, embed
 
 SMALL = {"filters": (4, 6), "kernel_sizes": (3, 5), "groups": (1, 1), "dense_units": 7}

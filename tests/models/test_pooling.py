@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from utils.models.pooling import mean_of_four, mean_of_nine, window_maxima
+from utils.models.architectures.pooling import mean_of_four, mean_of_nine, window_maxima
 
 AROUND = ((1, 1), (1, 1))
 Pool = Callable[[jax.Array], jax.Array]

@@ -15,8 +15,8 @@ from safetensors.numpy import save_file
 
 from config import Model
 from utils.console import UserError
+from utils.models.architectures.efficientnet import DESIGNS, Design, EfficientNet
 from utils.models.array_trees import named_leaves
-from utils.models.efficientnet import DESIGNS, Design, EfficientNet
 from utils.models.networks import Network
 from utils.models.public_weights import find_weights, read_tensors, start_from_weights, timm_name
 

@@ -1,6 +1,6 @@
 """Models by name, as a graph and its pure state.
 
-A new model is a file beside this one, an entry in `NETWORKS`, and its name in `Model.name` of config.py.
+A new model is a file in `architectures/`, an entry in `NETWORKS`, and its name in `Model.name` of config.py.
 """
 
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models import convnext, efficientnet, mobilenet, resnest
-from utils.models.baseline import Baseline
-from utils.models.classifier import Classifier
-from utils.models.convnext import ConvNeXt
-from utils.models.efficientnet import EfficientNet
+from utils.models.architectures import convnext, efficientnet, mobilenet, resnest
+from utils.models.architectures.baseline import Baseline
+from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.convnext import ConvNeXt
+from utils.models.architectures.efficientnet import EfficientNet
+from utils.models.architectures.mobilenet import MobileNet
+from utils.models.architectures.pi import Pi
+from utils.models.architectures.resnest import ResNeSt
+from utils.models.architectures.resnet import ResNet
 from utils.models.input_scaling import Images
-from utils.models.mobilenet import MobileNet
-from utils.models.pi import Pi
-from utils.models.resnest import ResNeSt
-from utils.models.resnet import ResNet
 
 NETWORKS: dict[str, Callable[..., Classifier]] = {
     "Baseline": Baseline,
@@ -102,6 +102,15 @@ def embed(
     module = _merge(graph, network)
     embeddings = module.embed(images, train=train, key=key)
     return embeddings, _split(module)[1].rest
+
+
+def apply_and_embed(
+    graph: nnx.GraphDef, network: Network, images: Images
+) -> Float[Array, "batch classes_and_features"]:
+    """Return a network's logits for images from 0 to 1, and beside them, as further columns, its embeddings."""
+    module = _merge(graph, network)
+    embeddings = module.embed(images)
+    return jnp.concatenate([module.output(embeddings), embeddings], axis=1)
 
 
 def classify(

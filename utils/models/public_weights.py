@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 
 from config import Model
 from utils.console import UserError
+from utils.models.architectures.backbone_layers import pads_like_tensorflow
 from utils.models.array_trees import named_leaves, unflatten_named
-from utils.models.backbone_layers import pads_like_tensorflow
 from utils.models.input_scaling import Statistics, with_statistics
 from utils.models.networks import Network
 

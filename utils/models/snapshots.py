@@ -1,6 +1,6 @@
 """Snapshots: a saved network with the classes and settings that it needs to be used again.
 
-    <run>/epoch_012/settings.toml  classes.txt  learned.txt  snapshot.json (epoch, monitored metric)
+    <run>/epoch_012/settings.toml  classes.txt  learned.txt  validation.txt  snapshot.json (epoch, monitored metric)
     <run>/epoch_012/net/           weights and running statistics, by Orbax
     <run>/epoch_012/training/      what resuming needs besides, by Orbax
     <run>/epoch_012/*.sha256       digests of both
@@ -23,7 +23,7 @@ from jax.typing import DTypeLike
 from config import Config, SettingsError
 from utils.console import UserError, warning
 from utils.files import atomic_folder, remove_folder, write_json, write_text
-from utils.models.array_trees import Tree, named_leaves, restore_leaves, restore_tree, save_tree
+from utils.models.array_trees import Tree, digest_file, named_leaves, restore_leaves, restore_tree, save_tree
 from utils.models.monitor import UNITS, Monitored
 from utils.models.networks import Network, abstract_network
 from utils.settings import load, to_toml
@@ -65,13 +65,16 @@ class Snapshot:
         return self.monitored or Monitored(value=self.mlrap)
 
 
-def save_snapshot(snapshot: Snapshot, network: Network, training: Any, *, recordings: Iterable[str]) -> None:
+def save_snapshot(
+    snapshot: Snapshot, network: Network, training: Any, *, recordings: Iterable[str], validation: Iterable[str] = ()
+) -> None:
     """Save a snapshot to its folder; it appears whole or not at all.
 
     Parameters
     ----------
     training : tree of arrays that resuming needs besides the network
     recordings : names of the recordings that the network was trained or validated on
+    validation : names of those for validation
     """
     remove_folder(snapshot.folder)  # only a damaged one can be there, or an earlier pause
     state = {name: getattr(snapshot, name) for name in ("epoch", "mlrap", "validation_loss", "data", "steps", "sums")}
@@ -81,6 +84,7 @@ def save_snapshot(snapshot: Snapshot, network: Network, training: Any, *, record
         write_text(new / "classes.txt", "".join(f"{label}\n" for label in snapshot.classes))
         write_json(new / "snapshot.json", {"version": SNAPSHOT_VERSION, **state})
         write_text(new / "learned.txt", "".join(f"{name}\n" for name in recordings))
+        write_text(new / "validation.txt", "".join(f"{name}\n" for name in validation))
         save_tree(new / "net", network)
         save_tree(new / "training", training)
 
@@ -188,10 +192,31 @@ def recordings_used(snapshot: Snapshot) -> set[str]:
     UserError
         If they are not known.
     """
+    return _names_in(snapshot.folder / "learned.txt")
+
+
+def validation_recordings_of(snapshot: Snapshot) -> set[str]:
+    """Return the names of the recordings that a network was validated on.
+
+    Raises
+    ------
+    UserError
+        If they are not known.
+    """
+    return _names_in(snapshot.folder / "validation.txt")
+
+
+def _names_in(path: Path) -> set[str]:
     try:
-        return set((snapshot.folder / "learned.txt").read_text(encoding="utf-8").split("\n")[:-1])
+        return set(path.read_text(encoding="utf-8").split("\n")[:-1])
     except (OSError, ValueError) as error:
-        raise UserError(f"{snapshot.folder}: is a damaged snapshot ({error})") from None
+        raise UserError(f"{path.parent}: is a damaged snapshot ({error})") from None
+
+
+def network_digest(snapshot: Snapshot) -> str:
+    """Return the digest of a snapshot's network; '' for snapshots of earlier versions, which have none."""
+    path = digest_file(snapshot.folder / "net")
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
 
 
 def restore_network(snapshot: Snapshot, like: Network) -> Network:

@@ -5,6 +5,7 @@ import io
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from config import Training
 from utils.files import write_text
 from utils.models.monitor import ALWAYS_BY_CLIP, Monitored, MonitorUnit
 
@@ -97,3 +98,8 @@ def stopped_improving(rows: list[EpochRow], *, wait: int) -> bool:
     """Tell whether the last `wait` epochs brought no better monitored value; never if `wait` is 0."""
     best = best_row(rows)
     return bool(wait and best and rows[-1].epoch - best.epoch >= wait)
+
+
+def is_finished(rows: list[EpochRow], settings: Training) -> bool:
+    """Tell whether a training has done all its epochs, or stopped early."""
+    return len(rows) >= settings.epochs or stopped_improving(rows, wait=settings.early_stopping)

@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.layers import FeatureMaps, convolution
+from utils.models.architectures.layers import FeatureMaps, convolution
 
 Activation = Callable[[jax.Array], jax.Array]
 

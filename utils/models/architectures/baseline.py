@@ -5,8 +5,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.classifier import Classifier
-from utils.models.layers import (
+from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.layers import (
     NONLINEARITIES,
     Dropout,
     FeatureMaps,

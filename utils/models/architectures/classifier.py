@@ -8,8 +8,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
+from utils.models.architectures.layers import FeatureMaps, dense
 from utils.models.input_scaling import Images, InputScaling
-from utils.models.layers import FeatureMaps, dense
 
 
 class Classifier(nnx.Module):

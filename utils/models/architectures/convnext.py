@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.backbone_layers import (
+from utils.models.architectures.backbone_layers import (
     LayerNorm,
     conv,
     depthwise,
@@ -21,8 +21,8 @@ from utils.models.backbone_layers import (
     drop_path_rates,
     patches,
 )
-from utils.models.classifier import Classifier
-from utils.models.layers import HE, Dropout, FeatureMaps, as_input_dtype, global_mean, split_key
+from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.layers import HE, Dropout, FeatureMaps, as_input_dtype, global_mean, split_key
 
 PATCH = 4  # height and width of what the first layer makes one position of, pixels
 SMALLEST = 32  # height and width of the image that one position of the last stage stands for, pixels

@@ -14,8 +14,8 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.convolutions import FeatureMaps as FeatureMaps
-from utils.models.convolutions import convolve
+from utils.models.architectures.convolutions import FeatureMaps as FeatureMaps
+from utils.models.architectures.convolutions import convolve
 
 Arrays = TypeVar("Arrays", bound=tuple[Any, ...])
 HE = nnx.initializers.he_normal()

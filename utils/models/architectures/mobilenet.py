@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.backbone_layers import (
+from utils.models.architectures.backbone_layers import (
     BatchNorm,
     conv,
     depthwise,
@@ -20,8 +20,8 @@ from utils.models.backbone_layers import (
     drop_path_rates,
     pads_like_tensorflow,
 )
-from utils.models.classifier import Classifier
-from utils.models.layers import Dropout, FeatureMaps, global_mean, in_turn, split_key
+from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, in_turn, split_key
 
 
 @dataclass(frozen=True)

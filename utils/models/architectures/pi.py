@@ -7,9 +7,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.baseline import ConvolutionBlock
-from utils.models.classifier import Classifier
-from utils.models.layers import NONLINEARITIES, Dropout, FeatureMaps, dense, split_key
+from utils.models.architectures.baseline import ConvolutionBlock
+from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.layers import NONLINEARITIES, Dropout, FeatureMaps, dense, split_key
 
 DENSE = 2  # dense layers before the last one
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from utils.models.convolutions import FeatureMaps, Padding, seen_by
+from utils.models.architectures.convolutions import FeatureMaps, Padding, seen_by
 
 # of each kind of window: the value of what is padded, and the operation for `reduce_window` and for shifted maps
 KINDS: dict[str, tuple[float, Callable[..., Any], Callable[..., Any]]] = {

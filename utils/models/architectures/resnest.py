@@ -13,10 +13,10 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.backbone_layers import BatchNorm, conv, drop_path, drop_path_rates
-from utils.models.classifier import Classifier
-from utils.models.layers import Dropout, FeatureMaps, global_mean, in_turn, split_key
-from utils.models.pooling import mean_of_four, mean_of_nine, window_maxima
+from utils.models.architectures.backbone_layers import BatchNorm, conv, drop_path, drop_path_rates
+from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, in_turn, split_key
+from utils.models.architectures.pooling import mean_of_four, mean_of_nine, window_maxima
 
 RADIX = 2  # parts of the channels among which split attention chooses
 EXPANSION = 4  # channels of a block's output, as a multiple of those inside

@@ -1,7 +1,7 @@
 """Convert a JAX function to an ONNX graph: it is traced, and each of its operations is written as one of ONNX's.
 
 Operations on weights alone are computed during the conversion, so that the graph has their results. Only the operations
-of our models are known (`onnx_operations.OPERATIONS`); any other is refused by its name.
+of our models are known (`operations.OPERATIONS`); any other is refused by its name.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,9 +13,9 @@ import onnx
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from onnx import TensorProto, helper
 
-from utils.models.onnx_graph import OnnxGraph, Operand, UnsupportedByOnnx, Value
-from utils.models.onnx_operations import OPERATIONS
-from utils.models.onnx_shapes import shape_of
+from utils.models.onnx.graph import OnnxGraph, Operand, UnsupportedByOnnx, Value
+from utils.models.onnx.operations import OPERATIONS
+from utils.models.onnx.shapes import shape_of
 
 
 def to_onnx(

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, UInt8
 from utils.console import UserError
 from utils.files import atomic_file
 from utils.models.input_scaling import from_pixels
-from utils.models.networks import Network, apply
+from utils.models.networks import Network, apply, apply_and_embed
 from utils.models.snapshots import Snapshot, load_network
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ def check_can_export(wanted: str) -> None:
         raise UserError(f"{wanted}: needs ONNX and ONNX Runtime, which are not installed (pip install '.[export]')")
 
 
-def to_onnx_model(graph: nnx.GraphDef, network: Network, *, shape: tuple[int, int]) -> "onnx.ModelProto":
+def to_onnx_model(
+    graph: nnx.GraphDef, network: Network, *, shape: tuple[int, int], embeddings: bool = False
+) -> "onnx.ModelProto":
     """Return a network as an ONNX model.
 
     Its input is uint8 (batch, height, width), for any batch size, its output float32 logits (batch, classes).
@@ -53,6 +55,7 @@ def to_onnx_model(graph: nnx.GraphDef, network: Network, *, shape: tuple[int, in
     Parameters
     ----------
     shape : height and width of the spectrograms, pixels
+    embeddings : whether the output also has the embeddings, as further columns
 
     Raises
     ------
@@ -60,14 +63,15 @@ def to_onnx_model(graph: nnx.GraphDef, network: Network, *, shape: tuple[int, in
         If the network has an operation that cannot be written, or NaN or infinite weights: ONNX Runtime's ReLU makes
         zeros of those without an error.
     """
-    from utils.models.onnx_conversion import to_onnx
-    from utils.models.onnx_graph import UnsupportedByOnnx
+    from utils.models.onnx.conversion import to_onnx
+    from utils.models.onnx.graph import UnsupportedByOnnx
 
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network)):
         raise UnsupportedByOnnx("NaN or infinite weights")
 
-    def predict(pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch classes"]:
-        return apply(graph, network, from_pixels(pixels))[0]
+    def predict(pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch columns"]:
+        images = from_pixels(pixels)
+        return apply_and_embed(graph, network, images) if embeddings else apply(graph, network, images)[0]
 
     return to_onnx(predict, shape=shape, source=INPUT, target=OUTPUT)
 
@@ -89,7 +93,7 @@ def export(
     check_can_export("--export")
     import onnx
 
-    from utils.models.onnx_graph import UnsupportedByOnnx
+    from utils.models.onnx.graph import UnsupportedByOnnx
 
     graph, network = load_network(snapshot)
     try:
@@ -97,7 +101,7 @@ def export(
     except UnsupportedByOnnx as error:
         raise UserError(f"{snapshot.folder}: its network cannot be written as ONNX ({error})") from None
     if calibration is not None:
-        from utils.models.int8 import to_int8
+        from utils.models.onnx.int8 import to_int8
 
         model = to_int8(model, calibration)
     onnx.helper.set_model_props(model, metadata_of(snapshot))

@@ -8,7 +8,7 @@ import numpy as np
 from jax.extend.core import JaxprEqn
 from onnx import helper
 
-from utils.models.onnx_graph import (
+from utils.models.onnx.graph import (
     FIRST,
     KERNELS,
     OnnxGraph,
@@ -18,7 +18,7 @@ from utils.models.onnx_graph import (
     Value,
     axis_in_graph,
 )
-from utils.models.onnx_shapes import (
+from utils.models.onnx.shapes import (
     any_channels_first,
     broadcast,
     concatenate,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jax.extend.core import JaxprEqn
 
-from utils.models.onnx_graph import (
+from utils.models.onnx.graph import (
     FIRST,
     OnnxGraph,
     Operand,

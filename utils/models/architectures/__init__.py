@@ -1,0 +1,1 @@
+"""Architectures of networks, one file each, and the layers that they share."""
