@@ -17,8 +17,11 @@ from pathlib import Path
 
 from config import Config
 from utils import console
+from utils.recordings.annotation_analysis import analyse_annotations, show_annotation_audit
+from utils.recordings.annotation_plot import write_annotation_analysis
 from utils.recordings.archive import read_archive
 from utils.recordings.archive_split import split_archive
+from utils.recordings.class_names import write_class_names
 from utils.recordings.selection import select_recordings
 from utils.recordings.sorting import (
     check_targets,
@@ -67,6 +70,8 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
     table = archive_split.table(config.dataset)
     failures = [*archive.failures, *archive_split.failures]
     classes = show_audit(archive_split, table, config.dataset, whole=flags.dry_run)
+    annotations = analyse_annotations(archive, archive_split, config)
+    show_annotation_audit(annotations)
     if flags.dry_run:
         check_targets(archive_split.recordings, config.dataset, dry_run=True)
     else:
@@ -78,6 +83,8 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
             write_sort_log(archive_split, selection, failures, root)
             write_csv(root / "audit.csv", classes)
             plot_split(root / "split.png", classes, archive_split.recordings, table)
+            write_annotation_analysis(root, annotations)
+            write_class_names(root, table, archive.taxonomy, config.dataset)
             write_split(root, table)
             record_time(root, "sort_data", elapsed())
     show_sort_summary(

@@ -8,8 +8,15 @@ from matplotlib.figure import Figure
 
 from utils.files import atomic_file
 
+LONGEST_TICK_NAME = 40  # characters of a name beside an axis
+
 # a name such as 'Aa $x_{$' is not a formula
 mpl.rcParams["text.parse_math"] = False
+
+
+def tick_name(name: str) -> str:
+    """Return a name that leaves room for the plot beside it: the end of a long one is cut."""
+    return name if len(name) <= LONGEST_TICK_NAME else f"{name[: LONGEST_TICK_NAME - 1]}…"
 
 
 def new_figure(width: float, height: float) -> Figure:

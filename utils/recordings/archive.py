@@ -7,6 +7,7 @@ from pathlib import Path
 from config import Dataset
 from utils.console import Failure, UserError
 from utils.recordings.archive_readers import READERS, recognise_kind
+from utils.recordings.class_names import ClassNames, name_classes, taxa_of_recordings
 from utils.recordings.earlier_sort import read_earlier_sort
 from utils.recordings.folders import splits_of
 from utils.recordings.inventory import Inventory, take_inventory
@@ -30,6 +31,7 @@ class Archive:
     taxonomy : the names of species from the archive and the settings
     inventory : how many of the archive's files are used, left out, …
     tables : the tables with the annotations of each sound, by the sound's path below the archive
+    names : how classes are named, if not by scientific names
     """
 
     kind: str
@@ -40,6 +42,7 @@ class Archive:
     taxonomy: Taxonomy
     inventory: Inventory = field(default_factory=Inventory)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    names: ClassNames = field(default_factory=ClassNames)
 
 
 def read_archive(settings: Dataset) -> Archive:
@@ -64,7 +67,7 @@ def read_archive(settings: Dataset) -> Archive:
     _check_apart(settings, folder, root, sounds_apart=READERS[kind].sounds_apart or has_splits)
     contents = READERS[kind].read(folder, settings, moved)
     inventory = _inventory_of_archive(contents, folder, root, settings)
-    taxonomy = _read_taxonomy(settings, contents)
+    taxonomy, names = _read_taxonomy(settings, contents)
     recordings, failures = _with_scientific_names(contents.recordings, taxonomy)
     recordings, missing = _with_files(with_unique_names(recordings, folder, earlier.names), earlier.moved, root)
     forgotten, unnamed = _forgotten(earlier.moved, recordings, taxonomy)
@@ -76,7 +79,7 @@ def read_archive(settings: Dataset) -> Archive:
         raise UserError(f"{given}: no recording found ({contents.description}{unused})")
     ordered = sorted(recordings, key=lambda recording: recording.name)
     tables = {sound.relative_to(folder).as_posix(): names for sound, names in contents.tables.items()}
-    return Archive(kind, contents.description, ordered, failures, has_splits, taxonomy, inventory, tables)
+    return Archive(kind, contents.description, ordered, failures, has_splits, taxonomy, inventory, tables, names)
 
 
 def _inventory_of_archive(contents: Contents, folder: Path, root: Path, settings: Dataset) -> Inventory:
@@ -118,9 +121,15 @@ def _check_apart(settings: Dataset, folder: Path, root: Path, *, sounds_apart: b
         )
 
 
-def _read_taxonomy(settings: Dataset, contents: Contents) -> Taxonomy:
+def _read_taxonomy(settings: Dataset, contents: Contents) -> tuple[Taxonomy, ClassNames]:
+    """Return the names of species, and how classes are named."""
     named = read_taxonomy(settings.taxonomy) if settings.taxonomy else []
-    return Taxonomy([*named, *contents.taxa], read_aliases(settings.aliases) if settings.aliases else {})
+    taxa, aliases = [*named, *contents.taxa], read_aliases(settings.aliases) if settings.aliases else {}
+    taxonomy = Taxonomy(taxa, aliases)
+    if settings.label == "species":
+        return taxonomy, ClassNames()
+    names = name_classes([*taxa, *taxa_of_recordings(contents.recordings)], taxonomy, by=settings.label)
+    return Taxonomy(taxa, aliases, names.labels), names
 
 
 def _with_scientific_names(

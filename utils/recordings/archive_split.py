@@ -1,7 +1,7 @@
 """From an archive to its split: sounds are opened, equal ones are found, and every recording gets its split."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,8 @@ class ArchiveSplit:
     failures : recordings that cannot be opened, training recordings that are also held out, and annotations after the
         end of their recording
     lost : number of recordings that cannot be used; those that cannot be opened are in the split nevertheless
+    lengths, rates : length (seconds; None if not known) and sample rate (Hz) of each recording that can be opened, by
+        name; also of those that cannot be used because all their annotations are after their end
     """
 
     recordings: list[Recording]
@@ -45,6 +47,8 @@ class ArchiveSplit:
     same_sound: list[list[str]]
     failures: list[console.Failure]
     lost: int = 0
+    lengths: Mapping[str, float | None] = field(default_factory=dict)
+    rates: Mapping[str, int] = field(default_factory=dict)
 
     def table(self, settings: Dataset) -> pl.DataFrame:
         """Return the table of the split; `file` is the path of each sound after sorting."""
@@ -88,7 +92,8 @@ def split_archive(archive: Archive, selection: Selection, config: Config) -> Arc
         result = ArchiveSplit(recordings, assignments, groups, seconds, same_sound, [])
     result = _with_unreadable(result, opened.unreadable, given=given, fixed=fixed)
     lost = len(selection.recordings) - (len(result.recordings) - len(opened.unreadable))
-    return replace(result, failures=[*result.failures, *opened.failures], lost=lost)
+    failures = [*result.failures, *opened.failures]
+    return replace(result, failures=failures, lost=lost, lengths=opened.lengths, rates=opened.rates)
 
 
 def _split_of_long(selection: Selection, settings: Dataset, *, given: bool) -> dict[str, Split]:
@@ -145,6 +150,7 @@ class _OpenedRecordings:
     Attributes
     ----------
     failures : annotations after the end of their recording
+    lengths, rates : as in `ArchiveSplit`
     """
 
     recordings: list[Recording]
@@ -152,6 +158,8 @@ class _OpenedRecordings:
     sounds: list[ScannedFile]
     unreadable: list[tuple[Recording, str]]
     failures: list[console.Failure]
+    lengths: dict[str, float | None]
+    rates: dict[str, int]
 
 
 def _open_recordings(recordings: Sequence[Recording], archive: Archive, config: Config) -> _OpenedRecordings:
@@ -180,7 +188,10 @@ def _open_recordings(recordings: Sequence[Recording], archive: Archive, config: 
         more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
         raise console.UserError(f"no recording can be used: {reasons[0]}{more}")
     used, paths, sounds = (list(column) for column in zip(*opened, strict=True))
-    return _OpenedRecordings(used, paths, sounds, unreadable, inside.failures)
+    scanned = {one.name: scan for one, scan in zip(recordings, scans, strict=True) if isinstance(scan, ScannedFile)}
+    lengths = {one.name: length for one, length in zip(recordings, seconds, strict=True) if one.name in scanned}
+    rates = {name: scan.rate for name, scan in scanned.items()}
+    return _OpenedRecordings(used, paths, sounds, unreadable, inside.failures, lengths, rates)
 
 
 def _with_unreadable(

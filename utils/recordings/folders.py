@@ -165,7 +165,9 @@ def _recording_in_folder(file: Path, *, archive: Path, top: Path, split: Split |
     for metadata in (archive / "metadata" / f"{name}.json", archive / "metadata" / f"{file.stem}.json"):
         if metadata.is_file():
             # the file may have been written for another archive: class and path are those of the folder
-            known = {**read_metadata(metadata), "sci-name": species, "moved_from": ""}
+            known = {**read_metadata(metadata), "moved_from": ""}
+            if known.get("class") != species:
+                known |= {"sci-name": species, "class": ""}
             return from_metadata(known, name=name, file=file, split=split)
     return Recording(
         name=name,

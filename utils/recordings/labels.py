@@ -32,6 +32,7 @@ class Taxonomy:
     ----------
     taxa : if two have the same name, it belongs to the first
     aliases : old names of species, each with its new name; either may be a code
+    labels : names of classes that are not the scientific name, by that
 
     Raises
     ------
@@ -39,7 +40,12 @@ class Taxonomy:
         If the aliases contain a cycle.
     """
 
-    def __init__(self, taxa: Iterable[Taxon] = (), aliases: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        taxa: Iterable[Taxon] = (),
+        aliases: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         known = [taxon for taxon in taxa if taxon.species]
         self._species: dict[str, str] = {}
         for names in (
@@ -50,6 +56,8 @@ class Taxonomy:
             for name, taxon in zip(names, known, strict=True):
                 if name:
                     self._species.setdefault(_lookup_key(name), taxon.species)
+        for species, label in (labels or {}).items():
+            self._species.setdefault(_lookup_key(label), species)
         renamed = {old: new for old, new in (aliases or {}).items() if _lookup_key(old) != _lookup_key(new)}
         for old, new in (aliases or {}).items():
             if old not in renamed:  # only the spelling is new
@@ -66,6 +74,7 @@ class Taxonomy:
         for taxon in known:
             present = self.species(taxon.species)
             self._taxa.setdefault(present, replace(taxon, species=present))
+        self._labels = {self.species(species): label for species, label in (labels or {}).items()}
 
     def _known_species(self, text: str) -> str:
         return self._species.get(_lookup_key(text), " ".join(text.split()))
@@ -85,6 +94,11 @@ class Taxonomy:
             else:
                 text = name
 
+    def label(self, text: str) -> str:
+        """Return the name of a species' class, for any of its names: its current scientific name, or its label."""
+        species = self.species(text)
+        return self._labels.get(species, species)
+
     def code(self, species: str) -> str:
         """Return the code of a species, for any of its names; '' if none is known."""
         taxon = self._taxa.get(self.species(species))
@@ -96,14 +110,15 @@ class Taxonomy:
         return taxon.common_name if taxon else ""
 
     def translate(self, recording: Recording) -> Recording:
-        """Return a recording with scientific names as labels.
+        """Return a recording with the names of classes as labels.
 
         Raises
         ------
         ValueError
             If a label cannot be the name of a folder.
         """
-        species = check_label(self.species(recording.species)) if recording.species else ""
+        known = recording.scientific_name or recording.species
+        species, scientific = (check_label(self.label(known)), check_label(self.species(known))) if known else ("", "")
         name = recording.name
         # of class folders, the class is part of the name
         if recording.species and name.startswith(recording.species + "/"):
@@ -112,8 +127,9 @@ class Taxonomy:
             recording,
             name=name,
             species=species,
-            background=clean_labels((self.species(label) for label in recording.background), without=species),
-            events=tuple(_with_species(event, check_label(self.species(event.species))) for event in recording.events),
+            scientific_name=scientific if scientific != species else "",
+            background=clean_labels((self.label(label) for label in recording.background), without=species),
+            events=tuple(_with_species(event, check_label(self.label(event.species))) for event in recording.events),
             class_id=recording.class_id or self.code(species),
             common_name=recording.common_name or self.common_name(species),
         )

@@ -35,7 +35,7 @@ class Event:
     Attributes
     ----------
     start, end : seconds from the start of the recording; equal if only a point in time was marked
-    species : scientific name
+    species : scientific name, or the name of its class (`dataset.label`)
     low, high : Hz; None if not known
     """
 
@@ -62,9 +62,9 @@ class Recording:
     ----------
     name : unique in a data set: the file's name without its suffix, after `class/` if classes are folders
     file : path of the sound file
-    species : scientific name of the primary species; the class. '' for long recordings, which are labelled by `events`
-        only
-    background : scientific names of background species
+    species : the primary species; the class, named as `dataset.label` says. '' for long recordings, which are labelled
+        by `events` only
+    background : background species, named in the same way
     events : annotations, in the order of time
     split : 'train', 'val' or 'test' if the archive comes with splits and they are kept
     class_id : code of the species in the archive
@@ -75,6 +75,7 @@ class Recording:
     source : the sound's path below the archive; it keeps the name stable when recordings are added
     unsure : whether some annotation could not be used: then spans without events may contain birds
     labelled : the spans in which all species are annotated, seconds; None: the whole recording
+    scientific_name : of the primary species, if its class has another name
     common_name, author, locality, quality, licence, url, comments : as written in the archive; '' if missing
     """
 
@@ -101,6 +102,7 @@ class Recording:
     source: str = ""
     unsure: bool = False
     labelled: Spans | None = None
+    scientific_name: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -181,6 +183,8 @@ _NUMBER_FIELDS = ("latitude", "longitude")
 def to_metadata(recording: Recording) -> dict[str, Any]:
     """Return the content of `metadata/<recording>.json`: the 2018 baseline's five keys and others with values."""
     known = {key: getattr(recording, attribute) for key, attribute in _BASELINE_KEYS.items()}
+    if recording.scientific_name:
+        known |= {"sci-name": recording.scientific_name, "class": recording.species}
     more = {
         key: getattr(recording, key)
         for key in (*_TEXT_FIELDS, *_NUMBER_FIELDS, "unsure")
@@ -220,6 +224,9 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, split: 
     events = _read_events(metadata.get("events", []))
     species = texts.pop("species")
     species = species if events and not species else check_label(species)
+    scientific = ""
+    if label := metadata.get("class"):
+        species, scientific = check_label(str(label)), species
     return Recording(
         name,
         file,
@@ -229,6 +236,7 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, split: 
         split=split,
         unsure=metadata.get("unsure") is True,
         labelled=labelled_in(metadata),
+        scientific_name=scientific,
         latitude=degrees(metadata.get("latitude"), limit=90.0),
         longitude=degrees(metadata.get("longitude"), limit=180.0),
         **texts,

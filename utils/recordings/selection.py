@@ -152,7 +152,7 @@ def _draw_recordings(recordings: Sequence[Recording], settings: Dataset) -> list
 
 
 def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[str]:
-    """Read the wanted species, by scientific name.
+    """Read the wanted species, by the names of their classes.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def read_whitelist(path: Path, taxonomy: Taxonomy, *, frequency: float) -> set[s
             f"{path}: has no frequencies, but dataset.whitelist_frequency = {frequency:g} needs them; set it to 0"
         )
     species = {
-        taxonomy.species(split_common_name(name)[0])
+        taxonomy.label(split_common_name(name)[0])
         for name, often in entries
         if name and (often is None or often >= frequency)
     }

@@ -17,7 +17,7 @@ SortMode = Literal["copy", "hardlink", "move", "symlink"]
 TOOLKIT_FILES = (
     *SPLITS,
     *("metadata", "spec", "snapshots", "submissions", "soundscapes", "test_soundscapes", "test_audio"),
-    *("split.parquet", "split.png", "audit.csv", "sorted.log", "timings.json"),
+    *("split.parquet", "split.png", "audit.csv", "annotations.png", "events.csv", "sorted.log", "timings.json"),
 )
 
 

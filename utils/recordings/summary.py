@@ -12,6 +12,7 @@ from utils import console
 from utils.recordings.archive import Archive
 from utils.recordings.archive_split import ArchiveSplit
 from utils.recordings.audit import audit_rows, class_counts, shared_groups, show_class_counts
+from utils.recordings.class_names import warn_of_class_names
 from utils.recordings.folders import SPLIT_NAMES
 from utils.recordings.inventory import Inventory
 from utils.recordings.labels import spelling_variants
@@ -19,6 +20,7 @@ from utils.recordings.recording import NOISE, SPLITS, Recording
 from utils.recordings.selection import Selection
 from utils.recordings.splits import count_folds, labels_in
 
+WRITTEN = ("split.parquet", "split.png", "audit.csv", "events.csv", "annotations.png")
 SHOWN_PER_REASON = 5  # names listed for one reason
 
 
@@ -61,7 +63,7 @@ def inventory_of_sort(archive: Archive, selection: Selection, archive_split: Arc
 
 
 def warn_of_labels(archive: Archive, recordings: Sequence[Recording], settings: Dataset) -> None:
-    """Warn if folders may be taken for species by mistake, and about spelling variants of one class."""
+    """Warn if folders may be taken for species by mistake, of names of classes, and of spelling variants of one."""
     inventory = archive.inventory
     if archive.kind == "folders" and inventory.not_understood:
         files = "file looks" if inventory.not_understood == 1 else "files look"
@@ -77,6 +79,7 @@ def warn_of_labels(archive: Archive, recordings: Sequence[Recording], settings: 
         )
     if archive.kind == "folders":
         _warn_of_folders(archive.recordings)
+    warn_of_class_names(archive.names, recordings, settings)
     counts = Counter(label for recording in recordings for label in recording.labels)
     for names in spelling_variants(counts):
         usual = max(names, key=lambda name: counts[name])
@@ -120,7 +123,7 @@ def show_sort_summary(
     """Print how the recordings were split, what was left out, and what to do next."""
     root, counts = config.dataset.root, Counter(table["split"])
     untrained = sorted(labels_in(table.filter(pl.col("split") != "train")) - labels_in(table.filter(split="train")))
-    written = ", ".join(console.printable(root / name) for name in ("split.parquet", "split.png", "audit.csv"))
+    written = ", ".join(console.printable(root / name) for name in WRITTEN if (root / name).is_file())
     written_or_next = (
         {"next": "the same command without --dry-run"}
         if dry_run
