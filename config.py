@@ -12,7 +12,7 @@ utils/settings.py reads the files, utils/command_line.py the command line.
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import AllowInfNan
@@ -79,6 +79,9 @@ class Dataset:
     # CSV of species (scientific name, code, common name) that maps labels to scientific names
     taxonomy: Path | None = None
     aliases: Path | None = None  # CSV of renamed species: old name, new name
+    # what classes, and the folders of train/, are named by: scientific name, code (such as eBird's) or common name; a
+    # species without one, or whose name another species has, too, keeps its scientific name. sort_data.py decides it
+    label: Literal["species", "code", "common_name"] = "species"
     # use only these species: a file with one name or code per line, or an eBird frequency list (JSON or CSV)
     whitelist: Path | None = None
     # if whitelist is a frequency list: use only species that are at least this frequent, percent
@@ -408,6 +411,9 @@ class Training:
     # recordings without a primary label
     monitor_unit: Literal["auto", "recording", "clip"] = "auto"
     early_stopping: CountOrNone = 10  # stop after this many epochs without a better value of `monitor`; 0: off
+    # final training: learn from all recordings, also those of val/ and test/, and validate on none; all `epochs` are
+    # trained, and the last one counts as the best. Nothing is left to test on: validate the settings without it first
+    all_data: bool = False
     signal_interval: tuple[Share, Share] = (0.005, 0.25)  # train only on clips with a signal score in this interval
     # train on a folder of PNG files in the naming of the 2018 baseline (<class>/0123_recording_004.png); none: on the
     # store
@@ -464,6 +470,37 @@ class Distillation:
 
 
 @dataclass(frozen=True)
+class Metadata:
+    """The metadata classifier: which species to expect by place and date, learned by train_metadata.py."""
+
+    # GeoTIFFs, such as climate or land cover: their value at the place of a recording is a feature, named by the file's
+    # name without its ending; needs the extra `places`, as all of this
+    rasters: tuple[Path, ...] = ()
+    categorical: tuple[str, ...] = ()  # names of the rasters whose values are categories, such as types of forest
+    # features of the recording itself; day: of the year, 1 to 366; recordings without a date then have no prediction
+    features: tuple[Literal["latitude", "longitude", "day", "elevation"], ...] = (
+        "latitude",
+        "longitude",
+        "day",
+        "elevation",
+    )
+    standardize: bool = True  # subtract the mean of each number, and divide by its deviation (z-score)
+    iterations: Annotated[int, Ge(1), Le(100_000)] = 2000  # number of trees, at most
+    depth: Annotated[int, Ge(1), Le(16)] = 6  # depth of a tree; deeper trees tell more apart, and overfit sooner
+    learning_rate: Annotated[float, Ge(0), Le(1)] = 0.0  # how much each tree counts; 0: chosen by CatBoost
+    # stop after this many trees without a lower loss on the validation recordings, and keep the best number of trees;
+    # 0: learn all, and keep the best number
+    early_stopping: CountOrNone = 50
+    # fraction of the recordings in train/ set apart for validation; 0: none, and all trees are kept
+    validation_share: Annotated[float, Ge(0), Le(0.5)] = 0.2
+    # how they are set apart; recordings: at random per class; blocks: by cells of a map grid and quarters of the year
+    # (dataset.block_degrees, block_recordings), so that they are from other places, as those to be predicted will be
+    validation_by: Literal["recordings", "blocks"] = "recordings"
+    seed: Seed = 1  # random seed for the validation recordings and the trees
+    device: Literal["cpu", "gpu"] = "cpu"  # what trains; the same run gives the same result on cpu only
+
+
+@dataclass(frozen=True)
 class Testing:
     """How models are evaluated on held-out recordings."""
 
@@ -494,6 +531,11 @@ class Testing:
     prior: Path | None = None
     # prior of eBird frequencies: factor for species not reported at that place and week; reported species: 1.5
     prior_unreported: Share = 0.5
+    # folder of a metadata classifier (train_metadata.py), which is blended with the models; recordings without a place
+    # or date, and species that it does not know, keep their scores
+    metadata: Path | None = None
+    # weight w of the metadata classifier, of the models 1: scores are (models + w × metadata) / (1 + w); 0: not used
+    metadata_weight: Annotated[float, Ge(0), Le(100)] = 0.14
     background: bool = True  # background species count as correct, too
     # classes with fewer positive recordings are left out of class means and get no threshold of their own
     min_positives: Count = 1
@@ -513,6 +555,10 @@ class Testing:
     engine: Literal["auto", "jax", "onnx", "onnx-int8"] = "auto"
     # also report a ridge regression on mean log-mel spectra, as a simple reference; reads all recordings once more
     ridge: bool = False
+    # how unlike the training clips each recording, interval or call is, 0 to 1, to find species that the model was
+    # never trained on; 0.95: 95% of the validation recordings (intervals and calls: of their clips) are nearer to what
+    # was learned. Needs the store the first time, to run the model once on its training clips
+    novelty: bool = False
 
 
 @dataclass(frozen=True)
@@ -563,6 +609,25 @@ class Submission:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """How `evaluate.py --tune` searches settings; the target is the best value of `training.monitor`."""
+
+    # settings to search, by name: from low to high (log = true: on a logarithmic scale; step: in steps of so much), or
+    # a list of values; {"training.learning_rate" = {low = 1e-4, high = 3e-3, log = true}, "model.dropout" = [0.0, 0.3]}
+    space: dict[str, Any] = field(default_factory=dict, hash=False)
+    # a trial trains and tests every fold of the data set; its value is the mean over folds. Off: it trains once; its
+    # value is that of its best epoch on the validation recordings
+    folds: bool = False
+    # trials with random values, before values are chosen by the results so far; also, completed trials before any is
+    # pruned
+    random_trials: Count = 10
+    # stop trials early whose value is below the median of the others after as many epochs (with folds: folds)
+    prune: bool = True
+    prune_after: Count = 5  # prune: earliest epoch (with folds: fold) after which a trial is stopped
+    seed: Seed = 1  # random seed for the choice of values
+
+
+@dataclass(frozen=True)
 class Log:
     """What scripts print and record."""
 
@@ -588,8 +653,10 @@ class Config:
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
     distillation: Distillation = field(default_factory=Distillation)
+    metadata: Metadata = field(default_factory=Metadata)
     testing: Testing = field(default_factory=Testing)
     submission: Submission = field(default_factory=Submission)
+    tuning: Tuning = field(default_factory=Tuning)
     log: Log = field(default_factory=Log)
 
     @property

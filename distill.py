@@ -68,7 +68,7 @@ def main(config: Config, flags: train.Flags = train.Flags()) -> Distilled:
     members = chosen_teachers(config)
     split = read_split(config.dataset)
     recordings = held_out_recordings(split, config)
-    check_not_trained_on(recordings, members)
+    check_not_trained_on(recordings, members, config)
     examples = with_teachers_recordings(with_unlabelled(read_examples(config), config), members)
     teachers = load_teachers(members, examples.classes, config)
     with console.alone(config.snapshots, f"training of {config.run}"):

@@ -1,13 +1,18 @@
-"""Train a network, test it, and report how good it is (train.py and test.py in one command); cross-validate; compare.
+"""Train a network, test it, and report how good it is (train.py and test.py in one); cross-validate; tune; compare.
 
     python evaluate.py experiments/demo.toml
     python evaluate.py experiments/mine.toml --folds
     python evaluate.py experiments/mine.toml --folds --seeds 1 2 3
+    python evaluate.py experiments/mine.toml --tune 30
     python evaluate.py --compare snapshots/one snapshots/other
 
 `--folds` trains and tests every fold of a data set that was sorted with `dataset.folds`. `snapshots/<run>-folds/` then
 has the predictions for every recording by the models that did not learn from it, with their metrics, thresholds and
 report, and ensemble.toml, an experiment that predicts with the models of all folds. The same command resumes.
+
+`--tune` searches the settings of `tuning.space` by so many trials: trainings that are compared by their best epoch on
+the validation recordings. `snapshots/<run>-tuning/` then has trials.csv, tuning.png, and best.toml, an experiment that
+trains as the best trial did. The same command resumes; with a larger number it adds trials.
 
 Source: evaluate.py of the 2018 BirdCLEF baseline.
 """
@@ -22,13 +27,12 @@ from config import Config
 from utils import console
 from utils.files import write_text
 from utils.learning.devices import request_determinism
-from utils.learning.fold_training import is_trained, read_fold_examples
-from utils.learning.loop import learn, summarize_training
-from utils.learning.runs import open_run, refuse_teachers
+from utils.learning.fold_training import train_fold
+from utils.learning.runs import refuse_teachers
+from utils.learning.tuning.search import Tuned, check_tuning_flags, search_settings
 from utils.recordings.splits import read_split
 from utils.scoring.comparison import Comparison, compare_runs
 from utils.scoring.cross_validation import (
-    FoldRun,
     check_fold_flags,
     evaluate_fold,
     naming_the_fold,
@@ -54,6 +58,8 @@ class Flags(train.Flags):
     seeds: tuple[int, ...] = ()
     # with --folds and --seeds: how many models of each fold, the best ones, ensemble.toml names
     models_per_fold: int = 1
+    # search the settings of tuning.space until there are so many trials; 0: off
+    tune: int = 0
 
 
 @dataclass(frozen=True)
@@ -80,11 +86,14 @@ class EvaluatedRun:
     complete: bool = True
 
 
-def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | CrossValidated | Comparison:
-    """Train and test the run `config.run`, or each of its folds, and print the summary; or compare runs."""
+def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | CrossValidated | Tuned | Comparison:
+    """Train and test the run `config.run`, or each of its folds, and print the summary; or tune it; or compare runs."""
     if flags.compare:
         return compare_runs(flags.compare)
     check_fold_flags(folds=flags.folds, seeds=flags.seeds, models_per_fold=flags.models_per_fold)
+    check_tuning_flags(trials=flags.tune, folds=flags.folds)
+    if flags.tune:
+        return search_settings(config, trials=flags.tune, fresh=flags.fresh)
     if flags.folds:
         return cross_validate(config, flags)
     check_before_training(read_split(config.dataset), config)
@@ -121,19 +130,6 @@ def cross_validate(config: Config, flags: Flags) -> CrossValidated:
                 train_fold(run, fresh=flags.fresh)
                 tested.append(evaluate_fold(run, split, config))
         return conclude(tested, split, config, models_per_fold=flags.models_per_fold, seconds=elapsed())
-
-
-def train_fold(run: FoldRun, *, fresh: bool) -> None:
-    """Train the network of one fold as train.py does, on the recordings of the other folds, unless that is done."""
-    elapsed, config = console.stopwatch(), run.config
-    examples = read_fold_examples(config)
-    with console.alone(config.snapshots, f"training of {config.run}"):
-        open_run(config, fresh=fresh)
-        if is_trained(examples, config):
-            console.info(f"{config.run} is trained already")
-            return
-        rows = learn(examples, config)
-    summarize_training(rows, config.run_folder, seconds=elapsed())
 
 
 def print_summary(evaluated: EvaluatedRun, tested: Tested) -> None:

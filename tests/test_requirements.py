@@ -62,13 +62,13 @@ def test_the_development_set_adds_tests_and_linters() -> None:
     main, more = pinned("requirements.txt"), pinned("requirements-dev.txt")
     assert "-r requirements.txt" in (REPOSITORY / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
     assert not main.keys() & more.keys()
-    assert needed(EXTRAS["dev"]) <= main.keys() | more.keys()
+    assert needed([*EXTRAS["dev"], *EXTRAS["tune"]]) <= main.keys() | more.keys()
     assert not REFERENCES & (main.keys() | more.keys())
 
 
 def test_pinned_versions_lie_in_the_ranges() -> None:
     pins = pinned("requirements.txt") | pinned("requirements-dev.txt")
-    for requirement in map(Requirement, [*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["export"]]):
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["export"], *EXTRAS["tune"]]):
         version = str(pins[normalized(requirement.name)].specifier).removeprefix("==")
         assert requirement.specifier.contains(version), requirement
 

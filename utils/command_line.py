@@ -3,11 +3,13 @@
 import contextlib
 import dataclasses
 import io
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_origin
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from config import Config, SettingsError
 from utils.settings import RENAMED, expand_home, load, nearest, settings_with_defaults, to_dict, validated
@@ -61,6 +63,8 @@ def _parser(base: Config, *, doc: str, script: str, flags: type | None) -> Parse
         entries.append(("call", Annotated[flags, tyro.conf.arg(name="")], flags()))
     arguments = dataclasses.make_dataclass("Arguments", [(name, kind) for name, kind, _ in entries], frozen=True)
     default = arguments(*(value for _, _, value in entries))
+    registry = ConstructorRegistry()
+    registry.primitive_rule(_table_as_json)
 
     def parse(words: Sequence[str]) -> tuple[Any, list[str]]:
         with contextlib.redirect_stderr(io.StringIO()):  # tyro prints a page about a wrong flag; here it gets one line
@@ -72,9 +76,23 @@ def _parser(base: Config, *, doc: str, script: str, flags: type | None) -> Parse
                 description=doc,
                 use_underscores=True,
                 return_unknown_args=True,
+                registry=registry,
             )
 
     return parse
+
+
+def _table_as_json(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Let a table of a TOML file (`tuning.space`) be one flag with JSON, instead of a flag for each of its keys."""
+    if get_origin(kind.type) is not dict:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="JSON",
+        instance_from_str=lambda words: json.loads(words[0]),
+        is_instance=lambda value: isinstance(value, dict),
+        str_from_instance=lambda value: [json.dumps(value, ensure_ascii=False)],
+    )
 
 
 def _parse_flags(words: Sequence[str], parse: Parse) -> tuple[Config, Any]:

@@ -73,7 +73,8 @@ def settings_with_defaults(node: Any, prefix: str = "") -> Iterator[tuple[str, A
         if dataclasses.is_dataclass(value):
             yield from settings_with_defaults(value, f"{prefix}{one.name}.")
         else:
-            yield f"{prefix}{one.name}", _plain(value), _plain(one.default)
+            default = one.default if one.default_factory is dataclasses.MISSING else one.default_factory()
+            yield f"{prefix}{one.name}", _plain(value), _plain(default)
 
 
 def validated(tree: Mapping[str, Any], *, strict: bool = True) -> Config:

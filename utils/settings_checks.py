@@ -245,6 +245,12 @@ def _check_testing(testing: Testing) -> None:
         value=testing.thresholds,
         reason="should be common for testing.threshold_metric = row_f1, which is of rows and not of classes",
     )
+    require(
+        not testing.novelty or testing.engine != "onnx-int8",
+        key="testing.engine",
+        value=testing.engine,
+        reason="should be auto, onnx or jax for testing.novelty, whose distances need float32",
+    )
 
 
 def _check_distillation(distillation: Distillation, training: Training) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -201,6 +202,25 @@ def test_what_a_killed_process_did_not_remove_is_removed(config: Config) -> None
     (run.run_folder / "paused" / "snapshot.json").write_text(json.dumps({**state, "epoch": 1, "steps": 1}))
     train.main(run)
     assert sorted(path.name for path in run.run_folder.iterdir()) == before
+
+
+def test_a_training_that_is_not_wanted_any_more_ends_and_can_resume(config: Config) -> None:
+    ended, whole = with_run(config, "not_wanted", epochs=3), with_run(config, "wanted", epochs=3)
+    examples = examples_of(config)
+    runs.open_run(ended, fresh=False)
+    asked: list[int] = []
+
+    def keep_training(rows: Sequence[EpochRow]) -> bool:
+        asked.append(len(rows))
+        return len(rows) < 2
+
+    assert len(loop.learn(examples, ended, keep_training=keep_training)) == 2
+    assert len(loop.learn(examples, ended, keep_training=keep_training)) == 2
+    assert asked == [0, 1, 2, 2]
+    train.main(ended)
+    train.main(whole)
+    for one, other in zip(weights(ended.run_folder), weights(whole.run_folder), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_pretrained_networks_are_a_better_start(config: Config) -> None:

@@ -139,6 +139,11 @@ def check_student(config: Config) -> None:
             "testing.models is set, but distill.py tests the student; remove the setting, and name the teachers in "
             "distillation.teachers"
         )
+    if config.training.all_data:
+        raise console.UserError(
+            "training.all_data is set, but distill.py tests the student at the end, on recordings that it must not "
+            "have learned; remove the setting"
+        )
 
 
 def without_teachers(config: Config) -> Config:

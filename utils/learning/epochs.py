@@ -28,6 +28,10 @@ CHUNKS_ON_DEVICE = 2  # chunks that may be running before the metrics of the old
 NAMED_CLIPS = 3  # clips that are named in a message, at most
 
 
+class TrainingFailed(console.UserError):
+    """Training cannot continue with these settings: a loss is NaN or infinite, or memory does not suffice."""
+
+
 class ChunkSizer:
     """How many steps make a chunk: as many as take about CHUNK_SECONDS, by the chunks so far."""
 
@@ -103,7 +107,7 @@ def run_epoch(
 
     Raises
     ------
-    UserError
+    TrainingFailed
         If a loss becomes NaN or infinite, or memory does not suffice.
     """
     plan, first = plan_epoch(progress.epoch, setup), progress.steps
@@ -180,24 +184,24 @@ def _collector(
     return collect
 
 
-def _not_finite(plan: EpochPlan, step: int, setup: TrainingSetup) -> console.UserError:
+def _not_finite(plan: EpochPlan, step: int, setup: TrainingSetup) -> TrainingFailed:
     """Write a table of the clips of the step whose loss became NaN or infinite, and return the error."""
     rows = setup.examples.rows[plan.order[step]]
     clips = setup.examples.store.clips[rows].select("recording", "start", "class")
     path = setup.config.run_folder / "diverged.csv"
     write_csv(path, clips)
     some = ", ".join(f"{recording} at {start:g} s" for recording, start, _ in clips.head(NAMED_CLIPS).iter_rows())
-    return console.UserError(
+    return TrainingFailed(
         f"The loss became NaN or infinite in epoch {plan.epoch}, step {step + 1}, at learning rate "
         f"{plan.rates[step]:g}. Parameters were not updated after that step, and earlier snapshots are usable. Lower "
         f"training.learning_rate, or check the clips of that step ({some}, …; all are in {console.printable(path)})"
     )
 
 
-def _out_of_memory(setup: TrainingSetup, chunk: StepChunk, shapes: tuple[Any, ...]) -> console.UserError:
+def _out_of_memory(setup: TrainingSetup, chunk: StepChunk, shapes: tuple[Any, ...]) -> TrainingFailed:
     """Return the error that says which batch size would fit."""
     size = setup.config.training.batch_size
     fitting = fitting_batch_size(size, memory=device_memory(), needed=memory_needed(chunk, shapes))
-    return console.UserError(
+    return TrainingFailed(
         f"the device's memory does not hold batches of {size} clips of this model; set training.batch_size to {fitting}"
     )

@@ -24,6 +24,8 @@ from utils.spectra.joined_store import JoinedStore
 from utils.spectra.store import Store
 from utils.spectra.store_settings import check_settings
 
+LISTED_CLASSES = 5
+
 
 @runtime_checkable  # for the shape checks of tests
 class SoftTargets(Protocol):
@@ -76,6 +78,11 @@ class Examples:
         rows = np.concatenate([self.rows, self.validation_rows])
         direct = self.store.clips["recording"][rows].unique(maintain_order=True).to_list()
         return [*direct, *sorted(self.indirect_recordings.difference(direct))]
+
+    @cached_property
+    def validation_recordings(self) -> list[str]:
+        """Names of the recordings for validation."""
+        return self.store.clips["recording"][self.validation_rows].unique(maintain_order=True).to_list()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -133,11 +140,16 @@ def read_examples(config: Config) -> Examples:
 def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Config) -> Examples:
     """Choose the clips to learn from and those for validation; no recording gives both.
 
+    With `training.all_data`, val/ and test/ are learned, too, but for classes that train/ does not have.
+
     Raises
     ------
     UserError
         If there is nothing to learn from, or the store is older than the split.
     """
+    sorted_train = set(split.filter(split="train")["recording"])
+    if config.training.all_data:
+        split = split.with_columns(split=pl.lit("train"))
     train = split.filter(split="train")
     _check_in_store(train, store)
     learnable = store.clips.filter(
@@ -149,6 +161,7 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
     for_validation = pl.col("recording").is_in(list(validation_names))
     rejected = clips.filter(~pl.col("accepted") & ~for_validation)
     learned = _clips_to_learn(clips.filter(pl.col("accepted") & ~for_validation), rejected, config)
+    learned = _of_classes_in(sorted_train, learned)
     classes = tuple(sorted(learned["class"].unique()))
     _check_classes(classes, train)
     validation = clips.filter(pl.col("accepted") & for_validation & pl.col("class").is_in(classes))
@@ -187,6 +200,21 @@ def _clips_to_learn(accepted: pl.DataFrame, rejected: pl.DataFrame, config: Conf
     return pl.concat([learned, noise])
 
 
+def _of_classes_in(train: Collection[str], learned: pl.DataFrame) -> pl.DataFrame:
+    """Leave out the clips of val/ and test/ (`training.all_data`) whose class has no clip in train/.
+
+    So the classes are those of a model that was validated, and dataset.min_recordings and whitelist keep their meaning.
+    """
+    known = learned.filter(pl.col("recording").is_in(list(train)))["class"].unique()
+    lost = sorted(set(learned["class"]) - set(known))
+    if lost:
+        warning(
+            f"{len(lost)} classes have clips in val/ or test/, but none in train/, and are left out: "
+            f"{', '.join(lost[:LISTED_CLASSES])}{' …' if len(lost) > LISTED_CLASSES else ''}"
+        )
+    return learned.filter(pl.col("class").is_in(known.implode()))
+
+
 def _in_signal_interval(config: Config) -> pl.Expr:
     """Tell which clips are within `training.signal_interval`; all clips of noise are."""
     return pl.col("score").is_between(*config.training.signal_interval) | (pl.col("class") == NOISE)
@@ -209,7 +237,7 @@ def _check_classes(classes: tuple[str, ...], train: pl.DataFrame) -> None:
     if lost:
         warning(
             f"{len(lost)} classes have no clip to learn from and are left out: "
-            f"{', '.join(lost[:5])}{' …' if len(lost) > 5 else ''}"
+            f"{', '.join(lost[:LISTED_CLASSES])}{' …' if len(lost) > LISTED_CLASSES else ''}"
         )
 
 

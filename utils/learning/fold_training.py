@@ -3,14 +3,30 @@
 import polars as pl
 
 from config import Config
+from utils import console
 from utils.console import UserError
 from utils.learning.examples import Examples, choose_examples
-from utils.learning.runs import latest_snapshot
-from utils.models.training_log import read_training_log, stopped_improving
+from utils.learning.loop import learn, summarize_training
+from utils.learning.runs import latest_snapshot, open_run
+from utils.models.training_log import is_finished, read_training_log
 from utils.recordings.splits import count_folds, read_split
+from utils.scoring.cross_validation import FoldRun
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.store import Store
 from utils.spectra.store_settings import check_settings
+
+
+def train_fold(run: FoldRun, *, fresh: bool) -> None:
+    """Train the network of one fold as train.py does, on the recordings of the other folds, unless that is done."""
+    elapsed, config = console.stopwatch(), run.config
+    examples = read_fold_examples(config)
+    with console.alone(config.snapshots, f"training of {config.run}"):
+        open_run(config, fresh=fresh)
+        if is_trained(examples, config):
+            console.info(f"{config.run} is trained already")
+            return
+        rows = learn(examples, config)
+    summarize_training(rows, config.run_folder, seconds=elapsed())
 
 
 def read_fold_examples(config: Config) -> Examples:
@@ -45,10 +61,9 @@ def is_trained(examples: Examples, config: Config) -> bool:
     ----------
     examples : what it should be trained on; False if it was trained on others, which `learn` refuses
     """
-    folder, settings = config.run_folder, config.training
+    folder = config.run_folder
     latest = latest_snapshot(folder)
     if not latest or latest.steps or latest.data != examples.fingerprint or not (folder / "curves.png").is_file():
         return False
     rows = read_training_log(folder / "log.csv", until=latest.epoch)
-    finished = latest.epoch >= settings.epochs or stopped_improving(rows, wait=settings.early_stopping)
-    return len(rows) == latest.epoch and finished
+    return len(rows) == latest.epoch and is_finished(rows, config.training)

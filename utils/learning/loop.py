@@ -1,6 +1,6 @@
 """The training loop: each epoch learns, validates, logs and saves. A stopped run resumes, with the same result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -30,14 +30,19 @@ from utils.models.monitor import Monitored, MonitorUnit
 from utils.models.networks import Network, build_network, count_parameters
 from utils.models.public_weights import start_from_weights
 from utils.models.snapshots import Snapshot, check_snapshot, find_snapshot
-from utils.models.training_log import EpochRow, best_row, stopped_improving
+from utils.models.training_log import EpochRow, best_row, is_finished
 from utils.models.transfer import find_pretrained, start_from
 
 ENOUGH_ROWS: dict[MonitorUnit, int] = {"recording": 10, "clip": 50}  # for validation; fewer bring a warning
 SECONDS_BETWEEN_PLOTS = 30.0  # of the curves
 
 
-def learn(examples: Examples, config: Config, objective: Objective | None = None) -> list[EpochRow]:
+def learn(
+    examples: Examples,
+    config: Config,
+    objective: Objective | None = None,
+    keep_training: Callable[[Sequence[EpochRow]], bool] = lambda _: True,
+) -> list[EpochRow]:
     """Train a network for `training.epochs` epochs or until it stops improving; return the log.
 
     After every epoch the log and a snapshot are on disk. The order of clips and all random numbers depend on the seed,
@@ -47,6 +52,7 @@ def learn(examples: Examples, config: Config, objective: Objective | None = None
     Parameters
     ----------
     objective : what is learned; None: the labels
+    keep_training : tells by the epochs so far whether another one is wanted; asked before each
 
     Raises
     ------
@@ -77,7 +83,8 @@ def learn(examples: Examples, config: Config, objective: Objective | None = None
         console.stop_when_ready() as stop_requested,
     ):
         advance(len(progress.rows) * steps + progress.steps)
-        _run_epochs(jax.device_put(state, replicated(mesh)), progress, setup, steps, validate, advance, stop_requested)
+        state = jax.device_put(state, replicated(mesh))
+        _run_epochs(state, progress, setup, steps, validate, keep_training, advance, stop_requested)
         advance((settings.epochs - len(progress.rows)) * steps)
     plot_curves(config.run_folder / "curves.png", progress.rows, title=config.run)
     return progress.rows
@@ -108,7 +115,9 @@ def _unit_of_run(progress: Progress, examples: Examples, settings: Training) -> 
 
 def _report_monitor(unit: MonitorUnit, examples: Examples, settings: Training) -> None:
     rows = len(examples.validation_truth if unit == "recording" else examples.validation_rows)
-    if rows:
+    if settings.all_data:
+        console.info(f"all recordings are learned (training.all_data): epoch {settings.epochs}, the last, is kept")
+    elif rows:
         console.info(f"the epoch with the best validation {Monitored(settings.monitor, unit).title} is kept")
     elif settings.monitor != Training().monitor:
         console.warning(
@@ -175,6 +184,7 @@ def _run_epochs(
     setup: TrainingSetup,
     steps: int,
     validate: Callable[[Network], Validation],
+    keep_training: Callable[[Sequence[EpochRow]], bool],
     advance: Callable[..., None],
     stop_requested: Callable[[], bool],
 ) -> None:
@@ -183,7 +193,7 @@ def _run_epochs(
     settings = config.training
     since_plot = console.stopwatch()
     with open_tensorboard(config.run_folder / "tensorboard", on=config.log.tensorboard, after=len(rows)) as record:
-        while len(rows) < settings.epochs and not stopped_improving(rows, wait=settings.early_stopping):
+        while not is_finished(rows, settings) and keep_training(rows):
             passed, before = console.stopwatch(), progress.steps
             state = run_epoch(state, progress, setup, advance, stop_requested)
             if progress.steps < steps:
@@ -221,7 +231,7 @@ def _run_epochs(
             if since_plot() > SECONDS_BETWEEN_PLOTS:
                 plot_curves(config.run_folder / "curves.png", rows, title=config.run)
                 since_plot = console.stopwatch()
-    if len(rows) < settings.epochs:
+    if len(rows) < settings.epochs and is_finished(rows, settings):
         console.info(
             f"stopped early: no better validation {rows[-1].chosen_by.title} for {settings.early_stopping} epochs"
         )

@@ -22,7 +22,7 @@ from utils.models.snapshots import (
     restore_training_state,
     save_snapshot,
 )
-from utils.models.training_log import EpochRow, best_row, read_training_log, stopped_improving, write_training_log
+from utils.models.training_log import EpochRow, best_row, is_finished, read_training_log, write_training_log
 from utils.settings import to_toml
 from utils.settings_keys import changed_settings
 
@@ -171,7 +171,7 @@ def save_epoch(state: TrainState, progress: Progress, examples: Examples, config
     folder, rows, settings = config.run_folder, progress.rows, config.training
     row = rows[-1]
     write_training_log(folder / "log.csv", rows)
-    last = row.epoch == settings.epochs or stopped_improving(rows, wait=settings.early_stopping)
+    last = is_finished(rows, settings)
     if row.epoch % settings.snapshot_epochs == 0 or last or best_row(rows) is row:
         snapshot = Snapshot(
             folder / f"epoch_{row.epoch:03d}",
@@ -223,7 +223,13 @@ def _remove_superseded(folder: Path, config: Config) -> None:
 def _save(state: TrainState, snapshot: Snapshot, progress: Progress, examples: Examples) -> None:
     """Save a snapshot; the first one of a process is read back, so that a bad disk is noticed at once."""
     state = jax.device_get(state)
-    save_snapshot(snapshot, state.best_network, _rest_of(state), recordings=examples.recordings)
+    save_snapshot(
+        snapshot,
+        state.best_network,
+        _rest_of(state),
+        recordings=examples.recordings,
+        validation=examples.validation_recordings,
+    )
     if progress.checked:
         return
     try:

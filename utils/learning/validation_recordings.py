@@ -27,12 +27,15 @@ NEAR = (0.5, 1.5)  # a fold has about the wanted number of events if its number 
 def choose_validation_recordings(split: pl.DataFrame, learnable: pl.DataFrame, config: Config) -> set[str]:
     """Return the recordings for validation: val/ if there is also test/, else `validation_share` of train/.
 
-    Recordings that the model will be tested on (`testing.held_out = val`, as with folds) are not for validation.
+    Recordings that the model will be tested on (`testing.held_out = val`, as with folds) are not for validation. With
+    `training.all_data`, none are.
 
     Parameters
     ----------
     learnable : recording and class of every clip that could be learned from, if no recording were set apart
     """
+    if config.training.all_data:
+        return set()
     if {"val", "test"} <= set(split["split"]) and config.testing.held_out != "val":
         return set(split.filter(split="val")["recording"])
     train, settings = split.filter(split="train"), config.training

@@ -1,0 +1,133 @@
+"""The journal of a search: what each trial tried and found. It is written whole, before and after each trial."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from utils.console import UserError
+from utils.files import write_text
+from utils.learning.tuning.space import Dimension
+
+JOURNAL = "journal.jsonl"
+JOURNAL_VERSION = 1
+State = Literal["running", "complete", "pruned", "failed"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a search.
+
+    Attributes
+    ----------
+    index : from 0
+    values : of the settings that are searched, by name
+    state : running until it ends, also if the program was killed meanwhile
+    value : the best of `course`; with folds their mean; None if it failed
+    course : the monitored metric after each epoch, or the mean over folds after each fold; None where not defined
+    epoch : the best epoch; None with folds and without training
+    run : name of its run; with folds, start of the names of its runs
+    repeats : index of an earlier trial with the same values, whose result it has
+    reason : why it failed
+    seconds : how long training took
+    """
+
+    index: int
+    values: dict[str, Any]
+    state: State = "running"
+    value: float | None = None
+    course: tuple[float | None, ...] = ()
+    epoch: int | None = None
+    run: str = ""
+    repeats: int | None = None
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """How people count it, from 001 on: the end of its run's name."""
+        return f"{self.index + 1:03d}"
+
+
+@dataclass(frozen=True)
+class Journal:
+    """A search so far.
+
+    Attributes
+    ----------
+    data : what trials learn from and are compared on, as a fingerprint
+    metric : title of the value of trials
+    smaller : whether smaller values are better
+    """
+
+    data: str
+    metric: str
+    smaller: bool = False
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def finished(self) -> list[Trial]:
+        """The trials that ended."""
+        return [trial for trial in self.trials if trial.state != "running"]
+
+    @property
+    def failed(self) -> list[Trial]:
+        """The trials that failed."""
+        return [trial for trial in self.trials if trial.state == "failed"]
+
+    @property
+    def best(self) -> Trial | None:
+        """The complete trial with the best value, the first of equal ones; None if there is none."""
+        complete = [trial for trial in self.trials if trial.state == "complete" and trial.value is not None]
+        return max(complete, key=lambda trial: self.worth(trial.value or 0.0)) if complete else None
+
+    def worth(self, value: float) -> float:
+        """Return a value such that larger ones are better."""
+        return -value if self.smaller else value
+
+
+def write_journal(folder: Path, journal: Journal) -> None:
+    """Write the journal: a line about the search, and one for each trial."""
+    head = {"version": JOURNAL_VERSION, "data": journal.data, "metric": journal.metric, "smaller": journal.smaller}
+    lines = [head, *map(asdict, journal.trials)]
+    write_text(folder / JOURNAL, "".join(f"{json.dumps(line, allow_nan=False)}\n" for line in lines))
+
+
+def read_journal(folder: Path, space: Sequence[Dimension]) -> Journal | None:
+    """Read the journal of a search; None if there is none.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, or of a version that this program does not know.
+    """
+    path = folder / JOURNAL
+    if not path.is_file():
+        return None
+    try:
+        head, *lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
+        if head["version"] != JOURNAL_VERSION:
+            raise ValueError(f"version {head['version']}, but this program reads version {JOURNAL_VERSION}")
+        unknown = [line["state"] for line in lines if line["state"] not in get_args(State)]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} is no state of a trial")
+        trials = tuple(Trial(**{**line, "course": tuple(line["course"])}) for line in lines)
+        for index, trial in enumerate(trials):
+            _check_trial(trial, index, space)
+        return Journal(str(head["data"]), str(head["metric"]), bool(head["smaller"]), trials)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UserError(f"{path}: is damaged ({error}); start the search over with --fresh") from None
+
+
+def _check_trial(trial: Trial, index: int, space: Sequence[Dimension]) -> None:
+    """Refuse a trial that this program cannot have written."""
+    metrics = [value for value in (trial.value, *trial.course) if value is not None]
+    fitting = set(trial.values) == {one.name for one in space} and all(
+        one.holds(trial.values[one.name]) for one in space
+    )
+    if trial.index != index or not fitting:
+        raise ValueError(f"line {index + 2} is no trial of this search")
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in metrics):
+        raise ValueError(f"line {index + 2} has a metric that is not finite")
