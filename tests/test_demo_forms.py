@@ -13,51 +13,19 @@ import submission_soundscape
 import test
 import train
 from config import Config
-from tests.conftest import REPOSITORY
+from tests.small_experiments import small_experiment
 from utils.demo.annotated import make_annotated
 from utils.demo.kaggle2021 import make_kaggle2021
 from utils.recordings.recording import event_overlaps
 from utils.scoring import testing as test_stage
 from utils.scoring.submissions.results import Submitted
-from utils.settings import load, to_dict, validated
-
-SMALL = {
-    "workers": 2,
-    "spectrogram.rate": 22_050,
-    "spectrogram.fmax": 10_000.0,
-    "spectrogram.height": 24,
-    "spectrogram.width": 48,
-    "model.filters": [8, 16],
-    "training.epochs": 8,
-    "training.batch_size": 8,
-    "training.learning_rate": 0.005,
-    "log.tensorboard": False,
-}
-
-
-def small(experiment: str, folder: Path, **changes: Any) -> Config:
-    """Return an experiment's settings with a small network, and with its folders below `folder`."""
-    tree = to_dict(load(REPOSITORY / "experiments" / f"{experiment}.toml"))
-    for section, name in (
-        ("dataset", "root"),
-        ("dataset", "archive"),
-        ("submission", "folder"),
-        ("submission", "recordings"),
-    ):
-        if name in tree[section]:
-            tree[section][name] = str(folder / tree[section][name])
-    tree["snapshots"] = str(folder / tree["snapshots"])
-    for key, value in {**SMALL, **changes}.items():
-        section, _, name = key.rpartition(".")
-        (tree[section] if section else tree)[name] = value
-    return validated(tree)
 
 
 @pytest.fixture(scope="module")
 def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Make the form kaggle2021, and train on it."""
     folder = tmp_path_factory.mktemp("kaggle")
-    config = small("demo-kaggle2021", folder)
+    config = small_experiment("demo-kaggle2021", folder)
     make_kaggle2021(config.dataset.root, per_species=4, soundscape_seconds=30)
     sort_data.main(config)
     spec.main(config)
@@ -69,7 +37,7 @@ def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Config:
 def annotated(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """Make the form annotations, and train on it."""
     folder = tmp_path_factory.mktemp("annotated")
-    config = small("demo-annotations", folder)
+    config = small_experiment("demo-annotations", folder)
     assert config.dataset.archive
     made = make_annotated(config.dataset.archive, seconds=60)
     assert made.recordings == 12
@@ -132,7 +100,7 @@ def test_unlabelled_soundscapes_follow_the_sample_submission(kaggle: Config) -> 
         "submission.folder": str(root / "hidden"),
         "submission.page_minutes": 0.0,
     }
-    submitted = submission_soundscape.main(small("demo-kaggle2021", root.parent, **changes))
+    submitted = submission_soundscape.main(small_experiment("demo-kaggle2021", root.parent, **changes))
     assert isinstance(submitted, Submitted)
     assert submitted.complete
     written = pl.read_csv(root / "hidden" / "demo-kaggle2021_soundscape_kaggle2021.csv")
@@ -199,7 +167,7 @@ def test_calls_say_what_whole_recordings_hide(annotated: Config) -> None:
 def results_by(config: Config, unit: str) -> test_stage.Tested:
     archive = config.dataset.archive
     assert archive
-    return test.main(small("demo-annotations", archive.parent, **{"testing.unit": unit}))
+    return test.main(small_experiment("demo-annotations", archive.parent, **{"testing.unit": unit}))
 
 
 def test_intervals_cover_the_recordings(annotated: Config) -> None:

@@ -115,6 +115,9 @@ def test_the_mlrap_is_that_of_scikit_learn_for_the_saved_scores(
         predictions.filter(pl.col("clips") > 0).select(pl.col("class") == pl.col("prediction_1")).to_series().mean()
     )
     assert 0 < metrics["ridge"]["mlrap"] < 1
+    assert 0 < metrics["seconds_per_batch"] < metrics["seconds"]
+    assert metrics["clips_per_second"] > metrics["clips"] / metrics["seconds"]
+    assert "clips per second" in results["test.py"].stdout
 
 
 def test_saved_settings_start_the_same_run_again(

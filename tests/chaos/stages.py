@@ -23,7 +23,7 @@ from utils.settings import to_toml
 
 INJECT = Path(__file__).parent / "inject"
 LIMIT = 300.0  # seconds that a stage may take on a busy machine
-TIMES = {"seconds", "clips_per_second"}  # values that differ between runs
+TIMES = {"seconds", "seconds_per_batch", "clips_per_second"}  # values that differ between runs
 SIZES = {"bytes"}  # of snapshots: Orbax packs the same arrays into files of slightly different sizes
 IGNORED = ("*/tensorboard/*",)  # its files are named by the second in which they were created
 

@@ -20,6 +20,7 @@ import test
 from config import Config
 from tests.conftest import small_config, write_folders
 from utils.console import UserError, alone
+from utils.learning import fold_training
 from utils.learning.fold_training import is_trained, read_fold_examples
 from utils.models.snapshots import find_snapshot, recordings_used
 from utils.recordings.splits import read_split
@@ -243,7 +244,7 @@ def test_an_error_names_the_fold(crossed: tuple[Config, CrossValidated], monkeyp
     def diverge(_: object, settings: Config) -> None:
         raise UserError(f"the loss of {settings.dataset.fold} is NaN")
 
-    monkeypatch.setattr(evaluate, "learn", diverge)
+    monkeypatch.setattr(fold_training, "learn", diverge)
     with pytest.raises(UserError, match=r"^fold 0 \(small-fold0\): the loss of 0 is NaN; finished folds are kept"):
         evaluate.main(config, evaluate.Flags(folds=True))
 

@@ -11,8 +11,9 @@ from tests.conftest import small_config
 from utils.console import UserError
 from utils.models.snapshots import Snapshot
 from utils.recordings.splits import read_split
+from utils.scoring.exporting import export_network
 from utils.scoring.inference.ensembles import Member
-from utils.scoring.testing import check_before_training, export_network
+from utils.scoring.testing import check_before_training
 
 
 def test_only_one_network_is_exported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

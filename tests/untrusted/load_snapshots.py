@@ -12,7 +12,13 @@ import jax
 import numpy as np
 
 from utils.console import UserError
-from utils.models.snapshots import load_network, read_snapshot, recordings_used, restore_training_state
+from utils.models.snapshots import (
+    load_network,
+    read_snapshot,
+    recordings_used,
+    restore_training_state,
+    validation_recordings_of,
+)
 
 TRAINING = {"moments": np.arange(500, dtype=np.float32), "count": np.int32(7)}
 
@@ -21,6 +27,7 @@ def outcome(folder: Path) -> tuple[str | None, str | None]:
     try:
         described = read_snapshot(folder)
         recordings_used(described)
+        validation_recordings_of(described)
         trees = load_network(described)[1], restore_training_state(described, TRAINING)
     except UserError as error:
         return str(error), None

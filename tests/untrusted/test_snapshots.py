@@ -16,7 +16,7 @@ from tests.untrusted.load_snapshots import TRAINING
 from utils.models.networks import build_network
 from utils.models.snapshots import Snapshot, find_snapshot, save_snapshot
 
-COUNT = 56
+COUNT = 60
 MOST_SECONDS = 10.0  # for any of them
 
 
@@ -47,7 +47,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
         Model(name="Baseline", filters=(4, 8)), classes=3, shape=config.spectrogram.shape, seed=3
     )
     snapshot = Snapshot(run / "epoch_002", config, ("A", "B", "C"), 2, 0.5, "abc", 0.7)
-    save_snapshot(snapshot, network, TRAINING, recordings=["A/a"])
+    save_snapshot(snapshot, network, TRAINING, recordings=["A/a", "A/b"], validation=["A/b"])
     return snapshot
 
 

@@ -24,6 +24,7 @@ from utils.console import STOPPED, UserError, clock, info, printable, show_table
 from utils.demo.annotated import make_annotated
 from utils.demo.archive import DemoSummary, make_demo
 from utils.demo.kaggle2021 import make_kaggle2021
+from utils.demo.surroundings import RASTERS
 
 FORMS: Mapping[str, Callable[..., DemoSummary]] = MappingProxyType(
     {"birdclef2018": make_demo, "kaggle2021": make_kaggle2021, "annotations": make_annotated}
@@ -77,7 +78,10 @@ def next_words(root: Path, *, form: str) -> list[str]:
         paths |= {"dataset.archive": folder, "submission.recordings": folder / "recordings"}
     elif form == "kaggle2021":
         paths["submission.recordings"] = folder / "train_soundscapes"
-    return [*words, *(word for key, path in paths.items() for word in (f"--{key}", printable(path)))]
+    words += [word for key, path in paths.items() for word in (f"--{key}", printable(path))]
+    if form == "kaggle2021":
+        words += ["--metadata.rasters", *(printable(folder / "rasters" / f"{name}.tif") for name in RASTERS)]
+    return words
 
 
 if __name__ == "__main__":

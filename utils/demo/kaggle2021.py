@@ -16,6 +16,7 @@ from utils.demo.ranges import draw_author, plan_in_range, shares_at, site_code, 
 from utils.demo.sound_files import write_ogg
 from utils.demo.soundscapes import QUIET_BLOCKS, SungStrophe, check_soundscape_seconds, synthesize_soundscape
 from utils.demo.species import SPECIES
+from utils.demo.surroundings import RASTERS, write_rasters
 from utils.demo.synthesis import COMMON, SITES, PlannedRecording, synthesize
 from utils.recordings.recording import event_overlaps
 from utils.tables import write_csv
@@ -62,7 +63,7 @@ def make_kaggle2021(root: Path, *, seed: int = 0, per_species: int = 20, soundsc
     Parameters
     ----------
     root : train_short_audio/, train_metadata.csv, train_soundscapes/, train_soundscape_labels.csv, test_soundscapes/,
-        test.csv, sample_submission.csv and sites.csv (the places of soundscapes) are written there
+        test.csv, sample_submission.csv, sites.csv (the places of soundscapes) and rasters/ are written there
     seed : the same seed gives the same bytes
     per_species : recordings of each common species, 2 to 99; two rare species have one and two
     soundscape_seconds : length of a soundscape, a multiple of 10, at least 30
@@ -97,10 +98,12 @@ def make_kaggle2021(root: Path, *, seed: int = 0, per_species: int = 20, soundsc
     write_csv(root / "sample_submission.csv", hidden.select("row_id", birds=pl.lit(NO_CALL)))
     write_csv(root / "sites.csv", pl.DataFrame(site_rows()))
     write_csv(root / "train_metadata.csv", pl.DataFrame(rows))
+    write_rasters(root / "rasters", seed=seed)
     more = {
         "soundscapes": f"{len(_TRAIN_SCAPES)} of {clock(float(soundscape_seconds))} with labels, "
         f"{len(_TEST_SCAPES)} without",
         "places": f"{len(SITES)} in sites.csv",
+        "rasters": f"{', '.join(RASTERS)}, for train_metadata.py",
     }
     return DemoSummary(root, len(SPECIES), sum(counts), seconds, more)
 

@@ -40,6 +40,11 @@ def site_code(place: int) -> str:
 def region_of(place: int) -> str:
     """Return the region of a place."""
     _, latitude, longitude, *_ = SITES[place]
+    return region_at(latitude, longitude)
+
+
+def region_at(latitude: float, longitude: float) -> str:
+    """Return the region at a latitude and longitude, degrees."""
     if latitude > -10.0:
         return "north"
     return "east" if longitude > -60.0 else "south"

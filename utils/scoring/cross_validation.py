@@ -184,11 +184,12 @@ def evaluate_fold(run: FoldRun, split: pl.DataFrame, config: Config) -> TestedFo
     of_fold, settings = split_of_fold(split, run.fold), run.config
     (member,) = members = chosen_members(settings)
     recordings = held_out_recordings(of_fold, settings)
-    check_not_trained_on(recordings, members)
+    check_not_trained_on(recordings, members, settings)
     part, key = results_folder(config) / "parts" / settings.run, _key(members, recordings, settings)
     found, tested_folder = read_predictions(part, key=key), settings.run_folder / "test"
-    # recordings that could not be read are tried again; with a prior, the metadata of recordings count, too
-    repeat = not found or found[0].failures or settings.testing.prior or not (tested_folder / "metrics.json").is_file()
+    # recordings that could not be read are tried again; with a prior or classifier, the metadata of recordings count
+    by_place = settings.testing.prior or settings.testing.metadata
+    repeat = not found or found[0].failures or by_place or not (tested_folder / "metrics.json").is_file()
     if found and not repeat:
         console.info(f"{settings.run} was tested before, with the same model and settings")
     else:

@@ -17,6 +17,7 @@ from utils.scoring.evaluation.recordings import HeldOutMetrics, compute_metrics,
 from utils.scoring.evaluation.result_files import write_result_files
 from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
+from utils.scoring.inference.metadata_blend import blend_facts
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.calibration import write_calibration
@@ -197,6 +198,7 @@ def _summary(
         "not_predicted": int((~split.filter(pl.col("split") != "test")["recording"].is_in(list(tested))).sum()),
         "pooling": config.testing.pooling,
         "prior": config.testing.prior and config.testing.prior.as_posix(),
+        **blend_facts(config.testing),
     }
 
 

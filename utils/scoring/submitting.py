@@ -23,8 +23,10 @@ from utils.scoring.evaluation.soundscapes import (
 )
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.intervals import IntervalScores, predict_intervals
+from utils.scoring.inference.metadata_blend import blend_text
 from utils.scoring.submissions.dynamic_threshold import with_share_threshold
 from utils.scoring.submissions.formats.registry import check_submission, write_rows
+from utils.scoring.submissions.novelty_table import write_novelty_through
 from utils.scoring.submissions.results import Checked, InferenceResult, Submitted, Tally
 from utils.scoring.submissions.score_parts import is_score_part_complete, read_score_part, write_score_part
 from utils.scoring.submissions.task import Kind, Task, prepare_submission, submissions_within
@@ -49,7 +51,7 @@ def submit(config: Config, kind: Kind, flags: SubmissionFlags) -> Submitted | Ch
     with console.alone(task.folder, task.name):
         result = predict_missing(task, config)
         submitted = write_submission(task, result, config)
-    return report_submission(submitted, result, task, seconds=elapsed())
+    return report_submission(submitted, result, task, config, seconds=elapsed())
 
 
 def check_file(path: Path, task: Task) -> Checked:
@@ -96,8 +98,9 @@ def predict_missing(task: Task, config: Config) -> InferenceResult:
             if one.failure:
                 failures[missing[one.row]] = one.failure
             else:
-                shape = one.intervals, len(task.ensemble.classes)
-                write_score_part(task.targets[missing[one.row]], one.length, one.tables, shape=shape)
+                novelty = task.ensemble.measures_novelty
+                shape = one.intervals, len(task.ensemble.classes) + novelty
+                write_score_part(task.targets[missing[one.row]], one.length, one.tables, shape=shape, novelty=novelty)
             seconds += one.length.frames / one.length.rate
             share += sizes[one.row] / sum(sizes)
             left = console.clock(elapsed() * (1 - share) / share)
@@ -120,7 +123,10 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     tally = Tally()
     evaluator = SoundscapeEvaluator(truth, layout.classes, layout.rule, config.testing) if truth else None
     results = tally.through(_interval_scores(task, result.failures), layout)
-    rows = write_rows(task.path, evaluator.through(results) if evaluator else results, layout)
+    results = evaluator.through(results) if evaluator else results
+    novelty = task.folder / f"{config.run}_{task.kind}_novelty.csv"
+    novelty.unlink(missing_ok=True)
+    rows = write_rows(task.path, write_novelty_through(novelty, results) if layout.novelty else results, layout)
     evaluation = evaluator.finish(made_from=config.run) if evaluator else None
     if evaluation and truth:
         _warn_of_known_recordings(task, truth)
@@ -147,6 +153,7 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
         metrics=metrics,
         thresholds=thresholds,
         page=page,
+        novelty=novelty if layout.novelty else None,
         odd=tally.odd,
         unused=unused,
         files=inventory.line(),
@@ -188,7 +195,9 @@ def _interval_scores(task: Task, failures: dict[int, console.Failure]) -> Iterat
         part = read_score_part(target)
         scores, uncalibrated = task.postprocessing.scores(part, index=index, scratch_in=task.parts.folder)
         starts, ends = interval_times(part.length, interval=task.interval)
-        yield IntervalScores(name, file, starts, ends, scores, uncalibrated, warnings=part.length.warnings)
+        yield IntervalScores(
+            name, file, starts, ends, scores, uncalibrated, warnings=part.length.warnings, novelty=part.novelty
+        )
 
 
 def _write_page(
@@ -236,7 +245,9 @@ def _annotation_files(root: Path, config: Config) -> frozenset[Path]:
     return frozenset()
 
 
-def report_submission(submitted: Submitted, result: InferenceResult, task: Task, *, seconds: float) -> Submitted:
+def report_submission(
+    submitted: Submitted, result: InferenceResult, task: Task, config: Config, *, seconds: float
+) -> Submitted:
     """Print what was submitted, and what to do next."""
     speed = f", {result.seconds / result.time:,.0f} × real time" if result.seconds else ""
     folder = console.printable(task.layout.recordings)
@@ -244,6 +255,7 @@ def report_submission(submitted: Submitted, result: InferenceResult, task: Task,
         "Submission",
         {
             "snapshots": ", ".join(console.printable(member.snapshot.folder) for member in task.ensemble.members),
+            **blend_text(config.testing),
             "recordings": f"{submitted.recordings:,} of {len(task.files):,} in {folder}",
             "files": submitted.files,
             "intervals": f"{submitted.intervals:,}",
@@ -251,6 +263,7 @@ def report_submission(submitted: Submitted, result: InferenceResult, task: Task,
             "time": f"{console.clock(seconds)}{speed}",
             "submission": f"{console.printable(submitted.path)}, {submitted.rows:,} rows",
             **({"timelines": console.printable(submitted.page)} if submitted.page else {}),
+            **({"novelty": console.printable(submitted.novelty)} if submitted.novelty else {}),
         },
     )
     if submitted.metrics:

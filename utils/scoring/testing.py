@@ -7,9 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from config import Config
+from config import Config, Testing
 from utils import console
-from utils.models.export import check_can_export, export
 from utils.models.snapshots import Snapshot, recordings_used
 from utils.recordings.lengths import AFTER_END
 from utils.recordings.splits import draw_names
@@ -22,11 +21,13 @@ from utils.scoring.evaluation.recordings import (
 )
 from utils.scoring.evaluation.result_files import predictions_table, write_result_files
 from utils.scoring.evaluation.ridge_baseline import ridge_scores
-from utils.scoring.inference.calibration_clips import calibration_clips
 from utils.scoring.inference.ensembles import Member, members_at
+from utils.scoring.inference.metadata_blend import blend_facts, blend_text, check_not_learned_by_classifier
+from utils.scoring.inference.novelty_prototypes import check_can_calibrate
 from utils.scoring.inference.predictors import check_engine, engine_text
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.units import unit_of
+from utils.scoring.learned_recordings import advice_on_learned, refuse_all_data
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, value_and_ends_text, value_text
 from utils.scoring.metrics.units import Unit, unit_word
@@ -42,11 +43,7 @@ HEADLINES: Mapping[Unit, tuple[str, ...]] = {
     "interval": ("cmap", "micro_f1", "row_f1", "macro_f1"),
     "event": ("argmax_macro_f1", "argmax_weighted_f1", "macro_f1"),
 }
-_TRAIN_AGAIN = "train again (--run NAME or --fresh), or sort with the old dataset settings"
-_OF_FOLDS = (
-    "models of different folds can be tested on test/ (sort and train with dataset.test_share above 0) or on annotated "
-    "soundscapes (submission_soundscape.py); evaluate.py --folds tests each model on the fold it did not learn from"
-)
+NOVELTY = "novelty_auroc"  # is printed, too, where there is one
 NO_PRIMARY = "none (no recording has a primary label that the model knows)"
 
 
@@ -134,10 +131,13 @@ def check_before_training(split: pl.DataFrame, config: Config) -> None:
     Raises
     ------
     UserError
-        If there is nothing to test on, the prior or a model that `testing` names does not exist, or its engine is not
+        If nothing is held out, the prior or a model that `testing` names does not exist, or its engine is not
         installed.
     """
-    unit_of(held_out_recordings(split, config), config)
+    refuse_all_data(config)
+    recordings = held_out_recordings(split, config)
+    unit_of(recordings, config)
+    check_not_learned_by_classifier(recordings, config)
     settings = config.testing
     if settings.prior and not settings.prior.is_file():
         raise console.UserError(f"{settings.prior}: no such file; fix testing.prior")
@@ -145,51 +145,31 @@ def check_before_training(split: pl.DataFrame, config: Config) -> None:
     others = [path for path in settings.models if this_run not in (path.resolve(), *path.resolve().parents)]
     members_at(others, (), which=settings.snapshot, setting="testing.models")
     check_engine(settings)
+    check_can_calibrate(split, config)
 
 
-def check_not_trained_on(recordings: pl.DataFrame, members: Sequence[Member]) -> None:
+def check_not_trained_on(recordings: pl.DataFrame, members: Sequence[Member], config: Config | None = None) -> None:
     """Refuse to test models on recordings that one of them was trained on, as after sorting the data set again.
+
+    Parameters
+    ----------
+    config : that names the metadata classifier, which must not have learned them either; None: there is none
 
     Raises
     ------
     UserError
         With how many there are.
     """
+    if config:
+        check_not_learned_by_classifier(recordings, config)
     for snapshot in (member.snapshot for member in members):
         known = sorted(recordings_used(snapshot) & set(recordings["recording"]))
         if known:
             more = ", …" if len(known) > 1 else ""
             raise console.UserError(
                 f"{snapshot.folder}: was trained on {len(known)} recordings that are now held out ({known[0]}{more}), "
-                f"so that its metrics would be too good: {_OF_FOLDS if len(members) > 1 else _TRAIN_AGAIN}"
+                f"so that its metrics would be too good: {advice_on_learned(snapshot, models=len(members))}"
             )
-
-
-def export_network(members: Sequence[Member], path: Path | None, *, int8: bool = False) -> None:
-    """Write the network that is tested as an ONNX file, if `path` is given.
-
-    Parameters
-    ----------
-    int8 : whether the file computes in 8-bit integers instead of float32
-
-    Raises
-    ------
-    UserError
-        If several networks are tested, the file cannot be written, or there are no clips for int8.
-    """
-    if path is None:
-        if int8:
-            raise console.UserError("--int8: says how to export; add --export FILE, or use --testing.engine onnx-int8")
-        return
-    if len(members) > 1:
-        raise console.UserError(
-            f"--export: can export only one network, but testing.models names {len(members)}; test one of them"
-        )
-    check_can_export("--export")
-    snapshot = members[0].snapshot
-    export(snapshot, path, calibration=calibration_clips(snapshot) if int8 else None)
-    kind = "the network in int8" if int8 else "the network"
-    console.info(f"wrote {kind} to {console.printable(path)}; docs/file-formats.md shows how to use it")
 
 
 def evaluate_and_report(
@@ -218,7 +198,9 @@ def evaluate_and_report(
         share = share_of_noise_detected(members, noise, held_out.thresholds, config)
         held_out = replace(held_out, metrics={**held_out.metrics, NOISE_DETECTED.key: share})
     summary = _summary(predictions, evaluation.headline, held_out.metrics, ridge, members, config)
-    write_result_files(folder, predictions, evaluation, held_out, {**summary, "seconds": round(seconds, 2)})
+    write_result_files(
+        folder, predictions, evaluation, held_out, {**summary, "seconds": round(seconds, 2), **predictions.times.facts}
+    )
     write_report(folder / "report.html", report_of(predictions, evaluation, held_out, ridge, members, config))
     tested = Tested(
         members[0].snapshot,
@@ -233,7 +215,7 @@ def evaluate_and_report(
         tuple(unknown_notes(evaluation, predictions.unit)),
         settings.interval,
     )
-    _print_tested(tested, members, predictions, engine=engine_text(settings))
+    _print_tested(tested, members, predictions, settings)
     return tested
 
 
@@ -267,6 +249,7 @@ def _summary(
         "engine": engine_text(settings),
         "pooling": settings.pooling,
         "prior": settings.prior and settings.prior.as_posix(),
+        **blend_facts(settings),
         "ridge": None if ridge is None else asdict(ridge),
     }
 
@@ -282,13 +265,15 @@ def headline_rows(tested: Tested) -> dict[str, str]:
     for key in HEADLINES[tested.unit]:
         if key in tested.metrics:
             rows[METRICS[key].title] = value_and_ends_text(tested.metrics[key])
+    if NOVELTY in tested.metrics:
+        rows[METRICS[NOVELTY].title] = value_and_ends_text(tested.metrics[NOVELTY])
     if ridge:
         accuracy = value_text(ridge.top1_accuracy, otherwise=NO_PRIMARY)
         rows["ridge on mean spectra"] = f"{mlrap} {value_text(ridge.mlrap)}, {top1} {accuracy}"
     return rows
 
 
-def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predictions, *, engine: str) -> None:
+def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predictions, settings: Testing) -> None:
     headline, unit = tested.headline, tested.unit
     recordings = {} if unit == "recording" else {"recordings": f"{predictions.rows['recording'].n_unique():,}"}
     size = f" of {tested.interval:g} s" if unit == "interval" else f", {int(predictions.clips.sum())} clips"
@@ -303,7 +288,9 @@ def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predic
             unit_word(unit): f"{headline.scored} of {headline.recordings} scored{size}",
             **headline_rows(tested),
             "top-1 confidence": value_text(headline.top1_confidence),
-            "engine": engine,
+            **blend_text(settings),
+            "engine": engine_text(settings),
+            **({"speed": predictions.times.text} if predictions.times.text else {}),
             "report": ", ".join(console.printable(tested.folder / name) for name in files),
             "time": console.clock(tested.seconds),
         },

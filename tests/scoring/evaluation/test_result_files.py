@@ -155,11 +155,11 @@ def test_an_undefined_metric_and_one_of_few_recordings_are_explained(
     headline = evaluate_predictions(predictions.scores, predictions, background=True).headline
     for count, warns in ((1, True), (9, True), (10, False), (0, False)):
         few = replace(tested, headline=replace(headline, ranked=count, ranked_recordings=count))
-        testing._print_tested(few, [Member(snapshot)], predictions, engine="JAX")
+        testing._print_tested(few, [Member(snapshot)], predictions, Config().testing)
         err = capsys.readouterr().err
         assert ("so it is mostly chance" in err) == warns
         assert (f"over only {count} recording{'' if count == 1 else 's'}," in err) == warns
     many = replace(tested, unit="interval", headline=replace(headline, ranked=5000, ranked_recordings=3))
-    testing._print_tested(many, [Member(snapshot)], replace(predictions, unit="interval"), engine="JAX")
+    testing._print_tested(many, [Member(snapshot)], replace(predictions, unit="interval"), Config().testing)
     told = "the MLRAP is the mean over only 3 recordings (5,000 intervals), so it is mostly chance"
     assert told in capsys.readouterr().err

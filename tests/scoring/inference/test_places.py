@@ -11,7 +11,7 @@ from tests.conftest import small_config
 from utils.console import UserError
 from utils.files import json_text, write_text
 from utils.scoring.inference.places import Places, read_places
-from utils.scoring.inference.prior_metadata import PlaceAndWeek, week_of
+from utils.scoring.inference.prior_metadata import PlaceAndWeek, metres, week_of
 from utils.scoring.submissions.postprocessing import postprocessing_of, recording_names
 from utils.scoring.submissions.score_parts import PartScores
 from utils.spectra.decode import Length
@@ -31,7 +31,8 @@ def with_places(root: Path, text: str | bytes, *, pattern: str = "") -> Config:
 def places_of(config: Config, known: dict[str, PlaceAndWeek] | None = None) -> list[tuple[float | None, ...]]:
     names = recording_names(FILES)
     places = read_places(names, FILES, config)
-    return [dataclasses.astuple(places.of(name, (known or {}).get(name))) for name in names]
+    found = [places.of(name, (known or {}).get(name)) for name in names]
+    return [(one.latitude, one.longitude, one.week) for one in found]
 
 
 @pytest.mark.parametrize("row", ["x", "x.wav", "x.flac", "C:\\sounds\\X.WAV", "/data/x.wav"])
@@ -59,12 +60,44 @@ def test_the_row_of_a_recording_wins_over_that_of_its_site(tmp_path: Path) -> No
     assert found == [(-1.5, 36.25, 10), (5, 6, 28), (52, 13, 10), (52, 13, 23)]
 
 
+def test_days_and_elevations(tmp_path: Path) -> None:
+    """The day is that of the date that also gives the week; an elevation that is none counts as missing."""
+    rows = [
+        "20230725_025100,,1,2,2023-12-31,,",
+        ",Elm,3,4,,,350 m",
+        "OAK_20230310_025100,,5,6,,7,12 ft",
+        "x,,7,8,,,high",
+    ]
+    text = "\n".join(["recording,site,latitude,longitude,date,week,elevation", *rows])
+    names = recording_names(FILES)
+    places = read_places(names, FILES, with_places(tmp_path, text))
+    found = [places.of(name, PlaceAndWeek(0.0, 0.0, None, elevation=20.0)) for name in names]
+    assert [one.day for one in found] == [69, 365, None, None]
+    assert [one.day_or_mid_week for one in found] == [69, 365, 49, None]
+    assert found[0].elevation == 350.0
+    assert found[2].elevation == pytest.approx(3.66, abs=0.01)
+    assert found[3].elevation == 20.0
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1200", 1200.0), ("350 m", 350.0), ("100-200", 150.0), ("-3", -3.0), ("1000 ft", 304.8), ("12.5 masl", 12.5)],
+)
+def test_elevations_as_archives_write_them(text: str, expected: float) -> None:
+    assert metres(text) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "?", "high", "12000", "nan", "1e3", "1,200", "-9999"])
+def test_what_is_no_elevation(text: str) -> None:
+    assert metres(text) is None
+
+
 def test_other_encodings_and_separators(tmp_path: Path) -> None:
     text = "Site\tLatitude\tLongitude\nMüll\t1\t2\n".encode("utf-16")
     config = with_places(tmp_path, text, pattern=r"(?P<site>x)")
     names, files = ["Müll_20230310_025100"], ["Müll_20230310_025100.wav"]
     plain = dataclasses.replace(config, dataset=small_config(tmp_path).dataset)
-    assert read_places(names, files, plain).of(names[0], None) == PlaceAndWeek(1.0, 2.0, 10)
+    assert read_places(names, files, plain).of(names[0], None) == PlaceAndWeek(1.0, 2.0, 10, day=69)
 
 
 def test_the_metadata_of_the_data_set_fill_what_the_table_lacks(tmp_path: Path) -> None:
@@ -76,8 +109,9 @@ def test_the_metadata_of_the_data_set_fill_what_the_table_lacks(tmp_path: Path) 
 def test_a_place_in_the_name_counts_if_nothing_else_is_known() -> None:
     files = ["20210617T180000+1000_Rec2_-18.2656+144.5564.flac"]
     places = read_places(["a"], files, Config())
-    assert places.of("a", None) == PlaceAndWeek(-18.2656, 144.5564, week_of("2021-06-17"))
-    assert places.of("a", PlaceAndWeek(1.0, 2.0, None)) == PlaceAndWeek(1.0, 2.0, week_of("2021-06-17"))
+    week = week_of("2021-06-17")
+    assert places.of("a", None) == PlaceAndWeek(-18.2656, 144.5564, week, day=168)
+    assert places.of("a", PlaceAndWeek(1.0, 2.0, None)) == PlaceAndWeek(1.0, 2.0, week, day=168)
     assert Places().of("a", None) == PlaceAndWeek(None, None, None)
 
 

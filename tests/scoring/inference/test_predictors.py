@@ -75,7 +75,7 @@ def test_the_engine_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_the_extra_jax_predicts_unless_onnx_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.models.export.find_spec", lambda name: None)
+    monkeypatch.setattr("utils.models.onnx.export.find_spec", lambda name: None)
     assert chosen("auto") == "predictor"
     with pytest.raises(UserError, match=r"testing\.engine = onnx"):
         chosen("onnx")

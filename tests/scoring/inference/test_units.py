@@ -116,6 +116,8 @@ def test_intervals(config: Config) -> None:
     assert "Ignotus" in unknown_notes(evaluation, "interval")[0]
     assert found.recording_of_row.tolist() == [0, 0, 0, 1]
     assert (found.clips >= 3).all()  # all clips of an interval count
+    assert found.times.seconds_per_batch
+    assert found.times.clips_per_second
     assert found.failures == []
 
 

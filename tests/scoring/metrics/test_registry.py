@@ -38,6 +38,7 @@ def test_every_metric_is_the_mean_over_all_rows_in_a_draw_that_takes_each_row_on
     checked = set()
     for scores, truth in list(cases(correct_in_each_row=True))[::7]:
         data = rows_of(scores, truth, detected=scores >= 0.5, without_background=truth, with_background=truth)
+        data = replace(data, novelty=scores[:, 0], novel=np.arange(len(scores)) == 0)
         data = replace(data, draws=Draws(np.ones((1, len(scores)), np.float32), np.arange(len(scores))))
         for key, metric in METRICS.items():
             if (resampled := metric.resampled(data)) is not None:
@@ -129,7 +130,7 @@ def test_result_files_report_and_comparison_use_the_registry(tmp_path: Path, bac
         evaluation = evaluate_predictions(predictions.scores, predictions, background=background)
         found = compute_metrics(predictions, evaluation, settings, made_from="a test")
         other = "mlrap_without_background" if background else "mlrap_with_background"
-        left_out = {NOISE_DETECTED.key, "mlrap_without_background", "mlrap_with_background"} - {other}
+        left_out = {NOISE_DETECTED.key, "novelty_auroc", "mlrap_without_background", "mlrap_with_background"} - {other}
         assert list(found.metrics) == [key for key in METRICS if key not in left_out]
         assert [row.name for row in metric_rows(found, None)] == [METRICS[key].title for key in found.metrics]
         write_result_files(tmp_path / name / "test", predictions, evaluation, found, {})

@@ -17,7 +17,7 @@ def on_common_rows(saved: Sequence[SavedScores], names: Sequence[str]) -> tuple[
     Raises
     ------
     UserError
-        If the runs were tested by different units, or no row was scored by all.
+        If the runs were tested by different units, or no row was scored by all, or they have no class in common.
     """
     units = [one.unit for one in saved]
     if len(set(units)) > 1:
@@ -46,6 +46,12 @@ def _label_notes(names: Sequence[str], saved: Sequence[SavedScores]) -> list[str
     """Return notes on classes and ground truth that differ between the runs, which have the same rows."""
     notes = []
     classes = [set(one.classes) for one in saved]
+    if not set.intersection(*classes):
+        examples = "; ".join(f"{name}: {min(one, default='none')}" for name, one in zip(names, classes, strict=True))
+        raise UserError(
+            f"these runs have no class in common ({examples}); if their data sets were sorted with different "
+            "dataset.label, sort one as the other, and train again"
+        )
     if any(one != classes[0] for one in classes):
         notes.append(
             f"not the same classes ({_counts_by_run(names, map(len, classes))}): "

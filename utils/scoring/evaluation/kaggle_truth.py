@@ -9,6 +9,7 @@ import numpy as np
 from config import Dataset
 from utils.console import Failure, printable, warning
 from utils.recordings.audio_files import sounds_in
+from utils.recordings.class_names import read_class_names
 from utils.recordings.kaggle import names_of_species
 from utils.recordings.kaggle_soundscapes import (
     SOUNDSCAPE_FOLDER,
@@ -96,7 +97,9 @@ def _truth_of(labels: SoundscapeLabels, archive: Path, folder: Path, settings: D
     homes = [archive, folder, *([above] if sounds == folder else []), *([settings.archive] if settings.archive else [])]
     taxa, known = names_of_species(dict.fromkeys(home.absolute() for home in homes), settings)
     named = read_taxonomy(settings.taxonomy) if settings.taxonomy else []
-    taxonomy = Taxonomy([*named, *taxa], read_aliases(settings.aliases) if settings.aliases else None)
+    classes = read_class_names(settings.root)
+    aliases = read_aliases(settings.aliases) if settings.aliases else None
+    taxonomy = Taxonomy([*named, *taxa, *classes.taxa], aliases, classes.labels)
     events = {one.file.relative_to(folder).as_posix(): _named_events(one, taxonomy) for one in present}
     unusable = [file for file in labels.unusable if file.is_file()]
     _warn(labels, present, events, sounds)
@@ -111,8 +114,8 @@ def _truth_of(labels: SoundscapeLabels, archive: Path, folder: Path, settings: D
 
 
 def _named_events(soundscape: LabelledSoundscape, taxonomy: Taxonomy) -> tuple[Event, ...]:
-    """Return the events by scientific name; labels that are no known code stay as they are."""
-    events = (replace(event, species=taxonomy.species(event.species)) for event in soundscape.events)
+    """Return the events by the names of their classes; labels that are no known code stay as they are."""
+    events = (replace(event, species=taxonomy.label(event.species)) for event in soundscape.events)
     return tuple(dict.fromkeys(event for event in events if event.species != NOISE))
 
 

@@ -6,7 +6,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float32
+from jaxtyping import Float32, Int64
 
 from utils.scoring.inference.recordings import Predictions
 
@@ -61,7 +61,13 @@ def mean_over_seeds(parts: Sequence[Predictions], classes: Sequence[str]) -> Pre
         clip_scores={},
         fingerprint=None,
         warnings=_joined_warnings(parts),
+        novelty=_mean_novelty(parts),
     )
+
+
+def _mean_novelty(parts: Sequence[Predictions]) -> Float32[np.ndarray, " rows"] | None:
+    found = [part.novelty for part in parts if part.novelty is not None]
+    return np.stack(found).mean(axis=0) if len(found) == len(parts) else None
 
 
 def pool_folds(
@@ -98,7 +104,15 @@ def pool_folds(
         fingerprint=fingerprint,
         warnings=_joined_warnings(means),
         unit=means[0].unit,
+        novelty=_joined_novelty(means, order),
     )
+
+
+def _joined_novelty(
+    means: Sequence[Predictions], order: Int64[np.ndarray, " rows"]
+) -> Float32[np.ndarray, " rows"] | None:
+    found = [mean.novelty for mean in means if mean.novelty is not None]
+    return np.concatenate(found)[order] if len(found) == len(means) else None
 
 
 def _joined_warnings(parts: Sequence[Predictions]) -> dict[str, tuple[str, ...]]:

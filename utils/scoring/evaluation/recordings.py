@@ -69,6 +69,7 @@ class Evaluation:
     unknown_labels : intervals and events: the labels of each row that no class stands for; None for recordings, where
         such labels do not count
     unknown_species : how often each of these occurs in the rows that have scores
+    novel : rows with scores all of whose species the model does not know; None: not known
     """
 
     headline: HeadlineMetrics
@@ -79,6 +80,7 @@ class Evaluation:
     top1_correct: Float[np.ndarray, " rows"]
     unknown_labels: Sequence[Sequence[str]] | None = None
     unknown_species: Mapping[str, int] = field(default_factory=dict)
+    novel: Bool[np.ndarray, " rows"] | None = None
 
     @cached_property
     def unknown(self) -> Int64[np.ndarray, " rows"] | None:
@@ -151,7 +153,7 @@ def evaluate_predictions(
         ranked=int(np.isfinite(each).sum()),
         ranked_recordings=rows["recording"].filter(pl.Series(np.isfinite(each))).n_unique(),
     )
-    return Evaluation(headline, truth, primary, top1, each, top1_correct, unknown, species)
+    return Evaluation(headline, truth, primary, top1, each, top1_correct, unknown, species, without_truth)
 
 
 def unknown_notes(evaluation: Evaluation, unit: Unit) -> list[str]:
@@ -293,6 +295,8 @@ def _scored_rows(
         unknown=None if evaluation.unknown is None else evaluation.unknown[scored],
         without_background=other if settings.background else None,
         with_background=None if settings.background else other,
+        novelty=None if predictions.novelty is None else predictions.novelty[scored],
+        novel=None if evaluation.novel is None else evaluation.novel[scored],
     )
 
 

@@ -60,7 +60,8 @@ def scores_table(
 ) -> pl.DataFrame:
     """Return one row for each scored recording and class: the score, whether the class is correct (`right`), detected.
 
-    Of intervals and events, which are many, one row for each and one column `score: <class>` per class.
+    Of intervals and events, which are many, one row for each and one column `score: <class>` per class. If novelty was
+    asked for, it is a column, too.
 
     Parameters
     ----------
@@ -70,12 +71,14 @@ def scores_table(
     if predictions.unit != "recording":
         return _wide_scores(predictions, evaluation, scored, detected)
     names, classes = predictions.rows["recording"][scored], pl.Series(predictions.classes, dtype=pl.String)
+    novelty = {} if predictions.novelty is None else {"novelty": np.repeat(predictions.novelty[scored], len(classes))}
     return pl.DataFrame(
         {
             "recording": names.gather(np.repeat(np.arange(len(scored)), len(classes))),
             "class": classes.gather(np.tile(np.arange(len(classes)), len(scored))),
             "score": predictions.scores[scored].ravel().astype(np.float32),
             "right": evaluation.truth[scored].ravel(),
+            **novelty,
         }
     ).with_columns(detected=pl.lit(None, pl.Boolean) if detected is None else pl.Series(detected[scored].ravel()))
 
@@ -99,6 +102,7 @@ def _wide_scores(
             pl.Series("correct", named(evaluation.truth), LABELS),
             pl.Series("detected", [None] * len(scored) if detected is None else named(detected), LABELS),
             pl.Series("unknown", [unknown[row] for row in scored], LABELS),
+            *([] if predictions.novelty is None else [pl.Series("novelty", predictions.novelty[scored])]),
             *(
                 pl.Series(f"{SCORE_COLUMN}{label}", predictions.scores[scored, index].astype(np.float32))
                 for index, label in enumerate(classes)
@@ -124,6 +128,7 @@ def predictions_table(predictions: Predictions, evaluation: Evaluation) -> pl.Da
                 "clips": int(predictions.clips[index]),
                 "lrap": None if np.isnan(evaluation.lrap[index]) else float(evaluation.lrap[index]),
                 **_top_predictions(predictions, index),
+                **_novelty(predictions, index),
                 "reason": predictions.reasons[index],
                 "warning": "; ".join(predictions.warnings.get(name, ())) or None,
             }
@@ -133,6 +138,7 @@ def predictions_table(predictions: Predictions, evaluation: Evaluation) -> pl.Da
     schema = {"recording": text, **dict.fromkeys(times, decimal), "class": text, "background": text}
     schema |= {"clips": pl.Int64(), "lrap": decimal}
     schema |= {f"{what}_{rank}": kind for rank in listed for what, kind in (("prediction", text), ("score", decimal))}
+    schema |= {} if predictions.novelty is None else {"novelty": decimal}
     return pl.DataFrame(rows, schema=schema | {"reason": text, "warning": text})
 
 
@@ -145,6 +151,12 @@ def _top_predictions(predictions: Predictions, index: int) -> dict[str, str | fl
     for rank, best in enumerate(np.argsort(-scores, kind="stable")[:LISTED_PREDICTIONS].tolist(), 1):
         columns |= {f"prediction_{rank}": predictions.classes[best], f"score_{rank}": float(scores[best])}
     return columns
+
+
+def _novelty(predictions: Predictions, index: int) -> dict[str, float]:
+    if predictions.novelty is None or np.isnan(predictions.novelty[index]):
+        return {}
+    return {"novelty": float(predictions.novelty[index])}
 
 
 def draw_report(path: Path, predictions: Predictions, evaluation: Evaluation, *, title: str) -> None:

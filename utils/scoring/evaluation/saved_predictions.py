@@ -54,6 +54,7 @@ def write_predictions(
             "scores": pl.Series(predictions.scores.astype(np.float32)),
             "clips": predictions.clips,
             "failure": pl.Series(predictions.reasons, dtype=pl.String()),
+            **({} if predictions.novelty is None else {"novelty": predictions.novelty}),
         }
     )
     write_table(path.with_name(f"{path.name}.parquet"), table)
@@ -81,6 +82,7 @@ def read_predictions(path: Path, *, key: str) -> tuple[Predictions, PartDescript
             fingerprint=description.fingerprint,
             warnings=description.warnings,
             unit=description.unit,
+            novelty=table["novelty"].to_numpy() if "novelty" in table.columns else None,
         )
     except (UserError, OSError, ValueError, pl.exceptions.PolarsError):
         return None

@@ -11,6 +11,7 @@ from utils.recordings.annotation_source import AnnotationSource, source_beside, 
 from utils.recordings.annotation_tables import is_annotation_table
 from utils.recordings.annotations import is_annotations, read_annotation_source
 from utils.recordings.audio_files import is_sound
+from utils.recordings.class_names import read_class_names
 from utils.recordings.event_tables import AnnotationRow, TableLayout, read_layout, read_rows
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
 from utils.recordings.recording import NOISE, Contents, Event, check_label
@@ -84,7 +85,9 @@ def _annotated_truth(source: AnnotationSource, folder: Path, settings: Dataset) 
     if source.is_elsewhere and not annotated:
         return None
     taxa = [*contents.taxa, *(read_taxonomy(settings.taxonomy) if settings.taxonomy else [])]
-    taxonomy = Taxonomy(taxa, read_aliases(settings.aliases) if settings.aliases else None)
+    classes = read_class_names(settings.root)
+    aliases = read_aliases(settings.aliases) if settings.aliases else None
+    taxonomy = Taxonomy([*taxa, *classes.taxa], aliases, classes.labels)
     events: dict[str, tuple[Event, ...]] = {}
     doubtful, failures = 0, _failures(contents, source)
     for recording in contents.recordings:
@@ -92,7 +95,7 @@ def _annotated_truth(source: AnnotationSource, folder: Path, settings: Dataset) 
         counted = [event for event in recording.events if notes.counts(recording.file, event)]
         doubtful += len(recording.events) - len(counted)
         if counted or (not recording.events and notes.is_trusted(recording.file)):
-            events[name] = tuple(replace(event, species=taxonomy.species(event.species)) for event in counted)
+            events[name] = tuple(replace(event, species=taxonomy.label(event.species)) for event in counted)
         else:
             failures.append(
                 Failure(name, "all its annotations are marked as not made by a human; it is left out of the metrics")

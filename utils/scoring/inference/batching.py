@@ -17,7 +17,7 @@ from utils.scoring.inference.predictors import Pixels
 
 BATCHES_IN_FLIGHT = 2  # while one is predicted, the next is ready
 
-BatchScores = Float32[np.ndarray, "clips classes"]
+BatchScores = Float32[np.ndarray, "clips columns"]
 
 
 class ScoredClips(NamedTuple):
@@ -26,7 +26,7 @@ class ScoredClips(NamedTuple):
     Attributes
     ----------
     source : the recording as the workers returned it; if it could not be used, there are no scores
-    scores : one row per clip
+    scores : one row per clip; all columns of the group's scorer
     """
 
     source: ClipSpectrograms
@@ -44,12 +44,12 @@ def predict_in_batches(
     """
     with ThreadPoolExecutor(1, thread_name_prefix="networks") as executor, closing(spectrograms):
         batches = [
-            FullBatches(group.scorer(settings), size=settings.batch_size, executor=executor)
+            FullBatches(ensemble.timer.timed(group.scorer(settings)), size=settings.batch_size, executor=executor)
             for group in ensemble.groups
         ]
         for recording in spectrograms:
             if isinstance(recording.outcome, console.Failure):
-                yield ScoredClips(recording, np.zeros((0, len(ensemble.groups[recording.group].classes)), np.float32))
+                yield ScoredClips(recording, np.zeros((0, ensemble.groups[recording.group].columns), np.float32))
                 continue
             for pixels in recording.outcome.blocks(settings.batch_size):
                 yield from batches[recording.group].add(recording, pixels)

@@ -1,7 +1,7 @@
 """Ensembles: snapshots that predict together, which of them take the same spectrograms, and how scores are averaged."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -11,9 +11,12 @@ from jaxtyping import Float, Float32
 
 from config import Clips, Config, Spectrogram, Testing
 from utils import console
+from utils.models.prototypes import Prototypes
 from utils.models.snapshots import Snapshot, find_snapshot, find_snapshot_at, load_network
 from utils.recordings.recording import NOISE
 from utils.scoring.inference.calibration_clips import calibration_clips
+from utils.scoring.inference.novelty_prototypes import prototypes_of
+from utils.scoring.inference.prediction_times import BatchTimer
 from utils.scoring.inference.predictors import Pixels, chosen_predictor, scores_of
 from utils.settings_keys import effective_settings
 
@@ -23,19 +26,22 @@ CLASSES_IN_WARNING = 3  # classes that a warning lists
 
 @dataclass(frozen=True)
 class Member:
-    """A snapshot and its weight in the ensemble."""
+    """A snapshot, its weight in the ensemble, and its prototypes if novelty is asked for."""
 
     snapshot: Snapshot
     weight: float = 1.0
+    prototypes: Prototypes | None = field(default=None, compare=False, repr=False)
 
 
 def chosen_members(config: Config) -> list[Member]:
     """Return the snapshots that `testing.models` names, or, if it is empty, the run's `testing.snapshot`.
 
+    With `testing.novelty` they have prototypes, which are made if they are missing.
+
     Raises
     ------
     UserError
-        If a snapshot is missing.
+        If a snapshot is missing, or prototypes cannot be made.
     """
     settings = config.testing
     if settings.models:
@@ -46,6 +52,8 @@ def chosen_members(config: Config) -> list[Member]:
             raise console.UserError(f"{config.run_folder}: no snapshot; run train.py with the same experiment first")
         members = [Member(snapshot)]
     _warn_of_ignored_settings(members, config)
+    if settings.novelty:
+        members = [replace(member, prototypes=prototypes_of(member.snapshot, settings)) for member in members]
     return members
 
 
@@ -91,8 +99,15 @@ def members_at(
     return members
 
 
-def logits_of(snapshot: Snapshot, settings: Testing) -> Callable[[Pixels], Float[np.ndarray, "clips classes"]]:
-    """Load the network of a snapshot, and return its function from spectrograms to logits."""
+def logits_of(
+    snapshot: Snapshot, settings: Testing, *, embeddings: bool = False
+) -> Callable[[Pixels], Float[np.ndarray, "clips columns"]]:
+    """Load the network of a snapshot, and return its function from spectrograms to logits.
+
+    Parameters
+    ----------
+    embeddings : whether it returns embeddings beside the logits, as further columns
+    """
     graph, network = load_network(snapshot)
     predict = chosen_predictor(
         graph,
@@ -100,6 +115,7 @@ def logits_of(snapshot: Snapshot, settings: Testing) -> Callable[[Pixels], Float
         shape=snapshot.config.spectrogram.shape,
         settings=settings,
         calibration=partial(calibration_clips, snapshot),
+        embeddings=embeddings,
     )
     return partial(predict, network)
 
@@ -122,10 +138,21 @@ class MemberGroup:
     classes: tuple[str, ...]
     weights: Float[np.ndarray, " classes"]
 
-    def scorer(self, settings: Testing) -> Callable[[Pixels], Float32[np.ndarray, "clips classes"]]:
-        """Load the networks, and return a function from spectrograms to scores.
+    @property
+    def measuring(self) -> tuple[Member, ...]:
+        """The members that also measure how far clips are from their prototypes."""
+        return tuple(member for member in self.members if member.prototypes)
 
-        The scores of a class are averaged over the members that know it.
+    @property
+    def columns(self) -> int:
+        """Number of columns that its scorer returns."""
+        return len(self.classes) + len(self.measuring)
+
+    def scorer(self, settings: Testing) -> Callable[[Pixels], Float32[np.ndarray, "clips columns"]]:
+        """Load the networks, and return a function from spectrograms to scores, and beside them distances.
+
+        The scores of a class are averaged over the members that know it. Each of the members `measuring` adds a column
+        with the distance of each clip.
 
         'Noise' gets the lowest score of its clip (docs/baseline.md, Testing), so that pooling does not see it.
 
@@ -134,20 +161,25 @@ class MemberGroup:
         UserError
             If a network cannot be read; the returned function raises it if a network's output is NaN or infinite.
         """
-        networks = [logits_of(member.snapshot, settings) for member in self.members]
+        networks = [
+            logits_of(member.snapshot, settings, embeddings=member.prototypes is not None) for member in self.members
+        ]
         columns = [np.searchsorted(self.classes, member.snapshot.classes) for member in self.members]
 
-        def scores(pixels: Pixels) -> Float32[np.ndarray, "clips classes"]:
-            total = np.zeros((len(pixels), len(self.classes)))
+        def scores(pixels: Pixels) -> Float32[np.ndarray, "clips columns"]:
+            total, distances = np.zeros((len(pixels), len(self.classes))), []
             for member, network, known in zip(self.members, networks, columns, strict=True):
-                logits = _checked_finite(network(pixels), member.snapshot)
+                outputs = _checked_finite(network(pixels), member.snapshot)
+                logits, embeddings = np.split(outputs, [len(member.snapshot.classes)], axis=1)
+                if member.prototypes:
+                    distances.append(member.prototypes.distances(embeddings))
                 total[:, known] += member.weight * scores_of(
                     logits, multi_label=member.snapshot.config.training.multi_label
                 )
             means = (total / self.weights).astype(np.float32)
             if NOISE in self.classes:
                 means[:, self.classes.index(NOISE)] = means.min(axis=1)
-            return means
+            return np.column_stack([means, *distances]) if distances else means
 
         return scores
 
@@ -172,10 +204,17 @@ class Ensemble:
     ----------
     groups : the members by the spectrograms that they take
     classes : what any member predicts, sorted, without 'Noise'
+    timer : measures the batches that it predicts
     """
 
     groups: tuple[MemberGroup, ...]
     classes: tuple[str, ...]
+    timer: BatchTimer = field(default_factory=BatchTimer, compare=False)
+
+    @property
+    def measures_novelty(self) -> bool:
+        """Whether any member has prototypes."""
+        return any(group.measuring for group in self.groups)
 
     @property
     def members(self) -> tuple[Member, ...]:
@@ -185,7 +224,10 @@ class Ensemble:
     def spread(
         self, scores: Float[np.ndarray, "rows classes"], group: MemberGroup
     ) -> Float[np.ndarray, "rows all_classes"]:
-        """Put a group's scores under the classes of the ensemble; NaN for classes that the group does not know."""
+        """Put a group's scores under the classes of the ensemble; NaN for classes that the group does not know.
+
+        Columns with distances are left out.
+        """
         wide = np.full((len(scores), len(self.classes)), np.nan, scores.dtype)
         birds = [index for index, label in enumerate(group.classes) if label != NOISE]
         wide[:, [self.classes.index(group.classes[index]) for index in birds]] = scores[:, birds]

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float32, Int64
 
 from config import Config
 from utils import console
 from utils.scoring.inference.batching import ScoredClips, predict_in_batches
 from utils.scoring.inference.clip_workers import spectrograms_of_events
-from utils.scoring.inference.ensembles import Ensemble
-from utils.scoring.inference.pooling import Pool, Pooling, pooling_of
+from utils.scoring.inference.ensembles import Ensemble, MemberGroup
+from utils.scoring.inference.novelty import ColumnPool, novelty_of
+from utils.scoring.inference.pooling import Pooling, pooling_of
 from utils.spectra.clip_selection import EventSpan
 from utils.spectra.decode import Length
 from utils.spectra.event_clips import EventSpectrograms
@@ -29,6 +30,7 @@ class EventPrediction:
     scores : one row per event, one column per class of the ensemble, without prior; NaN for events after its end
     clips : number of clips of each event
     failure : why the recording could not be used; it has no scores then
+    novelty : of each event, 0 to 1; None if it was not asked for
     """
 
     row: int
@@ -36,6 +38,7 @@ class EventPrediction:
     scores: Float[np.ndarray, "events classes"]
     clips: Int64[np.ndarray, " events"]
     failure: console.Failure | None = None
+    novelty: Float32[np.ndarray, " events"] | None = None
 
 
 def predict_events(
@@ -62,7 +65,7 @@ def predict_events(
     ):
         row = part.source.row
         if row not in unfinished:
-            unfinished[row] = [_EventScores(pooling, classes=len(group.classes)) for group in ensemble.groups]
+            unfinished[row] = [_EventScores(group, pooling) for group in ensemble.groups]
         unfinished[row][part.source.group].add(part)
         if all(collected.complete for collected in unfinished[row]):
             yield _joined_events(row, ensemble, unfinished.pop(row), count=len(events[row]))
@@ -71,8 +74,8 @@ def predict_events(
 class _EventScores:
     """Collects the scores of the clips around a recording's events, by one group of members."""
 
-    def __init__(self, pooling: Pooling, *, classes: int) -> None:
-        self.pool = Pool(pooling, classes=classes)
+    def __init__(self, group: MemberGroup, pooling: Pooling) -> None:
+        self.pool = ColumnPool(group, pooling)
         self.outcome: EventSpectrograms | console.Failure | None = None
         self._clips = 0
 
@@ -103,4 +106,6 @@ def _joined_events(row: int, ensemble: Ensemble, collected: Sequence[_EventScore
     warnings = dict.fromkeys(text for outcome in outcomes for text in outcome.length.warnings)
     length = outcomes[0].length._replace(warnings=tuple(warnings))
     clips = np.max([np.bincount(outcome.events, minlength=count) for outcome in outcomes], axis=0)
-    return EventPrediction(row, length, ensemble.join([one.pool.finish(count) for one in collected]), clips)
+    pooled = [one.pool.finish(count) for one in collected]
+    novelty = novelty_of(ensemble, pooled, whole=False)
+    return EventPrediction(row, length, ensemble.join(pooled), clips, novelty=novelty)

@@ -10,6 +10,7 @@ from utils.console import UserError
 from utils.models.array_trees import digest_file
 from utils.models.snapshots import Snapshot
 from utils.scoring.inference.ensembles import Member
+from utils.scoring.inference.metadata_blend import blended_classifier
 from utils.settings_keys import settings_for_key
 
 PARTS_VERSION = 1  # of a submission's parts, and of how they are found
@@ -34,22 +35,28 @@ def fingerprint_of_parts(members: Sequence[Member], config: Config, *, interval:
         if interval
         else settings_for_key(config, of=("testing.max_clips",))
     )
-    return _fingerprint_of([PARTS_VERSION, interval, clips, settings_for_key(config, of=FOR_PARTS)], members)
+    prototypes = [member.prototypes.fingerprint for member in members if member.prototypes]
+    settings = [PARTS_VERSION, interval, clips, settings_for_key(config, of=FOR_PARTS)]
+    return _fingerprint_of([*settings, prototypes] if prototypes else settings, members)
 
 
 def fingerprint_of_scores(members: Sequence[Member], config: Config) -> str:
     """Return the fingerprint of all that thresholds and calibrations depend on.
 
-    These are the networks, their weights, pooling, and the content of the prior's table.
+    These are the networks, their weights, pooling, the content of the prior's table, and the metadata classifier.
 
     Raises
     ------
     UserError
-        If a network or the prior's table cannot be read.
+        If a network, the prior's table or the metadata classifier cannot be read.
     """
+    classifier = blended_classifier(config)
     prior = config.testing.prior
     table = [_content_of_table(prior), config.testing.prior_unreported] if prior else None
-    return _fingerprint_of([settings_for_key(config, of=FOR_POOLING), table], members)
+    content: list[object] = [settings_for_key(config, of=FOR_POOLING), table]
+    if classifier:
+        content.append([classifier.fingerprint, classifier.sha256, config.testing.metadata_weight])
+    return _fingerprint_of(content, members)
 
 
 def _fingerprint_of(settings: list[object], members: Sequence[Member]) -> str:

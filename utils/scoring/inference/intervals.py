@@ -14,7 +14,8 @@ from utils import console
 from utils.scoring.inference.batching import ScoredClips, predict_in_batches
 from utils.scoring.inference.clip_workers import spectrograms_of_intervals
 from utils.scoring.inference.ensembles import Ensemble
-from utils.scoring.inference.pooling import Pool, pooling_of
+from utils.scoring.inference.novelty import ColumnPool, novelty_of, with_novelty
+from utils.scoring.inference.pooling import pooling_of
 from utils.scoring.metrics.detection_rule import DetectionRule
 from utils.spectra.decode import Length
 from utils.spectra.interval_clips import IntervalSpectrograms
@@ -38,6 +39,7 @@ class IntervalScores:
         as `scores`. Both may lie in files if recordings are long (`np.memmap`)
     reason : why the recording could not be used, and has no intervals; None if it could
     warnings : what is odd about its file, and how much of it was read
+    novelty : of each interval, 0 to 1; None if it was not asked for
     """
 
     recording: str
@@ -48,6 +50,7 @@ class IntervalScores:
     uncalibrated: Float[np.ndarray, "intervals classes"]
     reason: str | None = None
     warnings: tuple[str, ...] = ()
+    novelty: Float[np.ndarray, " intervals"] | None = None
 
     def detections(self, rule: DetectionRule) -> Bool[np.ndarray, "intervals classes"]:
         """Return which classes are detected in each interval, by uncalibrated scores."""
@@ -67,7 +70,7 @@ class IntervalPrediction(NamedTuple):
     length : of the recording
     intervals : how many there are
     tables : the pooled scores of all intervals, float64 (_, classes of the ensemble), table after table; to be read
-        before the next recording is asked for
+        before the next recording is asked for. If novelty is asked for, it is the last column (`without_novelty`)
     failure : why the recording could not be used; it has no scores then
     clips : how many clips were scored in each interval; if groups of members have different clips, the largest number
     """
@@ -75,7 +78,7 @@ class IntervalPrediction(NamedTuple):
     row: int
     length: Length
     intervals: int
-    tables: Iterator[Float[np.ndarray, "_ classes"]]
+    tables: Iterator[Float[np.ndarray, "_ columns"]]
     failure: console.Failure | None = None
     clips: tuple[int, ...] = ()
 
@@ -107,13 +110,13 @@ def predict_intervals(
         row = part.source.row
         if row not in unfinished:
             unfinished[row] = [
-                IntervalScoreCollector(Pool(pooling, classes=len(group.classes)), len(group.classes), scratch_in)
+                IntervalScoreCollector(ColumnPool(group, pooling), group.columns, scratch_in)
                 for group in ensemble.groups
             ]
         unfinished[row][part.source.group].add(part)
         if all(collector.complete for collector in unfinished[row]):
             collectors = unfinished.pop(row)
-            yield _joined_intervals(row, ensemble, collectors)
+            yield _joined_intervals(row, ensemble, collectors, whole=not interval)
             for collector in collectors:
                 collector.close()
 
@@ -125,7 +128,7 @@ class IntervalScoreCollector:
 
     Parameters
     ----------
-    pool : for `classes` classes
+    pool : for `columns` columns
     scratch : folder for what does not fit into memory
 
     Attributes
@@ -135,11 +138,11 @@ class IntervalScoreCollector:
     failure : why the recording could not be used
     """
 
-    def __init__(self, pool: Pool, classes: int, scratch: Path) -> None:
+    def __init__(self, pool: ColumnPool, columns: int, scratch: Path) -> None:
         self.length = Length(0, 1)
         self.intervals: int | None = None
         self.failure: console.Failure | None = None
-        self._pool, self._classes = pool, classes
+        self._pool, self._columns = pool, columns
         self._ends = np.zeros(0, np.int64)  # for each interval, the index behind its last clip
         self._clips = self._pooled = 0  # clips that came; intervals that are done
         self._rows = SpooledTemporaryFile(POOLED_IN_MEMORY, dir=str(scratch))  # noqa: SIM115 — `close` closes it
@@ -171,19 +174,21 @@ class IntervalScoreCollector:
         """Number of clips of each interval."""
         return np.diff(self._ends, prepend=0)
 
-    def tables(self, size: int) -> Iterator[Float[np.ndarray, "_ classes"]]:
+    def tables(self, size: int) -> Iterator[Float[np.ndarray, "_ columns"]]:
         """Yield the pooled scores of all intervals, at most `size` intervals at once."""
         self._rows.seek(0)
         for first in range(0, self._pooled, size):
             count = min(size, self._pooled - first)
-            yield np.frombuffer(self._rows.read(8 * count * self._classes)).reshape(count, self._classes)
+            yield np.frombuffer(self._rows.read(8 * count * self._columns)).reshape(count, self._columns)
 
     def close(self) -> None:
         """Drop the scores."""
         self._rows.close()
 
 
-def _joined_intervals(row: int, ensemble: Ensemble, collectors: Sequence[IntervalScoreCollector]) -> IntervalPrediction:
+def _joined_intervals(
+    row: int, ensemble: Ensemble, collectors: Sequence[IntervalScoreCollector], *, whole: bool
+) -> IntervalPrediction:
     """Join the scores of all groups; if one group cannot use a recording, the others alone do not predict it."""
     length = collectors[0].length
     failure = next((collector.failure for collector in collectors if collector.failure), None)
@@ -192,13 +197,13 @@ def _joined_intervals(row: int, ensemble: Ensemble, collectors: Sequence[Interva
     warnings = dict.fromkeys(text for collector in collectors for text in collector.length.warnings)
     length = length._replace(warnings=tuple(warnings))
     clips = np.max([collector.clips_of_intervals for collector in collectors], axis=0).tolist()
-    tables = _joined_tables(ensemble, collectors)
+    tables = _joined_tables(ensemble, collectors, whole=whole)
     return IntervalPrediction(row, length, collectors[0].intervals or 0, tables, clips=tuple(clips))
 
 
 def _joined_tables(
-    ensemble: Ensemble, collectors: Sequence[IntervalScoreCollector]
-) -> Iterator[Float[np.ndarray, "_ classes"]]:
+    ensemble: Ensemble, collectors: Sequence[IntervalScoreCollector], *, whole: bool
+) -> Iterator[Float[np.ndarray, "_ columns"]]:
     size = max(1, SCORES_JOINED_AT_ONCE // len(ensemble.classes))
     for tables in zip(*(collector.tables(size) for collector in collectors), strict=True):
-        yield ensemble.join(tables)
+        yield with_novelty(ensemble.join(tables), novelty_of(ensemble, tables, whole=whole))

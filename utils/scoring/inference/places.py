@@ -1,9 +1,9 @@
 """Where and when recordings were made that are to be predicted: the table `submission.places`, and the files' names.
 
 The table has a row for each recording (column `recording`, `file`, …: its name, file or path) or site (column `site`),
-with the columns `latitude` and `longitude` (degrees), and if known `date` (2023-06-15) or `week` (1 to 48). What the
-row of a recording lacks is taken from that of its site. The site of a recording is in its row, or in the name of its
-file (`dataset.site_pattern`).
+with the columns `latitude` and `longitude` (degrees), and if known `date` (2023-06-15) or `week` (1 to 48), and
+`elevation` (metres). What the row of a recording lacks is taken from that of its site. The site of a recording is in
+its row, or in the name of its file (`dataset.site_pattern`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +13,7 @@ from pathlib import Path
 from config import Config
 from utils.console import Failure, UserError
 from utils.recordings.metadata_tables import (
+    METADATA_COLUMNS,
     RECORDING_COLUMNS,
     SITE_COLUMNS,
     is_given,
@@ -22,7 +23,7 @@ from utils.recordings.metadata_tables import (
 )
 from utils.recordings.recorder_names import read_recorder_names
 from utils.recordings.sound_finder import SoundFinder
-from utils.scoring.inference.prior_metadata import WEEKS, PlaceAndWeek, week_of
+from utils.scoring.inference.prior_metadata import WEEKS, PlaceAndWeek, day_of_year, metres, week_of
 from utils.tables import find_column, read_foreign
 
 SHOWN_ROWS = 5  # of the rows that cannot be used
@@ -34,6 +35,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "longitude": ("longitude", "lon", "lng"),
     "date": ("date",),
     "week": ("week",),
+    "elevation": METADATA_COLUMNS["elevation"],
 }
 
 
@@ -43,8 +45,8 @@ class Places:
 
     Attributes
     ----------
-    given : from the table: of a recording, and the coordinates of its site
-    named : from the name of the file, and the week of its site
+    given : from the table: of a recording, and the coordinates and elevation of its site
+    named : from the name of the file, and the date of its site
     failures : what of the table cannot be used, or names nothing that is predicted
     """
 
@@ -75,16 +77,19 @@ def read_places(names: Sequence[str], files: Sequence[str], config: Config) -> P
     for name, one in zip(names, found, strict=True):
         row = rows.recordings.get(name, _NO_ROW)
         site = rows.sites.get(site_key(row.site or one.site), _NO_ROW)
-        given[name] = replace(_completed(row.place, site.place), week=row.place.week)
-        named[name] = _completed(PlaceAndWeek(one.latitude, one.longitude, week_of(one.date)), site.place)
+        given[name] = replace(_completed(row.place, site.place), week=row.place.week, day=row.place.day)
+        in_name = PlaceAndWeek(one.latitude, one.longitude, week_of(one.date), day_of_year(one.date))
+        named[name] = _completed(in_name, site.place)
     return Places(given, named, rows.failures)
 
 
 def _completed(*sources: PlaceAndWeek | None) -> PlaceAndWeek:
-    """Return the first coordinates and the first week that are known."""
+    """Return the first coordinates, the first date (or week) and the first elevation that are known."""
     known = [one for one in sources if one]
     placed = next((one for one in known if None not in (one.latitude, one.longitude)), _UNKNOWN)
-    return replace(placed, week=next((one.week for one in known if one.week is not None), None))
+    dated = next((one for one in known if one.week is not None), _UNKNOWN)
+    elevation = next((one.elevation for one in (placed, *known) if one.elevation is not None), None)
+    return replace(placed, week=dated.week, day=dated.day, elevation=elevation)
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,10 @@ def _parsed_row(values: Mapping[str, str]) -> _Row:
     week = _week_of_row(values)
     if not coordinates and week is None and not (recording and site):
         raise ValueError("has no coordinates")
-    return _Row(recording, site, PlaceAndWeek(coordinates.get("latitude"), coordinates.get("longitude"), week))
+    day = None if is_given(values, "week") else day_of_year(plain_date(values.get("date", "")))
+    elevation = metres(values.get("elevation", ""))
+    place = PlaceAndWeek(coordinates.get("latitude"), coordinates.get("longitude"), week, day, elevation)
+    return _Row(recording, site, place)
 
 
 def _week_of_row(values: Mapping[str, str]) -> int | None:

@@ -13,9 +13,9 @@ from jaxtyping import Array, Float, UInt8
 
 from config import Testing
 from utils import console
-from utils.models.export import INPUT, OUTPUT, can_export, check_can_export, to_onnx_model
 from utils.models.input_scaling import from_pixels
-from utils.models.networks import Network, apply
+from utils.models.networks import Network, apply, apply_and_embed
+from utils.models.onnx.export import INPUT, OUTPUT, can_export, check_can_export, to_onnx_model
 
 ClipTable = Float[np.ndarray, "clips classes"]  # logits, or scores from 0 to 1
 Pixels = UInt8[np.ndarray, "clips height width"]
@@ -30,6 +30,7 @@ def chosen_predictor(
     shape: tuple[int, int],
     settings: Testing,
     calibration: Callable[[], Pixels] | None = None,
+    embeddings: bool = False,
 ) -> Predict:
     """Return the predictor that `testing.engine` names; JAX's, with a warning, if ONNX cannot express the network.
 
@@ -38,6 +39,7 @@ def chosen_predictor(
     network : the one that it will run, or the first of several of the same architecture
     shape : height and width of the spectrograms, pixels
     calibration : returns the clips that `testing.engine = onnx-int8` needs
+    embeddings : whether it returns embeddings beside the logits, as further columns
 
     Raises
     ------
@@ -50,12 +52,19 @@ def chosen_predictor(
         if clips is None and settings.engine == INT8:
             raise console.UserError(f"testing.engine = {INT8}: needs clips of a store; use testing.engine = onnx")
         try:
-            return onnx_predictor(graph, network, shape=shape, batch_size=settings.batch_size, calibration=clips)
+            return onnx_predictor(
+                graph,
+                network,
+                shape=shape,
+                batch_size=settings.batch_size,
+                calibration=clips,
+                embeddings=embeddings,
+            )
         # whatever fails while the network is traced, exported or read, JAX can still run it
         except Exception as error:  # noqa: BLE001
             reason = f"{type(error).__name__}: {console.one_line(str(error))}"
             console.warning(f"ONNX Runtime cannot run this network ({reason}); JAX runs it, which is slower on a CPU")
-    return predictor(graph, batch_size=settings.batch_size)
+    return predictor(graph, batch_size=settings.batch_size, embeddings=embeddings)
 
 
 def check_engine(settings: Testing) -> None:
@@ -90,12 +99,14 @@ def onnx_predictor(
     shape: tuple[int, int],
     batch_size: int,
     calibration: Pixels | None = None,
+    embeddings: bool = False,
 ) -> Predict:
     """Return the same as `predictor`, run by ONNX Runtime on the CPU; each network is exported to ONNX once, in memory.
 
     Parameters
     ----------
     calibration : spectrograms by which networks become ones that compute in int8; None: in float32
+    embeddings : as for `chosen_predictor`
 
     Raises
     ------
@@ -106,9 +117,9 @@ def onnx_predictor(
 
     def session_of(network: Network) -> Any:
         if id(network) not in sessions:
-            model = to_onnx_model(graph, network, shape=shape)
+            model = to_onnx_model(graph, network, shape=shape, embeddings=embeddings)
             if calibration is not None:
-                from utils.models.int8 import to_int8
+                from utils.models.onnx.int8 import to_int8
 
                 model = to_int8(model, calibration)
             sessions[id(network)] = network, _session(model.SerializeToString())
@@ -138,12 +149,18 @@ def _session(model: bytes) -> Any:
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
-def predictor(graph: nnx.GraphDef, *, batch_size: int) -> Predict:
-    """Return a function from (network, spectrograms) to logits, float32 (clips, classes); it compiles once."""
+def predictor(graph: nnx.GraphDef, *, batch_size: int, embeddings: bool = False) -> Predict:
+    """Return a function from (network, spectrograms) to logits, float32 (clips, classes); it compiles once.
+
+    Parameters
+    ----------
+    embeddings : as for `chosen_predictor`
+    """
 
     @jax.jit
-    def logits_of_batch(network: Network, pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch classes"]:
-        return apply(graph, network, from_pixels(pixels))[0]
+    def logits_of_batch(network: Network, pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch columns"]:
+        images = from_pixels(pixels)
+        return apply_and_embed(graph, network, images) if embeddings else apply(graph, network, images)[0]
 
     def predict(network: Network, pixels: UInt8[np.ndarray | Array, "clips height width"]) -> ClipTable:
         starts = range(0, len(pixels), batch_size)

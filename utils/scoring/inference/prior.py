@@ -145,7 +145,7 @@ def _by_value(
     first = next(iter(rows.values()))
     named = not _are_numbers(first[1:])
     species = [
-        taxonomy.species(label) for label in (first[1:] if named else _labelset(path, classes, count=len(first) - 1))
+        taxonomy.label(label) for label in (first[1:] if named else _labelset(path, classes, count=len(first) - 1))
     ]
     column_of = {label: index for index, label in enumerate(species)}
     if len(column_of) < len(species):

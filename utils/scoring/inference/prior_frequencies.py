@@ -78,7 +78,7 @@ def read_frequencies(path: Path, taxonomy: Taxonomy) -> Frequencies:
     species: set[str] = set()
     found: dict[Spot, dict[int | None, set[str]]] = {}
     for where, name, numbers in _json_rows(path) if path.suffix.lower() == ".json" else _csv_rows(path):
-        label, spot = taxonomy.species(name), _spot(where, numbers)
+        label, spot = taxonomy.label(name), _spot(where, numbers)
         species.add(label)
         week = numbers["week"]
         reported = found.setdefault(spot, {}).setdefault(None if week is None else int(week), set())

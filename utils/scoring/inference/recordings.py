@@ -17,7 +17,10 @@ from utils.scoring.inference.batching import ScoredClips, predict_in_batches
 from utils.scoring.inference.clip_workers import spectrograms_of_recordings
 from utils.scoring.inference.ensembles import Ensemble, Member, MemberGroup, assemble
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
+from utils.scoring.inference.metadata_blend import Blend, blend_of
+from utils.scoring.inference.novelty import ColumnPool, novelty_of
 from utils.scoring.inference.pooling import Pool, Pooling, pool_groups, pooling_of
+from utils.scoring.inference.prediction_times import NOT_MEASURED, PredictionTimes
 from utils.scoring.inference.prior import prior_of
 from utils.scoring.metrics.units import Unit
 from utils.spectra.clips import clip_samples
@@ -59,6 +62,7 @@ class RecordingPrediction:
     alone : likewise, (clips, classes): the prediction for each clip as a recording of its own. If groups have different
         clips, one row per clip of the group with the longest step; the clips of the other groups that start within
         one step are pooled
+    novelty : how unlike the training clips it is, 0 to 1; None if that was not asked for
     """
 
     row: int
@@ -68,6 +72,7 @@ class RecordingPrediction:
     warnings: tuple[str, ...] = ()
     clip_scores: tuple[ClipPredictions, ...] = ()
     alone: Float[np.ndarray, "_ _"] = field(default_factory=lambda: np.empty((0, 0)))
+    novelty: float | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ class Predictions:
     fingerprint : of the networks and settings, from `fingerprint_of_scores`
     warnings : by name, what is odd about a recording's file
     unit : what a row is
+    novelty : of each row, 0 to 1, NaN for rows that could not be used; None if it was not asked for
+    times : how fast clips were predicted; not measured if predictions were read, not made
     """
 
     rows: pl.DataFrame
@@ -97,6 +104,8 @@ class Predictions:
     fingerprint: str | None = None
     warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unit: Unit = "recording"
+    novelty: Float32[np.ndarray, " rows"] | None = None
+    times: PredictionTimes = NOT_MEASURED
 
     @property
     def scored(self) -> Bool[np.ndarray, " rows"]:
@@ -184,8 +193,10 @@ def predict_recordings(
 
     Parameters and errors are those of `iter_predictions`; `what` is the title of the progress bar.
     """
+    elapsed = console.stopwatch()
     ensemble, fingerprint = assemble(members), fingerprint_of_scores(members, config)
     scores = np.full((len(recordings), len(ensemble.classes)), np.nan, np.float32)
+    novelty = np.full(len(recordings), np.nan, np.float32) if ensemble.measures_novelty else None
     clips = np.zeros(len(recordings), np.int64)
     reasons: list[str | None] = [None] * len(recordings)
     clip_scores, warnings = {}, {}
@@ -195,18 +206,25 @@ def predict_recordings(
     ):
         for one in coming:
             scores[one.row], clips[one.row], reasons[one.row] = one.scores, one.clips, one.reason
+            if novelty is not None and one.novelty is not None:
+                novelty[one.row] = one.novelty
             if one.clip_scores:
                 clip_scores[recordings["recording"][one.row]] = one.clip_scores
             if one.warnings:
                 warnings[recordings["recording"][one.row]] = one.warnings
             advance()
-    return Predictions(recordings, ensemble.classes, scores, clips, reasons, clip_scores, fingerprint, warnings)
+    found = Predictions(
+        recordings, ensemble.classes, scores, clips, reasons, clip_scores, fingerprint, warnings, novelty=novelty
+    )
+    return replace(found, times=ensemble.timer.times(clips=int(clips.sum()), seconds=elapsed()))
 
 
 def iter_predictions(
     ensemble: Ensemble, recordings: pl.DataFrame, config: Config, clips_of: Collection[str] = ()
 ) -> Generator[RecordingPrediction]:
-    """Yield the prediction for each recording as it is finished: pooled scores of its first clips, times the prior.
+    """Yield the prediction for each recording as it is finished: pooled scores of its first clips, with what is known.
+
+    That is the metadata classifier, which is blended with the scores, and the prior, which multiplies them.
 
     Spectrograms are made with the settings of the snapshots, whatever `config` says, and no clip is rejected. The
     'Noise' class is never returned as a prediction. Memory does not grow with the number of recordings or their length.
@@ -221,9 +239,10 @@ def iter_predictions(
     Raises
     ------
     UserError
-        If a network or the prior's table is damaged.
+        If a network, the metadata classifier or the prior's table is damaged.
     """
-    prior, pooling = prior_of(recordings, ensemble.classes, config), pooling_of(config.testing)
+    blend, prior = blend_of(recordings, ensemble.classes, config), prior_of(recordings, ensemble.classes, config)
+    pooling = pooling_of(config.testing)
     names, with_clips = recordings["recording"], frozenset(clips_of)
     spectrograms = spectrograms_of_recordings(ensemble, recordings, config)
     unfinished: dict[int, list[ScoreCollector]] = {}
@@ -235,6 +254,7 @@ def iter_predictions(
         unfinished[row][part.source.group].add(part)
         if all(collector.complete for collector in unfinished[row]):
             prediction = _joined_prediction(row, ensemble, unfinished.pop(row), pooling)
+            prediction = _blended(prediction, blend(names[row])) if blend else prediction
             yield prediction if prior is None else _times_prior(prediction, prior(names[row]))
 
 
@@ -250,7 +270,7 @@ class ScoreCollector:
     """
 
     def __init__(self, group: MemberGroup, pooling: Pooling, *, keep_clips: bool) -> None:
-        self.group, self.pool = group, Pool(pooling, classes=len(group.classes))
+        self.group, self.pool = group, ColumnPool(group, pooling)
         self.clips: int | None = None
         self.reason: str | None = None
         self.warnings: tuple[str, ...] = ()
@@ -267,7 +287,8 @@ class ScoreCollector:
             self.warnings = outcome.warnings
         self.pool.add(part.scores)
         if self.kept is not None:
-            self.kept.append(part.scores.copy())  # a view would keep the whole batch in memory
+            # a view would keep the whole batch in memory
+            self.kept.append(part.scores[:, : len(self.group.classes)].copy())
 
     @property
     def complete(self) -> bool:
@@ -282,10 +303,13 @@ def _joined_prediction(
     for collector in collectors:
         if collector.reason is not None:
             return RecordingPrediction(row, np.full(len(ensemble.classes), np.nan), 0, collector.reason)
-    (scores,) = ensemble.join([collector.pool.finish() for collector in collectors])
+    pooled = [collector.pool.finish() for collector in collectors]
+    (scores,), novelty = ensemble.join(pooled), novelty_of(ensemble, pooled, whole=True)
     warnings = tuple(dict.fromkeys(text for collector in collectors for text in collector.warnings))
     clips = max(collector.clips or 0 for collector in collectors)
-    prediction = RecordingPrediction(row, scores, clips, warnings=warnings)
+    prediction = RecordingPrediction(
+        row, scores, clips, warnings=warnings, novelty=None if novelty is None else float(novelty[0])
+    )
     kept = [(collector.group, np.concatenate(collector.kept)) for collector in collectors if collector.kept]
     if not kept:
         return prediction
@@ -315,6 +339,12 @@ def _clips_alone(
     return ensemble.join(
         [pool_groups(table, of_group, pooling, count=count) for table, of_group in zip(tables, common, strict=True)]
     )
+
+
+def _blended(prediction: RecordingPrediction, blend: Blend) -> RecordingPrediction:
+    """Blend the scores of a recording and of its clips with those of the metadata classifier."""
+    alone = blend.blended(prediction.alone) if len(prediction.alone) else prediction.alone
+    return replace(prediction, scores=blend.blended(prediction.scores), alone=alone)
 
 
 def _times_prior(prediction: RecordingPrediction, factors: Float[np.ndarray, " classes"]) -> RecordingPrediction:

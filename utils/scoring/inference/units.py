@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from utils.scoring.inference.ensembles import Ensemble, Member, assemble
 from utils.scoring.inference.events import predict_events
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.intervals import predict_intervals
+from utils.scoring.inference.metadata_blend import Blend, blend_of
+from utils.scoring.inference.novelty import without_novelty
 from utils.scoring.inference.prior import prior_of
 from utils.scoring.inference.recordings import Predictions, predict_recordings
 from utils.scoring.inference.unit_rows import ROWS, events_inside, interval_rows, overlapping_species
@@ -62,14 +64,14 @@ def predict_units(
     Raises
     ------
     UserError
-        If a network or the prior's table is damaged.
+        If a network, the metadata classifier or the prior's table is damaged.
     """
     if unit == "recording":
         return predict_recordings(members, recordings, config, what=what)
-    recordings = _with_annotations(recordings, unit)
+    recordings, elapsed = _with_annotations(recordings, unit), console.stopwatch()
     ensemble = assemble(members)
-    table = _RowTable(ensemble.classes, unit)
-    prior = prior_of(recordings, ensemble.classes, config)
+    table = _RowTable(ensemble.classes, unit, with_novelty=ensemble.measures_novelty)
+    blend, prior = blend_of(recordings, ensemble.classes, config), prior_of(recordings, ensemble.classes, config)
     coming = (
         _event_rows(ensemble, recordings, config) if unit == "event" else _interval_rows(ensemble, recordings, config)
     )
@@ -77,9 +79,10 @@ def predict_units(
         for rows in coming:
             name = recordings["recording"][rows.row]
             factors = None if prior is None or rows.reason else prior(name)
-            table.add(name, recordings["file"][rows.row], rows, factors)
+            table.add(name, recordings["file"][rows.row], rows, factors, blend(name) if blend else None)
             advance()
-    return table.predictions(recordings, fingerprint_of_scores(members, config))
+    found = table.predictions(recordings, fingerprint_of_scores(members, config))
+    return replace(found, times=ensemble.timer.times(clips=int(found.clips.sum()), seconds=elapsed()))
 
 
 def _with_annotations(recordings: pl.DataFrame, unit: Unit) -> pl.DataFrame:
@@ -112,6 +115,7 @@ class _Rows:
     values : of each row, those of ROWS but for recording and file
     reasons : why a row has no scores; None if it has
     reason : why the whole recording could not be used; None if it could
+    novelty : of each row; None if it was not asked for
     """
 
     row: int
@@ -121,6 +125,7 @@ class _Rows:
     reasons: Sequence[str | None] = ()
     reason: str | None = None
     warnings: tuple[str, ...] = ()
+    novelty: Float32[np.ndarray, " rows"] | None = None
 
 
 def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Generator[_Rows]:
@@ -148,7 +153,8 @@ def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config)
             values = interval_rows(events, starts, ends, labelled, **{"class": label if label == NOISE else ""})
             clips = np.array(one.clips)[labelled].tolist()
             warnings = (*one.length.warnings, *([problem] if problem else []))
-            yield _Rows(one.row, values, np.concatenate(tables)[labelled], clips, warnings=warnings)
+            scores, novelty = without_novelty(np.concatenate(tables)[labelled], classes=len(ensemble.classes))
+            yield _Rows(one.row, values, scores, clips, warnings=warnings, novelty=novelty)
 
 
 def _labelled_spans(names: Sequence[str], config: Config) -> dict[str, Spans | None]:
@@ -198,7 +204,8 @@ def _event_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) ->
                 None if clips else f"an annotation at {event.start:g} s is after its end ({seconds:.1f} s)"
                 for event, clips in zip(events, one.clips.tolist(), strict=True)
             ]
-            yield _Rows(one.row, values, one.scores, one.clips.tolist(), reasons, warnings=one.length.warnings)
+            clips, warnings = one.clips.tolist(), one.length.warnings
+            yield _Rows(one.row, values, one.scores, clips, reasons, warnings=warnings, novelty=one.novelty)
 
 
 @dataclass
@@ -207,11 +214,14 @@ class _RowTable:
 
     classes: tuple[str, ...]
     unit: Unit
+    with_novelty: bool = False
     _found: dict[int, tuple[list[dict[str, Any]], _Rows, Float32[np.ndarray, "_ _"]]] = field(default_factory=dict)
 
-    def add(self, name: str, file: str, rows: _Rows, factors: Float[np.ndarray, " classes"] | None) -> None:
+    def add(
+        self, name: str, file: str, rows: _Rows, factors: Float[np.ndarray, " classes"] | None, blend: Blend | None
+    ) -> None:
         """Take in the rows of a recording; one without scores has one row of NaN."""
-        scores = rows.scores.astype(np.float32)
+        scores = blend.blended(rows.scores) if blend else rows.scores.astype(np.float32)
         if factors is not None:
             scores = (scores.astype(np.float64) * factors).astype(np.float32)
         values = rows.values
@@ -238,4 +248,15 @@ class _RowTable:
             fingerprint=fingerprint,
             warnings={names[rows.row]: rows.warnings for _, rows, _ in ordered if rows.warnings},
             unit=self.unit,
+            novelty=self._novelty(ordered) if self.with_novelty else None,
         )
+
+    @staticmethod
+    def _novelty(
+        ordered: Sequence[tuple[list[dict[str, Any]], _Rows, Float32[np.ndarray, "_ _"]]],
+    ) -> Float32[np.ndarray, " rows"]:
+        parts = [
+            np.full(len(values), np.nan, np.float32) if rows.novelty is None else rows.novelty
+            for values, rows, _ in ordered
+        ]
+        return np.concatenate(parts or [np.empty(0, np.float32)])

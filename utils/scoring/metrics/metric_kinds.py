@@ -19,7 +19,15 @@ from utils.scoring.metrics.bootstrap import (
     interval,
 )
 from utils.scoring.metrics.detection_metrics import AVERAGES, Counts, count, count_top_classes, micro
-from utils.scoring.metrics.ranking import class_mean, first_correct_ranks, lrap, mean_of_defined, top1_ties_as_errors
+from utils.scoring.metrics.drawn_ranking import drawn_macro_auroc
+from utils.scoring.metrics.ranking import (
+    auroc,
+    class_mean,
+    first_correct_ranks,
+    lrap,
+    mean_of_defined,
+    top1_ties_as_errors,
+)
 
 # a metric's value, and its value in each draw
 Resampled = tuple[float | None, Float[np.ndarray, " draws"]]
@@ -40,6 +48,8 @@ class ScoredRows:
         not known
     unknown : how many true labels of each row are no class of the model; None: none. They count as misses in row-wise
         F1 and in micro recall and F1, and in no other metric
+    novelty : how unlike the training clips each row is; None: not known
+    novel : rows all of whose species are unknown to the model; None: not known
     """
 
     scores: Float[np.ndarray, "rows classes"]
@@ -51,6 +61,8 @@ class ScoredRows:
     without_background: Bool[np.ndarray, "rows classes"] | None = None
     with_background: Bool[np.ndarray, "rows classes"] | None = None
     unknown: Int64[np.ndarray, " rows"] | None = None
+    novelty: Float[np.ndarray, " rows"] | None = None
+    novel: Bool[np.ndarray, " rows"] | None = None
 
     @cached_property
     def lrap(self) -> Float[np.ndarray, " rows"]:
@@ -194,6 +206,21 @@ class TopClassF1(Metric):
             return None
         counts = count_top_classes(data.top1[known], data.primary[known], classes=data.scores.shape[1])
         return AVERAGES[self.average](counts).f1, data.drawn_top_classes[self.average]["f1"]
+
+
+@dataclass(frozen=True)
+class NoveltyAuroc(Metric):
+    """How well novelty tells rows of unknown species from rows with a known one; None without both kinds."""
+
+    def resampled(self, data: ScoredRows) -> Resampled | None:
+        """Return the AUROC, and that of each draw."""
+        if data.novelty is None or data.novel is None:
+            return None
+        used = data.novel | data.truth.any(axis=1)
+        novelty, novel = data.novelty[used, None].astype(np.float64), data.novel[used, None]
+        if novel.all() or not novel.any():
+            return None
+        return float(auroc(novelty, novel)[0]), drawn_macro_auroc(novelty, novel, data.draws.of_rows(used))
 
 
 @dataclass(frozen=True)

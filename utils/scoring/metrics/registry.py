@@ -16,6 +16,7 @@ from utils.scoring.metrics.metric_kinds import (
     DetectionMetric,
     Metric,
     NoiseShare,
+    NoveltyAuroc,
     PairMetric,
     RowMean,
     ScoredRows,
@@ -158,6 +159,11 @@ _ALL: tuple[Metric, ...] = (
         rows=_row_f1,
     ),
     NOISE_DETECTED,
+    NoveltyAuroc(
+        "novelty_auroc",
+        "novelty AUROC",
+        "how likely {rows} of species that the model does not know are more novel than {rows} with one that it knows",
+    ),
 )
 METRICS = {metric.key: metric for metric in _ALL}
 

@@ -28,6 +28,7 @@ from utils.scoring.reports.report_parts import (
     confusion_of,
     facts_of_rows,
     metric_rows,
+    most_novel_rows,
     threshold_charts,
 )
 from utils.settings import to_toml
@@ -83,6 +84,7 @@ def report_of(
         warnings=tuple(f"{text[0].upper()}{text[1:]}." for text in unknown_notes(evaluation, unit)),
         networks=networks_of(config),
         unit=unit_word(unit),
+        most_novel=most_novel_rows(predictions, evaluation),
     )
 
 

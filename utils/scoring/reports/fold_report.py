@@ -17,6 +17,7 @@ from utils.scoring.reports.report_parts import (
     confusion_of,
     facts_of_rows,
     metric_rows,
+    most_novel_rows,
     threshold_charts,
 )
 
@@ -56,6 +57,7 @@ def fold_report(
         settings=shown_settings(config),
         warnings=tuple(warnings),
         unit=unit_word(unit),
+        most_novel=most_novel_rows(predictions, evaluation),
     )
 
 

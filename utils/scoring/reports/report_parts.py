@@ -10,11 +10,13 @@ from jaxtyping import Float, Int64
 
 from config import Testing
 from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics, confusion_pairs
+from utils.scoring.inference.metadata_blend import blend_text
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.registry import METRICS, note_for
 from utils.scoring.metrics.units import Unit, unit_word
 
 CONFUSION_CLASSES = 40  # classes in the confusion matrix, at most
+NOVEL_ROWS = 12  # in the list of the most novel recordings
 THRESHOLD_STEPS = 100  # thresholds of the chart between 0 and 1
 
 
@@ -150,6 +152,26 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class NovelRow:
+    """A recording, interval or call that is unlike the training clips.
+
+    Attributes
+    ----------
+    name : of the recording, with the time of an interval or call
+    labels : its species, those that the model does not know included
+    known : False if the model knows none of them
+    top1, score : the top prediction
+    """
+
+    name: str
+    novelty: float
+    labels: str
+    known: bool
+    top1: str
+    score: float
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything on the page.
 
@@ -162,6 +184,7 @@ class Report:
     settings : of the run, as TOML
     networks : of a distillation: headings, then one row per network
     unit : what a prediction is for, in the plural
+    most_novel : what is most unlike the training clips, the most novel first
     """
 
     title: str
@@ -176,6 +199,7 @@ class Report:
     warnings: tuple[str, ...] = ()
     networks: tuple[tuple[str, ...], ...] = ()
     unit: str = "recordings"
+    most_novel: tuple[NovelRow, ...] = ()
 
 
 def metric_rows(
@@ -202,11 +226,12 @@ def metric_rows(
 
 
 def facts_of_rows(predictions: Predictions, headline: HeadlineMetrics, settings: Testing) -> dict[str, str]:
-    """Return how many recordings, and intervals of which length or calls, were scored, by heading."""
+    """Return how many recordings, and intervals of which length or calls, were scored, and the metadata classifier."""
     unit = predictions.unit
     recordings = {} if unit == "recording" else {"recordings": f"{predictions.rows['recording'].n_unique():,}"}
     length = f", of {settings.interval:g} s each" if unit == "interval" else ""
-    return {**recordings, unit_word(unit): f"{headline.scored:,} of {headline.recordings:,} scored{length}"}
+    scored = f"{headline.scored:,} of {headline.recordings:,} scored{length}"
+    return {**recordings, unit_word(unit): scored, **blend_text(settings)}
 
 
 def class_table(held_out: HeldOutMetrics) -> pl.DataFrame:
@@ -235,6 +260,30 @@ def confusion_of(predictions: Predictions, evaluation: Evaluation, *, classes: i
         if primary in indices:
             counts[indices[primary], indices.get(top1, len(shown))] += count
     return Confusion(tuple(shown), counts, len(labels) - len(shown))
+
+
+def most_novel_rows(predictions: Predictions, evaluation: Evaluation) -> tuple[NovelRow, ...]:
+    """Return the rows with the highest novelty; nothing if it was not asked for."""
+    if predictions.novelty is None:
+        return ()
+    scored = np.flatnonzero(~np.isnan(predictions.novelty))
+    order = scored[np.argsort(-predictions.novelty[scored], kind="stable")][:NOVEL_ROWS]
+    rows = []
+    for index in order.tolist():
+        name, label, events = predictions.rows.select("recording", "class", "events").row(index)
+        times = "" if predictions.unit == "recording" else f", {predictions.rows['start'][index]:g} s"
+        top1 = int(predictions.scores[index].argmax())
+        rows.append(
+            NovelRow(
+                f"{name}{times}",
+                float(predictions.novelty[index]),
+                label or ", ".join(dict.fromkeys(event["species"] for event in events)),
+                evaluation.novel is None or not evaluation.novel[index],
+                predictions.classes[top1],
+                float(predictions.scores[index, top1]),
+            )
+        )
+    return tuple(rows)
 
 
 def threshold_charts(predictions: Predictions, evaluation: Evaluation) -> list[Chart]:

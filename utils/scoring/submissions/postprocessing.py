@@ -1,4 +1,4 @@
-"""Postprocessing: from pooled scores to those that are written, by prior, whitelist and calibration."""
+"""Postprocessing: from pooled scores to those that are written, by metadata, prior, whitelist and calibration."""
 
 import math
 import tempfile
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Float32
 from config import Config
 from utils import console
 from utils.recordings.selection import read_whitelist
+from utils.scoring.inference.metadata_blend import Blend, blend_of, is_blended
 from utils.scoring.inference.places import read_places
 from utils.scoring.inference.prior import Factors, prior_of, uses_places
 from utils.scoring.inference.prior_metadata import read_all_metadata
@@ -38,12 +39,14 @@ class Postprocessing:
     calibration : from scores to probabilities
     wanted : which classes are on the whitelist
     unused : rows of `submission.places` that are not used, and why
+    blend : from the index of a recording to what the metadata classifier adds
     """
 
     prior: Callable[[int], Factors] | None
     calibration: Calibration | None
     wanted: Bool[np.ndarray, " classes"]
     unused: tuple[console.Failure, ...] = ()
+    blend: Callable[[int], Blend] | None = None
 
     def scores(self, part: PartScores, *, index: int, scratch_in: Path) -> tuple[IntervalTable, IntervalTable]:
         """Return a recording's scores as written, 0 to 1, and uncalibrated; large tables are in temporary files.
@@ -54,7 +57,7 @@ class Postprocessing:
         scratch_in : folder of such files, which live as long as the arrays
         """
         uncalibrated = _empty_table(part.scores.shape, scratch_in)
-        same = self.prior is None and self.calibration is None and bool(self.wanted.all())
+        same = not (self.prior or self.blend or self.calibration) and bool(self.wanted.all())
         written = uncalibrated if same else _empty_table(part.scores.shape, scratch_in)
         first = 0
         for table in self.uncalibrated(part, index=index):
@@ -68,9 +71,10 @@ class Postprocessing:
     def uncalibrated(self, part: PartScores, *, index: int) -> Iterator[IntervalTable]:
         """Yield a recording's uncalibrated scores, so many intervals at once as need little memory."""
         pooled, factors = part.scores, 1.0 if self.prior is None else self.prior(index)
+        blended = self.blend(index).blended if self.blend else np.asarray
         size = max(1, SCORES_AT_ONCE // max(1, pooled.shape[1]))
         for first in range(0, len(pooled), size):
-            scores = pooled[first : first + size].astype(np.float64) * factors
+            scores = blended(pooled[first : first + size]).astype(np.float64) * factors
             yield np.where(self.wanted, scores, UNWANTED).astype(np.float32)
 
     def _probabilities(self, scores: Float[np.ndarray, "intervals classes"]) -> Float[np.ndarray, "intervals classes"]:
@@ -98,18 +102,23 @@ def postprocessing_of(
     Raises
     ------
     UserError
-        If the prior, the table of places or the whitelist cannot be read, or does not fit.
+        If the prior, the metadata classifier, the table of places or the whitelist cannot be read, or does not fit.
     """
     names = recording_names(files)
-    places = read_places(names, files, config) if uses_places(config) else None
+    places = read_places(names, files, config) if uses_places(config) or is_blended(config.testing) else None
     if config.submission.places and places is None:
-        console.warning("submission.places is not used: only a table of eBird frequencies as testing.prior needs it")
+        console.warning(
+            "submission.places is not used: only a table of eBird frequencies as testing.prior, or testing.metadata, "
+            "needs it"
+        )
     recordings = {"recording": names, "file": list(files)}
     table = pl.DataFrame(recordings, schema={"recording": pl.String, "file": pl.String})
     prior = prior_of(table, classes, config, places=places)
     by_index = None if prior is None else (lambda index, prior=prior: prior(names[index]))
+    blend = blend_of(table, classes, config, places=places)
+    of_metadata = None if blend is None else (lambda index, blend=blend: blend(names[index]))
     unused = () if places is None else places.failures
-    return Postprocessing(by_index, calibration, _on_whitelist(classes, config), unused)
+    return Postprocessing(by_index, calibration, _on_whitelist(classes, config), unused, of_metadata)
 
 
 def recording_names(files: Sequence[str]) -> list[str]:

@@ -58,6 +58,7 @@ class Submitted:
     metrics : how good the predictions are, if there are annotations
     thresholds : the file of thresholds that are best for the annotated recordings
     page : the timelines of soundscapes
+    novelty : the table of the novelty of all intervals, if it was asked for
     odd : the recordings that were used with a warning, such as a missing end
     unused : files of the folder, annotations, and rows of the table of places, that could not be used
     files : a summary of all files in the folder
@@ -72,6 +73,7 @@ class Submitted:
     metrics: SoundscapeMetrics | None = None
     thresholds: Path | None = None
     page: Path | None = None
+    novelty: Path | None = None
     odd: Sequence[Failure] = ()
     unused: Sequence[Failure] = ()
     files: str = ""

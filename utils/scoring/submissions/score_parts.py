@@ -2,8 +2,9 @@
 
     submissions/<run>_soundscape.parts/<fingerprint of networks and settings>/<fingerprint of the recording>.part
 
-A part is one line of JSON, padded with spaces, and the pooled scores of its intervals, float32; then a checksum of all
-that. Prior, calibration, whitelist and format are applied later: they may change, and the parts can still be used.
+A part is one line of JSON, padded with spaces, and the pooled scores of its intervals, float32, with their novelty as
+the last column if it was asked for; then a checksum of all that. Prior, calibration, whitelist and format are applied
+later: they may change, and the parts can still be used.
 """
 
 import hashlib
@@ -34,10 +35,12 @@ class PartScores:
     ----------
     length : of the recording
     scores : one column per class of the ensemble, before prior and calibration; they stay in their file
+    novelty : of each interval; None if it was not asked for
     """
 
     length: Length
     scores: Float32[np.ndarray, "intervals classes"]
+    novelty: Float32[np.ndarray, " intervals"] | None = None
 
 
 class Parts:
@@ -80,7 +83,12 @@ class Parts:
 
 
 def write_score_part(
-    path: Path, length: Length, rows: Iterable[Float[np.ndarray, "_ classes"]], *, shape: tuple[int, int]
+    path: Path,
+    length: Length,
+    rows: Iterable[Float[np.ndarray, "_ columns"]],
+    *,
+    shape: tuple[int, int],
+    novelty: bool = False,
 ) -> None:
     """Write a recording's part; it appears whole or not at all.
 
@@ -89,10 +97,12 @@ def write_score_part(
     Parameters
     ----------
     rows : tables of scores, one after the other
-    shape : of all of them together: intervals, classes
+    shape : of all of them together: intervals, columns
+    novelty : whether the last column is the novelty
     """
-    warnings = {"warnings": length.warnings} if length.warnings else {}
-    head = json.dumps({"frames": length.frames, "rate": length.rate, "shape": shape, **warnings}).encode()
+    optional: dict[str, Any] = {"warnings": length.warnings} if length.warnings else {}
+    optional |= {"novelty": True} if novelty else {}
+    head = json.dumps({"frames": length.frames, "rate": length.rate, "shape": shape, **optional}).encode()
     head += b" " * (-(len(head) + 1) % ALIGNMENT) + b"\n"
     with atomic_file(path, lasting=False) as stream:
         stream.write(head)
@@ -124,4 +134,5 @@ def read_score_part(path: Path) -> PartScores:
     head: Mapping[str, Any] = json.loads(line)
     # parts of earlier versions have no warnings
     length = Length(head["frames"], head["rate"], tuple(head.get("warnings", ())))
-    return PartScores(length, np.memmap(path, "<f4", "r", offset=len(line), shape=tuple(head["shape"])))
+    columns = np.memmap(path, "<f4", "r", offset=len(line), shape=tuple(head["shape"]))
+    return PartScores(length, columns[:, :-1], columns[:, -1]) if head.get("novelty") else PartScores(length, columns)

@@ -92,6 +92,7 @@ def prepare_submission(config: Config, kind: Kind) -> Task:
         tested.thresholds,
         names,
         monophone=kind == "monophone",
+        novelty=ensemble.measures_novelty,
     )
     check_layout(layout)
     folder = config.submission.folder
@@ -234,7 +235,7 @@ def read_test_results(
     others = [console.printable(file) for file, found in fingerprints.items() if found != fingerprint]
     if others:
         console.warning(
-            f"{' and '.join(others)}: made by a test with other networks, weights, pooling, sharpness or prior, "
-            "or by an earlier version; run test.py again with the same testing settings"
+            f"{' and '.join(others)}: made by a test with other networks, weights, pooling, sharpness, prior or "
+            "metadata, or by an earlier version; run test.py again with the same testing settings"
         )
     return TestResults(chosen, calibration)

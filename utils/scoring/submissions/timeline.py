@@ -131,13 +131,18 @@ def write_timeline(
         else:
             more += 1
     anchors = {timeline.file: position for position, timeline in enumerate(timelines, 1)}
+    novelty = {entry["file"]: entry["novelty"] for entry in listed}
     write_text(
         path,
         render(
             "timeline.html.j2",
             title=title,
-            timelines=[{"timeline": timeline, **_axis_and_data(timeline)} for timeline in timelines],
+            timelines=[
+                {"timeline": timeline, "novelty": novelty[timeline.file], **_axis_and_data(timeline)}
+                for timeline in timelines
+            ],
             listed=[{**entry, "anchor": anchors.get(entry["file"])} for entry in listed],
+            with_novelty=layout.novelty,
             more=more,
             metrics=soundscape_rows(metrics) if metrics else {},
             notes=metrics.notes if metrics else (),
@@ -262,7 +267,16 @@ def _list_entry(one: IntervalScores, layout: SubmissionLayout, truth: Truth | No
         "detected": [layout.classes[index] for index in best],
         "present": None if events is None else sorted({event.species for event in events}),
         "reason": one.reason,
+        "novelty": _most_novel(one),
     }
+
+
+def _most_novel(one: IntervalScores) -> dict[str, Any] | None:
+    """Return the highest novelty of a recording's intervals, and where it is."""
+    if one.novelty is None:
+        return None
+    interval = int(np.argmax(one.novelty))
+    return {"value": float(one.novelty[interval]), "time": minutes(float(one.starts[interval]))}
 
 
 def _axis_and_data(timeline: Timeline) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.console import UserError, warning
+from utils.recordings.class_names import read_class_names
 from utils.recordings.labels import read_taxonomy
 from utils.recordings.recording import read_metadata
 from utils.scoring.submissions.formats.layout import IdRules, SubmissionLayout, unquotable
@@ -25,8 +26,9 @@ def class_ids(layout: SubmissionLayout, rules: IdRules) -> tuple[str | None, ...
         If no class has an id, two have the same, or a file cannot be used.
     """
     path = layout.settings.class_ids
+    labels = {_comparable(species): label for species, label in read_class_names(layout.root).labels.items()}
     known = {
-        _comparable(name): code
+        _comparable(labels.get(_comparable(name), name)): code
         for name, code in (
             read_class_ids(path) if path else ids_of_metadata(layout.root / "metadata", layout.classes)
         ).items()
@@ -109,7 +111,7 @@ def _labelset_lines(path: Path) -> list[str]:
 
 
 def ids_of_metadata(folder: Path, classes: Sequence[str]) -> dict[str, str]:
-    """Return the most frequent class id of each species in the recordings' JSON files; unreadable files are ignored."""
+    """Return the most frequent class id of each class in the recordings' JSON files; unreadable files are ignored."""
     wanted = {_comparable(label) for label in classes}
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for file in sorted(folder.rglob("*.json")):
@@ -117,7 +119,7 @@ def ids_of_metadata(folder: Path, classes: Sequence[str]) -> dict[str, str]:
             metadata = read_metadata(file)
         except (OSError, ValueError):
             continue
-        name, code = metadata.get("sci-name"), metadata.get("classid")
+        name, code = metadata.get("class") or metadata.get("sci-name"), metadata.get("classid")
         if isinstance(name, str) and isinstance(code, str) and code.strip() and _comparable(name) in wanted:
             found[name][code.strip()] += 1
     return {name: codes.most_common(1)[0][0] for name, codes in found.items()}

@@ -34,6 +34,7 @@ class SubmissionLayout:
     files : all recordings of the submission, also those that cannot be read, relative to `recordings`
     monophone : whether each recording is one interval, and its best classes are wanted
     shared : the rule of `submission.dynamic = share`, which is known once all recordings have scores
+    novelty : whether intervals have a novelty
     """
 
     classes: tuple[str, ...]
@@ -44,6 +45,7 @@ class SubmissionLayout:
     files: tuple[str, ...]
     monophone: bool = False
     shared: DetectionRule | None = None
+    novelty: bool = False
 
     @property
     def rule(self) -> DetectionRule:

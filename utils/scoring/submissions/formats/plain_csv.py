@@ -2,6 +2,8 @@
 
 recording,start,end,species,score
 site 1/tape1.wav,5.000000,10.000000,Turdus merula,0.912345
+
+With `testing.novelty`, the novelty of the interval is one more column.
 """
 
 from collections.abc import Iterable
@@ -15,6 +17,7 @@ from utils.scoring.submissions.formats.problems import Problems, cells_of, check
 from utils.scoring.submissions.formats.writing import csv_line, text_file
 
 CSV_HEADER = ("recording", "start", "end", "species", "score")
+NOVELTY_COLUMN = ("novelty",)  # more columns, if it was asked for
 
 
 def write_csv_detections(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
@@ -24,28 +27,35 @@ def write_csv_detections(path: Path, results: Iterable[IntervalScores], layout: 
     """
     count = 0
     with text_file(path) as stream:
-        stream.write(csv_line(CSV_HEADER))
+        stream.write(csv_line(_header(layout)))
         for one in usable(results, layout):
             for interval, index in np.argwhere(one.detections(layout.rule)).tolist():
                 times = f"{one.starts[interval]:.6f}", f"{one.ends[interval]:.6f}"
                 score = f"{one.scores[interval, index]:.{DIGITS}f}"
-                stream.write(csv_line([one.file, *times, layout.classes[index], score]))
+                novelty = [] if one.novelty is None else [f"{one.novelty[interval]:.{DIGITS}f}"]
+                stream.write(csv_line([one.file, *times, layout.classes[index], score, *novelty]))
                 count += 1
     return count
+
+
+def _header(layout: SubmissionLayout) -> tuple[str, ...]:
+    return (*CSV_HEADER, *(NOVELTY_COLUMN if layout.novelty else ()))
 
 
 def check_csv_detections(path: Path, layout: SubmissionLayout) -> Problems:
     """Check a CSV of detections."""
     problems, files, labels = Problems(), set(layout.files), set(layout.classes)
-    cells = cells_of(path, problems, separator=",", fields=len(CSV_HEADER), quoting=True)
+    header = _header(layout)
+    cells = cells_of(path, problems, separator=",", fields=len(header), quoting=True)
     for index, (line, values) in enumerate(cells):
         if index == 0:
-            if tuple(values) != CSV_HEADER:
-                problems.add(f"the header should be {', '.join(CSV_HEADER)}", line)
+            if tuple(values) != header:
+                problems.add(f"the header should be {', '.join(header)}", line)
             continue
-        file, start, end, species, score = values
+        file, start, end, species, score, *novelty = values
         if file not in files:
             problems.add(f"no recording has the path {quoted(file)}", line)
         check_event(start, end, species, labels, layout, problems, line)
-        check_score(score, problems, line)
+        for value in (score, *novelty):
+            check_score(value, problems, line)
     return problems
