@@ -1,10 +1,13 @@
 """Matplotlib figures that are saved as PNG files, without a screen."""
 
 from pathlib import Path
+from typing import Literal
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter, StrMethodFormatter
 
 from utils.files import atomic_file
 
@@ -24,6 +27,27 @@ def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def make_logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
+    """Make an axis logarithmic, with plain numbers beside it; matplotlib would write powers, which are formulas.
+
+    If the axis is shorter than two decades, some numbers between the powers of ten are written, too.
+    """
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_formatter(StrMethodFormatter("{x:,g}"))
+    axis.set_minor_formatter(_PlainMinorFormatter())
+
+
+class _PlainMinorFormatter(LogFormatter):
+    """As matplotlib's, which chooses the numbers to write so that they do not overlap, but without a formula."""
+
+    def __init__(self) -> None:
+        super().__init__(labelOnlyBase=False, minor_thresholds=(2, 0.4))
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:,g}" if super().__call__(x, pos) else ""
 
 
 def write_figure(path: Path, figure: Figure, *, dpi: int = 110) -> None:

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from utils.models.monitor import ALWAYS_BY_CLIP
 from utils.models.training_log import EpochRow, best_row
-from utils.plotting import new_figure, write_figure
+from utils.plotting import make_logarithmic, new_figure, write_figure
 
 
 @contextmanager
@@ -43,7 +43,8 @@ def plot_curves(path: Path, rows: list[EpochRow], *, title: str) -> None:
     epochs = [row.epoch for row in rows]
     losses.plot(epochs, [row.loss for row in rows], color="tab:blue", label="training")
     losses.plot(epochs, [row.validation_loss for row in rows], color="tab:orange", label="validation")
-    losses.set(title="loss", yscale="log")
+    losses.set_title("loss")
+    make_logarithmic(losses, "y")
     scores.plot(epochs, [row.accuracy for row in rows], color="tab:blue", alpha=0.5, label="accuracy, training")
     scores.plot(
         epochs,
@@ -70,7 +71,8 @@ def plot_curves(path: Path, rows: list[EpochRow], *, title: str) -> None:
     scores.set(title="scores", ylim=(0, 1.02))
     scores.legend(loc="lower right", fontsize="small")
     rates.plot(epochs, [row.learning_rate for row in rows], color="tab:gray")
-    rates.set(title="learning rate", yscale="log")
+    rates.set_title("learning rate")
+    make_logarithmic(rates, "y")
     for axes in (losses, scores, rates):
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

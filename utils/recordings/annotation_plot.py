@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
-from utils.plotting import new_figure, tick_name, write_figure
+from utils.plotting import make_logarithmic, new_figure, tick_name, write_figure
 from utils.recordings.annotation_analysis import AnnotationAnalysis
 from utils.tables import write_csv
 
@@ -54,7 +54,7 @@ def _plot_counts(axes: Axes, classes: pl.DataFrame, analysis: AnnotationAnalysis
         for value, style in ((bottom, ":"), (median, "-"), (top, "--")):
             axes.axvline(value, color=MARK, linestyle=style, linewidth=1.2)
         title += f"\nbottom 10%: {bottom:,.0f} or fewer, median: {median:,.0f}, top 1%: {top:,.0f} or more"
-    _logarithmic(axes)
+    make_logarithmic(axes, "x")
     axes.set_xlim(left=0.7)
     axes.set_ylim(-0.6, len(classes) - 0.4)
     axes.set_yticks(rows if named else [], [tick_name(name) for name in classes["class"]] if named else [])
@@ -99,14 +99,7 @@ def _plot_lengths(axes: Axes, analysis: AnnotationAnalysis) -> None:
     else:
         shortest, longest = spans.min() / 1.05, spans.max() * 1.05
         axes.hist(spans, bins=np.geomspace(shortest, longest, LENGTH_BINS + 1).tolist(), color=USED)
-        _logarithmic(axes)
-
-
-def _logarithmic(axes: Axes) -> None:
-    """Make the horizontal axis logarithmic, with ticks that need no formula."""
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+        make_logarithmic(axes, "x")
 
 
 def _plot_others(axes: Axes, analysis: AnnotationAnalysis) -> None:

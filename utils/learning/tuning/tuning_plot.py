@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from utils.learning.tuning.journal import Journal, Trial
 from utils.learning.tuning.space import Dimension
 from utils.learning.tuning.study import LEAST_FOR_IMPORTANCE
-from utils.plotting import new_figure, write_figure
+from utils.plotting import make_logarithmic, new_figure, write_figure
 
 SLICES = 4  # settings with a plot of their own: those that matter most
 STYLES: Mapping[str, dict[str, Any]] = {
@@ -93,9 +93,7 @@ def _draw_slice(axes: Axes, dimension: Dimension, journal: Journal, *, labelled:
         axes.set_xticks(range(len(labels)), labels, rotation=20 if max(map(len, labels)) > 4 else 0)
         axes.set_xlim(-0.5, len(labels) - 0.5)
     elif dimension.log:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # powers would be formulas
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        make_logarithmic(axes, "x")
     elif dimension.integer:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes.set(title=dimension.name, ylabel=journal.metric if labelled else "")
