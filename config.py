@@ -477,14 +477,15 @@ class Metadata:
     # name without its ending; needs the extra `places`, as all of this
     rasters: tuple[Path, ...] = ()
     categorical: tuple[str, ...] = ()  # names of the rasters whose values are categories, such as types of forest
-    # features of the recording itself; day: of the year, 1 to 366; recordings without a date then have no prediction
+    # features of the recording itself: degrees, metres (elevation), day of the year (1 to 366); with day, recordings
+    # without a date have no prediction
     features: tuple[Literal["latitude", "longitude", "day", "elevation"], ...] = (
         "latitude",
         "longitude",
         "day",
         "elevation",
     )
-    standardize: bool = True  # subtract the mean of each number, and divide by its deviation (z-score)
+    standardize: bool = True  # scale numeric features to mean 0 and standard deviation 1 (z-score)
     iterations: Annotated[int, Ge(1), Le(100_000)] = 2000  # number of trees, at most
     depth: Annotated[int, Ge(1), Le(16)] = 6  # depth of a tree; deeper trees tell more apart, and overfit sooner
     learning_rate: Annotated[float, Ge(0), Le(1)] = 0.0  # how much each tree counts; 0: chosen by CatBoost
@@ -534,7 +535,7 @@ class Testing:
     # folder of a metadata classifier (train_metadata.py), which is blended with the models; recordings without a place
     # or date, and species that it does not know, keep their scores
     metadata: Path | None = None
-    # weight w of the metadata classifier, of the models 1: scores are (models + w × metadata) / (1 + w); 0: not used
+    # weight w of the metadata classifier relative to the models: (models + w × metadata) / (1 + w); 0: not used
     metadata_weight: Annotated[float, Ge(0), Le(100)] = 0.14
     background: bool = True  # background species count as correct, too
     # classes with fewer positive recordings are left out of class means and get no threshold of their own
@@ -618,10 +619,10 @@ class Tuning:
     # a trial trains and tests every fold of the data set; its value is the mean over folds. Off: it trains once; its
     # value is that of its best epoch on the validation recordings
     folds: bool = False
-    # trials with random values, before values are chosen by the results so far; also, completed trials before any is
-    # pruned
+    # number of first trials with random values, before values are chosen by the results so far; also, number of
+    # completed trials before any is pruned
     random_trials: Count = 10
-    # stop trials early whose value is below the median of the others after as many epochs (with folds: folds)
+    # stop trials early whose value is worse than the median of the others after as many epochs (with folds: folds)
     prune: bool = True
     prune_after: Count = 5  # prune: earliest epoch (with folds: fold) after which a trial is stopped
     seed: Seed = 1  # random seed for the choice of values

@@ -58,7 +58,7 @@ class Flags(train.Flags):
     seeds: tuple[int, ...] = ()
     # with --folds and --seeds: how many models of each fold, the best ones, ensemble.toml names
     models_per_fold: int = 1
-    # search the settings of tuning.space until there are so many trials; 0: off
+    # number of trials, in all, of a search over the settings of tuning.space; 0: off
     tune: int = 0
 
 

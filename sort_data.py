@@ -17,7 +17,7 @@ from pathlib import Path
 
 from config import Config
 from utils import console
-from utils.recordings.annotation_analysis import analyse_annotations, show_annotation_audit
+from utils.recordings.annotation_analysis import analyse_annotations, show_annotation_analysis
 from utils.recordings.annotation_plot import write_annotation_analysis
 from utils.recordings.archive import read_archive
 from utils.recordings.archive_split import split_archive
@@ -71,7 +71,7 @@ def main(config: Config, flags: Flags = Flags()) -> Sorted:
     failures = [*archive.failures, *archive_split.failures]
     classes = show_audit(archive_split, table, config.dataset, whole=flags.dry_run)
     annotations = analyse_annotations(archive, archive_split, config)
-    show_annotation_audit(annotations)
+    show_annotation_analysis(annotations)
     if flags.dry_run:
         check_targets(archive_split.recordings, config.dataset, dry_run=True)
     else:

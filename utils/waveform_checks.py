@@ -40,7 +40,7 @@ def _check_store(config: Config) -> None:
         clips.keep == "spectrograms" or resize not in ("crop_random", "fill"),
         key="spectrogram.resize",
         value=resize,
-        reason='should be squeeze or crop with clips.keep = "sound": training computes spectrograms without chance',
+        reason='should be squeeze or crop with clips.keep = "sound": training cannot crop or fill at random',
     )
 
 

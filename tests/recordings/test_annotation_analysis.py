@@ -122,11 +122,11 @@ SPAN, POINT = (1.0, 2.0, None, None), (1.0, 1.0, None, None)
     [
         (
             [("r", "A", *SPAN)] + [("s", "A", *POINT)] * 20,
-            "1 of 21 annotations have a length, the others are points",
+            "1 of 21 annotations has a length, the others are points",
         ),
         (
             [("r", "A", *POINT)] + [("s", "A", *SPAN)] * 20,
-            "1 of 21 annotations are points, the others have a length",
+            "1 of 21 annotations is a point, the others have a length",
         ),
         (
             [("r", "A", 1.0, 2.0, 1.0, 2.0), ("s", "A", *SPAN)],
@@ -207,7 +207,7 @@ def test_sorting_writes_the_analysis(annotated: Config, capsys: pytest.CaptureFi
     sort_data.main(annotated, sort_data.Flags(dry_run=True))
     printed = " ".join(capsys.readouterr().out.split())
     assert not root.exists()
-    assert "4 of 2 species in 2 recordings" in printed
+    assert "4 annotations of 2 species in 2 recordings" in printed
     assert "1 of 4 annotations reach above half the sample rate of their recording, such as in b at 1.5 s" in printed
     assert "1 of 4 annotations end after the end of their recording, such as in b at 2.5 s" in printed
     assert "1 annotation is not used: after the end of the recording" in printed

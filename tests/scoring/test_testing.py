@@ -28,7 +28,9 @@ def test_only_one_network_is_exported(tmp_path: Path, monkeypatch: pytest.Monkey
         export_network(members, tmp_path / "net.onnx")
     export_network(members[1:], tmp_path / "net.onnx")
     assert exported == [(members[1].snapshot, tmp_path / "net.onnx", None)]
-    monkeypatch.setattr("utils.scoring.exporting.calibration_clips", lambda snapshot: f"clips of {snapshot.folder.name}")
+    monkeypatch.setattr(
+        "utils.scoring.exporting.calibration_clips", lambda snapshot: f"clips of {snapshot.folder.name}"
+    )
     export_network(members[:1], tmp_path / "net.onnx", int8=True)
     assert exported[1:] == [(members[0].snapshot, tmp_path / "net.onnx", "clips of one")]
     with pytest.raises(UserError, match=r"--int8: says how to export; add --export FILE"):

@@ -208,8 +208,9 @@ def _of_classes_in(train: Collection[str], learned: pl.DataFrame) -> pl.DataFram
     known = learned.filter(pl.col("recording").is_in(list(train)))["class"].unique()
     lost = sorted(set(learned["class"]) - set(known))
     if lost:
+        what = "classes have" if len(lost) > 1 else "class has"
         warning(
-            f"{len(lost)} classes have clips in val/ or test/, but none in train/, and are left out: "
+            f"{len(lost)} {what} clips in val/ or test/, but none in train/: left out: "
             f"{', '.join(lost[:LISTED_CLASSES])}{' …' if len(lost) > LISTED_CLASSES else ''}"
         )
     return learned.filter(pl.col("class").is_in(known.implode()))

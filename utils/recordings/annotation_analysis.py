@@ -197,7 +197,7 @@ def annotations_by_class(events: pl.DataFrame, used: Collection[str]) -> pl.Data
 
 
 def anomalies_of(events: pl.DataFrame, classes: pl.DataFrame, *, outside: int = 0) -> list[str]:
-    """Return what looks wrong with annotations, one line each.
+    """Return the anomalies of annotations, one line each.
 
     Parameters
     ----------
@@ -206,9 +206,11 @@ def anomalies_of(events: pl.DataFrame, classes: pl.DataFrame, *, outside: int = 
     count, points = len(events), int(classes["points"].sum())
     lines = []
     if 0 < count - points <= FEW * count:
-        lines.append(f"{count - points:,} of {count:,} annotations have a length, the others are points")
+        verb = "has" if count - points == 1 else "have"
+        lines.append(f"{count - points:,} of {count:,} annotations {verb} a length, the others are points")
     if 0 < points <= FEW * count:
-        lines.append(f"{points:,} of {count:,} annotations are points, the others have a length")
+        verb = "is a point" if points == 1 else "are points"
+        lines.append(f"{points:,} of {count:,} annotations {verb}, the others have a length")
     known = pl.col("low").is_not_null() & pl.col("high").is_not_null()
     unknown = count - events.filter(known).height
     if 0 < unknown < count:
@@ -234,11 +236,11 @@ def anomalies_of(events: pl.DataFrame, classes: pl.DataFrame, *, outside: int = 
     return lines
 
 
-def show_annotation_audit(analysis: AnnotationAnalysis | None) -> None:
-    """Print the main results of the analysis, and what looks wrong; nothing without annotations."""
+def show_annotation_analysis(analysis: AnnotationAnalysis | None) -> None:
+    """Print the main results of the analysis, and its anomalies; nothing without annotations."""
     if analysis:
-        odd = {f"odd {index}": line for index, line in enumerate(analysis.anomalies, 1)}
-        console.show_table("Annotations", {**_annotation_summary(analysis), **odd})
+        found = {f"anomaly {index}": line for index, line in enumerate(analysis.anomalies, 1)}
+        console.show_table("Annotations", {**_annotation_summary(analysis), **found})
 
 
 def _annotation_summary(analysis: AnnotationAnalysis) -> dict[str, str]:
@@ -252,7 +254,7 @@ def _annotation_summary(analysis: AnnotationAnalysis) -> dict[str, str]:
     spans = lengths[lengths > 0]
     per_recording = f"{of_recordings[-1]:,} to {of_recordings[0]:,} per recording"
     return {
-        "annotations": f"{len(events):,} of {len(classes):,} species in {len(of_recordings):,} "
+        "all": f"{len(events):,} annotations of {len(classes):,} species in {len(of_recordings):,} "
         f"{'recordings' if len(of_recordings) > 1 else 'recording'}, {per_recording}",
         "per species": f"{min(counts):,} to {max(counts):,}, median {median:,.0f}; "
         f"top 1%: {top:,.0f} or more; bottom 10%: {bottom:,.0f} or fewer",

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from utils import console
 
 DEGREES = "EPSG:4326"  # longitude and latitude
-ON_EDGE = -1e-6  # cells; the outer edge of a raster, such as 180 degrees east or the pole, belongs to its last cells
+ON_EDGE = 1e-6  # cells; the outer edge of a raster, such as 180 degrees east or the pole, belongs to its last cells
 
 
 def check_can_read_rasters(setting: str) -> None:
@@ -91,7 +91,7 @@ def _cells(
     """Return column and row of the cell of each point; −1 outside of the raster."""
     if raster.crs.is_geographic:
         # rasters may be from −180 to 180 degrees or from 0 to 360
-        turns = [_to_cells(raster, *_project(raster, latitudes, longitudes + turn)) for turn in (0.0,)]
+        turns = [_to_cells(raster, *_project(raster, latitudes, longitudes + turn)) for turn in (0.0, 360.0, -360.0)]
         columns, rows = turns[0]
         for more_columns, more_rows in turns[1:]:
             outside = columns < 0

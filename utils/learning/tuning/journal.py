@@ -112,7 +112,7 @@ def read_journal(folder: Path, space: Sequence[Dimension]) -> Journal | None:
             raise ValueError(f"version {head['version']}, but this program reads version {JOURNAL_VERSION}")
         unknown = [line["state"] for line in lines if line["state"] not in get_args(State)]
         if unknown:
-            raise ValueError(f"{unknown[0]!r} is no state of a trial")
+            raise ValueError(f"{unknown[0]!r} is not a state of a trial")
         trials = tuple(Trial(**{**line, "course": tuple(line["course"])}) for line in lines)
         for index, trial in enumerate(trials):
             _check_trial(trial, index, space)
@@ -128,6 +128,6 @@ def _check_trial(trial: Trial, index: int, space: Sequence[Dimension]) -> None:
         one.holds(trial.values[one.name]) for one in space
     )
     if trial.index != index or not fitting:
-        raise ValueError(f"line {index + 2} is no trial of this search")
+        raise ValueError(f"line {index + 2} is not a trial of this search")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in metrics):
         raise ValueError(f"line {index + 2} has a metric that is not finite")

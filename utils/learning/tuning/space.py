@@ -65,7 +65,7 @@ class Dimension:
 
 
 def read_space(config: Config) -> tuple[Dimension, ...]:
-    """Read and check `tuning.space`: every setting exists and may be searched, and every corner is valid.
+    """Read and check `tuning.space`: every setting exists and may be searched, and its extremes are valid.
 
     Raises
     ------
