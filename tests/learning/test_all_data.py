@@ -54,9 +54,7 @@ def test_classes_are_those_of_train(config: Config, capsys: pytest.CaptureFixtur
     examples = choose_examples(Store(config.dataset.root), moved, config)
     assert examples.classes == ("Altus clarus", "Bassus gravis")
     assert not any(name.startswith("Solus") for name in examples.recordings)
-    assert "1 class has clips in val/ or test/, but none in train/: left out: Solus unicus" in (
-        capsys.readouterr().err
-    )
+    assert "1 class has clips in val/ or test/, but none in train/: left out: Solus unicus" in (capsys.readouterr().err)
 
 
 def test_the_last_epoch_is_kept_and_no_test_takes_it(config: Config) -> None:

@@ -22,7 +22,7 @@ _RADIUS = 6_378_137.0  # metres, of Web Mercator's sphere
 _ISLAND = next(site for site in SITES if site[0] == "Isla Verde")
 _AROUND_ISLAND = 1.0  # degrees
 _OTHER_BIOMES = 0.1  # share of cells
-_NO_NUMBER, _NO_CATEGORY = -9999.0, 0.0
+_MISSING_VALUE, _NO_CATEGORY = -9999.0, 0.0
 
 
 def write_rasters(folder: Path, *, seed: int) -> None:
@@ -32,8 +32,8 @@ def write_rasters(folder: Path, *, seed: int) -> None:
     rng = np.random.default_rng((seed, 2003))
     warmth = _warmth(latitudes, longitudes) + rng.normal(0.0, 0.5, latitudes.shape)
     near_island = np.hypot(latitudes - _ISLAND[1], longitudes - _ISLAND[2]) < _AROUND_ISLAND
-    warmth = np.where(near_island, _NO_NUMBER, warmth).astype(np.float32)
-    write_geotiff(folder / "warmth.tif", warmth, grid, missing=_NO_NUMBER)
+    warmth = np.where(near_island, _MISSING_VALUE, warmth).astype(np.float32)
+    write_geotiff(folder / "warmth.tif", warmth, grid, missing=_MISSING_VALUE)
     regions = [REGIONS.index(region_at(*place)) for place in zip(latitudes.flat, longitudes.flat, strict=True)]
     biome = 1 + np.array(regions).reshape(latitudes.shape)
     other = rng.random(biome.shape) < _OTHER_BIOMES
@@ -64,4 +64,4 @@ def _write_rainfall(path: Path, *, rng: np.random.Generator) -> None:
     rows = len(np.arange(north, south, -_MERCATOR_CELL))
     rain = 1500.0 + 30.0 * (np.degrees(x / _RADIUS) + 60.0) + rng.normal(0.0, 50.0, (rows, len(x)))
     grid = Grid(float(west), float(north), _MERCATOR_CELL, WEB_MERCATOR)
-    write_geotiff(path, rain.astype(np.float32), grid, missing=_NO_NUMBER)
+    write_geotiff(path, rain.astype(np.float32), grid, missing=_MISSING_VALUE)

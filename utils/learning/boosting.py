@@ -84,7 +84,10 @@ def boost(data: BoostingData, folder: Path, config: Config) -> Boosted:
                 callbacks=[_Advance(advance)] if on_cpu else None,
             )
         except CatBoostError as error:
-            raise console.UserError(f"CatBoost cannot train: {' '.join(str(error).split())[:200]}") from None
+            raise console.UserError(
+                f"CatBoost cannot train: {' '.join(str(error).split())[:200]}; set metadata.device = cpu, or lower "
+                "metadata.depth"
+            ) from None
     losses = trees.get_evals_result()
     return Boosted(trees, _losses(losses, "learn"), _losses(losses, "validation"))
 

@@ -94,6 +94,11 @@ def read_boosting_data(split: pl.DataFrame, config: Config) -> BoostingData:
     is_validation = validation_mask(recordings, config)
     columns = feature_columns(wanted, recordings.places)
     features = fitted_features(wanted, columns, ~is_validation, standardize=settings.standardize)
+    if not features:
+        raise console.UserError(
+            f"{config.dataset.root}: no feature of metadata.features and metadata.rasters is known for any recording; "
+            "add latitude and longitude, or rasters of the right place"
+        )
     fingerprint = _fingerprint(recordings, is_validation, wanted, config)
     return BoostingData(recordings, classes, label, is_validation, features, columns, fingerprint)
 

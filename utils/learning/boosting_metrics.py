@@ -14,7 +14,7 @@ from config import Config
 from utils.console import UserError
 from utils.learning.boosting_data import BoostingData, placed_recordings
 from utils.recordings.labels import ground_truth
-from utils.scoring.inference.metadata_classifier import PlaceClassifier
+from utils.scoring.inference.metadata_classifier import MetadataClassifier
 from utils.scoring.metrics.bootstrap import Interval, difference_interval, draw_recordings, interval
 from utils.scoring.metrics.metric_kinds import ScoredRows
 from utils.scoring.metrics.registry import METRICS
@@ -54,7 +54,7 @@ class ClassifierMetrics:
         }
 
 
-def validation_metrics(classifier: PlaceClassifier, data: BoostingData, config: Config) -> ClassifierMetrics | None:
+def validation_metrics(classifier: MetadataClassifier, data: BoostingData, config: Config) -> ClassifierMetrics | None:
     """Return the metrics on the validation recordings, by which the number of trees was chosen; None without any."""
     rows = data.recordings.rows.filter(pl.Series(data.is_validation))
     places = [place for place, apart in zip(data.recordings.places, data.is_validation, strict=True) if apart]
@@ -63,7 +63,7 @@ def validation_metrics(classifier: PlaceClassifier, data: BoostingData, config: 
 
 
 def held_out_metrics(
-    classifier: PlaceClassifier, split: pl.DataFrame, data: BoostingData, config: Config
+    classifier: MetadataClassifier, split: pl.DataFrame, data: BoostingData, config: Config
 ) -> ClassifierMetrics | None:
     """Return the metrics on the held-out recordings of the classes that it knows; None without any.
 

@@ -24,7 +24,8 @@ from utils.scoring.inference.metadata_classifier import (
     CLASSIFIER_VERSION,
     DESCRIPTION,
     TREES,
-    PlaceClassifier,
+    MetadataClassifier,
+    check_trees,
     read_classifier,
 )
 from utils.scoring.inference.metadata_features import digest_of, feature_as_json
@@ -61,7 +62,7 @@ class TrainedClassifier:
     metrics : on the recordings of 'validation' and 'held_out', as far as there are any
     """
 
-    classifier: PlaceClassifier
+    classifier: MetadataClassifier
     metrics: Mapping[str, ClassifierMetrics]
 
 
@@ -80,7 +81,7 @@ def open_classifier(data: BoostingData, config: Config, *, fresh: bool) -> Train
     Raises
     ------
     UserError
-        If it was trained on other recordings or with other settings, or the folder holds something else.
+        If it was trained on other recordings or with other settings, is damaged, or the folder holds something else.
     """
     folder = classifier_folder(config)
     unrelated = unrelated_names(folder, CLASSIFIER_FILES)
@@ -97,6 +98,7 @@ def open_classifier(data: BoostingData, config: Config, *, fresh: bool) -> Train
         return None
     known = read_classifier(folder, config.metadata, setting="--run")
     if known.fingerprint == data.fingerprint:
+        check_trees(known)
         console.info(f"{console.printable(folder)}: is trained already, on these recordings and with these settings")
         return TrainedClassifier(known, read_classifier_metrics(folder / "metrics.json"))
     changed = changed_settings(load(folder / "settings.toml"), config, of=CLASSIFIER_SETTINGS)
@@ -112,7 +114,7 @@ def write_classifier(boosted: Boosted, data: BoostingData, split: pl.DataFrame, 
     write_text(folder / "classes.txt", "".join(f"{label}\n" for label in data.classes))
     write_text(folder / "learned.txt", "".join(f"{name}\n" for name in names))
     write_json(folder / "features.json", {"features": [feature_as_json(feature) for feature in data.features]})
-    classifier = PlaceClassifier(
+    classifier = MetadataClassifier(
         folder,
         data.classes,
         data.features,
@@ -143,7 +145,7 @@ def write_classifier(boosted: Boosted, data: BoostingData, split: pl.DataFrame, 
     return TrainedClassifier(classifier, found)
 
 
-def _description(classifier: PlaceClassifier) -> dict[str, str | int]:
+def _description(classifier: MetadataClassifier) -> dict[str, str | int]:
     return {
         "version": CLASSIFIER_VERSION,
         "fingerprint": classifier.fingerprint,

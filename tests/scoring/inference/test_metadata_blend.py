@@ -185,8 +185,8 @@ def test_what_cannot_be_blended(data: Config, tmp_path: Path, monkeypatch: pytes
         ),
         ("features.json", '{"features": 3}', "is a damaged metadata classifier"),
         ("classes.txt", "A\n", "hold 1 and 4, not 3 and 4"),
-        ("model.cbm", "nonsense", r"model\.cbm: is damaged; run train_metadata\.py again"),
-        ("model.cbm", None, r"model\.cbm: is damaged; run train_metadata\.py again"),
+        ("model.cbm", "nonsense", r"model\.cbm: is damaged; run train_metadata\.py with --fresh"),
+        ("model.cbm", None, r"model\.cbm: is damaged; run train_metadata\.py with --fresh"),
     ],
 )
 def test_damaged_classifiers_cost_a_line(

@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Int64
 from config import Config, Testing
 from utils import console
 from utils.scoring.inference.metadata_classifier import (
-    PlaceClassifier,
+    MetadataClassifier,
     check_catboost,
     read_classifier,
     recordings_of_classifier,
@@ -89,7 +89,7 @@ def check_not_learned_by_classifier(recordings: pl.DataFrame, config: Config) ->
         )
 
 
-def blended_classifier(config: Config) -> PlaceClassifier | None:
+def blended_classifier(config: Config) -> MetadataClassifier | None:
     """Return the metadata classifier of `testing.metadata`; None if none counts.
 
     Raises
@@ -131,7 +131,7 @@ def blend_of(
 
 
 def _warn_of_unchanged(
-    classifier: PlaceClassifier,
+    classifier: MetadataClassifier,
     found: Float[np.ndarray, "recordings known"],
     columns: Int64[np.ndarray, " classes"],
     *,

@@ -34,11 +34,11 @@ from utils.scoring.inference.prior_metadata import PlaceAndWeek
 
 CLASSIFIER_VERSION = 1
 TREES, DESCRIPTION = "model.cbm", "classifier.json"
-_AGAIN = "run train_metadata.py again"
+_AGAIN = "run train_metadata.py with --fresh"
 
 
 @dataclass(frozen=True)
-class PlaceClassifier:
+class MetadataClassifier:
     """A trained classifier.
 
     Attributes
@@ -89,7 +89,7 @@ def check_catboost(setting: str) -> None:
         raise console.UserError(f"{setting}: needs catboost, which is not installed (pip install '.[places]')")
 
 
-def read_classifier(folder: Path, settings: Metadata, *, setting: str = "testing.metadata") -> PlaceClassifier:
+def read_classifier(folder: Path, settings: Metadata, *, setting: str = "testing.metadata") -> MetadataClassifier:
     """Read the description of a classifier, without its trees.
 
     Parameters
@@ -126,7 +126,7 @@ def read_classifier(folder: Path, settings: Metadata, *, setting: str = "testing
             f"{folder}: is a damaged metadata classifier ({type(error).__name__}: {error}); {_AGAIN}"
         ) from None
     located = tuple(_located(feature, settings) for feature in features)
-    return PlaceClassifier(folder, classes, located, fingerprint, sha256, trees, recordings)
+    return MetadataClassifier(folder, classes, located, fingerprint, sha256, trees, recordings)
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
@@ -167,7 +167,7 @@ def recordings_of_classifier(folder: Path) -> set[str]:
         raise console.UserError(f"{folder}: is a damaged metadata classifier ({error}); {_AGAIN}") from None
 
 
-def load_trees(classifier: PlaceClassifier) -> Any:
+def load_trees(classifier: MetadataClassifier) -> Any:
     """Load the trees (a `catboost.CatBoost`).
 
     Raises
@@ -176,17 +176,28 @@ def load_trees(classifier: PlaceClassifier) -> Any:
         If CatBoost is not installed, or the file is damaged.
     """
     check_catboost("testing.metadata")
-    path = classifier.folder / TREES
-    damaged = f"{path}: is damaged; {_AGAIN}"
-    if not path.is_file() or digest_of(path) != classifier.sha256:
-        raise console.UserError(damaged)
+    path = check_trees(classifier)
     from catboost import CatBoost, CatBoostError
 
     try:
         trees = CatBoost().load_model(str(path))
     except CatBoostError:
-        raise console.UserError(damaged) from None
+        raise console.UserError(f"{path}: is damaged; {_AGAIN}") from None
     return trees
+
+
+def check_trees(classifier: MetadataClassifier) -> Path:
+    """Return the file of the trees, if it is the one that was written.
+
+    Raises
+    ------
+    UserError
+        If it is not.
+    """
+    path = classifier.folder / TREES
+    if not path.is_file() or digest_of(path) != classifier.sha256:
+        raise console.UserError(f"{path}: is damaged; {_AGAIN}")
+    return path
 
 
 def probabilities_of(
