@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import offset_copy
 
 from utils.plotting import new_figure, tick_name, write_figure
@@ -90,6 +90,7 @@ def _plot_classes(axes: Axes, classes: pl.DataFrame, *, named: bool) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel("recordings (of long recordings: annotations)")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(f"{len(rows)} classes", loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(SPLITS), frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
