@@ -76,7 +76,7 @@ def main(config: Config, flags: train.Flags = train.Flags()) -> Distilled:
         record_teachers(config.run_folder, teachers.named_contents)
         examples = with_cached_predictions(examples, teachers, config)
         rows = learn(examples, config, LearnFromTeachers.of(examples, teachers, config))
-    summarize_training(rows, config.run_folder, seconds=elapsed())
+    summarize_training(rows, config, seconds=elapsed())
     if config.distillation.compare_without_teachers:
         report_earlier_name(config)
         train.main(without_teachers(config), flags)

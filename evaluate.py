@@ -88,10 +88,10 @@ class EvaluatedRun:
 
 def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | CrossValidated | Tuned | Comparison:
     """Train and test the run `config.run`, or each of its folds, and print the summary; or tune it; or compare runs."""
+    check_tuning_flags(trials=flags.tune, folds=flags.folds, compare=bool(flags.compare))
     if flags.compare:
         return compare_runs(flags.compare)
     check_fold_flags(folds=flags.folds, seeds=flags.seeds, models_per_fold=flags.models_per_fold)
-    check_tuning_flags(trials=flags.tune, folds=flags.folds)
     if flags.tune:
         return search_settings(config, trials=flags.tune, fresh=flags.fresh)
     if flags.folds:

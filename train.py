@@ -50,7 +50,7 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
     with console.alone(config.snapshots, f"training of {config.run}"):
         open_run(config, fresh=flags.fresh)
         rows = learn(examples, config)
-    summarize_training(rows, config.run_folder, seconds=elapsed())
+    summarize_training(rows, config, seconds=elapsed())
     return Trained(config.run_folder, len(rows), sum(row.seconds for row in rows))
 
 

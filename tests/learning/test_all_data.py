@@ -1,5 +1,6 @@
 """The final training learns every recording, validates on none, and is refused where it would be tested on them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,8 +58,9 @@ def test_classes_are_those_of_train(config: Config, capsys: pytest.CaptureFixtur
     assert "1 class has clips in val/ or test/, but none in train/: left out: Solus unicus" in (capsys.readouterr().err)
 
 
-def test_the_last_epoch_is_kept_and_no_test_takes_it(config: Config) -> None:
+def test_the_last_epoch_is_kept_and_no_test_takes_it(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     train.main(config)
+    assert re.search(r"next +python submission_soundscape\.py, with the same experiment", capsys.readouterr().out)
     rows = read_training_log(config.run_folder / "log.csv", until=99)
     assert [row.validation_loss for row in rows] == [None] * 3  # early_stopping has no effect
     best = find_snapshot(config.run_folder, "best")

@@ -1,6 +1,7 @@
 """The metadata classifier is trained, resumed and judged, and refuses what it cannot learn from."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -25,13 +26,14 @@ from tests.places import (
     write_raster,
 )
 from utils.console import UserError
+from utils.learning.boosting import boost
 from utils.learning.boosting_data import placed_recordings, read_boosting_data, validation_mask
 from utils.learning.boosting_metrics import class_shares
 from utils.learning.boosting_run import classifier_folder
 from utils.recordings.recording import NOISE, Recording
 from utils.scoring.inference import metadata_classifier
 from utils.scoring.inference.metadata_classifier import read_classifier, recordings_of_classifier
-from utils.scoring.inference.metadata_features import MISSING
+from utils.scoring.inference.metadata_features import MISSING, digest_of
 from utils.scoring.inference.prior_metadata import PlaceAndWeek
 from utils.settings import to_toml
 
@@ -269,10 +271,8 @@ def test_what_cannot_be_learned(tmp_path: Path, capsys: pytest.CaptureFixture[st
     [
         ({"features": ()}, "name nothing to learn from"),
         ({"categorical": ("forest",)}, "metadata.categorical: 'forest' is not the name of a raster; they are none"),
-        (
-            {"rasters": (Path("gone.tif"),)},
-            r"gone.tif: cannot be read \(No such file or directory\); fix metadata.rast",
-        ),
+        ({"rasters": (Path("gone.tif"),)}, r"gone.tif: no such file; fix metadata.rasters"),
+        ({"features": ("day", "latitude", "latitude")}, "metadata.features: names 'latitude' twice; leave one out"),
         ({"rasters": (REPOSITORY / "LICENSE",)}, "cannot be read as a GeoTIFF"),
         ({"rasters": (REPOSITORY / "README.md", Path("README.md"))}, "two features have the name 'README'"),
         pytest.param(
@@ -295,6 +295,36 @@ def test_features_without_values_and_single_recordings(tmp_path: Path, capsys: p
     assert [feature.name for feature in trained.classifier.features] == ["latitude", "longitude", "day"]
     assert "the feature elevation is not known for any recording; it is left out" in capsys.readouterr().err
     assert "Solus unicus" in trained.classifier.classes
+
+
+def test_rasters_that_tell_nothing_are_refused(
+    seasons: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rasterio")
+    empty = write_raster(tmp_path / "empty.tif", np.full((1, 2), 7, np.int16), nodata=7)
+    with pytest.raises(
+        UserError, match=r"empty\.tif: has no value at any recording .*leave it out of metadata\.rasters"
+    ):
+        train_metadata.main(of_run(seasons, "refused", rasters=(empty,)))
+    constant = write_raster(tmp_path / "constant.tif", np.full((2, 1, 2), 7, np.int16))
+    with pytest.raises(UserError, match=r"no feature differs between recordings; name another one"):
+        train_metadata.main(of_run(seasons, "refused", rasters=(constant,), features=()))
+    capsys.readouterr()
+    train_metadata.main(of_run(seasons, "bands", rasters=(constant,), iterations=2))
+    assert capsys.readouterr().err.count("has 2 bands") == 1
+
+
+def test_what_catboost_refuses_costs_a_line(seasons: Config) -> None:
+    data = read_boosting_data(split_of(seasons), seasons)
+    twice = replace(data, features=(data.features[0], *data.features[:-1]))
+    with pytest.raises(UserError, match=r"CatBoost cannot train: .*name"):
+        boost(twice, classifier_folder(of_run(seasons, "refused")), seasons)
+
+
+def test_pipes_have_no_digest(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=r"a\.tif: no such file; fix metadata\.rasters"):
+        digest_of(tmp_path / "a.tif")
 
 
 def test_foreign_folders_and_missing_packages(seasons: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,3 +66,11 @@ def test_recordings_without_a_key_are_reported(settings: Dataset, missing: str) 
     assert missing_keys_message(found, settings).startswith(missing)
     assert bool(missing_keys_message(found, settings)) == bool(missing)
     assert count_with_keys(found, settings, "author") == 1
+
+
+@pytest.mark.parametrize(("least", "dense"), [(2, 1), (3, 0)])
+def test_the_number_of_blocks_that_stay_together_is_shown(least: int, dense: int) -> None:
+    found = recordings("Ann", "Bo")
+    rows = audit_rows(found, split(found, "tv"), Dataset(split="blocked", block_recordings=least))
+    assert rows["blocks"] == f"{dense} of 1 have dataset.block_recordings recordings and stay together"
+    assert "to avoid this" not in rows

@@ -8,7 +8,7 @@ import pytest
 from tests.places import write_raster
 from utils.console import UserError
 from utils.recordings import rasters
-from utils.recordings.rasters import raster_values
+from utils.recordings.rasters import check_raster, raster_values
 
 pytest.importorskip("rasterio")
 
@@ -65,6 +65,8 @@ def test_points_are_projected(tmp_path: Path, crs: str) -> None:
 def test_the_first_of_several_bands_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_raster(tmp_path / "a.tif", np.stack([WORLD, 10 * WORLD]))
     assert at(path, (45.0, -135.0)) == [1]
+    assert capsys.readouterr().err == ""  # told once, before all reading
+    check_raster(path)
     assert "a.tif: has 2 bands; the first is used" in capsys.readouterr().err
 
 
@@ -74,6 +76,9 @@ def test_no_points(tmp_path: Path) -> None:
 
 
 def broken(path: Path, kind: str) -> Path:
+    import rasterio
+    from affine import Affine
+
     if kind == "text":
         path.write_text("hello")
     elif kind == "header":
@@ -85,6 +90,14 @@ def broken(path: Path, kind: str) -> Path:
         write_raster(path, WORLD, crs=None)
     elif kind == "complex":
         write_raster(path, WORLD.astype(np.complex64))
+    elif kind == "degenerate":
+        cells = {"crs": "EPSG:4326", "transform": Affine(1.0, 1.0, -180.0, 1.0, 1.0, 90.0)}
+        with rasterio.open(path, "w", driver="GTiff", width=4, height=2, count=1, dtype="float32", **cells) as raster:
+            raster.write(WORLD[None])
+    elif kind == "local":
+        write_raster(path, WORLD, crs='LOCAL_CS["site",UNIT["metre",1]]')
+    elif kind == "undeclared":
+        write_raster(path, np.full((2, 4), -1.7e308))
     return path
 
 
@@ -93,7 +106,10 @@ def broken(path: Path, kind: str) -> Path:
     [
         ("text", "cannot be read as a GeoTIFF"),
         ("header", "cannot be read as a GeoTIFF"),
-        ("cut", "cannot be read as a GeoTIFF"),
+        ("cut", r"cannot be read as a GeoTIFF \(.*TIFFRead.* failed.*; it may be cut off .*gdal_translate"),
+        ("degenerate", "does not tell where on earth it is"),
+        ("local", "its coordinate system is a local one"),
+        ("undeclared", r"has the value -1\.7e\+308 at a recording, too large .*-a_nodata"),
         ("gone", "no such file; fix metadata.rasters"),
         ("nowhere", "does not tell where on earth it is"),
         ("complex", "its values are of the type complex64"),

@@ -67,29 +67,37 @@ def boost(data: BoostingData, folder: Path, config: Config) -> Boosted:
     UserError
         If CatBoost cannot train, as without a GPU.
     """
-    from catboost import CatBoost, CatBoostError
+    from catboost import CatBoostError
 
-    settings, progress = config.metadata, folder / UNFINISHED.format(fingerprint=data.fingerprint)
+    progress = folder / UNFINISHED.format(fingerprint=data.fingerprint)
     for other in folder.glob(UNFINISHED.format(fingerprint="*")):
         if other != progress:
             remove_folder(other)
+    try:
+        trees = _fitted_trees(data, progress, config)
+    except CatBoostError as error:
+        raise console.UserError(
+            f"CatBoost cannot train: {' '.join(str(error).split())[:200]}; set metadata.device = cpu, or lower "
+            "metadata.depth"
+        ) from None
+    losses = trees.get_evals_result()
+    return Boosted(trees, _losses(losses, "learn"), _losses(losses, "validation"))
+
+
+def _fitted_trees(data: BoostingData, progress: Path, config: Config) -> Any:
+    from catboost import CatBoost
+
+    settings = config.metadata
     validation = _pool_of_some(data, data.is_validation) if data.is_validation.any() else None
     trees = CatBoost(_boosting_parameters(settings, progress, workers=config.workers, validated=validation is not None))
     on_cpu = settings.device == "cpu"  # CatBoost takes no callbacks on GPUs
     with console.progress("boosting", total=settings.iterations, unit="trees") if on_cpu else nullcontext() as advance:
-        try:
-            trees.fit(
-                _pool_of_some(data, ~data.is_validation),
-                eval_set=validation,
-                callbacks=[_Advance(advance)] if on_cpu else None,
-            )
-        except CatBoostError as error:
-            raise console.UserError(
-                f"CatBoost cannot train: {' '.join(str(error).split())[:200]}; set metadata.device = cpu, or lower "
-                "metadata.depth"
-            ) from None
-    losses = trees.get_evals_result()
-    return Boosted(trees, _losses(losses, "learn"), _losses(losses, "validation"))
+        trees.fit(
+            _pool_of_some(data, ~data.is_validation),
+            eval_set=validation,
+            callbacks=[_Advance(advance)] if on_cpu else None,
+        )
+    return trees
 
 
 def _losses(losses: dict[str, dict[str, list[float]]], of: str) -> list[float]:

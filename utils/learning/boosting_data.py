@@ -99,6 +99,10 @@ def read_boosting_data(split: pl.DataFrame, config: Config) -> BoostingData:
             f"{config.dataset.root}: no feature of metadata.features and metadata.rasters is known for any recording; "
             "add latitude and longitude, or rasters of the right place"
         )
+    if all(len(np.unique(columns[feature.name][~is_validation])) == 1 for feature in features):
+        raise console.UserError(
+            "metadata.features and metadata.rasters: no feature differs between recordings; name another one"
+        )
     fingerprint = _fingerprint(recordings, is_validation, wanted, config)
     return BoostingData(recordings, classes, label, is_validation, features, columns, fingerprint)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,8 +22,11 @@ from utils.learning.boosting_metrics import (
 )
 from utils.plotting import new_figure, write_figure
 from utils.scoring.inference.metadata_classifier import (
+    CLASSES,
     CLASSIFIER_VERSION,
     DESCRIPTION,
+    FEATURES,
+    LEARNED,
     TREES,
     MetadataClassifier,
     check_trees,
@@ -38,9 +42,9 @@ LOSSES_FILE = "losses.csv"
 SHOWN_METRICS = ("argmax_macro_f1", "top1_accuracy", "mlrap")  # micro F1 of top predictions is their accuracy
 CLASSIFIER_FILES = (
     "settings.toml",
-    "classes.txt",
-    "learned.txt",
-    "features.json",
+    CLASSES,
+    LEARNED,
+    FEATURES,
     TREES,
     DESCRIPTION,
     LOSSES_FILE,
@@ -111,9 +115,9 @@ def write_classifier(boosted: Boosted, data: BoostingData, split: pl.DataFrame, 
     folder = classifier_folder(config)
     names = data.recordings.rows["recording"].to_list()
     save_trees(boosted.trees, folder / TREES)
-    write_text(folder / "classes.txt", "".join(f"{label}\n" for label in data.classes))
-    write_text(folder / "learned.txt", "".join(f"{name}\n" for name in names))
-    write_json(folder / "features.json", {"features": [feature_as_json(feature) for feature in data.features]})
+    write_text(folder / CLASSES, "".join(f"{label}\n" for label in data.classes))
+    write_text(folder / LEARNED, "".join(f"{name}\n" for name in names))
+    write_json(folder / FEATURES, {"features": [feature_as_json(feature) for feature in data.features]})
     classifier = MetadataClassifier(
         folder,
         data.classes,
@@ -145,11 +149,11 @@ def write_classifier(boosted: Boosted, data: BoostingData, split: pl.DataFrame, 
     return TrainedClassifier(classifier, found)
 
 
-def _description(classifier: MetadataClassifier) -> dict[str, str | int]:
+def _description(classifier: MetadataClassifier) -> dict[str, Any]:
     return {
         "version": CLASSIFIER_VERSION,
         "fingerprint": classifier.fingerprint,
-        "sha256": classifier.sha256,
+        "sha256": {name: digest_of(classifier.folder / name) for name in (CLASSES, LEARNED, FEATURES, TREES)},
         "classes": len(classifier.classes),
         "features": len(classifier.features),
         "trees": classifier.trees,

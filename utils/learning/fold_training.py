@@ -26,7 +26,7 @@ def train_fold(run: FoldRun, *, fresh: bool) -> None:
             console.info(f"{config.run} is trained already")
             return
         rows = learn(examples, config)
-    summarize_training(rows, config.run_folder, seconds=elapsed())
+    summarize_training(rows, config, seconds=elapsed())
 
 
 def read_fold_examples(config: Config) -> Examples:

@@ -1,7 +1,6 @@
 """The training loop: each epoch learns, validates, logs and saves. A stopped run resumes, with the same result."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -249,7 +248,7 @@ def _report_epoch(row: EpochRow, *, best: bool) -> None:
     )
 
 
-def summarize_training(rows: list[EpochRow], folder: Path, *, seconds: float) -> None:
+def summarize_training(rows: list[EpochRow], config: Config, *, seconds: float) -> None:
     """Print how training went, where its results are, and the next command, after reading back the best snapshot.
 
     Raises
@@ -257,6 +256,7 @@ def summarize_training(rows: list[EpochRow], folder: Path, *, seconds: float) ->
     UserError
         If it cannot be read back.
     """
+    folder, final = config.run_folder, config.training.all_data
     best = find_snapshot(folder, "best")
     if best:
         _read_back(best)
@@ -272,7 +272,7 @@ def summarize_training(rows: list[EpochRow], folder: Path, *, seconds: float) ->
             "snapshot": console.printable(best.folder) if best else "none",
             "log": f"{console.printable(folder / 'log.csv')}, {console.printable(folder / 'curves.png')}",
             "time": console.clock(seconds),
-            "next": "python test.py, with the same experiment",
+            "next": f"python {'submission_soundscape.py' if final else 'test.py'}, with the same experiment",
         },
     )
 

@@ -6,7 +6,14 @@ import polars as pl
 
 from config import Dataset
 from utils import console
-from utils.recordings.grouping import Grouping, block_of, group_keys, group_recordings, grouping_of
+from utils.recordings.grouping import (
+    Grouping,
+    block_of,
+    count_dense_blocks,
+    group_keys,
+    group_recordings,
+    grouping_of,
+)
 from utils.recordings.recording import SPLITS, Recording
 
 MAX_SHOWN_CLASSES = 60  # of more classes, only the smallest are shown
@@ -100,6 +107,9 @@ def missing_keys_message(recordings: Sequence[Recording], settings: Dataset) -> 
 def audit_rows(recordings: Sequence[Recording], table: pl.DataFrame, settings: Dataset) -> dict[str, str]:
     """Return the audit of leaks as rows of a table: for each grouping, the number of groups in more than one split."""
     rows = {"groups in two splits": f"{len(shared_groups(table)):,} of {table['group'].n_unique():,}"}
+    if grouping_of(settings) == "block":
+        dense, count = count_dense_blocks(recordings, settings)
+        rows["blocks"] = f"{dense:,} of {count:,} have dataset.block_recordings recordings and stay together"
     if unknown := missing_keys_message(recordings, settings):
         rows["without a group"] = unknown
     leaking = []
@@ -108,7 +118,7 @@ def audit_rows(recordings: Sequence[Recording], table: pl.DataFrame, settings: D
         part = "" if known == len(recordings) else f", known for {known:,} of {len(recordings):,} recordings"
         rows[f"{GROUP_NAMES[by]} in two splits"] = f"{shared:,} of {count:,}{part}"
         leaking += [by] if shared else []
-    if leaking:
+    if leaking and grouping_of(settings) != "block":
         rows["to avoid this"] = f"dataset.split = grouped, dataset.group_by = {' or '.join(leaking)}"
     return rows
 

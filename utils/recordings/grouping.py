@@ -137,6 +137,12 @@ def block_of(recording: Recording, settings: Dataset) -> str:
     return f"block: {south:g}, {west:g}, quarter {quarter_of(recording) or '?'}"
 
 
+def count_dense_blocks(recordings: Sequence[Recording], settings: Dataset) -> tuple[int, int]:
+    """Return the number of blocks with at least `block_recordings` recordings, and of all blocks."""
+    blocks = {block_of(recording, settings) for recording in recordings} - {""}
+    return len(_dense_blocks(recordings, settings)), len(blocks)
+
+
 def _dense_blocks(recordings: Sequence[Recording], settings: Dataset) -> frozenset[str]:
     counts = Counter(block_of(recording, settings) for recording in recordings)
     return frozenset(block for block, count in counts.items() if block and count >= settings.block_recordings)

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Float64, Int64
 from utils import console
 
 DEGREES = "EPSG:4326"  # longitude and latitude
+LARGEST = float(np.finfo(np.float32).max)  # of the values that a classifier can learn from
 ON_EDGE = 1e-6  # cells; the outer edge of a raster, such as 180 degrees east or the pole, belongs to its last cells
 
 
@@ -31,6 +32,19 @@ def check_can_read_rasters(setting: str) -> None:
         raise console.UserError(f"{setting}: needs rasterio, which is not installed (pip install '.[places]')")
 
 
+def check_raster(path: Path) -> None:
+    """Refuse a file that is not a GeoTIFF with a known place; warn of bands that are not used.
+
+    Raises
+    ------
+    UserError
+        As `raster_values` does.
+    """
+    with _opened(path) as raster:
+        if raster.count > 1:
+            console.warning(f"{path}: has {raster.count} bands; the first is used")
+
+
 def raster_values(
     path: Path, latitudes: Float[np.ndarray, " points"], longitudes: Float[np.ndarray, " points"]
 ) -> Float64[np.ndarray, " points"]:
@@ -43,23 +57,29 @@ def raster_values(
     Raises
     ------
     UserError
-        If the file cannot be read as a GeoTIFF, or does not tell where on earth it is.
+        If the file cannot be read as a GeoTIFF, does not tell where on earth it is, or has a value that is too large.
     """
-    check_can_read_rasters("metadata.rasters")
-    if not path.is_file():  # GDAL would also open addresses
-        raise console.UserError(f"{path}: no such file; fix metadata.rasters")
     values, known = np.full(len(latitudes), np.nan), ~(np.isnan(latitudes) | np.isnan(longitudes))
     with _opened(path) as raster:
         columns, rows = _cells(raster, latitudes[known], longitudes[known])
         values[known] = _values_of_cells(raster, columns, rows)
+    too_large = values[np.abs(values) > LARGEST]
+    if len(too_large):
+        raise console.UserError(
+            f"{path}: has the value {too_large[0]:g} at a recording, too large to learn from; if it means no data, "
+            "gdal_edit.py -a_nodata VALUE says so"
+        )
     return values
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """Open a GeoTIFF; whatever goes wrong until it is closed is told in one line."""
+    check_can_read_rasters("metadata.rasters")
     import rasterio
 
+    if not path.is_file():  # GDAL would also open addresses
+        raise console.UserError(f"{path}: no such file; fix metadata.rasters")
     try:
         with (
             warnings.catch_warnings(),
@@ -70,19 +90,26 @@ def _opened(path: Path) -> Iterator[Any]:
                 _check_raster(raster, path)
                 yield raster
     except (rasterio.errors.RasterioError, OSError) as error:
-        raise console.UserError(f"{path}: cannot be read as a GeoTIFF ({' '.join(str(error).split())})") from None
+        cause = " ".join(str(error.__cause__ or error).split())[:200]
+        raise console.UserError(
+            f"{path}: cannot be read as a GeoTIFF ({cause}); it may be cut off or of another format: get it again, or "
+            "convert it with gdal_translate -co TILED=YES"
+        ) from None
 
 
 def _check_raster(raster: Any, path: Path) -> None:
-    if not raster.crs or raster.transform.is_identity:
+    if not raster.crs or raster.transform.is_identity or raster.transform.is_degenerate:
         raise console.UserError(
             f"{path}: does not tell where on earth it is (no coordinate system or no position); "
             "gdal_translate -a_srs EPSG:4326 -a_ullr WEST NORTH EAST SOUTH adds both"
         )
+    if not (raster.crs.is_geographic or raster.crs.is_projected):
+        raise console.UserError(
+            f"{path}: its coordinate system is a local one, of which nobody knows where on earth it is; "
+            "gdal_edit.py -a_srs NAME names the right one, such as EPSG:32633"
+        )
     if np.dtype(raster.dtypes[0]).kind not in "iuf":
         raise console.UserError(f"{path}: its values are of the type {raster.dtypes[0]}; they should be numbers")
-    if raster.count > 1:
-        console.warning(f"{path}: has {raster.count} bands; the first is used")
 
 
 def _cells(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
-from config import Config, Dataset
+from config import Clips, Config, Dataset
 from utils import console
 from utils.recordings.archive import Archive
 from utils.recordings.archive_split import ArchiveSplit
@@ -127,7 +127,7 @@ def show_sort_summary(
     written_or_next = (
         {"next": "the same command without --dry-run"}
         if dry_run
-        else {"split": written, "next": _after_sorting(inventory, table)}
+        else {"split": written, "next": _after_sorting(inventory, table, config.clips)}
     )
     folds = count_folds(table)
     console.show_table(
@@ -187,12 +187,12 @@ def report_left_out(failures: Sequence[console.Failure], *, log: Path | None) ->
     console.report_failures(few, what=what, count=len(failures))
 
 
-def _after_sorting(inventory: Inventory, table: pl.DataFrame) -> str:
+def _after_sorting(inventory: Inventory, table: pl.DataFrame, clips: Clips) -> str:
     """Return what to do after sorting."""
     if inventory.left_out > inventory.used:
         return "check what was left out, below: it is more than what is used"
     learned = table.filter(split="train")
     if learned.is_empty():
         return "python test.py, with testing.models = snapshots of other data sets"
-    long = learned.filter(pl.col("class") == "").height > 0
+    long = learned.filter(pl.col("class") == "").height > 0 and clips.choose != "annotations"
     return f"python spec.py, with the same experiment{' and clips.choose = annotations' if long else ''}"

@@ -26,6 +26,7 @@ from utils import console
 from utils.learning.epochs import TrainingFailed
 from utils.learning.tuning import search, trials
 from utils.learning.tuning.journal import Journal, Trial, read_journal, write_journal
+from utils.learning.tuning.results import write_results
 from utils.learning.tuning.search import Tuned, check_tuning_flags, search_folder, search_settings
 from utils.learning.tuning.space import read_space
 from utils.learning.tuning.study import choose_values
@@ -326,10 +327,21 @@ def test_what_cannot_be_a_target_is_refused(
 
 def test_flags_that_do_not_go_together() -> None:
     with pytest.raises(console.UserError, match=r"^--tune -1: should be"):
-        check_tuning_flags(trials=-1, folds=False)
+        check_tuning_flags(trials=-1, folds=False, compare=False)
     with pytest.raises(console.UserError, match=r"--folds goes without --tune; set tuning\.folds"):
-        check_tuning_flags(trials=1, folds=True)
-    check_tuning_flags(trials=0, folds=True)
+        check_tuning_flags(trials=1, folds=True, compare=False)
+    with pytest.raises(console.UserError, match="--compare goes without --tune"):
+        evaluate.main(Config(), evaluate.Flags(tune=1, compare=(Path("one"), Path("other"))))
+    check_tuning_flags(trials=0, folds=True, compare=True)
+
+
+def test_trials_that_all_failed_are_drawn(config: Config, tmp_path: Path) -> None:
+    failed = Trial(0, dict(TRIAL.values), "failed", reason="memory does not suffice")
+    assert (
+        write_results(Journal("x", "loss", True, (failed,)), read_space(config), config, tmp_path, testing=False)
+        is None
+    )
+    assert (tmp_path / "tuning.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_without_optuna_one_line_tells_how_to_install_it(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +350,7 @@ def test_without_optuna_one_line_tells_how_to_install_it(config: Config, monkeyp
         search_settings(config, trials=3, fresh=False)
 
 
-TRIAL = Trial(0, {RATE: 0.01, "training.batch_size": 8}, "complete", 0.5, (0.5,))
+TRIAL = Trial(0, {RATE: 0.01, "training.batch_size": 8}, "complete", 0.5, (0.5,), 1, "small-trial-001", seconds=2.0)
 
 
 @pytest.mark.parametrize(
@@ -346,13 +358,39 @@ TRIAL = Trial(0, {RATE: 0.01, "training.batch_size": 8}, "complete", 0.5, (0.5,)
     [
         (lambda text: text[: len(text) // 2], "damaged"),
         (lambda text: text.replace('"version": 1', '"version": 2'), "version 2, but this program reads version 1"),
-        (lambda text: text.replace('"complete"', '"best"'), "'best' is no state of a trial"),
-        (lambda text: text.replace(": 0.01", ": 7.0"), "line 2 is no trial of this search"),
-        (lambda text: text.replace(": 0.5", ": NaN"), "line 2 has a metric that is not finite"),
-        (lambda text: text.replace('"index"', '"place"'), "damaged"),
-        (lambda _: "[]\n", "damaged"),
-        (lambda _: "", "damaged"),
-        (lambda text: text.replace("small", "a" * 9).replace("[0.5]", "3"), "damaged"),
+        (lambda text: text.replace('"version": 1', '"version": "1"'), "line 1: version: should be a valid integer"),
+        (lambda text: text.replace('"smaller": true', '"smaller": "no"'), "line 1: smaller: should be a valid boolean"),
+        (lambda text: text.replace('"complete"', '"best"'), "line 2: state: should be 'running'"),
+        (lambda text: text.replace('"complete"', '"running"'), r"line 2 has state running and value 0\.5"),
+        (lambda text: text.replace('"complete"', '"failed"'), r"line 2 has state failed and value 0\.5"),
+        (lambda text: text.replace(": 0.01", ": 7.0"), "line 2 is not a trial of this search"),
+        (lambda text: text.replace('_size": 8', '_size": 8.0'), "line 2 is not a trial of this search"),
+        (lambda text: text.replace('_size": 8', f'_size": {"9" * 400}'), "line 2 is not a trial of this search"),
+        (lambda text: text.replace('"index": 0', '"index": 1'), "line 2 is not a trial of this search"),
+        (lambda text: text.replace('"index": 0', '"index": 0.0'), "line 2: index: should be a valid integer"),
+        (lambda text: text.replace('"index": 0', '"index": false'), "line 2: index: should be a valid integer"),
+        (lambda text: text.replace('"value": 0.5', '"value": NaN'), "line 2 has a metric or time that is not finite"),
+        (lambda text: text.replace('"value": 0.5', f'"value": {"9" * 400}'), "line 2 has a metric or time that is not"),
+        (lambda text: text.replace('"value": 0.5', '"value": null'), "line 2 has state complete and value null"),
+        (lambda text: text.replace('"value": 0.5', '"value": true'), "line 2: value: should be a valid number"),
+        (lambda text: text.replace("[0.5]", "[NaN]"), "line 2 has a metric or time that is not finite"),
+        (lambda text: text.replace("[0.5]", "3"), "line 2: course: should be a valid array"),
+        (lambda text: text.replace('"epoch": 1', '"epoch": "x"'), "line 2: epoch: should be a valid integer"),
+        (lambda text: text.replace('"epoch": 1', '"epoch": 99999'), "line 2 has no epoch 99999"),
+        (lambda text: text.replace('"seconds": 2.0', '"seconds": "x"'), "line 2: seconds: should be a valid number"),
+        (lambda text: text.replace('"seconds": 2.0', '"seconds": NaN'), "line 2 has a metric or time that is not"),
+        (lambda text: text.replace('"small-trial-001"', "[1]"), "line 2: run: should be a valid string"),
+        (
+            lambda text: text.replace("small-trial-001", "../../etc"),
+            "line 2 has a run that is not the name of a folder",
+        ),
+        (lambda text: text.replace('"reason": ""', '"reason": [1]'), "line 2: reason: should be a valid string"),
+        (lambda text: text.replace('"repeats": null', '"repeats": "a"'), "line 2: repeats: should be a valid integer"),
+        (lambda text: text.replace('"repeats": null', '"repeats": 99'), "line 2 does not have the values of the trial"),
+        (lambda text: text.replace('"index"', '"place"'), "line 2: index: Field required"),
+        (lambda text: f"{text}[]\n", "line 3: should be an object"),
+        (lambda _: "[]\n", "line 1: should be an object"),
+        (lambda _: "", "line 1: Invalid JSON"),
     ],
 )
 def test_a_damaged_journal_ends_in_one_line(
@@ -367,6 +405,24 @@ def test_a_damaged_journal_ends_in_one_line(
         read_journal(tmp_path, space)
     assert "\n" not in str(caught.value)
     assert "--fresh" in str(caught.value)
+
+
+def test_only_the_last_trial_may_be_running(config: Config, tmp_path: Path) -> None:
+    space, values = read_space(config), TRIAL.values
+    write_journal(tmp_path, Journal("x", "loss", True, (TRIAL, Trial(1, values))))
+    journal = read_journal(tmp_path, space)
+    assert journal
+    assert journal.trials[1].state == "running"
+    write_journal(tmp_path, Journal("x", "loss", True, (Trial(0, values), replace(TRIAL, index=1))))
+    with pytest.raises(console.UserError, match="line 2 is a running trial, but it is not the last"):
+        read_journal(tmp_path, space)
+
+
+def test_a_direction_that_was_edited_is_noticed(config: Config, tuned: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = trials.target_of(config, "training")
+    monkeypatch.setattr(search, "target_of", lambda *_: replace(target, smaller=False))
+    with pytest.raises(console.UserError, match=r"journal\.jsonl: is damaged \(its metric is not .* --fresh"):
+        search_settings(config, trials=3, fresh=False)
 
 
 def test_clips_that_changed_are_noticed(config: Config, tuned: Tuned, monkeypatch: pytest.MonkeyPatch) -> None:

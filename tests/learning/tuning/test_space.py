@@ -27,6 +27,13 @@ def with_space(space: dict[str, Any], config: Config | None = None) -> Config:
         ({"training.val_share": [0.1, 0.2]}, r"is now called training\.validation_share"),
         ({"training.epochs": {"low": 0.5, "high": 3}}, "should have integers as low, high and step"),
         ({"training.epochs": {"low": 0, "high": 3}}, r"training\.epochs = 0: should be greater than or equal to 1"),
+        ({"training.epochs": {"low": 1, "high": 10**400}}, "finite numbers; as integers, of at most 2147483647"),
+        ({"training.epochs": {"low": 1, "high": 10**30}}, "finite numbers; as integers, of at most 2147483647"),
+        ({"training.epochs": [1, 10**400]}, "integers should be at most 2147483647"),
+        ({"training": {"l2": [0.0, 0.1]}, "training.l2": [0.0, 0.2]}, r'"training\.l2": is there twice; remove one'),
+        ({"model.filters": [[8], [16]], "model.filters.0": [8, 16]}, r"is a part of model\.filters, which is there"),
+        ({"model.filters.01": [8, 16]}, "has no value with this index"),
+        ({"training.l2": {"low": 0.0, "high": 1e300, "step": 1e-300}}, "lead from low to high exactly"),
         ({"training.epochs": {"low": 3, "high": 3}}, "low should be below high"),
         ({"training.epochs": {"low": True, "high": 3}}, "should be finite numbers"),
         ({"training.epochs": {"low": 1}}, "a range needs low and high; it takes low and high, and step or log"),
@@ -91,6 +98,9 @@ def test_a_space_is_read() -> None:
     assert space[2].holds(1e-3)
     assert not space[2].holds(1.0)
     assert not space[1].holds(2.5)
+    assert space[1].holds(1)
+    assert not space[1].holds(True)
+    assert not Dimension("model.filters.0", choices=(1, 8)).holds(True)
 
 
 def test_names_without_quotes_mean_the_same(tmp_path: Path) -> None:

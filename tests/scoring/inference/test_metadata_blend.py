@@ -21,6 +21,7 @@ from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
 from utils.scoring.inference.metadata_blend import Blend, blend_facts, blend_of
 from utils.scoring.inference.metadata_classifier import read_classifier
+from utils.scoring.inference.metadata_features import digest_of
 from utils.scoring.inference.prior_metadata import PlaceAndWeek
 from utils.scoring.inference.units import predict_units
 from utils.scoring.submissions.postprocessing import postprocessing_of
@@ -172,19 +173,50 @@ def test_what_cannot_be_blended(data: Config, tmp_path: Path, monkeypatch: pytes
         blend_of(held_out_rows(data), CLASSES, data)
 
 
+def test_a_missing_classifier_is_told_without_weight(data: Config, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no metadata classifier there; .*fix testing\.metadata"):
+        blend_of(held_out_rows(data), CLASSES, with_classifier(data, tmp_path / "nowhere", 0.0))
+
+
+def copy_of_classifier(data: Config, folder: Path) -> None:
+    for file in (data.testing.metadata or Path()).iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("features", "reason"),
+    [
+        ("3", "hold|not iterable"),
+        ("[null, null, null, null]", "a feature is not a JSON object"),
+        ('[{"name": "latitude", "deviation": 0}]', "the mean or deviation of latitude is out of range"),
+        ('[{"name": "foo"}]', "'foo' is not a feature, or lacks its raster"),
+        ('[{"name": "latitude", "categories": ["1"]}]', "'latitude' is not a feature, or lacks its raster"),
+        ('[{"name": "latitude"}]', "hold 3 and 1, not 3 and 4"),
+        (str([{"name": "latitude"}] * 4).replace("'", '"'), r"the trees do not fit to features\.json \(.*\); run"),
+    ],
+)
+def test_other_features_cost_a_line(data: Config, tmp_path: Path, features: str, reason: str) -> None:
+    """Their digest fits, as that of files that were edited on purpose."""
+    copy_of_classifier(data, tmp_path)
+    (tmp_path / "features.json").write_text(f'{{"features": {features}}}')
+    description = json.loads((tmp_path / "classifier.json").read_text())
+    description["sha256"]["features.json"] = digest_of(tmp_path / "features.json")
+    (tmp_path / "classifier.json").write_text(json.dumps(description))
+    with pytest.raises(UserError, match=reason) as caught:
+        blend_of(held_out_rows(data), CLASSES, with_classifier(data, tmp_path))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
         ("classifier.json", "{", "is a damaged metadata classifier"),
         ("classifier.json", "[1]", "is a damaged metadata classifier"),
-        ("classifier.json", '{"version": 7}', "has version 7, but this program reads version 1"),
-        (
-            "features.json",
-            '{"features": [{"name": "x", "deviation": 0}]}',
-            "the mean or deviation of x is out of range",
-        ),
-        ("features.json", '{"features": 3}', "is a damaged metadata classifier"),
-        ("classes.txt", "A\n", "hold 1 and 4, not 3 and 4"),
+        ("classifier.json", '{"version": 7}', "has version 7, but this program reads version 2"),
+        ("classifier.json", '{"version": "2"}', "has version '2', but this program reads version 2"),
+        ("features.json", '{"features": 3}', r"features\.json: is damaged; run train_metadata\.py with --fresh"),
+        ("classes.txt", f"{SUMMER}\n{SOUTH}\n{NORTH}\n", r"classes\.txt: is damaged"),
+        ("learned.txt", "", r"learned\.txt: is damaged"),
         ("model.cbm", "nonsense", r"model\.cbm: is damaged; run train_metadata\.py with --fresh"),
         ("model.cbm", None, r"model\.cbm: is damaged; run train_metadata\.py with --fresh"),
     ],
@@ -192,8 +224,7 @@ def test_what_cannot_be_blended(data: Config, tmp_path: Path, monkeypatch: pytes
 def test_damaged_classifiers_cost_a_line(
     data: Config, tmp_path: Path, name: str, content: str | None, reason: str
 ) -> None:
-    for file in (data.testing.metadata or Path()).iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    copy_of_classifier(data, tmp_path)
     (tmp_path / name).unlink()
     if content is not None:
         (tmp_path / name).write_text(content)

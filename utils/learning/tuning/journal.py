@@ -2,10 +2,13 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from utils.console import UserError
 from utils.files import write_text
@@ -88,10 +91,24 @@ class Journal:
         return -value if self.smaller else value
 
 
+@dataclass(frozen=True)
+class _Head:
+    """The first line of the file, about the search as a whole."""
+
+    version: int
+    data: str
+    metric: str
+    smaller: bool
+
+
+_FIRST_LINE: TypeAdapter[_Head] = TypeAdapter(_Head)
+_TRIAL_LINE: TypeAdapter[Trial] = TypeAdapter(Trial)
+
+
 def write_journal(folder: Path, journal: Journal) -> None:
     """Write the journal: a line about the search, and one for each trial."""
-    head = {"version": JOURNAL_VERSION, "data": journal.data, "metric": journal.metric, "smaller": journal.smaller}
-    lines = [head, *map(asdict, journal.trials)]
+    head = _Head(JOURNAL_VERSION, journal.data, journal.metric, journal.smaller)
+    lines = [asdict(head), *map(asdict, journal.trials)]
     write_text(folder / JOURNAL, "".join(f"{json.dumps(line, allow_nan=False)}\n" for line in lines))
 
 
@@ -107,27 +124,46 @@ def read_journal(folder: Path, space: Sequence[Dimension]) -> Journal | None:
     if not path.is_file():
         return None
     try:
-        head, *lines = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
-        if head["version"] != JOURNAL_VERSION:
-            raise ValueError(f"version {head['version']}, but this program reads version {JOURNAL_VERSION}")
-        unknown = [line["state"] for line in lines if line["state"] not in get_args(State)]
-        if unknown:
-            raise ValueError(f"{unknown[0]!r} is not a state of a trial")
-        trials = tuple(Trial(**{**line, "course": tuple(line["course"])}) for line in lines)
+        first, *lines = path.read_bytes().splitlines() or [b""]
+        head = _read_line(first, 1, _FIRST_LINE)
+        if head.version != JOURNAL_VERSION:
+            raise ValueError(f"version {head.version}, but this program reads version {JOURNAL_VERSION}")
+        trials = tuple(_read_line(line, index, _TRIAL_LINE) for index, line in enumerate(lines, 2))
         for index, trial in enumerate(trials):
-            _check_trial(trial, index, space)
-        return Journal(str(head["data"]), str(head["metric"]), bool(head["smaller"]), trials)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            _check_trial(trial, trials[:index], space)
+            if trial.state == "running" and index < len(lines) - 1:
+                raise ValueError(f"line {index + 2} is a running trial, but it is not the last")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
         raise UserError(f"{path}: is damaged ({error}); start the search over with --fresh") from None
+    return Journal(head.data, head.metric, head.smaller, trials)
 
 
-def _check_trial(trial: Trial, index: int, space: Sequence[Dimension]) -> None:
+def _read_line(line: bytes, index: int, form: TypeAdapter) -> Any:
+    try:
+        return form.validate_json(line, strict=True, extra="forbid")
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ": ".join([f"line {index}", *filter(None, [".".join(map(str, first["loc"]))])])
+        raise ValueError(f"{place}: {first['msg'].replace('Input should', 'should')}") from None
+
+
+def _check_trial(trial: Trial, earlier: Sequence[Trial], space: Sequence[Dimension]) -> None:
     """Refuse a trial that this program cannot have written."""
-    metrics = [value for value in (trial.value, *trial.course) if value is not None]
+    line = f"line {len(earlier) + 2}"
     fitting = set(trial.values) == {one.name for one in space} and all(
         one.holds(trial.values[one.name]) for one in space
     )
-    if trial.index != index or not fitting:
-        raise ValueError(f"line {index + 2} is not a trial of this search")
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in metrics):
-        raise ValueError(f"line {index + 2} has a metric that is not finite")
+    if trial.index != len(earlier) or not fitting:
+        raise ValueError(f"{line} is not a trial of this search")
+    if not all(math.isfinite(value) for value in (trial.value, *trial.course, trial.seconds) if value is not None):
+        raise ValueError(f"{line} has a metric or time that is not finite")
+    if (trial.value is not None) != (trial.state in ("complete", "pruned")):
+        raise ValueError(f"{line} has state {trial.state} and value {json.dumps(trial.value)}")
+    if trial.epoch is not None and not 1 <= trial.epoch <= len(trial.course):
+        raise ValueError(f"{line} has no epoch {trial.epoch}")
+    if re.search(r"[/\\]|^\.", trial.run):
+        raise ValueError(f"{line} has a run that is not the name of a folder")
+    if trial.repeats is not None and trial.values not in [one.values for one in earlier if one.index == trial.repeats]:
+        raise ValueError(f"{line} does not have the values of the trial that it repeats")

@@ -10,7 +10,7 @@ from utils import console
 from utils.files import remove_folder, unrelated_names, write_text
 from utils.learning.devices import request_determinism
 from utils.learning.runs import RUN_FILES, RUN_SETTINGS, refuse_teachers
-from utils.learning.tuning.journal import Journal, Trial, read_journal, write_journal
+from utils.learning.tuning.journal import JOURNAL, Journal, Trial, read_journal, write_journal
 from utils.learning.tuning.results import print_result, report_trial, write_results
 from utils.learning.tuning.space import Dimension, read_space
 from utils.learning.tuning.study import check_optuna, choose_values, stopping_rule
@@ -85,7 +85,7 @@ def search_folder(config: Config) -> Path:
     return config.snapshots / f"{config.run}-tuning"
 
 
-def check_tuning_flags(*, trials: int, folds: bool) -> None:
+def check_tuning_flags(*, trials: int, folds: bool, compare: bool) -> None:
     """Refuse flags of evaluate.py that do not go together.
 
     Raises
@@ -97,6 +97,8 @@ def check_tuning_flags(*, trials: int, folds: bool) -> None:
         raise console.UserError(f"--tune {trials}: should be how many trials there are in all, at least 1")
     if trials and folds:
         raise console.UserError("--folds goes without --tune; set tuning.folds to search by the mean over folds")
+    if trials and compare:
+        raise console.UserError("--compare goes without --tune; compare the runs in a call of its own")
 
 
 def check_search(config: Config) -> None:
@@ -143,6 +145,11 @@ def _open_search(config: Config, space: Sequence[Dimension], kind: TrialKind, *,
         raise console.UserError(
             f"{folder}: the clips, models or recordings changed since this search was started; choose another --run, "
             "or start over with --fresh"
+        )
+    if journal and (journal.metric, journal.smaller) != (target.title, target.smaller):
+        raise console.UserError(
+            f"{folder / JOURNAL}: is damaged (its metric is not {target.title}, or has another direction); start the "
+            "search over with --fresh"
         )
     write_text(settings, to_toml(config))
     journal = journal or Journal(target.data, target.title, target.smaller)

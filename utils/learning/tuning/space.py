@@ -24,6 +24,7 @@ from utils.learning.tuning.searchable import reason_against
 from utils.settings import RENAMED, expand_home, nearest, settings_with_defaults, to_dict, validated
 
 RANGE_KEYS = {"low", "high", "step", "log"}
+LARGEST_INTEGER = 2**31 - 1  # in a list or range
 MOST_CORNERS = 512  # combinations that are checked before the first trial; of more, so many are drawn
 
 
@@ -59,9 +60,9 @@ class Dimension:
 
     def holds(self, value: Any) -> bool:
         """Tell whether a value lies in it, as one from the journal of a search should."""
-        if self.choices:
-            return value in self.choices
-        return isinstance(value, int if self.integer else float) and self.low <= value <= self.high
+        if self.choices:  # compared as JSON, where true is not 1
+            return json.dumps(value) in map(json.dumps, self.choices)
+        return type(value) is (int if self.integer else float) and self.low <= value <= self.high
 
 
 def read_space(config: Config) -> tuple[Dimension, ...]:
@@ -72,7 +73,7 @@ def read_space(config: Config) -> tuple[Dimension, ...]:
     SettingsError
         That names the setting and what would be valid.
     """
-    entries = dict(_entries(config.tuning.space))
+    entries = _entries_by_name(config.tuning.space)
     if not entries:
         raise SettingsError(
             'is empty, so that there is nothing to search; add for example "training.learning_rate" = '
@@ -107,12 +108,24 @@ def _entries(table: Mapping[str, Any], prefix: str = "") -> typing.Iterator[tupl
             yield f"{prefix}{key}", entry
 
 
+def _entries_by_name(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of each setting; one that is there twice, or as a whole and in part, is refused."""
+    entries: dict[str, Any] = {}
+    for name, entry in _entries(table):
+        if name in entries:
+            raise _wrong_entry(name, "is there twice; remove one")
+        entries[name] = entry
+    for name in entries:
+        whole = name.rpartition(".")[0]
+        if whole in entries:
+            raise _wrong_entry(name, f"is a part of {whole}, which is there, too; remove one")
+    return entries
+
+
 def _check_name(name: str, config: Config) -> None:
     values = {key: value for key, value, _ in settings_with_defaults(config)}
     parent, _, index = name.rpartition(".")
-    if name in values or (
-        isinstance(values.get(parent), list) and index.isdecimal() and int(index) < len(values[parent])
-    ):
+    if name in values or (isinstance(values.get(parent), list) and index in map(str, range(len(values[parent])))):
         return
     if name in RENAMED:
         raise _wrong_entry(name, f"is now called {RENAMED[name]}")
@@ -125,6 +138,8 @@ def _dimension(name: str, entry: Any, config: Config) -> Dimension:
     if isinstance(entry, list):
         if len(entry) < 2 or any(value in entry[:index] for index, value in enumerate(entry)):
             raise _wrong_entry(name, "should be a list of two or more different values", entry)
+        if any(type(value) is int and not _is_usable(value) for value in entry):
+            raise _wrong_entry(name, f"integers should be at most {LARGEST_INTEGER}")
         return Dimension(name, choices=tuple(entry))
     if not isinstance(entry, Mapping):
         raise _wrong_entry(name, "should be a list of values, or a range such as { low = 0.1, high = 0.5 }", entry)
@@ -140,8 +155,9 @@ def _range(name: str, entry: Mapping[str, Any], config: Config) -> Dimension:
     low, high, step, log = (entry.get(key, 0) for key in ("low", "high", "step", "log"))
     if not kinds & {int, float}:
         raise _wrong_entry(name, "does not take numbers; list its values instead", entry)
-    if not all(type(value) in (int, float) and math.isfinite(value) for value in (low, high, step)):
-        raise _wrong_entry(name, "low, high and step should be finite numbers", entry)
+    if not all(map(_is_usable, (low, high, step))):
+        reason = f"low, high and step should be finite numbers; as integers, of at most {LARGEST_INTEGER}"
+        raise _wrong_entry(name, reason)
     if not isinstance(entry.get("log", False), bool):
         raise _wrong_entry(name, "log should be true or false", entry)
     if not low < high:
@@ -153,9 +169,15 @@ def _range(name: str, entry: Mapping[str, Any], config: Config) -> Dimension:
     elif not all(isinstance(value, int) for value in (low, high, step)):
         raise _wrong_entry(name, "should have integers as low, high and step", entry)
     count = (high - low) / step if step > 0 else 0
-    if step < 0 or ("step" in entry and not step) or abs(count - round(count)) > 1e-6:
+    if step < 0 or ("step" in entry and not step) or math.isinf(count) or abs(count - round(count)) > 1e-6:
         raise _wrong_entry(name, "step should be above 0 and lead from low to high exactly", entry)
     return Dimension(name, low=low, high=high, step=step, log=bool(log))
+
+
+def _is_usable(value: Any) -> bool:
+    if type(value) is int:
+        return abs(value) <= LARGEST_INTEGER
+    return type(value) is float and math.isfinite(value)
 
 
 def types_of_setting(name: str) -> set[type]:

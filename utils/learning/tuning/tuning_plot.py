@@ -82,7 +82,8 @@ def _draw_slice(axes: Axes, dimension: Dimension, journal: Journal, *, labelled:
     for state, style in STYLES.items():
         shown = _with_value(journal, state)
         places = [_place(dimension, one.values[dimension.name]) for one in shown]
-        axes.scatter(places, _values_of(shown), alpha=0.7, **{**style, "label": None})
+        if places:  # without any, matplotlib could not make the axis logarithmic
+            axes.scatter(places, _values_of(shown), alpha=0.7, **{**style, "label": None})
     best = journal.best
     if best:
         axes.scatter(
@@ -96,6 +97,8 @@ def _draw_slice(axes: Axes, dimension: Dimension, journal: Journal, *, labelled:
         make_logarithmic(axes, "x")
     elif dimension.integer:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
+    if not (dimension.choices or axes.has_data()):
+        axes.set_xlim(dimension.low, dimension.high)
     axes.set(title=dimension.name, ylabel=journal.metric if labelled else "")
     axes.title.set_fontsize("medium" if len(dimension.name) < 24 else "small")
     axes.grid(alpha=0.3)

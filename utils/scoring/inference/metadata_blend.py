@@ -18,6 +18,7 @@ from utils import console
 from utils.scoring.inference.metadata_classifier import (
     MetadataClassifier,
     check_catboost,
+    check_has_classifier,
     read_classifier,
     recordings_of_classifier,
 )
@@ -95,10 +96,13 @@ def blended_classifier(config: Config) -> MetadataClassifier | None:
     Raises
     ------
     UserError
-        If it cannot be used.
+        If it cannot be used, or, even with weight 0, is not there.
     """
     folder = config.testing.metadata
-    return read_classifier(folder, config.metadata) if folder and is_blended(config.testing) else None
+    if folder is None:
+        return None
+    check_has_classifier(folder)
+    return read_classifier(folder, config.metadata) if is_blended(config.testing) else None
 
 
 def blend_of(

@@ -2,7 +2,7 @@
 
     snapshots/<run>-metadata/settings.toml  classes.txt  learned.txt  features.json
     snapshots/<run>-metadata/model.cbm         CatBoost's own file: trees, without times and paths
-    snapshots/<run>-metadata/classifier.json   written last: what it was trained on, and the digest of the trees
+    snapshots/<run>-metadata/classifier.json   written last: what it was trained on, and digests of the files above
 
 Predicting needs the package catboost, of the extra `places`.
 """
@@ -32,8 +32,9 @@ from utils.scoring.inference.metadata_features import (
 )
 from utils.scoring.inference.prior_metadata import PlaceAndWeek
 
-CLASSIFIER_VERSION = 1
+CLASSIFIER_VERSION = 2
 TREES, DESCRIPTION = "model.cbm", "classifier.json"
+CLASSES, LEARNED, FEATURES = "classes.txt", "learned.txt", "features.json"
 _AGAIN = "run train_metadata.py with --fresh"
 
 
@@ -73,7 +74,7 @@ class MetadataClassifier:
         known = {row: place for row, place in enumerate(places) if place is not None and is_placed(place, names)}
         if known:
             columns = feature_columns(self.features, list(known.values()))
-            found[list(known)] = probabilities_of(load_trees(self), feature_rows(self.features, columns), self.features)
+            found[list(known)] = _probabilities_at(self, feature_rows(self.features, columns))
         return found
 
 
@@ -102,24 +103,25 @@ def read_classifier(folder: Path, settings: Metadata, *, setting: str = "testing
     UserError
         If there is none, it is damaged, or a raster is missing or has changed.
     """
-    if not (folder / DESCRIPTION).is_file():
-        raise console.UserError(f"{folder}: no metadata classifier there; run train_metadata.py, or fix {setting}")
+    check_has_classifier(folder, setting=setting)
     try:
         state = _read_json(folder / DESCRIPTION)
         if state["version"] != CLASSIFIER_VERSION:
             raise console.UserError(
-                f"{folder}: has version {state['version']}, but this program reads version {CLASSIFIER_VERSION}; "
+                f"{folder}: has version {state['version']!r:.40}, but this program reads version {CLASSIFIER_VERSION}; "
                 f"{_AGAIN}"
             )
-        classes = tuple((folder / "classes.txt").read_text(encoding="utf-8").split("\n")[:-1])
-        features = tuple(feature_from_json(entry) for entry in _read_json(folder / "features.json")["features"])
+        for name in (CLASSES, LEARNED, FEATURES):
+            _check_digest(folder / name, str(state["sha256"][name]))
+        classes = tuple((folder / CLASSES).read_text(encoding="utf-8").split("\n")[:-1])
+        features = tuple(feature_from_json(entry) for entry in _read_json(folder / FEATURES)["features"])
         counts = int(state["classes"]), int(state["features"])
         if (len(classes), len(features)) != counts:
             raise ValueError(
                 f"classes.txt and features.json hold {len(classes)} and {len(features)}, not "
                 f"{counts[0]} and {counts[1]}"
             )
-        fingerprint, sha256, trees = str(state["fingerprint"]), str(state["sha256"]), int(state["trees"])
+        fingerprint, sha256, trees = str(state["fingerprint"]), str(state["sha256"][TREES]), int(state["trees"])
         recordings = int(state["recordings"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise console.UserError(
@@ -127,6 +129,18 @@ def read_classifier(folder: Path, settings: Metadata, *, setting: str = "testing
         ) from None
     located = tuple(_located(feature, settings) for feature in features)
     return MetadataClassifier(folder, classes, located, fingerprint, sha256, trees, recordings)
+
+
+def check_has_classifier(folder: Path, *, setting: str = "testing.metadata") -> None:
+    """Refuse a folder without a trained metadata classifier.
+
+    Raises
+    ------
+    UserError
+        That names the setting.
+    """
+    if not (folder / DESCRIPTION).is_file():
+        raise console.UserError(f"{folder}: no metadata classifier there; run train_metadata.py, or fix {setting}")
 
 
 def _read_json(path: Path) -> Mapping[str, Any]:
@@ -162,7 +176,7 @@ def recordings_of_classifier(folder: Path) -> set[str]:
         If they are not known.
     """
     try:
-        return set((folder / "learned.txt").read_text(encoding="utf-8").split("\n")[:-1])
+        return set((folder / LEARNED).read_text(encoding="utf-8").split("\n")[:-1])
     except (OSError, ValueError) as error:
         raise console.UserError(f"{folder}: is a damaged metadata classifier ({error}); {_AGAIN}") from None
 
@@ -195,16 +209,29 @@ def check_trees(classifier: MetadataClassifier) -> Path:
         If it is not.
     """
     path = classifier.folder / TREES
-    if not path.is_file() or digest_of(path) != classifier.sha256:
-        raise console.UserError(f"{path}: is damaged; {_AGAIN}")
+    _check_digest(path, classifier.sha256)
     return path
 
 
-def probabilities_of(
-    trees: Any, rows: Sequence[FeatureRow], features: Sequence[Feature]
+def _check_digest(path: Path, sha256: str) -> None:
+    if not path.is_file() or digest_of(path) != sha256:
+        raise console.UserError(f"{path}: is damaged; {_AGAIN}")
+
+
+def _probabilities_at(
+    classifier: MetadataClassifier, rows: Sequence[FeatureRow]
 ) -> Float[np.ndarray, "recordings classes"]:
     """Return the probability of each class for each row of features."""
-    raw = trees.predict(pool_of(rows, features), prediction_type="RawFormulaVal")
+    trees = load_trees(classifier)
+    from catboost import CatBoostError
+
+    try:
+        raw = trees.predict(pool_of(rows, classifier.features), prediction_type="RawFormulaVal")
+    except CatBoostError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise console.UserError(
+            f"{classifier.folder}: the trees do not fit to {FEATURES} ({reason}); {_AGAIN}"
+        ) from None
     return softmax(np.asarray(raw, np.float64), axis=1)
 
 

@@ -15,9 +15,10 @@ from jaxtyping import Bool, Float
 
 from config import Metadata
 from utils.console import UserError, warning
-from utils.recordings.rasters import raster_values
+from utils.recordings.rasters import check_raster, raster_values
 from utils.scoring.inference.prior_metadata import PlaceAndWeek
 
+OF_RECORDINGS = ("latitude", "longitude", "day", "elevation")  # features that need no raster
 MISSING = "missing"  # the category of unknown places, and of categories that were not learned
 FeatureRow = list[float | str]
 FeatureColumns = Mapping[str, Float[np.ndarray, " recordings"]]
@@ -67,23 +68,36 @@ def wanted_features(settings: Metadata) -> tuple[Feature, ...]:
     Raises
     ------
     UserError
-        If a raster cannot be read, or two have the same name.
+        If a raster cannot be read, or two features have the same name.
     """
+    _check_feature_names(settings)
+    for path in settings.rasters:
+        check_raster(path)
     rasters = [Feature(path.stem, path, digest_of(path)) for path in settings.rasters]
     features = (*(Feature(name) for name in settings.features), *rasters)
-    names = [feature.name for feature in features]
-    repeated = next((name for name in names if names.count(name) > 1), None)
-    if repeated is not None:
-        raise UserError(f"metadata.rasters: two features have the name {repeated!r}; rename a file, or leave one out")
-    unknown = set(settings.categorical) - {feature.name for feature in rasters}
-    if unknown:
-        raise UserError(
-            f"metadata.categorical: {min(unknown)!r} is not the name of a raster; they are "
-            f"{', '.join(feature.name for feature in rasters) or 'none'} (metadata.rasters, without ending)"
-        )
     return tuple(
         replace(feature, categories=() if feature.name in settings.categorical else None) for feature in features
     )
+
+
+def _check_feature_names(settings: Metadata) -> None:
+    rasters = [path.stem for path in settings.rasters]
+    twice = _repeated(settings.features)
+    if twice is not None:
+        raise UserError(f"metadata.features: names {twice!r} twice; leave one out")
+    twice = _repeated([*settings.features, *rasters])
+    if twice is not None:
+        raise UserError(f"metadata.rasters: two features have the name {twice!r}; rename a file, or leave one out")
+    unknown = set(settings.categorical) - set(rasters)
+    if unknown:
+        raise UserError(
+            f"metadata.categorical: {min(unknown)!r} is not the name of a raster; they are "
+            f"{', '.join(rasters) or 'none'} (metadata.rasters, without ending)"
+        )
+
+
+def _repeated(names: Sequence[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 def digest_of(path: Path) -> str:
@@ -92,8 +106,10 @@ def digest_of(path: Path) -> str:
     Raises
     ------
     UserError
-        If it cannot be read.
+        If it cannot be read, or is a pipe or a device.
     """
+    if not path.is_file():  # others may never end
+        raise UserError(f"{path}: no such file; fix metadata.rasters")
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -132,12 +148,22 @@ def fitted_features(
 ) -> tuple[Feature, ...]:
     """Return the features with means, deviations and categories of the recordings that are learned.
 
-    Features that are not known for any of them are left out, with a warning.
+    Features of recordings that are not known for any of them are left out, with a warning.
+
+    Raises
+    ------
+    UserError
+        If a raster has no value for any of them.
     """
     fitted = []
     for feature in features:
         column = columns[feature.name][learned]
         known = column[~np.isnan(column)]
+        if not len(known) and feature.raster:
+            raise UserError(
+                f"{feature.raster}: has no value at any recording to learn from, because it is of another region "
+                "or has no data there; leave it out of metadata.rasters"
+            )
         if not len(known):
             warning(f"the feature {feature.name} is not known for any recording; it is left out")
         elif feature.categories is not None:
@@ -164,7 +190,7 @@ def feature_as_json(feature: Feature) -> dict[str, Any]:
     }
 
 
-def feature_from_json(entry: Mapping[str, Any]) -> Feature:
+def feature_from_json(entry: Any) -> Feature:
     """Return a feature from what features.json holds.
 
     Raises
@@ -172,7 +198,13 @@ def feature_from_json(entry: Mapping[str, Any]) -> Feature:
     ValueError, KeyError, TypeError
         If it is not as `feature_as_json` wrote it.
     """
+    if not isinstance(entry, dict):
+        raise TypeError("a feature is not a JSON object")
     categories = entry.get("categories")
+    if "raster" not in entry and (entry["name"] not in OF_RECORDINGS or categories is not None):
+        raise ValueError(f"{entry['name']!r} is not a feature, or lacks its raster")
+    if not isinstance(categories, list | None):
+        raise TypeError(f"the categories of {entry['name']!r} are no list")
     mean, deviation = float(entry.get("mean", 0.0)), float(entry.get("deviation", 1.0))
     if not (np.isfinite([mean, deviation]).all() and deviation > 0):
         raise ValueError(f"the mean or deviation of {entry['name']} is out of range")

@@ -34,6 +34,7 @@ from utils.spectra.store_settings import check_settings
 
 CLIPS_READ = 1024  # clips that are read into memory together
 CLASSES_NAMED = 3  # classes that a warning lists
+FEW_VALIDATION_RECORDINGS = 50  # over fewer, novelty is coarse
 
 
 def prototypes_of(snapshot: Snapshot, settings: Testing) -> Prototypes:
@@ -102,6 +103,11 @@ def make_prototypes(snapshot: Snapshot, settings: Testing) -> Prototypes:
         f"{console.printable(snapshot.folder)}: prototypes of {directions.shape[1]} classes from {len(training):,} "
         f"clips, compared with {len(means)} validation recordings, in {console.clock(elapsed())}"
     )
+    if len(means) < FEW_VALIDATION_RECORDINGS:
+        console.warning(
+            f"{console.printable(snapshot.folder)}: novelty is compared with only {len(means)} validation recordings, "
+            "so it is coarse; increase training.validation_share"
+        )
     return Prototypes(directions, offsets, np.sort(means).astype(np.float32), np.sort(found))
 
 
