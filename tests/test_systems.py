@@ -63,8 +63,10 @@ def test_peaks_with_sound_augmented_before_its_spectrograms(kaggle: Path, tmp_pa
     assert "validation_accuracy" in pl.read_csv(evaluated.log).columns
     assert (config.run_folder / "curves.png").is_file()
     metrics = metrics_of(submission_soundscape.main(config), config)
-    assert 0 < metrics["row_f1"] <= 1
-    assert (config.submission.folder / "peaks2021_soundscape_kaggle2021.csv").is_file()
+    labels = pl.read_csv(kaggle / "train_soundscape_labels.csv")
+    assert (metrics["annotated"], metrics["intervals"]) == (6, len(labels))
+    written = pl.read_csv(config.submission.folder / "peaks2021_soundscape_kaggle2021.csv")
+    assert set(written["row_id"]) == set(labels["row_id"])
 
 
 def test_blend_of_folds_blocked_in_space_and_season(kaggle: Path, tmp_path: Path) -> None:
