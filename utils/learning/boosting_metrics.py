@@ -18,6 +18,7 @@ from utils.scoring.inference.metadata_classifier import MetadataClassifier
 from utils.scoring.metrics.bootstrap import Interval, difference_interval, draw_recordings, interval
 from utils.scoring.metrics.metric_kinds import ScoredRows
 from utils.scoring.metrics.registry import METRICS
+from utils.scoring.testing import held_out_split
 
 KEYS = ("argmax_macro_f1", "argmax_micro_f1", "top1_accuracy", "mlrap")  # of `registry.METRICS`
 INTERVALS = ("classifier", "class_prior", "difference")  # of `ClassifierMetrics`
@@ -65,12 +66,8 @@ def validation_metrics(classifier: MetadataClassifier, data: BoostingData, confi
 def held_out_metrics(
     classifier: MetadataClassifier, split: pl.DataFrame, data: BoostingData, config: Config
 ) -> ClassifierMetrics | None:
-    """Return the metrics on the held-out recordings of the classes that it knows; None without any.
-
-    These are those of test/ if there are any, or else of val/, as for test.py.
-    """
-    name = config.testing.held_out
-    name = name if name != "auto" else "test" if "test" in split["split"] else "val"
+    """Return the metrics on the held-out recordings of classes that it knows, as for test.py; None without any."""
+    name = held_out_split(split, config.testing)
     held_out = placed_recordings(split.filter(pl.col("split") == name, pl.col("class").is_in(data.classes)), config)
     scores = classifier.probabilities(list(held_out.places)) if held_out.places else np.empty((0, len(data.classes)))
     return metrics_on(scores, held_out.rows, data, config)

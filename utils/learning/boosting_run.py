@@ -153,7 +153,10 @@ def _description(classifier: MetadataClassifier) -> dict[str, Any]:
     return {
         "version": CLASSIFIER_VERSION,
         "fingerprint": classifier.fingerprint,
-        "sha256": {name: digest_of(classifier.folder / name) for name in (CLASSES, LEARNED, FEATURES, TREES)},
+        "sha256": {
+            TREES: classifier.sha256,
+            **{name: digest_of(classifier.folder / name) for name in (CLASSES, LEARNED, FEATURES)},
+        },
         "classes": len(classifier.classes),
         "features": len(classifier.features),
         "trees": classifier.trees,

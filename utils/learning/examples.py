@@ -147,7 +147,7 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
     UserError
         If there is nothing to learn from, or the store is older than the split.
     """
-    sorted_train = set(split.filter(split="train")["recording"])
+    as_sorted = split
     if config.training.all_data:
         split = split.with_columns(split=pl.lit("train"))
     train = split.filter(split="train")
@@ -161,7 +161,8 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
     for_validation = pl.col("recording").is_in(list(validation_names))
     rejected = clips.filter(~pl.col("accepted") & ~for_validation)
     learned = _clips_to_learn(clips.filter(pl.col("accepted") & ~for_validation), rejected, config)
-    learned = _of_classes_in(sorted_train, learned)
+    if config.training.all_data:
+        learned = _of_classes_in(as_sorted.filter(split="train")["recording"].to_list(), learned)
     classes = tuple(sorted(learned["class"].unique()))
     _check_classes(classes, train)
     validation = clips.filter(pl.col("accepted") & for_validation & pl.col("class").is_in(classes))

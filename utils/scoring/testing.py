@@ -85,8 +85,15 @@ class Tested:
         return not (self.failures or left_out)
 
 
+def held_out_split(split: pl.DataFrame, settings: Testing) -> str:
+    """Return which split is held out, by `testing.held_out`; 'auto' is test if it exists, else val."""
+    if settings.held_out != "auto":
+        return settings.held_out
+    return "test" if "test" in split["split"] else "val"
+
+
 def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """Return the held-out recordings: those of `testing.held_out`; 'auto' is test/ if it exists, else val/.
+    """Return the held-out recordings, as `held_out_split` says.
 
     At most `testing.max_recordings` of them are drawn, and at most `testing.max_per_class` per class; long recordings
     belong to no single class.
@@ -96,9 +103,7 @@ def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
     UserError
         If there is none.
     """
-    name = config.testing.held_out
-    if name == "auto":
-        name = "test" if "test" in split["split"] else "val"
+    name = held_out_split(split, config.testing)
     recordings = split.filter(split=name)
     if recordings.is_empty():
         raise console.UserError(

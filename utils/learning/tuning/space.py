@@ -94,9 +94,8 @@ def read_space(config: Config) -> tuple[Dimension, ...]:
             raise SettingsError(
                 f"{error}{f' (in a trial with {at})' if at else ''}; change tuning.space", key="tuning.space"
             ) from None
-    return tuple(
-        sorted(space, key=lambda dimension: dimension.name)
-    )  # what is drawn does not depend on the file's order
+    # what is drawn does not depend on the file's order
+    return tuple(sorted(space, key=lambda dimension: dimension.name))
 
 
 def _entries(table: Mapping[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:

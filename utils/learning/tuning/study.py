@@ -46,7 +46,7 @@ def choose_values(journal: Journal, space: Sequence[Dimension], settings: Tuning
 def stopping_rule(
     journal: Journal, space: Sequence[Dimension], settings: Tuning
 ) -> Callable[[Sequence[float | None]], bool]:
-    """Return a function that tells by the course of a trial whether it should be stopped: below the others' median.
+    """Return a function that tells by the course of a trial whether to stop it, as worse than the others' median.
 
     The rule asks after every step, and forgets nothing in between, so that a trial that was killed is stopped where it
     would have been.

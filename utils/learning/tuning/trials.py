@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 import jax
+import polars as pl
 
 from config import Config, SettingsError, Tuning
 from utils import console
@@ -28,7 +29,7 @@ from utils.models.training_log import EpochRow, best_row
 from utils.recordings.splits import read_split
 from utils.scoring.cross_validation import evaluate_fold, plan_runs, read_folds
 from utils.scoring.evaluation.recordings import compute_metrics, evaluate_predictions
-from utils.scoring.inference.ensembles import chosen_members
+from utils.scoring.inference.ensembles import Member, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.units import predict_units, unit_of
 from utils.scoring.metrics.registry import METRICS
@@ -95,10 +96,16 @@ def target_of(config: Config, kind: TrialKind) -> Target:
     if kind == "folds":
         runs = plan_runs(read_folds(config), config, seeds=())
         return Target(title, _digest([read_fold_examples(run.config).fingerprint for run in runs]))
-    members, recordings = chosen_members(config), held_out_recordings(read_split(config.dataset), config)
-    check_not_trained_on(recordings, members, config)
+    members, recordings = _models_and_recordings(config)
     labels = recordings.select("recording", "class", "background").write_json()
     return Target(title, _digest([fingerprint_of_scores(members, config), labels]))
+
+
+def _models_and_recordings(config: Config) -> tuple[list[Member], pl.DataFrame]:
+    """Return the models that a trial of kind testing tests, and the recordings, which none of them learned."""
+    members, recordings = chosen_members(config), held_out_recordings(read_split(config.dataset), config)
+    check_not_trained_on(recordings, members, config)
+    return members, recordings
 
 
 def _digest(content: Any) -> str:
@@ -209,8 +216,7 @@ def _cross_validate(trial: Trial, config: Config, should_stop: Callable[[Course]
 
 def _test(trial: Trial, config: Config, _: Callable[[Course], bool]) -> Trial:
     """Test existing models on val/; no file is written."""
-    members, recordings = chosen_members(config), held_out_recordings(read_split(config.dataset), config)
-    check_not_trained_on(recordings, members, config)
+    members, recordings = _models_and_recordings(config)
     predictions = predict_units(members, recordings, config, unit_of(recordings, config), what=f"trial {trial.title}")
     evaluation = evaluate_predictions(predictions.scores, predictions, background=config.testing.background)
     found = compute_metrics(predictions, evaluation, config.testing, made_from=config.run).metrics
