@@ -12,7 +12,7 @@ utils/settings.py reads the files, utils/command_line.py the command line.
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeGuard
 
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import AllowInfNan
@@ -30,6 +30,9 @@ SignalToNoise = Annotated[float, Ge(-60), Le(100)]  # decibels
 Exponent = Annotated[float, Ge(0.1), Le(10)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 LONGEST_WINDOW = 65_536  # of Fourier transforms, samples
+SCHEMES = ("gs", "s3", "az", "file")  # of addresses of remote folders: s3://bucket/folder
+ADDRESS_MARK = "://"  # in every address, and in no path that is meant as one
+Location = str | Path  # of a folder: an address, which a path would fold to s3:/bucket/folder, or a path
 
 
 class SettingsError(Exception):
@@ -48,8 +51,21 @@ class SettingsError(Exception):
         super().__init__(": ".join(part for part in (source, what, reason) if part))
 
 
-MODELS_OF_2018 = ("Baseline", "ResNet", "Pi")  # values of model.name for which there are no public weights
+MODELS_WITHOUT_WEIGHTS = ("Baseline", "ResNet", "Pi", "Dilated")  # values of model.name without public weights
+# number of stages of the other models, by the start of their names
+STAGES = {"EfficientNetV2": 6, "EfficientNet": 7, "ConvNeXt": 4, "ResNeSt": 4, "MobileNet": 5}
 MULTI_LABEL_LOSSES = ("binary",)  # values of training.loss that score each class by itself
+COMPARING_LOSSES = ("triplet",)  # values of training.loss that compare clips with positives and negatives
+
+
+def location(value: Location | None) -> Location | None:
+    """Return a path, unless it is an address."""
+    return Path(value) if isinstance(value, str) and not is_address(value) else value
+
+
+def is_address(value: object) -> TypeGuard[str]:
+    """Tell whether a value is an address of a remote folder or file, not a path."""
+    return isinstance(value, str) and ADDRESS_MARK in value
 
 
 @dataclass(frozen=True)
@@ -71,7 +87,12 @@ class Dataset:
 
     # folder of the sorted data set and all that is made from it: train/, val/, test/, metadata/, spec/
     root: Path = Path("datasets/TrainingSet")
-    archive: Path | None = None  # folder of the downloaded recordings, which is only read; none: the root itself
+    # folder of the downloaded recordings, which is only read: a path, or an address gs://, s3://, az:// or file://, the
+    # recordings of which stay there (sort_mode has no effect); none: the root itself
+    archive: Location | None = None
+    # folder of the clips that spec.py extracts: a path, or an address gs://, s3://, az:// or file://; none: spec/ in
+    # the root
+    store: Location | None = None
     # layout of the archive; auto: detected
     kind: Literal["auto", "birdclef2018", "kaggle", "annotations", "xenocanto", "folders"] = "auto"
     # names of the columns in annotation tables, if they differ from the usual ones; '': the column is found by itself
@@ -114,6 +135,21 @@ class Dataset:
     # how recordings get into train/, val/ and test/; copy needs the disk space twice, move empties the archive
     sort_mode: Literal["copy", "hardlink", "move", "symlink"] = "copy"
     seed: Seed = 2018  # random seed for the choice of classes and recordings and for the split
+
+    def __post_init__(self) -> None:
+        """Turn texts that are no addresses into paths."""
+        object.__setattr__(self, "archive", location(self.archive))
+        object.__setattr__(self, "store", location(self.store))
+
+    @property
+    def archive_folder(self) -> Path | None:
+        """The archive, if it is a folder of this machine."""
+        return self.archive if isinstance(self.archive, Path) else None
+
+    @property
+    def store_at(self) -> Location:
+        """The folder of the clips."""
+        return self.store or self.root / "spec"
 
 
 @dataclass(frozen=True)
@@ -299,12 +335,14 @@ class Augmentation:
 class Model:
     """Architecture of the model."""
 
-    # Baseline: plain convolutions, small and fast; ResNet: wide residual network, more accurate; Pi: dense layers; the
-    # others are backbones that can start from public `weights`
+    # Baseline: plain convolutions, small and fast; ResNet: wide residual network, more accurate; Pi: dense layers;
+    # Dilated: residual blocks of convolutions dilated along time; the others are backbones that can start from public
+    # `weights`
     name: Literal[
         "Baseline",
         "ResNet",
         "Pi",
+        "Dilated",
         "EfficientNetLite0",
         "EfficientNetLite1",
         "EfficientNetLite2",
@@ -345,6 +383,9 @@ class Model:
     dropout: PartShare = 0.0
     # backbones: probability in training that a clip skips the last block (stochastic depth); earlier ones: less; 0: off
     drop_path: PartShare = 0.0
+    # backbones that start from `weights` or training.pretrained: all layers up to the end of this stage stay as they
+    # are; a step takes less time (EfficientNet with 2 of its 7 stages: half); 0: all layers learn
+    frozen_stages: Annotated[int, Ge(0), Le(7)] = 0
     # what is dropped together: random: single activations (Pi: always), location: all channels of a pixel, channel:
     # whole channels
     dropout_kind: Literal["random", "location", "channel"] = "random"
@@ -352,6 +393,30 @@ class Model:
     dense_units: Count = 512
     resnet_k: Annotated[int, Ge(1), Le(64)] = 2  # ResNet: width factor, multiplies filters
     resnet_n: Annotated[int, Ge(1), Le(64)] = 2  # ResNet: depth, number of blocks per group
+    # Dilated: a stack has one block for each of these; frames between what neighbouring weights of a kernel see
+    dilations: Annotated[tuple[Annotated[int, Ge(1), Le(1024)], ...], MinLen(1)] = (1, 2, 4, 8)
+    stacks: Annotated[int, Ge(1), Le(64)] = 1  # Dilated: depth, number of stacks per group of layers
+    # width of a dense layer between the features and the output layer, which makes the embedding; 0: none, the features
+    # are the embedding
+    embedding: Annotated[int, Ge(0), Le(16_384)] = 0
+    # how embeddings are compared; cosine: they are scaled to length 1, also before the output layer
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """How a model learns from triplets: an anchor should be nearer to its positive than to its negative."""
+
+    # how much nearer, in units of `model.distance` (cosine: 0 to 2); beyond that, a triplet has a loss of 0
+    margin: Positive = 0.2
+    # which clips are compared with an anchor; drawn: those that were drawn for it; semi_hard: of the batch, the nearest
+    # negative that is farther than the drawn positive (else the farthest one); hard: of the batch, the farthest
+    # positive and the nearest negative
+    choose: Literal["drawn", "semi_hard", "hard"] = "drawn"
+    # weight of the cross-entropy of the anchors in the loss, below 1; 0: the output layer is not learned, but filled
+    # with class prototypes after each epoch
+    cross_entropy: PartShare = 0.0
+    redraw: bool = True  # draw positives and negatives anew in each epoch; off: once
 
 
 @dataclass(frozen=True)
@@ -359,7 +424,8 @@ class Training:
     """How the model is trained."""
 
     epochs: Count = 60  # number of passes over all clips
-    batch_size: Count = 32  # clips per training step; larger batches need more memory
+    # clips per training step; larger batches need more memory; loss = triplet: anchors, so three times as many clips
+    batch_size: Count = 32
     learning_rate: Positive = 0.001  # learning rate in the first epoch
     learning_rate_end: NotNegative = 0.000001  # learning rate in the last epoch; schedules root and constant ignore it
     # how the learning rate falls from epoch to epoch
@@ -378,8 +444,9 @@ class Training:
     # as 0.999; 0: off
     average: PartShare = 0.0
     # cross_entropy: one label per clip; focal: the same, with more weight on hard clips; binary: several labels per
-    # clip (sigmoid)
-    loss: Literal["cross_entropy", "focal", "binary"] = "cross_entropy"
+    # clip (sigmoid); triplet: the embedding, by comparing clips of the same class and of others (`triplets`)
+    loss: Literal["cross_entropy", "focal", "binary", "triplet"] = "cross_entropy"
+    triplets: Triplets = field(default_factory=Triplets)  # loss = triplet: what is compared, and how
     focal_gamma: NotNegative = 2.0  # loss = focal: how much less easy clips count; 0: cross-entropy
     label_smoothing: PartShare = 0.0  # losses with one label: fraction of the target spread evenly over all classes
     primary_target: Share = 1.0  # loss = binary: target of the primary label
@@ -399,7 +466,8 @@ class Training:
     pretrained_output: bool = True  # pretrained: also take over the output layer, for classes that are the same
     # learn only the output layer in the first so many epochs; all others are as in inference meanwhile
     freeze_epochs: CountOrNone = 0
-    backbone_rate: Share = 1.0  # learning rate of all layers but the output layer, as a factor of `learning_rate`
+    # learning rate of all layers but the output layer (and that of model.embedding), as a factor of `learning_rate`
+    backbone_rate: Share = 1.0
     # fraction of the recordings in train/ set apart for validation, from classes with 3 recordings or more (of long
     # recordings: about this fraction of their events); if test/ exists, val/ is used instead, unless it is tested on
     validation_share: PartShare = 0.05
@@ -418,6 +486,17 @@ class Training:
     # train on a folder of PNG files in the naming of the 2018 baseline (<class>/0123_recording_004.png); none: on the
     # store
     images: Path | None = None
+    # train on the pack that `spec.py --pack` wrote here, a path or an address gs://, s3://, az:// or file://, which is
+    # read file by file in an order drawn for each epoch; none: on the store
+    packed: Location | None = None
+    # packed: number of clips, from successive files, among which a batch is drawn; memory holds so many and a few files
+    buffer: Count = 8192
+    # packed: folder of this machine (such as a fast disk) to which each file of the pack is copied once, and from which
+    # it is read afterwards; none: files are read where they are, in every epoch
+    cache: Path | None = None
+    cache_gb: NotNegative = 0.0  # cache: its largest size, GB; the oldest files leave; 0: no limit
+    # share of each class's recordings that is learned from, at least one, drawn by name; not of those for validation
+    data_share: Annotated[float, Gt(0), Le(1)] = 1.0
     # arithmetic; auto: bfloat16 on accelerators, else float32; parameters and losses are always float32
     precision: Literal["auto", "bfloat16", "float32"] = "auto"
     # device: keep all spectrograms in the accelerator's memory; host: read them from disk; auto: device if they fit
@@ -427,10 +506,29 @@ class Training:
     keep_snapshots: Count = 1  # number of latest snapshots that are kept, besides the best
     seed: Seed = 1  # random seed for initial weights, order of clips and augmentation
 
+    def __post_init__(self) -> None:
+        """Turn a text that is no address into a path."""
+        object.__setattr__(self, "packed", location(self.packed))
+
     @property
     def multi_label(self) -> bool:
         """Whether a clip can have several labels: a sigmoid for each class, instead of one softmax."""
         return self.loss in MULTI_LABEL_LOSSES
+
+    @property
+    def compares_clips(self) -> bool:
+        """Whether each step has positives and negatives besides the clips that it learns from."""
+        return self.loss in COMPARING_LOSSES
+
+    @property
+    def clips_per_step(self) -> int:
+        """Clips that a step sees: a batch, with its positives and negatives."""
+        return 3 * self.batch_size if self.compares_clips else self.batch_size
+
+    @property
+    def fills_output(self) -> bool:
+        """Whether class prototypes fill the output layer after each epoch, because no loss reaches it."""
+        return self.compares_clips and not self.triplets.cross_entropy
 
 
 @dataclass(frozen=True)
@@ -629,6 +727,19 @@ class Tuning:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Where the work on many recordings runs; results do not depend on it. docs/cluster.md says how to start one."""
+
+    # '': worker processes of this machine; auto: the Ray cluster to which this machine belongs; ray://HOST:10001:
+    # another Ray cluster; local: Ray on this machine alone, to try it out. All but '' need the extra `cluster`, auto
+    # and ray:// also a disk that all machines have at the same path
+    address: str = ""
+    cpus: Positive = 1.0  # processor cores that the cluster reserves for each recording in work
+    memory: CountOrNone = 0  # memory that it reserves for each, MB; 0: none, as many at a time as there are cores
+    retries: CountOrNone = 1  # how often a recording is tried again whose worker or machine was lost
+
+
+@dataclass(frozen=True)
 class Log:
     """What scripts print and record."""
 
@@ -658,6 +769,7 @@ class Config:
     testing: Testing = field(default_factory=Testing)
     submission: Submission = field(default_factory=Submission)
     tuning: Tuning = field(default_factory=Tuning)
+    cluster: Cluster = field(default_factory=Cluster)
     log: Log = field(default_factory=Log)
 
     @property

@@ -38,6 +38,7 @@ from utils.learning.loop import learn, summarize_training
 from utils.learning.runs import open_run
 from utils.learning.teachers import chosen_teachers, load_teachers
 from utils.learning.unlabelled import with_unlabelled
+from utils.models.used_settings import warn_of_unused
 from utils.recordings.splits import read_split
 from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.units import predict_units, unit_of
@@ -64,6 +65,7 @@ def main(config: Config, flags: train.Flags = train.Flags()) -> Distilled:
     """Train the network of `config.model` as `config.run` on the predictions of its teachers, and test it."""
     elapsed = console.stopwatch()
     check_student(config)
+    warn_of_unused(config.model)
     request_determinism(config.training)
     members = chosen_teachers(config)
     split = read_split(config.dataset)

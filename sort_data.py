@@ -6,13 +6,14 @@
 It reads BirdCLEF 2018 archives (wav/ + xml/), Kaggle's BirdCLEF challenges, xeno-canto downloads, long recordings with
 tables of annotations, and plain folders of species. `dataset.split` chooses how recordings are split and what stays
 together; an audit lists recordists, sites and days that are in more than one split. The metadata of each recording
-become a JSON file. The exit status is 3 if something had to be left out; sorted.log lists it.
+become a JSON file. The recordings of an archive elsewhere (`dataset.archive = "s3://…"`) stay there. The exit status is
+3 if something had to be left out; sorted.log lists it.
 
 Source: sort_data.py of the 2018 BirdCLEF baseline.
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from config import Config
@@ -22,6 +23,7 @@ from utils.recordings.annotation_plot import write_annotation_analysis
 from utils.recordings.archive import read_archive
 from utils.recordings.archive_split import split_archive
 from utils.recordings.class_names import write_class_names
+from utils.recordings.remote_archive import RemoteArchive, archive_elsewhere
 from utils.recordings.selection import select_recordings
 from utils.recordings.sorting import (
     check_targets,
@@ -57,28 +59,37 @@ class Sorted:
 
 def main(config: Config, flags: Flags = Flags()) -> Sorted:
     """Sort the archive that `config.dataset` names."""
+    with archive_elsewhere(config.dataset) as remote:
+        return _sort(config, flags, remote)
+
+
+def _sort(config: Config, flags: Flags, remote: RemoteArchive | None) -> Sorted:
     elapsed = console.stopwatch()
+    if remote:  # nothing is moved
+        config = replace(config, dataset=replace(config.dataset, sort_mode="copy"))
     root = config.dataset.root
-    archive = read_archive(config.dataset)
+    archive = read_archive(config.dataset, remote)
     console.info(f"{config.dataset.archive or root}: {archive.description}, {len(archive.recordings)} recordings")
     selection = select_recordings(archive.recordings, config.dataset, archive.taxonomy, kind=archive.kind)
     warn_of_labels(archive, selection.recordings, config.dataset)
     if flags.check_audio:
         report_left_out(archive.failures, log=None)
-        return Sorted(root / "split.parquet", [*archive.failures, *check_audio(selection.recordings, config)])
+        unusable = check_audio(selection.recordings, config, location_of=archive.location_of_sound)
+        return Sorted(root / "split.parquet", [*archive.failures, *unusable])
     archive_split = split_archive(archive, selection, config)
     table = archive_split.table(config.dataset)
     failures = [*archive.failures, *archive_split.failures]
     classes = show_audit(archive_split, table, config.dataset, whole=flags.dry_run)
     annotations = analyse_annotations(archive, archive_split, config)
     show_annotation_analysis(annotations)
+    to_sort = [] if remote else archive_split.recordings
     if flags.dry_run:
-        check_targets(archive_split.recordings, config.dataset, dry_run=True)
+        check_targets(to_sort, config.dataset, dry_run=True)
     else:
         with console.alone(root, "sort_data"):
-            check_targets(archive_split.recordings, config.dataset, dry_run=False)
+            check_targets(to_sort, config.dataset, dry_run=False)
             write_metadata(archive_split.recordings, archive, config.dataset)
-            sort_into_folders(archive_split.recordings, archive_split.assignments, config.dataset)
+            sort_into_folders(to_sort, [] if remote else archive_split.assignments, config.dataset)
             warn_of_unused_files(table, root)
             write_sort_log(archive_split, selection, failures, root)
             write_csv(root / "audit.csv", classes)

@@ -5,7 +5,12 @@
 It runs on all cores; if it is stopped or killed, the same command resumes it. A store that was made with other settings
 is not changed unless `--fresh` replaces it. `<root>/spec/overview.html` shows which clips were kept and rejected, and
 how many other thresholds would keep. The exit status is 3 if a recording could not be read, or not to its end, or if
-rows of `clips.table` could not be used; the others are complete.
+rows of `clips.table` could not be used; the others are complete. With `dataset.store = "s3://…"` workers upload whole
+shards to a store elsewhere, and the page and other extras are in `<root>/remote_spec` (docs/cluster.md).
+
+    python spec.py experiments/birdclef2018.toml --pack s3://bucket/pack
+
+also writes the training's clips in random order, for `training.packed`.
 
 Source: spec.py of the 2018 BirdCLEF baseline.
 """
@@ -23,6 +28,7 @@ from utils.spectra.engines import engine_of
 from utils.spectra.image_files import write_images
 from utils.spectra.overview import recordings_with_warnings, summarize_extraction
 from utils.spectra.overview_page import write_overview
+from utils.spectra.remote_store import remote_writer
 from utils.spectra.shards import plan_shards
 from utils.spectra.store import Store
 from utils.spectra.store_writer import fill_store, finish_store, open_store_folder, with_settings_of_store
@@ -33,7 +39,11 @@ from utils.timings import record_time
 class Flags:
     """Flags of a single call, which are never saved with the settings."""
 
-    fresh: bool = False  # delete the store and extract it again
+    # delete the store and extract it again; with --pack: delete the pack there and write it again, and keep the store
+    fresh: bool = False
+    # also write the clips that train.py learns from, in random order and in large files, to this folder, a path or an
+    # address gs://, s3://, az:// or file://; training.packed then reads them from there
+    pack: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Extracted:
 
     Attributes
     ----------
-    folder : the folder of the store
+    folder : the folder of the store; of one elsewhere, that of its tables on this machine
     failures, partial : recordings that could not be read, and those that were read in part
     unused : what could not be used of `clips.table`
     """
@@ -59,21 +69,30 @@ class Extracted:
 
 
 def main(config: Config, flags: Flags = Flags()) -> Extracted:
-    """Fill the store of `config.dataset.root`."""
+    """Fill the store of `config.dataset`."""
     elapsed = console.stopwatch()
     split = read_split(config.dataset)
     table = read_clip_table(split, config)
-    with console.alone(config.dataset.root, "spec"):
-        folder = open_store_folder(config, fresh=flags.fresh)
+    with console.alone(config.dataset.root, "spec"), remote_writer(config) as remote:
+        folder = (remote.open_tables if remote else open_store_folder)(config, fresh=flags.fresh and not flags.pack)
         config = with_settings_of_store(config, folder)
         shards = plan_shards(split, config, folder, times=table.times)
         work, then = engine_of(config)
-        fill_store(shards, config, folder, work=work, then=then)
+        if remote:
+            remote.fill_shards(shards, config, work=work, then=then)
+        else:
+            fill_store(shards, config, folder, work=work, then=then)
         recordings = finish_store(shards, split, folder)
-        store = Store(config.dataset.root)
+        if remote:
+            remote.publish(shards)
+        store = Store(config.dataset.root, at=config.dataset.store)
         write_images(store, config)
         classes = write_overview(store, config)
         record_time(config.dataset.root, "spec", elapsed())
+        if flags.pack:
+            from utils.learning.packing import write_pack  # imports JAX, which extraction does without
+
+            write_pack(store, config, flags.pack, fresh=flags.fresh)
     failures = summarize_extraction(classes, recordings, store, config, seconds=elapsed())
     unused = unused_times(table, recordings, rate=config.spectrogram.rate)
     partial = [warning for warning in recordings_with_warnings(recordings) if is_partial(warning.reason)]

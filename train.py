@@ -23,6 +23,7 @@ from utils.learning.devices import request_determinism
 from utils.learning.examples import read_examples
 from utils.learning.loop import learn, summarize_training
 from utils.learning.runs import open_run, refuse_teachers
+from utils.models.used_settings import warn_of_unused
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
     """Train the network of `config.model` under the name `config.run`."""
     elapsed = console.stopwatch()
     refuse_teachers(config)
+    warn_of_unused(config.model)
     request_determinism(config.training)
     examples = read_examples(config)
     with console.alone(config.snapshots, f"training of {config.run}"):

@@ -43,7 +43,7 @@ def stages(folder: Path) -> dict[str, float]:
     predict = chosen_predictor(graph, network, shape=config.spectrogram.shape, settings=config.testing)
     seconds = {}
     passed = console.stopwatch()
-    for _ in decode(job.file, rate=job.spectrogram.rate):
+    for _ in decode(Path(job.file), rate=job.spectrogram.rate):
         pass
     seconds["decode"] = passed()
     clips = list(grid_clips(job))

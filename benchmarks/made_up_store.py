@@ -114,7 +114,8 @@ def _write_recordings(clips: pl.DataFrame, config: Config) -> None:
         noise=(~pl.col("accepted")).sum(),
         seconds=pl.col("start").max() + config.clips.length,
     )
-    known = found.with_columns(rejected=pl.col("noise"), scores=pl.lit(None), reason=pl.lit(None), warning=pl.lit(None))
+    unknown = dict.fromkeys(("scores", "reason", "warning", "without_event"), pl.lit(None))
+    known = found.with_columns(rejected=pl.col("noise"), **unknown)
     write_table(
         config.dataset.root / "spec" / "recordings.parquet",
         known.select(pl.col(name).cast(kind) for name, kind in RECORDING_COLUMNS.items()),

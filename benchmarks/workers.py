@@ -47,7 +47,7 @@ def baseline(job: Job) -> Spent:
             score = numpy_score(spectrogram)
             if score >= THRESHOLD:
                 cv2.imwrite(
-                    str(job.part / f"{int(score * 10_000):04d}_{job.file.stem}_{index:03d}.png"),
+                    str(job.part / f"{int(score * 10_000):04d}_{Path(job.file).stem}_{index:03d}.png"),
                     (spectrogram * 255).astype(np.uint8),
                 )
     return _spent(start)

@@ -79,6 +79,9 @@ def test_clips_around_annotations(tmp_path: Path) -> None:
         assert all(2 + tape / 2 >= start + 1 or 7 + tape / 2 <= start for start in noise["start"])
         assert 0 < len(noise) < 14
     assert clips["strength"].is_null().all()
+    recordings = Store(tmp_path / "root").recordings
+    # with a threshold of 0, no clip is rejected as empty
+    assert recordings["without_event"].to_list() == recordings["rejected"].to_list() != [0, 0, 0]
     assert not (tmp_path / "root" / "spec" / "peaks.csv").exists()
     check_spectrograms(settings, {f"tape{tape}": tmp_path / "archive" / f"tape{tape}.wav" for tape in range(3)})
     trained = train.main(settings)

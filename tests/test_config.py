@@ -13,7 +13,7 @@ from config import Clips, Config, SettingsError, Spectrogram
 from utils import settings_keys
 from utils.command_line import from_command_line
 from utils.settings import RENAMED, load, settings_with_defaults, to_toml
-from utils.settings_keys import changed_settings, settings_for_key
+from utils.settings_keys import changed_settings, settings_for_key, short_key
 
 
 def read(*words: str) -> Config:
@@ -396,3 +396,9 @@ def test_home_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HOME", str(tmp_path))
     assert read(write(tmp_path, '[dataset]\nroot = "~/birds"')).dataset.root == tmp_path / "birds"
     assert read(write(tmp_path, '[training]\nimages = "~/birds"')).training.images == tmp_path / "birds"
+
+
+def test_short_keys_stay_the_same() -> None:
+    """They name folders and files of earlier versions."""
+    assert short_key([1, "a", None]) == hashlib.sha256(b'[1, "a", null]').hexdigest()[:16]
+    assert short_key({"a": 1}, text="\n") == hashlib.sha256(b'{"a": 1}\n').hexdigest()[:16]

@@ -1,38 +1,119 @@
-"""Workers may fail, die and hang; the results of the others still arrive."""
+"""Workers may fail, die and hang, and machines may be lost; the results of the others still arrive.
 
+All tests that start Ray are here, so that one process of the suite starts it, once.
+"""
+
+import dataclasses
+import importlib.util
+import os
+import shutil
+import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tests.workers import behave
-from utils.console import Failure
-from utils.fanout import fan_out
+import sort_data
+import spec
+from config import Cluster, Config, SettingsError
+from tests.conftest import REPOSITORY, small_config, write_folders
+from tests.workers import OnlyAtHome, behave, leave_marks
+from utils import ray_tasks
+from utils.console import Failure, UserError
+from utils.fanout import THIS_MACHINE, fan_out
+from utils.ray_process import run_on_ray
+from utils.ray_tasks import SETTINGS_OF_RAY, Order, reason_of_end
+from utils.ray_worker import Outcome, StartNotes, attempt, files_of, still_running
+from utils.settings_checks import check
+from utils.spectra import store_writer
+
+AUTO = Cluster("auto", retries=0)
 
 
-def test_one_bad_item_does_not_affect_the_others(tmp_path: Path) -> None:
+class Machines:
+    """The machines of a Ray cluster: tests/ray_machines.py in a process of its own, whose noise is nobody's."""
+
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "tests.ray_machines"]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **SETTINGS_OF_RAY}
+        self._process = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self.address = self._read()
+
+    def _read(self) -> str:
+        lines = (line.strip() for line in self._process.stdout)
+        return next(line for line in lines if line and " " not in line)
+
+    def kill_second(self) -> None:
+        self._process.stdin.write("kill\n")
+        self._process.stdin.flush()
+        assert self._read() == "killed"
+
+    def close(self) -> None:
+        self._process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    pytest.importorskip("ray")
+    with closing(Machines()) as machines, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", machines.address)
+        yield machines
+
+
+@pytest.fixture(params=["processes", "ray"])
+def cluster(request: pytest.FixtureRequest) -> Cluster:
+    if request.param == "processes":
+        return THIS_MACHINE
+    request.getfixturevalue("machines")
+    return AUTO
+
+
+def test_one_bad_item_does_not_affect_the_others(cluster: Cluster, tmp_path: Path) -> None:
     once = f"die once: {tmp_path / 'mark'}"
-    items = ["a", "raise", "b", "unusable", "die", "c", "hang", "d", "modules", once]
+    items = ["a", "raise", "b", "unusable", "die", "killed", "c", "hang", "d", "modules", once]
     main = sys.modules["__main__"]
-    before = dict(vars(main))
-    results = dict(fan_out(behave, items, workers=2, name=str, time_limit=3.0))
+    before, environment = dict(vars(main)), dict(os.environ)
+    results = dict(fan_out(behave, items, workers=2, name=str.title, cluster=cluster, time_limit=3.0))
     assert {item: results[item] for item in "abcd"} == {"a": "A", "b": "B", "c": "C", "d": "D"}
-    assert results["raise"] == Failure("raise", "ValueError: wrong", transient=True)
-    assert results["unusable"] == Failure("unusable", "cannot be used")
-    assert results["die"] == Failure("die", "the worker process died (exit status 7)", transient=True)
+    assert results["raise"] == Failure("Raise", "ValueError: wrong", transient=True)
+    assert results["unusable"] == Failure("Unusable", "cannot be used")
+    statuses = {"die": " (exit status 7)", "killed": " (exit status -9)"}
+    for item, status in statuses.items():
+        reason = f"the worker process died{'' if cluster.address else status}"
+        assert results[item] == Failure(item.title(), reason, transient=True)
     assert results[once] == once.upper()
-    assert results["hang"] == Failure("hang", "stopped after 3 s")
+    assert results["hang"] == Failure("Hang", "stopped after 3 s")
     assert results["modules"] == "1"  # no JAX, no script; one thread
     assert vars(main) == before
+    assert dict(os.environ) == environment
 
 
-def test_a_full_disk_stops_at_once() -> None:
+def test_a_full_disk_stops_at_once(cluster: Cluster) -> None:
     with pytest.raises(OSError, match="No space left"):
-        list(fan_out(behave, ["full", "a"], workers=1, name=str))
+        list(fan_out(behave, ["full", "a"], workers=1, name=str, cluster=cluster))
+
+
+def test_few_items_are_in_hand_and_none_goes_on_when_nobody_wants_them(cluster: Cluster, tmp_path: Path) -> None:
+    marks = [tmp_path / str(index) for index in range(20)]
+    with closing(fan_out(leave_marks, marks, workers=1, name=str, cluster=cluster, ahead=2)) as outcomes:
+        mark, result = next(outcomes)
+        assert result == mark.name
+        time.sleep(3.5)
+        assert 2 <= len(list(tmp_path.glob("*.started"))) <= 4
+    ended = len(list(tmp_path.glob("*.ended")))
+    time.sleep(1.5)
+    assert len(list(tmp_path.glob("*.ended"))) == ended
 
 
 def test_nothing_to_do() -> None:
     assert list(fan_out(behave, [], workers=2, name=str)) == []
+    assert list(fan_out(behave, [], workers=2, name=str, cluster=AUTO)) == []
 
 
 def test_a_function_of_the_running_script_is_refused() -> None:
@@ -42,3 +123,116 @@ def test_a_function_of_the_running_script_is_refused() -> None:
     local.__module__ = "__main__"
     with pytest.raises(TypeError, match="running script"):
         list(fan_out(local, ["a"], workers=1, name=str))
+
+
+def test_without_ray_one_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match=r"auto: needs Ray, .* \(pip install '\.\[cluster\]'\)"):
+        list(fan_out(behave, ["a"], workers=1, name=str, cluster=AUTO))
+
+
+def test_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere")
+    with pytest.raises(UserError, match=r"auto: the cluster cannot be used \(.+\); see docs/cluster.md"):
+        list(fan_out(behave, ["a"], workers=1, name=str, cluster=AUTO))
+
+
+def test_a_machine_without_the_disk_is_named(machines: Machines, tmp_path: Path) -> None:
+    file = OnlyAtHome(tmp_path / "a.wav")
+    with pytest.raises(UserError, match=r"a\.wav: .+, a machine of the cluster, does not have it"):
+        list(fan_out(leave_marks, [file], workers=1, name=str, cluster=AUTO))
+
+
+@pytest.mark.slow
+def test_a_lost_machine_changes_nothing_in_the_store(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folders(tmp_path / "archive", recordings=16, seconds=20.0)
+    config = small_config(tmp_path / "root", tmp_path / "archive")
+    sort_data.main(config)
+    spec.main(config)
+    whole = content(tmp_path / "root" / "spec")
+    shutil.rmtree(tmp_path / "root" / "spec")
+    original, done = store_writer.fan_out, []
+
+    def killing(*arguments, **more):
+        for outcome in original(*arguments, **more):
+            done.append(outcome)
+            if len(done) == 4:
+                machines.kill_second()
+            yield outcome
+
+    monkeypatch.setattr(store_writer, "fan_out", killing)
+    spec.main(dataclasses.replace(config, workers=0, cluster=dataclasses.replace(AUTO, retries=2)))
+    assert len(done) == 33
+    assert content(tmp_path / "root" / "spec") == whole
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Return the bytes of all files but the settings, which name the cluster."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "settings.toml"]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def test_ray_on_this_machine_has_the_cores_that_are_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray, started = pytest.importorskip("ray"), []
+    monkeypatch.setattr(ray, "init", lambda *_, **settings: started.append(settings["num_cpus"]))
+    for workers, cpus in ((0, 1.5), (1, 2.0), (3, 0.5)):
+        ray_tasks._connect(Order(behave, workers, 1, 60.0, Cluster("local", cpus=cpus), "."))
+    assert started == [None, 2, 2]
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with pytest.raises(UserError, match=r"cluster\.cpus = 2\.5: this machine has 2"):
+        settings = {"workers": 1, "ahead": 1, "time_limit": 60.0, "cluster": Cluster("local", cpus=2.5)}
+        next(run_on_ray(behave, ["a"], name=str, **settings))
+
+
+def test_only_a_lost_cluster_is_told_as_one() -> None:
+    ray = pytest.importorskip("ray")
+    assert reason_of_end(ray.exceptions.RaySystemError("x")).startswith("the cluster was lost; see that it runs")
+    assert reason_of_end(BrokenPipeError()).startswith("the cluster was lost")
+    assert reason_of_end(TypeError("cannot pickle\nmore")) == "TypeError: cannot pickle"
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """What workers get: a scratch file, and files or a file."""
+
+    part: Path
+    file: object = None
+    files: object = None
+
+
+def test_files_of_items() -> None:
+    one, other, address = Path("a.wav"), Path("b.wav"), "s3://birds/c.wav"
+    assert files_of(one) == [one]
+    assert files_of(address) == []
+    assert files_of((one, address, other)) == [one, other]
+    assert files_of(Item(other, one)) == [one]
+    assert files_of(Item(other, address)) == []
+    assert files_of(Item(Path("part"), files=[one, address, other])) == [one, other]
+    assert files_of("no file") == []
+
+
+def test_nothing_is_done_where_a_file_is_missing(tmp_path: Path) -> None:
+    class Notes:
+        note = type("Method", (), {"remote": StartNotes().note})
+
+    (tmp_path / "a").touch()
+    here = [behave, "a", (0, 0), Notes, str(Path.cwd())]
+    assert attempt(*here, [tmp_path / "a"]) == Outcome("A")
+    missing = attempt(*here, [tmp_path / "a", tmp_path / "b"])
+    assert missing.result is None
+    assert (list(missing.missing), bool(missing.machine)) == ([tmp_path / "b"], True)
+
+
+def test_only_starts_of_this_try_count() -> None:
+    starts = [(1, 0), (2, 0), (2, 1), (3, 0), (4, 0)]
+    assert still_running(starts, running={1, 2, 4}, losses={2: 1, 4: 1}) == {1, 2}
+
+
+@pytest.mark.parametrize("address", ["", "auto", "local", "ray://head.example:10001"])
+def test_addresses(address: str) -> None:
+    check(Config(cluster=Cluster(address)))
+    with pytest.raises(SettingsError, match=r"cluster\.address = .*: should be '', auto, local or ray://HOST:PORT"):
+        check(Config(cluster=Cluster(f"{address} ")))

@@ -15,6 +15,7 @@ from tests.conftest import REPOSITORY
 
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
+TESTED = ("dev", "export", "tune", "places", "cluster", "remote")  # extras that the tests use
 REFERENCES = {"torch", "timm", "tensorflow"}  # of tests and benchmarks only; whoever runs those installs them
 
 
@@ -62,13 +63,14 @@ def test_the_development_set_adds_tests_and_linters() -> None:
     main, more = pinned("requirements.txt"), pinned("requirements-dev.txt")
     assert "-r requirements.txt" in (REPOSITORY / "requirements-dev.txt").read_text(encoding="utf-8").splitlines()
     assert not main.keys() & more.keys()
-    assert needed([*EXTRAS["dev"], *EXTRAS["tune"]]) <= main.keys() | more.keys()
+    extras = (one for name in TESTED for one in EXTRAS[name])
+    assert needed(extras) <= main.keys() | more.keys()
     assert not REFERENCES & (main.keys() | more.keys())
 
 
 def test_pinned_versions_lie_in_the_ranges() -> None:
     pins = pinned("requirements.txt") | pinned("requirements-dev.txt")
-    for requirement in map(Requirement, [*PROJECT["dependencies"], *EXTRAS["dev"], *EXTRAS["export"], *EXTRAS["tune"]]):
+    for requirement in map(Requirement, [*PROJECT["dependencies"], *(one for name in TESTED for one in EXTRAS[name])]):
         version = str(pins[normalized(requirement.name)].specifier).removeprefix("==")
         assert requirement.specifier.contains(version), requirement
 

@@ -1,6 +1,7 @@
 """The systems of others that are experiments here, from a synthetic archive of their form to a score."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,12 @@ def test_blend_of_folds_blocked_in_space_and_season(kaggle: Path, tmp_path: Path
     assert set(scores["recording"]) == set(folded["recording"])  # each by the model that did not learn from it
     ensemble = load(config.snapshots / "birdclef2021-folds" / "ensemble.toml")
     assert len(ensemble.testing.models) == 2
-    assert 0 < metrics_of(submission_soundscape.main(ensemble), ensemble, run=ensemble.run)["row_f1"] <= 1
+    # the other kind of network learns from the same store, and joins them with a weight of its own
+    other = of_2021("birdclef2021-effnet", tmp_path, kaggle, **changes | {"training.epochs": 1})
+    assert isinstance(evaluate.main(other), evaluate.EvaluatedRun)
+    models = (*ensemble.testing.models, other.run_folder)
+    blend = replace(ensemble, testing=replace(ensemble.testing, models=models, weights=(0.5, 0.5, 2.0)))
+    assert 0 < metrics_of(submission_soundscape.main(blend), blend, run=blend.run)["row_f1"] <= 1
 
 
 def test_both_kinds_of_networks_of_the_blend_learn_from_the_same_clips() -> None:
@@ -119,3 +125,25 @@ def test_annotated_calls_judged_one_by_one(tmp_path: Path) -> None:
     assert metrics["unit"] == "event"
     assert 0 <= metrics["metrics"]["argmax_macro_f1"]["value"] <= 1
     assert "validation_macro_f1" in pl.read_csv(evaluated.log).columns
+
+
+def test_triplets_with_dilated_convolutions(kaggle: Path, tmp_path: Path) -> None:
+    changes = {"model.name": "Dilated", "model.embedding": 8, "dataset.val_share": 0.5, "dataset.test_share": 0.25}
+    config = of_2021("triplets", tmp_path, kaggle, **changes)
+    config = replace(config, model=replace(config.model, dilations=(1, 4)), testing=replace(config.testing, ridge=True))
+    sort_data.main(config)
+    spec.main(config)
+    clips = pl.read_parquet(config.dataset.root / "spec" / "clips.parquet")
+    assert set((clips["start"] % 1).to_list()) == {0}  # 2 s, of which 1 s overlaps
+    evaluated = evaluate.main(config)
+    assert isinstance(evaluated, evaluate.EvaluatedRun)
+    assert evaluated.mlrap is not None
+    assert evaluated.ridge_mlrap is not None
+    log, table = pl.read_csv(evaluated.log), pl.read_parquet(config.run_folder / "triplets.parquet")
+    assert log["loss"][-1] < 0.9 * log["loss"][0]
+    assert log["validation_recall_at_1"].is_not_null().all()
+    species = dict(pl.read_parquet(config.dataset.root / "split.parquet").select("recording", "class").iter_rows())
+    assert len(table) == 10
+    for row in table.iter_rows(named=True):
+        assert {species[name] for name in row["positives"]} <= {row["class"]}
+        assert row["class"] not in {species[name] for name in row["negatives"]}

@@ -22,6 +22,8 @@ def behave(what: str) -> str:
         raise UserError("cannot be used")
     if what == "die":
         os._exit(7)
+    if what == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     if what.startswith("die once: "):
         mark = Path(what.removeprefix("die once: "))
         if not mark.exists():
@@ -36,6 +38,21 @@ def behave(what: str) -> str:
             ",".join(name for name in ("jax", "train", "pytest") if name in sys.modules) + os.environ["OMP_NUM_THREADS"]
         )
     return what.upper()
+
+
+def leave_marks(mark: Path) -> str:
+    """Leave a file at the start and, after a while, one at the end."""
+    mark.with_suffix(".started").touch()
+    time.sleep(1.0)
+    mark.with_suffix(".ended").touch()
+    return mark.name
+
+
+class OnlyAtHome(type(Path())):
+    """A file that machines of a cluster do not have."""
+
+    def exists(self) -> bool:
+        return not sys.argv[0].endswith("default_worker.py")
 
 
 def extract_or_die(job: Job) -> float:

@@ -28,7 +28,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from config import Log, SettingsError
+from config import Log, SettingsError, is_address
 from utils.command_line import from_command_line
 from utils.files import try_lock
 from utils.messages import PROGRESS, STDOUT, WIDE, choose_file, choose_levels, log_line, log_table
@@ -235,9 +235,11 @@ def stopwatch() -> Callable[[], float]:
     return lambda: time.perf_counter() - start
 
 
-def printable(path: Path) -> str:
-    """Write a path as a user would type it: relative where it lies below the current folder."""
-    here = Path.cwd()
+def printable(path: Path | str) -> str:
+    """Write a path as a user would type it: relative where it lies below the current folder; addresses as they are."""
+    if is_address(path):
+        return path
+    path, here = Path(path), Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 

@@ -18,6 +18,7 @@ NEVER_IN_NAMES = {"Cc", "Cs", "Zl", "Zp"}  # control characters, surrogates, lin
 # reserved on Windows, with any extension
 DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]) *(\..*)?", re.IGNORECASE | re.DOTALL)
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # of writing, which tells no name of a file
+LOCK_FILES = re.compile(r"\..+\.lock")  # names of the files of `try_lock`
 LONGEST_NAME = 200  # bytes; file systems allow 255, and the hidden file's name is a little longer
 
 
@@ -109,6 +110,14 @@ def remove_folder(path: Path) -> None:
     if path.exists():
         os.rename(path, part)
         shutil.rmtree(part)
+
+
+def empty_folder(path: Path, *, first: str) -> None:
+    """Remove all that is in a folder, the file `first` before all else; the folder and the locks on it stay."""
+    (path / first).unlink(missing_ok=True)
+    for child in sorted(path.iterdir()) if path.is_dir() else ():
+        if not LOCK_FILES.fullmatch(child.name):
+            _clear(child)
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -40,7 +40,21 @@ def load(path: Path, *, warn: Callable[[str], None] | None = None) -> Config:
     SettingsError
         If the file cannot be read, or holds an unknown setting or an invalid value.
     """
-    tree, old_names = _read_toml(path), dict[str, str]()
+    return _config_of_tree(_read_toml(path), source=str(path), warn=warn)
+
+
+def load_text(text: str, *, source: str) -> Config:
+    """Read the text of a TOML file over the defaults, as `load` does.
+
+    Parameters
+    ----------
+    source : the file, for messages
+    """
+    return _config_of_tree(_parse_toml(text, source=source), source=source)
+
+
+def _config_of_tree(tree: dict[str, Any], *, source: str, warn: Callable[[str], None] | None = None) -> Config:
+    old_names: dict[str, str] = {}
     try:
         for key, value in _walk(tree):
             if isinstance(value, date | time):
@@ -48,11 +62,11 @@ def load(path: Path, *, warn: Callable[[str], None] | None = None) -> Config:
         old_names = {RENAMED[old]: old for old in _rename(tree)}
         for new, old in old_names.items():
             if warn:
-                warn(f"{path}: {old} is now called {new}; please rename it")
+                warn(f"{source}: {old} is now called {new}; please rename it")
         config = validated(tree)
     except SettingsError as error:
         old_name = f"; in the file it has its old name, {old_names[error.key]}" if error.key in old_names else ""
-        raise SettingsError(f"{error.reason}{old_name}", key=error.key, value=error.value, source=str(path)) from None
+        raise SettingsError(f"{error.reason}{old_name}", key=error.key, value=error.value, source=source) from None
     return expand_home(config)
 
 
@@ -158,15 +172,22 @@ def _rename(tree: dict[str, Any]) -> list[str]:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return _parse_toml(path.read_text(encoding="utf-8-sig"), source=str(path))
     except FileNotFoundError:
         known = sorted(str(file) for file in Path("experiments").glob("*.toml"))
         near = difflib.get_close_matches(str(path), known, n=1, cutoff=0.4) or known[:1]
         raise SettingsError("no such file" + (f"; did you mean {near[0]}?" if near else ""), source=str(path)) from None
-    except RecursionError:
-        raise SettingsError("is nested too deeply to be read", source=str(path)) from None
-    except (OSError, ValueError) as error:  # not TOML, not UTF-8, or a number of thousands of digits
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8
         raise SettingsError(" ".join(str(error).split()), source=str(path)) from None
+
+
+def _parse_toml(text: str, *, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise SettingsError("is nested too deeply to be read", source=source) from None
+    except ValueError as error:  # not TOML, or a number of thousands of digits
+        raise SettingsError(" ".join(str(error).split()), source=source) from None
 
 
 def _explained(error: ValidationError) -> SettingsError:
@@ -174,6 +195,8 @@ def _explained(error: ValidationError) -> SettingsError:
     wrong, *others = error.errors(include_url=False)
     key = ".".join(str(part) for part in wrong["loc"])
     reasons = [wrong["msg"].replace("Input should", "should").replace("Field required", "is missing")]
+    if wrong["loc"][-1] == "str":  # a setting that takes an address or a path
+        key = key.removesuffix(".str")
     if ".literal[" in key:  # a setting that takes words or a number
         key = key.split(".literal[")[0]
         reasons += [

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from config import (
-    MODELS_OF_2018,
+    MODELS_WITHOUT_WEIGHTS,
+    STAGES,
     Clips,
     Config,
     Dataset,
@@ -19,7 +20,10 @@ from config import (
     Testing,
     Training,
 )
+from utils.address_checks import check_addresses
+from utils.pack_checks import check_pack
 from utils.spectrogram_checks import check_spectrogram, require
+from utils.triplet_checks import check_triplets
 from utils.waveform_checks import check_waveform
 
 LEAST_BAND = 100.0  # Hz; in a narrower band, comparing mel bands cannot tell peaks from noise
@@ -40,6 +44,7 @@ def check(config: Config) -> None:
         reason="should be a plain name of letters, digits, '_', '-', '.', because it names a folder",
     )
     _check_paths(config)
+    check_addresses(config)
     _check_dataset(config.dataset)
     _check_clips(config.clips, config.spectrogram)
     check_spectrogram(config.spectrogram, samples=int(config.clips.length * config.spectrogram.rate))
@@ -47,6 +52,8 @@ def check(config: Config) -> None:
     _check_model(config.model, config.spectrogram)
     _check_weights(config.model, config.training)
     _check_training(config.training)
+    check_triplets(config)
+    check_pack(config)
     _check_submission(config.submission)
     _check_testing(config.testing)
     _check_distillation(config.distillation, config.training)
@@ -126,7 +133,7 @@ def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
 
 def _check_weights(model: Model, training: Training) -> None:
     require(
-        model.weights is None or model.name not in MODELS_OF_2018,
+        model.weights is None or model.name not in MODELS_WITHOUT_WEIGHTS,
         key="model.weights",
         value=model.weights,
         reason=f"there are no public weights of {model.name}; set model.name to a backbone such as EfficientNetB0",
@@ -136,6 +143,25 @@ def _check_weights(model: Model, training: Training) -> None:
         key="training.pretrained",
         value=training.pretrained,
         reason="model.weights is set, too; a model can start from one of them only",
+    )
+    require(
+        not model.frozen_stages or model.name not in MODELS_WITHOUT_WEIGHTS,
+        key="model.frozen_stages",
+        value=model.frozen_stages,
+        reason=f"{model.name} has no stages to freeze; set it to 0, or model.name to a backbone",
+    )
+    stages = next((count for start, count in STAGES.items() if model.name.startswith(start)), 0)
+    require(
+        model.frozen_stages <= stages,
+        key="model.frozen_stages",
+        value=model.frozen_stages,
+        reason=f"should be at most {stages}, the number of stages of {model.name}",
+    )
+    require(
+        not training.freeze_epochs or not model.embedding,
+        key="training.freeze_epochs",
+        value=training.freeze_epochs,
+        reason="would leave the layer of model.embedding at random weights; set model.embedding = 0",
     )
     require(
         model.normalize != "weights" or model.weights is not None,

@@ -6,6 +6,7 @@ first version always, all others only if their value differs from the default. (
 hashed must never change.)
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,8 @@ WITHOUT_EFFECT = (
     "spectrogram.images",
     "spectrogram.engine",
     "training.clips_on",
+    "training.cache",
+    "training.cache_gb",
     "training.snapshot_epochs",
     "training.keep_snapshots",
     "distillation.compare_without_teachers",
@@ -78,3 +81,8 @@ def settings_for_key(config: Config, *, of: Sequence[str]) -> dict[str, Any]:
     always -= {*ONLY_IF_CHANGED} - changed
     names = [name for name in FIRST_VERSION if name in always] + sorted(changed - {*FIRST_VERSION})
     return {name: chosen[name][0] for name in names}
+
+
+def short_key(content: Any, *, text: str = "") -> str:
+    """Return 16 digits that change if a value does, which JSON can hold, or a text after it."""
+    return hashlib.sha256((json.dumps(content) + text).encode()).hexdigest()[:16]

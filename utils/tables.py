@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from utils.console import Failure, UserError, warning
 from utils.encodings import Text, decoded, undecoded
 from utils.files import atomic_file, check_plain
+from utils.storage import FolderStorage, Storage
 
 LONGEST_ROW = 1000  # lines of a CSV; a quotation mark that is never closed must not swallow the table
 NONE_LATER: Mapping[str, Any] = MappingProxyType({})
@@ -24,10 +25,16 @@ RUN_TEST_AGAIN = "run test.py again"
 
 def write_table(path: Path, table: pl.DataFrame) -> None:
     """Write a table as Parquet."""
-    content = io.BytesIO()  # polars hides the reason when a disk is full
-    table.write_parquet(content)
+    content = parquet_bytes(table)  # polars hides the reason when a disk is full
     with atomic_file(path) as stream:
-        stream.write(content.getbuffer())
+        stream.write(content)
+
+
+def parquet_bytes(table: pl.DataFrame) -> bytes:
+    """Return a table as Parquet."""
+    content = io.BytesIO()
+    table.write_parquet(content)
+    return content.getvalue()
 
 
 def write_csv(path: Path, table: pl.DataFrame) -> None:
@@ -58,8 +65,25 @@ def read_table(
     UserError
         With that advice.
     """
+    return read_stored_table(
+        FolderStorage(path.parent), path.name, schema, missing=missing, damaged=damaged, later=later, renamed=renamed
+    )
+
+
+def read_stored_table(
+    storage: Storage,
+    name: str,
+    schema: Mapping[str, Any],
+    *,
+    missing: str,
+    damaged: str,
+    later: Mapping[str, Any] = NONE_LATER,
+    renamed: Mapping[str, str] = NONE_RENAMED,
+) -> pl.DataFrame:
+    """Read a Parquet file of a folder here or elsewhere, as `read_table` does."""
+    path = storage.where(name)
     try:
-        with path.open("rb") as stream:  # polars reads brackets in a path as a pattern
+        with storage.open(name) as stream:  # polars reads brackets in a path as a pattern
             table = pl.read_parquet(stream)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; {missing}") from None

@@ -31,9 +31,9 @@ from utils.learning.boosting_data import placed_recordings, read_boosting_data, 
 from utils.learning.boosting_metrics import class_shares
 from utils.learning.boosting_run import classifier_folder
 from utils.recordings.recording import NOISE, Recording
-from utils.scoring.inference import metadata_classifier
+from utils.scoring.inference import metadata_classifier, metadata_features
 from utils.scoring.inference.metadata_classifier import read_classifier, recordings_of_classifier
-from utils.scoring.inference.metadata_features import MISSING, digest_of
+from utils.scoring.inference.metadata_features import MISSING, digest_of, digest_of_raster
 from utils.scoring.inference.prior_metadata import PlaceAndWeek
 from utils.settings import to_toml
 
@@ -324,7 +324,25 @@ def test_what_catboost_refuses_costs_a_line(seasons: Config) -> None:
 def test_pipes_have_no_digest(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.tif")
     with pytest.raises(UserError, match=r"a\.tif: no such file; fix metadata\.rasters"):
-        digest_of(tmp_path / "a.tif")
+        digest_of_raster(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=r"model\.cbm: no such file; train again"):
+        digest_of(tmp_path / "model.cbm", advice="train again")
+
+
+def test_rasters_are_read_once_until_they_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test needs their digests for its check, its fingerprint and its blend."""
+    path, read = tmp_path / "a.tif", []
+    path.write_bytes(b"one")
+    whole = metadata_features.digest_of
+    monkeypatch.setattr(
+        metadata_features, "digest_of", lambda file, *, advice: read.append(file) or whole(file, advice=advice)
+    )
+    first = digest_of_raster(path)
+    assert digest_of_raster(path) == first
+    assert len(read) == 1
+    path.write_bytes(b"other")
+    assert digest_of_raster(path) != first
+    assert len(read) == 2
 
 
 def test_foreign_folders_and_missing_packages(seasons: Config, monkeypatch: pytest.MonkeyPatch) -> None:

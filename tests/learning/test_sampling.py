@@ -1,12 +1,14 @@
 """An epoch sees the clips that the settings ask for, in another order each time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from config import Training
-from utils.learning.sampling import clips_per_epoch, epoch_order, steps_for
+from utils.learning.sampling import clips_per_epoch, epoch_order, packed_order, steps_for
 
 PRIMARY = np.repeat([0, 1, 2], [20, 3, 1]).astype(np.int32)
 
@@ -79,3 +81,35 @@ def test_a_config_that_contradicts_itself_is_refused(tmp_path: object) -> None:
         from_command_line(
             ["--training.min_per_class", "10", "--training.max_per_class", "5"], doc="", script="train.py"
         )
+
+
+@given(
+    files=st.lists(st.integers(1, 9), min_size=1, max_size=8),
+    buffer=st.integers(1, 40),
+    batch=st.integers(1, 12),
+    seed=st.integers(0, 9),
+)
+def test_a_pack_is_read_file_by_file_within_a_buffer(files: list[int], buffer: int, batch: int, seed: int) -> None:
+    of_file = np.repeat(np.arange(len(files)), files)
+    settings = Training(batch_size=batch, buffer=buffer, seed=seed)
+    order = packed_order(of_file, settings, epoch=1)
+    assert order.shape == (steps_for(len(of_file), settings), batch)
+    clips = order.ravel()[: len(of_file)]
+    assert sorted(clips) == list(range(len(of_file)))
+    if buffer == 1:
+        assert np.count_nonzero(np.diff(of_file[clips])) == len(files) - 1
+    # the files in the order of their first clips in a stream without mixing
+    stream = packed_order(of_file, replace(settings, buffer=1, batch_size=1), epoch=1).ravel()
+    delay = np.argsort(clips)[stream] - np.arange(len(clips))  # of each clip of the stream
+    assert delay.max() <= buffer
+    assert delay.min() >= -buffer
+    assert np.isin(order.ravel()[len(of_file) :], clips[-batch:]).all()
+
+
+def test_packs_are_mixed_and_epochs_differ() -> None:
+    of_file = np.repeat(np.arange(10), 10)
+    settings = Training(batch_size=10, buffer=30)
+    first, again, other = (packed_order(of_file, settings, epoch=epoch) for epoch in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert np.mean([len(set(of_file[batch])) for batch in first]) > 2

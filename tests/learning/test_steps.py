@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import polars as pl
 import pytest
 
 from config import Augmentation, Config, Model, Spectrogram, Training
@@ -42,6 +43,7 @@ class MadeUpStore(Store):
 
     def __init__(self, pixels: np.ndarray) -> None:
         self.pixels, self.keeps_sound = pixels, False
+        self.clips = pl.DataFrame({"recording": [f"recording {row // 2}" for row in range(len(pixels))]})
 
     def spectrograms(self, clips: np.ndarray) -> np.ndarray:
         return self.pixels[clips]

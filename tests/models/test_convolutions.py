@@ -100,3 +100,13 @@ def test_on_accelerators_it_is_the_library() -> None:
     assert "feature_group_count = 4" in text
     on_cpu = jax.jit(lambda x, kernel: convolve(x, kernel, (1, 1), "SAME", feature_group_count=4)).lower(x, kernel)
     assert "stablehlo.convolution" not in on_cpu.as_text()
+
+
+@pytest.mark.parametrize(("padding", "groups"), [(((1, 1), (3, 3)), 1), ("SAME", 2), ("VALID", 4)])
+def test_dilated_in_time(padding: str | tuple[tuple[int, int], tuple[int, int]], groups: int) -> None:
+    x, kernel = arrays(3, (7, 12), (4, 4), groups)
+    options = {"padding": padding, "feature_group_count": groups, "rhs_dilation": (1, 3)}
+    library = partial(lax.conv_general_dilated, window_strides=(1, 2), dimension_numbers=LAYOUT, **options)
+    ours = with_gradients(partial(convolve, strides=(1, 2), **options), x, kernel)
+    for found, expected in zip(ours, with_gradients(library, x, kernel), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

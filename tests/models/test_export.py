@@ -48,6 +48,8 @@ def spectrograms(count: int, shape: tuple[int, int]) -> np.ndarray:
         ({"name": "ResNet", "groups": (1, 4), "nonlinearity": "elu", "dropout": 0.5}, (16, 32)),
         ({"name": "ResNet", "channels": 3, "max_pooling": True, "nonlinearity": "vlrelu"}, (16, 32)),
         ({"name": "ResNet", "batch_norm": False, "nonlinearity": "identity"}, (16, 32)),
+        ({"name": "Dilated", "dilations": (1, 3), "stacks": 2}, (17, 23)),
+        ({"name": "Baseline", "embedding": 6, "distance": "cosine"}, (17, 23)),
         ({"name": "Pi"}, (17, 23)),
         ({"name": "Pi", "batch_norm": False, "channels": 3, "max_pooling": True}, (17, 23)),
     ],

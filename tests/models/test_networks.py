@@ -1,5 +1,6 @@
 """All models: gradients reach every weight, statistics are updated, clips do not influence each other."""
 
+import dataclasses
 import functools
 
 import jax
@@ -11,11 +12,11 @@ from flax import nnx
 from config import Model
 from utils.models.architectures.layers import Dropout, Norm, global_mean
 from utils.models.input_scaling import from_pixels, stretch
-from utils.models.networks import Network, apply, build_network, embed
+from utils.models.networks import Network, apply, build_network, embed, make_module
 
-SMALL = {"filters": (4, 6), "kernel_sizes": (3, 5), "groups": (1, 1), "dense_units": 7}
+SMALL = {"filters": (4, 6), "kernel_sizes": (3, 5), "groups": (1, 1), "dense_units": 7, "dilations": (1, 3)}
 SHAPE = (16, 32)
-NAMES = ("Baseline", "ResNet", "Pi")  # backbones have tests of their own
+NAMES = ("Baseline", "ResNet", "Pi", "Dilated")  # backbones have tests of their own
 predict = jax.jit(apply, static_argnums=0, static_argnames="train")
 
 
@@ -47,6 +48,9 @@ def in_bfloat16(name: str) -> nnx.GraphDef:
         ("ResNet", {"dropout": 0.5, "dropout_kind": "location"}, (17, 23)),
         ("ResNet", {"max_pooling": True, "dropout": 0.3}, (16, 32)),
         ("ResNet", {"batch_norm": False, "channels": 3, "groups": (2, 2), "resnet_n": 1}, (16, 32)),
+        ("Dilated", {"dropout": 0.3, "dropout_kind": "channel", "stacks": 2}, (17, 23)),
+        ("Dilated", {"max_pooling": True, "batch_norm": False, "groups": (1, 2), "embedding": 5}, (16, 32)),
+        ("Baseline", {"embedding": 5, "distance": "cosine"}, (16, 32)),
         ("Pi", {"dropout": 0.3, "dropout_kind": "channel"}, (16, 32)),
         ("Pi", {"max_pooling": True, "batch_norm": False, "nonlinearity": "lrelu", "channels": 3}, (17, 23)),
     ],
@@ -106,6 +110,30 @@ def test_the_embedding_is_what_the_last_layer_sees(name: str) -> None:
     output = network.params["output"]
     np.testing.assert_allclose(embeddings @ output["kernel"][...] + output["bias"][...], logits, atol=1e-5)
     assert np.abs(logits).max() > 0.01
+
+
+def test_embeddings_can_be_narrower_and_of_length_1() -> None:
+    spectrograms = jax.random.uniform(jax.random.key(1), (4, *SHAPE))
+    settings = Model(name="Baseline", embedding=5, **SMALL)
+    longer, units = (
+        embed(
+            *build_network(dataclasses.replace(settings, distance=distance), classes=3, shape=SHAPE, seed=0),
+            spectrograms,
+        )[0]
+        for distance in ("euclidean", "cosine")
+    )
+    assert longer.shape == (4, 5)
+    np.testing.assert_allclose(units, longer / np.linalg.norm(longer, axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_dilated_blocks_see_far_in_time_and_near_in_frequency() -> None:
+    settings = Model(name="Dilated", filters=(4,), kernel_sizes=(3,), groups=(1,), batch_norm=False, dilations=(4,))
+    module = make_module(settings, classes=3, shape=SHAPE, seed=0)
+    point = jnp.zeros((1, 9, 21, 4)).at[0, 4, 10].set(1.0)
+    seen = np.abs(module.blocks[1](point, train=False, key=None) - module.blocks[1](0 * point, train=False, key=None))
+    rows, frames = np.nonzero(seen[0].sum(axis=2) > 1e-6)
+    assert set(rows.tolist()) == {3, 4, 5}
+    assert set(frames.tolist()) == {6, 10, 14}
 
 
 def test_a_grey_spectrogram_is_copied_to_three_channels() -> None:

@@ -45,6 +45,11 @@ def test_species_get_their_code_or_keep_their_name() -> None:
     ("names", "shared", "unusable"),
     [
         (["Bird", "bird"], {"A a", "B b"}, set()),  # one folder on some systems
+        (["Caf\u00e9", "Cafe\u0301"], {"A a", "B b"}, set()),  # the same accent, composed or not
+        (["Bird\u200b", "Bird"], {"A a", "B b"}, set()),  # with a space of no width
+        (["Bird. ", "Bird"], {"A a", "B b"}, set()),  # one folder on Windows
+        (["B b.", "Bee"], {"A a"}, set()),
+        (["\u200b", "Bee"], set(), set()),  # nothing to see
         (["B b", "Bee"], {"A a"}, set()),  # the name of another species
         (["A/a", "Bee"], set(), {"A a"}),
         (["nocall", "Bee"], set(), {"A a"}),  # means that there is no bird
@@ -57,6 +62,23 @@ def test_names_that_cannot_be_used(names: list[str], shared: set[str], unusable:
     found = name_classes(taxa, Taxonomy(taxa), by="common_name")
     assert (found.shared, found.unusable) == (shared, unusable)
     assert found.labels == {"B b": names[1]} if "B b" not in shared else not found.labels
+
+
+@pytest.mark.parametrize(
+    ("given", "label"),
+    [
+        ("Bird.", "Bird"),
+        ("Cafe\u0301\u00ad", "Caf\u00e9"),
+        ("\ufeffBird\u200b  of. ", "Bird of"),
+        ("A. bird", "A. bird"),
+    ],
+)
+def test_class_names_have_one_spelling(given: str, label: str) -> None:
+    taxa = [Taxon("A a", "", given)]
+    names = name_classes(taxa, Taxonomy(taxa), by="common_name")
+    assert names.labels == {"A a": label}
+    taxonomy = Taxonomy(taxa, labels=names.labels)
+    assert taxonomy.label(given) == taxonomy.label(label) == label
 
 
 def test_all_names_lead_to_the_class_also_those_of_renamed_species() -> None:

@@ -17,7 +17,7 @@ from utils.recordings.labels import (
     read_taxonomy,
     spelling_variants,
 )
-from utils.recordings.recording import NOISE, Event, Recording, Taxon, check_label
+from utils.recordings.recording import NOISE, Event, Recording, Taxon, check_label, clean_labels
 
 TAXA = [
     Taxon("Turdus merula", "eurbla", "Common Blackbird"),
@@ -177,6 +177,16 @@ def test_spelling_variants() -> None:
         ["TURDUS  MERULA", "Turdus merula", "Turdus_Merula"],
     ]
     assert spelling_variants([]) == []
+
+
+def test_labels_that_look_the_same_are_one() -> None:
+    """With accents as characters of their own, a space of no width, a byte-order mark, or a soft hyphen."""
+    looks = ["Pic \u00e9peiche", "Pic e\u0301peiche", "Pic\u200b \u00e9pei\u00adche", "\ufeffPic  \u00e9peiche"]
+    assert {check_label(label) for label in looks} == {"Pic \u00e9peiche"}
+    assert clean_labels(looks, without="") == ("Pic \u00e9peiche",)
+    taxonomy = Taxonomy([Taxon("Dendrocopos major", "", looks[1])])
+    assert {taxonomy.species(label) for label in looks} == {"Dendrocopos major"}
+    assert spelling_variants(["Larus sp", "Larus sp."]) == [["Larus sp", "Larus sp."]]
 
 
 @pytest.mark.parametrize("label", ["btnw", "Btnw", "BTNW "])

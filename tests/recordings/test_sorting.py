@@ -508,6 +508,19 @@ def test_an_archive_with_splits_is_not_cut_into_folds_unasked(tmp_path: Path, ar
         sort_data.main(with_settings(small_config(tmp_path / "root", tmp_path / "divided"), folds=3))
 
 
+def test_recordings_that_are_left_out_do_not_count_as_without_a_place(
+    tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    placed = [file for file in sorted(archive.rglob("*.*")) if file.parent.name != "Solus unicus"]
+    rows = [f"{file.relative_to(archive).as_posix()},{10 + index},5" for index, file in enumerate(placed)]
+    (archive / "metadata.csv").write_text("\n".join(["file,latitude,longitude", *rows]) + "\n")
+    config = with_settings(small_config(tmp_path / "root", archive), split="blocked")
+    sort_data.main(config, sort_data.Flags(dry_run=True))
+    assert "1 of 9 recordings have no place" in " ".join(capsys.readouterr().err.split())
+    sort_data.main(with_settings(config, min_recordings=2), sort_data.Flags(dry_run=True))
+    assert "have no place" not in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_dry_run_changes_nothing(tmp_path: Path, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sort_data.main(small_config(tmp_path / "root", archive), sort_data.Flags(dry_run=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["archive"]

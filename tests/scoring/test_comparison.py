@@ -15,6 +15,7 @@ from utils.command_line import from_command_line
 from utils.console import UserError
 from utils.recordings.splits import SPLIT_SCHEMA
 from utils.scoring.comparison import Comparison, changed, compare_runs, comparison_page
+from utils.scoring.evaluation.false_detections import NOISE_COLUMNS
 from utils.scoring.evaluation.recordings import HeldOutMetrics, compute_metrics, evaluate_predictions
 from utils.scoring.evaluation.result_files import write_result_files
 from utils.scoring.evaluation.saved_scores import SCORES
@@ -495,3 +496,45 @@ def test_rows_that_lack_detections_in_part_are_refused(tmp_path: Path, column: s
     table.with_columns(pl.when(pl.row_index() > 0).then(column).alias(column)).write_parquet(path)
     with pytest.raises(UserError, match=r"scores\.parquet: has empty fields"):
         compare_runs([tmp_path / "one", tmp_path / "other"])
+
+
+def test_false_detections_in_noise_are_compared(tmp_path: Path) -> None:
+    """On the recordings without birds that all runs have, which have as many clips as each run cuts."""
+    tables = {
+        "one": [("dog", 4, 2), ("rain", 4, 0), ("wind", 2, 2)],
+        "other": [("dog", 2, 0), ("wind", 1, 1), ("road", 9, 9)],
+    }
+    for name, rows in tables.items():
+        write_test(tmp_path / name, skill=0.2)
+        pl.DataFrame(rows, schema=NOISE_COLUMNS, orient="row").write_parquet(tmp_path / name / "test" / "noise.parquet")
+    first, other = compare_runs([tmp_path / "one", tmp_path / "other"]).metrics["false detections in noise"]
+    assert (first.value, other.value) == (4 / 6, 1 / 3)
+    assert other.difference == pytest.approx(-1 / 3)
+    # draws of only wind, and of only the dog
+    assert (other.low, other.high) == (pytest.approx(-0.5), pytest.approx(0.0))
+    (tmp_path / "other" / "test" / "noise.parquet").unlink()
+    found = compare_runs([tmp_path / "one", tmp_path / "other"])
+    assert "false detections in noise" not in found.metrics
+    assert [note.partition(":")[0] for note in found.notes] == ["no false detections in noise"]
+
+
+def test_impossible_counts_of_noise_are_refused(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        write_test(tmp_path / name, skill=0.2)
+    table = pl.DataFrame([("dog", 4, 5)], schema=NOISE_COLUMNS, orient="row")
+    table.write_parquet(tmp_path / "one" / "test" / "noise.parquet")
+    with pytest.raises(UserError, match=r"noise\.parquet: holds impossible counts; run test\.py for this run again"):
+        compare_runs([tmp_path / "one", tmp_path / "other"])
+
+
+def test_intervals_without_birds_are_saved_for_comparisons(tmp_path: Path) -> None:
+    rng = np.random.default_rng(6)
+    rows, truth = rows_and_truth(rng)
+    quiet = pl.col("recording") == "r2"
+    rows = rows.with_columns(events=pl.when(quiet).then(pl.lit([], ROWS["events"])).otherwise("events"))
+    tested = {
+        name: write_rows(tmp_path / name, rows, rng.random((40, 3)) * 0.5 + skill * 0.5 * truth)
+        for name, skill in (("one", 0.1), ("other", 0.4))
+    }
+    for entry in compare_runs([tmp_path / name for name in tested]).metrics["false detections in noise"]:
+        assert entry.value == pytest.approx(tested[entry.run].metrics["noise_detected"].value)

@@ -67,6 +67,7 @@ def fake(rows: list[tuple[str, str, str, float, bool]], *, unread: tuple[str, ..
             row["noise"],
             count_scores(row["score"]).tolist(),
             None,
+            None,
         )
         for row in recordings.iter_rows(named=True)
     ]
@@ -79,8 +80,8 @@ def fake(rows: list[tuple[str, str, str, float, bool]], *, unread: tuple[str, ..
         "rejected": pl.Int32(),
     }
     table = pl.DataFrame(
-        [*known, *((f"{label}-broken", label, None, 0, 0, 0, None, "is empty") for label in unread)],
-        schema={**schema, "scores": pl.List(pl.Int64()), "reason": pl.String()},
+        [*known, *((f"{label}-broken", label, None, 0, 0, 0, None, "is empty", None) for label in unread)],
+        schema={**schema, "scores": pl.List(pl.Int64()), "reason": pl.String(), "without_event": pl.Int32()},
         orient="row",
     )
     return Fake(clips.drop("primary"), table)
@@ -127,6 +128,15 @@ def test_classes_are_counted(tmp_path: Path) -> None:
         "minutes",
         "unreadable",
     ]
+
+
+def test_clips_between_events_are_told_apart() -> None:
+    store = fake([("tape", "", "A", 0.02, True), ("tape", "", "", 0.3, False), ("tape", "", "", 0.0, False)])
+    assert overview.rejected_text(store.recordings) == "2 as empty (2 of these saved as noise)"  # of an earlier version
+    known = store.recordings.with_columns(without_event=pl.lit(1, pl.Int32))
+    assert overview.rejected_text(known) == "1 as empty, 1 without an annotated event (2 of these saved as noise)"
+    page = overview_html(Fake(store.clips, known), clips_per_class(store), Config())
+    assert "1 as empty, 1 without an annotated event" in page
 
 
 def test_preview() -> None:

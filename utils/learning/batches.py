@@ -7,6 +7,7 @@ once.
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ LONGEST_CHUNK = 256  # steps
 BYTES_PER_COPY = 256_000_000  # copied to the device together
 
 Order = Int64[np.ndarray, "steps batch"]
+ClipReader = Callable[[Int64[np.ndarray, " n"]], Shaped[np.ndarray, "n ..."]]  # from rows of the store to their clips
 
 
 @dataclass(frozen=True)
@@ -58,21 +60,29 @@ class StreamedBatches:
     def chunks(self, order: Order, chunk_size: Callable[[], int]) -> Iterator[ChunkInput]:
         """Yield the chunks of an epoch, each of up to `chunk_size()` steps."""
         coming: deque[Future[ChunkInput]] = deque()
-        with ThreadPoolExecutor(max_workers=2, thread_name_prefix="batches") as threads:
+        with (
+            self._clip_reader(self._examples.rows[order]) as read,
+            ThreadPoolExecutor(max_workers=2, thread_name_prefix="batches") as threads,
+        ):
             try:
                 while len(order) or coming:
                     while len(order) and len(coming) < CHUNKS_AHEAD:
                         count = min(chunk_size(), self.capacity)
-                        coming.append(threads.submit(self._read, order[:count]))
+                        coming.append(threads.submit(self._read, order[:count], read))
                         order = order[count:]
                     yield coming.popleft().result()
             finally:
                 for future in coming:
                     future.cancel()
 
-    def _read(self, order: Order) -> ChunkInput:
+    @contextmanager
+    def _clip_reader(self, rows: Int64[np.ndarray, "steps batch"]) -> Iterator[ClipReader]:
+        """Yield what reads the clips of an epoch, whose steps see these rows of the store; safe in several threads."""
+        yield self._examples.clips
+
+    def _read(self, order: Order, read: ClipReader) -> ChunkInput:
         examples, rows = self._examples, self._examples.rows[order]
-        clips = examples.clips(rows.ravel())
+        clips = read(rows.ravel())
         labels = jax.tree.map(lambda leaf: leaf[order], examples.labels)
         soft_targets = examples.soft_targets and examples.soft_targets.of(rows)
         batch = Batch(clips.reshape(*order.shape, *clips.shape[1:]), labels, soft_targets, examples.peaks(rows))

@@ -1,7 +1,5 @@
 """What the metadata classifier learns from: recordings of train/ whose place and date are known."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +23,7 @@ from utils.scoring.inference.metadata_features import (
     wanted_features,
 )
 from utils.scoring.inference.prior_metadata import PlaceAndWeek, read_all_metadata
-from utils.settings_keys import settings_for_key
+from utils.settings_keys import settings_for_key, short_key
 
 
 @dataclass(frozen=True)
@@ -181,4 +179,4 @@ def _fingerprint(
         )
     ]
     content = [settings, [[feature.name, feature.sha256] for feature in features], rows]
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    return short_key(content)

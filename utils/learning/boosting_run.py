@@ -22,6 +22,7 @@ from utils.learning.boosting_metrics import (
 )
 from utils.plotting import new_figure, write_figure
 from utils.scoring.inference.metadata_classifier import (
+    AGAIN,
     CLASSES,
     CLASSIFIER_VERSION,
     DESCRIPTION,
@@ -123,7 +124,7 @@ def write_classifier(boosted: Boosted, data: BoostingData, split: pl.DataFrame, 
         data.classes,
         data.features,
         data.fingerprint,
-        digest_of(folder / TREES),
+        digest_of(folder / TREES, advice=AGAIN),
         int(boosted.trees.tree_count_),
         len(names),
     )
@@ -155,7 +156,7 @@ def _description(classifier: MetadataClassifier) -> dict[str, Any]:
         "fingerprint": classifier.fingerprint,
         "sha256": {
             TREES: classifier.sha256,
-            **{name: digest_of(classifier.folder / name) for name in (CLASSES, LEARNED, FEATURES)},
+            **{name: digest_of(classifier.folder / name, advice=AGAIN) for name in (CLASSES, LEARNED, FEATURES)},
         },
         "classes": len(classifier.classes),
         "features": len(classifier.features),

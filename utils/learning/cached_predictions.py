@@ -5,8 +5,6 @@
 Any student of the same teachers, classes and settings of `distillation` uses it again.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from utils.learning.noise import Noise
 from utils.learning.teachers import Teachers
 from utils.models.input_scaling import from_pixels
 from utils.models.networks import Network
+from utils.settings_keys import short_key
 from utils.spectra.store import Store
 
 CLIPS_READ_AT_ONCE = 1024
@@ -97,11 +96,11 @@ def _cache_key(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> st
         "spectrograms": _spectrogram_settings(store),
     }
     table = store.clips.select("recording", "index", "start", "length", "score")
-    return hashlib.sha256(json.dumps(about).encode() + table.write_csv().encode()).hexdigest()[:16]
+    return short_key(about, text=table.write_csv())
 
 
 def _spectrogram_settings(store: Store) -> str:
-    text = (store.folder / "settings.toml").read_text(encoding="utf-8")
+    text = store.settings_text
     return text + store.spectrogram_key if store.keeps_sound else text
 
 

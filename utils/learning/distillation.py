@@ -123,7 +123,7 @@ class LearnFromTeachers:
         predictions = self.teachers.predict(frozen, images) if soft_targets is None else soft_targets
         labelled = targets[:, -1]
         by_labels = targets[:, :-1] / jnp.maximum(targets[:, -1:], 1e-6)
-        return lambda logits: blended_losses(logits, predictions, by_labels, labelled, self.config)
+        return lambda logits, _: blended_losses(logits, predictions, by_labels, labelled, self.config)
 
 
 def check_student(config: Config) -> None:

@@ -17,10 +17,12 @@ from utils.learning.devices import device_memory, fitting_batch_size, is_out_of_
 from utils.learning.examples import Examples
 from utils.learning.noise import Noise
 from utils.learning.runs import Progress
-from utils.learning.sampling import epoch_order
+from utils.learning.sampling import epoch_order, packed_order
 from utils.learning.schedules import rates
 from utils.learning.steps import StepChunk, StepMetrics, TrainState, epoch_key, initial_optimizer
+from utils.learning.triplets import DrawnTriplets, draw_triplets, write_triplets
 from utils.models.networks import Network
+from utils.spectra.pack import Pack
 from utils.tables import write_csv
 
 CHUNK_SECONDS = 0.5  # how long a chunk of steps should take, about
@@ -61,6 +63,7 @@ class TrainingSetup:
     frozen : networks of the objective, on the device
     last_layer_chunk : steps that train only the last layer, for the first `training.freeze_epochs`; None if there are
         no such epochs
+    fill_output : what ends each epoch if no loss reaches the output layer; else None
     """
 
     examples: Examples
@@ -71,6 +74,7 @@ class TrainingSetup:
     sizer: ChunkSizer
     frozen: tuple[Network, ...] = ()
     last_layer_chunk: StepChunk | None = None
+    fill_output: Callable[[TrainState], TrainState] | None = None
 
     def chunk_of(self, epoch: int) -> StepChunk:
         """Return the steps of an epoch."""
@@ -80,20 +84,26 @@ class TrainingSetup:
 
 @dataclass(frozen=True)
 class EpochPlan:
-    """What an epoch does: the clips and learning rate of each step, and its random key."""
+    """What an epoch does: the clips and learning rate of each step, its random key, and its triplets if it has any."""
 
     epoch: int
     order: Order
     rates: Float32[np.ndarray, " steps"]
     key: jax.Array
+    triplets: DrawnTriplets | None = None
 
 
 def plan_epoch(epoch: int, setup: TrainingSetup) -> EpochPlan:
     """Return what an epoch (counted from 1) does; it depends on the settings and the epoch alone."""
     settings, examples = setup.config.training, setup.examples
-    order = epoch_order(examples.labels.primary, settings, epoch=epoch, unlabelled_ratio=examples.unlabelled_ratio)
+    if isinstance(examples.store, Pack):
+        order = packed_order(examples.store.file_of(examples.rows), settings, epoch=epoch)
+    else:
+        order = epoch_order(examples.labels.primary, settings, epoch=epoch, unlabelled_ratio=examples.unlabelled_ratio)
+    triplets = draw_triplets(examples, settings, epoch=epoch) if settings.compares_clips else None
+    order = order if triplets is None else triplets.beside(order)
     key = epoch_key(seed=settings.seed, epoch=epoch)
-    return EpochPlan(epoch, order, rates(settings, epoch=epoch, steps=len(order)), key)
+    return EpochPlan(epoch, order, rates(settings, epoch=epoch, steps=len(order)), key, triplets)
 
 
 def run_epoch(
@@ -111,6 +121,8 @@ def run_epoch(
         If a loss becomes NaN or infinite, or memory does not suffice.
     """
     plan, first = plan_epoch(progress.epoch, setup), progress.steps
+    if plan.triplets:
+        write_triplets(setup.config.run_folder / "triplets.parquet", plan.triplets, setup.examples.classes)
     chunk = setup.chunk_of(plan.epoch)
     if setup.last_layer_chunk and plan.epoch == setup.config.training.freeze_epochs + 1 and not first:
         state = _with_new_moments(state, setup)
@@ -177,7 +189,7 @@ def _collector(
             )
         progress.steps += count
         setup.sizer.record(count)
-        speed = (progress.steps - before) * setup.config.training.batch_size / passed()
+        speed = (progress.steps - before) * setup.config.training.clips_per_step / passed()
         mean_loss = progress.sums[0] / progress.steps
         advance(count, note=f"epoch {plan.epoch}, {speed:,.0f} clips/s, loss {mean_loss:.3f}")
 

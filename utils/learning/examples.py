@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float32, Int32, Int64, Shaped
 
-from config import Config
+from config import Config, is_address
 from utils.console import UserError, warning
-from utils.learning.noise import Noise, read_noise
+from utils.learning.data_share import draw_data_share
+from utils.learning.noise import Noise, choose_noise, read_noise
 from utils.learning.targets import Labels
 from utils.learning.validation_recordings import choose_validation_recordings
 from utils.recordings.labels import ground_truth
@@ -21,6 +22,7 @@ from utils.recordings.recording import NOISE
 from utils.recordings.splits import read_split
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.joined_store import JoinedStore
+from utils.spectra.pack import Pack, open_pack
 from utils.spectra.store import Store
 from utils.spectra.store_settings import check_settings
 
@@ -51,6 +53,7 @@ class Examples:
     indirect_recordings : names of recordings that the network learns from through other networks
     soft_targets : of all clips of the store, if they were computed before
     unlabelled_ratio : unlabelled clips per labelled clip in an epoch, at most
+    noise_rows : rows of the store of `noise.spectrograms`
     """
 
     store: Store | ImageFolder | JoinedStore
@@ -66,6 +69,7 @@ class Examples:
     indirect_recordings: frozenset[str] = frozenset()
     soft_targets: SoftTargets | None = None
     unlabelled_ratio: float = 0.0
+    noise_rows: Int64[np.ndarray, " noise"] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def stores(self) -> tuple[Store | ImageFolder, ...]:
@@ -122,7 +126,7 @@ class Examples:
 
 
 def read_examples(config: Config) -> Examples:
-    """Open the store, or the folder `training.images`, and choose the examples.
+    """Open the store, the folder `training.images` or the pack `training.packed`, and choose the examples.
 
     Raises
     ------
@@ -133,8 +137,12 @@ def read_examples(config: Config) -> Examples:
         split = read_split(config.dataset) if (config.dataset.root / "split.parquet").is_file() else None
         images = ImageFolder(config.training.images, split, config)
         return choose_examples(images, images.split, config)
-    check_settings(config.dataset.root, config)
-    return choose_examples(Store(config.dataset.root, config.spectrogram), read_split(config.dataset), config)
+    if config.training.packed:
+        pack = open_pack(config, config.training.packed)
+        return choose_examples(pack, pack.split, config)
+    check_settings(config)
+    store = Store(config.dataset.root, config.spectrogram, at=config.dataset.store)
+    return choose_examples(store, read_split(config.dataset), config)
 
 
 def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Config) -> Examples:
@@ -152,10 +160,7 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
         split = split.with_columns(split=pl.lit("train"))
     train = split.filter(split="train")
     _check_in_store(train, store)
-    learnable = store.clips.filter(
-        pl.col("accepted") & pl.col("recording").is_in(train["recording"].to_list()) & _in_signal_interval(config)
-    )
-    validation_names = choose_validation_recordings(split, learnable.select("recording", "class"), config)
+    validation_names = _validation_names(store, split, config)
     used = pl.col("recording").is_in([*train["recording"], *validation_names])
     clips = store.clips.with_row_index("clip").filter(used)
     for_validation = pl.col("recording").is_in(list(validation_names))
@@ -163,6 +168,7 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
     learned = _clips_to_learn(clips.filter(pl.col("accepted") & ~for_validation), rejected, config)
     if config.training.all_data:
         learned = _of_classes_in(as_sorted.filter(split="train")["recording"].to_list(), learned)
+    learned = draw_data_share(learned, split, config.training)
     classes = tuple(sorted(learned["class"].unique()))
     _check_classes(classes, train)
     validation = clips.filter(pl.col("accepted") & for_validation & pl.col("class").is_in(classes))
@@ -180,15 +186,25 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
         noise=read_noise(
             store, _row_numbers(rejected), config, held_out=_files_not_learned(split, validation_names, config)
         ),
+        noise_rows=choose_noise(_row_numbers(rejected), seed=config.training.seed),
     )
+
+
+def _validation_names(store: Store | ImageFolder, split: pl.DataFrame, config: Config) -> set[str]:
+    """Return the recordings for validation; a pack has chosen them."""
+    if isinstance(store, Pack):
+        return store.validation_recordings
+    names = split.filter(split="train")["recording"].to_list()
+    learnable = pl.col("accepted") & pl.col("recording").is_in(names) & _in_signal_interval(config)
+    return choose_validation_recordings(split, store.clips.filter(learnable).select("recording", "class"), config)
 
 
 def _check_in_store(train: pl.DataFrame, store: Store | ImageFolder) -> None:
     missing = set(train["recording"]) - set(store.recordings["recording"])
     if missing:
         raise UserError(
-            f"{store.folder}: {len(missing)} recordings of split.parquet are not in the store ({min(missing)}, …); run "
-            "spec.py with the same experiment first"
+            f"{store.address}: {len(missing)} recordings of split.parquet are not in the store ({min(missing)}, …); "
+            "run spec.py with the same experiment first"
         )
 
 
@@ -246,7 +262,7 @@ def _check_classes(classes: tuple[str, ...], train: pl.DataFrame) -> None:
 def _files_not_learned(split: pl.DataFrame, validation: Collection[str], config: Config) -> list[Path]:
     """Return the sound files of recordings that are held out, or used for validation."""
     others = split.filter((pl.col("split") != "train") | pl.col("recording").is_in(list(validation)))
-    return [config.dataset.root / file for file in others["file"].drop_nulls()]
+    return [config.dataset.root / file for file in others["file"].drop_nulls() if not is_address(file)]
 
 
 def _labels_per_recording(clips: pl.DataFrame) -> pl.DataFrame:

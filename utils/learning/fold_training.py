@@ -40,11 +40,14 @@ def read_fold_examples(config: Config) -> Examples:
     UserError
         As `read_examples`; also if the images do not belong to the recordings of the split.
     """
+    if config.training.packed:
+        raise UserError(f"training.packed = {config.training.packed}: folds are trained on the store; remove it")
     split = read_split(config.dataset)
     no_test = pl.col("split") != "test"
     if config.training.images is None:
-        check_settings(config.dataset.root, config)
-        return choose_examples(Store(config.dataset.root, config.spectrogram), split.filter(no_test), config)
+        check_settings(config)
+        store = Store(config.dataset.root, config.spectrogram, at=config.dataset.store)
+        return choose_examples(store, split.filter(no_test), config)
     images = ImageFolder(config.training.images, split, config)
     if count_folds(images.split) == 0:
         raise UserError(

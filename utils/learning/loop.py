@@ -1,6 +1,7 @@
 """The training loop: each epoch learns, validates, logs and saves. A stopped run resumes, with the same result."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,9 @@ from utils.learning.devices import clips_fit_on_device, compute_dtype, device_me
 from utils.learning.epochs import ChunkSizer, TrainingSetup, run_epoch
 from utils.learning.examples import Examples
 from utils.learning.input_statistics import input_statistics
-from utils.learning.objectives import LearnLabels, Objective
+from utils.learning.objectives import Objective, learn_recordings
+from utils.learning.output_filling import make_filling
+from utils.learning.packed_batches import PackedBatches
 from utils.learning.runs import Progress, resume, save_epoch, save_paused
 from utils.learning.sampling import clips_per_epoch, steps_for
 from utils.learning.schedules import rates
@@ -31,6 +34,7 @@ from utils.models.public_weights import start_from_weights
 from utils.models.snapshots import Snapshot, check_snapshot, find_snapshot
 from utils.models.training_log import EpochRow, best_row, is_finished
 from utils.models.transfer import find_pretrained, start_from
+from utils.spectra.pack import Pack
 
 ENOUGH_ROWS: dict[MonitorUnit, int] = {"recording": 10, "clip": 50}  # for validation; fewer bring a warning
 SECONDS_BETWEEN_PLOTS = 30.0  # of the curves
@@ -50,7 +54,7 @@ def learn(
 
     Parameters
     ----------
-    objective : what is learned; None: the labels
+    objective : what is learned; None: `training.loss`
     keep_training : tells by the epochs so far whether another one is wanted; asked before each
 
     Raises
@@ -73,7 +77,8 @@ def learn(
     unit = _unit_of_run(progress, examples, settings)
     _report_monitor(unit, examples, settings)
     resident = clips_fit_on_device(examples.bytes, settings)
-    setup = _set_up(graph, examples, config, objective or LearnLabels(settings, len(examples.classes)), mesh, resident)
+    objective = objective or learn_recordings(config, len(examples.classes))
+    setup = _set_up(graph, examples, config, objective, mesh, resident)
     validate = make_validation(graph, examples, settings, mesh, unit=unit, resident=resident)
     clips = clips_per_epoch(examples.labels.primary, settings, unlabelled_ratio=examples.unlabelled_ratio)
     steps = steps_for(clips, settings)
@@ -151,6 +156,11 @@ def _initial_network(network: Network, examples: Examples, config: Config) -> Ne
     elif config.model.weights:
         network, summary = start_from_weights(network, config.model)
         console.info(summary)
+    elif config.model.frozen_stages:
+        raise console.UserError(
+            f"model.frozen_stages = {config.model.frozen_stages} would freeze layers with random weights; set "
+            "model.weights or training.pretrained, or model.frozen_stages = 0"
+        )
     statistics = input_statistics(examples, config)
     return network if statistics is None else network._replace(rest=with_statistics(network.rest, statistics))
 
@@ -160,8 +170,10 @@ def _set_up(
 ) -> TrainingSetup:
     """Compile nothing yet, but put on the device what all epochs share."""
     settings = config.training
-    supply = (ResidentBatches if resident else StreamedBatches)(
-        examples, batch_size=settings.batch_size, mesh=mesh, loops=on_accelerator()
+    pack = examples.store
+    streamed = partial(PackedBatches, pack=pack) if isinstance(pack, Pack) else StreamedBatches
+    supply = (ResidentBatches if resident else streamed)(
+        examples, batch_size=settings.clips_per_step, mesh=mesh, loops=on_accelerator()
     )
     weights = jnp.asarray(class_weights(examples.labels.primary, len(examples.classes), settings))
     whole, last_layer = (make_step(graph, config, weights, objective, only_last_layer=only) for only in (False, True))
@@ -174,6 +186,7 @@ def _set_up(
         ChunkSizer(),
         jax.device_put(objective.frozen, replicated(mesh)) if objective.frozen else (),
         make_chunk(last_layer, supply.batch_at, mesh) if settings.freeze_epochs else None,
+        make_filling(graph, supply, examples, config, mesh) if settings.fills_output else None,
     )
 
 
@@ -201,7 +214,8 @@ def _run_epochs(
                     f"stopped in epoch {progress.epoch} after step {progress.steps} of {steps}; progress is saved"
                 )
                 raise KeyboardInterrupt
-            speed = (steps - before) * settings.batch_size / passed()
+            speed = (steps - before) * settings.clips_per_step / passed()
+            state = setup.fill_output(state) if setup.fill_output else state
             validation = validate(state.best_network)
             loss, accuracy = (total / steps for total in progress.sums)
             rate = float(rates(settings, epoch=progress.epoch, steps=steps)[-1])
@@ -221,6 +235,7 @@ def _run_epochs(
                 validation.monitored.metric,
                 validation.monitored.unit,
                 validation.monitored.value,
+                validation.recall_at_1,
             )
             rows.append(row)
             progress.steps, progress.sums = 0, ()
@@ -242,6 +257,8 @@ def _report_epoch(row: EpochRow, *, best: bool) -> None:
         if row.validation_loss is None
         else f"   validation: loss {row.validation_loss:.3f}, accuracy {row.validation_accuracy:.3f}, {row.shown.text}"
     )
+    if row.validation_recall_at_1 is not None:
+        validation += f", recall@1 {row.validation_recall_at_1:.3f}"
     console.info(
         f"epoch {row.epoch:3d}   loss {row.loss:.3f}, accuracy {row.accuracy:.3f}{validation}   "
         f"{row.clips_per_second:.0f} clips/s{'   best' if best else ''}"

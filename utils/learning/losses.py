@@ -1,7 +1,8 @@
 """Losses, one value per clip, by the names of `training.loss`.
 
 A new loss is one function here, an entry in `LOSSES`, and its name in `Training.loss` of config.py; a loss of several
-labels per clip stands in `MULTI_LABEL_LOSSES` there, too.
+labels per clip stands in `MULTI_LABEL_LOSSES` there, too. What `triplet_losses.py` adds for triplets needs more than
+logits; here is what the output layer is judged by.
 """
 
 from collections.abc import Callable
@@ -40,6 +41,7 @@ LOSSES: dict[str, Callable[[Logits, Targets, Training], ClipLosses]] = {
     "cross_entropy": cross_entropy,
     "focal": focal,
     "binary": binary_cross_entropy,
+    "triplet": cross_entropy,
 }
 
 

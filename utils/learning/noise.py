@@ -52,13 +52,17 @@ def read_noise(
     UserError
         If there is no background sound, or the store is damaged.
     """
-    seed = config.training.seed
-    chosen = np.sort(np.random.default_rng((seed, 1)).permutation(rejected)[:NOISE_BANK_SIZE])
+    chosen = choose_noise(rejected, seed=config.training.seed)
     some = chosen if len(chosen) else np.zeros(1, np.int64)  # of none, the shape
     spectrograms = store.spectrograms(some)[: len(chosen)]
     if isinstance(store, ImageFolder) or not config.waveform.background:
         return Noise(spectrograms)
     return Noise(spectrograms, _background(store, chosen, config, held_out))
+
+
+def choose_noise(rejected: Int64[np.ndarray, " rows"], *, seed: int) -> Int64[np.ndarray, " chosen"]:
+    """Draw the rejected clips that are kept on the device."""
+    return np.sort(np.random.default_rng((seed, 1)).permutation(rejected)[:NOISE_BANK_SIZE])
 
 
 def _background(

@@ -1,17 +1,20 @@
-"""What a training step learns: the targets of a batch, and the loss of the network's logits against them."""
+"""What a training step learns: the targets of a batch, and the loss of the network's output against them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from config import Training
+from config import Config, Training
 from utils.learning.losses import ClipLosses, Logits, losses
-from utils.learning.targets import Labels, targets_of
+from utils.learning.targets import Labels, species_of, targets_of
+from utils.learning.triplet_losses import AnchorLosses, Embeddings, relations, triplet_losses
 from utils.models.networks import Network
 
-LossFunction = Callable[[Logits], ClipLosses]
+LossFunction = Callable[[Logits, Embeddings], ClipLosses]
 
 
 @runtime_checkable  # for the shape checks of tests
@@ -32,7 +35,10 @@ class Objective(Protocol):
         soft_targets: Float[Array, "batch classes"] | None,
         frozen: tuple[Network, ...],
     ) -> LossFunction:
-        """Return the function from logits to the loss of each clip; this is called outside of the gradient.
+        """Return the function from logits and embeddings to the loss of each clip.
+
+        It may have the losses of the first clips only, to which the others are compared. This is called outside of the
+        gradient.
 
         Parameters
         ----------
@@ -61,4 +67,45 @@ class LearnLabels:
         frozen: tuple[Network, ...],
     ) -> LossFunction:
         """Return the loss by `training.loss`."""
-        return lambda logits: losses(logits, targets, self.settings)
+        return lambda logits, _: losses(logits, targets, self.settings)
+
+
+@dataclass(frozen=True)
+class LearnTriplets:
+    """Learn the embedding by triplets, in batches of anchors, positives and negatives."""
+
+    config: Config
+    classes: int
+    frozen: tuple[Network, ...] = ()
+
+    def targets(self, labels: Labels) -> Float[Array, "batch columns"]:
+        """Return the targets by `training`, and beside them, as further columns, which species are in each clip."""
+        targets = targets_of(labels, self.classes, self.config.training)
+        return jnp.concatenate([targets, species_of(labels, self.classes)], axis=1)
+
+    def loss_function(
+        self,
+        targets: Float[Array, "batch columns"],
+        images: Float[Array, "batch height width"],
+        soft_targets: Float[Array, "batch classes"] | None,
+        frozen: tuple[Network, ...],
+    ) -> LossFunction:
+        """Return the loss of the anchors by `training.triplets`."""
+        by_labels, species = jnp.split(targets, 2, axis=1)
+        related = relations(jax.nn.one_hot(by_labels.argmax(axis=1), self.classes), species)
+        anchors, share = len(targets) // 3, self.config.training.triplets.cross_entropy
+
+        def loss(logits: Logits, embeddings: Embeddings) -> AnchorLosses:
+            of_triplets = triplet_losses(embeddings, related, self.config)
+            if not share:
+                return of_triplets
+            return (1 - share) * of_triplets + share * losses(
+                logits[:anchors], by_labels[:anchors], self.config.training
+            )
+
+        return loss
+
+
+def learn_recordings(config: Config, classes: int) -> Objective:
+    """Return what is learned without teachers, by `training.loss`."""
+    return LearnTriplets(config, classes) if config.training.compares_clips else LearnLabels(config.training, classes)

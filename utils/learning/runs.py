@@ -46,6 +46,7 @@ RUN_FILES = (
     "diverged.csv",
     "tensorboard",
     "teachers.json",
+    "triplets.parquet",
     "test",
 )  # what the folder of a run may hold
 

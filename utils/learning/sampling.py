@@ -35,6 +35,28 @@ def epoch_order(
     return np.resize(order, (steps_for(len(order), settings), settings.batch_size))
 
 
+def packed_order(
+    files: Int[np.ndarray, " clips"], settings: Training, *, epoch: int
+) -> Int64[np.ndarray, "steps batch"]:
+    """Return which clips of a pack each step of an epoch sees; it depends on seed and epoch alone.
+
+    The files come in random order, and a clip at most `training.buffer` clips later than in its file: at any time so
+    many have to be in memory, besides the files that are being read. Every clip comes once; the last batch is padded
+    with the clips before it.
+
+    Parameters
+    ----------
+    files : index of the file of each clip
+    """
+    generator = np.random.default_rng((settings.seed, epoch))
+    place = generator.permutation(int(files.max()) + 1)  # of each file
+    stream = np.argsort(place[files], kind="stable")
+    delay = generator.random(len(files)) * settings.buffer
+    order = stream[np.argsort(np.arange(len(files)) + delay, kind="stable")]
+    padding = np.resize(order[::-1], steps_for(len(order), settings) * settings.batch_size - len(order))
+    return np.concatenate([order, padding]).reshape(-1, settings.batch_size)
+
+
 def steps_for(clips: int, settings: Training) -> int:
     """Return how many batches so many clips make."""
     return -(-clips // settings.batch_size)

@@ -11,14 +11,14 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Float32, Int, PRNGKeyArray
 
-from config import Config, Training
+from config import Config, Model, Training
 from utils.learning.batch_images import Batch, augmented_images
 from utils.learning.devices import replicated
 from utils.learning.losses import weighted_mean
 from utils.learning.noise import Noise
-from utils.learning.objectives import LearnLabels, LossFunction, Objective
+from utils.learning.objectives import LossFunction, Objective, learn_recordings
 from utils.learning.optimizers import optimizer
-from utils.models.networks import Network, apply, classify, embed, of_last_layer
+from utils.models.networks import Network, classify, embed, is_frozen, of_last_layer
 
 
 class TrainState(NamedTuple):
@@ -83,12 +83,12 @@ def make_step(
     Parameters
     ----------
     weights : weight of each class in the loss
-    objective : what is learned; None: the labels
+    objective : what is learned; None: `training.loss`
     only_last_layer : whether all other layers stay as they are, and compute as in inference
     """
     settings = config.training
     transform = optimizer(settings)
-    objective = objective or LearnLabels(settings, len(weights))
+    objective = objective or learn_recordings(config, len(weights))
 
     def loss_of(
         params: nnx.State,
@@ -100,10 +100,11 @@ def make_step(
     ) -> tuple[Float[Array, ""], tuple[nnx.State, Float[Array, "batch classes"]]]:
         if only_last_layer:
             embeddings = jax.lax.stop_gradient(embed(graph, Network(params, rest), images)[0])
-            logits = classify(graph, Network(params, rest), embeddings)
         else:
-            logits, rest = apply(graph, Network(params, rest), images, train=True, key=key)
-        return weighted_mean(loss_function(logits), clip_weights), (rest, logits)
+            embeddings, rest = embed(graph, Network(params, rest), images, train=True, key=key)
+        logits = classify(graph, Network(params, rest), embeddings)
+        found = loss_function(logits, embeddings)
+        return weighted_mean(found, clip_weights[: len(found)]), (rest, logits)
 
     def step(
         state: TrainState,
@@ -125,6 +126,7 @@ def make_step(
         (loss, (rest, logits)), gradients = gradient_of(state.network.params, state.network.rest, images)
         updates, moments = transform.update(gradients, state.optimizer, state.network.params)
         updates = with_backbone_rate(updates, 0.0 if only_last_layer else settings.backbone_rate)
+        updates = without_frozen(updates, config.model)
         params = jax.tree.map(lambda weight, update: weight - rate * update, state.network.params, updates)
         finite = state.finite & jnp.isfinite(loss) & jnp.isfinite(rate * optax.tree.norm(updates))
         network = Network(params, rest)
@@ -142,6 +144,15 @@ def with_backbone_rate(updates: optax.Updates, rate: float) -> optax.Updates:
         return updates
     return jax.tree_util.tree_map_with_path(
         lambda path, update: update if of_last_layer(path) else rate * update, updates
+    )
+
+
+def without_frozen(updates: optax.Updates, settings: Model) -> optax.Updates:
+    """Return updates in which those of frozen stages are 0; weight decay would change them, too."""
+    if not settings.frozen_stages:
+        return updates
+    return jax.tree_util.tree_map_with_path(
+        lambda path, update: jnp.zeros_like(update) if is_frozen(settings, path) else update, updates
     )
 
 

@@ -38,9 +38,18 @@ def targets_of(labels: Labels, classes: int, settings: Training) -> Targets:
     primary = jax.nn.one_hot(labels.primary, classes)
     if not settings.multi_label:
         return optax.smooth_labels(primary, settings.label_smoothing)
-    background = jax.nn.one_hot(labels.background, classes).max(axis=1, initial=0.0)  # −1 gives a row of zeros
+    background = _background_of(labels, classes)
     others = jnp.where(background > 0, settings.secondary_target, settings.absent_target)
     return jnp.where(primary > 0, settings.primary_target, others)
+
+
+def species_of(labels: Labels, classes: int) -> Targets:
+    """Return 1 for each clip's class and its background classes, 0 for all others."""
+    return jnp.maximum(jax.nn.one_hot(labels.primary, classes), _background_of(labels, classes))
+
+
+def _background_of(labels: Labels, classes: int) -> Targets:
+    return jax.nn.one_hot(labels.background, classes).max(axis=1, initial=0.0)  # −1 gives a row of zeros
 
 
 def class_weights(

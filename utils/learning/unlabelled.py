@@ -15,10 +15,10 @@ from utils import console
 from utils.learning.examples import Examples
 from utils.learning.targets import Labels
 from utils.recordings.splits import read_split
-from utils.settings import load
 from utils.settings_keys import changed_settings
 from utils.spectra.joined_store import JoinedStore
 from utils.spectra.store import Store
+from utils.spectra.store_settings import settings_of_store
 
 SOUND_SETTINGS = ("clips.length", "spectrogram.rate", "spectrogram.channel")  # of the sound of a clip
 STORED_SOUND = (*SOUND_SETTINGS, "clips.keep", "clips.margin")
@@ -58,14 +58,16 @@ def with_unlabelled(examples: Examples, config: Config) -> Examples:
 
 
 def _open_store(root: Path, config: Config) -> Store:
-    settings = root / "spec" / "settings.toml"
-    changed = _unsuitable(load(settings), config) if settings.is_file() else []
+    store = config.dataset.store if root.resolve() == config.dataset.root.resolve() else None
+    dataset = replace(config.dataset, root=root, store=store)
+    made_with = settings_of_store(replace(config, dataset=dataset))
+    changed = _unsuitable(made_with, config) if made_with else []
     if changed:
         raise console.UserError(
-            f"{settings.parent}: was made with other settings ({'; '.join(changed)}), so its clips cannot be used for "
+            f"{dataset.store_at}: was made with other settings ({'; '.join(changed)}), so its clips cannot be used for "
             "this training"
         )
-    return Store(root, config.spectrogram)
+    return Store(root, config.spectrogram, at=store)
 
 
 def _unsuitable(made_with: Config, config: Config) -> list[str]:
@@ -80,7 +82,7 @@ def _unlabelled_rows(store: Store, root: Path, examples: Examples, config: Confi
     """Return which clips of a store are learned from: the accepted ones of its train/."""
     same_data_set = root.resolve() == config.dataset.root.resolve()
     dataset = config.dataset if same_data_set else replace(config.dataset, root=root, folds=0, fold=0)
-    train = read_split(dataset).filter(split="train")["recording"]
+    train = read_split(dataset, sounds=same_data_set).filter(split="train")["recording"]
     excluded = _held_out(config) + examples.store.clips["recording"][examples.validation_rows].unique().to_list()
     chosen = store.clips.with_row_index("clip").filter(
         pl.col("accepted") & pl.col("recording").is_in(train.to_list()) & ~pl.col("recording").is_in(excluded)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from config import Training
 from utils.console import warning
@@ -44,6 +44,8 @@ class Validation:
     macro_f1, weighted_f1 : over recordings or clips, of the class with the highest score, against the primary label;
         rows without one are left out
     cmap : over the same rows, background species included
+    recall_at_1 : if training compares clips, the share of clips whose nearest clip of another recording has their
+        class; of classes with several recordings
     monitored : the metric by which the best epoch is chosen
     """
 
@@ -54,6 +56,7 @@ class Validation:
     weighted_f1: float | None = None
     cmap: float | None = None
     monitored: Monitored = field(default_factory=Monitored)
+    recall_at_1: float | None = None
 
 
 def monitored_unit(examples: Examples, settings: Training) -> MonitorUnit:
@@ -89,7 +92,8 @@ def make_validation(
     count = len(examples.validation_rows)
     if count == 0:
         return lambda _: Validation(monitored=Monitored(settings.monitor, unit))
-    predict = predictor(graph, batch_size=min(VALIDATION_BATCH, count))
+    predict = predictor(graph, batch_size=min(VALIDATION_BATCH, count), embeddings=settings.compares_clips)
+    classes = len(examples.classes)
     parts = np.array_split(np.arange(count), -(-count // CLIPS_IN_MEMORY))
     pixels = _kept_spectrograms(examples, mesh, resident=resident)
     by_recording = np.split(
@@ -108,7 +112,8 @@ def make_validation(
         return examples.store.spectrograms(examples.validation_rows[part]) if pixels is None else pixels[part]
 
     def validate(network: Network) -> Validation:
-        logits = np.concatenate([predict(network, pixels_of(part)) for part in parts])
+        columns = np.concatenate([predict(network, pixels_of(part)) for part in parts])
+        logits, embeddings = columns[:, :classes], columns[:, classes:]
         scores = scores_of(logits, multi_label=settings.multi_label)
         pooled = np.stack([median_filtered(scores[clips]) for clips in by_recording])
         loss = [
@@ -127,11 +132,34 @@ def make_validation(
             "weighted_f1": weighted(counts).f1,
             "cmap": _cmap(scores if by_clip else pooled, truth),
         }
+        if settings.compares_clips:
+            recall = recall_at_1(embeddings, examples.validation_labels.primary, examples.validation_recording)
+            metrics["recall_at_1"] = recall
         mlrap_by_clip = settings.monitor == "mlrap" and by_clip
         value = mean_of_defined(lrap(scores, truth)) if mlrap_by_clip else metrics[settings.monitor]
         return Validation(**metrics, monitored=Monitored(settings.monitor, unit, value))
 
     return validate
+
+
+def recall_at_1(
+    embeddings: Float[np.ndarray, "clips features"],
+    classes: Int[np.ndarray, " clips"],
+    recordings: Int[np.ndarray, " clips"],
+) -> float | None:
+    """Return the share of clips whose nearest clip of another recording has their class.
+
+    Clips whose class has no other recording are left out; None if there are no others.
+    """
+    found: list[bool] = []
+    squares = (embeddings**2).sum(axis=1)
+    for part in np.array_split(np.arange(len(classes)), -(-len(classes) // CLIPS_IN_MEMORY)):
+        distances = squares - 2 * embeddings[part] @ embeddings.T
+        others = recordings[part][:, None] != recordings
+        same = classes[part][:, None] == classes
+        nearest = np.where(others, distances, np.inf).argmin(axis=1)
+        found += (classes[nearest] == classes[part])[(same & others).any(axis=1)].tolist()
+    return float(np.mean(found)) if found else None
 
 
 def _kept_spectrograms(

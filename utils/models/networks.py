@@ -1,10 +1,11 @@
 """Models by name, as a graph and its pure state.
 
-A new model is a file in `architectures/`, an entry in `NETWORKS`, and its name in `Model.name` of config.py.
+A new model is a file in `architectures/`, an entry in `NETWORKS`, and its name in `Model.name` of config.py;
+`used_settings.py` says which settings only some models use.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from utils.models.architectures import convnext, efficientnet, mobilenet, resnes
 from utils.models.architectures.baseline import Baseline
 from utils.models.architectures.classifier import Classifier
 from utils.models.architectures.convnext import ConvNeXt
+from utils.models.architectures.dilated import Dilated
 from utils.models.architectures.efficientnet import EfficientNet
 from utils.models.architectures.mobilenet import MobileNet
 from utils.models.architectures.pi import Pi
@@ -28,6 +30,7 @@ NETWORKS: dict[str, Callable[..., Classifier]] = {
     "Baseline": Baseline,
     "ResNet": ResNet,
     "Pi": Pi,
+    "Dilated": Dilated,
     **dict.fromkeys(efficientnet.DESIGNS, EfficientNet),
     **dict.fromkeys(convnext.DESIGNS, ConvNeXt),
     **dict.fromkeys(resnest.DESIGNS, ResNeSt),
@@ -120,9 +123,18 @@ def classify(
     return _merge(graph, network).output(embeddings)
 
 
+def is_frozen(settings: Model, path: tuple[Any, ...]) -> bool:
+    """Tell whether a parameter, by its path in `Network.params`, stays as it is, by `model.frozen_stages`."""
+    if not settings.frozen_stages:
+        return False
+    layer = tuple(part.key for part in path[:2])
+    stage = cast(type[Classifier], NETWORKS[settings.name]).stage_of(layer)
+    return stage is not None and stage <= settings.frozen_stages
+
+
 def of_last_layer(path: tuple[Any, ...]) -> bool:
-    """Tell whether a parameter, by its path in `Network.params`, belongs to the last layer."""
-    return path[0].key == "output"
+    """Tell whether a parameter, by its path in `Network.params`, belongs to the last layer, or makes its embedding."""
+    return path[0].key in ("embedding", "output")
 
 
 def _merge(graph: nnx.GraphDef, network: Network) -> Classifier:

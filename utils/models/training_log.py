@@ -20,6 +20,8 @@ class EpochRow:
     validation_macro_f1, validation_weighted_f1, validation_cmap : over recordings or clips, as `monitor_unit` says
     monitor, monitor_unit, monitored : the metric by which the best epoch is chosen, what it is a mean over, its value;
         logs of earlier versions lack them: MLRAP over recordings
+    validation_recall_at_1 : of trainings that compare clips: share of clips whose nearest one of another recording has
+        the same class
     """
 
     epoch: int
@@ -37,6 +39,7 @@ class EpochRow:
     monitor: str = "mlrap"
     monitor_unit: MonitorUnit = "recording"
     monitored: float | None = None
+    validation_recall_at_1: float | None = None
 
     @property
     def chosen_by(self) -> Monitored:

@@ -121,7 +121,7 @@ def source_elsewhere(folder: Path, settings: Dataset, *, without: Path | None = 
 
 
 def _homes(folder: Path, settings: Dataset) -> Iterator[tuple[Path, Iterable[Path]]]:
-    root, archive = settings.root.resolve(), (settings.archive or settings.root).resolve()
+    root, archive = settings.root.resolve(), (settings.archive_folder or settings.root).resolve()
     for home in dict.fromkeys((folder.parent, archive)):
         if home.is_dir() and home != folder:
             yield home, tables_outside(home, None, below=False)
@@ -138,10 +138,14 @@ def _means_some(table: Path, columns: Columns, inside: AnnotationSource) -> bool
         layout = read_layout(table, columns)
         if not layout or not layout.holds_events:
             return None
-        return inside.sounds.has_sound_for(table) or (layout.names_files and _names_some(table, layout, inside.sounds))
+        return inside.sounds.has_sound_for(table) or names_some(table, layout, inside.sounds) is True
     except (OSError, ValueError):
         return None
 
 
-def _names_some(table: Path, layout: TableLayout, sounds: SoundFinder) -> bool:
-    return any(sounds.knows(name) for name in {row.file for row in read_rows(table, layout)} if name)
+def names_some(table: Path, layout: TableLayout, sounds: SoundFinder) -> bool | None:
+    """Tell whether a table names a sound in its rows; None: it has no rows yet."""
+    if not layout.names_files:
+        return False
+    names = dict.fromkeys(row.file for row in read_rows(table, layout))
+    return any(sounds.knows(name) for name in names if name) if names else None

@@ -14,11 +14,11 @@ from pathlib import Path
 from config import Columns
 from utils.console import Failure, UserError, info, warning
 from utils.recordings.annotation_metadata import read_annotation_metadata
-from utils.recordings.annotation_source import AnnotationSource, source_beside, tables_outside
+from utils.recordings.annotation_source import AnnotationSource, names_some, source_beside, tables_outside
 from utils.recordings.annotation_tables import find_tables, most_likely_table, read_error
 from utils.recordings.audio_files import check_readable, files_below, is_sound, sounds_below
 from utils.recordings.event_rows import AnnotationRow, parse_rows
-from utils.recordings.event_tables import TABLE_FORMATS, TableLayout, check_columns, read_layout, read_rows
+from utils.recordings.event_tables import TABLE_FORMATS, TableLayout, check_columns, read_layout
 from utils.recordings.labels import CODE_COLUMNS, COMMON_COLUMNS, SPECIES_COLUMNS
 from utils.recordings.names import plain_name
 from utils.recordings.recording import NOISE, Contents, Event, Recording, Taxon, check_label, failure_of
@@ -55,17 +55,11 @@ def is_annotations(
             if not sounds.files:
                 return False
             beside = layout.format == "Raven selection tables" and table.parent in sounds.folders
-            if beside or sounds.has_sound_for(table) or (layout.names_files and _names_some(table, layout, sounds)):
+            if beside or sounds.has_sound_for(table) or names_some(table, layout, sounds) is not False:
                 return True
         except (OSError, ValueError):
             continue
     return False
-
-
-def _names_some(table: Path, layout: TableLayout, sounds: SoundFinder) -> bool:
-    """Tell whether a table names an audio file of the archive, or has no rows yet."""
-    names = dict.fromkeys(row.file for row in read_rows(table, layout))
-    return not names or any(sounds.knows(name) for name in names if name)
 
 
 def why_none(archive: Path, columns: Columns) -> list[Failure]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from config import Dataset
+from config import Dataset, Location
 from utils.console import Failure, UserError
 from utils.recordings.archive_readers import READERS, recognise_kind
 from utils.recordings.class_names import ClassNames, name_classes, taxa_of_recordings
@@ -14,6 +14,7 @@ from utils.recordings.inventory import Inventory, take_inventory
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
 from utils.recordings.names import with_unique_names
 from utils.recordings.recording import SPLITS, Contents, Recording
+from utils.recordings.remote_archive import RemoteArchive
 from utils.recordings.sorted_folders import TOOLKIT_FILES, find_sorted_file
 
 
@@ -32,6 +33,7 @@ class Archive:
     inventory : how many of the archive's files are used, left out, …
     tables : the tables with the annotations of each sound, by the sound's path below the archive
     names : how classes are named, if not by scientific names
+    remote : the archive, if it is elsewhere
     """
 
     kind: str
@@ -43,17 +45,27 @@ class Archive:
     inventory: Inventory = field(default_factory=Inventory)
     tables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     names: ClassNames = field(default_factory=ClassNames)
+    remote: RemoteArchive | None = None
+
+    def location_of_sound(self, file: Path) -> Location:
+        """Return where a sound is: at its address, if the archive is elsewhere."""
+        return self.remote.location_of(file) if self.remote else file
 
 
-def read_archive(settings: Dataset) -> Archive:
+def read_archive(settings: Dataset, remote: RemoteArchive | None = None) -> Archive:
     """Read the archive that the settings name.
+
+    Parameters
+    ----------
+    remote : the archive, if it is elsewhere
 
     Raises
     ------
     UserError
         If the folder does not exist, is of another kind than the settings say, or contains no recording.
     """
-    given = settings.archive or settings.root
+    settings = replace(settings, archive=remote.folder) if remote else settings
+    given = settings.archive_folder or settings.root
     if not given.is_dir():
         raise UserError(
             f"{given}: no such folder; set dataset.{'archive' if settings.archive else 'root'} "
@@ -73,13 +85,16 @@ def read_archive(settings: Dataset) -> Archive:
     forgotten, unnamed = _forgotten(earlier.moved, recordings, taxonomy)
     recordings += forgotten
     failures += contents.failures + earlier.failures + missing + unnamed + inventory.failures
+    failures += remote.failures if remote else ()
     if not recordings:
         examples = "; ".join(f"{failure.name}: {failure.reason}" for failure in failures[:2])
         unused = f"; {len(failures)} files or rows cannot be used, such as {examples}" if failures else ""
         raise UserError(f"{given}: no recording found ({contents.description}{unused})")
     ordered = sorted(recordings, key=lambda recording: recording.name)
     tables = {sound.relative_to(folder).as_posix(): names for sound, names in contents.tables.items()}
-    return Archive(kind, contents.description, ordered, failures, has_splits, taxonomy, inventory, tables, names)
+    return Archive(
+        kind, contents.description, ordered, failures, has_splits, taxonomy, inventory, tables, names, remote
+    )
 
 
 def _inventory_of_archive(contents: Contents, folder: Path, root: Path, settings: Dataset) -> Inventory:
@@ -101,7 +116,7 @@ def _check_apart(settings: Dataset, folder: Path, root: Path, *, sounds_apart: b
     UserError
         If the archive is a folder that sorting writes to, or contains one; unless its sounds are apart from those.
     """
-    given = settings.archive or settings.root
+    given = settings.archive_folder or settings.root
     for split in SPLITS:
         if folder.is_relative_to((root / split).resolve()):
             raise UserError(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from config import Config, Dataset
+from config import Config, Dataset, Location
 from utils import console
 from utils.recordings.archive import Archive
 from utils.recordings.audit import missing_keys_message
@@ -15,6 +15,7 @@ from utils.recordings.duplicates import ScannedFile, find_same_sound, scan_files
 from utils.recordings.grouping import Grouping, Groups, group_keys, group_recordings, grouping_of
 from utils.recordings.lengths import drop_events_after_end, verified_lengths
 from utils.recordings.recording import SPLITS, Recording, Split
+from utils.recordings.remote_archive import RemoteArchive
 from utils.recordings.selection import Selection
 from utils.recordings.sorted_folders import sorted_path, sound_file_of, stays_in_place
 from utils.recordings.splits import Assignment, split_table
@@ -38,6 +39,7 @@ class ArchiveSplit:
     lost : number of recordings that cannot be used; those that cannot be opened are in the split nevertheless
     lengths, rates : length (seconds; None if not known) and sample rate (Hz) of each recording that can be opened, by
         name; also of those that cannot be used because all their annotations are after their end
+    remote : the archive, if it is elsewhere
     """
 
     recordings: list[Recording]
@@ -49,22 +51,24 @@ class ArchiveSplit:
     lost: int = 0
     lengths: Mapping[str, float | None] = field(default_factory=dict)
     rates: Mapping[str, int] = field(default_factory=dict)
+    remote: RemoteArchive | None = None
 
     def table(self, settings: Dataset) -> pl.DataFrame:
-        """Return the table of the split; `file` is the path of each sound after sorting."""
+        """Return the table of the split; `file` is the path of each sound after sorting, or its address."""
         root = settings.root.resolve()
         files = [
-            _path_after_sorting(recording, assignment, root).as_posix()
+            self._path_after_sorting(recording, assignment, root)
             for recording, assignment in zip(self.recordings, self.assignments, strict=True)
         ]
         groups = [self.groups.names[group] for group in self.groups.index]
         return split_table(self.recordings, self.assignments, groups, files)
 
-
-def _path_after_sorting(recording: Recording, assignment: Assignment, root: Path) -> Path:
-    if stays_in_place(recording, root):
-        return recording.file.relative_to(root)
-    return sorted_path(recording, assignment.split)
+    def _path_after_sorting(self, recording: Recording, assignment: Assignment, root: Path) -> str:
+        if self.remote:
+            return str(self.remote.location_of(recording.file))
+        if stays_in_place(recording, root):
+            return recording.file.relative_to(root).as_posix()
+        return sorted_path(recording, assignment.split).as_posix()
 
 
 def split_archive(archive: Archive, selection: Selection, config: Config) -> ArchiveSplit:
@@ -77,12 +81,12 @@ def split_archive(archive: Archive, selection: Selection, config: Config) -> Arc
     """
     settings = config.dataset
     given = settings.split == "given" or (settings.split == "auto" and archive.has_splits)
-    _check_split_settings(archive, settings, given=given)
+    _check_split_settings(archive, selection.recordings, settings, given=given)
     fixed = _split_of_long(selection, settings, given=given)
     opened = _open_recordings(selection.recordings, archive, config)
     recordings = opened.recordings
     seconds = [sound.seconds for sound in opened.sounds]
-    duplicates = find_same_sound(opened.files, opened.sounds, workers=config.workers)
+    duplicates = find_same_sound(opened.files, opened.sounds, workers=config.workers, cluster=config.cluster)
     same_sound = [[recordings[row].name for row in same] for same in duplicates]
     if given:
         result = _keep_given_split(recordings, seconds, duplicates, same_sound, settings)
@@ -91,9 +95,12 @@ def split_archive(archive: Archive, selection: Selection, config: Config) -> Arc
         assignments = assign_with_long(recordings, groups, settings, long=selection.long)
         result = ArchiveSplit(recordings, assignments, groups, seconds, same_sound, [])
     result = _with_unreadable(result, opened.unreadable, given=given, fixed=fixed)
+    if not given and (unknown := missing_keys_message(result.recordings, settings)):
+        console.warning(unknown)
     lost = len(selection.recordings) - (len(result.recordings) - len(opened.unreadable))
     failures = [*result.failures, *opened.failures]
-    return replace(result, failures=failures, lost=lost, lengths=opened.lengths, rates=opened.rates)
+    result = replace(result, failures=failures, lost=lost, remote=archive.remote)
+    return replace(result, lengths=opened.lengths, rates=opened.rates)
 
 
 def _split_of_long(selection: Selection, settings: Dataset, *, given: bool) -> dict[str, Split]:
@@ -117,7 +124,7 @@ def _split_of_long(selection: Selection, settings: Dataset, *, given: bool) -> d
     return dict.fromkeys(selection.long, split)
 
 
-def _check_split_settings(archive: Archive, settings: Dataset, *, given: bool) -> None:
+def _check_split_settings(archive: Archive, selected: Sequence[Recording], settings: Dataset, *, given: bool) -> None:
     if given and not archive.has_splits:
         raise console.UserError(
             "dataset.split = given, but the archive has no folders train/ and val/ or test/; use another dataset.split"
@@ -129,18 +136,16 @@ def _check_split_settings(archive: Archive, settings: Dataset, *, given: bool) -
         )
     by = settings.group_by
     if settings.split == "grouped" and by != "recording":
-        known = any(group_keys(recording, settings, by) for recording in archive.recordings)
+        known = any(group_keys(recording, settings, by) for recording in selected)
         if not known:
             raise console.UserError(
                 f"no recording has {_KEY_WORDS[by]}, so dataset.group_by = {by} cannot work; "
                 "use dataset.split = recordings"
             )
-    if settings.split == "blocked" and not any(recording.latitude is not None for recording in archive.recordings):
+    if settings.split == "blocked" and not any(recording.latitude is not None for recording in selected):
         raise console.UserError(
             "no recording has coordinates, so dataset.split = blocked cannot work; use dataset.split = recordings"
         )
-    if not given and (unknown := missing_keys_message(archive.recordings, settings)):
-        console.warning(unknown)
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ class _OpenedRecordings:
     """
 
     recordings: list[Recording]
-    files: list[Path]
+    files: list[Location]
     sounds: list[ScannedFile]
     unreadable: list[tuple[Recording, str]]
     failures: list[console.Failure]
@@ -171,10 +176,10 @@ def _open_recordings(recordings: Sequence[Recording], archive: Archive, config: 
         If none can be used.
     """
     root = config.dataset.root.resolve()
-    files = [sound_file_of(recording, root) for recording in recordings]
-    scans = scan_files(files, workers=config.workers)
+    files = [archive.location_of_sound(sound_file_of(recording, root)) for recording in recordings]
+    scans = scan_files(files, workers=config.workers, cluster=config.cluster)
     headers = [scan.seconds if isinstance(scan, ScannedFile) else None for scan in scans]
-    seconds = verified_lengths(recordings, files, headers, workers=config.workers)
+    seconds = verified_lengths(recordings, files, headers, workers=config.workers, cluster=config.cluster)
     inside = drop_events_after_end(recordings, seconds, archive.tables)
     opened, unreadable = [], []
     for recording, file, scan in zip(inside.recordings, files, scans, strict=True):

@@ -14,13 +14,14 @@ import polars as pl
 from config import Dataset
 from utils import console
 from utils.recordings.labels import Taxonomy
-from utils.recordings.recording import NOISE, Recording, Taxon, check_label
+from utils.recordings.recording import NOISE, Recording, Taxon, check_label, plain_label
 from utils.tables import read_foreign, refuse_bad_rows, write_csv
 
 NAMED_BY = {"code": "code", "common_name": "common name"}  # value of dataset.label: in words
 CLASSES_TABLE = "classes.csv"  # in metadata/
 CLASSES_COLUMNS = ("class", "scientific_name", "code", "common_name")
 KEPT_LISTED = 3  # species in one line
+_DROPPED = " ."  # at the end of a folder's name, Windows leaves these out
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def name_classes(taxa: Sequence[Taxon], taxonomy: Taxonomy, *, by: Literal["code
     """
     names: dict[str, str] = {}
     for taxon in taxa:
-        name = " ".join((taxon.code if by == "code" else taxon.common_name).split())
+        name = plain_label(taxon.code if by == "code" else taxon.common_name).rstrip(_DROPPED)
         if taxon.species and name:
             names.setdefault(taxonomy.species(taxon.species), name)
     species = {taxonomy.species(taxon.species) for taxon in taxa if taxon.species}
@@ -67,7 +68,7 @@ def name_classes(taxa: Sequence[Taxon], taxonomy: Taxonomy, *, by: Literal["code
 
 def _folder(name: str) -> str:
     """Return a name as some file systems compare it."""
-    return name.casefold()
+    return plain_label(name).rstrip(_DROPPED).casefold()
 
 
 def _can_be_label(name: str) -> bool:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from config import Cluster, Location
 from utils.console import Failure, progress
-from utils.fanout import fan_out
+from utils.fanout import THIS_MACHINE, fan_out
 from utils.sound.opening import AudioError
 from utils.sound.reading import AudioReader
+from utils.sound.remote import header_copy, local_copy, name_of_file
 
 COMPARED_FRAMES = 1 << 15  # frames compared first; most recordings differ there and need not be decoded further
 BLOCK_SECONDS = 30.0  # decoded at once
@@ -41,16 +43,18 @@ class ScannedFile:
         return None if self.frames is None else self.frames / self.rate
 
 
-def scan_files(files: Sequence[Path], *, workers: int) -> list[ScannedFile | str]:
+def scan_files(files: Sequence[Location], *, workers: int, cluster: Cluster = THIS_MACHINE) -> list[ScannedFile | str]:
     """Scan every file, in parallel; return the reason for those that cannot be opened."""
-    scans: dict[Path, ScannedFile | str] = {}
+    scans: dict[Location, ScannedFile | str] = {}
     batches = [tuple(files[start : start + SCAN_BATCH]) for start in range(0, len(files), SCAN_BATCH)]
     with progress("scanning audio files", total=len(files), unit="files") as advance:
-        alone: list[tuple[Path, ...]] = []
+        alone: list[tuple[Location, ...]] = []
         # if a worker dies on a file, the files of its batch are scanned one by one
         for todo in (batches, alone):
             with closing(
-                fan_out(_scan_batch, list(todo), workers=workers, name=lambda batch: batch[0].name)
+                fan_out(
+                    _scan_batch, list(todo), workers=workers, name=lambda batch: name_of_file(batch[0]), cluster=cluster
+                )
             ) as outcomes:
                 for batch, outcome in outcomes:
                     if isinstance(outcome, Failure) and len(batch) > 1:
@@ -61,11 +65,25 @@ def scan_files(files: Sequence[Path], *, workers: int) -> list[ScannedFile | str
     return [scans[file] for file in files]
 
 
-def _scan_batch(files: tuple[Path, ...]) -> list[ScannedFile | str]:
+def _scan_batch(files: tuple[Location, ...]) -> list[ScannedFile | str]:
     return [_scan_file(file) for file in files]
 
 
-def _scan_file(file: Path) -> ScannedFile | str:
+def _scan_file(file: Location) -> ScannedFile | str:
+    try:
+        if isinstance(file, Path):
+            return _scan(file)
+        with header_copy(file) as path:
+            found = _scan(path)
+        if isinstance(found, ScannedFile):
+            return found
+        with local_copy(file) as path:  # there may be more before its samples than in most files
+            return _scan(path)
+    except (AudioError, ConnectionError) as error:
+        return str(error)
+
+
+def _scan(file: Path) -> ScannedFile | str:
     try:
         with AudioReader(file, quick=True) as sound:
             if sound.frames == 0:
@@ -101,10 +119,10 @@ def scan_length(file: Path) -> float | None:
     return scan.seconds if isinstance(scan, ScannedFile) else None
 
 
-def measure_length(file: Path) -> float | None:
+def measure_length(file: Location) -> float | None:
     """Return the length of a recording, seconds, by decoding all of it; None if it cannot be decoded."""
     try:
-        with AudioReader(file) as sound:
+        with local_copy(file) as path, AudioReader(path) as sound:
             return sum(
                 len(samples) / rate for samples, rate, _ in sound.blocks(seconds=BLOCK_SECONDS, values=MAX_BLOCK_VALUES)
             )
@@ -112,7 +130,7 @@ def measure_length(file: Path) -> float | None:
         return None
 
 
-def digest_of_file(file: Path) -> str:
+def digest_of_file(file: Location) -> str:
     """Return a hash of all samples of a file, as far as they can be decoded.
 
     Raises
@@ -120,11 +138,13 @@ def digest_of_file(file: Path) -> str:
     AudioError
         If there are no samples.
     """
-    with AudioReader(file) as sound:
+    with local_copy(file) as path, AudioReader(path) as sound:
         return _sample_digest(sound)
 
 
-def find_same_sound(files: Sequence[Path], scans: Sequence[ScannedFile], *, workers: int) -> list[list[int]]:
+def find_same_sound(
+    files: Sequence[Location], scans: Sequence[ScannedFile], *, workers: int, cluster: Cluster = THIS_MACHINE
+) -> list[list[int]]:
     """Return the indices of files that hold the same samples, in lists of two or more.
 
     Only files with the same number of channels, the same first samples and (if known) the same length are decoded
@@ -140,7 +160,7 @@ def find_same_sound(files: Sequence[Path], scans: Sequence[ScannedFile], *, work
     indices = {files[index]: index for index in suspects}
     with (
         progress("comparing audio files", total=len(suspects), unit="files") as advance,
-        closing(fan_out(digest_of_file, [*indices], workers=workers, name=lambda file: file.name)) as outcomes,
+        closing(fan_out(digest_of_file, [*indices], workers=workers, name=name_of_file, cluster=cluster)) as outcomes,
     ):
         for file, outcome in outcomes:
             if not isinstance(outcome, Failure):

@@ -1,7 +1,6 @@
 """Names of species in all their forms, and the ground truth: which classes are correct for a recording or clip."""
 
 import re
-import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,7 +12,7 @@ import polars as pl
 from jaxtyping import Bool
 
 from utils.console import UserError
-from utils.recordings.recording import Event, Recording, Taxon, check_label, clean_labels, event_overlaps
+from utils.recordings.recording import Event, Recording, Taxon, check_label, clean_labels, event_overlaps, plain_label
 from utils.tables import ForeignTable, csv_rows, find_column, lines_of, not_utf8, read_foreign, refuse_bad_rows
 
 # names of columns in tables of species: our own, Kaggle's, eBird's, Zenodo's
@@ -77,7 +76,7 @@ class Taxonomy:
         self._labels = {self.species(species): label for species, label in (labels or {}).items()}
 
     def _known_species(self, text: str) -> str:
-        return self._species.get(_lookup_key(text), " ".join(text.split()))
+        return self._species.get(_lookup_key(text), plain_label(text))
 
     def species(self, text: str) -> str:
         """Return the current scientific name of a species, for any of its names; `text` itself if it is not known."""
@@ -136,7 +135,7 @@ class Taxonomy:
 
 
 def _lookup_key(text: str) -> str:
-    return unicodedata.normalize("NFC", " ".join(text.split())).lower()
+    return plain_label(text).lower()
 
 
 def _with_species(event: Event, species: str) -> Event:
@@ -211,10 +210,10 @@ def read_species_table(path: Path) -> tuple[ForeignTable, str]:
 
 
 def spelling_variants(labels: Iterable[str]) -> list[list[str]]:
-    """Return lists of labels that differ only by case, spaces or underscores."""
+    """Return lists of labels that differ only by case, spaces, underscores or dots at the end."""
     alike: dict[str, list[str]] = {}
     for label in sorted(set(labels)):
-        alike.setdefault(" ".join(re.split(r"[\s_]+", label.casefold())).strip(), []).append(label)
+        alike.setdefault(" ".join(re.split(r"[\s_]+", label.casefold())).strip(" ."), []).append(label)
     return [names for names in alike.values() if len(names) > 1]
 
 

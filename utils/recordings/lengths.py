@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from config import Cluster, Location
 from utils.console import Failure, progress
-from utils.fanout import fan_out
+from utils.fanout import THIS_MACHINE, fan_out
 from utils.recordings.duplicates import measure_length
 from utils.recordings.recording import Event, Recording
+from utils.sound.remote import name_of_file
 
 MILLISECONDS = 1000.0  # per second
 AFTER_END = "after its end ("  # in messages about annotations
@@ -54,7 +55,12 @@ class RecordingsInside:
 
 
 def verified_lengths(
-    recordings: Sequence[Recording], files: Sequence[Path], seconds: Sequence[float | None], *, workers: int
+    recordings: Sequence[Recording],
+    files: Sequence[Location],
+    seconds: Sequence[float | None],
+    *,
+    workers: int,
+    cluster: Cluster = THIS_MACHINE,
 ) -> list[float | None]:
     """Return the lengths of recordings.
 
@@ -75,7 +81,7 @@ def verified_lengths(
         return lengths
     with (
         progress("measuring audio files", total=len(rows), unit="files") as advance,
-        closing(fan_out(measure_length, [*rows], workers=workers, name=lambda file: file.name)) as outcomes,
+        closing(fan_out(measure_length, [*rows], workers=workers, name=name_of_file, cluster=cluster)) as outcomes,
     ):
         for file, outcome in outcomes:
             if isinstance(outcome, float):

@@ -278,8 +278,21 @@ def read_metadata(file: Path) -> Mapping[str, Any]:
     return metadata
 
 
+def plain_label(text: str) -> str:
+    """Return a label in one spelling of those that look the same: single spaces, accents in their letters.
+
+    Characters that nobody sees, such as zero-width spaces, are left out.
+    """
+    if not text.isascii():  # macOS stores accents as separate characters
+        visible = (letter for letter in text if unicodedata.category(letter) != "Cf")
+        text = unicodedata.normalize("NFC", "".join(visible))
+    return " ".join(text.split())
+
+
 def check_label(text: str) -> str:
-    """Return a label with normalised spaces; labels for recordings without birds (noise, nocall, …) become 'Noise'.
+    """Return a label in one spelling (`plain_label`).
+
+    Labels for recordings without birds (noise, nocall, …) become 'Noise'.
 
     Of BirdNET's `Genus species_Common name`, the scientific name is returned.
 
@@ -288,7 +301,7 @@ def check_label(text: str) -> str:
     ValueError
         If it cannot be the name of a folder: labels come from untrusted files and become folder names.
     """
-    label = unicodedata.normalize("NFC", " ".join(text.split()))  # macOS stores accents as separate characters
+    label = plain_label(text)
     if label.lower() in _NOISE_LABELS:
         return NOISE
     try:
@@ -305,7 +318,7 @@ def split_common_name(label: str) -> tuple[str, str]:
 
 def clean_labels(texts: Iterable[str], *, without: str) -> tuple[str, ...]:
     """Return background species without empty labels, duplicates, and the primary species (`without`)."""
-    labels = (" ".join(text.split()) for text in texts)
+    labels = map(plain_label, texts)
     return tuple(dict.fromkeys(label for label in labels if label and label != without))
 
 

@@ -16,7 +16,7 @@ SortMode = Literal["copy", "hardlink", "move", "symlink"]
 # what the toolkit writes to a data set's root, if the archive is in the root or was one itself
 TOOLKIT_FILES = (
     *SPLITS,
-    *("metadata", "spec", "snapshots", "submissions", "soundscapes", "test_soundscapes", "test_audio"),
+    *("metadata", "spec", "remote_spec", "snapshots", "submissions", "soundscapes", "test_soundscapes", "test_audio"),
     *("split.parquet", "split.png", "audit.csv", "annotations.png", "events.csv", "sorted.log", "timings.json"),
 )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from config import Dataset
+from config import Dataset, is_address
 from utils import console
 from utils.files import json_text, write_text
 from utils.recordings.archive import Archive
@@ -93,7 +93,7 @@ def warn_of_unused_files(table: pl.DataFrame, root: Path) -> None:
         If a sound of the split is missing.
     """
     files = set(table["file"])
-    missing = [file for file in table["file"] if not (root / file).is_file()]
+    missing = [file for file in table["file"] if not is_address(file) and not (root / file).is_file()]
     if missing:
         raise console.UserError(
             f"{root / missing[0]}: is missing after sorting ({len(missing)} such files), so that no split was written; "

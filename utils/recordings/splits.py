@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from config import Dataset
+from config import ADDRESS_MARK, Dataset
 from utils.console import UserError
 from utils.recordings.recording import Recording, Split, quality_fraction
 from utils.tables import leads_outside, read_table, write_table
@@ -19,7 +19,7 @@ EVENT_DTYPE = pl.Struct(
 SPLIT_SCHEMA = pl.Schema(
     {
         "recording": pl.String(),  # its name
-        "file": pl.String(),  # path of the sound below the data set's root
+        "file": pl.String(),  # path of the sound below the data set's root, or its address in an archive elsewhere
         "class": pl.String(),  # primary species; '' for recordings that are labelled by events only
         "background": pl.List(pl.String()),  # background species
         "events": pl.List(EVENT_DTYPE),  # annotations: start and end in seconds, low and high in Hz
@@ -136,8 +136,12 @@ def labels_in(table: pl.DataFrame) -> set[str]:
     return {*table["class"], *species} - {""}
 
 
-def read_split(settings: Dataset) -> pl.DataFrame:
+def read_split(settings: Dataset, *, sounds: bool = True) -> pl.DataFrame:
     """Read the split of the data set `settings.root`, ordered by class and name; with folds, `settings.fold` is val.
+
+    Parameters
+    ----------
+    sounds : whether the sounds will be read, too: then addresses must be in `settings.archive`
 
     Raises
     ------
@@ -164,6 +168,8 @@ def read_split(settings: Dataset) -> pl.DataFrame:
             f"{path}: the path {away['file'][0]} of {away['class'][0]} leads out of the data set's folder; "
             "run sort_data.py again"
         )
+    if sounds:
+        _check_addresses(path, table, settings)
     folds = count_folds(table)
     if folds == 0:
         if settings.fold:
@@ -174,6 +180,19 @@ def read_split(settings: Dataset) -> pl.DataFrame:
     if settings.fold not in table["fold"]:
         raise UserError(f"{path}: has folds 0 to {folds - 1}, but dataset.fold = {settings.fold}")
     return split_of_fold(table, settings.fold)
+
+
+def _check_addresses(path: Path, table: pl.DataFrame, settings: Dataset) -> None:
+    """Refuse addresses that are not in the archive: a table of someone else's could name any."""
+    archive = None if settings.archive_folder else settings.archive
+    elsewhere = pl.col("file").str.contains(ADDRESS_MARK, literal=True)
+    inside = pl.col("file").str.starts_with(f"{str(archive).rstrip('/')}/") if archive else pl.lit(value=False)
+    away = table.filter(elsewhere & ~inside)
+    if len(away):
+        raise UserError(
+            f"{path}: has recordings outside of dataset.archive, such as {away['file'][0]}; set dataset.archive to the "
+            "address with which sort_data.py was run"
+        )
 
 
 def split_of_fold(table: pl.DataFrame, fold: int) -> pl.DataFrame:

@@ -5,13 +5,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from utils import console
 from utils.files import write_text
 from utils.scoring.evaluation.common_rows import on_common_rows
 from utils.scoring.evaluation.saved_scores import SavedScores, read_scores
 from utils.scoring.metrics import bootstrap
-from utils.scoring.metrics.metric_kinds import ClassMean, DetectionMetric, Metric, Resampled, RowMean, ScoredRows
+from utils.scoring.metrics.metric_kinds import (
+    ClassMean,
+    DetectionMetric,
+    Metric,
+    NoiseShare,
+    Resampled,
+    RowMean,
+    ScoredRows,
+)
 from utils.scoring.metrics.ranking import average_precision, mean_of_defined
 from utils.scoring.metrics.registry import METRICS
 from utils.scoring.metrics.units import Unit, unit_word
@@ -30,6 +39,7 @@ class Run:
     species : of each row, for people: its primary label; if it has none, all that are correct
     data : scores, ground truth and detections, a column per class
     ap : average precision of each class that has correct recordings
+    noise : table of `NOISE_COLUMNS`, of recordings without birds; None: not known
     """
 
     name: str
@@ -38,6 +48,7 @@ class Run:
     classes: list[str]
     data: ScoredRows
     ap: dict[str, float]
+    noise: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -158,7 +169,7 @@ def run_of(name: str, saved: SavedScores, draws: bootstrap.Draws) -> Run:
     }
     unknown = None if saved.unknown is None else np.array([len(labels) for labels in saved.unknown], np.int64)
     data = ScoredRows(scores, truth, primary, draws, detected=saved.detected, unknown=unknown)
-    return Run(name, saved.rows, _species_of(saved), saved.classes, data, ap)
+    return Run(name, saved.rows, _species_of(saved), saved.classes, data, ap, saved.noise)
 
 
 def _species_of(saved: SavedScores) -> list[str]:
@@ -187,6 +198,8 @@ def metric_differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, 
     for metric in METRICS.values():
         if isinstance(metric, RowMean):
             resampled = _row_means(metric, data)
+        elif isinstance(metric, NoiseShare):
+            resampled = _noise_shares(metric, [run.noise for run in runs])
         else:
             chosen = frequent if isinstance(metric, ClassMean) else shared if _is_mean_of_classes(metric) else data
             resampled = [metric.resampled(one) for one in chosen]
@@ -194,6 +207,17 @@ def metric_differences(runs: Sequence[Run], *, min_positives: int) -> dict[str, 
         if len(values) == len(runs):
             found[metric.title] = _against_first(runs, values)
     return found
+
+
+def _noise_shares(metric: NoiseShare, tables: Sequence[pl.DataFrame | None]) -> list[Resampled | None]:
+    """Return the share of each run over the recordings without birds that all runs have."""
+    known = [table for table in tables if table is not None]
+    shared = set.intersection(*(set(table["recording"]) for table in known)) if known else set()
+    if len(known) < len(tables) or not shared:
+        return [None] * len(tables)
+    common = [table.filter(pl.col("recording").is_in(list(shared))).sort("recording") for table in known]
+    draws = _draws(common[0]["recording"].to_list())
+    return [metric.share_of(one["detected"].to_numpy(), one["clips"].to_numpy(), draws) for one in common]
 
 
 def _is_mean_of_classes(metric: Metric) -> bool:

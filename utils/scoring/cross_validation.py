@@ -1,7 +1,5 @@
 """The steps of `evaluate.py --folds`: which runs there are, the test of each, and the results of all folds together."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,7 +23,8 @@ from utils.scoring.testing import (
     evaluate_and_report,
     held_out_recordings,
 )
-from utils.settings_keys import settings_for_key
+from utils.settings_keys import settings_for_key, short_key
+from utils.sound.remote import sizes_and_times, sound_at
 
 PARTS_VERSION = 1  # of saved predictions, and of how they are found
 ALL_EPOCHS = 10**9  # no run has so many
@@ -214,15 +213,7 @@ def evaluate_fold(run: FoldRun, split: pl.DataFrame, config: Config) -> TestedFo
 
 def _key(members: Sequence[Member], recordings: pl.DataFrame, config: Config) -> str:
     """Return a text that changes if the model, the settings of the test, the recordings or their labels do."""
-    sounds = [_size_and_time(config.dataset.root / file) for file in recordings["file"]]
+    sounds = sizes_and_times([sound_at(config.dataset.root, file) for file in recordings["file"]])
     settings = settings_for_key(config, of=("testing.",))
     content = [PARTS_VERSION, fingerprint_of_scores(members, config), settings, sounds]
-    return hashlib.sha256((json.dumps(content) + recordings.write_ndjson()).encode()).hexdigest()[:16]
-
-
-def _size_and_time(file: Path) -> tuple[int, int] | None:
-    try:
-        found = file.stat()
-    except OSError:  # the test names it
-        return None
-    return found.st_size, found.st_mtime_ns
+    return short_key(content, text=recordings.write_ndjson())

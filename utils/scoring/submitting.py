@@ -127,6 +127,7 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     novelty = task.folder / f"{config.run}_{task.kind}_novelty.csv"
     novelty.unlink(missing_ok=True)
     rows = write_rows(task.path, write_novelty_through(novelty, results) if layout.novelty else results, layout)
+    tally.zero_scores.warn(config.testing)
     evaluation = evaluator.finish(made_from=config.run) if evaluator else None
     if evaluation and truth:
         _warn_of_known_recordings(task, truth)

@@ -1,7 +1,7 @@
 """The steps of test.py: select held-out recordings, compare predictions with the truth, and report the metrics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,28 @@ from utils import console
 from utils.models.snapshots import Snapshot, recordings_used
 from utils.recordings.lengths import AFTER_END
 from utils.recordings.splits import draw_names
-from utils.scoring.evaluation.false_detections import noise_recordings, share_of_noise_detected
+from utils.scoring.evaluation.false_detections import false_detections, noise_recordings
 from utils.scoring.evaluation.recordings import (
     HeadlineMetrics,
     compute_metrics,
+    detection_rows,
     evaluate_predictions,
     unknown_notes,
+    with_noise,
 )
 from utils.scoring.evaluation.result_files import predictions_table, write_result_files
 from utils.scoring.evaluation.ridge_baseline import ridge_scores
+from utils.scoring.evaluation.without_metadata import WithoutMetadata, compare_without_metadata
 from utils.scoring.inference.ensembles import Member, members_at
 from utils.scoring.inference.metadata_blend import blend_facts, blend_text, check_not_learned_by_classifier
 from utils.scoring.inference.novelty_prototypes import check_can_calibrate
 from utils.scoring.inference.predictors import check_engine, engine_text
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.units import unit_of
+from utils.scoring.inference.zero_scores import zero_scores_of
 from utils.scoring.learned_recordings import advice_on_learned, refuse_all_data
 from utils.scoring.metrics.bootstrap import Interval
-from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, value_and_ends_text, value_text
+from utils.scoring.metrics.registry import METRICS, value_and_ends_text, value_text
 from utils.scoring.metrics.units import Unit, unit_word
 from utils.scoring.reports.contents import report_of
 from utils.scoring.reports.page import write_report
@@ -64,6 +68,8 @@ class Tested:
     unit : what a prediction was made for
     notes : what else to know, such as species that the model does not know
     interval : length of an interval, seconds
+    without_metadata : what the metadata classifier brings; None if nothing is blended with it
+    nothing_detected : whether the thresholds of `metrics` detect no class in any row
     """
 
     snapshot: Snapshot
@@ -77,6 +83,8 @@ class Tested:
     unit: Unit = "recording"
     notes: tuple[str, ...] = ()
     interval: float = 0.0
+    without_metadata: WithoutMetadata | None = None
+    nothing_detected: bool = False
 
     @property
     def complete(self) -> bool:
@@ -196,17 +204,20 @@ def evaluate_and_report(
             f"no held-out recording could be used; see {console.printable(folder / 'predictions.csv')} for the reasons"
         )
     ridge = _ridge_metrics(predictions, split, config) if settings.ridge else None
+    without_metadata = compare_without_metadata(predictions, settings)
     made_from = f"{config.run}, on {len(predictions.rows)} {unit_word(predictions.unit)}"
     held_out = compute_metrics(predictions, evaluation, settings, made_from=made_from)
     noise = noise_recordings(predictions)
     if len(noise) and predictions.unit == "recording":
-        share = share_of_noise_detected(members, noise, held_out.thresholds, config)
-        held_out = replace(held_out, metrics={**held_out.metrics, NOISE_DETECTED.key: share})
+        held_out = with_noise(held_out, false_detections(members, noise, held_out.thresholds, config), settings)
     summary = _summary(predictions, evaluation.headline, held_out.metrics, ridge, members, config)
+    summary["without_metadata"] = without_metadata and without_metadata.facts
     write_result_files(
         folder, predictions, evaluation, held_out, {**summary, "seconds": round(seconds, 2), **predictions.times.facts}
     )
-    write_report(folder / "report.html", report_of(predictions, evaluation, held_out, ridge, members, config))
+    write_report(
+        folder / "report.html", report_of(predictions, evaluation, held_out, ridge, members, config, without_metadata)
+    )
     tested = Tested(
         members[0].snapshot,
         evaluation.headline,
@@ -219,6 +230,8 @@ def evaluate_and_report(
         predictions.unit,
         tuple(unknown_notes(evaluation, predictions.unit)),
         settings.interval,
+        without_metadata,
+        held_out.nothing_detected,
     )
     _print_tested(tested, members, predictions, settings)
     return tested
@@ -267,11 +280,12 @@ def headline_rows(tested: Tested) -> dict[str, str]:
     rows = {mlrap: f"{value_text(headline.mlrap)}, {over}"}
     if tested.unit != "interval":
         rows[top1] = value_text(headline.top1_accuracy, otherwise=NO_PRIMARY)
-    for key in HEADLINES[tested.unit]:
-        if key in tested.metrics:
-            rows[METRICS[key].title] = value_and_ends_text(tested.metrics[key])
+    shown = {key: tested.metrics[key] for key in HEADLINES[tested.unit] if key in tested.metrics}
+    rows |= detection_rows(shown, tested.nothing_detected)
     if NOVELTY in tested.metrics:
         rows[METRICS[NOVELTY].title] = value_and_ends_text(tested.metrics[NOVELTY])
+    if tested.without_metadata:
+        rows["without metadata"] = tested.without_metadata.text
     if ridge:
         accuracy = value_text(ridge.top1_accuracy, otherwise=NO_PRIMARY)
         rows["ridge on mean spectra"] = f"{mlrap} {value_text(ridge.mlrap)}, {top1} {accuracy}"
@@ -306,6 +320,7 @@ def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predic
         console.warning(
             f"the MLRAP is the mean over only {over}, so it is mostly chance; test on {FEW_RECORDINGS} or more"
         )
+    zero_scores_of(predictions.scores, predictions.recording_of_row).warn(settings)
     for note in tested.notes:
         console.warning(note)
     console.report_failures(tested.failures, what="recordings")

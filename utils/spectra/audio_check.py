@@ -1,6 +1,6 @@
 """Checking all recordings before hours of work: which cannot be read, and which are short, silent or clipped."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from config import Config
+from config import Config, Location
 from utils import console
 from utils.fanout import fan_out
 from utils.recordings.recording import Recording
 from utils.recordings.sorted_folders import sound_file_of
+from utils.sound.remote import local_copy
 from utils.spectra.decode import Channel, Length, decode
 
 SILENT = 1e-4  # recordings whose loudest sample is below this (−80 dB) are silent
@@ -54,7 +55,7 @@ class Levels:
         return found
 
 
-def audio_levels(file: Path, *, channel: Channel = "mean") -> Levels:
+def audio_levels(file: Location, *, channel: Channel = "mean") -> Levels:
     """Decode a whole recording, without resampling, and return its levels.
 
     Raises
@@ -65,20 +66,27 @@ def audio_levels(file: Path, *, channel: Channel = "mean") -> Levels:
     samples, peak, clipped, zero = 0, 0.0, 0, 0
     lengths: list[Length] = []
 
-    def decoded() -> Iterator[Float[np.ndarray, " _"]]:
-        lengths.append((yield from decode(file, rate=None, channel=channel)))
+    def decoded(path: Path) -> Iterator[Float[np.ndarray, " _"]]:
+        lengths.append((yield from decode(path, rate=None, channel=channel)))
 
-    for block in decoded():
-        level = np.abs(block)
-        samples += len(level)
-        peak = max(peak, float(level.max(initial=0.0)))
-        clipped += int(np.count_nonzero(level >= FULL_SCALE))
-        zero += int(np.count_nonzero(level == 0))
+    with local_copy(file) as path:
+        for block in decoded(path):
+            level = np.abs(block)
+            samples += len(level)
+            peak = max(peak, float(level.max(initial=0.0)))
+            clipped += int(np.count_nonzero(level >= FULL_SCALE))
+            zero += int(np.count_nonzero(level == 0))
     return Levels(samples / lengths[0].rate, peak, clipped / samples, zero / samples, lengths[0].warnings)
 
 
-def check_audio(recordings: Sequence[Recording], config: Config) -> list[console.Failure]:
+def check_audio(
+    recordings: Sequence[Recording], config: Config, *, location_of: Callable[[Path], Location] = lambda file: file
+) -> list[console.Failure]:
     """Decode all recordings, in parallel, and report those that cannot be used and those that may be bad.
+
+    Parameters
+    ----------
+    location_of : where a file is, if the archive is elsewhere
 
     Returns
     -------
@@ -86,7 +94,7 @@ def check_audio(recordings: Sequence[Recording], config: Config) -> list[console
     """
     passed = console.stopwatch()
     root = config.dataset.root.resolve()
-    names = {sound_file_of(recording, root): recording.name for recording in recordings}
+    names = {location_of(sound_file_of(recording, root)): recording.name for recording in recordings}
     failures, problems, seconds = [], [], 0.0
     with (
         console.progress("decoding", total=len(names), unit="recordings") as advance,
@@ -96,6 +104,7 @@ def check_audio(recordings: Sequence[Recording], config: Config) -> list[console
                 [*names],
                 workers=config.workers,
                 name=lambda file: names[file],
+                cluster=config.cluster,
             )
         ) as outcomes,
     ):

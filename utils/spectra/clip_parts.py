@@ -59,10 +59,12 @@ class Part:
     peak : if its sound is kept, the largest sample of a clip and its margins; NaN: not kept
     peaks : if clips are cut at peaks: time in seconds, decibels, and index of the window of all peaks
     seconds : length of the recording
-    rejected : number of clips that the signal rule rejected
+    rejected : number of clips that were rejected, by the signal rule or because they have no event
     histogram : number of clips by signal score (bins: `score_counts.EDGES`), if the signal rule applies to them
     warning : problems of the file; None: no problem
     sums : sums over the accepted clips; None: there are none, or an earlier version wrote the part
+    without_event : number of rejected clips that have no event where one is needed; None: an earlier version wrote the
+        part
     """
 
     index: Int32[np.ndarray, " clips"]
@@ -78,6 +80,7 @@ class Part:
     histogram: Int64[np.ndarray, " bins"]
     warning: str | None = None
     sums: PixelSums | None = None
+    without_event: int | None = None
 
 
 class RecordingSummary(NamedTuple):
@@ -88,6 +91,7 @@ class RecordingSummary(NamedTuple):
     rejected: int
     histogram: Int64[np.ndarray, " bins"]
     warning: str | None = None
+    without_event: int | None = None
 
 
 class ClipReservoir:
@@ -159,6 +163,7 @@ def read_clip_part(path: Path) -> Part:
         histogram=np.array(metadata["histogram"], np.int64),
         warning=metadata.get("warning"),  # missing in earlier versions
         sums=_sums_of_part(metadata),
+        without_event=metadata.get("without_event"),  # likewise
     )
 
 

@@ -66,8 +66,8 @@ def read_clip_table(split: pl.DataFrame, config: Config) -> ClipTable:
     path = config.clips.table
     if config.clips.choose != "table" or path is None:
         return ClipTable()
-    store = config.dataset.root / "spec"
-    if path.resolve().is_relative_to(store.resolve()):
+    store = config.dataset.store_at
+    if isinstance(store, Path) and path.resolve().is_relative_to(store.resolve()):
         raise UserError(
             f"{path}: is in {store}, which spec.py manages and --fresh deletes; copy the table elsewhere, and set "
             "clips.table to the copy"

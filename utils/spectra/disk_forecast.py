@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils import console
+from utils.sound.remote import sizes_and_times
 from utils.spectra.extraction import Job, JobResult
 from utils.spectra.stored_sound import row_format
 
@@ -26,7 +27,8 @@ class DiskForecast:
 
     def __init__(self, folder: Path, jobs: Sequence[Job], *, largest_shard: int = 0) -> None:
         self._folder = folder
-        self._sizes = {job.name: _size_of(job.file) for job in jobs}
+        marks = sizes_and_times([job.file for job in jobs])
+        self._sizes = {job.name: max(size, 0) for job, (size, _) in zip(jobs, marks, strict=True)}
         self._waiting = sum(self._sizes.values())
         self._twice = sum(sorted(self._sizes.values())[-largest_shard:]) if largest_shard else 0
         self._enough = LEAST_SHARE * self._waiting
@@ -65,10 +67,3 @@ class DiskForecast:
         if certain and needed > WORTH_TELLING and not self._told:
             self._told = True
             console.info(f"the remaining clips will take about {needed / 1e9:,.2f} GB")
-
-
-def _size_of(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0

@@ -16,6 +16,7 @@ import numpy as np
 from config import Config
 from utils.console import UserError
 from utils.files import atomic_file
+from utils.sound.remote import on_local_copy
 from utils.spectra.clip_parts import Clip
 from utils.spectra.clips import clip_samples, margin_samples
 from utils.spectra.extraction import ClipCandidate, Job, JobResult, RecordingScan, ScoredClip, extract, write_part
@@ -51,6 +52,7 @@ def engine_of(config: Config) -> tuple[Callable[[Job], Any], Callable[[Job], Job
     return decode_for_device, extract_on_device
 
 
+@on_local_copy
 def decode_for_device(job: Job) -> None:
     """Decode a recording and leave its candidate clips in a file for `extract_on_device`.
 

@@ -4,11 +4,13 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
 from utils.recordings.audio_files import check_readable
+from utils.sound.remote import on_local_copy
 from utils.spectra.clip_selection import windows_around
 from utils.spectra.clips import clip_samples, cut_windows
 from utils.spectra.decode import AudioError, Length
@@ -41,6 +43,7 @@ class EventSpectrograms:
         return self.spectrograms.blocks(size)
 
 
+@on_local_copy
 def event_spectrograms(job: Job) -> EventSpectrograms:
     """Compute the spectrograms of the clips around each of `job.events`, cut as in training, without any rejection.
 
@@ -53,7 +56,7 @@ def event_spectrograms(job: Job) -> EventSpectrograms:
         If the recording cannot be read, or all events start after its end.
     """
     try:
-        check_readable(job.file)
+        check_readable(Path(job.file))
     except ValueError as error:
         raise AudioError(str(error)) from None
     recording, indices = DecodedRecording(job), list[int]()

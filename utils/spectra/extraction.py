@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from config import Clips, Spectrogram
+from config import Clips, Location, Spectrogram
 from utils.files import atomic_file
+from utils.sound.remote import on_local_copy
 from utils.spectra.clip_parts import NOT_KEPT, Clip, ClipReservoir, RecordingSummary, Row
 from utils.spectra.clip_selection import EventSpan, EventSpans, select_windows
 from utils.spectra.clips import clip_samples, margin_samples
@@ -30,7 +31,7 @@ class Job:
 
     Attributes
     ----------
-    name, file : name of the recording, and its audio file
+    name, file : name of the recording, and its audio file or the address of it
     max_clips : number of clips at most; 0: all
     part : the file to write spectrograms to, if they go to a file
     events : the annotated events, if only they say which species a clip has: clips without an event are rejected
@@ -40,7 +41,7 @@ class Job:
     """
 
     name: str
-    file: Path
+    file: Location
     max_clips: int
     clips: Clips
     spectrogram: Spectrogram
@@ -62,9 +63,9 @@ class DecodedRecording:
     """
 
     def __init__(self, job: Job) -> None:
-        self._job = job
+        self._job, self._file = job, Path(job.file)
         self.length = Length(0, job.spectrogram.rate)
-        self._mixer = mixer_for(job.file, job.spectrogram.channel)
+        self._mixer = mixer_for(self._file, job.spectrogram.channel)
         self._to_end = False
         self.samples, self.lowest, self.highest = 0, np.inf, -np.inf
 
@@ -83,8 +84,8 @@ class DecodedRecording:
 
     def _decoded(self) -> Iterator[Float[np.ndarray, " _"]]:
         settings = self._job.spectrogram
-        self._mixer, self._to_end = mixer_for(self._job.file, settings.channel), False
-        self.length = yield from decode(self._job.file, rate=settings.rate, mixer=self._mixer)
+        self._mixer, self._to_end = mixer_for(self._file, settings.channel), False
+        self.length = yield from decode(self._file, rate=settings.rate, mixer=self._mixer)
         self._to_end = True
 
     def warnings(self) -> tuple[str, ...]:
@@ -204,6 +205,7 @@ class RecordingScan:
         self.seconds, self.warnings = recording.seconds, recording.length.warnings
 
 
+@on_local_copy
 def extract(job: Job) -> JobResult:
     """Compute the spectrograms of a recording and write the clips that stay to `job.part`.
 
@@ -233,7 +235,7 @@ def write_part(job: Job, scan: RecordingScan, scored: Iterator[ScoredClip]) -> J
     scored : `scan` is complete at its end
     """
     scores: list[float] = []
-    rejected = computed = 0
+    rejected = computed = without_event = 0
     with (
         atomic_file(job.part, lasting=False) as stream,
         SpooledTemporaryFile(MAX_SCRATCH_IN_MEMORY, dir=str(job.part.parent)) as scratch,
@@ -249,12 +251,14 @@ def write_part(job: Job, scan: RecordingScan, scored: Iterator[ScoredClip]) -> J
                 clip = candidate.clip._replace(score=score, accepted=accepted, peak=peak)
                 reservoir.add(clip, row, rank=candidate.rank)
             rejected += not accepted
+            without_event += not candidate.eligible
         summary = RecordingSummary(
             scan.peaks,
             scan.seconds,
             rejected + scan.skipped,
             count_scores(scores),
             "; ".join(scan.warnings) or None,
+            without_event + scan.skipped,
         )
         reservoir.write(stream, summary)
     return JobResult(scan.seconds, computed, job.part.stat().st_size)

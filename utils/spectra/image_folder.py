@@ -61,7 +61,7 @@ class ImageFolder:
 
     Attributes
     ----------
-    folder : path of the folder
+    folder, address : path of the folder, and as users write it
     clips, recordings : tables as those of a store; starts of clips are unknown
     split : split of the recordings
 
@@ -78,7 +78,7 @@ class ImageFolder:
     keeps_sound = False
 
     def __init__(self, folder: Path, split: pl.DataFrame | None, config: Config) -> None:
-        self.folder = folder
+        self.folder, self.address = folder, str(folder)
         self._settings = config.spectrogram
         if folder.name in (IMAGES_FOLDER, EARLIER_IMAGES_FOLDER) and (folder.parent / "shards").is_dir():
             check_made_with(folder.parent / "settings.toml", config)

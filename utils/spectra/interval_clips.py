@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
 from utils.recordings.audio_files import check_readable
+from utils.sound.remote import on_local_copy
 from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import AudioError, Length
 from utils.spectra.extraction import DecodedRecording, Job
@@ -54,6 +56,7 @@ class IntervalSpectrograms:
         return self.spectrograms.blocks(size)
 
 
+@on_local_copy
 def interval_spectrograms(job: IntervalJob) -> IntervalSpectrograms:
     """Compute the spectrograms of the clips in a recording's intervals, without any rejection.
 
@@ -65,7 +68,7 @@ def interval_spectrograms(job: IntervalJob) -> IntervalSpectrograms:
         If the recording cannot be read.
     """
     try:
-        check_readable(job.file)
+        check_readable(Path(job.file))
     except ValueError as error:
         raise AudioError(str(error)) from None
     recording, clips = DecodedRecording(job), dict[int, int]()

@@ -85,16 +85,16 @@ def summarize_extraction(
     show_clips_per_class(classes, store.folder)
     folder = store.folder
     read = recordings.filter(pl.col("reason").is_null())
-    kept, noise, rejected = (int(read[name].sum()) for name in ("kept", "noise", "rejected"))
     silent, sound = read.filter(kept=0), console.clock(float(read["seconds"].sum()))
     console.show_table(
         "Spectrograms",
         {
             "recordings": f"{len(read)} of {len(recordings)} read, {sound} of sound",
-            "clips": f"{kept} kept, {rejected} rejected as empty ({noise} of these saved as noise)",
+            "clips": f"{int(read['kept'].sum()):,} kept",
+            "rejected": rejected_text(read),
             "threshold": threshold_preview(all_scores(store), config.clips.signal_threshold),
             "without a clip": f"{len(silent)} recordings have no clip that reaches the threshold",
-            "store": console.printable(folder),
+            "store": console.printable(store.address),
             "overview": console.printable(folder / "overview.html"),
             **({"images": console.printable(folder / IMAGES_FOLDER)} if config.spectrogram.images else {}),
             "time": console.clock(seconds),
@@ -108,6 +108,18 @@ def summarize_extraction(
     console.report_failures(failures, what=f"recordings (also in {console.printable(folder / 'rejected.csv')})")
     console.report_failures(recordings_with_warnings(recordings), what="recordings", done="read, with a warning")
     return failures
+
+
+def rejected_text(recordings: pl.DataFrame) -> str:
+    """Return how many clips were rejected, those between annotated events apart where the store tells them.
+
+    Parameters
+    ----------
+    recordings : those rows of the store's table that could be read
+    """
+    noise, rejected, between = (int(recordings[name].sum()) for name in ("noise", "rejected", "without_event"))
+    without = f", {between:,} without an annotated event" if between else ""
+    return f"{rejected - between:,} as empty{without} ({noise:,} of these saved as noise)"
 
 
 def recordings_with_warnings(recordings: pl.DataFrame) -> list[console.Failure]:

@@ -16,7 +16,7 @@ from config import Config
 from utils import console
 from utils.files import write_text
 from utils.recordings.recording import LONG_RECORDINGS, NOISE
-from utils.spectra.overview import all_scores, clips_per_class, write_classes
+from utils.spectra.overview import all_scores, clips_per_class, rejected_text, write_classes
 from utils.spectra.score_counts import EDGES, clips_kept_from, nearest_edge
 from utils.spectra.store import Store
 
@@ -178,7 +178,7 @@ def _totals(store: Store) -> dict[str, str]:
         "recordings": f"{len(read):,}" + (f" ({unread:,} could not be used, see rejected.csv)" if unread else ""),
         "of sound": console.clock(float(read["seconds"].sum())),
         "clips kept": f"{int(read['kept'].sum()):,}",
-        "rejected": f"{int(read['rejected'].sum()):,} ({int(read['noise'].sum()):,} of these saved as noise)",
+        "rejected": rejected_text(read),
         "recordings without a clip": f"{len(read.filter(kept=0)):,}",
     }
 

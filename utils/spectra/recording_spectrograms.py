@@ -12,6 +12,7 @@ from jaxtyping import Float32, UInt8
 
 from config import Config
 from utils.files import atomic_file
+from utils.sound.remote import on_local_copy
 from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import AudioError
 from utils.spectra.extraction import DecodedRecording, Job
@@ -113,6 +114,7 @@ class RecordingSpectrograms:
             self.file.unlink()
 
 
+@on_local_copy
 def first_spectrograms(job: Job) -> RecordingSpectrograms:
     """Compute the spectrograms of the first clips of a grid, at most `job.max_clips`, without any rejection.
 

@@ -104,7 +104,7 @@ def recording_table(shard: Shard, parts: Sequence[Part | None], failures: Mappin
         if part:
             accepted = int(part.accepted.sum())
             counts = [part.seconds, accepted, len(part.accepted) - accepted, part.rejected, part.histogram.tolist()]
-            rows.append([*name, *counts, None, part.warning])
+            rows.append([*name, *counts, None, part.warning, part.without_event])
         else:
-            rows.append([*name, None, 0, 0, 0, None, failures[row["recording"]].reason, None])
+            rows.append([*name, None, 0, 0, 0, None, failures[row["recording"]].reason, None, None])
     return pl.DataFrame(rows, schema=RECORDING_COLUMNS, orient="row")

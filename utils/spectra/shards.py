@@ -12,6 +12,7 @@ import polars as pl
 from config import Config
 from utils.recordings.recording import NOISE
 from utils.settings_keys import settings_for_key
+from utils.sound.remote import sizes_and_times, sound_at
 from utils.spectra.clip_selection import EventSpan
 from utils.spectra.clip_table import NO_TIMES, Times
 from utils.spectra.extraction import Job
@@ -51,24 +52,39 @@ def plan_shards(split: pl.DataFrame, config: Config, folder: Path, *, times: Tim
     ----------
     times : clips.choose = table: the times of each recording on which its clips are centred, seconds
     """
-    shards = []
+    shards, marks = [], _marks(split, config)
     for (label,), rows in split.sort("class", "recording").group_by("class", maintain_order=True):
         # recordings without a primary label do not share the clips of a class
         share = config.clips.max_per_class // len(rows) + 1 if label else config.clips.max_per_class
         max_clips = share if config.clips.max_per_class else 0
         for index, start in enumerate(range(0, len(rows), RECORDINGS_PER_SHARD)):
             name, some = f"{label or LONG_SHARD}-{index:03d}", rows[start : start + RECORDINGS_PER_SHARD]
-            shards.append(_shard(name, some, max_clips=max_clips, config=config, folder=folder, times=times))
+            shards.append(_shard(name, some, marks, max_clips=max_clips, config=config, folder=folder, times=times))
     return shards
 
 
-def _shard(name: str, rows: pl.DataFrame, *, max_clips: int, config: Config, folder: Path, times: Times) -> Shard:
+def _marks(split: pl.DataFrame, config: Config) -> dict[str, tuple[int, int]]:
+    """Return size and time of each file of a split, by its entry there."""
+    files = split["file"].to_list()
+    return dict(zip(files, sizes_and_times([sound_at(config.dataset.root, file) for file in files]), strict=True))
+
+
+def _shard(
+    name: str,
+    rows: pl.DataFrame,
+    marks: Mapping[str, tuple[int, int]],
+    *,
+    max_clips: int,
+    config: Config,
+    folder: Path,
+    times: Times,
+) -> Shard:
     jobs = []
     made_with = settings_for_key(config, of=STORE_SETTINGS)
     key = hashlib.sha256()
     for row in rows.iter_rows(named=True):
-        file = config.dataset.root / row["file"]
-        size, time = _size_and_time(file)
+        file = sound_at(config.dataset.root, row["file"])
+        size, time = marks[row["file"]]
         events = _event_spans(row, config)
         rule = [row["events"]] if events else ["all"] if row["class"] == NOISE else []
         rule += ["unsure"] if row["unsure"] else []
@@ -92,14 +108,6 @@ def _shard(name: str, rows: pl.DataFrame, *, max_clips: int, config: Config, fol
             )
         )
     return Shard(name, rows, key.hexdigest(), jobs)
-
-
-def _size_and_time(file: Path) -> tuple[int, int]:
-    """Return size and modification time of a file, to notice changes; −1 if it is missing or cannot be accessed."""
-    try:
-        return file.stat().st_size, file.stat().st_mtime_ns
-    except OSError:
-        return -1, -1
 
 
 def _event_spans(row: Mapping[str, Any], config: Config) -> tuple[EventSpan, ...] | None:

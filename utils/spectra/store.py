@@ -1,4 +1,7 @@
-"""The store: the spectrograms or the sound of clips on disk, in shards from which any clip can be read by itself.
+"""The store: the spectrograms or the sound of clips, in shards from which any clip can be read by itself.
+
+It is the folder `dataset.store`, here or elsewhere; by default `<root>/spec`. Of a store elsewhere, pages, images and
+caches are in `<root>/remote_spec` on this machine, and nothing of it is in parts/.
 
     <root>/spec/settings.toml        settings that it was made with; clips.keep = sound: the spectrogram settings are
                                      those by whose signal scores clips were accepted
@@ -13,7 +16,8 @@
                                      its rows of the tables; pixel_sums.parquet: sums over the pixels of its recordings
                                      (PIXEL_SUM_COLUMNS); key.txt: hash of its recordings and settings.
                                      clips.keep = sound: sound.npy: int16 (clips, samples) instead, and
-                                     pixel_sums_<key>.parquet: the sums by the spectrogram settings of a training
+                                     pixel_sums_<key>.parquet: the sums by the spectrogram settings of a training; of a
+                                     store elsewhere with the shard's own key, too
     <root>/spec/parts/               finished recordings of unfinished shards
     <root>/spec/predictions_*.npy    predictions of teachers for all clips (utils.learning.cached_predictions)
 
@@ -22,27 +26,28 @@ classes nor on the order in which recordings were done.
 """
 
 import hashlib
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from tokenize import TokenError
 from types import MappingProxyType
 
 import numpy as np
 import polars as pl
 from jaxtyping import Float32, Int16, Int64, Shaped, UInt8
 
-from config import Clips, Config, Spectrogram
+from config import Clips, Config, Location, Spectrogram
 from utils.console import UserError
 from utils.files import atomic_file
-from utils.settings import load
-from utils.settings_keys import settings_for_key
+from utils.settings_keys import settings_for_key, short_key
 from utils.spectra.clip_parts import copy_rows
 from utils.spectra.clips import margin_samples
 from utils.spectra.pixel_sums import PixelSums
+from utils.spectra.shard_arrays import SOUND, SPECTROGRAMS, ShardArrays, array_header, at_once
+from utils.spectra.store_settings import read_store_settings
 from utils.spectra.stored_sound import RowFormat, row_format, spectrograms_of_rows
-from utils.tables import leads_outside, read_table
+from utils.storage import FolderStorage, Storage, open_storage
+from utils.tables import leads_outside, read_stored_table
 
 UNRATED_WEIGHT = 0.6  # weight of the clips of unrated recordings: that of a medium rating
 CLIP_COLUMNS = pl.Schema(
@@ -71,17 +76,20 @@ RECORDING_COLUMNS = pl.Schema(
         "seconds": pl.Float64(),  # length of the recording
         "kept": pl.Int32(),  # accepted clips in the store
         "noise": pl.Int32(),  # rejected clips in the store
-        "rejected": pl.Int32(),  # clips that the signal rule rejected
+        "rejected": pl.Int32(),  # clips that were rejected, by the signal rule or because they have no event
         # number of clips by signal score (bins: score_counts.EDGES), before max_per_class; null: could not be used
         "scores": pl.List(pl.Int64()),
         "reason": pl.String(),  # why the recording could not be used; null: it could
         "warning": pl.String(),  # problems of its file, and how much of it was read; null: none
+        # rejected clips that lie between annotated events, whatever their score; null: not known
+        "without_event": pl.Int32(),
     }
 )
 # columns of these tables that stores of earlier versions lack
 ADDED_CLIP_COLUMNS: Mapping[str, None] = MappingProxyType({"peak": None})
-ADDED_COLUMNS: Mapping[str, None] = MappingProxyType({"warning": None})
+ADDED_COLUMNS: Mapping[str, None] = MappingProxyType({"warning": None, "without_event": None})
 RENAMED_COLUMNS: Mapping[str, str] = MappingProxyType({"number": "index"})  # name in earlier versions: name now
+SHARD_KEY = "key.txt"  # of a shard: hash of its recordings and settings
 PIXEL_SUMS = "pixel_sums.parquet"  # table of a shard; shards of earlier versions have none
 PIXEL_SUM_COLUMNS = pl.Schema(
     {
@@ -91,8 +99,7 @@ PIXEL_SUM_COLUMNS = pl.Schema(
         "squares": pl.List(pl.Int64()),  # sum of their squares
     }
 )
-SPECTROGRAMS, EARLIER_SPECTROGRAMS = "spectrograms.npy", "pictures.npy"  # array of a shard, now and in earlier versions
-SOUND = "sound.npy"  # array of a shard, clips.keep = sound
+REMOTE_FOLDER = "remote_spec"  # in the root: tables, pages and caches of a store elsewhere
 SOUNDS_AT_ONCE = 256  # clips whose sound is in memory while their spectrograms are computed
 PEAK_COLUMNS = pl.Schema(
     {
@@ -111,9 +118,13 @@ class Store:
     ----------
     root : root of the data set
     spectrogram : settings of the spectrograms that are wanted of a store of sound; None: those that it was made with
+    at : the folder of the store; None: `spec` in the root
 
     Attributes
     ----------
+    storage : its folder, here or elsewhere
+    folder : the folder of this machine for what is made from it: its own, or another one if that is elsewhere
+    settings_text : the file of the settings that it was made with
     clips : one row per clip; `spectrograms` and `sounds` take indices of these rows
     recordings : one row per recording
     keeps_sound : whether it keeps the sound of clips
@@ -125,35 +136,48 @@ class Store:
         If the store is not finished, or damaged.
     """
 
-    def __init__(self, root: Path, spectrogram: Spectrogram | None = None) -> None:
-        self.folder = root / "spec"
+    def __init__(self, root: Path, spectrogram: Spectrogram | None = None, *, at: Location | None = None) -> None:
+        self.storage = open_storage(at or root / "spec")
+        self.folder = self.storage.folder or root / REMOTE_FOLDER
         first = "run spec.py with the same experiment first (it resumes if it was stopped)"
-        self.clips = read_table(
-            self.folder / "clips.parquet",
+        self.clips = read_stored_table(
+            self.storage,
+            "clips.parquet",
             CLIP_COLUMNS,
             missing=first,
             damaged="run spec.py --fresh",
             later=ADDED_CLIP_COLUMNS,
             renamed=RENAMED_COLUMNS,
         )
-        self.recordings = read_table(
-            self.folder / "recordings.parquet",
+        self.recordings = read_stored_table(
+            self.storage,
+            "recordings.parquet",
             RECORDING_COLUMNS,
             missing=first,
             damaged="run spec.py --fresh",
             later=ADDED_COLUMNS,
         )
         self._check_clips()
-        made_with = load(self.folder / "settings.toml")
+        made_with, self.settings_text = self._settings()
         self.keeps_sound = made_with.clips.keep == "sound"
         self.margin = margin_samples(made_with.clips, rate=made_with.spectrogram.rate)
         self.spectrogram = spectrogram if spectrogram and self.keeps_sound else made_with.spectrogram
         self._row = row_format(made_with.clips, made_with.spectrogram)
         names = self.clips.group_by("shard", maintain_order=True).len()
-        self._paths = [_array_of(self.folder / "shards" / name) for name in names["shard"]]
-        self._offsets = [self._offset_of(path, clips) for path, clips in zip(self._paths, names["len"], strict=True)]
+        self._arrays = ShardArrays(self.storage, names["shard"].to_list(), names["len"].to_list(), self._row)
         self._shards = self.clips["shard"].rle_id().to_numpy()  # the clips of a shard are consecutive
         self._rows = self.clips["row"].to_numpy()
+
+    def _settings(self) -> tuple[Config, str]:
+        try:
+            return read_store_settings(self.storage)
+        except FileNotFoundError:
+            raise _damaged(self.storage.where("settings.toml")) from None
+
+    @property
+    def address(self) -> str:
+        """Its folder as users write it."""
+        return self.storage.address
 
     def spectrograms(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
         """Read the spectrograms of the given rows of `clips`, at least one, or compute them; safe in several threads.
@@ -187,25 +211,10 @@ class Store:
         return self.clips["peak"].to_numpy()[clips]
 
     def _read(self, clips: Int64[np.ndarray, " n"]) -> Shaped[np.ndarray, "n ..."]:
-        """Read rows from the shards.
-
-        Each shard is opened once. Memory maps would take ten times as long for batches from more shards than can be
-        open at the same time, and kill the process if a file is truncated meanwhile.
-        """
-        size = self._row.bytes
-        found = np.empty((len(clips), *self._row.shape), self._row.dtype)
-        content = found.reshape(-1).view(np.uint8).data
+        """Read rows from the shards."""
         order = np.argsort(clips)  # by shard and row, in the order on disk
-        ends = (order + 1) * size
-        shards, rows = self._shards[clips[order]], self._rows[clips[order]].astype(np.int64)
-        for some in np.split(np.arange(len(order)), np.flatnonzero(np.diff(shards)) + 1):
-            shard = int(shards[some[0]])
-            offsets = self._offsets[shard] + rows[some] * size
-            with self._paths[shard].open("rb", buffering=0) as stream:
-                for offset, end in zip(offsets.tolist(), ends[some].tolist(), strict=True):
-                    stream.seek(offset)
-                    if stream.readinto(content[end - size : end]) != size:
-                        raise _damaged(self._paths[shard])
+        found = np.empty((len(clips), *self._row.shape), self._row.dtype)
+        self._arrays.read_rows(found, order, shards=self._shards[clips[order]], rows=self._rows[clips[order]])
         return found
 
     def pixel_sums(self, recordings: Collection[str]) -> dict[str, PixelSums]:
@@ -217,27 +226,47 @@ class Store:
             If a table of sums is damaged.
         """
         found: dict[str, PixelSums] = {}
-        for shard in self.clips.filter(pl.col("recording").is_in(list(recordings)))["shard"].unique().sort():
-            path = self.pixel_sums_of_shard(shard)
-            if path.is_file():
-                table = _read_pixel_sums(path, height=self.spectrogram.height)
-                rows = table.filter(pl.col("recording").is_in(list(recordings)))
-                for name, pixels, *sums in rows.iter_rows():
-                    found[name] = PixelSums(pixels, *(np.array(values, np.int64) for values in sums))
+        wanted = pl.col("recording").is_in(list(recordings))
+        shards = self.clips.filter(wanted)["shard"].unique().sort().to_list()
+        # sums by the settings of a training are on this machine
+        storage = FolderStorage(self.folder) if self.keeps_sound else self.storage
+        for table in at_once(storage, lambda shard: self._pixel_sums_of(storage, shard), shards):
+            for name, pixels, *sums in table.filter(wanted).iter_rows():
+                found[name] = PixelSums(pixels, *(np.array(values, np.int64) for values in sums))
         return found
 
+    def _pixel_sums_of(self, storage: Storage, shard: str) -> pl.DataFrame:
+        name = self._pixel_sums_name(shard)
+        if not storage.exists(name):
+            return pl.DataFrame(schema=PIXEL_SUM_COLUMNS)
+        return _read_pixel_sums(storage, name, height=self.spectrogram.height)
+
     def pixel_sums_of_shard(self, shard: str) -> Path:
-        """Return the table of a shard's sums; of a store of sound, that for these settings of spectrograms."""
-        folder = self.folder / "shards" / shard
+        """Return the table of a shard's sums in a store of sound for these settings of spectrograms."""
+        return self.folder / self._pixel_sums_name(shard)
+
+    def _pixel_sums_name(self, shard: str) -> str:
         if not self.keeps_sound:
-            return folder / PIXEL_SUMS
-        return folder / f"pixel_sums_{self.spectrogram_key}.parquet"
+            return f"shards/{shard}/{PIXEL_SUMS}"
+        # what is made of a store elsewhere is not removed with its shards, and must not serve later ones
+        suffix = "" if self.storage.folder else f"_{self._shard_keys.get(shard, '')}"
+        return f"shards/{shard}/pixel_sums_{self.spectrogram_key}{suffix}.parquet"
+
+    @cached_property
+    def _shard_keys(self) -> dict[str, str]:
+        """A text for each shard of a store elsewhere that changes if the shard does."""
+        shards = self.clips["shard"].unique().sort().to_list()
+        try:
+            keys = list(at_once(self.storage, lambda shard: self.storage.read(f"shards/{shard}/{SHARD_KEY}"), shards))
+        except FileNotFoundError as error:
+            raise _damaged(str(error.filename)) from None
+        return {shard: hashlib.sha256(key).hexdigest()[:16] for shard, key in zip(shards, keys, strict=True)}
 
     @property
     def spectrogram_key(self) -> str:
         """A text that changes if the settings of the spectrograms do."""
         settings = settings_for_key(replace(Config(), spectrogram=self.spectrogram), of=("spectrogram.",))
-        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+        return short_key(settings)
 
     def _check_clips(self) -> None:
         """Check that shards and rows in the table are possible."""
@@ -245,30 +274,7 @@ class Store:
             ~leads_outside("shard", folders=False) & (pl.col("row") >= 0) & (pl.col("row") < pl.len().over("shard"))
         )
         if not self.clips.select(inside.fill_null(value=False).all()).item():
-            raise _damaged(self.folder / "clips.parquet")
-
-    def _offset_of(self, path: Path, clips: int) -> int:
-        """Return the offset of the first clip in the file of a shard, bytes, and check number of clips and size."""
-        try:
-            with path.open("rb") as stream:
-                np.lib.format.read_magic(stream)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-                offset = stream.tell()
-        except (OSError, ValueError, TokenError):
-            raise _damaged(path) from None
-        if (
-            shape != (clips, *self._row.shape)
-            or dtype != self._row.dtype
-            or path.stat().st_size != offset + clips * self._row.bytes
-        ):
-            raise _damaged(path)
-        return offset
-
-
-def _array_of(shard: Path) -> Path:
-    """Return the file with the clips of a shard, which has another name in stores of earlier versions."""
-    files = [shard / name for name in (SOUND, SPECTROGRAMS, EARLIER_SPECTROGRAMS)]
-    return next((file for file in files if file.is_file()), shard / SPECTROGRAMS)
+            raise _damaged(self.storage.where("clips.parquet"))
 
 
 def array_name(clips: Clips) -> str:
@@ -276,19 +282,19 @@ def array_name(clips: Clips) -> str:
     return SOUND if clips.keep == "sound" else SPECTROGRAMS
 
 
-def _read_pixel_sums(path: Path, *, height: int) -> pl.DataFrame:
+def _read_pixel_sums(storage: Storage, name: str, *, height: int) -> pl.DataFrame:
     advice = "remove it; train.py then computes these sums itself"
-    table = read_table(path, PIXEL_SUM_COLUMNS, missing=advice, damaged=advice)
+    table = read_stored_table(storage, name, PIXEL_SUM_COLUMNS, missing=advice, damaged=advice)
     sums, squares = pl.col("sums").list, pl.col("squares").list
     sizes = (sums.len() == height) & (squares.len() == height)
     values = (pl.col("pixels") > 0) & (sums.min() >= 0) & (squares.min() >= 0)
     if not table.select((sizes & values).fill_null(value=False).all()).item():
-        raise UserError(f"{path}: holds impossible sums; {advice}")
+        raise UserError(f"{storage.where(name)}: holds impossible sums; {advice}")
     return table
 
 
-def _damaged(path: Path) -> UserError:
-    return UserError(f"{path}: is missing or damaged; run spec.py --fresh")
+def _damaged(where: str) -> UserError:
+    return UserError(f"{where}: is missing or damaged; run spec.py --fresh")
 
 
 def write_clips(path: Path, parts: Sequence[Path], *, clips: int, row: RowFormat) -> None:
@@ -299,8 +305,7 @@ def write_clips(path: Path, parts: Sequence[Path], *, clips: int, row: RowFormat
     clips : their number
     row : what is kept of each
     """
-    header = {"descr": row.dtype.str, "fortran_order": False, "shape": (clips, *row.shape)}
     with atomic_file(path) as stream:
-        np.lib.format.write_array_header_1_0(stream, header)
+        stream.write(array_header(clips, row))
         for part in parts:
             copy_rows(part, stream)

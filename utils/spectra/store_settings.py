@@ -5,13 +5,52 @@ from pathlib import Path
 
 from config import Config
 from utils.console import UserError, printable, warning
-from utils.settings import load
+from utils.settings import load, load_text
 from utils.settings_keys import changed_settings
+from utils.storage import Storage, open_storage
 
 STORE_SETTINGS = ("clips.", "spectrogram.")  # sections of the settings that determine what a store holds
 
 
-def check_settings(root: Path, config: Config) -> None:
+def settings_of_store(config: Config) -> Config | None:
+    """Return the settings that the store was made with; None: there is none.
+
+    Raises
+    ------
+    UserError
+        If its folder elsewhere cannot be reached.
+    """
+    try:
+        return read_store_settings(open_storage(config.dataset.store_at))[0]
+    except FileNotFoundError:
+        return None
+
+
+def read_store_settings(storage: Storage) -> tuple[Config, str]:
+    """Return the settings that a store was made with, and the text of their file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it has none.
+    UserError
+        If they cannot be read; the text names the file.
+    SettingsError
+        If they cannot be used.
+    """
+    where = storage.where("settings.toml")
+    try:
+        text = storage.read("settings.toml").decode("utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{where}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{where}: is missing or damaged ({error}); run spec.py --fresh") from None
+    return load_text(text, source=where), text
+
+
+def check_settings(config: Config) -> None:
     """Check that a store, if there is one, was made with these settings, or can serve them.
 
     A store of sound serves every kind of spectrogram; a warning says if its clips were accepted by those of another.
@@ -21,14 +60,13 @@ def check_settings(root: Path, config: Config) -> None:
     UserError
         If not; the text names the settings that differ.
     """
-    settings = root / "spec" / "settings.toml"
-    if not settings.is_file():
+    made_with, address = settings_of_store(config), open_storage(config.dataset.store_at).address
+    if made_with is None:
         return
-    made_with = load(settings)
-    check_made_with(settings, with_judging_spectrogram(made_with, config))
+    _check_made_with(made_with, with_judging_spectrogram(made_with, config), address=address)
     if others := changed_settings(made_with, config, of=STORE_SETTINGS):
         warning(
-            f"{printable(settings.parent)}: holds sound, so these spectrograms are computed from it, but its clips "
+            f"{printable(address)}: holds sound, so these spectrograms are computed from it, but its clips "
             f"were accepted by the signal scores of others ({'; '.join(others)}); spec.py --fresh accepts them anew"
         )
 
@@ -41,10 +79,14 @@ def check_made_with(settings: Path, config: Config) -> None:
     UserError
         If not; the text names the settings that differ.
     """
-    changed = changed_settings(load(settings), config, of=STORE_SETTINGS) if settings.is_file() else []
-    if changed:
+    if settings.is_file():
+        _check_made_with(load(settings), config, address=str(settings.parent))
+
+
+def _check_made_with(made_with: Config, config: Config, *, address: str) -> None:
+    if changed := changed_settings(made_with, config, of=STORE_SETTINGS):
         raise UserError(
-            f"{settings.parent}: was made with other settings ({'; '.join(changed)}); change them back, or run spec.py "
+            f"{address}: was made with other settings ({'; '.join(changed)}); change them back, or run spec.py "
             "--fresh to make it again"
         )
 

@@ -10,7 +10,7 @@ import polars as pl
 from config import Config
 from utils import console
 from utils.fanout import fan_out
-from utils.files import atomic_folder, remove_folder, unrelated_names, write_text
+from utils.files import atomic_folder, empty_folder, remove_folder, unrelated_names, write_text
 from utils.settings import load, to_toml
 from utils.spectra.clip_parts import is_complete_part, read_clip_part
 from utils.spectra.disk_forecast import DiskForecast
@@ -49,19 +49,29 @@ def open_store_folder(config: Config, *, fresh: bool) -> Path:
     UserError
         If it holds other files, or a store made with other settings; the text names them.
     """
-    folder = config.dataset.root / "spec"
-    others = unrelated_names(folder, STORE_FILES)
-    if others:
-        raise console.UserError(
-            f"{folder}: holds {others[0]}, which is not part of a store; move it elsewhere, because "
-            "spec.py manages this folder"
-        )
+    folder = Path(config.dataset.store_at)
+    refuse_unrelated(unrelated_names(folder, STORE_FILES), str(folder))
     if fresh:
-        remove_folder(folder)
-    check_settings(config.dataset.root, config)
+        empty_folder(folder, first="clips.parquet")
+    check_settings(config)
     if not (folder / "settings.toml").is_file():
         write_text(folder / "settings.toml", to_toml(config))
     return folder
+
+
+def refuse_unrelated(names: Sequence[str], address: str) -> None:
+    """Refuse a folder that holds other files than a store.
+
+    Raises
+    ------
+    UserError
+        That names the first of them.
+    """
+    if names:
+        raise console.UserError(
+            f"{address}: holds {names[0]}, which is not part of a store; move it elsewhere, because "
+            "spec.py manages this folder"
+        )
 
 
 def with_settings_of_store(config: Config, folder: Path) -> Config:
@@ -84,7 +94,7 @@ def fill_store(
     work : what a worker does with a recording; returns a JobResult unless `then` does
     then : what the main process does after the worker; None: nothing
     """
-    missing = _unfinished(shards, folder)
+    missing = unfinished_shards(shards, folder)
     if missing:
         (folder / "clips.parquet").unlink(missing_ok=True)  # its rows would point into shards that are about to change
     shard_of = {job.name: shard for shard in missing for job in shard.jobs}
@@ -98,9 +108,11 @@ def fill_store(
         advance(done_before)
         for shard in missing:
             if not open_jobs[shard.name]:
-                _pack(shard, failures, folder)
+                pack_shard(shard, failures, folder)
         seconds, clips = 0.0, 0
-        with closing(fan_out(work, todo, workers=config.workers, name=lambda job: job.name)) as outcomes:
+        with closing(
+            fan_out(work, todo, workers=config.workers, name=lambda job: job.name, cluster=config.cluster)
+        ) as outcomes:
             for job, outcome in outcomes:
                 if isinstance(outcome, console.Failure):
                     failures[job.name] = outcome
@@ -113,15 +125,15 @@ def fill_store(
                 shard = shard_of[job.name]
                 open_jobs[shard.name].discard(job.name)
                 if not open_jobs[shard.name]:
-                    _pack(shard, failures, folder)
+                    pack_shard(shard, failures, folder)
                 advance(1, note=f"{clips / passed():,.0f} clips/s, {seconds / passed():,.0f} × real time")
 
 
-def _unfinished(shards: Sequence[Shard], folder: Path) -> list[Shard]:
+def unfinished_shards(shards: Sequence[Shard], folder: Path) -> list[Shard]:
     """Return the shards that must be made, or made again because an earlier version rejected truncated recordings."""
     missing, again = [], 0
     for shard in shards:
-        finished = _is_finished(shard, folder)
+        finished = is_finished_shard(shard, folder)
         retried = finished and _has_retried_recordings(shard, folder)
         again += retried
         missing += [shard] if retried or not finished else []
@@ -134,7 +146,8 @@ def _unfinished(shards: Sequence[Shard], folder: Path) -> list[Shard]:
     return missing
 
 
-def _is_finished(shard: Shard, folder: Path) -> bool:
+def is_finished_shard(shard: Shard, folder: Path) -> bool:
+    """Tell whether a shard is in the folder of a store, made of these recordings with these settings."""
     key = folder / "shards" / shard.name / "key.txt"
     return key.is_file() and key.read_text() == shard.key
 
@@ -144,7 +157,7 @@ def _has_retried_recordings(shard: Shard, folder: Path) -> bool:
     return any(reason.startswith(RETRIED_REASONS) for reason in recordings["reason"].drop_nulls())
 
 
-def _pack(shard: Shard, failures: Mapping[str, console.Failure], folder: Path) -> None:
+def pack_shard(shard: Shard, failures: Mapping[str, console.Failure], folder: Path) -> None:
     """Join the parts of a shard's recordings into one array with its tables, and remove them.
 
     If a recording failed for a reason outside of it (its worker was killed), the shard is written without it but does
@@ -192,7 +205,7 @@ def finish_store(shards: Sequence[Shard], split: pl.DataFrame, folder: Path) -> 
     for other in sorted((folder / "shards").iterdir()):
         if other.name not in names:
             remove_folder(other)
-    if all(_is_finished(shard, folder) for shard in shards):
+    if all(is_finished_shard(shard, folder) for shard in shards):
         remove_folder(folder / "parts")
     return recordings
 

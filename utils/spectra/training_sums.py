@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from utils import console
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.joined_store import JoinedStore
+from utils.spectra.pack import Pack
 from utils.spectra.pixel_sums import PixelSums, pixel_sums, total_of
 from utils.spectra.store import PIXEL_SUM_COLUMNS, Store
 from utils.tables import write_table
@@ -43,7 +44,7 @@ def sums_over_recordings(store: Store | ImageFolder | JoinedStore, rows: Int64[n
 
 def _sums_of_store(store: Store | ImageFolder, recordings: Collection[str]) -> Iterator[PixelSums]:
     """Yield sums over the accepted clips of some recordings of one store."""
-    if isinstance(store, Store) and store.keeps_sound:
+    if isinstance(store, Store) and not isinstance(store, Pack) and store.keeps_sound:
         _save_missing_sums(store, recordings)
     saved = {} if isinstance(store, ImageFolder) else store.pixel_sums(recordings)
     yield from saved.values()

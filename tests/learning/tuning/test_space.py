@@ -61,6 +61,11 @@ def with_space(space: dict[str, Any], config: Config | None = None) -> Config:
         ({"model.name": {"low": 1, "high": 2}}, "does not take numbers; list its values"),
         ({"model.filters.9": [8, 16]}, r"has no value with this index; model\.filters is \[16, 32, 64, 128\]"),
         ({"model.dropout": {"low": 0.0, "high": 1.0}}, r"model\.dropout = 1\.0: should be less than 1"),
+        ({"model.drop_path": [0.0, 0.2]}, "has no effect on ResNet; it is for EfficientNet, .*; remove it"),
+        (
+            {"model.filters.0": [8, 16], "model.name": ["ConvNeXtAtto", "ResNeSt50"]},
+            "has no effect on ConvNeXtAtto and ResNeSt50; it is for Baseline, ResNet, Pi, Dilated; remove it",
+        ),
         ({"clips.length": [1.0, 2.0]}, r"decides what the store holds; choose it first, and run spec\.py"),
         ({"spectrogram.height": [64, 128]}, r'make a store of sound first \(clips\.keep = "sound", spec\.py\)'),
         ({"dataset.seed": [1, 2]}, r"choose it first, and run sort_data\.py"),

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from config import Config
-from utils.scoring.evaluation.false_detections import share_of_noise_rows_detected
+from utils.scoring.evaluation.false_detections import false_detections_in_rows, share_of_noise_detected
 from utils.scoring.evaluation.recordings import compute_metrics, evaluate_predictions
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.unit_rows import ROWS
@@ -35,17 +35,18 @@ def test_the_share_of_intervals_by_hand() -> None:
     """Empty intervals of a recording with birds do not count, nor do two detections in one interval count twice."""
     rows = rows_of({"wind": ["", "", ""], "bird": ["A", ""], "rain": [""]})
     detected = np.array([[1, 1], [0, 0], [0, 1], [1, 0], [1, 1], [0, 0]], bool)
-    found = share_of_noise_rows_detected(rows, detected, seed=0)
-    assert found is not None
+    table = false_detections_in_rows(rows, detected)
+    assert table.rows() == [("rain", 1, 0), ("wind", 3, 2)]
+    found = share_of_noise_detected(table, seed=0)
     assert found.value == 2 / 4
     assert (found.low, found.high) == (0.0, pytest.approx(2 / 3))  # only rain was drawn, only wind was
 
 
 def test_one_recording_has_no_interval_and_none_no_share() -> None:
-    found = share_of_noise_rows_detected(rows_of({"wind": ["", ""], "x": ["A"]}), np.ones((3, 1), bool), seed=0)
-    assert found is not None
+    table = false_detections_in_rows(rows_of({"wind": ["", ""], "x": ["A"]}), np.ones((3, 1), bool))
+    found = share_of_noise_detected(table, seed=0)
     assert (found.value, found.low, found.high) == (1.0, None, None)
-    assert share_of_noise_rows_detected(rows_of({"x": ["A", ""]}), np.ones((2, 1), bool), seed=0) is None
+    assert false_detections_in_rows(rows_of({"x": ["A", ""]}), np.ones((2, 1), bool)).is_empty()
 
 
 @pytest.mark.parametrize("label", ["", "Noise"])

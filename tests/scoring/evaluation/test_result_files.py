@@ -123,7 +123,8 @@ def test_optional_files_of_an_earlier_test_are_removed(tmp_path: Path, predictio
         {},
     )
     assert all((tmp_path / name).is_file() for name in optional)
-    assert read_calibration(tmp_path / "calibration.json").fingerprint == "0123abcd"
+    calibration = read_calibration(tmp_path / "calibration.json")
+    assert (calibration.fingerprint, calibration.unit, calibration.interval) == ("0123abcd", "recording", None)
     written = read_thresholds(tmp_path / "thresholds.json", CLASSES)
     assert (written.fingerprint, written.unit, written.interval) == ("0123abcd", "recording", None)
     nothing = replace(evaluation, truth=np.zeros_like(evaluation.truth))

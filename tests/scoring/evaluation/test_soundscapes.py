@@ -94,7 +94,28 @@ def test_thresholds_of_soundscapes_are_those_that_a_submission_takes(tmp_path: P
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".json", ".png"]
     none = replace(evaluation, found=replace(evaluation.found, thresholds=replace(found, common=None)))
     assert write_soundscape_thresholds(stem, none, CLASSES, interval=2.5, fingerprint="f00d", title="x") is None
-    assert list(tmp_path.iterdir()) == []  # files of an earlier call would not be those of these metrics
+    # table and plot show why; thresholds of an earlier call would not be those of these metrics
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".csv", ".png"]
+
+
+def test_without_useful_thresholds_the_row_says_that_nothing_is_detected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Any threshold detects more false species than true ones, so that row-wise F1 is best without detections."""
+    events = {name: (Event(0.0, 5.0, "Altus clarus"),) for name in ("a.wav", "b.wav", "c.wav")}
+    testing = replace(Config().testing, threshold_metric="row_f1")
+    evaluator = SoundscapeEvaluator(Truth(events), CLASSES, DetectionRule(0.5), testing)
+    for file in events:
+        evaluator.add(scores_of(file, [[0.1, 0.2, 0.3], *[[0.2, 0.5, 0.8]] * 3], seconds=20.0))
+    evaluation = evaluator.finish()
+    assert evaluation is not None
+    print_soundscape_metrics(evaluation.metrics)
+    given = {"interval": 5.0, "fingerprint": "f00d", "title": "x"}
+    assert write_soundscape_thresholds(tmp_path / "x", evaluation, CLASSES, **given) is None
+    printed = capsys.readouterr()
+    assert "(0.750 to 0.750): nothing is detected, so it is the share of nocall" in " ".join(printed.out.split())
+    assert "x.png" in printed.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x.csv", "x.png"]
 
 
 def test_thresholds_are_not_the_scores_of_classes_off_the_whitelist(tmp_path: Path) -> None:

@@ -78,9 +78,12 @@ def test_tests_are_blended(data: Config, capsys: pytest.CaptureFixture[str]) -> 
     classifier = read_classifier(data.testing.metadata or Path(), data.metadata)
     for row, name in enumerate(recordings["recording"]):
         known = json.loads((data.dataset.root / "metadata" / f"{name}.json").read_text())
+        assert both.without_metadata is not None
         if name == "r015":
             assert both.scores[row].tobytes() == alone.scores[row].tobytes()
+            assert np.isnan(both.without_metadata[row]).all()
             continue
+        assert both.without_metadata[row].tobytes() == alone.scores[row].astype(np.float32).tobytes()
         place = PlaceAndWeek(
             known["latitude"],
             known["longitude"],
@@ -95,6 +98,7 @@ def test_tests_are_blended(data: Config, capsys: pytest.CaptureFixture[str]) -> 
         ]
         np.testing.assert_allclose(both.scores[row], expected, atol=1e-6)
     assert "r015" in recordings["recording"].to_list()
+    assert alone.without_metadata is None
 
 
 def test_weight_0_changes_no_bit(data: Config) -> None:
@@ -200,7 +204,7 @@ def test_other_features_cost_a_line(data: Config, tmp_path: Path, features: str,
     copy_of_classifier(data, tmp_path)
     (tmp_path / "features.json").write_text(f'{{"features": {features}}}')
     description = json.loads((tmp_path / "classifier.json").read_text())
-    description["sha256"]["features.json"] = digest_of(tmp_path / "features.json")
+    description["sha256"]["features.json"] = digest_of(tmp_path / "features.json", advice="")
     (tmp_path / "classifier.json").write_text(json.dumps(description))
     with pytest.raises(UserError, match=reason) as caught:
         blend_of(held_out_rows(data), CLASSES, with_classifier(data, tmp_path))

@@ -127,11 +127,20 @@ def test_expected_error_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    "made", [Platt(0.5, -1.25, "run", fingerprint="0123abcd"), Isotonic((0.0, 0.1 + 0.2, 1.0), (0.0, 0.5, 0.5), "run")]
+    "made",
+    [
+        Platt(0.5, -1.25, "run", fingerprint="0123abcd"),
+        Isotonic((0.0, 0.1 + 0.2, 1.0), (0.0, 0.5, 0.5), "run", unit="interval", interval=2.5),
+    ],
 )
 def test_a_calibration_is_read_as_written(tmp_path: Path, made: Platt | Isotonic) -> None:
     write_calibration(tmp_path / "calibration.json", made)
     assert read_calibration(tmp_path / "calibration.json") == made
+
+
+def test_a_calibration_of_an_earlier_version_has_no_unit(tmp_path: Path) -> None:
+    (tmp_path / "calibration.json").write_text('{"method": "platt", "slope": 1.5, "intercept": 0.0, "made_from": "x"}')
+    assert read_calibration(tmp_path / "calibration.json") == Platt(1.5, 0.0, "x", unit=None, interval=None)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +156,9 @@ def test_a_calibration_is_read_as_written(tmp_path: Path, made: Platt | Isotonic
         '{"method": "isotonic", "x": [0.1, 0.2], "y": [0.6, 0.5], "made_from": "run"}',
         '{"method": "isotonic", "x": [], "y": [], "made_from": "run"}',
         '{"method": "other", "made_from": "run"}',
+        '{"method": "platt", "slope": 1.0, "intercept": 0.0, "made_from": "run", "unit": "interval"}',
+        '{"method": "platt", "slope": 1.0, "intercept": 0.0, "made_from": "run", "unit": "event", "interval": 5.0}',
+        '{"method": "platt", "slope": 1.0, "intercept": 0.0, "made_from": "run", "unit": "clip"}',
     ],
 )
 def test_files_without_a_calibration_are_refused(tmp_path: Path, content: str | None) -> None:

@@ -10,11 +10,11 @@ from sklearn.metrics import f1_score, precision_score, recall_score
 from config import Config
 from utils.recordings.recording import LONG_RECORDINGS
 from utils.recordings.splits import SPLIT_SCHEMA
+from utils.scoring.evaluation.confusions import confusion_pairs
 from utils.scoring.evaluation.recordings import (
     Evaluation,
     HeldOutMetrics,
     compute_metrics,
-    confusion_pairs,
     evaluate_predictions,
 )
 from utils.scoring.inference.recordings import Predictions

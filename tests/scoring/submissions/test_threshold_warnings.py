@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from utils.scoring.metrics.calibration import Platt
 from utils.scoring.metrics.thresholds import Thresholds
 from utils.scoring.metrics.units import Unit
-from utils.scoring.submissions.threshold_warnings import warning_about
+from utils.scoring.submissions.threshold_warnings import calibration_warning, warning_about
 
 PATH = Path("run/test/thresholds.json")
 SOUNDSCAPES = (
@@ -59,3 +60,32 @@ def test_no_class_has_a_threshold(replaced: bool) -> None:
     assert line is not None
     assert line.startswith(f"{PATH}: no class has a threshold, so that nothing is detected; ")
     assert warning_about(chosen_on(None, None, (None, 0.0)), PATH, interval=5.0, replaced=replaced) is None
+
+
+@pytest.mark.parametrize(
+    ("unit", "fitted", "used", "wanted"),
+    [
+        ("recording", "whole recordings", 5.0, "testing.unit = interval and testing.interval = 5, or"),
+        ("interval", "intervals of 3 s", 0.0, "testing.unit = recording, or"),
+        ("event", "single calls", 0.0, "testing.unit = recording, or"),
+    ],
+)
+def test_a_calibration_of_other_rows(unit: Unit, fitted: str, used: float, wanted: str) -> None:
+    found = Platt(1.0, 0.0, "a test", unit=unit, interval=3.0 if unit == "interval" else None)
+    line = calibration_warning(found, Path("run/test/calibration.json"), interval=used)
+    assert line is not None
+    assert line.startswith(f"run/test/calibration.json: fitted to {fitted}, but used here for ")
+    assert f"run test.py with {wanted} set testing.calibration = none" in line
+
+
+@pytest.mark.parametrize(
+    ("found", "used"),
+    [
+        (Platt(1.0, 0.0, "x", unit="recording"), 0.0),
+        (Platt(1.0, 0.0, "x", unit="interval", interval=5.0), 5.0),
+        (Platt(1.0, 0.0, "x"), 5.0),
+        (Platt(1.0, 0.0, "x", unit="event"), None),
+    ],
+)
+def test_a_calibration_of_the_same_or_unknown_rows(found: Platt, used: float | None) -> None:
+    assert calibration_warning(found, PATH, interval=used) is None

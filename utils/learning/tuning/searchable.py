@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from config import Config
+from utils.models.used_settings import reason_of_no_effect
 
 # sections that can be searched, whatever the store keeps
 SECTIONS = ("waveform.", "augmentation.", "model.", "training.")
@@ -28,6 +29,8 @@ REFUSED = {
     "training.seed": "decides what trials are compared on (the validation recordings); remove it",
     "training.all_data": "leaves no validation recordings; remove it",
     "training.images": "decides what trials are compared on; it has to be the same for all of them",
+    "training.packed": "decides what trials are compared on; it has to be the same for all of them",
+    "training.cache": "does not change the model; remove it",
     "training.clips_on": "does not change the model; remove it",
     "training.snapshot_epochs": "does not change the model; remove it",
     "training.keep_snapshots": "does not change the model; remove it",
@@ -42,13 +45,18 @@ def only_testing(names: Sequence[str]) -> bool:
     return all(name.startswith("testing.") for name in names)
 
 
-def reason_against(name: str, config: Config, *, searched: Sequence[str]) -> str:
+def reason_against(name: str, config: Config, *, searched: Sequence[str], models: Sequence[str]) -> str:
     """Return why a setting cannot be searched, and what to do; '' if it can.
 
     Parameters
     ----------
     searched : names of all settings in the space
+    models : values of `model.name` in the space
     """
+    section, setting, *_ = f"{name}.".split(".")
+    no_effect = reason_of_no_effect(setting, models) if section == "model" else ""
+    if no_effect:
+        return f"{no_effect}; remove it"
     if name.startswith(OF_SCORES):
         if config.tuning.folds or only_testing(searched):
             return ""

@@ -80,9 +80,11 @@ def read_space(config: Config) -> tuple[Dimension, ...]:
             "{ low = 1e-4, high = 3e-3, log = true }",
             key="tuning.space",
         )
+    models = entries.get("model.name", [config.model.name])
+    models = [str(model) for model in models] if isinstance(models, list) else [config.model.name]
     for name in entries:
         _check_name(name, config)
-        reason = reason_against(name, config, searched=tuple(entries))
+        reason = reason_against(name, config, searched=tuple(entries), models=models)
         if reason:
             raise _wrong_entry(name, reason)
     space = tuple(_dimension(name, entry, config) for name, entry in entries.items())

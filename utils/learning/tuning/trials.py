@@ -1,7 +1,5 @@
 """What a trial does, by its kind: a training, the trainings and tests of all folds, or a test of existing models."""
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +32,7 @@ from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.units import predict_units, unit_of
 from utils.scoring.metrics.registry import METRICS
 from utils.scoring.testing import check_not_trained_on, held_out_recordings
+from utils.settings_keys import short_key
 
 TrialKind = Literal["training", "folds", "testing"]
 Course = Sequence[float | None]
@@ -109,7 +108,7 @@ def _models_and_recordings(config: Config) -> tuple[list[Member], pl.DataFrame]:
 
 
 def _digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    return short_key(content)
 
 
 def config_of(trial: Trial, config: Config, kind: TrialKind) -> Config:

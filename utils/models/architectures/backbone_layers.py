@@ -3,7 +3,7 @@
 Source: timm (https://github.com/huggingface/pytorch-image-models), by whose values the tests hold them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import jax
@@ -12,7 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.architectures.layers import FeatureMaps, convolution
+from utils.models.architectures.layers import FeatureMaps, convolution, in_turn
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -89,6 +89,33 @@ class SqueezeExcite(nnx.Module):
         """Return feature maps of the same shape."""
         mean = x.mean(axis=(1, 2), keepdims=True, dtype=jnp.float32).astype(x.dtype)
         return x * jax.nn.sigmoid(self.conv_expand(self.activation(self.conv_reduce(mean))))
+
+
+def in_stages(
+    stages: Sequence[Sequence[Callable[..., FeatureMaps]]],
+    x: FeatureMaps,
+    *,
+    train: bool,
+    keys: Sequence[PRNGKeyArray | None],
+    frozen: int,
+) -> FeatureMaps:
+    """Return the output of the last of several stages of blocks.
+
+    Parameters
+    ----------
+    keys : of each block of all stages
+    frozen : number of first stages that compute as in inference and get no gradient
+    """
+    coming = iter(keys)
+    for stage, blocks in enumerate(stages, start=1):
+        x = in_turn(blocks, x, train=train and stage > frozen, keys=[next(coming) for _ in blocks])
+        x = jax.lax.stop_gradient(x) if train and stage == frozen else x
+    return x
+
+
+def stage_in_blocks(path: tuple[str | int, ...]) -> int | None:
+    """Return the number of the stage that a parameter belongs to, where stages are in the list `blocks`."""
+    return 0 if path[0] in ("conv_stem", "bn1") else int(path[1]) + 1 if path[0] == "blocks" else None
 
 
 def drop_path(x: FeatureMaps, *, rate: float, train: bool, key: PRNGKeyArray | None) -> FeatureMaps:

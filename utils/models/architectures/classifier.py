@@ -1,7 +1,8 @@
-"""What all models have in common: images of spectrograms in; features, and from them logits, out."""
+"""What all models have in common: images of spectrograms in; features, and from them embedding and logits, out."""
 
 from abc import abstractmethod
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
@@ -11,15 +12,18 @@ from config import Model
 from utils.models.architectures.layers import FeatureMaps, dense
 from utils.models.input_scaling import Images, InputScaling
 
+LEAST_SQUARE = 1e-12  # squared length of an embedding that can still be scaled to length 1
+
 
 class Classifier(nnx.Module):
-    """A network that ends in one dense layer.
+    """A network that ends in one dense layer, whose input is the embedding.
 
-    Subclasses make their layers, then call this constructor, and implement `features`.
+    The embedding is the features, or what `model.embedding` and `model.distance` make of them. Subclasses make
+    their layers, then call this constructor, and implement `features`.
 
     Parameters
     ----------
-    features, classes : inputs and outputs of the last layer
+    features, classes : number of features, and of outputs of the last layer
     height : of the spectrograms, pixels
     dtype : what all but the last layer computes in, float32 or bfloat16
     """
@@ -29,7 +33,18 @@ class Classifier(nnx.Module):
     ) -> None:
         self.scaling = InputScaling(settings, height=height)
         self.dtype = jnp.dtype(dtype)
-        self.output = dense(features, classes, rngs=rngs)
+        self.embedding = nnx.data(dense(features, settings.embedding, rngs=rngs) if settings.embedding else None)
+        self.unit_length = settings.distance == "cosine"
+        self.output = dense(settings.embedding or features, classes, rngs=rngs)
+
+    @classmethod
+    def stage_of(cls, path: tuple[str | int, ...]) -> int | None:
+        """Return the number of the stage, from 1, that a parameter belongs to by its path; 0: it is before the stages.
+
+        None: it is after them, or there are none.
+        """
+        del path
+        return None
 
     @abstractmethod
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
@@ -37,12 +52,21 @@ class Classifier(nnx.Module):
 
     def embed(
         self, images: Images, *, train: bool = False, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "batch features"]:
+    ) -> Float[Array, "batch embedding"]:
         """Return the input of the last layer, float32, for images from 0 to 1."""
-        return self.features(self.scaling(images).astype(self.dtype), train=train, key=key).astype(jnp.float32)
+        x = self.features(self.scaling(images).astype(self.dtype), train=train, key=key).astype(jnp.float32)
+        if self.embedding is not None:
+            x = self.embedding(x)
+        return to_unit_length(x) if self.unit_length else x
 
     def __call__(
         self, images: Images, *, train: bool = False, key: PRNGKeyArray | None = None
     ) -> Float[Array, "batch classes"]:
         """Return logits, float32, for images from 0 to 1."""
         return self.output(self.embed(images, train=train, key=key))
+
+
+def to_unit_length(embeddings: Float[Array, "batch embedding"]) -> Float[Array, "batch embedding"]:
+    """Return embeddings scaled to length 1."""
+    squares = (embeddings**2).sum(axis=1, keepdims=True)
+    return embeddings * jax.lax.rsqrt(jnp.maximum(squares, LEAST_SQUARE))

@@ -22,7 +22,15 @@ from utils.models.architectures.backbone_layers import (
     patches,
 )
 from utils.models.architectures.classifier import Classifier
-from utils.models.architectures.layers import HE, Dropout, FeatureMaps, as_input_dtype, global_mean, split_key
+from utils.models.architectures.layers import (
+    HE,
+    Dropout,
+    FeatureMaps,
+    as_input_dtype,
+    global_mean,
+    in_turn,
+    split_key,
+)
 
 PATCH = 4  # height and width of what the first layer makes one position of, pixels
 SMALLEST = 32  # height and width of the image that one position of the last stage stands for, pixels
@@ -72,6 +80,7 @@ class ConvNeXt(Classifier):
     ) -> None:
         design = design or DESIGNS[settings.name]
         self.dropout = Dropout(settings, flat=True)
+        self.frozen = settings.frozen_stages
         rates = iter(drop_path_rates(settings, sum(design.blocks)))
         width = design.channels[0]
         self.stem = nnx.List([patches(settings.channels, width, PATCH, rngs=rngs), LayerNorm(width, rngs=rngs)])
@@ -92,18 +101,24 @@ class ConvNeXt(Classifier):
         self.head = nnx.Dict(norm=LayerNorm(width, rngs=rngs))
         super().__init__(settings, features=width, classes=classes, height=shape[0], dtype=dtype, rngs=rngs)
 
+    @classmethod
+    def stage_of(cls, path: tuple[str | int, ...]) -> int | None:
+        """Return the number of the stage that a parameter belongs to; see `Classifier`."""
+        return 0 if path[0] == "stem" else int(path[1]) + 1 if path[0] == "stages" else None
+
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the means of the last stage's channels after layer norm, with dropout while training."""
         *keys, last_key = split_key(key, sum(len(stage["blocks"]) for stage in self.stages) + 1)
-        block_keys = iter(keys)
+        coming = iter(keys)
         x = _at_least(x, SMALLEST)
         for layer in self.stem:
             x = layer(x)
-        for stage in self.stages:
+        for index, stage in enumerate(self.stages):
             for layer in stage.get("downsample", ()):
                 x = layer(x)
-            for block in stage["blocks"]:
-                x = block(x, train=train, key=next(block_keys))
+            blocks = stage["blocks"]
+            x = in_turn(blocks, x, train=train and index >= self.frozen, keys=[next(coming) for _ in blocks])
+            x = jax.lax.stop_gradient(x) if train and index + 1 == self.frozen else x
         return self.dropout(self.head["norm"](global_mean(x)), train=train, key=last_key)
 
 

@@ -31,15 +31,22 @@ def convolve(
     strides: Sequence[int],
     padding: str | Sequence[tuple[int, int]],
     *,
+    rhs_dilation: Sequence[int] = (1, 1),
     feature_group_count: int = 1,
     **_: Any,
 ) -> FeatureMaps:
-    """Convolve feature maps as `lax.conv_general_dilated`; for `flax.nnx.Conv`, channels last and not dilated."""
-    height, width = (
-        lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding) if isinstance(padding, str) else padding
-    )
+    """Convolve feature maps as `lax.conv_general_dilated`; for `flax.nnx.Conv`, channels last.
+
+    With a dilation it is the library's.
+    """
+    seen = [dilation * (size - 1) + 1 for size, dilation in zip(kernel.shape[:2], rhs_dilation, strict=True)]
+    height, width = lax.padtype_to_pads(x.shape[1:3], seen, strides, padding) if isinstance(padding, str) else padding
     zeros = ((height[0], height[1]), (width[0], width[1]))
-    return _convolve(x, kernel, (strides[0], strides[1]), zeros, feature_group_count)
+    window = (strides[0], strides[1])
+    if tuple(rhs_dilation) != (1, 1):
+        dilation = (rhs_dilation[0], rhs_dilation[1])
+        return _library(x, kernel, strides=window, padding=zeros, groups=feature_group_count, dilation=dilation)
+    return _convolve(x, kernel, window, zeros, feature_group_count)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
@@ -83,8 +90,24 @@ def _chosen(kernel: Kernel, strides: Strides, padding: Padding, groups: int) -> 
     return _matrix_product if pixels else _library
 
 
-def _library(x: FeatureMaps, kernel: Kernel, *, strides: Strides, padding: Padding, groups: int) -> FeatureMaps:
-    return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT, feature_group_count=groups)
+def _library(
+    x: FeatureMaps,
+    kernel: Kernel,
+    *,
+    strides: Strides,
+    padding: Padding,
+    groups: int,
+    dilation: tuple[int, int] = (1, 1),
+) -> FeatureMaps:
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        strides,
+        padding,
+        rhs_dilation=dilation,
+        dimension_numbers=LAYOUT,
+        feature_group_count=groups,
+    )
 
 
 def _gradients(

@@ -22,10 +22,12 @@ from utils.models.architectures.backbone_layers import (
     depthwise,
     drop_path,
     drop_path_rates,
+    in_stages,
     pads_like_tensorflow,
+    stage_in_blocks,
 )
 from utils.models.architectures.classifier import Classifier
-from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, in_turn, split_key
+from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, split_key
 
 BlockKind = Literal["conv", "separable", "inverted", "fused"]
 
@@ -127,6 +129,7 @@ class EfficientNet(Classifier):
         same = pads_like_tensorflow(settings)
         self.activation = jax.nn.relu6 if design.lite else jax.nn.silu
         self.dropout = Dropout(settings, flat=True)
+        self.frozen = settings.frozen_stages
         width, features = (
             (design.stem, design.features)
             if design.lite
@@ -149,12 +152,16 @@ class EfficientNet(Classifier):
         self.bn2 = batch_norm(features, same=same, rngs=rngs)
         super().__init__(settings, features=features, classes=classes, height=shape[0], dtype=dtype, rngs=rngs)
 
+    @classmethod
+    def stage_of(cls, path: tuple[str | int, ...]) -> int | None:
+        """Return the number of the stage that a parameter belongs to; see `Classifier`."""
+        return stage_in_blocks(path)
+
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the means of the last convolution's channels, with dropout while training."""
-        blocks = [block for stage in self.blocks for block in stage]
-        *keys, last_key = split_key(key, len(blocks) + 1)
-        x = self.activation(self.bn1(self.conv_stem(x), train=train))
-        x = in_turn(blocks, x, train=train, keys=keys)
+        *keys, last_key = split_key(key, sum(map(len, self.blocks)) + 1)
+        x = self.activation(self.bn1(self.conv_stem(x), train=train and not self.frozen))
+        x = in_stages(self.blocks, x, train=train, keys=keys, frozen=self.frozen)
         x = global_mean(self.activation(self.bn2(self.conv_head(x), train=train)))
         return self.dropout(x, train=train, key=last_key)
 

@@ -35,6 +35,7 @@ def convolution(
     size: int,
     *,
     stride: int = 1,
+    dilation: int = 1,
     groups: int = 1,
     padding: Literal["symmetric", "same", "none"] = "symmetric",
     bias: bool,
@@ -44,15 +45,19 @@ def convolution(
 
     Parameters
     ----------
-    padding : symmetric: (size − 1) / 2 zeros on each side; same: as TensorFlow, at stride 2 perhaps on one alone
+    dilation : along time, frames between what neighbouring weights of the kernel see
+    padding : symmetric: (size − 1) / 2 zeros on each side, in time times the dilation; same: as TensorFlow, at stride 2
+        perhaps on one alone
     """
-    zeros = ((size - 1) // 2, (size - 1) // 2)
-    paddings: dict[str, Any] = {"symmetric": (zeros, zeros), "same": "SAME", "none": "VALID"}
+    zeros = (size - 1) // 2
+    symmetric = ((zeros, zeros), (dilation * zeros, dilation * zeros))
+    paddings: dict[str, Any] = {"symmetric": symmetric, "same": "SAME", "none": "VALID"}
     return nnx.Conv(
         channels_in,
         channels,
         kernel_size=(size, size),
         strides=stride,
+        kernel_dilation=(1, dilation),
         padding=paddings[padding],
         feature_group_count=groups,
         use_bias=bias,

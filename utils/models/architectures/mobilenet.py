@@ -18,10 +18,12 @@ from utils.models.architectures.backbone_layers import (
     depthwise,
     drop_path,
     drop_path_rates,
+    in_stages,
     pads_like_tensorflow,
+    stage_in_blocks,
 )
 from utils.models.architectures.classifier import Classifier
-from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, in_turn, split_key
+from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, split_key
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ class MobileNet(Classifier):
         design = design or DESIGNS[settings.name]
         same = pads_like_tensorflow(settings)
         self.dropout = Dropout(settings, flat=True)
+        self.frozen = settings.frozen_stages
         width = design.stem
         self.conv_stem = conv(settings.channels, width, 3, stride=2, same=same, rngs=rngs)
         self.bn1 = BatchNorm(width, rngs=rngs)
@@ -125,12 +128,16 @@ class MobileNet(Classifier):
         self.norm_head = BatchNorm(design.features, rngs=rngs)
         super().__init__(settings, features=design.features, classes=classes, height=shape[0], dtype=dtype, rngs=rngs)
 
+    @classmethod
+    def stage_of(cls, path: tuple[str | int, ...]) -> int | None:
+        """Return the number of the stage that a parameter belongs to; see `Classifier`."""
+        return stage_in_blocks(path)
+
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the output of the layer before the last, with dropout while training."""
-        blocks = [block for stage in self.blocks for block in stage]
-        *keys, last_key = split_key(key, len(blocks) + 1)
-        x = jax.nn.relu(self.bn1(self.conv_stem(x), train=train))
-        x = in_turn(blocks, x, train=train, keys=keys)
+        *keys, last_key = split_key(key, sum(map(len, self.blocks)) + 1)
+        x = jax.nn.relu(self.bn1(self.conv_stem(x), train=train and not self.frozen))
+        x = in_stages(self.blocks, x, train=train, keys=keys, frozen=self.frozen)
         mean = global_mean(x)[:, None, None].astype(x.dtype)
         x = jax.nn.relu(self.norm_head(self.conv_head(mean), train=train))
         return self.dropout(x[:, 0, 0], train=train, key=last_key)

@@ -13,9 +13,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
-from utils.models.architectures.backbone_layers import BatchNorm, conv, drop_path, drop_path_rates
+from utils.models.architectures.backbone_layers import BatchNorm, conv, drop_path, drop_path_rates, in_stages
 from utils.models.architectures.classifier import Classifier
-from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, in_turn, split_key
+from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, split_key
 from utils.models.architectures.pooling import mean_of_four, mean_of_nine, window_maxima
 
 RADIX = 2  # parts of the channels among which split attention chooses
@@ -81,18 +81,29 @@ class ResNeSt(Classifier):
                 width = EXPANSION * channels
             stages.append(nnx.List(blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.frozen = settings.frozen_stages
         super().__init__(settings, features=width, classes=classes, height=shape[0], dtype=dtype, rngs=rngs)
+
+    @classmethod
+    def stage_of(cls, path: tuple[str | int, ...]) -> int | None:
+        """Return the number of the stage that a parameter belongs to; see `Classifier`."""
+        first = str(path[0])
+        return 0 if first in ("conv1", "bn1") else int(first[-1]) if first.startswith("layer") else None
 
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the means of the last stage's channels, with dropout while training."""
-        blocks = [*self.layer1, *self.layer2, *self.layer3, *self.layer4]
-        *keys, last_key = split_key(key, len(blocks) + 1)
+        stages = (self.layer1, self.layer2, self.layer3, self.layer4)
+        *keys, last_key = split_key(key, sum(map(len, stages)) + 1)
+        x = self.stem(x, train=train and not self.frozen)
+        x = in_stages(stages, x, train=train, keys=keys, frozen=self.frozen)
+        return self.dropout(global_mean(x), train=train, key=last_key)
+
+    def stem(self, x: FeatureMaps, *, train: bool) -> FeatureMaps:
+        """Return feature maps of a quarter of the height and width."""
         x = jax.nn.relu(self.conv1["1"](self.conv1["0"](x), train=train))
         x = jax.nn.relu(self.conv1["4"](self.conv1["3"](x), train=train))
         x = jax.nn.relu(self.bn1(self.conv1["6"](x), train=train))
-        x = window_maxima(x, 3, 2, ((1, 1), (1, 1)))
-        x = in_turn(blocks, x, train=train, keys=keys)
-        return self.dropout(global_mean(x), train=train, key=last_key)
+        return window_maxima(x, 3, 2, ((1, 1), (1, 1)))
 
 
 class ResNeStBlock(nnx.Module):

@@ -39,7 +39,7 @@ def on_common_rows(saved: Sequence[SavedScores], names: Sequence[str]) -> tuple[
     if len(set(least)) > 1:
         counts = _counts_by_run(names, least)
         notes.append(f"not the same testing.min_positives ({counts}): class means use the largest")
-    return common, [*notes, *_detection_notes(names, saved)]
+    return common, [*notes, *_detection_notes(names, saved), *_noise_notes(names, saved)]
 
 
 def _label_notes(names: Sequence[str], saved: Sequence[SavedScores]) -> list[str]:
@@ -78,6 +78,17 @@ def _detection_notes(names: Sequence[str], saved: Sequence[SavedScores]) -> list
         return []
     by_run = ", ".join(f"{name} for {one}" for name, one in zip(names, chosen, strict=True))
     return [f"not the same choice of thresholds ({by_run}): metrics of detections differ by that, too"]
+
+
+def _noise_notes(names: Sequence[str], saved: Sequence[SavedScores]) -> list[str]:
+    """Return a note if false detections in noise are known for some of the runs only."""
+    without = [name for name, one in zip(names, saved, strict=True) if one.noise is None]
+    if len(without) in (0, len(saved)):
+        return []
+    return [
+        f"no false detections in noise: {', '.join(without)} was tested without recordings without birds, or by an "
+        "earlier version; run test.py again"
+    ]
 
 
 def _counts_by_run(names: Sequence[str], counts: Iterable[int]) -> str:

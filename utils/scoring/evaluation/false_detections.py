@@ -12,9 +12,12 @@ from utils import console
 from utils.recordings.recording import NOISE
 from utils.scoring.inference.ensembles import Member, assemble
 from utils.scoring.inference.recordings import Predictions, iter_predictions
-from utils.scoring.metrics.bootstrap import DRAWS, Draws, Interval, draw_recordings
+from utils.scoring.metrics.bootstrap import DRAWS, Interval, draw_recordings, interval
 from utils.scoring.metrics.registry import NOISE_DETECTED
 from utils.scoring.metrics.thresholds import Thresholds, detect
+
+# of recordings without birds: how many clips (or intervals) they have, and in how many of these a species is detected
+NOISE_COLUMNS = pl.Schema({"recording": pl.String(), "clips": pl.Int64(), "detected": pl.Int64()})
 
 
 def noise_recordings(predictions: Predictions) -> pl.DataFrame:
@@ -23,10 +26,10 @@ def noise_recordings(predictions: Predictions) -> pl.DataFrame:
     return predictions.rows.filter((pl.col("class") == NOISE) & usable)
 
 
-def share_of_noise_detected(
+def false_detections(
     members: Sequence[Member], noise: pl.DataFrame, thresholds: Thresholds, config: Config
-) -> Interval:
-    """Return the share of clips of recordings without birds in which a species is detected, resampled over recordings.
+) -> pl.DataFrame:
+    """Return in how many clips of recordings without birds a species is detected: a table of `NOISE_COLUMNS`.
 
     Each clip is pooled alone, as if it were a recording, and multiplied by the prior, because the thresholds were found
     on such scores.
@@ -35,24 +38,18 @@ def share_of_noise_detected(
     ----------
     noise : from `noise_recordings`; at least one
     """
-    detected, clips = [], []
+    rows = []
     coming = iter_predictions(assemble(members), noise, config, noise["recording"].to_list())
     with console.progress("noise", total=len(noise), unit="recordings") as advance, closing(coming):
         for one in coming:
-            detected.append(float(detect(one.alone, thresholds).any(axis=1).sum()))
-            clips.append(float(len(one.alone)))
+            found = int(detect(one.alone, thresholds).any(axis=1).sum())
+            rows.append((noise["recording"][one.row], len(one.alone), found))
             advance()
-    return NOISE_DETECTED.share_of(
-        np.array(detected), np.array(clips), _draws_of_noise(len(clips), seed=config.testing.seed)
-    )
+    return pl.DataFrame(rows, schema=NOISE_COLUMNS, orient="row").sort("recording")
 
 
-def share_of_noise_rows_detected(
-    rows: pl.DataFrame, detected: Bool[np.ndarray, "rows classes"], *, seed: int
-) -> Interval | None:
-    """Return the share of the intervals of recordings without birds in which a species is detected.
-
-    Resampled over these recordings. None if there is none: if each recording has a species in some interval.
+def false_detections_in_rows(rows: pl.DataFrame, detected: Bool[np.ndarray, "rows classes"]) -> pl.DataFrame:
+    """Return the same of the intervals of recordings that have no species in any interval.
 
     Parameters
     ----------
@@ -60,15 +57,17 @@ def share_of_noise_rows_detected(
     detected : by thresholds that were found on other recordings
     """
     with_birds = rows.filter(pl.col("events").list.len() > 0)["recording"].unique()
-    noise = (~rows["recording"].is_in(with_birds.to_list())).to_numpy()
-    if not noise.any():
-        return None
-    _, recording = np.unique(rows["recording"].to_numpy()[noise], return_inverse=True)
-    intervals = np.bincount(recording).astype(float)
-    with_detections = np.bincount(recording, weights=detected[noise].any(axis=1))
-    return NOISE_DETECTED.share_of(with_detections, intervals, _draws_of_noise(len(intervals), seed=seed))
+    noise = rows.select("recording", pl.Series("found", detected.any(axis=1))).filter(
+        ~pl.col("recording").is_in(with_birds.to_list())
+    )
+    counts = noise.group_by("recording").agg(pl.len().alias("clips"), pl.col("found").sum().alias("detected"))
+    return counts.cast(NOISE_COLUMNS).sort("recording")
 
 
-def _draws_of_noise(recordings: int, *, seed: int) -> Draws:
-    """Return draws of recordings; none of a single one, which has no other to be drawn instead."""
-    return draw_recordings(np.arange(recordings), draws=DRAWS if recordings > 1 else 0, seed=seed)
+def share_of_noise_detected(table: pl.DataFrame, *, seed: int) -> Interval:
+    """Return the share of the clips of a table of `NOISE_COLUMNS` in which a species is detected.
+
+    It is resampled over recordings; a single one has no other to be drawn instead.
+    """
+    draws = draw_recordings(np.arange(len(table)), draws=DRAWS if len(table) > 1 else 0, seed=seed)
+    return interval(*NOISE_DETECTED.share_of(table["detected"].to_numpy(), table["clips"].to_numpy(), draws))

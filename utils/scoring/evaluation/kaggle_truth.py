@@ -60,17 +60,17 @@ def read_kaggle_truth(folder: Path, settings: Dataset) -> KaggleTruth | None:
     ----------
     settings : the archive, and names of species besides those in the tables of the archive
     """
-    for archive in _homes(folder, settings):
+    for archive in _folders_with_tables(folder, settings):
         labels = _labels_at(archive, folder)
         if labels is not None:
             return _truth_of(labels, archive, folder, settings)
     return None
 
 
-def _homes(folder: Path, settings: Dataset) -> list[Path]:
+def _folders_with_tables(folder: Path, settings: Dataset) -> list[Path]:
     """Return the folders with tables, each once, in the order in which they are looked through."""
     homes: dict[Path, Path] = {}
-    for home in (folder, folder.absolute().parent, settings.archive or settings.root):
+    for home in (folder, folder.absolute().parent, settings.archive_folder or settings.root):
         if soundscape_tables(home):
             homes.setdefault(home.resolve(), home)
     return [*homes.values()]
@@ -94,7 +94,8 @@ def _truth_of(labels: SoundscapeLabels, archive: Path, folder: Path, settings: D
         for one in labels.soundscapes
         if one not in present
     ]
-    homes = [archive, folder, *([above] if sounds == folder else []), *([settings.archive] if settings.archive else [])]
+    home = settings.archive_folder
+    homes = [archive, folder, *([above] if sounds == folder else []), *([home] if home else [])]
     taxa, known = names_of_species(dict.fromkeys(home.absolute() for home in homes), settings)
     named = read_taxonomy(settings.taxonomy) if settings.taxonomy else []
     classes = read_class_names(settings.root)

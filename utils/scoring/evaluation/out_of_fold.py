@@ -62,6 +62,7 @@ def mean_over_seeds(parts: Sequence[Predictions], classes: Sequence[str]) -> Pre
         fingerprint=None,
         warnings=_joined_warnings(parts),
         novelty=_mean_novelty(parts),
+        without_metadata=None,
     )
 
 

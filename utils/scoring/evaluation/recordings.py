@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float, Int64
 from config import Testing
 from utils.console import warning
 from utils.recordings.labels import ground_truth
-from utils.recordings.recording import LONG_RECORDINGS, NOISE
-from utils.scoring.evaluation.false_detections import share_of_noise_rows_detected
+from utils.recordings.recording import NOISE
+from utils.scoring.evaluation.false_detections import false_detections_in_rows, share_of_noise_detected
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.unit_rows import labels_without_class
 from utils.scoring.metrics.bootstrap import DRAWS, Interval, draw_recordings
@@ -21,7 +21,7 @@ from utils.scoring.metrics.calibration import Calibration, Reliability, cross_fi
 from utils.scoring.metrics.metric_kinds import ScoredRows
 from utils.scoring.metrics.per_class import per_class_table
 from utils.scoring.metrics.ranking import lrap, mean_of_defined, top1_ties_as_errors
-from utils.scoring.metrics.registry import NOISE_DETECTED, metrics_of
+from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, metrics_of, value_and_ends_text
 from utils.scoring.metrics.threshold_table import threshold_table
 from utils.scoring.metrics.thresholds import ThresholdMetric, Thresholds, cross_detected, find_thresholds, folds_of
 from utils.scoring.metrics.units import Unit, unit_word
@@ -100,6 +100,7 @@ class HeldOutMetrics:
     calibration, reliability : if asked for: the map, and reliability before and after it, by heading
     detected : which classes are detected in each row, by thresholds that were found on other recordings (False in rows
         without scores); None: there were no such thresholds
+    noise : table of `NOISE_COLUMNS`, of recordings without birds; None: there are none
     """
 
     metrics: dict[str, Interval]
@@ -109,6 +110,13 @@ class HeldOutMetrics:
     calibration: Calibration | None = None
     reliability: Mapping[str, tuple[Reliability, Reliability]] | None = None
     detected: Bool[np.ndarray, "rows classes"] | None = None
+
+    noise: pl.DataFrame | None = None
+
+    @property
+    def nothing_detected(self) -> bool:
+        """Whether these thresholds detect no class in any row, because none is better than that."""
+        return self.detected is not None and not self.detected.any()
 
 
 class _ThresholdSettings(TypedDict):
@@ -176,34 +184,12 @@ def unknown_notes(evaluation: Evaluation, unit: Unit) -> list[str]:
     ]
 
 
-def confusion_pairs(predictions: Predictions, evaluation: Evaluation) -> list[tuple[str, str]]:
-    """Return the primary label of each row that has a correct class, and its top predicted class.
-
-    Rows whose top prediction is a background species that counts as correct are left out: they are no confusion. Long
-    recordings have no primary label: they, and any correct top prediction for them, are called LONG_RECORDINGS. Of
-    intervals, each species in one stands for a primary label, unless the top prediction is correct.
-    """
-    if predictions.unit == "interval":
-        return _confusion_of_intervals(predictions, evaluation)
-    pairs = []
-    for primary, top1, correct in zip(predictions.rows["class"], evaluation.top1, evaluation.truth, strict=True):
-        if top1 < 0 or not correct.any():
-            continue
-        label = predictions.classes[top1]
-        if primary == label or not correct[top1]:
-            pairs.append((primary or LONG_RECORDINGS, label))
-        elif not primary:
-            pairs.append((LONG_RECORDINGS, LONG_RECORDINGS))
-    return pairs
-
-
-def _confusion_of_intervals(predictions: Predictions, evaluation: Evaluation) -> list[tuple[str, str]]:
-    classes, pairs = predictions.classes, []
-    for row in np.flatnonzero((evaluation.top1 >= 0) & evaluation.truth.any(axis=1)).tolist():
-        top1 = int(evaluation.top1[row])
-        present = [top1] if evaluation.truth[row, top1] else np.flatnonzero(evaluation.truth[row]).tolist()
-        pairs += [(classes[index], classes[top1]) for index in present]
-    return pairs
+def detection_rows(metrics: Mapping[str, Interval], nothing_detected: bool) -> dict[str, str]:
+    """Return metrics with their intervals as rows of a table; row-wise F1 says what it is if nothing is detected."""
+    texts = {key: value_and_ends_text(one) for key, one in metrics.items()}
+    if nothing_detected and "row_f1" in texts:
+        texts["row_f1"] += ": nothing is detected, so it is the share of nocall"
+    return {METRICS[key].title: text for key, text in texts.items()}
 
 
 def compute_metrics(
@@ -215,20 +201,10 @@ def compute_metrics(
     ----------
     made_from : the run, and what it was tested on, for the files of thresholds and calibration
     """
-    scored = np.flatnonzero(~np.isnan(predictions.scores).any(axis=1))
-    data = _scored_rows(predictions, evaluation, scored, settings)
-    folds = folds_of(data.draws.recording, seed=settings.seed) if data.draws.recording.any() else None
-    wanted = _ThresholdSettings(
-        per_class=settings.thresholds == "per_class",
-        metric=settings.threshold_metric,
-        unknown=data.unknown,
-        precision=settings.precision or None,
-        min_positives=settings.min_positives,
-    )
-    if folds is not None and data.truth.any():
-        data = replace(data, detected=cross_detected(data.scores, data.truth, folds, **wanted))
+    scored = np.flatnonzero(predictions.scored)
+    data = scored_rows(predictions, evaluation, settings)
     metrics = HeldOutMetrics(
-        metrics=_with_noise(metrics_of(data), data, predictions, scored, seed=settings.seed),
+        metrics=metrics_of(data),
         per_class=per_class_table(
             data.scores, data.truth, predictions.classes, primary=data.primary, clips=predictions.clips[scored]
         ),
@@ -236,7 +212,7 @@ def compute_metrics(
             data.scores,
             data.truth,
             predictions.classes,
-            **wanted,
+            **_threshold_settings(data, settings),
             made_from=made_from,
             unit=predictions.unit,
             interval=settings.interval,
@@ -246,22 +222,37 @@ def compute_metrics(
         ),
         detected=_in_all_rows(data.detected, scored, rows=len(predictions.rows)),
     )
-    return _with_calibration(metrics, data, folds, settings, made_from=made_from)
+    if predictions.unit == "interval" and data.detected is not None:  # whole recordings need their clips
+        metrics = with_noise(metrics, false_detections_in_rows(predictions.rows[scored], data.detected), settings)
+    return _with_calibration(metrics, data, settings, unit=predictions.unit, made_from=made_from)
 
 
-def _with_noise(
-    metrics: dict[str, Interval],
-    data: ScoredRows,
-    predictions: Predictions,
-    scored: Int64[np.ndarray, " rows"],
-    *,
-    seed: int,
-) -> dict[str, Interval]:
-    """Add the share of intervals without birds in which a species is detected; whole recordings need their clips."""
-    if predictions.unit != "interval" or data.detected is None:
+def _threshold_settings(data: ScoredRows, settings: Testing) -> _ThresholdSettings:
+    return _ThresholdSettings(
+        per_class=settings.thresholds == "per_class",
+        metric=settings.threshold_metric,
+        unknown=data.unknown,
+        precision=settings.precision or None,
+        min_positives=settings.min_positives,
+    )
+
+
+def _folds(data: ScoredRows, settings: Testing) -> Int64[np.ndarray, " rows"] | None:
+    """Return a fold of each row; None if all rows are of one recording."""
+    return folds_of(data.draws.recording, seed=settings.seed) if data.draws.recording.any() else None
+
+
+def with_noise(metrics: HeldOutMetrics, noise: pl.DataFrame, settings: Testing) -> HeldOutMetrics:
+    """Add false detections in noise, if there are recordings without birds.
+
+    Parameters
+    ----------
+    noise : table of `NOISE_COLUMNS`
+    """
+    if noise.is_empty():
         return metrics
-    share = share_of_noise_rows_detected(predictions.rows[scored], data.detected, seed=seed)
-    return metrics if share is None else {**metrics, NOISE_DETECTED.key: share}
+    share = share_of_noise_detected(noise, seed=settings.seed)
+    return replace(metrics, metrics={**metrics.metrics, NOISE_DETECTED.key: share}, noise=noise)
 
 
 def _in_all_rows(
@@ -275,21 +266,27 @@ def _in_all_rows(
     return result
 
 
-def _scored_rows(
-    predictions: Predictions, evaluation: Evaluation, scored: Int64[np.ndarray, " rows"], settings: Testing
+def scored_rows(
+    predictions: Predictions, evaluation: Evaluation, settings: Testing, *, draws: int = DRAWS
 ) -> ScoredRows:
-    """Return the rows that have scores, also with the ground truth by the other choice of `testing.background`."""
+    """Return the rows that have scores, with detections, also with the truth by the other `testing.background`.
+
+    Parameters
+    ----------
+    draws : of recordings, for intervals of metrics
+    """
+    scored = np.flatnonzero(predictions.scored)
     rows, unit = predictions.rows[scored], predictions.unit
     other = ground_truth(rows, predictions.classes, background=not settings.background) if unit != "interval" else None
     _, recording = np.unique(predictions.recording_of_row[scored], return_inverse=True)
     scores = predictions.scores[scored]
-    return ScoredRows(
+    data = ScoredRows(
         scores=scores.astype(np.float64) if unit == "recording" else scores,
         truth=evaluation.truth[scored],
         primary=evaluation.primary[scored],
         # one long recording has no other to be drawn instead
         draws=draw_recordings(
-            recording, draws=DRAWS if unit == "recording" or recording.any() else 0, seed=settings.seed
+            recording, draws=draws if unit == "recording" or recording.any() else 0, seed=settings.seed
         ),
         min_positives=settings.min_positives,
         unknown=None if evaluation.unknown is None else evaluation.unknown[scored],
@@ -298,17 +295,23 @@ def _scored_rows(
         novelty=None if predictions.novelty is None else predictions.novelty[scored],
         novel=None if evaluation.novel is None else evaluation.novel[scored],
     )
+    folds = _folds(data, settings)
+    if folds is None or not data.truth.any():
+        return data
+    wanted = _threshold_settings(data, settings)
+    return replace(data, detected=cross_detected(data.scores, data.truth, folds, **wanted))
 
 
 def _with_calibration(
     metrics: HeldOutMetrics,
     data: ScoredRows,
-    folds: Int64[np.ndarray, " rows"] | None,
     settings: Testing,
     *,
+    unit: Unit,
     made_from: str,
 ) -> HeldOutMetrics:
     """Add the calibration, if it was asked for and there are enough recordings."""
+    folds = _folds(data, settings)
     if settings.calibration == "none" or folds is None:
         return metrics
     scores = data.scores.clip(0, 1)
@@ -319,4 +322,5 @@ def _with_calibration(
     except ValueError as error:
         warning(f"no calibration: {error}")
         return metrics
+    calibration = replace(calibration, unit=unit, interval=settings.interval if unit == "interval" else None)
     return replace(metrics, calibration=calibration, reliability=reliability)

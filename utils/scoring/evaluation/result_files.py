@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from utils.files import write_json
 from utils.plotting import new_figure, write_figure
 from utils.recordings.recording import LONG_RECORDINGS
+from utils.scoring.evaluation.confusions import confusion_pairs
 from utils.scoring.evaluation.plots import draw_reliability
-from utils.scoring.evaluation.recordings import Evaluation, HeldOutMetrics, confusion_pairs
+from utils.scoring.evaluation.recordings import Evaluation, HeldOutMetrics
 from utils.scoring.evaluation.saved_scores import LABELS, SCORE_COLUMN
 from utils.scoring.evaluation.threshold_files import write_threshold_search
 from utils.scoring.inference.recordings import Predictions
@@ -23,7 +24,7 @@ from utils.scoring.metrics.registry import value_text
 from utils.scoring.metrics.units import Unit, unit_word
 from utils.tables import write_csv, write_table
 
-OPTIONAL_FILES = ("calibration.json", "reliability.png")  # not every test writes them
+OPTIONAL_FILES = ("calibration.json", "reliability.png", "noise.parquet")  # not every test writes them
 LISTED_PREDICTIONS = 5  # per row in predictions.csv
 PLOTTED_CLASSES = 60  # at most, in report.png: those with the lowest mean LRAP
 
@@ -51,6 +52,8 @@ def write_result_files(
         calibration = replace(held_out.calibration, fingerprint=predictions.fingerprint)
         write_calibration(folder / "calibration.json", calibration)
         draw_reliability(folder / "reliability.png", held_out.reliability, title=title)
+    if held_out.noise is not None:
+        write_table(folder / "noise.parquet", held_out.noise)
     draw_report(folder / "report.png", predictions, evaluation, title=title)
     write_json(folder / "metrics.json", dict(summary))
 

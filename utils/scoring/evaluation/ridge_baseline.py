@@ -54,7 +54,9 @@ def _mean_spectra(recordings: pl.DataFrame, config: Config) -> Spectra:
     levels: dict[str, Float[np.ndarray, " bands"]] = {}
     with (
         console.progress("ridge", total=len(jobs), unit="recordings") as advance,
-        closing(fan_out(mean_spectrum, jobs, workers=config.workers, name=lambda job: job.name)) as outcomes,
+        closing(
+            fan_out(mean_spectrum, jobs, workers=config.workers, name=lambda job: job.name, cluster=config.cluster)
+        ) as outcomes,
     ):
         for job, outcome in outcomes:
             if not isinstance(outcome, console.Failure):

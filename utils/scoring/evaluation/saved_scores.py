@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 
 from utils.console import UserError
 from utils.recordings.recording import NOISE
+from utils.scoring.evaluation.false_detections import NOISE_COLUMNS
 from utils.scoring.metrics.registry import METRICS
 from utils.scoring.metrics.thresholds import Thresholds, read_thresholds
 from utils.scoring.metrics.units import Unit
@@ -53,6 +54,7 @@ class SavedScores:
     unknown : intervals and events: the correct species of each row that no class stands for; None: not known, or
         recordings
     thresholds : what the thresholds were chosen for, in a few words
+    noise : table of `NOISE_COLUMNS`; None: no recordings without birds were tested, or an earlier version tested them
     """
 
     unit: Unit
@@ -67,6 +69,7 @@ class SavedScores:
     without_detections: str = EARLIER_VERSION
     unknown: list[list[str]] | None = None
     thresholds: str = ""
+    noise: pl.DataFrame | None = None
 
     def only(self, rows: Collection[str]) -> "SavedScores":
         """Return some of the rows, by name."""
@@ -102,7 +105,18 @@ def read_scores(folder: Path) -> SavedScores:
     columns = _columns_of(path)
     saved = _read_wide(path, columns) if "start" in columns else _read_long(path, columns)
     thresholds = read_thresholds(folder / "test" / "thresholds.json", saved.classes)
-    return replace(saved, min_positives=thresholds.min_positives, thresholds=_chosen_for(thresholds))
+    noise = _read_noise(folder / "test" / "noise.parquet")
+    return replace(saved, min_positives=thresholds.min_positives, thresholds=_chosen_for(thresholds), noise=noise)
+
+
+def _read_noise(path: Path) -> pl.DataFrame | None:
+    if not path.is_file():
+        return None
+    table = read_table(path, NOISE_COLUMNS, missing=TEST_FIRST, damaged=TEST_AGAIN)
+    possible = (pl.col("clips") > 0) & pl.col("detected").is_between(0, pl.col("clips"))
+    if table["recording"].is_duplicated().any() or not table.select(possible.fill_null(value=False).all()).item():
+        raise UserError(f"{path}: holds impossible counts; {TEST_AGAIN}")
+    return table
 
 
 def _chosen_for(thresholds: Thresholds) -> str:

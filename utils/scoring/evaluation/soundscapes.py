@@ -18,18 +18,19 @@ from utils.scoring.evaluation.recordings import (
     Evaluation,
     HeldOutMetrics,
     compute_metrics,
+    detection_rows,
     evaluate_predictions,
     unknown_notes,
 )
 from utils.scoring.evaluation.soundscape_truth import Truth
-from utils.scoring.evaluation.threshold_files import remove_threshold_search, write_threshold_search
+from utils.scoring.evaluation.threshold_files import write_threshold_search, write_threshold_table
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.unit_rows import ROWS, interval_rows
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.detection_metrics import count, micro, row_f1
 from utils.scoring.metrics.detection_rule import DetectionRule
-from utils.scoring.metrics.registry import METRICS, value_and_ends_text, value_text
+from utils.scoring.metrics.registry import value_text
 from utils.scoring.metrics.thresholds import Thresholds
 
 HEADLINES = ("cmap", "micro_f1", "row_f1", "macro_f1", "mlrap")  # metrics that are printed
@@ -51,6 +52,7 @@ class SoundscapeMetrics:
     doubtful : annotations that do not count, because they are not by a human
     only : whether only some species were annotated, and only these are evaluated
     metrics : over intervals, with 95% intervals, by key of `registry.METRICS`; as in a test by intervals
+    nothing_detected : whether the thresholds of these metrics detect no species, because none is better than that
     thresholds : the scores from which species are detected in the submission
     micro_f1, row_f1 : of the detections by these thresholds; None if no species is present
     """
@@ -68,6 +70,7 @@ class SoundscapeMetrics:
     micro_f1: float | None
     row_f1: float | None
     metrics: Mapping[str, Interval] = field(default_factory=dict)
+    nothing_detected: bool = False
     notes: tuple[str, ...] = ()
 
     def value(self, key: str) -> float | None:
@@ -222,6 +225,7 @@ class SoundscapeEvaluator:
             micro_f1=micro(count(detected, truth), unknown=missed).f1 if defined else None,
             row_f1=float(row_f1(detected, truth, unknown=unknown).mean()) if defined else None,
             metrics=found.metrics,
+            nothing_detected=found.nothing_detected,
             notes=tuple(unknown_notes(evaluation, "interval")),
         )
 
@@ -237,7 +241,7 @@ def write_soundscape_thresholds(
 ) -> Thresholds | None:
     """Write the thresholds that are best for annotated soundscapes, as JSON, table and plot.
 
-    If none is better than to detect nothing, files of an earlier call are removed, and None is returned.
+    If none is better than to detect nothing, only table and plot are written, which show why; None is returned.
 
     Parameters
     ----------
@@ -248,8 +252,10 @@ def write_soundscape_thresholds(
     """
     found, table = evaluation.found.thresholds, evaluation.found.threshold_table
     if found.common is None:
-        remove_threshold_search(stem)
-        console.warning("no threshold is better than to detect nothing, so there is no file of thresholds")
+        stem.with_name(f"{stem.name}.json").unlink(missing_ok=True)  # of an earlier call, with other metrics
+        write_threshold_table(stem, found, table, title=title)
+        plot = "" if table.is_empty() else f"; see {console.printable(stem)}.png"
+        console.warning(f"no threshold is better than to detect nothing, so there is no file of thresholds{plot}")
         return None
     values, per_class = (dict(zip(found.classes, part, strict=True)) for part in (found.values, found.per_class))
     thresholds = replace(
@@ -292,7 +298,9 @@ def soundscape_rows(metrics: SoundscapeMetrics) -> dict[str, str]:
         "recordings": f"{metrics.recordings:,} of {metrics.annotated:,} annotated{only}",
         "intervals": f"{metrics.with_birds} of {metrics.intervals} with birds, of {metrics.species} species",
         "annotations": f"{metrics.annotations_used:,} of {metrics.annotations:,} used",
-        **{METRICS[key].title: value_and_ends_text(one) for key, one in metrics.metrics.items() if key in HEADLINES},
+        **detection_rows(
+            {key: one for key, one in metrics.metrics.items() if key in HEADLINES}, metrics.nothing_detected
+        ),
         "as submitted": f"micro F1 {value_text(metrics.micro_f1)}, row-wise F1 {value_text(metrics.row_f1)}, "
         f"with {metrics.thresholds}",
     }

@@ -8,8 +8,6 @@ from utils.scoring.evaluation.plots import draw_threshold_search
 from utils.scoring.metrics.thresholds import Thresholds, write_thresholds
 from utils.tables import write_csv
 
-ENDINGS = (".csv", ".png", ".json")  # the last one is what a submission reads
-
 
 def write_threshold_search(stem: Path, thresholds: Thresholds, table: pl.DataFrame, *, title: str) -> None:
     """Write `<stem>.csv`, `<stem>.png` and `<stem>.json`, each whole or not at all.
@@ -23,20 +21,21 @@ def write_threshold_search(stem: Path, thresholds: Thresholds, table: pl.DataFra
     table : from `threshold_table`, of the same scores; without rows there is no plot, and an earlier one is removed
     title : of the plot
     """
-    csv, png, json = _paths(stem)
-    write_csv(csv, table)
+    write_threshold_table(stem, thresholds, table, title=title)
+    write_thresholds(_path(stem, ".json"), thresholds)
+
+
+def write_threshold_table(stem: Path, thresholds: Thresholds, table: pl.DataFrame, *, title: str) -> None:
+    """Write `<stem>.csv` and `<stem>.png` alone, without thresholds for a submission.
+
+    Parameters are those of `write_threshold_search`.
+    """
+    write_csv(_path(stem, ".csv"), table)
     if table.is_empty():
-        png.unlink(missing_ok=True)
+        _path(stem, ".png").unlink(missing_ok=True)
     else:
-        draw_threshold_search(png, table, thresholds, title=title)
-    write_thresholds(json, thresholds)
+        draw_threshold_search(_path(stem, ".png"), table, thresholds, title=title)
 
 
-def remove_threshold_search(stem: Path) -> None:
-    """Remove the files of an earlier search."""
-    for path in _paths(stem):
-        path.unlink(missing_ok=True)
-
-
-def _paths(stem: Path) -> list[Path]:
-    return [stem.with_name(f"{stem.name}{ending}") for ending in ENDINGS]
+def _path(stem: Path, ending: str) -> Path:
+    return stem.with_name(f"{stem.name}{ending}")

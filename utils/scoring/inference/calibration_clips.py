@@ -22,10 +22,10 @@ def calibration_clips(snapshot: Snapshot) -> UInt8[np.ndarray, "clips height wid
         If there is no such store, or it has none of the recordings.
     """
     root = snapshot.config.dataset.root
-    why = f"{snapshot.folder}: int8 needs clips that the model was trained on, from {root / 'spec'}"
+    why = f"{snapshot.folder}: int8 needs clips that the model was trained on, from {snapshot.config.dataset.store_at}"
     try:
-        check_settings(root, snapshot.config)
-        store = Store(root, snapshot.config.spectrogram)
+        check_settings(snapshot.config)
+        store = Store(root, snapshot.config.spectrogram, at=snapshot.config.dataset.store)
     except UserError as error:
         raise UserError(f"{why}, but {error}") from None
     used = pl.col("accepted") & pl.col("recording").is_in(list(recordings_used(snapshot)))

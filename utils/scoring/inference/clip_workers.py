@@ -1,21 +1,19 @@
 """Worker processes of inference: decode recordings and make spectrograms of their clips, once per group of members."""
 
-import os
-import shutil
-import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from config import Config
+from config import Config, Location
 from utils import console
 from utils.fanout import AHEAD, fan_out
-from utils.files import try_lock
 from utils.scoring.inference.ensembles import Ensemble
+from utils.scratch import scratch_folder
+from utils.sound.remote import sizes_and_times, sound_at
 from utils.spectra.clip_selection import EventSpan
 from utils.spectra.decode import Channel
 from utils.spectra.event_clips import EventSpectrograms, event_spectrograms
@@ -27,7 +25,6 @@ LARGE_FILES_AHEAD = 2  # recordings in hand per worker if each may leave gigabyt
 LARGE_FILE = 2**24  # bytes; larger sound files may do so
 CHANNEL = "spectrogram.channel"  # the setting
 SCRATCH = ".spectrograms-"  # prefix of the folder in which spectrograms wait for the networks
-LOCK = "inference"  # of that folder
 
 
 class ClipSpectrograms(NamedTuple):
@@ -48,7 +45,7 @@ class ClipSpectrograms(NamedTuple):
 def recording_jobs(recordings: pl.DataFrame, root: Path, settings: Config, *, cap: int = 0) -> list[Job]:
     """Return one job per recording of the data set at `root`, with the clip and spectrogram settings of `settings`."""
     pairs = recordings.select("recording", "file").iter_rows()
-    return [Job(name, root / file, cap, settings.clips, settings.spectrogram) for name, file in pairs]
+    return [Job(name, sound_at(root, file), cap, settings.clips, settings.spectrogram) for name, file in pairs]
 
 
 def spectrograms_of_recordings(
@@ -60,16 +57,16 @@ def spectrograms_of_recordings(
     the next recording is asked for.
     """
     cap = config.testing.max_clips
-    with _scratch_folder(config.run_folder) as scratch:
+    with scratch_folder(config.run_folder, prefix=SCRATCH) as scratch:
         indices: dict[Job, tuple[int, int]] = {}
         for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
             for index, group in enumerate(ensemble.groups):
                 part = scratch / f"{row}-{index}"
-                job = Job(name, config.dataset.root / file, cap, group.clips, group.spectrogram, part=part)
+                job = Job(name, sound_at(config.dataset.root, file), cap, group.clips, group.spectrogram, part=part)
                 indices[job] = row, index
         largest = max(group.spectrogram.height * group.spectrogram.width for group in ensemble.groups)
         ahead = AHEAD if 0 < cap * largest <= MAX_PASSED_IN_MEMORY else LARGE_FILES_AHEAD
-        yield from _finished(first_spectrograms, indices, workers=config.workers, ahead=ahead)
+        yield from _finished(first_spectrograms, indices, config=config, ahead=ahead)
 
 
 def spectrograms_of_events(
@@ -81,13 +78,13 @@ def spectrograms_of_events(
     ----------
     events : of each recording
     """
-    with _scratch_folder(config.run_folder) as scratch:
+    with scratch_folder(config.run_folder, prefix=SCRATCH) as scratch:
         indices: dict[Job, tuple[int, int]] = {}
         for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
             for index, group in enumerate(ensemble.groups):
                 job = Job(
                     name,
-                    config.dataset.root / file,
+                    sound_at(config.dataset.root, file),
                     0,
                     group.clips,
                     group.spectrogram,
@@ -95,11 +92,11 @@ def spectrograms_of_events(
                     events=tuple(events[row]),
                 )
                 indices[job] = row, index
-        yield from _finished(event_spectrograms, indices, workers=config.workers, ahead=LARGE_FILES_AHEAD)
+        yield from _finished(event_spectrograms, indices, config=config, ahead=LARGE_FILES_AHEAD)
 
 
 def spectrograms_of_intervals(
-    ensemble: Ensemble, files: Sequence[Path], config: Config, *, interval: float, scratch_in: Path
+    ensemble: Ensemble, files: Sequence[Location], config: Config, *, interval: float, scratch_in: Path
 ) -> Generator[ClipSpectrograms]:
     """Yield the spectrograms of the clips in each recording's intervals, as `spectrograms_of_recordings` does.
 
@@ -110,7 +107,7 @@ def spectrograms_of_intervals(
     scratch_in : folder in which spectrograms wait for the networks
     """
     overlap = config.submission.overlap
-    with _scratch_folder(scratch_in) as scratch:
+    with scratch_folder(scratch_in, prefix=SCRATCH) as scratch:
         indices: dict[IntervalJob, tuple[int, int]] = {}
         clips_of_groups = [
             group.clips if overlap is None else replace(group.clips, overlap=overlap) for group in ensemble.groups
@@ -122,14 +119,20 @@ def spectrograms_of_intervals(
                     str(file), file, config.testing.max_clips, clips, group.spectrogram, part=part, interval=interval
                 )
                 indices[job] = row, index
-        ahead = AHEAD if max(map(_file_size, files), default=0) <= LARGE_FILE else LARGE_FILES_AHEAD
-        yield from _finished(interval_spectrograms, indices, workers=config.workers, ahead=ahead)
+        ahead = (
+            AHEAD if max((size for size, _ in sizes_and_times(files)), default=0) <= LARGE_FILE else LARGE_FILES_AHEAD
+        )
+        yield from _finished(interval_spectrograms, indices, config=config, ahead=ahead)
 
 
 def _finished(
-    work: Callable[[Any], Any], indices: Mapping[Any, tuple[int, int]], *, workers: int, ahead: int
+    work: Callable[[Any], Any], indices: Mapping[Any, tuple[int, int]], *, config: Config, ahead: int
 ) -> Generator[ClipSpectrograms]:
-    with closing(fan_out(work, list(indices), workers=workers, name=lambda job: job.name, ahead=ahead)) as outcomes:
+    with closing(
+        fan_out(
+            work, list(indices), workers=config.workers, name=lambda job: job.name, cluster=config.cluster, ahead=ahead
+        )
+    ) as outcomes:
         for job, outcome in outcomes:
             if isinstance(outcome, console.Failure):
                 outcome = _with_advice(outcome, job.spectrogram.channel)
@@ -144,25 +147,3 @@ def _with_advice(failure: console.Failure, channel: Channel) -> console.Failure:
         f"(the model was trained with {CHANNEL} = {channel}: save one channel as a mono file, or train with another)"
     )
     return replace(failure, reason=f"{failure.reason} {advice}")
-
-
-def _file_size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError:
-        return 0  # the worker reports what is wrong with it
-
-
-@contextmanager
-def _scratch_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that is removed afterwards; also remove those of killed processes, whose locks are free."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(f"{SCRATCH}*"):
-        with try_lock(left, LOCK) as abandoned:
-            if abandoned:  # under its own name, so that the next call removes the rest if this one is killed, too
-                shutil.rmtree(left)
-    with (
-        tempfile.TemporaryDirectory(dir=folder, prefix=SCRATCH, ignore_cleanup_errors=os.name != "posix") as scratch,
-        try_lock(Path(scratch), LOCK),
-    ):
-        yield Path(scratch)

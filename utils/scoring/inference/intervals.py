@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from config import Config
+from config import Config, Location
 from utils import console
 from utils.scoring.inference.batching import ScoredClips, predict_in_batches
 from utils.scoring.inference.clip_workers import spectrograms_of_intervals
@@ -84,7 +84,7 @@ class IntervalPrediction(NamedTuple):
 
 
 def predict_intervals(
-    ensemble: Ensemble, files: Sequence[Path], config: Config, *, interval: float, scratch_in: Path
+    ensemble: Ensemble, files: Sequence[Location], config: Config, *, interval: float, scratch_in: Path
 ) -> Generator[IntervalPrediction]:
     """Yield the pooled scores of each recording's intervals as it is finished.
 
@@ -94,7 +94,7 @@ def predict_intervals(
 
     Parameters
     ----------
-    files : the recordings
+    files : the recordings, or their addresses
     interval : seconds; 0: each recording is one interval, of which the first clips are scored, as in a test
     scratch_in : folder for spectrograms that wait for the networks and for scores that do not fit into memory
 

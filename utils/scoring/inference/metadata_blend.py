@@ -39,6 +39,11 @@ class Blend:
     probabilities: Float[np.ndarray, " classes"]
     weight: float
 
+    @property
+    def applies(self) -> bool:
+        """Whether it changes the score of some class; not if the place or date of the recording is not known."""
+        return not np.isnan(self.probabilities).all()
+
     def blended(self, scores: Float[np.ndarray, "*rows classes"]) -> Float32[np.ndarray, "*rows classes"]:
         """Return the mean of the models' scores and those of the classifier, by their weights.
 

@@ -25,6 +25,7 @@ from utils.scoring.inference.metadata_features import (
     Feature,
     FeatureRow,
     digest_of,
+    digest_of_raster,
     feature_columns,
     feature_from_json,
     feature_rows,
@@ -35,7 +36,7 @@ from utils.scoring.inference.prior_metadata import PlaceAndWeek
 CLASSIFIER_VERSION = 2
 TREES, DESCRIPTION = "model.cbm", "classifier.json"
 CLASSES, LEARNED, FEATURES = "classes.txt", "learned.txt", "features.json"
-_AGAIN = "run train_metadata.py with --fresh"
+AGAIN = "run train_metadata.py with --fresh"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def read_classifier(folder: Path, settings: Metadata, *, setting: str = "testing
         if state["version"] != CLASSIFIER_VERSION:
             raise console.UserError(
                 f"{folder}: has version {state['version']!r:.40}, but this program reads version {CLASSIFIER_VERSION}; "
-                f"{_AGAIN}"
+                f"{AGAIN}"
             )
         for name in (CLASSES, LEARNED, FEATURES):
             _check_digest(folder / name, str(state["sha256"][name]))
@@ -125,7 +126,7 @@ def read_classifier(folder: Path, settings: Metadata, *, setting: str = "testing
         recordings = int(state["recordings"])
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise console.UserError(
-            f"{folder}: is a damaged metadata classifier ({type(error).__name__}: {error}); {_AGAIN}"
+            f"{folder}: is a damaged metadata classifier ({type(error).__name__}: {error}); {AGAIN}"
         ) from None
     located = tuple(_located(feature, settings) for feature in features)
     return MetadataClassifier(folder, classes, located, fingerprint, sha256, trees, recordings)
@@ -162,8 +163,8 @@ def _located(feature: Feature, settings: Metadata) -> Feature:
             f"{feature.raster}: no such file, but the metadata classifier needs this raster; "
             "put it there, or name it in metadata.rasters"
         )
-    if digest_of(path) != feature.sha256:
-        raise console.UserError(f"{path}: is not the raster that the metadata classifier was trained with; {_AGAIN}")
+    if digest_of_raster(path) != feature.sha256:
+        raise console.UserError(f"{path}: is not the raster that the metadata classifier was trained with; {AGAIN}")
     return replace(feature, raster=path)
 
 
@@ -178,7 +179,7 @@ def recordings_of_classifier(folder: Path) -> set[str]:
     try:
         return set((folder / LEARNED).read_text(encoding="utf-8").split("\n")[:-1])
     except (OSError, ValueError) as error:
-        raise console.UserError(f"{folder}: is a damaged metadata classifier ({error}); {_AGAIN}") from None
+        raise console.UserError(f"{folder}: is a damaged metadata classifier ({error}); {AGAIN}") from None
 
 
 def load_trees(classifier: MetadataClassifier) -> Any:
@@ -196,7 +197,7 @@ def load_trees(classifier: MetadataClassifier) -> Any:
     try:
         trees = CatBoost().load_model(str(path))
     except CatBoostError:
-        raise console.UserError(f"{path}: is damaged; {_AGAIN}") from None
+        raise console.UserError(f"{path}: is damaged; {AGAIN}") from None
     return trees
 
 
@@ -214,8 +215,8 @@ def check_trees(classifier: MetadataClassifier) -> Path:
 
 
 def _check_digest(path: Path, sha256: str) -> None:
-    if not path.is_file() or digest_of(path) != sha256:
-        raise console.UserError(f"{path}: is damaged; {_AGAIN}")
+    if not path.is_file() or digest_of(path, advice=AGAIN) != sha256:
+        raise console.UserError(f"{path}: is damaged; {AGAIN}")
 
 
 def _probabilities_at(
@@ -230,7 +231,7 @@ def _probabilities_at(
     except CatBoostError as error:
         reason = " ".join(str(error).split())[:200]
         raise console.UserError(
-            f"{classifier.folder}: the trees do not fit to {FEATURES} ({reason}); {_AGAIN}"
+            f"{classifier.folder}: the trees do not fit to {FEATURES} ({reason}); {AGAIN}"
         ) from None
     return softmax(np.asarray(raw, np.float64), axis=1)
 

@@ -7,6 +7,7 @@ that is not known is missing: NaN, or the category MISSING.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from utils.scoring.inference.prior_metadata import PlaceAndWeek
 
 OF_RECORDINGS = ("latitude", "longitude", "day", "elevation")  # features that need no raster
 MISSING = "missing"  # the category of unknown places, and of categories that were not learned
+FIX_RASTERS = "fix metadata.rasters"
 FeatureRow = list[float | str]
 FeatureColumns = Mapping[str, Float[np.ndarray, " recordings"]]
 
@@ -73,7 +75,7 @@ def wanted_features(settings: Metadata) -> tuple[Feature, ...]:
     _check_feature_names(settings)
     for path in settings.rasters:
         check_raster(path)
-    rasters = [Feature(path.stem, path, digest_of(path)) for path in settings.rasters]
+    rasters = [Feature(path.stem, path, digest_of_raster(path)) for path in settings.rasters]
     features = (*(Feature(name) for name in settings.features), *rasters)
     return tuple(
         replace(feature, categories=() if feature.name in settings.categorical else None) for feature in features
@@ -100,8 +102,30 @@ def _repeated(names: Sequence[str]) -> str | None:
     return next((name for name in names if names.count(name) > 1), None)
 
 
-def digest_of(path: Path) -> str:
+def digest_of_raster(path: Path) -> str:
+    """Return the SHA-256 of a raster; one that has not changed is read once, as it may have gigabytes.
+
+    Raises
+    ------
+    UserError
+        As `digest_of`.
+    """
+    found = path.stat() if path.is_file() else None
+    return _digest_of_version(path, found and (found.st_size, found.st_mtime_ns))
+
+
+@cache
+def _digest_of_version(path: Path, size_and_time: tuple[int, int] | None) -> str:
+    """Return the SHA-256 of a raster as it is, with this size and time of its last change."""
+    return digest_of(path, advice=FIX_RASTERS)
+
+
+def digest_of(path: Path, *, advice: str) -> str:
     """Return the SHA-256 of a file.
+
+    Parameters
+    ----------
+    advice : what to do if it cannot be read, for the message
 
     Raises
     ------
@@ -109,12 +133,12 @@ def digest_of(path: Path) -> str:
         If it cannot be read, or is a pipe or a device.
     """
     if not path.is_file():  # others may never end
-        raise UserError(f"{path}: no such file; fix metadata.rasters")
+        raise UserError(f"{path}: no such file; {advice}")
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); fix metadata.rasters") from None
+        raise UserError(f"{path}: cannot be read ({error.strerror}); {advice}") from None
 
 
 def feature_columns(features: Sequence[Feature], places: Sequence[PlaceAndWeek]) -> FeatureColumns:

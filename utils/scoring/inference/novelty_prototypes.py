@@ -121,8 +121,8 @@ def _clips_of_training(snapshot: Snapshot) -> tuple[Store, pl.DataFrame]:
             "(train.py --fresh), or set testing.novelty = false"
         )
     try:
-        check_settings(root, snapshot.config)
-        store = Store(root, snapshot.config.spectrogram)
+        check_settings(snapshot.config)
+        store = Store(root, snapshot.config.spectrogram, at=snapshot.config.dataset.store)
     except console.UserError as error:
         raise console.UserError(f"{why}; they are made from the store that it was trained on, but {error}") from None
     held_back = list(validation_recordings_of(snapshot))
@@ -136,11 +136,11 @@ def _clips_of_training(snapshot: Snapshot) -> tuple[Store, pl.DataFrame]:
     ).filter(pl.col("used") & pl.col("label").is_not_null())
     if not clips["validation"].any():
         raise console.UserError(
-            f"{why}; {root / 'spec'} has no clips of validation recordings, by which novelty is calibrated: train with "
+            f"{why}; {store.address} has no clips of validation recordings, by which novelty is calibrated: train with "
             "training.validation_share above 0, or set testing.novelty = false"
         )
     if clips["validation"].all():
-        raise console.UserError(f"{why}; {root / 'spec'} has no clips that it was trained on: run spec.py")
+        raise console.UserError(f"{why}; {store.address} has no clips that it was trained on: run spec.py")
     return store, clips
 
 

@@ -13,19 +13,20 @@ from jaxtyping import Bool, Float, Float32, Int64
 from config import Config, Testing
 from utils import console
 from utils.models.snapshots import Snapshot
-from utils.scoring.inference.batching import ScoredClips, predict_in_batches
+from utils.scoring.inference.batching import predict_in_batches
 from utils.scoring.inference.clip_workers import spectrograms_of_recordings
 from utils.scoring.inference.ensembles import Ensemble, Member, MemberGroup, assemble
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.metadata_blend import Blend, blend_of
-from utils.scoring.inference.novelty import ColumnPool, novelty_of
+from utils.scoring.inference.novelty import novelty_of
 from utils.scoring.inference.pooling import Pool, Pooling, pool_groups, pooling_of
 from utils.scoring.inference.prediction_times import NOT_MEASURED, PredictionTimes
 from utils.scoring.inference.prior import prior_of
+from utils.scoring.inference.score_collector import ScoreCollector
 from utils.scoring.metrics.units import Unit
 from utils.spectra.clips import clip_samples
 from utils.spectra.extraction import Job
-from utils.spectra.recording_spectrograms import RecordingSpectrograms, first_spectrograms
+from utils.spectra.recording_spectrograms import first_spectrograms
 
 SAME_STEP = 0.001  # steps; clips at other sampling rates may be apart by less, as they start at whole samples
 
@@ -63,6 +64,7 @@ class RecordingPrediction:
         clips, one row per clip of the group with the longest step; the clips of the other groups that start within
         one step are pooled
     novelty : how unlike the training clips it is, 0 to 1; None if that was not asked for
+    without_metadata : `scores` without the metadata classifier; None if it is not blended
     """
 
     row: int
@@ -73,6 +75,7 @@ class RecordingPrediction:
     clip_scores: tuple[ClipPredictions, ...] = ()
     alone: Float[np.ndarray, "_ _"] = field(default_factory=lambda: np.empty((0, 0)))
     novelty: float | None = None
+    without_metadata: Float[np.ndarray, " classes"] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class Predictions:
     unit : what a row is
     novelty : of each row, 0 to 1, NaN for rows that could not be used; None if it was not asked for
     times : how fast clips were predicted; not measured if predictions were read, not made
+    without_metadata : `scores` without the metadata classifier, NaN for rows that are not blended with it; None if none
+        is
     """
 
     rows: pl.DataFrame
@@ -106,6 +111,7 @@ class Predictions:
     unit: Unit = "recording"
     novelty: Float32[np.ndarray, " rows"] | None = None
     times: PredictionTimes = NOT_MEASURED
+    without_metadata: Float32[np.ndarray, "rows classes"] | None = None
 
     @property
     def scored(self) -> Bool[np.ndarray, " rows"]:
@@ -197,6 +203,7 @@ def predict_recordings(
     ensemble, fingerprint = assemble(members), fingerprint_of_scores(members, config)
     scores = np.full((len(recordings), len(ensemble.classes)), np.nan, np.float32)
     novelty = np.full(len(recordings), np.nan, np.float32) if ensemble.measures_novelty else None
+    without_metadata = np.full(scores.shape, np.nan, np.float32)
     clips = np.zeros(len(recordings), np.int64)
     reasons: list[str | None] = [None] * len(recordings)
     clip_scores, warnings = {}, {}
@@ -208,6 +215,8 @@ def predict_recordings(
             scores[one.row], clips[one.row], reasons[one.row] = one.scores, one.clips, one.reason
             if novelty is not None and one.novelty is not None:
                 novelty[one.row] = one.novelty
+            if one.without_metadata is not None:
+                without_metadata[one.row] = one.without_metadata
             if one.clip_scores:
                 clip_scores[recordings["recording"][one.row]] = one.clip_scores
             if one.warnings:
@@ -216,7 +225,11 @@ def predict_recordings(
     found = Predictions(
         recordings, ensemble.classes, scores, clips, reasons, clip_scores, fingerprint, warnings, novelty=novelty
     )
-    return replace(found, times=ensemble.timer.times(clips=int(clips.sum()), seconds=elapsed()))
+    return replace(
+        found,
+        times=ensemble.timer.times(clips=int(clips.sum()), seconds=elapsed()),
+        without_metadata=without_metadata if np.isfinite(without_metadata).any() else None,
+    )
 
 
 def iter_predictions(
@@ -256,44 +269,6 @@ def iter_predictions(
             prediction = _joined_prediction(row, ensemble, unfinished.pop(row), pooling)
             prediction = _blended(prediction, blend(names[row])) if blend else prediction
             yield prediction if prior is None else _times_prior(prediction, prior(names[row]))
-
-
-class ScoreCollector:
-    """Collects the scores of a recording's clips by one group of members, and pools them.
-
-    Attributes
-    ----------
-    clips : how many clips the recording has; None before the first scores came
-    reason : why the recording could not be used
-    warnings : what is odd about its file
-    kept : the scores of its clips, if they are kept
-    """
-
-    def __init__(self, group: MemberGroup, pooling: Pooling, *, keep_clips: bool) -> None:
-        self.group, self.pool = group, ColumnPool(group, pooling)
-        self.clips: int | None = None
-        self.reason: str | None = None
-        self.warnings: tuple[str, ...] = ()
-        self.kept: list[Float32[np.ndarray, "_ classes"]] | None = [] if keep_clips else None
-
-    def add(self, part: ScoredClips) -> None:
-        """Take in the scores of the next clips, or that the recording could not be used."""
-        outcome = part.source.outcome
-        if isinstance(outcome, console.Failure):
-            self.reason = outcome.reason
-            return
-        self.clips = outcome.count
-        if isinstance(outcome, RecordingSpectrograms):
-            self.warnings = outcome.warnings
-        self.pool.add(part.scores)
-        if self.kept is not None:
-            # a view would keep the whole batch in memory
-            self.kept.append(part.scores[:, : len(self.group.classes)].copy())
-
-    @property
-    def complete(self) -> bool:
-        """Whether all clips were taken in, or none will come."""
-        return self.reason is not None or self.clips == int(self.pool.clips.sum())
 
 
 def _joined_prediction(
@@ -343,11 +318,16 @@ def _clips_alone(
 
 def _blended(prediction: RecordingPrediction, blend: Blend) -> RecordingPrediction:
     """Blend the scores of a recording and of its clips with those of the metadata classifier."""
+    if not blend.applies or prediction.reason is not None:
+        return prediction
     alone = blend.blended(prediction.alone) if len(prediction.alone) else prediction.alone
-    return replace(prediction, scores=blend.blended(prediction.scores), alone=alone)
+    without = prediction.scores.astype(np.float32)
+    return replace(prediction, scores=blend.blended(without), alone=alone, without_metadata=without)
 
 
 def _times_prior(prediction: RecordingPrediction, factors: Float[np.ndarray, " classes"]) -> RecordingPrediction:
     """Multiply scores by the prior, rounded before as in a submission's parts, so that both are equal bit for bit."""
     alone = prediction.alone.astype(np.float32) * factors if len(prediction.alone) else prediction.alone
-    return replace(prediction, scores=prediction.scores.astype(np.float32) * factors, alone=alone)
+    without = None if prediction.without_metadata is None else prediction.without_metadata * factors
+    scores = prediction.scores.astype(np.float32) * factors
+    return replace(prediction, scores=scores, alone=alone, without_metadata=without)

@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,7 @@ from utils.scoring.inference.prior import prior_of
 from utils.scoring.inference.recordings import Predictions, predict_recordings
 from utils.scoring.inference.unit_rows import ROWS, events_inside, interval_rows, overlapping_species
 from utils.scoring.metrics.units import Unit, unit_word
+from utils.sound.remote import sound_at
 from utils.spectra.interval_grid import interval_times
 
 
@@ -129,7 +130,7 @@ class _Rows:
 
 
 def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Generator[_Rows]:
-    files = [config.dataset.root / file for file in recordings["file"]]
+    files = [sound_at(config.dataset.root, file) for file in recordings["file"]]
     no_scores = np.empty((0, len(ensemble.classes)))
     spans = _labelled_spans(recordings["recording"].to_list(), config)
     coming = predict_intervals(ensemble, files, config, interval=config.testing.interval, scratch_in=config.run_folder)
@@ -208,6 +209,15 @@ def _event_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) ->
             yield _Rows(one.row, values, one.scores, clips, reasons, warnings=warnings, novelty=one.novelty)
 
 
+class _Finished(NamedTuple):
+    """The rows of one recording, their scores, and those without the metadata classifier (NaN: not blended)."""
+
+    values: list[dict[str, Any]]
+    rows: _Rows
+    scores: Float32[np.ndarray, "rows classes"]
+    without_metadata: Float32[np.ndarray, "rows classes"]
+
+
 @dataclass
 class _RowTable:
     """Collects the rows of recordings, which come in any order, and joins them in the order of the recordings."""
@@ -215,20 +225,24 @@ class _RowTable:
     classes: tuple[str, ...]
     unit: Unit
     with_novelty: bool = False
-    _found: dict[int, tuple[list[dict[str, Any]], _Rows, Float32[np.ndarray, "_ _"]]] = field(default_factory=dict)
+    _found: dict[int, _Finished] = field(default_factory=dict)
 
     def add(
         self, name: str, file: str, rows: _Rows, factors: Float[np.ndarray, " classes"] | None, blend: Blend | None
     ) -> None:
         """Take in the rows of a recording; one without scores has one row of NaN."""
-        scores = blend.blended(rows.scores) if blend else rows.scores.astype(np.float32)
+        alone = rows.scores.astype(np.float32)
+        scores = blend.blended(rows.scores) if blend else alone
+        if blend is None or not blend.applies:
+            alone = np.full_like(alone, np.nan)
         if factors is not None:
-            scores = (scores.astype(np.float64) * factors).astype(np.float32)
+            scores, alone = ((part.astype(np.float64) * factors).astype(np.float32) for part in (scores, alone))
         values = rows.values
         if rows.reason:
             values, scores = [{}], np.full((1, len(self.classes)), np.nan, np.float32)
+            alone = scores
         whole = {"recording": name, "file": file, "class": "", "background": [], "events": []}
-        self._found[rows.row] = [{**whole, **one} for one in values], rows, scores
+        self._found[rows.row] = _Finished([{**whole, **one} for one in values], rows, scores, alone)
 
     def predictions(self, recordings: pl.DataFrame, fingerprint: str) -> Predictions:
         """Return all rows."""
@@ -236,27 +250,30 @@ class _RowTable:
         names = recordings["recording"]
         reasons = [
             reason
-            for values, rows, _ in ordered
+            for values, rows, *_ in ordered
             for reason in ([rows.reason] if rows.reason else rows.reasons or [None] * len(values))
         ]
+        alone = self._joined_scores([of_one.without_metadata for of_one in ordered])
         return Predictions(
-            pl.DataFrame([one for values, _, _ in ordered for one in values], schema=ROWS),
+            pl.DataFrame([one for of_one in ordered for one in of_one.values], schema=ROWS),
             self.classes,
-            np.concatenate([scores for _, _, scores in ordered] or [np.empty((0, len(self.classes)), np.float32)]),
-            np.array([clips for _, rows, _ in ordered for clips in ([0] if rows.reason else rows.clips)], np.int64),
+            self._joined_scores([of_one.scores for of_one in ordered]),
+            np.array([clips for _, rows, *_ in ordered for clips in ([0] if rows.reason else rows.clips)], np.int64),
             reasons,
             fingerprint=fingerprint,
-            warnings={names[rows.row]: rows.warnings for _, rows, _ in ordered if rows.warnings},
+            warnings={names[rows.row]: rows.warnings for _, rows, *_ in ordered if rows.warnings},
             unit=self.unit,
             novelty=self._novelty(ordered) if self.with_novelty else None,
+            without_metadata=alone if np.isfinite(alone).any() else None,
         )
 
+    def _joined_scores(self, parts: list[Float32[np.ndarray, "_ _"]]) -> Float32[np.ndarray, "rows classes"]:
+        return np.concatenate(parts or [np.empty((0, len(self.classes)), np.float32)])
+
     @staticmethod
-    def _novelty(
-        ordered: Sequence[tuple[list[dict[str, Any]], _Rows, Float32[np.ndarray, "_ _"]]],
-    ) -> Float32[np.ndarray, " rows"]:
+    def _novelty(ordered: Sequence[_Finished]) -> Float32[np.ndarray, " rows"]:
         parts = [
             np.full(len(values), np.nan, np.float32) if rows.novelty is None else rows.novelty
-            for values, rows, _ in ordered
+            for values, rows, *_ in ordered
         ]
         return np.concatenate(parts or [np.empty(0, np.float32)])

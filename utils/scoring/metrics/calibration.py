@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 from jaxtyping import Bool, Float, Int64, Shaped
 from pydantic import AllowInfNan, TypeAdapter
 from scipy.special import expit, logit
@@ -19,6 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from utils.console import UserError
 from utils.files import write_json
 from utils.scoring.metrics.ranking import top1_classes
+from utils.scoring.metrics.units import Unit
 from utils.tables import RUN_TEST_AGAIN, read_json
 
 CalibrationMethod = Literal["platt", "isotonic"]
@@ -30,6 +31,7 @@ PAIRS_AT_ONCE = 2**22  # that are computed in float64 at a time
 BINS = 10
 Finite = Annotated[float, AllowInfNan(False)]
 Probability = Annotated[float, Ge(0), Le(1)]
+Seconds = Annotated[float, Gt(0), AllowInfNan(False)] | None
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Platt:
     method: Literal["platt"] = "platt"
     # of the networks and settings whose scores it was fitted to; None if not known
     fingerprint: str | None = None
+    unit: Unit | None = None  # what a row is that it was fitted to; None if not known, as in files of earlier versions
+    interval: Seconds = None  # length of these rows, seconds, if the unit is the interval
 
     def apply(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the probability for each score; NaN stays NaN."""
@@ -56,7 +60,10 @@ class Isotonic:
     y: Annotated[tuple[Probability, ...], MinLen(1)]
     made_from: str
     method: Literal["isotonic"] = "isotonic"
-    fingerprint: str | None = None  # as in Platt
+    # as in Platt
+    fingerprint: str | None = None
+    unit: Unit | None = None
+    interval: Seconds = None
 
     def apply(self, scores: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Return the probability for each score; NaN stays NaN."""
@@ -237,6 +244,8 @@ def read_calibration(path: Path) -> Calibration:
         len(found.x) != len(found.y) or min(np.diff(found.x), default=1) <= 0 or min(np.diff(found.y), default=0) < 0
     ):
         raise UserError(f"{path}: its points do not increase; {RUN_TEST_AGAIN}")
+    if (found.unit == "interval") != (found.interval is not None):
+        raise UserError(f"{path}: should have an interval if its unit is 'interval', and only then; {RUN_TEST_AGAIN}")
     return found
 
 

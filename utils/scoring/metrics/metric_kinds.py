@@ -11,12 +11,10 @@ from jaxtyping import Bool, Float, Int64
 from utils.scoring.metrics.bootstrap import (
     DrawnMetrics,
     Draws,
-    Interval,
     drawn_means,
     drawn_precision_recall_f1,
     drawn_ratios,
     drawn_top_class_f1,
-    interval,
 )
 from utils.scoring.metrics.detection_metrics import AVERAGES, Counts, count, count_top_classes, micro
 from utils.scoring.metrics.drawn_ranking import drawn_macro_auroc
@@ -232,10 +230,10 @@ class NoiseShare(Metric):
 
     def share_of(
         self,
-        detected: Float[np.ndarray, " recordings"],
-        clips: Float[np.ndarray, " recordings"],
+        detected: Int64[np.ndarray, " recordings"],
+        clips: Int64[np.ndarray, " recordings"],
         draws: Draws,
-    ) -> Interval:
-        """Return Σ detected / Σ clips, resampled over recordings."""
+    ) -> Resampled:
+        """Return Σ detected / Σ clips, and its value in each draw of recordings."""
         value = float(detected.sum() / clips.sum()) if clips.sum() else None
-        return interval(value, drawn_ratios(detected, clips, draws))
+        return value, drawn_ratios(detected.astype(np.float64), clips.astype(np.float64), draws)

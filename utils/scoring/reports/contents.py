@@ -12,6 +12,7 @@ from utils import console
 from utils.models.training_log import best_row, read_training_log
 from utils.recordings.recording import read_metadata
 from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics, unknown_notes
+from utils.scoring.evaluation.without_metadata import WithoutMetadata
 from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.recordings import Predictions, predict_recordings
 from utils.scoring.metrics.units import unit_word
@@ -32,6 +33,7 @@ from utils.scoring.reports.report_parts import (
     threshold_charts,
 )
 from utils.settings import to_toml
+from utils.sound.remote import local_copy, sound_at
 from utils.spectra.decode import AudioError
 
 ALL_EPOCHS = 10**9  # no run has so many
@@ -61,6 +63,7 @@ def report_of(
     ridge: HeadlineMetrics | None,
     members: Sequence[Member],
     config: Config,
+    without_metadata: WithoutMetadata | None = None,
 ) -> Report:
     """Return everything that the page shows; the clips of notable recordings are scored again.
 
@@ -69,12 +72,13 @@ def report_of(
     ridge : metrics of the baseline, if it was asked for
     members : what was tested. For an ensemble, there are no learning curves, and the settings are those of the first
         member
+    without_metadata : what the metadata classifier brings, if there is one
     """
     unit = predictions.unit
     return Report(
         title=config.run,
         facts=_facts(predictions, evaluation.headline, members, config),
-        metrics=metric_rows(held_out, ridge, unit),
+        metrics=metric_rows(held_out, ridge, unit, without_metadata),
         charts=(*curves_of(members), *threshold_charts(predictions, evaluation)),
         classes=class_table(held_out),
         confusion=confusion_of(predictions, evaluation),
@@ -177,20 +181,21 @@ def _excerpts(
     for index in indices:
         if names[index] not in clip_scores:
             continue
-        file = config.dataset.root / predictions.rows["file"][index]
+        file = sound_at(config.dataset.root, predictions.rows["file"][index])
         try:
-            excerpt = make_excerpt(
-                file,
-                np.nan_to_num(clip_scores[names[index]][0].scores),
-                predictions.scores[index],
-                evaluation.truth[index],
-                name=names[index],
-                classes=predictions.classes,
-                lrap=float(evaluation.lrap[index]),
-                credit=credit_of(config.dataset.root, names[index]),
-                settings=members[0].snapshot.config,
-            )
-        except AudioError as error:
+            with local_copy(file) as sound:
+                excerpt = make_excerpt(
+                    sound,
+                    np.nan_to_num(clip_scores[names[index]][0].scores),
+                    predictions.scores[index],
+                    evaluation.truth[index],
+                    name=names[index],
+                    classes=predictions.classes,
+                    lrap=float(evaluation.lrap[index]),
+                    credit=credit_of(config.dataset.root, names[index]),
+                    settings=members[0].snapshot.config,
+                )
+        except (AudioError, ConnectionError) as error:
             console.warning(f"{file}: {error}; the report does not show it")
         else:
             yield index, excerpt

@@ -9,7 +9,9 @@ import polars as pl
 from jaxtyping import Float, Int64
 
 from config import Testing
-from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics, confusion_pairs
+from utils.scoring.evaluation.confusions import confusion_pairs
+from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics
+from utils.scoring.evaluation.without_metadata import WithoutMetadata
 from utils.scoring.inference.metadata_blend import blend_text
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.registry import METRICS, note_for
@@ -203,19 +205,29 @@ class Report:
 
 
 def metric_rows(
-    held_out: HeldOutMetrics, ridge: HeadlineMetrics | None, unit: Unit = "recording"
+    held_out: HeldOutMetrics,
+    ridge: HeadlineMetrics | None,
+    unit: Unit = "recording",
+    without_metadata: WithoutMetadata | None = None,
 ) -> tuple[MetricRow, ...]:
     """Return the rows of all metrics that are defined, in the order of the registry.
 
     Parameters
     ----------
     ridge : metrics of the baseline, if it was asked for
+    without_metadata : what the metadata classifier brings, if there is one
     """
     rows = [
         MetricRow(METRICS[key].title, found.value, found.low, found.high, note_for(METRICS[key], unit))
         for key, found in held_out.metrics.items()
         if found.value is not None
     ]
+    if without_metadata:
+        over = f"the models alone, on {without_metadata.over}"
+        rows += [
+            MetricRow(f"{METRICS[key].title} without metadata", one.alone, note=f"{over}; blended {one.blended:.3f}")
+            for key, one in without_metadata.metrics.items()
+        ]
     if ridge:
         note = "a baseline that knows only the mean spectrum of each recording"
         rows += [

@@ -20,7 +20,7 @@ from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.registry import FORMATS, check_layout
 from utils.scoring.submissions.postprocessing import Postprocessing, postprocessing_of
 from utils.scoring.submissions.score_parts import Parts
-from utils.scoring.submissions.threshold_warnings import warning_about
+from utils.scoring.submissions.threshold_warnings import calibration_warning, warning_about
 
 TEST_FOLDERS = ("test", "test_audio")  # of a data set or its archive
 SOUNDSCAPE_FOLDERS = ("soundscapes", "test_soundscapes")
@@ -116,7 +116,7 @@ def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
         If there are none. A folder without recordings is allowed if a sample says which rows are wanted: Kaggle fills
         the folder when a submission is scored.
     """
-    named, archive = config.submission.recordings, config.dataset.archive
+    named, archive = config.submission.recordings, config.dataset.archive_folder
     homes = [config.dataset.root, *([archive] if archive else [])]
     in_order = (*SOUNDSCAPE_FOLDERS, *TEST_FOLDERS) if long else (*TEST_FOLDERS, *SOUNDSCAPE_FOLDERS)
     folders = [named] if named else [home / name for name in in_order for home in homes]
@@ -206,8 +206,8 @@ def read_test_results(
     ----------
     classes : of the ensemble
     fingerprint : of its scores, from `fingerprint_of_scores`
-    interval : length of the rows of the submission, seconds; 0: whole recordings. None: it does not matter what the
-        thresholds were chosen on
+    interval : length of the rows of the submission, seconds; 0: whole recordings. None: it does not matter what
+        thresholds and calibration were made on
 
     Raises
     ------
@@ -232,6 +232,8 @@ def read_test_results(
     calibration = read_calibration(tested / "calibration.json") if config.testing.calibration != "none" else None
     if calibration:
         fingerprints[tested / "calibration.json"] = calibration.fingerprint
+        if warning := calibration_warning(calibration, tested / "calibration.json", interval=interval):
+            console.warning(warning)
     others = [console.printable(file) for file, found in fingerprints.items() if found != fingerprint]
     if others:
         console.warning(

@@ -1,6 +1,5 @@
 """Ids of the classes in a submission: from a labelset, a table of species, or the archive's metadata."""
 
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from utils.console import UserError, warning
 from utils.recordings.class_names import read_class_names
 from utils.recordings.labels import read_taxonomy
-from utils.recordings.recording import read_metadata
+from utils.recordings.recording import plain_label, read_metadata
 from utils.scoring.submissions.formats.layout import IdRules, SubmissionLayout, unquotable
 
 CLASSES_LISTED = 5  # classes in a warning
@@ -126,4 +125,4 @@ def ids_of_metadata(folder: Path, classes: Sequence[str]) -> dict[str, str]:
 
 
 def _comparable(text: str) -> str:
-    return unicodedata.normalize("NFC", " ".join(text.split())).casefold()
+    return plain_label(text).casefold()

@@ -1,0 +1,110 @@
+"""Object stores for tests: one that counts what is asked of it, and a real S3 protocol on the loopback."""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.request import Request, urlopen
+
+import pytest
+
+from utils.object_storage import ObjectStorage
+from utils.recordings import duplicates, lengths
+from utils.sound import remote
+from utils.spectra import remote_store, store_writer
+from utils.storage import Storage, open_storage
+from utils.worker_processes import failure_of_error
+
+
+class CountingStore:
+    """A store of obstore that counts calls by name, and bytes read and written."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.calls: Counter[str] = Counter()
+        self.bytes_read = 0
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls[name] += 1
+            result = getattr(self._store, name)(*args, **kwargs)
+            if name == "get_ranges":
+                self.bytes_read += sum(len(content) for content in result)
+            if name == "get":
+                self.bytes_read += result.meta["size"]
+            return result
+
+        return call
+
+
+def counted(storage: Storage) -> CountingStore:
+    """Count what is asked of a remote folder from now on."""
+    assert isinstance(storage, ObjectStorage)
+    storage._store = CountingStore(storage._store)
+    return storage._store
+
+
+def count_all(monkeypatch: pytest.MonkeyPatch) -> list[CountingStore]:
+    """Count what is asked of all remote folders that this process opens from now on."""
+    found: list[CountingStore] = []
+    whole = ObjectStorage.__init__
+
+    def init(self: ObjectStorage, address: str, store: Any, prefix: str = "") -> None:
+        found.append(CountingStore(store))
+        whole(self, address, found[-1], prefix)
+
+    monkeypatch.setattr(ObjectStorage, "__init__", init)
+    return found
+
+
+def in_this_process(function: Callable[[Any], Any], items: Sequence[Any], *, name: Any, **_: Any) -> Generator[Any]:
+    """Do what `fan_out` does, without the seconds in which processes start."""
+    for item in items:
+        try:
+            yield item, function(item)
+        except Exception as error:  # noqa: BLE001 — as in a worker
+            yield item, failure_of_error(error, name(item))
+
+
+@contextmanager
+def no_processes() -> Iterator[None]:
+    """Let sort_data.py and spec.py work in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (duplicates, lengths, store_writer, remote_store):
+            patch.setattr(module, "fan_out", in_this_process)
+        yield
+
+
+def put_files(address: str, folder: Any) -> Storage:
+    """Copy a folder of this machine, with all that is below, to a remote one."""
+    storage = open_storage(address)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            storage.write(path.relative_to(folder).as_posix(), path)
+    return storage
+
+
+@contextmanager
+def s3_on_loopback(bucket: str = "birds") -> Iterator[str]:
+    """Start an S3 server with an empty bucket; the usual environment variables lead to it. Yields its address."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "top-secret",
+        "AWS_REGION": "us-east-1",
+    }
+    try:
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            urlopen(Request(f"http://{host}:{port}/{bucket}", method="PUT", headers={"Content-Length": "0"})),
+        ):
+            for name, value in settings.items():
+                patch.setenv(name, value)
+            yield f"s3://{bucket}"
+    finally:
+        remote._bucket_storage.cache_clear()
+        server.stop()

@@ -1,0 +1,53 @@
+"""Which addresses of folders and of clusters can be used."""
+
+import re
+
+from config import ADDRESS_MARK, SCHEMES, Cluster, Config, is_address
+from utils.spectrogram_checks import require
+
+
+def check_addresses(config: Config) -> None:
+    """Refuse addresses of an unknown kind, or with credentials.
+
+    Raises
+    ------
+    SettingsError
+        That names the setting and what would be valid.
+    """
+    _check_address("dataset.archive", config.dataset.archive)
+    _check_address("dataset.store", config.dataset.store)
+    _check_address("training.packed", config.training.packed)
+    _check_cluster(config.cluster)
+
+
+def _check_address(key: str, value: object) -> None:
+    """Refuse an address (`<scheme>://…`) of an unknown kind, or with credentials; paths pass.
+
+    Raises
+    ------
+    SettingsError
+        That names the setting, without the address where it may hold a key.
+    """
+    if not is_address(value):
+        return
+    scheme, _, rest = value.partition(ADDRESS_MARK)
+    folder = rest.partition("?")[0].rpartition("@")[2]
+    schemes = ", ".join(f"{known}://" for known in SCHEMES)
+    require(
+        folder == rest,
+        key=key,
+        value=f"{scheme}://{folder}",
+        reason="should hold no credentials: they come from the environment, as the cloud's own tools leave them",
+    )
+    require(
+        scheme in SCHEMES and bool(folder), key=key, value=value, reason=f"should be a path, or begin with {schemes}"
+    )
+
+
+def _check_cluster(cluster: Cluster) -> None:
+    require(
+        cluster.address in ("", "auto", "local") or re.fullmatch(r"ray://[\w.-]+:\d{1,5}", cluster.address) is not None,
+        key="cluster.address",
+        value=cluster.address,
+        reason="should be '', auto, local or ray://HOST:PORT",
+    )

@@ -1,0 +1,270 @@
+"""The process that hands items to a Ray cluster, and knows which of them run, are late or are lost.
+
+It is one of its own, because Ray prints to the terminal, takes over signals, and ends the process that loses a cluster.
+"""
+
+import logging
+import math
+import os
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from config import Cluster
+from utils.console import Failure
+from utils.ray_worker import Outcome, Start, StartNotes, attempt, files_of, is_seen, still_running
+from utils.worker_processes import ONE_THREAD, die_with_parent, late_failure
+
+CONNECT_SECONDS = 120.0  # for which a cluster may not respond; Ray would try for longer
+POLL_SECONDS = 0.1  # between looks at what the parent sends
+LOOK_SECONDS = 1.0  # between looks at what was started
+COUNT_SECONDS = 5.0  # between looks at the cluster's size, which may grow
+RESUME = "see that it runs, and the same command resumes here"
+# of Ray on this machine; by default, everything else has precedence over its workers, which then may starve
+SETTINGS_OF_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
+HOME = Path(__file__).parents[1]
+
+
+class Order(NamedTuple):
+    """What is to be done with all items: as in `utils.fanout.fan_out`, and the folder in which the script runs."""
+
+    function: Any
+    workers: int
+    ahead: int
+    time_limit: float
+    cluster: Cluster
+    folder: str
+
+
+class Room(NamedTuple):
+    """How many items may be in hand; `warning` is one line for the user, or ''."""
+
+    in_hand: int
+    warning: str = ""
+
+
+class Lost(NamedTuple):
+    """Why the stage cannot continue; one line for the user."""
+
+    reason: str
+
+
+def serve(connection: Connection, order: Order) -> None:
+    """Take items from the parent until it closes the connection, and send their outcomes."""
+    threading.Thread(target=die_with_parent, daemon=True).start()
+    silence = os.open(os.devnull, os.O_RDWR)
+    for stream in (1, 2):
+        os.dup2(silence, stream)
+    os.environ |= SETTINGS_OF_RAY
+    import ray
+
+    address = order.cluster.address
+
+    def refuse(reason: str) -> None:
+        why = f"cluster.address = {address}: the cluster cannot be used ({reason}); see docs/cluster.md"
+        connection.send(Lost(why))
+        os._exit(1)
+
+    patience = threading.Timer(CONNECT_SECONDS, refuse, [f"it did not respond for {CONNECT_SECONDS:.0f} s"])
+    patience.start()
+    try:
+        _connect(order)
+    except Exception as error:  # noqa: BLE001 — Ray raises many kinds
+        refuse(_first_line(error))
+    patience.cancel()
+    try:
+        RayTasks(connection, order).work_until_closed()
+    except Exception as error:  # noqa: BLE001 — it would be lost with this process
+        with suppress(OSError):  # the parent has ended
+            connection.send(Lost(f"cluster.address = {address}: {reason_of_end(error)}"))
+    finally:
+        ray.shutdown()
+
+
+def reason_of_end(error: Exception) -> str:
+    """Return what the user is told of an error that ends the stage, in one line."""
+    import ray
+
+    if isinstance(error, ray.exceptions.RayError | ConnectionError):
+        return f"the cluster was lost; {RESUME}"
+    return f"{type(error).__name__}: {_first_line(error)}"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _connect(order: Order) -> None:
+    """Connect to the cluster, or start Ray on this machine; workers get this toolkit's code."""
+    import ray
+
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
+    if order.cluster.address == "local":
+        variables = {**ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        ray.init(
+            "local",
+            num_cpus=math.ceil(order.workers * order.cluster.cpus) or None,
+            include_dashboard=False,
+            runtime_env={"env_vars": variables},
+            **quiet,
+        )
+    else:
+        modules = [str(HOME / "utils"), str(HOME / "config.py")]
+        ray.init(order.cluster.address, runtime_env={"env_vars": ONE_THREAD, "py_modules": modules}, **quiet)
+
+
+class RayTasks:
+    """The items in hand: those that wait, and those that Ray has, which may run or wait for a core.
+
+    Ray's own retries are off, because it would retry without limit what runs out of memory.
+    """
+
+    def __init__(self, connection: Connection, order: Order) -> None:
+        import ray
+
+        self._ray, self._connection, self._order = ray, connection, order
+        self._received: queue.SimpleQueue[tuple[int, Any] | Exception | None] = queue.SimpleQueue()
+        self._waiting: deque[tuple[int, Any]] = deque()
+        self._running: dict[Any, tuple[int, Any]] = {}
+        self._losses: dict[int, int] = {}
+        self._deadlines: dict[int, float] = {}
+        self._counted = self._looked = -COUNT_SECONDS
+        self._room = Room(0)
+        cluster = order.cluster
+        self._memory = cluster.memory * 2**20
+        self._task = ray.remote(attempt).options(num_cpus=cluster.cpus, memory=self._memory or None, max_retries=0)
+        notes: Any = ray.remote(StartNotes)
+        here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=True
+        )
+        self._notes = notes.options(num_cpus=0, max_restarts=-1, scheduling_strategy=here).remote()
+        self._asked: Any = None  # a call of `StartNotes.take_started` that has not returned yet
+
+    def work_until_closed(self) -> None:
+        """Work until the parent wants no more; then cancel what runs."""
+        threading.Thread(target=self._receive_items, daemon=True).start()
+        try:
+            while True:
+                self._count_machines()
+                idle = not (self._waiting or self._running)
+                while idle or not self._received.empty():
+                    idle, item = False, self._received.get()
+                    if item is None:
+                        return
+                    if isinstance(item, Exception):
+                        raise item
+                    self._waiting.append(item)
+                self._submit()
+                self._collect()
+                self._stop_late_ones()
+        finally:
+            for task in self._running:
+                self._ray.cancel(task, force=True)
+
+    def _receive_items(self) -> None:
+        """Take what the parent sends at once, so that it never waits while this process waits for it."""
+        try:
+            while True:
+                self._received.put(self._connection.recv())
+        except (EOFError, OSError):
+            self._received.put(None)
+        except Exception as error:  # noqa: BLE001 — an item that cannot be unpickled
+            self._received.put(error)
+
+    def _count_machines(self) -> None:
+        """Tell the parent how many items may be in hand, which grows with the cluster."""
+        if time.monotonic() < self._counted + COUNT_SECONDS:
+            return
+        self._counted = time.monotonic()
+        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        slots = sum(self._slots_of(machine) for machine in machines)
+        cluster, warning = self._order.cluster, ""
+        if not slots:
+            memory = f" and {cluster.memory:,} MB" if cluster.memory else ""
+            warning = f"no machine of the cluster has {cluster.cpus:g} CPUs{memory} for a recording; waiting for one"
+        room = Room(self._order.ahead * (self._order.workers or max(1, slots)), warning)
+        if room != self._room:
+            self._room = room
+            self._connection.send(room)
+
+    def _slots_of(self, machine: dict[str, float]) -> int:
+        """Return how many items a machine can work on at a time."""
+        slots = int(machine.get("CPU", 0) // self._order.cluster.cpus)
+        return min(slots, int(machine.get("memory", 0) // self._memory)) if self._memory else slots
+
+    def _submit(self) -> None:
+        limit = self._order.workers or self._room.in_hand
+        while self._waiting and len(self._running) < limit:
+            index, item = self._waiting.popleft()
+            start: Start = index, self._losses.get(index, 0)
+            files = [file for file in files_of(item) if is_seen(file)]
+            task = self._task.remote(self._order.function, item, start, self._notes, self._order.folder, files)
+            self._running[task] = index, item
+
+    def _collect(self) -> None:
+        """Send the outcomes of all tasks that have ended."""
+        ended, _ = self._ray.wait(list(self._running), timeout=POLL_SECONDS)
+        if ended:
+            ended, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
+        for task in ended:
+            index, item = self._running.pop(task)
+            self._deadlines.pop(index, None)
+            outcome = self._outcome_of_task(task, index)
+            if outcome is None:
+                self._waiting.appendleft((index, item))
+            else:
+                self._connection.send(outcome if isinstance(outcome, Lost) else (index, outcome))
+
+    def _outcome_of_task(self, task: Any, index: int) -> Outcome | Lost | None:
+        """Return what became of an item; None: it is to be tried again."""
+        errors = self._ray.exceptions
+        try:
+            outcome: Outcome = self._ray.get(task)
+        except (
+            errors.RayTaskError,
+            errors.RuntimeEnvSetupError,
+        ) as error:  # not of the function: `attempt` catches them
+            reason = str(error).strip().splitlines()[-1]
+            return Lost(
+                f"the machines of the cluster cannot run the toolkit ({reason}); install the same version there"
+            )
+        except errors.RayError as error:
+            self._losses[index] = self._losses.get(index, 0) + 1
+            if self._losses[index] <= self._order.cluster.retries:
+                return None
+            return Outcome(failure=Failure("", self._loss_text(error), transient=True))
+        if not outcome.missing:
+            return outcome
+        unseen = next((file for file in outcome.missing if is_seen(file)), None)
+        if unseen is None:  # removed meanwhile
+            return None
+        return Lost(f"{unseen}: {outcome.machine}, a machine of the cluster, does not have it; all need the same disk")
+
+    def _loss_text(self, error: Exception) -> str:
+        errors = self._ray.exceptions
+        if isinstance(error, errors.OutOfMemoryError):
+            return "the worker process was stopped, because its machine was out of memory; raise cluster.memory"
+        return "its machine was lost" if isinstance(error, errors.NodeDiedError) else "the worker process died"
+
+    def _stop_late_ones(self) -> None:
+        """Cancel what has run for longer than the time limit."""
+        now, limit = time.monotonic(), self._order.time_limit
+        if self._asked is not None and self._ray.wait([self._asked], timeout=0)[0]:
+            with suppress(self._ray.exceptions.RayError):  # its machine was lost; it is started again elsewhere
+                running = {index for index, _ in self._running.values()}
+                started = still_running(self._ray.get(self._asked), running=running, losses=self._losses)
+                self._deadlines |= dict.fromkeys(started, now + limit)
+            self._asked = None
+        if self._asked is None and now > self._looked + LOOK_SECONDS:
+            self._looked, self._asked = now, self._notes.take_started.remote()
+        for task, (index, _) in list(self._running.items()):
+            if now > self._deadlines.get(index, now):
+                self._ray.cancel(task, force=True)
+                del self._running[task], self._deadlines[index]
+                self._connection.send((index, Outcome(failure=late_failure("", limit))))
