@@ -17,6 +17,7 @@ def check_addresses(config: Config) -> None:
     _check_address("dataset.archive", config.dataset.archive)
     _check_address("dataset.store", config.dataset.store)
     _check_address("training.packed", config.training.packed)
+    _check_store_outside(config.dataset.archive, config.dataset.store)
     _check_cluster(config.cluster)
 
 
@@ -42,11 +43,36 @@ def _check_address(key: str, value: object) -> None:
     require(
         scheme in SCHEMES and bool(folder), key=key, value=value, reason=f"should be a path, or begin with {schemes}"
     )
+    require(
+        scheme != "file" or folder.startswith("/"),
+        key=key,
+        value=value,
+        reason="should have three slashes, as file:///folder",
+    )
+    parts = folder.removeprefix("/" if scheme == "file" else "").removesuffix("/").split("/")
+    require(
+        not {"", ".", ".."}.intersection(parts),
+        key=key,
+        value=value,
+        reason="should have no empty part, '.' or '..' between its slashes",
+    )
+
+
+def _check_store_outside(archive: object, store: object) -> None:
+    """Refuse a remote store inside the archive, whose tables sort_data.py would take for the archive's."""
+    if is_address(archive) and is_address(store):
+        require(
+            not f"{store.rstrip('/')}/".startswith(f"{archive.rstrip('/')}/"),
+            key="dataset.store",
+            value=store,
+            reason="should not be inside dataset.archive",
+        )
 
 
 def _check_cluster(cluster: Cluster) -> None:
+    found = re.fullmatch(r"ray://[\w.-]+:(\d{1,5})", cluster.address)
     require(
-        cluster.address in ("", "auto", "local") or re.fullmatch(r"ray://[\w.-]+:\d{1,5}", cluster.address) is not None,
+        cluster.address in ("", "auto", "local") or (found is not None and int(found[1]) < 2**16),
         key="cluster.address",
         value=cluster.address,
         reason="should be '', auto, local or ray://HOST:PORT",

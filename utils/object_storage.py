@@ -1,6 +1,7 @@
 """A folder in an object store, by obstore (extra `remote`)."""
 
 import io
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,9 +14,12 @@ from utils.console import UserError
 from utils.storage import BLOCK, CREDENTIALS, HIDDEN, Entry, Storage, Version, split_address
 
 GAP = 256 * 1024  # bytes between two ranges of a file that are read rather than asked for by another request
-RETRIES, RETRY_TIME = 6, timedelta(seconds=90)  # of one request: network and servers may fail for a while
+RETRIES, RETRY_TIME = 10, timedelta(seconds=90)  # of one request: network and servers may fail for a while
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=0.5), timedelta(seconds=10)  # between retries
 BEYOND_END = ("StartTooLarge", "Server returned non-2xx status code: 416")  # how obstore says that a file is shorter
 NOT_FOUND = "non-2xx status code: 404"  # how it says of a listing that there is no bucket
+# how it says of a listing that it is not allowed, or that it looked for the credentials of a machine in a cloud
+NOT_ALLOWED = ("non-2xx status code: 401", "non-2xx status code: 403", "403 Forbidden", "169.254.169.254")
 
 
 class ObjectStorage(Storage):
@@ -135,6 +139,8 @@ class ObjectStorage(Storage):
                 raise self.shortened(name) from None
             if NOT_FOUND in str(error):
                 raise self.missing(name) from None
+            if any(sign in str(error) for sign in NOT_ALLOWED):
+                raise UserError(f"{self.where(name)}: access is denied; {CREDENTIALS}") from None
             raise UserError(f"{self.where(name)}: cannot be reached ({plain_reason(str(error))})") from None
 
 
@@ -158,11 +164,30 @@ def object_storage(address: str) -> ObjectStorage:
         return ObjectStorage(address, _memory(bucket), prefix)
     if address.startswith("file://"):
         return ObjectStorage(address, LocalStore(), prefix)
+    _check_endpoint(address)
     try:
-        store = from_url(bucket, retry_config={"max_retries": RETRIES, "retry_timeout": RETRY_TIME})
+        store = from_url(
+            bucket,
+            retry_config={
+                "max_retries": RETRIES,
+                "retry_timeout": RETRY_TIME,
+                "backoff": {"init_backoff": FIRST_WAIT, "max_backoff": LONGEST_WAIT, "base": 2},
+            },
+        )
     except (BaseError, ValueError) as error:
         raise UserError(f"{address}: cannot be opened ({plain_reason(str(error))}); {CREDENTIALS}") from None
     return ObjectStorage(address, store, prefix)
+
+
+def _check_endpoint(address: str) -> None:
+    """Refuse an endpoint for S3 at which obstore crashes, or which it refuses without a reason."""
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    if not address.startswith("s3://") or not endpoint:
+        return
+    if not endpoint.startswith(("http://", "https://")):
+        raise UserError(f"AWS_ENDPOINT_URL = {endpoint}: should begin with http:// or https://")
+    if endpoint.startswith("http://") and os.environ.get("AWS_ALLOW_HTTP", "").lower() not in ("true", "1"):
+        raise UserError(f"AWS_ENDPOINT_URL = {endpoint}: without TLS; allow it with AWS_ALLOW_HTTP=true")
 
 
 @cache

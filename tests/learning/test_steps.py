@@ -42,7 +42,7 @@ class MadeUpStore(Store):
     """A store of spectrograms in memory."""
 
     def __init__(self, pixels: np.ndarray) -> None:
-        self.pixels, self.keeps_sound = pixels, False
+        self.pixels, self.keeps_sound, self.settings_text = pixels, False, ""
         self.clips = pl.DataFrame({"recording": [f"recording {row // 2}" for row in range(len(pixels))]})
 
     def spectrograms(self, clips: np.ndarray) -> np.ndarray:

@@ -239,7 +239,7 @@ def test_damage_is_told_in_one_line(made: Made, damage: str) -> None:
     else:
         storage.write(name, whole + b"0" if damage == "longer" else whole[: len(whole) // 2])
     lines = {"no table": "no such file; run spec.py", "half a table": r"cannot be read \(.*; run spec.py --fresh"}
-    line = f"^{address}/{name}: {lines.get(damage, 'is missing or damaged; run spec.py --fresh')}"
+    line = f"^{address}/{name}: {lines.get(damage, 'is missing or damaged; remove key.txt')}"
     with pytest.raises(UserError, match=line) as caught:
         Store(Path(), at=address)
     assert "\n" not in str(caught.value)

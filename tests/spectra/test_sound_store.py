@@ -151,5 +151,5 @@ def test_a_damaged_shard_is_named(made: tuple[Config, Config], tmp_path: Path) -
     shutil.copytree(made[1].dataset.root, tmp_path / "root")
     shard = next((tmp_path / "root" / "spec" / "shards").rglob("sound.npy"))
     shard.write_bytes(shard.read_bytes()[:-2])
-    with pytest.raises(console.UserError, match=r"sound\.npy: is missing or damaged; run spec\.py --fresh"):
+    with pytest.raises(console.UserError, match=r"sound\.npy: is missing or damaged; remove key\.txt"):
         Store(tmp_path / "root")

@@ -200,9 +200,13 @@ def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:
         Store(config.dataset.root)
     spec.main(config)
     shard = next((config.dataset.root / "spec" / "shards").rglob("spectrograms.npy"))
-    shard.write_bytes(shard.read_bytes()[:200])
-    with pytest.raises(console.UserError, match=r"spectrograms\.npy: is missing or damaged; run spec\.py --fresh"):
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:200])
+    with pytest.raises(console.UserError, match=r"spectrograms\.npy: is missing or damaged; remove key\.txt beside it"):
         Store(config.dataset.root)
+    (shard.parent / "key.txt").unlink()
+    spec.main(config)
+    assert shard.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
@@ -373,7 +377,8 @@ def test_a_shard_that_is_cut_off_while_it_is_read(config: Config) -> None:
     last = opened.clips.with_row_index("clip").filter(shard="Bassus gravis-000")["clip"].to_numpy().astype(np.int64)
     assert len(opened.spectrograms(last[:-1])) == len(last) - 1
     with pytest.raises(
-        console.UserError, match=r"Bassus gravis-000/spectrograms\.npy: is missing or damaged; run spec\.py --fresh"
+        console.UserError,
+        match=r"Bassus gravis-000/spectrograms\.npy: is missing or damaged; remove key\.txt beside it",
     ):
         opened.spectrograms(last)
     with pytest.raises(console.UserError, match="is missing or damaged"):

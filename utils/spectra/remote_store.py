@@ -174,7 +174,8 @@ class RemoteWriter:
 
     def _fetch_shard(self, shard: Shard, names: set[str]) -> None:
         start, here = f"shards/{shard.name}/", self._folder / "shards" / shard.name
-        key = self._storage.read(f"{start}{SHARD_KEY}").decode() if f"{start}{SHARD_KEY}" in names else ""
+        written = self._storage.read(f"{start}{SHARD_KEY}") if f"{start}{SHARD_KEY}" in names else b""
+        key = written.decode(errors="replace")  # a damaged one is none
         if is_finished_shard(shard, self._folder) and key == shard.key:
             return
         remove_folder(here)

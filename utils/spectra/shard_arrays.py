@@ -117,7 +117,10 @@ class ShardArrays:
         return offset
 
     def _damaged_array(self, name: str) -> UserError:
-        return UserError(f"{self._storage.where(name)}: is missing or damaged; run spec.py --fresh")
+        return UserError(
+            f"{self._storage.where(name)}: is missing or damaged; remove key.txt beside it and run spec.py, which "
+            "makes these clips anew"
+        )
 
 
 def _array_of(folder: Path, shard: str) -> str:

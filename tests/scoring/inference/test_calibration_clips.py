@@ -17,7 +17,7 @@ from utils.scoring.inference.calibration_clips import calibration_clips
 class FakeStore:
     """A store whose clip i is all i: 30 clips of three recordings, every third rejected."""
 
-    def __init__(self, root: Path, spectrogram: Spectrogram) -> None:
+    def __init__(self, root: Path, spectrogram: Spectrogram, *, at: object = None) -> None:
         self.clips = pl.DataFrame(
             {"recording": ["a", "b", "c"] * 10, "accepted": [index // 3 % 3 > 0 for index in range(30)]}
         )
