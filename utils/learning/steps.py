@@ -18,7 +18,7 @@ from utils.learning.losses import weighted_mean
 from utils.learning.noise import Noise
 from utils.learning.objectives import LossFunction, Objective, learn_recordings
 from utils.learning.optimizers import optimizer
-from utils.models.networks import Network, classify, embed, is_frozen, of_last_layer
+from utils.models.networks import Network, classify, embed, is_frozen, of_backbone
 
 
 class TrainState(NamedTuple):
@@ -139,11 +139,11 @@ def make_step(
 
 
 def with_backbone_rate(updates: optax.Updates, rate: float) -> optax.Updates:
-    """Return updates with those of all layers but the last one multiplied."""
+    """Return updates with those of all layers but the last one, and that of the embedding, multiplied."""
     if rate == 1:
         return updates
     return jax.tree_util.tree_map_with_path(
-        lambda path, update: update if of_last_layer(path) else rate * update, updates
+        lambda path, update: rate * update if of_backbone(path) else update, updates
     )
 
 

@@ -133,8 +133,13 @@ def is_frozen(settings: Model, path: tuple[Any, ...]) -> bool:
 
 
 def of_last_layer(path: tuple[Any, ...]) -> bool:
-    """Tell whether a parameter, by its path in `Network.params`, belongs to the last layer, or makes its embedding."""
-    return path[0].key in ("embedding", "output")
+    """Tell whether a parameter, by its path in `Network.params`, belongs to the last layer."""
+    return path[0].key == "output"
+
+
+def of_backbone(path: tuple[Any, ...]) -> bool:
+    """Tell whether a parameter, by its path, belongs neither to the last layer nor to that of `model.embedding`."""
+    return path[0].key not in ("embedding", "output")
 
 
 def _merge(graph: nnx.GraphDef, network: Network) -> Classifier:
