@@ -41,6 +41,12 @@ def test_a_store_is_not_inside_the_archive() -> None:
     check_addresses(Config(dataset=replace(inside, store="s3://birds/ab")))
 
 
+@pytest.mark.parametrize("address", ["file://here/x", "memory://birds/../x"])
+def test_addresses_of_flags_are_checked_when_they_are_opened(address: str) -> None:
+    with pytest.raises(UserError, match=r"three slashes|no empty part"):
+        open_storage(address)
+
+
 @pytest.mark.parametrize("address", ["ray://head", "ray://head:99999", "head:10001"])
 def test_addresses_of_clusters_that_are_refused(address: str) -> None:
     with pytest.raises(SettingsError, match=r"ray://HOST:PORT"):

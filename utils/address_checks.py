@@ -32,7 +32,7 @@ def _check_address(key: str, value: object) -> None:
     if not is_address(value):
         return
     scheme, _, rest = value.partition(ADDRESS_MARK)
-    folder = rest.partition("?")[0].rpartition("@")[2]
+    folder = without_credentials(rest)
     schemes = ", ".join(f"{known}://" for known in SCHEMES)
     require(
         folder == rest,
@@ -43,19 +43,23 @@ def _check_address(key: str, value: object) -> None:
     require(
         scheme in SCHEMES and bool(folder), key=key, value=value, reason=f"should be a path, or begin with {schemes}"
     )
-    require(
-        scheme != "file" or folder.startswith("/"),
-        key=key,
-        value=value,
-        reason="should have three slashes, as file:///folder",
-    )
+    fault = fault_of_folder(scheme, folder)
+    require(not fault, key=key, value=value, reason=fault)
+
+
+def fault_of_folder(scheme: str, folder: str) -> str:
+    """Return what is wrong with the part of an address after its scheme; '' if nothing is."""
+    if scheme == "file" and not folder.startswith("/"):
+        return "should have three slashes, as file:///folder"
     parts = folder.removeprefix("/" if scheme == "file" else "").removesuffix("/").split("/")
-    require(
-        not {"", ".", ".."}.intersection(parts),
-        key=key,
-        value=value,
-        reason="should have no empty part, '.' or '..' between its slashes",
-    )
+    if parts != [""] and {"", ".", ".."}.intersection(parts):
+        return "should have no empty part, '.' or '..' between its slashes"
+    return ""
+
+
+def without_credentials(rest: str) -> str:
+    """Return the part of an address after its scheme without what can hold a key: user, password, query string."""
+    return rest.partition("?")[0].rpartition("@")[2]
 
 
 def _check_store_outside(archive: object, store: object) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config import ADDRESS_MARK, SCHEMES, Location, is_address
+from utils.address_checks import fault_of_folder, without_credentials
 from utils.console import UserError
 from utils.files import atomic_file
 
@@ -251,9 +252,12 @@ def open_storage(address: Location) -> Storage:
     scheme, _, rest = address.partition(ADDRESS_MARK)
     if scheme not in (*SCHEMES, "memory"):  # memory://: within one process, for tests
         raise UserError(f"{scheme}:// is not known; there are gs://, s3://, az:// and file://")
-    folder = rest.partition("?")[0].rpartition("@")[2]
+    folder = without_credentials(rest)
     if folder != rest:
         raise UserError(f"{scheme}://{folder}: addresses hold no credentials; {CREDENTIALS}")
+    fault = fault_of_folder(scheme, folder)
+    if fault:
+        raise UserError(f"{address}: {fault}")
     from utils.object_storage import object_storage  # it builds on this module
 
     return object_storage(address)

@@ -1,6 +1,5 @@
 """A lock on a folder elsewhere: a file that is created only if there is none; it says who holds it."""
 
-import hashlib
 import json
 import os
 import secrets
@@ -14,6 +13,7 @@ from typing import Any
 
 from utils.console import UserError, info, warning
 from utils.files import try_lock
+from utils.settings_keys import short_key
 from utils.storage import Storage
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")  # of Linux; another one after each start of the machine
@@ -67,7 +67,7 @@ def _take_over(storage: Storage, name: str, ours: dict[str, Any], stage: str) ->
 def _turn_folder(address: str) -> Path:
     """Return a folder of this machine, of this user, for a lock among processes that see the same dead one."""
     user = os.getuid() if os.name == "posix" else "user"
-    return Path(tempfile.gettempdir()) / f"birdclef-lock-{user}-{hashlib.sha256(address.encode()).hexdigest()[:16]}"
+    return Path(tempfile.gettempdir()) / f"birdclef-lock-{user}-{short_key(address)}"
 
 
 def _release(storage: Storage, name: str, ours: dict[str, Any]) -> None:

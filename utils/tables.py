@@ -25,16 +25,20 @@ RUN_TEST_AGAIN = "run test.py again"
 
 def write_table(path: Path, table: pl.DataFrame) -> None:
     """Write a table as Parquet."""
-    content = parquet_bytes(table)  # polars hides the reason when a disk is full
+    content = _as_parquet(table)  # polars hides the reason when a disk is full
     with atomic_file(path) as stream:
-        stream.write(content)
+        stream.write(content.getbuffer())
 
 
 def parquet_bytes(table: pl.DataFrame) -> bytes:
     """Return a table as Parquet."""
+    return _as_parquet(table).getvalue()
+
+
+def _as_parquet(table: pl.DataFrame) -> io.BytesIO:
     content = io.BytesIO()
     table.write_parquet(content)
-    return content.getvalue()
+    return content
 
 
 def write_csv(path: Path, table: pl.DataFrame) -> None:

@@ -1,12 +1,7 @@
 """Backbones train as the other networks do: the same after a pause, on any number of devices, and with teachers."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +12,10 @@ import sort_data
 import spec
 import train
 from config import STAGES, Config, Distillation, Model, SettingsError, Training
-from tests.conftest import REPOSITORY, small_config, write_folders
+from tests.conftest import small_config, write_folders
 from tests.learning.test_steps import CONFIG, after_epochs
 from tests.models.small_backbones import TINY
-from utils import console
+from tests.training_runs import on_eight_devices, pause_training
 from utils.console import UserError
 from utils.models.architectures import convnext, convolutions, efficientnet, mobilenet, resnest
 from utils.models.array_trees import named_leaves
@@ -80,11 +75,7 @@ def test_a_paused_run_ends_as_an_undisturbed_one(whole: Config, monkeypatch: pyt
     """Once within the epoch of the last layer alone, once within one of all layers."""
     paused = dataclasses.replace(whole, run="paused")
     for steps in (2, 6):
-        requests = iter([False] * (steps - 1) + [True] * 9)
-        with monkeypatch.context() as patch:
-            patch.setattr(console, "stop_when_ready", lambda requests=requests: nullcontext(requests.__next__))
-            with pytest.raises(KeyboardInterrupt):
-                train.main(paused)
+        pause_training(paused, monkeypatch, after=steps)
         assert (paused.run_folder / "paused" / "snapshot.json").is_file()
     train.main(paused)
     expected, found = variables(whole.run_folder), variables(paused.run_folder)
@@ -139,20 +130,14 @@ def test_layers_with_random_weights_are_not_frozen(config: Config) -> None:
 
 def test_eight_devices_are_one(tmp_path: Path) -> None:
     """Batch norm takes the statistics of the whole batch, and each clip its own drop path, wherever it is computed."""
-    script = tmp_path / "devices.py"
-    script.write_text(
-        "import json\n"
-        "import jax\n"
-        "import pytest\n"
-        "from tests.learning.test_backbone_training import make_tiny, sums_of\n"
-        "make_tiny(pytest.MonkeyPatch())\n"
-        "assert len(jax.local_devices()) == 8\n"
-        "print(json.dumps(sums_of('EfficientNetB0')))\n"
+    eight = on_eight_devices(
+        tmp_path,
+        "import pytest",
+        "from tests.learning.test_backbone_training import make_tiny, sums_of",
+        "make_tiny(pytest.MonkeyPatch())",
+        result="sums_of('EfficientNetB0')",
     )
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(REPOSITORY)}
-    result = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
-    np.testing.assert_allclose(json.loads(result.stdout.splitlines()[-1]), sums_of("EfficientNetB0"), rtol=1e-4)
+    np.testing.assert_allclose(eight, sums_of("EfficientNetB0"), rtol=1e-4)
 
 
 def sums_of(name: str) -> list[tuple[float, ...]]:

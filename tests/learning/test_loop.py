@@ -19,6 +19,7 @@ import test
 import train
 from config import Config, Log, Submission
 from tests.conftest import small_config, write_folders
+from tests.training_runs import pause_training
 from utils import console
 from utils.learning import epochs, loop, runs
 from utils.learning.examples import Examples, choose_examples, read_examples
@@ -145,11 +146,7 @@ def test_a_run_paused_in_an_epoch_ends_as_an_undisturbed_one(
     train.main(whole)
     paused = dataclasses.replace(whole, run=f"paused_{average}")
     for steps in (2, 1, 3):  # within an epoch of four steps, again at its next step, and at the end of it or later
-        requests = iter([False] * (steps - 1) + [True] * 9)
-        with monkeypatch.context() as patch:
-            patch.setattr(console, "stop_when_ready", lambda requests=requests: nullcontext(requests.__next__))
-            with pytest.raises(KeyboardInterrupt):
-                train.main(paused)
+        pause_training(paused, monkeypatch, after=steps)
     assert (paused.run_folder / "paused" / "snapshot.json").is_file()
     train.main(paused)
     assert not (paused.run_folder / "paused").exists()

@@ -4,7 +4,6 @@ import dataclasses
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 import jax
@@ -17,6 +16,7 @@ from config import Config, SettingsError
 from tests.conftest import small_config
 from tests.packs import small_files, training_from_pack, with_training
 from tests.remote import count_all, put_files
+from tests.training_runs import pause_training
 from utils import console
 from utils.learning import packed_batches
 from utils.learning.devices import device_mesh
@@ -120,11 +120,7 @@ def test_a_run_paused_in_an_epoch_ends_as_an_undisturbed_one(
     assert train.main(whole).epochs == 2
     paused = dataclasses.replace(whole, run="paused")
     for steps in (2, 1):
-        requests = iter([False] * (steps - 1) + [True] * 9)
-        with monkeypatch.context() as patch:
-            patch.setattr(console, "stop_when_ready", lambda requests=requests: nullcontext(requests.__next__))
-            with pytest.raises(KeyboardInterrupt):
-                train.main(paused)
+        pause_training(paused, monkeypatch, after=steps)
     assert (paused.run_folder / "paused").is_dir()
     # a cache may be added meanwhile, and files of the first steps are not needed
     train.main(with_training(paused, cache=tmp_path / "cache"))

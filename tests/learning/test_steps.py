@@ -1,10 +1,6 @@
 """Steps are the same wherever the clips are kept, for any number of steps per chunk, and on any number of devices."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -14,7 +10,7 @@ import polars as pl
 import pytest
 
 from config import Augmentation, Config, Model, Spectrogram, Training
-from tests.conftest import REPOSITORY
+from tests.training_runs import on_eight_devices
 from utils.learning.batch_images import Batch
 from utils.learning.batches import BatchSupply, ResidentBatches, StreamedBatches
 from utils.learning.devices import device_mesh, fitting_batch_size, memory_needed, replicated
@@ -203,20 +199,13 @@ def test_moving_average() -> None:
 
 
 def test_eight_devices_are_one(tmp_path: Path) -> None:
-    script = tmp_path / "devices.py"
-    script.write_text(
-        "import json\n"
-        "import jax\n"
-        "from tests.learning.test_steps import CONFIG, after_epochs\n"
-        "assert len(jax.local_devices()) == 8\n"
-        "sums = [after_epochs(CONFIG, resident=resident, loops=True, epochs=2)[1] for resident in (False, True)]\n"
-        "print(json.dumps(sums))\n"
+    both = on_eight_devices(
+        tmp_path,
+        "from tests.learning.test_steps import CONFIG, after_epochs",
+        result="[after_epochs(CONFIG, resident=held, loops=True, epochs=2)[1] for held in (False, True)]",
     )
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(REPOSITORY)}
-    result = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stderr
     _, one = after_epochs(CONFIG, resident=True, loops=True, epochs=2)
-    for eight in json.loads(result.stdout.splitlines()[-1]):
+    for eight in both:
         np.testing.assert_allclose(eight, one, rtol=1e-5)
 
 

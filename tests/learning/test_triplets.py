@@ -1,11 +1,6 @@
 """Triplets: what is drawn, what they cost, the output layer that follows from them, and trainings from start to end."""
 
 import dataclasses
-import json
-import os
-import subprocess
-import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,9 +16,9 @@ import spec
 import test
 import train
 from config import Augmentation, Config, Distillation, Model, SettingsError, Training, Triplets, Waveform
-from tests.conftest import REPOSITORY, small_config, write_folders
+from tests.conftest import small_config, write_folders
 from tests.learning.test_steps import CONFIG, MadeUpStore, after_epochs
-from utils import console
+from tests.training_runs import on_eight_devices, pause_training
 from utils.learning.examples import Examples, choose_examples, read_examples
 from utils.learning.noise import Noise
 from utils.learning.objectives import LearnTriplets
@@ -261,20 +256,10 @@ TRIPLETS = Training(batch_size=8, epochs=2, learning_rate=0.01, loss="triplet")
 
 
 def test_eight_devices_are_one_with_triplets(tmp_path: Path) -> None:
-    script = tmp_path / "devices.py"
-    script.write_text(
-        "import json\n"
-        "import jax\n"
-        "from tests.learning.test_triplets import sums_of_epochs\n"
-        "assert len(jax.local_devices()) == 8\n"
-        "print(json.dumps(sums_of_epochs()))\n"
+    eight = on_eight_devices(
+        tmp_path, "from tests.learning.test_triplets import sums_of_epochs", result="sums_of_epochs()"
     )
-    environment = {**os.environ, "XLA_FLAGS": "--xla_force_host_platform_device_count=8", "PYTHONPATH": str(REPOSITORY)}
-    result = subprocess.run(
-        [sys.executable, str(script)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
-    )
-    assert result.returncode == 0, result.stderr
-    np.testing.assert_allclose(json.loads(result.stdout.splitlines()[-1]), sums_of_epochs(tmp_path), rtol=1e-5)
+    np.testing.assert_allclose(eight, sums_of_epochs(tmp_path), rtol=1e-5)
 
 
 def sums_of_epochs(folder: Path = Path()) -> list[tuple[float, ...]]:
@@ -340,11 +325,7 @@ def test_a_paused_run_ends_as_an_undisturbed_one(config: Config, monkeypatch: py
     whole, paused = (dataclasses.replace(config, run=name, training=training) for name in ("whole", "paused"))
     train.main(whole)
     for steps in (2, 3):  # within the first of two epochs of four steps, and in the second
-        requests = iter([False] * (steps - 1) + [True] * 99)
-        with monkeypatch.context() as patch:
-            patch.setattr(console, "stop_when_ready", lambda requests=requests: nullcontext(requests.__next__))
-            with pytest.raises(KeyboardInterrupt):
-                train.main(paused)
+        pause_training(paused, monkeypatch, after=steps)
     train.main(paused)
     for one, other in zip(*(jax.tree.leaves(weights(run.run_folder)) for run in (whole, paused)), strict=True):
         np.testing.assert_array_equal(one, other)
