@@ -407,7 +407,8 @@ class Model:
 class Triplets:
     """How a model learns from triplets: an anchor should be nearer to its positive than to its negative."""
 
-    # how much nearer, in units of `model.distance` (cosine: 0 to 2); beyond that, a triplet has a loss of 0
+    # how much nearer, in units of `model.distance`; beyond that, a triplet has a loss of 0. cosine: below 2; euclidean:
+    # any, because embeddings may become as long as the margin needs
     margin: Positive = 0.2
     # which clips are compared with an anchor; drawn: those that were drawn for it; semi_hard: of the batch, the nearest
     # negative that is farther than the drawn positive (else the farthest one); hard: of the batch, the farthest
@@ -734,7 +735,8 @@ class Cluster:
     # another Ray cluster; local: Ray on this machine alone, to try it out. All but '' need the extra `cluster`, auto
     # and ray:// also a disk that all machines have at the same path
     address: str = ""
-    cpus: Positive = 1.0  # processor cores that the cluster reserves for each recording in work
+    # processor cores that the cluster reserves for each recording in work; for inference, for each batch of them
+    cpus: Positive = 1.0
     memory: CountOrNone = 0  # memory that it reserves for each, MB; 0: none, as many at a time as there are cores
     retries: CountOrNone = 1  # how often a recording is tried again whose worker or machine was lost
 

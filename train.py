@@ -3,12 +3,14 @@
     python train.py experiments/birdclef2018.toml
     python train.py experiments/birdclef2018.toml --run small --model.name Baseline
     python train.py experiments/birdclef2018.toml --training.images datasets/TrainingSet/spectrograms
+    python train.py experiments/birdclef2018.toml --coordinator 10.0.0.1:1234 --processes 2 --process 0
 
 Some recordings of train/ are set apart for validation (`training.validation_share`). The best snapshot is that of the
 epoch with the best value of `training.monitor` on them, by default the highest mean label-ranking average precision
 (MLRAP). A stopped run is resumed by the same command; `--fresh` starts it again. With `training.images`, a folder of
 PNG files with names as in the 2018 baseline is used instead of the store. Experiments with teachers
-(`distillation.teachers`) are trained by distill.py.
+(`distillation.teachers`) are trained by distill.py. With `--coordinator`, several hosts train one network together: the
+last line above on each of them, with another `--process`.
 
 Source: train.py of the 2018 BirdCLEF baseline.
 """
@@ -21,8 +23,9 @@ from config import Config
 from utils import console
 from utils.learning.devices import request_determinism
 from utils.learning.examples import read_examples
+from utils.learning.hosts import HostFlags, connected, first_alone, from_first, on_all
 from utils.learning.loop import learn, summarize_training
-from utils.learning.runs import open_run, refuse_teachers
+from utils.learning.runs import check_hosts, open_run, refuse_teachers
 from utils.models.used_settings import warn_of_unused
 
 
@@ -31,6 +34,11 @@ class Flags:
     """Flags of a single call, which are never saved with the settings."""
 
     fresh: bool = False  # delete this run and start again
+
+
+@dataclass(frozen=True)
+class CallFlags(HostFlags, Flags):
+    """Flags of a single call on one of several hosts."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +56,20 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
     refuse_teachers(config)
     warn_of_unused(config.model)
     request_determinism(config.training)
-    examples = read_examples(config)
-    with console.alone(config.snapshots, f"training of {config.run}"):
-        open_run(config, fresh=flags.fresh)
+    examples = on_all(lambda: read_examples(config))
+    check_hosts(examples, config)
+    with first_alone(config.snapshots, f"training of {config.run}"):
+        from_first(lambda: open_run(config, fresh=flags.fresh))
         rows = learn(examples, config)
-    summarize_training(rows, config, seconds=elapsed())
+    from_first(lambda: summarize_training(rows, config, seconds=elapsed()))
     return Trained(config.run_folder, len(rows), sum(row.seconds for row in rows))
 
 
+def train_with_others(config: Config, flags: CallFlags = CallFlags()) -> Trained:
+    """Train with the other hosts that `--coordinator` tells of, if it is set."""
+    with connected(flags):
+        return main(config, flags)
+
+
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags))
+    sys.exit(console.run(train_with_others, doc=__doc__, flags=CallFlags))

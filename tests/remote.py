@@ -1,8 +1,12 @@
 """Object stores for tests: one that counts what is asked of it, and a real S3 protocol on the loopback."""
 
+import socket
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -89,22 +93,50 @@ def s3_on_loopback(bucket: str = "birds") -> Iterator[str]:
     """Start an S3 server with an empty bucket; the usual environment variables lead to it. Yields its address."""
     server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
+    try:
+        with bucket_on_server("{}:{}".format(*server.get_host_and_port()), bucket) as address:
+            yield address
+    finally:
+        server.stop()
+
+
+@contextmanager
+def s3_in_a_process(bucket: str = "birds") -> Iterator[str]:
+    """Do as `s3_on_loopback`, with the server in a process of its own."""
+    pytest.importorskip("moto.server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            assert server.poll() is None
+            with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+                break
+            time.sleep(0.1)
+        with bucket_on_server(f"127.0.0.1:{port}", bucket) as address:
+            yield address
+    finally:
+        server.kill()
+        server.wait()
+
+
+@contextmanager
+def bucket_on_server(server: str, bucket: str) -> Iterator[str]:
+    """Create a bucket, and let the environment lead to its server (HOST:PORT)."""
     settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ENDPOINT_URL": f"http://{server}",
         "AWS_ALLOW_HTTP": "true",
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "top-secret",
         "AWS_REGION": "us-east-1",
     }
+    request = Request(f"http://{server}/{bucket}", method="PUT", headers={"Content-Length": "0"})
     try:
-        with (
-            pytest.MonkeyPatch.context() as patch,
-            urlopen(Request(f"http://{host}:{port}/{bucket}", method="PUT", headers={"Content-Length": "0"})),
-        ):
+        with pytest.MonkeyPatch.context() as patch, urlopen(request):
             for name, value in settings.items():
                 patch.setenv(name, value)
             yield f"s3://{bucket}"
     finally:
         remote._bucket_storage.cache_clear()
-        server.stop()

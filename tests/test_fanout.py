@@ -7,6 +7,7 @@ import dataclasses
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -20,15 +21,20 @@ import sort_data
 import spec
 from config import Cluster, Config, SettingsError
 from tests.conftest import REPOSITORY, small_config, write_folders
+from tests.remote import no_processes, s3_on_loopback
 from tests.workers import OnlyAtHome, behave, leave_marks
-from utils import ray_tasks
+from utils import ray_process, ray_tasks
 from utils.console import Failure, UserError
 from utils.fanout import THIS_MACHINE, fan_out
+from utils.learning.examples import read_examples
+from utils.learning.input_statistics import input_statistics
+from utils.ray_groups import GroupSize
 from utils.ray_process import run_on_ray
 from utils.ray_tasks import SETTINGS_OF_RAY, Order, reason_of_end
-from utils.ray_worker import Outcome, StartNotes, attempt, files_of, still_running
+from utils.ray_worker import Outcome, StartNotes, attempt, files_of
 from utils.settings_checks import check
 from utils.spectra import store_writer
+from utils.storage import open_storage
 
 AUTO = Cluster("auto", retries=0)
 
@@ -94,6 +100,21 @@ def test_one_bad_item_does_not_affect_the_others(cluster: Cluster, tmp_path: Pat
     assert dict(os.environ) == environment
 
 
+@pytest.mark.usefixtures("machines")
+def test_of_a_task_with_several_items_only_the_bad_one_is_lost(tmp_path: Path) -> None:
+    bad = [f"die once: {tmp_path / 'mark'}", "die", "raise", "hang"]
+    items = [f"a{index}" for index in range(30)] + bad + [f"b{index}" for index in range(30)]
+    settings = {"workers": 1, "ahead": 16, "time_limit": 3.0, "cluster": AUTO, "name": str}
+    results = dict(run_on_ray(behave, items, **settings))
+    assert len(results) == len(items)
+    assert all(results[item] == item.upper() for item in items if item not in bad)
+    # it died within a task of several, or it would have failed: an item alone is not tried again
+    assert results[bad[0]] == bad[0].upper()
+    assert results["die"] == Failure("die", "the worker process died", transient=True)
+    assert results["raise"] == Failure("raise", "ValueError: wrong", transient=True)
+    assert results["hang"] == Failure("hang", "stopped after 3 s")
+
+
 def test_a_full_disk_stops_at_once(cluster: Cluster) -> None:
     with pytest.raises(OSError, match="No space left"):
         list(fan_out(behave, ["full", "a"], workers=1, name=str, cluster=cluster))
@@ -138,6 +159,26 @@ def test_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         list(fan_out(behave, ["a"], workers=1, name=str, cluster=AUTO))
 
 
+@pytest.mark.parametrize("told_by", ["environment", "ray start", "setting"])
+def test_a_cluster_that_does_not_run_is_found_out_without_ray(
+    told_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    if told_by == "environment":
+        monkeypatch.setenv("RAY_ADDRESS", address)
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(f"{address}\n")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(ray_process, "_ray_process", lambda _: pytest.fail("Ray was started"))
+    cluster = Cluster(f"ray://{address}" if told_by == "setting" else "auto")
+    with pytest.raises(UserError, match=rf"no cluster runs at {address} \(.*refused\); start one, as docs/cluster"):
+        list(fan_out(behave, ["a"], workers=1, name=str, cluster=cluster))
+
+
 def test_a_machine_without_the_disk_is_named(machines: Machines, tmp_path: Path) -> None:
     file = OnlyAtHome(tmp_path / "a.wav")
     with pytest.raises(UserError, match=r"a\.wav: .+, a machine of the cluster, does not have it"):
@@ -169,6 +210,49 @@ def test_a_lost_machine_changes_nothing_in_the_store(
     assert content(tmp_path / "root" / "spec") == whole
 
 
+@pytest.mark.slow
+def test_statistics_are_the_same_whoever_made_the_store(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    write_folders(tmp_path / "archive")
+    config = small_config(tmp_path / "root", tmp_path / "archive")
+    config = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, scale="fixed"))
+    sort_data.main(config)
+    found = set()
+    for workers, cluster in ((1, THIS_MACHINE), (2, THIS_MACHINE), (3, THIS_MACHINE), (2, Cluster("local"))):
+        dataset = dataclasses.replace(config.dataset, store=tmp_path / f"store{workers}{cluster.address}")
+        made = dataclasses.replace(config, workers=workers, cluster=cluster, dataset=dataset)
+        assert not spec.main(made).failures
+        examples = read_examples(made)
+        for normalize in ("dataset", "bands"):
+            model = dataclasses.replace(made.model, normalize=normalize)
+            statistics = input_statistics(examples, dataclasses.replace(made, model=model))
+            assert statistics is not None
+            assert (statistics.mean > 0).all()
+            found.add((normalize, statistics.mean.tobytes(), statistics.deviation.tobytes()))
+    assert len(found) == 2  # one for each way to normalize, bit for bit
+
+
+@pytest.mark.slow
+def test_a_store_elsewhere_is_filled_by_ray(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    pytest.importorskip("obstore")
+    write_folders(tmp_path / "archive", recordings=2, seconds=2.0)
+    config = small_config(tmp_path / "root", tmp_path / "archive")
+    with no_processes():
+        sort_data.main(config)
+        spec.main(config)
+    here = content(tmp_path / "root" / "spec" / "shards")
+    with s3_on_loopback("clusters") as address:
+        dataset = dataclasses.replace(config.dataset, store=f"{address}/store")
+        spec.main(dataclasses.replace(config, dataset=dataset, cluster=Cluster("local")))
+        storage = open_storage(f"{address}/store")
+        start = "shards/"
+        assert {name.removeprefix(start): storage.read(name) for name in storage.names("shards")} == here
+        for name in ("clips.parquet", "recordings.parquet"):
+            assert storage.read(name) == (tmp_path / "root" / "spec" / name).read_bytes()
+        assert not storage.exists("spec.lock")
+
+
 def content(folder: Path) -> dict[str, bytes]:
     """Return the bytes of all files but the settings, which name the cluster."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.name != "settings.toml"]
@@ -179,7 +263,7 @@ def test_ray_on_this_machine_has_the_cores_that_are_reserved(monkeypatch: pytest
     ray, started = pytest.importorskip("ray"), []
     monkeypatch.setattr(ray, "init", lambda *_, **settings: started.append(settings["num_cpus"]))
     for workers, cpus in ((0, 1.5), (1, 2.0), (3, 0.5)):
-        ray_tasks._connect(Order(behave, workers, 1, 60.0, Cluster("local", cpus=cpus), "."))
+        ray_tasks._connect(Order(behave, workers, 1, 60.0, Cluster("local", cpus=cpus), ".", 1))
     assert started == [None, 2, 2]
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with pytest.raises(UserError, match=r"cluster\.cpus = 2\.5: this machine has 2"):
@@ -216,19 +300,38 @@ def test_files_of_items() -> None:
 
 def test_nothing_is_done_where_a_file_is_missing(tmp_path: Path) -> None:
     class Notes:
-        note = type("Method", (), {"remote": StartNotes().note})
+        note = type("Method", (), {})
 
     (tmp_path / "a").touch()
-    here = [behave, "a", (0, 0), Notes, str(Path.cwd())]
-    assert attempt(*here, [tmp_path / "a"]) == Outcome("A")
-    missing = attempt(*here, [tmp_path / "a", tmp_path / "b"])
+    notes, seen = StartNotes(), {tmp_path / "a", tmp_path / "b"}
+    Notes.note.remote = notes.note
+    items = [Item(Path("part"), tmp_path / name) for name in ("a", "b", "c")]
+    found = attempt(lambda item: item.file.name, items, seen, task=5, notes=Notes, folder=str(Path.cwd()))
+    assert found.seconds > 0
+    one, missing, unseen = found.outcomes
+    assert (one, unseen) == (Outcome("a"), Outcome("c"))  # the script does not see "c", either
     assert missing.result is None
     assert (list(missing.missing), bool(missing.machine)) == ([tmp_path / "b"], True)
+    assert notes.take_started() == [5]
+    assert notes.take_started() == []
 
 
-def test_only_starts_of_this_try_count() -> None:
-    starts = [(1, 0), (2, 0), (2, 1), (3, 0), (4, 0)]
-    assert still_running(starts, running={1, 2, 4}, losses={2: 1, 4: 1}) == {1, 2}
+def test_tasks_of_about_half_a_second() -> None:
+    sizes = GroupSize(100, most=32)
+    assert sizes.next_size(2) == 1  # nothing is known
+    sizes.taken(1)
+    sizes.measured(1, 0.1)
+    assert sizes.next_size(2) == 5
+    sizes.measured(9, 0.1)
+    assert sizes.next_size(2) == 24  # 99 are left: no more than half of what each of two cores will get
+    sizes.taken(90)
+    assert sizes.next_size(2) == 2
+    sizes.taken(9)
+    assert sizes.next_size(2) == 1
+    assert GroupSize(100, most=0).next_size(1) == 1
+    sizes = GroupSize(1000, most=4)
+    sizes.measured(1, 0.0)
+    assert sizes.next_size(1) == 4
 
 
 @pytest.mark.parametrize("address", ["", "auto", "local", "ray://head.example:10001"])

@@ -48,6 +48,10 @@ def leave_marks(mark: Path) -> str:
     return mark.name
 
 
+def environment(name: str) -> str | None:
+    return os.environ.get(name)
+
+
 class OnlyAtHome(type(Path())):
     """A file that machines of a cluster do not have."""
 

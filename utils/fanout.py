@@ -1,8 +1,10 @@
 """A function applied to many recordings in worker processes, which may crash or hang without ending the stage.
 
-They are processes of this machine (utils/local_processes.py) or of a Ray cluster (utils/ray_process.py).
+They are processes of this machine (utils/local_processes.py) or of a Ray cluster (utils/ray_process.py). Within a
+worker of a cluster, they are threads (utils/local_threads.py).
 """
 
+import math
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -13,6 +15,7 @@ from typing import Any, TypeVar
 from config import Cluster
 from utils.console import Failure
 from utils.local_processes import run_in_processes
+from utils.local_threads import THREADS, run_in_threads
 from utils.ray_process import run_on_ray
 from utils.worker_processes import ONE_THREAD
 
@@ -22,6 +25,7 @@ Result = TypeVar("Result")
 TIME_LIMIT = 1800.0  # seconds for one item; a day of sound takes about 200
 # items in flight per worker: enough to keep it busy while the caller uses a result, few enough to save memory
 AHEAD = 8
+AHEAD_OF_SMALL = 64  # the same if results are a few bytes; on a cluster, half of them may travel in one task
 THIS_MACHINE = Cluster()
 
 
@@ -34,6 +38,8 @@ def fan_out(
     cluster: Cluster = THIS_MACHINE,
     time_limit: float = TIME_LIMIT,
     ahead: int = AHEAD,
+    split: Callable[[Item], Sequence[Item]] | None = None,
+    gpus: int = 0,
 ) -> Generator[tuple[Item, Result | Failure]]:
     """Call `function` on every item in worker processes; yield each item with its result, in any order.
 
@@ -42,13 +48,16 @@ def fan_out(
 
     Parameters
     ----------
-    function : importable from a module, without JAX; what it takes and returns travels between processes. On a cluster
-        of several machines it has to be in `utils`, and its files on a disk that all machines have at the same path
+    function : importable from a module, without JAX in processes of this machine, of which there is one per core; what
+        it takes and returns travels between processes. On a cluster of several machines it has to be in `utils`, and
+        its files on a disk that all machines have at the same path
     workers : number of processes; 0: one per core of this machine or of the cluster
     name : the item's name for the user, in the list of failures
     cluster : where the processes run
     time_limit : seconds after which an item fails
     ahead : items in flight per worker; their results wait in memory if the caller is slower than the workers
+    split : the parts of an item that are tried instead of it at the end, if it failed, whatever the reason
+    gpus : GPUs that each item takes, if it runs on a cluster that has any
 
     Yields
     ------
@@ -65,15 +74,19 @@ def fan_out(
     """
     if function.__module__ == "__main__":
         raise TypeError(f"{function.__qualname__} is defined in the running script, which workers do not import")
+    if cluster.address == THREADS:
+        yield from run_in_threads(function, items, threads=max(1, math.floor(cluster.cpus)), name=name)
+        return
     engine: Callable[..., Iterator[tuple[Any, Any]]] = (
-        partial(run_on_ray, cluster=cluster) if cluster.address else run_in_processes
+        partial(run_on_ray, cluster=cluster, gpus=gpus) if cluster.address else run_in_processes
     )
     run = partial(engine, function, name=name, time_limit=time_limit)
     again: list[Item] = []
     with _workers_environment():
         for item, outcome in run(items, workers=workers, ahead=ahead) if items else ():
-            if isinstance(outcome, Failure) and outcome.transient:
-                again.append(item)
+            parts = split(item) if split and isinstance(outcome, Failure) else [item]
+            if isinstance(outcome, Failure) and (outcome.transient or len(parts) > 1):
+                again += parts
             else:
                 yield item, outcome
         if again:

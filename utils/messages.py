@@ -114,6 +114,12 @@ def choose_levels(mode: str) -> None:
     PROGRESS.setLevel(logging.INFO if mode in ("all", "progress") else logging.ERROR)
 
 
+def print_only_errors() -> None:
+    """Log nothing but errors from now on, and show no progress."""
+    LOGGER.setLevel(logging.ERROR)
+    PROGRESS.setLevel(logging.ERROR)
+
+
 def choose_file(path: Path | None) -> None:
     """Append all messages to this file, and no longer to the file of an earlier call.
 

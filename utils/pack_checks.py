@@ -1,10 +1,10 @@
 """Which settings do not go with a pack (`training.packed`), whose clips come in the order of its files."""
 
-from config import Config, Training
+from config import Config, Training, is_address
 from utils.spectrogram_checks import require
 
 # settings that need clips in any order, or another store
-WITHOUT_PACK = ("images", "sampler", "min_per_class", "max_per_class", "loss")
+WITHOUT_PACK = ("images", "sampler", "min_per_class", "max_per_class")
 
 
 def check_pack(config: Config) -> None:
@@ -22,12 +22,18 @@ def check_pack(config: Config) -> None:
         return
     for name in WITHOUT_PACK:
         value, default = getattr(training, name), getattr(Training(), name)
-        fits = not training.compares_clips if name == "loss" else value == default
-        usual = "another loss" if name == "loss" else "left out" if default is None else default
+        usual = "left out" if default is None else default
         reason = (
             f"should be {usual} with training.packed, whose clips come in the order of its files; or train on the store"
         )
-        require(fits, key=f"training.{name}", value=value, reason=reason)
+        require(value == default, key=f"training.{name}", value=value, reason=reason)
+    require(
+        not training.compares_clips or training.cache is not None or not is_address(training.packed),
+        key="training.loss",
+        value=training.loss,
+        reason="reads the clips of a pack in any order, which is slow from elsewhere; set training.cache, or another "
+        "loss",
+    )
     require(
         not config.distillation.teachers,
         key="training.packed",

@@ -3,9 +3,10 @@
 import importlib.util
 import multiprocessing
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,6 +18,7 @@ from utils.ray_tasks import RESUME, Lost, Order, Room, serve
 from utils.worker_processes import without_interrupts
 
 STOP_SECONDS = 15.0  # that Ray gets to cancel what runs
+REACH_SECONDS = 10.0  # in which the cluster's machine accepts a connection
 
 
 def run_on_ray(
@@ -28,6 +30,7 @@ def run_on_ray(
     name: Callable[[Any], str],
     time_limit: float,
     cluster: Cluster,
+    gpus: int = 0,
 ) -> Iterator[tuple[Any, Any]]:
     """Yield each item with its result or a Failure.
 
@@ -38,7 +41,8 @@ def run_on_ray(
             f"cluster.address = {cluster.address}: needs Ray, which is not installed (pip install '.[cluster]')"
         )
     _check_cores(cluster)
-    order = Order(function, workers, ahead, time_limit, cluster, str(Path.cwd()))
+    _check_reachable(cluster)
+    order = Order(function, workers, ahead, time_limit, cluster, str(Path.cwd()), len(items), gpus)
     todo, running, room = deque(enumerate(items)), dict[int, Any](), 0
     with _ray_process(order) as connection:
         while todo or running:
@@ -68,6 +72,29 @@ def _check_cores(cluster: Cluster) -> None:
     cores = os.cpu_count() or 1
     if cluster.address == "local" and cluster.cpus > cores:
         raise UserError(f"cluster.cpus = {cluster.cpus:g}: this machine has {cores}; set at most so many")
+
+
+def _check_reachable(cluster: Cluster) -> None:
+    """Refuse a cluster that is not there: Ray itself would try for minutes."""
+    address = _address_of_head() if cluster.address == "auto" else cluster.address
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdigit()):  # Ray itself looks for one, or tells what is wrong with it
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:  # a port has 16 bits
+        raise UserError(
+            f"cluster.address = {cluster.address}: no cluster runs at {host}:{port} ({error}); start one, as "
+            "docs/cluster.md says"
+        ) from None
+
+
+def _address_of_head() -> str:
+    """Return the address that the environment gives, or that `ray start` left on this machine; '' without both."""
+    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 — as Ray chooses it
+    with suppress(OSError):
+        return os.environ.get("RAY_ADDRESS") or (Path(folder) / "ray" / "ray_current_cluster").read_text().strip()
+    return ""
 
 
 @contextmanager

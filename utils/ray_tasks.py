@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,7 +19,8 @@ from typing import Any, NamedTuple
 
 from config import Cluster
 from utils.console import Failure
-from utils.ray_worker import Outcome, Start, StartNotes, attempt, files_of, is_seen, still_running
+from utils.ray_groups import GroupSize
+from utils.ray_worker import Outcome, StartNotes, TaskOutcome, attempt, files_of, is_seen
 from utils.worker_processes import ONE_THREAD, die_with_parent, late_failure
 
 CONNECT_SECONDS = 120.0  # for which a cluster may not respond; Ray would try for longer
@@ -32,7 +34,7 @@ HOME = Path(__file__).parents[1]
 
 
 class Order(NamedTuple):
-    """What is to be done with all items: as in `utils.fanout.fan_out`, and the folder in which the script runs."""
+    """What is to be done: as in `utils.fanout.fan_out`; the folder in which the script runs; the number of items."""
 
     function: Any
     workers: int
@@ -40,6 +42,8 @@ class Order(NamedTuple):
     time_limit: float
     cluster: Cluster
     folder: str
+    items: int
+    gpus: int = 0
 
 
 class Room(NamedTuple):
@@ -106,7 +110,7 @@ def _connect(order: Order) -> None:
 
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.CRITICAL}
     if order.cluster.address == "local":
-        variables = {**ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        variables = {**_variables(order), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         ray.init(
             "local",
             num_cpus=math.ceil(order.workers * order.cluster.cpus) or None,
@@ -116,11 +120,26 @@ def _connect(order: Order) -> None:
         )
     else:
         modules = [str(HOME / "utils"), str(HOME / "config.py")]
-        ray.init(order.cluster.address, runtime_env={"env_vars": ONE_THREAD, "py_modules": modules}, **quiet)
+        ray.init(order.cluster.address, runtime_env={"env_vars": _variables(order), "py_modules": modules}, **quiet)
+
+
+def _variables(order: Order) -> dict[str, str]:
+    """Return the environment variables of workers: models use no more cores than are reserved."""
+    # whoever has a GPU before, as the script itself, leaves it little memory
+    return {**ONE_THREAD, "NPROC": str(max(1, int(order.cluster.cpus))), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+class RayTask(NamedTuple):
+    """Items with their indices, which a worker works on one by one; `key`: how many tasks were submitted before."""
+
+    key: int
+    items: list[tuple[int, Any]]
 
 
 class RayTasks:
-    """The items in hand: those that wait, and those that Ray has, which may run or wait for a core.
+    """The items in hand: those that wait, and those that Ray has, whose tasks may run or wait for a core.
+
+    If a task of several items is lost or late, nobody knows which of them it was: each is tried again alone.
 
     Ray's own retries are off, because it would retry without limit what runs out of memory.
     """
@@ -131,14 +150,21 @@ class RayTasks:
         self._ray, self._connection, self._order = ray, connection, order
         self._received: queue.SimpleQueue[tuple[int, Any] | Exception | None] = queue.SimpleQueue()
         self._waiting: deque[tuple[int, Any]] = deque()
-        self._running: dict[Any, tuple[int, Any]] = {}
+        self._running: dict[Any, RayTask] = {}
+        self._submitted, self._slots = 0, 1
+        self._sizes = GroupSize(order.items, most=order.ahead // 2)
+        self._alone: set[int] = set()  # items that are tried again
         self._losses: dict[int, int] = {}
         self._deadlines: dict[int, float] = {}
         self._counted = self._looked = -COUNT_SECONDS
         self._room = Room(0)
         cluster = order.cluster
         self._memory = cluster.memory * 2**20
-        self._task = ray.remote(attempt).options(num_cpus=cluster.cpus, memory=self._memory or None, max_retries=0)
+        self._gpus = order.gpus if ray.cluster_resources().get("GPU") else 0
+        work: Any = attempt  # without GPUs here: else each worker would end after one task
+        self._task = ray.remote(work).options(
+            num_cpus=cluster.cpus, num_gpus=self._gpus, memory=self._memory or None, max_retries=0
+        )
         notes: Any = ray.remote(StartNotes)
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=True
@@ -184,11 +210,14 @@ class RayTasks:
         self._counted = time.monotonic()
         machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         slots = sum(self._slots_of(machine) for machine in machines)
+        self._slots = self._order.workers or max(1, slots)
         cluster, warning = self._order.cluster, ""
         if not slots:
             memory = f" and {cluster.memory:,} MB" if cluster.memory else ""
-            warning = f"no machine of the cluster has {cluster.cpus:g} CPUs{memory} for a recording; waiting for one"
-        room = Room(self._order.ahead * (self._order.workers or max(1, slots)), warning)
+            gpu = " and a GPU" if self._gpus else ""
+            needed = f"{cluster.cpus:g} CPUs{memory}{gpu}"
+            warning = f"no machine of the cluster has {needed} for a recording; waiting for one"
+        room = Room(self._order.ahead * self._slots, warning)
         if room != self._room:
             self._room = room
             self._connection.send(room)
@@ -196,49 +225,85 @@ class RayTasks:
     def _slots_of(self, machine: dict[str, float]) -> int:
         """Return how many items a machine can work on at a time."""
         slots = int(machine.get("CPU", 0) // self._order.cluster.cpus)
+        slots = min(slots, int(machine.get("GPU", 0) // self._gpus)) if self._gpus else slots
         return min(slots, int(machine.get("memory", 0) // self._memory)) if self._memory else slots
 
     def _submit(self) -> None:
-        limit = self._order.workers or self._room.in_hand
-        while self._waiting and len(self._running) < limit:
-            index, item = self._waiting.popleft()
-            start: Start = index, self._losses.get(index, 0)
-            files = [file for file in files_of(item) if is_seen(file)]
-            task = self._task.remote(self._order.function, item, start, self._notes, self._order.folder, files)
-            self._running[task] = index, item
+        """Give Ray tasks: no more than items may be in work, or two per core, so that Ray has one for a free core."""
+        most = self._order.workers or 2 * self._slots
+        while self._waiting and len(self._running) < most:
+            size = self._sizes.next_size(self._slots)
+            if len(self._waiting) < size and len(self._running) >= self._slots:  # no core waits: more items will come
+                return
+            items = self._next_items(size)
+            seen = {file for _, item in items for file in files_of(item) if is_seen(file)}
+            self._submitted += 1
+            task = self._task.remote(
+                self._order.function,
+                [item for _, item in items],
+                seen,
+                task=self._submitted,
+                notes=self._notes,
+                folder=self._order.folder,
+            )
+            self._running[task] = RayTask(self._submitted, items)
+
+    def _next_items(self, size: int) -> list[tuple[int, Any]]:
+        """Return the next items for a task; one that is tried again goes alone."""
+        items = [self._waiting.popleft()]
+        if items[0][0] in self._alone:
+            return items
+        while self._waiting and len(items) < size and self._waiting[0][0] not in self._alone:
+            items.append(self._waiting.popleft())
+        self._sizes.taken(len(items))
+        return items
 
     def _collect(self) -> None:
         """Send the outcomes of all tasks that have ended."""
         ended, _ = self._ray.wait(list(self._running), timeout=POLL_SECONDS)
         if ended:
             ended, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
-        for task in ended:
-            index, item = self._running.pop(task)
-            self._deadlines.pop(index, None)
-            outcome = self._outcome_of_task(task, index)
-            if outcome is None:
-                self._waiting.appendleft((index, item))
-            else:
-                self._connection.send(outcome if isinstance(outcome, Lost) else (index, outcome))
+        for ref in ended:
+            task = self._running.pop(ref)
+            self._deadlines.pop(task.key, None)
+            for (index, item), outcome in zip(task.items, self._outcomes_of(ref, task), strict=True):
+                if outcome is None:
+                    self._alone.add(index)
+                    self._waiting.appendleft((index, item))
+                else:
+                    self._connection.send(outcome if isinstance(outcome, Lost) else (index, outcome))
 
-    def _outcome_of_task(self, task: Any, index: int) -> Outcome | Lost | None:
-        """Return what became of an item; None: it is to be tried again."""
+    def _outcomes_of(self, ref: Any, task: RayTask) -> Sequence[Outcome | Lost | None]:
+        """Return what became of each item of a task that has ended; None: it is to be tried again."""
         errors = self._ray.exceptions
         try:
-            outcome: Outcome = self._ray.get(task)
+            found: TaskOutcome = self._ray.get(ref)
         except (
             errors.RayTaskError,
             errors.RuntimeEnvSetupError,
         ) as error:  # not of the function: `attempt` catches them
             reason = str(error).strip().splitlines()[-1]
-            return Lost(
+            lost = Lost(
                 f"the machines of the cluster cannot run the toolkit ({reason}); install the same version there"
             )
+            return [lost] * len(task.items)
         except errors.RayError as error:
-            self._losses[index] = self._losses.get(index, 0) + 1
-            if self._losses[index] <= self._order.cluster.retries:
-                return None
-            return Outcome(failure=Failure("", self._loss_text(error), transient=True))
+            if len(task.items) > 1:
+                return [None] * len(task.items)
+            return [self._outcome_of_loss(task.items[0][0], error)]
+        self._sizes.measured(len(task.items), found.seconds)
+        return [self._unless_missing(outcome) for outcome in found.outcomes]
+
+    def _outcome_of_loss(self, index: int, error: Exception) -> Outcome | None:
+        """Return the failure of an item that lost its worker or machine; None: it is to be tried again."""
+        self._losses[index] = self._losses.get(index, 0) + 1
+        if self._losses[index] <= self._order.cluster.retries:
+            return None
+        return Outcome(failure=Failure("", self._loss_text(error), transient=True))
+
+    @staticmethod
+    def _unless_missing(outcome: Outcome) -> Outcome | Lost | None:
+        """Return an outcome if the machine had the item's files; None: it is to be tried again."""
         if not outcome.missing:
             return outcome
         unseen = next((file for file in outcome.missing if is_seen(file)), None)
@@ -257,14 +322,16 @@ class RayTasks:
         now, limit = time.monotonic(), self._order.time_limit
         if self._asked is not None and self._ray.wait([self._asked], timeout=0)[0]:
             with suppress(self._ray.exceptions.RayError):  # its machine was lost; it is started again elsewhere
-                running = {index for index, _ in self._running.values()}
-                started = still_running(self._ray.get(self._asked), running=running, losses=self._losses)
+                running = {task.key for task in self._running.values()}
+                started = running.intersection(self._ray.get(self._asked))
                 self._deadlines |= dict.fromkeys(started, now + limit)
             self._asked = None
         if self._asked is None and now > self._looked + LOOK_SECONDS:
             self._looked, self._asked = now, self._notes.take_started.remote()
-        for task, (index, _) in list(self._running.items()):
-            if now > self._deadlines.get(index, now):
-                self._ray.cancel(task, force=True)
-                del self._running[task], self._deadlines[index]
-                self._connection.send((index, Outcome(failure=late_failure("", limit))))
+        for ref, (task, items) in list(self._running.items()):
+            if now > self._deadlines.get(task, now):
+                self._ray.cancel(ref, force=True)
+                del self._deadlines[task]
+                if len(items) == 1:  # others are collected as lost
+                    del self._running[ref]
+                    self._connection.send((items[0][0], Outcome(failure=late_failure("", limit))))

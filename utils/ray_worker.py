@@ -1,8 +1,9 @@
-"""What a worker process of a Ray cluster does with one item, and what it sends back."""
+"""What a worker process of a Ray cluster does with the items of a task, and what it sends back."""
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,37 +33,49 @@ class Outcome(NamedTuple):
     machine: str = ""
 
 
-Start = tuple[int, int]  # an item's index, and how often its worker or machine was lost before
+class TaskOutcome(NamedTuple):
+    """What became of the items of a task, in their order, and how long they took together, s."""
+
+    outcomes: list[Outcome]
+    seconds: float
 
 
 class StartNotes:
     """An actor to which workers report what they start, because Ray does not tell when a task leaves its queue."""
 
     def __init__(self) -> None:
-        self._started: list[Start] = []
+        self._started: list[int] = []
 
-    def note(self, start: Start) -> None:
-        """Note that an item was started just now."""
-        self._started.append(start)
+    def note(self, task: int) -> None:
+        """Note that a task was started just now."""
+        self._started.append(task)
 
-    def take_started(self) -> list[Start]:
-        """Return the items that were started since the last call."""
+    def take_started(self) -> list[int]:
+        """Return the tasks that were started since the last call."""
         taken, self._started = self._started, []
         return taken
 
 
-def attempt(function: Any, item: Any, start: Start, notes: Any, folder: str, files: Sequence[Path]) -> Outcome:
-    """Call the function on an item, in the folder in which the script runs, if this machine has it.
+def attempt(
+    function: Any, items: Sequence[Any], seen: Collection[Path], *, task: int, notes: Any, folder: str
+) -> TaskOutcome:
+    """Call the function on each item, in the folder in which the script runs.
 
     Parameters
     ----------
-    files : of the item, as far as the script sees them; if one is missing here, nothing is done
+    seen : files of the items that the script sees; with an item of which one is missing here, nothing is done
     """
-    notes.note.remote(start)
+    notes.note.remote(task)
+    start = time.perf_counter()
     cv2.setNumThreads(1)
     with suppress(OSError):
         os.chdir(folder)
-    if missing := [file for file in files if not is_seen(file)]:
+    outcomes = [_attempt_one(function, item, seen) for item in items]
+    return TaskOutcome(outcomes, time.perf_counter() - start)
+
+
+def _attempt_one(function: Any, item: Any, seen: Collection[Path]) -> Outcome:
+    if missing := [file for file in files_of(item) if file in seen and not is_seen(file)]:
         return Outcome(missing=missing, machine=socket.gethostname())
     try:
         return Outcome(function(item))
@@ -86,14 +99,3 @@ def is_seen(file: Path) -> bool:
         return file.exists()
     except OSError:  # it may not look into a folder above
         return False
-
-
-def still_running(starts: Sequence[Start], *, running: set[int], losses: Mapping[int, int]) -> set[int]:
-    """Return the items among those noted as started that still run, and were not lost since.
-
-    Parameters
-    ----------
-    running : indices of the items that Ray has
-    losses : how often an item's worker or machine was lost
-    """
-    return {index for index, lost in starts if index in running and lost == losses.get(index, 0)}

@@ -177,7 +177,10 @@ def test_a_second_epoch_reads_nothing_from_elsewhere(
         ({"sampler": "balanced"}, r"training\.sampler = \"balanced\": should be all with training\.packed"),
         ({"min_per_class": 5}, r"training\.min_per_class = 5: should be 0 with training\.packed"),
         ({"max_per_class": 5}, r"training\.max_per_class = 5: should be 0 with training\.packed"),
-        ({"loss": "triplet"}, r"training\.loss = \"triplet\": should be another loss with training\.packed"),
+        (
+            {"loss": "triplet"},
+            r"training\.loss = \"triplet\": reads the clips .* slow from elsewhere; set training\.cache",
+        ),
         ({"images": Path("x")}, r"training\.images = \"x\": should be left out with training\.packed"),
         ({"packed": "s3://key:secret@bucket/x"}, r"training\.packed = \"s3://bucket/x\": should hold no credentials"),
         ({"packed": None, "cache": Path("x")}, r"training\.cache = \"x\": needs training\.packed"),
@@ -187,6 +190,8 @@ def test_what_cannot_work_in_a_stream_is_refused(tmp_path: Path, training: dict[
     config = with_training(small_config(tmp_path), packed="s3://bucket/pack")
     check(config)
     check(with_training(config, class_weights="balanced", cache=Path("x"), loss="binary"))
+    check(with_training(config, cache=Path("x"), loss="triplet"))
+    check(with_training(config, packed=Path("pack"), loss="triplet"))
     with pytest.raises(SettingsError, match=message):
         check(with_training(config, **training))
     teachers = dataclasses.replace(config.distillation, teachers=(Path("x"),))
@@ -232,3 +237,27 @@ def test_a_file_that_is_gone_elsewhere_is_named_there(made: Config, tmp_path: Pa
         console.UserError, match=r"^file://\S+/pack/pack-00000\S+ is missing or damaged; write the pack"
     ):
         examples.store.read_file(0)
+
+
+@pytest.mark.parametrize("where", ["here", "cached"])
+def test_triplets_of_a_pack_are_read_in_any_order(made: Config, tmp_path: Path, where: str) -> None:
+    packed, cache = made.training.packed, None
+    if where == "cached":
+        pytest.importorskip("obstore")
+        packed, cache = f"file://{tmp_path}/pack", tmp_path / "cache"
+        put_files(packed, Path(str(made.training.packed)))
+    config = with_training(made, packed=packed, cache=cache, loss="triplet", batch_size=4, epochs=2, clips_on="host")
+    config = dataclasses.replace(config, run=where, snapshots=tmp_path)
+    assert train.main(config).epochs == 2
+    from_memory = dataclasses.replace(with_training(config, clips_on="device"), run="device")
+    train.main(from_memory)
+    for one, two in zip(weights(config.run_folder), weights(from_memory.run_folder), strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-6)
+    drawn = pl.read_parquet(config.run_folder / "triplets.parquet")
+    assert set(drawn["anchor"]) == set(read_examples(made).store.clips[read_examples(made).rows]["recording"])
+    if cache:
+        assert len(list(cache.rglob("*.npy"))) == len(read_examples(config).store.contents.files)
+        with pytest.raises(
+            console.UserError, match=r"training\.cache_gb = 1e-06: should be at least .*, the whole pack"
+        ):
+            read_examples(with_training(config, cache_gb=1e-6))

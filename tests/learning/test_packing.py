@@ -19,6 +19,7 @@ from utils.learning import packing
 from utils.learning.examples import Examples, read_examples
 from utils.learning.fold_training import read_fold_examples
 from utils.learning.pack_plan import ORDER_STREAM
+from utils.settings import load
 from utils.spectra.pack import Pack, open_pack
 from utils.spectra.store import Store
 from utils.storage import FolderStorage, Storage, open_storage
@@ -203,6 +204,21 @@ def test_a_damaged_table_is_one_line(
     path.write_text(change(path.read_text(errors="replace")))
     with pytest.raises(UserError, match=message):
         open_pack(config, tmp_path / "pack")
+
+
+@pytest.mark.parametrize("damage", ["missing", "no TOML", "unknown setting"])
+def test_settings_of_a_pack_are_written_anew(made: Config, tmp_path: Path, damage: str) -> None:
+    config = copy_of(made, tmp_path / "pack")
+    path = tmp_path / "pack" / "settings.toml"
+    before = load(path)
+    path.write_bytes({"missing": b"", "no TOML": b"run = ", "unknown setting": b"weather = 1\n"}[damage])
+    if damage == "missing":
+        path.unlink()
+    with pytest.raises(UserError, match=r"settings\.toml: .*; run the same spec\.py --pack again, which writes only"):
+        open_pack(config, tmp_path / "pack")
+    write(config, tmp_path / "pack")
+    assert load(path) == with_training(before, buffer=config.training.buffer)
+    assert open_pack(config, tmp_path / "pack").contents.clips > 0
 
 
 def test_settings_that_give_other_clips_are_refused(made: Config) -> None:

@@ -129,3 +129,13 @@ def test_files_are_read_as_written_and_damaged_ones_refused(tmp_path: Path, monk
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"prototypes\.safetensors: cannot be used \(.*\); remove it, and test\.py"):
             read_prototypes(path, network=NETWORK)
+
+
+def test_a_distance_does_not_depend_on_the_other_clips() -> None:
+    rng = np.random.default_rng(5)
+    embeddings = rng.normal(size=(33, 256)).astype(np.float32)
+    directions, offsets = rng.normal(size=(256, 37)).astype(np.float32), rng.normal(size=37).astype(np.float32)
+    together = nearest_distances(embeddings, directions, offsets)
+    for size in (1, 7, 32):
+        parts = [nearest_distances(embeddings[at : at + size], directions, offsets) for at in range(0, 33, size)]
+        assert np.concatenate(parts).tobytes() == together.tobytes()

@@ -1,6 +1,7 @@
 """A cache copies each file once, stays below its limit, and takes only its own copies away."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,6 +56,32 @@ def test_the_oldest_leave(elsewhere: str, tmp_path: Path) -> None:
     assert (tmp_path / "notes" / "a-of-b.npy").exists()
     with pytest.raises(UserError, match=r"training\.cache_gb = 5e-07: is less than one file of the pack"):
         FileCache(open_storage(elsewhere), tmp_path / KEY.replace("0", "1"), 500 / 1e9).read(NAMES[0])
+
+
+def test_copies_that_arrive_together_stay_below_the_limit(elsewhere: str, tmp_path: Path) -> None:
+    """Two caches here as in two processes: they share nothing but the folder."""
+    held: list[int] = []
+
+    class Slow(type(open_storage(elsewhere))):
+        def copy_to(self, name: str, path: Path) -> None:
+            arriving = list(tmp_path.glob("*/.*.reserved"))
+            copies = list(tmp_path.glob("*/*-of-*.npy"))
+            held.append(sum(file.stat().st_size for file in {*arriving, *copies}))
+            time.sleep(0.1)
+            super().copy_to(name, path)
+
+    storage = open_storage(elsewhere)
+    storage.__class__ = Slow
+    caches = [FileCache(storage, tmp_path / KEY.replace("0", key), 2500 / 1e9) for key in "01"]
+    # a process that was killed left a reservation, and nobody holds its lock
+    (tmp_path / KEY).mkdir()
+    (tmp_path / KEY / ".pack-00009-of-00004.npy.reserved").write_bytes(b"0" * 2000)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda index: caches[index % 2].read(NAMES[index // 2]), range(8)))
+    assert found == [bytes([index // 2]) * 1000 for index in range(8)]
+    assert max(held) == 2000  # two at a time, and never more than the limit
+    assert not list(tmp_path.glob("*/.*.reserved"))
+    assert len(list(tmp_path.glob("*/*-of-*.npy"))) == 2
 
 
 def test_a_copy_that_keeps_leaving_is_one_line(elsewhere: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

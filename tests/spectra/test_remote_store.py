@@ -196,8 +196,23 @@ def test_settings_of_a_store_that_cannot_be_read(made: Made, tmp_path: Path) -> 
     settings.write_bytes(b"\xef\xbb\xbf" + settings.read_bytes())  # as some editors of Windows do
     assert Store(root).spectrogram == Store(made.config.dataset.root).spectrogram
     settings.write_bytes(b"\xff")
-    with pytest.raises(UserError, match=r"settings\.toml: is missing or damaged \(.*; run spec.py --fresh"):
+    with pytest.raises(
+        UserError, match=r"settings\.toml: is damaged \(.*; remove it and run spec.py again, which keeps"
+    ):
         Store(root)
+    settings.write_text("clips = 3")
+    with pytest.raises(UserError, match=r"settings\.toml: clips = 3: .*; remove it and run spec.py again, which keeps"):
+        Store(root)
+    settings.unlink()
+    with pytest.raises(UserError, match=r"settings\.toml: no such file; run spec.py again, which keeps what is there"):
+        Store(root)
+    config = dataclasses.replace(made.config, dataset=dataclasses.replace(made.config.dataset, root=root))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            store_writer, "fan_out", lambda _, jobs, **settings: in_this_process(pytest.fail, jobs, **settings)
+        )
+        spec.main(config)
+    assert content(open_storage(root / "spec")) == made.store
     settings.unlink()
     settings.mkdir()
     with pytest.raises(UserError, match=r"settings\.toml: cannot be read \(Is a directory\)"):

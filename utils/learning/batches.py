@@ -18,7 +18,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Int64, Shaped
 
 from utils.learning.batch_images import Batch
-from utils.learning.devices import CLIP_AXIS, replicated, split_over_devices
+from utils.learning.devices import CLIP_AXIS, columns_of_this_host, replicate, replicated, split_over_devices
 from utils.learning.examples import Examples
 from utils.learning.targets import Labels
 
@@ -42,14 +42,18 @@ class ChunkInput:
 class StreamedBatches:
     """Batches that are read from disk: chunks of a few megabytes; single steps on a CPU.
 
+    Of several hosts, each reads the clips of its own devices.
+
     Attributes
     ----------
     capacity : largest number of steps in a chunk
+    mesh : the devices that share each batch
     """
 
     def __init__(self, examples: Examples, *, batch_size: int, mesh: Mesh, loops: bool) -> None:
         self._examples = examples
-        self._sharding = split_over_devices(mesh)
+        self.mesh, self._sharding, self._batch_size = mesh, split_over_devices(mesh), batch_size
+        self._columns = columns_of_this_host(batch_size, mesh)
         size = batch_size * examples.clip_bytes
         self.capacity = min(max(CHUNK_BYTES // size, 1), LONGEST_CHUNK) if loops else 1
 
@@ -60,6 +64,7 @@ class StreamedBatches:
     def chunks(self, order: Order, chunk_size: Callable[[], int]) -> Iterator[ChunkInput]:
         """Yield the chunks of an epoch, each of up to `chunk_size()` steps."""
         coming: deque[Future[ChunkInput]] = deque()
+        order = order[:, self._columns]
         with (
             self._clip_reader(self._examples.rows[order]) as read,
             ThreadPoolExecutor(max_workers=2, thread_name_prefix="batches") as threads,
@@ -86,12 +91,26 @@ class StreamedBatches:
         labels = jax.tree.map(lambda leaf: leaf[order], examples.labels)
         soft_targets = examples.soft_targets and examples.soft_targets.of(rows)
         batch = Batch(clips.reshape(*order.shape, *clips.shape[1:]), labels, soft_targets, examples.peaks(rows))
-        return ChunkInput(jax.device_put(jax.tree.map(self._padded, batch), self._sharding), len(order))
+        return ChunkInput(self._on_devices(jax.tree.map(self._padded, batch)), len(order))
 
     def _padded(self, leaf: np.ndarray) -> np.ndarray:
         """Fill up to the capacity: another number of steps would have to be compiled again."""
         missing = self.capacity - len(leaf)
         return np.concatenate([leaf, np.zeros((missing, *leaf.shape[1:]), leaf.dtype)]) if missing else leaf
+
+    def _on_devices(self, batch: Batch) -> Batch:
+        """Divide batches among the devices of this host; together with those of the others they are whole ones."""
+        if self._sharding.is_fully_addressable:
+            return jax.device_put(batch, self._sharding)
+
+        def whole(leaf: np.ndarray) -> jax.Array:
+            def part(index: tuple[slice, ...] | None) -> np.ndarray:
+                columns = np.arange(self._batch_size)[index[1] if index else slice(None)]
+                return leaf[:, np.searchsorted(self._columns, columns)]
+
+            return jax.make_array_from_callback((len(leaf), self._batch_size, *leaf.shape[2:]), self._sharding, part)
+
+        return jax.tree.map(whole, batch)
 
 
 class ResidentBatches:
@@ -100,21 +119,20 @@ class ResidentBatches:
     Attributes
     ----------
     capacity : largest number of steps in a chunk
+    mesh : the devices that share each batch
     """
 
     def __init__(self, examples: Examples, *, batch_size: int, mesh: Mesh, loops: bool) -> None:
+        self.mesh = mesh
         self._order_sharding, self._batch_sharding = (
             split_over_devices(mesh),
             NamedSharding(mesh, PartitionSpec(CLIP_AXIS)),
         )
-        labels = jax.device_put(Labels(*examples.labels), replicated(mesh))
-        soft_targets = examples.soft_targets and jax.device_put(
-            examples.soft_targets.of(examples.rows), replicated(mesh)
+        soft_targets = examples.soft_targets and examples.soft_targets.of(examples.rows)
+        clips = put_on_device(examples.clips, examples.rows, replicated(mesh.local_mesh))
+        self._clips = replicate(
+            Batch(clips, Labels(*examples.labels), soft_targets, examples.peaks(examples.rows)), mesh
         )
-        clips = put_on_device(examples.clips, examples.rows, replicated(mesh))
-        peaks = examples.peaks(examples.rows)
-        peaks = None if peaks is None else jax.device_put(peaks, replicated(mesh))
-        self._clips = Batch(clips, labels, soft_targets, peaks)
         self.capacity = LONGEST_CHUNK if loops else 1
 
     def batch_at(self, source: tuple[Batch, Int[Array, "capacity batch"]], index: Int[Array, ""]) -> Batch:
@@ -130,7 +148,8 @@ class ResidentBatches:
             count = min(chunk_size(), self.capacity, len(order))
             padded = np.zeros((self.capacity, order.shape[1]), np.int32)
             padded[:count] = order[:count]
-            yield ChunkInput((self._clips, jax.device_put(padded, self._order_sharding)), count)
+            on_devices = jax.make_array_from_callback(padded.shape, self._order_sharding, padded.__getitem__)
+            yield ChunkInput((self._clips, on_devices), count)
             order = order[count:]
 
 

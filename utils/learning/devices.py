@@ -2,18 +2,23 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from config import Training
 from utils.console import UserError, warning
+from utils.learning.hosts import host_count, values_of_all
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 SHARE_FOR_CLIPS = 0.6  # of an accelerator's memory, at most; the rest is for the network
 CLIP_AXIS = "clips"  # axis of the mesh: every device takes a part of the batch
+
+ArrayTree = TypeVar("ArrayTree")
 
 
 def request_determinism(settings: Training) -> None:
@@ -37,8 +42,19 @@ def compute_dtype(settings: Training) -> jnp.dtype:
 
 
 def device_mesh(batch_size: int) -> Mesh:
-    """Return the devices that share each batch: all local ones, or as many as divide its clips evenly."""
-    devices = jax.local_devices()
+    """Return the devices that share each batch: all of them, or as many as divide its clips evenly.
+
+    Raises
+    ------
+    UserError
+        If the devices of several hosts do not: all of them have to take part.
+    """
+    devices = jax.devices()
+    if host_count() > 1 and batch_size % len(devices):
+        raise UserError(
+            f"training.batch_size = {batch_size} cannot be divided among the {len(devices)} devices of all hosts; set "
+            f"it to a multiple of {len(devices)}"
+        )
     count = max(used for used in range(1, len(devices) + 1) if batch_size % used == 0)
     if count < len(devices):
         warning(
@@ -56,6 +72,56 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def split_over_devices(mesh: Mesh) -> NamedSharding:
     """Return the sharding of arrays (steps, batch, …), whose batch is divided among the devices."""
     return NamedSharding(mesh, PartitionSpec(None, CLIP_AXIS))
+
+
+def replicate(arrays: ArrayTree, mesh: Mesh) -> ArrayTree:
+    """Copy a tree of arrays to each device; all hosts have the same tree."""
+    here = jax.device_put(arrays, replicated(mesh.local_mesh))
+    return jax.tree.map(lambda leaf: _with_sharding(leaf, mesh), here) if mesh.is_multi_process else here
+
+
+def replicate_of_first(arrays: ArrayTree, mesh: Mesh) -> ArrayTree:
+    """Copy host 0's arrays to each device of all hosts, whose trees have the same shapes."""
+    if not mesh.is_multi_process:
+        return replicate(arrays, mesh)
+    source = [device.process_index for device in mesh.devices.flat].index(0)
+
+    def by_device(leaf: jax.Array) -> jax.Array:
+        """Stack the leaf of one device of host 0, and zeros of all others."""
+        values = np.asarray(leaf)[None]
+
+        def part(index: tuple[slice, ...] | None) -> np.ndarray:
+            return values if index and index[0].start == source else np.zeros_like(values)
+
+        stacked = (mesh.devices.size, *leaf.shape)
+        return jax.make_array_from_callback(stacked, NamedSharding(mesh, PartitionSpec(CLIP_AXIS)), part)
+
+    parts = jax.tree.map(by_device, arrays)
+    total = jax.jit(
+        lambda tree: jax.tree.map(lambda leaf: leaf.sum(axis=0, dtype=leaf.dtype), tree), out_shardings=replicated(mesh)
+    )
+    compiled = total.lower(parts).compile()
+    values_of_all(None)  # Gloo connects in the first collective, and gives up if a host is half a minute late
+    return compiled(parts)
+
+
+def of_this_host(arrays: ArrayTree) -> ArrayTree:
+    """Return replicated arrays as arrays of this host's devices alone, so that it can compute with them by itself."""
+    return jax.tree.map(
+        lambda leaf: leaf if leaf.is_fully_addressable else _with_sharding(leaf, leaf.sharding.mesh.local_mesh), arrays
+    )
+
+
+def _with_sharding(leaf: jax.Array, mesh: Mesh) -> jax.Array:
+    """Return an array, which each device of this host holds as a whole, as one that is replicated over a mesh."""
+    parts = [shard.data for shard in leaf.addressable_shards]
+    return jax.make_array_from_single_device_arrays(leaf.shape, replicated(mesh), parts)
+
+
+def columns_of_this_host(batch_size: int, mesh: Mesh) -> Int[np.ndarray, " columns"]:
+    """Return which clips of each batch this host's devices take, in ascending order."""
+    parts = split_over_devices(mesh).addressable_devices_indices_map((1, batch_size)).values()
+    return np.unique(np.concatenate([np.arange(batch_size)[index[1]] for index in parts if index]))
 
 
 def device_memory() -> int | None:

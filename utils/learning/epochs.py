@@ -13,8 +13,16 @@ from jaxtyping import Float32
 from config import Config
 from utils import console
 from utils.learning.batches import BatchSupply, ChunkInput, Order
-from utils.learning.devices import device_memory, fitting_batch_size, is_out_of_memory, memory_needed
+from utils.learning.devices import (
+    device_memory,
+    fitting_batch_size,
+    is_out_of_memory,
+    memory_needed,
+    of_this_host,
+    replicate,
+)
 from utils.learning.examples import Examples
+from utils.learning.hosts import from_first, is_first
 from utils.learning.noise import Noise
 from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order, packed_order
@@ -96,7 +104,7 @@ class EpochPlan:
 def plan_epoch(epoch: int, setup: TrainingSetup) -> EpochPlan:
     """Return what an epoch (counted from 1) does; it depends on the settings and the epoch alone."""
     settings, examples = setup.config.training, setup.examples
-    if isinstance(examples.store, Pack):
+    if isinstance(examples.store, Pack) and not settings.compares_clips:
         order = packed_order(examples.store.file_of(examples.rows), settings, epoch=epoch)
     else:
         order = epoch_order(examples.labels.primary, settings, epoch=epoch, unlabelled_ratio=examples.unlabelled_ratio)
@@ -121,7 +129,7 @@ def run_epoch(
         If a loss becomes NaN or infinite, or memory does not suffice.
     """
     plan, first = plan_epoch(progress.epoch, setup), progress.steps
-    if plan.triplets:
+    if plan.triplets and is_first():
         write_triplets(setup.config.run_folder / "triplets.parquet", plan.triplets, setup.examples.classes)
     chunk = setup.chunk_of(plan.epoch)
     if setup.last_layer_chunk and plan.epoch == setup.config.training.freeze_epochs + 1 and not first:
@@ -131,7 +139,7 @@ def run_epoch(
     running: deque[tuple[int, StepMetrics]] = deque()
     shapes: tuple[Any, ...] = ()
     try:
-        for given in setup.supply.chunks(plan.order[first:], lambda: setup.sizer.steps):
+        for given in setup.supply.chunks(plan.order[first:], lambda: from_first(lambda: setup.sizer.steps)):
             arguments = _chunk_arguments(state, given, first, plan, setup)
             shapes = shapes or _shapes_of(arguments)  # before the chunk takes the memory of the state
             state, metrics = chunk(*arguments)
@@ -155,8 +163,8 @@ def _with_new_moments(state: TrainState, setup: TrainingSetup) -> TrainState:
 
     The moments of layers without gradients are 0, and Adam's first steps with them would be several times too long.
     """
-    places = jax.tree.map(lambda leaf: leaf.sharding, state.optimizer)
-    return state._replace(optimizer=jax.device_put(initial_optimizer(state.network, setup.config.training), places))
+    moments = initial_optimizer(of_this_host(state.network), setup.config.training)
+    return state._replace(optimizer=replicate(moments, setup.supply.mesh))
 
 
 def _chunk_arguments(
@@ -201,7 +209,8 @@ def _not_finite(plan: EpochPlan, step: int, setup: TrainingSetup) -> TrainingFai
     rows = setup.examples.rows[plan.order[step]]
     clips = setup.examples.store.clips[rows].select("recording", "start", "class")
     path = setup.config.run_folder / "diverged.csv"
-    write_csv(path, clips)
+    if is_first():
+        write_csv(path, clips)
     some = ", ".join(f"{recording} at {start:g} s" for recording, start, _ in clips.head(NAMED_CLIPS).iter_rows())
     return TrainingFailed(
         f"The loss became NaN or infinite in epoch {plan.epoch}, step {step + 1}, at learning rate "

@@ -1,7 +1,9 @@
 """The training loop: each epoch learns, validates, logs and saves. A stopped run resumes, with the same result."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,27 +15,32 @@ from utils import console
 from utils.augmentation_checks import sound_settings_without_effect
 from utils.learning.batches import ResidentBatches, StreamedBatches
 from utils.learning.curves import open_tensorboard, plot_curves
-from utils.learning.devices import clips_fit_on_device, compute_dtype, device_mesh, on_accelerator, replicated
+from utils.learning.devices import (
+    clips_fit_on_device,
+    compute_dtype,
+    device_mesh,
+    on_accelerator,
+    replicate,
+    replicate_of_first,
+)
 from utils.learning.epochs import ChunkSizer, TrainingSetup, run_epoch
 from utils.learning.examples import Examples
-from utils.learning.input_statistics import input_statistics
+from utils.learning.hosts import disconnect, from_first, host_count, is_first, on_all, stop_on_all, values_of_all
 from utils.learning.objectives import Objective, learn_recordings
 from utils.learning.output_filling import make_filling
 from utils.learning.packed_batches import PackedBatches
-from utils.learning.runs import Progress, resume, save_epoch, save_paused
+from utils.learning.runs import Progress, save_epoch, save_paused
 from utils.learning.sampling import clips_per_epoch, steps_for
 from utils.learning.schedules import rates
-from utils.learning.steps import TrainState, initial_state, make_chunk, make_step
+from utils.learning.starting_point import starting_point
+from utils.learning.steps import TrainState, make_chunk, make_step
 from utils.learning.targets import class_weights
 from utils.learning.validation import Validation, make_validation, monitored_unit
 from utils.models.array_trees import TooLarge
-from utils.models.input_scaling import with_statistics
 from utils.models.monitor import Monitored, MonitorUnit
 from utils.models.networks import Network, build_network, count_parameters
-from utils.models.public_weights import start_from_weights
 from utils.models.snapshots import Snapshot, check_snapshot, find_snapshot
 from utils.models.training_log import EpochRow, best_row, is_finished
-from utils.models.transfer import find_pretrained, start_from
 from utils.spectra.pack import Pack
 
 ENOUGH_ROWS: dict[MonitorUnit, int] = {"recording": 10, "clip": 50}  # for validation; fewer bring a warning
@@ -73,13 +80,17 @@ def learn(
     )
     _report_start(network, examples, config)
     _report_augmentation(config)
-    state, progress = _starting_point(network, examples, config)
+    state, progress = starting_point(network, examples, config)
     unit = _unit_of_run(progress, examples, settings)
     _report_monitor(unit, examples, settings)
-    resident = clips_fit_on_device(examples.bytes, settings)
+    resident = all(values_of_all(on_all(lambda: clips_fit_on_device(examples.bytes, settings))))
     objective = objective or learn_recordings(config, len(examples.classes))
     setup = _set_up(graph, examples, config, objective, mesh, resident)
-    validate = make_validation(graph, examples, settings, mesh, unit=unit, resident=resident)
+    validate = (
+        make_validation(graph, examples, settings, mesh, unit=unit, resident=resident)
+        if is_first()
+        else lambda _: Validation()
+    )
     clips = clips_per_epoch(examples.labels.primary, settings, unlabelled_ratio=examples.unlabelled_ratio)
     steps = steps_for(clips, settings)
     with (
@@ -87,10 +98,11 @@ def learn(
         console.stop_when_ready() as stop_requested,
     ):
         advance(len(progress.rows) * steps + progress.steps)
-        state = jax.device_put(state, replicated(mesh))
-        _run_epochs(state, progress, setup, steps, validate, keep_training, advance, stop_requested)
+        state = replicate_of_first(state, mesh)
+        _run_epochs(state, progress, setup, steps, validate, keep_training, advance, stop_on_all(stop_requested))
         advance((settings.epochs - len(progress.rows)) * steps)
-    plot_curves(config.run_folder / "curves.png", progress.rows, title=config.run)
+    if is_first():
+        plot_curves(config.run_folder / "curves.png", progress.rows, title=config.run)
     return progress.rows
 
 
@@ -100,13 +112,13 @@ def _report_augmentation(config: Config) -> None:
 
 
 def _report_start(network: Network, examples: Examples, config: Config) -> None:
-    devices = jax.local_devices()
+    devices = jax.devices()
     validation = len(examples.validation_truth)
     console.info(
         f"{config.model.name} with {count_parameters(network):,} parameters for {len(examples.classes)} classes; "
         f"{len(examples.rows):,} clips to learn from, {validation} validation recordings; "
-        f"on {f'{len(devices)} × ' if len(devices) > 1 else ''}{devices[0].device_kind}, "
-        f"in {compute_dtype(config.training)}"
+        f"on {f'{len(devices)} × ' if len(devices) > 1 else ''}{devices[0].device_kind}"
+        f"{f' of {host_count()} hosts' if host_count() > 1 else ''}, in {compute_dtype(config.training)}"
     )
 
 
@@ -136,42 +148,14 @@ def _report_monitor(unit: MonitorUnit, examples: Examples, settings: Training) -
         )
 
 
-def _starting_point(network: Network, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
-    """Return where training starts: at the run's latest snapshot, else with the weights that the settings name."""
-    settings = config.training
-    state, progress = resume(initial_state(network, settings), examples, config)
-    if not progress.rows and not progress.steps:
-        started = _initial_network(network, examples, config)
-        state = state if started is network else initial_state(started, settings)
-    return state, progress
-
-
-def _initial_network(network: Network, examples: Examples, config: Config) -> Network:
-    """Return the network with its first weights: of a snapshot, public ones, or those it has."""
-    settings = config.training
-    if settings.pretrained:
-        snapshot = find_pretrained(settings.pretrained)
-        network, summary = start_from(snapshot, network, examples.classes, output=settings.pretrained_output)
-        console.info(summary)
-    elif config.model.weights:
-        network, summary = start_from_weights(network, config.model)
-        console.info(summary)
-    elif config.model.frozen_stages:
-        raise console.UserError(
-            f"model.frozen_stages = {config.model.frozen_stages} would freeze layers with random weights; set "
-            "model.weights or training.pretrained, or model.frozen_stages = 0"
-        )
-    statistics = input_statistics(examples, config)
-    return network if statistics is None else network._replace(rest=with_statistics(network.rest, statistics))
-
-
 def _set_up(
     graph: nnx.GraphDef, examples: Examples, config: Config, objective: Objective, mesh: Mesh, resident: bool
 ) -> TrainingSetup:
     """Compile nothing yet, but put on the device what all epochs share."""
     settings = config.training
     pack = examples.store
-    streamed = partial(PackedBatches, pack=pack) if isinstance(pack, Pack) else StreamedBatches
+    in_any_order = settings.compares_clips  # triplets are drawn from all files of a pack
+    streamed = partial(PackedBatches, pack=pack) if isinstance(pack, Pack) and not in_any_order else StreamedBatches
     supply = (ResidentBatches if resident else streamed)(
         examples, batch_size=settings.clips_per_step, mesh=mesh, loops=on_accelerator()
     )
@@ -182,9 +166,9 @@ def _set_up(
         config,
         supply,
         make_chunk(whole, supply.batch_at, mesh),
-        jax.device_put(examples.noise, replicated(mesh)),
+        replicate(examples.noise, mesh),
         ChunkSizer(),
-        jax.device_put(objective.frozen, replicated(mesh)) if objective.frozen else (),
+        replicate(objective.frozen, mesh) if objective.frozen else (),
         make_chunk(last_layer, supply.batch_at, mesh) if settings.freeze_epochs else None,
         make_filling(graph, supply, examples, config, mesh) if settings.fills_output else None,
     )
@@ -204,8 +188,9 @@ def _run_epochs(
     config, rows = setup.config, progress.rows
     settings = config.training
     since_plot = console.stopwatch()
-    with open_tensorboard(config.run_folder / "tensorboard", on=config.log.tensorboard, after=len(rows)) as record:
-        while not is_finished(rows, settings) and keep_training(rows):
+    tensorboard = config.run_folder / "tensorboard"
+    with open_tensorboard(tensorboard, on=config.log.tensorboard and is_first(), after=len(rows)) as record:
+        while not is_finished(rows, settings) and from_first(lambda: keep_training(rows)):
             passed, before = console.stopwatch(), progress.steps
             state = run_epoch(state, progress, setup, advance, stop_requested)
             if progress.steps < steps:
@@ -213,42 +198,57 @@ def _run_epochs(
                 console.info(
                     f"stopped in epoch {progress.epoch} after step {progress.steps} of {steps}; progress is saved"
                 )
+                disconnect()
                 raise KeyboardInterrupt
             speed = (steps - before) * settings.clips_per_step / passed()
             state = setup.fill_output(state) if setup.fill_output else state
-            validation = validate(state.best_network)
-            loss, accuracy = (total / steps for total in progress.sums)
-            rate = float(rates(settings, epoch=progress.epoch, steps=steps)[-1])
-            row = EpochRow(
-                progress.epoch,
-                rate,
-                loss,
-                accuracy,
-                validation.loss,
-                validation.accuracy,
-                validation.mlrap,
-                round(passed(), 3),
-                round(speed, 1),
-                validation.macro_f1,
-                validation.weighted_f1,
-                validation.cmap,
-                validation.monitored.metric,
-                validation.monitored.unit,
-                validation.monitored.value,
-                validation.recall_at_1,
-            )
+            finish = partial(_finished_row, state, progress, setup, steps, validate, passed, speed)
+            row = EpochRow(**from_first(finish))
             rows.append(row)
             progress.steps, progress.sums = 0, ()
             save_epoch(state, progress, setup.examples, config)
             record(row)
             _report_epoch(row, best=best_row(rows) is row)
-            if since_plot() > SECONDS_BETWEEN_PLOTS:
+            if since_plot() > SECONDS_BETWEEN_PLOTS and is_first():
                 plot_curves(config.run_folder / "curves.png", rows, title=config.run)
                 since_plot = console.stopwatch()
     if len(rows) < settings.epochs and is_finished(rows, settings):
         console.info(
             f"stopped early: no better validation {rows[-1].chosen_by.title} for {settings.early_stopping} epochs"
         )
+
+
+def _finished_row(
+    state: TrainState,
+    progress: Progress,
+    setup: TrainingSetup,
+    steps: int,
+    validate: Callable[[Network], Validation],
+    passed: Callable[[], float],
+    speed: float,
+) -> dict[str, Any]:
+    """Validate, and return the row of the log about an epoch whose steps are done."""
+    validation = validate(state.best_network)
+    loss, accuracy = (total / steps for total in progress.sums)
+    row = EpochRow(
+        progress.epoch,
+        float(rates(setup.config.training, epoch=progress.epoch, steps=steps)[-1]),
+        loss,
+        accuracy,
+        validation.loss,
+        validation.accuracy,
+        validation.mlrap,
+        round(passed(), 3),
+        round(speed, 1),
+        validation.macro_f1,
+        validation.weighted_f1,
+        validation.cmap,
+        validation.monitored.metric,
+        validation.monitored.unit,
+        validation.monitored.value,
+        validation.recall_at_1,
+    )
+    return asdict(row)
 
 
 def _report_epoch(row: EpochRow, *, best: bool) -> None:

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Float32, Int, Integer
 from config import Augmentation, Config, Waveform
 from utils.learning.batch_images import images_of
 from utils.learning.batches import BatchSupply
-from utils.learning.devices import replicated
+from utils.learning.devices import replicate, replicated
 from utils.learning.examples import Examples
 from utils.learning.steps import TrainState
 from utils.models.networks import Network, embed, of_last_layer
@@ -58,7 +58,7 @@ def make_filling(
 ) -> Callable[[TrainState], TrainState]:
     """Return a function that fills the output layer of the network to save, and of that in training."""
     without = replace(config, augmentation=Augmentation(count=0), waveform=Waveform(count=0))
-    noise = jax.device_put(examples.noise, replicated(mesh))
+    noise = replicate(examples.noise, mesh)
 
     @jax.jit
     def embed_batch(network: Network, source: Any, index: Int[Array, ""]) -> Float[Array, "batch features"]:
@@ -98,6 +98,6 @@ def with_output(
 
     def filled(path: tuple[Any, ...], leaf: jax.Array) -> jax.Array:
         values = {"kernel": kernel, "bias": bias}
-        return jax.device_put(values[path[1].key], replicated(mesh)) if of_last_layer(path) else leaf
+        return replicate(jnp.asarray(values[path[1].key]), mesh) if of_last_layer(path) else leaf
 
     return network._replace(params=jax.tree_util.tree_map_with_path(filled, network.params))

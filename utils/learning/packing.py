@@ -21,13 +21,13 @@ import polars as pl
 from jaxtyping import Int64
 from pydantic import TypeAdapter, ValidationError
 
-from config import Config, Waveform
+from config import Config, SettingsError, Waveform
 from utils import console
 from utils.files import json_text, remove_folder, write_json
 from utils.learning.examples import Examples, choose_examples
 from utils.learning.pack_plan import PackPlan, PlannedFile, plan_pack
 from utils.recordings.splits import read_split
-from utils.settings import to_toml
+from utils.settings import load_text, to_toml
 from utils.settings_keys import short_key
 from utils.spectra.pack import (
     CONTENTS,
@@ -86,6 +86,7 @@ def write_pack(store: Store, config: Config, address: str, *, fresh: bool) -> Pa
     with _alone(target):
         _prepare(target, plan, fresh=fresh)
         if target.exists(CONTENTS):
+            _fix_settings(target, config)
             contents = Pack(config.dataset.root, at=target.folder or address).contents
             console.info(f"{console.printable(target.address)}: is complete")
             return contents
@@ -140,6 +141,14 @@ def _write_tables(target: Storage, split: pl.DataFrame, examples: Examples, stor
     sums: dict[str, PixelSums] = {} if store.keeps_sound else store.pixel_sums(names)
     rows = [(name, sums[name].pixels, sums[name].sums.tolist(), sums[name].squares.tolist()) for name in sorted(sums)]
     target.write("pixel_sums.parquet", parquet_bytes(pl.DataFrame(rows, PIXEL_SUM_COLUMNS, orient="row")))
+
+
+def _fix_settings(target: Storage, config: Config) -> None:
+    """Write the settings of a complete pack anew if they cannot be read; its key tells that they are these."""
+    try:
+        load_text(target.read("settings.toml").decode(), source="")
+    except (OSError, UnicodeDecodeError, SettingsError):
+        target.write("settings.toml", to_toml(config).encode())
 
 
 def _read_journal(scratch: Path, plan: PackPlan, target: Storage) -> PackJournal:

@@ -1,5 +1,6 @@
 """The folder of a run: started, resumed, and saved to after each epoch or when training is stopped."""
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from config import Config
 from utils import console
 from utils.files import remove_folder, remove_leftovers, unrelated_names, write_text
 from utils.learning.examples import Examples
+from utils.learning.hosts import first_difference, is_first
 from utils.learning.steps import TrainState
 from utils.models.array_trees import TooLarge
 from utils.models.snapshots import (
@@ -24,7 +26,7 @@ from utils.models.snapshots import (
 )
 from utils.models.training_log import EpochRow, best_row, is_finished, read_training_log, write_training_log
 from utils.settings import to_toml
-from utils.settings_keys import changed_settings
+from utils.settings_keys import changed_settings, effective_settings
 
 # settings that change the trained network
 RUN_SETTINGS = (
@@ -120,6 +122,26 @@ def open_run(config: Config, *, fresh: bool) -> None:
         _remove_superseded(folder, config)
 
 
+def check_hosts(examples: Examples, config: Config) -> None:
+    """Refuse to train together with hosts that have other settings or clips.
+
+    Raises
+    ------
+    UserError
+        On all hosts, that names the first difference.
+    """
+    settings = effective_settings(config, of=("run", "snapshots", *RUN_SETTINGS))
+    found = first_difference(
+        {**settings, "the clips or classes": examples.fingerprint, "the kind of devices": jax.default_backend()}
+    )
+    if found:
+        host, name, there, first = found
+        raise console.UserError(
+            f"{name} is {json.dumps(there)} on host {host}, but {json.dumps(first)} on host 0; run the same command "
+            "with the same data set on all hosts"
+        )
+
+
 def resume(state: TrainState, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
     """Return state and progress of a training at its latest snapshot; `state` and no progress if it is new.
 
@@ -164,11 +186,15 @@ def _restored(snapshot: Snapshot, state: TrainState) -> TrainState:
 def save_epoch(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
     """Log a finished epoch, and save its network if it is the best, the last, or due by `training.snapshot_epochs`.
 
+    Of several hosts, the first one does.
+
     Raises
     ------
     UserError
         If the first snapshot of this process cannot be read back.
     """
+    if not is_first():
+        return
     folder, rows, settings = config.run_folder, progress.rows, config.training
     row = rows[-1]
     write_training_log(folder / "log.csv", rows)
@@ -189,13 +215,15 @@ def save_epoch(state: TrainState, progress: Progress, examples: Examples, config
 
 
 def save_paused(state: TrainState, progress: Progress, examples: Examples, config: Config) -> None:
-    """Save a network in the middle of an epoch.
+    """Save a network in the middle of an epoch; of several hosts, the first one does.
 
     Raises
     ------
     UserError
         Same as `save_epoch`.
     """
+    if not is_first():
+        return
     paused = Snapshot(
         config.run_folder / "paused", config, examples.classes, len(progress.rows), None, examples.fingerprint
     )

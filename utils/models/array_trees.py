@@ -119,12 +119,14 @@ def _as_user_error(error: Exception, folder: Path) -> UserError:
 
 @contextmanager
 def _checkpointer() -> Iterator[ocp.StandardCheckpointer]:
-    """Yield Orbax's checkpointer; its log is off, as its errors are reported in one line."""
+    """Yield Orbax's checkpointer, which waits for no other host; its log is off, as errors are one line."""
     logger = logging.getLogger("absl")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        here = jax.process_index()
+        alone = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
+        with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
             yield checkpointer
     finally:
         logger.setLevel(before)

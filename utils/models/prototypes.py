@@ -111,8 +111,10 @@ def nearest_distances(
     directions: Float32[np.ndarray, "features classes"],
     offsets: Float32[np.ndarray, " classes"],
 ) -> Float32[np.ndarray, " clips"]:
-    """Return the least distance of each clip over the classes."""
-    return (unit_length(embeddings) @ directions + offsets).min(axis=1).astype(np.float32)
+    """Return the least distance of each clip over the classes; it does not depend on the other clips."""
+    # products of float32 matrices are rounded otherwise if they have other rows, or fewer
+    wide = unit_length(embeddings.astype(np.float64)) @ directions.astype(np.float64)
+    return (wide + offsets).min(axis=1).astype(np.float32)
 
 
 def share_below(

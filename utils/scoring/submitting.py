@@ -1,8 +1,9 @@
 """The steps of both submission scripts: predict the recordings that have no part yet, and write the submission."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,13 +23,19 @@ from utils.scoring.evaluation.soundscapes import (
     write_soundscape_thresholds,
 )
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
-from utils.scoring.inference.intervals import IntervalScores, predict_intervals
+from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.inference.metadata_blend import blend_text
+from utils.scoring.inference.recording_batches import PredictSome, predict_batches
 from utils.scoring.submissions.dynamic_threshold import with_share_threshold
 from utils.scoring.submissions.formats.registry import check_submission, write_rows
 from utils.scoring.submissions.novelty_table import write_novelty_through
 from utils.scoring.submissions.results import Checked, InferenceResult, Submitted, Tally
-from utils.scoring.submissions.score_parts import is_score_part_complete, read_score_part, write_score_part
+from utils.scoring.submissions.score_parts import (
+    is_score_part_complete,
+    predict_parts,
+    read_score_part,
+    wait_for_parts,
+)
 from utils.scoring.submissions.task import Kind, Task, prepare_submission, submissions_within
 from utils.scoring.submissions.timeline import write_timeline
 from utils.spectra.interval_grid import interval_times
@@ -86,25 +93,36 @@ def predict_missing(task: Task, config: Config) -> InferenceResult:
     failures: dict[int, console.Failure] = {}
     seconds, elapsed = 0.0, console.stopwatch()
     files = [task.files[index] for index in missing]
+    task.parts.folder.mkdir(parents=True, exist_ok=True)  # workers of a cluster look for it
     sizes = [1 + (file.stat().st_size if file.is_file() else 0) for file in files]
     share = 0.0
-    predictions = predict_intervals(task.ensemble, files, config, interval=task.interval, scratch_in=task.parts.folder)
+
+    def predict_rows(rows: Sequence[int]) -> PredictSome:
+        some = [missing[row] for row in rows]
+        return partial(
+            predict_parts,
+            files=[task.files[index] for index in some],
+            targets=[task.targets[index] for index in some],
+            interval=task.interval,
+            scratch_in=task.parts.folder,
+        )
+
+    predictions = predict_batches(predict_rows, files, task.ensemble, config, needs=[task.parts.folder])
     with (
         console.progress(task.kind, total=len(task.files), unit="recordings", in_words=True) as advance,
         closing(predictions),
     ):
         advance(done)
-        for one in predictions:
-            if one.failure:
-                failures[missing[one.row]] = one.failure
+        for row, one in predictions:
+            failure = one if isinstance(one, console.Failure) else one.failure
+            if failure:
+                failures[missing[row]] = failure
             else:
-                novelty = task.ensemble.measures_novelty
-                shape = one.intervals, len(task.ensemble.classes) + novelty
-                write_score_part(task.targets[missing[one.row]], one.length, one.tables, shape=shape, novelty=novelty)
-            seconds += one.length.frames / one.length.rate
-            share += sizes[one.row] / sum(sizes)
+                seconds += one.length.frames / one.length.rate
+            share += sizes[row] / sum(sizes)
             left = console.clock(elapsed() * (1 - share) / share)
             advance(1, note=f"{seconds / elapsed():,.0f} × real time, {left} left")
+    wait_for_parts(task.targets[index] for index in missing if index not in failures)
     return InferenceResult(failures, seconds, elapsed())
 
 

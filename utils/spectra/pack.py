@@ -27,7 +27,7 @@ import polars as pl
 from jaxtyping import Int64, Shaped
 from pydantic import TypeAdapter, ValidationError
 
-from config import Config, Location, Spectrogram
+from config import Config, Location, SettingsError, Spectrogram
 from utils.console import UserError
 from utils.recordings.splits import SPLIT_SCHEMA
 from utils.settings import load_text
@@ -52,6 +52,7 @@ PACK_SETTINGS = (
     *("clips.", "spectrogram.", "dataset.fold", "training.signal_interval", "training.validation_share"),
     *("training.all_data", "training.noise_class"),
 )
+WRITE_SETTINGS = "run the same spec.py --pack again, which writes only this file anew"
 WRITE_FRESH = "write the pack again with spec.py --pack … --fresh"
 
 
@@ -151,9 +152,17 @@ class Pack(Store):
             content = self._files.read(name)
         except (DamagedFile, FileNotFoundError):
             raise self._damaged_file(name) from None
-        if len(content) != len(header) + file.clips * self._row.bytes or zlib.crc32(content) != file.checksum:
+        if len(content) != self._size_of(file) or zlib.crc32(content) != file.checksum:
             raise self._damaged_file(name)
         return np.frombuffer(content, self._row.dtype, offset=len(header)).reshape(file.clips, *self._row.shape)
+
+    @property
+    def bytes_of_files(self) -> int:
+        """Size of all arrays."""
+        return sum(self._size_of(file) for file in self.contents.files)
+
+    def _size_of(self, file: PackFile) -> int:
+        return len(array_header(file.clips, self._row)) + file.clips * self._row.bytes
 
     def rows_in_file(self, clips: Int64[np.ndarray, " n"]) -> Int64[np.ndarray, " n"]:
         """Return the index of each of the given rows of `clips` in its file."""
@@ -186,16 +195,17 @@ class Pack(Store):
     def _settings(self) -> tuple[Config, str]:
         try:
             text = self.storage.read("settings.toml").decode()
+            return load_text(text, source=self.storage.where("settings.toml")), text
         except (OSError, UnicodeDecodeError):
-            raise UserError(f"{self.storage.where('settings.toml')}: is missing or damaged; {WRITE_FRESH}") from None
-        return load_text(text, source=self.storage.where("settings.toml")), text
+            raise UserError(f"{self.storage.where('settings.toml')}: is missing or damaged; {WRITE_SETTINGS}") from None
+        except SettingsError as error:
+            raise UserError(f"{error}; {WRITE_SETTINGS}") from None
 
     def _check_sizes(self) -> None:
         """Compare the sizes of all files, by one listing of the folder."""
         sizes = {entry.name: entry.size for entry in self.storage.entries()}
         for file in self.contents.files:
-            expected = len(array_header(file.clips, self._row)) + file.clips * self._row.bytes
-            if sizes.get(f"{file.name}.npy") != expected:
+            if sizes.get(f"{file.name}.npy") != self._size_of(file):
                 raise self._damaged_file(f"{file.name}.npy")
 
     def _clips_of(self, file: PackFile) -> pl.DataFrame:
@@ -242,7 +252,8 @@ def open_pack(config: Config, at: Location) -> Pack:
     Raises
     ------
     UserError
-        If it is not finished, damaged, or was made with settings that give other clips; the text names them.
+        If it is not finished, damaged, or was made with settings that give other clips; the text names them. Or if it
+        does not fit in the cache, but triplets are learned.
     """
     training = config.training
     pack = Pack(
@@ -257,5 +268,10 @@ def open_pack(config: Config, at: Location) -> Pack:
         raise UserError(
             f"{pack.address}: was made with other settings ({'; '.join(changed)}); change them back, or write another "
             "pack with spec.py --pack"
+        )
+    if training.compares_clips and training.cache and 0 < training.cache_gb * 1e9 < pack.bytes_of_files:
+        raise UserError(
+            f"training.cache_gb = {training.cache_gb:g}: should be at least {pack.bytes_of_files / 1e9:.3g}, the whole "
+            f"pack, because training.loss = {training.loss} reads its clips in any order"
         )
     return pack

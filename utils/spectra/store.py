@@ -172,7 +172,8 @@ class Store:
         try:
             return read_store_settings(self.storage)
         except FileNotFoundError:
-            raise _damaged(self.storage.where("settings.toml")) from None
+            where = self.storage.where("settings.toml")
+            raise UserError(f"{where}: no such file; run spec.py again, which keeps what is there") from None
 
     @property
     def address(self) -> str:

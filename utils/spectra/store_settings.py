@@ -3,12 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-from config import Config
+from config import Config, SettingsError
 from utils.console import UserError, printable, warning
 from utils.settings import load, load_text
 from utils.settings_keys import changed_settings
 from utils.storage import Storage, open_storage
 
+WITHOUT_SETTINGS = "remove it and run spec.py again, which keeps what was made with the same settings"
 STORE_SETTINGS = ("clips.", "spectrogram.")  # sections of the settings that determine what a store holds
 
 
@@ -34,9 +35,7 @@ def read_store_settings(storage: Storage) -> tuple[Config, str]:
     FileNotFoundError
         If it has none.
     UserError
-        If they cannot be read; the text names the file.
-    SettingsError
-        If they cannot be used.
+        If they cannot be read or used; the text names the file.
     """
     where = storage.where("settings.toml")
     try:
@@ -46,8 +45,11 @@ def read_store_settings(storage: Storage) -> tuple[Config, str]:
     except OSError as error:
         raise UserError(f"{where}: cannot be read ({error.strerror or error})") from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{where}: is missing or damaged ({error}); run spec.py --fresh") from None
-    return load_text(text, source=where), text
+        raise UserError(f"{where}: is damaged ({error}); {WITHOUT_SETTINGS}") from None
+    try:
+        return load_text(text, source=where), text
+    except SettingsError as error:
+        raise UserError(f"{error}; {WITHOUT_SETTINGS}") from None
 
 
 def check_settings(config: Config) -> None:

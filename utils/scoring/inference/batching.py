@@ -44,8 +44,7 @@ def predict_in_batches(
     """
     with ThreadPoolExecutor(1, thread_name_prefix="networks") as executor, closing(spectrograms):
         batches = [
-            FullBatches(ensemble.timer.timed(group.scorer(settings)), size=settings.batch_size, executor=executor)
-            for group in ensemble.groups
+            FullBatches(scorer, size=settings.batch_size, executor=executor) for scorer in ensemble.scorers(settings)
         ]
         for recording in spectrograms:
             if isinstance(recording.outcome, console.Failure):

@@ -1,5 +1,6 @@
 """Worker processes of inference: decode recordings and make spectrograms of their clips, once per group of members."""
 
+import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -11,6 +12,7 @@ import polars as pl
 from config import Config, Location
 from utils import console
 from utils.fanout import AHEAD, fan_out
+from utils.local_threads import THREADS
 from utils.scoring.inference.ensembles import Ensemble
 from utils.scratch import scratch_folder
 from utils.sound.remote import sizes_and_times, sound_at
@@ -48,6 +50,11 @@ def recording_jobs(recordings: pl.DataFrame, root: Path, settings: Config, *, ca
     return [Job(name, sound_at(root, file), cap, settings.clips, settings.spectrogram) for name, file in pairs]
 
 
+def scratch_home(config: Config, folder: Path) -> Path:
+    """Return where scratch files may be: in `folder`, but for workers of a cluster on the disk of their machine."""
+    return Path(tempfile.gettempdir()) if config.cluster.address == THREADS else folder
+
+
 def spectrograms_of_recordings(
     ensemble: Ensemble, recordings: pl.DataFrame, config: Config
 ) -> Generator[ClipSpectrograms]:
@@ -57,7 +64,7 @@ def spectrograms_of_recordings(
     the next recording is asked for.
     """
     cap = config.testing.max_clips
-    with scratch_folder(config.run_folder, prefix=SCRATCH) as scratch:
+    with scratch_folder(scratch_home(config, config.run_folder), prefix=SCRATCH) as scratch:
         indices: dict[Job, tuple[int, int]] = {}
         for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
             for index, group in enumerate(ensemble.groups):
@@ -78,7 +85,7 @@ def spectrograms_of_events(
     ----------
     events : of each recording
     """
-    with scratch_folder(config.run_folder, prefix=SCRATCH) as scratch:
+    with scratch_folder(scratch_home(config, config.run_folder), prefix=SCRATCH) as scratch:
         indices: dict[Job, tuple[int, int]] = {}
         for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
             for index, group in enumerate(ensemble.groups):
@@ -107,7 +114,7 @@ def spectrograms_of_intervals(
     scratch_in : folder in which spectrograms wait for the networks
     """
     overlap = config.submission.overlap
-    with scratch_folder(scratch_in, prefix=SCRATCH) as scratch:
+    with scratch_folder(scratch_home(config, scratch_in), prefix=SCRATCH) as scratch:
         indices: dict[IntervalJob, tuple[int, int]] = {}
         clips_of_groups = [
             group.clips if overlap is None else replace(group.clips, overlap=overlap) for group in ensemble.groups

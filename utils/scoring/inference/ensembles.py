@@ -23,6 +23,8 @@ from utils.settings_keys import effective_settings
 FROM_SNAPSHOT = ("spectrogram.",)  # settings that every snapshot brings along
 CLASSES_IN_WARNING = 3  # classes that a warning lists
 
+Scorer = Callable[[Pixels], Float32[np.ndarray, "clips columns"]]
+
 
 @dataclass(frozen=True)
 class Member:
@@ -148,7 +150,7 @@ class MemberGroup:
         """Number of columns that its scorer returns."""
         return len(self.classes) + len(self.measuring)
 
-    def scorer(self, settings: Testing) -> Callable[[Pixels], Float32[np.ndarray, "clips columns"]]:
+    def scorer(self, settings: Testing) -> Scorer:
         """Load the networks, and return a function from spectrograms to scores, and beside them distances.
 
         The scores of a class are averaged over the members that know it. Each of the members `measuring` adds a column
@@ -205,11 +207,23 @@ class Ensemble:
     groups : the members by the spectrograms that they take
     classes : what any member predicts, sorted, without 'Noise'
     timer : measures the batches that it predicts
+    loaded : the scorers of its groups, if they stay in memory
     """
 
     groups: tuple[MemberGroup, ...]
     classes: tuple[str, ...]
     timer: BatchTimer = field(default_factory=BatchTimer, compare=False)
+    loaded: tuple[Scorer, ...] = field(default=(), compare=False, repr=False)
+
+    def scorers(self, settings: Testing) -> tuple[Scorer, ...]:
+        """Return the scorers of its groups, measured by `timer`; they are loaded now unless they are in memory.
+
+        Raises
+        ------
+        UserError
+            If a network cannot be read.
+        """
+        return self.loaded or tuple(self.timer.timed(group.scorer(settings)) for group in self.groups)
 
     @property
     def measures_novelty(self) -> bool:

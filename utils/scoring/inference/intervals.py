@@ -1,6 +1,7 @@
 """Predictions for the intervals of long recordings: scores of clips are pooled as they come, recording by recording."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -12,7 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from config import Config, Location
 from utils import console
 from utils.scoring.inference.batching import ScoredClips, predict_in_batches
-from utils.scoring.inference.clip_workers import spectrograms_of_intervals
+from utils.scoring.inference.clip_workers import scratch_home, spectrograms_of_intervals
 from utils.scoring.inference.ensembles import Ensemble
 from utils.scoring.inference.novelty import ColumnPool, novelty_of, with_novelty
 from utils.scoring.inference.pooling import pooling_of
@@ -78,7 +79,7 @@ class IntervalPrediction(NamedTuple):
     row: int
     length: Length
     intervals: int
-    tables: Iterator[Float[np.ndarray, "_ columns"]]
+    tables: Iterable[Float[np.ndarray, "_ columns"]]
     failure: console.Failure | None = None
     clips: tuple[int, ...] = ()
 
@@ -103,7 +104,7 @@ def predict_intervals(
     UserError
         If a network is damaged.
     """
-    pooling = pooling_of(config.testing)
+    pooling, scratch_in = pooling_of(config.testing), scratch_home(config, scratch_in)
     spectrograms = spectrograms_of_intervals(ensemble, files, config, interval=interval, scratch_in=scratch_in)
     unfinished: dict[int, list[IntervalScoreCollector]] = {}
     for part in predict_in_batches(ensemble, spectrograms, config.testing):
@@ -119,6 +120,16 @@ def predict_intervals(
             yield _joined_intervals(row, ensemble, collectors, whole=not interval)
             for collector in collectors:
                 collector.close()
+
+
+def predict_intervals_in_memory(
+    ensemble: Ensemble, files: Sequence[Location], config: Config, *, interval: float
+) -> Generator[IntervalPrediction]:
+    """Do as `predict_intervals`; scores are float32, and stay in memory."""
+    coming = predict_intervals(ensemble, files, config, interval=interval, scratch_in=config.run_folder)
+    with closing(coming):
+        for one in coming:
+            yield one._replace(tables=[table.astype(np.float32) for table in one.tables])
 
 
 class IntervalScoreCollector:

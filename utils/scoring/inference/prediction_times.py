@@ -5,7 +5,7 @@ The 2018 BirdCLEF baseline printed the time per batch of its test.
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -14,6 +14,7 @@ from jaxtyping import Float32, UInt8
 
 KEPT = 4096  # latest batches that count
 
+TimedBatches = Sequence[tuple[int, float]]  # clips and seconds of each
 PredictBatch = Callable[[UInt8[np.ndarray, "clips height width"]], Float32[np.ndarray, "clips columns"]]
 
 
@@ -68,6 +69,16 @@ class BatchTimer:
             return scores
 
         return measured
+
+    def take(self) -> TimedBatches:
+        """Return what was measured so far, and start anew."""
+        taken = list(self._batches)
+        self._batches.clear()
+        return taken
+
+    def add(self, batches: TimedBatches) -> None:
+        """Take in what another process measured."""
+        self._batches.extend(batches)
 
     def times(self, *, clips: int, seconds: float) -> PredictionTimes:
         """Return how fast clips were predicted.

@@ -20,6 +20,7 @@ from utils.models.onnx.export import INPUT, OUTPUT, can_export, check_can_export
 ClipTable = Float[np.ndarray, "clips classes"]  # logits, or scores from 0 to 1
 Pixels = UInt8[np.ndarray, "clips height width"]
 INT8 = "onnx-int8"  # value of `testing.engine`
+THREADS_OF_MODELS = "NPROC"  # environment variable with the number of threads; JAX reads it, too
 Predict = Callable[[Network, UInt8[np.ndarray | Array, "clips height width"]], ClipTable]
 
 
@@ -140,9 +141,8 @@ def _session(model: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    options.intra_op_num_threads = int(os.environ.get(THREADS_OF_MODELS, cores))
     # threads that spin while they wait would take the cores from the workers that decode
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors

@@ -3,6 +3,7 @@
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +17,11 @@ from utils.recordings.spans import Spans, labelled_in, labelled_intervals
 from utils.scoring.inference.ensembles import Ensemble, Member, assemble
 from utils.scoring.inference.events import predict_events
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
-from utils.scoring.inference.intervals import predict_intervals
+from utils.scoring.inference.intervals import predict_intervals_in_memory
 from utils.scoring.inference.metadata_blend import Blend, blend_of
 from utils.scoring.inference.novelty import without_novelty
 from utils.scoring.inference.prior import prior_of
+from utils.scoring.inference.recording_batches import PredictSome, predict_batches
 from utils.scoring.inference.recordings import Predictions, predict_recordings
 from utils.scoring.inference.unit_rows import ROWS, events_inside, interval_rows, overlapping_species
 from utils.scoring.metrics.units import Unit, unit_word
@@ -133,29 +135,33 @@ def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config)
     files = [sound_at(config.dataset.root, file) for file in recordings["file"]]
     no_scores = np.empty((0, len(ensemble.classes)))
     spans = _labelled_spans(recordings["recording"].to_list(), config)
-    coming = predict_intervals(ensemble, files, config, interval=config.testing.interval, scratch_in=config.run_folder)
-    with closing(coming):
-        for one in coming:
-            if one.failure:
-                yield _Rows(one.row, [], no_scores, [], reason=one.failure.reason)
+
+    def predict_rows(rows: Sequence[int]) -> PredictSome:
+        some = [files[row] for row in rows]
+        return partial(predict_intervals_in_memory, files=some, interval=config.testing.interval)
+
+    with closing(predict_batches(predict_rows, files, ensemble, config)) as coming:
+        for row, one in coming:
+            failure = one if isinstance(one, console.Failure) else one.failure
+            if failure:
+                yield _Rows(row, [], no_scores, [], reason=failure.reason)
                 continue
-            label = recordings["class"][one.row]
-            events, problem = events_inside(recordings["events"][one.row].to_list(), one.length)
-            tables = [table.astype(np.float32) for table in one.tables]
+            label = recordings["class"][row]
+            events, problem = events_inside(recordings["events"][row].to_list(), one.length)
             if problem and not events:
-                yield _Rows(one.row, [], no_scores, [], reason=f"{problem}; it is left out of the metrics")
+                yield _Rows(row, [], no_scores, [], reason=f"{problem}; it is left out of the metrics")
                 continue
             starts, ends = interval_times(one.length, interval=config.testing.interval)
-            labelled = labelled_intervals(spans.get(recordings["recording"][one.row]), starts, ends)
+            labelled = labelled_intervals(spans.get(recordings["recording"][row]), starts, ends)
             if not labelled.any():
                 reason = f"no interval of {config.testing.interval:g} s is labelled from its start to its end"
-                yield _Rows(one.row, [], no_scores, [], reason=reason)
+                yield _Rows(row, [], no_scores, [], reason=reason)
                 continue
             values = interval_rows(events, starts, ends, labelled, **{"class": label if label == NOISE else ""})
             clips = np.array(one.clips)[labelled].tolist()
             warnings = (*one.length.warnings, *([problem] if problem else []))
-            scores, novelty = without_novelty(np.concatenate(tables)[labelled], classes=len(ensemble.classes))
-            yield _Rows(one.row, values, scores, clips, warnings=warnings, novelty=novelty)
+            scores, novelty = without_novelty(np.concatenate(one.tables)[labelled], classes=len(ensemble.classes))
+            yield _Rows(row, values, scores, clips, warnings=warnings, novelty=novelty)
 
 
 def _labelled_spans(names: Sequence[str], config: Config) -> dict[str, Spans | None]:
@@ -184,13 +190,20 @@ def _event_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) ->
         for events in recordings["events"].to_list()
     ]
     length = max(group.clips.length for group in ensemble.groups)
-    with closing(predict_events(ensemble, recordings, spans, config)) as coming:
-        for one in coming:
-            if one.failure:
+    files = [sound_at(config.dataset.root, file) for file in recordings["file"]]
+
+    def predict_rows(rows: Sequence[int]) -> PredictSome:
+        some = recordings.select("recording", "file")[list(rows)]
+        return partial(predict_events, recordings=some, events=[spans[row] for row in rows])
+
+    with closing(predict_batches(predict_rows, files, ensemble, config)) as coming:
+        for row, one in coming:
+            failure = one if isinstance(one, console.Failure) else one.failure
+            if failure:
                 no_scores = np.empty((0, len(ensemble.classes)))
-                yield _Rows(one.row, [], no_scores, [], reason=one.failure.reason)
+                yield _Rows(row, [], no_scores, [], reason=failure.reason)
                 continue
-            events = [Event(*span) for span in spans[one.row]]
+            events = [Event(*span) for span in spans[row]]
             values = [
                 {
                     "class": event.species,
@@ -206,7 +219,7 @@ def _event_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) ->
                 for event, clips in zip(events, one.clips.tolist(), strict=True)
             ]
             clips, warnings = one.clips.tolist(), one.length.warnings
-            yield _Rows(one.row, values, one.scores, clips, reasons, warnings=warnings, novelty=one.novelty)
+            yield _Rows(row, values, one.scores, clips, reasons, warnings=warnings, novelty=one.novelty)
 
 
 class _Finished(NamedTuple):

@@ -9,8 +9,10 @@ later: they may change, and the parts can still be used.
 
 import hashlib
 import json
+import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32
 
-from utils.console import info, printable
+from config import Config
+from utils.console import UserError, info, printable
 from utils.files import atomic_file, remove_folder
+from utils.scoring.inference.ensembles import Ensemble
+from utils.scoring.inference.intervals import IntervalPrediction, predict_intervals
 from utils.spectra.decode import Length
 
 ALIGNMENT = 64  # bytes: the offset of the first score is a multiple of it
 CHECKSUM_SIZE = 4  # bytes
 READ_SIZE = 2**20  # bytes read at once
+SEEN_SECONDS = 120.0  # after which a machine sees what another one wrote on the same network disk; usually under 60
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,51 @@ class Parts:
     def remove(self) -> None:
         """Remove all parts of the submission."""
         remove_folder(self.folder)
+
+
+def predict_parts(
+    ensemble: Ensemble,
+    config: Config,
+    *,
+    files: Sequence[Path],
+    targets: Sequence[Path],
+    interval: float,
+    scratch_in: Path,
+) -> Generator[IntervalPrediction]:
+    """Predict recordings, and write the part of each as it is finished; it is yielded without its scores.
+
+    Parameters
+    ----------
+    targets : the paths of the parts
+
+    Others, and errors, are those of `predict_intervals`.
+    """
+    novelty = ensemble.measures_novelty
+    columns = len(ensemble.classes) + novelty
+    with closing(predict_intervals(ensemble, files, config, interval=interval, scratch_in=scratch_in)) as predictions:
+        for one in predictions:
+            if not one.failure:
+                shape = one.intervals, columns
+                write_score_part(targets[one.row], one.length, one.tables, shape=shape, novelty=novelty)
+            yield one._replace(tables=())
+
+
+def wait_for_parts(targets: Iterable[Path]) -> None:
+    """Wait until this machine sees the parts that others wrote.
+
+    Raises
+    ------
+    UserError
+        If it does not, because their disk is another one.
+    """
+    deadline = time.monotonic() + SEEN_SECONDS
+    for target in targets:
+        while not target.exists():
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"{target}: was written by a machine of the cluster, but is not here; all need the same disk"
+                )
+            time.sleep(0.5)
 
 
 def write_score_part(

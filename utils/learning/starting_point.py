@@ -1,0 +1,67 @@
+"""Where a training starts: at the run's latest snapshot, else with the weights that the settings name."""
+
+from dataclasses import asdict
+from typing import Any
+
+from config import Config
+from utils import console
+from utils.learning.examples import Examples
+from utils.learning.hosts import from_first
+from utils.learning.input_statistics import input_statistics
+from utils.learning.runs import Progress, resume
+from utils.learning.steps import TrainState, initial_state
+from utils.models.input_scaling import with_statistics
+from utils.models.networks import Network
+from utils.models.public_weights import start_from_weights
+from utils.models.training_log import EpochRow
+from utils.models.transfer import find_pretrained, start_from
+
+
+def starting_point(network: Network, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
+    """Return state and progress at the start.
+
+    Of several hosts, the first one finds the progress for all; `replicate_of_first` gives them its state.
+
+    Raises
+    ------
+    UserError
+        If the run cannot resume, or weights cannot be read.
+    """
+    found: list[TrainState] = []
+
+    def find() -> tuple[list[dict[str, Any]], int, tuple[float, ...]]:
+        state, progress = _find(network, examples, config)
+        found.append(state)
+        return [asdict(row) for row in progress.rows], progress.steps, progress.sums
+
+    rows, steps, sums = from_first(find)
+    state = found[0] if found else initial_state(network, config.training)
+    return state, Progress([EpochRow(**row) for row in rows], steps, tuple(sums))
+
+
+def _find(network: Network, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
+    settings = config.training
+    state, progress = resume(initial_state(network, settings), examples, config)
+    if not progress.rows and not progress.steps:
+        started = _initial_network(network, examples, config)
+        state = state if started is network else initial_state(started, settings)
+    return state, progress
+
+
+def _initial_network(network: Network, examples: Examples, config: Config) -> Network:
+    """Return the network with its first weights: of a snapshot, public ones, or those it has."""
+    settings = config.training
+    if settings.pretrained:
+        snapshot = find_pretrained(settings.pretrained)
+        network, summary = start_from(snapshot, network, examples.classes, output=settings.pretrained_output)
+        console.info(summary)
+    elif config.model.weights:
+        network, summary = start_from_weights(network, config.model)
+        console.info(summary)
+    elif config.model.frozen_stages:
+        raise console.UserError(
+            f"model.frozen_stages = {config.model.frozen_stages} would freeze layers with random weights; set "
+            "model.weights or training.pretrained, or model.frozen_stages = 0"
+        )
+    statistics = input_statistics(examples, config)
+    return network if statistics is None else network._replace(rest=with_statistics(network.rest, statistics))

@@ -1,0 +1,40 @@
+"""Threads of this process, for work inside a worker of a cluster, which starts no processes of its own."""
+
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from utils.console import Failure
+from utils.worker_processes import failure_of_error, is_fatal
+
+THREADS = "threads"  # value of `cluster.address` inside such a worker; no user can set it
+
+
+def run_in_threads(
+    function: Callable[[Any], Any], items: Sequence[Any], *, threads: int, name: Callable[[Any], str]
+) -> Generator[tuple[Any, Any]]:
+    """Yield each item with its result or a Failure, in their order.
+
+    What may fail once is tried again at once. Nothing is stopped that hangs: the worker as a whole has a time limit.
+    Parameters and errors are those of `utils.fanout.fan_out`.
+    """
+
+    def attempt_twice(item: Any) -> Any:
+        outcome = _outcome_here(function, item, name(item))
+        transient = isinstance(outcome, Failure) and outcome.transient
+        return _outcome_here(function, item, name(item)) if transient else outcome
+
+    executor = ThreadPoolExecutor(threads, thread_name_prefix="items")
+    try:
+        yield from zip(items, executor.map(attempt_twice, items), strict=True)
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _outcome_here(function: Callable[[Any], Any], item: Any, name: str) -> Any:
+    try:
+        return function(item)
+    except Exception as error:
+        if is_fatal(error):
+            raise
+        return failure_of_error(error, name)
