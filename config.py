@@ -735,7 +735,7 @@ class Cluster:
     # another Ray cluster; local: Ray on this machine alone, to try it out. All but '' need the extra `cluster`, auto
     # and ray:// also a disk that all machines have at the same path
     address: str = ""
-    # processor cores that the cluster reserves for each recording in work; for inference, for each batch of them
+    # processor cores that the cluster reserves for each recording in work; for inference, for each group of them
     cpus: Positive = 1.0
     memory: CountOrNone = 0  # memory that it reserves for each, MB; 0: none, as many at a time as there are cores
     retries: CountOrNone = 1  # how often a recording is tried again whose worker or machine was lost

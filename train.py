@@ -23,9 +23,11 @@ from config import Config
 from utils import console
 from utils.learning.devices import request_determinism
 from utils.learning.examples import read_examples
-from utils.learning.hosts import HostFlags, connected, first_alone, from_first, on_all
+from utils.learning.host_checks import check_hosts
+from utils.learning.host_messages import from_first, lock_by_host_0, on_all
+from utils.learning.hosts import HostFlags, connected
 from utils.learning.loop import learn, summarize_training
-from utils.learning.runs import check_hosts, open_run, refuse_teachers
+from utils.learning.runs import open_run, refuse_teachers
 from utils.models.used_settings import warn_of_unused
 
 
@@ -58,7 +60,7 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
     request_determinism(config.training)
     examples = on_all(lambda: read_examples(config))
     check_hosts(examples, config)
-    with first_alone(config.snapshots, f"training of {config.run}"):
+    with lock_by_host_0(config.snapshots, f"training of {config.run}"):
         from_first(lambda: open_run(config, fresh=flags.fresh))
         rows = learn(examples, config)
     from_first(lambda: summarize_training(rows, config, seconds=elapsed()))

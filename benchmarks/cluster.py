@@ -27,7 +27,7 @@ import workers
 
 from config import Cluster, Config
 from utils import console
-from utils.fanout import AHEAD_OF_SMALL, THIS_MACHINE, fan_out
+from utils.fanout import AHEAD_OF_SMALL_RESULTS, THIS_MACHINE, fan_out
 from utils.files import write_json
 from utils.ray_tasks import SETTINGS_OF_RAY
 from utils.spectra.extraction import Job, extract
@@ -50,7 +50,7 @@ class Run(NamedTuple):
 def measure(jobs: Sequence[Job], cluster: Cluster) -> Run:
     """Extract all recordings, and measure it by the last half: during the first, the processes start."""
     started, times = time.perf_counter(), []
-    name, ahead = (lambda job: job.name), AHEAD_OF_SMALL  # as spec.py
+    name, ahead = (lambda job: job.name), AHEAD_OF_SMALL_RESULTS  # as spec.py
     for job, outcome in fan_out(extract, jobs, workers=CORES, name=name, cluster=cluster, ahead=ahead):
         if isinstance(outcome, console.Failure):
             raise RuntimeError(f"{job.name}: {outcome.reason}")

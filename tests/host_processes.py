@@ -10,7 +10,7 @@ from tests.conftest import REPOSITORY
 
 HEAD = """
 import itertools, json, os, signal, sys
-from utils.learning import hosts, lost_hosts
+from utils.learning import host_messages, hosts
 index, address = int(sys.argv[1]), sys.argv[2]
 flags = hosts.HostFlags(address, 2, index)
 """

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -22,15 +23,16 @@ import spec
 from config import Cluster, Config, SettingsError
 from tests.conftest import REPOSITORY, small_config, write_folders
 from tests.remote import no_processes, s3_on_loopback
-from tests.workers import OnlyAtHome, behave, leave_marks
+from tests.workers import OnlyAtHome, behave, leave_marks, pretend_other_gpu
 from utils import ray_process, ray_tasks
 from utils.console import Failure, UserError
 from utils.fanout import THIS_MACHINE, fan_out
 from utils.learning.examples import read_examples
 from utils.learning.input_statistics import input_statistics
-from utils.ray_groups import GroupSize
+from utils.ray_groups import RECENT_TASKS, GroupSize
+from utils.ray_messages import Order
 from utils.ray_process import run_on_ray
-from utils.ray_tasks import SETTINGS_OF_RAY, Order, reason_of_end
+from utils.ray_tasks import SETTINGS_OF_RAY, reason_of_end
 from utils.ray_worker import Outcome, StartNotes, attempt, files_of
 from utils.settings_checks import check
 from utils.spectra import store_writer
@@ -85,7 +87,7 @@ def test_one_bad_item_does_not_affect_the_others(cluster: Cluster, tmp_path: Pat
     items = ["a", "raise", "b", "unusable", "die", "killed", "c", "hang", "d", "modules", once]
     main = sys.modules["__main__"]
     before, environment = dict(vars(main)), dict(os.environ)
-    results = dict(fan_out(behave, items, workers=2, name=str.title, cluster=cluster, time_limit=3.0))
+    results = dict(fan_out(behave, items, workers=2, name=str.title, cluster=cluster, time_limit=limit_of))
     assert {item: results[item] for item in "abcd"} == {"a": "A", "b": "B", "c": "C", "d": "D"}
     assert results["raise"] == Failure("Raise", "ValueError: wrong", transient=True)
     assert results["unusable"] == Failure("Unusable", "cannot be used")
@@ -100,11 +102,15 @@ def test_one_bad_item_does_not_affect_the_others(cluster: Cluster, tmp_path: Pat
     assert dict(os.environ) == environment
 
 
+def limit_of(item: str) -> float:
+    return 3.0 if item == "hang" else 300.0
+
+
 @pytest.mark.usefixtures("machines")
 def test_of_a_task_with_several_items_only_the_bad_one_is_lost(tmp_path: Path) -> None:
     bad = [f"die once: {tmp_path / 'mark'}", "die", "raise", "hang"]
     items = [f"a{index}" for index in range(30)] + bad + [f"b{index}" for index in range(30)]
-    settings = {"workers": 1, "ahead": 16, "time_limit": 3.0, "cluster": AUTO, "name": str}
+    settings = {"workers": 1, "ahead": 16, "time_limit": limit_of, "cluster": AUTO, "name": str}
     results = dict(run_on_ray(behave, items, **settings))
     assert len(results) == len(items)
     assert all(results[item] == item.upper() for item in items if item not in bad)
@@ -159,19 +165,12 @@ def test_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         list(fan_out(behave, ["a"], workers=1, name=str, cluster=AUTO))
 
 
-@pytest.mark.parametrize("told_by", ["environment", "ray start", "setting"])
-def test_a_cluster_that_does_not_run_is_found_out_without_ray(
-    told_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("told_by", ["environment", "setting"])
+def test_a_cluster_that_does_not_run_is_found_out_without_ray(told_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    if told_by == "environment":
-        monkeypatch.setenv("RAY_ADDRESS", address)
-    (tmp_path / "ray").mkdir()
-    (tmp_path / "ray" / "ray_current_cluster").write_text(f"{address}\n")
+    monkeypatch.setenv("RAY_ADDRESS", address if told_by == "environment" else "")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
     monkeypatch.setattr(ray_process, "_ray_process", lambda _: pytest.fail("Ray was started"))
     cluster = Cluster(f"ray://{address}" if told_by == "setting" else "auto")
@@ -179,7 +178,27 @@ def test_a_cluster_that_does_not_run_is_found_out_without_ray(
         list(fan_out(behave, ["a"], workers=1, name=str, cluster=cluster))
 
 
-def test_a_machine_without_the_disk_is_named(machines: Machines, tmp_path: Path) -> None:
+def test_the_address_of_an_earlier_cluster_refuses_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class RayIsAsked(Exception):
+        pass
+
+    def ask(order: Order) -> None:
+        raise RayIsAsked(order.cluster.address)
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("127.0.0.1:1\n")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    monkeypatch.setattr(ray_process, "_ray_process", ask)
+    with pytest.raises(RayIsAsked, match="auto"):
+        list(fan_out(behave, ["a"], workers=1, name=str, cluster=AUTO))
+
+
+def test_a_machine_without_the_disk_is_named(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_process, "SEEN_SECONDS", 0.1)
     file = OnlyAtHome(tmp_path / "a.wav")
     with pytest.raises(UserError, match=r"a\.wav: .+, a machine of the cluster, does not have it"):
         list(fan_out(leave_marks, [file], workers=1, name=str, cluster=AUTO))
@@ -263,11 +282,11 @@ def test_ray_on_this_machine_has_the_cores_that_are_reserved(monkeypatch: pytest
     ray, started = pytest.importorskip("ray"), []
     monkeypatch.setattr(ray, "init", lambda *_, **settings: started.append(settings["num_cpus"]))
     for workers, cpus in ((0, 1.5), (1, 2.0), (3, 0.5)):
-        ray_tasks._connect(Order(behave, workers, 1, 60.0, Cluster("local", cpus=cpus), ".", 1))
+        ray_tasks._connect(Order(behave, workers, 1, Cluster("local", cpus=cpus), ".", 1))
     assert started == [None, 2, 2]
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     with pytest.raises(UserError, match=r"cluster\.cpus = 2\.5: this machine has 2"):
-        settings = {"workers": 1, "ahead": 1, "time_limit": 60.0, "cluster": Cluster("local", cpus=2.5)}
+        settings = {"workers": 1, "ahead": 1, "time_limit": limit_of, "cluster": Cluster("local", cpus=2.5)}
         next(run_on_ray(behave, ["a"], name=str, **settings))
 
 
@@ -306,7 +325,8 @@ def test_nothing_is_done_where_a_file_is_missing(tmp_path: Path) -> None:
     notes, seen = StartNotes(), {tmp_path / "a", tmp_path / "b"}
     Notes.note.remote = notes.note
     items = [Item(Path("part"), tmp_path / name) for name in ("a", "b", "c")]
-    found = attempt(lambda item: item.file.name, items, seen, task=5, notes=Notes, folder=str(Path.cwd()))
+    more = {"task": 5, "notes": Notes, "folder": str(Path.cwd())}
+    found = attempt(lambda item: item.file.name, items, seen, patience=0.0, **more)
     assert found.seconds > 0
     one, missing, unseen = found.outcomes
     assert (one, unseen) == (Outcome("a"), Outcome("c"))  # the script does not see "c", either
@@ -314,6 +334,20 @@ def test_nothing_is_done_where_a_file_is_missing(tmp_path: Path) -> None:
     assert (list(missing.missing), bool(missing.machine)) == ([tmp_path / "b"], True)
     assert notes.take_started() == [5]
     assert notes.take_started() == []
+    appearing = threading.Timer(0.2, (tmp_path / "b").touch)
+    appearing.start()
+    found = attempt(lambda item: item.file.name, items, seen, patience=60.0, **more)
+    appearing.join()
+    assert found.outcomes == [Outcome(name) for name in ("a", "b", "c")]
+
+
+def test_a_worker_that_gets_another_gpu_ends_without_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_OVERRIDE_RESOURCES", '{"GPU": 1}')  # Ray believes it
+    settings = {"workers": 1, "ahead": 1, "time_limit": limit_of, "cluster": Cluster("local", retries=0), "name": str}
+    outcomes = dict(run_on_ray(pretend_other_gpu, ["a", "b"], gpus=1, **settings))
+    assert all(isinstance(outcome, int) for outcome in outcomes.values()), outcomes
+    assert outcomes["a"] != outcomes["b"]  # processes
 
 
 def test_tasks_of_about_half_a_second() -> None:
@@ -329,6 +363,10 @@ def test_tasks_of_about_half_a_second() -> None:
     sizes.taken(9)
     assert sizes.next_size(2) == 1
     assert GroupSize(100, most=0).next_size(1) == 1
+    sizes = GroupSize(1000, most=32)
+    for seconds in [0.01] * 50 + [60.0] * RECENT_TASKS:
+        sizes.measured(1, seconds)
+    assert sizes.next_size(1) == 1  # items became long
     sizes = GroupSize(1000, most=4)
     sizes.measured(1, 0.0)
     assert sizes.next_size(1) == 4

@@ -17,10 +17,12 @@ import pytest
 import soundfile
 from sklearn.metrics import label_ranking_average_precision_score
 
+import evaluate
 import sort_data
 import spec
 import test
 import train
+from config import Spectrogram
 from tests.conftest import RATE, REPOSITORY, chirp, small_config, write_folders
 from utils import console
 from utils.demo.archive import make_demo
@@ -185,24 +187,21 @@ def wait_for(condition: object, process: subprocess.Popen[str]) -> None:
         time.sleep(0.005)
 
 
-@pytest.fixture
-def many(tmp_path: Path) -> Path:
-    """Write a sorted data set that takes seconds to extract."""
-    import soundfile
-
-    root = tmp_path / "root"
-    write_folders(tmp_path / "archive", recordings=6, seconds=60)
-    sorted_ = run("sort_data.py", root, **{"dataset.archive": str(tmp_path / "archive")})
-    assert sorted_.returncode == 0, sorted_.stderr
-    soundfile.write(tmp_path / "x.wav", chirp(1000, seconds=1, seed=1), RATE)
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Extract, without a stop, a data set that takes seconds."""
+    root = tmp_path_factory.mktemp("many") / "root"
+    write_folders(root.parent / "archive", recordings=6, seconds=60)
+    for script in ("sort_data.py", "spec.py"):
+        result = run(script, root, **{"dataset.archive": str(root.parent / "archive")})
+        assert result.returncode == 0, result.stderr
     return root
 
 
-def test_extraction_stopped_and_resumed(many: Path) -> None:
+def test_extraction_stopped_and_resumed(undisturbed: Path, tmp_path: Path) -> None:
     """By Ctrl-C; kills are in tests/chaos."""
-    undisturbed = many.parent / "undisturbed"
-    shutil.copytree(many, undisturbed)
-    assert run("spec.py", undisturbed).returncode == 0
+    many = tmp_path / "root"
+    shutil.copytree(undisturbed, many, ignore=shutil.ignore_patterns("spec"))
     process = start("spec.py", many)
     parts = many / "spec" / "parts"
     wait_for(lambda: parts.is_dir() and any(parts.glob("*.zip")), process)
@@ -222,21 +221,20 @@ def test_extraction_stopped_and_resumed(many: Path) -> None:
     }
 
 
-def test_training_stopped_and_resumed(many: Path) -> None:
+def test_training_stopped_and_resumed(undisturbed: Path, tmp_path: Path) -> None:
     """A run that was stopped in its second epoch or later and resumed ends bit for bit as one that was not."""
-    assert run("spec.py", many).returncode == 0
-    epochs = {"training.epochs": "6", "training.early_stopping": "0"}
-    undisturbed = run("train.py", many, run="undisturbed", **epochs)
-    assert undisturbed.returncode == 0, undisturbed.stderr
-    process = start("train.py", many, **epochs)
-    run_folder = many / "snapshots" / "t"
+    flags = {"training.epochs": "6", "training.early_stopping": "0", "snapshots": str(tmp_path)}
+    whole = run("train.py", undisturbed, run="undisturbed", **flags)
+    assert whole.returncode == 0, whole.stderr
+    process = start("train.py", undisturbed, **flags)
+    run_folder = tmp_path / "t"
     wait_for(lambda: any(run_folder.glob("epoch_*")), process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert not (run_folder / "epoch_006").exists()
-    again = run("train.py", many, **epochs)
+    again = run("train.py", undisturbed, **flags)
     assert again.returncode == 0, again.stderr
     assert "resuming after epoch" in again.stdout
     import jax
@@ -289,15 +287,18 @@ def test_real_recordings(tmp_path: Path, birds: Path) -> None:
             for file in sorted((birds / split / species).iterdir())[:3]:
                 (archive / split / species / file.name).symlink_to(file)
     root = tmp_path / "root"
-    for script in ("sort_data.py", "spec.py", "evaluate.py"):
-        result = run(
-            script, root, **{"dataset.archive": str(archive), "dataset.sort_mode": "symlink", "training.epochs": "3"}
-        )
-        assert result.returncode == 0, result.stderr
+    base = small_config(root, archive)
+    settings = dataclasses.replace(
+        base,
+        dataset=dataclasses.replace(base.dataset, sort_mode="symlink"),
+        spectrogram=Spectrogram(height=32, width=64),
+    )
+    for script in (sort_data, spec, evaluate):
+        script.main(settings)
     split = pl.read_parquet(root / "split.parquet")
     assert set(split["reason"]) == {"given"}
     assert set(split["class"]) == {"Corvus corax", "Phylloscopus collybita", "Columba palumbus"}
-    metrics = json.loads((root / "snapshots" / "t" / "test" / "metrics.json").read_text())
+    metrics = json.loads((root / "snapshots" / "small" / "test" / "metrics.json").read_text())
     assert metrics["scored"] == metrics["recordings"] == split.filter(split="test").height
     assert 0 < metrics["mlrap"] <= 1
 

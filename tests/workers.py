@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from utils import ray_worker
 from utils.console import UserError
 from utils.spectra.extraction import Job, JobResult, extract
 
@@ -50,6 +51,16 @@ def leave_marks(mark: Path) -> str:
 
 def environment(name: str) -> str | None:
     return os.environ.get(name)
+
+
+def pretend_other_gpu(_: str) -> int:
+    """Let the worker believe that it has used another GPU; return its process."""
+    ray_worker.first_gpus.cache_clear()
+    actual = os.environ[ray_worker.GPUS]
+    os.environ[ray_worker.GPUS] = "7"
+    ray_worker.first_gpus()
+    os.environ[ray_worker.GPUS] = actual
+    return os.getpid()
 
 
 class OnlyAtHome(type(Path())):

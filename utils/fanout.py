@@ -4,7 +4,6 @@ They are processes of this machine (utils/local_processes.py) or of a Ray cluste
 worker of a cluster, they are threads (utils/local_threads.py).
 """
 
-import math
 import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 from config import Cluster
 from utils.console import Failure
 from utils.local_processes import run_in_processes
-from utils.local_threads import THREADS, run_in_threads
+from utils.local_threads import run_in_threads
 from utils.ray_process import run_on_ray
 from utils.worker_processes import ONE_THREAD
 
@@ -25,7 +24,7 @@ Result = TypeVar("Result")
 TIME_LIMIT = 1800.0  # seconds for one item; a day of sound takes about 200
 # items in flight per worker: enough to keep it busy while the caller uses a result, few enough to save memory
 AHEAD = 8
-AHEAD_OF_SMALL = 64  # the same if results are a few bytes; on a cluster, half of them may travel in one task
+AHEAD_OF_SMALL_RESULTS = 64  # the same if results are a few bytes; on a cluster, half of them may travel in one task
 THIS_MACHINE = Cluster()
 
 
@@ -36,10 +35,11 @@ def fan_out(
     workers: int,
     name: Callable[[Item], str],
     cluster: Cluster = THIS_MACHINE,
-    time_limit: float = TIME_LIMIT,
+    time_limit: float | Callable[[Item], float] = TIME_LIMIT,
     ahead: int = AHEAD,
     split: Callable[[Item], Sequence[Item]] | None = None,
     gpus: int = 0,
+    threads: int = 0,
 ) -> Generator[tuple[Item, Result | Failure]]:
     """Call `function` on every item in worker processes; yield each item with its result, in any order.
 
@@ -54,10 +54,12 @@ def fan_out(
     workers : number of processes; 0: one per core of this machine or of the cluster
     name : the item's name for the user, in the list of failures
     cluster : where the processes run
-    time_limit : seconds after which an item fails
+    time_limit : seconds after which an item fails, for all or by the item
     ahead : items in flight per worker; their results wait in memory if the caller is slower than the workers
     split : the parts of an item that are tried instead of it at the end, if it failed, whatever the reason
     gpus : GPUs that each item takes, if it runs on a cluster that has any
+    threads : if positive, so many threads of this process do the work: within a worker of a cluster, which starts no
+        processes
 
     Yields
     ------
@@ -74,13 +76,14 @@ def fan_out(
     """
     if function.__module__ == "__main__":
         raise TypeError(f"{function.__qualname__} is defined in the running script, which workers do not import")
-    if cluster.address == THREADS:
-        yield from run_in_threads(function, items, threads=max(1, math.floor(cluster.cpus)), name=name)
+    if threads:
+        yield from run_in_threads(function, items, threads=threads, ahead=ahead, name=name)
         return
     engine: Callable[..., Iterator[tuple[Any, Any]]] = (
         partial(run_on_ray, cluster=cluster, gpus=gpus) if cluster.address else run_in_processes
     )
-    run = partial(engine, function, name=name, time_limit=time_limit)
+    limit_of = time_limit if callable(time_limit) else _always(time_limit)
+    run = partial(engine, function, name=name, time_limit=limit_of)
     again: list[Item] = []
     with _workers_environment():
         for item, outcome in run(items, workers=workers, ahead=ahead) if items else ():
@@ -91,6 +94,10 @@ def fan_out(
                 yield item, outcome
         if again:
             yield from run(again, workers=1, ahead=1)
+
+
+def _always(time_limit: float) -> Callable[[Any], float]:
+    return lambda _: time_limit
 
 
 @contextmanager

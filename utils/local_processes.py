@@ -18,7 +18,13 @@ MOST_POOLS = 5  # broken pools before a stage gives up
 
 
 def run_in_processes(
-    function: Any, items: Sequence[Any], *, workers: int, ahead: int, name: Callable[[Any], str], time_limit: float
+    function: Any,
+    items: Sequence[Any],
+    *,
+    workers: int,
+    ahead: int,
+    name: Callable[[Any], str],
+    time_limit: Callable[[Any], float],
 ) -> Iterator[tuple[Any, Any]]:
     """Yield each item with its result or a Failure; a pool that breaks, as when a worker is killed, is replaced.
 
@@ -32,10 +38,13 @@ def run_in_processes(
         while todo or running:
             try:
                 while todo and len(running) < ahead * workers:
-                    scheduled = pool.schedule(function, args=(todo[0],), timeout=time_limit)
+                    scheduled = pool.schedule(function, args=(todo[0],), timeout=time_limit(todo[0]))
                     running[scheduled] = todo.popleft()
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                outcomes = [(future, _outcome(future, name(running[future]), time_limit)) for future in finished]
+                outcomes = [
+                    (future, _outcome(future, name(running[future]), time_limit(running[future])))
+                    for future in finished
+                ]
             except RuntimeError as error:  # raised by the pool: errors of the function are outcomes
                 broken += 1
                 if broken > MOST_POOLS:

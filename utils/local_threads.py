@@ -1,22 +1,21 @@
 """Threads of this process, for work inside a worker of a cluster, which starts no processes of its own."""
 
+from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from utils.console import Failure
 from utils.worker_processes import failure_of_error, is_fatal
 
-THREADS = "threads"  # value of `cluster.address` inside such a worker; no user can set it
-
 
 def run_in_threads(
-    function: Callable[[Any], Any], items: Sequence[Any], *, threads: int, name: Callable[[Any], str]
+    function: Callable[[Any], Any], items: Sequence[Any], *, threads: int, ahead: int, name: Callable[[Any], str]
 ) -> Generator[tuple[Any, Any]]:
-    """Yield each item with its result or a Failure, in their order.
+    """Yield each item with its result or a Failure, in their order; `ahead` items for each thread are in hand.
 
     What may fail once is tried again at once. Nothing is stopped that hangs: the worker as a whole has a time limit.
-    Parameters and errors are those of `utils.fanout.fan_out`.
+    Parameters and errors are those of `utils.fanout.fan_out`; its `time_limit`, `split` and `gpus` do not apply.
     """
 
     def attempt_twice(item: Any) -> Any:
@@ -25,10 +24,21 @@ def run_in_threads(
         return _outcome_here(function, item, name(item)) if transient else outcome
 
     executor = ThreadPoolExecutor(threads, thread_name_prefix="items")
+    running: deque[tuple[Any, Future[Any]]] = deque()
     try:
-        yield from zip(items, executor.map(attempt_twice, items), strict=True)
+        for item in items:
+            running.append((item, executor.submit(attempt_twice, item)))
+            if len(running) >= ahead * threads:  # with the one that the caller uses
+                yield _first_of_queue(running)
+        while running:
+            yield _first_of_queue(running)
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _first_of_queue(running: deque[tuple[Any, Future[Any]]]) -> tuple[Any, Any]:
+    item, future = running.popleft()
+    return item, future.result()
 
 
 def _outcome_here(function: Callable[[Any], Any], item: Any, name: str) -> Any:

@@ -11,7 +11,8 @@ Messages are not passed on to the root logger (`propagate` is False): absl, with
 import io
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -73,6 +74,29 @@ class LogFileHandler(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> NoReturn:  # noqa: N802
         """Pass the error on."""
         raise  # noqa: PLE0704 — called while the error is handled
+
+
+class WarningCollector(logging.Handler):
+    """Collects the texts of warnings."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the text of a record."""
+        self.texts.append(record.getMessage())
+
+
+@contextmanager
+def collected_warnings() -> Iterator[list[str]]:
+    """Also collect the texts of all warnings of the block, for a process whose output nobody sees."""
+    collector = WarningCollector()
+    LOGGER.addHandler(collector)
+    try:
+        yield collector.texts
+    finally:
+        LOGGER.removeHandler(collector)
 
 
 def log_table(table: Table) -> None:

@@ -6,7 +6,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Any
 
 from config import Cluster
 from utils.console import UserError, warning
-from utils.ray_tasks import RESUME, Lost, Order, Room, serve
+from utils.ray_messages import ItemInHand, Lost, Order, Room
+from utils.ray_tasks import RESUME, serve
+from utils.shared_disk import SEEN_SECONDS
 from utils.worker_processes import without_interrupts
 
 STOP_SECONDS = 15.0  # that Ray gets to cancel what runs
@@ -28,7 +30,7 @@ def run_on_ray(
     workers: int,
     ahead: int,
     name: Callable[[Any], str],
-    time_limit: float,
+    time_limit: Callable[[Any], float],
     cluster: Cluster,
     gpus: int = 0,
 ) -> Iterator[tuple[Any, Any]]:
@@ -42,14 +44,14 @@ def run_on_ray(
         )
     _check_cores(cluster)
     _check_reachable(cluster)
-    order = Order(function, workers, ahead, time_limit, cluster, str(Path.cwd()), len(items), gpus)
+    order = Order(function, workers, ahead, cluster, str(Path.cwd()), len(items), gpus, SEEN_SECONDS)
     todo, running, room = deque(enumerate(items)), dict[int, Any](), 0
     with _ray_process(order) as connection:
         while todo or running:
             try:
                 while todo and len(running) < room:
-                    index, running[index] = todo[0]
-                    connection.send(todo.popleft())
+                    index, running[index] = todo.popleft()
+                    connection.send(ItemInHand(index, running[index], time_limit(running[index])))
                 message = connection.recv()
             except (EOFError, OSError):
                 raise UserError(f"cluster.address = {cluster.address}: the cluster was lost; {RESUME}") from None
@@ -75,8 +77,11 @@ def _check_cores(cluster: Cluster) -> None:
 
 
 def _check_reachable(cluster: Cluster) -> None:
-    """Refuse a cluster that is not there: Ray itself would try for minutes."""
-    address = _address_of_head() if cluster.address == "auto" else cluster.address
+    """Refuse a cluster that is not at the address that the user gave: Ray itself would try for minutes.
+
+    Without one, Ray looks for a cluster on this machine; that of the last `ray start` may have been another.
+    """
+    address = os.environ.get("RAY_ADDRESS", "") if cluster.address == "auto" else cluster.address
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not (host and port.isdigit()):  # Ray itself looks for one, or tells what is wrong with it
         return
@@ -87,14 +92,6 @@ def _check_reachable(cluster: Cluster) -> None:
             f"cluster.address = {cluster.address}: no cluster runs at {host}:{port} ({error}); start one, as "
             "docs/cluster.md says"
         ) from None
-
-
-def _address_of_head() -> str:
-    """Return the address that the environment gives, or that `ray start` left on this machine; '' without both."""
-    folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp"  # noqa: S108 — as Ray chooses it
-    with suppress(OSError):
-        return os.environ.get("RAY_ADDRESS") or (Path(folder) / "ray" / "ray_current_cluster").read_text().strip()
-    return ""
 
 
 @contextmanager

@@ -17,11 +17,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from config import Cluster
 from utils.console import Failure
 from utils.ray_groups import GroupSize
-from utils.ray_worker import Outcome, StartNotes, TaskOutcome, attempt, files_of, is_seen
-from utils.worker_processes import ONE_THREAD, die_with_parent, late_failure
+from utils.ray_messages import ItemInHand, Lost, Order, Room
+from utils.ray_worker import Outcome, StartNotes, TaskOutcome, attempt, files_of
+from utils.shared_disk import is_seen
+from utils.worker_processes import ONE_THREAD, THREADS_OF_MODELS, die_with_parent, late_failure
 
 CONNECT_SECONDS = 120.0  # for which a cluster may not respond; Ray would try for longer
 POLL_SECONDS = 0.1  # between looks at what the parent sends
@@ -31,32 +32,6 @@ RESUME = "see that it runs, and the same command resumes here"
 # of Ray on this machine; by default, everything else has precedence over its workers, which then may starve
 SETTINGS_OF_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
 HOME = Path(__file__).parents[1]
-
-
-class Order(NamedTuple):
-    """What is to be done: as in `utils.fanout.fan_out`; the folder in which the script runs; the number of items."""
-
-    function: Any
-    workers: int
-    ahead: int
-    time_limit: float
-    cluster: Cluster
-    folder: str
-    items: int
-    gpus: int = 0
-
-
-class Room(NamedTuple):
-    """How many items may be in hand; `warning` is one line for the user, or ''."""
-
-    in_hand: int
-    warning: str = ""
-
-
-class Lost(NamedTuple):
-    """Why the stage cannot continue; one line for the user."""
-
-    reason: str
 
 
 def serve(connection: Connection, order: Order) -> None:
@@ -126,14 +101,20 @@ def _connect(order: Order) -> None:
 def _variables(order: Order) -> dict[str, str]:
     """Return the environment variables of workers: models use no more cores than are reserved."""
     # whoever has a GPU before, as the script itself, leaves it little memory
-    return {**ONE_THREAD, "NPROC": str(max(1, int(order.cluster.cpus))), "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    threads = str(max(1, int(order.cluster.cpus)))
+    return {**ONE_THREAD, THREADS_OF_MODELS: threads, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
 class RayTask(NamedTuple):
-    """Items with their indices, which a worker works on one by one; `key`: how many tasks were submitted before."""
+    """Items that a worker works on one by one; `key`: the task's number, from 1 on."""
 
     key: int
-    items: list[tuple[int, Any]]
+    items: list[ItemInHand]
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds after which it is stopped; its items are tried again alone then."""
+        return min(one.time_limit for one in self.items)
 
 
 class RayTasks:
@@ -148,8 +129,8 @@ class RayTasks:
         import ray
 
         self._ray, self._connection, self._order = ray, connection, order
-        self._received: queue.SimpleQueue[tuple[int, Any] | Exception | None] = queue.SimpleQueue()
-        self._waiting: deque[tuple[int, Any]] = deque()
+        self._received: queue.SimpleQueue[ItemInHand | Exception | None] = queue.SimpleQueue()
+        self._waiting: deque[ItemInHand] = deque()
         self._running: dict[Any, RayTask] = {}
         self._submitted, self._slots = 0, 1
         self._sizes = GroupSize(order.items, most=order.ahead // 2)
@@ -161,7 +142,8 @@ class RayTasks:
         cluster = order.cluster
         self._memory = cluster.memory * 2**20
         self._gpus = order.gpus if ray.cluster_resources().get("GPU") else 0
-        work: Any = attempt  # without GPUs here: else each worker would end after one task
+        # without GPUs here: else each worker would end after one task; `attempt` ends those that get another GPU
+        work: Any = attempt
         self._task = ray.remote(work).options(
             num_cpus=cluster.cpus, num_gpus=self._gpus, memory=self._memory or None, max_retries=0
         )
@@ -229,31 +211,32 @@ class RayTasks:
         return min(slots, int(machine.get("memory", 0) // self._memory)) if self._memory else slots
 
     def _submit(self) -> None:
-        """Give Ray tasks: no more than items may be in work, or two per core, so that Ray has one for a free core."""
+        """Give Ray tasks: at most `workers`, or two per slot, so that Ray has one at hand when a slot becomes free."""
         most = self._order.workers or 2 * self._slots
         while self._waiting and len(self._running) < most:
             size = self._sizes.next_size(self._slots)
-            if len(self._waiting) < size and len(self._running) >= self._slots:  # no core waits: more items will come
+            if len(self._waiting) < size and len(self._running) >= self._slots:  # no slot is free: more items will come
                 return
             items = self._next_items(size)
-            seen = {file for _, item in items for file in files_of(item) if is_seen(file)}
+            seen = {file for one in items for file in files_of(one.item) if is_seen(file)}
             self._submitted += 1
             task = self._task.remote(
                 self._order.function,
-                [item for _, item in items],
+                [one.item for one in items],
                 seen,
                 task=self._submitted,
                 notes=self._notes,
                 folder=self._order.folder,
+                patience=self._order.patience,
             )
             self._running[task] = RayTask(self._submitted, items)
 
-    def _next_items(self, size: int) -> list[tuple[int, Any]]:
+    def _next_items(self, size: int) -> list[ItemInHand]:
         """Return the next items for a task; one that is tried again goes alone."""
         items = [self._waiting.popleft()]
-        if items[0][0] in self._alone:
+        if items[0].position in self._alone:
             return items
-        while self._waiting and len(items) < size and self._waiting[0][0] not in self._alone:
+        while self._waiting and len(items) < size and self._waiting[0].position not in self._alone:
             items.append(self._waiting.popleft())
         self._sizes.taken(len(items))
         return items
@@ -266,12 +249,12 @@ class RayTasks:
         for ref in ended:
             task = self._running.pop(ref)
             self._deadlines.pop(task.key, None)
-            for (index, item), outcome in zip(task.items, self._outcomes_of(ref, task), strict=True):
+            for one, outcome in zip(task.items, self._outcomes_of(ref, task), strict=True):
                 if outcome is None:
-                    self._alone.add(index)
-                    self._waiting.appendleft((index, item))
+                    self._alone.add(one.position)
+                    self._waiting.appendleft(one)
                 else:
-                    self._connection.send(outcome if isinstance(outcome, Lost) else (index, outcome))
+                    self._connection.send(outcome if isinstance(outcome, Lost) else (one.position, outcome))
 
     def _outcomes_of(self, ref: Any, task: RayTask) -> Sequence[Outcome | Lost | None]:
         """Return what became of each item of a task that has ended; None: it is to be tried again."""
@@ -288,11 +271,17 @@ class RayTasks:
             )
             return [lost] * len(task.items)
         except errors.RayError as error:
-            if len(task.items) > 1:
+            if len(task.items) > 1 or self._had_other_gpu(task):
                 return [None] * len(task.items)
-            return [self._outcome_of_loss(task.items[0][0], error)]
+            return [self._outcome_of_loss(task.items[0].position, error)]
         self._sizes.measured(len(task.items), found.seconds)
         return [self._unless_missing(outcome) for outcome in found.outcomes]
+
+    def _had_other_gpu(self, task: RayTask) -> bool:
+        """Tell whether the worker ended itself, which is no loss."""
+        with suppress(self._ray.exceptions.RayError):  # nobody can tell: the machine of the notes was lost
+            return bool(self._gpus) and self._ray.get(self._notes.had_other_gpu.remote(task.key), timeout=LOOK_SECONDS)
+        return False
 
     def _outcome_of_loss(self, index: int, error: Exception) -> Outcome | None:
         """Return the failure of an item that lost its worker or machine; None: it is to be tried again."""
@@ -319,19 +308,20 @@ class RayTasks:
 
     def _stop_late_ones(self) -> None:
         """Cancel what has run for longer than the time limit."""
-        now, limit = time.monotonic(), self._order.time_limit
+        now = time.monotonic()
         if self._asked is not None and self._ray.wait([self._asked], timeout=0)[0]:
             with suppress(self._ray.exceptions.RayError):  # its machine was lost; it is started again elsewhere
-                running = {task.key for task in self._running.values()}
-                started = running.intersection(self._ray.get(self._asked))
-                self._deadlines |= dict.fromkeys(started, now + limit)
+                started = set(self._ray.get(self._asked))
+                running = [task for task in self._running.values() if task.key in started]
+                self._deadlines |= {task.key: now + task.time_limit for task in running}
             self._asked = None
         if self._asked is None and now > self._looked + LOOK_SECONDS:
             self._looked, self._asked = now, self._notes.take_started.remote()
-        for ref, (task, items) in list(self._running.items()):
-            if now > self._deadlines.get(task, now):
+        for ref, task in list(self._running.items()):
+            if now > self._deadlines.get(task.key, now):
                 self._ray.cancel(ref, force=True)
-                del self._deadlines[task]
-                if len(items) == 1:  # others are collected as lost
+                del self._deadlines[task.key]
+                if len(task.items) == 1:  # others are collected as lost
                     del self._running[ref]
-                    self._connection.send((items[0][0], Outcome(failure=late_failure("", limit))))
+                    late = Outcome(failure=late_failure("", task.time_limit))
+                    self._connection.send((task.items[0].position, late))

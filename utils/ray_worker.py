@@ -5,13 +5,17 @@ import socket
 import time
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 
 from utils.console import Failure
+from utils.shared_disk import unseen_files
 from utils.worker_processes import failure_of_error, is_fatal
+
+GPUS = "CUDA_VISIBLE_DEVICES"  # environment variable in which Ray tells each task its GPUs
 
 
 class Outcome(NamedTuple):
@@ -41,10 +45,14 @@ class TaskOutcome(NamedTuple):
 
 
 class StartNotes:
-    """An actor to which workers report what they start, because Ray does not tell when a task leaves its queue."""
+    """An actor to which workers report what they start, because Ray does not tell when a task leaves its queue.
+
+    Likewise, Ray does not tell why a worker ended.
+    """
 
     def __init__(self) -> None:
         self._started: list[int] = []
+        self._other_gpu: set[int] = set()
 
     def note(self, task: int) -> None:
         """Note that a task was started just now."""
@@ -55,28 +63,62 @@ class StartNotes:
         taken, self._started = self._started, []
         return taken
 
+    def note_other_gpu(self, task: int) -> None:
+        """Note that a worker ends, because this task has another GPU than its first one."""
+        self._other_gpu.add(task)
+
+    def had_other_gpu(self, task: int) -> bool:
+        """Tell whether that was the end of a task's worker."""
+        return task in self._other_gpu
+
 
 def attempt(
-    function: Any, items: Sequence[Any], seen: Collection[Path], *, task: int, notes: Any, folder: str
+    function: Any,
+    items: Sequence[Any],
+    seen_by_script: Collection[Path],
+    *,
+    task: int,
+    notes: Any,
+    folder: str,
+    patience: float,
 ) -> TaskOutcome:
     """Call the function on each item, in the folder in which the script runs.
 
     Parameters
     ----------
-    seen : files of the items that the script sees; with an item of which one is missing here, nothing is done
+    seen_by_script : files of the items; with an item of which one is missing here, nothing is done
+    patience : seconds for which this machine looks again for missing files
     """
+    _end_with_other_gpu(task, notes)
     notes.note.remote(task)
     start = time.perf_counter()
     cv2.setNumThreads(1)
     with suppress(OSError):
         os.chdir(folder)
-    outcomes = [_attempt_one(function, item, seen) for item in items]
+    needed = [file for item in items for file in files_of(item) if file in seen_by_script]
+    missing = unseen_files(needed, seconds=patience)
+    outcomes = [_attempt_one(function, item, missing) for item in items]
     return TaskOutcome(outcomes, time.perf_counter() - start)
 
 
-def _attempt_one(function: Any, item: Any, seen: Collection[Path]) -> Outcome:
-    if missing := [file for file in files_of(item) if file in seen and not is_seen(file)]:
-        return Outcome(missing=missing, machine=socket.gethostname())
+@cache
+def first_gpus() -> str:
+    """Return the GPUs of this process's first task: JAX stays on those that it opened."""
+    return os.environ.get(GPUS, "")
+
+
+def _end_with_other_gpu(task: int, notes: Any) -> None:
+    """End this process if the task has another GPU than the first one; it is then tried again in another process."""
+    if first_gpus() != os.environ.get(GPUS, ""):
+        import ray
+
+        ray.get(notes.note_other_gpu.remote(task))
+        os._exit(0)
+
+
+def _attempt_one(function: Any, item: Any, missing: Collection[Path]) -> Outcome:
+    if files := [file for file in files_of(item) if file in missing]:
+        return Outcome(missing=files, machine=socket.gethostname())
     try:
         return Outcome(function(item))
     except Exception as error:  # noqa: BLE001 — whatever it is, it is the outcome
@@ -91,11 +133,3 @@ def files_of(item: Any) -> list[Path]:
     named = getattr(item, "files", None) or [getattr(item, "file", item)]
     parts = item if isinstance(item, list | tuple) and not hasattr(item, "_fields") else named
     return [file for file in parts if isinstance(file, Path)]
-
-
-def is_seen(file: Path) -> bool:
-    """Tell whether this process sees a file."""
-    try:
-        return file.exists()
-    except OSError:  # it may not look into a folder above
-        return False

@@ -13,6 +13,7 @@ from utils.console import OUTPUT_IS_LOST, Failure, UserError
 
 # for linear algebra, whose threads would share the cores with the other processes
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+THREADS_OF_MODELS = "NPROC"  # environment variable with the number of threads of models; JAX reads it, too
 
 
 def is_fatal(error: Exception) -> TypeGuard[OSError]:

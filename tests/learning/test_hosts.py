@@ -90,11 +90,13 @@ def test_two_hosts_train_as_one_process_does(
 
 
 MESSAGES = """
-from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 from config import Config, Training
 from utils import console
-from utils.learning.runs import check_hosts
+from utils.learning.host_checks import check_hosts
+import jax
 
 def error_of(function):
     try:
@@ -108,27 +110,33 @@ def fails():
 def check(config, clips):
     return error_of(lambda: check_hosts(SimpleNamespace(fingerprint=clips), config))
 
+def check_with_devices(count):
+    with patch.object(jax, "local_device_count", lambda: count):
+        return check(Config(), "a")
+
 hosts.HEARTBEAT_SECONDS = 10
 with hosts.connected(flags):
-    stop = hosts.stop_on_all(lambda: index == 1)
+    stop = host_messages.stop_on_all(lambda: index == 1)
     one = Config(training=Training(seed=1 + index))
     found = {
-        "gather": hosts.values_of_all(index),
-        "from first": hosts.from_first(lambda: [index, 0.1]),
-        "error of first": error_of(lambda: hosts.from_first(fails)),
-        "error of second": error_of(lambda: hosts.on_all(fails if index else lambda: None)),
-        "not asked": hosts.stop_on_all(lambda: False)(),
-        "asked": [stop(), hosts.values_of_all(0), stop()][-1],  # host 0 may be earlier the first time
+        "gather": host_messages.values_of_all(index),
+        "from first": host_messages.from_first(lambda: [index, 0.1]),
+        "error of first": error_of(lambda: host_messages.from_first(fails)),
+        "error of second": error_of(lambda: host_messages.on_all(fails if index else lambda: None)),
+        "not asked": host_messages.stop_on_all(lambda: False)(),
+        "asked": [stop(), host_messages.values_of_all(0), stop()][-1],  # host 0 may be earlier the first time
         "same": check(Config(), "a"),
         "settings": check(one, "a"),
         "clips": check(Config(), "ab"[index]),
-        "many": sum(hosts.from_first(lambda: turn) for turn in range(hosts.MESSAGES_KEPT + 10)),
+        "snapshots": check(Config(snapshots=Path("ab"[index])), "a"),
+        "devices": check_with_devices(1 + index),
+        "many": sum(host_messages.from_first(lambda: turn) for turn in range(host_messages.MESSAGES_KEPT + 10)),
     }
     print(json.dumps(found), flush=True)
-    hosts.values_of_all(0)
+    host_messages.values_of_all(0)
     if index == 0:
         os.kill(os.getpid(), signal.SIGKILL)
-    hosts.values_of_all(0)
+    host_messages.values_of_all(0)
 """
 
 
@@ -148,10 +156,69 @@ def test_messages_between_hosts(tmp_path: Path) -> None:
         "training.seed is 2 on host 1, but 1 on host 0; run the same command with the same data set on all hosts"
     )
     assert of_first.pop("clips").startswith('the clips or classes is "b" on host 1, but "a" on host 0')
+    assert of_first.pop("snapshots") is None
+    assert of_first.pop("devices") == (
+        "the count of devices is 2 on host 1, but 1 on host 0; use equally many devices of one kind on all hosts"
+    )
     assert of_first.pop("many") == sum(range(1010))
     assert (first.returncode, second.returncode) == (-9, 1)
     assert re.fullmatch(rf".*host 0 was lost \(.+\); {AGAIN}", second.stderr.splitlines()[-1])
     assert "Check failure stack trace" not in second.stderr
+
+
+ERRORS = """
+import time
+from config import SettingsError
+from utils import console
+
+def fails(*, error=console.UserError("no such store; run spec.py")):
+    raise error
+
+def stage(_):
+    with hosts.connected(flags):
+        if index == 1:
+            time.sleep(3)
+        FAILS
+
+sys.exit(console.run(stage, doc="", script="host.py", arguments=[]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("fails", "before", "status"),
+    [
+        ("host_messages.from_first(fails)", "", 1),
+        ("host_messages.on_all(lambda: index or fails())", "host 0: ", 1),
+        ("fails(error=SettingsError('no such store; run spec.py'))", "", 2),
+    ],
+)
+def test_hosts_print_the_error_of_one_that_ends_early(tmp_path: Path, fails: str, before: str, status: int) -> None:
+    first, second = run_on_hosts(tmp_path, ERRORS.replace("FAILS", fails))
+    assert (first.stderr, first.returncode) == ("host.py: no such store; run spec.py\n", status)
+    assert (second.stderr, second.returncode) == (f"host.py: {before}no such store; run spec.py\n", status)
+
+
+# host 0 ends while host 1 waits for it
+LOST_IN_THE_WAIT = """
+def wait(_):
+    client = host_messages._client()
+    if index == 0:
+        client.blocking_key_value_get("host 1 waits", 60_000)
+        time.sleep(1)
+    else:
+        client.key_value_set("host 1 waits", "")
+        time.sleep(300)
+
+hosts._wait_for_others = wait
+"""
+
+
+def test_an_abort_prints_the_error_that_is_known(tmp_path: Path) -> None:
+    lines = ERRORS.replace("FAILS", "host_messages.from_first(fails)").replace(
+        "sys.exit(", LOST_IN_THE_WAIT + "sys.exit("
+    )
+    for host in run_on_hosts(tmp_path, lines):
+        assert (host.stderr, host.returncode) == ("host.py: no such store; run spec.py\n", 1)
 
 
 def test_hosts_that_do_not_come_together(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from jaxtyping import Int
 
 from config import Training
 from utils.console import UserError, warning
-from utils.learning.hosts import host_count, values_of_all
+from utils.learning.host_messages import values_of_all
+from utils.learning.hosts import host_count
 
 DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 SHARE_FOR_CLIPS = 0.6  # of an accelerator's memory, at most; the rest is for the network
@@ -80,7 +81,7 @@ def replicate(arrays: ArrayTree, mesh: Mesh) -> ArrayTree:
     return jax.tree.map(lambda leaf: _with_sharding(leaf, mesh), here) if mesh.is_multi_process else here
 
 
-def replicate_of_first(arrays: ArrayTree, mesh: Mesh) -> ArrayTree:
+def replicate_from_host_0(arrays: ArrayTree, mesh: Mesh) -> ArrayTree:
     """Copy host 0's arrays to each device of all hosts, whose trees have the same shapes."""
     if not mesh.is_multi_process:
         return replicate(arrays, mesh)
@@ -105,7 +106,7 @@ def replicate_of_first(arrays: ArrayTree, mesh: Mesh) -> ArrayTree:
     return compiled(parts)
 
 
-def of_this_host(arrays: ArrayTree) -> ArrayTree:
+def as_local_arrays(arrays: ArrayTree) -> ArrayTree:
     """Return replicated arrays as arrays of this host's devices alone, so that it can compute with them by itself."""
     return jax.tree.map(
         lambda leaf: leaf if leaf.is_fully_addressable else _with_sharding(leaf, leaf.sharding.mesh.local_mesh), arrays

@@ -14,15 +14,16 @@ from config import Config
 from utils import console
 from utils.learning.batches import BatchSupply, ChunkInput, Order
 from utils.learning.devices import (
+    as_local_arrays,
     device_memory,
     fitting_batch_size,
     is_out_of_memory,
     memory_needed,
-    of_this_host,
     replicate,
 )
 from utils.learning.examples import Examples
-from utils.learning.hosts import from_first, is_first
+from utils.learning.host_messages import from_first
+from utils.learning.hosts import is_first
 from utils.learning.noise import Noise
 from utils.learning.runs import Progress
 from utils.learning.sampling import epoch_order, packed_order
@@ -163,7 +164,7 @@ def _with_new_moments(state: TrainState, setup: TrainingSetup) -> TrainState:
 
     The moments of layers without gradients are 0, and Adam's first steps with them would be several times too long.
     """
-    moments = initial_optimizer(of_this_host(state.network), setup.config.training)
+    moments = initial_optimizer(as_local_arrays(state.network), setup.config.training)
     return state._replace(optimizer=replicate(moments, setup.supply.mesh))
 
 

@@ -1,25 +1,21 @@
 """Several hosts that train one network together: one process on each, whose devices take a part of every batch.
 
 All hosts run the same steps. Host 0 alone reads and writes the folder of the run, validates and reports; what depends
-on that, on time or on Ctrl-C, it sends to the others through the key-value store of JAX's coordinator, and the first
-weights by a collective. With one process all of this is free and changes nothing.
+on that, on time or on Ctrl-C, it sends to the others (host_messages), and the first weights by a collective. With one
+process all of this is free and changes nothing.
 """
 
 import atexit
-import itertools
-import json
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
 
 import jax
-from jax._src import distributed  # its client is the only way to the key-value store
+from jax._src import distributed  # its client is the only way to a barrier without devices
 
 from config import SettingsError
 from utils import console
@@ -29,12 +25,13 @@ from utils.messages import print_only_errors
 MEETING_SECONDS = 300  # how long hosts wait for each other at the start
 HEARTBEAT_SECONDS = 60  # a host that is silent for so long is lost
 SHUTDOWN_SECONDS = 24 * 3600  # how long hosts wait at the end for one that still saves; heartbeats find lost ones
-CTRL_C_SECONDS = 1  # how often a host that waits for a message looks for Ctrl-C
-MESSAGES_KEPT = 1000  # by the coordinator; hosts are at most a few chunks of steps apart
+SHARED_ERROR_SECONDS = 60  # how long a host whose error all hosts have waits until they can print it
+ERROR_SECONDS = 10  # the same with another error, which the others may have, too
 NO_CLUSTER = "coordinator_address should be defined"  # in JAX's error
 
-Exchanged = TypeVar("Exchanged")
-_messages = itertools.count()  # of messages; the same on all hosts, as they exchange the same ones in the same order
+
+class ErrorOnAllHosts(console.UserError):
+    """An error that was sent to all hosts, so that each of them raises it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,8 @@ def check_host_flags(flags: HostFlags) -> None:
 def connected(flags: HostFlags) -> Iterator[None]:
     """Train with other hosts, if `flags` ask for it. This must come before JAX is first used.
 
-    Host 0 reports as usual; the others print one line, and errors.
+    Host 0 reports as usual; the others print one line, and errors. An error ends the process without waiting for the
+    others to finish, with exit status 2 for wrong settings, else 1.
 
     Raises
     ------
@@ -108,12 +106,17 @@ def connected(flags: HostFlags) -> Iterator[None]:
         yield
         disconnect()
     except Exception as error:
-        atexit.register(_end_at_once)  # after JAX's function, so before it
+        status = 2 if isinstance(error, SettingsError) else 1
+        atexit.register(_end_at_once, status)  # after JAX's function, so before it
         message = lost_host_message(error, index=host_index(), count=host_count())
         if message:
             guard.reports_itself()
             raise console.UserError(message) from None
-        if not isinstance(error, console.UserError):
+        if isinstance(error, console.UserError | SettingsError):
+            guard.expect_end(str(error), status=status)  # the wait may end by JAX's abort
+            _wait_for_others(SHARED_ERROR_SECONDS if isinstance(error, ErrorOnAllHosts) else ERROR_SECONDS)
+            guard.reports_itself()
+        else:
             guard.show_held()
         raise
     guard.close()
@@ -122,16 +125,16 @@ def connected(flags: HostFlags) -> Iterator[None]:
 def _meet(flags: HostFlags) -> None:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.config.update("jax_enable_preemption_service", False)  # it would take SIGTERM
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)  # JAX waits in native code, where no handler of Python runs
     try:
-        jax.distributed.initialize(
-            None if flags.coordinator == "auto" else flags.coordinator,
-            num_processes=flags.processes,
-            process_id=flags.process,
-            initialization_timeout=MEETING_SECONDS,
-            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
-            shutdown_timeout_seconds=SHUTDOWN_SECONDS,
-        )
+        with _ctrl_c_in_native_code():
+            jax.distributed.initialize(
+                None if flags.coordinator == "auto" else flags.coordinator,
+                num_processes=flags.processes,
+                process_id=flags.process,
+                initialization_timeout=MEETING_SECONDS,
+                heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+                shutdown_timeout_seconds=SHUTDOWN_SECONDS,
+            )
     except ValueError as error:
         if NO_CLUSTER not in str(error):
             raise
@@ -142,6 +145,14 @@ def _meet(flags: HostFlags) -> None:
     except RuntimeError as error:  # of the coordinator itself, on host 0
         reason = str(error).partition("\n")[0]
         raise console.UserError(f"--coordinator {flags.coordinator}: {reason}; choose another port") from None
+
+
+@contextmanager
+def _ctrl_c_in_native_code() -> Iterator[None]:
+    """Let Ctrl-C end the process while JAX waits in native code, where no handler of Python runs."""
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -151,11 +162,19 @@ def disconnect() -> None:
     jax.distributed.shutdown()
 
 
-def _end_at_once() -> None:
+def _wait_for_others(seconds: int) -> None:
+    """Wait, at most so long, until all hosts have an error to print: the end of host 0 would look like another one."""
+    client = distributed.global_state.client
+    if client:
+        with suppress(jax.errors.JaxRuntimeError), _ctrl_c_in_native_code():  # too late, or a host is lost
+            client.wait_at_barrier("birdclef-error", seconds * 1000)
+
+
+def _end_at_once(status: int) -> None:
     """End the process without JAX's shutdown, which would wait for the other hosts."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os._exit(1)
+    os._exit(status)
 
 
 def host_count() -> int:
@@ -171,120 +190,3 @@ def host_index() -> int:
 def is_first() -> bool:
     """Tell whether this is host 0, which writes and reports."""
     return host_index() == 0
-
-
-def from_first(make: Callable[[], Exchanged]) -> Exchanged:
-    """Return what `make` returns on host 0, on all hosts; it is called there alone, and JSON can hold the value.
-
-    Raises
-    ------
-    UserError
-        On all hosts, if host 0 raises one.
-    """
-    if host_count() == 1:
-        return make()
-    key = _next_key()
-    if is_first():
-        try:
-            _send(key, {"value": make()})
-        except console.UserError as error:
-            _send(key, {"error": str(error)})
-            raise
-    message = _receive(key)
-    if "error" in message:
-        raise console.UserError(message["error"])
-    return message["value"]
-
-
-def values_of_all(value: Exchanged) -> list[Exchanged]:
-    """Return the values of all hosts, in their order; JSON can hold them."""
-    if host_count() == 1:
-        return [value]
-    key = _next_key()
-    _send(f"{key}/{host_index()}", value)
-    return [_receive(f"{key}/{index}") for index in range(host_count())]
-
-
-def on_all(make: Callable[[], Exchanged]) -> Exchanged:
-    """Return what `make` returns here; it is called on all hosts.
-
-    Raises
-    ------
-    UserError
-        On all hosts, if one of them raises one.
-    """
-    try:
-        value = make()
-    except console.UserError as error:
-        values_of_all(str(error))
-        raise
-    for index, error_there in enumerate(values_of_all("")):
-        if error_there:
-            raise console.UserError(f"host {index}: {error_there}")
-    return value
-
-
-def first_difference(value: dict[str, Any]) -> tuple[int, str, Any, Any] | None:
-    """Return the first host one of whose named values differs from host 0's: its index, name, value, and host 0's."""
-    first, *others = values_of_all(value)
-    for index, other in enumerate(others, 1):
-        for name in {**first, **other}:
-            if first.get(name) != other.get(name):
-                return index, name, other.get(name), first.get(name)
-    return None
-
-
-def stop_on_all(asked: Callable[[], bool]) -> Callable[[], bool]:
-    """Return a function that tells, the same on all hosts, whether one of them was asked to stop, now or just before.
-
-    All hosts have to call it equally often.
-    """
-    if host_count() == 1:
-        return asked
-
-    def asked_anywhere() -> bool:
-        if asked() and not is_first():
-            _client().key_value_set("birdclef-stop/asked", "", allow_overwrite=True)
-        return from_first(lambda: asked() or bool(_client().key_value_dir_get("birdclef-stop")))
-
-    return asked_anywhere
-
-
-@contextmanager
-def first_alone(folder: Path, stage: str) -> Iterator[None]:
-    """Hold the lock of a stage on a folder: host 0 does, for all hosts.
-
-    Raises
-    ------
-    UserError
-        On all hosts, if another process does this stage.
-    """
-    with ExitStack() as stack:
-        from_first(lambda: stack.enter_context(console.alone(folder, stage)))
-        yield
-
-
-def _client() -> Any:
-    return distributed.global_state.client
-
-
-def _next_key() -> str:
-    """Return the key of the next message, and let host 0 remove one that all have read long ago."""
-    index = next(_messages)
-    if is_first() and index >= MESSAGES_KEPT:
-        _client().key_value_delete(f"birdclef/{index - MESSAGES_KEPT}")
-    return f"birdclef/{index}"
-
-
-def _send(key: str, value: Any) -> None:
-    _client().key_value_set(key, json.dumps(value))
-
-
-def _receive(key: str) -> Any:
-    """Return a message; waits for it as long as its sender is not lost."""
-    while True:
-        try:
-            return json.loads(_client().blocking_key_value_get(key, CTRL_C_SECONDS * 1000))
-        except jax.errors.JaxRuntimeError as error:
-            if "DEADLINE_EXCEEDED" not in str(error):
-                raise

@@ -21,11 +21,12 @@ from utils.learning.devices import (
     device_mesh,
     on_accelerator,
     replicate,
-    replicate_of_first,
+    replicate_from_host_0,
 )
 from utils.learning.epochs import ChunkSizer, TrainingSetup, run_epoch
 from utils.learning.examples import Examples
-from utils.learning.hosts import disconnect, from_first, host_count, is_first, on_all, stop_on_all, values_of_all
+from utils.learning.host_messages import from_first, on_all, stop_on_all, values_of_all
+from utils.learning.hosts import disconnect, host_count, is_first
 from utils.learning.objectives import Objective, learn_recordings
 from utils.learning.output_filling import make_filling
 from utils.learning.packed_batches import PackedBatches
@@ -98,7 +99,7 @@ def learn(
         console.stop_when_ready() as stop_requested,
     ):
         advance(len(progress.rows) * steps + progress.steps)
-        state = replicate_of_first(state, mesh)
+        state = replicate_from_host_0(state, mesh)
         _run_epochs(state, progress, setup, steps, validate, keep_training, advance, stop_on_all(stop_requested))
         advance((settings.epochs - len(progress.rows)) * steps)
     if is_first():

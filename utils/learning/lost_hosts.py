@@ -12,10 +12,13 @@ import re
 import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import jax
+
+from utils.console import one_line
 
 FATAL = "JAX distributed service detected fatal errors"  # in JAX's last words
 CONNECTING = "RegisterTask"  # in them, if the hosts did not come together
@@ -64,7 +67,8 @@ class AbortGuard:
             f"not all hosts came together at {address} within {seconds} s; start the same command on all of them, and "
             "check that they reach this address"
         )
-        self._index, self._reported = 0, False
+        self._index, self._line, self._status = 0, "", 1
+        self._reporter = threading.Lock()  # whoever gets it prints what happened
         self._stderr, self._held = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115 — until close()
         self._python_stderr = sys.stderr
         sys.stderr = os.fdopen(os.dup(self._stderr), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
@@ -77,9 +81,13 @@ class AbortGuard:
         """Record that the hosts came together, and which one this is."""
         self._index, self._connecting = index, ""
 
+    def expect_end(self, line: str, *, status: int) -> None:
+        """Record the line and exit status for an abort before `reports_itself`: of an error that is already known."""
+        self._line, self._status = line, status
+
     def reports_itself(self) -> None:
-        """Record that the main thread prints what happened."""
-        self._reported = True
+        """Record that the main thread prints what happened; does not return if an abort is printing it."""
+        self._reporter.acquire()
 
     def close(self) -> None:
         """Let native code write and abort as ever."""
@@ -100,13 +108,13 @@ class AbortGuard:
         if FATAL not in text:
             self.show_held()
             return  # to the abort
-        if self._reported:
-            time.sleep(SECONDS_TO_REPORT)
-        else:
+        if self._reporter.acquire(blocking=False):
             connecting = self._connecting if CONNECTING in text else ""
-            message = connecting or message_of_abort(text, index=self._index)
-            os.write(self._stderr, f"{Path(sys.argv[0]).name}: {message}\n".encode())
-        os._exit(1)
+            message = self._line or connecting or message_of_abort(text, index=self._index)
+            os.write(self._stderr, f"{Path(sys.argv[0]).name}: {one_line(message)}\n".encode())
+        else:
+            time.sleep(SECONDS_TO_REPORT)
+        os._exit(self._status)
 
     def _last_words(self) -> bytes:
         file = self._held.fileno()

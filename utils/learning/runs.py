@@ -1,6 +1,5 @@
 """The folder of a run: started, resumed, and saved to after each epoch or when training is stopped."""
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from config import Config
 from utils import console
 from utils.files import remove_folder, remove_leftovers, unrelated_names, write_text
 from utils.learning.examples import Examples
-from utils.learning.hosts import first_difference, is_first
+from utils.learning.hosts import is_first
 from utils.learning.steps import TrainState
 from utils.models.array_trees import TooLarge
 from utils.models.snapshots import (
@@ -26,7 +25,7 @@ from utils.models.snapshots import (
 )
 from utils.models.training_log import EpochRow, best_row, is_finished, read_training_log, write_training_log
 from utils.settings import to_toml
-from utils.settings_keys import changed_settings, effective_settings
+from utils.settings_keys import changed_settings
 
 # settings that change the trained network
 RUN_SETTINGS = (
@@ -120,26 +119,6 @@ def open_run(config: Config, *, fresh: bool) -> None:
     remove_leftovers(folder)
     if latest and latest.folder.name != "paused":
         _remove_superseded(folder, config)
-
-
-def check_hosts(examples: Examples, config: Config) -> None:
-    """Refuse to train together with hosts that have other settings or clips.
-
-    Raises
-    ------
-    UserError
-        On all hosts, that names the first difference.
-    """
-    settings = effective_settings(config, of=("run", "snapshots", *RUN_SETTINGS))
-    found = first_difference(
-        {**settings, "the clips or classes": examples.fingerprint, "the kind of devices": jax.default_backend()}
-    )
-    if found:
-        host, name, there, first = found
-        raise console.UserError(
-            f"{name} is {json.dumps(there)} on host {host}, but {json.dumps(first)} on host 0; run the same command "
-            "with the same data set on all hosts"
-        )
 
 
 def resume(state: TrainState, examples: Examples, config: Config) -> tuple[TrainState, Progress]:

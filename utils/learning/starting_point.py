@@ -1,12 +1,12 @@
 """Where a training starts: at the run's latest snapshot, else with the weights that the settings name."""
 
 from dataclasses import asdict
-from typing import Any
 
 from config import Config
 from utils import console
 from utils.learning.examples import Examples
-from utils.learning.hosts import from_first
+from utils.learning.host_messages import from_first, on_all
+from utils.learning.hosts import is_first
 from utils.learning.input_statistics import input_statistics
 from utils.learning.runs import Progress, resume
 from utils.learning.steps import TrainState, initial_state
@@ -20,22 +20,19 @@ from utils.models.transfer import find_pretrained, start_from
 def starting_point(network: Network, examples: Examples, config: Config) -> tuple[TrainState, Progress]:
     """Return state and progress at the start.
 
-    Of several hosts, the first one finds the progress for all; `replicate_of_first` gives them its state.
+    Of several hosts, host 0 finds the progress for all; `replicate_from_host_0` gives them its state.
 
     Raises
     ------
     UserError
         If the run cannot resume, or weights cannot be read.
     """
-    found: list[TrainState] = []
 
-    def find() -> tuple[list[dict[str, Any]], int, tuple[float, ...]]:
-        state, progress = _find(network, examples, config)
-        found.append(state)
-        return [asdict(row) for row in progress.rows], progress.steps, progress.sums
+    def find() -> tuple[TrainState, Progress]:
+        return _find(network, examples, config) if is_first() else (initial_state(network, config.training), Progress())
 
-    rows, steps, sums = from_first(find)
-    state = found[0] if found else initial_state(network, config.training)
+    state, progress = on_all(find)
+    rows, steps, sums = from_first(lambda: ([asdict(row) for row in progress.rows], progress.steps, progress.sums))
     return state, Progress([EpochRow(**row) for row in rows], steps, tuple(sums))
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from config import Training
 from utils.console import warning
 from utils.learning.batches import put_on_device
-from utils.learning.devices import of_this_host, replicated
+from utils.learning.devices import as_local_arrays, replicated
 from utils.learning.examples import Examples
 from utils.learning.losses import losses
 from utils.learning.targets import Labels, targets_of
@@ -112,7 +112,7 @@ def make_validation(
         return examples.store.spectrograms(examples.validation_rows[part]) if pixels is None else pixels[part]
 
     def validate(network: Network) -> Validation:
-        here = of_this_host(network)
+        here = as_local_arrays(network)
         columns = np.concatenate([predict(here, pixels_of(part)) for part in parts])
         logits, embeddings = columns[:, :classes], columns[:, classes:]
         scores = scores_of(logits, multi_label=settings.multi_label)

@@ -31,6 +31,15 @@ def is_sound(file: Path) -> bool:
     return file.suffix.lower() in READABLE | UNREADABLE and not file.name.startswith(".")
 
 
+def has_text_name(file: Path) -> bool:
+    """Tell whether a path is text in UTF-8, so that tables can name it."""
+    try:
+        str(file).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_readable(file: Path) -> None:
     """Refuse an audio file that libsndfile does not read, and anything that is not a file.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from config import Columns
 from utils.console import Failure
-from utils.recordings.audio_files import check_readable, is_sound, walk
+from utils.recordings.audio_files import check_readable, has_text_name, is_sound, walk
 from utils.recordings.sound_finder import SoundFinder
 from utils.recordings.table_problems import explain
 
@@ -136,6 +136,8 @@ def _classify(file: Path, columns: Columns, sounds: SoundFinder) -> tuple[str, s
     if file.is_symlink() and not file.exists():
         return "left out", f"is a broken link ({file.readlink()})"
     if is_sound(file):
+        if not has_text_name(file):
+            return "left out", "has a name that is not UTF-8; rename it"
         try:
             check_readable(file)
         except ValueError as error:

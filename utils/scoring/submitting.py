@@ -23,9 +23,9 @@ from utils.scoring.evaluation.soundscapes import (
     write_soundscape_thresholds,
 )
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
-from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.inference.intervals import IntervalPrediction, IntervalScores
 from utils.scoring.inference.metadata_blend import blend_text
-from utils.scoring.inference.recording_batches import PredictSome, predict_batches
+from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
 from utils.scoring.submissions.dynamic_threshold import with_share_threshold
 from utils.scoring.submissions.formats.registry import check_submission, write_rows
 from utils.scoring.submissions.novelty_table import write_novelty_through
@@ -97,7 +97,7 @@ def predict_missing(task: Task, config: Config) -> InferenceResult:
     sizes = [1 + (file.stat().st_size if file.is_file() else 0) for file in files]
     share = 0.0
 
-    def predict_rows(rows: Sequence[int]) -> PredictSome:
+    def predict_rows(rows: Sequence[int]) -> PredictSome[IntervalPrediction]:
         some = [missing[row] for row in rows]
         return partial(
             predict_parts,
@@ -107,20 +107,19 @@ def predict_missing(task: Task, config: Config) -> InferenceResult:
             scratch_in=task.parts.folder,
         )
 
-    predictions = predict_batches(predict_rows, files, task.ensemble, config, needs=[task.parts.folder])
+    predictions = predict_on_workers(predict_rows, files, task.ensemble, config, needs=[task.parts.folder])
     with (
         console.progress(task.kind, total=len(task.files), unit="recordings", in_words=True) as advance,
         closing(predictions),
     ):
         advance(done)
         for row, one in predictions:
-            failure = one if isinstance(one, console.Failure) else one.failure
-            if failure:
-                failures[missing[row]] = failure
+            if isinstance(one, console.Failure):
+                failures[missing[row]] = one
             else:
                 seconds += one.length.frames / one.length.rate
             share += sizes[row] / sum(sizes)
-            left = console.clock(elapsed() * (1 - share) / share)
+            left = console.clock(elapsed() * max(1 - share, 0.0) / share)
             advance(1, note=f"{seconds / elapsed():,.0f} × real time, {left} left")
     wait_for_parts(task.targets[index] for index in missing if index not in failures)
     return InferenceResult(failures, seconds, elapsed())

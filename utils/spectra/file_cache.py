@@ -89,7 +89,7 @@ class FileCache:
     def _reserve(self, reserved: Path, size: int) -> bool:
         """Remove the oldest copies until another file fits beside those that arrive, and reserve room; tell if it does.
 
-        A reservation is an empty file of that size, which all processes see.
+        A reservation is a sparse file of that size, which all processes see.
         """
         cache = self._folder.parent
         with FileLock(cache / ".room.lock"):

@@ -9,7 +9,7 @@ import polars as pl
 
 from config import Config
 from utils import console
-from utils.fanout import AHEAD_OF_SMALL, fan_out
+from utils.fanout import AHEAD_OF_SMALL_RESULTS, fan_out
 from utils.files import atomic_folder, empty_folder, remove_folder, unrelated_names, write_text
 from utils.settings import load, to_toml
 from utils.spectra.clip_parts import is_complete_part, read_clip_part
@@ -117,7 +117,7 @@ def fill_store(
                 workers=config.workers,
                 name=lambda job: job.name,
                 cluster=config.cluster,
-                ahead=AHEAD_OF_SMALL,
+                ahead=AHEAD_OF_SMALL_RESULTS,
             )
         ) as outcomes:
             for job, outcome in outcomes:

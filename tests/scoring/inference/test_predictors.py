@@ -1,5 +1,6 @@
 """Both engines return the same logits; which one runs follows from the setting, the machine and what is installed."""
 
+import os
 from dataclasses import replace
 
 import jax
@@ -10,7 +11,15 @@ from flax import nnx
 from config import Config, Model
 from utils.console import UserError
 from utils.models.networks import Network, build_network
-from utils.scoring.inference.predictors import chosen_predictor, engine_text, onnx_predictor, predictor, scores_of
+from utils.scoring.inference.predictors import (
+    chosen_predictor,
+    engine_text,
+    onnx_predictor,
+    predictor,
+    scores_of,
+    threads_of_models,
+)
+from utils.worker_processes import THREADS_OF_MODELS
 
 SHAPE = (16, 32)
 PIXELS = np.random.default_rng(2).integers(0, 256, (11, *SHAPE), dtype=np.uint8)
@@ -97,3 +106,12 @@ def test_a_network_that_onnx_cannot_express_is_run_by_jax_with_a_warning(
     assert chosen("auto") == "predictor"
     warned = " ".join(capsys.readouterr().err.split())
     assert "ONNX Runtime cannot run this network (ValueError: the operation sort)" in warned
+
+
+@pytest.mark.parametrize("given", ["auto", "", "0", "-2", "1.5"])
+def test_only_a_positive_integer_says_how_many_threads_run_a_model(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(THREADS_OF_MODELS, given)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    assert threads_of_models() == 3
+    monkeypatch.setenv(THREADS_OF_MODELS, "7")
+    assert threads_of_models() == 7

@@ -100,6 +100,22 @@ def test_a_submission_that_was_killed_resumes_to_the_same_bytes(
     assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == [again.name]
 
 
+@pytest.mark.parametrize("script", [submission_monophone, submission_soundscape])
+def test_a_name_that_is_not_utf8_is_left_out(
+    settings: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: ModuleType
+) -> None:
+    few = tmp_path / "few"
+    few.mkdir()
+    for name in ("r00.wav", "r\udcff.wav"):
+        (few / name).symlink_to(settings.dataset.root / "soundscapes" / "r00.wav")
+    submission = dataclasses.replace(settings.submission, folder=tmp_path, recordings=few)
+    monkeypatch.setattr(clip_workers, "fan_out", one_by_one)
+    done = script.main(dataclasses.replace(settings, submission=submission))
+    assert isinstance(done, Submitted)
+    assert (done.recordings, done.complete) == (1, False)
+    assert [failure.reason for failure in done.unused] == ["has a name that is not UTF-8; rename it"]
+
+
 def test_annotated_soundscapes_get_metrics_and_a_page(
     settings: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,6 +1,8 @@
-"""Worker processes of inference: decode recordings and make spectrograms of their clips, once per group of members."""
+"""Workers of inference decode recordings and make spectrograms of their clips, once per group of members.
 
-import tempfile
+They are processes, or threads within a worker of a cluster.
+"""
+
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -12,7 +14,6 @@ import polars as pl
 from config import Config, Location
 from utils import console
 from utils.fanout import AHEAD, fan_out
-from utils.local_threads import THREADS
 from utils.scoring.inference.ensembles import Ensemble
 from utils.scratch import scratch_folder
 from utils.sound.remote import sizes_and_times, sound_at
@@ -50,9 +51,9 @@ def recording_jobs(recordings: pl.DataFrame, root: Path, settings: Config, *, ca
     return [Job(name, sound_at(root, file), cap, settings.clips, settings.spectrogram) for name, file in pairs]
 
 
-def scratch_home(config: Config, folder: Path) -> Path:
-    """Return where scratch files may be: in `folder`, but for workers of a cluster on the disk of their machine."""
-    return Path(tempfile.gettempdir()) if config.cluster.address == THREADS else folder
+def scratch_home(ensemble: Ensemble, folder: Path) -> Path | None:
+    """Return where scratch files may be: in `folder`; None: in `TMPDIR` of this machine, if a cluster's worker asks."""
+    return None if ensemble.threads else folder
 
 
 def spectrograms_of_recordings(
@@ -64,7 +65,7 @@ def spectrograms_of_recordings(
     the next recording is asked for.
     """
     cap = config.testing.max_clips
-    with scratch_folder(scratch_home(config, config.run_folder), prefix=SCRATCH) as scratch:
+    with scratch_folder(scratch_home(ensemble, config.run_folder), prefix=SCRATCH) as scratch:
         indices: dict[Job, tuple[int, int]] = {}
         for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
             for index, group in enumerate(ensemble.groups):
@@ -73,7 +74,7 @@ def spectrograms_of_recordings(
                 indices[job] = row, index
         largest = max(group.spectrogram.height * group.spectrogram.width for group in ensemble.groups)
         ahead = AHEAD if 0 < cap * largest <= MAX_PASSED_IN_MEMORY else LARGE_FILES_AHEAD
-        yield from _finished(first_spectrograms, indices, config=config, ahead=ahead)
+        yield from _finished(first_spectrograms, indices, config=config, ahead=ahead, threads=ensemble.threads)
 
 
 def spectrograms_of_events(
@@ -85,7 +86,7 @@ def spectrograms_of_events(
     ----------
     events : of each recording
     """
-    with scratch_folder(scratch_home(config, config.run_folder), prefix=SCRATCH) as scratch:
+    with scratch_folder(scratch_home(ensemble, config.run_folder), prefix=SCRATCH) as scratch:
         indices: dict[Job, tuple[int, int]] = {}
         for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
             for index, group in enumerate(ensemble.groups):
@@ -99,11 +100,12 @@ def spectrograms_of_events(
                     events=tuple(events[row]),
                 )
                 indices[job] = row, index
-        yield from _finished(event_spectrograms, indices, config=config, ahead=LARGE_FILES_AHEAD)
+        ahead = LARGE_FILES_AHEAD
+        yield from _finished(event_spectrograms, indices, config=config, ahead=ahead, threads=ensemble.threads)
 
 
 def spectrograms_of_intervals(
-    ensemble: Ensemble, files: Sequence[Location], config: Config, *, interval: float, scratch_in: Path
+    ensemble: Ensemble, files: Sequence[Location], config: Config, *, interval: float, scratch_in: Path | None
 ) -> Generator[ClipSpectrograms]:
     """Yield the spectrograms of the clips in each recording's intervals, as `spectrograms_of_recordings` does.
 
@@ -111,10 +113,10 @@ def spectrograms_of_intervals(
     ----------
     files : the recordings; `row` of what is yielded is an index into them
     interval : seconds; 0: each recording is one interval
-    scratch_in : folder in which spectrograms wait for the networks
+    scratch_in : folder in which spectrograms wait for the networks; None: `TMPDIR`
     """
     overlap = config.submission.overlap
-    with scratch_folder(scratch_home(config, scratch_in), prefix=SCRATCH) as scratch:
+    with scratch_folder(scratch_in, prefix=SCRATCH) as scratch:
         indices: dict[IntervalJob, tuple[int, int]] = {}
         clips_of_groups = [
             group.clips if overlap is None else replace(group.clips, overlap=overlap) for group in ensemble.groups
@@ -129,15 +131,21 @@ def spectrograms_of_intervals(
         ahead = (
             AHEAD if max((size for size, _ in sizes_and_times(files)), default=0) <= LARGE_FILE else LARGE_FILES_AHEAD
         )
-        yield from _finished(interval_spectrograms, indices, config=config, ahead=ahead)
+        yield from _finished(interval_spectrograms, indices, config=config, ahead=ahead, threads=ensemble.threads)
 
 
 def _finished(
-    work: Callable[[Any], Any], indices: Mapping[Any, tuple[int, int]], *, config: Config, ahead: int
+    work: Callable[[Any], Any], indices: Mapping[Any, tuple[int, int]], *, config: Config, ahead: int, threads: int
 ) -> Generator[ClipSpectrograms]:
     with closing(
         fan_out(
-            work, list(indices), workers=config.workers, name=lambda job: job.name, cluster=config.cluster, ahead=ahead
+            work,
+            list(indices),
+            workers=config.workers,
+            name=lambda job: job.name,
+            cluster=config.cluster,
+            ahead=ahead,
+            threads=threads,
         )
     ) as outcomes:
         for job, outcome in outcomes:

@@ -208,12 +208,14 @@ class Ensemble:
     classes : what any member predicts, sorted, without 'Noise'
     timer : measures the batches that it predicts
     loaded : the scorers of its groups, if they stay in memory
+    threads : if positive, so many threads of this process decode recordings for it, instead of worker processes
     """
 
     groups: tuple[MemberGroup, ...]
     classes: tuple[str, ...]
     timer: BatchTimer = field(default_factory=BatchTimer, compare=False)
     loaded: tuple[Scorer, ...] = field(default=(), compare=False, repr=False)
+    threads: int = field(default=0, compare=False)
 
     def scorers(self, settings: Testing) -> tuple[Scorer, ...]:
         """Return the scorers of its groups, measured by `timer`; they are loaded now unless they are in memory.

@@ -104,15 +104,14 @@ def predict_intervals(
     UserError
         If a network is damaged.
     """
-    pooling, scratch_in = pooling_of(config.testing), scratch_home(config, scratch_in)
-    spectrograms = spectrograms_of_intervals(ensemble, files, config, interval=interval, scratch_in=scratch_in)
+    pooling, scratch = pooling_of(config.testing), scratch_home(ensemble, scratch_in)
+    spectrograms = spectrograms_of_intervals(ensemble, files, config, interval=interval, scratch_in=scratch)
     unfinished: dict[int, list[IntervalScoreCollector]] = {}
     for part in predict_in_batches(ensemble, spectrograms, config.testing):
         row = part.source.row
         if row not in unfinished:
             unfinished[row] = [
-                IntervalScoreCollector(ColumnPool(group, pooling), group.columns, scratch_in)
-                for group in ensemble.groups
+                IntervalScoreCollector(ColumnPool(group, pooling), group.columns, scratch) for group in ensemble.groups
             ]
         unfinished[row][part.source.group].add(part)
         if all(collector.complete for collector in unfinished[row]):
@@ -140,7 +139,7 @@ class IntervalScoreCollector:
     Parameters
     ----------
     pool : for `columns` columns
-    scratch : folder for what does not fit into memory
+    scratch : folder for what does not fit into memory; None: `TMPDIR`
 
     Attributes
     ----------
@@ -149,14 +148,15 @@ class IntervalScoreCollector:
     failure : why the recording could not be used
     """
 
-    def __init__(self, pool: ColumnPool, columns: int, scratch: Path) -> None:
+    def __init__(self, pool: ColumnPool, columns: int, scratch: Path | None) -> None:
         self.length = Length(0, 1)
         self.intervals: int | None = None
         self.failure: console.Failure | None = None
         self._pool, self._columns = pool, columns
         self._ends = np.zeros(0, np.int64)  # for each interval, the index behind its last clip
         self._clips = self._pooled = 0  # clips that came; intervals that are done
-        self._rows = SpooledTemporaryFile(POOLED_IN_MEMORY, dir=str(scratch))  # noqa: SIM115 — `close` closes it
+        home = None if scratch is None else str(scratch)
+        self._rows = SpooledTemporaryFile(POOLED_IN_MEMORY, dir=home)  # noqa: SIM115 — `close` closes it
 
     def add(self, part: ScoredClips) -> None:
         """Take in the scores of the next clips, or that the recording could not be used."""

@@ -8,6 +8,7 @@ import polars as pl
 from jaxtyping import Float, Float32
 
 from config import Config
+from utils.console import Failure
 from utils.scoring.inference.batching import predict_in_batches
 from utils.scoring.inference.clip_workers import spectrograms_of_recordings
 from utils.scoring.inference.ensembles import Ensemble, MemberGroup
@@ -64,6 +65,11 @@ class RecordingPrediction:
     alone: Float[np.ndarray, "_ _"] = field(default_factory=lambda: np.empty((0, 0)))
     novelty: float | None = None
     without_metadata: Float[np.ndarray, " classes"] | None = None
+
+    @property
+    def failure(self) -> Failure | None:
+        """`reason` as other predictions have it, without a name."""
+        return None if self.reason is None else Failure("", self.reason)
 
 
 def pooled_predictions(

@@ -16,11 +16,11 @@ from utils import console
 from utils.models.input_scaling import from_pixels
 from utils.models.networks import Network, apply, apply_and_embed
 from utils.models.onnx.export import INPUT, OUTPUT, can_export, check_can_export, to_onnx_model
+from utils.worker_processes import THREADS_OF_MODELS
 
 ClipTable = Float[np.ndarray, "clips classes"]  # logits, or scores from 0 to 1
 Pixels = UInt8[np.ndarray, "clips height width"]
 INT8 = "onnx-int8"  # value of `testing.engine`
-THREADS_OF_MODELS = "NPROC"  # environment variable with the number of threads; JAX reads it, too
 Predict = Callable[[Network, UInt8[np.ndarray | Array, "clips height width"]], ClipTable]
 
 
@@ -141,12 +141,19 @@ def _session(model: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    options.intra_op_num_threads = int(os.environ.get(THREADS_OF_MODELS, cores))
+    options.intra_op_num_threads = threads_of_models()
     # threads that spin while they wait would take the cores from the workers that decode
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def threads_of_models() -> int:
+    """Return how many threads run a model: what the environment says, if that is a positive integer, else all cores."""
+    given = os.environ.get(THREADS_OF_MODELS, "").strip()
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def predictor(graph: nnx.GraphDef, *, batch_size: int, embeddings: bool = False) -> Predict:

@@ -21,7 +21,7 @@ from utils.scoring.inference.pooled_recordings import ClipPredictions, Recording
 from utils.scoring.inference.pooling import Pool, pooling_of
 from utils.scoring.inference.prediction_times import NOT_MEASURED, PredictionTimes
 from utils.scoring.inference.prior import prior_of
-from utils.scoring.inference.recording_batches import PredictSome, predict_batches
+from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
 from utils.scoring.metrics.units import Unit
 from utils.sound.remote import sound_at
 from utils.spectra.extraction import Job
@@ -208,11 +208,11 @@ def iter_predictions(
     names = recordings["recording"]
     files = [sound_at(config.dataset.root, file) for file in recordings["file"]]
 
-    def predict_rows(rows: Sequence[int]) -> PredictSome:
+    def predict_rows(rows: Sequence[int]) -> PredictSome[RecordingPrediction]:
         some = recordings.select("recording", "file")[list(rows)]
         return partial(pooled_predictions, recordings=some, clips_of=frozenset(clips_of))
 
-    with closing(predict_batches(predict_rows, files, ensemble, config)) as coming:
+    with closing(predict_on_workers(predict_rows, files, ensemble, config)) as coming:
         for row, one in coming:
             if isinstance(one, console.Failure):
                 one = RecordingPrediction(row, np.full(len(ensemble.classes), np.nan), 0, one.reason)

@@ -15,13 +15,13 @@ from utils import console
 from utils.recordings.recording import NOISE, Event, read_metadata
 from utils.recordings.spans import Spans, labelled_in, labelled_intervals
 from utils.scoring.inference.ensembles import Ensemble, Member, assemble
-from utils.scoring.inference.events import predict_events
+from utils.scoring.inference.events import EventPrediction, predict_events
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
-from utils.scoring.inference.intervals import predict_intervals_in_memory
+from utils.scoring.inference.intervals import IntervalPrediction, predict_intervals_in_memory
 from utils.scoring.inference.metadata_blend import Blend, blend_of
 from utils.scoring.inference.novelty import without_novelty
 from utils.scoring.inference.prior import prior_of
-from utils.scoring.inference.recording_batches import PredictSome, predict_batches
+from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
 from utils.scoring.inference.recordings import Predictions, predict_recordings
 from utils.scoring.inference.unit_rows import ROWS, events_inside, interval_rows, overlapping_species
 from utils.scoring.metrics.units import Unit, unit_word
@@ -136,15 +136,14 @@ def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config)
     no_scores = np.empty((0, len(ensemble.classes)))
     spans = _labelled_spans(recordings["recording"].to_list(), config)
 
-    def predict_rows(rows: Sequence[int]) -> PredictSome:
+    def predict_rows(rows: Sequence[int]) -> PredictSome[IntervalPrediction]:
         some = [files[row] for row in rows]
         return partial(predict_intervals_in_memory, files=some, interval=config.testing.interval)
 
-    with closing(predict_batches(predict_rows, files, ensemble, config)) as coming:
+    with closing(predict_on_workers(predict_rows, files, ensemble, config)) as coming:
         for row, one in coming:
-            failure = one if isinstance(one, console.Failure) else one.failure
-            if failure:
-                yield _Rows(row, [], no_scores, [], reason=failure.reason)
+            if isinstance(one, console.Failure):
+                yield _Rows(row, [], no_scores, [], reason=one.reason)
                 continue
             label = recordings["class"][row]
             events, problem = events_inside(recordings["events"][row].to_list(), one.length)
@@ -160,7 +159,7 @@ def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config)
             values = interval_rows(events, starts, ends, labelled, **{"class": label if label == NOISE else ""})
             clips = np.array(one.clips)[labelled].tolist()
             warnings = (*one.length.warnings, *([problem] if problem else []))
-            scores, novelty = without_novelty(np.concatenate(one.tables)[labelled], classes=len(ensemble.classes))
+            scores, novelty = without_novelty(np.concatenate(list(one.tables))[labelled], classes=len(ensemble.classes))
             yield _Rows(row, values, scores, clips, warnings=warnings, novelty=novelty)
 
 
@@ -192,16 +191,15 @@ def _event_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) ->
     length = max(group.clips.length for group in ensemble.groups)
     files = [sound_at(config.dataset.root, file) for file in recordings["file"]]
 
-    def predict_rows(rows: Sequence[int]) -> PredictSome:
+    def predict_rows(rows: Sequence[int]) -> PredictSome[EventPrediction]:
         some = recordings.select("recording", "file")[list(rows)]
         return partial(predict_events, recordings=some, events=[spans[row] for row in rows])
 
-    with closing(predict_batches(predict_rows, files, ensemble, config)) as coming:
+    with closing(predict_on_workers(predict_rows, files, ensemble, config)) as coming:
         for row, one in coming:
-            failure = one if isinstance(one, console.Failure) else one.failure
-            if failure:
+            if isinstance(one, console.Failure):
                 no_scores = np.empty((0, len(ensemble.classes)))
-                yield _Rows(row, [], no_scores, [], reason=failure.reason)
+                yield _Rows(row, [], no_scores, [], reason=one.reason)
                 continue
             events = [Event(*span) for span in spans[row]]
             values = [

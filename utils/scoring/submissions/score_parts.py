@@ -9,7 +9,6 @@ later: they may change, and the parts can still be used.
 
 import hashlib
 import json
-import time
 import zlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -25,12 +24,12 @@ from utils.console import UserError, info, printable
 from utils.files import atomic_file, remove_folder
 from utils.scoring.inference.ensembles import Ensemble
 from utils.scoring.inference.intervals import IntervalPrediction, predict_intervals
+from utils.shared_disk import SEEN_SECONDS, unseen_files
 from utils.spectra.decode import Length
 
 ALIGNMENT = 64  # bytes: the offset of the first score is a multiple of it
 CHECKSUM_SIZE = 4  # bytes
 READ_SIZE = 2**20  # bytes read at once
-SEEN_SECONDS = 120.0  # after which a machine sees what another one wrote on the same network disk; usually under 60
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,8 @@ def predict_parts(
 ) -> Generator[IntervalPrediction]:
     """Predict recordings, and write the part of each as it is finished; it is yielded without its scores.
 
+    Those whose parts are complete, because a worker wrote them before it died, are not predicted again.
+
     Parameters
     ----------
     targets : the paths of the parts
@@ -107,12 +108,21 @@ def predict_parts(
     """
     novelty = ensemble.measures_novelty
     columns = len(ensemble.classes) + novelty
-    with closing(predict_intervals(ensemble, files, config, interval=interval, scratch_in=scratch_in)) as predictions:
+    left = []
+    for row, target in enumerate(targets):
+        if is_score_part_complete(target):
+            part = read_score_part(target)
+            yield IntervalPrediction(row, part.length, len(part.scores), tables=())
+        else:
+            left.append(row)
+    some = [files[row] for row in left]
+    with closing(predict_intervals(ensemble, some, config, interval=interval, scratch_in=scratch_in)) as predictions:
         for one in predictions:
+            row = left[one.row]
             if not one.failure:
                 shape = one.intervals, columns
-                write_score_part(targets[one.row], one.length, one.tables, shape=shape, novelty=novelty)
-            yield one._replace(tables=())
+                write_score_part(targets[row], one.length, one.tables, shape=shape, novelty=novelty)
+            yield one._replace(row=row, tables=())
 
 
 def wait_for_parts(targets: Iterable[Path]) -> None:
@@ -123,14 +133,11 @@ def wait_for_parts(targets: Iterable[Path]) -> None:
     UserError
         If it does not, because their disk is another one.
     """
-    deadline = time.monotonic() + SEEN_SECONDS
-    for target in targets:
-        while not target.exists():
-            if time.monotonic() > deadline:
-                raise UserError(
-                    f"{target}: was written by a machine of the cluster, but is not here; all need the same disk"
-                )
-            time.sleep(0.5)
+    missing = unseen_files(targets, seconds=SEEN_SECONDS)
+    if missing:
+        raise UserError(
+            f"{missing[0]}: was written by a machine of the cluster, but is not here; all need the same disk"
+        )
 
 
 def write_score_part(

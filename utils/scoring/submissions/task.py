@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from config import Config
 from utils import console
-from utils.recordings.audio_files import sounds_below
+from utils.recordings.audio_files import has_text_name, sounds_below
 from utils.scoring.evaluation.soundscape_truth import Truth, read_truth
 from utils.scoring.inference.ensembles import Ensemble, assemble, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
@@ -121,7 +121,9 @@ def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
     in_order = (*SOUNDSCAPE_FOLDERS, *TEST_FOLDERS) if long else (*TEST_FOLDERS, *SOUNDSCAPE_FOLDERS)
     folders = [named] if named else [home / name for name in in_order for home in homes]
     for folder in folders:
-        files = sorted(sounds_below(folder), key=lambda file: file.relative_to(folder).as_posix())
+        # others are reported at the end, with all files that are not used
+        named_files = (file for file in sounds_below(folder) if has_text_name(file.relative_to(folder)))
+        files = sorted(named_files, key=lambda file: file.relative_to(folder).as_posix())
         if files:
             return folder, files
     empty = next((folder for folder in folders if folder.is_dir()), None)
