@@ -27,10 +27,10 @@ import workers
 
 from config import Cluster, Config
 from utils import console
-from utils.fanout import AHEAD_OF_SMALL_RESULTS, THIS_MACHINE, fan_out
 from utils.files import write_json
-from utils.ray_tasks import SETTINGS_OF_RAY
 from utils.spectra.extraction import Job, extract
+from utils.workers.fanout import AHEAD_OF_SMALL_RESULTS, THIS_MACHINE, fan_out
+from utils.workers.ray_tasks import SETTINGS_OF_RAY
 
 SECONDS, RATE, CORES, FILES = 30.0, 48_000, 2, 16
 WAYS = {

@@ -35,11 +35,11 @@ import workers
 
 from config import Config
 from utils import console
-from utils.fanout import fan_out
 from utils.files import write_json
 from utils.spectra.extraction import Job
 from utils.spectra.signal_score import signal_score
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
+from utils.workers.fanout import fan_out
 
 FORMATS = ("wav", "flac", "ogg", "mp3")
 RATES = (44_100, 48_000)

@@ -27,7 +27,6 @@ from inference_ways import CLASSES
 
 from config import Config, Dataset, Testing
 from utils import console
-from utils.fanout import fan_out
 from utils.files import write_json, write_text
 from utils.models.networks import build_network
 from utils.models.snapshots import Snapshot, save_snapshot
@@ -35,6 +34,7 @@ from utils.recordings.splits import SPLIT_SCHEMA
 from utils.settings import to_toml
 from utils.spectra.extraction import Job
 from utils.tables import write_table
+from utils.workers.fanout import fan_out
 
 LARGER = 3  # times as much sound, where memory is compared
 

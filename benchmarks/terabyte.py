@@ -32,13 +32,13 @@ import soundfile
 
 from config import Cluster, Config, Dataset
 from utils import console
-from utils.fanout import fan_out
 from utils.files import write_json
 from utils.recordings.archive import read_archive
 from utils.recordings.selection import select_recordings
 from utils.recordings.splits import Assignment, read_split, split_table, write_split
 from utils.spectra.extraction import Job, JobResult
 from utils.spectra.shards import plan_shards
+from utils.workers.fanout import fan_out
 
 HERE = Path(__file__).parent
 SPECIES = 10_000  # of all of xeno-canto, about

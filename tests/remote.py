@@ -17,7 +17,7 @@ from utils.recordings import duplicates, lengths
 from utils.sound import remote
 from utils.spectra import remote_store, store_writer
 from utils.storage import Storage, open_storage
-from utils.worker_processes import failure_of_error
+from utils.workers.worker_processes import failure_of_error
 
 
 class CountingStore:

@@ -24,19 +24,19 @@ from config import Cluster, Config, SettingsError
 from tests.conftest import REPOSITORY, small_config, write_folders
 from tests.remote import no_processes, s3_on_loopback
 from tests.workers import OnlyAtHome, behave, leave_marks, pretend_other_gpu
-from utils import ray_process, ray_tasks
 from utils.console import Failure, UserError
-from utils.fanout import THIS_MACHINE, fan_out
 from utils.learning.examples import read_examples
 from utils.learning.input_statistics import input_statistics
-from utils.ray_groups import RECENT_TASKS, GroupSize
-from utils.ray_messages import Order
-from utils.ray_process import run_on_ray
-from utils.ray_tasks import SETTINGS_OF_RAY, reason_of_end
-from utils.ray_worker import Outcome, StartNotes, attempt, files_of
 from utils.settings_checks import check
 from utils.spectra import store_writer
 from utils.storage import open_storage
+from utils.workers import ray_process, ray_tasks
+from utils.workers.fanout import THIS_MACHINE, fan_out
+from utils.workers.ray_groups import RECENT_TASKS, GroupSize
+from utils.workers.ray_messages import Order
+from utils.workers.ray_process import run_on_ray
+from utils.workers.ray_tasks import SETTINGS_OF_RAY, reason_of_end
+from utils.workers.ray_worker import Outcome, StartNotes, attempt, files_of
 
 AUTO = Cluster("auto", retries=0)
 

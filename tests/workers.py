@@ -9,9 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from utils import ray_worker
 from utils.console import UserError
 from utils.spectra.extraction import Job, JobResult, extract
+from utils.workers import ray_worker
 
 MEASURED = "MEASURED"  # environment variable: the file to which `extract_measured` appends its measurements
 

@@ -17,9 +17,8 @@ from tests.scoring.inference.test_intervals import one_by_one
 from tests.scoring.inference.test_recordings import snapshot, with_testing
 from tests.scoring.inference.test_units import split_of
 from tests.workers import environment
-from utils import console, fanout
+from utils import console
 from utils.console import Failure, UserError
-from utils.fanout import fan_out
 from utils.models.snapshots import load_network
 from utils.scoring.inference import clip_workers, ensembles, recording_groups
 from utils.scoring.inference.ensembles import assemble, chosen_members
@@ -39,6 +38,8 @@ from utils.scoring.submissions.results import Submitted
 from utils.scoring.submissions.score_parts import wait_for_parts
 from utils.scoring.submissions.task import prepare_submission
 from utils.scoring.submitting import predict_missing
+from utils.workers import fanout
+from utils.workers.fanout import fan_out
 
 SECONDS = {"long": 12.3, "other": 7.0, "quiet": 6.0, "named": 2.0}
 CLASSES = ("A", "B", "C")

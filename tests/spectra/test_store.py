@@ -18,7 +18,6 @@ import spec
 from config import Clips, Config
 from tests.conftest import RATE, chirp, small_config
 from utils import console
-from utils.fanout import fan_out
 from utils.spectra import store_writer
 from utils.spectra.clip_parts import (
     Clip,
@@ -32,6 +31,7 @@ from utils.spectra.clip_parts import (
 from utils.spectra.extraction import Job, extract
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
 from utils.spectra.store import Store
+from utils.workers.fanout import fan_out
 
 
 @pytest.fixture

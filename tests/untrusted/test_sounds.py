@@ -18,13 +18,13 @@ from config import Config
 from tests.conftest import RATE, small_config
 from tests.untrusted.sounds import DAMAGES, FORMATS, whole_sounds, write_damaged, write_whole
 from tests.workers import MEASURED, extract_measured
-from utils.fanout import fan_out
 from utils.recordings.archive import read_archive
 from utils.sound.opening import AudioError
 from utils.spectra import engines, store_writer
 from utils.spectra.audio_check import check_audio
 from utils.spectra.decode import decode
 from utils.spectra.store import Store
+from utils.workers.fanout import fan_out
 
 CLASS = "Altus clarus"
 MOST_SECONDS = 10.0  # for any file

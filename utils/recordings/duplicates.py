@@ -11,10 +11,10 @@ import numpy as np
 
 from config import Cluster, Location
 from utils.console import Failure, progress
-from utils.fanout import THIS_MACHINE, fan_out
 from utils.sound.opening import AudioError
 from utils.sound.reading import AudioReader
 from utils.sound.remote import header_copy, local_copy, name_of_file
+from utils.workers.fanout import THIS_MACHINE, fan_out
 
 COMPARED_FRAMES = 1 << 15  # frames compared first; most recordings differ there and need not be decoded further
 BLOCK_SECONDS = 30.0  # decoded at once

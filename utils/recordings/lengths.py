@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from config import Cluster, Location
 from utils.console import Failure, progress
-from utils.fanout import THIS_MACHINE, fan_out
 from utils.recordings.duplicates import measure_length
 from utils.recordings.recording import Event, Recording
 from utils.sound.remote import name_of_file
+from utils.workers.fanout import THIS_MACHINE, fan_out
 
 MILLISECONDS = 1000.0  # per second
 AFTER_END = "after its end ("  # in messages about annotations

@@ -15,7 +15,7 @@ from utils import console
 from utils.recordings.audio_files import is_sound, path_below
 from utils.scratch import scratch_folder
 from utils.storage import Entry, Storage, open_storage
-from utils.worker_processes import is_fatal
+from utils.workers.worker_processes import is_fatal
 
 LARGEST_TABLE = 256 * 2**20  # bytes; larger files are no tables about sounds, and are not copied
 COPIES_AT_ONCE = 16

@@ -11,11 +11,11 @@ from jaxtyping import Float
 
 from config import Config, Location
 from utils import console
-from utils.fanout import fan_out
 from utils.recordings.recording import Recording
 from utils.recordings.sorted_folders import sound_file_of
 from utils.sound.remote import local_copy
 from utils.spectra.decode import Channel, Length, decode
+from utils.workers.fanout import fan_out
 
 SILENT = 1e-4  # recordings whose loudest sample is below this (−80 dB) are silent
 FULL_SCALE = 0.999  # samples from this amplitude on are probably clipped

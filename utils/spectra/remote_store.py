@@ -14,7 +14,6 @@ from typing import Any
 
 from config import Cluster, Config, Location, is_address
 from utils import console
-from utils.fanout import TIME_LIMIT, fan_out
 from utils.files import remove_folder, write_text
 from utils.scratch import scratch_folder
 from utils.settings import to_toml
@@ -33,7 +32,8 @@ from utils.spectra.store_writer import (
 )
 from utils.storage import Storage, open_storage
 from utils.storage_lock import alone_at_address
-from utils.worker_processes import failure_of_error, is_fatal
+from utils.workers.fanout import TIME_LIMIT, fan_out
+from utils.workers.worker_processes import failure_of_error, is_fatal
 
 TABLES = ("clips.parquet", "recordings.parquet", "peaks.parquet", PIXEL_SUMS)  # of a shard
 STORE_TABLES = ("rejected.csv", "peaks.csv", "recordings.parquet", "clips.parquet")  # clips last: then it is complete

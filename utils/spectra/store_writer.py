@@ -9,7 +9,6 @@ import polars as pl
 
 from config import Config
 from utils import console
-from utils.fanout import AHEAD_OF_SMALL_RESULTS, fan_out
 from utils.files import atomic_folder, empty_folder, remove_folder, unrelated_names, write_text
 from utils.settings import load, to_toml
 from utils.spectra.clip_parts import is_complete_part, read_clip_part
@@ -31,6 +30,7 @@ from utils.spectra.store import (
 from utils.spectra.store_settings import check_settings, with_judging_spectrogram
 from utils.spectra.stored_sound import row_format
 from utils.tables import NONE_LATER, read_table, write_csv, write_table
+from utils.workers.fanout import AHEAD_OF_SMALL_RESULTS, fan_out
 
 STORE_FILES = (
     *("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "peaks.csv", "classes.csv"),

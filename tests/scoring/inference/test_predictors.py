@@ -19,7 +19,7 @@ from utils.scoring.inference.predictors import (
     scores_of,
     threads_of_models,
 )
-from utils.worker_processes import THREADS_OF_MODELS
+from utils.workers.worker_processes import THREADS_OF_MODELS
 
 SHAPE = (16, 32)
 PIXELS = np.random.default_rng(2).integers(0, 256, (11, *SHAPE), dtype=np.uint8)

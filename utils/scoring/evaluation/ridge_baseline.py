@@ -11,10 +11,10 @@ from sklearn.preprocessing import StandardScaler
 
 from config import Config
 from utils import console
-from utils.fanout import fan_out
 from utils.scoring.inference.clip_workers import recording_jobs
 from utils.scoring.inference.recordings import Predictions
 from utils.spectra.recording_spectrograms import mean_spectrum
+from utils.workers.fanout import fan_out
 
 STRENGTH = 10.0  # of the regularisation; chosen in favour of the baseline, by its metrics on real recordings
 

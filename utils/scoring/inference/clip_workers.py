@@ -13,7 +13,6 @@ import polars as pl
 
 from config import Config, Location
 from utils import console
-from utils.fanout import AHEAD, fan_out
 from utils.scoring.inference.ensembles import Ensemble
 from utils.scratch import scratch_folder
 from utils.sound.remote import sizes_and_times, sound_at
@@ -23,6 +22,7 @@ from utils.spectra.event_clips import EventSpectrograms, event_spectrograms
 from utils.spectra.extraction import Job
 from utils.spectra.interval_clips import IntervalJob, IntervalSpectrograms, interval_spectrograms
 from utils.spectra.recording_spectrograms import MAX_PASSED_IN_MEMORY, RecordingSpectrograms, first_spectrograms
+from utils.workers.fanout import AHEAD, fan_out
 
 LARGE_FILES_AHEAD = 2  # recordings in hand per worker if each may leave gigabytes of spectrograms on disk
 LARGE_FILE = 2**24  # bytes; larger sound files may do so

@@ -16,7 +16,7 @@ from utils import console
 from utils.models.input_scaling import from_pixels
 from utils.models.networks import Network, apply, apply_and_embed
 from utils.models.onnx.export import INPUT, OUTPUT, can_export, check_can_export, to_onnx_model
-from utils.worker_processes import THREADS_OF_MODELS
+from utils.workers.worker_processes import THREADS_OF_MODELS
 
 ClipTable = Float[np.ndarray, "clips classes"]  # logits, or scores from 0 to 1
 Pixels = UInt8[np.ndarray, "clips height width"]

@@ -10,7 +10,6 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 from config import Config, Location, Testing
 from utils.console import Failure, UserError, info, warning
-from utils.fanout import fan_out
 from utils.messages import collected_warnings
 from utils.scoring.inference.ensembles import Ensemble, Member, assemble
 from utils.scoring.inference.fingerprints import fingerprint_of_parts
@@ -18,6 +17,7 @@ from utils.scoring.inference.novelty_prototypes import prototypes_of
 from utils.scoring.inference.prediction_times import TimedBatches
 from utils.scoring.inference.predictors import engine_text
 from utils.sound.remote import sizes_and_times
+from utils.workers.fanout import fan_out
 
 MOST_RECORDINGS = 8  # of a group: enough to fill batches of clips, few enough to lose little with a worker
 FEWEST_GROUPS = 32  # groups have fewer recordings if there were fewer groups, so that more workers have something to do

@@ -24,8 +24,8 @@ from utils.console import UserError, info, printable
 from utils.files import atomic_file, remove_folder
 from utils.scoring.inference.ensembles import Ensemble
 from utils.scoring.inference.intervals import IntervalPrediction, predict_intervals
-from utils.shared_disk import SEEN_SECONDS, unseen_files
 from utils.spectra.decode import Length
+from utils.workers.shared_disk import SEEN_SECONDS, unseen_files
 
 ALIGNMENT = 64  # bytes: the offset of the first score is a multiple of it
 CHECKSUM_SIZE = 4  # bytes

@@ -14,10 +14,10 @@ from typing import Any
 
 from config import Cluster
 from utils.console import UserError, warning
-from utils.ray_messages import ItemInHand, Lost, Order, Room
-from utils.ray_tasks import RESUME, serve
-from utils.shared_disk import SEEN_SECONDS
-from utils.worker_processes import without_interrupts
+from utils.workers.ray_messages import ItemInHand, Lost, Order, Room
+from utils.workers.ray_tasks import RESUME, serve
+from utils.workers.shared_disk import SEEN_SECONDS
+from utils.workers.worker_processes import without_interrupts
 
 STOP_SECONDS = 15.0  # that Ray gets to cancel what runs
 REACH_SECONDS = 10.0  # in which the cluster's machine accepts a connection
@@ -36,7 +36,7 @@ def run_on_ray(
 ) -> Iterator[tuple[Any, Any]]:
     """Yield each item with its result or a Failure.
 
-    Parameters and errors are those of `utils.fanout.fan_out`.
+    Parameters and errors are those of `utils.workers.fanout.fan_out`.
     """
     if not importlib.util.find_spec("ray"):
         raise UserError(

@@ -3,11 +3,11 @@
 from typing import Any, NamedTuple
 
 from config import Cluster
-from utils.shared_disk import SEEN_SECONDS
+from utils.workers.shared_disk import SEEN_SECONDS
 
 
 class Order(NamedTuple):
-    """What is to be done: as in `utils.fanout.fan_out`; the folder in which the script runs; the number of items.
+    """What is to be done: as in `utils.workers.fanout.fan_out`; the script's folder; the number of items.
 
     `patience`: seconds for which a machine looks again for files that it does not see.
     """

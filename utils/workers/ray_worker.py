@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import cv2
 
 from utils.console import Failure
-from utils.shared_disk import unseen_files
-from utils.worker_processes import failure_of_error, is_fatal
+from utils.workers.shared_disk import unseen_files
+from utils.workers.worker_processes import failure_of_error, is_fatal
 
 GPUS = "CUDA_VISIBLE_DEVICES"  # environment variable in which Ray tells each task its GPUs
 

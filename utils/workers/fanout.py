@@ -1,7 +1,7 @@
 """A function applied to many recordings in worker processes, which may crash or hang without ending the stage.
 
-They are processes of this machine (utils/local_processes.py) or of a Ray cluster (utils/ray_process.py). Within a
-worker of a cluster, they are threads (utils/local_threads.py).
+They are processes of this machine (local_processes.py) or of a Ray cluster (ray_process.py). Within a worker of a
+cluster, they are threads (local_threads.py).
 """
 
 import os
@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from config import Cluster
 from utils.console import Failure
-from utils.local_processes import run_in_processes
-from utils.local_threads import run_in_threads
-from utils.ray_process import run_on_ray
-from utils.worker_processes import ONE_THREAD
+from utils.workers.local_processes import run_in_processes
+from utils.workers.local_threads import run_in_threads
+from utils.workers.ray_process import run_on_ray
+from utils.workers.worker_processes import ONE_THREAD
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

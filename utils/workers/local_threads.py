@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from utils.console import Failure
-from utils.worker_processes import failure_of_error, is_fatal
+from utils.workers.worker_processes import failure_of_error, is_fatal
 
 
 def run_in_threads(
@@ -15,7 +15,7 @@ def run_in_threads(
     """Yield each item with its result or a Failure, in their order; `ahead` items for each thread are in hand.
 
     What may fail once is tried again at once. Nothing is stopped that hangs: the worker as a whole has a time limit.
-    Parameters and errors are those of `utils.fanout.fan_out`; its `time_limit`, `split` and `gpus` do not apply.
+    Parameters and errors are those of `utils.workers.fanout.fan_out`; `time_limit`, `split` and `gpus` do not apply.
     """
 
     def attempt_twice(item: Any) -> Any:

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from utils.console import Failure
-from utils.ray_groups import GroupSize
-from utils.ray_messages import ItemInHand, Lost, Order, Room
-from utils.ray_worker import Outcome, StartNotes, TaskOutcome, attempt, files_of
-from utils.shared_disk import is_seen
-from utils.worker_processes import ONE_THREAD, THREADS_OF_MODELS, die_with_parent, late_failure
+from utils.workers.ray_groups import GroupSize
+from utils.workers.ray_messages import ItemInHand, Lost, Order, Room
+from utils.workers.ray_worker import Outcome, StartNotes, TaskOutcome, attempt, files_of
+from utils.workers.shared_disk import is_seen
+from utils.workers.worker_processes import ONE_THREAD, THREADS_OF_MODELS, die_with_parent, late_failure
 
 CONNECT_SECONDS = 120.0  # for which a cluster may not respond; Ray would try for longer
 POLL_SECONDS = 0.1  # between looks at what the parent sends
@@ -31,7 +31,7 @@ COUNT_SECONDS = 5.0  # between looks at the cluster's size, which may grow
 RESUME = "see that it runs, and the same command resumes here"
 # of Ray on this machine; by default, everything else has precedence over its workers, which then may starve
 SETTINGS_OF_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-HOME = Path(__file__).parents[1]
+HOME = Path(__file__).parents[2]
 
 
 def serve(connection: Connection, order: Order) -> None:

@@ -12,7 +12,7 @@ import cv2
 from pebble import ProcessExpired, ProcessPool
 
 from utils.console import Failure, UserError
-from utils.worker_processes import die_with_parent, failure_of_error, is_fatal, late_failure, without_interrupts
+from utils.workers.worker_processes import die_with_parent, failure_of_error, is_fatal, late_failure, without_interrupts
 
 MOST_POOLS = 5  # broken pools before a stage gives up
 
@@ -28,7 +28,7 @@ def run_in_processes(
 ) -> Iterator[tuple[Any, Any]]:
     """Yield each item with its result or a Failure; a pool that breaks, as when a worker is killed, is replaced.
 
-    Parameters and errors are those of `utils.fanout.fan_out`.
+    Parameters and errors are those of `utils.workers.fanout.fan_out`.
     """
     workers = max(1, min(workers or os.cpu_count() or 1, len(items)))
     todo = deque(items)
