@@ -21,6 +21,8 @@ from utils.scoring.fold_results import CrossValidated
 from utils.scoring.submissions.results import Submitted
 from utils.settings import load
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 
 @pytest.fixture(scope="module")
 def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -198,6 +198,7 @@ def test_moving_average() -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.usefixtures("optimised")
 def test_eight_devices_are_one(tmp_path: Path) -> None:
     both = on_eight_devices(
         tmp_path,

@@ -114,6 +114,7 @@ def test_losses_are_those_of_stored_spectrograms(made: tuple[Config, Config]) ->
     np.testing.assert_allclose(*losses, rtol=0.01)
 
 
+@pytest.mark.usefixtures("optimised")
 def test_a_run_paused_in_an_epoch_ends_as_an_undisturbed_one(
     made: tuple[Config, Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
