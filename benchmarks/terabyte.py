@@ -42,7 +42,6 @@ from utils.workers.fanout import fan_out
 
 HERE = Path(__file__).parent
 SPECIES = 10_000  # of all of xeno-canto, about
-FILES_PER_FOLDER = 1000
 CORES = 2
 ENGINES = {"worker processes": Cluster(), "Ray": Cluster("local")}
 

@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -140,6 +141,25 @@ def small_config(root: Path, archive: Path | None = None) -> Config:
             epochs=3, batch_size=8, validation_share=0.25, signal_interval=(0.0, 1.0), learning_rate=0.01
         ),
     )
+
+
+def extracted(folder: Path, *, recordings: int = 6) -> Config:
+    """Sort and extract a small archive in a folder; return its settings."""
+    import sort_data
+    import spec
+
+    write_folders(folder / "archive", recordings=recordings)
+    config = small_config(folder / "root", folder / "archive")
+    sort_data.main(config)
+    spec.main(config)
+    return config
+
+
+def free_port() -> int:
+    """Return a port of this machine that no program uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @pytest.fixture

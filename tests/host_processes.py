@@ -1,12 +1,11 @@
 """Processes on this machine that stand for several hosts."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, free_port
 
 HEAD = """
 import itertools, json, os, signal, sys
@@ -42,9 +41,7 @@ def run_on_hosts(folder: Path, lines: str, *, count: int = 2) -> list[subprocess
     script = folder / "host.py"
     script.write_text(HEAD + lines)
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "TMPDIR": str(folder)}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     processes = [
         subprocess.Popen(
             [sys.executable, script.name, str(index), address],

@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from tests.conftest import free_port
 from utils.object_storage import ObjectStorage
 from utils.recordings import duplicates, lengths
 from utils.sound import remote
@@ -104,9 +105,7 @@ def s3_on_loopback(bucket: str = "birds") -> Iterator[str]:
 def s3_in_a_process(bucket: str = "birds") -> Iterator[str]:
     """Do as `s3_on_loopback`, with the server in a process of its own."""
     pytest.importorskip("moto.server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -7,7 +7,6 @@ import dataclasses
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ import pytest
 import sort_data
 import spec
 from config import Cluster, Config, SettingsError
-from tests.conftest import REPOSITORY, small_config, write_folders
+from tests.conftest import REPOSITORY, free_port, small_config, write_folders
 from tests.remote import no_processes, s3_on_loopback
 from tests.workers import OnlyAtHome, behave, leave_marks, pretend_other_gpu
 from utils.console import Failure, UserError
@@ -167,9 +166,7 @@ def test_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("told_by", ["environment", "setting"])
 def test_a_cluster_that_does_not_run_is_found_out_without_ray(told_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     monkeypatch.setenv("RAY_ADDRESS", address if told_by == "environment" else "")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
     monkeypatch.setattr(ray_process, "_ray_process", lambda _: pytest.fail("Ray was started"))

@@ -11,11 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-import sort_data
-import spec
 import train
 from config import Config, SettingsError
-from tests.conftest import small_config, write_folders
+from tests.conftest import extracted
 from tests.host_processes import run_on_hosts, train_on_hosts
 from tests.training_runs import on_eight_devices
 from utils.learning.hosts import HostFlags, check_host_flags
@@ -30,10 +28,7 @@ AGAIN = "run the same command again on all hosts: it resumes"
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     folder = tmp_path_factory.mktemp("hosts")
-    write_folders(folder / "archive", recordings=6)
-    config = small_config(folder / "root", folder / "archive")
-    sort_data.main(config)
-    spec.main(config)
+    config = extracted(folder)
     (folder / "experiment.toml").write_text(to_toml(config))
     return replace(config, run="one")
 

@@ -18,7 +18,7 @@ import submission_soundscape
 import test
 import train
 from config import Config, Log, Submission
-from tests.conftest import small_config, write_folders
+from tests.conftest import extracted, small_config, write_folders
 from tests.training_runs import pause_training
 from utils import console
 from utils.learning import epochs, loop, runs
@@ -35,12 +35,7 @@ from utils.spectra.store import Store
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("loop")
-    write_folders(folder / "archive", recordings=6)
-    config = small_config(folder / "root", folder / "archive")
-    sort_data.main(config)
-    spec.main(config)
-    return config
+    return extracted(tmp_path_factory.mktemp("loop"))
 
 
 def with_run(config: Config, run: str, **training: object) -> Config:

@@ -11,12 +11,10 @@ import optax
 import polars as pl
 import pytest
 
-import sort_data
-import spec
 import test
 import train
 from config import Augmentation, Config, Distillation, Model, SettingsError, Training, Triplets, Waveform
-from tests.conftest import small_config, write_folders
+from tests.conftest import extracted
 from tests.learning.test_steps import CONFIG, MadeUpStore, after_epochs
 from tests.training_runs import on_eight_devices, pause_training
 from utils.learning.examples import Examples, choose_examples, read_examples
@@ -277,10 +275,7 @@ def sums_of_epochs(folder: Path = Path()) -> list[tuple[float, ...]]:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     folder = tmp_path_factory.mktemp("triplets")
-    write_folders(folder / "archive", recordings=6)
-    small = small_config(folder / "root", folder / "archive")
-    sort_data.main(small)
-    spec.main(small)
+    small = extracted(folder)
     model = dataclasses.replace(small.model, embedding=6, distance="cosine")
     training = dataclasses.replace(small.training, loss="triplet", average=0.5, early_stopping=0, validation_share=0.5)
     return dataclasses.replace(small, model=model, training=training)

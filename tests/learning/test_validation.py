@@ -15,7 +15,7 @@ import sort_data
 import spec
 import train
 from config import Config
-from tests.conftest import RATE, chirp, small_config, write_folders
+from tests.conftest import RATE, chirp, extracted, small_config
 from utils import console
 from utils.learning import curves, runs, validation
 from utils.learning.devices import device_mesh
@@ -38,12 +38,7 @@ VALUES = ["loss", "validation_loss", "validation_accuracy", "validation_mlrap", 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    folder = tmp_path_factory.mktemp("validation")
-    write_folders(folder / "archive", recordings=8)
-    config = small_config(folder / "root", folder / "archive")
-    sort_data.main(config)
-    spec.main(config)
-    return config
+    return extracted(tmp_path_factory.mktemp("validation"), recordings=8)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from utils.scoring.testing import (
     held_out_recordings,
 )
 from utils.settings_keys import settings_for_key, short_key
-from utils.sound.remote import sizes_and_times, sound_at
+from utils.sound.remote import sizes_and_times, sounds_at
 
 PARTS_VERSION = 1  # of saved predictions, and of how they are found
 ALL_EPOCHS = 10**9  # no run has so many
@@ -213,7 +213,7 @@ def evaluate_fold(run: FoldRun, split: pl.DataFrame, config: Config) -> TestedFo
 
 def _key(members: Sequence[Member], recordings: pl.DataFrame, config: Config) -> str:
     """Return a text that changes if the model, the settings of the test, the recordings or their labels do."""
-    sounds = sizes_and_times([sound_at(config.dataset.root, file) for file in recordings["file"]])
+    sounds = sizes_and_times(sounds_at(config.dataset.root, recordings["file"]))
     settings = settings_for_key(config, of=("testing.",))
     content = [PARTS_VERSION, fingerprint_of_scores(members, config), settings, sounds]
     return short_key(content, text=recordings.write_ndjson())

@@ -1,6 +1,6 @@
 """Sounds in remote folders: each is copied to this machine by the process that needs it, and removed afterwards."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, wraps
@@ -30,6 +30,11 @@ NOT_THERE = (-1, -1)  # size and time of a file that is missing or cannot be acc
 def sound_at(root: Path, file: str) -> Location:
     """Return where the sound of a recording is: below the root of its data set, or at its address."""
     return file if is_address(file) else root / file
+
+
+def sounds_at(root: Path, files: Iterable[str]) -> list[Location]:
+    """Return where the sounds of recordings are, as `sound_at`."""
+    return [sound_at(root, file) for file in files]
 
 
 def name_of_file(file: Location) -> str:

@@ -12,7 +12,7 @@ import polars as pl
 from config import Config
 from utils.recordings.recording import NOISE
 from utils.settings_keys import settings_for_key
-from utils.sound.remote import sizes_and_times, sound_at
+from utils.sound.remote import sizes_and_times, sound_at, sounds_at
 from utils.spectra.clip_selection import EventSpan
 from utils.spectra.clip_table import NO_TIMES, Times
 from utils.spectra.extraction import Job
@@ -66,7 +66,7 @@ def plan_shards(split: pl.DataFrame, config: Config, folder: Path, *, times: Tim
 def _marks(split: pl.DataFrame, config: Config) -> dict[str, tuple[int, int]]:
     """Return size and time of each file of a split, by its entry there."""
     files = split["file"].to_list()
-    return dict(zip(files, sizes_and_times([sound_at(config.dataset.root, file) for file in files]), strict=True))
+    return dict(zip(files, sizes_and_times(sounds_at(config.dataset.root, files)), strict=True))
 
 
 def _shard(

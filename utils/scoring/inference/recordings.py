@@ -23,7 +23,7 @@ from utils.scoring.inference.prediction_times import NOT_MEASURED, PredictionTim
 from utils.scoring.inference.prior import prior_of
 from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
 from utils.scoring.metrics.units import Unit
-from utils.sound.remote import sound_at
+from utils.sound.remote import sounds_at
 from utils.spectra.extraction import Job
 from utils.spectra.recording_spectrograms import first_spectrograms
 
@@ -206,7 +206,7 @@ def iter_predictions(
     """
     blend, prior = blend_of(recordings, ensemble.classes, config), prior_of(recordings, ensemble.classes, config)
     names = recordings["recording"]
-    files = [sound_at(config.dataset.root, file) for file in recordings["file"]]
+    files = sounds_at(config.dataset.root, recordings["file"])
 
     def predict_rows(rows: Sequence[int]) -> PredictSome[RecordingPrediction]:
         some = recordings.select("recording", "file")[list(rows)]

@@ -25,7 +25,7 @@ from utils.scoring.inference.recording_groups import PredictSome, predict_on_wor
 from utils.scoring.inference.recordings import Predictions, predict_recordings
 from utils.scoring.inference.unit_rows import ROWS, events_inside, interval_rows, overlapping_species
 from utils.scoring.metrics.units import Unit, unit_word
-from utils.sound.remote import sound_at
+from utils.sound.remote import sounds_at
 from utils.spectra.interval_grid import interval_times
 
 
@@ -132,7 +132,7 @@ class _Rows:
 
 
 def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) -> Generator[_Rows]:
-    files = [sound_at(config.dataset.root, file) for file in recordings["file"]]
+    files = sounds_at(config.dataset.root, recordings["file"])
     no_scores = np.empty((0, len(ensemble.classes)))
     spans = _labelled_spans(recordings["recording"].to_list(), config)
 
@@ -189,7 +189,7 @@ def _event_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config) ->
         for events in recordings["events"].to_list()
     ]
     length = max(group.clips.length for group in ensemble.groups)
-    files = [sound_at(config.dataset.root, file) for file in recordings["file"]]
+    files = sounds_at(config.dataset.root, recordings["file"])
 
     def predict_rows(rows: Sequence[int]) -> PredictSome[EventPrediction]:
         some = recordings.select("recording", "file")[list(rows)]
