@@ -16,7 +16,7 @@ WORKDIR /app
 # The packages of pyproject.toml, in the versions of requirements.txt; soundfile brings libsndfile, as the last line checks.
 COPY pyproject.toml requirements.txt ./
 RUN touch README.md \
-    && pip install --no-cache-dir --constraint requirements.txt ".[gpu,export,hub,places,tune,cluster,remote]" \
+    && pip install --no-cache-dir --constraint requirements.txt ".[gpu,export,hub,places,litert,tune,cluster,remote]" \
     && rm -rf README.md build ./*.egg-info \
     && python -c "import soundfile; print('libsndfile', soundfile.__libsndfile_version__)"
 

@@ -52,6 +52,7 @@ class SettingsError(Exception):
 
 
 MODELS_WITHOUT_WEIGHTS = ("Baseline", "ResNet", "Pi", "Dilated")  # values of model.name without public weights
+FILE_HEADS = ("file", "none")  # values of model.head with the layer of the file
 # number of stages of the other models, by the start of their names
 STAGES = {"EfficientNetV2": 6, "EfficientNet": 7, "ConvNeXt": 4, "ResNeSt": 4, "MobileNet": 5}
 MULTI_LABEL_LOSSES = ("binary",)  # values of training.loss that score each class by itself
@@ -176,8 +177,9 @@ class Clips:
     # augmentation
     noise_share: Share = 0.1
     # what the store keeps of each clip; sound: its samples, so that training can augment them (`waveform`) before it
-    # computes spectrograms, of any kind; takes more disk space
-    keep: Literal["spectrograms", "sound"] = "spectrograms"
+    # computes spectrograms, of any kind; takes more disk space; embeddings: what a bird model from a file makes of it,
+    # as model.name = External needs, which sets this by itself
+    keep: Literal["spectrograms", "sound", "embeddings"] = "spectrograms"
     # keep = sound: seconds of the recording that are kept before and after each clip, for waveform.shift and speed
     margin: Annotated[float, Ge(0), Le(60)] = 0.0
     seed: Seed = 2018  # random seed for the choice of clips that are kept
@@ -226,6 +228,36 @@ class Spectrogram:
     def shape(self) -> tuple[int, int]:
         """Height and width of a spectrogram, pixels."""
         return self.height, self.width
+
+
+@dataclass(frozen=True)
+class External:
+    """What a bird model from a file takes and gives (model.name = External, model.weights = FILE).
+
+    Scripts fill in what is 0 or empty, from the file where they know it; docs/external-models.md lists what they know.
+    """
+
+    title: str = ""  # its name in reports
+    licence: str = ""  # its licence in reports; models that are trained or distilled with it may be bound by it
+    rate: Annotated[int, Ge(0), Le(384_000)] = 0  # sample rate that it takes, Hz
+    window: NotNegative = 0.0  # length of sound that it takes at a time, seconds
+    # step from window to window within a clip that is longer than one, seconds; 0: the length of a window
+    hop: NotNegative = 0.0
+    # scale each window, less its mean, to this peak, as Perch needs; 0: samples from -1 to 1 as they are
+    peak: NotNegative = 0.0
+    embedding: str = ""  # name of the tensor that is the embedding
+    width: CountOrNone = 0  # number of its values
+    output: str = ""  # name of the output with a value for each of its classes
+    # file with the names of its classes, in their order: one line each (Scientific name_Common name), or CSV; none: the
+    # one beside the model
+    labels: Path | None = None
+    file: Path | None = None  # filled in: model.weights; elsewhere the same file is found by its hash
+    sha256: str = ""  # filled in: hash of the file
+
+
+def windows_in(clips: Clips, external: External) -> int:
+    """Return the number of windows of a bird model in a clip."""
+    return 1 + round((clips.length - external.window) / (external.hop or external.window or 1.0))
 
 
 @dataclass(frozen=True)
@@ -336,13 +368,14 @@ class Model:
     """Architecture of the model."""
 
     # Baseline: plain convolutions, small and fast; ResNet: wide residual network, more accurate; Pi: dense layers;
-    # Dilated: residual blocks of convolutions dilated along time; the others are backbones that can start from public
-    # `weights`
+    # Dilated: residual blocks of convolutions dilated along time; External: a bird model from the file `weights`, on
+    # whose embeddings a small head learns; the others are backbones that can start from public `weights`
     name: Literal[
         "Baseline",
         "ResNet",
         "Pi",
         "Dilated",
+        "External",
         "EfficientNetLite0",
         "EfficientNetLite1",
         "EfficientNetLite2",
@@ -359,8 +392,13 @@ class Model:
         "MobileNetV4Small",
     ] = "ResNet"
     # public weights to start from, of a backbone: a .safetensors file in timm's names, or hf:timm/NAME, which is
-    # downloaded (needs the extra `hub`)
+    # downloaded (needs the extra `hub`); External: the file of the bird model, .onnx or .tflite (needs the extra
+    # `litert`)
     weights: str | None = None
+    # External: what learns on the embeddings; linear: one dense layer; hidden: another one of `dense_units` before it;
+    # attention: a linear layer on their weighted mean over the windows of a clip, with weights that are learned; file:
+    # the layer of the file's classes, which learns on from there; none: the same, but nothing learns
+    head: Literal["linear", "hidden", "attention", "file", "none"] = "linear"
     # what spectrograms are scaled by before the model sees them; spectrogram: each from −1 to 1 by its own minimum and
     # maximum; dataset: mean and deviation of all training clips; bands: those of each row; weights: what `weights`
     # were trained with
@@ -389,7 +427,8 @@ class Model:
     # what is dropped together: random: single activations (Pi: always), location: all channels of a pixel, channel:
     # whole channels
     dropout_kind: Literal["random", "location", "channel"] = "random"
-    # Pi: units of each of the two dense layers; the first has a weight for each unit and each of its inputs
+    # Pi: units of each of the two dense layers; the first has a weight for each unit and each of its inputs. External
+    # with head = hidden: units of the hidden layer
     dense_units: Count = 512
     resnet_k: Annotated[int, Ge(1), Le(64)] = 2  # ResNet: width factor, multiplies filters
     resnet_n: Annotated[int, Ge(1), Le(64)] = 2  # ResNet: depth, number of blocks per group
@@ -399,6 +438,9 @@ class Model:
     # width of a dense layer between the features and the output layer, which makes the embedding; 0: none, the features
     # are the embedding
     embedding: Annotated[int, Ge(0), Le(16_384)] = 0
+    # with `embedding`: batch normalization of the features before its layer; without it, the embeddings of all clips
+    # may start near each other, so that triplets learn slowly
+    embedding_norm: bool = False
     # how embeddings are compared; cosine: they are scaled to length 1, also before the output layer
     distance: Literal["euclidean", "cosine"] = "euclidean"
 
@@ -552,7 +594,8 @@ class Distillation:
     # teachers only, as in 2018
     true_share: Share = 0.0
     # without augmentation and mixup, compute the teachers' predictions once and cache them in spec/predictions_*.npy;
-    # off: compute them in every step
+    # off: compute them in every step. Those of teachers with model.name = External are always cached, and are of clips
+    # without augmentation but mixup
     cache_predictions: bool = True
     # roots of data sets (sorted, with a store) whose clips are learned from the teachers' predictions alone, without
     # their test/
@@ -659,6 +702,12 @@ class Testing:
     # never trained on; 0.95: 95% of the validation recordings (intervals and calls: of their clips) are nearer to what
     # was learned. Needs the store the first time, to run the model once on its training clips
     novelty: bool = False
+    # folder of recordings without birds, searched with its subfolders: every interval there (unit = recording or event:
+    # of the length of a clip) in which a species reaches its threshold is a false alarm, and counted; none: off
+    noise_folder: Path | None = None
+    # raise the thresholds until there are at most so many false alarms per hour of noise_folder, which costs recall;
+    # 0: none at all; none: thresholds stay as they are
+    max_false_alarms: NotNegative | None = None
 
 
 @dataclass(frozen=True)
@@ -762,6 +811,7 @@ class Config:
     dataset: Dataset = field(default_factory=Dataset)
     clips: Clips = field(default_factory=Clips)
     spectrogram: Spectrogram = field(default_factory=Spectrogram)
+    external: External = field(default_factory=External)
     waveform: Waveform = field(default_factory=Waveform)
     augmentation: Augmentation = field(default_factory=Augmentation)
     model: Model = field(default_factory=Model)
@@ -773,6 +823,18 @@ class Config:
     tuning: Tuning = field(default_factory=Tuning)
     cluster: Cluster = field(default_factory=Cluster)
     log: Log = field(default_factory=Log)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Shape of what the model takes: height and width of a spectrogram, or windows and values of embeddings."""
+        if self.clips.keep != "embeddings":
+            return self.spectrogram.shape
+        return windows_in(self.clips, self.external), self.external.width
+
+    @property
+    def input_dtype(self) -> Literal["uint8", "float16"]:
+        """Type of what the model takes: grey levels, or values of embeddings."""
+        return "float16" if self.clips.keep == "embeddings" else "uint8"
 
     @property
     def trains_on_sound(self) -> bool:

@@ -40,7 +40,9 @@ from utils.learning.teachers import chosen_teachers, load_teachers
 from utils.learning.unlabelled import with_unlabelled
 from utils.models.used_settings import warn_of_unused
 from utils.recordings.splits import read_split
+from utils.scoring.held_out import held_out_recordings
 from utils.scoring.inference.ensembles import Member
+from utils.scoring.inference.noise_folder import check_noise_folder
 from utils.scoring.inference.units import predict_units, unit_of
 from utils.scoring.reports.distillation_table import (
     STUDENT,
@@ -49,7 +51,7 @@ from utils.scoring.reports.distillation_table import (
     compared_networks,
     tabulate,
 )
-from utils.scoring.testing import Tested, check_not_trained_on, evaluate_and_report, held_out_recordings
+from utils.scoring.testing import Tested, check_not_trained_on, evaluate_and_report
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def main(config: Config, flags: train.Flags = train.Flags()) -> Distilled:
     split = read_split(config.dataset)
     recordings = held_out_recordings(split, config)
     check_not_trained_on(recordings, members, config)
+    check_noise_folder(config)
     examples = with_teachers_recordings(with_unlabelled(read_examples(config), config), members)
     teachers = load_teachers(members, examples.classes, config)
     with console.alone(config.snapshots, f"training of {config.run}"):

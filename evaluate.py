@@ -25,6 +25,7 @@ import test
 import train
 from config import Config
 from utils import console
+from utils.external.settings import with_external_model
 from utils.files import write_text
 from utils.learning.devices import request_determinism
 from utils.learning.fold_training import train_fold
@@ -93,9 +94,9 @@ def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | CrossValidate
         return compare_runs(flags.compare)
     check_fold_flags(folds=flags.folds, seeds=flags.seeds, models_per_fold=flags.models_per_fold)
     if flags.tune:
-        return search_settings(config, trials=flags.tune, fresh=flags.fresh)
+        return search_settings(with_external_model(config), trials=flags.tune, fresh=flags.fresh)
     if flags.folds:
-        return cross_validate(config, flags)
+        return cross_validate(with_external_model(config), flags)
     check_before_training(read_split(config.dataset), config)
     trained = train.main(config, train.Flags(fresh=flags.fresh))
     tested = test.main(config)

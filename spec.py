@@ -21,6 +21,7 @@ from pathlib import Path
 
 from config import Config
 from utils import console
+from utils.external.settings import with_external_model
 from utils.recordings.splits import read_split
 from utils.sound.report import is_partial
 from utils.spectra.clip_table import read_clip_table, unused_times
@@ -71,6 +72,7 @@ class Extracted:
 def main(config: Config, flags: Flags = Flags()) -> Extracted:
     """Fill the store of `config.dataset`."""
     elapsed = console.stopwatch()
+    config = with_external_model(config)
     split = read_split(config.dataset)
     table = read_clip_table(split, config)
     with console.alone(config.dataset.root, "spec"), remote_writer(config) as remote:

@@ -22,9 +22,15 @@ from config import Config
 from utils import console
 from utils.recordings.splits import read_split
 from utils.scoring.exporting import export_network
+from utils.scoring.held_out import held_out_recordings
 from utils.scoring.inference.ensembles import chosen_members
+from utils.scoring.inference.noise_folder import check_noise_folder
 from utils.scoring.inference.units import predict_units, unit_of
-from utils.scoring.testing import Tested, check_not_trained_on, evaluate_and_report, held_out_recordings
+from utils.scoring.testing import (
+    Tested,
+    check_not_trained_on,
+    evaluate_and_report,
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ def main(config: Config, flags: Flags = Flags()) -> Tested:
     export_network(members, flags.export, int8=flags.int8)
     recordings = held_out_recordings(split, config)
     check_not_trained_on(recordings, members, config)
+    check_noise_folder(config)
     unit = unit_of(recordings, config)
     with console.alone(config.run_folder / "test", "test"):
         predictions = predict_units(members, recordings, config, unit)

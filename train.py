@@ -21,6 +21,7 @@ from pathlib import Path
 
 from config import Config
 from utils import console
+from utils.external.settings import with_external_model
 from utils.learning.devices import request_determinism
 from utils.learning.examples import read_examples
 from utils.learning.host_checks import check_hosts
@@ -55,6 +56,7 @@ class Trained:
 def main(config: Config, flags: Flags = Flags()) -> Trained:
     """Train the network of `config.model` under the name `config.run`."""
     elapsed = console.stopwatch()
+    config = with_external_model(config)
     refuse_teachers(config)
     warn_of_unused(config.model)
     request_determinism(config.training)

@@ -47,7 +47,7 @@ def made_up_store(config: Config, *, clips: int, classes: int) -> None:
     )
     spec = config.dataset.root / "spec"
     write_text(spec / "settings.toml", to_toml(config))
-    row = row_format(config.clips, config.spectrogram)
+    row = row_format(config.clips, config.spectrogram, config.external)
     pool = _grey_noise(rng) if config.clips.keep == "spectrograms" else _calls_in_noise(rng)
     for (name,), rows in table.group_by("shard", maintain_order=True):
         (spec / "shards" / str(name)).mkdir(parents=True)

@@ -93,7 +93,7 @@ def _fitting(config: Config, options: argparse.Namespace, *, free: int) -> tuple
     There are fewer clips of sound, but smaller spectrograms.
     """
     config = replace(config, spectrogram=replace(config.spectrogram, height=options.height, width=options.width))
-    size = row_format(config.clips, config.spectrogram).bytes * ROOM
+    size = row_format(config.clips, config.spectrogram, config.external).bytes * ROOM
     if options.scale * size <= free:
         return config, options.scale
     if config.clips.keep == "sound":

@@ -21,15 +21,18 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 
 from jaxtyping import install_import_hook
 
-install_import_hook("utils", "beartype.beartype")
+if "WITHOUT_CHECKS" not in os.environ:  # as in processes that tests start: checks take seconds to prepare
+    install_import_hook("utils", "beartype.beartype")
 
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import soundfile  # noqa: E402
-from hypothesis import settings  # noqa: E402
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import settings
 
-from config import Clips, Config, Dataset, Model, Spectrogram, Training  # noqa: E402
-from utils.recordings.recording import Contents  # noqa: E402
+from config import Clips, Config, Dataset, Model, Spectrogram, Training
+from tests.one_process import no_processes
+from utils.recordings.recording import Contents
+from utils.workers import fanout, local_processes
 
 # the same examples in every run; --hypothesis-profile random looks for others
 settings.register_profile("any machine", deadline=None, derandomize=True)
@@ -51,11 +54,40 @@ SLOW = (
     "test_fanout.py",
     "test_cross_validation.py",
     "test_backbone_training.py",
+    "test_hosts.py",
+    "test_loop.py",
+    "test_search.py",
+    "test_snapshots.py",
+    "test_sounds.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in SLOW)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick() -> Iterator[None]:
+    """Start no workers, but where a test asks for `processes`, and do not wait for disks; scripts do as for users."""
+    with no_processes(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)  # no test cuts the power
+        yield
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start workers as for users: where they are what is tested, or may die."""
+    monkeypatch.setattr(fanout, "run_in_processes", local_processes.run_in_processes)
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Save plots without drawing them, which takes long; they have tests of their own."""
+    from matplotlib.figure import Figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda _, stream, **__: stream.write(b"\x89PNG"))
+        yield
 
 
 @pytest.fixture

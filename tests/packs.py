@@ -11,7 +11,6 @@ import sort_data
 import spec
 from config import Config
 from tests.conftest import small_config, write_folders
-from tests.remote import no_processes
 from utils.learning import pack_plan, packing
 
 CLIPS_PER_FILE = 6
@@ -33,9 +32,8 @@ def training_from_pack(folder: Path) -> Config:
     config = small_config(folder / "root", folder / "archive")
     clips = dataclasses.replace(config.clips, noise_share=1.0, signal_threshold=0.06)
     config = dataclasses.replace(config, clips=clips)
-    with no_processes():
-        sort_data.main(config)
-        spec.main(config, spec.Flags(pack=str(folder / "pack")))
+    sort_data.main(config)
+    spec.main(config, spec.Flags(pack=str(folder / "pack")))
     return with_training(config, packed=folder / "pack", buffer=10)
 
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.request import Request, urlopen
@@ -14,11 +14,8 @@ import pytest
 
 from tests.conftest import free_port
 from utils.object_storage import ObjectStorage
-from utils.recordings import duplicates, lengths
 from utils.sound import remote
-from utils.spectra import remote_store, store_writer
 from utils.storage import Storage, open_storage
-from utils.workers.worker_processes import failure_of_error
 
 
 class CountingStore:
@@ -60,24 +57,6 @@ def count_all(monkeypatch: pytest.MonkeyPatch) -> list[CountingStore]:
 
     monkeypatch.setattr(ObjectStorage, "__init__", init)
     return found
-
-
-def in_this_process(function: Callable[[Any], Any], items: Sequence[Any], *, name: Any, **_: Any) -> Generator[Any]:
-    """Do what `fan_out` does, without the seconds in which processes start."""
-    for item in items:
-        try:
-            yield item, function(item)
-        except Exception as error:  # noqa: BLE001 — as in a worker
-            yield item, failure_of_error(error, name(item))
-
-
-@contextmanager
-def no_processes() -> Iterator[None]:
-    """Let sort_data.py and spec.py work in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (duplicates, lengths, store_writer, remote_store):
-            patch.setattr(module, "fan_out", in_this_process)
-        yield
 
 
 def put_files(address: str, folder: Any) -> Storage:

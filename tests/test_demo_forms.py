@@ -20,6 +20,8 @@ from utils.recordings.recording import event_overlaps
 from utils.scoring import testing as test_stage
 from utils.scoring.submissions.results import Submitted
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def kaggle(tmp_path_factory: pytest.TempPathFactory) -> Config:

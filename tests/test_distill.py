@@ -27,6 +27,8 @@ from utils.models.layer_table import layers, totals
 from utils.models.snapshots import find_snapshot, load_network, recordings_used
 from utils.settings import to_toml
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TEACHERS = {
     "one": Model(name="Baseline", filters=(6, 8)),
     "other": Model(name="Baseline", filters=(4, 8), nonlinearity="elu"),

@@ -21,7 +21,7 @@ from utils.scoring.fold_results import CrossValidated
 from utils.scoring.submissions.results import Submitted
 from utils.settings import load
 
-pytestmark = pytest.mark.usefixtures("optimised")
+pytestmark = pytest.mark.usefixtures("optimised", "undrawn")
 
 
 @pytest.fixture(scope="module")
@@ -110,13 +110,13 @@ def test_both_kinds_of_networks_of_the_blend_learn_from_the_same_clips() -> None
 def test_annotated_calls_judged_one_by_one(tmp_path: Path) -> None:
     changes = {
         "model.name": "Baseline",
-        "training.epochs": 4,
+        "training.epochs": 2,
         "dataset.archive": str(tmp_path / "archive"),
         "submission.page_minutes": 0.0,
     }
     config = small_experiment("kenya", tmp_path, **changes)
     assert config.dataset.archive
-    make_annotated(config.dataset.archive, seconds=60)
+    make_annotated(config.dataset.archive, seconds=30)
     sort_data.main(config)
     split = pl.read_parquet(config.dataset.root / "split.parquet")
     assert set(split["split"]) == {"train", "val", "test"}

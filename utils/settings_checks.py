@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from config import (
-    MODELS_WITHOUT_WEIGHTS,
-    STAGES,
     Clips,
     Config,
     Dataset,
     Distillation,
-    Model,
     SettingsError,
     Spectrogram,
     Submission,
@@ -21,6 +18,7 @@ from config import (
     Training,
 )
 from utils.address_checks import check_addresses
+from utils.model_checks import check_model
 from utils.pack_checks import check_pack
 from utils.spectrogram_checks import check_spectrogram, require
 from utils.triplet_checks import check_triplets
@@ -46,11 +44,12 @@ def check(config: Config) -> None:
     _check_paths(config)
     check_addresses(config)
     _check_dataset(config.dataset)
+    if config.model.name != "External" or config.external.sha256:  # else the length of clips is not known yet
+        _check_clip_lengths(config.clips, config.spectrogram)
     _check_clips(config.clips, config.spectrogram)
     check_spectrogram(config.spectrogram, samples=int(config.clips.length * config.spectrogram.rate))
     check_waveform(config)
-    _check_model(config.model, config.spectrogram)
-    _check_weights(config.model, config.training)
+    check_model(config)
     _check_training(config.training)
     check_triplets(config)
     check_pack(config)
@@ -104,7 +103,7 @@ def _check_dataset(dataset: Dataset) -> None:
         require(not fault, key="dataset.site_pattern", value=dataset.site_pattern, reason=fault)
 
 
-def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
+def _check_clip_lengths(clips: Clips, spectrogram: Spectrogram) -> None:
     for key, value, fine, what in (
         ("clips.overlap", clips.overlap, clips.overlap < clips.length, "less than"),
         ("clips.min_length", clips.min_length, clips.min_length <= clips.length, "at most"),
@@ -116,6 +115,9 @@ def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
         value=clips.overlap,
         reason="successive clips would start less than one sample apart",
     )
+
+
+def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
     require(
         clips.choose != "table" or clips.table is not None,
         key="clips.table",
@@ -128,75 +130,6 @@ def _check_clips(clips: Clips, spectrogram: Spectrogram) -> None:
         key="spectrogram.fmin",
         value=spectrogram.fmin,
         reason=f"should be at least {LEAST_BAND:g} Hz below spectrogram.fmax for clips.choose = peaks",
-    )
-
-
-def _check_weights(model: Model, training: Training) -> None:
-    require(
-        model.weights is None or model.name not in MODELS_WITHOUT_WEIGHTS,
-        key="model.weights",
-        value=model.weights,
-        reason=f"there are no public weights of {model.name}; set model.name to a backbone such as EfficientNetB0",
-    )
-    require(
-        model.weights is None or training.pretrained is None,
-        key="training.pretrained",
-        value=training.pretrained,
-        reason="model.weights is set, too; a model can start from one of them only",
-    )
-    require(
-        not model.frozen_stages or model.name not in MODELS_WITHOUT_WEIGHTS,
-        key="model.frozen_stages",
-        value=model.frozen_stages,
-        reason=f"{model.name} has no stages to freeze; set it to 0, or model.name to a backbone",
-    )
-    stages = next((count for start, count in STAGES.items() if model.name.startswith(start)), 0)
-    require(
-        model.frozen_stages <= stages,
-        key="model.frozen_stages",
-        value=model.frozen_stages,
-        reason=f"should be at most {stages}, the number of stages of {model.name}",
-    )
-    require(
-        not training.freeze_epochs or not model.embedding,
-        key="training.freeze_epochs",
-        value=training.freeze_epochs,
-        reason="would leave the layer of model.embedding at random weights; set model.embedding = 0",
-    )
-    require(
-        model.normalize != "weights" or model.weights is not None,
-        key="model.normalize",
-        value=model.normalize,
-        reason="needs model.weights, whose mean and deviation it takes",
-    )
-
-
-def _check_model(model: Model, spectrogram: Spectrogram) -> None:
-    for name in ("kernel_sizes", "groups"):
-        require(
-            len(getattr(model, name)) >= len(model.filters),
-            key=f"model.{name}",
-            value=getattr(model, name),
-            reason=f"should have an entry for each of the {len(model.filters)} in model.filters",
-        )
-    odd = all(size % 2 for size in model.kernel_sizes)
-    require(odd, key="model.kernel_sizes", value=model.kernel_sizes, reason="should be odd numbers")
-    previous = model.filters[0]
-    for filters, groups in zip(model.filters, model.groups, strict=False):
-        require(
-            filters % groups == 0 and (previous % groups == 0 or groups == 1),
-            key="model.groups",
-            value=model.groups,
-            reason=f"{groups} does not divide the channels {previous} and {filters}",
-        )
-        previous = filters
-    most = min(spectrogram.shape).bit_length() - 1
-    size = f"{spectrogram.height} × {spectrogram.width} pixels (spectrogram.height, spectrogram.width)"
-    require(
-        min(spectrogram.shape) >= 2 ** len(model.filters),
-        key="model.filters",
-        value=model.filters,
-        reason=f"should be at most {most} entries: each of them halves a spectrogram of {size}",
     )
 
 
@@ -277,6 +210,23 @@ def _check_testing(testing: Testing) -> None:
         value=testing.engine,
         reason="should be auto, onnx or jax for testing.novelty, whose distances need float32",
     )
+    require(
+        testing.max_false_alarms is None or testing.noise_folder is not None,
+        key="testing.max_false_alarms",
+        value=testing.max_false_alarms,
+        reason="needs testing.noise_folder, a folder of recordings without birds",
+    )
+    for key, value, used in (
+        ("testing.prior", testing.prior, testing.prior is not None),
+        ("testing.metadata", testing.metadata, testing.metadata is not None and testing.metadata_weight > 0),
+    ):
+        require(
+            testing.noise_folder is None or not used,
+            key=key,
+            value=value,
+            reason="does not go with testing.noise_folder, whose recordings have no place or date: false alarms would "
+            "be counted by other scores than those of a submission",
+        )
 
 
 def _check_distillation(distillation: Distillation, training: Training) -> None:

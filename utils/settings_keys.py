@@ -19,6 +19,11 @@ WITHOUT_EFFECT = (
     "clips.table",  # its content is part of the keys of shards
     "spectrogram.images",
     "spectrogram.engine",
+    "external.title",
+    "external.licence",
+    "external.output",
+    "external.labels",
+    "external.file",  # its hash counts
     "training.clips_on",
     "training.cache",
     "training.cache_gb",

@@ -14,7 +14,7 @@ import sort_data
 from config import Config
 from tests.chaos.stages import LIMIT
 from tests.conftest import REPOSITORY, small_config, write_folders
-from tests.remote import no_processes, s3_in_a_process
+from tests.remote import s3_in_a_process
 from utils.settings import to_toml
 from utils.storage import Storage, open_storage
 
@@ -38,8 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Remote]:
         config = small_config(folder / "root", folder / "archive")
         config = dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, store=f"{address}/store"))
         (folder / "small.toml").write_text(to_toml(config))
-        with no_processes():
-            sort_data.main(config)
+        sort_data.main(config)
         finish(config)
         storage = open_storage(f"{address}/store")
         yield Remote(config, storage, objects(storage))

@@ -22,6 +22,8 @@ from utils.models.training_log import read_training_log
 from utils.recordings.splits import read_split
 from utils.spectra.store import Store
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:

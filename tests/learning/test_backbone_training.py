@@ -23,6 +23,8 @@ from utils.models.snapshots import find_snapshot, load_network
 from utils.models.training_log import read_training_log
 from utils.settings_checks import check
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FINE_TUNED = Training(
     batch_size=8, epochs=3, learning_rate=0.01, freeze_epochs=1, backbone_rate=0.5, average=0.9, optimizer="adamw"
 )

@@ -96,6 +96,9 @@ def test_the_loss_is_cross_entropy_against_the_teacher(tmp_path: Path) -> None:
     )
     assert float(other.loss) == pytest.approx(expected, rel=1e-5)
     cached = batch._replace(soft_targets=jnp.asarray(predictions, jnp.float32))
+    step = jax.jit(
+        make_step(graph, config, jnp.ones(CLASSES), LearnFromTeachers(teachers, config, CLASSES, cached=True))
+    )
     assert float(
         step(state, cached, jax.device_put(examples.noise), jnp.float32(0.01), epoch_key(seed=1, epoch=1))[1].loss
     ) == pytest.approx(expected, rel=1e-5)
@@ -111,11 +114,11 @@ def test_stacked_teachers_predict_what_they_predict_alone(tmp_path: Path, mapped
     seen = spectrograms(made_up())
     each = np.stack([scipy.special.softmax(alone(model, seen), axis=1) for model in models])
     np.testing.assert_allclose(
-        teachers.predict(teachers.networks, seen), np.average(each, axis=0, weights=[1, 2, 3]), atol=1e-5
+        teachers.predict_images(teachers.networks, seen), np.average(each, axis=0, weights=[1, 2, 3]), atol=1e-5
     )
     for number, model in enumerate(models):
         single = teachers_of(model)
-        np.testing.assert_allclose(single.predict(single.networks, seen), each[number], atol=1e-5)
+        np.testing.assert_allclose(single.predict_images(single.networks, seen), each[number], atol=1e-5)
 
 
 def test_averages_at_a_temperature(tmp_path: Path) -> None:
@@ -132,11 +135,11 @@ def test_averages_at_a_temperature(tmp_path: Path) -> None:
     sigmoids = [teacher(tmp_path / f"many{seed}", seed=seed, config=many) for seed in (1, 2)]
     for (average, loss), expected in means.items():
         teachers = teachers_of(*(sigmoids if loss == "binary" else models), average=average, loss=loss, temperature=2.0)
-        np.testing.assert_allclose(teachers.predict(teachers.networks, seen), expected, atol=2e-5)
+        np.testing.assert_allclose(teachers.predict_images(teachers.networks, seen), expected, atol=2e-5)
     mixed = teachers_of(sigmoids[0], models[0], average="logits", loss="binary")
     soft = scipy.special.softmax(2 * logits[0], axis=1)
     expected = scipy.special.expit((2 * logits[0] + scipy.special.logit(soft)) / 2)
-    np.testing.assert_allclose(mixed.predict(mixed.networks, seen), expected, atol=1e-4)
+    np.testing.assert_allclose(mixed.predict_images(mixed.networks, seen), expected, atol=1e-4)
 
 
 def test_losses_by_hand() -> None:
@@ -174,13 +177,13 @@ def test_classes_are_matched_by_name(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "does not know 1 of 3 classes (a) and knows 1 other classes (x), which are not used" in said
     seen = spectrograms(made_up())
     theirs = scipy.special.softmax(alone(model, seen)[:, [2, 0]], axis=1)
-    predictions = np.asarray(teachers.predict(teachers.networks, seen))
+    predictions = np.asarray(teachers.predict_images(teachers.networks, seen))
     np.testing.assert_allclose(predictions, np.column_stack([np.zeros(CLIPS), theirs]), atol=1e-5)
     both = teachers_of(model, teacher(tmp_path / "other", seed=3))
-    np.testing.assert_allclose(both.predict(both.networks, seen).sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(both.predict_images(both.networks, seen).sum(axis=1), 1, atol=1e-5)
     logits = teachers_of(model, average="logits")
     np.testing.assert_allclose(
-        logits.predict(logits.networks, seen), np.column_stack([np.zeros(CLIPS), theirs]), atol=1e-5
+        logits.predict_images(logits.networks, seen), np.column_stack([np.zeros(CLIPS), theirs]), atol=1e-5
     )
     with pytest.raises(UserError, match=r"knows none of the student's 3 classes \(a, b, c\)"):
         teachers_of(teacher(tmp_path / "strange", classes=("x", "y", "z")))
@@ -194,7 +197,7 @@ def test_teachers_see_images_in_their_size(tmp_path: Path) -> None:
     seen = spectrograms(made_up())
     resized = jax.image.resize(seen, (CLIPS, 16, 24), "linear")
     each = [scipy.special.softmax(alone(model, of), axis=1) for model, of in zip(models, (resized, seen), strict=True)]
-    np.testing.assert_allclose(teachers.predict(teachers.networks, seen), np.mean(each, axis=0), atol=1e-5)
+    np.testing.assert_allclose(teachers.predict_images(teachers.networks, seen), np.mean(each, axis=0), atol=1e-5)
 
 
 def test_a_teacher_that_is_not_finite_is_refused(tmp_path: Path) -> None:
@@ -225,21 +228,22 @@ def test_cached_predictions_are_those_of_steps(tmp_path: Path) -> None:
         }
     )
     teachers = teachers_of(teacher(tmp_path / "one"), teacher(tmp_path / "two", seed=2, wide=2))
-    expected = np.asarray(teachers.predict(teachers.networks, seen))
-    cached = cache_predictions([store], teachers, NAMES)  # type: ignore[list-item]
+    expected = np.asarray(teachers.predict_images(teachers.networks, seen))
+    cached = cache_predictions([store], teachers, NAMES, STILL)  # type: ignore[list-item]
     rows = np.array([[3, 0], [CLIPS - 1, 5]])
     np.testing.assert_allclose(cached.of(rows), expected[rows], atol=1e-6)
     (file,) = tmp_path.glob("predictions_*.npy")
     whole, written = file.read_bytes(), file.stat().st_mtime_ns
-    cache_predictions([store], teachers, NAMES)  # type: ignore[list-item]
+    cache_predictions([store], teachers, NAMES, STILL)  # type: ignore[list-item]
     assert file.stat().st_mtime_ns == written
     file.write_bytes(whole[:-4])
-    cache_predictions([store], teachers, NAMES)  # type: ignore[list-item]
+    cache_predictions([store], teachers, NAMES, STILL)  # type: ignore[list-item]
     assert file.read_bytes() == whole
     others = teachers_of(teacher(tmp_path / "one"), teacher(tmp_path / "two", seed=3, wide=2))
-    cache_predictions([store], others, NAMES)  # type: ignore[list-item]
+    cache_predictions([store], others, NAMES, STILL)  # type: ignore[list-item]
     assert len(list(tmp_path.glob("predictions_*.npy"))) == 2
-    joined = cache_predictions([store, store], teachers, NAMES)  # type: ignore[list-item]
+    two = dataclasses.replace(STILL, distillation=Distillation(unlabelled=(tmp_path,)))
+    joined = cache_predictions([store, store], teachers, NAMES, two)  # type: ignore[list-item]
     np.testing.assert_allclose(joined.of(np.array([CLIPS + 3, 4])), expected[[3, 4]], atol=1e-6)
 
 

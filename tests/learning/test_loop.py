@@ -28,9 +28,12 @@ from utils.models.array_trees import TooLarge
 from utils.models.snapshots import find_snapshot, load_network, snapshots_of
 from utils.models.training_log import EpochRow, best_row, read_training_log
 from utils.recordings.splits import read_split
+from utils.scoring.held_out import held_out_recordings
 from utils.scoring.inference.ensembles import Member
-from utils.scoring.testing import check_not_trained_on, held_out_recordings
+from utils.scoring.testing import check_not_trained_on
 from utils.spectra.store import Store
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")

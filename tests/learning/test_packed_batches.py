@@ -27,6 +27,8 @@ from utils.models.snapshots import find_snapshot, load_network
 from utils.settings_checks import check
 from utils.spectra.pack import Pack
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:

@@ -13,7 +13,7 @@ import pytest
 import spec
 from config import Config
 from tests.packs import CLIPS_PER_FILE, small_files, training_from_pack, with_training
-from tests.remote import no_processes, s3_on_loopback
+from tests.remote import s3_on_loopback
 from utils.console import UserError
 from utils.learning import packing
 from utils.learning.examples import Examples, read_examples
@@ -247,8 +247,7 @@ def test_a_pack_of_sound_holds_the_samples(made: Config, tmp_path: Path) -> None
     dataset = dataclasses.replace(made.dataset, root=tmp_path / "root")
     config = dataclasses.replace(made, clips=clips, dataset=dataset)
     shutil.copytree(made.dataset.root, dataset.root, ignore=shutil.ignore_patterns("spec"))
-    with no_processes():
-        spec.main(config, spec.Flags(pack=str(tmp_path / "pack")))
+    spec.main(config, spec.Flags(pack=str(tmp_path / "pack")))
     config = with_training(config, packed=tmp_path / "pack")
     examples, pack = from_store(config), read_examples(config)
     order = np.random.default_rng((1, ORDER_STREAM)).permutation(examples.rows)

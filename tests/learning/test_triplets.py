@@ -33,6 +33,8 @@ from utils.recordings.splits import read_split
 from utils.settings_checks import check
 from utils.spectra.store import Store
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 Recordings = dict[str, tuple[int, int, tuple[int, ...]]]  # of each: class, number of clips, background species
 
 
@@ -108,7 +110,7 @@ def test_a_recording_without_negatives_has_no_loss() -> None:
     batch = jax.tree.map(jnp.asarray, drawn.beside(np.array([[0, 1, 2, 5]]))[0])
     labels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[batch], examples.labels)
     objective = LearnTriplets(Config(training=Training(loss="triplet", batch_size=4)), 2)
-    loss = objective.loss_function(objective.targets(labels), jnp.zeros((12, 1, 1)), None, ())
+    loss = objective.loss_function(objective.targets(labels, None), jnp.zeros((12, 1, 1)), ())
     found = loss(jnp.zeros((12, 2)), jnp.zeros((12, 3)))
     np.testing.assert_allclose(found, [0, 0, 0.2, 0.2], atol=1e-6)  # all embeddings are one: the margin
 
@@ -212,7 +214,7 @@ def test_a_share_of_cross_entropy() -> None:
     labels = Labels(CLASSES.astype(jnp.int32), jnp.full((6, 1), -1), jnp.ones(6))
     training = Training(loss="triplet", triplets=Triplets(margin=0.5, cross_entropy=0.25))
     objective = LearnTriplets(Config(training=training), 3)
-    loss = objective.loss_function(objective.targets(labels), jnp.zeros((6, 1, 1)), None, ())
+    loss = objective.loss_function(objective.targets(labels, None), jnp.zeros((6, 1, 1)), ())
     logits = jax.random.normal(jax.random.key(0), (6, 3))
     by_labels = optax.softmax_cross_entropy_with_integer_labels(logits, CLASSES)[:2]
     np.testing.assert_allclose(

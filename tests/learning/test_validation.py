@@ -28,6 +28,8 @@ from utils.models.training_log import EpochRow, best_row, read_training_log, wri
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.metrics.detection_metrics import count_top_classes, macro, weighted
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 METRICS = ("mlrap", "macro_f1", "weighted_f1", "cmap", "accuracy", "loss")
 NEW_COLUMNS = (
     *("validation_macro_f1", "validation_weighted_f1", "validation_cmap"),

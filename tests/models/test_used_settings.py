@@ -27,6 +27,8 @@ OTHER: dict[str, Any] = {  # values that are not the defaults
     "resnet_n": 1,
     "dilations": (1, 4),
     "stacks": 2,
+    "head": "attention",
+    "normalize": "bands",
 }
 
 
@@ -42,9 +44,9 @@ def structure(settings: Model) -> Any:
     return graph, [(variable.shape, variable.dtype) for variable in jax.tree.leaves(network)]
 
 
-@pytest.mark.parametrize("name", [*MODELS_WITHOUT_WEIGHTS, *sorted(set(TINY) - {"EfficientNetV2S"})])
+@pytest.mark.parametrize("name", [*MODELS_WITHOUT_WEIGHTS, "External", *sorted(set(TINY) - {"EfficientNetV2S"})])
 def test_only_what_is_used_changes_a_model(name: str) -> None:
-    settings = Model(name=name, **SMALL)  # type: ignore[arg-type]
+    settings = Model(name=name, head="hidden", **SMALL)  # type: ignore[arg-type]
     plain, unused = structure(settings), {key for key in OTHER if reason_of_no_effect(key, [name])}
     assert structure(replace(settings, **{key: OTHER[key] for key in unused})) == plain
     for key in OTHER.keys() - unused:
@@ -54,7 +56,7 @@ def test_only_what_is_used_changes_a_model(name: str) -> None:
 def test_every_setting_of_the_table_is_tried() -> None:
     assert set(OTHER) == set(USED_BY) <= {field.name for field in fields(Model)}
     backbones = [name for name in NETWORKS if name.startswith(BACKBONES)]
-    assert set(NETWORKS) - set(backbones) == set(MODELS_WITHOUT_WEIGHTS)
+    assert set(NETWORKS) - set(backbones) == {*MODELS_WITHOUT_WEIGHTS, "External"}
 
 
 def test_unused_settings_are_told(capsys: pytest.CaptureFixture[str]) -> None:

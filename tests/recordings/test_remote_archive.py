@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ import test as testing
 import train
 from config import Config
 from tests.conftest import RATE, chirp, small_config, write_folders
-from tests.remote import count_all, no_processes, put_files, s3_on_loopback
+from tests.remote import count_all, put_files, s3_on_loopback
 from utils.console import UserError
 from utils.recordings.duplicates import _scan_file
 from utils.recordings.remote_archive import _make_files
@@ -27,12 +26,6 @@ from utils.spectra.store import Store
 from utils.storage import Entry, open_storage
 
 pytest.importorskip("obstore")
-
-
-@pytest.fixture(autouse=True)
-def quick() -> Iterator[None]:
-    with no_processes():
-        yield
 
 
 def sorted_both_ways(archive: Path, tmp_path: Path, address: str) -> tuple[Config, Config]:

@@ -32,6 +32,8 @@ from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.submissions.task import read_test_results
 from utils.settings import load
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FLAGS = evaluate.Flags(folds=True, seeds=(1, 2))
 RUNS = [f"small-fold{fold}-seed{seed}" for fold in (0, 1) for seed in (1, 2)]
 

@@ -102,6 +102,7 @@ def replace_clips(config: Config, **changes: object) -> Config:
     return dataclasses.replace(config, clips=dataclasses.replace(config.clips, **changes))
 
 
+@pytest.mark.usefixtures("processes")
 def test_recordings_that_vanish_and_workers_that_are_killed(
     tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

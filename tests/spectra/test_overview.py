@@ -34,6 +34,8 @@ EVIL = "<script>alert('x')</script>"
 class Fake(Store):
     """A store of clips whose spectrograms are noise, which compresses worst."""
 
+    keeps_embeddings = False
+
     def __init__(self, clips: pl.DataFrame, recordings: pl.DataFrame) -> None:
         self.folder, self.clips, self.recordings = Path("spec"), clips, recordings
 

@@ -135,6 +135,7 @@ def without_sums(part: Path) -> None:
         archive.writestr("pixels", pixels)
 
 
+@pytest.mark.usefixtures("processes")
 def test_workers_and_kills_change_nothing(finished: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(finished.dataset.root)
     every = store.clips.filter("accepted")["recording"].unique().sort().to_list()

@@ -13,7 +13,8 @@ import sort_data
 import spec
 from config import Cluster, Config
 from tests.conftest import small_config, write_folders
-from tests.remote import count_all, in_this_process, no_processes, put_files, s3_on_loopback
+from tests.one_process import in_this_process
+from tests.remote import count_all, put_files, s3_on_loopback
 from utils.console import Failure, UserError, alone
 from utils.spectra import remote_store, store_writer
 from utils.spectra.store import Store
@@ -46,9 +47,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     write_folders(folder / "archive", recordings=2, seconds=2.0)
     (folder / "archive" / "Bassus gravis" / "text.wav").write_text("no sound")
     config = small_config(folder / "root", folder / "archive")
-    with no_processes():
-        sort_data.main(config)
-        spec.main(config)
+    sort_data.main(config)
+    spec.main(config)
     return Made(config, content(open_storage(folder / "root" / "spec")))
 
 
@@ -63,13 +63,6 @@ def content(storage: Storage) -> dict[str, bytes]:
     return {name: storage.read(name) for name in storage.names() if name.startswith("shards/") or name in TABLES}
 
 
-@pytest.fixture
-def quick() -> Iterator[None]:
-    with no_processes():
-        yield
-
-
-@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_store_elsewhere_is_that_of_this_machine(
     made: Made, tmp_path: Path, kind: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -125,7 +118,6 @@ def test_a_stopped_run_makes_only_the_shards_that_are_missing(
     assert content(storage) == made.store
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_shard_that_stops_its_worker_is_made_by_recording(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,7 +151,6 @@ def test_the_main_process_works_on_this_machine(made: Made, tmp_path: Path, monk
     assert used == ["auto", "", "", ""]
 
 
-@pytest.mark.usefixtures("quick")
 def test_a_store_of_this_machine_has_one_writer(made: Made, tmp_path: Path) -> None:
     config = made.elsewhere(tmp_path / "root", "")
     config = dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, store=tmp_path / "store"))
@@ -219,7 +210,6 @@ def test_settings_of_a_store_that_cannot_be_read(made: Made, tmp_path: Path) -> 
         Store(root)
 
 
-@pytest.mark.usefixtures("quick")
 def test_what_stands_elsewhere_is_checked_as_here(made: Made, tmp_path: Path) -> None:
     address = f"file://{tmp_path}/store"
     config, storage = made.elsewhere(tmp_path / "root", address), open_storage(address)

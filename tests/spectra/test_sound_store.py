@@ -11,7 +11,7 @@ import soundfile
 
 import sort_data
 import spec
-from config import Clips, Config, Spectrogram
+from config import Clips, Config, External, Spectrogram
 from tests.conftest import RATE, chirp, small_config, write_folders
 from utils import console
 from utils.spectra.image_files import IMAGES_FOLDER
@@ -88,8 +88,8 @@ def test_16_bit_samples_keep_soft_sounds() -> None:
 
 
 def test_sizes_of_rows() -> None:
-    assert row_format(Clips(), Spectrogram()).bytes == 128 * 256
-    assert row_format(Clips(keep="sound", length=2.0, margin=0.5), Spectrogram(rate=1000)).shape == (3000,)
+    assert row_format(Clips(), Spectrogram(), External()).bytes == 128 * 256
+    assert row_format(Clips(keep="sound", length=2.0, margin=0.5), Spectrogram(rate=1000), External()).shape == (3000,)
 
 
 def test_other_kinds_of_spectrogram(made: tuple[Config, Config], capfd: pytest.CaptureFixture[str]) -> None:
@@ -123,6 +123,7 @@ def test_other_sound_is_refused(made: tuple[Config, Config], changed: dict[str, 
     assert named in str(refused.value)
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_store_is_the_same_after_a_kill_and_for_any_number_of_workers(
     made: tuple[Config, Config], tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_rows_and_spectrograms(config: Config) -> None:
     np.testing.assert_array_equal(store.spectrograms(at)[0], to_pixels(make_spectrogram(samples, config.spectrogram)))
 
 
+@pytest.mark.usefixtures("processes")
 def test_the_store_is_the_same_whatever_the_number_of_workers(config: Config, tmp_path: Path) -> None:
     spec.main(config)
     other = tmp_path / "other"

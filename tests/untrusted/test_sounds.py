@@ -69,6 +69,7 @@ def spectrograms_by_name(root: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.usefixtures("processes")
 def test_damaged_sounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = small_config(tmp_path / "alone", tmp_path / "whole")
     whole = write_whole(tmp_path / "whole" / CLASS)

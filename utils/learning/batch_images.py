@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int16, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float, Float16, Float32, Int16, PRNGKeyArray, UInt8
 
 from config import Config
 from utils.learning.augmentation import ClipWeights, augment, mixup
@@ -22,11 +22,15 @@ class Batch(NamedTuple):
 
     Attributes
     ----------
-    clips : spectrograms, or samples with margins
+    clips : spectrograms, samples with margins, or embeddings
     peaks : the largest sample of each clip, for samples
     """
 
-    clips: UInt8[Any, "*steps batch height width"] | Int16[Any, "*steps batch samples"]
+    clips: (
+        UInt8[Any, "*steps batch height width"]
+        | Int16[Any, "*steps batch samples"]
+        | Float16[Any, "*steps batch windows values"]
+    )
     labels: Labels
     soft_targets: Float32[Any, "*steps batch classes"] | None = None
     peaks: Float32[Any, "*steps batch"] | None = None
@@ -46,7 +50,8 @@ def augmented_images(
     key_augment, _, key_mix = jax.random.split(key, 3)  # the network drops units by the second
     images, targets, weights = images_of(batch, targets, weights, noise, jax.random.fold_in(key, 3), config)
     settings = config.augmentation
-    images = augment(images, key_augment, settings, noise.spectrograms)
+    if batch.clips.dtype != jnp.float16:  # embeddings are no images
+        images = augment(images, key_augment, settings, noise.spectrograms)
     if settings.mixup:
         amount, share = settings.mixup, settings.mixup_share
         images, targets, weights = mixup(images, targets, weights, key_mix, amount=amount, share=share)

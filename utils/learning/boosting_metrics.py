@@ -14,11 +14,11 @@ from config import Config
 from utils.console import UserError
 from utils.learning.boosting_data import BoostingData, placed_recordings
 from utils.recordings.labels import ground_truth
+from utils.scoring.held_out import held_out_split
 from utils.scoring.inference.metadata_classifier import MetadataClassifier
 from utils.scoring.metrics.bootstrap import Interval, difference_interval, draw_recordings, interval
 from utils.scoring.metrics.metric_kinds import ScoredRows
 from utils.scoring.metrics.registry import METRICS
-from utils.scoring.testing import held_out_split
 
 KEYS = ("argmax_macro_f1", "argmax_micro_f1", "top1_accuracy", "mlrap")  # of `registry.METRICS`
 INTERVALS = ("classifier", "class_prior", "difference")  # of `ClassifierMetrics`

@@ -12,21 +12,22 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int64, UInt8
+from jaxtyping import Array, Float, Float32, Int64, Shaped
 
-from config import Config
+from config import Config, Dataset
 from utils import console
 from utils.files import atomic_file
 from utils.learning.augmentation import is_augmented
 from utils.learning.augmentation.sounds import is_sound_augmented
 from utils.learning.noise import Noise
-from utils.learning.teachers import Teachers
+from utils.learning.teacher_embeddings import TeacherEmbeddings, teacher_embeddings
+from utils.learning.teachers import Teachers, resized
+from utils.learning.unlabelled import dataset_at
 from utils.models.input_scaling import from_pixels
 from utils.models.networks import Network
 from utils.settings_keys import short_key
 from utils.spectra.store import Store
 
-CLIPS_READ_AT_ONCE = 1024
 TEACHER_BATCH = 256  # clips that the teachers predict together
 
 
@@ -55,16 +56,32 @@ def is_deterministic(config: Config, noise: Noise) -> bool:
     return not (mixed or is_sound_augmented(sounds, background) or is_augmented(images, bank))
 
 
-def cache_predictions(stores: Sequence[Store], teachers: Teachers, classes: tuple[str, ...]) -> CachedPredictions:
-    """Return the teachers' predictions for all clips of some stores, from their caches or computed now."""
-    return CachedPredictions(tuple(_of_store(store, teachers, classes) for store in stores))
+def cache_predictions(
+    stores: Sequence[Store], teachers: Teachers, classes: tuple[str, ...], config: Config
+) -> CachedPredictions:
+    """Return the teachers' predictions for all clips of some stores, from their caches or computed now.
+
+    Parameters
+    ----------
+    stores : that of the data set, and those of `distillation.unlabelled`
+    """
+    datasets = [config.dataset, *(dataset_at(root, config) for root in config.distillation.unlabelled)]
+    return CachedPredictions(
+        tuple(_of_store(store, at, teachers, classes, config) for store, at in zip(stores, datasets, strict=True))
+    )
 
 
-def _of_store(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> Float32[np.ndarray, "clips classes"]:
+def _of_store(
+    store: Store, dataset: Dataset, teachers: Teachers, classes: tuple[str, ...], config: Config
+) -> Float32[np.ndarray, "clips classes"]:
     path = store.folder / f"predictions_{_cache_key(store, teachers, classes)}.npy"
     _report_earlier_files(store.folder)
     if not _is_complete(path, (len(store.clips), len(classes))):
-        _compute(path, store, teachers, classes)
+        sources = [
+            teacher_embeddings(store, dataset, group.source, config) if group.source else None
+            for group in teachers.groups
+        ]
+        _compute(path, store, sources, teachers, classes)
     return np.load(path, mmap_mode="r")
 
 
@@ -104,27 +121,39 @@ def _spectrogram_settings(store: Store) -> str:
     return text + store.spectrogram_key if store.keeps_sound else text
 
 
-def _compute(path: Path, store: Store, teachers: Teachers, classes: tuple[str, ...]) -> None:
-    """Write the teachers' predictions for all clips, a part at a time; the file appears whole or not at all."""
-    count = len(store.clips)
+def _compute(
+    path: Path,
+    store: Store,
+    sources: Sequence[TeacherEmbeddings | None],
+    teachers: Teachers,
+    classes: tuple[str, ...],
+) -> None:
+    """Write the teachers' predictions for all clips, a part at a time; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    sources : of each group of teachers, the embeddings that they take; None: spectrograms
+    """
+    count, shapes = len(store.clips), [group.shape for group in teachers.groups]
 
     @jax.jit
     def predict(
-        networks: tuple[Network, ...], pixels: UInt8[Array, "batch height width"]
+        networks: tuple[Network, ...], inputs: Sequence[Shaped[Array, "_ _ _"]]
     ) -> Float[Array, "batch classes"]:
-        return teachers.predict(networks, from_pixels(pixels))
+        images = [
+            from_pixels(given) if source else resized(from_pixels(given), shape)
+            for given, source, shape in zip(inputs, sources, shapes, strict=True)
+        ]
+        return teachers.predict(networks, images, clips=TEACHER_BATCH)
 
     with atomic_file(path) as stream, console.progress("teachers predict", total=count, unit="clips") as advance:
         np.lib.format.write_array_header_1_0(
             stream, {"descr": "<f4", "fortran_order": False, "shape": (count, len(classes))}
         )
-        for start in range(0, count, CLIPS_READ_AT_ONCE):
-            pixels = store.spectrograms(np.arange(start, min(start + CLIPS_READ_AT_ONCE, count)))
-            missing = -len(pixels) % TEACHER_BATCH
-            padded = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-            parts = [
-                predict(teachers.networks, padded[first : first + TEACHER_BATCH])
-                for first in range(0, len(padded), TEACHER_BATCH)
-            ]
-            stream.write(np.concatenate([np.asarray(part, np.float32) for part in parts])[: len(pixels)].tobytes())
-            advance(len(pixels))
+        for start in range(0, count, TEACHER_BATCH):
+            rows = np.arange(start, min(start + TEACHER_BATCH, count))
+            padded = np.resize(rows, TEACHER_BATCH)  # always one size, so that JAX compiles once
+            seen = store.spectrograms(padded) if None in sources else np.zeros(0)
+            inputs = [source.of(padded) if source else seen for source in sources]
+            stream.write(np.asarray(predict(teachers.networks, inputs), np.float32)[: len(rows)].tobytes())
+            advance(len(rows))

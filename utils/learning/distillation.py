@@ -106,24 +106,26 @@ class LearnFromTeachers:
         """The teachers, unless their predictions are cached."""
         return () if self.cached else self.teachers.networks
 
-    def targets(self, labels: Labels) -> Float[Array, "batch columns"]:
-        """Return the targets by labels, and one more column, mixed like the classes: whether there are labels."""
+    def targets(
+        self, labels: Labels, soft_targets: Float[Array, "batch classes"] | None
+    ) -> Float[Array, "batch columns"]:
+        """Return the targets by labels, and more columns, mixed like them: whether there are labels; soft targets."""
         labelled = labels.primary >= 0
         targets = targets_of(labels, self.classes, self.config.training)
-        return jnp.concatenate([targets * labelled[:, None], labelled[:, None]], axis=1)
+        columns = [targets * labelled[:, None], labelled[:, None]]
+        return jnp.concatenate(columns if soft_targets is None else [*columns, soft_targets], axis=1)
 
     def loss_function(
         self,
         targets: Float[Array, "batch columns"],
         images: Float[Array, "batch height width"],
-        soft_targets: Float[Array, "batch classes"] | None,
         frozen: tuple[Network, ...],
     ) -> LossFunction:
         """Return the loss by `distillation`."""
-        predictions = self.teachers.predict(frozen, images) if soft_targets is None else soft_targets
-        labelled = targets[:, -1]
-        by_labels = targets[:, :-1] / jnp.maximum(targets[:, -1:], 1e-6)
-        return lambda logits, _: blended_losses(logits, predictions, by_labels, labelled, self.config)
+        by_labels, labelled, soft_targets = jnp.split(targets, [self.classes, self.classes + 1], axis=1)
+        predictions = soft_targets if self.cached else self.teachers.predict_images(frozen, images)
+        by_labels = by_labels / jnp.maximum(labelled, 1e-6)
+        return lambda logits, _: blended_losses(logits, predictions, by_labels, labelled[:, 0], self.config)
 
 
 def check_student(config: Config) -> None:
@@ -217,10 +219,25 @@ def with_teachers_recordings(examples: Examples, models: Sequence[Member]) -> Ex
 
 
 def with_cached_predictions(examples: Examples, teachers: Teachers, config: Config) -> Examples:
-    """Return examples with the teachers' predictions as soft targets, if images are the same in each epoch."""
+    """Return examples with the teachers' predictions as soft targets, if images are the same in each epoch.
+
+    Those of teachers with a bird model are always computed before: they take the clips as they were recorded.
+
+    Raises
+    ------
+    UserError
+        If such a teacher is given clips that have no recordings.
+    """
     # a folder of images can change without notice
     stores = [store for store in examples.stores if isinstance(store, Store)]
-    deterministic = is_deterministic(config, examples.noise)
-    if not config.distillation.cache_predictions or len(stores) < len(examples.stores) or not deterministic:
+    if teachers.take_sound and len(stores) < len(examples.stores):
+        raise console.UserError(
+            "distillation.teachers: a bird model from a file needs the recordings; remove training.images"
+        )
+    if not teachers.take_sound and (
+        not config.distillation.cache_predictions
+        or len(stores) < len(examples.stores)
+        or not is_deterministic(config, examples.noise)
+    ):
         return examples
-    return replace(examples, soft_targets=cache_predictions(stores, teachers, examples.classes))
+    return replace(examples, soft_targets=cache_predictions(stores, teachers, examples.classes, config))

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float64, Int64
 
-from config import Config
+from config import FILE_HEADS, Config
 from utils import console
 from utils.learning.examples import Examples
 from utils.models.input_scaling import Statistics
@@ -13,6 +13,8 @@ from utils.spectra.pixel_sums import PixelSums
 from utils.spectra.store import Store
 from utils.spectra.training_sums import sums_over_recordings
 
+EMBEDDINGS_AT_ONCE = 4096  # embeddings that are in memory together
+LEAST_OF_MEAN = 0.01  # least deviation of a value of embeddings, as a share of the mean over all values
 LEAST_DEVIATION = 1 / 255  # one grey level: a band that is always black is not divided by 0
 
 
@@ -26,6 +28,8 @@ def input_statistics(examples: Examples, config: Config) -> Statistics | None:
     UserError
         If the store is damaged.
     """
+    if config.model.name == "External":
+        return None if config.model.head in FILE_HEADS else _embedding_statistics(examples)
     if config.model.normalize not in ("dataset", "bands"):
         return None
     if config.spectrogram.scale == "clip":
@@ -36,6 +40,20 @@ def input_statistics(examples: Examples, config: Config) -> Statistics | None:
             f"model does not see which clips are louder than others{advice}"
         )
     return training_statistics(examples.store, examples.rows, bands=config.model.normalize == "bands")
+
+
+def _embedding_statistics(examples: Examples) -> Statistics:
+    """Return mean and standard deviation of each value of the embeddings that are learned from."""
+    count, sums, squares = 0, np.zeros(()), np.zeros(())
+    for some in np.array_split(examples.rows, -(-len(examples.rows) // EMBEDDINGS_AT_ONCE)):
+        values = examples.clips(some).astype(np.float64)
+        count += values.shape[0] * values.shape[1]
+        sums, squares = sums + values.sum(axis=(0, 1)), squares + (values**2).sum(axis=(0, 1))
+    mean = sums / count
+    deviation = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    # a value that hardly varies is not blown up
+    least = max(float(deviation.mean()) * LEAST_OF_MEAN, float(np.finfo(np.float32).tiny))
+    return Statistics(np.asarray(mean, np.float32), np.asarray(np.maximum(deviation, least), np.float32))
 
 
 def training_statistics(

@@ -75,7 +75,7 @@ def learn(
     graph, network = build_network(
         config.model,
         classes=len(examples.classes),
-        shape=config.spectrogram.shape,
+        shape=config.input_shape,
         seed=settings.seed,
         dtype=compute_dtype(settings),
     )

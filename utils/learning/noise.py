@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int16, Int64, UInt8
+from jaxtyping import Float16, Int16, Int64, UInt8
 
 from config import Config
 from utils.console import UserError
@@ -24,12 +24,12 @@ class Noise(NamedTuple):
 
     Attributes
     ----------
-    spectrograms : for `augmentation.add`
+    spectrograms : for `augmentation.add`, which embeddings do without
     sounds : samples for `waveform.background`, each clip scaled by its own peak, with margins or without; none if that
         is off
     """
 
-    spectrograms: UInt8[Any, "noise height width"]
+    spectrograms: UInt8[Any, "noise height width"] | Float16[Any, "noise windows values"]
     sounds: Int16[Any, "sounds samples"] = NO_SOUNDS
 
 

@@ -25,14 +25,20 @@ class Objective(Protocol):
     def frozen(self) -> tuple[Network, ...]:
         """Networks that the loss applies and that do not learn: arguments of the compiled step, not part of it."""
 
-    def targets(self, labels: Labels) -> Float[Array, "batch columns"]:
-        """Return the targets of a batch; mixup mixes their columns as it mixes the images."""
+    def targets(
+        self, labels: Labels, soft_targets: Float[Array, "batch classes"] | None
+    ) -> Float[Array, "batch columns"]:
+        """Return the targets of a batch; mixup mixes their columns as it mixes the images.
+
+        Parameters
+        ----------
+        soft_targets : of the batch, if they were computed before
+        """
 
     def loss_function(
         self,
         targets: Float[Array, "batch columns"],
         images: Float[Array, "batch height width"],
-        soft_targets: Float[Array, "batch classes"] | None,
         frozen: tuple[Network, ...],
     ) -> LossFunction:
         """Return the function from logits and embeddings to the loss of each clip.
@@ -43,7 +49,6 @@ class Objective(Protocol):
         Parameters
         ----------
         images : as the network sees them, augmented, from 0 to 1
-        soft_targets : of the batch, if they were computed before
         """
 
 
@@ -55,7 +60,9 @@ class LearnLabels:
     classes: int
     frozen: tuple[Network, ...] = ()
 
-    def targets(self, labels: Labels) -> Float[Array, "batch columns"]:
+    def targets(
+        self, labels: Labels, soft_targets: Float[Array, "batch classes"] | None
+    ) -> Float[Array, "batch columns"]:
         """Return the targets by `training`."""
         return targets_of(labels, self.classes, self.settings)
 
@@ -63,7 +70,6 @@ class LearnLabels:
         self,
         targets: Float[Array, "batch columns"],
         images: Float[Array, "batch height width"],
-        soft_targets: Float[Array, "batch classes"] | None,
         frozen: tuple[Network, ...],
     ) -> LossFunction:
         """Return the loss by `training.loss`."""
@@ -78,7 +84,9 @@ class LearnTriplets:
     classes: int
     frozen: tuple[Network, ...] = ()
 
-    def targets(self, labels: Labels) -> Float[Array, "batch columns"]:
+    def targets(
+        self, labels: Labels, soft_targets: Float[Array, "batch classes"] | None
+    ) -> Float[Array, "batch columns"]:
         """Return the targets by `training`, and beside them, as further columns, which species are in each clip."""
         targets = targets_of(labels, self.classes, self.config.training)
         return jnp.concatenate([targets, species_of(labels, self.classes)], axis=1)
@@ -87,7 +95,6 @@ class LearnTriplets:
         self,
         targets: Float[Array, "batch columns"],
         images: Float[Array, "batch height width"],
-        soft_targets: Float[Array, "batch classes"] | None,
         frozen: tuple[Network, ...],
     ) -> LossFunction:
         """Return the loss of the anchors by `training.triplets`."""

@@ -138,7 +138,7 @@ def _write_tables(target: Storage, split: pl.DataFrame, examples: Examples, stor
     target.write("settings.toml", to_toml(config).encode())
     target.write("split.parquet", parquet_bytes(split))
     names = store.clips["recording"].gather(examples.rows).unique().sort().to_list()
-    sums: dict[str, PixelSums] = {} if store.keeps_sound else store.pixel_sums(names)
+    sums: dict[str, PixelSums] = {} if store.keeps_sound or store.keeps_embeddings else store.pixel_sums(names)
     rows = [(name, sums[name].pixels, sums[name].sums.tolist(), sums[name].squares.tolist()) for name in sorted(sums)]
     target.write("pixel_sums.parquet", parquet_bytes(pl.DataFrame(rows, PIXEL_SUM_COLUMNS, orient="row")))
 

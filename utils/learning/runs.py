@@ -32,6 +32,7 @@ RUN_SETTINGS = (
     "dataset.root",
     "clips.",
     "spectrogram.",
+    "external.",
     "waveform.",
     "augmentation.",
     "model.",

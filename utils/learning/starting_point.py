@@ -2,9 +2,10 @@
 
 from dataclasses import asdict
 
-from config import Config
+from config import FILE_HEADS, Config
 from utils import console
 from utils.learning.examples import Examples
+from utils.learning.file_classes import with_file_classes
 from utils.learning.host_messages import from_first, on_all
 from utils.learning.hosts import is_first
 from utils.learning.input_statistics import input_statistics
@@ -52,6 +53,9 @@ def _initial_network(network: Network, examples: Examples, config: Config) -> Ne
         snapshot = find_pretrained(settings.pretrained)
         network, summary = start_from(snapshot, network, examples.classes, output=settings.pretrained_output)
         console.info(summary)
+    elif config.model.name == "External":
+        if config.model.head in FILE_HEADS:
+            network = with_file_classes(network, examples.classes, config)
     elif config.model.weights:
         network, summary = start_from_weights(network, config.model)
         console.info(summary)

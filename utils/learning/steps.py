@@ -116,10 +116,10 @@ def make_step(
     ) -> tuple[TrainState, StepMetrics]:
         key_network = jax.random.split(key, 3)[1]  # the others are those of the augmentation
         labels, labelled = batch.labels, batch.labels.primary >= 0
-        targets = objective.targets(labels)
+        targets = objective.targets(labels, batch.soft_targets)
         clip_weights = labels.weight * jnp.where(labelled, weights[labels.primary], 1.0)
         images, targets, clip_weights = augmented_images(batch, targets, clip_weights, noise, key, config)
-        loss_function = objective.loss_function(targets, images, batch.soft_targets, frozen)
+        loss_function = objective.loss_function(targets, images, frozen)
         gradient_of = jax.value_and_grad(
             partial(loss_of, loss_function=loss_function, clip_weights=clip_weights, key=key_network), has_aux=True
         )
@@ -148,9 +148,7 @@ def with_backbone_rate(updates: optax.Updates, rate: float) -> optax.Updates:
 
 
 def without_frozen(updates: optax.Updates, settings: Model) -> optax.Updates:
-    """Return updates in which those of frozen stages are 0; weight decay would change them, too."""
-    if not settings.frozen_stages:
-        return updates
+    """Return updates in which those of frozen layers are 0; weight decay would change them, too."""
     return jax.tree_util.tree_map_with_path(
         lambda path, update: jnp.zeros_like(update) if is_frozen(settings, path) else update, updates
     )

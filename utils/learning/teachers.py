@@ -8,7 +8,7 @@ dropout, running statistics), and without gradients. Classes are matched by name
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import jax
 import jax.numpy as jnp
@@ -16,15 +16,17 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Int64
 
-from config import Config, Distillation
+from config import Config, Distillation, External, Model
 from utils import console
 from utils.learning.devices import compute_dtype, on_accelerator
 from utils.learning.targets import Targets
 from utils.models.networks import Network, apply
 from utils.models.snapshots import Snapshot, load_network
-from utils.scoring.inference.ensembles import Member, members_at
-from utils.settings_keys import changed_settings
+from utils.scoring.inference.ensembles import Member, members_at, with_bird_model
+from utils.settings_keys import changed_settings, settings_for_key
 
+# settings that came after the first version: runs on disk keep the text of a model that has none of them
+ADDED_SETTINGS = ("head", "embedding_norm")
 NAMED_CLASSES = 3  # classes that a message names, at most
 # settings of the spectrogram in which a teacher may differ from the student
 SIZE_SETTINGS = ("height", "width", "n_fft", "hop", "resize", "engine", "images")
@@ -41,11 +43,13 @@ class TeacherGroup:
     ----------
     shape : height and width of their spectrograms, pixels
     members : their indices among the teachers
+    source : if they take the embeddings of a bird model from a file, the snapshot of one of them; else None
     """
 
     graph: nnx.GraphDef
     shape: tuple[int, int]
     members: tuple[int, ...]
+    source: Snapshot | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,17 @@ class Teachers:
             model.snapshot.folder.as_posix(): content for model, content in zip(self.models, self.contents, strict=True)
         }
 
-    def predict(self, networks: tuple[Network, ...], images: ImageBatch) -> Targets:
-        """Return the mean of the teachers' predictions for images from 0 to 1; runs on the device.
+    @property
+    def take_sound(self) -> bool:
+        """Whether any has a bird model from a file, so that the student's images are of no use to it."""
+        return any(group.source for group in self.groups)
+
+    def predict_images(self, networks: tuple[Network, ...], images: ImageBatch) -> Targets:
+        """Return the mean of the teachers' predictions for images from 0 to 1, in the size of each; see `predict`."""
+        return self.predict(networks, [resized(images, group.shape) for group in self.groups], clips=len(images))
+
+    def predict(self, networks: tuple[Network, ...], inputs: Sequence[Float[Array, "_ _ _"]], *, clips: int) -> Targets:
+        """Return the mean of the teachers' predictions; runs on the device.
 
         The mean is that of `distillation.average`, at `distillation.temperature`. With one label per clip predictions
         sum to 1, even if the teachers know other classes; with several labels each stands alone. Each class is averaged
@@ -90,13 +103,15 @@ class Teachers:
         Parameters
         ----------
         networks : those of this object
+        inputs : of each group, images from 0 to 1, or embeddings (clips · parts, windows, values)
+        clips : number of the student's clips
         """
         settings = self.settings
-        total = jnp.zeros((len(images), self.columns.shape[1]))
-        for group, stacked in zip(self.groups, networks, strict=True):
-            seen = resized(images, group.shape)
+        total = jnp.zeros((clips, self.columns.shape[1]))
+        for group, stacked, seen in zip(self.groups, networks, inputs, strict=True):
             logits_of_members = _group_logits(group, stacked, seen, mapped=self.mapped)
             for member, logits in zip(group.members, logits_of_members, strict=True):
+                logits = over_parts(logits, clips, multi_label=self.multi_label[member])
                 output = averageable(logits / settings.temperature, settings, multi_label=self.multi_label[member])
                 columns = self.columns[member]
                 total += self.models[member].weight * jnp.where(columns >= 0, output[:, columns], 0.0)
@@ -104,6 +119,17 @@ class Teachers:
         known = (weights[:, None] * (self.columns >= 0)).sum(axis=0)
         mean = total / np.where(known > 0, known, 1.0).astype(np.float32)
         return jax.lax.stop_gradient(targets_from_mean(mean, known > 0, settings))
+
+
+def over_parts(
+    logits: Float[Array, "parts teacher_classes"], clips: int, *, multi_label: bool
+) -> Float[Array, "{clips} teacher_classes"]:
+    """Return the logits of clips from those of their parts, the parts of a clip one after the other.
+
+    With several labels the highest of all parts counts; with one label their mean.
+    """
+    parts = logits.reshape(clips, -1, logits.shape[1])
+    return parts.max(axis=1) if multi_label else parts.mean(axis=1)
 
 
 def averageable(logits: TeacherOutput, settings: Distillation, *, multi_label: bool) -> TeacherOutput:
@@ -169,8 +195,9 @@ def chosen_teachers(config: Config) -> list[Member]:
             raise console.UserError(
                 f"{path}: is the run of the student itself; choose another --run, or fix distillation.teachers"
             )
-        _check_spectrograms(model.snapshot, config)
-    return models
+        if not model.snapshot.config.external.sha256:
+            _check_spectrograms(model.snapshot, config)
+    return [with_bird_model(model) for model in models]
 
 
 def _check_spectrograms(snapshot: Snapshot, config: Config) -> None:
@@ -202,16 +229,20 @@ def load_teachers(models: Sequence[Member], classes: tuple[str, ...], config: Co
     for model, (_, network) in zip(models, loaded, strict=True):
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network)):
             raise console.UserError(f"{model.snapshot.folder}: has NaN or infinite weights; it cannot be a teacher")
-    alike: dict[tuple[nnx.GraphDef, tuple[int, int], int], list[int]] = {}
+    alike: dict[tuple[nnx.GraphDef, tuple[int, int], int, External], list[int]] = {}
     for index, (model, (graph, _)) in enumerate(zip(models, loaded, strict=True)):
-        key = (graph, model.snapshot.config.spectrogram.shape, len(model.snapshot.classes))
+        about = model.snapshot.config
+        key = (graph, about.input_shape, len(model.snapshot.classes), about.external)
         alike.setdefault(key, []).append(index)
     return Teachers(
         models=tuple(models),
         multi_label=tuple(model.snapshot.config.training.multi_label for model in models),
         columns=columns,
         contents=tuple(_content(model.snapshot, network) for model, (_, network) in zip(models, loaded, strict=True)),
-        groups=tuple(TeacherGroup(graph, shape, tuple(members)) for (graph, shape, _), members in alike.items()),
+        groups=tuple(
+            TeacherGroup(graph, shape, tuple(members), models[members[0]].snapshot if external.sha256 else None)
+            for (graph, shape, _, external), members in alike.items()
+        ),
         networks=tuple(
             jax.tree.map(lambda *leaves: jnp.stack(leaves), *(loaded[index][1] for index in members))
             for members in alike.values()
@@ -252,8 +283,25 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _content(snapshot: Snapshot, network: Network) -> str:
-    about = {"classes": snapshot.classes, "model": repr(snapshot.config.model), "loss": snapshot.config.training.loss}
+    config = snapshot.config
+    about: dict[str, object] = {
+        "classes": snapshot.classes,
+        "model": _model_text(config.model),
+        "loss": config.training.loss,
+    }
+    if config.external.sha256:
+        about["external"] = settings_for_key(config, of=("external.", "clips.length"))
     content = hashlib.sha256(json.dumps(about).encode())
     for leaf in jax.tree.leaves(network):
         content.update(np.asarray(leaf).tobytes())
     return content.hexdigest()[:16]
+
+
+def _model_text(settings: Model) -> str:
+    """Return a text that changes if a setting of the model does, and not because the toolkit has got a new one."""
+    kept = [
+        f"{field.name}={getattr(settings, field.name)!r}"
+        for field in fields(settings)
+        if field.name not in ADDED_SETTINGS or getattr(settings, field.name) != field.default
+    ]
+    return f"Model({', '.join(kept)})"

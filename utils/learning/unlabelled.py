@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Int64
 
-from config import Config
+from config import Config, Dataset
 from utils import console
 from utils.learning.examples import Examples
 from utils.learning.targets import Labels
@@ -57,9 +57,15 @@ def with_unlabelled(examples: Examples, config: Config) -> Examples:
     )
 
 
+def dataset_at(root: Path, config: Config) -> Dataset:
+    """Return the settings of a data set of `distillation.unlabelled`: the student's, or one without folds."""
+    if root.resolve() == config.dataset.root.resolve():
+        return config.dataset
+    return replace(config.dataset, root=root, store=None, folds=0, fold=0)
+
+
 def _open_store(root: Path, config: Config) -> Store:
-    store = config.dataset.store if root.resolve() == config.dataset.root.resolve() else None
-    dataset = replace(config.dataset, root=root, store=store)
+    dataset = dataset_at(root, config)
     made_with = settings_of_store(replace(config, dataset=dataset))
     changed = _unsuitable(made_with, config) if made_with else []
     if changed:
@@ -67,7 +73,7 @@ def _open_store(root: Path, config: Config) -> Store:
             f"{dataset.store_at}: was made with other settings ({'; '.join(changed)}), so its clips cannot be used for "
             "this training"
         )
-    return Store(root, config.spectrogram, at=store)
+    return Store(root, config.spectrogram, at=dataset.store)
 
 
 def _unsuitable(made_with: Config, config: Config) -> list[str]:
@@ -81,8 +87,7 @@ def _unsuitable(made_with: Config, config: Config) -> list[str]:
 def _unlabelled_rows(store: Store, root: Path, examples: Examples, config: Config) -> Int64[np.ndarray, " clips"]:
     """Return which clips of a store are learned from: the accepted ones of its train/."""
     same_data_set = root.resolve() == config.dataset.root.resolve()
-    dataset = config.dataset if same_data_set else replace(config.dataset, root=root, folds=0, fold=0)
-    train = read_split(dataset, sounds=same_data_set).filter(split="train")["recording"]
+    train = read_split(dataset_at(root, config), sounds=same_data_set).filter(split="train")["recording"]
     excluded = _held_out(config) + examples.store.clips["recording"][examples.validation_rows].unique().to_list()
     chosen = store.clips.with_row_index("clip").filter(
         pl.col("accepted") & pl.col("recording").is_in(train.to_list()) & ~pl.col("recording").is_in(excluded)

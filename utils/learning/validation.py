@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, Shaped
 
 from config import Training
 from utils.console import warning
@@ -27,6 +27,7 @@ from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
 from utils.scoring.metrics.detection_metrics import count_top_classes, macro, weighted
 from utils.scoring.metrics.ranking import average_precision, class_mean, lrap, mean_of_defined
+from utils.spectra.stored_sound import ModelInput
 
 CLIPS_IN_MEMORY = 1024  # validation clips that are read into memory together
 VALIDATION_BATCH = 256  # clips that the network predicts together
@@ -165,7 +166,7 @@ def recall_at_1(
 
 def _kept_spectrograms(
     examples: Examples, mesh: Mesh, *, resident: bool
-) -> UInt8[jax.Array, "clips height width"] | UInt8[np.ndarray, "clips height width"] | None:
+) -> Shaped[jax.Array, "clips height width"] | ModelInput | None:
     """Return the spectrograms for validation, if they are kept: on the device, or because each would be computed anew.
 
     None: they are read from disk for each validation.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from config import Config, Count, CountOrNone
 from utils.console import info, run, show_grid, show_table
+from utils.external.settings import with_external_model
 from utils.models.costs import estimate, xla_memory
 from utils.models.layer_table import Layer, layers, totals
 
@@ -30,11 +31,14 @@ class TableFlags:
 
 def main(config: Config, flags: TableFlags) -> None:
     """Print the table."""
-    height, width = config.spectrogram.shape
-    rows = layers(config.model, classes=flags.classes, shape=config.spectrogram.shape)
+    config = with_external_model(config)
+    height, width = config.input_shape
+    rows = layers(config.model, classes=flags.classes, shape=config.input_shape)
     parameters, flops = totals(rows)
     title = (
-        f"{config.model.name} of {flags.classes} classes, for spectrograms of {height} × {width} pixels "
+        f"{config.model.name} of {flags.classes} classes, for {height} × {width} values of embeddings, alone"
+        if config.external.sha256
+        else f"{config.model.name} of {flags.classes} classes, for spectrograms of {height} × {width} pixels "
         f"in {config.model.channels} channel(s)"
     )
     whole = ("all", "", "", "", f"{parameters:,}", f"{flops:,}")
@@ -42,9 +46,7 @@ def main(config: Config, flags: TableFlags) -> None:
     batch = flags.batch or config.training.batch_size
     _show_costs(rows, config, flags, batch)
     if flags.compile:
-        arguments, besides = xla_memory(
-            config.model, classes=flags.classes, shape=config.spectrogram.shape, batch=batch
-        )
+        arguments, besides = xla_memory(config.model, classes=flags.classes, shape=config.input_shape, batch=batch)
         info(f"XLA: {_megabytes(arguments)} of weights and images, and {_megabytes(besides)} besides")
 
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Float32, UInt8
+from jaxtyping import Array, Float, Float16, Float32, UInt8
 
 from config import Model
 
@@ -56,6 +56,17 @@ class InputScaling(nnx.Module):
         return jnp.broadcast_to((images[..., None] - mean) / deviation, shape)
 
 
+class EmbeddingScaling(nnx.Module):
+    """Scales each value of embeddings by its mean and deviation over the training clips, and adds a channel axis."""
+
+    def __init__(self, width: int) -> None:
+        self.mean, self.deviation = InputStatistic(jnp.zeros(width)), InputStatistic(jnp.ones(width))
+
+    def __call__(self, images: Images) -> Float[Array, "batch height width 1"]:
+        """Return embeddings (clips, windows, values) as the head takes them."""
+        return ((images - self.mean[...]) / self.deviation[...])[..., None]
+
+
 def stretch(images: Images) -> Float[Array, "batch height width 1"]:
     """Rescale each spectrogram to the range from −1 to 1, and add a channel axis; a constant one becomes all −1.
 
@@ -70,9 +81,10 @@ def stretch(images: Images) -> Float[Array, "batch height width 1"]:
     return (2 * unit - 1)[..., None]
 
 
-def from_pixels(pixels: UInt8[Array, "batch height width"]) -> Images:
-    """Turn grey levels into values from 0 to 1."""
-    return pixels.astype(jnp.float32) / 255
+def from_pixels(pixels: UInt8[Array, "batch height width"] | Float16[Array, "batch windows values"]) -> Images:
+    """Turn grey levels into values from 0 to 1; embeddings stay as they are."""
+    images = pixels.astype(jnp.float32)
+    return images / 255 if pixels.dtype == jnp.uint8 else images
 
 
 def with_statistics(rest: nnx.State, statistics: Statistics) -> nnx.State:

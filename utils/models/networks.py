@@ -20,6 +20,7 @@ from utils.models.architectures.classifier import Classifier
 from utils.models.architectures.convnext import ConvNeXt
 from utils.models.architectures.dilated import Dilated
 from utils.models.architectures.efficientnet import EfficientNet
+from utils.models.architectures.external import ExternalHead
 from utils.models.architectures.mobilenet import MobileNet
 from utils.models.architectures.pi import Pi
 from utils.models.architectures.resnest import ResNeSt
@@ -31,6 +32,7 @@ NETWORKS: dict[str, Callable[..., Classifier]] = {
     "ResNet": ResNet,
     "Pi": Pi,
     "Dilated": Dilated,
+    "External": ExternalHead,
     **dict.fromkeys(efficientnet.DESIGNS, EfficientNet),
     **dict.fromkeys(convnext.DESIGNS, ConvNeXt),
     **dict.fromkeys(resnest.DESIGNS, ResNeSt),
@@ -124,7 +126,9 @@ def classify(
 
 
 def is_frozen(settings: Model, path: tuple[Any, ...]) -> bool:
-    """Tell whether a parameter, by its path in `Network.params`, stays as it is, by `model.frozen_stages`."""
+    """Tell whether a parameter, by its path in `Network.params`, stays as it is (`model.frozen_stages`, `head`)."""
+    if settings.name == "External" and settings.head == "none":
+        return True
     if not settings.frozen_stages:
         return False
     layer = tuple(part.key for part in path[:2])
@@ -139,7 +143,7 @@ def of_last_layer(path: tuple[Any, ...]) -> bool:
 
 def of_backbone(path: tuple[Any, ...]) -> bool:
     """Tell whether a parameter, by its path, belongs neither to the last layer nor to that of `model.embedding`."""
-    return path[0].key not in ("embedding", "output")
+    return path[0].key not in ("embedding_norm", "embedding", "output")
 
 
 def _merge(graph: nnx.GraphDef, network: Network) -> Classifier:

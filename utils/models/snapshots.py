@@ -243,7 +243,7 @@ def load_network(snapshot: Snapshot, *, dtype: DTypeLike = jnp.float32) -> tuple
         Same as `restore_network`.
     """
     graph, like = abstract_network(
-        snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.spectrogram.shape, dtype=dtype
+        snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.input_shape, dtype=dtype
     )
     return graph, restore_network(snapshot, like)
 
@@ -261,7 +261,7 @@ def check_snapshot(snapshot: Snapshot) -> None:
         If it cannot be read back.
     """
     saved = read_snapshot(snapshot.folder)
-    _, like = abstract_network(saved.config.model, classes=len(saved.classes), shape=saved.config.spectrogram.shape)
+    _, like = abstract_network(saved.config.model, classes=len(saved.classes), shape=saved.config.input_shape)
     restore_leaves(saved.folder / "net", named_leaves(like), on_host=True)
     restore_leaves(saved.folder / "training", None, on_host=True)
 

@@ -13,6 +13,7 @@ from utils.models.snapshots import Snapshot
 from utils.models.training_log import read_training_log
 from utils.recordings.splits import count_folds, read_split, split_of_fold
 from utils.scoring.evaluation.saved_predictions import read_predictions, write_predictions
+from utils.scoring.held_out import held_out_recordings
 from utils.scoring.inference.ensembles import Member, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.recordings import Predictions
@@ -21,7 +22,6 @@ from utils.scoring.testing import (
     check_before_training,
     check_not_trained_on,
     evaluate_and_report,
-    held_out_recordings,
 )
 from utils.settings_keys import settings_for_key, short_key
 from utils.sound.remote import sizes_and_times, sounds_at
@@ -186,9 +186,9 @@ def evaluate_fold(run: FoldRun, split: pl.DataFrame, config: Config) -> TestedFo
     check_not_trained_on(recordings, members, settings)
     part, key = results_folder(config) / "parts" / settings.run, _key(members, recordings, settings)
     found, tested_folder = read_predictions(part, key=key), settings.run_folder / "test"
-    # recordings that could not be read are tried again; with a prior or classifier, the metadata of recordings count
-    by_place = settings.testing.prior or settings.testing.metadata
-    repeat = not found or found[0].failures or by_place or not (tested_folder / "metrics.json").is_file()
+    # recordings that could not be read are tried again; what a prior or a classifier knows may change, and the noise
+    by_others = settings.testing.prior or settings.testing.metadata or settings.testing.noise_folder
+    repeat = not found or found[0].failures or by_others or not (tested_folder / "metrics.json").is_file()
     if found and not repeat:
         console.info(f"{settings.run} was tested before, with the same model and settings")
     else:

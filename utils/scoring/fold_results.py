@@ -10,6 +10,7 @@ import polars as pl
 
 from config import Config
 from utils import console
+from utils.external.description import described
 from utils.files import write_text
 from utils.scoring.cross_validation import TestedFold, results_folder
 from utils.scoring.evaluation.out_of_fold import Spread, pool_folds, spread_over_folds
@@ -31,6 +32,10 @@ from utils.tables import write_csv
 
 # metrics that are printed
 HEADLINE = ("mlrap", "top1_accuracy", "cmap", "argmax_macro_f1", "macro_f1", "micro_f1", "row_f1")
+NOT_RAISED = (
+    "testing.max_false_alarms raises the thresholds of each fold's test; those of all folds together, which "
+    "ensemble.toml uses, stay as they are"
+)
 REASONS = 3  # in a note, at most
 # the metric on the recordings of a fold by which its best run is chosen, if it has several
 CHOSEN_BY: Mapping[Unit, str] = {"recording": "mlrap", "interval": "cmap", "event": "argmax_macro_f1"}
@@ -85,6 +90,8 @@ def conclude(
     evaluation = evaluate_predictions(predictions.scores, predictions, background=config.testing.background)
     made_from = f"{folder.name}, on {len(predictions.rows)} {unit_word(predictions.unit)} of {len(folds)} folds"
     held_out = compute_metrics(predictions, evaluation, config.testing, made_from=made_from)
+    if config.testing.max_false_alarms is not None:
+        console.warning(NOT_RAISED)
     metrics = {fold: [one.metrics for one in runs] for fold, runs in folds.items()}
     spread, notes = spread_over_folds(list(metrics.values())), _notes(split)
     summary = {**asdict(evaluation.headline), **_summary(predictions, held_out, spread, folds, split, config)}
@@ -182,7 +189,7 @@ def _summary(
     config: Config,
 ) -> dict[str, Any]:
     """Return what metrics.json contains, but for the headline and the time."""
-    tested = set(predictions.rows["recording"])
+    tested, bird_models = set(predictions.rows["recording"]), described([config.external])
     return {
         "metrics": {
             key: {"value": one.value, "low": one.low, "high": one.high} for key, one in held_out.metrics.items()
@@ -195,6 +202,7 @@ def _summary(
         "models": [
             {"fold": fold, "snapshot": one.snapshot.folder.as_posix()} for fold, runs in folds.items() for one in runs
         ],
+        **({"external": bird_models} if bird_models else {}),
         "not_predicted": int((~split.filter(pl.col("split") != "test")["recording"].is_in(list(tested))).sum()),
         "pooling": config.testing.pooling,
         "prior": config.testing.prior and config.testing.prior.as_posix(),

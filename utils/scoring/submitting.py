@@ -199,6 +199,11 @@ def _write_evaluation(evaluation: SoundscapeEvaluation, task: Task, config: Conf
     written = write_soundscape_thresholds(
         stem, evaluation, task.layout.classes, interval=task.interval, fingerprint=fingerprint, title=config.run
     )
+    if written and config.testing.max_false_alarms is not None:
+        console.warning(
+            f"testing.max_false_alarms raises the thresholds of test.py; those in {stem.name}.json, which are best for "
+            "these annotations, stay as they are"
+        )
     return stem.with_name(f"{stem.name}.json") if written else None
 
 

@@ -9,23 +9,25 @@ import polars as pl
 
 from config import Config, Testing
 from utils import console
+from utils.external.description import described
 from utils.models.snapshots import Snapshot, recordings_used
 from utils.recordings.lengths import AFTER_END
-from utils.recordings.splits import draw_names
+from utils.scoring.evaluation.false_alarms import FALSE_ALARMS, FalseAlarms
 from utils.scoring.evaluation.false_detections import false_detections, noise_recordings
+from utils.scoring.evaluation.metric_texts import detection_rows, unknown_notes
 from utils.scoring.evaluation.recordings import (
     HeadlineMetrics,
     compute_metrics,
-    detection_rows,
     evaluate_predictions,
-    unknown_notes,
     with_noise,
 )
 from utils.scoring.evaluation.result_files import predictions_table, write_result_files
 from utils.scoring.evaluation.ridge_baseline import ridge_scores
 from utils.scoring.evaluation.without_metadata import WithoutMetadata, compare_without_metadata
+from utils.scoring.held_out import held_out_recordings
 from utils.scoring.inference.ensembles import Member, members_at
 from utils.scoring.inference.metadata_blend import blend_facts, blend_text, check_not_learned_by_classifier
+from utils.scoring.inference.noise_folder import check_noise_folder, predict_noise
 from utils.scoring.inference.novelty_prototypes import check_can_calibrate
 from utils.scoring.inference.predictors import check_engine, engine_text
 from utils.scoring.inference.recordings import Predictions
@@ -70,6 +72,7 @@ class Tested:
     interval : length of an interval, seconds
     without_metadata : what the metadata classifier brings; None if nothing is blended with it
     nothing_detected : whether the thresholds of `metrics` detect no class in any row
+    false_alarms : how many there are in `testing.noise_folder`; None: it is not set
     """
 
     snapshot: Snapshot
@@ -85,6 +88,7 @@ class Tested:
     interval: float = 0.0
     without_metadata: WithoutMetadata | None = None
     nothing_detected: bool = False
+    false_alarms: FalseAlarms | None = None
 
     @property
     def complete(self) -> bool:
@@ -93,59 +97,14 @@ class Tested:
         return not (self.failures or left_out)
 
 
-def held_out_split(split: pl.DataFrame, settings: Testing) -> str:
-    """Return which split is held out, by `testing.held_out`; 'auto' is test if it exists, else val."""
-    if settings.held_out != "auto":
-        return settings.held_out
-    return "test" if "test" in split["split"] else "val"
-
-
-def held_out_recordings(split: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """Return the held-out recordings, as `held_out_split` says.
-
-    At most `testing.max_recordings` of them are drawn, and at most `testing.max_per_class` per class; long recordings
-    belong to no single class.
-
-    Raises
-    ------
-    UserError
-        If there is none.
-    """
-    name = held_out_split(split, config.testing)
-    recordings = split.filter(split=name)
-    if recordings.is_empty():
-        raise console.UserError(
-            f"no recording is held out in {name}/; sort_data.py needs classes of two or more recordings "
-            f"and a dataset.{name}_share above 0"
-        )
-    return _draw_held_out(recordings, config)
-
-
-def _draw_held_out(recordings: pl.DataFrame, config: Config) -> pl.DataFrame:
-    """Draw recordings by name, so that which ones are drawn does not depend on the others of the split."""
-    settings = config.testing
-    if settings.max_per_class:
-        drawn = set(recordings.filter(pl.col("class") == "")["recording"])
-        for (label,), members in recordings.filter(pl.col("class") != "").group_by("class"):
-            drawn |= draw_names(
-                members["recording"].to_list(), settings.max_per_class, seed=settings.seed, label=f"tested {label}"
-            )
-        recordings = recordings.filter(pl.col("recording").is_in(list(drawn)))
-    if settings.max_recordings:
-        names = recordings["recording"].to_list()
-        drawn = draw_names(names, settings.max_recordings, seed=settings.seed, label="tested")
-        recordings = recordings.filter(pl.col("recording").is_in(list(drawn)))
-    return recordings
-
-
 def check_before_training(split: pl.DataFrame, config: Config) -> None:
     """Refuse settings that would end the test of the trained model hours later.
 
     Raises
     ------
     UserError
-        If nothing is held out, the prior or a model that `testing` names does not exist, or its engine is not
-        installed.
+        If nothing is held out, the prior, the folder of noise or a model that `testing` names does not exist, or its
+        engine is not installed.
     """
     refuse_all_data(config)
     recordings = held_out_recordings(split, config)
@@ -154,6 +113,7 @@ def check_before_training(split: pl.DataFrame, config: Config) -> None:
     settings = config.testing
     if settings.prior and not settings.prior.is_file():
         raise console.UserError(f"{settings.prior}: no such file; fix testing.prior")
+    check_noise_folder(config)
     this_run = config.run_folder.resolve()  # is not trained yet
     others = [path for path in settings.models if this_run not in (path.resolve(), *path.resolve().parents)]
     members_at(others, (), which=settings.snapshot, setting="testing.models")
@@ -206,12 +166,19 @@ def evaluate_and_report(
     ridge = _ridge_metrics(predictions, split, config) if settings.ridge else None
     without_metadata = compare_without_metadata(predictions, settings)
     made_from = f"{config.run}, on {len(predictions.rows)} {unit_word(predictions.unit)}"
-    held_out = compute_metrics(predictions, evaluation, settings, made_from=made_from)
+    held_out = compute_metrics(
+        predictions,
+        evaluation,
+        settings,
+        made_from=made_from,
+        noise=predict_noise(members, split, config, predictions.unit),
+    )
     noise = noise_recordings(predictions)
     if len(noise) and predictions.unit == "recording":
         held_out = with_noise(held_out, false_detections(members, noise, held_out.thresholds, config), settings)
     summary = _summary(predictions, evaluation.headline, held_out.metrics, ridge, members, config)
     summary["without_metadata"] = without_metadata and without_metadata.facts
+    summary["false_alarms"] = held_out.false_alarms and held_out.false_alarms.facts
     write_result_files(
         folder, predictions, evaluation, held_out, {**summary, "seconds": round(seconds, 2), **predictions.times.facts}
     )
@@ -228,10 +195,11 @@ def evaluate_and_report(
         seconds,
         held_out.metrics,
         predictions.unit,
-        tuple(unknown_notes(evaluation, predictions.unit)),
+        (*unknown_notes(evaluation, predictions.unit), *(held_out.false_alarms.notes if held_out.false_alarms else ())),
         settings.interval,
         without_metadata,
         held_out.nothing_detected,
+        held_out.false_alarms,
     )
     _print_tested(tested, members, predictions, settings)
     return tested
@@ -255,6 +223,7 @@ def _summary(
 ) -> dict[str, Any]:
     """Return what metrics.json contains, but for the time."""
     settings = config.testing
+    bird_models = described(member.snapshot.config.external for member in members)
     return {
         **asdict(headline),
         "unit": predictions.unit,
@@ -264,6 +233,7 @@ def _summary(
         "clips": int(predictions.clips.sum()),
         "snapshot": members[0].snapshot.folder.name,
         "models": [{"snapshot": member.snapshot.folder.as_posix(), "weight": member.weight} for member in members],
+        **({"external": bird_models} if bird_models else {}),
         "engine": engine_text(settings),
         "pooling": settings.pooling,
         "prior": settings.prior and settings.prior.as_posix(),
@@ -284,6 +254,8 @@ def headline_rows(tested: Tested) -> dict[str, str]:
     rows |= detection_rows(shown, tested.nothing_detected)
     if NOVELTY in tested.metrics:
         rows[METRICS[NOVELTY].title] = value_and_ends_text(tested.metrics[NOVELTY])
+    if tested.false_alarms:
+        rows[FALSE_ALARMS] = f"{tested.false_alarms.text}; {tested.false_alarms.recall_text}"
     if tested.without_metadata:
         rows["without metadata"] = tested.without_metadata.text
     if ridge:

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int16, Int32, Int64, UInt8
+from jaxtyping import Bool, Float16, Float32, Float64, Int16, Int32, Int64, UInt8
 
 from utils.spectra.pixel_sums import PixelSums, pixel_sums, total_of
 
@@ -29,7 +29,7 @@ CLIP_DTYPES: Mapping[str, type] = MappingProxyType(  # of the fields of a clip, 
     }
 )
 NOT_KEPT = math.nan  # peak of a clip whose sound is not kept
-Row = UInt8[np.ndarray, "height width"] | Int16[np.ndarray, " samples"]
+Row = UInt8[np.ndarray, "height width"] | Int16[np.ndarray, " samples"] | Float16[np.ndarray, "windows values"]
 
 
 class Clip(NamedTuple):
@@ -136,7 +136,7 @@ class ClipReservoir:
                 for clip, slot in clips:
                     row = self._read(slot)
                     entry.write(row.tobytes())
-                    sums += [pixel_sums(row[None])] if clip.accepted and row.ndim == 2 else []
+                    sums += [pixel_sums(row[None])] if clip.accepted and row.dtype == np.uint8 else []
             if sums:
                 total = total_of(sums, height=self._format[0][0])
                 metadata["sums"] = [total.pixels, total.sums.tolist(), total.squares.tolist()]

@@ -35,7 +35,7 @@ class DiskForecast:
         self._read = self._written = self._recordings = 0
         self._told = False
         if jobs:
-            clip = row_format(jobs[0].clips, jobs[0].spectrogram).bytes
+            clip = row_format(jobs[0].clips, jobs[0].spectrogram, jobs[0].external).bytes
             free = shutil.disk_usage(folder).free
             console.info(f"each clip takes {clip / 1000:,.0f} kB on disk; {free / 1e9:,.1f} GB are free")
 

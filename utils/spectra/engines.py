@@ -37,7 +37,11 @@ def engine_of(config: Config) -> tuple[Callable[[Job], Any], Callable[[Job], Job
     """
     engine = config.spectrogram.engine
     # JAX takes seconds to import
-    if engine == "cpu" or (engine == "auto" and not any(find_spec(plugin) for plugin in PLUGINS)):
+    if (
+        config.clips.keep == "embeddings"
+        or engine == "cpu"
+        or (engine == "auto" and not any(find_spec(plugin) for plugin in PLUGINS))
+    ):
         return extract, None
     import jax
 

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 
 from utils.recordings.audio_files import check_readable
 from utils.sound.remote import on_local_copy
@@ -16,6 +16,7 @@ from utils.spectra.clips import clip_samples, cut_windows
 from utils.spectra.decode import AudioError, Length
 from utils.spectra.extraction import DecodedRecording, Job
 from utils.spectra.recording_spectrograms import RecordingSpectrograms, spectrograms_of_clips
+from utils.spectra.stored_sound import ModelInput
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class EventSpectrograms:
         """Number of clips."""
         return self.spectrograms.count
 
-    def blocks(self, size: int) -> Iterator[UInt8[np.ndarray, "_ height width"]]:
+    def blocks(self, size: int) -> Iterator[ModelInput]:
         """Yield the spectrograms in blocks of at most `size`, and remove their file at the end."""
         return self.spectrograms.blocks(size)
 

@@ -2,15 +2,16 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from config import Clips, Location, Spectrogram
+from config import Clips, External, Location, Spectrogram
+from utils.external.embeddings import embed_clip
 from utils.files import atomic_file
 from utils.sound.remote import on_local_copy
 from utils.spectra.clip_parts import NOT_KEPT, Clip, ClipReservoir, RecordingSummary, Row
@@ -38,6 +39,7 @@ class Job:
     reject : whether the signal rule applies; False for recordings without birds
     unsure : whether an annotation is missing, so that clips without an event may have a bird and are no noise
     times : clips.choose = table: the times in the recording on which clips are centred, seconds, in order
+    external : clips.keep = embeddings: the bird model
     """
 
     name: str
@@ -50,6 +52,12 @@ class Job:
     reject: bool = True
     unsure: bool = False
     times: tuple[float, ...] = ()
+    external: External = field(default_factory=External)
+
+    @property
+    def kept_for_models(self) -> Literal["spectrograms", "embeddings"]:
+        """What models take of its clips."""
+        return "embeddings" if self.external.sha256 else "spectrograms"
 
 
 class DecodedRecording:
@@ -228,7 +236,7 @@ def write_part(job: Job, scan: RecordingScan, scored: Iterator[ScoredClip]) -> J
     """Accept or reject clips by the signal rule and write `job.part`: accepted clips, and a share of the rejected.
 
     Of either kind at most `job.max_clips` stay, drawn at random. By `clips.keep`, it is their spectrograms that are
-    written or their samples.
+    written, their samples, or their embeddings.
 
     Parameters
     ----------
@@ -268,4 +276,6 @@ def _row(job: Job, samples: Float[np.ndarray, " samples"], spectrogram: np.ndarr
     """Return what is kept of a clip, and its peak."""
     if job.clips.keep == "sound":
         return to_16_bit(samples)
+    if job.clips.keep == "embeddings":
+        return embed_clip(samples, job.external), NOT_KEPT
     return spectrogram if spectrogram.dtype == np.uint8 else to_pixels(spectrogram), NOT_KEPT

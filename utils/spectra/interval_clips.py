@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64
 
 from utils.recordings.audio_files import check_readable
 from utils.sound.remote import on_local_copy
@@ -14,6 +14,7 @@ from utils.spectra.decode import AudioError, Length
 from utils.spectra.extraction import DecodedRecording, Job
 from utils.spectra.interval_grid import count_intervals, cut_interval_clips
 from utils.spectra.recording_spectrograms import RecordingSpectrograms, spectrograms_of_clips
+from utils.spectra.stored_sound import ModelInput
 
 ClipsByInterval = Iterator[tuple[int, Float[np.ndarray, " length"]]]
 
@@ -51,7 +52,7 @@ class IntervalSpectrograms:
         """Number of clips."""
         return self.spectrograms.count
 
-    def blocks(self, size: int) -> Iterator[UInt8[np.ndarray, "_ height width"]]:
+    def blocks(self, size: int) -> Iterator[ModelInput]:
         """Yield the spectrograms in blocks of at most `size`, and remove their file at the end."""
         return self.spectrograms.blocks(size)
 

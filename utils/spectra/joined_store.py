@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from jaxtyping import Int16, Int64, Shaped, UInt8
+from jaxtyping import Int16, Int64, Shaped
 
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.store import Store
+from utils.spectra.stored_sound import ModelInput
 
 
 class JoinedStore:
@@ -30,7 +31,7 @@ class JoinedStore:
         self.recordings = pl.concat([store.recordings for store in stores])
         self._offsets = np.cumsum([0, *(len(store.clips) for store in stores)])
 
-    def spectrograms(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
+    def spectrograms(self, clips: Int64[np.ndarray, " n"]) -> ModelInput:
         """Read the spectrograms of the given rows of `clips`, at least one; raises the errors of the stores."""
         return self._read(clips, lambda store, rows: store.spectrograms(rows))
 

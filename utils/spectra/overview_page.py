@@ -85,7 +85,7 @@ def overview_html(store: Store, classes: pl.DataFrame, config: Config) -> str:
     counts = all_scores(store)
     threshold = config.clips.signal_threshold
     kept, rejected = images_per_class(len(classes))
-    with_images = classes["class"].to_list()[:MAX_CLASSES_WITH_IMAGES]
+    with_images = [] if store.keeps_embeddings else classes["class"].to_list()[:MAX_CLASSES_WITH_IMAGES]
     images = dict(_images_of_classes(store, with_images, kept=kept, rejected=rejected, threshold=threshold))
     return environment.get_template(TEMPLATE.name).render(
         clips=config.clips,

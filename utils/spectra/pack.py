@@ -49,7 +49,7 @@ PACKED_COLUMNS = pl.Schema({name: kind for name, kind in CLIP_COLUMNS.items() if
 # settings that decide which clips a pack holds, besides the split; training.seed draws the validation recordings, too,
 # but a pack brings its own, so that trainings with other seeds can use it
 PACK_SETTINGS = (
-    *("clips.", "spectrogram.", "dataset.fold", "training.signal_interval", "training.validation_share"),
+    *("clips.", "spectrogram.", "external.", "dataset.fold", "training.signal_interval", "training.validation_share"),
     *("training.all_data", "training.noise_class"),
 )
 WRITE_SETTINGS = "run the same spec.py --pack again, which writes only this file anew"
@@ -120,7 +120,7 @@ class Pack(Store):
         self.keeps_sound = made_with.clips.keep == "sound"
         self.margin = margin_samples(made_with.clips, rate=made_with.spectrogram.rate)
         self.spectrogram = spectrogram if spectrogram and self.keeps_sound else made_with.spectrogram
-        self._row = row_format(made_with.clips, made_with.spectrogram)
+        self._row = row_format(made_with.clips, made_with.spectrogram, made_with.external)
         self._files: Storage | FileCache = self.storage
         self._check_sizes()
         if cache:

@@ -3,20 +3,22 @@
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float16, Float32, UInt8
 
 from config import Config
+from utils.external.embeddings import embed_clip
 from utils.files import atomic_file
 from utils.sound.remote import on_local_copy
 from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import AudioError
 from utils.spectra.extraction import DecodedRecording, Job
 from utils.spectra.spectrogram import make_spectrogram, mel_levels, to_pixels
+from utils.spectra.stored_sound import ModelInput, row_format
 
 MAX_PASSED_IN_MEMORY = 8 * 2**20  # bytes of spectrograms that a worker returns in memory; more go through a file
 
@@ -84,24 +86,26 @@ def spectrograms_of_file(file: Path, config: Config) -> UInt8[np.ndarray, "clips
 
 @dataclass(frozen=True)
 class RecordingSpectrograms:
-    """The spectrograms of a recording's clips, in memory or, if there are many, in a file.
+    """The spectrograms of a recording's clips, or their embeddings, in memory or, if there are many, in a file.
 
     Attributes
     ----------
     count : number of clips
-    shape : height and width of a spectrogram, pixels
+    shape : height and width of a spectrogram, pixels; windows and values of embeddings
     pixels : all spectrograms, if they are in memory
     file : file with their bytes, one spectrogram after the other, if they are not
     warnings : problems of the recording, as far as it was decoded
+    dtype : uint8, or float16 of embeddings
     """
 
     count: int
-    shape: tuple[int, int]
-    pixels: UInt8[np.ndarray, "clips height width"] | None = None
+    shape: tuple[int, ...]
+    pixels: ModelInput | None = None
     file: Path | None = None
     warnings: tuple[str, ...] = ()
+    dtype: np.dtype = field(default_factory=lambda: np.dtype(np.uint8))
 
-    def blocks(self, size: int) -> Iterator[UInt8[np.ndarray, "_ height width"]]:
+    def blocks(self, size: int) -> Iterator[ModelInput]:
         """Yield the spectrograms in blocks of at most `size`, and remove the file at the end."""
         if self.pixels is not None:
             yield from (self.pixels[first : first + size] for first in range(0, self.count, size))
@@ -109,8 +113,8 @@ class RecordingSpectrograms:
             with self.file.open("rb") as stream:
                 for first in range(0, self.count, size):
                     clips = min(size, self.count - first)
-                    content = stream.read(clips * math.prod(self.shape))
-                    yield np.frombuffer(content, np.uint8).reshape(clips, *self.shape)
+                    content = stream.read(clips * math.prod(self.shape) * self.dtype.itemsize)
+                    yield np.frombuffer(content, self.dtype).reshape(clips, *self.shape)
             self.file.unlink()
 
 
@@ -136,22 +140,31 @@ def first_spectrograms(job: Job) -> RecordingSpectrograms:
 
 
 def spectrograms_of_clips(clips: Iterable[Float32[np.ndarray, " length"]], job: Job) -> RecordingSpectrograms:
-    """Compute the spectrograms of clips, in memory if they are few, else in the file `job.part`."""
-    spectrograms: list[UInt8[np.ndarray, "height width"]] = []
-    count, most = 0, max(1, MAX_PASSED_IN_MEMORY // math.prod(job.spectrogram.shape))
+    """Compute the spectrograms (or embeddings) of clips, in memory if they are few, else in the file `job.part`."""
+    spectrograms: list[UInt8[np.ndarray, "height width"] | Float16[np.ndarray, "windows values"]] = []
+    row = row_format(replace(job.clips, keep=job.kept_for_models), job.spectrogram, job.external)
+    count, most = 0, max(1, MAX_PASSED_IN_MEMORY // row.bytes)
     with ExitStack() as open_files:
         stream = None
         for index, samples in enumerate(clips):
-            spectrograms.append(to_pixels(make_spectrogram(samples, job.spectrogram, seed=index)))
+            spectrograms.append(_seen_by_model(samples, job, seed=index))
             count += 1
             if len(spectrograms) == most:
                 stream = stream or open_files.enter_context(atomic_file(job.part, lasting=False))
                 stream.write(np.stack(spectrograms).tobytes())
                 spectrograms.clear()
         if stream is None:
-            return RecordingSpectrograms(count, job.spectrogram.shape, pixels=np.stack(spectrograms))
+            return RecordingSpectrograms(count, row.shape, pixels=np.stack(spectrograms), dtype=row.dtype)
         stream.write(b"".join(spectrogram.tobytes() for spectrogram in spectrograms))
-    return RecordingSpectrograms(count, job.spectrogram.shape, file=job.part)
+    return RecordingSpectrograms(count, row.shape, file=job.part, dtype=row.dtype)
+
+
+def _seen_by_model(
+    samples: Float32[np.ndarray, " length"], job: Job, *, seed: int
+) -> UInt8[np.ndarray, "height width"] | Float16[np.ndarray, "windows values"]:
+    if job.kept_for_models == "embeddings":
+        return embed_clip(samples, job.external)
+    return to_pixels(make_spectrogram(samples, job.spectrogram, seed=seed))
 
 
 def mean_spectrum(job: Job) -> Float32[np.ndarray, " bands"]:

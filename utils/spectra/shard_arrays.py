@@ -17,6 +17,8 @@ from utils.storage import DamagedFile, Storage
 
 SPECTROGRAMS, EARLIER_SPECTROGRAMS = "spectrograms.npy", "pictures.npy"  # array of a shard, now and in earlier versions
 SOUND = "sound.npy"  # array of a shard, clips.keep = sound
+EMBEDDINGS = "embeddings.npy"  # array of a shard, clips.keep = embeddings
+ARRAY_NAMES = {"uint8": SPECTROGRAMS, "int16": SOUND, "float16": EMBEDDINGS}  # by the type of its rows
 REQUESTS_AT_ONCE = 16  # to a folder elsewhere: most of the time is spent waiting
 
 Asked = TypeVar("Asked")
@@ -45,7 +47,7 @@ class ShardArrays:
             here = zip(self._names, clips, strict=True)
             self._offsets = [self._checked_offset(storage.folder / name, count) for name, count in here]
         else:
-            name = SOUND if row.dtype != np.uint8 else SPECTROGRAMS
+            name = ARRAY_NAMES[row.dtype.name]
             self._names = [f"shards/{shard}/{name}" for shard in shards]
             self._offsets = self._listed_offsets(clips)
 
@@ -125,7 +127,7 @@ class ShardArrays:
 
 def _array_of(folder: Path, shard: str) -> str:
     """Return the file with the clips of a shard, which has another name in stores of earlier versions."""
-    names = [f"shards/{shard}/{name}" for name in (SOUND, SPECTROGRAMS, EARLIER_SPECTROGRAMS)]
+    names = [f"shards/{shard}/{name}" for name in (SOUND, SPECTROGRAMS, EARLIER_SPECTROGRAMS, EMBEDDINGS)]
     return next((name for name in names if (folder / name).is_file()), names[1])
 
 

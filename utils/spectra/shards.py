@@ -105,6 +105,7 @@ def _shard(
                 row["class"] != NOISE,
                 row["unsure"],
                 centres,
+                config.external,
             )
         )
     return Shard(name, rows, key.hexdigest(), jobs)

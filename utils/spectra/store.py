@@ -17,7 +17,8 @@ caches are in `<root>/remote_spec` on this machine, and nothing of it is in part
                                      (PIXEL_SUM_COLUMNS); key.txt: hash of its recordings and settings.
                                      clips.keep = sound: sound.npy: int16 (clips, samples) instead, and
                                      pixel_sums_<key>.parquet: the sums by the spectrogram settings of a training; of a
-                                     store elsewhere with the shard's own key, too
+                                     store elsewhere with the shard's own key, too. clips.keep = embeddings:
+                                     embeddings.npy: float16 (clips, windows, values)
     <root>/spec/parts/               finished recordings of unfinished shards
     <root>/spec/predictions_*.npy    predictions of teachers for all clips (utils.learning.cached_predictions)
 
@@ -34,7 +35,7 @@ from types import MappingProxyType
 
 import numpy as np
 import polars as pl
-from jaxtyping import Float32, Int16, Int64, Shaped, UInt8
+from jaxtyping import Float32, Int16, Int64, Shaped
 
 from config import Clips, Config, Location, Spectrogram
 from utils.console import UserError
@@ -43,9 +44,9 @@ from utils.settings_keys import settings_for_key, short_key
 from utils.spectra.clip_parts import copy_rows
 from utils.spectra.clips import margin_samples
 from utils.spectra.pixel_sums import PixelSums
-from utils.spectra.shard_arrays import SOUND, SPECTROGRAMS, ShardArrays, array_header, at_once
+from utils.spectra.shard_arrays import EMBEDDINGS, SOUND, SPECTROGRAMS, ShardArrays, array_header, at_once
 from utils.spectra.store_settings import read_store_settings
-from utils.spectra.stored_sound import RowFormat, row_format, spectrograms_of_rows
+from utils.spectra.stored_sound import ModelInput, RowFormat, row_format, spectrograms_of_rows
 from utils.storage import FolderStorage, Storage, open_storage
 from utils.tables import leads_outside, read_stored_table
 
@@ -127,7 +128,7 @@ class Store:
     settings_text : the file of the settings that it was made with
     clips : one row per clip; `spectrograms` and `sounds` take indices of these rows
     recordings : one row per recording
-    keeps_sound : whether it keeps the sound of clips
+    keeps_sound, keeps_embeddings : whether it keeps the sound of clips, or their embeddings, in place of spectrograms
     margin : samples that it keeps on each side of a clip
 
     Raises
@@ -160,9 +161,10 @@ class Store:
         self._check_clips()
         made_with, self.settings_text = self._settings()
         self.keeps_sound = made_with.clips.keep == "sound"
+        self.keeps_embeddings = made_with.clips.keep == "embeddings"
         self.margin = margin_samples(made_with.clips, rate=made_with.spectrogram.rate)
         self.spectrogram = spectrogram if spectrogram and self.keeps_sound else made_with.spectrogram
-        self._row = row_format(made_with.clips, made_with.spectrogram)
+        self._row = row_format(made_with.clips, made_with.spectrogram, made_with.external)
         names = self.clips.group_by("shard", maintain_order=True).len()
         self._arrays = ShardArrays(self.storage, names["shard"].to_list(), names["len"].to_list(), self._row)
         self._shards = self.clips["shard"].rle_id().to_numpy()  # the clips of a shard are consecutive
@@ -180,8 +182,10 @@ class Store:
         """Its folder as users write it."""
         return self.storage.address
 
-    def spectrograms(self, clips: Int64[np.ndarray, " n"]) -> UInt8[np.ndarray, "n height width"]:
+    def spectrograms(self, clips: Int64[np.ndarray, " n"]) -> ModelInput:
         """Read the spectrograms of the given rows of `clips`, at least one, or compute them; safe in several threads.
+
+        Of a store of embeddings, these are what is read.
 
         Raises
         ------
@@ -280,7 +284,7 @@ class Store:
 
 def array_name(clips: Clips) -> str:
     """Return the name of the file with the clips of a shard."""
-    return SOUND if clips.keep == "sound" else SPECTROGRAMS
+    return {"sound": SOUND, "embeddings": EMBEDDINGS}.get(clips.keep, SPECTROGRAMS)
 
 
 def _read_pixel_sums(storage: Storage, name: str, *, height: int) -> pl.DataFrame:

@@ -10,7 +10,7 @@ from utils.settings_keys import changed_settings
 from utils.storage import Storage, open_storage
 
 WITHOUT_SETTINGS = "remove it and run spec.py again, which keeps what was made with the same settings"
-STORE_SETTINGS = ("clips.", "spectrogram.")  # sections of the settings that determine what a store holds
+STORE_SETTINGS = ("clips.", "spectrogram.", "external.")  # sections of the settings that determine what a store holds
 
 
 def settings_of_store(config: Config) -> Config | None:

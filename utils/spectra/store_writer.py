@@ -34,7 +34,8 @@ from utils.workers.fanout import AHEAD_OF_SMALL_RESULTS, fan_out
 
 STORE_FILES = (
     *("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "peaks.csv", "classes.csv"),
-    *("overview.html", "shards", "parts", "images", "pictures", "noise", "predictions_*.npy", "answers_*.npy"),
+    *("overview.html", "shards", "parts", "images", "pictures", "noise"),
+    *("predictions_*.npy", "answers_*.npy", "teacher_*"),
 )
 RUN_FRESH = "run spec.py --fresh"
 # how the reasons start with which an earlier version rejected recordings that are now read as far as possible
@@ -177,7 +178,7 @@ def pack_shard(shard: Shard, failures: Mapping[str, console.Failure], folder: Pa
     with atomic_folder(target) as new:
         job = shard.jobs[0]
         made = [(job.part, part) for job, part in zip(shard.jobs, parts, strict=True) if part]
-        clips, row = sum(len(part.index) for _, part in made), row_format(job.clips, job.spectrogram)
+        clips, row = sum(len(part.index) for _, part in made), row_format(job.clips, job.spectrogram, job.external)
         write_clips(new / array_name(job.clips), [path for path, _ in made], clips=clips, row=row)
         write_table(new / "clips.parquet", clip_table(shard, parts))
         write_table(new / "recordings.parquet", recording_table(shard, parts, failures))

@@ -1,6 +1,6 @@
 """Clips as a sound store keeps them: 16-bit samples scaled by each clip's own peak, with margins on both sides.
 
-A store of spectrograms keeps the spectrogram of a clip instead; `row_format` says which, and of which size.
+Other stores keep the spectrogram of a clip instead, or its embeddings; `row_format` says which, and of which size.
 """
 
 import os
@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Int16, Int64, UInt8
+from jaxtyping import Float, Float16, Float32, Int16, Int64, UInt8
 
-from config import Clips, Spectrogram
+from config import Clips, External, Spectrogram, windows_in
 from utils.spectra.clips import clip_samples, margin_samples
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
+
+# what models take: spectrograms, or the embeddings of a bird model
+ModelInput = UInt8[np.ndarray, "clips height width"] | Float16[np.ndarray, "clips windows values"]
 
 FULL_SCALE = 32_767  # the peak of a clip, in its 16-bit samples
 MOST_THREADS = 8  # more wait for each other in Python
@@ -31,8 +34,10 @@ class RowFormat(NamedTuple):
         return int(np.prod(self.shape)) * self.dtype.itemsize
 
 
-def row_format(clips: Clips, spectrogram: Spectrogram) -> RowFormat:
+def row_format(clips: Clips, spectrogram: Spectrogram, external: External) -> RowFormat:
     """Return what a store with these settings keeps of each clip."""
+    if clips.keep == "embeddings":
+        return RowFormat((windows_in(clips, external), external.width), np.dtype("<f2"))
     if clips.keep == "spectrograms":
         return RowFormat(spectrogram.shape, np.dtype(np.uint8))
     length, _, _ = clip_samples(clips, rate=spectrogram.rate)

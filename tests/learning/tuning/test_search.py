@@ -33,6 +33,8 @@ from utils.learning.tuning.study import choose_values
 from utils.models.training_log import EpochRow, best_row, read_training_log
 from utils.settings import load, to_toml
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 pytest.importorskip("optuna")
 
 RATE = "training.learning_rate"

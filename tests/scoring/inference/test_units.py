@@ -16,7 +16,8 @@ from utils.console import UserError
 from utils.models.snapshots import load_network
 from utils.recordings.recording import Event
 from utils.recordings.splits import SPLIT_SCHEMA
-from utils.scoring.evaluation.recordings import evaluate_predictions, unknown_notes
+from utils.scoring.evaluation.metric_texts import unknown_notes
+from utils.scoring.evaluation.recordings import evaluate_predictions
 from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of

@@ -84,6 +84,8 @@ def write_contact_sheet(path: Path | None, config: Config, flags: AugmentationFl
     if flags.batch:
         write_batch(path, config, flags)
         return
+    if config.model.name == "External":
+        raise console.UserError("model.name = External: its embeddings are not augmented as images or sound")
     material = from_recording(flags.recording, config) if flags.recording else from_store(config)
     if not len(material.noise):
         console.warning("there are no rejected clips, so augmentation.add is not on the contact sheet")
@@ -122,6 +124,8 @@ def write_batch(path: Path, config: Config, flags: AugmentationFlags) -> None:
     """
     if flags.recording:
         raise console.UserError("--batch takes the clips of the experiment's store: leave out --recording")
+    if config.model.name == "External":
+        raise console.UserError("model.name = External: its embeddings cannot be drawn")
     examples = read_examples(config)
     shown = plot_batch(path, examples, config, epoch=flags.epoch)
     console.info(f"{console.printable(path)}: {shown} clips of the first batch of epoch {flags.epoch}")

@@ -20,6 +20,8 @@ NEEDS_SOUND = (
 REFUSED = {
     "clips.": "decides what the store holds; choose it first, and run spec.py",
     "dataset.": "decides which recordings there are; choose it first, and run sort_data.py",
+    "external.": "decides what the store holds; choose it first, and run spec.py",
+    "model.head": "decides how a head is trained; compare runs with evaluate.py --compare",
     "spectrogram.rate": "changes the sound in the store; choose it first, and run spec.py",
     "spectrogram.channel": "changes the sound in the store; choose it first, and run spec.py",
     "spectrogram.engine": "does not change the model; remove it",

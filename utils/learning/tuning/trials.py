@@ -27,11 +27,12 @@ from utils.models.training_log import EpochRow, best_row
 from utils.recordings.splits import read_split
 from utils.scoring.cross_validation import evaluate_fold, plan_runs, read_folds
 from utils.scoring.evaluation.recordings import compute_metrics, evaluate_predictions
+from utils.scoring.held_out import held_out_recordings
 from utils.scoring.inference.ensembles import Member, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.units import predict_units, unit_of
 from utils.scoring.metrics.registry import METRICS
-from utils.scoring.testing import check_not_trained_on, held_out_recordings
+from utils.scoring.testing import check_not_trained_on
 from utils.settings_keys import short_key
 
 TrialKind = Literal["training", "folds", "testing"]

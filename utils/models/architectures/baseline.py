@@ -55,7 +55,7 @@ class Baseline(Classifier):
         width = 2 * settings.filters[-1]
         self.last = convolution(settings.filters[-1], width, 1, bias=not settings.batch_norm, rngs=rngs)
         self.last_norm = Norm(width, settings, rngs)
-        super().__init__(settings, features=width, classes=classes, height=shape[0], dtype=dtype, rngs=rngs)
+        super().__init__(settings, features=width, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the means of the last convolution's channels."""

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from config import Model
 from utils.models.architectures.layers import FeatureMaps, dense
-from utils.models.input_scaling import Images, InputScaling
+from utils.models.input_scaling import EmbeddingScaling, Images, InputScaling
 
 LEAST_SQUARE = 1e-12  # squared length of an embedding that can still be scaled to length 1
 
@@ -24,15 +24,23 @@ class Classifier(nnx.Module):
     Parameters
     ----------
     features, classes : number of features, and of outputs of the last layer
-    height : of the spectrograms, pixels
+    shape : height and width of the spectrograms, pixels; see `Config.input_shape`
     dtype : what all but the last layer computes in, float32 or bfloat16
     """
 
     def __init__(
-        self, settings: Model, *, features: int, classes: int, height: int, dtype: DTypeLike, rngs: nnx.Rngs
+        self,
+        settings: Model,
+        *,
+        features: int,
+        classes: int,
+        shape: tuple[int, int],
+        dtype: DTypeLike,
+        rngs: nnx.Rngs,
     ) -> None:
-        self.scaling = InputScaling(settings, height=height)
+        self.scaling = self.make_scaling(settings, shape)
         self.dtype = jnp.dtype(dtype)
+        self.embedding_norm = nnx.data(_norm(features, rngs) if settings.embedding_norm else None)
         self.embedding = nnx.data(dense(features, settings.embedding, rngs=rngs) if settings.embedding else None)
         self.unit_length = settings.distance == "cosine"
         self.output = dense(settings.embedding or features, classes, rngs=rngs)
@@ -46,6 +54,10 @@ class Classifier(nnx.Module):
         del path
         return None
 
+    def make_scaling(self, settings: Model, shape: tuple[int, int]) -> InputScaling | EmbeddingScaling:
+        """Return what scales its input."""
+        return InputScaling(settings, height=shape[0])
+
     @abstractmethod
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the features of scaled spectrograms, which have the network's channels and dtype."""
@@ -55,6 +67,8 @@ class Classifier(nnx.Module):
     ) -> Float[Array, "batch embedding"]:
         """Return the input of the last layer, float32, for images from 0 to 1."""
         x = self.features(self.scaling(images).astype(self.dtype), train=train, key=key).astype(jnp.float32)
+        if self.embedding_norm is not None:
+            x = self.embedding_norm(x, use_running_average=not train)
         if self.embedding is not None:
             x = self.embedding(x)
         return to_unit_length(x) if self.unit_length else x
@@ -64,6 +78,11 @@ class Classifier(nnx.Module):
     ) -> Float[Array, "batch classes"]:
         """Return logits, float32, for images from 0 to 1."""
         return self.output(self.embed(images, train=train, key=key))
+
+
+def _norm(features: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
+    """Return a batch norm with the baseline's epsilon and update; see `layers.Norm`."""
+    return nnx.BatchNorm(features, epsilon=1e-4, momentum=0.9, dtype=jnp.float32, rngs=rngs)
 
 
 def to_unit_length(embeddings: Float[Array, "batch embedding"]) -> Float[Array, "batch embedding"]:

@@ -99,7 +99,7 @@ class ConvNeXt(Classifier):
             width = channels
         self.stages = nnx.List(stages)
         self.head = nnx.Dict(norm=LayerNorm(width, rngs=rngs))
-        super().__init__(settings, features=width, classes=classes, height=shape[0], dtype=dtype, rngs=rngs)
+        super().__init__(settings, features=width, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
     @classmethod
     def stage_of(cls, path: tuple[str | int, ...]) -> int | None:

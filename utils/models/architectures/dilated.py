@@ -70,7 +70,7 @@ class Dilated(Classifier):
         self.blocks = nnx.List(blocks)
         self.norm = Norm(width, settings, rngs)
         self.nonlinearity = NONLINEARITIES[settings.nonlinearity]
-        super().__init__(settings, features=width, classes=classes, height=shape[0], dtype=dtype, rngs=rngs)
+        super().__init__(settings, features=width, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the means of the last stack's channels."""

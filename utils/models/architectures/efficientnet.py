@@ -150,7 +150,7 @@ class EfficientNet(Classifier):
         self.blocks = nnx.List(stages)
         self.conv_head = conv(width, features, rngs=rngs)
         self.bn2 = batch_norm(features, same=same, rngs=rngs)
-        super().__init__(settings, features=features, classes=classes, height=shape[0], dtype=dtype, rngs=rngs)
+        super().__init__(settings, features=features, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
     @classmethod
     def stage_of(cls, path: tuple[str | int, ...]) -> int | None:

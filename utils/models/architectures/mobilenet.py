@@ -126,7 +126,7 @@ class MobileNet(Classifier):
         self.blocks = nnx.List(stages)
         self.conv_head = conv(width, design.features, rngs=rngs)
         self.norm_head = BatchNorm(design.features, rngs=rngs)
-        super().__init__(settings, features=design.features, classes=classes, height=shape[0], dtype=dtype, rngs=rngs)
+        super().__init__(settings, features=design.features, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
     @classmethod
     def stage_of(cls, path: tuple[str | int, ...]) -> int | None:

@@ -34,9 +34,7 @@ class Pi(Classifier):
         self.dense = nnx.List([dense(sizes[index], sizes[index + 1], rngs=rngs) for index in range(DENSE)])
         self.nonlinearity = NONLINEARITIES[settings.nonlinearity]
         self.dropout = Dropout(settings, flat=True)
-        super().__init__(
-            settings, features=settings.dense_units, classes=classes, height=shape[0], dtype=dtype, rngs=rngs
-        )
+        super().__init__(settings, features=settings.dense_units, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
     def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
         """Return the output of the second dense layer, after nonlinearity and dropout."""

@@ -82,7 +82,7 @@ class ResNeSt(Classifier):
             stages.append(nnx.List(blocks))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.frozen = settings.frozen_stages
-        super().__init__(settings, features=width, classes=classes, height=shape[0], dtype=dtype, rngs=rngs)
+        super().__init__(settings, features=width, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
     @classmethod
     def stage_of(cls, path: tuple[str | int, ...]) -> int | None:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import onnx
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.typing import DTypeLike
 from onnx import TensorProto, helper
 
 from utils.models.onnx.graph import OnnxGraph, Operand, UnsupportedByOnnx, Value
@@ -19,13 +20,19 @@ from utils.models.onnx.shapes import shape_of
 
 
 def to_onnx(
-    function: Callable[[jax.Array], jax.Array], *, shape: tuple[int, ...], source: str, target: str
+    function: Callable[[jax.Array], jax.Array],
+    *,
+    shape: tuple[int, ...],
+    source: str,
+    target: str,
+    dtype: DTypeLike = np.uint8,
 ) -> onnx.ModelProto:
-    """Convert a function from uint8 arrays (batch, *shape) to float32 (batch, features), for batches of any size.
+    """Convert a function from arrays (batch, *shape) to float32 (batch, features), for batches of any size.
 
     Parameters
     ----------
     source, target : names of its input and its output
+    dtype : of its input
 
     Raises
     ------
@@ -33,14 +40,16 @@ def to_onnx(
         If it has an operation that cannot be converted.
     """
     (batch,) = jax.export.symbolic_shape("batch")
-    traced = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((batch, *shape), np.uint8))
+    traced = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((batch, *shape), dtype))
     graph = OnnxGraph()
     (output,) = _convert(graph, traced, [Value(source, (-1, *shape))])
     if not isinstance(output, Value):
         raise UnsupportedByOnnx("an output that does not depend on the input")
     return graph.model(
         output,
-        source=helper.make_tensor_value_info(source, TensorProto.UINT8, ["batch", *shape]),
+        source=helper.make_tensor_value_info(
+            source, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), ["batch", *shape]
+        ),
         target=helper.make_tensor_value_info(target, TensorProto.FLOAT, ["batch", output.shape[1]]),
     )
 

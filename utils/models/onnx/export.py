@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Shaped
 
 from utils.console import UserError
 from utils.files import atomic_file
@@ -45,16 +46,25 @@ def check_can_export(wanted: str) -> None:
         raise UserError(f"{wanted}: needs ONNX and ONNX Runtime, which are not installed (pip install '.[export]')")
 
 
+EXTERNAL_FACTS = ("title", "licence", "sha256", "embedding", "rate", "window", "hop", "peak")  # in metadata
+
+
 def to_onnx_model(
-    graph: nnx.GraphDef, network: Network, *, shape: tuple[int, int], embeddings: bool = False
+    graph: nnx.GraphDef,
+    network: Network,
+    *,
+    shape: tuple[int, int],
+    dtype: DTypeLike = np.uint8,
+    embeddings: bool = False,
 ) -> "onnx.ModelProto":
     """Return a network as an ONNX model.
 
-    Its input is uint8 (batch, height, width), for any batch size, its output float32 logits (batch, classes).
+    Its input is (batch, *shape), for any batch size, its output float32 logits (batch, classes).
 
     Parameters
     ----------
-    shape : height and width of the spectrograms, pixels
+    shape : `Config.input_shape`: height and width of the spectrograms, pixels
+    dtype : `Config.input_dtype`
     embeddings : whether the output also has the embeddings, as further columns
 
     Raises
@@ -69,15 +79,15 @@ def to_onnx_model(
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network)):
         raise UnsupportedByOnnx("NaN or infinite weights")
 
-    def predict(pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch columns"]:
+    def predict(pixels: Shaped[Array, "batch height width"]) -> Float[Array, "batch columns"]:
         images = from_pixels(pixels)
         return apply_and_embed(graph, network, images) if embeddings else apply(graph, network, images)[0]
 
-    return to_onnx(predict, shape=shape, source=INPUT, target=OUTPUT)
+    return to_onnx(predict, shape=shape, source=INPUT, target=OUTPUT, dtype=dtype)
 
 
 def export(
-    snapshot: Snapshot, path: Path, *, calibration: UInt8[np.ndarray, "clips height width"] | None = None
+    snapshot: Snapshot, path: Path, *, calibration: Shaped[np.ndarray, "clips height width"] | None = None
 ) -> None:
     """Write the network of a snapshot as an ONNX file.
 
@@ -97,7 +107,7 @@ def export(
 
     graph, network = load_network(snapshot)
     try:
-        model = to_onnx_model(graph, network, shape=snapshot.config.spectrogram.shape)
+        model = to_onnx_model(graph, network, shape=snapshot.config.input_shape, dtype=snapshot.config.input_dtype)
     except UnsupportedByOnnx as error:
         raise UserError(f"{snapshot.folder}: its network cannot be written as ONNX ({error})") from None
     if calibration is not None:
@@ -120,6 +130,7 @@ def metadata_of(snapshot: Snapshot) -> dict[str, str]:
         "classes": snapshot.classes,
         "clips": asdict(config.clips),
         "spectrogram": asdict(config.spectrogram),
+        "external": {name: getattr(config.external, name) for name in EXTERNAL_FACTS},
         "scores": "sigmoid" if config.training.multi_label else "softmax",
         "snapshot": f"{config.run}/{snapshot.folder.name}",
     }

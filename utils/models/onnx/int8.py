@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from jaxtyping import UInt8
+from jaxtyping import Shaped
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
@@ -32,7 +32,7 @@ BATCH = 16  # clips at a time
 class _Batches(CalibrationDataReader):  # type: ignore[misc]
     """The clips of a calibration, in the form that ONNX Runtime asks for."""
 
-    def __init__(self, source: str, clips: UInt8[np.ndarray, "clips height width"]) -> None:
+    def __init__(self, source: str, clips: Shaped[np.ndarray, "clips height width"]) -> None:
         self._batches: Iterator[dict[str, np.ndarray]] = (
             {source: clips[start : start + BATCH]} for start in range(0, len(clips), BATCH)
         )
@@ -42,7 +42,7 @@ class _Batches(CalibrationDataReader):  # type: ignore[misc]
         return next(self._batches, None)
 
 
-def to_int8(model: onnx.ModelProto, clips: UInt8[np.ndarray, "clips height width"]) -> onnx.ModelProto:
+def to_int8(model: onnx.ModelProto, clips: Shaped[np.ndarray, "clips height width"]) -> onnx.ModelProto:
     """Return a network as one that computes in 8-bit integers; its input and its output stay as they are.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypedDict
 
 import numpy as np
@@ -13,20 +13,20 @@ from config import Testing
 from utils.console import warning
 from utils.recordings.labels import ground_truth
 from utils.recordings.recording import NOISE
+from utils.scoring.evaluation.false_alarms import FalseAlarms, false_alarms_of, raised_by_noise
 from utils.scoring.evaluation.false_detections import false_detections_in_rows, share_of_noise_detected
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.unit_rows import labels_without_class
 from utils.scoring.metrics.bootstrap import DRAWS, Interval, draw_recordings
 from utils.scoring.metrics.calibration import Calibration, Reliability, cross_fitted, fit, reliabilities
+from utils.scoring.metrics.false_alarms import NoiseScores
 from utils.scoring.metrics.metric_kinds import ScoredRows
 from utils.scoring.metrics.per_class import per_class_table
 from utils.scoring.metrics.ranking import lrap, mean_of_defined, top1_ties_as_errors
-from utils.scoring.metrics.registry import METRICS, NOISE_DETECTED, metrics_of, value_and_ends_text
+from utils.scoring.metrics.registry import NOISE_DETECTED, metrics_of
 from utils.scoring.metrics.threshold_table import threshold_table
 from utils.scoring.metrics.thresholds import ThresholdMetric, Thresholds, cross_detected, find_thresholds, folds_of
-from utils.scoring.metrics.units import Unit, unit_word
-
-LISTED_SPECIES = 8  # unknown species in one message
+from utils.scoring.metrics.units import Unit
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,7 @@ class HeldOutMetrics:
     detected : which classes are detected in each row, by thresholds that were found on other recordings (False in rows
         without scores); None: there were no such thresholds
     noise : table of `NOISE_COLUMNS`, of recordings without birds; None: there are none
+    false_alarms : how many there are in `testing.noise_folder`; None: there is no such folder
     """
 
     metrics: dict[str, Interval]
@@ -112,6 +113,7 @@ class HeldOutMetrics:
     detected: Bool[np.ndarray, "rows classes"] | None = None
 
     noise: pl.DataFrame | None = None
+    false_alarms: FalseAlarms | None = None
 
     @property
     def nothing_detected(self) -> bool:
@@ -164,63 +166,49 @@ def evaluate_predictions(
     return Evaluation(headline, truth, primary, top1, each, top1_correct, unknown, species, without_truth)
 
 
-def unknown_notes(evaluation: Evaluation, unit: Unit) -> list[str]:
-    """Return a sentence about labels that the model does not know, if there are any."""
-    without = evaluation.headline.without_truth
-    if unit == "recording":
-        return (
-            [f"{without} recordings are of species that the model does not know; they do not count"] if without else []
-        )
-    species = evaluation.unknown_species
-    if not species:
-        return []
-    names = ", ".join(sorted(species, key=lambda name: (-species[name], name))[:LISTED_SPECIES])
-    more = f" and {len(species) - LISTED_SPECIES} more" if len(species) > LISTED_SPECIES else ""
-    count = sum(species.values())
-    labels = f"{count:,} labels in {unit_word(unit)} count" if count > 1 else f"one label in {unit_word(unit)} counts"
-    return [
-        f"the model does not know {len(species)} annotated species ({names}{more}); their {labels} as missed in the "
-        "micro and row-wise metrics, and not in class means"
-    ]
-
-
-def detection_rows(metrics: Mapping[str, Interval], nothing_detected: bool) -> dict[str, str]:
-    """Return metrics with their intervals as rows of a table; row-wise F1 says what it is if nothing is detected."""
-    texts = {key: value_and_ends_text(one) for key, one in metrics.items()}
-    if nothing_detected and "row_f1" in texts:
-        texts["row_f1"] += ": nothing is detected, so it is the share of nocall"
-    return {METRICS[key].title: text for key, text in texts.items()}
-
-
 def compute_metrics(
-    predictions: Predictions, evaluation: Evaluation, settings: Testing, *, made_from: str
+    predictions: Predictions,
+    evaluation: Evaluation,
+    settings: Testing,
+    *,
+    made_from: str,
+    noise: NoiseScores | None = None,
 ) -> HeldOutMetrics:
     """Compute all metrics of the rows that could be used.
 
     Parameters
     ----------
     made_from : the run, and what it was tested on, for the files of thresholds and calibration
+    noise : scores of `testing.noise_folder`, by which all thresholds are raised with `testing.max_false_alarms`
     """
     scored = np.flatnonzero(predictions.scored)
     data = scored_rows(predictions, evaluation, settings)
+    found = find_thresholds(
+        data.scores,
+        data.truth,
+        predictions.classes,
+        **_threshold_settings(data, settings),
+        made_from=made_from,
+        unit=predictions.unit,
+        interval=settings.interval,
+    )
+    thresholds, before = found, data
+    if noise is not None and settings.max_false_alarms is not None:
+        thresholds, data = (
+            raised_by_noise(found, noise, settings),
+            replace(data, detected=_detected(data, settings, noise)),
+        )
     metrics = HeldOutMetrics(
         metrics=metrics_of(data),
         per_class=per_class_table(
             data.scores, data.truth, predictions.classes, primary=data.primary, clips=predictions.clips[scored]
         ),
-        thresholds=find_thresholds(
-            data.scores,
-            data.truth,
-            predictions.classes,
-            **_threshold_settings(data, settings),
-            made_from=made_from,
-            unit=predictions.unit,
-            interval=settings.interval,
-        ),
+        thresholds=thresholds,
         threshold_table=threshold_table(
             data.scores, data.truth, data.draws, unknown=data.unknown, precision=settings.precision or None
         ),
         detected=_in_all_rows(data.detected, scored, rows=len(predictions.rows)),
+        false_alarms=None if noise is None else false_alarms_of(noise, (found, before), (thresholds, data)),
     )
     if predictions.unit == "interval" and data.detected is not None:  # whole recordings need their clips
         metrics = with_noise(metrics, false_detections_in_rows(predictions.rows[scored], data.detected), settings)
@@ -295,11 +283,18 @@ def scored_rows(
         novelty=None if predictions.novelty is None else predictions.novelty[scored],
         novel=None if evaluation.novel is None else evaluation.novel[scored],
     )
+    return replace(data, detected=_detected(data, settings))
+
+
+def _detected(
+    data: ScoredRows, settings: Testing, noise: NoiseScores | None = None
+) -> Bool[np.ndarray, "rows classes"] | None:
+    """Return what is detected by thresholds of other recordings, raised by noise or not; None if there are none."""
     folds = _folds(data, settings)
     if folds is None or not data.truth.any():
-        return data
-    wanted = _threshold_settings(data, settings)
-    return replace(data, detected=cross_detected(data.scores, data.truth, folds, **wanted))
+        return None
+    changed = None if noise is None else partial(raised_by_noise, noise=noise, settings=settings)
+    return cross_detected(data.scores, data.truth, folds, **_threshold_settings(data, settings), changed=changed)
 
 
 def _with_calibration(

@@ -14,13 +14,12 @@ from utils.files import write_json
 from utils.recordings.lengths import events_after_end_message, split_at_end
 from utils.recordings.recording import Event, event_overlaps
 from utils.recordings.spans import labelled_intervals
+from utils.scoring.evaluation.metric_texts import detection_rows, unknown_notes
 from utils.scoring.evaluation.recordings import (
     Evaluation,
     HeldOutMetrics,
     compute_metrics,
-    detection_rows,
     evaluate_predictions,
-    unknown_notes,
 )
 from utils.scoring.evaluation.soundscape_truth import Truth
 from utils.scoring.evaluation.threshold_files import write_threshold_search, write_threshold_table

@@ -2,19 +2,19 @@
 
 import numpy as np
 import polars as pl
-from jaxtyping import UInt8
 
 from utils.console import UserError
 from utils.models.snapshots import Snapshot, recordings_used
 from utils.spectra.store import Store
 from utils.spectra.store_settings import check_settings
+from utils.spectra.stored_sound import ModelInput
 
 CLIPS = 256  # enough for the ranges of values to change little
 SEED = 20  # of the choice of clips
 
 
-def calibration_clips(snapshot: Snapshot) -> UInt8[np.ndarray, "clips height width"]:
-    """Draw spectrograms at random, from the store that a network was trained on, the same in every call.
+def calibration_clips(snapshot: Snapshot) -> ModelInput:
+    """Draw what a network takes of clips at random, from the store that it was trained on, the same in every call.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 They are processes, or threads within a worker of a cluster.
 """
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -70,9 +71,10 @@ def spectrograms_of_recordings(
         for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
             for index, group in enumerate(ensemble.groups):
                 part = scratch / f"{row}-{index}"
-                job = Job(name, sound_at(config.dataset.root, file), cap, group.clips, group.spectrogram, part=part)
+                sound = sound_at(config.dataset.root, file)
+                job = Job(name, sound, cap, group.clips, group.spectrogram, part=part, external=group.external)
                 indices[job] = row, index
-        largest = max(group.spectrogram.height * group.spectrogram.width for group in ensemble.groups)
+        largest = max(math.prod(group.members[0].snapshot.config.input_shape) for group in ensemble.groups)
         ahead = AHEAD if 0 < cap * largest <= MAX_PASSED_IN_MEMORY else LARGE_FILES_AHEAD
         yield from _finished(first_spectrograms, indices, config=config, ahead=ahead, threads=ensemble.threads)
 
@@ -98,6 +100,7 @@ def spectrograms_of_events(
                     group.spectrogram,
                     part=scratch / f"{row}-{index}",
                     events=tuple(events[row]),
+                    external=group.external,
                 )
                 indices[job] = row, index
         ahead = LARGE_FILES_AHEAD
@@ -125,7 +128,14 @@ def spectrograms_of_intervals(
             for index, (group, clips) in enumerate(zip(ensemble.groups, clips_of_groups, strict=True)):
                 part = scratch / f"{row}-{index}"
                 job = IntervalJob(
-                    str(file), file, config.testing.max_clips, clips, group.spectrogram, part=part, interval=interval
+                    str(file),
+                    file,
+                    config.testing.max_clips,
+                    clips,
+                    group.spectrogram,
+                    part=part,
+                    external=group.external,
+                    interval=interval,
                 )
                 indices[job] = row, index
         ahead = (

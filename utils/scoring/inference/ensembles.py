@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Float32
 
-from config import Clips, Config, Spectrogram, Testing
+from config import Clips, Config, External, Spectrogram, Testing
 from utils import console
+from utils.external.settings import located
 from utils.models.prototypes import Prototypes
 from utils.models.snapshots import Snapshot, find_snapshot, find_snapshot_at, load_network
 from utils.recordings.recording import NOISE
@@ -53,10 +54,24 @@ def chosen_members(config: Config) -> list[Member]:
         if not snapshot:
             raise console.UserError(f"{config.run_folder}: no snapshot; run train.py with the same experiment first")
         members = [Member(snapshot)]
+    members = [with_bird_model(member, config.model.weights) for member in members]
     _warn_of_ignored_settings(members, config)
     if settings.novelty:
         members = [replace(member, prototypes=prototypes_of(member.snapshot, settings)) for member in members]
     return members
+
+
+def with_bird_model(member: Member, weights: str | None = None) -> Member:
+    """Return a member whose bird model from a file, if it has one, is where it is now: where it was, or at `weights`.
+
+    Raises
+    ------
+    UserError
+        If it is in neither place, or another file is.
+    """
+    snapshot = member.snapshot
+    external = located(snapshot.config.external, Path(weights) if weights else None)
+    return replace(member, snapshot=replace(snapshot, config=replace(snapshot.config, external=external)))
 
 
 def _warn_of_ignored_settings(members: Sequence[Member], config: Config) -> None:
@@ -114,21 +129,22 @@ def logits_of(
     predict = chosen_predictor(
         graph,
         network,
-        shape=snapshot.config.spectrogram.shape,
+        shape=snapshot.config.input_shape,
         settings=settings,
         calibration=partial(calibration_clips, snapshot),
         embeddings=embeddings,
+        dtype=snapshot.config.input_dtype,
     )
     return partial(predict, network)
 
 
 @dataclass(frozen=True)
 class MemberGroup:
-    """Members that take the same spectrograms of the same clips, so that these are made once for all of them.
+    """Members that take the same spectrograms of the same clips, or embeddings, so that these are made once for all.
 
     Attributes
     ----------
-    clips, spectrogram : the settings that they share
+    clips, spectrogram, external : the settings that they share
     members : of the ensemble
     classes : what any of its members predicts, sorted; may include 'Noise'
     weights : per class, the total weight of the members that know it
@@ -139,6 +155,7 @@ class MemberGroup:
     members: tuple[Member, ...]
     classes: tuple[str, ...]
     weights: Float[np.ndarray, " classes"]
+    external: External = field(default_factory=External)
 
     @property
     def measuring(self) -> tuple[Member, ...]:
@@ -263,10 +280,10 @@ class Ensemble:
 
 def assemble(members: Sequence[Member]) -> Ensemble:
     """Make an ensemble; warn once if some members do not know all classes."""
-    by_input: dict[tuple[Clips, Spectrogram], list[Member]] = {}
+    by_input: dict[tuple[Clips, Spectrogram, External], list[Member]] = {}
     for member in members:
         by_input.setdefault(_input_settings(member.snapshot.config), []).append(member)
-    groups = tuple(_group(clips, spectrogram, same) for (clips, spectrogram), same in by_input.items())
+    groups = tuple(_group(shared, same) for shared, same in by_input.items())
     classes = sorted({label for group in groups for label in group.classes} - {NOISE})
     partly = [label for label in classes if not all(label in member.snapshot.classes for member in members)]
     if partly:
@@ -278,13 +295,14 @@ def assemble(members: Sequence[Member]) -> Ensemble:
     return Ensemble(groups, tuple(classes))
 
 
-def _group(clips: Clips, spectrogram: Spectrogram, members: Sequence[Member]) -> MemberGroup:
+def _group(shared: tuple[Clips, Spectrogram, External], members: Sequence[Member]) -> MemberGroup:
+    clips, spectrogram, external = shared
     classes = tuple(sorted({label for member in members for label in member.snapshot.classes}))
     weights = [sum(member.weight for member in members if label in member.snapshot.classes) for label in classes]
-    return MemberGroup(clips, spectrogram, tuple(members), classes, np.array(weights))
+    return MemberGroup(clips, spectrogram, tuple(members), classes, np.array(weights), external)
 
 
-def _input_settings(config: Config) -> tuple[Clips, Spectrogram]:
+def _input_settings(config: Config) -> tuple[Clips, Spectrogram, External]:
     """Return the settings that decide on a model's spectrograms at inference, with defaults for all others."""
     clips = Clips(length=config.clips.length, overlap=config.clips.overlap, min_length=config.clips.min_length)
-    return clips, replace(config.spectrogram, engine="auto", images=False)
+    return clips, replace(config.spectrogram, engine="auto", images=False), config.external

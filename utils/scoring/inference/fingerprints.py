@@ -15,6 +15,7 @@ from utils.settings_keys import settings_for_key
 
 PARTS_VERSION = 1  # of a submission's parts, and of how they are found
 FOR_POOLING = ("testing.pooling", "testing.sharpness")
+FOR_NETWORKS = ("clips.", "spectrogram.", "external.", "model.", "training.loss")
 FOR_PARTS = (*FOR_POOLING, "testing.engine")
 
 
@@ -65,11 +66,7 @@ def _fingerprint_of(settings: list[object], members: Sequence[Member]) -> str:
         key.update(
             json.dumps([_content_of_network(member.snapshot), list(member.snapshot.classes), member.weight]).encode()
         )
-        key.update(
-            json.dumps(
-                settings_for_key(member.snapshot.config, of=("clips.", "spectrogram.", "model.", "training.loss"))
-            ).encode()
-        )
+        key.update(json.dumps(settings_for_key(member.snapshot.config, of=FOR_NETWORKS)).encode())
     return key.hexdigest()[:16]
 
 

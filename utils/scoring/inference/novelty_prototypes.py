@@ -85,7 +85,12 @@ def make_prototypes(snapshot: Snapshot, settings: Testing) -> Prototypes:
     elapsed, (store, clips) = console.stopwatch(), _clips_of_training(snapshot)
     graph, network = load_network(snapshot)
     predict = chosen_predictor(
-        graph, network, shape=snapshot.config.spectrogram.shape, settings=settings, embeddings=True
+        graph,
+        network,
+        shape=snapshot.config.input_shape,
+        settings=settings,
+        embeddings=True,
+        dtype=snapshot.config.input_dtype,
     )
     embed = partial(_embeddings, store, partial(predict, network), len(snapshot.classes))
     training, validation = clips.filter(~pl.col("validation")), clips.filter(pl.col("validation"))

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
+
+from utils.spectra.stored_sound import ModelInput
 
 KEPT = 4096  # latest batches that count
 
 TimedBatches = Sequence[tuple[int, float]]  # clips and seconds of each
-PredictBatch = Callable[[UInt8[np.ndarray, "clips height width"]], Float32[np.ndarray, "clips columns"]]
+PredictBatch = Callable[[ModelInput], Float32[np.ndarray, "clips columns"]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class BatchTimer:
         """Return a function that does the same and is measured."""
 
         def measured(
-            pixels: UInt8[np.ndarray, "clips height width"],
+            pixels: ModelInput,
         ) -> Float32[np.ndarray, "clips columns"]:
             start = time.perf_counter()
             scores = predict(pixels)

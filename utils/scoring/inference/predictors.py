@@ -9,19 +9,21 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.special
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Shaped
 
 from config import Testing
 from utils import console
 from utils.models.input_scaling import from_pixels
 from utils.models.networks import Network, apply, apply_and_embed
 from utils.models.onnx.export import INPUT, OUTPUT, can_export, check_can_export, to_onnx_model
+from utils.spectra.stored_sound import ModelInput
 from utils.workers.worker_processes import THREADS_OF_MODELS
 
 ClipTable = Float[np.ndarray, "clips classes"]  # logits, or scores from 0 to 1
-Pixels = UInt8[np.ndarray, "clips height width"]
+Pixels = ModelInput
 INT8 = "onnx-int8"  # value of `testing.engine`
-Predict = Callable[[Network, UInt8[np.ndarray | Array, "clips height width"]], ClipTable]
+Predict = Callable[[Network, ModelInput | Array], ClipTable]
 
 
 def chosen_predictor(
@@ -32,13 +34,14 @@ def chosen_predictor(
     settings: Testing,
     calibration: Callable[[], Pixels] | None = None,
     embeddings: bool = False,
+    dtype: DTypeLike = np.uint8,
 ) -> Predict:
     """Return the predictor that `testing.engine` names; JAX's, with a warning, if ONNX cannot express the network.
 
     Parameters
     ----------
     network : the one that it will run, or the first of several of the same architecture
-    shape : height and width of the spectrograms, pixels
+    shape, dtype : `Config.input_shape` and `Config.input_dtype` of the network
     calibration : returns the clips that `testing.engine = onnx-int8` needs
     embeddings : whether it returns embeddings beside the logits, as further columns
 
@@ -60,6 +63,7 @@ def chosen_predictor(
                 batch_size=settings.batch_size,
                 calibration=clips,
                 embeddings=embeddings,
+                dtype=dtype,
             )
         # whatever fails while the network is traced, exported or read, JAX can still run it
         except Exception as error:  # noqa: BLE001
@@ -101,13 +105,14 @@ def onnx_predictor(
     batch_size: int,
     calibration: Pixels | None = None,
     embeddings: bool = False,
+    dtype: DTypeLike = np.uint8,
 ) -> Predict:
     """Return the same as `predictor`, run by ONNX Runtime on the CPU; each network is exported to ONNX once, in memory.
 
     Parameters
     ----------
     calibration : spectrograms by which networks become ones that compute in int8; None: in float32
-    embeddings : as for `chosen_predictor`
+    embeddings, dtype : as for `chosen_predictor`
 
     Raises
     ------
@@ -118,7 +123,7 @@ def onnx_predictor(
 
     def session_of(network: Network) -> Any:
         if id(network) not in sessions:
-            model = to_onnx_model(graph, network, shape=shape, embeddings=embeddings)
+            model = to_onnx_model(graph, network, shape=shape, dtype=dtype, embeddings=embeddings)
             if calibration is not None:
                 from utils.models.onnx.int8 import to_int8
 
@@ -126,7 +131,7 @@ def onnx_predictor(
             sessions[id(network)] = network, _session(model.SerializeToString())
         return sessions[id(network)][1]
 
-    def predict(network: Network, pixels: UInt8[np.ndarray | Array, "clips height width"]) -> ClipTable:
+    def predict(network: Network, pixels: ModelInput | Array) -> ClipTable:
         session, pixels = session_of(network), np.asarray(pixels)
         starts = range(0, len(pixels), batch_size)
         return np.concatenate(
@@ -165,16 +170,16 @@ def predictor(graph: nnx.GraphDef, *, batch_size: int, embeddings: bool = False)
     """
 
     @jax.jit
-    def logits_of_batch(network: Network, pixels: UInt8[Array, "batch height width"]) -> Float[Array, "batch columns"]:
+    def logits_of_batch(network: Network, pixels: Shaped[Array, "batch height width"]) -> Float[Array, "batch columns"]:
         images = from_pixels(pixels)
         return apply_and_embed(graph, network, images) if embeddings else apply(graph, network, images)[0]
 
-    def predict(network: Network, pixels: UInt8[np.ndarray | Array, "clips height width"]) -> ClipTable:
+    def predict(network: Network, pixels: ModelInput | Array) -> ClipTable:
         starts = range(0, len(pixels), batch_size)
         missing = -len(pixels) % batch_size
         if missing:
             library = np if isinstance(pixels, np.ndarray) else jnp
-            pixels = library.concatenate([pixels, library.zeros((missing, *pixels.shape[1:]), np.uint8)])
+            pixels = library.concatenate([pixels, library.zeros((missing, *pixels.shape[1:]), pixels.dtype)])
         # the device computes the next batch while logits are fetched
         coming = [logits_of_batch(network, pixels[start : start + batch_size]) for start in starts]
         return np.concatenate([np.asarray(logits) for logits in coming])[: len(pixels) - missing]

@@ -1,6 +1,6 @@
 """Thresholds, the scores from which classes are detected: found on labelled rows, applied, and saved in a file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -42,6 +42,7 @@ class Thresholds:
     fingerprint : of the networks and settings whose scores they are, from `fingerprint_of_scores`; None if not known
     unit : what a row is that they were found on; None if not known, as in files of earlier versions
     interval : length of these rows, seconds, if the unit is the interval
+    max_false_alarms : they were raised until noise had at most so many false alarms per hour; None: they were not
     """
 
     classes: tuple[str, ...]
@@ -56,6 +57,7 @@ class Thresholds:
     fingerprint: str | None = None
     unit: Unit | None = None
     interval: Annotated[float, Gt(0), AllowInfNan(False)] | None = None
+    max_false_alarms: Annotated[float, Ge(0), AllowInfNan(False)] | None = None
 
 
 _THRESHOLDS_FILE: TypeAdapter[Thresholds] = TypeAdapter(Thresholds)
@@ -228,6 +230,7 @@ def cross_detected(
     precision: float | None = None,
     min_positives: int = 5,
     unknown: Int64[np.ndarray, " rows"] | None = None,
+    changed: Callable[[Thresholds], Thresholds] | None = None,
 ) -> Bool[np.ndarray, "rows classes"]:
     """Detect in each row by thresholds that were found on the other folds, so that the metrics are not optimistic.
 
@@ -235,6 +238,7 @@ def cross_detected(
     ----------
     folds : index of each row's fold, from `folds_of`; at least two
     per_class, metric, precision, min_positives, unknown : as in `find_thresholds`
+    changed : returns the thresholds that are used instead of those found; None: these
     """
     detected = np.zeros(scores.shape, bool)
     names = [str(index) for index in range(scores.shape[1])]
@@ -251,7 +255,7 @@ def cross_detected(
             unknown=None if unknown is None else unknown[~here],
             made_from="the other folds",
         )
-        detected[here] = detect(scores[here], found)
+        detected[here] = detect(scores[here], changed(found) if changed else found)
     return detected
 
 

@@ -1,17 +1,21 @@
 """The contents of the report of a test: metrics, tables and charts, and excerpts of notable recordings."""
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import tomli_w
 
 from config import Config
 from utils import console
+from utils.external.description import described_in_text
 from utils.models.training_log import best_row, read_training_log
 from utils.recordings.recording import read_metadata
-from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics, unknown_notes
+from utils.scoring.evaluation.false_alarms import FALSE_ALARMS, FalseAlarms
+from utils.scoring.evaluation.metric_texts import unknown_notes
+from utils.scoring.evaluation.recordings import Evaluation, HeadlineMetrics, HeldOutMetrics
 from utils.scoring.evaluation.without_metadata import WithoutMetadata
 from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.recordings import Predictions, predict_recordings
@@ -37,8 +41,12 @@ from utils.sound.remote import local_copy, sound_at
 from utils.spectra.decode import AudioError
 
 ALL_EPOCHS = 10**9  # no run has so many
-SHOWN_SETTINGS = ("clips", "spectrogram", "augmentation", "model", "training", "testing")
+SHOWN_SETTINGS = ("clips", "spectrogram", "external", "augmentation", "model", "training", "testing")
 PRIVATE_SETTINGS = ("images", "pretrained")  # of training: paths on the user's machine
+# by section, with a bird model, whose file the facts name
+PRIVATE_OF_EXTERNAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"external": ("file", "labels"), "model": ("weights",)}
+)
 GALLERIES = {
     "best": (
         "Best",
@@ -77,7 +85,7 @@ def report_of(
     unit = predictions.unit
     return Report(
         title=config.run,
-        facts=_facts(predictions, evaluation.headline, members, config),
+        facts=_facts(predictions, evaluation.headline, members, config, held_out.false_alarms),
         metrics=metric_rows(held_out, ridge, unit, without_metadata),
         charts=(*curves_of(members), *threshold_charts(predictions, evaluation)),
         classes=class_table(held_out),
@@ -85,7 +93,13 @@ def report_of(
         galleries=galleries(predictions, evaluation, members, config),
         failures=tuple((failure.name, failure.reason) for failure in predictions.failures),
         settings=shown_settings(members[0].snapshot.config),
-        warnings=tuple(f"{text[0].upper()}{text[1:]}." for text in unknown_notes(evaluation, unit)),
+        warnings=tuple(
+            f"{text[0].upper()}{text[1:]}."
+            for text in (
+                *unknown_notes(evaluation, unit),
+                *(held_out.false_alarms.notes if held_out.false_alarms else ()),
+            )
+        ),
         networks=networks_of(config),
         unit=unit_word(unit),
         most_novel=most_novel_rows(predictions, evaluation),
@@ -93,7 +107,11 @@ def report_of(
 
 
 def _facts(
-    predictions: Predictions, headline: HeadlineMetrics, members: Sequence[Member], config: Config
+    predictions: Predictions,
+    headline: HeadlineMetrics,
+    members: Sequence[Member],
+    config: Config,
+    false_alarms: FalseAlarms | None,
 ) -> dict[str, str]:
     snapshots = [member.snapshot for member in members]
     return {
@@ -103,7 +121,9 @@ def _facts(
         "model" if len(members) == 1 else "models": "; ".join(
             f"{snapshot.config.model.name}, {snapshot.folder.name}" for snapshot in snapshots
         ),
+        **described_in_text(snapshot.config.external for snapshot in snapshots),
         "background species": "count as correct" if config.testing.background else "do not count",
+        **({FALSE_ALARMS: false_alarms.text, "recall": false_alarms.recall_text} if false_alarms else {}),
     }
 
 
@@ -145,6 +165,10 @@ def shown_settings(config: Config) -> str:
     """Return the settings that the metrics depend on, as TOML."""
     tree = tomllib.loads(to_toml(config))
     tree["training"] = {key: value for key, value in tree["training"].items() if key not in PRIVATE_SETTINGS}
+    if not config.external.sha256:
+        return tomli_w.dumps({name: tree[name] for name in SHOWN_SETTINGS if name != "external"})
+    for name, private in PRIVATE_OF_EXTERNAL.items():
+        tree[name] = {key: value for key, value in tree[name].items() if key not in private}
     return tomli_w.dumps({name: tree[name] for name in SHOWN_SETTINGS})
 
 

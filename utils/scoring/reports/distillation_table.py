@@ -130,6 +130,12 @@ def tabulate(
     )
     write_json(_table_path(config), {"testing": _testing_settings(config), "networks": [asdict(row) for row in rows]})
     _print_networks(rows, tested=f"{len(lrap[STUDENT]):,} {unit_word(unit)}")
+    heads = [name for name, members in networks.items() if any(one.snapshot.config.external.sha256 for one in members)]
+    if heads:
+        console.info(
+            f"{', '.join(heads)}: parameters, FLOPs and speed are those of the head, without its bird model, which "
+            "takes most of the time"
+        )
     return rows
 
 
@@ -170,8 +176,8 @@ def row_texts(row: NetworkRow) -> list[str]:
 def clips_per_second(snapshot: Snapshot, settings: Testing) -> float:
     """Return the speed of a network with the engine that test.py uses: the median of some batches."""
     predict = logits_of(snapshot, settings)
-    shape = (settings.batch_size, *snapshot.config.spectrogram.shape)
-    spectrograms = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    shape = (settings.batch_size, *snapshot.config.input_shape)
+    spectrograms = np.random.default_rng(0).integers(0, 256, shape).astype(snapshot.config.input_dtype)
     predict(spectrograms)
     seconds = []
     for _ in range(TIMED_BATCHES):
@@ -182,8 +188,10 @@ def clips_per_second(snapshot: Snapshot, settings: Testing) -> float:
 
 
 def disk_bytes(snapshot: Snapshot) -> int:
-    """Return the bytes that the weights and statistics of a network take on disk."""
-    return sum(file.stat().st_size for file in (snapshot.folder / "net").rglob("*") if file.is_file())
+    """Return the bytes that a network takes on disk: weights and statistics, and the file of its bird model."""
+    file = snapshot.config.external.file
+    external = file.stat().st_size if file and snapshot.config.external.sha256 else 0
+    return external + sum(file.stat().st_size for file in (snapshot.folder / "net").rglob("*") if file.is_file())
 
 
 def _network_row(
@@ -219,7 +227,7 @@ def _network_row(
 
 def _parameters_and_flops(snapshot: Snapshot) -> tuple[int, int]:
     config = snapshot.config
-    return totals(layers(config.model, classes=len(snapshot.classes), shape=config.spectrogram.shape))
+    return totals(layers(config.model, classes=len(snapshot.classes), shape=config.input_shape))
 
 
 def _teacher_names(teachers: Sequence[Member]) -> list[str]:

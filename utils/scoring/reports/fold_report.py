@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from config import Config
+from utils.external.description import described_in_text
+from utils.scoring.evaluation.metric_texts import unknown_notes
 from utils.scoring.evaluation.out_of_fold import Spread, mean_over_models
-from utils.scoring.evaluation.recordings import Evaluation, HeldOutMetrics, unknown_notes
+from utils.scoring.evaluation.recordings import Evaluation, HeldOutMetrics
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.registry import METRICS
 from utils.scoring.metrics.units import unit_word
@@ -80,6 +82,7 @@ def _facts(
         **facts_of_rows(predictions, evaluation.headline, config.testing),
         "classes": f"{len(predictions.classes):,}",
         "model": config.model.name,
+        **described_in_text([config.external]),
         "background species": "count as correct" if config.testing.background else "do not count",
         **{
             f"{METRICS[key].title}, mean ± deviation of folds": spread_text(spread[key])

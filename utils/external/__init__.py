@@ -1,0 +1,1 @@
+"""Bird models from files, ONNX or TFLite: what they are, and their embeddings of clips."""

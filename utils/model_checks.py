@@ -1,0 +1,129 @@
+"""Which values of the section `model` do not go together, or not with other settings."""
+
+from config import FILE_HEADS, MODELS_WITHOUT_WEIGHTS, STAGES, Clips, Config, Model, Spectrogram, Training
+from utils.spectrogram_checks import require
+
+
+def check_model(config: Config) -> None:
+    """Refuse values of `model` that do not go together; raises a SettingsError that names the setting."""
+    _check_layers(config.model, config.spectrogram)
+    _check_weights(config.model, config.training)
+    _check_external(config.model, config.clips)
+    _check_embedding(config.model)
+    if config.model.name == "External":
+        _check_needs_spectrograms(config)
+
+
+def _check_needs_spectrograms(config: Config) -> None:
+    """Refuse what needs spectrograms with a model that takes embeddings."""
+    for key, value, used in (
+        ("training.images", config.training.images, config.training.images is not None),
+        ("spectrogram.images", config.spectrogram.images, config.spectrogram.images),
+        ("distillation.teachers", config.distillation.teachers, bool(config.distillation.teachers)),
+    ):
+        require(
+            not used,
+            key=key,
+            value=str(value),
+            reason="needs spectrograms, but model.name = External learns on embeddings; leave it out",
+        )
+
+
+def _check_external(model: Model, clips: Clips) -> None:
+    require(
+        model.name != "External" or model.weights is not None,
+        key="model.weights",
+        value=None,
+        reason="should be the file of a bird model, .onnx or .tflite, for model.name = External",
+    )
+    require(
+        clips.keep != "embeddings" or model.name == "External",
+        key="clips.keep",
+        value=clips.keep,
+        reason="needs model.name = External, whose embeddings are kept",
+    )
+
+
+def _check_weights(model: Model, training: Training) -> None:
+    require(
+        model.weights is None or model.name not in MODELS_WITHOUT_WEIGHTS,
+        key="model.weights",
+        value=model.weights,
+        reason=f"there are no public weights of {model.name}; set model.name to a backbone such as EfficientNetB0",
+    )
+    require(
+        model.weights is None or training.pretrained is None,
+        key="training.pretrained",
+        value=training.pretrained,
+        reason="model.weights is set, too; a model can start from one of them only",
+    )
+    require(
+        not model.frozen_stages or model.name not in MODELS_WITHOUT_WEIGHTS,
+        key="model.frozen_stages",
+        value=model.frozen_stages,
+        reason=f"{model.name} has no stages to freeze; set it to 0, or model.name to a backbone",
+    )
+    stages = next((count for start, count in STAGES.items() if model.name.startswith(start)), 0)
+    require(
+        model.frozen_stages <= stages,
+        key="model.frozen_stages",
+        value=model.frozen_stages,
+        reason=f"should be at most {stages}, the number of stages of {model.name}",
+    )
+    require(
+        not training.freeze_epochs or not model.embedding,
+        key="training.freeze_epochs",
+        value=training.freeze_epochs,
+        reason="would leave the layer of model.embedding at random weights; set model.embedding = 0",
+    )
+    require(
+        model.normalize != "weights" or model.weights is not None,
+        key="model.normalize",
+        value=model.normalize,
+        reason="needs model.weights, whose mean and deviation it takes",
+    )
+
+
+def _check_layers(model: Model, spectrogram: Spectrogram) -> None:
+    for name in ("kernel_sizes", "groups"):
+        require(
+            len(getattr(model, name)) >= len(model.filters),
+            key=f"model.{name}",
+            value=getattr(model, name),
+            reason=f"should have an entry for each of the {len(model.filters)} in model.filters",
+        )
+    odd = all(size % 2 for size in model.kernel_sizes)
+    require(odd, key="model.kernel_sizes", value=model.kernel_sizes, reason="should be odd numbers")
+    previous = model.filters[0]
+    for filters, groups in zip(model.filters, model.groups, strict=False):
+        require(
+            filters % groups == 0 and (previous % groups == 0 or groups == 1),
+            key="model.groups",
+            value=model.groups,
+            reason=f"{groups} does not divide the channels {previous} and {filters}",
+        )
+        previous = filters
+    most = min(spectrogram.shape).bit_length() - 1
+    size = f"{spectrogram.height} × {spectrogram.width} pixels (spectrogram.height, spectrogram.width)"
+    require(
+        min(spectrogram.shape) >= 2 ** len(model.filters),
+        key="model.filters",
+        value=model.filters,
+        reason=f"should be at most {most} entries: each of them halves a spectrogram of {size}",
+    )
+
+
+def _check_embedding(model: Model) -> None:
+    require(
+        not model.embedding_norm or model.embedding > 0,
+        key="model.embedding_norm",
+        value=True,
+        reason="needs model.embedding, before whose layer it stands",
+    )
+    plain = not model.embedding and model.distance == "euclidean"
+    require(
+        model.name != "External" or model.head not in FILE_HEADS or plain,
+        key="model.head",
+        value=model.head,
+        reason="needs model.embedding = 0 and model.distance = euclidean: the layer of the file takes nothing else",
+    )
