@@ -251,7 +251,8 @@ class External:
     # file with the names of its classes, in their order: one line each (Scientific name_Common name), or CSV; none: the
     # one beside the model
     labels: Path | None = None
-    file: Path | None = None  # filled in: model.weights; elsewhere the same file is found by its hash
+    # filled in: model.weights; where the same file is now, if a snapshot or a teacher does not find it any more
+    file: Path | None = None
     sha256: str = ""  # filled in: hash of the file
 
 

@@ -24,12 +24,14 @@ from utils import console
 from utils.external.settings import with_external_model
 from utils.learning.devices import request_determinism
 from utils.learning.examples import read_examples
+from utils.learning.file_classes import save_without_data
 from utils.learning.host_checks import check_hosts
 from utils.learning.host_messages import from_first, lock_by_host_0, on_all
 from utils.learning.hosts import HostFlags, connected
 from utils.learning.loop import learn, summarize_training
 from utils.learning.runs import open_run, refuse_teachers
 from utils.models.used_settings import warn_of_unused
+from utils.recordings.splits import has_split
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
     refuse_teachers(config)
     warn_of_unused(config.model)
     request_determinism(config.training)
+    if config.model.head == "none" and not has_split(config.dataset):
+        return predict_all_classes(config, flags)
     examples = on_all(lambda: read_examples(config))
     check_hosts(examples, config)
     with lock_by_host_0(config.snapshots, f"training of {config.run}"):
@@ -67,6 +71,23 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
         rows = learn(examples, config)
     from_first(lambda: summarize_training(rows, config, seconds=elapsed()))
     return Trained(config.run_folder, len(rows), sum(row.seconds for row in rows))
+
+
+def predict_all_classes(config: Config, flags: Flags) -> Trained:
+    """Make the run of a bird model that predicts all its classes: without a data set, there is nothing to train."""
+    with console.alone(config.snapshots, f"training of {config.run}"):
+        open_run(config, fresh=flags.fresh)
+        snapshot = save_without_data(config)
+    console.show_table(
+        "Made",
+        {
+            "model": f"{config.external.title}, all its {len(snapshot.classes):,} classes",
+            "trained": f"nothing: there is no {console.printable(config.dataset.root / 'split.parquet')}",
+            "snapshot": console.printable(snapshot.folder),
+            "next": "python submission_soundscape.py, with the same experiment and --submission.recordings FOLDER",
+        },
+    )
+    return Trained(config.run_folder, 1, 0.0)
 
 
 def train_with_others(config: Config, flags: CallFlags = CallFlags()) -> Trained:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from tests.bird_models import (
     SAMPLES,
@@ -131,3 +132,21 @@ def test_litert_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     open_model_file(write_tflite(tmp_path / "bird.tflite")).runner("embedding")(windows(1, SAMPLES))
     captured: Any = capfd.readouterr()
     assert captured.out + captured.err == ""
+
+
+def test_weights_in_other_files_are_found_within_nodes(tmp_path: Path) -> None:
+    path = write_onnx(tmp_path / "bird.onnx")
+    model = onnx.load(path)
+    tensor = numpy_helper.from_array(np.zeros(4, np.float32), "constant")
+    (tmp_path / "w.bin").write_bytes(tensor.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="w.bin")
+    model.graph.node.insert(0, helper.make_node("Constant", [], ["unused"], value=tensor))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="keeps its weights in other files"):
+        open_model_file(path)
+
+
+def test_endings_may_be_in_capitals(tmp_path: Path) -> None:
+    assert open_model_file(write_onnx(tmp_path / "BIRD.ONNX")).inputs

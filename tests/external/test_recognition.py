@@ -163,3 +163,21 @@ def test_models_that_take_no_sound_are_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match=r"^[^\n]*: takes nothing, but a bird model should take windows of sound"):
         recognised(nothing, rate=RATE)
+
+
+def test_fewer_classes_than_values_of_the_embedding(tmp_path: Path) -> None:
+    """The input of the last dense layer is the embedding, although it is the widest output."""
+    constants = {"w": np.zeros((SAMPLES, 16), np.float32), "v": np.zeros((16, 3), np.float32)}
+    nodes = [
+        helper.make_node("MatMul", ["sound", "w"], ["features"]),
+        helper.make_node("MatMul", ["features", "v"], ["logits"]),
+    ]
+    path = onnx_file(
+        tmp_path / "bird.onnx",
+        nodes,
+        inputs={"sound": ["batch", SAMPLES]},
+        outputs={"features": ["batch", 16], "logits": ["batch", 3]},
+        constants=constants,
+    )
+    found = recognised(path, rate=SAMPLES)
+    assert (found.embedding, found.output) == ("features", "logits")

@@ -159,19 +159,20 @@ def test_outputs_may_be_logits_or_scores(last: str) -> None:
 
 def test_a_moved_file_is_found_and_another_one_refused(bird: Path, tmp_path: Path) -> None:
     external = with_external_model(settings(bird)).external
-    assert located(external, None) == external
-    assert located(External(), None) == External()
+    assert located(external, []) == external
+    assert located(External(), []) == External()
     moved = tmp_path / "elsewhere.onnx"
     bird.rename(moved)
     with pytest.raises(UserError, match=r"bird.onnx: is not there, but the model needs bird \(SHA-256 \w{16}…\); set"):
-        located(external, None)
-    assert located(external, moved) == replace(external, file=moved)
+        located(external, [])
+    assert located(external, [moved]) == replace(external, file=moved)
     write_onnx(bird, named=False)
     with pytest.raises(UserError, match=r"bird.onnx: is another file, but the model needs bird \("):
-        located(external, None)
-    assert located(external, moved).file == moved
+        located(external, [])
+    assert located(external, [moved]).file == moved
     assert (
-        changed_settings(Config(external=external), Config(external=located(external, moved)), of=("external.",)) == []
+        changed_settings(Config(external=external), Config(external=located(external, [moved])), of=("external.",))
+        == []
     )
 
 

@@ -203,7 +203,7 @@ def test_without_a_head_labels_are_needed(config: Config, tmp_path: Path) -> Non
         train.main(with_model(replace(config, external=lost), "lost", head="none"))
     (tmp_path / "others.txt").write_text("A a\nB b\nC c\n")
     others = replace(config.external, labels=tmp_path / "others.txt")
-    with pytest.raises(UserError, match=r"^bird has none of the 3 classes \(Altus clarus, [^\n]*$"):
+    with pytest.raises(UserError, match=r"^bird has none of the 3 classes \(Altus clarus, [^\n]*such as [^\n]*$"):
         train.main(with_model(replace(config, external=others), "others", head="none"))
 
 
@@ -398,3 +398,36 @@ def test_birdnet(archive: Path, tmp_path: Path) -> None:
     spec.main(config)
     train.main(config)
     assert test.main(config).headline.mlrap > 0.7
+
+
+def test_all_classes_of_the_file_without_a_data_set(
+    archive: Path, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = replace(with_model(config, "alone", head="none"), dataset=replace(config.dataset, root=tmp_path / "none"))
+    train.main(alone)
+    snapshot = find_snapshot(alone.run_folder, "latest")
+    assert snapshot is not None
+    assert snapshot.classes == tuple(sorted(CLASSES))
+    assert snapshot.config.training.multi_label
+    assert "nothing: there is no" in capsys.readouterr().out
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    (sounds / "low.wav").write_bytes((archive / "archive" / "Bassus gravis" / "B1.wav").read_bytes())
+    settings = replace(alone.submission, recordings=sounds, folder=tmp_path / "out", interval=1.0)
+    submission_soundscape.main(replace(alone, submission=settings))
+    table = pl.read_csv(tmp_path / "out" / "alone_soundscape.csv")
+    assert set(table["species"]) == {"Bassus gravis"}
+    train.main(alone)  # again, over what is there
+
+
+def test_annotations_of_other_species_end_in_a_warning(
+    config: Config, trained: Config, archive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+    (sounds / "low.wav").write_bytes((archive / "archive" / "Bassus gravis" / "B1.wav").read_bytes())
+    (sounds / "annotations.csv").write_text("filename,start,end,species\nlow.wav,0,1,Nemo ignotus\n")
+    settings = replace(trained.submission, recordings=sounds, folder=tmp_path / "out", interval=1.0)
+    submission_soundscape.main(replace(trained, submission=settings))
+    assert list((tmp_path / "out").glob("*_soundscape.csv"))
+    assert "Traceback" not in capsys.readouterr().err

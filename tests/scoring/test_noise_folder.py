@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -174,3 +175,21 @@ def test_what_else_to_know_is_told() -> None:
     assert never.startswith("1 class is never detected any more, because noise has scores of 1")
     assert few.endswith("no false alarm was allowed; 2 h allow one")
     assert not dataclasses.replace(found, never=0, max_per_hour=2.0).notes
+
+
+def test_equal_files_count_once_and_pipes_are_told(
+    trained: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "noise"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", chirp(700.0, seconds=3.0, seed=1), RATE)
+    (folder / "copy.wav").write_bytes((folder / "a.wav").read_bytes())
+    (folder / "link.wav").symlink_to(folder / "a.wav")
+    os.mkfifo(folder / "pipe.wav")
+    found = test.main(with_testing(trained, noise_folder=folder)).false_alarms
+    assert found is not None
+    assert found.recordings == 1
+    told = errors_of(capsys)
+    assert "copy.wav: has the same content as a.wav, and does not count again" in told
+    assert "link.wav: has the same content as a.wav" in told
+    assert "pipe.wav: is no file" in told

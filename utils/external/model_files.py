@@ -78,11 +78,11 @@ def open_model_file(path: Path) -> ModelFile:
     UserError
         If there is none, its format is another one or needs a package, or it is damaged.
     """
-    if path.suffix not in MODEL_FORMATS:
+    if path.suffix.lower() not in MODEL_FORMATS:
         raise UserError(f"{path}: should be a file .onnx or .tflite (model.weights, for model.name = External)")
     if not path.is_file():
         raise UserError(f"{path}: there is no such file; docs/external-models.md says where bird models are had")
-    module, name, package, extra = MODEL_FORMATS[path.suffix]
+    module, name, package, extra = MODEL_FORMATS[path.suffix.lower()]
     try:
         opened: ModelFile = getattr(import_module(module), name)(path)
     except ModuleNotFoundError as error:

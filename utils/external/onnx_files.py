@@ -30,7 +30,7 @@ class OnnxFile:
         # ONNX Runtime raises classes of its C++ module, one for each status
         except Exception as error:  # noqa: BLE001
             raise damaged(path, error) from None
-        parts = onnx.load(path, load_external_data=False).graph.initializer
+        parts = _constants_of(onnx.load(path, load_external_data=False).graph)
         if any(part.data_location == onnx.TensorProto.EXTERNAL for part in parts):  # which the hash would not cover
             raise UserError(
                 f"{path}: keeps its weights in other files; make one file of it: onnx.save(onnx.load('{path.name}'), "
@@ -83,6 +83,15 @@ class OnnxFile:
         model.graph.output.append(onnx.ValueInfoProto(name=tensor))
         content: bytes = model.SerializeToString()
         return content
+
+
+def _constants_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield all constants of a graph: of itself, of its nodes, and of graphs within them."""
+    yield from graph.initializer
+    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+        yield from (attribute.t, *attribute.tensors)
+        for inner in (attribute.g, *attribute.graphs):
+            yield from _constants_of(inner)
 
 
 def _bias(node: Any, constants: dict[str, Any], users: dict[str, Any]) -> np.ndarray | None:

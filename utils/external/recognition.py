@@ -134,7 +134,9 @@ def _with_tensors(external: External, file: ModelFile) -> External:
     Its width is what the model gives (`utils.external.settings`).
     """
     flat = [output for output in file.outputs if sum(size > 1 for size in output.shape[1:]) == 1]
-    named = [output for output in flat if "embed" in output.name.lower()]
+    layer = file.class_layer()
+    dense = layer.embedding.name if layer else ""
+    named = [output for output in flat if "embed" in output.name.lower() or output.name == dense]
     widest = max(flat, key=lambda output: output.shape[-1], default=None)
     output = external.output or _class_output(flat, named, widest)
     if external.embedding:

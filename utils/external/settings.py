@@ -1,5 +1,6 @@
 """Settings of an experiment with a bird model from a file: what the file determines, and where the file is."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -69,7 +70,8 @@ def _training(config: Config) -> Training:
     settings = config.training
     if config.model.head != "none":
         return settings
-    return replace(settings, epochs=1, warm_up=0.0, freeze_epochs=0, schedule="constant", average=0.0)
+    plain = replace(settings, epochs=1, warm_up=0.0, freeze_epochs=0, schedule="constant", average=0.0)
+    return replace(plain, loss="binary")  # the classes of bird models do not exclude each other
 
 
 def _clip_length(clips: Clips, external: External) -> float:
@@ -144,27 +146,27 @@ def matches_output(logits: np.ndarray, outputs: np.ndarray) -> bool:
     return any(np.abs(kind - outputs).max() <= TOLERANCE * max(np.abs(outputs).max(), TOLERANCE) for kind in kinds)
 
 
-def located(external: External, given: Path | None) -> External:
-    """Return the settings of a snapshot with the place of its bird model on this machine.
+def located(external: External, places: Sequence[Path]) -> External:
+    """Return the settings of a snapshot with the path of its bird model on this machine.
 
     Parameters
     ----------
-    given : another place, if the file is no longer where it was
+    places : where the file may be now, besides where it was
 
     Raises
     ------
     UserError
-        If the file is in neither place, or is another one.
+        If it is in none of them, or another file is.
     """
     if not external.sha256:
         return external
-    for path in (given, external.file):
+    for path in (*places, external.file):
         if path is not None and path.is_file() and hash_of(path) == external.sha256:
             return replace(external, file=path)
     missing = external.file is None or not external.file.is_file()
     raise UserError(
         f"{external.file}: {'is not there' if missing else 'is another file'}, but the model needs {external.title} "
-        f"(SHA-256 {external.sha256[:16]}…); set model.weights to its place"
+        f"(SHA-256 {external.sha256[:16]}…); set external.file to its path"
     )
 
 
@@ -181,7 +183,7 @@ def class_layer_of(external: External) -> ClassLayer:
     layer = open_model_file(external.file).class_layer()
     if layer is None or len(layer.weights) != external.width:
         raise UserError(
-            f"{external.file}: has no dense layer from its embedding to its classes that can be read; model.head = "
-            "none needs one"
+            f"{external.file}: has no dense layer from its embedding to its classes that can be read, which "
+            "model.head = file and none need; set model.head = linear"
         )
     return layer

@@ -19,7 +19,7 @@ from utils.learning.targets import Labels
 from utils.learning.validation_recordings import choose_validation_recordings
 from utils.recordings.labels import ground_truth
 from utils.recordings.recording import NOISE
-from utils.recordings.splits import read_split
+from utils.recordings.splits import has_split, read_split
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.joined_store import JoinedStore
 from utils.spectra.pack import Pack, open_pack
@@ -134,7 +134,7 @@ def read_examples(config: Config) -> Examples:
         If it does not exist, was made with other settings, or has nothing to learn from.
     """
     if config.training.images:
-        split = read_split(config.dataset) if (config.dataset.root / "split.parquet").is_file() else None
+        split = read_split(config.dataset) if has_split(config.dataset) else None
         images = ImageFolder(config.training.images, split, config)
         return choose_examples(images, images.split, config)
     if config.training.packed:

@@ -10,7 +10,8 @@ from utils.external.labels import label_names
 from utils.external.model_files import ClassLayer
 from utils.external.settings import class_layer_of
 from utils.models.array_trees import named_leaves, unflatten_named
-from utils.models.networks import Network
+from utils.models.networks import Network, build_network
+from utils.models.snapshots import Snapshot, save_snapshot
 from utils.recordings.recording import NOISE
 
 UNKNOWN_LOGIT = -30.0  # of a class that the file does not have: never detected
@@ -34,8 +35,8 @@ def with_file_classes(network: Network, classes: tuple[str, ...], config: Config
     some = f"{', '.join(missing[:MISSING_SHOWN])}{', …' if len(missing) > MISSING_SHOWN else ''}"
     if not (columns >= 0).any():
         raise console.UserError(
-            f"{config.external.title} has none of the {len(classes)} classes ({some}); names are matched as scientific "
-            "ones (dataset.label, dataset.aliases)"
+            f"{config.external.title} has none of the {len(classes)} classes ({some}); its classes are such as "
+            f"{names[0]!r} and {names[-1]!r}, and are matched as scientific names (dataset.label, dataset.aliases)"
         )
     if missing:
         console.warning(
@@ -54,3 +55,21 @@ def with_file_classes(network: Network, classes: tuple[str, ...], config: Config
 def _logit_of_others(layer: ClassLayer, config: Config) -> float:
     """Return the bias of a class that the file does not have; head = file: that of a usual class."""
     return float(np.median(layer.bias)) if config.model.head == "file" else UNKNOWN_LOGIT
+
+
+def save_without_data(config: Config) -> Snapshot:
+    """Save a snapshot that predicts all classes of the file, for those who have no data set; it learned nothing.
+
+    Raises
+    ------
+    UserError
+        If the file's last layer or the names of its classes cannot be read.
+    """
+    layer = class_layer_of(config.external)
+    classes = tuple(sorted(set(label_names(config.external, classes=len(layer.bias)))))
+    _, network = build_network(config.model, classes=len(classes), shape=config.input_shape, seed=config.training.seed)
+    snapshot = Snapshot(config.run_folder / "epoch_001", config, classes, 1, None, "")
+    save_snapshot(
+        snapshot, with_file_classes(network, classes, config), {"steps": np.zeros(1, np.int32)}, recordings=()
+    )
+    return snapshot

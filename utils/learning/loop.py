@@ -83,7 +83,7 @@ def learn(
     _report_augmentation(config)
     state, progress = starting_point(network, examples, config)
     unit = _unit_of_run(progress, examples, settings)
-    _report_monitor(unit, examples, settings)
+    _report_monitor(unit, examples, config)
     resident = all(values_of_all(on_all(lambda: clips_fit_on_device(examples.bytes, settings))))
     objective = objective or learn_recordings(config, len(examples.classes))
     setup = _set_up(graph, examples, config, objective, mesh, resident)
@@ -130,7 +130,8 @@ def _unit_of_run(progress: Progress, examples: Examples, settings: Training) -> 
     return monitored_unit(examples, settings)
 
 
-def _report_monitor(unit: MonitorUnit, examples: Examples, settings: Training) -> None:
+def _report_monitor(unit: MonitorUnit, examples: Examples, config: Config) -> None:
+    settings = config.training
     rows = len(examples.validation_truth if unit == "recording" else examples.validation_rows)
     if settings.all_data:
         console.info(f"all recordings are learned (training.all_data): epoch {settings.epochs}, the last, is kept")
@@ -141,7 +142,8 @@ def _report_monitor(unit: MonitorUnit, examples: Examples, settings: Training) -
             f"there are no validation recordings, so training.monitor = {settings.monitor} has no effect: the last "
             "epoch is kept; increase training.validation_share (if there is a test/: dataset.val_share)"
         )
-    if 0 < rows < ENOUGH_ROWS[unit]:
+    by_chance = settings.early_stopping or config.testing.snapshot == "best"
+    if 0 < rows < ENOUGH_ROWS[unit] and by_chance:
         console.warning(
             f"only {rows} validation {unit}s, so chance decides which epoch is best; increase "
             "training.validation_share (if there is a test/: dataset.val_share), or use the last epoch "

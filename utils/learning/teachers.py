@@ -197,7 +197,7 @@ def chosen_teachers(config: Config) -> list[Member]:
             )
         if not model.snapshot.config.external.sha256:
             _check_spectrograms(model.snapshot, config)
-    return [with_bird_model(model) for model in models]
+    return [with_bird_model(model, config) for model in models]
 
 
 def _check_spectrograms(snapshot: Snapshot, config: Config) -> None:

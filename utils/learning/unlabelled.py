@@ -14,7 +14,7 @@ from config import Config, Dataset
 from utils import console
 from utils.learning.examples import Examples
 from utils.learning.targets import Labels
-from utils.recordings.splits import read_split
+from utils.recordings.splits import has_split, read_split
 from utils.settings_keys import changed_settings
 from utils.spectra.joined_store import JoinedStore
 from utils.spectra.store import Store
@@ -106,6 +106,6 @@ def _unlabelled_rows(store: Store, root: Path, examples: Examples, config: Confi
 
 def _held_out(config: Config) -> list[str]:
     """Return the held-out recordings of the student's data set."""
-    if not (config.dataset.root / "split.parquet").is_file():
+    if not has_split(config.dataset):
         return []
     return read_split(config.dataset).filter(pl.col("split") != "train")["recording"].to_list()

@@ -136,6 +136,11 @@ def labels_in(table: pl.DataFrame) -> set[str]:
     return {*table["class"], *species} - {""}
 
 
+def has_split(settings: Dataset) -> bool:
+    """Tell whether the data set was sorted."""
+    return (settings.root / "split.parquet").is_file()
+
+
 def read_split(settings: Dataset, *, sounds: bool = True) -> pl.DataFrame:
     """Read the split of the data set `settings.root`, ordered by class and name; with folds, `settings.fold` is val.
 

@@ -62,7 +62,7 @@ class DiskForecast:
             raise console.UserError(
                 f"{self._folder}: the remaining clips will take about {needed / 1e9:,.1f} GB, but {free / 1e9:,.1f} GB "
                 "are free; free some space and run the same command again, which resumes, or keep fewer clips "
-                '(clips.max_per_class, clips.overlap, clips.margin, clips.keep = "spectrograms")'
+                "(clips.max_per_class, clips.overlap) or less of each (clips.margin, clips.keep)"
             )
         if certain and needed > WORTH_TELLING and not self._told:
             self._told = True

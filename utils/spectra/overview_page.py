@@ -129,6 +129,8 @@ def spread(clips: pl.DataFrame, count: int, *, falling: bool = False) -> pl.Data
 def _images_of_classes(
     store: Store, labels: list[str], *, kept: int, rejected: int, threshold: float
 ) -> Iterator[tuple[str, ClassImages]]:
+    if not labels:
+        return
     wanted = ["" if label == LONG_RECORDINGS else label for label in labels]
     clips = store.clips.with_row_index("clip").filter(pl.col("class").is_in(wanted))
     most = min(MAX_IMAGE_BYTES, MAX_TOTAL_BYTES // max(1, len(labels) * (kept + rejected)))

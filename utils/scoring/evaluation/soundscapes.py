@@ -191,6 +191,9 @@ class SoundscapeEvaluator:
         classes, only = self._classes, self._truth.species
         if only is not None:
             columns = [index for index, label in enumerate(classes) if label in only]
+            if not columns:
+                console.warning("the annotations are of other species than the model's, so there are no metrics")
+                return None
             classes = tuple(classes[index] for index in columns)
             scores, detected = scores[:, columns], detected[:, columns]
         table = pl.concat(self._rows)

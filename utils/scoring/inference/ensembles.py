@@ -54,15 +54,17 @@ def chosen_members(config: Config) -> list[Member]:
         if not snapshot:
             raise console.UserError(f"{config.run_folder}: no snapshot; run train.py with the same experiment first")
         members = [Member(snapshot)]
-    members = [with_bird_model(member, config.model.weights) for member in members]
+    members = [with_bird_model(member, config) for member in members]
     _warn_of_ignored_settings(members, config)
     if settings.novelty:
         members = [replace(member, prototypes=prototypes_of(member.snapshot, settings)) for member in members]
     return members
 
 
-def with_bird_model(member: Member, weights: str | None = None) -> Member:
-    """Return a member whose bird model from a file, if it has one, is where it is now: where it was, or at `weights`.
+def with_bird_model(member: Member, config: Config) -> Member:
+    """Return a member whose bird model from a file, if it has one, is where it is now.
+
+    That is where it was, or at `external.file` or `model.weights` of these settings.
 
     Raises
     ------
@@ -70,7 +72,8 @@ def with_bird_model(member: Member, weights: str | None = None) -> Member:
         If it is in neither place, or another file is.
     """
     snapshot = member.snapshot
-    external = located(snapshot.config.external, Path(weights) if weights else None)
+    given = [config.external.file, Path(config.model.weights) if config.model.weights else None]
+    external = located(snapshot.config.external, [path for path in given if path])
     return replace(member, snapshot=replace(snapshot, config=replace(snapshot.config, external=external)))
 
 

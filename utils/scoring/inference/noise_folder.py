@@ -25,6 +25,7 @@ from utils.sound.remote import name_of_file, sizes_and_times, sounds_at
 from utils.spectra.interval_grid import interval_times
 
 ADVICE = "set testing.noise_folder to a folder of recordings without birds"
+NO_FILE = "is no file: a link without a target, a pipe or a device"
 SAME_LENGTH = 1e-6  # seconds
 FIRST_COMPARED = 2**16  # bytes of files of the same size; whole files are compared only if these are equal
 
@@ -42,10 +43,12 @@ def noise_files(folder: Path) -> tuple[list[Path], list[console.Failure]]:
         reason = "is not a folder" if folder.exists() else "there is no such folder"
         raise console.UserError(f"{shown}: {reason}; {ADVICE}")
     found = walk(folder)
-    files = sorted(file for file in found.files if is_sound(file))
+    sounds = sorted(file for file in found.files if is_sound(file))
+    files = [file for file in sounds if file.is_file()]
+    unread = [console.Failure(file.relative_to(folder).as_posix(), NO_FILE) for file in sounds if not file.is_file()]
     if not files:
         raise console.UserError(f"{shown}: neither it nor its subfolders contain sound files; {ADVICE}")
-    return files, found.unread
+    return files, [*found.unread, *unread]
 
 
 def check_noise_folder(config: Config) -> None:
@@ -134,8 +137,16 @@ def _without_known(
 ) -> tuple[list[Path], list[console.Failure]]:
     """Leave out files that are held out or recordings of birds, and warn of noise that the data set learns from."""
     used, left_out, learned = list[Path](), list[console.Failure](), list[Path]()
-    known = _known_recordings(files, split, config)
+    known, seen = _known_recordings(files, split, config), dict[tuple[int, bytes], list[Path]]()
     for file in files:
+        same = seen.setdefault((file.stat().st_size, _start_of(file)), [])
+        twin = next((other for other in same if filecmp.cmp(file, other, shallow=False)), None)
+        if twin is not None:
+            left_out.append(
+                console.Failure(str(file), f"has the same content as {twin.name}, and does not count again")
+            )
+            continue
+        same.append(file)
         if file not in known:
             used.append(file)
             continue

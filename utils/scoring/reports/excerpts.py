@@ -23,6 +23,7 @@ TOP_CLASSES = 4  # classes whose scores are shown, besides the correct ones
 CORRECT_CLASSES = 4  # correct classes whose scores are shown, at most
 MARK_SECONDS = 0.2  # width of a point in time
 SPECTROGRAM_SIZE = (960, 128)  # width and height, pixels, at most
+LEAST_FRAMES = 8  # of a spectrogram, whatever it is of
 FRAMES_PER_PIXEL = 4  # at most, before the spectrogram is made smaller
 JPEG_QUALITY = 60
 SOUND_RATE = 32_000  # samples per second of the MP3; enough for 16 kHz
@@ -215,11 +216,12 @@ def jpeg(
     size : width and height, pixels, at most
     """
     seconds = len(samples) / settings.spectrogram.rate
+    samples = np.pad(samples, (0, max(0, LEAST_FRAMES - len(samples))))
     frames = min(
         round(seconds * settings.spectrogram.width / settings.clips.length), FRAMES_PER_PIXEL * size[0], len(samples)
     )
     spectrogram = make_spectrogram(
-        samples, replace(settings.spectrogram, width=max(8, frames), hop=0, resize="squeeze", scale="clip")
+        samples, replace(settings.spectrogram, width=max(LEAST_FRAMES, frames), hop=0, resize="squeeze", scale="clip")
     )
     low = float(np.median(spectrogram))
     contrast = np.clip((spectrogram - low) / max(1e-6, 1 - low), 0, 1)
