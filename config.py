@@ -439,9 +439,6 @@ class Model:
     # width of a dense layer between the features and the output layer, which makes the embedding; 0: none, the features
     # are the embedding
     embedding: Annotated[int, Ge(0), Le(16_384)] = 0
-    # with `embedding`: batch normalization of the features before its layer; without it, the embeddings of all clips
-    # may start near each other, so that triplets learn slowly
-    embedding_norm: bool = False
     # how embeddings are compared; cosine: they are scaled to length 1, also before the output layer
     distance: Literal["euclidean", "cosine"] = "euclidean"
 

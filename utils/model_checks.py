@@ -9,7 +9,7 @@ def check_model(config: Config) -> None:
     _check_layers(config.model, config.spectrogram)
     _check_weights(config.model, config.training)
     _check_external(config.model, config.clips)
-    _check_embedding(config.model)
+    _check_file_head(config.model)
     if config.model.name == "External":
         _check_needs_spectrograms(config)
 
@@ -113,13 +113,7 @@ def _check_layers(model: Model, spectrogram: Spectrogram) -> None:
     )
 
 
-def _check_embedding(model: Model) -> None:
-    require(
-        not model.embedding_norm or model.embedding > 0,
-        key="model.embedding_norm",
-        value=True,
-        reason="needs model.embedding, before whose layer it stands",
-    )
+def _check_file_head(model: Model) -> None:
     plain = not model.embedding and model.distance == "euclidean"
     require(
         model.name != "External" or model.head not in FILE_HEADS or plain,

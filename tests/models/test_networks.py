@@ -12,7 +12,7 @@ from flax import nnx
 from config import Model
 from utils.models.architectures.layers import Dropout, Norm, global_mean
 from utils.models.input_scaling import from_pixels, stretch
-from utils.models.networks import Network, apply, build_network, embed, make_module, of_backbone
+from utils.models.networks import Network, apply, build_network, embed, make_module
 
 SMALL = {"filters": (4, 6), "kernel_sizes": (3, 5), "groups": (1, 1), "dense_units": 7, "dilations": (1, 3)}
 SHAPE = (16, 32)
@@ -124,22 +124,6 @@ def test_embeddings_can_be_narrower_and_of_length_1() -> None:
     )
     assert longer.shape == (4, 5)
     np.testing.assert_allclose(units, longer / np.linalg.norm(longer, axis=1, keepdims=True), rtol=1e-5)
-
-
-def test_features_are_normalized_before_the_embedding() -> None:
-    """In training, the embeddings of a batch lie around the bias, so that they start in all directions."""
-    spectrograms = jax.random.uniform(jax.random.key(1), (8, *SHAPE))
-    settings = Model(name="Baseline", embedding=5, **(SMALL | {"batch_norm": False}))
-    plain, normalized = (
-        build_network(dataclasses.replace(settings, embedding_norm=norm), classes=3, shape=SHAPE, seed=0)
-        for norm in (False, True)
-    )
-    assert plain[1].params["output"]["kernel"].shape == normalized[1].params["output"]["kernel"].shape
-    assert np.abs(embed(*plain, spectrograms, train=True)[0].mean(axis=0)).max() > 0.01
-    found, rest = embed(*normalized, spectrograms, train=True)
-    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-5)
-    assert not np.array_equal(rest["embedding_norm"]["mean"][...], normalized[1].rest["embedding_norm"]["mean"][...])
-    assert not of_backbone((jax.tree_util.DictKey("embedding_norm"), jax.tree_util.DictKey("scale")))
 
 
 def test_dilated_blocks_see_far_in_time_and_near_in_frequency() -> None:

@@ -143,7 +143,7 @@ def of_last_layer(path: tuple[Any, ...]) -> bool:
 
 def of_backbone(path: tuple[Any, ...]) -> bool:
     """Tell whether a parameter, by its path, belongs neither to the last layer nor to that of `model.embedding`."""
-    return path[0].key not in ("embedding_norm", "embedding", "output")
+    return path[0].key not in ("embedding", "output")
 
 
 def _merge(graph: nnx.GraphDef, network: Network) -> Classifier:

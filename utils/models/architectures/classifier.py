@@ -40,7 +40,6 @@ class Classifier(nnx.Module):
     ) -> None:
         self.scaling = self.make_scaling(settings, shape)
         self.dtype = jnp.dtype(dtype)
-        self.embedding_norm = nnx.data(_norm(features, rngs) if settings.embedding_norm else None)
         self.embedding = nnx.data(dense(features, settings.embedding, rngs=rngs) if settings.embedding else None)
         self.unit_length = settings.distance == "cosine"
         self.output = dense(settings.embedding or features, classes, rngs=rngs)
@@ -67,8 +66,6 @@ class Classifier(nnx.Module):
     ) -> Float[Array, "batch embedding"]:
         """Return the input of the last layer, float32, for images from 0 to 1."""
         x = self.features(self.scaling(images).astype(self.dtype), train=train, key=key).astype(jnp.float32)
-        if self.embedding_norm is not None:
-            x = self.embedding_norm(x, use_running_average=not train)
         if self.embedding is not None:
             x = self.embedding(x)
         return to_unit_length(x) if self.unit_length else x
@@ -78,11 +75,6 @@ class Classifier(nnx.Module):
     ) -> Float[Array, "batch classes"]:
         """Return logits, float32, for images from 0 to 1."""
         return self.output(self.embed(images, train=train, key=key))
-
-
-def _norm(features: int, rngs: nnx.Rngs) -> nnx.BatchNorm:
-    """Return a batch norm with the baseline's epsilon and update; see `layers.Norm`."""
-    return nnx.BatchNorm(features, epsilon=1e-4, momentum=0.9, dtype=jnp.float32, rngs=rngs)
 
 
 def to_unit_length(embeddings: Float[Array, "batch embedding"]) -> Float[Array, "batch embedding"]:
