@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from onnx import helper
+from onnx import TensorProto, helper
 
 from config import Augmentation, Clips, Config, External, Model, SettingsError
 from tests.bird_models import BANDS, Layer, class_layer, onnx_file, write_onnx
@@ -183,3 +184,17 @@ def test_the_layer_of_the_classes(bird: Path) -> None:
         class_layer_of(replace(config.external, width=len(BANDS) + 1))
     with pytest.raises(UserError, match="name no bird model"):
         class_layer_of(External())
+
+
+def test_a_layer_that_starts_at_another_tensor_is_refused(tmp_path: Path) -> None:
+    """Two tensors of one width: the kept one is not what the classes are made of."""
+    path = write_onnx(tmp_path / "bird.onnx", named=True)
+    external = with_external_model(settings(path)).external
+    model = onnx.load(path)
+    model.graph.node.append(helper.make_node("Neg", [external.embedding], ["other"]))
+    model.graph.output.append(helper.make_tensor_value_info("other", TensorProto.FLOAT, ["batch", external.width]))
+    onnx.save(model, path)
+    other = replace(settings(path), external=External(rate=RATE, embedding="other"))
+    with pytest.raises(UserError, match=r"set model\.head = linear"):
+        class_layer_of(with_external_model(other).external)
+    assert class_layer_of(with_external_model(settings(path)).external)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Float16, Float32
 
 from config import External
 from utils.console import UserError
-from utils.external.model_files import open_model_file
+from utils.external.model_files import file_of, open_model_file
 
 LARGEST_FLOAT16 = float(np.finfo(np.float16).max)
 
@@ -40,9 +40,7 @@ def embed_clip(samples: Float[np.ndarray, " samples"], external: External) -> Fl
 
 @lru_cache(maxsize=4)
 def _embedder(external: External) -> Embedder:
-    if external.file is None:
-        raise UserError("model.weights: the settings name no bird model")
-    path = external.file
+    path = file_of(external)
     try:
         run = open_model_file(path).runner(external.embedding)
     except UserError as error:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from config import External
 from utils.console import UserError
+from utils.external.model_files import file_of
 
 NAME_COLUMNS = ("sci_name", "scientific_name", "scientific name", "inat2024_fsd50k", "label", "name", "class")
 DELIMITERS = ";,\t"
@@ -27,19 +28,17 @@ def label_names(external: External, *, classes: int) -> tuple[str, ...]:
         if len(names) != classes:
             raise UserError(f"{external.labels}: has {len(names)} names, but the model has {classes} classes")
         return names
-    if external.file is None:
-        raise UserError("model.weights: the settings name no bird model")
-    candidates = sorted(path for path in external.file.parent.glob("*") if path.suffix in (".txt", ".csv"))
+    file = file_of(external)
+    candidates = sorted(path for path in file.parent.glob("*") if path.suffix in (".txt", ".csv"))
     found = {names: path for path in reversed(candidates) if len(names := _names_if_readable(path)) == classes}
     if len(found) > 1:
         files = ", ".join(sorted(path.name for path in found.values()))
         raise UserError(
-            f"{external.file}: {files} beside it name {classes} classes each, but others; set external.labels to the "
-            "right one"
+            f"{file}: {files} beside it name {classes} classes each, but others; set external.labels to the right one"
         )
     if not found:
         raise UserError(
-            f"{external.file}: no file beside it has names for its {classes} classes; set external.labels to that file"
+            f"{file}: no file beside it has names for its {classes} classes; set external.labels to that file"
         )
     return next(iter(found))
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
+from config import External
 from utils.console import UserError
 
 # by the end of a file's name: the module of its format, the class, and what has to be installed
@@ -90,6 +91,19 @@ def open_model_file(path: Path) -> ModelFile:
             raise
         raise UserError(f"{path}: needs the extra `{extra}`: pip install -e '.[{extra}]'") from None
     return opened
+
+
+def file_of(external: External) -> Path:
+    """Return the file of the bird model of some settings.
+
+    Raises
+    ------
+    UserError
+        If they name none.
+    """
+    if external.file is None:
+        raise UserError("model.weights: the settings name no bird model")
+    return external.file
 
 
 def hash_of(path: Path) -> str:

@@ -5,10 +5,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float32
 
 from config import Augmentation, Clips, Config, External, SettingsError, Spectrogram, Training
 from utils.console import UserError, warning
-from utils.external.model_files import ClassLayer, ModelFile, hash_of, open_model_file
+from utils.external.model_files import ClassLayer, ModelFile, file_of, hash_of, open_model_file
 from utils.external.recognition import recognise
 from utils.settings_checks import check
 
@@ -105,7 +106,7 @@ def tried(file: ModelFile, external: External) -> External:
     UserError
         If it cannot run, gives NaN or infinity, or an embedding that its classes do not follow from.
     """
-    noise = np.random.default_rng(0).normal(0, 0.1, (1, round(external.window * external.rate))).astype(np.float32)
+    noise = _window_of_noise(external)
     try:
         embedding = file.runner(external.embedding)(noise)
         outputs = file.runner(external.output)(noise) if external.output else None
@@ -122,6 +123,11 @@ def tried(file: ModelFile, external: External) -> External:
     if outputs is not None:
         _check_that_classes_follow(file, external, embedding, outputs)
     return replace(external, width=embedding.shape[1])
+
+
+def _window_of_noise(external: External) -> Float32[np.ndarray, "1 samples"]:
+    samples = round(external.window * external.rate)
+    return np.random.default_rng(0).normal(0, 0.1, (1, samples)).astype(np.float32)
 
 
 def _check_that_classes_follow(file: ModelFile, external: External, embedding: np.ndarray, outputs: np.ndarray) -> None:
@@ -170,6 +176,15 @@ def located(external: External, places: Sequence[Path]) -> External:
     )
 
 
+def _makes_classes(layer: ClassLayer, file: ModelFile, external: External) -> bool:
+    """Tell whether a layer makes the model's classes of the tensor that is kept, whatever that is called."""
+    if not external.output:
+        return layer.embedding.name == external.embedding
+    noise = _window_of_noise(external)
+    embedding, outputs = (file.runner(name)(noise) for name in (external.embedding, external.output))
+    return matches_output(embedding @ layer.weights + layer.bias, outputs)
+
+
 def class_layer_of(external: External) -> ClassLayer:
     """Return the layer that makes a model's classes of its embedding.
 
@@ -178,12 +193,11 @@ def class_layer_of(external: External) -> ClassLayer:
     UserError
         If the file has none that can be read, or it starts at another tensor.
     """
-    if external.file is None:
-        raise UserError("model.weights: the settings name no bird model")
-    layer = open_model_file(external.file).class_layer()
-    if layer is None or len(layer.weights) != external.width:
+    file = open_model_file(file_of(external))
+    layer = file.class_layer()
+    if layer is None or len(layer.weights) != external.width or not _makes_classes(layer, file, external):
         raise UserError(
-            f"{external.file}: has no dense layer from its embedding to its classes that can be read, which "
+            f"{file.path}: has no dense layer from its embedding to its classes that can be read, which "
             "model.head = file and none need; set model.head = linear"
         )
     return layer

@@ -123,8 +123,8 @@ def _fill(
     if len(lost):
         name, reason = lost.select("recording", "reason").row(0)
         raise console.UserError(
-            f"{len(lost)} recordings can no longer be read for the teacher {config.external.title} ({name}: {reason}); "
-            "run sort_data.py and spec.py again, which leave them out"
+            f"{len(lost)} of the recordings can no longer be read for the teacher {config.external.title} "
+            f"({name}: {reason}); run sort_data.py and spec.py again, which leave them out"
         )
     return Store(config.dataset.root, at=folder)
 

@@ -117,6 +117,10 @@ def check_search(config: Config) -> None:
             "testing.held_out = test: settings must not be chosen by the recordings of test/, which are for the final "
             "test; remove the setting while you tune"
         )
+    if config.testing.max_false_alarms is not None:
+        raise console.UserError(
+            "testing.max_false_alarms raises the thresholds of test.py, and trials are not compared by those; remove it"
+        )
     if len(config.run) > LONGEST_RUN:
         raise console.UserError(f"run = {config.run}: should have at most {LONGEST_RUN} characters for --tune")
 

@@ -16,6 +16,7 @@ from pydantic import AliasChoices, Field, TypeAdapter
 
 from config import Config, Testing
 from utils import console
+from utils.external.description import described
 from utils.files import write_json
 from utils.models.layer_table import layers, totals
 from utils.models.snapshots import Snapshot, find_snapshot
@@ -78,6 +79,7 @@ class _SavedTable:
     testing: dict[str, Any]
     # earlier versions saved them as "nets"
     networks: Annotated[tuple[NetworkRow, ...], Field(validation_alias=AliasChoices("networks", "nets"))]
+    external: tuple[dict[str, str], ...] = ()  # bird models of the teachers; earlier versions had none
 
 
 _TABLE_FILE: TypeAdapter[_SavedTable] = TypeAdapter(_SavedTable)
@@ -128,13 +130,14 @@ def tabulate(
     rows = tuple(
         _network_row(name, members, speeds, lrap[name], lrap[STUDENT], recording) for name, members in networks.items()
     )
-    write_json(_table_path(config), {"testing": _testing_settings(config), "networks": [asdict(row) for row in rows]})
+    bird_models = described(member.snapshot.config.external for members in networks.values() for member in members)
+    table = {"testing": _testing_settings(config), "networks": [asdict(row) for row in rows], "external": bird_models}
+    write_json(_table_path(config), table)
     _print_networks(rows, tested=f"{len(lrap[STUDENT]):,} {unit_word(unit)}")
-    heads = [name for name, members in networks.items() if any(one.snapshot.config.external.sha256 for one in members)]
-    if heads:
+    for one in bird_models:
         console.info(
-            f"{', '.join(heads)}: parameters, FLOPs and speed are those of the head, without its bird model, which "
-            "takes most of the time"
+            f"{one['title']} is a teacher of the student (licence: {one['licence'] or 'not known'}; docs/licences.md). "
+            "Parameters, FLOPs and speed of that teacher are of its head alone; the bird model takes most of the time"
         )
     return rows
 
