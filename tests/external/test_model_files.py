@@ -122,8 +122,7 @@ def test_a_missing_package_is_named(
         open_model_file(tmp_path / f"bird.{ending}")
 
 
-def test_the_hash_is_that_of_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.external.model_files.PIECE", 3)
+def test_the_hash_is_that_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"hello world")
     assert hash_of(tmp_path / "file") == "b94d27b9934d3e08a52e52d7da7dabfac484efe37a5380ee9088f7ace2efcde9"
 

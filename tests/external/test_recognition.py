@@ -20,7 +20,8 @@ PERCH = {"embedding": [1536], "spatial_embedding": [5, 3, 1536], "spectrogram": 
 
 
 def recognised(path: Path, **given: object) -> External:
-    return tried(open_model_file(path), recognise(path, External(**given)))  # type: ignore[arg-type]
+    file = open_model_file(path)
+    return tried(file, recognise(file, External(**given)))  # type: ignore[arg-type]
 
 
 def test_birdnet_plus(tmp_path: Path) -> None:
@@ -114,7 +115,8 @@ def test_what_is_filled_in_stays_when_it_is_read_again(tmp_path: Path) -> None:
         write_tflite(tmp_path / "mine.tflite"),
     ):
         found = recognised(path, rate=RATE)
-        assert tried(open_model_file(path), recognise(path, found)) == found
+        file = open_model_file(path)
+        assert tried(file, recognise(file, found)) == found
 
 
 def test_the_window_is_the_files(tmp_path: Path) -> None:

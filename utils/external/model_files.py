@@ -21,7 +21,6 @@ MODEL_FORMATS = {
     ".tflite": ("utils.external.tflite_files", "TFLiteFile", "ai_edge_litert", "litert"),
     ".onnx": ("utils.external.onnx_files", "OnnxFile", "onnxruntime", "export"),
 }
-PIECE = 2**22  # bytes that are hashed at once
 
 Windows = Float32[np.ndarray, "windows samples"]
 Runner = Callable[[Windows], Float32[np.ndarray, "windows values"]]
@@ -108,11 +107,8 @@ def file_of(external: External) -> Path:
 
 def hash_of(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while piece := stream.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def damaged(path: Path, error: Exception | str) -> UserError:

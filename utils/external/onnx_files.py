@@ -1,6 +1,7 @@
 """Bird models in ONNX files, run by ONNX Runtime."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ class OnnxFile:
         self.outputs = tuple(_input_or_output(entry) for entry in session.get_outputs())
 
     def class_layer(self) -> ClassLayer | None:
+        """Return the last dense layer whose weights are in the file; it is read once."""
+        return self._class_layer
+
+    @cached_property
+    def _class_layer(self) -> ClassLayer | None:
         """Return the last dense layer, `Gemm`, or `MatMul` and `Add`, whose weights are in the file."""
         graph = onnx.load(self.path).graph
         constants = {tensor.name: tensor for tensor in graph.initializer}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from config import External
 from utils.console import UserError
-from utils.external.model_files import ModelFile, Tensor, hash_of, open_model_file
+from utils.external.model_files import ModelFile, Tensor, hash_of
 
 FLOATS = ("float32", "float16")
 STM32_CONFIG = "_model_config.json"  # end of the name of the file that birdnet-stm32 puts beside its models
@@ -45,15 +45,15 @@ KNOWN = (
 )
 
 
-def recognise(path: Path, given: External) -> External:
+def recognise(file: ModelFile, given: External) -> External:
     """Return what a model takes and gives: what the settings say, and for the rest what is known of its file.
 
     Raises
     ------
     UserError
-        If the file cannot be read, does not take sound, or is unknown and settings are missing.
+        If it does not take sound, or is unknown and settings are missing.
     """
-    file = open_model_file(path)
+    path = file.path
     _check_input(file)
     known = _known(file, given)
     filled = replace(

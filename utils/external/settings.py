@@ -31,8 +31,8 @@ def with_external_model(config: Config) -> Config:
     if config.model.name != "External":
         return config
     _check_settings(config)
-    external = recognise(Path(config.model.weights or ""), config.external)
-    external = tried(open_model_file(Path(config.model.weights or "")), external)
+    file = open_model_file(Path(config.model.weights or ""))
+    external = tried(file, recognise(file, config.external))
     filled = replace(
         config,
         training=_training(config),
@@ -135,8 +135,7 @@ def _check_that_classes_follow(file: ModelFile, external: External, embedding: n
     layer = file.class_layer()
     if layer is None or layer.embedding.name != external.embedding:
         return
-    logits = embedding @ layer.weights + layer.bias
-    if not matches_output(logits, outputs):
+    if not _makes_classes(layer, embedding, outputs):
         raise UserError(
             f"{file.path}: its classes do not follow from the tensor {external.embedding}; set external.embedding to "
             "another one"
@@ -176,13 +175,16 @@ def located(external: External, places: Sequence[Path]) -> External:
     )
 
 
-def _makes_classes(layer: ClassLayer, file: ModelFile, external: External) -> bool:
+def _makes_classes(layer: ClassLayer, embedding: np.ndarray, outputs: np.ndarray) -> bool:
+    return matches_output(embedding @ layer.weights + layer.bias, outputs)
+
+
+def _starts_at_embedding(layer: ClassLayer, file: ModelFile, external: External) -> bool:
     """Tell whether a layer makes the model's classes of the tensor that is kept, whatever that is called."""
-    if not external.output:
+    if not external.output or layer.embedding.name == external.embedding:  # `tried` has compared the latter
         return layer.embedding.name == external.embedding
     noise = _window_of_noise(external)
-    embedding, outputs = (file.runner(name)(noise) for name in (external.embedding, external.output))
-    return matches_output(embedding @ layer.weights + layer.bias, outputs)
+    return _makes_classes(layer, *(file.runner(name)(noise) for name in (external.embedding, external.output)))
 
 
 def class_layer_of(external: External) -> ClassLayer:
@@ -195,7 +197,7 @@ def class_layer_of(external: External) -> ClassLayer:
     """
     file = open_model_file(file_of(external))
     layer = file.class_layer()
-    if layer is None or len(layer.weights) != external.width or not _makes_classes(layer, file, external):
+    if layer is None or len(layer.weights) != external.width or not _starts_at_embedding(layer, file, external):
         raise UserError(
             f"{file.path}: has no dense layer from its embedding to its classes that can be read, which "
             "model.head = file and none need; set model.head = linear"

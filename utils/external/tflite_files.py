@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ class TFLiteFile:
             raise damaged(path, error) from None
 
     def class_layer(self) -> ClassLayer | None:
+        """Return the last dense layer whose weights are in the file; it is read once."""
+        return self._class_layer
+
+    @cached_property
+    def _class_layer(self) -> ClassLayer | None:
         """Return the last dense layer with float32 weights."""
         for inputs in self._dense_layers():
             embedding, weights, bias = inputs

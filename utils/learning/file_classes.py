@@ -27,8 +27,18 @@ def with_file_classes(network: Network, classes: tuple[str, ...], config: Config
     UserError
         If the file has none of the classes, or its last layer cannot be read.
     """
+    return _with_layer(network, classes, *_layer_and_names(config), config)
+
+
+def _layer_and_names(config: Config) -> tuple[ClassLayer, tuple[str, ...]]:
+    """Read the layer of the file's classes, and their names."""
     layer = class_layer_of(config.external)
-    names = label_names(config.external, classes=len(layer.bias))
+    return layer, label_names(config.external, classes=len(layer.bias))
+
+
+def _with_layer(
+    network: Network, classes: tuple[str, ...], layer: ClassLayer, names: tuple[str, ...], config: Config
+) -> Network:
     index = {name: position for position, name in enumerate(names)}
     columns = np.array([index.get(label, -1) for label in classes])
     missing = [label for label, column in zip(classes, columns, strict=True) if column < 0 and label != NOISE]
@@ -65,11 +75,10 @@ def save_without_data(config: Config) -> Snapshot:
     UserError
         If the file's last layer or the names of its classes cannot be read.
     """
-    layer = class_layer_of(config.external)
-    classes = tuple(sorted(set(label_names(config.external, classes=len(layer.bias)))))
+    layer, names = _layer_and_names(config)
+    classes = tuple(sorted(set(names)))
     _, network = build_network(config.model, classes=len(classes), shape=config.input_shape, seed=config.training.seed)
     snapshot = Snapshot(config.run_folder / "epoch_001", config, classes, 1, None, "")
-    save_snapshot(
-        snapshot, with_file_classes(network, classes, config), {"steps": np.zeros(1, np.int32)}, recordings=()
-    )
+    network = _with_layer(network, classes, layer, names, config)
+    save_snapshot(snapshot, network, {"steps": np.zeros(1, np.int32)}, recordings=())
     return snapshot

@@ -81,11 +81,11 @@ def write_contact_sheet(path: Path | None, config: Config, flags: AugmentationFl
         raise console.UserError(f"--draws {flags.draws}: should be 1 to {MOST_DRAWS}")
     if not 0 <= flags.seed < 2**32:
         raise console.UserError(f"--seed {flags.seed}: should be 0 to {2**32 - 1}")
+    if config.model.name == "External":
+        raise console.UserError("model.name = External: its embeddings are not augmented as images or sound, nor drawn")
     if flags.batch:
         write_batch(path, config, flags)
         return
-    if config.model.name == "External":
-        raise console.UserError("model.name = External: its embeddings are not augmented as images or sound")
     material = from_recording(flags.recording, config) if flags.recording else from_store(config)
     if not len(material.noise):
         console.warning("there are no rejected clips, so augmentation.add is not on the contact sheet")
@@ -124,8 +124,6 @@ def write_batch(path: Path, config: Config, flags: AugmentationFlags) -> None:
     """
     if flags.recording:
         raise console.UserError("--batch takes the clips of the experiment's store: leave out --recording")
-    if config.model.name == "External":
-        raise console.UserError("model.name = External: its embeddings cannot be drawn")
     examples = read_examples(config)
     shown = plot_batch(path, examples, config, epoch=flags.epoch)
     console.info(f"{console.printable(path)}: {shown} clips of the first batch of epoch {flags.epoch}")

@@ -194,10 +194,8 @@ def compute_metrics(
     )
     thresholds, before = found, data
     if noise is not None and settings.max_false_alarms is not None:
-        thresholds, data = (
-            raised_by_noise(found, noise, settings),
-            replace(data, detected=_detected(data, settings, noise)),
-        )
+        thresholds = raised_by_noise(found, noise, settings)
+        data = replace(data, detected=_detected(data, settings, noise))
     metrics = HeldOutMetrics(
         metrics=metrics_of(data),
         per_class=per_class_table(
