@@ -57,19 +57,7 @@ def _check_weights(model: Model, training: Training) -> None:
         value=training.pretrained,
         reason="model.weights is set, too; a model can start from one of them only",
     )
-    require(
-        not model.frozen_stages or model.name not in MODELS_WITHOUT_WEIGHTS,
-        key="model.frozen_stages",
-        value=model.frozen_stages,
-        reason=f"{model.name} has no stages to freeze; set it to 0, or model.name to a backbone",
-    )
-    stages = next((count for start, count in STAGES.items() if model.name.startswith(start)), 0)
-    require(
-        model.frozen_stages <= stages,
-        key="model.frozen_stages",
-        value=model.frozen_stages,
-        reason=f"should be at most {stages}, the number of stages of {model.name}",
-    )
+    _check_stages(model)
     require(
         not training.freeze_epochs or not model.embedding,
         key="training.freeze_epochs",
@@ -81,6 +69,30 @@ def _check_weights(model: Model, training: Training) -> None:
         key="model.normalize",
         value=model.normalize,
         reason="needs model.weights, whose mean and deviation it takes",
+    )
+
+
+def _check_stages(model: Model) -> None:
+    """Refuse more stages than the model has."""
+    require(
+        not model.frozen_stages or model.name not in MODELS_WITHOUT_WEIGHTS,
+        key="model.frozen_stages",
+        value=model.frozen_stages,
+        reason=f"{model.name} has no stages to freeze; set it to 0, or model.name to a backbone",
+    )
+    most = next((count for start, count in STAGES.items() if model.name.startswith(start)), 0)
+    require(
+        model.stages <= most or not model.name.startswith("EfficientNet"),
+        key="model.stages",
+        value=model.stages,
+        reason=f"should be at most {most}, the number of stages of {model.name}; 0: all",
+    )
+    kept = model.stages or most
+    require(
+        model.frozen_stages <= kept,
+        key="model.frozen_stages",
+        value=model.frozen_stages,
+        reason=f"should be at most {kept}, the number of stages of {model.name}",
     )
 
 

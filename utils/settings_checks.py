@@ -245,6 +245,12 @@ def _check_distillation(distillation: Distillation, training: Training) -> None:
         " or both for one label (softmax)",
     )
     require(
+        not distillation.embedding_share or len(teachers) <= 1,
+        key="distillation.embedding_share",
+        value=distillation.embedding_share,
+        reason="needs one teacher, whose embedding is learned",
+    )
+    require(
         bool(teachers) or not distillation.unlabelled,
         key="distillation.teachers",
         value=(),

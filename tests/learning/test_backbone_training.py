@@ -116,8 +116,10 @@ def test_settings_know_how_many_stages_there_are() -> None:
         assert next(count for start, count in STAGES.items() if name.startswith(start)) == stages, name
 
 
-def test_only_backbones_with_weights_can_be_frozen() -> None:
+def test_there_are_no_more_stages_than_the_model_has() -> None:
     for model, reason in (
+        (backbone("EfficientNetV2S", stages=7), "at most 6"),
+        (backbone("EfficientNetB0", stages=2, frozen_stages=3, weights="x.safetensors"), "at most 2"),
         (backbone("ConvNeXtTiny", frozen_stages=5, weights="x.safetensors"), "at most 4"),
         (Model(name="ResNet", frozen_stages=1), "ResNet has no stages"),
     ):

@@ -19,13 +19,14 @@ from tests.bird_models import CLASSES, write_onnx
 from tests.conftest import RATE, small_config, write_folders
 from utils.console import UserError
 from utils.external.embeddings import embed_clip
-from utils.learning.distillation import with_cached_predictions
+from utils.learning.distillation import with_cached_predictions, with_embedding_distances
 from utils.learning.examples import read_examples
 from utils.learning.teacher_embeddings import part_centres, teacher_embeddings
 from utils.learning.teachers import chosen_teachers, load_teachers
 from utils.learning.unlabelled import dataset_at
 from utils.models.networks import apply
 from utils.models.snapshots import Snapshot, find_snapshot, load_network
+from utils.models.training_log import read_training_log
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.store import Store
 
@@ -123,6 +124,59 @@ def test_a_student_learns_from_it(config: Config) -> None:
     assert found.tested.headline.top1_accuracy is not None
     assert found.tested.headline.top1_accuracy > 0.6
     assert {row.name for row in found.networks} >= {"student", "teacher"}
+
+
+def student_of_embedding(config: Config, *, width: int, **settings: object) -> Config:
+    """Return the settings of a student that learns the embedding, too."""
+    distillation = replace(config.distillation, embedding_share=0.5, **settings)  # type: ignore[arg-type]
+    return replace(config, run="embedding", model=replace(config.model, embedding=width), distillation=distillation)
+
+
+def test_embeddings_are_cached_beside_predictions(config: Config) -> None:
+    """The mean over the three windows of a clip."""
+    learning = student_of_embedding(config, width=teacher_of(config).config.external.width)
+    examples = read_examples(learning)
+    teachers = load_teachers(chosen_teachers(learning), examples.classes, learning)
+    found = with_cached_predictions(examples, teachers, learning).soft_targets
+    alone = with_cached_predictions(examples, load_teachers(teachers.models, examples.classes, config), config)
+    assert found is not None
+    assert alone.soft_targets is not None
+    rows = np.array([3, 0, len(examples.store.clips) - 1])
+    assert found.columns == len(examples.classes) + teachers.embedding_width
+    np.testing.assert_array_equal(found.of(rows)[:, : len(examples.classes)], alone.soft_targets.of(rows))
+    assert isinstance(examples.store, Store)
+    of_teacher = teacher_embeddings(examples.store, config.dataset, teacher_of(config), config).of(rows)
+    expected = of_teacher.reshape(3, 3, -1).mean(axis=1, dtype=np.float32)
+    np.testing.assert_allclose(found.of(rows)[:, len(examples.classes) :], expected, rtol=1e-5)
+
+
+def test_a_student_learns_the_embedding(config: Config) -> None:
+    """The loss of a share of 1 is the mean cosine distance, which training lowers."""
+    learning = student_of_embedding(config, width=teacher_of(config).config.external.width)
+    learning = replace(
+        learning,
+        distillation=replace(learning.distillation, embedding_share=1.0),
+        training=replace(config.training, epochs=4),
+    )
+    distill.main(learning)
+    losses = [row.loss for row in read_training_log(learning.run_folder / "log.csv", until=4)]
+    assert 0 < losses[-1] < 0.8 * losses[0] < 2
+
+
+def test_an_embedding_of_another_width_is_refused(config: Config) -> None:
+    learning = student_of_embedding(config, width=5)
+    with pytest.raises(
+        UserError, match=r"embedding has 5 values, that of .* set model\.embedding = \d+, or"
+    ):
+        load_teachers(chosen_teachers(learning), read_examples(learning).classes, learning)
+
+
+def test_the_share_of_the_embedding_by_hand() -> None:
+    """Cosine distances 1 and 1 − 0.6."""
+    found = with_embedding_distances(
+        jnp.array([2.0, 4.0]), jnp.array([[3.0, 0.0], [3.0, 4.0]]), jnp.array([[0.0, 2.0], [1.0, 0.0]]), 0.25
+    )
+    np.testing.assert_allclose(found, [0.75 * 2 + 0.25 * 1, 0.75 * 4 + 0.25 * 0.4], rtol=1e-5)
 
 
 def test_a_recording_that_is_no_longer_sorted_is_told(config: Config) -> None:

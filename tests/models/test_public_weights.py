@@ -74,6 +74,24 @@ def test_every_tensor_finds_its_place(saved: tuple[Path, Network]) -> None:
         np.testing.assert_array_equal(leaf, named_leaves(source)[name], err_msg=name)
 
 
+@pytest.mark.parametrize(("stages", "features", "left_out"), [(1, 0, "blocks.1."), (0, 24, "conv_head"), (1, 8, "bn2")])
+def test_a_smaller_model_takes_what_it_has(
+    saved: tuple[Path, Network], stages: int, features: int, left_out: str
+) -> None:
+    path, expected = saved
+    settings = settings_of(path, channels=3, stages=stages, features=features)
+    fresh = network_of(settings)
+    assert fresh.params["conv_head"]["kernel"].shape[-1] == features or not features
+    loaded, summary = start_from_weights(fresh, settings)
+    assert summary.endswith("the last convolution and the output layer are new")
+    leaves, whole = named_leaves(loaded), named_leaves(expected)
+    assert len(leaves) == len(whole) - (sum("/blocks/1/" in name for name in whole) if stages else 0)
+    assert any(timm_name(name).startswith(left_out) for name in whole)
+    for name, leaf in leaves.items():
+        new = name.split("/")[1] in ("output", "conv_head", "bn2")
+        np.testing.assert_array_equal(leaf, named_leaves(fresh)[name] if new else whole[name], err_msg=name)
+
+
 def test_one_channel_gets_the_sum_of_three(saved: tuple[Path, Network]) -> None:
     path, expected = saved
     settings = settings_of(path, channels=1)

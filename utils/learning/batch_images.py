@@ -32,7 +32,7 @@ class Batch(NamedTuple):
         | Float16[Any, "*steps batch windows values"]
     )
     labels: Labels
-    soft_targets: Float32[Any, "*steps batch classes"] | None = None
+    soft_targets: Float32[Any, "*steps batch soft_columns"] | None = None
     peaks: Float32[Any, "*steps batch"] | None = None
 
 

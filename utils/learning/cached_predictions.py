@@ -2,7 +2,8 @@
 
     <root>/spec/predictions_<key>.npy   float32 (clips, classes), one row per row of the store's clips
 
-Any student of the same teachers, classes and settings of `distillation` uses it again.
+With `distillation.embedding_share` the teacher's embeddings follow as further columns. Any student of the same
+teachers, classes and settings of `distillation` uses the file again.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int64, Shaped
+from jaxtyping import Array, Float, Float16, Float32, Int64, Shaped
 
 from config import Config, Dataset
 from utils import console
@@ -35,12 +36,17 @@ TEACHER_BATCH = 256  # clips that the teachers predict together
 class CachedPredictions:
     """Predictions for the clips of one store or several, mapped into memory: only rows that are asked for are read."""
 
-    parts: tuple[Float32[np.ndarray, "_ classes"], ...]
+    parts: tuple[Float32[np.ndarray, "_ columns"], ...]
 
-    def of(self, rows: Int64[np.ndarray, "*batch"]) -> Float32[np.ndarray, "*batch classes"]:
-        """Return the predictions for clips; rows of the second store follow those of the first."""
+    @property
+    def columns(self) -> int:
+        """Classes, and values of an embedding."""
+        return self.parts[0].shape[1]
+
+    def of(self, rows: Int64[np.ndarray, "*batch"]) -> Float32[np.ndarray, "*batch columns"]:
+        """Return the predictions, and embeddings, for clips; rows of the second store follow those of the first."""
         bounds = np.cumsum([0, *(len(part) for part in self.parts)])
-        found = np.empty((*rows.shape, self.parts[0].shape[1]), np.float32)
+        found = np.empty((*rows.shape, self.columns), np.float32)
         for part, start, end in zip(self.parts, bounds, bounds[1:], strict=False):
             here = (rows >= start) & (rows < end)
             found[here] = part[rows[here] - start]
@@ -73,10 +79,10 @@ def cache_predictions(
 
 def _of_store(
     store: Store, dataset: Dataset, teachers: Teachers, classes: tuple[str, ...], config: Config
-) -> Float32[np.ndarray, "clips classes"]:
+) -> Float32[np.ndarray, "clips columns"]:
     path = store.folder / f"predictions_{_cache_key(store, teachers, classes)}.npy"
     _report_earlier_files(store.folder)
-    if not _is_complete(path, (len(store.clips), len(classes))):
+    if not _is_complete(path, (len(store.clips), len(classes) + teachers.embedding_width)):
         sources = [
             teacher_embeddings(store, dataset, group.source, config) if group.source else None
             for group in teachers.groups
@@ -104,7 +110,7 @@ def _is_complete(path: Path, shape: tuple[int, int]) -> bool:
 def _cache_key(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> str:
     """Return a text that changes if the clips, the teachers, or the settings of their predictions do."""
     settings = teachers.settings
-    about = {
+    about: dict[str, object] = {
         "teachers": [
             [content, model.weight] for content, model in zip(teachers.contents, teachers.models, strict=True)
         ],
@@ -112,6 +118,8 @@ def _cache_key(store: Store, teachers: Teachers, classes: tuple[str, ...]) -> st
         "classes": classes,
         "spectrograms": _spectrogram_settings(store),
     }
+    if teachers.embedding_width:
+        about["embeddings"] = teachers.embedding_width
     table = store.clips.select("recording", "index", "start", "length", "score")
     return short_key(about, text=table.write_csv())
 
@@ -128,13 +136,14 @@ def _compute(
     teachers: Teachers,
     classes: tuple[str, ...],
 ) -> None:
-    """Write the teachers' predictions for all clips, a part at a time; the file appears whole or not at all.
+    """Write the predictions, and embeddings, for all clips, a part at a time; the file is whole or not there.
 
     Parameters
     ----------
     sources : of each group of teachers, the embeddings that they take; None: spectrograms
     """
     count, shapes = len(store.clips), [group.shape for group in teachers.groups]
+    columns = len(classes) + teachers.embedding_width
 
     @jax.jit
     def predict(
@@ -148,12 +157,20 @@ def _compute(
 
     with atomic_file(path) as stream, console.progress("teachers predict", total=count, unit="clips") as advance:
         np.lib.format.write_array_header_1_0(
-            stream, {"descr": "<f4", "fortran_order": False, "shape": (count, len(classes))}
+            stream, {"descr": "<f4", "fortran_order": False, "shape": (count, columns)}
         )
         for start in range(0, count, TEACHER_BATCH):
             rows = np.arange(start, min(start + TEACHER_BATCH, count))
             padded = np.resize(rows, TEACHER_BATCH)  # always one size, so that JAX compiles once
             seen = store.spectrograms(padded) if None in sources else np.zeros(0)
             inputs = [source.of(padded) if source else seen for source in sources]
-            stream.write(np.asarray(predict(teachers.networks, inputs), np.float32)[: len(rows)].tobytes())
+            found = np.asarray(predict(teachers.networks, inputs), np.float32)
+            if teachers.embedding_width:
+                found = np.concatenate([found, _mean_embeddings(inputs[0])], axis=1)
+            stream.write(found[: len(rows)].tobytes())
             advance(len(rows))
+
+
+def _mean_embeddings(embeddings: Float16[np.ndarray, "parts windows values"]) -> Float32[np.ndarray, "clips values"]:
+    """Return the mean embedding of each clip, over its parts, which follow one another, and their windows."""
+    return embeddings.reshape(TEACHER_BATCH, -1, embeddings.shape[2]).mean(axis=1, dtype=np.float32)

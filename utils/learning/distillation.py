@@ -24,6 +24,7 @@ from utils.learning.objectives import LossFunction
 from utils.learning.runs import latest_snapshot
 from utils.learning.targets import Labels, Targets, targets_of
 from utils.learning.teachers import Teachers
+from utils.learning.triplet_losses import Embeddings
 from utils.models.networks import Network
 from utils.models.snapshots import recordings_used
 from utils.scoring.inference.ensembles import Member
@@ -82,6 +83,14 @@ def blended_losses(
     return (1 - share) * by_teachers + share * losses(logits, targets, config.training)
 
 
+def with_embedding_distances(
+    found: ClipLosses, embeddings: Embeddings, of_teacher: Float[Array, "batch values"], share: float
+) -> ClipLosses:
+    """Return losses of which `share` is the cosine distance, 0 to 2, between the embeddings of student and teacher."""
+    distances: ClipLosses = optax.cosine_distance(embeddings, of_teacher, epsilon=1e-6)
+    return (1 - share) * found + share * distances
+
+
 @dataclass(frozen=True)
 class LearnFromTeachers:
     """Learn the predictions of teachers for the augmented images, or those of `Examples.soft_targets`.
@@ -107,9 +116,12 @@ class LearnFromTeachers:
         return () if self.cached else self.teachers.networks
 
     def targets(
-        self, labels: Labels, soft_targets: Float[Array, "batch classes"] | None
+        self, labels: Labels, soft_targets: Float[Array, "batch soft_columns"] | None
     ) -> Float[Array, "batch columns"]:
-        """Return the targets by labels, and more columns, mixed like them: whether there are labels; soft targets."""
+        """Return the targets by labels, and more columns, mixed like them: whether there are labels; soft targets.
+
+        Soft targets are the predictions of the teachers, and after them, if it is learned, the embedding of one.
+        """
         labelled = labels.primary >= 0
         targets = targets_of(labels, self.classes, self.config.training)
         columns = [targets * labelled[:, None], labelled[:, None]]
@@ -122,10 +134,17 @@ class LearnFromTeachers:
         frozen: tuple[Network, ...],
     ) -> LossFunction:
         """Return the loss by `distillation`."""
-        by_labels, labelled, soft_targets = jnp.split(targets, [self.classes, self.classes + 1], axis=1)
-        predictions = soft_targets if self.cached else self.teachers.predict_images(frozen, images)
+        bounds = [self.classes, self.classes + 1, 2 * self.classes + 1]
+        by_labels, labelled, predictions, of_teacher = jnp.split(targets, bounds, axis=1)
+        predictions = predictions if self.cached else self.teachers.predict_images(frozen, images)
         by_labels = by_labels / jnp.maximum(labelled, 1e-6)
-        return lambda logits, _: blended_losses(logits, predictions, by_labels, labelled[:, 0], self.config)
+        share = self.config.distillation.embedding_share
+
+        def loss(logits: Logits, embeddings: Embeddings) -> ClipLosses:
+            found = blended_losses(logits, predictions, by_labels, labelled[:, 0], self.config)
+            return with_embedding_distances(found, embeddings, of_teacher, share) if share else found
+
+        return loss
 
 
 def check_student(config: Config) -> None:

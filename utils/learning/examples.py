@@ -33,7 +33,11 @@ LISTED_CLASSES = 5
 class SoftTargets(Protocol):
     """Targets of clips that were computed before training."""
 
-    def of(self, rows: Int64[np.ndarray, "*batch"]) -> Float32[np.ndarray, "*batch classes"]:
+    @property
+    def columns(self) -> int:
+        """Values per clip."""
+
+    def of(self, rows: Int64[np.ndarray, "*batch"]) -> Float32[np.ndarray, "*batch columns"]:
         """Return the targets of some rows of the store."""
 
 
@@ -119,7 +123,7 @@ class Examples:
     @property
     def bytes(self) -> int:
         """Bytes of all clips to learn from, their soft targets, background sounds, and spectrograms for validation."""
-        soft_targets = 0 if self.soft_targets is None else 4 * len(self.rows) * len(self.classes)
+        soft_targets = 0 if self.soft_targets is None else 4 * len(self.rows) * self.soft_targets.columns
         spectrogram = self.store.spectrograms(self.rows[:1]).nbytes
         for_validation = spectrogram * len(self.validation_rows)
         return self.clip_bytes * len(self.rows) + for_validation + soft_targets + self.noise.sounds.nbytes

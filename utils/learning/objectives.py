@@ -26,7 +26,7 @@ class Objective(Protocol):
         """Networks that the loss applies and that do not learn: arguments of the compiled step, not part of it."""
 
     def targets(
-        self, labels: Labels, soft_targets: Float[Array, "batch classes"] | None
+        self, labels: Labels, soft_targets: Float[Array, "batch soft_columns"] | None
     ) -> Float[Array, "batch columns"]:
         """Return the targets of a batch; mixup mixes their columns as it mixes the images.
 
@@ -61,7 +61,7 @@ class LearnLabels:
     frozen: tuple[Network, ...] = ()
 
     def targets(
-        self, labels: Labels, soft_targets: Float[Array, "batch classes"] | None
+        self, labels: Labels, soft_targets: Float[Array, "batch soft_columns"] | None
     ) -> Float[Array, "batch columns"]:
         """Return the targets by `training`."""
         return targets_of(labels, self.classes, self.settings)
@@ -85,7 +85,7 @@ class LearnTriplets:
     frozen: tuple[Network, ...] = ()
 
     def targets(
-        self, labels: Labels, soft_targets: Float[Array, "batch classes"] | None
+        self, labels: Labels, soft_targets: Float[Array, "batch soft_columns"] | None
     ) -> Float[Array, "batch columns"]:
         """Return the targets by `training`, and beside them, as further columns, which species are in each clip."""
         targets = targets_of(labels, self.classes, self.config.training)

@@ -20,13 +20,13 @@ from config import Config, Distillation, External, Model
 from utils import console
 from utils.learning.devices import compute_dtype, on_accelerator
 from utils.learning.targets import Targets
-from utils.models.networks import Network, apply
+from utils.models.networks import Network, abstract_network, apply, embed
 from utils.models.snapshots import Snapshot, load_network
 from utils.scoring.inference.ensembles import Member, members_at, with_bird_model
 from utils.settings_keys import changed_settings, settings_for_key
 
 # settings that came after the first version: runs on disk keep the text of a model that has none of them
-ADDED_SETTINGS = ("head",)
+ADDED_SETTINGS = ("head", "stages", "features")
 NAMED_CLASSES = 3  # classes that a message names, at most
 # settings of the spectrogram in which a teacher may differ from the student
 SIZE_SETTINGS = ("height", "width", "n_fft", "hop", "resize", "engine", "images")
@@ -83,6 +83,11 @@ class Teachers:
         return {
             model.snapshot.folder.as_posix(): content for model, content in zip(self.models, self.contents, strict=True)
         }
+
+    @property
+    def embedding_width(self) -> int:
+        """Values of the teacher's embedding, if the student learns it, too; else 0."""
+        return self.groups[0].shape[1] if self.settings.embedding_share else 0
 
     @property
     def take_sound(self) -> bool:
@@ -223,6 +228,7 @@ def load_teachers(models: Sequence[Member], classes: tuple[str, ...], config: Co
     UserError
         If one has no class in common with the student, or cannot be read.
     """
+    _check_embedding(models, classes, config)
     columns = np.array([_match_classes(model.snapshot, classes) for model in models], np.int64)
     _warn_of_unknown(columns, classes, config)
     loaded = [load_network(model.snapshot, dtype=compute_dtype(config.training)) for model in models]
@@ -250,6 +256,26 @@ def load_teachers(models: Sequence[Member], classes: tuple[str, ...], config: Co
         settings=config.distillation,
         mapped=on_accelerator(),
     )
+
+
+def _check_embedding(models: Sequence[Member], classes: tuple[str, ...], config: Config) -> None:
+    """Refuse a teacher whose embedding the student cannot learn (`distillation.embedding_share`)."""
+    if not config.distillation.embedding_share:
+        return
+    external = models[0].snapshot.config.external
+    if not external.sha256:
+        raise console.UserError(
+            f"{models[0].snapshot.folder}: distillation.embedding_share needs a teacher with model.name = External, "
+            "whose embedding the student can learn"
+        )
+    graph, network = abstract_network(config.model, classes=len(classes), shape=config.input_shape)
+    image = jax.ShapeDtypeStruct((1, *config.input_shape), jnp.float32)
+    width = jax.eval_shape(lambda network, image: embed(graph, network, image)[0], network, image).shape[1]
+    if width != external.width:
+        raise console.UserError(
+            f"distillation.embedding_share: the student's embedding has {width} values, that of {external.title} has "
+            f"{external.width}; set model.embedding = {external.width}, or model.features with an EfficientNet"
+        )
 
 
 def _match_classes(snapshot: Snapshot, classes: tuple[str, ...]) -> list[int]:

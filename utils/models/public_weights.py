@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from config import Model
+from config import STAGES, Model
 from utils.console import UserError
 from utils.models.architectures.backbone_layers import pads_like_tensorflow
 from utils.models.array_trees import named_leaves, unflatten_named
@@ -27,6 +27,7 @@ PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".pkl", ".pickle")
 LAST_LAYERS = ("classifier.", "head.fc.", "fc.", "head.weight", "head.bias")
 COUNTERS = "num_batches_tracked"  # of PyTorch's batch norms; nothing needs them
 KINDS = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
+LAST_CONVOLUTION = ("conv_head/", "bn2/")  # of an EfficientNet
 OURS = ("output/", "embedding/", "scaling/")  # layers that no file has
 CENTRED = Statistics(np.full(3, 0.5, np.float32), np.full(3, 0.5, np.float32))
 IMAGENET = Statistics(np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32))
@@ -140,7 +141,8 @@ def start_from_weights(network: Network, settings: Model) -> tuple[Network, str]
     _check_padding(file, settings)
     tensors = read_tensors(file.path)
     leaves = named_leaves(network)
-    names = {name: timm_name(name) for name in leaves if not name.partition("/")[2].startswith(OURS)}
+    new = (*OURS, *LAST_CONVOLUTION) if has_new_convolution(settings) else OURS
+    names = {name: timm_name(name) for name in leaves if not name.partition("/")[2].startswith(new)}
     dropped = sorted(tensors.keys() - set(names.values()))
     _check_names(file.path, settings, missing=sorted(set(names.values()) - tensors.keys()), extra=dropped)
     loaded = {
@@ -153,7 +155,13 @@ def start_from_weights(network: Network, settings: Model) -> tuple[Network, str]
         network = network._replace(rest=with_statistics(network.rest, _of_channels(statistics, settings)))
     last = [name for name in dropped if not name.endswith(COUNTERS)]
     without = f", without {_first_names(last)}" if last else ""
-    return network, f"starting from {file.path}: {len(names)} tensors{without}; the output layer is new"
+    fresh = "the last convolution and the output layer are" if new != OURS else "the output layer is"
+    return network, f"starting from {file.path}: {len(names)} tensors{without}; {fresh} new"
+
+
+def has_new_convolution(settings: Model) -> bool:
+    """Tell whether the last convolution of an EfficientNet is not that of public weights, which it does not fit."""
+    return bool(settings.stages or settings.features)
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
@@ -204,7 +212,8 @@ def _fitted(tensor: np.ndarray, shape: tuple[int, ...], path: Path, name: str, s
 
 
 def _check_names(path: Path, settings: Model, *, missing: list[str], extra: list[str]) -> None:
-    unknown = [name for name in extra if not name.startswith(LAST_LAYERS) and not name.endswith(COUNTERS)]
+    left_out = (*LAST_LAYERS, *_layers_left_out(settings))
+    unknown = [name for name in extra if not name.startswith(left_out) and not name.endswith(COUNTERS)]
     reasons = [f"has no {_first_names(missing)}"] if missing else []
     reasons += [f"has {_first_names(unknown)}, which it has not"] if unknown else []
     if reasons:
@@ -212,6 +221,14 @@ def _check_names(path: Path, settings: Model, *, missing: list[str], extra: list
             f"{path}: are not the weights of {settings.name}: {' and '.join(reasons)}; set model.name to the model of "
             "the file"
         )
+
+
+def _layers_left_out(settings: Model) -> list[str]:
+    """Return the starts of the names of tensors that `model.stages` and `model.features` leave out."""
+    if not has_new_convolution(settings):
+        return []
+    later = range(settings.stages, STAGES["EfficientNet"]) if settings.stages else ()
+    return [*(f"blocks.{stage}." for stage in later), *(timm_name(f"params/{layer}") for layer in LAST_CONVOLUTION)]
 
 
 def _check_padding(file: WeightsFile, settings: Model) -> None:

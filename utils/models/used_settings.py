@@ -15,6 +15,8 @@ USED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
             MODELS_WITHOUT_WEIGHTS,
         ),
         "padding": ("EfficientNet", "MobileNet"),
+        "stages": ("EfficientNet",),
+        "features": ("EfficientNet",),
         "drop_path": BACKBONES,
         "dense_units": ("Pi", "External"),
         "head": ("External",),

@@ -135,12 +135,13 @@ class EfficientNet(Classifier):
             if design.lite
             else (rounded(design.stem * design.width), rounded(design.features * design.width))
         )
+        features = settings.features or features
         self.conv_stem = conv(settings.channels, width, 3, stride=2, same=same, rngs=rngs)
         self.bn1 = batch_norm(width, same=same, rngs=rngs)
-        depths = _depths(design)
+        depths = _depths(design)[: settings.stages or None]
         rates = iter(drop_path_rates(settings, sum(depths)))
         stages = []
-        for stage, depth in zip(design.stages, depths, strict=True):
+        for stage, depth in zip(design.stages, depths, strict=False):
             channels, blocks = rounded(stage.channels * design.width), []
             for index in range(depth):
                 layout = BlockLayout(stage, width, channels, first=index == 0, same=same, drop_path=next(rates))
