@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,22 +26,28 @@ import psutil
 import workers
 from inference_ways import CLASSES
 
-from config import Config, Dataset, Testing
+import sort_data
+import spec
+from config import Config, Dataset
 from utils import console
 from utils.files import write_json, write_text
 from utils.models.networks import build_network
 from utils.models.snapshots import Snapshot, save_snapshot
-from utils.recordings.splits import SPLIT_SCHEMA
-from utils.settings import to_toml
+from utils.recordings.splits import SPLIT_SCHEMA, read_split
+from utils.settings import load, to_toml
 from utils.spectra.extraction import Job
 from utils.tables import write_table
 from utils.workers.fanout import fan_out
 
+USUAL = Config()
 LARGER = 3  # times as much sound, where memory is compared
 
 
-def make_recordings(folder: Path, *, count: int, seconds: float) -> Path:
-    """Write made-up recordings (all but ten are links), their table, and a run with a snapshot of the default model."""
+def make_recordings(folder: Path, *, count: int, seconds: float, experiment: Config = USUAL) -> Path:
+    """Write made-up recordings (all but ten are links), their table, and a run with a snapshot of random weights.
+
+    For int8, which takes the ranges of values from training clips, a store of two other recordings is made, too.
+    """
     files = []
     for index in range(count):
         file = folder / f"{index:05d}.flac"
@@ -53,19 +60,36 @@ def make_recordings(folder: Path, *, count: int, seconds: float) -> Path:
     rows = {"recording": [Path(name).stem for name in files], "file": files, "class": ["A"] * count}
     others: dict[str, Any] = {name: pl.lit(None, kind) for name, kind in SPLIT_SCHEMA.items() if name not in rows}
     write_table(folder / "recordings.parquet", pl.DataFrame(rows).with_columns(**others).select(*SPLIT_SCHEMA))
-    config = Config(
-        run="run", snapshots=folder / "snapshots", dataset=Dataset(root=folder), testing=Testing(max_clips=0)
+    config = replace(
+        experiment,
+        run="run",
+        snapshots=folder / "snapshots",
+        dataset=Dataset(root=folder, archive=folder / "archive", val_share=0),
+        model=replace(experiment.model, weights=None, frozen_stages=0),
+        testing=replace(experiment.testing, max_clips=0),
     )
     write_text(folder / "settings.toml", to_toml(config))
+    learned = _make_store(config) if config.testing.engine == "onnx-int8" else []
     _, network = build_network(config.model, classes=CLASSES, shape=config.spectrogram.shape, seed=1)
     classes = tuple(f"species {index:04d}" for index in range(CLASSES))
     save_snapshot(
         Snapshot(config.run_folder / "epoch_001", config, classes, 1, None, ""),
         network,
         {"none": np.zeros(1)},
-        recordings=[],
+        recordings=learned,
     )
     return folder
+
+
+def _make_store(config: Config) -> list[str]:
+    """Sort two made-up recordings and extract their clips; return the names of the recordings."""
+    archive = Path(config.snapshots).parent / "archive"
+    for seed, label in enumerate(("species one", "species two")):
+        (archive / label).mkdir(parents=True, exist_ok=True)
+        workers.write_song(archive / label / f"{label}.flac", rate=workers.RATE, seconds=60, seed=seed)
+    sort_data.main(config)
+    spec.main(config)
+    return read_split(config.dataset)["recording"].to_list()
 
 
 def run_way(way: str, folder: Path, *, script: str) -> dict[str, float]:
@@ -97,7 +121,7 @@ def _memory_of(process: psutil.Process) -> int:
 
 def jobs_of(folder: Path) -> list[Job]:
     """Return the workers' jobs for a folder's recordings."""
-    config = Config()
+    config = load(folder / "settings.toml")
     pairs = pl.read_parquet(folder / "recordings.parquet").select("recording", "file").iter_rows()
     return [Job(name, folder / file, 0, config.clips, config.spectrogram) for name, file in pairs]
 
@@ -146,8 +170,8 @@ class Sizes(NamedTuple):
     repeats: int
 
 
-def parsed(doc: str | None, *, full: Sizes, quick: Sizes) -> argparse.Namespace:
-    """Read the command line."""
+def parsed(doc: str | None, *, full: Sizes, quick: Sizes, of_models: bool = False) -> argparse.Namespace:
+    """Read the command line; `of_models`: it says which model."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--quick",
@@ -166,6 +190,9 @@ def parsed(doc: str | None, *, full: Sizes, quick: Sizes) -> argparse.Namespace:
     parser.add_argument(
         "--folder", type=Path, help="folder for the recordings; default: the system's folder for temporary files"
     )
+    if of_models:
+        parser.add_argument("--experiment", type=Path, help="TOML file with model, clips and spectrograms of ours")
+        parser.add_argument("--engine", choices=("jax", "onnx", "onnx-int8"), help="what runs our model; default: auto")
     return parser.parse_args()
 
 
@@ -177,14 +204,16 @@ class Measured(NamedTuple):
     seconds: dict[str, float]
 
 
-def measure_sizes(options: argparse.Namespace, folder: Path, *, ways: Sequence[str], script: str) -> Measured:
+def measure_sizes(
+    options: argparse.Namespace, folder: Path, *, ways: Sequence[str], script: str, experiment: Config = USUAL
+) -> Measured:
     """Measure one long recording and many short ones, and ours on a third of each, and print the results."""
     table, memory, total = {}, {}, dict.fromkeys([*ways, "decoding alone"], 0.0)
     for what, (count, seconds) in {
         "one long recording": (1, 60 * options.minutes),
         "short recordings": (options.recordings, options.seconds),
     }.items():
-        made = make_recordings(folder / what.replace(" ", "-"), count=count, seconds=seconds)
+        made = make_recordings(folder / what.replace(" ", "-"), count=count, seconds=seconds, experiment=experiment)
         table[what], found = measure(
             made, hours=count * seconds / 3600, ways=ways, repeats=options.repeats, script=script
         )
@@ -196,7 +225,9 @@ def measure_sizes(options: argparse.Namespace, folder: Path, *, ways: Sequence[s
         total = {way: total[way] + found[way] for way in total}
         less = (count, seconds / LARGER) if count == 1 else (max(1, count // LARGER), seconds)
         smaller = run_way(
-            ways[0], make_recordings(folder / f"less-{count}", count=less[0], seconds=less[1]), script=script
+            ways[0],
+            make_recordings(folder / f"less-{count}", count=less[0], seconds=less[1], experiment=experiment),
+            script=script,
         )
         memory[what] = {"a third": round(smaller["peak"]), "all": int(table[what][0][-1])}
         console.info(

@@ -30,13 +30,13 @@ PIECE = 60.0  # seconds of a recording that the notebook reads at once
 BATCH, CLASSES = 64, 1500
 
 
-def ours(folder: Path, *, engine: Literal["auto", "jax"]) -> int:
+def ours(folder: Path, *, engine: Literal["jax"] | None = None) -> int:
     """Predict all recordings with the snapshot beside them; return the number of clips."""
     from utils.scoring.inference.ensembles import chosen_members
     from utils.scoring.inference.recordings import predict_recordings
 
     config = load(folder / "settings.toml")
-    config = replace(config, testing=replace(config.testing, engine=engine))
+    config = replace(config, testing=replace(config.testing, engine=engine or config.testing.engine))
     predictions = predict_recordings(chosen_members(config), pl.read_parquet(folder / "recordings.parquet"), config)
     if predictions.failures:
         raise console.UserError(str(predictions.failures[0]))
@@ -135,7 +135,7 @@ def main() -> None:
     else:
         import utils.scoring.inference.recordings  # noqa: F401
 
-        clips_of = lambda: ours(folder, engine="jax" if way == "jax" else "auto")  # noqa: E731
+        clips_of = lambda: ours(folder, engine="jax" if way == "jax" else None)  # noqa: E731
     passed = console.stopwatch()
     clips = clips_of()
     seconds = passed()

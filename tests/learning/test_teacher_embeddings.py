@@ -165,9 +165,7 @@ def test_a_student_learns_the_embedding(config: Config) -> None:
 
 def test_an_embedding_of_another_width_is_refused(config: Config) -> None:
     learning = student_of_embedding(config, width=5)
-    with pytest.raises(
-        UserError, match=r"embedding has 5 values, that of .* set model\.embedding = \d+, or"
-    ):
+    with pytest.raises(UserError, match=r"embedding has 5 values, that of .* set model\.embedding = \d+, or"):
         load_teachers(chosen_teachers(learning), read_examples(learning).classes, learning)
 
 
