@@ -651,6 +651,23 @@ class Metadata:
 
 
 @dataclass(frozen=True)
+class IntervalRules:
+    """Post-processing: how the scores of a recording's intervals change each other; recordings and events have none.
+
+    Both factors are of the scores before smoothing. Metadata, prior and calibration come afterwards.
+    """
+
+    # multiply the scores of a class by the mean of its so many highest scores in the recording, so that a species that
+    # is nowhere surely present falls; 0: off
+    top_intervals: CountOrNone = 0
+    # multiply the scores of a class by its highest score in the recording to this power, such as 0.5; 0: off
+    maximum_power: Annotated[float, Ge(0), Le(10)] = 0.0
+    # share of each of the two neighbours in the score of an interval, such as 0.1; at the ends of the recording, the
+    # interval itself has the share of the neighbour that is missing; 0: off
+    smoothing: HalfShare = 0.0
+
+
+@dataclass(frozen=True)
 class Testing:
     """How models are evaluated on held-out recordings."""
 
@@ -666,6 +683,9 @@ class Testing:
     # ensemble: snapshots, or folders of runs (`snapshot` says which of theirs); none: the model of this run
     models: tuple[Path, ...] = ()
     weights: tuple[Positive, ...] = ()  # weight of each of models, above 0; none: equal weights
+    # average the parameters of `models` to one network (model soup) instead of their scores; they must have the same
+    # architecture and classes, and should be of one training. Without models: all snapshots that this run kept
+    soup: bool = False
     max_recordings: CountOrNone = 0  # test at most this many recordings, drawn at random; 0: all
     # test at most this many recordings per class, drawn at random, and all recordings without a class; 0: all
     max_per_class: CountOrNone = 0
@@ -676,6 +696,12 @@ class Testing:
     pooling: Literal["median_filtered", "mean_exponential", "mean", "max", "log_mean_exp"] = "median_filtered"
     # pooling = log_mean_exp: near 0 it is the mean, at 100 almost the maximum
     sharpness: Annotated[float, Gt(0), Le(100)] = 5.0
+    # intervals: also predict so many clips before and so many after each clip, at equal distances within half a step,
+    # which may reach into the neighbouring intervals (test-time augmentation), and pool all; 1 takes 3 times as long,
+    # 2 takes 5 times; 0: off
+    shifts: Annotated[int, Ge(0), Le(8)] = 0
+    # intervals: how the scores of a recording's intervals change each other
+    postprocessing: IntervalRules = field(default_factory=IntervalRules)
     # table of which species to expect where and when, multiplied with the scores: values per recording (TSV) or eBird
     # frequencies
     prior: Path | None = None

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from utils.spectra.decode import Length
@@ -16,6 +16,7 @@ from utils.spectra.interval_grid import (
     exact_seconds,
     interval_start,
     interval_times,
+    shift_offsets,
 )
 
 seconds = st.integers(1, 90).map(lambda tenths: tenths / 10)
@@ -103,6 +104,52 @@ def test_a_stream_is_cut_as_the_whole_would_be(
         else:
             (start,) = starts
             assert abs((start + start + length) - (lower + upper)) <= 1  # centred
+
+
+def test_shifts_by_hand() -> None:
+    """They are symmetric, and spread evenly over a step, whatever their number."""
+    assert shift_offsets(0, step=10) == (0,)
+    assert shift_offsets(1, step=30) == (-10, 0, 10)
+    assert shift_offsets(2, step=50) == (-20, -10, 0, 10, 20)
+    assert shift_offsets(8, step=1) == (0,)
+
+
+@given(
+    total=st.integers(1, 3000),
+    interval=seconds,
+    length=st.integers(1, 500),
+    step=st.integers(1, 500),
+    shifts=st.integers(1, 3),
+    sizes=st.lists(st.integers(0, 700), min_size=1, max_size=5).filter(any),
+)
+@example(total=200, interval=1.0, length=31, step=31, shifts=1, sizes=[1])  # the last clip starts far before the others
+def test_shifted_clips_are_beside_the_others_and_within_the_recording(
+    total: int, interval: float, length: int, step: int, shifts: int, sizes: list[int]
+) -> None:
+    """Against a plain reading; the clips of the grid are there, also where they extend beyond the recording."""
+    rate, step = 97, min(step, length)
+    samples = np.arange(1, total + 1, dtype=np.float32)
+    count = count_intervals(Length(total, rate), interval=interval)
+    offsets = shift_offsets(shifts, step=step)
+    cut = cut_interval_clips(
+        in_blocks(samples, sizes),
+        lambda: count,
+        interval=interval,
+        rate=rate,
+        length=length,
+        step=step,
+        offsets=offsets,
+    )
+    found = [(index, clip.tolist()) for index, clip in cut]
+    silent = np.zeros(length, np.float32)
+    around = np.concatenate([silent, samples, silent])
+    expected = []
+    for index in range(count):
+        lower, upper = (min(total, interval_start(one, interval=interval, rate=rate)) for one in (index, index + 1))
+        for start in clip_starts(lower, upper, length=length, step=step):
+            starts = [start + one for one in offsets if one == 0 or 0 <= start + one <= total - length]
+            expected += [(index, around[one + length :][:length].tolist()) for one in starts]
+    assert found == expected
 
 
 @pytest.mark.parametrize("other", [11_025, 22_050, 48_000])

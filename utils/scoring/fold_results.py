@@ -18,6 +18,7 @@ from utils.scoring.evaluation.recordings import HeldOutMetrics, compute_metrics,
 from utils.scoring.evaluation.result_files import write_result_files
 from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
+from utils.scoring.inference.interval_rules import for_unit, rules_facts
 from utils.scoring.inference.metadata_blend import blend_facts
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.bootstrap import Interval
@@ -81,7 +82,7 @@ def conclude(
     """
     folder, folds = results_folder(config), _by_fold(tested)
     ensemble, members = ensemble_of(folds, config, models_per_fold=models_per_fold)
-    fingerprint = fingerprint_of_scores(members, ensemble)
+    fingerprint = fingerprint_of_scores(members, for_unit(ensemble, tested[0].predictions.unit))
     predictions = pool_folds(
         [[one.predictions for one in runs] for runs in folds.values()],
         split["recording"].to_list(),
@@ -121,7 +122,7 @@ def ensemble_of(
     runs of a fold; validation recordings differ with the seed. Of equal runs, the first is taken.
     """
     chosen = [run for runs in folds.values() for run in _best_first(runs)[:models_per_fold]]
-    testing = replace(config.testing, models=tuple(one.run.config.run_folder for one in chosen), weights=())
+    testing = replace(config.testing, models=tuple(one.run.config.run_folder for one in chosen), weights=(), soup=False)
     submission = config.submission
     if submission.thresholds is None:
         submission = replace(submission, thresholds=results_folder(config) / "test" / "thresholds.json")
@@ -205,6 +206,7 @@ def _summary(
         **({"external": bird_models} if bird_models else {}),
         "not_predicted": int((~split.filter(pl.col("split") != "test")["recording"].is_in(list(tested))).sum()),
         "pooling": config.testing.pooling,
+        **rules_facts(config.testing, predictions.unit),
         "prior": config.testing.prior and config.testing.prior.as_posix(),
         **blend_facts(config.testing),
     }

@@ -23,6 +23,7 @@ from utils.scoring.evaluation.soundscapes import (
     write_soundscape_thresholds,
 )
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
+from utils.scoring.inference.interval_rules import rules_text
 from utils.scoring.inference.intervals import IntervalPrediction, IntervalScores
 from utils.scoring.inference.metadata_blend import blend_text
 from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
@@ -278,6 +279,7 @@ def report_submission(
         "Submission",
         {
             "snapshots": ", ".join(console.printable(member.snapshot.folder) for member in task.ensemble.members),
+            **rules_text(config.testing, "interval" if task.interval else "recording"),
             **blend_text(config.testing),
             "recordings": f"{submitted.recordings:,} of {len(task.files):,} in {folder}",
             "files": submitted.files,

@@ -26,6 +26,7 @@ from utils.scoring.evaluation.ridge_baseline import ridge_scores
 from utils.scoring.evaluation.without_metadata import WithoutMetadata, compare_without_metadata
 from utils.scoring.held_out import held_out_recordings
 from utils.scoring.inference.ensembles import Member, members_at
+from utils.scoring.inference.interval_rules import rules_facts, rules_text
 from utils.scoring.inference.metadata_blend import blend_facts, blend_text, check_not_learned_by_classifier
 from utils.scoring.inference.noise_folder import check_noise_folder, predict_noise
 from utils.scoring.inference.novelty_prototypes import check_can_calibrate
@@ -236,6 +237,7 @@ def _summary(
         **({"external": bird_models} if bird_models else {}),
         "engine": engine_text(settings),
         "pooling": settings.pooling,
+        **rules_facts(settings, predictions.unit),
         "prior": settings.prior and settings.prior.as_posix(),
         **blend_facts(settings),
         "ridge": None if ridge is None else asdict(ridge),
@@ -279,6 +281,7 @@ def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predic
             unit_word(unit): f"{headline.scored} of {headline.recordings} scored{size}",
             **headline_rows(tested),
             "top-1 confidence": value_text(headline.top1_confidence),
+            **rules_text(settings, unit),
             **blend_text(settings),
             "engine": engine_text(settings),
             **({"speed": predictions.times.text} if predictions.times.text else {}),

@@ -12,7 +12,7 @@ from utils.sound.remote import on_local_copy
 from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import AudioError, Length
 from utils.spectra.extraction import DecodedRecording, Job
-from utils.spectra.interval_grid import count_intervals, cut_interval_clips
+from utils.spectra.interval_grid import count_intervals, cut_interval_clips, shift_offsets
 from utils.spectra.recording_spectrograms import RecordingSpectrograms, spectrograms_of_clips
 from utils.spectra.stored_sound import ModelInput
 
@@ -27,9 +27,11 @@ class IntervalJob(Job):
     ----------
     interval : length of the intervals, seconds; 0: the recording is one interval with the first `max_clips` clips of
         its grid, as in a test
+    shifts : how often each clip of an interval is also cut earlier, and later; not with interval 0
     """
 
     interval: float = 0.0
+    shifts: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,13 @@ def _by_interval(recording: DecodedRecording, job: IntervalJob) -> ClipsByInterv
         return count_intervals(recording.length, interval=job.interval)
 
     return cut_interval_clips(
-        recording.blocks(), count, interval=job.interval, rate=job.spectrogram.rate, length=length, step=step
+        recording.blocks(),
+        count,
+        interval=job.interval,
+        rate=job.spectrogram.rate,
+        length=length,
+        step=step,
+        offsets=shift_offsets(job.shifts, step=step),
     )
 
 

@@ -1,6 +1,6 @@
 """The intervals of a recording, which cover it from start to end without gaps, and the clips in each of them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -61,6 +61,19 @@ def clip_starts(start: int, end: int, *, length: int, step: int) -> Iterator[int
     yield from starts_within(start, end, length=length, step=step)
 
 
+def shift_offsets(shifts: int, *, step: int) -> tuple[int, ...]:
+    """Return by how many samples the clips of an interval are shifted, in ascending order; 0 is among them.
+
+    They lie at equal distances, and less than half a step before or after: the shifted clips of neighbours do not meet.
+
+    Parameters
+    ----------
+    shifts : number of shifts to either side, `testing.shifts`
+    step : from one clip to the next, samples
+    """
+    return tuple(sorted({round(index * step / (2 * shifts + 1)) for index in range(-shifts, shifts + 1)}))
+
+
 def cut_interval_clips(
     blocks: Iterable[Float[np.ndarray, " _"]],
     count: Callable[[], int],
@@ -69,12 +82,14 @@ def cut_interval_clips(
     rate: int,
     length: int,
     step: int,
+    offsets: Sequence[int] = (0,),
 ) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
     """Cut the clips of a recording's intervals out of a stream of samples, at the starts of `clip_starts`.
 
-    Clips that are longer than their interval have the sound before and after it, or silence beyond the recording. The
-    end of the stream is not known in advance, so a clip is cut as soon as no end could move it. The sizes of the blocks
-    do not matter; memory grows neither with the recording nor with the interval.
+    Clips that are longer than their interval have the sound before and after it, or silence beyond the recording. Each
+    clip is also cut at `offsets` from its start, where that is within the recording. The end of the stream is not known
+    in advance, so a clip is cut as soon as no end could move it. The sizes of the blocks do not matter; memory grows
+    neither with the recording nor with the interval.
 
     Parameters
     ----------
@@ -83,38 +98,46 @@ def cut_interval_clips(
     interval : length of intervals, seconds
     rate : samples per second
     length, step : of clips, in samples; 1 ≤ step ≤ length
+    offsets : from `shift_offsets`, samples
 
     Yields
     ------
-    The index of an interval, and the samples of a clip, in order of time; each interval has at least one clip.
+    The index of an interval, and the samples of a clip, in order of time but for offsets; each interval has at least
+    one clip.
     """
+    before, reach = min(offsets), max(offsets)
     rest, first = np.zeros(length, np.float32), -length  # rest[0] is the recording's sample `first`
     index, lower, upper = 0, 0, interval_start(1, interval=interval, rate=rate)  # the interval and its bounds
     start = 0  # clips of the interval that start before it are done
 
-    def remaining(upper: int) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
+    def shifted(clip: int, total: int | None = None) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
+        last = clip + reach if total is None else total - length
+        inside = (one for one in offsets if one == 0 or 0 <= clip + one <= last)
+        yield from ((index, rest[clip + one - first :][:length]) for one in inside)
+
+    def remaining(upper: int, total: int | None = None) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
         *others, last = clip_starts(lower, upper, length=length, step=step)
-        starts = (*(other for other in others if other >= start), last)
-        yield from ((index, rest[clip - first :][:length]) for clip in starts)
+        for clip in (*(other for other in others if other >= start), last):
+            yield from shifted(clip, total)
 
     for block in blocks:
         rest = np.concatenate([rest, block])
         seen = first + len(rest)
         while True:
             # wherever the recording ends, this is a clip of the interval, but not its last
-            if start + length + 1 < min(upper, seen):
-                yield index, rest[start - first :][:length]
+            if start + length + 1 < min(upper, seen - reach):
+                yield from shifted(start)
                 start += step
-            elif seen >= upper + max(0, (length - (upper - lower) + 1) // 2):
+            elif seen >= upper + max(0, (length - (upper - lower) + 1) // 2) + reach:
                 yield from remaining(upper)
                 index, lower, upper = index + 1, upper, interval_start(index + 2, interval=interval, rate=rate)
                 start = lower
             else:
                 break
-        keep = max(first, start - length)
+        keep = max(first, start - length + before)  # the last clip may start a step before `start`
         rest, first = rest[keep - first :], keep
     total = first + len(rest)
     rest = np.concatenate([rest, np.zeros(length, np.float32)])
     for index in range(index, count()):  # noqa: B020 — `remaining` reads it
         lower, upper = (min(total, interval_start(one, interval=interval, rate=rate)) for one in (index, index + 1))
-        yield from remaining(upper)
+        yield from remaining(upper, total)

@@ -136,6 +136,7 @@ def spectrograms_of_intervals(
                     part=part,
                     external=group.external,
                     interval=interval,
+                    shifts=config.testing.shifts,
                 )
                 indices[job] = row, index
         ahead = (

@@ -10,6 +10,7 @@ from utils.console import UserError
 from utils.models.array_trees import digest_file
 from utils.models.snapshots import Snapshot
 from utils.scoring.inference.ensembles import Member
+from utils.scoring.inference.interval_rules import ONLY_INTERVALS
 from utils.scoring.inference.metadata_blend import blended_classifier
 from utils.settings_keys import settings_for_key
 
@@ -17,6 +18,7 @@ PARTS_VERSION = 1  # of a submission's parts, and of how they are found
 FOR_POOLING = ("testing.pooling", "testing.sharpness")
 FOR_NETWORKS = ("clips.", "spectrogram.", "external.", "model.", "training.loss")
 FOR_PARTS = (*FOR_POOLING, "testing.engine")
+FOR_CLIPS_OF_INTERVALS = ("submission.overlap", "testing.shifts")
 
 
 def fingerprint_of_parts(members: Sequence[Member], config: Config, *, interval: float) -> str:
@@ -32,7 +34,7 @@ def fingerprint_of_parts(members: Sequence[Member], config: Config, *, interval:
         If a network cannot be read.
     """
     clips = (
-        settings_for_key(config, of=("submission.overlap",))
+        settings_for_key(config, of=FOR_CLIPS_OF_INTERVALS)
         if interval
         else settings_for_key(config, of=("testing.max_clips",))
     )
@@ -44,7 +46,12 @@ def fingerprint_of_parts(members: Sequence[Member], config: Config, *, interval:
 def fingerprint_of_scores(members: Sequence[Member], config: Config) -> str:
     """Return the fingerprint of all that thresholds and calibrations depend on.
 
-    These are the networks, their weights, pooling, the content of the prior's table, and the metadata classifier.
+    These are the networks, their weights, pooling, post-processing, the content of the prior's table, and the metadata
+    classifier.
+
+    Parameters
+    ----------
+    config : of a unit without intervals, from `for_unit`: its scores have no post-processing
 
     Raises
     ------
@@ -54,7 +61,7 @@ def fingerprint_of_scores(members: Sequence[Member], config: Config) -> str:
     classifier = blended_classifier(config)
     prior = config.testing.prior
     table = [_content_of_table(prior), config.testing.prior_unreported] if prior else None
-    content: list[object] = [settings_for_key(config, of=FOR_POOLING), table]
+    content: list[object] = [settings_for_key(config, of=(*FOR_POOLING, *ONLY_INTERVALS)), table]
     if classifier:
         content.append([classifier.fingerprint, classifier.sha256, config.testing.metadata_weight])
     return _fingerprint_of(content, members)

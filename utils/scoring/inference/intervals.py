@@ -8,14 +8,15 @@ from tempfile import SpooledTemporaryFile
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 
 from config import Config, Location
 from utils import console
 from utils.scoring.inference.batching import ScoredClips, predict_in_batches
 from utils.scoring.inference.clip_workers import scratch_home, spectrograms_of_intervals
 from utils.scoring.inference.ensembles import Ensemble
-from utils.scoring.inference.novelty import ColumnPool, novelty_of, with_novelty
+from utils.scoring.inference.interval_rules import with_rules
+from utils.scoring.inference.novelty import ColumnPool, novelty_of, with_novelty, without_novelty
 from utils.scoring.inference.pooling import pooling_of
 from utils.scoring.metrics.detection_rule import DetectionRule
 from utils.spectra.decode import Length
@@ -129,6 +130,19 @@ def predict_intervals_in_memory(
     with closing(coming):
         for one in coming:
             yield one._replace(tables=[table.astype(np.float32) for table in one.tables])
+
+
+def scores_and_novelty(
+    one: IntervalPrediction, config: Config, *, classes: int
+) -> tuple[Float32[np.ndarray, "intervals classes"], Float32[np.ndarray, " intervals"] | None]:
+    """Return the scores of a recording's intervals after `testing.postprocessing`, and their novelty if there is one.
+
+    Parameters
+    ----------
+    classes : number of classes of the ensemble
+    """
+    scores, novelty = without_novelty(np.concatenate(list(one.tables)), classes=classes)
+    return np.concatenate([scores[:0], *with_rules(scores, config.testing.postprocessing)]), novelty
 
 
 class IntervalScoreCollector:

@@ -16,8 +16,12 @@ from utils import console
 from utils.recordings.audio_files import is_sound, walk
 from utils.recordings.recording import NOISE
 from utils.scoring.inference.ensembles import Ensemble, Member, assemble
-from utils.scoring.inference.intervals import IntervalPrediction, predict_intervals_in_memory
-from utils.scoring.inference.novelty import without_novelty
+from utils.scoring.inference.interval_rules import for_unit
+from utils.scoring.inference.intervals import (
+    IntervalPrediction,
+    predict_intervals_in_memory,
+    scores_and_novelty,
+)
 from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
 from utils.scoring.metrics.false_alarms import NoiseScores
 from utils.scoring.metrics.units import Unit
@@ -67,9 +71,10 @@ def predict_noise(members: Sequence[Member], split: pl.DataFrame, config: Config
     """Return the scores of all intervals of `testing.noise_folder`; None if it is not set.
 
     Intervals are as long as those of the test or, if its unit is not the interval, as a clip, so that the score of an
-    interval is that of one clip. They are cut as for a submission, but a last one that is shorter does not count,
-    unless it is all that a recording has. Files are left out, with one line each, that cannot be read, are shorter than
-    `clips.min_length`, are held out, or are recordings of birds that the data set learns from.
+    interval is that of one clip. They are cut as for a submission and, with unit interval, post-processed as there, but
+    a last one that is shorter does not count, unless it is all that a recording has. Files are left out, with one line
+    each, that cannot be read, are shorter than `clips.min_length`, are held out, or are recordings of birds that the
+    data set learns from.
 
     Raises
     ------
@@ -85,7 +90,7 @@ def predict_noise(members: Sequence[Member], split: pl.DataFrame, config: Config
     clips = [group.clips for group in ensemble.groups]
     interval = config.testing.interval if unit == "interval" else max(one.length for one in clips)
     found = _Found(max(one.min_length for one in clips))
-    _predict(found, used, ensemble, config, interval=interval)
+    _predict(found, used, ensemble, for_unit(config, unit), interval=interval)
     failures = [
         console.Failure(Path(one.name).relative_to(folder).as_posix(), one.reason) for one in (*known, *found.failures)
     ]
@@ -127,8 +132,8 @@ def _predict(found: _Found, files: Sequence[Path], ensemble: Ensemble, config: C
                 found.failures.append(console.Failure(str(files[row]), reason))
                 continue
             whole = max(1, int((ends - starts > interval - SAME_LENGTH).sum()))
-            scores, _ = without_novelty(np.concatenate(list(one.tables)), classes=len(ensemble.classes))
-            tables[row], found.seconds = scores[:whole].astype(np.float32), found.seconds + float(ends[whole - 1])
+            scores, _ = scores_and_novelty(one, config, classes=len(ensemble.classes))
+            tables[row], found.seconds = scores[:whole], found.seconds + float(ends[whole - 1])
     found.tables = [tables[row] for row in sorted(tables)]
 
 

@@ -16,6 +16,7 @@ from utils import console
 from utils.models.snapshots import Snapshot
 from utils.scoring.inference.ensembles import Ensemble, Member, assemble
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
+from utils.scoring.inference.interval_rules import for_unit
 from utils.scoring.inference.metadata_blend import Blend, blend_of
 from utils.scoring.inference.pooled_recordings import ClipPredictions, RecordingPrediction, pooled_predictions
 from utils.scoring.inference.pooling import Pool, pooling_of
@@ -150,7 +151,7 @@ def predict_recordings(
     Parameters and errors are those of `iter_predictions`; `what` is the title of the progress bar.
     """
     elapsed = console.stopwatch()
-    ensemble, fingerprint = assemble(members), fingerprint_of_scores(members, config)
+    ensemble, fingerprint = assemble(members), fingerprint_of_scores(members, for_unit(config, "recording"))
     scores = np.full((len(recordings), len(ensemble.classes)), np.nan, np.float32)
     novelty = np.full(len(recordings), np.nan, np.float32) if ensemble.measures_novelty else None
     without_metadata = np.full(scores.shape, np.nan, np.float32)

@@ -17,9 +17,13 @@ from utils.recordings.spans import Spans, labelled_in, labelled_intervals
 from utils.scoring.inference.ensembles import Ensemble, Member, assemble
 from utils.scoring.inference.events import EventPrediction, predict_events
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
-from utils.scoring.inference.intervals import IntervalPrediction, predict_intervals_in_memory
+from utils.scoring.inference.interval_rules import for_unit, warn_of_unused_rules
+from utils.scoring.inference.intervals import (
+    IntervalPrediction,
+    predict_intervals_in_memory,
+    scores_and_novelty,
+)
 from utils.scoring.inference.metadata_blend import Blend, blend_of
-from utils.scoring.inference.novelty import without_novelty
 from utils.scoring.inference.prior import prior_of
 from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
 from utils.scoring.inference.recordings import Predictions, predict_recordings
@@ -69,6 +73,8 @@ def predict_units(
     UserError
         If a network, the metadata classifier or the prior's table is damaged.
     """
+    warn_of_unused_rules(config, unit)
+    config = for_unit(config, unit)
     if unit == "recording":
         return predict_recordings(members, recordings, config, what=what)
     recordings, elapsed = _with_annotations(recordings, unit), console.stopwatch()
@@ -159,8 +165,9 @@ def _interval_rows(ensemble: Ensemble, recordings: pl.DataFrame, config: Config)
             values = interval_rows(events, starts, ends, labelled, **{"class": label if label == NOISE else ""})
             clips = np.array(one.clips)[labelled].tolist()
             warnings = (*one.length.warnings, *([problem] if problem else []))
-            scores, novelty = without_novelty(np.concatenate(list(one.tables))[labelled], classes=len(ensemble.classes))
-            yield _Rows(row, values, scores, clips, warnings=warnings, novelty=novelty)
+            scores, novelty = scores_and_novelty(one, config, classes=len(ensemble.classes))
+            novelty = None if novelty is None else novelty[labelled]
+            yield _Rows(row, values, scores[labelled], clips, warnings=warnings, novelty=novelty)
 
 
 def _labelled_spans(names: Sequence[str], config: Config) -> dict[str, Spans | None]:

@@ -1,4 +1,4 @@
-"""Postprocessing: from pooled scores to those that are written, by metadata, prior, whitelist and calibration."""
+"""Postprocessing: from pooled scores to those that are written, by rules of intervals, metadata, prior and others."""
 
 import math
 import tempfile
@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float, Float32
 
-from config import Config
+from config import Config, IntervalRules
 from utils import console
 from utils.recordings.selection import read_whitelist
+from utils.scoring.inference.interval_rules import NO_RULES, with_rules
 from utils.scoring.inference.metadata_blend import Blend, blend_of, is_blended
 from utils.scoring.inference.places import read_places
 from utils.scoring.inference.prior import Factors, prior_of, uses_places
@@ -31,7 +32,7 @@ IntervalTable = Float32[np.ndarray, "intervals classes"]
 
 @dataclass(frozen=True)
 class Postprocessing:
-    """From pooled scores to those that are written.
+    """From pooled scores to those that are written, in this order: rules, blend, prior, whitelist, calibration.
 
     Attributes
     ----------
@@ -40,6 +41,7 @@ class Postprocessing:
     wanted : which classes are on the whitelist
     unused : rows of `submission.places` that are not used, and why
     blend : from the index of a recording to what the metadata classifier adds
+    rules : how the scores of a recording's intervals change each other
     """
 
     prior: Callable[[int], Factors] | None
@@ -47,6 +49,7 @@ class Postprocessing:
     wanted: Bool[np.ndarray, " classes"]
     unused: tuple[console.Failure, ...] = ()
     blend: Callable[[int], Blend] | None = None
+    rules: IntervalRules = NO_RULES
 
     def scores(self, part: PartScores, *, index: int, scratch_in: Path) -> tuple[IntervalTable, IntervalTable]:
         """Return a recording's scores as written, 0 to 1, and uncalibrated; large tables are in temporary files.
@@ -70,11 +73,10 @@ class Postprocessing:
 
     def uncalibrated(self, part: PartScores, *, index: int) -> Iterator[IntervalTable]:
         """Yield a recording's uncalibrated scores, so many intervals at once as need little memory."""
-        pooled, factors = part.scores, 1.0 if self.prior is None else self.prior(index)
+        factors = 1.0 if self.prior is None else self.prior(index)
         blended = self.blend(index).blended if self.blend else np.asarray
-        size = max(1, SCORES_AT_ONCE // max(1, pooled.shape[1]))
-        for first in range(0, len(pooled), size):
-            scores = blended(pooled[first : first + size]).astype(np.float64) * factors
+        for pooled in with_rules(part.scores, self.rules, at_once=SCORES_AT_ONCE):
+            scores = blended(pooled).astype(np.float64) * factors
             yield np.where(self.wanted, scores, UNWANTED).astype(np.float32)
 
     def _probabilities(self, scores: Float[np.ndarray, "intervals classes"]) -> Float[np.ndarray, "intervals classes"]:
@@ -118,7 +120,8 @@ def postprocessing_of(
     blend = blend_of(table, classes, config, places=places)
     of_metadata = None if blend is None else (lambda index, blend=blend: blend(names[index]))
     unused = () if places is None else places.failures
-    return Postprocessing(by_index, calibration, _on_whitelist(classes, config), unused, of_metadata)
+    rules = config.testing.postprocessing
+    return Postprocessing(by_index, calibration, _on_whitelist(classes, config), unused, of_metadata, rules)
 
 
 def recording_names(files: Sequence[str]) -> list[str]:

@@ -13,9 +13,11 @@ from utils.recordings.audio_files import has_text_name, sounds_below
 from utils.scoring.evaluation.soundscape_truth import Truth, read_truth
 from utils.scoring.inference.ensembles import Ensemble, assemble, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
+from utils.scoring.inference.interval_rules import for_unit, warn_of_unused_rules
 from utils.scoring.inference.prior import EXPECTED
 from utils.scoring.metrics.calibration import Calibration, read_calibration
 from utils.scoring.metrics.thresholds import read_thresholds
+from utils.scoring.metrics.units import Unit
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.registry import FORMATS, check_layout
 from utils.scoring.submissions.postprocessing import Postprocessing, postprocessing_of
@@ -74,6 +76,9 @@ def prepare_submission(config: Config, kind: Kind) -> Task:
     UserError
         If something is missing or does not fit.
     """
+    unit: Unit = "interval" if kind == "soundscape" else "recording"
+    warn_of_unused_rules(config, unit)
+    config = for_unit(config, unit)
     members = chosen_members(config)
     root, files = recordings_of(config, long=kind == "soundscape")
     ensemble = assemble(members)
@@ -239,7 +244,8 @@ def read_test_results(
     others = [console.printable(file) for file, found in fingerprints.items() if found != fingerprint]
     if others:
         console.warning(
-            f"{' and '.join(others)}: made by a test with other networks, weights, pooling, sharpness, prior or "
-            "metadata, or by an earlier version; run test.py again with the same testing settings"
+            f"{' and '.join(others)}: made by a test with other networks, weights, pooling, sharpness, "
+            "post-processing, prior or metadata, or by an earlier version; run test.py again with the same testing "
+            "settings"
         )
     return TestResults(chosen, calibration)
