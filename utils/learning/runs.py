@@ -44,6 +44,7 @@ RUN_FILES = (
     "log.csv",
     "curves.png",
     "epoch_*",
+    "soup_*",
     "paused",
     "diverged.csv",
     "tensorboard",

@@ -72,7 +72,7 @@ def save_snapshot(
 
     Parameters
     ----------
-    training : tree of arrays that resuming needs besides the network
+    training : tree of arrays that resuming needs besides the network; None: no training resumes from it
     recordings : names of the recordings that the network was trained or validated on
     validation : names of those for validation
     """
@@ -86,7 +86,8 @@ def save_snapshot(
         write_text(new / "learned.txt", "".join(f"{name}\n" for name in recordings))
         write_text(new / "validation.txt", "".join(f"{name}\n" for name in validation))
         save_tree(new / "net", network)
-        save_tree(new / "training", training)
+        if training is not None:
+            save_tree(new / "training", training)
 
 
 def find_snapshot(run: Path, which: Literal["best", "latest"]) -> Snapshot | None:

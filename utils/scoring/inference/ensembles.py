@@ -13,7 +13,8 @@ from config import Clips, Config, External, Spectrogram, Testing
 from utils import console
 from utils.external.settings import located
 from utils.models.prototypes import Prototypes
-from utils.models.snapshots import Snapshot, find_snapshot, find_snapshot_at, load_network
+from utils.models.snapshots import Snapshot, find_snapshot, find_snapshot_at, load_network, snapshots_of
+from utils.models.soup import soup_of
 from utils.recordings.recording import NOISE
 from utils.scoring.inference.calibration_clips import calibration_clips
 from utils.scoring.inference.novelty_prototypes import prototypes_of
@@ -39,26 +40,47 @@ class Member:
 def chosen_members(config: Config) -> list[Member]:
     """Return the snapshots that `testing.models` names, or, if it is empty, the run's `testing.snapshot`.
 
-    With `testing.novelty` they have prototypes, which are made if they are missing.
+    With `testing.soup` it is one, the mean of their parameters, or of those of all snapshots that the run kept. With
+    `testing.novelty` they have prototypes. Mean and prototypes are made if they are missing.
 
     Raises
     ------
     UserError
-        If a snapshot is missing, or prototypes cannot be made.
+        If a snapshot is missing, snapshots cannot be averaged, or prototypes cannot be made.
     """
     settings = config.testing
-    if settings.models:
-        members = members_at(settings.models, settings.weights, which=settings.snapshot, setting="testing.models")
-    else:
-        snapshot = find_snapshot(config.run_folder, settings.snapshot)
-        if not snapshot:
-            raise console.UserError(f"{config.run_folder}: no snapshot; run train.py with the same experiment first")
-        members = [Member(snapshot)]
+    members = _named_members(config)
+    if settings.soup and len(members) == 1:
+        console.warning(
+            f"testing.soup: {console.printable(members[0].snapshot.folder)} is the only snapshot, so that nothing is "
+            "averaged; name several in testing.models, or raise training.keep_snapshots before training"
+        )
+    elif settings.soup:
+        members = [Member(_soup_of(members, config))]
     members = [with_bird_model(member, config) for member in members]
     _warn_of_ignored_settings(members, config)
     if settings.novelty:
         members = [replace(member, prototypes=prototypes_of(member.snapshot, settings)) for member in members]
     return members
+
+
+def _named_members(config: Config) -> list[Member]:
+    settings = config.testing
+    if settings.models:
+        return members_at(settings.models, settings.weights, which=settings.snapshot, setting="testing.models")
+    snapshot = find_snapshot(config.run_folder, settings.snapshot)
+    if not snapshot:
+        raise console.UserError(f"{config.run_folder}: no snapshot; run train.py with the same experiment first")
+    return [Member(one) for one in (snapshots_of(config.run_folder) if settings.soup else [snapshot])]
+
+
+def _soup_of(members: Sequence[Member], config: Config) -> Snapshot:
+    return soup_of(
+        [member.snapshot for member in members],
+        [member.weight for member in members],
+        home=config.run_folder,
+        inputs=lambda snapshot: _input_settings(snapshot.config),
+    )
 
 
 def with_bird_model(member: Member, config: Config) -> Member:
