@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
@@ -233,6 +234,14 @@ def restore_network(snapshot: Snapshot, like: Network) -> Network:
         If the weights are damaged or belong to another model.
     """
     return restore_tree(snapshot.folder / "net", like)
+
+
+def network_arrays(snapshot: Snapshot, like: Network) -> dict[str, np.ndarray]:
+    """Return the arrays of a snapshot's network by name, in the memory of the host.
+
+    Parameters and errors are those of `restore_network`.
+    """
+    return restore_leaves(snapshot.folder / "net", named_leaves(like), on_host=True)
 
 
 def load_network(snapshot: Snapshot, *, dtype: DTypeLike = jnp.float32) -> tuple[nnx.GraphDef, Network]:

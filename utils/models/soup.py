@@ -22,10 +22,11 @@ import numpy as np
 
 from utils.console import UserError, alone, info, printable
 from utils.files import write_json
-from utils.models.array_trees import named_leaves, restore_leaves, unflatten_named
+from utils.models.array_trees import unflatten_named
 from utils.models.networks import abstract_network
 from utils.models.snapshots import (
     Snapshot,
+    network_arrays,
     network_digest,
     read_snapshot,
     recordings_used,
@@ -102,8 +103,7 @@ def _check_same(first: Snapshot, other: Snapshot, inputs: Callable[[Snapshot], A
 def _write_soup(folder: Path, snapshots: Sequence[Snapshot], weights: Sequence[float]) -> None:
     first = snapshots[0]
     _, like = abstract_network(first.config.model, classes=len(first.classes), shape=first.config.input_shape)
-    wanted = named_leaves(like)
-    trees = (restore_leaves(one.folder / "net", wanted, on_host=True) for one in snapshots)
+    trees = (network_arrays(one, like) for one in snapshots)
     made = replace(
         first,
         folder=folder,

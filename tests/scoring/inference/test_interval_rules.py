@@ -244,12 +244,12 @@ def test_noise_is_post_processed_as_what_it_is_compared_with(config: Config, tmp
     soundfile.write(tmp_path / "rain.wav", chirp(700.0, seconds=12.5, seed=9), RATE)
     plain = with_testing(config, noise_folder=tmp_path, interval=2.5)
     ruled = with_testing(plain, postprocessing=IntervalRules(top_intervals=2), shifts=0)
-    split = split_of("long")
-    found = {
-        (unit, settings is ruled): predict_noise([member(config)], split, settings, unit).scores  # type: ignore[union-attr, arg-type]
-        for unit in ("interval", "recording")
-        for settings in (plain, ruled)
-    }
+    found: dict[tuple[str, bool], np.ndarray] = {}
+    for unit in ("interval", "recording"):
+        for settings in (plain, ruled):
+            noise = predict_noise([member(config)], split_of("long"), settings, unit)
+            assert noise is not None
+            found[unit, settings is ruled] = noise.scores
     expected = joined(found["interval", False], IntervalRules(top_intervals=2))
     np.testing.assert_allclose(found["interval", True], expected, rtol=1e-6)
     np.testing.assert_array_equal(found["recording", True], found["recording", False])

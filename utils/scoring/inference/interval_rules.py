@@ -27,9 +27,7 @@ from utils.settings_keys import settings_for_key
 
 ONLY_INTERVALS = ("testing.postprocessing.", "testing.shifts")
 NO_RULES = IntervalRules()
-SCORES_AT_ONCE = 2**20  # scores that are in memory at once, of those that may lie in a file
-
-IntervalTable = Float[np.ndarray, "intervals classes"]
+MOST_AT_ONCE = 2**20  # scores that are in memory at once, of those that may lie in a file
 
 
 def rules_facts(settings: Testing, unit: Unit) -> dict[str, dict[str, Any]]:
@@ -68,7 +66,7 @@ def warn_of_unused_rules(config: Config, unit: Unit) -> None:
 
 
 def with_rules(
-    scores: IntervalTable, rules: IntervalRules, *, at_once: int = SCORES_AT_ONCE
+    scores: Float[np.ndarray, "intervals classes"], rules: IntervalRules, *, at_once: int = MOST_AT_ONCE
 ) -> Iterator[Float32[np.ndarray, "_ classes"]]:
     """Yield the scores of a recording's intervals after post-processing, some intervals at once.
 
@@ -89,7 +87,7 @@ def with_rules(
 
 
 def class_factors(
-    scores: IntervalTable, rules: IntervalRules, *, at_once: int = SCORES_AT_ONCE
+    scores: Float[np.ndarray, "intervals classes"], rules: IntervalRules, *, at_once: int = MOST_AT_ONCE
 ) -> Float[np.ndarray, " classes"]:
     """Return what the scores of each class are multiplied by, from 0 to 1.
 
@@ -109,7 +107,9 @@ def class_factors(
     return factors
 
 
-def smoothed(scores: IntervalTable, share: float, *, first: int, last: int) -> Float[np.ndarray, "_ classes"]:
+def smoothed(
+    scores: Float[np.ndarray, "intervals classes"], share: float, *, first: int, last: int
+) -> Float[np.ndarray, "_ classes"]:
     """Return the scores of the intervals from `first` to `last` − 1, each with a share of its two neighbours.
 
     Parameters

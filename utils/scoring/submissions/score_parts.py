@@ -3,8 +3,8 @@
     submissions/<run>_soundscape.parts/<fingerprint of networks and settings>/<fingerprint of the recording>.part
 
 A part is one line of JSON, padded with spaces, and the pooled scores of its intervals, float32, with their novelty as
-the last column if it was asked for; then a checksum of all that. Prior, calibration, whitelist and format are applied
-later: they may change, and the parts can still be used.
+the last column if it was asked for; then a checksum of all that. Post-processing, prior, calibration, whitelist and
+format are applied later: they may change, and the parts can still be used.
 """
 
 import hashlib
