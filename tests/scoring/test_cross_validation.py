@@ -19,16 +19,18 @@ import spec
 import test
 from config import Config
 from tests.conftest import small_config, write_folders
+from tests.scoring.inference.test_recordings import with_testing
 from utils.console import UserError, alone
 from utils.learning import fold_training
 from utils.learning.fold_training import is_trained, read_fold_examples
-from utils.models.snapshots import find_snapshot, recordings_used
+from utils.models.snapshots import Snapshot, find_snapshot, recordings_used
 from utils.recordings.splits import read_split
 from utils.scoring import cross_validation
-from utils.scoring.cross_validation import check_fold_flags, evaluate_fold, plan_runs, read_folds
-from utils.scoring.fold_results import CrossValidated
+from utils.scoring.cross_validation import FoldRun, TestedFold, check_fold_flags, evaluate_fold, plan_runs, read_folds
+from utils.scoring.fold_results import CrossValidated, ensemble_of
 from utils.scoring.inference.ensembles import assemble, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
+from utils.scoring.inference.recordings import Predictions
 from utils.scoring.submissions.task import read_test_results
 from utils.settings import load
 
@@ -170,6 +172,23 @@ def test_the_ensemble_has_the_best_model_of_each_fold(
     on_val = replace(ensemble, testing=replace(ensemble.testing, held_out="val"))
     with pytest.raises(UserError, match=r"dataset\.test_share.*submission_soundscape\.py.*evaluate\.py --folds"):
         test.main(on_val)
+
+
+@pytest.mark.parametrize("soup", [False, True])
+def test_an_ensemble_of_soups_averages_their_scores(tmp_path: Path, soup: bool) -> None:
+    """The soups of the folds are named as what was tested; folds themselves are never mixed to a soup."""
+    config = with_testing(small_config(tmp_path), soup=soup)
+    nothing = Predictions(pl.DataFrame(), ("A",), np.empty((0, 1), np.float32), np.empty(0, np.int64), [])
+    folds = {}
+    for fold in (0, 1):
+        run = replace(config, run=f"small-fold-{fold}")
+        tested = Snapshot(run.run_folder / "soup_x", run, ("A",), 3, None, "")
+        folds[fold] = [TestedFold(FoldRun(fold, run), tested, nothing, {"mlrap": 0.5}, 3, 1.0, 1.0)]
+    ensemble, members = ensemble_of(folds, config, models_per_fold=1)
+    assert not ensemble.testing.soup
+    names = [one.relative_to(config.snapshots).as_posix() for one in ensemble.testing.models]
+    assert names == [f"small-fold-{fold}{'/soup_x' if soup else ''}" for fold in (0, 1)]
+    assert [member.snapshot.folder.name for member in members] == ["soup_x", "soup_x"]
 
 
 @pytest.mark.parametrize("lost", ["part", "run"])

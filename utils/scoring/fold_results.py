@@ -122,7 +122,9 @@ def ensemble_of(
     runs of a fold; validation recordings differ with the seed. Of equal runs, the first is taken.
     """
     chosen = [run for runs in folds.values() for run in _best_first(runs)[:models_per_fold]]
-    testing = replace(config.testing, models=tuple(one.run.config.run_folder for one in chosen), weights=(), soup=False)
+    soup = config.testing.soup  # of one run; folds have learned apart, so that their scores are averaged
+    models = tuple(one.snapshot.folder if soup else one.run.config.run_folder for one in chosen)
+    testing = replace(config.testing, models=models, weights=(), soup=False)
     submission = config.submission
     if submission.thresholds is None:
         submission = replace(submission, thresholds=results_folder(config) / "test" / "thresholds.json")

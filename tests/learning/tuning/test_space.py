@@ -73,6 +73,7 @@ def with_space(space: dict[str, Any], config: Config | None = None) -> Config:
         ({"training.seed": [1, 2]}, "decides what trials are compared on"),
         ({"testing.held_out": ["val", "test"]}, r"does not change scores.*testing\.weights"),
         ({"testing.pooling": ["max", "mean"], "training.l2": [0.0, 0.1]}, r"has no effect.*or set tuning\.folds"),
+        ({"testing.postprocessing.smoothing": {"low": 0.0, "high": 0.7}}, r"smoothing.*should be less than 0\.5"),
         ({"run": ["a", "b"]}, "neither changes a training nor a test; remove it"),
         ({"tuning.seed": [1, 2]}, "neither changes a training nor a test; remove it"),
     ],
@@ -133,6 +134,8 @@ def test_what_can_be_searched_depends_on_store_and_folds() -> None:
     assert read_space(with_space(both, Config(tuning=Tuning(folds=True))))
     blend = Config(testing=replace(Config().testing, models=(Path("a"), Path("b")), weights=(1.0, 1.0)))
     assert read_space(with_space({"testing.weights.1": {"low": 0.1, "high": 2.0}}, blend))
+    rules = {"testing.postprocessing.smoothing": {"low": 0.0, "high": 0.3}, "testing.soup": [False, True]}
+    assert read_space(with_space({**rules, "testing.shifts": [0, 1], "testing.postprocessing.top_intervals": [0, 2]}))
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ import soundfile
 
 import submission_monophone
 import submission_soundscape
-from config import Config, Submission
+from config import Config, IntervalRules, Submission
 from tests.conftest import RATE, REPOSITORY, chirp, small_config
 from tests.scoring.inference.test_intervals import one_by_one
-from tests.scoring.inference.test_recordings import snapshot
+from tests.scoring.inference.test_recordings import snapshot, with_testing
 from utils import console
 from utils.files import write_text
 from utils.scoring.inference import clip_workers
@@ -71,6 +71,8 @@ def parts_in(folder: Path) -> list[Path]:
 def test_a_submission_that_was_killed_resumes_to_the_same_bytes(
     settings: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rules = IntervalRules(top_intervals=2, smoothing=0.1)  # of whole recordings, whose parts were written before
+    settings = with_testing(settings, postprocessing=rules)
     killed = dataclasses.replace(
         settings, submission=dataclasses.replace(settings.submission, folder=settings.dataset.root / "killed")
     )
