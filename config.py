@@ -507,6 +507,17 @@ class Training:
     min_per_class: CountOrNone = 0  # repeat clips of smaller classes up to this number of clips per epoch; 0: off
     max_per_class: CountOrNone = 0  # draw this many clips of larger classes, anew in each epoch; 0: no limit
     noise_class: bool = False  # also learn the rejected clips that are saved as noise, as the class 'Noise'
+    # folder of recordings without birds, searched with its subfolders: their clips are learned with no species (if
+    # 'Noise' is a class: as that), which makes false alarms rarer; losses with one label need noise_class. Not those of
+    # testing.noise_folder; none: off
+    noise_folder: Path | None = None
+    # clips of noise_folder per other clip in an epoch, at most, drawn anew each time; more: fewer false alarms, but
+    # birds may be missed
+    noise_ratio: Positive = 0.25
+    # share of an epoch's clips of noise_folder that are its hardest: those to which the model at the start of the epoch
+    # gives the highest scores of any species; the rest is drawn at random. Costs a pass of the model over all clips of
+    # the folder per epoch; 0: off
+    hard_negatives: Share = 0.0
     # start from the model of another run (its folder: the best snapshot) or snapshot; classes are matched by name
     pretrained: Path | None = None
     pretrained_output: bool = True  # pretrained: also take over the output layer, for classes that are the same

@@ -29,6 +29,7 @@ from utils.learning.host_checks import check_hosts
 from utils.learning.host_messages import from_first, lock_by_host_0, on_all
 from utils.learning.hosts import HostFlags, connected
 from utils.learning.loop import learn, summarize_training
+from utils.learning.noise_clips import with_noise_folder
 from utils.learning.runs import open_run, refuse_teachers
 from utils.models.used_settings import warn_of_unused
 from utils.recordings.splits import has_split
@@ -64,7 +65,7 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
     request_determinism(config.training)
     if config.model.head == "none" and not has_split(config.dataset):
         return predict_all_classes(config, flags)
-    examples = on_all(lambda: read_examples(config))
+    examples = on_all(lambda: with_noise_folder(read_examples(config), config))
     check_hosts(examples, config)
     with lock_by_host_0(config.snapshots, f"training of {config.run}"):
         from_first(lambda: open_run(config, fresh=flags.fresh))

@@ -19,6 +19,7 @@ from config import (
 )
 from utils.address_checks import check_addresses
 from utils.model_checks import check_model
+from utils.noise_checks import check_noise
 from utils.pack_checks import check_pack
 from utils.spectrogram_checks import check_spectrogram, require
 from utils.triplet_checks import check_triplets
@@ -53,6 +54,7 @@ def check(config: Config) -> None:
     _check_training(config.training)
     check_triplets(config)
     check_pack(config)
+    check_noise(config)
     _check_submission(config.submission)
     _check_testing(config.testing)
     _check_distillation(config.distillation, config.training)

@@ -260,8 +260,8 @@ def test_how_many_unlabelled_clips_an_epoch_sees() -> None:
     primary = np.array([0, 1, 1, -1, -1, -1, -1, -1, -1, -1], np.int32)
     settings = Training(batch_size=3)
     for ratio, unlabelled in {0.0: 0, 1.0: 3, 9.0: 7}.items():
-        assert clips_per_epoch(primary, settings, unlabelled_ratio=ratio) == 3 + unlabelled
-        order = epoch_order(primary, settings, epoch=1, unlabelled_ratio=ratio).ravel()[: 3 + unlabelled]
+        assert clips_per_epoch(primary, settings, drawn_ratio=ratio) == 3 + unlabelled
+        order = epoch_order(primary, settings, epoch=1, drawn_ratio=ratio).ravel()[: 3 + unlabelled]
         assert sorted(set(order)) == sorted(order)
         assert (primary[order] >= 0).sum() == 3
     assert class_weights(primary, 2, Training(class_weights="balanced")).tolist() == pytest.approx([1.5, 0.75])

@@ -1,12 +1,13 @@
 """A batch, and the images of its clips: spectrograms as they are stored, or computed from augmented sound."""
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float16, Float32, Int16, PRNGKeyArray, UInt8
 
-from config import Config
+from config import Augmentation, Config, Waveform
 from utils.learning.augmentation import ClipWeights, augment, mixup
 from utils.learning.augmentation.sounds import augment_sounds
 from utils.learning.noise import Noise
@@ -85,6 +86,13 @@ def images_of(
         )
     spectrograms = compute_spectrograms(samples, config.spectrogram, augmented.pitch)
     return jnp.rint(spectrograms * 255) / 255, targets, weights
+
+
+def plain_images(batch: Batch, noise: Noise, config: Config) -> Images:
+    """Return the images of a batch without augmentation, as a store of spectrograms holds them."""
+    without = replace(config, augmentation=Augmentation(count=0), waveform=Waveform(count=0))
+    none = jnp.zeros(len(batch.labels.primary))
+    return images_of(batch, none[:, None], none, noise, jax.random.key(0), without)[0]
 
 
 def to_float(rows: Int16[Array, "batch samples"], peaks: Float32[Array, " batch"]) -> Float[Array, "batch samples"]:

@@ -1,7 +1,7 @@
 """One epoch: chunks of steps are sent to the device, and their metrics are read a little later."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from utils.learning.devices import (
     replicate,
 )
 from utils.learning.examples import Examples
+from utils.learning.hard_negatives import Mining
 from utils.learning.host_messages import from_first
 from utils.learning.hosts import is_first
 from utils.learning.noise import Noise
@@ -73,6 +74,7 @@ class TrainingSetup:
     last_layer_chunk : steps that train only the last layer, for the first `training.freeze_epochs`; None if there are
         no such epochs
     fill_output : what ends each epoch if no loss reaches the output layer; else None
+    mine : what starts each epoch with `training.hard_negatives`; else None
     """
 
     examples: Examples
@@ -84,6 +86,7 @@ class TrainingSetup:
     frozen: tuple[Network, ...] = ()
     last_layer_chunk: StepChunk | None = None
     fill_output: Callable[[TrainState], TrainState] | None = None
+    mine: Mining | None = None
 
     def chunk_of(self, epoch: int) -> StepChunk:
         """Return the steps of an epoch."""
@@ -102,13 +105,14 @@ class EpochPlan:
     triplets: DrawnTriplets | None = None
 
 
-def plan_epoch(epoch: int, setup: TrainingSetup) -> EpochPlan:
-    """Return what an epoch (counted from 1) does; it depends on the settings and the epoch alone."""
+def plan_epoch(epoch: int, setup: TrainingSetup, hard: Sequence[int] = ()) -> EpochPlan:
+    """Return what an epoch (counted from 1) does; it follows from the settings, the epoch and its hard negatives."""
     settings, examples = setup.config.training, setup.examples
     if isinstance(examples.store, Pack) and not settings.compares_clips:
         order = packed_order(examples.store.file_of(examples.rows), settings, epoch=epoch)
     else:
-        order = epoch_order(examples.labels.primary, settings, epoch=epoch, unlabelled_ratio=examples.unlabelled_ratio)
+        ratio = examples.drawn_ratio
+        order = epoch_order(examples.sampled_classes, settings, epoch=epoch, drawn_ratio=ratio, first=hard)
     triplets = draw_triplets(examples, settings, epoch=epoch) if settings.compares_clips else None
     order = order if triplets is None else triplets.beside(order)
     key = epoch_key(seed=settings.seed, epoch=epoch)
@@ -129,7 +133,10 @@ def run_epoch(
     TrainingFailed
         If a loss becomes NaN or infinite, or memory does not suffice.
     """
-    plan, first = plan_epoch(progress.epoch, setup), progress.steps
+    first = progress.steps
+    if setup.mine and not first:
+        progress.hard_negatives = setup.mine(state.best_network, progress.epoch)
+    plan = plan_epoch(progress.epoch, setup, progress.hard_negatives)
     if plan.triplets and is_first():
         write_triplets(setup.config.run_folder / "triplets.parquet", plan.triplets, setup.examples.classes)
     chunk = setup.chunk_of(plan.epoch)

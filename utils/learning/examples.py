@@ -56,7 +56,8 @@ class Examples:
     noise : clips without birds
     indirect_recordings : names of recordings that the network learns from through other networks
     soft_targets : of all clips of the store, if they were computed before
-    unlabelled_ratio : unlabelled clips per labelled clip in an epoch, at most
+    drawn_ratio : unlabelled clips and noise clips per other clip in an epoch, at most
+    noise_clips : how many of `rows`, the last ones, are clips of `training.noise_folder`
     noise_rows : rows of the store of `noise.spectrograms`
     """
 
@@ -72,13 +73,25 @@ class Examples:
     noise: Noise
     indirect_recordings: frozenset[str] = frozenset()
     soft_targets: SoftTargets | None = None
-    unlabelled_ratio: float = 0.0
+    drawn_ratio: float = 0.0
+    noise_clips: int = 0
     noise_rows: Int64[np.ndarray, " noise"] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def stores(self) -> tuple[Store | ImageFolder, ...]:
         """The store itself, or the stores that are joined in it."""
         return self.store.stores if isinstance(self.store, JoinedStore) else (self.store,)
+
+    @property
+    def rows_of_data_set(self) -> Int64[np.ndarray, " some_clips"]:
+        """The clips that are learned from, without those of `training.noise_folder`."""
+        return self.rows[: len(self.rows) - self.noise_clips]
+
+    @cached_property
+    def sampled_classes(self) -> Int32[np.ndarray, " clips"]:
+        """The class of each clip; −1 for those that `drawn_ratio` limits: unlabelled ones and noise clips."""
+        first = len(self.rows_of_data_set)
+        return np.concatenate([self.labels.primary[:first], np.full(self.noise_clips, -1, np.int32)])
 
     @cached_property
     def recordings(self) -> list[str]:
@@ -173,7 +186,7 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
     if config.training.all_data:
         learned = _of_classes_in(as_sorted.filter(split="train")["recording"].to_list(), learned)
     learned = draw_data_share(learned, split, config.training)
-    classes = tuple(sorted(learned["class"].unique()))
+    classes = tuple(sorted({*learned["class"], *_class_of_folder(config)}))
     _check_classes(classes, train)
     validation = clips.filter(pl.col("accepted") & for_validation & pl.col("class").is_in(classes))
     recordings = _labels_per_recording(validation)
@@ -219,6 +232,11 @@ def _clips_to_learn(accepted: pl.DataFrame, rejected: pl.DataFrame, config: Conf
         return learned
     noise = rejected.with_columns(pl.lit(NOISE).alias("class"), pl.lit([], pl.List(pl.String)).alias("background"))
     return pl.concat([learned, noise])
+
+
+def _class_of_folder(config: Config) -> tuple[str, ...]:
+    """Return the class that `training.noise_folder` adds, even if no clip of the store has it."""
+    return (NOISE,) if config.training.noise_folder and config.training.noise_class else ()
 
 
 def _of_classes_in(train: Collection[str], learned: pl.DataFrame) -> pl.DataFrame:

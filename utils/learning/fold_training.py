@@ -7,6 +7,7 @@ from utils import console
 from utils.console import UserError
 from utils.learning.examples import Examples, choose_examples
 from utils.learning.loop import learn, summarize_training
+from utils.learning.noise_clips import with_noise_folder
 from utils.learning.runs import latest_snapshot, open_run
 from utils.models.training_log import is_finished, read_training_log
 from utils.recordings.splits import count_folds, read_split
@@ -47,7 +48,7 @@ def read_fold_examples(config: Config) -> Examples:
     if config.training.images is None:
         check_settings(config)
         store = Store(config.dataset.root, config.spectrogram, at=config.dataset.store)
-        return choose_examples(store, split.filter(no_test), config)
+        return with_noise_folder(choose_examples(store, split.filter(no_test), config), config)
     images = ImageFolder(config.training.images, split, config)
     if count_folds(images.split) == 0:
         raise UserError(

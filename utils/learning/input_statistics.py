@@ -39,13 +39,14 @@ def input_statistics(examples: Examples, config: Config) -> Statistics | None:
             "spectrogram.scale = clip has stretched each clip from its quietest to its loudest point, so that the "
             f"model does not see which clips are louder than others{advice}"
         )
-    return training_statistics(examples.store, examples.rows, bands=config.model.normalize == "bands")
+    return training_statistics(examples.store, examples.rows_of_data_set, bands=config.model.normalize == "bands")
 
 
 def _embedding_statistics(examples: Examples) -> Statistics:
     """Return mean and standard deviation of each value of the embeddings that are learned from."""
     count, sums, squares = 0, np.zeros(()), np.zeros(())
-    for some in np.array_split(examples.rows, -(-len(examples.rows) // EMBEDDINGS_AT_ONCE)):
+    rows = examples.rows_of_data_set
+    for some in np.array_split(rows, -(-len(rows) // EMBEDDINGS_AT_ONCE)):
         values = examples.clips(some).astype(np.float64)
         count += values.shape[0] * values.shape[1]
         sums, squares = sums + values.sum(axis=(0, 1)), squares + (values**2).sum(axis=(0, 1))

@@ -7,8 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
+from jaxtyping import Int
 
 from config import Config, Training
 from utils import console
@@ -25,13 +27,14 @@ from utils.learning.devices import (
 )
 from utils.learning.epochs import ChunkSizer, TrainingSetup, run_epoch
 from utils.learning.examples import Examples
+from utils.learning.hard_negatives import make_mining
 from utils.learning.host_messages import from_first, on_all, stop_on_all, values_of_all
 from utils.learning.hosts import disconnect, host_count, is_first
 from utils.learning.objectives import Objective, learn_recordings
 from utils.learning.output_filling import make_filling
 from utils.learning.packed_batches import PackedBatches
 from utils.learning.runs import Progress, save_epoch, save_paused
-from utils.learning.sampling import clips_per_epoch, steps_for
+from utils.learning.sampling import clips_per_epoch, drawn_per_epoch, steps_for
 from utils.learning.schedules import rates
 from utils.learning.starting_point import starting_point
 from utils.learning.steps import TrainState, make_chunk, make_step
@@ -92,7 +95,7 @@ def learn(
         if is_first()
         else lambda _: Validation()
     )
-    clips = clips_per_epoch(examples.labels.primary, settings, unlabelled_ratio=examples.unlabelled_ratio)
+    clips = clips_per_epoch(examples.sampled_classes, settings, drawn_ratio=examples.drawn_ratio)
     steps = steps_for(clips, settings)
     with (
         console.progress("training", total=settings.epochs * steps, unit="steps") as advance,
@@ -162,7 +165,7 @@ def _set_up(
     supply = (ResidentBatches if resident else streamed)(
         examples, batch_size=settings.clips_per_step, mesh=mesh, loops=on_accelerator()
     )
-    weights = jnp.asarray(class_weights(examples.labels.primary, len(examples.classes), settings))
+    weights = jnp.asarray(class_weights(_primary_of_epoch(examples, settings), len(examples.classes), settings))
     whole, last_layer = (make_step(graph, config, weights, objective, only_last_layer=only) for only in (False, True))
     return TrainingSetup(
         examples,
@@ -174,7 +177,15 @@ def _set_up(
         replicate(objective.frozen, mesh) if objective.frozen else (),
         make_chunk(last_layer, supply.batch_at, mesh) if settings.freeze_epochs else None,
         make_filling(graph, supply, examples, config, mesh) if settings.fills_output else None,
+        make_mining(graph, supply, examples, config, mesh),
     )
+
+
+def _primary_of_epoch(examples: Examples, settings: Training) -> Int[np.ndarray, " clips"]:
+    """Return the classes of the clips, of noise clips as many as an epoch draws."""
+    drawn = drawn_per_epoch(examples.sampled_classes, settings, drawn_ratio=examples.drawn_ratio)
+    primary = examples.labels.primary
+    return primary[: len(examples.rows_of_data_set) + drawn] if examples.noise_clips else primary
 
 
 def _run_epochs(

@@ -10,7 +10,6 @@ Source: Snell et al., arXiv:1703.05175 (section 2.4, prototypes as a linear laye
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -20,8 +19,8 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float, Float32, Int, Integer
 
-from config import Augmentation, Config, Waveform
-from utils.learning.batch_images import images_of
+from config import Config
+from utils.learning.batch_images import plain_images
 from utils.learning.batches import BatchSupply
 from utils.learning.devices import replicate, replicated
 from utils.learning.examples import Examples
@@ -57,14 +56,12 @@ def make_filling(
     graph: nnx.GraphDef, supply: BatchSupply, examples: Examples, config: Config, mesh: Mesh
 ) -> Callable[[TrainState], TrainState]:
     """Return a function that fills the output layer of the network to save, and of that in training."""
-    without = replace(config, augmentation=Augmentation(count=0), waveform=Waveform(count=0))
     noise = replicate(examples.noise, mesh)
 
     @jax.jit
     def embed_batch(network: Network, source: Any, index: Int[Array, ""]) -> Float[Array, "batch features"]:
         batch = supply.batch_at(source, index)
-        none = jnp.zeros(len(batch.labels.primary))
-        images, _, _ = images_of(batch, none[:, None], none, noise, jax.random.key(0), without)
+        images = plain_images(batch, noise, config)
         return jax.lax.with_sharding_constraint(embed(graph, network, images)[0], replicated(mesh))
 
     def embeddings(network: Network) -> Iterator[Float32[np.ndarray, "clips features"]]:

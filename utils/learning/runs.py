@@ -10,6 +10,7 @@ from config import Config
 from utils import console
 from utils.files import remove_folder, remove_leftovers, unrelated_names, write_text
 from utils.learning.examples import Examples
+from utils.learning.hard_negatives import hard_per_epoch
 from utils.learning.hosts import is_first
 from utils.learning.steps import TrainState
 from utils.models.array_trees import TooLarge
@@ -50,6 +51,7 @@ RUN_FILES = (
     "tensorboard",
     "teachers.json",
     "triplets.parquet",
+    "hard_negatives.csv",
     "test",
 )  # what the folder of a run may hold
 
@@ -62,12 +64,14 @@ class Progress:
     ----------
     rows : the log, one row per finished epoch
     steps, sums : of the current epoch, the number of finished steps, and the sums of their metrics
+    hard_negatives : those of the current epoch, as indices of `Examples.rows`
     checked : whether a snapshot that this process saved was read back
     """
 
     rows: list[EpochRow] = field(default_factory=list)
     steps: int = 0
     sums: tuple[float, ...] = ()
+    hard_negatives: tuple[int, ...] = ()
     checked: bool = False
 
     @property
@@ -147,7 +151,19 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
         )
     within = f", step {snapshot.steps} of the next" if snapshot.steps else ""
     console.info(f"resuming after epoch {snapshot.epoch}{within} ({console.printable(snapshot.folder)})")
-    return _restored(snapshot, state), Progress(rows, snapshot.steps, snapshot.sums)
+    _check_hard_negatives(snapshot, examples, config)
+    return _restored(snapshot, state), Progress(rows, snapshot.steps, snapshot.sums, snapshot.hard_negatives)
+
+
+def _check_hard_negatives(snapshot: Snapshot, examples: Examples, config: Config) -> None:
+    """Refuse a paused epoch without the hard negatives that it started with: others would end in another network."""
+    found, first = snapshot.hard_negatives, len(examples.rows_of_data_set)
+    count = hard_per_epoch(examples, config) if snapshot.steps else 0
+    if len(set(found)) != count or not all(first <= index < len(examples.rows) for index in found):
+        raise console.UserError(
+            f"{snapshot.folder}: is a damaged snapshot (hard_negatives in snapshot.json are not those of an epoch); "
+            "remove it, earlier ones are usable"
+        )
 
 
 def _restored(snapshot: Snapshot, state: TrainState) -> TrainState:
@@ -208,7 +224,8 @@ def save_paused(state: TrainState, progress: Progress, examples: Examples, confi
     paused = Snapshot(
         config.run_folder / "paused", config, examples.classes, len(progress.rows), None, examples.fingerprint
     )
-    _save(state, replace(paused, steps=progress.steps, sums=progress.sums), progress, examples)
+    paused = replace(paused, steps=progress.steps, sums=progress.sums, hard_negatives=progress.hard_negatives)
+    _save(state, paused, progress, examples)
 
 
 def latest_snapshot(folder: Path) -> Snapshot | None:

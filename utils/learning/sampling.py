@@ -1,5 +1,7 @@
 """Which clips an epoch sees, and in which order."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Int, Int64
 
@@ -7,9 +9,14 @@ from config import Training
 
 
 def epoch_order(
-    primary: Int[np.ndarray, " clips"], settings: Training, *, epoch: int, unlabelled_ratio: float = 0.0
+    primary: Int[np.ndarray, " clips"],
+    settings: Training,
+    *,
+    epoch: int,
+    drawn_ratio: float = 0.0,
+    first: Sequence[int] = (),
 ) -> Int64[np.ndarray, "steps batch"]:
-    """Return which clips each step of an epoch sees; it depends on seed and epoch alone.
+    """Return which clips each step of an epoch sees; it depends on seed, epoch and `first` alone.
 
     Every clip of the pool comes once, in random order; with the balanced sampler as many are drawn, each class with the
     same probability. The last batch is padded with clips from the start of the order, so that all batches have one
@@ -17,8 +24,9 @@ def epoch_order(
 
     Parameters
     ----------
-    primary : the class of each clip, −1: unlabelled
-    unlabelled_ratio : unlabelled clips that are drawn per labelled clip, as far as there are enough
+    primary : the class of each clip; −1: it is drawn by `drawn_ratio` (`Examples.sampled_classes`)
+    drawn_ratio : clips without a class that are drawn per clip with one, as far as there are enough
+    first : clips without a class that are among the drawn ones whatever chance says
     """
     generator = np.random.default_rng((settings.seed, epoch))
     known = np.flatnonzero(primary >= 0)
@@ -29,8 +37,10 @@ def epoch_order(
     else:
         order = generator.permutation(pool)
     if len(known) < len(primary):
-        count = _unlabelled_clips(len(pool), len(primary) - len(known), unlabelled_ratio)
-        drawn = generator.permutation(np.flatnonzero(primary < 0))[:count]
+        count = _drawn_clips(len(pool), len(primary) - len(known), drawn_ratio)
+        shuffled = generator.permutation(np.flatnonzero(primary < 0))
+        chosen = np.asarray(first, np.int64)
+        drawn = np.concatenate([chosen, shuffled[~np.isin(shuffled, chosen)]])[:count]
         order = generator.permutation(np.concatenate([order, drawn]))
     return np.resize(order, (steps_for(len(order), settings), settings.batch_size))
 
@@ -62,14 +72,21 @@ def steps_for(clips: int, settings: Training) -> int:
     return -(-clips // settings.batch_size)
 
 
-def clips_per_epoch(primary: Int[np.ndarray, " clips"], settings: Training, *, unlabelled_ratio: float = 0.0) -> int:
+def clips_per_epoch(primary: Int[np.ndarray, " clips"], settings: Training, *, drawn_ratio: float = 0.0) -> int:
     """Return how many clips an epoch sees; it is the same for every epoch. Parameters: same as `epoch_order`."""
     known = primary[primary >= 0]
     labelled = int(_clips_per_class(np.bincount(known), settings).sum())
-    return labelled + _unlabelled_clips(labelled, len(primary) - len(known), unlabelled_ratio)
+    return labelled + drawn_per_epoch(primary, settings, drawn_ratio=drawn_ratio)
 
 
-def _unlabelled_clips(labelled: int, available: int, ratio: float) -> int:
+def drawn_per_epoch(primary: Int[np.ndarray, " clips"], settings: Training, *, drawn_ratio: float) -> int:
+    """Return how many of the clips of an epoch are drawn by `drawn_ratio`. Parameters: same as `epoch_order`."""
+    known = primary[primary >= 0]
+    labelled = int(_clips_per_class(np.bincount(known), settings).sum())
+    return _drawn_clips(labelled, len(primary) - len(known), drawn_ratio)
+
+
+def _drawn_clips(labelled: int, available: int, ratio: float) -> int:
     return min(available, round(labelled * ratio))
 
 

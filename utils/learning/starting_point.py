@@ -33,8 +33,10 @@ def starting_point(network: Network, examples: Examples, config: Config) -> tupl
         return _find(network, examples, config) if is_first() else (initial_state(network, config.training), Progress())
 
     state, progress = on_all(find)
-    rows, steps, sums = from_first(lambda: ([asdict(row) for row in progress.rows], progress.steps, progress.sums))
-    return state, Progress([EpochRow(**row) for row in rows], steps, tuple(sums))
+    rows, steps, sums, hard = from_first(
+        lambda: ([asdict(row) for row in progress.rows], progress.steps, progress.sums, progress.hard_negatives)
+    )
+    return state, Progress([EpochRow(**row) for row in rows], steps, tuple(sums), tuple(hard))
 
 
 def _find(network: Network, examples: Examples, config: Config) -> tuple[TrainState, Progress]:

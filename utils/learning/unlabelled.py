@@ -53,7 +53,7 @@ def with_unlabelled(examples: Examples, config: Config) -> Examples:
         store=JoinedStore([*examples.stores, *stores]),
         rows=np.concatenate([examples.rows, rows]),
         labels=Labels(*(np.concatenate(pair) for pair in zip(examples.labels, new, strict=True))),
-        unlabelled_ratio=config.distillation.unlabelled_ratio,
+        drawn_ratio=config.distillation.unlabelled_ratio,
     )
 
 

@@ -47,6 +47,7 @@ class Snapshot:
     validation_loss : None without validation recordings
     steps, sums : of a paused epoch, the number of finished steps, and the sums of their metrics
     monitored : the metric by which the best epoch is chosen; None: MLRAP, as in snapshots of earlier versions
+    hard_negatives : of a paused epoch, indices of the noise clips that were mined for it
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Snapshot:
     steps: int = 0
     sums: tuple[float, ...] = ()
     monitored: Monitored | None = None
+    hard_negatives: tuple[int, ...] = ()
 
     @property
     def chosen_by(self) -> Monitored:
@@ -80,6 +82,7 @@ def save_snapshot(
     remove_folder(snapshot.folder)  # only a damaged one can be there, or an earlier pause
     state = {name: getattr(snapshot, name) for name in ("epoch", "mlrap", "validation_loss", "data", "steps", "sums")}
     state["monitored"] = None if snapshot.monitored is None else asdict(snapshot.monitored)
+    state |= {"hard_negatives": snapshot.hard_negatives} if snapshot.hard_negatives else {}
     with atomic_folder(snapshot.folder) as new:
         write_text(new / "settings.toml", to_toml(snapshot.config))
         write_text(new / "classes.txt", "".join(f"{label}\n" for label in snapshot.classes))
@@ -170,9 +173,9 @@ def read_snapshot(folder: Path) -> Snapshot:
             state["validation_loss"] = state.pop("val_loss")
         mlrap, loss = (None if state[name] is None else float(state[name]) for name in ("mlrap", "validation_loss"))
         epoch, steps, sums = int(state["epoch"]), int(state["steps"]), tuple(map(float, state["sums"]))
-        monitored = _monitored_of(state.get("monitored"))
+        monitored, hard = _monitored_of(state.get("monitored")), tuple(map(int, state.get("hard_negatives", ())))
         settings, data = load(folder / "settings.toml"), str(state["data"])
-        return Snapshot(folder, settings, tuple(classes), epoch, mlrap, data, loss, steps, sums, monitored)
+        return Snapshot(folder, settings, tuple(classes), epoch, mlrap, data, loss, steps, sums, monitored, hard)
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError, SettingsError) as error:
         raise UserError(
             f"{folder}: is a damaged snapshot ({type(error).__name__}: {error}); remove it, earlier ones are usable"

@@ -35,7 +35,7 @@ from utils.workers.fanout import AHEAD_OF_SMALL_RESULTS, fan_out
 STORE_FILES = (
     *("settings.toml", "clips.parquet", "recordings.parquet", "rejected.csv", "peaks.csv", "classes.csv"),
     *("overview.html", "shards", "parts", "images", "pictures", "noise"),
-    *("predictions_*.npy", "answers_*.npy", "teacher_*"),
+    *("predictions_*.npy", "answers_*.npy", "teacher_*", "noise_*"),
 )
 RUN_FRESH = "run spec.py --fresh"
 # how the reasons start with which an earlier version rejected recordings that are now read as far as possible

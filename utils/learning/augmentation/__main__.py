@@ -29,6 +29,7 @@ from utils.learning.augmentation.batch_plot import plot_batch
 from utils.learning.augmentation.contact_sheet import ClipSounds, Material, all_rows, draw_rows, with_sound_examples
 from utils.learning.background_sounds import read_background
 from utils.learning.examples import read_examples
+from utils.learning.noise_clips import with_noise_folder
 from utils.spectra.clips import clip_samples, cut_grid, margin_samples
 from utils.spectra.decode import decode
 from utils.spectra.image_folder import ImageFolder
@@ -115,7 +116,7 @@ def from_store(config: Config) -> Material:
 
 
 def write_batch(path: Path, config: Config, flags: AugmentationFlags) -> None:
-    """Draw the first batch of an epoch as the model sees it.
+    """Draw the first batch of an epoch as the model sees it; without hard negatives, which a training finds.
 
     Raises
     ------
@@ -124,7 +125,7 @@ def write_batch(path: Path, config: Config, flags: AugmentationFlags) -> None:
     """
     if flags.recording:
         raise console.UserError("--batch takes the clips of the experiment's store: leave out --recording")
-    examples = read_examples(config)
+    examples = with_noise_folder(read_examples(config), config)
     shown = plot_batch(path, examples, config, epoch=flags.epoch)
     console.info(f"{console.printable(path)}: {shown} clips of the first batch of epoch {flags.epoch}")
 

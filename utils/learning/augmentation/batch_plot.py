@@ -30,7 +30,7 @@ def plot_batch(path: Path, examples: Examples, config: Config, *, epoch: int) ->
     the clip itself and the next one of the batch.
     """
     settings = config.training
-    order = epoch_order(examples.labels.primary, settings, epoch=epoch, unlabelled_ratio=examples.unlabelled_ratio)[0]
+    order = epoch_order(examples.sampled_classes, settings, epoch=epoch, drawn_ratio=examples.drawn_ratio)[0]
     rows = examples.rows[order]
     labels = Labels(*(leaf[order] for leaf in examples.labels))
     batch = jax.tree.map(jnp.asarray, Batch(examples.clips(rows), labels, None, examples.peaks(rows)))

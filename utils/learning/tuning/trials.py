@@ -16,6 +16,7 @@ from utils.learning.epochs import TrainingFailed
 from utils.learning.examples import read_examples
 from utils.learning.fold_training import read_fold_examples, train_fold
 from utils.learning.loop import learn
+from utils.learning.noise_clips import with_noise_folder
 from utils.learning.runs import open_run
 from utils.learning.tuning.journal import Trial
 from utils.learning.tuning.searchable import only_testing
@@ -79,7 +80,7 @@ def target_of(config: Config, kind: TrialKind) -> Target:
         If trials could not be compared: there are no validation recordings, or no folds.
     """
     if kind == "training":
-        examples, settings = read_examples(config), config.training
+        examples, settings = with_noise_folder(read_examples(config), config), config.training
         if not len(examples.validation_rows):
             raise console.UserError(
                 "there are no validation recordings, by which trials could be compared; increase "
@@ -170,7 +171,7 @@ def _train(trial: Trial, config: Config, should_stop: Callable[[Course], bool]) 
         pruned = bool(rows) and should_stop(_course(rows))
         return not pruned
 
-    examples = read_examples(config)
+    examples = with_noise_folder(read_examples(config), config)
     with console.alone(config.snapshots, f"training of {config.run}"):
         open_run(config, fresh=False)
         rows = learn(examples, config, keep_training=keep_training)

@@ -1,0 +1,51 @@
+"""Clips of `training.noise_folder`, which are learned with no species."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from config import Config
+from utils.console import UserError, info
+from utils.learning.examples import Examples
+from utils.learning.hosts import host_count
+from utils.learning.targets import Labels
+from utils.recordings.recording import NOISE
+from utils.spectra.joined_store import JoinedStore
+from utils.spectra.noise_store import open_noise_store
+from utils.spectra.store import Store
+
+
+def with_noise_folder(examples: Examples, config: Config) -> Examples:
+    """Add the clips of `training.noise_folder` to those that are learned from: of the class Noise if there is one.
+
+    If there is none, they have no class, so that the targets of all classes are `training.absent_target`. Validation is
+    as without them.
+
+    Raises
+    ------
+    UserError
+        If none of its recordings can be used, some are in `testing.noise_folder`, too, or several hosts train together.
+    """
+    folder, store = config.training.noise_folder, examples.store
+    if folder is None:
+        return examples
+    assert isinstance(store, Store)  # noqa: S101 — other settings are refused
+    if host_count() > 1:
+        raise UserError("training.noise_folder: is learned by one host alone; remove it, or --coordinator")
+    noise = open_noise_store(store, folder, config)
+    count = len(noise.clips)
+    primary = examples.classes.index(NOISE) if NOISE in examples.classes else -1
+    background = np.full((count, examples.labels.background.shape[1]), -1, np.int32)
+    new = Labels(np.full(count, primary, np.int32), background, np.ones(count, np.float32))
+    info(
+        f"training.noise_folder: {count:,} clips of {noise.clips['recording'].n_unique():,} recordings without birds, "
+        f"learned as {'the class Noise' if NOISE in examples.classes else 'no species'}"
+    )
+    return replace(
+        examples,
+        store=JoinedStore([store, noise]),
+        rows=np.concatenate([examples.rows, len(store.clips) + np.arange(count)]),
+        labels=Labels(*(np.concatenate(pair) for pair in zip(examples.labels, new, strict=True))),
+        drawn_ratio=config.training.noise_ratio,
+        noise_clips=count,
+    )
