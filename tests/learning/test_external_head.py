@@ -99,6 +99,24 @@ def content(root: Path) -> dict[str, bytes]:
     return {file.relative_to(root).as_posix(): file.read_bytes() for file in files if file.is_file()}
 
 
+def test_a_head_learns_to_be_silent_on_a_folder_of_noise(config: Config, tmp_path: Path) -> None:
+    import soundfile
+
+    (tmp_path / "rain").mkdir()
+    samples = (0.1 * np.random.default_rng(1).normal(size=5 * RATE)).astype(np.float32)
+    soundfile.write(tmp_path / "rain" / "rain.wav", samples, RATE)
+    highest = []
+    for name, ratio in (("little", 0.05), ("more", 1.0)):
+        changes = {"loss": "binary", "noise_folder": tmp_path / "rain", "noise_ratio": ratio, "hard_negatives": 1.0}
+        run = replace(config, run=name, training=replace(config.training, **changes))
+        train.main(run)
+        highest.append(pl.read_csv(run.run_folder / "hard_negatives.csv")["score"].max())
+    assert highest[1] < highest[0]
+    folder = next(path for path in (config.dataset.root / "spec").glob("noise_*") if path.is_dir())
+    found = Store(config.dataset.root, at=folder).spectrograms(np.array([1]))
+    np.testing.assert_allclose(found[0], embeddings_of(samples[None, RATE : 2 * RATE]), rtol=5e-3)
+
+
 def test_the_store_keeps_embeddings_of_the_clips(config: Config) -> None:
     store = Store(config.dataset.root)
     assert store.keeps_embeddings

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import Training
-from utils.learning.sampling import clips_per_epoch, epoch_order, packed_order, steps_for
+from utils.learning.sampling import clips_per_epoch, drawn_per_epoch, epoch_order, packed_order, steps_for
 
 PRIMARY = np.repeat([0, 1, 2], [20, 3, 1]).astype(np.int32)
 
@@ -113,3 +113,21 @@ def test_packs_are_mixed_and_epochs_differ() -> None:
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert np.mean([len(set(of_file[batch])) for batch in first]) > 2
+
+
+def test_clips_without_a_class_are_drawn_and_the_first_ones_always() -> None:
+    primary = np.array([0] * 8 + [-1] * 10, np.int32)
+    settings = Training(batch_size=4)
+    for epoch in (1, 2):
+        count = clips_per_epoch(primary, settings, drawn_ratio=0.5)
+        assert count == 8 + 4
+        assert drawn_per_epoch(primary, settings, drawn_ratio=0.5) == 4
+        order = epoch_order(primary, settings, epoch=epoch, drawn_ratio=0.5, first=(17, 9))
+        seen = order.ravel()[:count]
+        assert sorted(seen[seen < 8].tolist()) == list(range(8))
+        assert {9, 17} < set(seen[seen >= 8].tolist())
+        assert len(set(seen.tolist())) == count
+    orders = [epoch_order(primary, settings, epoch=epoch, drawn_ratio=0.5, first=(17, 9)) for epoch in (1, 2, 1)]
+    assert np.array_equal(orders[0], orders[2])
+    assert set(orders[0][orders[0] >= 8].tolist()) != set(orders[1][orders[1] >= 8].tolist())  # the rest by chance
+    assert clips_per_epoch(primary, settings, drawn_ratio=9.0) == len(primary)

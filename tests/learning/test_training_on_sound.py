@@ -24,6 +24,7 @@ from utils.learning.batch_images import Batch, images_of
 from utils.learning.cached_predictions import is_deterministic
 from utils.learning.examples import Examples, read_examples
 from utils.learning.input_statistics import training_statistics
+from utils.learning.noise_clips import with_noise_folder
 from utils.learning.targets import Labels
 from utils.models.snapshots import find_snapshot, load_network
 from utils.models.training_log import read_training_log
@@ -216,6 +217,26 @@ def test_settings_that_do_not_go_together(
 def test_what_cannot_matter_is_said(made: tuple[Config, Config], capfd: pytest.CaptureFixture[str]) -> None:
     train.main(with_settings(made[1], run="gain", waveform={"gain": 6.0}, training={"epochs": 1}))
     assert "waveform.gain changes nothing" in capfd.readouterr().err
+
+
+def test_noise_of_a_folder_is_stored_as_sound_once_for_all_spectrograms(made: tuple[Config, Config]) -> None:
+    folder = made[1].dataset.root / "rain"
+    folder.mkdir()
+    samples = (0.1 * np.random.default_rng(1).normal(size=5 * RATE)).astype(np.float32)
+    soundfile.write(folder / "rain.wav", samples, RATE)
+    training = {"loss": "binary", "noise_folder": folder, "hard_negatives": 1.0, "noise_ratio": 0.1, "epochs": 1}
+    found = []
+    for kind in ("mel", "pcen"):
+        config = with_settings(made[1], run=f"rain_{kind}", training=training, spectrogram={"kind": kind})
+        train.main(config)
+        examples = with_noise_folder(read_examples(config), config)
+        found.append(examples.stores[1].folder)
+        assert examples.noise_clips == 5
+        assert len((config.run_folder / "hard_negatives.csv").read_text().splitlines()) > 1
+    assert found[0] == found[1]
+    margin = round(0.3 * RATE)
+    second = examples.clips(examples.rows[-4:-3])[0] / 32767 * examples.peaks(examples.rows[-4:-3])
+    np.testing.assert_allclose(second, samples[RATE - margin : 2 * RATE + margin], atol=2e-4)
 
 
 def test_mean_and_deviation_are_computed_once_per_kind_of_spectrogram(

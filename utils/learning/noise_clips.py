@@ -8,6 +8,7 @@ from config import Config
 from utils.console import UserError, info
 from utils.learning.examples import Examples
 from utils.learning.hosts import host_count
+from utils.learning.sampling import drawn_per_epoch
 from utils.learning.targets import Labels
 from utils.recordings.recording import NOISE
 from utils.spectra.joined_store import JoinedStore
@@ -24,7 +25,8 @@ def with_noise_folder(examples: Examples, config: Config) -> Examples:
     Raises
     ------
     UserError
-        If none of its recordings can be used, some are in `testing.noise_folder`, too, or several hosts train together.
+        If none of its recordings can be used, some are in `testing.noise_folder`, too, `training.noise_ratio` draws no
+        clip, or several hosts train together.
     """
     folder, store = config.training.noise_folder, examples.store
     if folder is None:
@@ -41,7 +43,7 @@ def with_noise_folder(examples: Examples, config: Config) -> Examples:
         f"training.noise_folder: {count:,} clips of {noise.clips['recording'].n_unique():,} recordings without birds, "
         f"learned as {'the class Noise' if NOISE in examples.classes else 'no species'}"
     )
-    return replace(
+    joined = replace(
         examples,
         store=JoinedStore([store, noise]),
         rows=np.concatenate([examples.rows, len(store.clips) + np.arange(count)]),
@@ -49,3 +51,10 @@ def with_noise_folder(examples: Examples, config: Config) -> Examples:
         drawn_ratio=config.training.noise_ratio,
         noise_clips=count,
     )
+    settings = config.training
+    if not drawn_per_epoch(joined.sampled_classes, settings, drawn_ratio=joined.drawn_ratio):
+        raise UserError(
+            f"training.noise_ratio = {settings.noise_ratio:g}: no clip of training.noise_folder would be learned in an "
+            "epoch; increase it"
+        )
+    return joined
