@@ -186,7 +186,7 @@ def choose_examples(store: Store | ImageFolder, split: pl.DataFrame, config: Con
     if config.training.all_data:
         learned = _of_classes_in(as_sorted.filter(split="train")["recording"].to_list(), learned)
     learned = draw_data_share(learned, split, config.training)
-    classes = tuple(sorted({*learned["class"], *_class_of_folder(config)}))
+    classes = tuple(sorted({*learned["class"], *_class_of_noise_folder(config)}))
     _check_classes(classes, train)
     validation = clips.filter(pl.col("accepted") & for_validation & pl.col("class").is_in(classes))
     recordings = _labels_per_recording(validation)
@@ -234,7 +234,7 @@ def _clips_to_learn(accepted: pl.DataFrame, rejected: pl.DataFrame, config: Conf
     return pl.concat([learned, noise])
 
 
-def _class_of_folder(config: Config) -> tuple[str, ...]:
+def _class_of_noise_folder(config: Config) -> tuple[str, ...]:
     """Return the class that `training.noise_folder` adds, even if no clip of the store has it."""
     return (NOISE,) if config.training.noise_folder and config.training.noise_class else ()
 

@@ -95,7 +95,7 @@ def refuse_shared_noise(learned: Path | None, tested: Path | None) -> None:
     """
     if learned is None or tested is None or not (learned.is_dir() and tested.is_dir()):
         return
-    shared = next(_shared_files(_sounds_of(learned), _sounds_of(tested)), None)
+    shared = next(_shared_files(_files_of(learned), _files_of(tested)), None)
     if shared:
         raise UserError(
             f"training.noise_folder and testing.noise_folder share recordings, such as {printable(shared)}, so false "
@@ -103,7 +103,7 @@ def refuse_shared_noise(learned: Path | None, tested: Path | None) -> None:
         )
 
 
-def _sounds_of(folder: Path) -> list[Path]:
+def _files_of(folder: Path) -> list[Path]:
     return sorted(file for file in walk(folder).files if is_sound(file) and file.is_file())
 
 

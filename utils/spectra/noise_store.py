@@ -29,7 +29,7 @@ from utils.spectra.store import Store
 from utils.spectra.store_settings import STORE_SETTINGS, with_judging_spectrogram
 from utils.spectra.store_writer import fill_store, finish_store, is_finished_shard, open_store_folder
 
-SETTING = "training.noise_folder"
+LEARNED = "training.noise_folder"
 PREFIX = "noise_folder/"  # of the names of its recordings, before their paths in the folder
 
 
@@ -49,21 +49,21 @@ def open_noise_store(store: Store, folder: Path, config: Config) -> Store:
     UserError
         If the folder has no recording that can be used, or shares some with `testing.noise_folder`.
     """
-    files, unread = noise_files(folder, SETTING)
+    files, unread = noise_files(folder, LEARNED)
     refuse_shared_noise(folder, config.testing.noise_folder)
-    used, known = _without_known(files, config)
+    used, known = _unknown_files(files, config)
     named = [console.Failure(Path(one.name).relative_to(folder).as_posix(), one.reason) for one in known]
-    made, rejected = _fill(store, folder, used, config) if used else (None, [])
-    console.report_failures([*unread, *named, *rejected], what=f"recordings of {SETTING}")
+    made, rejected = _filled_store(store, folder, used, config) if used else (None, [])
+    console.report_failures([*unread, *named, *rejected], what=f"recordings of {LEARNED}")
     if made is None or made.clips.is_empty():
         raise console.UserError(
             f"{console.printable(folder)}: none of its {len(files)} sound files can be learned as noise; "
-            f"{advice_for(SETTING)}"
+            f"{advice_for(LEARNED)}"
         )
     return made
 
 
-def _without_known(files: Sequence[Path], config: Config) -> tuple[list[Path], list[console.Failure]]:
+def _unknown_files(files: Sequence[Path], config: Config) -> tuple[list[Path], list[console.Failure]]:
     """Leave out files with the content of others, and recordings of the data set, which has labels for them."""
     nameless = [file for file in files if not has_text_name(file.resolve())]
     distinct, left_out = distinct_files([file for file in files if file not in nameless])
@@ -75,7 +75,9 @@ def _without_known(files: Sequence[Path], config: Config) -> tuple[list[Path], l
     return [file for file in distinct if file not in known], left_out
 
 
-def _fill(store: Store, folder: Path, files: Sequence[Path], config: Config) -> tuple[Store, list[console.Failure]]:
+def _filled_store(
+    store: Store, folder: Path, files: Sequence[Path], config: Config
+) -> tuple[Store, list[console.Failure]]:
     """Compute what is missing of the store and open it; also return which files could not be used."""
     settings = _settings(store, folder, config)
     split = pl.DataFrame([_row_of(file, folder) for file in files], schema=SPLIT_SCHEMA)
@@ -90,7 +92,7 @@ def _fill(store: Store, folder: Path, files: Sequence[Path], config: Config) -> 
         for name, reason in rejected.select("recording", "reason").iter_rows()
     ]
     if not all(is_finished_shard(shard, at) for shard in shards):
-        console.report_failures(failures, what=f"recordings of {SETTING}", done="not finished")
+        console.report_failures(failures, what=f"recordings of {LEARNED}", done="not finished")
         raise console.UserError(
             f"{console.printable(folder)}: not all of its recordings could be tried; run the same command again, which "
             "computes what is missing"
@@ -129,5 +131,5 @@ def _row_of(file: Path, folder: Path) -> dict[str, object]:
         "split": "train",
         "fold": None,
         "group": None,
-        "reason": SETTING,
+        "reason": LEARNED,
     }

@@ -20,6 +20,7 @@ caches are in `<root>/remote_spec` on this machine, and nothing of it is in part
                                      store elsewhere with the shard's own key, too. clips.keep = embeddings:
                                      embeddings.npy: float16 (clips, windows, values)
     <root>/spec/parts/               finished recordings of unfinished shards
+    <root>/spec/noise_*/             stores of the clips of folders of noise (noise_store)
     <root>/spec/predictions_*.npy    predictions of teachers for all clips (utils.learning.cached_predictions)
 
 A shard holds the clips of up to 64 recordings of one class, ordered by name and time. So it depends neither on other

@@ -32,7 +32,7 @@ from utils.scoring.metrics.false_alarms import NoiseScores
 from utils.scoring.metrics.units import Unit
 from utils.spectra.interval_grid import interval_times
 
-SETTING = "testing.noise_folder"
+TESTED = "testing.noise_folder"
 SAME_LENGTH = 1e-6  # seconds
 
 
@@ -46,7 +46,7 @@ def check_noise_folder(config: Config) -> None:
         them, too.
     """
     if config.testing.noise_folder is not None:
-        noise_files(config.testing.noise_folder, SETTING)
+        noise_files(config.testing.noise_folder, TESTED)
         refuse_shared_noise(config.training.noise_folder, config.testing.noise_folder)
 
 
@@ -69,7 +69,7 @@ def predict_noise(members: Sequence[Member], split: pl.DataFrame, config: Config
         return None
     for learned in {member.snapshot.config.training.noise_folder for member in members}:
         refuse_shared_noise(learned, folder)
-    files, unread = noise_files(folder, SETTING)
+    files, unread = noise_files(folder, TESTED)
     used, known = _without_known(files, split, config)
     ensemble = assemble(members)
     clips = [group.clips for group in ensemble.groups]
@@ -83,7 +83,7 @@ def predict_noise(members: Sequence[Member], split: pl.DataFrame, config: Config
     if not found.tables:
         raise console.UserError(
             f"{console.printable(folder)}: none of its {len(files)} sound files can be used as noise; "
-            f"{advice_for(SETTING)}"
+            f"{advice_for(TESTED)}"
         )
     return NoiseScores(np.concatenate(found.tables), interval, found.seconds, len(found.tables))
 
