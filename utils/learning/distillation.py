@@ -134,9 +134,9 @@ class LearnFromTeachers:
         frozen: tuple[Network, ...],
     ) -> LossFunction:
         """Return the loss by `distillation`."""
-        bounds = [self.classes, self.classes + 1, 2 * self.classes + 1]
-        by_labels, labelled, predictions, of_teacher = jnp.split(targets, bounds, axis=1)
-        predictions = predictions if self.cached else self.teachers.predict_images(frozen, images)
+        by_labels, labelled, soft_targets = jnp.split(targets, [self.classes, self.classes + 1], axis=1)
+        of_teacher = soft_targets[:, self.classes :]
+        predictions = soft_targets[:, : self.classes] if self.cached else self.teachers.predict_images(frozen, images)
         by_labels = by_labels / jnp.maximum(labelled, 1e-6)
         share = self.config.distillation.embedding_share
 
