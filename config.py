@@ -55,7 +55,8 @@ MODELS_WITHOUT_WEIGHTS = ("Baseline", "ResNet", "Pi", "Dilated")  # values of mo
 FILE_HEADS = ("file", "none")  # values of model.head with the layer of the file
 # number of stages of the other models, by the start of their names
 STAGES = {"EfficientNetV2": 6, "EfficientNet": 7, "ConvNeXt": 4, "ResNeSt": 4, "MobileNet": 5}
-MULTI_LABEL_LOSSES = ("binary",)  # values of training.loss that score each class by itself
+MULTI_LABEL_LOSSES = ("binary", "asymmetric", "soft_auc")  # values of training.loss that score each class by itself
+MODELS_WITHOUT_POOL = ("Pi", "External")  # values of model.name that do not end in a mean of feature maps
 COMPARING_LOSSES = ("triplet",)  # values of training.loss that compare clips with positives and negatives
 
 
@@ -446,6 +447,11 @@ class Model:
     embedding: Annotated[int, Ge(0), Le(16_384)] = 0
     # how embeddings are compared; cosine: they are scaled to length 1, also before the output layer
     distance: Literal["euclidean", "cosine"] = "euclidean"
+    # how feature maps become the features of a clip; mean: over frequency and time; gem: generalised mean, between mean
+    # and maximum, as it learns; attention: the output layer predicts each frame, and the clip has their mean with
+    # weights that are learned. A frame is 32 columns of the spectrogram (Baseline, ResNet, Dilated: 2 to the power of
+    # the number of `filters`): a larger spectrogram.width makes frames shorter. Not for Pi and External
+    pool: Literal["mean", "attention", "gem"] = "mean"
 
 
 @dataclass(frozen=True)
@@ -490,14 +496,20 @@ class Training:
     # as 0.999; 0: off
     average: PartShare = 0.0
     # cross_entropy: one label per clip; focal: the same, with more weight on hard clips; binary: several labels per
-    # clip (sigmoid); triplet: the embedding, by comparing clips of the same class and of others (`triplets`)
-    loss: Literal["cross_entropy", "focal", "binary", "triplet"] = "cross_entropy"
+    # clip (sigmoid); asymmetric: the same, with less weight on classes that are absent and easy; soft_auc: the same
+    # labels, by pairs of a clip with a class and one without it in a batch: how clips rank, not how high scores are, so
+    # that thresholds per class are needed; triplet: the embedding, by comparing clips of the same class and of others
+    # (`triplets`)
+    loss: Literal["cross_entropy", "focal", "binary", "asymmetric", "soft_auc", "triplet"] = "cross_entropy"
     triplets: Triplets = field(default_factory=Triplets)  # loss = triplet: what is compared, and how
     focal_gamma: NotNegative = 2.0  # loss = focal: how much less easy clips count; 0: cross-entropy
     label_smoothing: PartShare = 0.0  # losses with one label: fraction of the target spread evenly over all classes
-    primary_target: Share = 1.0  # loss = binary: target of the primary label
-    secondary_target: Share = 1.0  # loss = binary: target of background labels
-    absent_target: Share = 0.0  # loss = binary: target of all other classes
+    primary_target: Share = 1.0  # losses with several labels: target of the primary label
+    secondary_target: Share = 1.0  # losses with several labels: target of background labels
+    absent_target: Share = 0.0  # losses with several labels: target of all other classes
+    # model.pool = attention: share of the loss that is computed from the highest logit of each class in any frame, so
+    # that single frames learn what they have; the rest is that of the clip
+    frame_loss: Share = 0.5
     # balanced: weight the loss of a clip inversely to the number of clips of its class
     class_weights: Literal["none", "balanced"] = "none"
     # weight the loss of a clip by the quality rating of its recording: A or 5: 1, E or 1: 0.2, unrated: 0.6

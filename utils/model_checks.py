@@ -1,6 +1,16 @@
 """Which values of the section `model` do not go together, or not with other settings."""
 
-from config import FILE_HEADS, MODELS_WITHOUT_WEIGHTS, STAGES, Clips, Config, Model, Spectrogram, Training
+from config import (
+    FILE_HEADS,
+    MODELS_WITHOUT_POOL,
+    MODELS_WITHOUT_WEIGHTS,
+    STAGES,
+    Clips,
+    Config,
+    Model,
+    Spectrogram,
+    Training,
+)
 from utils.spectrogram_checks import require
 
 
@@ -10,6 +20,7 @@ def check_model(config: Config) -> None:
     _check_weights(config.model, config.training)
     _check_external(config.model, config.clips)
     _check_file_head(config.model)
+    _check_pool(config.model, config.training)
     if config.model.name == "External":
         _check_needs_spectrograms(config)
 
@@ -132,4 +143,26 @@ def _check_file_head(model: Model) -> None:
         key="model.head",
         value=model.head,
         reason="needs model.embedding = 0 and model.distance = euclidean: the layer of the file takes nothing else",
+    )
+
+
+def _check_pool(model: Model, training: Training) -> None:
+    require(
+        model.pool == "mean" or model.name not in MODELS_WITHOUT_POOL,
+        key="model.pool",
+        value=model.pool,
+        reason=f"{model.name} has no feature maps at its end; set it to mean, or model.name to another model",
+    )
+    require(
+        model.pool != "attention" or not training.compares_clips,
+        key="model.pool",
+        value=model.pool,
+        reason=f"does not go with training.loss = {training.loss}, which compares clips by one embedding each; set it "
+        "to mean or gem",
+    )
+    require(
+        model.pool == "attention" or training.frame_loss == Training.frame_loss,
+        key="training.frame_loss",
+        value=training.frame_loss,
+        reason="needs model.pool = attention: without it there are no frames",
     )

@@ -46,6 +46,9 @@ FAMILIES = [
     (ConvNeXt, convnext.Design((1, 1), (8, 16), conv_mlp=False), Model("ConvNeXtTiny")),
     (MobileNet, V4, Model("MobileNetV4Small", normalize="weights", channels=3)),
     (ResNeSt, SPLIT, Model("ResNeSt50")),
+    (EfficientNet, LITE, Model("EfficientNetLite0", pool="attention")),
+    (EfficientNet, LITE, Model("EfficientNetLite0", pool="gem")),
+    (MobileNet, V4, Model("MobileNetV4Small", pool="attention")),
 ]
 
 
@@ -97,13 +100,14 @@ def test_scores_are_those_of_jax(kind: type[Classifier], design: Hashable, setti
 def test_the_layout_of_convolutions_is_kept(kind: type[Classifier], design: Hashable, settings: Model) -> None:
     nodes = exported(kind, design, settings)[2].graph.node
     operations = Counter(node.op_type for node in nodes)
-    # dense layers on each position need the other order: one transpose before, one after them
-    assert operations["Transpose"] == (4 if settings.name == "ConvNeXtTiny" else 0)
+    # dense layers on each position need the other order: one transpose before, one after them; those of frames, one
+    by_frame = settings.pool == "attention"
+    assert operations["Transpose"] == (4 if settings.name == "ConvNeXtTiny" else 1 if by_frame else 0)
     if kind is not ConvNeXt:
         assert operations["BatchNormalization"] == 0  # all are parts of convolutions
     if kind is EfficientNet:
         assert operations["Clip"] + operations["Sigmoid"] > 5
-        assert operations["Relu"] + operations["Min"] + operations["Exp"] == 0
+        assert operations["Relu"] + operations["Min"] + operations["Exp"] == by_frame  # its softmax
     depthwise = [node for node in nodes for one in node.attribute if one.name == "group" and one.i in (8, 16)]
     assert depthwise or kind is ResNeSt
 

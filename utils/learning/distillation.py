@@ -20,11 +20,12 @@ from utils.files import write_json
 from utils.learning.cached_predictions import cache_predictions, is_deterministic
 from utils.learning.examples import Examples
 from utils.learning.losses import ClipLosses, Logits, losses
-from utils.learning.objectives import LossFunction
+from utils.learning.objectives import LossFunction, with_frame_loss
 from utils.learning.runs import latest_snapshot
 from utils.learning.targets import Labels, Targets, targets_of
 from utils.learning.teachers import Teachers
 from utils.learning.triplet_losses import Embeddings
+from utils.models.architectures.classifier import NetworkOutput
 from utils.models.networks import Network
 from utils.models.snapshots import recordings_used
 from utils.scoring.inference.ensembles import Member
@@ -140,9 +141,12 @@ class LearnFromTeachers:
         by_labels = by_labels / jnp.maximum(labelled, 1e-6)
         share = self.config.distillation.embedding_share
 
-        def loss(logits: Logits, embeddings: Embeddings) -> ClipLosses:
-            found = blended_losses(logits, predictions, by_labels, labelled[:, 0], self.config)
-            return with_embedding_distances(found, embeddings, of_teacher, share) if share else found
+        def loss_of(logits: Logits) -> ClipLosses:
+            return blended_losses(logits, predictions, by_labels, labelled[:, 0], self.config)
+
+        def loss(output: NetworkOutput) -> ClipLosses:
+            found = with_frame_loss(loss_of, output, self.config.training)
+            return with_embedding_distances(found, output.embeddings, of_teacher, share) if share else found
 
         return loss
 

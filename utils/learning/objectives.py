@@ -11,10 +11,22 @@ from jaxtyping import Array, Float
 from config import Config, Training
 from utils.learning.losses import ClipLosses, Logits, losses
 from utils.learning.targets import Labels, species_of, targets_of
-from utils.learning.triplet_losses import AnchorLosses, Embeddings, relations, triplet_losses
+from utils.learning.triplet_losses import AnchorLosses, relations, triplet_losses
+from utils.models.architectures.classifier import NetworkOutput
 from utils.models.networks import Network
 
-LossFunction = Callable[[Logits, Embeddings], ClipLosses]
+LossFunction = Callable[[NetworkOutput], ClipLosses]
+
+
+def with_frame_loss(loss_of: Callable[[Logits], ClipLosses], output: NetworkOutput, settings: Training) -> ClipLosses:
+    """Return the loss of each clip, to the part `frame_loss` that of the highest logit of each class in any frame.
+
+    Networks without frames have only the loss of the clips' logits.
+    """
+    if output.frames is None or not settings.frame_loss:
+        return loss_of(output.logits)
+    share, highest = settings.frame_loss, output.frames.max(axis=1)
+    return (1 - share) * loss_of(output.logits) + share * loss_of(highest)
 
 
 @runtime_checkable  # for the shape checks of tests
@@ -41,7 +53,7 @@ class Objective(Protocol):
         images: Float[Array, "batch height width"],
         frozen: tuple[Network, ...],
     ) -> LossFunction:
-        """Return the function from logits and embeddings to the loss of each clip.
+        """Return the function from a network's output to the loss of each clip.
 
         It may have the losses of the first clips only, to which the others are compared. This is called outside of the
         gradient.
@@ -73,7 +85,9 @@ class LearnLabels:
         frozen: tuple[Network, ...],
     ) -> LossFunction:
         """Return the loss by `training.loss`."""
-        return lambda logits, _: losses(logits, targets, self.settings)
+        return lambda output: with_frame_loss(
+            lambda logits: losses(logits, targets, self.settings), output, self.settings
+        )
 
 
 @dataclass(frozen=True)
@@ -102,12 +116,12 @@ class LearnTriplets:
         related = relations(jax.nn.one_hot(by_labels.argmax(axis=1), self.classes), species)
         anchors, share = len(targets) // 3, self.config.training.triplets.cross_entropy
 
-        def loss(logits: Logits, embeddings: Embeddings) -> AnchorLosses:
-            of_triplets = triplet_losses(embeddings, related, self.config)
+        def loss(output: NetworkOutput) -> AnchorLosses:
+            of_triplets = triplet_losses(output.embeddings, related, self.config)
             if not share:
                 return of_triplets
             return (1 - share) * of_triplets + share * losses(
-                logits[:anchors], by_labels[:anchors], self.config.training
+                output.logits[:anchors], by_labels[:anchors], self.config.training
             )
 
         return loss

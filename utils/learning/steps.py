@@ -18,7 +18,7 @@ from utils.learning.losses import weighted_mean
 from utils.learning.noise import Noise
 from utils.learning.objectives import LossFunction, Objective, learn_recordings
 from utils.learning.optimizers import optimizer
-from utils.models.networks import Network, classify, embed, is_frozen, of_backbone
+from utils.models.networks import Network, before_output, classify, is_frozen, of_backbone
 
 
 class TrainState(NamedTuple):
@@ -99,12 +99,12 @@ def make_step(
         key: PRNGKeyArray,
     ) -> tuple[Float[Array, ""], tuple[nnx.State, Float[Array, "batch classes"]]]:
         if only_last_layer:
-            embeddings = jax.lax.stop_gradient(embed(graph, Network(params, rest), images)[0])
+            features = jax.lax.stop_gradient(before_output(graph, Network(params, rest), images)[0])
         else:
-            embeddings, rest = embed(graph, Network(params, rest), images, train=True, key=key)
-        logits = classify(graph, Network(params, rest), embeddings)
-        found = loss_function(logits, embeddings)
-        return weighted_mean(found, clip_weights[: len(found)]), (rest, logits)
+            features, rest = before_output(graph, Network(params, rest), images, train=True, key=key)
+        output = classify(graph, Network(params, rest), features)
+        found = loss_function(output)
+        return weighted_mean(found, clip_weights[: len(found)]), (rest, output.logits)
 
     def step(
         state: TrainState,

@@ -26,7 +26,7 @@ from utils.scoring.inference.ensembles import Member, members_at, with_bird_mode
 from utils.settings_keys import changed_settings, settings_for_key
 
 # settings that came after the first version: runs on disk keep the text of a model that has none of them
-ADDED_SETTINGS = ("head", "stages", "features")
+ADDED_SETTINGS = ("head", "stages", "features", "pool")
 NAMED_CLASSES = 3  # classes that a message names, at most
 # settings of the spectrogram in which a teacher may differ from the student
 SIZE_SETTINGS = ("height", "width", "n_fft", "hop", "resize", "engine", "images")

@@ -5,6 +5,7 @@ A new model is a file in `architectures/`, an entry in `NETWORKS`, and its name 
 """
 
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -16,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from config import Model
 from utils.models.architectures import convnext, efficientnet, mobilenet, resnest
 from utils.models.architectures.baseline import Baseline
-from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.classifier import Classifier, FeatureVectors, NetworkOutput
 from utils.models.architectures.convnext import ConvNeXt
 from utils.models.architectures.dilated import Dilated
 from utils.models.architectures.efficientnet import EfficientNet
@@ -102,27 +103,53 @@ def embed(
     *,
     train: bool = False,
     key: PRNGKeyArray | None = None,
-) -> tuple[Float[Array, "batch features"], nnx.State]:
-    """Return the input of a network's last layer, and its running statistics; otherwise the same as `apply`."""
+) -> tuple[Float[Array, "batch embedding"], nnx.State]:
+    """Return a network's embeddings, and its running statistics; otherwise the same as `apply`."""
     module = _merge(graph, network)
     embeddings = module.embed(images, train=train, key=key)
     return embeddings, _split(module)[1].rest
+
+
+def before_output(
+    graph: nnx.GraphDef,
+    network: Network,
+    images: Images,
+    *,
+    train: bool = False,
+    key: PRNGKeyArray | None = None,
+) -> tuple[FeatureVectors, nnx.State]:
+    """Return the input of a network's last layer, of each clip or frame; otherwise the same as `embed`."""
+    module = _merge(graph, network)
+    found = module.before_output(images, train=train, key=key)
+    return found, _split(module)[1].rest
+
+
+def classify(graph: nnx.GraphDef, network: Network, found: FeatureVectors) -> NetworkOutput:
+    """Return what a network makes of clips from the input of its last layer."""
+    return _merge(graph, network).classify(found)
 
 
 def apply_and_embed(
     graph: nnx.GraphDef, network: Network, images: Images
 ) -> Float[Array, "batch classes_and_features"]:
     """Return a network's logits for images from 0 to 1, and beside them, as further columns, its embeddings."""
+    found = all_outputs(graph, network, images)
+    return jnp.concatenate([found.logits, found.embeddings], axis=1)
+
+
+def all_outputs(graph: nnx.GraphDef, network: Network, images: Images) -> NetworkOutput:
+    """Return what a network makes of images from 0 to 1: logits, embeddings, and logits of frames if it has any."""
     module = _merge(graph, network)
-    embeddings = module.embed(images)
-    return jnp.concatenate([module.output(embeddings), embeddings], axis=1)
+    return module.classify(module.before_output(images))
 
 
-def classify(
-    graph: nnx.GraphDef, network: Network, embeddings: Float[Array, "batch features"]
-) -> Float[Array, "batch classes"]:
-    """Return the logits that a network's last layer makes of its input."""
-    return _merge(graph, network).output(embeddings)
+@lru_cache
+def frames_in(settings: Model, shape: tuple[int, int]) -> int:
+    """Return the number of frames for which a network has logits, in a spectrogram of height × width; 0: none."""
+    graph, network = abstract_network(settings, classes=1, shape=shape)
+    images = jax.ShapeDtypeStruct((1, *shape), jnp.float32)
+    found = jax.eval_shape(partial(all_outputs, graph), network, images).frames
+    return 0 if found is None else int(found.shape[1])
 
 
 def is_frozen(settings: Model, path: tuple[Any, ...]) -> bool:
@@ -142,8 +169,8 @@ def of_last_layer(path: tuple[Any, ...]) -> bool:
 
 
 def of_backbone(path: tuple[Any, ...]) -> bool:
-    """Tell whether a parameter, by its path, belongs neither to the last layer nor to that of `model.embedding`."""
-    return path[0].key not in ("embedding", "output")
+    """Tell whether a parameter, by its path, belongs neither to the last layers nor to that of `model.embedding`."""
+    return path[0].key not in ("embedding", "frame_attention", "output")
 
 
 def _merge(graph: nnx.GraphDef, network: Network) -> Classifier:

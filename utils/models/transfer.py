@@ -11,7 +11,8 @@ from utils.models.array_trees import named_leaves, unflatten_named
 from utils.models.networks import Network
 from utils.models.snapshots import Snapshot, find_snapshot_at, load_network
 
-OUTPUT_LAYER = "params/output/"
+OUTPUT_LAYERS = ("params/output/", "params/frame_attention/")  # with a column for each class
+OF_POOL = ("params/frame_attention/", "params/pool/")  # layers that only some values of model.pool have
 
 
 def find_pretrained(path: Path) -> Snapshot:
@@ -51,9 +52,10 @@ def start_from(snapshot: Snapshot, network: Network, classes: tuple[str, ...], *
     new_columns, saved_columns = ([names.index(label) for label in shared] for names in (classes, snapshot.classes))
     weights = {
         name: _copy_columns(initial[name], saved[name], new_columns, saved_columns)
-        if name.startswith(OUTPUT_LAYER)
+        if name.startswith(OUTPUT_LAYERS)
         else saved[name]
         for name in initial
+        if name in saved
     }
     added, dropped = len(classes) - len(shared), len(snapshot.classes) - len(shared)
     layers = (
@@ -62,13 +64,14 @@ def start_from(snapshot: Snapshot, network: Network, classes: tuple[str, ...], *
         if output
         else "all layers but the output layer"
     )
-    return unflatten_named(network, weights), f"starting from {snapshot.folder}: {layers}"
+    return unflatten_named(network, initial | weights), f"starting from {snapshot.folder}: {layers}"
 
 
 def _check_same_model(snapshot: Snapshot, saved: dict[str, Array], initial: dict[str, Array]) -> None:
     for name in sorted(saved.keys() | initial.keys()):
         shapes = [leaves[name].shape if name in leaves else "missing" for leaves in (saved, initial)]
-        if not name.startswith(OUTPUT_LAYER) and shapes[0] != shapes[1]:
+        other_pool = "missing" in shapes and name.startswith(OF_POOL)
+        if not other_pool and not name.startswith(OUTPUT_LAYERS) and shapes[0] != shapes[1]:
             raise UserError(
                 f"{snapshot.folder}: does not fit the settings of model: {name} is {shapes[0]}, should be {shapes[1]}"
             )

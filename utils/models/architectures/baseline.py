@@ -2,17 +2,16 @@
 
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from config import Model
-from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.classifier import Classifier, FeatureVectors
 from utils.models.architectures.layers import (
     NONLINEARITIES,
     Dropout,
     FeatureMaps,
     Norm,
     convolution,
-    global_mean,
     max_pool,
     split_key,
 )
@@ -57,8 +56,8 @@ class Baseline(Classifier):
         self.last_norm = Norm(width, settings, rngs)
         super().__init__(settings, features=width, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
-    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureVectors:
         """Return the means of the last convolution's channels."""
         for group, group_key in zip(self.groups, split_key(key, len(self.groups)), strict=True):
             x = group(x, train=train, key=group_key)
-        return global_mean(self.last_norm(self.last(x), train=train))
+        return self.pool(self.last_norm(self.last(x), train=train))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from config import Model
 from utils.models.architectures.backbone_layers import (
@@ -21,13 +21,12 @@ from utils.models.architectures.backbone_layers import (
     drop_path_rates,
     patches,
 )
-from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.classifier import Classifier, FeatureVectors
 from utils.models.architectures.layers import (
     HE,
     Dropout,
     FeatureMaps,
     as_input_dtype,
-    global_mean,
     in_turn,
     split_key,
 )
@@ -106,7 +105,7 @@ class ConvNeXt(Classifier):
         """Return the number of the stage that a parameter belongs to; see `Classifier`."""
         return 0 if path[0] == "stem" else int(path[1]) + 1 if path[0] == "stages" else None
 
-    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureVectors:
         """Return the means of the last stage's channels after layer norm, with dropout while training."""
         *keys, last_key = split_key(key, sum(len(stage["blocks"]) for stage in self.stages) + 1)
         coming = iter(keys)
@@ -119,7 +118,7 @@ class ConvNeXt(Classifier):
             blocks = stage["blocks"]
             x = in_turn(blocks, x, train=train and index >= self.frozen, keys=[next(coming) for _ in blocks])
             x = jax.lax.stop_gradient(x) if train and index + 1 == self.frozen else x
-        return self.dropout(self.head["norm"](global_mean(x)), train=train, key=last_key)
+        return self.dropout(self.head["norm"](self.pool(x)), train=train, key=last_key)
 
 
 class ConvNeXtBlock(nnx.Module):

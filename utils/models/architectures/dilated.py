@@ -8,18 +8,17 @@ small kernels see a long time at full resolution.
 
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from config import Model
 from utils.models.architectures.baseline import ConvolutionBlock
-from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.classifier import Classifier, FeatureVectors
 from utils.models.architectures.layers import (
     NONLINEARITIES,
     Dropout,
     FeatureMaps,
     Norm,
     convolution,
-    global_mean,
     in_turn,
     split_key,
 )
@@ -72,7 +71,7 @@ class Dilated(Classifier):
         self.nonlinearity = NONLINEARITIES[settings.nonlinearity]
         super().__init__(settings, features=width, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
-    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureVectors:
         """Return the means of the last stack's channels."""
         x = in_turn(self.blocks, x, train=train, keys=split_key(key, len(self.blocks)))
-        return global_mean(self.nonlinearity(self.norm(x, train=train)))
+        return self.pool(self.nonlinearity(self.norm(x, train=train)))

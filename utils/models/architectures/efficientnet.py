@@ -12,7 +12,7 @@ from typing import Literal
 import jax
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from config import Model
 from utils.models.architectures.backbone_layers import (
@@ -26,8 +26,8 @@ from utils.models.architectures.backbone_layers import (
     pads_like_tensorflow,
     stage_in_blocks,
 )
-from utils.models.architectures.classifier import Classifier
-from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, split_key
+from utils.models.architectures.classifier import Classifier, FeatureVectors
+from utils.models.architectures.layers import Dropout, FeatureMaps, split_key
 
 BlockKind = Literal["conv", "separable", "inverted", "fused"]
 
@@ -158,12 +158,12 @@ class EfficientNet(Classifier):
         """Return the number of the stage that a parameter belongs to; see `Classifier`."""
         return stage_in_blocks(path)
 
-    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureVectors:
         """Return the means of the last convolution's channels, with dropout while training."""
         *keys, last_key = split_key(key, sum(map(len, self.blocks)) + 1)
         x = self.activation(self.bn1(self.conv_stem(x), train=train and not self.frozen))
         x = in_stages(self.blocks, x, train=train, keys=keys, frozen=self.frozen)
-        x = global_mean(self.activation(self.bn2(self.conv_head(x), train=train)))
+        x = self.pool(self.activation(self.bn2(self.conv_head(x), train=train)))
         return self.dropout(x, train=train, key=last_key)
 
 

@@ -5,10 +5,10 @@ from math import sqrt
 import jax
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from config import FILE_HEADS, Model
-from utils.models.architectures.classifier import Classifier, to_unit_length
+from utils.models.architectures.classifier import Classifier, FeatureVectors, to_unit_length
 from utils.models.architectures.layers import Dropout, FeatureMaps, dense
 from utils.models.input_scaling import EmbeddingScaling
 
@@ -34,7 +34,7 @@ class ExternalHead(Classifier):
         """Return what scales embeddings; see `Classifier`."""
         return EmbeddingScaling(shape[1])
 
-    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureVectors:
         """Return the features of scaled embeddings (clips, windows, values, 1)."""
         windows = x[..., 0]
         if self.attention is None:

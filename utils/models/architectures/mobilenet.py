@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import jax
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from config import Model
 from utils.models.architectures.backbone_layers import (
@@ -22,8 +22,8 @@ from utils.models.architectures.backbone_layers import (
     pads_like_tensorflow,
     stage_in_blocks,
 )
-from utils.models.architectures.classifier import Classifier
-from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, split_key
+from utils.models.architectures.classifier import Classifier, FeatureVectors
+from utils.models.architectures.layers import Dropout, FeatureMaps, split_key
 
 
 @dataclass(frozen=True)
@@ -133,14 +133,16 @@ class MobileNet(Classifier):
         """Return the number of the stage that a parameter belongs to; see `Classifier`."""
         return stage_in_blocks(path)
 
-    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureVectors:
         """Return the output of the layer before the last, with dropout while training."""
         *keys, last_key = split_key(key, sum(map(len, self.blocks)) + 1)
         x = jax.nn.relu(self.bn1(self.conv_stem(x), train=train and not self.frozen))
         x = in_stages(self.blocks, x, train=train, keys=keys, frozen=self.frozen)
-        mean = global_mean(x)[:, None, None].astype(x.dtype)
-        x = jax.nn.relu(self.norm_head(self.conv_head(mean), train=train))
-        return self.dropout(x[:, 0, 0], train=train, key=last_key)
+        pooled = self.pool(x).astype(x.dtype)
+        by_frame = pooled.ndim == len(("batch", "frames", "channels"))
+        maps = pooled[:, None] if by_frame else pooled[:, None, None]  # the layer is a convolution of 1×1
+        x = jax.nn.relu(self.norm_head(self.conv_head(maps), train=train))
+        return self.dropout(x[:, 0] if by_frame else x[:, 0, 0], train=train, key=last_key)
 
 
 class ConvLayer(nnx.Module):

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from config import Model
 from utils.models.architectures.baseline import ConvolutionBlock
-from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.classifier import Classifier, FeatureVectors
 from utils.models.architectures.layers import NONLINEARITIES, Dropout, FeatureMaps, dense, split_key
 
 DENSE = 2  # dense layers before the last one
@@ -36,7 +36,7 @@ class Pi(Classifier):
         self.dropout = Dropout(settings, flat=True)
         super().__init__(settings, features=settings.dense_units, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
-    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureVectors:
         """Return the output of the second dense layer, after nonlinearity and dropout."""
         for group in self.groups:
             x = group(x, train=train, key=None)

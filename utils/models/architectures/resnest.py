@@ -10,11 +10,11 @@ from typing import Any
 import jax
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from config import Model
 from utils.models.architectures.backbone_layers import BatchNorm, conv, drop_path, drop_path_rates, in_stages
-from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.classifier import Classifier, FeatureVectors
 from utils.models.architectures.layers import Dropout, FeatureMaps, global_mean, split_key
 from utils.models.architectures.pooling import mean_of_four, mean_of_nine, window_maxima
 
@@ -90,13 +90,13 @@ class ResNeSt(Classifier):
         first = str(path[0])
         return 0 if first in ("conv1", "bn1") else int(first[-1]) if first.startswith("layer") else None
 
-    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureVectors:
         """Return the means of the last stage's channels, with dropout while training."""
         stages = (self.layer1, self.layer2, self.layer3, self.layer4)
         *keys, last_key = split_key(key, sum(map(len, stages)) + 1)
         x = self.stem(x, train=train and not self.frozen)
         x = in_stages(stages, x, train=train, keys=keys, frozen=self.frozen)
-        return self.dropout(global_mean(x), train=train, key=last_key)
+        return self.dropout(self.pool(x), train=train, key=last_key)
 
     def stem(self, x: FeatureMaps, *, train: bool) -> FeatureMaps:
         """Return feature maps of a quarter of the height and width."""

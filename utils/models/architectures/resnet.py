@@ -5,17 +5,16 @@ Source: Zagoruyko and Komodakis, arXiv:1605.07146.
 
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import PRNGKeyArray
 
 from config import Model
-from utils.models.architectures.classifier import Classifier
+from utils.models.architectures.classifier import Classifier, FeatureVectors
 from utils.models.architectures.layers import (
     NONLINEARITIES,
     Dropout,
     FeatureMaps,
     Norm,
     convolution,
-    global_mean,
     in_turn,
     max_pool,
     split_key,
@@ -80,8 +79,8 @@ class ResNet(Classifier):
         self.nonlinearity = NONLINEARITIES[settings.nonlinearity]
         super().__init__(settings, features=width, classes=classes, shape=shape, dtype=dtype, rngs=rngs)
 
-    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> Float[Array, "batch features"]:
+    def features(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureVectors:
         """Return the means of the last stack's channels."""
         x = self.first(x)
         x = in_turn(self.blocks, x, train=train, keys=split_key(key, len(self.blocks)))
-        return global_mean(self.nonlinearity(self.norm(x, train=train)))
+        return self.pool(self.nonlinearity(self.norm(x, train=train)))

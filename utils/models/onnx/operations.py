@@ -267,6 +267,7 @@ OPERATIONS: dict[str, Operation] = {
     "gt": _elementwise("Greater"),
     "square": _square,
     "integer_pow": _power,
+    "pow": _elementwise("Pow"),
     "sqrt": _elementwise("Sqrt"),
     "rsqrt": _rsqrt,
     "exp": _elementwise("Exp"),
