@@ -29,7 +29,8 @@ MAPS = jnp.array([[[1.0, -5.0], [2.0, 0.0], [3.0, 0.0]], [[2.0, 4.0], [2.0, 0.0]
 
 @cache
 def outputs(name: str, pool: str) -> tuple[nnx.GraphDef, Network, NetworkOutput]:
-    graph, network = build_network(Model(name=name, pool=pool, **SMALL), classes=3, shape=SHAPE, seed=0)  # type: ignore[arg-type]
+    settings = Model(name=name, pool=pool, **SMALL)  # type: ignore[arg-type]
+    graph, network = build_network(settings, classes=3, shape=SHAPE, seed=0)
     return graph, network, jax.jit(all_outputs, static_argnums=0)(graph, network, images())
 
 

@@ -29,6 +29,8 @@ OTHER: dict[str, Any] = {  # values that are not the defaults
     "stacks": 2,
     "head": "attention",
     "normalize": "bands",
+    "stages": 1,
+    "features": 24,
 }
 
 
