@@ -127,6 +127,13 @@ def test_there_are_no_more_stages_than_the_model_has() -> None:
             check(Config(model=model))
 
 
+def test_a_new_convolution_is_not_left_at_random_weights() -> None:
+    weights = backbone("EfficientNetB0", stages=1, weights="x.safetensors")
+    with pytest.raises(SettingsError, match="last convolution"):
+        check(Config(model=weights, training=FINE_TUNED))
+    check(Config(model=dataclasses.replace(weights, weights=None), training=FINE_TUNED))
+
+
 def test_layers_with_random_weights_are_not_frozen(config: Config) -> None:
     with pytest.raises(UserError, match="random weights"):
         train.main(dataclasses.replace(config, run="random", model=backbone("EfficientNetB0", frozen_stages=1)))
