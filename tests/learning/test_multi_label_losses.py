@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from config import Training
+from config import Config, Distillation, Training
+from utils.learning.distillation import LearnFromTeachers
 from utils.learning.losses import losses, weighted_mean
+from utils.learning.objectives import LearnLabels, Objective, with_frame_loss
+from utils.learning.targets import Labels
+from utils.learning.teachers import Teachers
+from utils.models.architectures.classifier import NetworkOutput
 
 
 def loss(name: str, logits: object, targets: object) -> np.ndarray:
@@ -69,3 +74,33 @@ def test_gradients_of_certain_scores_are_finite(name: str) -> None:
     targets = jnp.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.995]])
     settings = Training(loss=name)  # type: ignore[arg-type]
     assert np.isfinite(jax.grad(lambda z: losses(z, targets, settings).sum())(logits)).all()
+
+
+FRAMES = jnp.array([[[0.0, 3.0], [2.0, -1.0]], [[-4.0, -3.0], [-2.0, -1.0]]])  # of two clips
+OUTPUT = NetworkOutput(jnp.array([[1.0, 0.0], [-3.0, -2.0]]), jnp.zeros((2, 1)), FRAMES)
+HIGHEST = jnp.array([[2.0, 3.0], [-2.0, -1.0]])
+
+
+def test_half_of_the_loss_is_that_of_the_highest_frames() -> None:
+    first = lambda logits: logits[:, 0]  # noqa: E731
+    np.testing.assert_allclose(with_frame_loss(first, OUTPUT, Training()), [1.5, -2.5])
+    np.testing.assert_allclose(with_frame_loss(first, OUTPUT, Training(frame_loss=0.25)), [1.25, -2.75])
+    np.testing.assert_allclose(with_frame_loss(first, OUTPUT, Training(frame_loss=0.0)), [1, -3])
+    np.testing.assert_allclose(with_frame_loss(first, OUTPUT._replace(frames=None), Training()), [1, -3])
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "binary", "asymmetric", "soft_auc"])
+def test_labels_and_teachers_teach_frames(name: str) -> None:
+    config = Config(
+        training=Training(loss=name),  # type: ignore[arg-type]
+        distillation=Distillation(loss="cross_entropy" if name == "cross_entropy" else "binary", true_share=1.0),
+    )
+    labels = Labels(jnp.array([1, 0]), jnp.full((2, 1), -1), jnp.ones(2))
+    soft = jnp.array([[0.0, 1.0], [1.0, 0.0]])
+    none = Teachers((), (), np.zeros((0, 2), np.int64), (), (), (), config.distillation, mapped=False)
+    objectives: list[Objective] = [LearnLabels(config.training, 2), LearnFromTeachers(none, config, 2, cached=True)]
+    for objective in objectives:
+        targets = objective.targets(labels, soft)
+        found = objective.loss_function(targets, jnp.zeros((2, 1, 1)), ())(OUTPUT)
+        both = [losses(logits, jnp.asarray(soft), config.training) for logits in (OUTPUT.logits, HIGHEST)]
+        np.testing.assert_allclose(found, 0.5 * both[0] + 0.5 * both[1], rtol=1e-5)

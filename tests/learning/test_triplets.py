@@ -26,6 +26,7 @@ from utils.learning.targets import Labels
 from utils.learning.triplet_losses import Relations, relations, triplet_losses
 from utils.learning.triplets import anchor_recordings, draw_triplets, write_triplets
 from utils.learning.validation import recall_at_1
+from utils.models.architectures.classifier import NetworkOutput
 from utils.models.networks import Network, apply, embed
 from utils.models.snapshots import find_snapshot, load_network
 from utils.models.training_log import read_training_log
@@ -111,7 +112,7 @@ def test_a_recording_without_negatives_has_no_loss() -> None:
     labels = jax.tree.map(lambda leaf: jnp.asarray(leaf)[batch], examples.labels)
     objective = LearnTriplets(Config(training=Training(loss="triplet", batch_size=4)), 2)
     loss = objective.loss_function(objective.targets(labels, None), jnp.zeros((12, 1, 1)), ())
-    found = loss(jnp.zeros((12, 2)), jnp.zeros((12, 3)))
+    found = loss(NetworkOutput(jnp.zeros((12, 2)), jnp.zeros((12, 3))))
     np.testing.assert_allclose(found, [0, 0, 0.2, 0.2], atol=1e-6)  # all embeddings are one: the margin
 
 
@@ -217,9 +218,8 @@ def test_a_share_of_cross_entropy() -> None:
     loss = objective.loss_function(objective.targets(labels, None), jnp.zeros((6, 1, 1)), ())
     logits = jax.random.normal(jax.random.key(0), (6, 3))
     by_labels = optax.softmax_cross_entropy_with_integer_labels(logits, CLASSES)[:2]
-    np.testing.assert_allclose(
-        loss(logits, EMBEDDINGS), 0.75 * jnp.array([0, 3.5]) + 0.25 * by_labels, rtol=1e-5, atol=1e-5
-    )
+    found = loss(NetworkOutput(logits, EMBEDDINGS))
+    np.testing.assert_allclose(found, 0.75 * jnp.array([0, 3.5]) + 0.25 * by_labels, rtol=1e-5, atol=1e-5)
 
 
 def test_the_output_layer_finds_the_nearest_prototype() -> None:

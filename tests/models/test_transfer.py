@@ -66,6 +66,17 @@ def test_without_the_output_layer(pretrained: tuple[Snapshot, Network]) -> None:
     )
 
 
+def test_another_pool_starts_from_all_that_both_have(pretrained: tuple[Snapshot, Network]) -> None:
+    snapshot, old = pretrained
+    for pool, added in (("attention", "frame_attention"), ("gem", "pool")):
+        config = dataclasses.replace(snapshot.config, model=dataclasses.replace(snapshot.config.model, pool=pool))
+        fresh = network_of(config, OLD, seed=9)
+        network, _ = start_from(snapshot, fresh, OLD, output=True)
+        np.testing.assert_array_equal(output(network, 1), output(old, 1))
+        for ours, theirs in zip(*(jax.tree.leaves(one.params[added]) for one in (network, fresh)), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
 def test_another_model_is_refused(pretrained: tuple[Snapshot, Network], tmp_path: Path) -> None:
     snapshot, _ = pretrained
     other = dataclasses.replace(snapshot.config, model=Model(name="Baseline", filters=(4, 6)))
