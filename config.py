@@ -426,8 +426,8 @@ class Model:
     # backbones that start from `weights` or training.pretrained: all layers up to the end of this stage stay as they
     # are; a step takes less time (EfficientNet with 2 of its 7 stages: half); 0: all layers learn
     frozen_stages: Annotated[int, Ge(0), Le(7)] = 0
-    # EfficientNet: only the first of its stages, for a small model (EfficientNetLite0 with 5 of 7: a fifth of its
-    # parameters); with `weights` the last convolution is new; 0: all
+    # EfficientNet: only so many of its first stages, for a small model (EfficientNetLite0 with 5 of 7: a quarter of its
+    # parameters); with `weights` the last convolution is new; training.pretrained needs as many stages; 0: all
     stages: Annotated[int, Ge(0), Le(7)] = 0
     # EfficientNet: channels of the last convolution, which are the width of the embedding; 0: as designed, 1280 or more
     features: Annotated[int, Ge(0), Le(16_384)] = 0
@@ -621,7 +621,8 @@ class Distillation:
     true_share: Share = 0.0
     # weight of the cosine distance between the embeddings of student and teacher, 0 to 1; the rest is the loss on
     # predictions and labels. Needs one teacher with model.name = External, whose embedding is as wide as the student's
-    # (model.features or model.embedding); 1: embeddings alone, to start from (training.pretrained)
+    # (model.features or model.embedding); 1: embeddings alone, to start from: its predictions mean nothing, so name its
+    # latest snapshot, not its best, in training.pretrained
     embedding_share: Share = 0.0
     # without augmentation and mixup, compute the teachers' predictions once and cache them in spec/predictions_*.npy;
     # off: compute them in every step. Those of teachers with model.name = External are always cached, and are of clips

@@ -66,7 +66,7 @@ def make_recordings(folder: Path, *, count: int, seconds: float, experiment: Con
         snapshots=folder / "snapshots",
         dataset=Dataset(root=folder, archive=folder / "archive", val_share=0),
         model=replace(experiment.model, weights=None, frozen_stages=0),
-        testing=replace(experiment.testing, max_clips=0),
+        testing=replace(experiment.testing, max_clips=0, models=(), weights=()),
     )
     write_text(folder / "settings.toml", to_toml(config))
     learned = _make_store(config) if config.testing.engine == "onnx-int8" else []
@@ -190,9 +190,12 @@ def parsed(doc: str | None, *, full: Sizes, quick: Sizes, of_models: bool = Fals
     parser.add_argument(
         "--folder", type=Path, help="folder for the recordings; default: the system's folder for temporary files"
     )
+    parser.set_defaults(experiment=None, engine=None)
     if of_models:
         parser.add_argument("--experiment", type=Path, help="TOML file with model, clips and spectrograms of ours")
-        parser.add_argument("--engine", choices=("jax", "onnx", "onnx-int8"), help="what runs our model; default: auto")
+        parser.add_argument(
+            "--engine", choices=("jax", "onnx", "onnx-int8"), help="what runs our model; default: the experiment's"
+        )
     return parser.parse_args()
 
 
@@ -272,7 +275,9 @@ def write_results(
         **more,
     }
     sizes = {name: getattr(options, name) for name in ("minutes", "recordings", "seconds", "repeats")}
-    path = Path(__file__).parent / "results" / f"{what}-{'cpu' if device.platform == 'cpu' else 'gpu'}.json"
+    chosen = [part for part in (options.experiment and options.experiment.stem, options.engine) if part]
+    name = "-".join([what, *chosen, "cpu" if device.platform == "cpu" else "gpu"])
+    path = Path(__file__).parent / "results" / f"{name}.json"
     write_json(path, content | sizes | {"versions": versions, "cores": os.cpu_count()})
     print(f"ratio {ratio:.2f}" if ratio else "ratio none")
 

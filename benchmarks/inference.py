@@ -74,6 +74,8 @@ def main() -> None:
     """Measure, print and write."""
     options = parsed(__doc__, full=Sizes(60, 1000, 3), quick=Sizes(1, 3, 1), of_models=True)
     experiment = load(options.experiment) if options.experiment else Config()
+    if experiment.model.name == "External":
+        raise console.UserError("a bird model from a file is measured by benchmarks/external_model.py")
     if options.engine:
         experiment = replace(experiment, testing=replace(experiment.testing, engine=options.engine))
     ways = ["ours"] + (["PyTorch"] if find_spec("torch") else [])

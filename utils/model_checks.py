@@ -76,7 +76,10 @@ def _check_weights(model: Model, training: Training) -> None:
         reason="would leave the layer of model.embedding at random weights; set model.embedding = 0",
     )
     require(
-        not training.freeze_epochs or model.weights is None or not (model.stages or model.features),
+        not training.freeze_epochs
+        or model.weights is None
+        or not model.name.startswith("EfficientNet")
+        or not (model.stages or model.features),
         key="training.freeze_epochs",
         value=training.freeze_epochs,
         reason="would leave the last convolution, which model.stages and model.features make anew, at random weights; "
@@ -105,12 +108,14 @@ def _check_stages(model: Model) -> None:
         value=model.stages,
         reason=f"should be at most {most}, the number of stages of {model.name}; 0: all",
     )
-    kept = model.stages or most
+    fewer = model.stages if model.name.startswith("EfficientNet") else 0
     require(
-        model.frozen_stages <= kept,
+        model.frozen_stages <= (fewer or most),
         key="model.frozen_stages",
         value=model.frozen_stages,
-        reason=f"should be at most {kept}, the number of stages of {model.name}",
+        reason=f"should be at most {fewer}, as model.stages"
+        if fewer
+        else f"should be at most {most}, the number of stages of {model.name}",
     )
 
 

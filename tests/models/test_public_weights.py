@@ -14,6 +14,7 @@ from flax import nnx
 from safetensors.numpy import save_file
 
 from config import Model
+from tests.models.small_backbones import TINY, make_small, split
 from utils.console import UserError
 from utils.models.architectures.efficientnet import DESIGNS, Design, EfficientNet
 from utils.models.array_trees import named_leaves
@@ -90,6 +91,19 @@ def test_a_smaller_model_takes_what_it_has(
     for name, leaf in leaves.items():
         new = name.split("/")[1] in ("output", "conv_head", "bn2")
         np.testing.assert_array_equal(leaf, named_leaves(fresh)[name] if new else whole[name], err_msg=name)
+
+
+def test_a_setting_for_other_models_drops_no_weights(tmp_path: Path) -> None:
+    """MobileNet has a layer of the same name, but no `model.features`; a width as designed fits the file."""
+    file = tmp_path / "weights.safetensors"
+    for name in ("MobileNetV4Small", "EfficientNetB0"):
+        network = random_statistics(split(make_small(Model(name=name, channels=3), TINY))[1])
+        save_file(tensors_of(network), file)
+        settings = Model(name=name, channels=3, features=TINY[name].features, weights=str(file))
+        loaded, summary = start_from_weights(split(make_small(settings, TINY))[1], settings)
+        assert summary.endswith("; the output layer is new")
+        (found, wanted) = (named_leaves(one)["params/conv_head/kernel"] for one in (loaded, network))
+        np.testing.assert_array_equal(found, wanted, err_msg=name)
 
 
 def test_one_channel_gets_the_sum_of_three(saved: tuple[Path, Network]) -> None:

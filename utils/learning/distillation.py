@@ -164,6 +164,11 @@ def check_student(config: Config) -> None:
             "testing.models is set, but distill.py tests the student; remove the setting, and name the teachers in "
             "distillation.teachers"
         )
+    if config.testing.soup:
+        raise console.UserError(
+            "testing.soup is set, but distill.py tests single snapshots; remove the setting, and run test.py with it "
+            "afterwards"
+        )
     if config.training.all_data:
         raise console.UserError(
             "training.all_data is set, but distill.py tests the student at the end, on recordings that it must not "

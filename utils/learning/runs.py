@@ -88,6 +88,11 @@ def refuse_teachers(config: Config) -> None:
     UserError
         That names the script for it.
     """
+    if config.distillation.embedding_share and not config.distillation.teachers:
+        raise console.UserError(
+            "distillation.embedding_share is set, but train.py does not use teachers; run distill.py with the same "
+            "experiment and distillation.teachers, or remove the setting"
+        )
     if config.distillation.teachers:
         raise console.UserError(
             "distillation.teachers is set, but train.py does not use teachers; run distill.py with the same "

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -141,10 +142,12 @@ def start_from_weights(network: Network, settings: Model) -> tuple[Network, str]
     _check_padding(file, settings)
     tensors = read_tensors(file.path)
     leaves = named_leaves(network)
-    new = (*OURS, *LAST_CONVOLUTION) if has_new_convolution(settings) else OURS
+    has_new = _has_new_convolution(leaves, tensors, settings)
+    new = (*OURS, *LAST_CONVOLUTION) if has_new else OURS
     names = {name: timm_name(name) for name in leaves if not name.partition("/")[2].startswith(new)}
     dropped = sorted(tensors.keys() - set(names.values()))
-    _check_names(file.path, settings, missing=sorted(set(names.values()) - tensors.keys()), extra=dropped)
+    missing = sorted(set(names.values()) - tensors.keys())
+    _check_names(file.path, settings, missing=missing, extra=dropped, has_new_convolution=has_new)
     loaded = {
         name: _fitted(tensors[names[name]], leaf.shape, file.path, names[name], settings) if name in names else leaf
         for name, leaf in leaves.items()
@@ -155,13 +158,18 @@ def start_from_weights(network: Network, settings: Model) -> tuple[Network, str]
         network = network._replace(rest=with_statistics(network.rest, _of_channels(statistics, settings)))
     last = [name for name in dropped if not name.endswith(COUNTERS)]
     without = f", without {_first_names(last)}" if last else ""
-    fresh = "the last convolution and the output layer are" if new != OURS else "the output layer is"
+    fresh = "the last convolution and the output layer are" if has_new else "the output layer is"
     return network, f"starting from {file.path}: {len(names)} tensors{without}; {fresh} new"
 
 
-def has_new_convolution(settings: Model) -> bool:
-    """Tell whether the last convolution of an EfficientNet is not that of public weights, which it does not fit."""
-    return bool(settings.stages or settings.features)
+def _has_new_convolution(leaves: Mapping[str, Any], tensors: Mapping[str, np.ndarray], settings: Model) -> bool:
+    """Tell whether `model.stages` or `model.features` made a last convolution that the file's does not fit."""
+    if not (settings.name.startswith("EfficientNet") and (settings.stages or settings.features)):
+        return False
+    if settings.stages and any(name.startswith(f"blocks.{settings.stages}.") for name in tensors):
+        return True  # it has later stages
+    theirs = tensors.get("conv_head.weight")
+    return theirs is not None and theirs.shape[:2] != leaves["params/conv_head/kernel"].shape[:1:-1]
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
@@ -211,8 +219,10 @@ def _fitted(tensor: np.ndarray, shape: tuple[int, ...], path: Path, name: str, s
     return jnp.asarray(array)
 
 
-def _check_names(path: Path, settings: Model, *, missing: list[str], extra: list[str]) -> None:
-    left_out = (*LAST_LAYERS, *_layers_left_out(settings))
+def _check_names(
+    path: Path, settings: Model, *, missing: list[str], extra: list[str], has_new_convolution: bool
+) -> None:
+    left_out = (*LAST_LAYERS, *(_layers_left_out(settings) if has_new_convolution else ()))
     unknown = [name for name in extra if not name.startswith(left_out) and not name.endswith(COUNTERS)]
     reasons = [f"has no {_first_names(missing)}"] if missing else []
     reasons += [f"has {_first_names(unknown)}, which it has not"] if unknown else []
@@ -225,8 +235,6 @@ def _check_names(path: Path, settings: Model, *, missing: list[str], extra: list
 
 def _layers_left_out(settings: Model) -> list[str]:
     """Return the starts of the names of tensors that `model.stages` and `model.features` leave out."""
-    if not has_new_convolution(settings):
-        return []
     later = range(settings.stages, STAGES["EfficientNet"]) if settings.stages else ()
     return [*(f"blocks.{stage}." for stage in later), *(timm_name(f"params/{layer}") for layer in LAST_CONVOLUTION)]
 

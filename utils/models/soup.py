@@ -36,8 +36,8 @@ from utils.models.snapshots import (
 from utils.settings_keys import effective_settings, short_key
 
 SOUP_VERSION = 1
-# settings of `model` that only change training
-OF_TRAINING = ("model.dropout", "model.dropout_kind", "model.drop_path", "model.frozen_stages")
+# settings of `model` that only change training; the file of an External one is compared with the inputs
+OF_TRAINING = ("model.dropout", "model.dropout_kind", "model.drop_path", "model.frozen_stages", "model.weights")
 
 
 def soup_of(
@@ -45,8 +45,8 @@ def soup_of(
 ) -> Snapshot:
     """Return the mean of some snapshots, which is made if it is not there yet.
 
-    It has the settings of the first of them. What one of them was trained or validated on, it was trained on; what all
-    were validated on, it was validated on.
+    It has the settings of the first of them. Recordings that any of them learned or was validated on count as learned;
+    those that all were validated on, as validated.
 
     Parameters
     ----------
@@ -67,9 +67,10 @@ def soup_of(
     folder = home / f"soup_{key}"
     if not (folder / "soup.json").is_file():
         with alone(home, "averaging of snapshots"):
-            _write_soup(folder, snapshots, weights)
-            rows = [{"snapshot": path, "network": digest, "weight": weight} for path, digest, weight in of]
-            write_json(folder / "soup.json", {"version": SOUP_VERSION, "snapshots": rows})
+            if not (folder / "soup.json").is_file():  # another process may have made it
+                _write_soup(folder, snapshots, weights)
+                rows = [{"snapshot": path, "network": digest, "weight": weight} for path, digest, weight in of]
+                write_json(folder / "soup.json", {"version": SOUP_VERSION, "snapshots": rows})
     info(f"testing.soup: {printable(folder)} is the mean of the parameters of {len(snapshots)} snapshots")
     return read_snapshot(folder)
 

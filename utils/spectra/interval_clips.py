@@ -98,7 +98,7 @@ def _by_interval(recording: DecodedRecording, job: IntervalJob) -> ClipsByInterv
         rate=job.spectrogram.rate,
         length=length,
         step=step,
-        offsets=shift_offsets(job.shifts, step=step),
+        offsets=shift_offsets(job.shifts, step=min(step, round(job.interval * job.spectrogram.rate))),
     )
 
 

@@ -69,7 +69,7 @@ def shift_offsets(shifts: int, *, step: int) -> tuple[int, ...]:
     Parameters
     ----------
     shifts : number of shifts to either side, `testing.shifts`
-    step : from one clip to the next, samples
+    step : from one clip to the next, or from one interval if that is shorter, samples
     """
     return tuple(sorted({round(index * step / (2 * shifts + 1)) for index in range(-shifts, shifts + 1)}))
 

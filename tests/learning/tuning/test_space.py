@@ -134,7 +134,7 @@ def test_what_can_be_searched_depends_on_store_and_folds() -> None:
     assert read_space(with_space(both, Config(tuning=Tuning(folds=True))))
     blend = Config(testing=replace(Config().testing, models=(Path("a"), Path("b")), weights=(1.0, 1.0)))
     assert read_space(with_space({"testing.weights.1": {"low": 0.1, "high": 2.0}}, blend))
-    rules = {"testing.postprocessing.smoothing": {"low": 0.0, "high": 0.3}, "testing.soup": [False, True]}
+    rules = {"testing.postprocessing.smoothing": {"low": 0.0, "high": 0.3}}
     assert read_space(with_space({**rules, "testing.shifts": [0, 1], "testing.postprocessing.top_intervals": [0, 2]}))
 
 

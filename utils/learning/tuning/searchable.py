@@ -10,7 +10,7 @@ SECTIONS = ("waveform.", "augmentation.", "model.", "training.")
 # settings of testing that change scores
 OF_SCORES = (
     *("testing.models", "testing.weights", "testing.snapshot", "testing.pooling", "testing.sharpness"),
-    *("testing.soup", "testing.shifts", "testing.postprocessing"),
+    *("testing.shifts", "testing.postprocessing"),
     *("testing.max_clips", "testing.prior", "testing.prior_unreported", "testing.metadata", "testing.metadata_weight"),
 )
 NEEDS_SOUND = (

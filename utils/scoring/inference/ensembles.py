@@ -53,11 +53,12 @@ def chosen_members(config: Config) -> list[Member]:
     if settings.soup and len(members) == 1:
         console.warning(
             f"testing.soup: {console.printable(members[0].snapshot.folder)} is the only snapshot, so that nothing is "
-            "averaged; name several in testing.models, or raise training.keep_snapshots before training"
+            "averaged; name several in testing.models, or none: then all that the run kept are averaged "
+            "(training.keep_snapshots)"
         )
-    elif settings.soup:
-        members = [Member(_soup_of(members, config))]
     members = [with_bird_model(member, config) for member in members]
+    if settings.soup and len(members) > 1:
+        members = [Member(_soup_of(members, config))]
     _warn_of_ignored_settings(members, config)
     if settings.novelty:
         members = [replace(member, prototypes=prototypes_of(member.snapshot, settings)) for member in members]

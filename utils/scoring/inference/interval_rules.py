@@ -79,7 +79,8 @@ def with_rules(
     """
     count, classes = scores.shape
     size = max(1, at_once // max(1, classes))
-    factors = 1.0 if rules == NO_RULES else class_factors(scores, rules, at_once=at_once)
+    has_factors = rules.top_intervals or rules.maximum_power
+    factors = class_factors(scores, rules, at_once=at_once) if has_factors else 1.0
     for first in range(0, count, size):
         last = min(first + size, count)
         table = smoothed(scores, rules.smoothing, first=first, last=last) if rules.smoothing else scores[first:last]
