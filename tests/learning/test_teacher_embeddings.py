@@ -126,9 +126,9 @@ def test_a_student_learns_from_it(config: Config) -> None:
     assert {row.name for row in found.networks} >= {"student", "teacher"}
 
 
-def student_of_embedding(config: Config, *, width: int, **settings: object) -> Config:
+def student_of_embedding(config: Config, *, width: int) -> Config:
     """Return the settings of a student that learns the embedding, too."""
-    distillation = replace(config.distillation, embedding_share=0.5, **settings)  # type: ignore[arg-type]
+    distillation = replace(config.distillation, embedding_share=0.5)
     return replace(config, run="embedding", model=replace(config.model, embedding=width), distillation=distillation)
 
 

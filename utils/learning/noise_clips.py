@@ -6,12 +6,11 @@ import numpy as np
 
 from config import Config
 from utils.console import UserError, info
+from utils.learning.added_clips import with_added_clips
 from utils.learning.examples import Examples
 from utils.learning.hosts import host_count
 from utils.learning.sampling import drawn_per_epoch
-from utils.learning.targets import Labels
 from utils.recordings.recording import NOISE
-from utils.spectra.joined_store import JoinedStore
 from utils.spectra.noise_store import open_noise_store
 from utils.spectra.store import Store
 
@@ -37,21 +36,13 @@ def with_noise_folder(examples: Examples, config: Config) -> Examples:
     noise = open_noise_store(store, folder, config)
     count = len(noise.clips)
     primary = examples.classes.index(NOISE) if NOISE in examples.classes else -1
-    background = np.full((count, examples.labels.background.shape[1]), -1, np.int32)
-    new = Labels(np.full(count, primary, np.int32), background, np.ones(count, np.float32))
     info(
         f"training.noise_folder: {count:,} clips of {noise.clips['recording'].n_unique():,} recordings without birds, "
         f"learned as {'the class Noise' if NOISE in examples.classes else 'no species'}"
     )
-    joined = replace(
-        examples,
-        store=JoinedStore([store, noise]),
-        rows=np.concatenate([examples.rows, len(store.clips) + np.arange(count)]),
-        labels=Labels(*(np.concatenate(pair) for pair in zip(examples.labels, new, strict=True))),
-        drawn_ratio=config.training.noise_ratio,
-        noise_clips=count,
-    )
-    settings = config.training
+    settings, rows = config.training, len(store.clips) + np.arange(count)
+    joined = with_added_clips(examples, [noise], rows, primary=primary, drawn_ratio=settings.noise_ratio)
+    joined = replace(joined, noise_clips=count)
     if not drawn_per_epoch(joined.sampled_classes, settings, drawn_ratio=joined.drawn_ratio):
         raise UserError(
             f"training.noise_ratio = {settings.noise_ratio:g}: no clip of training.noise_folder would be learned in an "

@@ -12,11 +12,10 @@ from jaxtyping import Int64
 
 from config import Config, Dataset
 from utils import console
+from utils.learning.added_clips import with_added_clips
 from utils.learning.examples import Examples
-from utils.learning.targets import Labels
 from utils.recordings.splits import has_split, read_split
 from utils.settings_keys import changed_settings
-from utils.spectra.joined_store import JoinedStore
 from utils.spectra.store import Store
 from utils.spectra.store_settings import settings_of_store
 
@@ -45,16 +44,8 @@ def with_unlabelled(examples: Examples, config: Config) -> Examples:
         console.info(f"{console.printable(root)}: {len(rows):,} unlabelled clips")
         added.append(start + rows)
         start += len(store.clips)
-    rows = np.concatenate(added)
-    background = np.full((len(rows), examples.labels.background.shape[1]), -1, np.int32)
-    new = Labels(np.full(len(rows), -1, np.int32), background, np.ones(len(rows), np.float32))
-    return replace(
-        examples,
-        store=JoinedStore([*examples.stores, *stores]),
-        rows=np.concatenate([examples.rows, rows]),
-        labels=Labels(*(np.concatenate(pair) for pair in zip(examples.labels, new, strict=True))),
-        drawn_ratio=config.distillation.unlabelled_ratio,
-    )
+    ratio = config.distillation.unlabelled_ratio
+    return with_added_clips(examples, stores, np.concatenate(added), primary=-1, drawn_ratio=ratio)
 
 
 def dataset_at(root: Path, config: Config) -> Dataset:
