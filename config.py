@@ -453,6 +453,11 @@ class Model:
     # the number of `filters`): a larger spectrogram.width makes frames shorter. Not for Pi and External
     pool: Literal["mean", "attention", "gem"] = "mean"
 
+    @property
+    def differs_from_design(self) -> bool:
+        """Whether it is an EfficientNet with `stages` or `features` of its own."""
+        return self.name.startswith("EfficientNet") and bool(self.stages or self.features)
+
 
 @dataclass(frozen=True)
 class Triplets:

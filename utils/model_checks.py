@@ -76,10 +76,7 @@ def _check_weights(model: Model, training: Training) -> None:
         reason="would leave the layer of model.embedding at random weights; set model.embedding = 0",
     )
     require(
-        not training.freeze_epochs
-        or model.weights is None
-        or not model.name.startswith("EfficientNet")
-        or not (model.stages or model.features),
+        not training.freeze_epochs or model.weights is None or not model.differs_from_design,
         key="training.freeze_epochs",
         value=training.freeze_epochs,
         reason="would leave the last convolution, which model.stages and model.features make anew, at random weights; "

@@ -164,7 +164,7 @@ def start_from_weights(network: Network, settings: Model) -> tuple[Network, str]
 
 def _has_new_convolution(leaves: Mapping[str, Any], tensors: Mapping[str, np.ndarray], settings: Model) -> bool:
     """Tell whether `model.stages` or `model.features` made a last convolution that the file's does not fit."""
-    if not (settings.name.startswith("EfficientNet") and (settings.stages or settings.features)):
+    if not settings.differs_from_design:
         return False
     if settings.stages and any(name.startswith(f"blocks.{settings.stages}.") for name in tensors):
         return True  # it has later stages

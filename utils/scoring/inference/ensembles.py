@@ -69,10 +69,12 @@ def _named_members(config: Config) -> list[Member]:
     settings = config.testing
     if settings.models:
         return members_at(settings.models, settings.weights, which=settings.snapshot, setting="testing.models")
-    snapshot = find_snapshot(config.run_folder, settings.snapshot)
-    if not snapshot:
-        raise console.UserError(f"{config.run_folder}: no snapshot; run train.py with the same experiment first")
-    return [Member(one) for one in (snapshots_of(config.run_folder) if settings.soup else [snapshot])]
+    run = config.run_folder
+    found = snapshots_of(run) if settings.soup else [find_snapshot(run, settings.snapshot)]
+    members = [Member(one) for one in found if one]
+    if not members:
+        raise console.UserError(f"{run}: no snapshot; run train.py with the same experiment first")
+    return members
 
 
 def _soup_of(members: Sequence[Member], config: Config) -> Snapshot:
