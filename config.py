@@ -606,6 +606,22 @@ class Training:
 
 
 @dataclass(frozen=True)
+class PseudoLabels:
+    """What noisy students learn from unlabelled recordings: predictions of models that did not learn from them."""
+
+    # unlabelled recordings fall into so many parts, by their names; each round learns one part, labelled by the models
+    # of the parts − 1 rounds before it, none of which learned from it
+    parts: Annotated[int, Ge(2), Le(16)] = 2
+    first_part: CountOrNone = 0  # the part that the first round learns, counted from 0; the next round learns the next
+    # power of the predictions in each round, the last value for all further ones; above 1, unlikely species count less
+    power: Annotated[tuple[Positive, ...], MinLen(1)] = (1.0,)
+    confidence: Share = 0.0  # only clips whose highest prediction, before `power`, is at least this are learned
+    # probability that a labelled clip is mixed, half and half, with an unlabelled clip of its batch; it then has the
+    # species of both if clips have several labels, else half of each
+    mix_share: Share = 0.5
+
+
+@dataclass(frozen=True)
 class Distillation:
     """How distill.py trains a student on the predictions of teachers; train.py trains on labels alone."""
 
@@ -637,9 +653,25 @@ class Distillation:
     # their test/
     unlabelled: tuple[Path, ...] = ()
     unlabelled_ratio: NotNegative = 1.0  # unlabelled clips per labelled clip in an epoch, at most, drawn anew each time
+    # noisy students: train so many, one after the other, each on the labels and on pseudo labels of `unlabelled` by
+    # those before it; the first are by `teachers`, or without any by the same model trained on the labels. Learning
+    # ends when validation falls, and the best is kept as the run; 0: one student of `teachers`. The loss is
+    # training.loss, also of pseudo labels
+    rounds: CountOrNone = 0
+    pseudo_labels: PseudoLabels = field(default_factory=PseudoLabels)  # what the rounds learn without labels
     # also train and test the same model without teachers, as the run <run>-without-teachers, for comparison; costs
     # another training
     compare_without_teachers: bool = True
+
+    @property
+    def mix_share(self) -> float:
+        """Probability that a labelled clip is mixed with an unlabelled one: that of the rounds, which alone mix."""
+        return self.pseudo_labels.mix_share if self.rounds else 0.0
+
+    @property
+    def learns_from_models(self) -> bool:
+        """Whether distill.py is to be used, and not train.py."""
+        return bool(self.teachers) or self.rounds > 0
 
     @property
     def multi_label(self) -> bool:

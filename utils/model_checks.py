@@ -31,6 +31,7 @@ def _check_needs_spectrograms(config: Config) -> None:
         ("training.images", config.training.images, config.training.images is not None),
         ("spectrogram.images", config.spectrogram.images, config.spectrogram.images),
         ("distillation.teachers", config.distillation.teachers, bool(config.distillation.teachers)),
+        ("distillation.rounds", config.distillation.rounds, config.distillation.rounds > 0),
     ):
         require(
             not used,

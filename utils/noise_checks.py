@@ -44,10 +44,10 @@ def check_noise(config: Config) -> None:
             reason="does not go with training.noise_folder, whose clips are kept beside those of the store; remove one",
         )
     require(
-        not config.distillation.teachers,
+        not config.distillation.learns_from_models,
         key="training.noise_folder",
         value=training.noise_folder,
-        reason="does not go with distillation.teachers, whose predictions a student learns, also of noise; let the "
+        reason="does not go with distillation.teachers or rounds: a student learns predictions, also of noise; let the "
         "teachers learn the folder",
     )
     require(

@@ -35,8 +35,8 @@ def check_pack(config: Config) -> None:
         "loss",
     )
     require(
-        not config.distillation.teachers,
+        not config.distillation.learns_from_models,
         key="training.packed",
         value=training.packed,
-        reason="does not go with distillation.teachers; distill.py reads the store",
+        reason="does not go with distillation.teachers or rounds; distill.py reads the store",
     )

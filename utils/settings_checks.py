@@ -10,7 +10,6 @@ from config import (
     Clips,
     Config,
     Dataset,
-    Distillation,
     SettingsError,
     Spectrogram,
     Submission,
@@ -18,6 +17,7 @@ from config import (
     Training,
 )
 from utils.address_checks import check_addresses
+from utils.distillation_checks import check_distillation
 from utils.model_checks import check_model
 from utils.noise_checks import check_noise
 from utils.pack_checks import check_pack
@@ -57,7 +57,7 @@ def check(config: Config) -> None:
     check_noise(config)
     _check_submission(config.submission)
     _check_testing(config.testing)
-    _check_distillation(config.distillation, config.training)
+    check_distillation(config)
 
 
 def _check_paths(config: Config) -> None:
@@ -229,32 +229,3 @@ def _check_testing(testing: Testing) -> None:
             reason="does not go with testing.noise_folder, whose recordings have no place or date: false alarms would "
             "be counted by other scores than those of a submission",
         )
-
-
-def _check_distillation(distillation: Distillation, training: Training) -> None:
-    teachers, weights = distillation.teachers, distillation.weights
-    require(
-        not weights or len(weights) == len(teachers),
-        key="distillation.weights",
-        value=weights,
-        reason=f"should be one for each of the {len(teachers)} in distillation.teachers",
-    )
-    require(
-        not teachers or distillation.multi_label == training.multi_label,
-        key="distillation.loss",
-        value=distillation.loss,
-        reason=f"does not go with training.loss = {training.loss}: both must be for several labels per clip (sigmoid),"
-        " or both for one label (softmax)",
-    )
-    require(
-        not distillation.embedding_share or len(teachers) <= 1,
-        key="distillation.embedding_share",
-        value=distillation.embedding_share,
-        reason="needs one teacher, whose embedding is learned",
-    )
-    require(
-        bool(teachers) or not distillation.unlabelled,
-        key="distillation.teachers",
-        value=(),
-        reason="is empty, but distillation.unlabelled needs teachers to predict its clips",
-    )

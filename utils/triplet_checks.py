@@ -18,11 +18,11 @@ def check_triplets(config: Config) -> None:
     if not training.compares_clips:
         return
     require(
-        not config.distillation.teachers,
+        not config.distillation.learns_from_models,
         key="training.loss",
         value=training.loss,
-        reason="should be another loss where distillation.teachers is set: a student learns predictions; a model "
-        "trained with triplets can be a teacher",
+        reason="should be another loss where distillation.teachers or rounds is set: a student learns predictions; a "
+        "model trained with triplets can be a teacher",
     )
     for section in ("augmentation", "waveform"):
         mixup = getattr(config, section).mixup

@@ -21,10 +21,12 @@ from utils.console import UserError
 from utils.learning.augmentation import __main__ as augmentation_sheet
 from utils.learning.augmentation import (
     active_transforms,
+    at_power_of,
     augment,
     choose_transforms,
     contact_sheet,
     is_augmented,
+    mix_with_unlabelled,
     mixup,
 )
 from utils.learning.augmentation.__main__ import AugmentationFlags, command, from_recording, write_contact_sheet
@@ -315,3 +317,34 @@ def test_what_cannot_be_drawn_is_one_line(tmp_path: Path, capsys: pytest.Capture
         error = capsys.readouterr().err
         assert said in error
         assert error.count("\n") == 1
+
+
+def test_labelled_clips_are_mixed_half_and_half_with_unlabelled_ones() -> None:
+    images = jnp.arange(4.0)[:, None, None] * jnp.ones((4, 2, 3))
+    targets = jnp.array([[1.0, 0.0], [0.2, 0.8], [0.0, 1.0], [0.6, 0.4]])
+    labelled = jnp.array([True, False, True, False])
+    key = jax.random.key(0)
+
+    def mixed(multi_label: bool, share: float = 1.0) -> tuple[jax.Array, jax.Array]:
+        return mix_with_unlabelled(images, targets, labelled, key, share=share, multi_label=multi_label)
+
+    found, one_label = mixed(multi_label=False)
+    np.testing.assert_allclose(found[:, 0, 0], [0.5, 1.0, 2.5, 3.0])
+    np.testing.assert_allclose(one_label, [[0.6, 0.4], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]], atol=1e-6)
+    np.testing.assert_allclose(mixed(multi_label=True)[1], [[1.0, 0.8], [0.2, 0.8], [0.6, 1.0], [0.6, 0.4]])
+    unmixed = mixed(multi_label=True, share=0.0)
+    assert np.array_equal(unmixed[0], images)
+    assert np.array_equal(unmixed[1], targets)
+    alone = mix_with_unlabelled(images, targets, jnp.ones(4, bool), key, share=1.0, multi_label=True)
+    assert np.array_equal(alone[0], images)
+    assert np.array_equal(alone[1], targets)
+
+
+def test_sounds_are_mixed_at_equal_power() -> None:
+    tone = jnp.sin(jnp.arange(1000.0))
+    sounds, labelled = jnp.stack([tone, 0.01 * tone[::-1], tone, 0 * tone]), jnp.array([True, False, True, False])
+    others = at_power_of(sounds[:2], sounds[jnp.array([1, 3])])
+    np.testing.assert_allclose(others[0], tone[::-1], rtol=1e-4, atol=1e-5)
+    assert not others[1].any()
+    found, _ = mix_with_unlabelled(sounds, jnp.ones((4, 2)), labelled, jax.random.key(0), share=1.0, multi_label=False)
+    np.testing.assert_allclose(found[0], (tone + tone[::-1]) / 2, rtol=1e-3, atol=1e-4)

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float16, Float32, Int16, PRNGKeyArray, UInt8
 
-from config import Augmentation, Config, Waveform
-from utils.learning.augmentation import ClipWeights, augment, mixup
+from config import Augmentation, Config, Distillation, Waveform
+from utils.learning.augmentation import ClipWeights, augment, mix_with_unlabelled, mixup
 from utils.learning.augmentation.sounds import augment_sounds
 from utils.learning.noise import Noise
 from utils.learning.targets import Labels, Targets
@@ -53,6 +53,8 @@ def augmented_images(
     settings = config.augmentation
     if batch.clips.dtype != jnp.float16:  # embeddings are no images
         images = augment(images, key_augment, settings, noise.spectrograms)
+    if batch.peaks is None:  # sounds were mixed before
+        images, targets = with_soundscapes(images, targets, batch, key, config)
     if settings.mixup:
         amount, share = settings.mixup, settings.mixup_share
         images, targets, weights = mixup(images, targets, weights, key_mix, amount=amount, share=share)
@@ -79,7 +81,7 @@ def images_of(
         rate=rate,
         background=noise.sounds,
     )
-    samples = augmented.samples
+    samples, targets = with_soundscapes(augmented.samples, targets, batch, key_mix, config)
     if settings.mixup:
         samples, targets, weights = mixup(
             samples, targets, weights, key_mix, amount=settings.mixup, share=settings.mixup_share
@@ -88,9 +90,28 @@ def images_of(
     return jnp.rint(spectrograms * 255) / 255, targets, weights
 
 
+def with_soundscapes(
+    clips: Float[Array, "batch *shape"], targets: Targets, batch: Batch, key: PRNGKeyArray, config: Config
+) -> tuple[Float[Array, "batch *shape"], Targets]:
+    """Return images or sounds of which labelled ones are mixed with unlabelled ones (`pseudo_labels.mix_share`)."""
+    share = config.distillation.mix_share
+    if not share:
+        return clips, targets
+    return mix_with_unlabelled(
+        clips,
+        targets,
+        batch.labels.primary >= 0,
+        jax.random.fold_in(key, 4),
+        share=share,
+        multi_label=config.training.multi_label,
+    )
+
+
 def plain_images(batch: Batch, noise: Noise, config: Config) -> Images:
     """Return the images of a batch without augmentation, as a store of spectrograms holds them."""
-    without = replace(config, augmentation=Augmentation(count=0), waveform=Waveform(count=0))
+    without = replace(
+        config, augmentation=Augmentation(count=0), waveform=Waveform(count=0), distillation=Distillation()
+    )
     none = jnp.zeros(len(batch.labels.primary))
     return images_of(batch, none[:, None], none, noise, jax.random.key(0), without)[0]
 

@@ -77,6 +77,21 @@ def cache_predictions(
     )
 
 
+def unlabelled_predictions(
+    stores: Sequence[Store], teachers: Teachers, classes: tuple[str, ...], config: Config
+) -> CachedPredictions:
+    """Do as `cache_predictions`, but only for the stores of `distillation.unlabelled`; others are zeros.
+
+    Parameters
+    ----------
+    stores : those of `cache_predictions`
+    """
+    first = np.broadcast_to(np.float32(0), (len(stores[0].clips), len(classes)))
+    datasets = [dataset_at(root, config) for root in config.distillation.unlabelled]
+    others = [_of_store(store, at, teachers, classes, config) for store, at in zip(stores[1:], datasets, strict=True)]
+    return CachedPredictions((first, *others))
+
+
 def _of_store(
     store: Store, dataset: Dataset, teachers: Teachers, classes: tuple[str, ...], config: Config
 ) -> Float32[np.ndarray, "clips columns"]:

@@ -182,16 +182,26 @@ def without_teachers(config: Config) -> Config:
 
 
 def run_without_teachers(config: Config) -> str:
-    """Return the name of the run of the same model without teachers; a run of an earlier version keeps its name."""
+    """Return the name of the run of the same model without teachers; a run of an earlier version keeps its name.
+
+    In rounds that start without teachers, it is what comes before the first round.
+    """
+    if config.distillation.rounds and not config.distillation.teachers:
+        return round_run(config, 0)
     name, earlier = f"{config.run}{WITHOUT_TEACHERS}", f"{config.run}{EARLIER_ENDING}"
     is_earlier = (config.snapshots / earlier).is_dir() and not (config.snapshots / name).exists()
     return earlier if is_earlier else name
 
 
+def round_run(config: Config, index: int) -> str:
+    """Return the name of the run of a round of `distillation.rounds`; 0: of the model that learns labels alone."""
+    return f"{config.run}-round-{index}"
+
+
 def report_earlier_name(config: Config) -> None:
     """Report if the run without teachers was made by an earlier version, whose name it keeps."""
     name = run_without_teachers(config)
-    if not name.endswith(WITHOUT_TEACHERS):
+    if name.endswith(EARLIER_ENDING):
         console.info(
             f"{console.printable(config.snapshots / name)} was made by an earlier version; it is used as "
             f"{config.run}{WITHOUT_TEACHERS}"

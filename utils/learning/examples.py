@@ -96,9 +96,17 @@ class Examples:
     @cached_property
     def recordings(self) -> list[str]:
         """Names of all recordings that are learned from, also indirectly, or used for validation."""
+        return [*self._direct_recordings, *self.only_indirect_recordings]
+
+    @cached_property
+    def only_indirect_recordings(self) -> list[str]:
+        """Names of the recordings that are learned from through other networks alone."""
+        return sorted(self.indirect_recordings.difference(self._direct_recordings))
+
+    @cached_property
+    def _direct_recordings(self) -> list[str]:
         rows = np.concatenate([self.rows, self.validation_rows])
-        direct = self.store.clips["recording"][rows].unique(maintain_order=True).to_list()
-        return [*direct, *sorted(self.indirect_recordings.difference(direct))]
+        return self.store.clips["recording"][rows].unique(maintain_order=True).to_list()
 
     @cached_property
     def validation_recordings(self) -> list[str]:

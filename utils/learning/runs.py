@@ -50,6 +50,8 @@ RUN_FILES = (
     "diverged.csv",
     "tensorboard",
     "teachers.json",
+    "rounds.csv",
+    "pseudo_labels.csv",
     "triplets.parquet",
     "hard_negatives.csv",
     "test",
@@ -93,9 +95,10 @@ def refuse_teachers(config: Config) -> None:
             "distillation.embedding_share is set, but train.py does not use teachers; run distill.py with the same "
             "experiment and distillation.teachers, or remove the setting"
         )
-    if config.distillation.teachers:
+    if config.distillation.learns_from_models:
+        name = "teachers" if config.distillation.teachers else "rounds"
         raise console.UserError(
-            "distillation.teachers is set, but train.py does not use teachers; run distill.py with the same "
+            f"distillation.{name} is set, but train.py does not use teachers; run distill.py with the same "
             "experiment, or remove the setting"
         )
 
@@ -261,6 +264,7 @@ def _save(state: TrainState, snapshot: Snapshot, progress: Progress, examples: E
         _rest_of(state),
         recordings=examples.recordings,
         validation=examples.validation_recordings,
+        indirect=examples.only_indirect_recordings,
     )
     if progress.checked:
         return

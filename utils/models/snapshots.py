@@ -1,6 +1,7 @@
 """Snapshots: a saved network with the classes and settings that it needs to be used again.
 
     <run>/epoch_012/settings.toml  classes.txt  learned.txt  validation.txt  snapshot.json (epoch, monitored metric)
+    <run>/epoch_012/indirect.txt   of learned.txt, the recordings that only its teachers learned; not there if none
     <run>/epoch_012/net/           weights and running statistics, by Orbax
     <run>/epoch_012/training/      what resuming needs besides, by Orbax
     <run>/epoch_012/*.sha256       digests of both
@@ -69,7 +70,13 @@ class Snapshot:
 
 
 def save_snapshot(
-    snapshot: Snapshot, network: Network, training: Any, *, recordings: Iterable[str], validation: Iterable[str] = ()
+    snapshot: Snapshot,
+    network: Network,
+    training: Any,
+    *,
+    recordings: Iterable[str],
+    validation: Iterable[str] = (),
+    indirect: Iterable[str] = (),
 ) -> None:
     """Save a snapshot to its folder; it appears whole or not at all.
 
@@ -78,6 +85,7 @@ def save_snapshot(
     training : tree of arrays that resuming needs besides the network; None: no training resumes from it
     recordings : names of the recordings that the network was trained or validated on
     validation : names of those for validation
+    indirect : names of those that it learned through the predictions of other networks alone
     """
     remove_folder(snapshot.folder)  # only a damaged one can be there, or an earlier pause
     state = {name: getattr(snapshot, name) for name in ("epoch", "mlrap", "validation_loss", "data", "steps", "sums")}
@@ -89,6 +97,8 @@ def save_snapshot(
         write_json(new / "snapshot.json", {"version": SNAPSHOT_VERSION, **state})
         write_text(new / "learned.txt", "".join(f"{name}\n" for name in recordings))
         write_text(new / "validation.txt", "".join(f"{name}\n" for name in validation))
+        if through_others := "".join(f"{name}\n" for name in indirect):
+            write_text(new / "indirect.txt", through_others)
         save_tree(new / "net", network)
         if training is not None:
             save_tree(new / "training", training)
@@ -198,6 +208,18 @@ def recordings_used(snapshot: Snapshot) -> set[str]:
         If they are not known.
     """
     return _names_in(snapshot.folder / "learned.txt")
+
+
+def recordings_learned(snapshot: Snapshot) -> set[str]:
+    """Return the names of the recordings that a network itself was trained or validated on, not only its teachers.
+
+    Raises
+    ------
+    UserError
+        If they are not known.
+    """
+    indirect = snapshot.folder / "indirect.txt"
+    return recordings_used(snapshot) - (_names_in(indirect) if indirect.exists() else set())
 
 
 def validation_recordings_of(snapshot: Snapshot) -> set[str]:

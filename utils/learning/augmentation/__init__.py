@@ -23,6 +23,7 @@ from utils.learning.augmentation import transforms
 from utils.learning.augmentation.transforms import FREQUENCY, TIME, Images, NoiseBank, Transform
 from utils.learning.targets import Targets
 
+SOUND_AXES = 2  # of a batch of sounds; images have three
 EXAMPLE_AMOUNTS = Augmentation(  # what the contact sheet shows of transforms that are off
     flip="time", roll=0.15, roll_h=0.5, crop=(0.2, 0.2, 0.2, 0.2), zoom=0.5, rotate=10.0, contrast=(0.5, 3.0),
     brightness=0.5, lightness=0.5, multiply=0.5, mean=True, blur=5, noise=0.05, dropout=0.25, blackout=0.2,
@@ -142,7 +143,52 @@ def mixup(
     weight, next_weight = part * weights, (1 - part) * jnp.roll(weights, -1)
     total = weight + next_weight
     divisor = jnp.where(total > 0, total, 1)[:, None]
-    of_clip = part.reshape(-1, *[1] * (clips.ndim - 1))
-    mixed = of_clip * clips + (1 - of_clip) * jnp.roll(clips, -1, axis=0)
+    mixed = mix_clips(clips, jnp.roll(clips, -1, axis=0), part)
     mixed_targets = (weight[:, None] * targets + next_weight[:, None] * jnp.roll(targets, -1, axis=0)) / divisor
     return mixed, mixed_targets, total
+
+
+def mix_clips(
+    clips: Float[Array, "batch *shape"], others: Float[Array, "batch *shape"], part: Float[Array, " batch"]
+) -> Float[Array, "batch *shape"]:
+    """Return mixtures of clips in which each has its part, 0 to 1, and its other the rest."""
+    of_clip = part.reshape(-1, *[1] * (clips.ndim - 1))
+    return of_clip * clips + (1 - of_clip) * others
+
+
+def at_power_of(sounds: Float[Array, "batch samples"], others: Float[Array, "batch samples"]) -> Array:
+    """Return the other sounds, each scaled to the power of its sound; a silent one stays silent."""
+    powers = [(one**2).mean(axis=1, keepdims=True) for one in (sounds, others)]
+    return others * jnp.sqrt(powers[0] / jnp.where(powers[1] > 0, powers[1], 1))
+
+
+def mix_with_unlabelled(
+    clips: Float[Array, "batch *shape"],
+    targets: Targets,
+    labelled: Bool[Array, " batch"],
+    key: PRNGKeyArray,
+    *,
+    share: float,
+    multi_label: bool,
+) -> tuple[Float[Array, "batch *shape"], Targets]:
+    """Mix labelled clips, each half and half with an unlabelled one of the batch, if there is one.
+
+    Parameters
+    ----------
+    clips : images, or sounds, which are mixed at equal power; in random order
+    targets : of each class; those of unlabelled clips are pseudo labels
+    share : probability that a labelled clip is mixed
+    multi_label : whether a mixture has the species of both, the higher target of each class; else half of each
+
+    Source: mixtures of labelled clips and soundscapes with pseudo labels are what leading solutions of BirdCLEF 2023 to
+    2025 learned from.
+    """
+    unlabelled_first = jnp.argsort(labelled, stable=True)
+    count = jnp.maximum((~labelled).sum(), 1)
+    other = unlabelled_first[(jnp.cumsum(labelled) - 1) % count]  # of the n-th labelled clip, the n-th unlabelled one
+    drawn = jax.random.bernoulli(key, share, (len(clips),))
+    is_mixed = labelled & drawn & ~labelled.all()
+    both = jnp.maximum(targets, targets[other]) if multi_label else (targets + targets[other]) / 2
+    part = jnp.where(is_mixed, 0.5, 1.0)
+    others = clips[other] if clips.ndim > SOUND_AXES else at_power_of(clips, clips[other])
+    return mix_clips(clips, others, part), jnp.where(is_mixed[:, None], both, targets)
