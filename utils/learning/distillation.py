@@ -27,7 +27,7 @@ from utils.learning.teachers import Teachers
 from utils.learning.triplet_losses import Embeddings
 from utils.models.architectures.classifier import NetworkOutput
 from utils.models.networks import Network
-from utils.models.snapshots import recordings_used
+from utils.models.snapshots import Snapshot, recordings_used, validation_recordings_of
 from utils.scoring.inference.ensembles import Member
 from utils.spectra.store import Store
 
@@ -242,18 +242,24 @@ def with_teachers_recordings(examples: Examples, models: Sequence[Member]) -> Ex
 
     The student learns from them too, and must not be tested on them.
 
-    Warns if the teachers know validation recordings.
+    Warns if the teachers learned from validation recordings, and were not only validated on them.
     """
     used = frozenset[str]().union(*(recordings_used(model.snapshot) for model in models))
+    learned = set[str]().union(*(_recordings_trained_on(model.snapshot) for model in models))
     validation = set(examples.store.clips["recording"][examples.validation_rows])
-    known = len(validation & used)
+    known = len(validation & learned)
     if known:
         console.warning(
-            f"the teachers were trained or validated on {known} of the {len(validation)} validation recordings, so "
-            "validation metrics may be too high; the "
-            "test is not affected"
+            f"the teachers were trained on {known} of the {len(validation)} validation recordings, so validation "
+            "metrics may be too high; the test is not affected"
         )
     return replace(examples, indirect_recordings=used)
+
+
+def _recordings_trained_on(snapshot: Snapshot) -> set[str]:
+    """Return what a network learned; snapshots of earlier versions do not tell what they were only validated on."""
+    told = (snapshot.folder / "validation.txt").is_file()
+    return recordings_used(snapshot) - (validation_recordings_of(snapshot) if told else set())
 
 
 def with_cached_predictions(examples: Examples, teachers: Teachers, config: Config) -> Examples:
