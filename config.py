@@ -664,6 +664,11 @@ class Distillation:
     compare_without_teachers: bool = True
 
     @property
+    def starts_alone(self) -> bool:
+        """Whether rounds start with a model that learns labels alone."""
+        return self.rounds > 0 and not self.teachers
+
+    @property
     def mix_share(self) -> float:
         """Probability that a labelled clip is mixed with an unlabelled one: that of the rounds, which alone mix."""
         return self.pseudo_labels.mix_share if self.rounds else 0.0

@@ -20,31 +20,18 @@ Source: evaluate.py of the 2018 BirdCLEF baseline.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import test
 import train
 from config import Config
 from utils import console
-from utils.external.settings import with_external_model
-from utils.files import write_text
-from utils.learning.devices import request_determinism
-from utils.learning.fold_training import train_fold
-from utils.learning.runs import refuse_teachers
-from utils.learning.tuning.search import Tuned, check_tuning_flags, search_settings
-from utils.recordings.splits import read_split
-from utils.scoring.comparison import Comparison, compare_runs
-from utils.scoring.cross_validation import (
-    check_fold_flags,
-    evaluate_fold,
-    naming_the_fold,
-    plan_runs,
-    read_folds,
-    results_folder,
-)
-from utils.scoring.fold_results import CrossValidated, conclude
-from utils.scoring.testing import Tested, check_before_training, headline_rows
-from utils.settings import to_toml
-from utils.timings import times
+
+if TYPE_CHECKING:
+    from utils.learning.tuning.search import Tuned
+    from utils.scoring.comparison import Comparison
+    from utils.scoring.fold_results import CrossValidated
+    from utils.scoring.testing import Tested
 
 
 @dataclass(frozen=True)
@@ -87,8 +74,13 @@ class EvaluatedRun:
     complete: bool = True
 
 
-def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | CrossValidated | Tuned | Comparison:
+def main(config: Config, flags: Flags = Flags()) -> "EvaluatedRun | CrossValidated | Tuned | Comparison":
     """Train and test the run `config.run`, or each of its folds, and print the summary; or tune it; or compare runs."""
+    from utils.external.settings import with_external_model
+    from utils.learning.tuning.search import check_tuning_flags, search_settings
+    from utils.scoring.comparison import compare_runs
+    from utils.scoring.cross_validation import check_fold_flags
+
     check_tuning_flags(trials=flags.tune, folds=flags.folds, compare=bool(flags.compare))
     if flags.compare:
         return compare_runs(flags.compare)
@@ -97,6 +89,15 @@ def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | CrossValidate
         return search_settings(with_external_model(config), trials=flags.tune, fresh=flags.fresh)
     if flags.folds:
         return cross_validate(with_external_model(config), flags)
+    return train_and_test(config, flags)
+
+
+def train_and_test(config: Config, flags: Flags) -> EvaluatedRun:
+    """Train and test the run `config.run`, and print the summary."""
+    from utils.recordings.splits import read_split
+    from utils.scoring.testing import check_before_training
+    from utils.timings import times
+
     check_before_training(read_split(config.dataset), config)
     trained = train.main(config, train.Flags(fresh=flags.fresh))
     tested = test.main(config)
@@ -115,8 +116,16 @@ def main(config: Config, flags: Flags = Flags()) -> EvaluatedRun | CrossValidate
     return evaluated
 
 
-def cross_validate(config: Config, flags: Flags) -> CrossValidated:
+def cross_validate(config: Config, flags: Flags) -> "CrossValidated":
     """Train and test every fold, with every seed, and report on the predictions for all recordings together."""
+    from utils.files import write_text
+    from utils.learning.devices import request_determinism
+    from utils.learning.fold_training import train_fold
+    from utils.learning.runs import refuse_teachers
+    from utils.scoring.cross_validation import evaluate_fold, naming_the_fold, plan_runs, read_folds, results_folder
+    from utils.scoring.fold_results import conclude
+    from utils.settings import to_toml
+
     elapsed = console.stopwatch()
     refuse_teachers(config)
     request_determinism(config.training)
@@ -133,8 +142,10 @@ def cross_validate(config: Config, flags: Flags) -> CrossValidated:
         return conclude(tested, split, config, models_per_fold=flags.models_per_fold, seconds=elapsed())
 
 
-def print_summary(evaluated: EvaluatedRun, tested: Tested) -> None:
+def print_summary(evaluated: EvaluatedRun, tested: "Tested") -> None:
     """Print the metrics, the time of each stage, and the paths of the results."""
+    from utils.scoring.testing import headline_rows
+
     console.show_table(
         "Evaluated",
         {
@@ -148,6 +159,4 @@ def print_summary(evaluated: EvaluatedRun, tested: Tested) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(
-        console.run(main, doc=__doc__, flags=Flags, complete=lambda done: isinstance(done, Comparison) or done.complete)
-    )
+    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda done: getattr(done, "complete", True)))

@@ -15,29 +15,13 @@ Source: sort_data.py of the 2018 BirdCLEF baseline.
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from config import Config
 from utils import console
-from utils.recordings.annotation_analysis import analyse_annotations, show_annotation_analysis
-from utils.recordings.annotation_plot import write_annotation_analysis
-from utils.recordings.archive import read_archive
-from utils.recordings.archive_split import split_archive
-from utils.recordings.class_names import write_class_names
-from utils.recordings.remote_archive import RemoteArchive, archive_elsewhere
-from utils.recordings.selection import select_recordings
-from utils.recordings.sorting import (
-    check_targets,
-    sort_into_folders,
-    warn_of_unused_files,
-    write_metadata,
-    write_sort_log,
-)
-from utils.recordings.split_plot import plot_split
-from utils.recordings.splits import write_split
-from utils.recordings.summary import inventory_of_sort, report_left_out, show_audit, show_sort_summary, warn_of_labels
-from utils.spectra.audio_check import check_audio
-from utils.tables import write_csv
-from utils.timings import record_time
+
+if TYPE_CHECKING:
+    from utils.recordings.remote_archive import RemoteArchive
 
 
 @dataclass(frozen=True)
@@ -59,11 +43,39 @@ class Sorted:
 
 def main(config: Config, flags: Flags = Flags()) -> Sorted:
     """Sort the archive that `config.dataset` names."""
+    from utils.recordings.remote_archive import archive_elsewhere
+
     with archive_elsewhere(config.dataset) as remote:
         return _sort(config, flags, remote)
 
 
-def _sort(config: Config, flags: Flags, remote: RemoteArchive | None) -> Sorted:
+def _sort(config: Config, flags: Flags, remote: "RemoteArchive | None") -> Sorted:
+    from utils.recordings.annotation_analysis import analyse_annotations, show_annotation_analysis
+    from utils.recordings.annotation_plot import write_annotation_analysis
+    from utils.recordings.archive import read_archive
+    from utils.recordings.archive_split import split_archive
+    from utils.recordings.class_names import write_class_names
+    from utils.recordings.selection import select_recordings
+    from utils.recordings.sorting import (
+        check_targets,
+        sort_into_folders,
+        warn_of_unused_files,
+        write_metadata,
+        write_sort_log,
+    )
+    from utils.recordings.split_plot import plot_split
+    from utils.recordings.splits import write_split
+    from utils.recordings.summary import (
+        inventory_of_sort,
+        report_left_out,
+        show_audit,
+        show_sort_summary,
+        warn_of_labels,
+    )
+    from utils.spectra.audio_check import check_audio
+    from utils.tables import write_csv
+    from utils.timings import record_time
+
     elapsed = console.stopwatch()
     if remote:  # nothing is moved
         config = replace(config, dataset=replace(config.dataset, sort_mode="copy"))

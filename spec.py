@@ -21,19 +21,6 @@ from pathlib import Path
 
 from config import Config
 from utils import console
-from utils.external.settings import with_external_model
-from utils.recordings.splits import read_split
-from utils.sound.report import is_partial
-from utils.spectra.clip_table import read_clip_table, unused_times
-from utils.spectra.engines import engine_of
-from utils.spectra.image_files import write_images
-from utils.spectra.overview import recordings_with_warnings, summarize_extraction
-from utils.spectra.overview_page import write_overview
-from utils.spectra.remote_store import remote_writer
-from utils.spectra.shards import plan_shards
-from utils.spectra.store import Store
-from utils.spectra.store_writer import fill_store, finish_store, open_store_folder, with_settings_of_store
-from utils.timings import record_time
 
 
 @dataclass(frozen=True)
@@ -71,6 +58,20 @@ class Extracted:
 
 def main(config: Config, flags: Flags = Flags()) -> Extracted:
     """Fill the store of `config.dataset`."""
+    from utils.external.settings import with_external_model
+    from utils.recordings.splits import read_split
+    from utils.sound.report import is_partial
+    from utils.spectra.clip_table import read_clip_table, unused_times
+    from utils.spectra.engines import engine_of
+    from utils.spectra.image_files import write_images
+    from utils.spectra.overview import recordings_with_warnings, summarize_extraction
+    from utils.spectra.overview_page import write_overview
+    from utils.spectra.remote_store import remote_writer
+    from utils.spectra.shards import plan_shards
+    from utils.spectra.store import Store
+    from utils.spectra.store_writer import fill_store, finish_store, open_store_folder, with_settings_of_store
+    from utils.timings import record_time
+
     elapsed = console.stopwatch()
     config = with_external_model(config)
     split = read_split(config.dataset)

@@ -13,15 +13,20 @@ Source: submission_monophone.py of the 2018 BirdCLEF baseline.
 """
 
 import sys
+from typing import TYPE_CHECKING
 
 from config import Config
 from utils import console
-from utils.scoring.submissions.results import Checked, Submitted
-from utils.scoring.submitting import SubmissionFlags, submit
+from utils.scoring.submissions.flags import SubmissionFlags
+
+if TYPE_CHECKING:
+    from utils.scoring.submissions.results import Checked, Submitted
 
 
-def main(config: Config, flags: SubmissionFlags = SubmissionFlags()) -> Submitted | Checked:
+def main(config: Config, flags: SubmissionFlags = SubmissionFlags()) -> "Submitted | Checked":
     """Predict the recordings of `submission.recordings`, and write the submission to `submission.folder`."""
+    from utils.scoring.submitting import submit
+
     return submit(config, "monophone", flags)
 
 

@@ -17,20 +17,13 @@ Source: test.py of the 2018 BirdCLEF baseline, which published an MLRAP of 0.612
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from config import Config
 from utils import console
-from utils.recordings.splits import read_split
-from utils.scoring.exporting import export_network
-from utils.scoring.held_out import held_out_recordings
-from utils.scoring.inference.ensembles import chosen_members
-from utils.scoring.inference.noise_folder import check_noise_folder
-from utils.scoring.inference.units import predict_units, unit_of
-from utils.scoring.testing import (
-    Tested,
-    check_not_trained_on,
-    evaluate_and_report,
-)
+
+if TYPE_CHECKING:
+    from utils.scoring.testing import Tested
 
 
 @dataclass(frozen=True)
@@ -43,8 +36,16 @@ class Flags:
     int8: bool = False
 
 
-def main(config: Config, flags: Flags = Flags()) -> Tested:
+def main(config: Config, flags: Flags = Flags()) -> "Tested":
     """Test the models of `testing.models`, or the snapshot `testing.snapshot` of the run `config.run`."""
+    from utils.recordings.splits import read_split
+    from utils.scoring.exporting import export_network
+    from utils.scoring.held_out import held_out_recordings
+    from utils.scoring.inference.ensembles import chosen_members
+    from utils.scoring.inference.noise_folder import check_noise_folder
+    from utils.scoring.inference.units import predict_units, unit_of
+    from utils.scoring.testing import check_not_trained_on, evaluate_and_report
+
     elapsed = console.stopwatch()
     split = read_split(config.dataset)
     members = chosen_members(config)

@@ -21,18 +21,7 @@ from pathlib import Path
 
 from config import Config
 from utils import console
-from utils.external.settings import with_external_model
-from utils.learning.devices import request_determinism
-from utils.learning.examples import read_examples
-from utils.learning.file_classes import save_without_data
-from utils.learning.host_checks import check_hosts
-from utils.learning.host_messages import from_first, lock_by_host_0, on_all
-from utils.learning.hosts import HostFlags, connected
-from utils.learning.loop import learn, summarize_training
-from utils.learning.noise_clips import with_noise_folder
-from utils.learning.runs import open_run, refuse_teachers
-from utils.models.used_settings import warn_of_unused
-from utils.recordings.splits import has_split
+from utils.learning.host_flags import HostFlags
 
 
 @dataclass(frozen=True)
@@ -58,6 +47,17 @@ class Trained:
 
 def main(config: Config, flags: Flags = Flags()) -> Trained:
     """Train the network of `config.model` under the name `config.run`."""
+    from utils.external.settings import with_external_model
+    from utils.learning.devices import request_determinism
+    from utils.learning.examples import read_examples
+    from utils.learning.host_checks import check_hosts
+    from utils.learning.host_messages import from_first, lock_by_host_0, on_all
+    from utils.learning.loop import learn, summarize_training
+    from utils.learning.noise_clips import with_noise_folder
+    from utils.learning.runs import open_run, refuse_teachers
+    from utils.models.used_settings import warn_of_unused
+    from utils.recordings.splits import has_split
+
     elapsed = console.stopwatch()
     config = with_external_model(config)
     refuse_teachers(config)
@@ -76,6 +76,9 @@ def main(config: Config, flags: Flags = Flags()) -> Trained:
 
 def predict_all_classes(config: Config, flags: Flags) -> Trained:
     """Make the run of a bird model that predicts all its classes: without a data set, there is nothing to train."""
+    from utils.learning.file_classes import save_without_data
+    from utils.learning.runs import open_run
+
     with console.alone(config.snapshots, f"training of {config.run}"):
         open_run(config, fresh=flags.fresh)
         snapshot = save_without_data(config)
@@ -93,6 +96,8 @@ def predict_all_classes(config: Config, flags: Flags) -> Trained:
 
 def train_with_others(config: Config, flags: CallFlags = CallFlags()) -> Trained:
     """Train with the other hosts that `--coordinator` tells of, if it is set."""
+    from utils.learning.hosts import connected
+
     with connected(flags):
         return main(config, flags)
 

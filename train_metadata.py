@@ -16,20 +16,13 @@ Source: the bronze solution of BirdCLEF 2021 that blended CatBoost on metadata w
 
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from config import Config
 from utils import console
-from utils.learning.boosting import boost
-from utils.learning.boosting_data import read_boosting_data
-from utils.learning.boosting_run import (
-    TrainedClassifier,
-    classifier_folder,
-    open_classifier,
-    summarize_classifier,
-    write_classifier,
-)
-from utils.recordings.splits import read_split
-from utils.scoring.inference.metadata_classifier import check_catboost
+
+if TYPE_CHECKING:
+    from utils.learning.boosting_run import TrainedClassifier
 
 
 @dataclass(frozen=True)
@@ -39,8 +32,14 @@ class Flags:
     fresh: bool = False  # delete this classifier and start again
 
 
-def main(config: Config, flags: Flags = Flags()) -> TrainedClassifier:
+def main(config: Config, flags: Flags = Flags()) -> "TrainedClassifier":
     """Train the metadata classifier of `config.metadata` as `<run>-metadata`."""
+    from utils.learning.boosting import boost
+    from utils.learning.boosting_data import read_boosting_data
+    from utils.learning.boosting_run import classifier_folder, open_classifier, summarize_classifier, write_classifier
+    from utils.recordings.splits import read_split
+    from utils.scoring.inference.metadata_classifier import check_catboost
+
     elapsed = console.stopwatch()
     check_catboost("train_metadata.py")
     split, folder = read_split(config.dataset), classifier_folder(config)

@@ -342,7 +342,8 @@ def test_command_line(
 ):
     seen = []
     summary = DemoSummary(tmp_path, 10, 131, 1000.0, {"places": "10 in sites.csv"})
-    monkeypatch.setattr("utils.demo.__main__.FORMS", {form: lambda root, *, seed: seen.append((root, seed)) or summary})
+    makers = {form: lambda root, *, seed: seen.append((root, seed)) or summary}
+    monkeypatch.setattr("utils.demo.__main__._makers", lambda: makers)
     assert main([str(tmp_path), "--seed", "7", *(["--form", form] if form != "birdclef2018" else [])]) == 0
     assert seen == [(tmp_path, 7)]
     told = capsys.readouterr().out

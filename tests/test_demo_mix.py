@@ -13,8 +13,10 @@ from config import Dataset
 from tests.conftest import RATE, chirp, write_folders
 from utils.console import INCOMPLETE, UserError
 from utils.demo.call_excerpts import LOWEST_FREQUENCY, cut_call, load_source
-from utils.demo.mix import main, mix
-from utils.demo.mixed_soundscapes import MixSettings, find_sources, mix_soundscape
+from utils.demo.mix import main
+from utils.demo.mix_settings import MixSettings
+from utils.demo.mixed_soundscapes import find_sources, mix_soundscape
+from utils.demo.mixing import mix
 from utils.demo.sound_files import write_flac
 from utils.scoring.evaluation.soundscape_truth import read_truth
 from utils.sound.opening import AudioError

@@ -12,6 +12,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from config import Config, SettingsError
+from utils.commands import as_called, find_experiment
 from utils.settings import RENAMED, expand_home, load, nearest, settings_with_defaults, to_dict, validated
 
 Parse = Callable[[Sequence[str]], tuple[Any, list[str]]]  # the settings, and the words that are no flags
@@ -24,6 +25,7 @@ def from_command_line(
     script: str,
     flags: type | None = None,
     warn: Callable[[str], None] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[Config, Any]:
     """Read `[EXPERIMENT.toml] [--section.setting VALUE …]` over the defaults.
 
@@ -33,6 +35,7 @@ def from_command_line(
     doc, script : head of `--help`, and the name in it
     flags : dataclass of the script's own flags, besides the settings
     warn : called with one line for each setting that the file has under an old name
+    tell : called with one line if the file is not in the working folder, but the toolkit's own
 
     Returns
     -------
@@ -45,6 +48,10 @@ def from_command_line(
     """
     words = list(arguments)
     path = Path(words.pop(0)) if words and not words[0].startswith("-") else None
+    if path:
+        path, named = find_experiment(path), path
+        if tell and path != named:
+            tell(f"{named}: not in this folder, so the toolkit's own is taken: {path}")
     base = load(path, warn=warn) if path else Config()
     config, call = _parse_flags(words, _parser(base, doc=doc, script=script, flags=flags))
     try:
@@ -72,8 +79,8 @@ def _parser(base: Config, *, doc: str, script: str, flags: type | None) -> Parse
                 arguments,
                 args=words,
                 default=default,
-                prog=f"python {script} [EXPERIMENT.toml]",
-                description=doc,
+                prog=as_called(f"python {script} [EXPERIMENT.toml]"),
+                description=as_called(doc),
                 use_underscores=True,
                 return_unknown_args=True,
                 registry=registry,

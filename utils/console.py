@@ -30,6 +30,7 @@ from rich.table import Table
 
 from config import Log, SettingsError, is_address
 from utils.command_line import from_command_line
+from utils.commands import as_called
 from utils.files import try_lock
 from utils.messages import PROGRESS, STDOUT, WIDE, choose_file, choose_levels, log_line, log_table
 
@@ -110,7 +111,7 @@ def _warn_of_file_names() -> None:
 
 def _escaped(text: str) -> str:
     """Make any text printable as one line, without markup."""
-    return escape(one_line(text))
+    return escape(one_line(as_called(text)))
 
 
 def one_line(text: str) -> str:
@@ -272,9 +273,13 @@ def run(
     signal.signal(signal.SIGINT, _interrupt)
     accept_any_text()
     try:
-        words, renamed = sys.argv[1:] if arguments is None else arguments, list[str]()
-        config, call = from_command_line(words, doc=doc, script=name, flags=flags, warn=renamed.append)
+        words, renamed, taken = sys.argv[1:] if arguments is None else arguments, list[str](), list[str]()
+        config, call = from_command_line(
+            words, doc=doc, script=name, flags=flags, warn=renamed.append, tell=taken.append
+        )
         obey_log_settings(config.log)
+        for line in taken:
+            info(line)
         for line in renamed:
             warning(line)
         _warn_of_file_names()

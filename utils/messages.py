@@ -25,6 +25,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.traceback import Traceback
 
+from utils.commands import as_called
+
 LOGGER = logging.getLogger("birdclef")
 PROGRESS = LOGGER.getChild("progress")  # progress bars are shown where it is enabled for INFO
 RESULT = 25  # level of tables of results: between INFO and WARNING
@@ -109,10 +111,11 @@ def log_line(level: int, text: str, *, prefix: str = "", style: str = "") -> Non
 
     Parameters
     ----------
+    text : may name commands as in the repository, such as `python spec.py` (utils/commands.py)
     prefix : printed in front of the text, but no part of the message for those who capture it
     style : rich's style of the prefix, or of the whole line where there is no prefix
     """
-    LOGGER.log(level, "%s", text, extra={"prefix": prefix, "style": style}, stacklevel=3)
+    LOGGER.log(level, "%s", as_called(text), extra={"prefix": as_called(prefix), "style": style}, stacklevel=3)
 
 
 def plain_text(renderable: ConsoleRenderable) -> str:

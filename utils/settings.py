@@ -13,6 +13,7 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from config import Config, SettingsError
+from utils.commands import HOME
 from utils.settings_checks import check
 
 # settings that were renamed: old name, name today. Files may still use the old names
@@ -174,7 +175,8 @@ def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return _parse_toml(path.read_text(encoding="utf-8-sig"), source=str(path))
     except FileNotFoundError:
-        known = sorted(str(file) for file in Path("experiments").glob("*.toml"))
+        folders = (Path("experiments"), HOME / "experiments")
+        known = sorted({f"experiments/{file.name}" for folder in folders for file in folder.glob("*.toml")})
         near = difflib.get_close_matches(str(path), known, n=1, cutoff=0.4) or known[:1]
         raise SettingsError("no such file" + (f"; did you mean {near[0]}?" if near else ""), source=str(path)) from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8

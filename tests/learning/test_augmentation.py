@@ -18,19 +18,20 @@ from tests.conftest import RATE, chirp
 from utils.augmentation_checks import OFF
 from utils.command_line import from_command_line
 from utils.console import UserError
-from utils.learning.augmentation import __main__ as augmentation_sheet
-from utils.learning.augmentation import (
+from utils.learning.augmentation import contact_sheet
+from utils.learning.augmentation.__main__ import AugmentationFlags, command, write_contact_sheet
+from utils.learning.augmentation.contact_sheet import RULES, SOUND_NAMES, draw_rows, sound_rows
+from utils.learning.augmentation.contact_sheet_clips import from_recording
+from utils.learning.augmentation.images import __main__ as augmentation_sheet
+from utils.learning.augmentation.images import (
     active_transforms,
     at_power_of,
     augment,
     choose_transforms,
-    contact_sheet,
     is_augmented,
     mix_with_unlabelled,
     mixup,
 )
-from utils.learning.augmentation.__main__ import AugmentationFlags, command, from_recording, write_contact_sheet
-from utils.learning.augmentation.contact_sheet import RULES, SOUND_NAMES, draw_rows, sound_rows
 
 IMAGES = jax.random.uniform(jax.random.key(0), (64, 20, 30))
 NOISE = jax.random.randint(jax.random.key(2), (5, 20, 30), 0, 256).astype(jnp.uint8)

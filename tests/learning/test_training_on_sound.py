@@ -19,7 +19,8 @@ from config import Augmentation, Config, Waveform
 from tests.conftest import RATE, small_config, write_folders
 from utils import console
 from utils.learning import epochs
-from utils.learning.augmentation.__main__ import AugmentationFlags, from_store, write_contact_sheet
+from utils.learning.augmentation.__main__ import AugmentationFlags, write_contact_sheet
+from utils.learning.augmentation.contact_sheet_clips import from_store
 from utils.learning.batch_images import Batch, images_of
 from utils.learning.cached_predictions import is_deterministic
 from utils.learning.examples import Examples, read_examples

@@ -9,7 +9,8 @@ import scipy.ndimage
 from numpy.lib.stride_tricks import sliding_window_view
 
 from config import Augmentation
-from utils.learning.augmentation import active_transforms, transforms
+from utils.learning.augmentation import transforms
+from utils.learning.augmentation.images import active_transforms
 
 SIZE = (64, 20, 31)
 HEIGHT, WIDTH = SIZE[1:]

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from config import Clips, Config, Spectrogram
 from tests.conftest import RATE, REPOSITORY, chirp
 from utils.console import UserError
-from utils.spectra.__main__ import LookFlags, command, look_at
+from utils.spectra.__main__ import command
 from utils.spectra.clip_selection import select_windows
 from utils.spectra.frequency_axis import height_of, kilohertz_ticks
+from utils.spectra.recording_look import ShownPart, look_at
 from utils.spectra.recording_plot import SPECTROGRAM_KINDS, kinds_of
 from utils.spectra.recording_survey import read_format, read_window, survey_recording
 from utils.spectra.shown_clips import SHOWN_CLIPS, SHOWN_REJECTED, ClipsToShow
@@ -196,7 +197,7 @@ def test_what_cannot_be_shown_is_one_line(calls: Path, tmp_path: Path) -> None:
         ([calls, sheet], {"seconds": 0.01}, "--seconds 0.01: should be 0.1 to 60"),
     ]:
         with pytest.raises(UserError, match=re.escape(said)) as raised:
-            look_at(paths, Config(spectrogram=SMALL), LookFlags(**flags))
+            look_at(paths, Config(spectrogram=SMALL), ShownPart(**flags))
         assert "\n" not in str(raised.value)
     assert not sheet.exists()
 

@@ -19,16 +19,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from utils.commands import as_called
 from utils.console import STOPPED, UserError, clock, info, printable, show_table, stopwatch, warning
-from utils.demo.annotated import make_annotated
-from utils.demo.archive import DemoSummary, make_demo
-from utils.demo.kaggle2021 import make_kaggle2021
-from utils.demo.surroundings import RASTERS
 
-FORMS: Mapping[str, Callable[..., DemoSummary]] = MappingProxyType(
-    {"birdclef2018": make_demo, "kaggle2021": make_kaggle2021, "annotations": make_annotated}
-)
 # of each form: its experiment, which is for a folder of the same name
 EXPERIMENTS: Mapping[str, str] = MappingProxyType(
     {"birdclef2018": "demo", "kaggle2021": "demo-kaggle2021", "annotations": "demo-annotations"}
@@ -38,11 +33,13 @@ EXPERIMENTS: Mapping[str, str] = MappingProxyType(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, write the data set, and print the next commands."""
     parser = argparse.ArgumentParser(
-        prog="python -m utils.demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog=as_called("python -m utils.demo"),
+        description=as_called(__doc__),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("root", type=Path, help="folder for the data set")
     parser.add_argument(
-        "--form", choices=FORMS, default="birdclef2018", help="form of the archive (default %(default)s)"
+        "--form", choices=EXPERIMENTS, default="birdclef2018", help="form of the archive (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random numbers (default 0)")
     words = parser.parse_args(arguments)
@@ -50,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--seed {words.seed}: should be 0 or more")
     passed = stopwatch()
     try:
-        made = FORMS[words.form](words.root, seed=words.seed)
+        made = _makers()[words.form](words.root, seed=words.seed)
     except (UserError, OSError) as error:
         warning(str(error))
         return 1
@@ -65,8 +62,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _makers() -> dict[str, Callable[..., Any]]:
+    """Return the function that writes each form."""
+    from utils.demo.annotated import make_annotated
+    from utils.demo.archive import make_demo
+    from utils.demo.kaggle2021 import make_kaggle2021
+
+    return {"birdclef2018": make_demo, "kaggle2021": make_kaggle2021, "annotations": make_annotated}
+
+
 def next_words(root: Path, *, form: str) -> list[str]:
     """Return what follows the name of a script, so that it works on the data set: experiment, and folders if needed."""
+    from utils.demo.surroundings import RASTERS
+
     experiment = EXPERIMENTS[form]
     folder = root.resolve()
     words = [f"experiments/{experiment}.toml"]

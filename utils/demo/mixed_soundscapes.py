@@ -9,6 +9,7 @@ import numpy as np
 
 from utils.console import Failure, UserError
 from utils.demo.call_excerpts import cut_call, load_source
+from utils.demo.mix_settings import MixSettings
 from utils.demo.singing import SoundArray
 from utils.recordings.audio_files import check_readable, sounds_below
 from utils.recordings.folders import read_folders
@@ -22,25 +23,6 @@ _LEAST_NOISE = 0.01  # of the noise's mean power: where it is quieter, calls are
 _MOST_PEAK = 0.95
 
 Source = TypeVar("Source")
-
-
-@dataclass(frozen=True)
-class MixSettings:
-    """How soundscapes are mixed.
-
-    Attributes
-    ----------
-    seconds, rate : length and sample rate (Hz) of a soundscape
-    events : calls per minute
-    snr : lowest and highest signal-to-noise ratio of a call, decibels
-    seed : the same seed and recordings give the same bytes
-    """
-
-    seconds: float = 60.0
-    events: float = 11.0
-    snr: tuple[float, float] = (3.0, 20.0)
-    rate: int = 32_000
-    seed: int = 0
 
 
 @dataclass(frozen=True)

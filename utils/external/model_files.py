@@ -18,8 +18,8 @@ from utils.console import UserError
 
 # by the end of a file's name: the module of its format, the class, and what has to be installed
 MODEL_FORMATS = {
-    ".tflite": ("utils.external.tflite_files", "TFLiteFile", "ai_edge_litert", "litert"),
-    ".onnx": ("utils.external.onnx_files", "OnnxFile", "onnxruntime", "export"),
+    ".tflite": ("tflite_files", "TFLiteFile", "ai_edge_litert", "litert"),
+    ".onnx": ("onnx_files", "OnnxFile", "onnxruntime", "export"),
 }
 
 Windows = Float32[np.ndarray, "windows samples"]
@@ -84,7 +84,7 @@ def open_model_file(path: Path) -> ModelFile:
         raise UserError(f"{path}: there is no such file; docs/external-models.md says where bird models are had")
     module, name, package, extra = MODEL_FORMATS[path.suffix.lower()]
     try:
-        opened: ModelFile = getattr(import_module(module), name)(path)
+        opened: ModelFile = getattr(import_module(f"{__package__}.{module}"), name)(path)
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith((package, "onnx", "flatbuffers")):
             raise

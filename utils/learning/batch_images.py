@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float16, Float32, Int16, PRNGKeyArray, UInt8
 
 from config import Augmentation, Config, Distillation, Waveform
-from utils.learning.augmentation import ClipWeights, augment, mix_with_unlabelled, mixup
+from utils.learning.augmentation.images import ClipWeights, augment, mix_with_unlabelled, mixup
 from utils.learning.augmentation.sounds import augment_sounds
 from utils.learning.noise import Noise
 from utils.learning.targets import Labels, Targets

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Float16, Float32, Int64, Shaped
 from config import Config, Dataset
 from utils import console
 from utils.files import atomic_file
-from utils.learning.augmentation import is_augmented
+from utils.learning.augmentation.images import is_augmented
 from utils.learning.augmentation.sounds import is_sound_augmented
 from utils.learning.noise import Noise
 from utils.learning.teacher_embeddings import TeacherEmbeddings, teacher_embeddings

@@ -186,7 +186,7 @@ def run_without_teachers(config: Config) -> str:
 
     In rounds that start without teachers, it is what comes before the first round.
     """
-    if config.distillation.rounds and not config.distillation.teachers:
+    if config.distillation.starts_alone:
         return round_run(config, 0)
     name, earlier = f"{config.run}{WITHOUT_TEACHERS}", f"{config.run}{EARLIER_ENDING}"
     is_earlier = (config.snapshots / earlier).is_dir() and not (config.snapshots / name).exists()

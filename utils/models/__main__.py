@@ -12,10 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from config import Config, Count, CountOrNone
-from utils.console import info, run, show_grid, show_table
-from utils.external.settings import with_external_model
-from utils.models.costs import estimate, xla_memory
-from utils.models.layer_table import Layer, layers, totals
+from utils.console import info, run
 
 
 @dataclass(frozen=True)
@@ -31,74 +28,26 @@ class TableFlags:
 
 def main(config: Config, flags: TableFlags) -> None:
     """Print the table."""
+    from utils.external.settings import with_external_model
+    from utils.models.cost_tables import megabytes, show_costs, show_layers
+    from utils.models.costs import xla_memory
+    from utils.models.layer_table import layers
+
     config = with_external_model(config)
     height, width = config.input_shape
     rows = layers(config.model, classes=flags.classes, shape=config.input_shape)
-    parameters, flops = totals(rows)
     title = (
         f"{config.model.name} of {flags.classes} classes, for {height} × {width} values of embeddings, alone"
         if config.external.sha256
         else f"{config.model.name} of {flags.classes} classes, for spectrograms of {height} × {width} pixels "
         f"in {config.model.channels} channel(s)"
     )
-    whole = ("all", "", "", "", f"{parameters:,}", f"{flops:,}")
-    show_grid(title, ("layer", "kind", "kernel", "output", "parameters", "FLOPs"), [*map(_table_row, rows), whole])
-    batch = flags.batch or config.training.batch_size
-    _show_costs(rows, config, flags, batch)
+    show_layers(title, rows)
+    batch, epochs = flags.batch or config.training.batch_size, flags.epochs or config.training.epochs
+    show_costs(rows, config.training, batch=batch, clips=flags.clips, epochs=epochs)
     if flags.compile:
         arguments, besides = xla_memory(config.model, classes=flags.classes, shape=config.input_shape, batch=batch)
-        info(f"XLA: {_megabytes(arguments)} of weights and images, and {_megabytes(besides)} besides")
-
-
-def _show_costs(rows: list[Layer], config: Config, flags: TableFlags, batch: int) -> None:
-    half = config.training.precision == "bfloat16"
-    epochs = flags.epochs or config.training.epochs
-    costs = estimate(
-        rows, config.training, batch=batch, clips=flags.clips, epochs=epochs, activation_bytes=2 if half else 4
-    )
-    show_table(
-        "Training",
-        {
-            "weights": _megabytes(costs.weights),
-            "gradients": _megabytes(costs.gradients),
-            "optimizer": f"{_megabytes(costs.optimizer)} ({config.training.optimizer})",
-            "moving average": _megabytes(costs.average),
-            "activations": f"{_megabytes(costs.activations)} for {batch} clips, {'bfloat16' if half else 'float32'}",
-            "memory": f"about {_megabytes(costs.training)}",
-            "a clip": f"{_flops(costs.flops_per_clip)} forward ({costs.flops_per_clip // 2:,} multiply-adds), twice as "
-            "many for the gradients",
-            "an epoch": f"{_flops(costs.flops_per_epoch)} for {flags.clips:,} clips",
-            "in all": f"{_flops(costs.flops_in_all)} for {epochs} epochs",
-        },
-    )
-    show_table("Use", {"float32": f"{_megabytes(costs.float32)} for one clip", "float16": _megabytes(costs.float16)})
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
-
-
-def _flops(count: int) -> str:
-    power, unit = next(
-        (power, unit) for power, unit in ((12, "T"), (9, "G"), (6, "M")) if count >= 10**power or unit == "M"
-    )
-    return f"{count / 10**power:,.1f} {unit}FLOPs"
-
-
-def _table_row(layer: Layer) -> tuple[str, ...]:
-    name = layer.name if layer.whole else f"  {layer.name.split('/')[-1]}"
-    return (
-        name,
-        layer.kind,
-        _shape(layer.kernel),
-        _shape(layer.output),
-        f"{layer.parameters:,}",
-        f"{layer.flops:,}" if layer.flops else "",
-    )
-
-
-def _shape(sides: tuple[int, ...]) -> str:
-    return "×".join(map(str, sides))
+        info(f"XLA: {megabytes(arguments)} of weights and images, and {megabytes(besides)} besides")
 
 
 def in_order(words: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from utils.scoring.inference.intervals import IntervalPrediction, IntervalScores
 from utils.scoring.inference.metadata_blend import blend_text
 from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
 from utils.scoring.submissions.dynamic_threshold import with_share_threshold
+from utils.scoring.submissions.flags import SubmissionFlags
 from utils.scoring.submissions.formats.registry import check_submission, write_rows
 from utils.scoring.submissions.novelty_table import write_novelty_through
 from utils.scoring.submissions.results import Checked, InferenceResult, Submitted, Tally
@@ -40,14 +40,6 @@ from utils.scoring.submissions.score_parts import (
 from utils.scoring.submissions.task import Kind, Task, prepare_submission, submissions_within
 from utils.scoring.submissions.timeline import write_timeline
 from utils.spectra.interval_grid import interval_times
-
-
-@dataclass(frozen=True)
-class SubmissionFlags:
-    """What a call of either script may ask for."""
-
-    # do not predict; report, line by line, what a challenge's parser would reject in this file or folder
-    check: Path | None = None
 
 
 def submit(config: Config, kind: Kind, flags: SubmissionFlags) -> Submitted | Checked:

@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from utils.commands import code
 from utils.console import Failure
 from utils.workers.ray_groups import GroupSize
 from utils.workers.ray_messages import ItemInHand, Lost, Order, Room
@@ -31,7 +31,6 @@ COUNT_SECONDS = 5.0  # between looks at the cluster's size, which may grow
 RESUME = "see that it runs, and the same command resumes here"
 # of Ray on this machine; by default, everything else has precedence over its workers, which then may starve
 SETTINGS_OF_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-HOME = Path(__file__).parents[2]
 
 
 def serve(connection: Connection, order: Order) -> None:
@@ -94,7 +93,7 @@ def _connect(order: Order) -> None:
             **quiet,
         )
     else:
-        modules = [str(HOME / "utils"), str(HOME / "config.py")]
+        modules = [str(path) for path in code()]
         ray.init(order.cluster.address, runtime_env={"env_vars": _variables(order), "py_modules": modules}, **quiet)
 
 

@@ -12,32 +12,16 @@ store of sound. `--batch` shows a batch instead, as the model sees it in trainin
 
 import dataclasses
 import functools
-import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from annotated_types import Ge, Lt
-from jaxtyping import Float
 
 from config import Config
 from utils import console
-from utils.augmentation_checks import margin_needed
-from utils.learning.augmentation.batch_plot import plot_batch
-from utils.learning.augmentation.contact_sheet import ClipSounds, Material, all_rows, draw_rows, with_sound_examples
-from utils.learning.background_sounds import read_background
-from utils.learning.examples import read_examples
-from utils.learning.noise_clips import with_noise_folder
-from utils.spectra.clips import clip_samples, cut_grid, margin_samples
-from utils.spectra.decode import decode
-from utils.spectra.image_folder import ImageFolder
-from utils.spectra.spectrogram import scored_spectrogram, to_pixels
-from utils.spectra.stored_sound import to_16_bit
 
-PLOTTED_CLIPS = 6  # different clips in a contact sheet, in turn
-BACKGROUND_CLIPS = 32  # rejected clips of a recording that are background sound, at most
 MOST_DRAWS = 20
 
 
@@ -74,6 +58,9 @@ def write_contact_sheet(path: Path | None, config: Config, flags: AugmentationFl
     UserError
         If no file is named for it, a flag is out of its range, or there are no clips.
     """
+    from utils.learning.augmentation.contact_sheet import all_rows, draw_rows
+    from utils.learning.augmentation.contact_sheet_clips import PLOTTED_CLIPS, from_recording, from_store
+
     if path is None or path.suffix.lower() != ".png":
         raise console.UserError(
             f"{path or 'no file'}: the first argument must be the image to write, such as augmentation.png"
@@ -100,21 +87,6 @@ def write_contact_sheet(path: Path | None, config: Config, flags: AugmentationFl
     console.info(f"{console.printable(path)}: {clips} clips, each augmented {flags.draws} times")
 
 
-def from_store(config: Config) -> Material:
-    """Take the clips with the highest signal scores, one per recording, from those that the experiment learns from."""
-    examples = read_examples(config)
-    table = examples.store.clips.with_row_index("clip")[examples.rows].sort("score", descending=True)
-    best = table.unique("recording", keep="first", maintain_order=True)["clip"].head(PLOTTED_CLIPS)
-    rows = best.to_numpy().astype(np.int64)
-    sounds = None
-    if not isinstance(examples.store, ImageFolder) and examples.store.keeps_sound:
-        margin = margin_samples(config.clips, rate=config.spectrogram.rate)
-        sounds = ClipSounds(
-            examples.store.sounds(rows), examples.store.clips["peak"].to_numpy()[rows], examples.noise.sounds, margin
-        )
-    return Material(examples.store.spectrograms(rows), examples.noise.spectrograms, sounds)
-
-
 def write_batch(path: Path, config: Config, flags: AugmentationFlags) -> None:
     """Draw the first batch of an epoch as the model sees it; without hard negatives, which a training finds.
 
@@ -123,66 +95,15 @@ def write_batch(path: Path, config: Config, flags: AugmentationFlags) -> None:
     UserError
         If a recording is named as well, or there is nothing to learn from.
     """
+    from utils.learning.augmentation.batch_plot import plot_batch
+    from utils.learning.examples import read_examples
+    from utils.learning.noise_clips import with_noise_folder
+
     if flags.recording:
         raise console.UserError("--batch takes the clips of the experiment's store: leave out --recording")
     examples = with_noise_folder(read_examples(config), config)
     shown = plot_batch(path, examples, config, epoch=flags.epoch)
     console.info(f"{console.printable(path)}: {shown} clips of the first batch of epoch {flags.epoch}")
-
-
-def from_recording(file: Path, config: Config) -> Material:
-    """Cut a recording into clips on the grid, and divide them by their signal scores.
-
-    Raises
-    ------
-    UserError
-        If the recording cannot be read, or is too short or too quiet for a clip.
-    """
-    scored = [scored_spectrogram(samples, config.spectrogram) for samples in _clips_of_file(file, config)]
-    spectrograms, scores = [one for one, _ in scored], np.array([score for _, score in scored])
-    accepted = [index for index in np.argsort(-scores).tolist() if scores[index] >= config.clips.signal_threshold]
-    if not accepted:
-        raise console.UserError(
-            f"{file}: none of its {len(spectrograms)} clips has a signal score of at least clips.signal_threshold"
-        )
-    pixels = np.stack([to_pixels(spectrogram) for spectrogram in spectrograms])
-    best, rejected = accepted[:PLOTTED_CLIPS], np.flatnonzero(scores < config.clips.signal_threshold)
-    return Material(
-        pixels[best], pixels[rejected], _sounds_of(file, config, best, rejected[:BACKGROUND_CLIPS].tolist())
-    )
-
-
-def _clips_of_file(file: Path, config: Config, *, margin: int = 0) -> Iterator[Float[np.ndarray, " samples"]]:
-    """Yield the clips of a recording, each with `margin` samples before and after it."""
-    length, step, min_length = clip_samples(config.clips, rate=config.spectrogram.rate)
-    blocks = decode(file, rate=config.spectrogram.rate, channel=config.spectrogram.channel)
-    for _, clips in cut_grid(blocks, length=length, step=step, min_length=min_length, margin=margin):
-        yield from clips
-
-
-def _sounds_of(file: Path, config: Config, best: list[int], rejected: list[int]) -> ClipSounds:
-    """Decode a recording once more for the sound of some of its clips, with as much margin as the rows need."""
-    rate, settings = config.spectrogram.rate, config.waveform
-    needed = margin_needed(with_sound_examples(settings), length=config.clips.length)
-    margin = math.ceil(max(needed, config.clips.margin) * rate)
-    chosen = {*best, *rejected}
-    kept = {
-        index: to_16_bit(clip)
-        for index, clip in enumerate(_clips_of_file(file, config, margin=margin))
-        if index in chosen
-    }
-    length, _, _ = clip_samples(config.clips, rate=rate)
-    rows, peaks = zip(*(kept[index] for index in best), strict=True)
-    background = np.array([kept[index][0] for index in rejected], np.int16).reshape(-1, length + 2 * margin)
-    if settings.background_folder:
-        background = read_background(
-            settings.background_folder,
-            rate=rate,
-            samples=length,
-            seed=config.training.seed,
-            channel=config.spectrogram.channel,
-        )
-    return ClipSounds(np.stack(rows), np.array(peaks, np.float32), background, margin)
 
 
 if __name__ == "__main__":

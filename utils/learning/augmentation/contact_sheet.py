@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Float32, Int16, PRNGKeyArray, UInt8
 from config import Augmentation, Config, Spectrogram, Waveform
 from utils import console
 from utils.augmentation_checks import OFF, SOUND_RULES
-from utils.learning.augmentation import EXAMPLE_AMOUNTS, active_transforms, augment, mixup
+from utils.learning.augmentation.images import EXAMPLE_AMOUNTS, active_transforms, augment, mixup
 from utils.learning.augmentation.sounds import EXAMPLE_SOUND_AMOUNTS, SoundBank, augment_sounds
 from utils.models.input_scaling import Images, from_pixels
 from utils.plotting import new_figure, write_figure

@@ -2,7 +2,7 @@
 
 A new augmentation is a setting in config.py (class Waveform), a function in `sound_transforms`, and an entry in
 `active_sound_transforms` (and in `EXAMPLE_SOUND_AMOUNTS`, for the contact sheet). Mixup is that of images:
-`utils.learning.augmentation.mixup`; the spectrogram of a mixture has the pitch of its first sound.
+`images.mixup`; the spectrogram of a mixture has the pitch of its first sound.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, Shaped
 
 from config import Waveform
-from utils.learning.augmentation import choose_transforms
 from utils.learning.augmentation import sound_transforms as transforms
+from utils.learning.augmentation.images import choose_transforms
 from utils.learning.augmentation.sound_transforms import Sounds
 from utils.learning.augmentation.transforms import Keys, Transform
 

@@ -1,0 +1,93 @@
+"""The training of students: one of some teachers, or one in each round of `distillation.rounds`."""
+
+from collections.abc import Sequence
+
+from config import Config
+from utils import console
+from utils.learning.distillation import (
+    LearnFromTeachers,
+    record_teachers,
+    with_cached_predictions,
+    with_teachers_recordings,
+)
+from utils.learning.examples import read_examples
+from utils.learning.loop import learn, summarize_training
+from utils.learning.pseudo_labels import LearnPseudoLabels, with_pseudo_labels
+from utils.learning.rounds import (
+    LABELS_ALONE,
+    check_home,
+    finished_round,
+    is_worse,
+    keep_best,
+    log_of_rounds,
+    report_rounds,
+    round_config,
+    round_indices,
+)
+from utils.learning.runs import open_run
+from utils.learning.teachers import chosen_teachers, load_teachers
+from utils.learning.unlabelled import with_unlabelled
+from utils.models.training_log import EpochRow
+from utils.scoring.inference.ensembles import Member
+
+
+def train_student(members: Sequence[Member], config: Config, *, fresh: bool) -> list[EpochRow]:
+    """Train the student of some teachers, or resume; return its log.
+
+    Parameters
+    ----------
+    members : the teachers
+    fresh : delete its run before
+
+    Raises
+    ------
+    UserError
+        If settings, clips or teachers have changed since it was started, or a teacher cannot be used.
+    """
+    elapsed = console.stopwatch()
+    examples = with_teachers_recordings(with_unlabelled(read_examples(config), config), members)
+    teachers = load_teachers(members, examples.classes, config)
+    with console.alone(config.snapshots, f"training of {config.run}"):
+        open_run(config, fresh=fresh)
+        record_teachers(config.run_folder, teachers.named_contents)
+        examples = with_cached_predictions(examples, teachers, config)
+        rows = learn(examples, config, LearnFromTeachers.of(examples, teachers, config))
+    summarize_training(rows, config, seconds=elapsed())
+    return rows
+
+
+def train_rounds(config: Config, *, fresh: bool) -> list[EpochRow]:
+    """Train the students of all rounds until validation falls; keep the best as `config.run`; return its log.
+
+    Without teachers, the model that learned labels alone is trained before.
+
+    Raises
+    ------
+    UserError
+        As `train_student`; also if the folder of the run holds something else.
+    """
+    with console.alone(config.snapshots, f"rounds of {config.run}"):
+        check_home(config)
+        rounds = [finished_round(config, LABELS_ALONE)] if config.distillation.starts_alone else []
+        for index in round_indices(config):
+            _train_round(round_config(config, index), fresh=fresh)
+            rounds.append(finished_round(config, index))
+            console.info(f"round {index}: validation {rounds[-1].snapshot.chosen_by.text}")
+            if is_worse(rounds):
+                console.info(f"round {index} is worse on the validation recordings: learning ends")
+                break
+        keep_best(rounds, config)
+    report_rounds(rounds, config)
+    return log_of_rounds(config)
+
+
+def _train_round(config: Config, *, fresh: bool) -> None:
+    """Train the student of one round, whose settings these are."""
+    members = chosen_teachers(config)
+    examples = with_teachers_recordings(read_examples(config), members)
+    teachers = load_teachers(members, examples.classes, config)
+    with console.alone(config.snapshots, f"training of {config.run}"):
+        open_run(config, fresh=fresh)
+        record_teachers(config.run_folder, teachers.named_contents)
+        examples = with_pseudo_labels(examples, teachers, config)
+        learn(examples, config, LearnPseudoLabels(config.training, len(examples.classes)))
