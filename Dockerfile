@@ -14,10 +14,10 @@ ENV HOME=/tmp \
 WORKDIR /app
 
 # The packages of pyproject.toml, in the versions of requirements.txt; soundfile brings libsndfile, as the last line checks.
-COPY pyproject.toml requirements.txt ./
-RUN touch README.md \
-    && pip install --no-cache-dir --constraint requirements.txt ".[gpu,export,hub,places,litert,tune,cluster,remote]" \
-    && rm -rf README.md build ./*.egg-info \
+COPY pyproject.toml requirements.txt install/needed.py ./
+RUN python needed.py gpu export hub places litert tune cluster remote > needed.txt \
+    && pip install --no-cache-dir --constraint requirements.txt --requirement needed.txt \
+    && rm needed.py needed.txt \
     && python -c "import soundfile; print('libsndfile', soundfile.__libsndfile_version__)"
 
 # Any user may read the code, whatever the umask was when it was cloned.

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup setup-dev demo test chaos lint clean
+.PHONY: setup setup-dev demo test chaos lint check-install clean
 
 setup: $(VENV)/ready
 
@@ -38,6 +38,9 @@ lint: setup-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+check-install:  # some minutes, with network: the wheel in an environment of its own, the demo there, and each extra
+	$(PYTHON) -m install.check
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -26,11 +26,11 @@ def main(words: Sequence[str] | None = None) -> int:
     if name in ("-h", "--help"):
         print(overview())
         return 0
-    if name in OWN_COMMANDS:
-        return OWN_COMMANDS[name](rest)
+    if name in OTHER_COMMANDS:
+        return OTHER_COMMANDS[name](rest)
     if name in COMMANDS:
         return run(name, rest)
-    near = difflib.get_close_matches(name, [*COMMANDS, *OWN_COMMANDS], n=1)
+    near = difflib.get_close_matches(name, [*COMMANDS, *OTHER_COMMANDS], n=1)
     advice = f"did you mean {near[0]}?" if near else "birdclef --help lists all"
     print(f"birdclef: {name!a}: no such command; {advice}", file=sys.stderr)
     return WRONG_CALL
@@ -51,7 +51,7 @@ def run(name: str, words: Sequence[str]) -> int:
 def overview() -> str:
     """Return the text of `birdclef --help`."""
     lines = {name: first_sentence(source_of(name)) for name in COMMANDS}
-    lines |= {name: (command.__doc__ or "").splitlines()[0] for name, command in OWN_COMMANDS.items()}
+    lines |= {name: (command.__doc__ or "").splitlines()[0] for name, command in OTHER_COMMANDS.items()}
     return "\n".join([f"{__doc__}\nCommands, each with a --help of its own:\n", *map(_row, lines, lines.values())])
 
 
@@ -86,7 +86,7 @@ def completion(words: Sequence[str]) -> int:
         return _explain(completion, words)
     from birdclef.shell_completion import completion_script
 
-    print(completion_script([*OWN_COMMANDS], shell=words[0]))
+    print(completion_script([*OTHER_COMMANDS], shell=words[0]))
     return 0
 
 
@@ -113,7 +113,7 @@ def _explain(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> i
 
 
 # commands that are no scripts
-OWN_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = MappingProxyType(
+OTHER_COMMANDS: Mapping[str, Callable[[Sequence[str]], int]] = MappingProxyType(
     {"demo": demo, "experiments": experiments, "completion": completion, "version": version}
 )
 

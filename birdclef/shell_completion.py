@@ -40,7 +40,7 @@ def completion_script(others: Sequence[str], *, shell: str) -> str:
     """
     settings = " ".join(_setting_flags())
     flags = {
-        name: " ".join(own_flags(name)) + ("" if name in WITHOUT_SETTINGS else f" {settings}") for name in COMMANDS
+        name: " ".join(call_flags(name)) + ("" if name in WITHOUT_SETTINGS else f" {settings}") for name in COMMANDS
     }
     cases = [f"    {name}) flags={shlex.quote(words.strip())} ;;" for name, words in flags.items()]
     experiments = sorted(f"experiments/{file.name}" for file in (HOME / "experiments").glob("*.toml"))
@@ -51,7 +51,7 @@ def completion_script(others: Sequence[str], *, shell: str) -> str:
     )
 
 
-def own_flags(name: str) -> list[str]:
+def call_flags(name: str) -> list[str]:
     """Return the flags of a command that are no settings: the fields of its classes of flags."""
     kinds = [kind for label, kind in vars(import_module(module_of(name))).items() if label.endswith("Flags")]
     return sorted({f"--{field.name}" for kind in kinds for field in dataclasses.fields(kind)})

@@ -19,7 +19,10 @@ ROOMS = [
     "submissions",
 ]  # of scoring; the steps of the scripts come after
 SCRIPTS = {path.stem for path in REPOSITORY.glob("*.py")} - {"config"}
-SOURCES = [*REPOSITORY.glob("*.py"), *(REPOSITORY / "utils").rglob("*.py")]
+SOURCES = [
+    *REPOSITORY.glob("*.py"),
+    *(path for folder in ("utils", "birdclef", "install") for path in (REPOSITORY / folder).rglob("*.py")),
+]
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """The pinned sets of packages: one for the main job, one for development, both within the ranges of pyproject.toml."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
@@ -11,6 +13,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from install import check
 from tests.conftest import REPOSITORY
 
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -89,3 +92,16 @@ def test_the_demo_needs_only_the_main_set() -> None:
     assert rules["demo"].split() == ["setup"]
     assert {rules[name].split()[0] for name in ("test", "lint", "chaos")} == {"setup-dev"}
     assert Path(rules["setup"]).name == "ready"
+
+
+def test_the_installation_check_knows_every_extra() -> None:
+    assert set(check.EXTRAS) == set(EXTRAS)
+    assert all(check.EXTRAS.values())
+
+
+def test_the_container_has_what_the_toolkit_needs() -> None:
+    (extras,) = re.findall(r"python needed\.py ([\w ]+) > needed\.txt", (REPOSITORY / "Dockerfile").read_text())
+    assert set(extras.split()) == set(EXTRAS) - {"dev"}
+    words = [sys.executable, "install/needed.py", *extras.split()]
+    lines = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert set(lines) == {*PROJECT["dependencies"], *(one for name in extras.split() for one in EXTRAS[name])}

@@ -132,7 +132,7 @@ def test_a_program_keeps_its_own_modules(installed: Path, mine: Path) -> None:
 def test_commands_and_their_workers_run_in_a_folder_with_such_modules(installed: Path, mine: Path) -> None:
     write_folders(mine / "archive", recordings=2, seconds=1.5)
     (mine / "mine.toml").write_text(
-        f"workers = 2\n[dataset]\nroot = 'sorted'\narchive = 'archive'\n[clips]\nsignal_threshold = 0.0005\n"
+        f"workers = 1\n[dataset]\nroot = 'sorted'\narchive = 'archive'\n[clips]\nsignal_threshold = 0.0005\n"
         f"[spectrogram]\nrate = {RATE}\nfmax = 3800.0\nheight = 16\nwidth = 32\n"
     )
     for command in ("sort-data", "spec"):

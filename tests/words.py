@@ -81,7 +81,7 @@ ALLOWED = {
     ("utils/models/__main__.py", "sides"): "height and width of an image",
 }
 KEYWORDS_OF_OTHERS = {"side"}  # numpy.searchsorted
-CODE = ("*.py", "utils/**/*.py", "benchmarks/*.py")
+CODE = ("*.py", "utils/**/*.py", "birdclef/*.py", "install/*.py", "benchmarks/*.py")
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "experiments/*.toml", "utils/**/*.j2")
 
 

@@ -12,7 +12,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from config import Config, SettingsError
-from utils.commands import as_called, find_experiment
+from utils.commands import with_commands, find_experiment
 from utils.settings import RENAMED, expand_home, load, nearest, settings_with_defaults, to_dict, validated
 
 Parse = Callable[[Sequence[str]], tuple[Any, list[str]]]  # the settings, and the words that are no flags
@@ -79,8 +79,8 @@ def _parser(base: Config, *, doc: str, script: str, flags: type | None) -> Parse
                 arguments,
                 args=words,
                 default=default,
-                prog=as_called(f"python {script} [EXPERIMENT.toml]"),
-                description=as_called(doc),
+                prog=with_commands(f"python {script} [EXPERIMENT.toml]"),
+                description=with_commands(doc),
                 use_underscores=True,
                 return_unknown_args=True,
                 registry=registry,

@@ -42,7 +42,7 @@ _NAMED = re.compile(
 _EXTRA = re.compile(r"pip install (?:-e )?(['\"])\.\[([\w,]+)\]\1")
 
 
-def as_called(text: str, *, package: str = PACKAGE) -> str:
+def with_commands(text: str, *, package: str = PACKAGE) -> str:
     """Return a text for users with the commands that they have.
 
     Parameters
@@ -90,6 +90,6 @@ def first_sentence(path: Path) -> str:
     """
     with path.open(encoding="utf-8") as lines:
         if path.suffix == ".py":
-            return as_called(next(lines, "").strip().strip('"'))
+            return with_commands(next(lines, "").strip().strip('"'))
         comment = " ".join(line[1:].strip() for line in itertools.takewhile(lambda line: line.startswith("#"), lines))
-    return as_called(re.split(r"(?<=\.) ", comment)[0])
+    return with_commands(re.split(r"(?<=\.) ", comment)[0])

@@ -30,7 +30,7 @@ from rich.table import Table
 
 from config import Log, SettingsError, is_address
 from utils.command_line import from_command_line
-from utils.commands import as_called
+from utils.commands import with_commands
 from utils.files import try_lock
 from utils.messages import PROGRESS, STDOUT, WIDE, choose_file, choose_levels, log_line, log_table
 
@@ -111,7 +111,7 @@ def _warn_of_file_names() -> None:
 
 def _escaped(text: str) -> str:
     """Make any text printable as one line, without markup."""
-    return escape(one_line(as_called(text)))
+    return escape(one_line(with_commands(text)))
 
 
 def one_line(text: str) -> str:

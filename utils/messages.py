@@ -25,7 +25,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.traceback import Traceback
 
-from utils.commands import as_called
+from utils.commands import with_commands
 
 LOGGER = logging.getLogger("birdclef")
 PROGRESS = LOGGER.getChild("progress")  # progress bars are shown where it is enabled for INFO
@@ -115,7 +115,7 @@ def log_line(level: int, text: str, *, prefix: str = "", style: str = "") -> Non
     prefix : printed in front of the text, but no part of the message for those who capture it
     style : rich's style of the prefix, or of the whole line where there is no prefix
     """
-    LOGGER.log(level, "%s", as_called(text), extra={"prefix": as_called(prefix), "style": style}, stacklevel=3)
+    LOGGER.log(level, "%s", with_commands(text), extra={"prefix": with_commands(prefix), "style": style}, stacklevel=3)
 
 
 def plain_text(renderable: ConsoleRenderable) -> str:

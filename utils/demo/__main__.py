@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from utils.commands import as_called
+from utils.commands import with_commands
 from utils.console import STOPPED, UserError, clock, info, printable, show_table, stopwatch, warning
 
 # of each form: its experiment, which is for a folder of the same name
@@ -33,8 +33,8 @@ EXPERIMENTS: Mapping[str, str] = MappingProxyType(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line, write the data set, and print the next commands."""
     parser = argparse.ArgumentParser(
-        prog=as_called("python -m utils.demo"),
-        description=as_called(__doc__),
+        prog=with_commands("python -m utils.demo"),
+        description=with_commands(__doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("root", type=Path, help="folder for the data set")

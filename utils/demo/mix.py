@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.commands import as_called
+from utils.commands import with_commands
 from utils.console import (
     INCOMPLETE,
     STOPPED,
@@ -36,8 +36,8 @@ from utils.demo.mix_settings import MixSettings
 def _mix_parser() -> argparse.ArgumentParser:
     usual = MixSettings()
     parser = argparse.ArgumentParser(
-        prog=as_called("python -m utils.demo.mix"),
-        description=as_called(__doc__),
+        prog=with_commands("python -m utils.demo.mix"),
+        description=with_commands(__doc__),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recordings", type=Path, help="folder with a folder of recordings for each species")

@@ -65,5 +65,5 @@ def _table_row(layer: Layer) -> tuple[str, ...]:
     )
 
 
-def _shape(sides: tuple[int, ...]) -> str:
-    return "×".join(map(str, sides))
+def _shape(lengths: tuple[int, ...]) -> str:
+    return "×".join(map(str, lengths))
