@@ -12,11 +12,11 @@ import pytest
 
 from birdclef.__main__ import OTHER_COMMANDS, main
 from birdclef.demo_chain import STAGES, run_demo
-from birdclef.shell_completion import completion_script, call_flags
+from birdclef.shell_completion import call_flags, completion_script
 from config import Config
 from tests.conftest import REPOSITORY
 from utils import console
-from utils.commands import COMMANDS, with_commands, find_experiment, first_sentence, source_of
+from utils.commands import COMMANDS, find_experiment, first_sentence, source_of, with_commands
 
 HELP_OF_ALL = """
 import contextlib, io, json, sys

@@ -78,7 +78,6 @@ ALLOWED = {
     ("utils/spectra/store_writer.py", "pictures"): "name of files of earlier versions",
     ("utils/spectra/store_writer.py", "answers"): "names of files of earlier versions",
     ("utils/spectra/image_files.py", "pictures"): "name of a folder of earlier versions",
-    ("utils/models/__main__.py", "sides"): "height and width of an image",
 }
 KEYWORDS_OF_OTHERS = {"side"}  # numpy.searchsorted
 CODE = ("*.py", "utils/**/*.py", "birdclef/*.py", "install/*.py", "benchmarks/*.py")

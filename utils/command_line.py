@@ -12,7 +12,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from config import Config, SettingsError
-from utils.commands import with_commands, find_experiment
+from utils.commands import find_experiment, with_commands
 from utils.settings import RENAMED, expand_home, load, nearest, settings_with_defaults, to_dict, validated
 
 Parse = Callable[[Sequence[str]], tuple[Any, list[str]]]  # the settings, and the words that are no flags
