@@ -9,6 +9,7 @@ folder, or where the experiment says.
 """
 
 import difflib
+import io
 import runpy
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,8 @@ INDENT = 24  # of what a command does
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command line `COMMAND [WORD …]`; return the exit status of the command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for terminals that lack a letter
     name, *rest = [*(sys.argv[1:] if words is None else words)] or ["--help"]
     if name in ("-h", "--help"):
         print(overview())
@@ -81,12 +84,12 @@ def demo(words: Sequence[str]) -> int:
 
 
 def completion(words: Sequence[str]) -> int:
-    """Print the completion of commands, flags and experiments for a shell: bash or zsh."""
-    if list(words) not in (["bash"], ["zsh"]):
+    """Print the completion of commands, flags and experiments for bash."""
+    if list(words) != ["bash"]:
         return _explain(completion, words)
     from birdclef.shell_completion import completion_script
 
-    print(completion_script([*OTHER_COMMANDS], shell=words[0]))
+    print(completion_script([*OTHER_COMMANDS]))
     return 0
 
 
@@ -107,7 +110,7 @@ def version(words: Sequence[str]) -> int:
 def _explain(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
     """Print what a command does, and refuse words that it does not take."""
     asked = words[:1] in (["-h"], ["--help"])
-    usage = f"usage: birdclef {command.__name__}{' bash, or zsh' if command is completion else ''}"
+    usage = f"usage: birdclef {command.__name__}{' bash' if command is completion else ''}"
     print(f"{usage}\n\n{command.__doc__}" if asked else usage, file=sys.stdout if asked else sys.stderr)
     return 0 if asked else WRONG_CALL
 

@@ -1,4 +1,4 @@
-"""Completion in shells: names of commands, their flags, and the toolkit's experiments; else names of files."""
+"""Completion in bash: names of commands, their flags, and the toolkit's experiments; else names of files."""
 
 import dataclasses
 import shlex
@@ -26,17 +26,15 @@ _birdclef() {{
     esac
 }}
 complete -o default -F _birdclef birdclef"""
-FOR_ZSH = "autoload -U +X compinit bashcompinit && compinit && bashcompinit\n"
 WITHOUT_SETTINGS = ("demo-data", "mix")  # commands that take no experiment
 
 
-def completion_script(others: Sequence[str], *, shell: str) -> str:
-    """Return what a shell has to read.
+def completion_script(others: Sequence[str]) -> str:
+    """Return what bash has to read.
 
     Parameters
     ----------
     others : commands without flags
-    shell : bash or zsh
     """
     settings = " ".join(_setting_flags())
     flags = {
@@ -44,7 +42,7 @@ def completion_script(others: Sequence[str], *, shell: str) -> str:
     }
     cases = [f"    {name}) flags={shlex.quote(words.strip())} ;;" for name, words in flags.items()]
     experiments = sorted(f"experiments/{file.name}" for file in (HOME / "experiments").glob("*.toml"))
-    return (FOR_ZSH if shell == "zsh" else "") + SCRIPT.format(
+    return SCRIPT.format(
         commands=shlex.quote(" ".join((*COMMANDS, *others))),
         cases="\n".join(cases),
         experiments=shlex.quote(" ".join(experiments)),

@@ -199,7 +199,7 @@ def test_tables_of_an_earlier_mix_do_not_stay_beside_other_soundscapes(
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("utils.demo.mix.mix_soundscape", stop)
+    monkeypatch.setattr("utils.demo.mixing.mix_soundscape", stop)
     with pytest.raises(KeyboardInterrupt):
         mix_into(tmp_path / "out", material)
     assert {path.name for path in (tmp_path / "out").glob("[!.]*")} == {"mixed_00.flac", "mixed_01.flac", "mix.json"}
@@ -222,7 +222,7 @@ def test_a_mix_that_was_killed_is_made_anew(
         write_flac(path, *words, **more)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr("utils.demo.mix.write_flac", killed)
+        patch.setattr("utils.demo.mixing.write_flac", killed)
         with pytest.raises(KeyboardInterrupt):
             mix_into(tmp_path / "out", material, count=3)
     left = {file.name for file in (tmp_path / "out").iterdir()} - {".mix.lock"}

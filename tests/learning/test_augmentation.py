@@ -22,7 +22,6 @@ from utils.learning.augmentation import contact_sheet
 from utils.learning.augmentation.__main__ import AugmentationFlags, command, write_contact_sheet
 from utils.learning.augmentation.contact_sheet import RULES, SOUND_NAMES, draw_rows, sound_rows
 from utils.learning.augmentation.contact_sheet_clips import from_recording
-from utils.learning.augmentation.images import __main__ as augmentation_sheet
 from utils.learning.augmentation.images import (
     active_transforms,
     at_power_of,
@@ -233,9 +232,7 @@ def test_the_sheet_has_a_row_for_each(
     soundfile.write(
         recording, np.concatenate([chirp(1500.0, seconds=2.0, seed=0), np.zeros(2 * RATE, np.float32)]), RATE
     )
-    monkeypatch.setattr(
-        augmentation_sheet, "draw_rows", lambda path, table: (drawn.extend(table), draw_rows(path, table))
-    )
+    monkeypatch.setattr(contact_sheet, "draw_rows", lambda path, table: (drawn.extend(table), draw_rows(path, table)))
     some = ["shift", "pitch", "background"]  # each is compiled
     assert {*some} < {*SOUND_NAMES}
     monkeypatch.setattr(contact_sheet, "SOUND_NAMES", some)

@@ -25,7 +25,7 @@ SHORT = {"altcla": 6, "basgra": 5, "rarus1": 1}
 @pytest.fixture
 def kaggle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An archive with short recordings of three species and three labelled soundscapes, one without birds."""
-    monkeypatch.setattr("sort_data.plot_split", lambda *_: None)  # takes a second
+    monkeypatch.setattr("utils.recordings.split_plot.plot_split", lambda *_: None)  # takes a second
     archive = tmp_path / "archive"
     rows = ["primary_label,filename"]
     generator = np.random.default_rng(0)
