@@ -269,6 +269,7 @@ def headline_rows(tested: Tested) -> dict[str, str]:
 def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predictions, settings: Testing) -> None:
     headline, unit = tested.headline, tested.unit
     recordings = {} if unit == "recording" else {"recordings": f"{predictions.rows['recording'].n_unique():,}"}
+    stored = f"those of {predictions.from_store:,} of {headline.recordings:,} recordings from the store"
     size = f" of {tested.interval:g} s" if unit == "interval" else f", {int(predictions.clips.sum())} clips"
     files = ("report.html", "report.png", "predictions.csv", "scores.parquet", "metrics.json")
     console.show_table(
@@ -283,6 +284,7 @@ def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predic
             "top-1 confidence": value_text(headline.top1_confidence),
             **rules_text(settings, unit),
             **blend_text(settings),
+            **({"embeddings": stored} if predictions.from_store else {}),
             "engine": engine_text(settings),
             **({"speed": predictions.times.text} if predictions.times.text else {}),
             "report": ", ".join(console.printable(tested.folder / name) for name in files),

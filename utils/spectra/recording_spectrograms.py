@@ -118,11 +118,15 @@ class RecordingSpectrograms:
             self.file.unlink()
 
 
+class WarningsJob(Job):
+    """One recording that is only decoded, as far as its clips reach, for the problems of its file."""
+
+
 @on_local_copy
 def first_spectrograms(job: Job) -> RecordingSpectrograms:
     """Compute the spectrograms of the first clips of a grid, at most `job.max_clips`, without any rejection.
 
-    If they are many, they are in the file `job.part`.
+    If they are many, they are in the file `job.part`. A `WarningsJob` has no spectrograms, but their number.
 
     Raises
     ------
@@ -130,7 +134,10 @@ def first_spectrograms(job: Job) -> RecordingSpectrograms:
         If the recording cannot be used.
     """
     recording = DecodedRecording(job)
-    spectrograms = spectrograms_of_clips(islice(_grid_of(recording, job), job.max_clips or None), job)
+    clips = islice(_grid_of(recording, job), job.max_clips or None)
+    if isinstance(job, WarningsJob):
+        return RecordingSpectrograms(sum(1 for _ in clips), (), warnings=recording.warnings())
+    spectrograms = spectrograms_of_clips(clips, job)
     try:
         return replace(spectrograms, warnings=recording.warnings())
     except AudioError:

@@ -4,7 +4,7 @@ They are processes, or threads within a worker of a cluster.
 """
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import polars as pl
 from config import Config, Location
 from utils import console
 from utils.scoring.inference.ensembles import Ensemble
+from utils.scoring.inference.stored_embeddings import StoredEmbeddings, stored_embeddings
 from utils.scratch import scratch_folder
 from utils.sound.remote import sizes_and_times, sound_at
 from utils.spectra.clip_selection import EventSpan
@@ -22,7 +23,12 @@ from utils.spectra.decode import Channel
 from utils.spectra.event_clips import EventSpectrograms, event_spectrograms
 from utils.spectra.extraction import Job
 from utils.spectra.interval_clips import IntervalJob, IntervalSpectrograms, interval_spectrograms
-from utils.spectra.recording_spectrograms import MAX_PASSED_IN_MEMORY, RecordingSpectrograms, first_spectrograms
+from utils.spectra.recording_spectrograms import (
+    MAX_PASSED_IN_MEMORY,
+    RecordingSpectrograms,
+    WarningsJob,
+    first_spectrograms,
+)
 from utils.workers.fanout import AHEAD, fan_out
 
 LARGE_FILES_AHEAD = 2  # recordings in hand per worker if each may leave gigabytes of spectrograms on disk
@@ -43,7 +49,7 @@ class ClipSpectrograms(NamedTuple):
 
     row: int
     group: int
-    outcome: RecordingSpectrograms | IntervalSpectrograms | EventSpectrograms | console.Failure
+    outcome: RecordingSpectrograms | IntervalSpectrograms | EventSpectrograms | StoredEmbeddings | console.Failure
 
 
 def recording_jobs(recordings: pl.DataFrame, root: Path, settings: Config, *, cap: int = 0) -> list[Job]:
@@ -63,20 +69,51 @@ def spectrograms_of_recordings(
     """Yield the spectrograms of each recording's first clips for each group, as they are finished, in no fixed order.
 
     Memory stays bounded however long the recordings are: many spectrograms come through a file, which exists only until
-    the next recording is asked for.
+    the next recording is asked for. Embeddings that the data set's store keeps are not computed again.
     """
-    cap = config.testing.max_clips
+    cap, stored = config.testing.max_clips, stored_embeddings(ensemble, recordings, config)
     with scratch_folder(scratch_home(ensemble, config.run_folder), prefix=SCRATCH) as scratch:
         indices: dict[Job, tuple[int, int]] = {}
         for row, (name, file) in enumerate(recordings.select("recording", "file").iter_rows()):
             for index, group in enumerate(ensemble.groups):
                 part = scratch / f"{row}-{index}"
                 sound = sound_at(config.dataset.root, file)
-                job = Job(name, sound, cap, group.clips, group.spectrogram, part=part, external=group.external)
-                indices[job] = row, index
+                found = stored.get((row, index))
+                if found is None or found.to_be_decoded:
+                    kind = WarningsJob if found else Job
+                    job = kind(name, sound, cap, group.clips, group.spectrogram, part=part, external=group.external)
+                    indices[job] = row, index
         largest = max(math.prod(group.members[0].snapshot.config.input_shape) for group in ensemble.groups)
         ahead = AHEAD if 0 < cap * largest <= MAX_PASSED_IN_MEMORY else LARGE_FILES_AHEAD
-        yield from _finished(first_spectrograms, indices, config=config, ahead=ahead, threads=ensemble.threads)
+        made = _finished(first_spectrograms, indices, config=config, ahead=ahead, threads=ensemble.threads)
+        yield from _with_stored(made, stored, set(indices.values()))
+
+
+def _with_stored(
+    made: Generator[ClipSpectrograms],
+    stored: Mapping[tuple[int, int], StoredEmbeddings],
+    worked_on: Set[tuple[int, int]],
+) -> Generator[ClipSpectrograms]:
+    """Yield what the store keeps, and what workers make; all parts of a recording come together.
+
+    Parameters
+    ----------
+    worked_on : rows and groups of what comes from workers, of which some has only warnings
+    """
+    at_once: dict[int, list[ClipSpectrograms]] = {}
+    for (row, group), kept in stored.items():
+        if (row, group) not in worked_on:
+            at_once.setdefault(row, []).append(ClipSpectrograms(row, group, kept))
+    waiting = {row for row, _ in worked_on}
+    for row in [row for row in at_once if row not in waiting]:
+        yield from at_once.pop(row)
+    with closing(made):
+        for one in made:
+            found, outcome = stored.get((one.row, one.group)), one.outcome
+            if found and isinstance(outcome, RecordingSpectrograms):
+                one = one._replace(outcome=replace(found, warnings=outcome.warnings))
+            yield one
+            yield from at_once.pop(one.row, ())
 
 
 def spectrograms_of_events(

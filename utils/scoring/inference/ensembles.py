@@ -82,7 +82,7 @@ def _soup_of(members: Sequence[Member], config: Config) -> Snapshot:
         [member.snapshot for member in members],
         [member.weight for member in members],
         home=config.run_folder,
-        inputs=lambda snapshot: _input_settings(snapshot.config),
+        inputs=lambda snapshot: input_settings(snapshot.config),
     )
 
 
@@ -310,7 +310,7 @@ def assemble(members: Sequence[Member]) -> Ensemble:
     """Make an ensemble; warn once if some members do not know all classes."""
     by_input: dict[tuple[Clips, Spectrogram, External], list[Member]] = {}
     for member in members:
-        by_input.setdefault(_input_settings(member.snapshot.config), []).append(member)
+        by_input.setdefault(input_settings(member.snapshot.config), []).append(member)
     groups = tuple(_group(shared, same) for shared, same in by_input.items())
     classes = sorted({label for group in groups for label in group.classes} - {NOISE})
     partly = [label for label in classes if not all(label in member.snapshot.classes for member in members)]
@@ -330,7 +330,7 @@ def _group(shared: tuple[Clips, Spectrogram, External], members: Sequence[Member
     return MemberGroup(clips, spectrogram, tuple(members), classes, np.array(weights), external)
 
 
-def _input_settings(config: Config) -> tuple[Clips, Spectrogram, External]:
+def input_settings(config: Config) -> tuple[Clips, Spectrogram, External]:
     """Return the settings that decide on a model's spectrograms at inference, with defaults for all others."""
     clips = Clips(length=config.clips.length, overlap=config.clips.overlap, min_length=config.clips.min_length)
     return clips, replace(config.spectrogram, engine="auto", images=False), config.external

@@ -54,6 +54,7 @@ class RecordingPrediction:
         one step are pooled
     novelty : how unlike the training clips it is, 0 to 1; None if that was not asked for
     without_metadata : `scores` without the metadata classifier; None if it is not blended
+    from_store : whether its embeddings were read from the data set's store
     """
 
     row: int
@@ -65,6 +66,7 @@ class RecordingPrediction:
     alone: Float[np.ndarray, "_ _"] = field(default_factory=lambda: np.empty((0, 0)))
     novelty: float | None = None
     without_metadata: Float[np.ndarray, " classes"] | None = None
+    from_store: bool = False
 
     @property
     def failure(self) -> Failure | None:
@@ -104,7 +106,12 @@ def _joined_prediction(
     warnings = tuple(dict.fromkeys(text for collector in collectors for text in collector.warnings))
     clips = max(collector.clips or 0 for collector in collectors)
     prediction = RecordingPrediction(
-        row, scores, clips, warnings=warnings, novelty=None if novelty is None else float(novelty[0])
+        row,
+        scores,
+        clips,
+        warnings=warnings,
+        novelty=None if novelty is None else float(novelty[0]),
+        from_store=any(collector.from_store for collector in collectors),
     )
     kept = [(collector.group, np.concatenate(collector.kept)) for collector in collectors if collector.kept]
     if not kept:

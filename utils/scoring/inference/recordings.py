@@ -49,6 +49,7 @@ class Predictions:
     times : how fast clips were predicted; not measured if predictions were read, not made
     without_metadata : `scores` without the metadata classifier, NaN for rows that are not blended with it; None if none
         is
+    from_store : of how many recordings the embeddings were read from the data set's store
     """
 
     rows: pl.DataFrame
@@ -63,6 +64,7 @@ class Predictions:
     novelty: Float32[np.ndarray, " rows"] | None = None
     times: PredictionTimes = NOT_MEASURED
     without_metadata: Float32[np.ndarray, "rows classes"] | None = None
+    from_store: int = 0
 
     @property
     def scored(self) -> Bool[np.ndarray, " rows"]:
@@ -157,13 +159,14 @@ def predict_recordings(
     without_metadata = np.full(scores.shape, np.nan, np.float32)
     clips = np.zeros(len(recordings), np.int64)
     reasons: list[str | None] = [None] * len(recordings)
-    clip_scores, warnings = {}, {}
+    clip_scores, warnings, from_store = {}, {}, 0
     with (
         console.progress(what, total=len(recordings), unit="recordings") as advance,
         closing(iter_predictions(ensemble, recordings, config, clips_of)) as coming,
     ):
         for one in coming:
             scores[one.row], clips[one.row], reasons[one.row] = one.scores, one.clips, one.reason
+            from_store += one.from_store
             if novelty is not None and one.novelty is not None:
                 novelty[one.row] = one.novelty
             if one.without_metadata is not None:
@@ -180,6 +183,7 @@ def predict_recordings(
         found,
         times=ensemble.timer.times(clips=int(clips.sum()), seconds=elapsed()),
         without_metadata=without_metadata if np.isfinite(without_metadata).any() else None,
+        from_store=from_store,
     )
 
 

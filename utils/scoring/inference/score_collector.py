@@ -8,6 +8,7 @@ from utils.scoring.inference.batching import ScoredClips
 from utils.scoring.inference.ensembles import MemberGroup
 from utils.scoring.inference.novelty import ColumnPool
 from utils.scoring.inference.pooling import Pooling
+from utils.scoring.inference.stored_embeddings import StoredEmbeddings
 from utils.spectra.recording_spectrograms import RecordingSpectrograms
 
 
@@ -19,6 +20,7 @@ class ScoreCollector:
     clips : how many clips the recording has; None before the first scores came
     reason : why the recording could not be used
     warnings : what is odd about its file
+    from_store : whether its clips were read from the data set's store
     kept : the scores of its clips, if they are kept
     """
 
@@ -27,6 +29,7 @@ class ScoreCollector:
         self.clips: int | None = None
         self.reason: str | None = None
         self.warnings: tuple[str, ...] = ()
+        self.from_store = False
         self.kept: list[Float32[np.ndarray, "_ classes"]] | None = [] if keep_clips else None
 
     def add(self, part: ScoredClips) -> None:
@@ -36,7 +39,8 @@ class ScoreCollector:
             self.reason = outcome.reason
             return
         self.clips = outcome.count
-        if isinstance(outcome, RecordingSpectrograms):
+        self.from_store = isinstance(outcome, StoredEmbeddings)
+        if isinstance(outcome, RecordingSpectrograms | StoredEmbeddings):
             self.warnings = outcome.warnings
         self.pool.add(part.scores)
         if self.kept is not None:
