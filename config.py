@@ -134,6 +134,9 @@ class Dataset:
     # finds them in the names of sound files, else in their paths, without look-around; '': the usual names of
     # recorders, such as SITE_20230615_025100
     site_pattern: str = ""
+    # time zone of the recorders' clocks, where neither header nor name of a file tells it, and of the place, in which
+    # local times are given: UTC, +02:00, Europe/Berlin; '': not known, and local times are those of the clocks
+    time_zone: str = ""
     # how recordings get into train/, val/ and test/; copy needs the disk space twice, move empties the archive
     sort_mode: Literal["copy", "hardlink", "move", "symlink"] = "copy"
     seed: Seed = 2018  # random seed for the choice of classes and recordings and for the split

@@ -99,10 +99,15 @@ def _check_dataset(dataset: Dataset) -> None:
         reason=f"should be at least dataset.min_recordings ({dataset.min_recordings})",
     )
     if dataset.site_pattern:
-        from utils.recordings.recorder_names import pattern_fault  # imports polars, which takes a while
+        from utils.recordings.recorders.file_names import pattern_fault  # imports polars, which takes a while
 
         fault = pattern_fault(dataset.site_pattern)
         require(not fault, key="dataset.site_pattern", value=dataset.site_pattern, reason=fault)
+    if dataset.time_zone:
+        from utils.recordings.recorders.clocks import zone_fault
+
+        fault = zone_fault(dataset.time_zone)
+        require(not fault, key="dataset.time_zone", value=dataset.time_zone, reason=fault)
 
 
 def _check_clip_lengths(clips: Clips, spectrogram: Spectrogram) -> None:

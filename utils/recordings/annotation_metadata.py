@@ -28,7 +28,7 @@ from utils.recordings.metadata_tables import (
     with_metadata,
     with_sites,
 )
-from utils.recordings.recorder_names import read_recorder_names, with_recorder_name
+from utils.recordings.recorders.file_names import read_recorder_names, with_recorder_name
 from utils.recordings.recording import Recording, failure_of
 from utils.tables import find_column, read_foreign, reason_of
 

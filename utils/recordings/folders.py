@@ -14,7 +14,7 @@ from utils.recordings.audio_files import check_readable, is_sound, walk
 from utils.recordings.folder_tables import FolderTables, read_folder_tables
 from utils.recordings.metadata_tables import FileMetadata, with_metadata, with_sites
 from utils.recordings.names import plain_name
-from utils.recordings.recorder_names import read_recorder_names, with_recorder_name
+from utils.recordings.recorders.file_names import read_recorder_names, with_recorder_name
 from utils.recordings.recording import (
     NOISE,
     Contents,

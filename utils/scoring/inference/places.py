@@ -21,7 +21,7 @@ from utils.recordings.metadata_tables import (
     plain_date,
     site_key,
 )
-from utils.recordings.recorder_names import read_recorder_names
+from utils.recordings.recorders.file_names import read_recorder_names
 from utils.recordings.sound_finder import SoundFinder
 from utils.scoring.inference.prior_metadata import WEEKS, PlaceAndWeek, day_of_year, metres, week_of
 from utils.tables import find_column, read_foreign

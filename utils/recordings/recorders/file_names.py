@@ -31,7 +31,7 @@ from utils.recordings.audio_files import date_and_time_in
 from utils.recordings.recording import Recording, degrees
 
 _DATE = r"(?P<year>(?:19|20)\d\d)(?P<dash>-?)(?P<month>0[1-9]|1[0-2])(?P=dash)(?P<day>0[1-9]|[12]\d|3[01])"
-_CLOCK = r"(?P<hour>[01]\d|2[0-3])(?P<colon>[-:.]?)(?P<minute>[0-5]\d)(?P=colon)[0-5]\d"
+_CLOCK = r"(?P<hour>[01]\d|2[0-3])(?P<colon>[-:.]?)(?P<minute>[0-5]\d)(?P=colon)(?P<second>[0-5]\d)"
 _OFFSET = r"[+-](?:0\d|1[0-4]):?(?:00|15|30|45)"
 _STAMP = re.compile(
     rf"(?<!\d){_DATE}(?P<between>[T_$ -]?){_CLOCK}(?P<zone>(?<!-)Z(?![A-Za-z])|[ _-]?UTC(?![A-Za-z])|{_OFFSET})?(?!\d)"
@@ -99,6 +99,25 @@ def with_recorder_name(recording: Recording, found: RecorderName) -> Recording:
         latitude=found.latitude if placed else recording.latitude,
         longitude=found.longitude if placed else recording.longitude,
     )
+
+
+def start_of(name: RecorderName, stem: str) -> datetime | None:
+    """Return when a recording started by what its name, or a table, tells; None if the time of day is not known.
+
+    Parameters
+    ----------
+    stem : of the file's name, which tells the seconds if it has the same time
+    """
+    found = re.fullmatch(r"(\d\d:\d\d)(?::(\d\d))?(Z|[+-]\d\d:\d\d)?", name.time.strip(), re.ASCII)
+    if not found:
+        return None
+    stamp = _STAMP.search(stem)
+    same = stamp is not None and f"{stamp['hour']}:{stamp['minute']}" == found[1]
+    seconds = found[2] or (stamp["second"] if stamp and same else "00")
+    try:
+        return datetime.fromisoformat(f"{name.date}T{found[1]}:{seconds}{found[3] or ''}")
+    except ValueError:
+        return None
 
 
 def pattern_fault(pattern: str) -> str:

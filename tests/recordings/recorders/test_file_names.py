@@ -8,7 +8,7 @@ import pytest
 
 from config import Config, SettingsError
 from utils.recordings.folders import read_folders
-from utils.recordings.recorder_names import RecorderName, pattern_fault, read_recorder_names, with_recorder_name
+from utils.recordings.recorders.file_names import RecorderName, pattern_fault, read_recorder_names, with_recorder_name
 from utils.recordings.recording import Recording
 from utils.settings_checks import check
 

@@ -1,0 +1,1 @@
+"""What autonomous recorders wrote: headers, names of files, and summaries on SD cards; one file for each format."""

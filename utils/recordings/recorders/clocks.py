@@ -1,0 +1,74 @@
+"""The clocks of recorders: their time zones, and which of two times of a recording is used if they differ."""
+
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from re import ASCII, fullmatch
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+SAME_TIME = timedelta(minutes=2)  # between the start in a header and in a name, which may be written later
+
+
+def time_zone(text: str) -> tzinfo | None:
+    """Return a time zone, such as UTC, +02:00 or Europe/Berlin; None for ''.
+
+    Raises
+    ------
+    ValueError
+        If there is no such time zone.
+    """
+    if text in ("", "UTC", "Z"):
+        return UTC if text else None
+    if found := fullmatch(r"([+-])(\d\d):?([0-5]\d)", text, ASCII):
+        offset = timedelta(hours=int(found[2]), minutes=int(found[3]))
+        if offset <= timedelta(hours=14):
+            return timezone(-offset if found[1] == "-" else offset)
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("is no time zone, such as UTC, +02:00 or Europe/Berlin") from None
+
+
+def zone_fault(text: str) -> str:
+    """Return why a text cannot be `dataset.time_zone`; '' if it can."""
+    try:
+        time_zone(text)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def with_zone(started: datetime | None, zone: tzinfo | None) -> datetime | None:
+    """Return a time with a time zone, if its own is not known."""
+    return started.replace(tzinfo=zone) if started and zone and not started.tzinfo else started
+
+
+def in_zone(started: datetime | None, zone: tzinfo | None) -> datetime | None:
+    """Return a time as clocks of a time zone show it; unchanged without one, or if its own is not known."""
+    try:
+        return started.astimezone(zone) if started and started.tzinfo and zone else started
+    except OverflowError:
+        return started
+
+
+def agreed_start(in_header: datetime | None, in_name: datetime | None, day: str) -> tuple[datetime | None, str]:
+    """Return when a recording started, and why its header is not believed; '' if it is.
+
+    The header knows the seconds and the time zone. If it tells another time than the name of the file, or a table, it
+    is not used: people rename files when a clock was wrong, they do not rewrite headers.
+
+    Parameters
+    ----------
+    day : YYYY-MM-DD, of the name or table; '' if it has none
+    """
+    if in_header is None or (in_name is None and day in ("", in_header.date().isoformat())):
+        return in_header or in_name, ""
+    if in_name is not None and _are_same(in_header, in_name):
+        return in_header if in_header.tzinfo or not in_name.tzinfo else in_header.replace(tzinfo=in_name.tzinfo), ""
+    told = in_name.isoformat(" ", timespec="minutes") if in_name else day
+    return in_name, f"its header says {in_header.isoformat(' ', timespec='seconds')}, its name {told}, which is used"
+
+
+def _are_same(one: datetime, other: datetime) -> bool:
+    """Tell whether two times are the same on the clock, or, where both time zones are known, in truth."""
+    if abs(one.replace(tzinfo=None) - other.replace(tzinfo=None)) <= SAME_TIME:
+        return not (one.tzinfo and other.tzinfo) or one.utcoffset() == other.utcoffset()
+    return bool(one.tzinfo and other.tzinfo) and abs(one - other) <= SAME_TIME

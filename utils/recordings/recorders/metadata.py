@@ -1,0 +1,95 @@
+"""What a recorder wrote about one of its files."""
+
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+FIRST_YEAR = 2000  # clocks that were never set start in 1970 or 2000, or stand at 0
+COLDEST, HOTTEST = -80.0, 100.0  # degrees Celsius, of a sensor that works
+MOST_VOLTS = 100.0
+
+
+@dataclass(frozen=True)
+class RecorderMetadata:
+    """What a recorder wrote about a recording; None and '' if it did not.
+
+    Attributes
+    ----------
+    started : by the recorder's clock, with its time zone if that is known
+    site : where the recorder stood
+    recorder, serial : its kind, such as AudioMoth, and its serial number
+    gain : as written, such as medium or 12 dB
+    temperature, battery : degrees Celsius, volts
+    latitude, longitude : degrees, both or none
+    elevation : metres
+    """
+
+    started: datetime | None = None
+    site: str = ""
+    recorder: str = ""
+    serial: str = ""
+    gain: str = ""
+    temperature: float | None = None
+    battery: float | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    elevation: float | None = None
+
+    @property
+    def utc(self) -> datetime | None:
+        """Return when it started, in UTC; None if the time zone is not known."""
+        return in_utc(self.started)
+
+    def completed(self, other: "RecorderMetadata") -> "RecorderMetadata":
+        """Return this metadata, and what is missing here from another source; a place is taken as a whole."""
+        missing = {
+            field.name: getattr(other, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) in (None, "") and field.name not in _OF_PLACE
+        }
+        if self.latitude is None:
+            missing |= {name: getattr(other, name) for name in _OF_PLACE}
+        return replace(self, **missing)
+
+
+_OF_PLACE = ("latitude", "longitude", "elevation")
+
+
+class Found(NamedTuple):
+    """What a reader found, and what it could not use, one line each."""
+
+    metadata: RecorderMetadata
+    problems: tuple[str, ...] = ()
+
+
+NOTHING = Found(RecorderMetadata())
+
+
+def in_utc(started: datetime | None) -> datetime | None:
+    """Return a time in UTC; None if there is none, its time zone is not known, or it is beyond the calendar."""
+    try:
+        return started.astimezone(UTC) if started and started.tzinfo else None
+    except OverflowError:
+        return None
+
+
+def iso_text(moment: datetime | None) -> str:
+    """Return a time as 2021-10-02T19:00:00+02:00, in UTC with Z; '' for None."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z") if moment else ""
+
+
+def parsed_time(text: str) -> datetime | None:
+    """Return the time that `iso_text` wrote; None for other texts."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def in_range(text: str, low: float, high: float) -> float | None:
+    """Return the number in a text; None if it is none from `low` to `high`."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if low <= number <= high else None

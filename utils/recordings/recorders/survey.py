@@ -1,0 +1,141 @@
+"""What recorders wrote about the files of a folder: headers, names, and summaries on their cards, put together.
+
+A value comes from the first of these that tells it: the name of the file (or a table, where one is read), its header,
+the summary on its card. Of the time, the header is used, with its seconds and time zone, unless the name contradicts
+it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from config import Dataset
+from utils.console import Failure
+from utils.recordings.recorders.audiomoth import parse_audiomoth
+from utils.recordings.recorders.clocks import agreed_start, time_zone, with_zone
+from utils.recordings.recorders.file_names import RecorderName, start_of
+from utils.recordings.recorders.guano import parse_guano
+from utils.recordings.recorders.metadata import NOTHING, Found, RecorderMetadata
+from utils.recordings.recorders.summary_files import Summary, read_summary, recorder_of_summary
+from utils.recordings.recorders.wave_texts import read_wave_texts
+
+WAVE_SUFFIXES = frozenset({".wav", ".wave", ".bwf", ".rf64"})
+
+
+@dataclass(frozen=True)
+class NamedSound:
+    """A sound file: where it is, how messages call it, and what its name, or a table, tells.
+
+    Attributes
+    ----------
+    moved_from : where it was beside the summary of its card, if it was moved
+    """
+
+    file: Path
+    label: str
+    name: RecorderName
+    moved_from: Path | None = None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What recorders wrote about each file, in the order of the files, and what cannot be used, one line each.
+
+    Attributes
+    ----------
+    summaries : the files of summaries that were read
+    """
+
+    metadata: list[RecorderMetadata]
+    failures: list[Failure] = field(default_factory=list)
+    summaries: frozenset[Path] = frozenset()
+
+
+def survey_recorders(sounds: Sequence[NamedSound], folder: Path, settings: Dataset) -> Survey:
+    """Read what recorders wrote about sound files; the sound itself is not read.
+
+    Parameters
+    ----------
+    folder : that holds them all; summaries are sought in it and below
+    """
+    summaries, zone = _Summaries(folder), time_zone(settings.time_zone)
+    metadata, failures = list[RecorderMetadata](), list[Failure]()
+    for sound in sounds:
+        header = read_header(sound.file)
+        in_name = start_of(sound.name, sound.file.stem)
+        started, doubt = agreed_start(header.metadata.started, in_name, sound.name.date)
+        told = replace(_of_name(sound.name), started=with_zone(started, zone))
+        told = told.completed(replace(header.metadata, started=None))
+        metadata.append(told.completed(summaries.at(sound.moved_from or sound.file, told)))
+        problems = [*header.problems, *([doubt] if doubt else [])]
+        failures += [Failure(sound.label, "; ".join(problems))] if problems else []
+    return Survey(metadata, [*failures, *summaries.failures], frozenset(summaries.read))
+
+
+def read_header(file: Path) -> Found:
+    """Read what a recorder wrote into a WAV file; of a file that is none, or cannot be read, nothing."""
+    if file.suffix.lower() not in WAVE_SUFFIXES or not file.is_file():
+        return NOTHING
+    try:
+        with file.open("rb") as stream:
+            texts = read_wave_texts(stream)
+    except OSError:  # told when the sound is decoded
+        return NOTHING
+    guano = parse_guano(texts.guano) if texts.guano is not None else NOTHING
+    audiomoth = parse_audiomoth(texts.info)
+    found = (guano.metadata.completed(audiomoth.metadata), (*guano.problems, *audiomoth.problems))
+    cut_off = ("its header is cut off",) if texts.cut_off and found[0] != RecorderMetadata() else ()
+    return Found(found[0], (*found[1], *cut_off))
+
+
+def _of_name(name: RecorderName) -> RecorderMetadata:
+    placed = name.latitude is not None and name.longitude is not None
+    return RecorderMetadata(
+        site=name.site,
+        latitude=name.latitude if placed else None,
+        longitude=name.longitude if placed else None,
+    )
+
+
+class _Summaries:
+    """The summaries of a folder tree, each read once, when a file beside or below it asks for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._in_folder: dict[Path, list[tuple[str, Summary]]] = {}
+        self.failures: list[Failure] = []
+        self.read: set[Path] = set()
+
+    def at(self, file: Path, known: RecorderMetadata) -> RecorderMetadata:
+        """Return what the nearest summary of the recorder whose name begins the file's tells of the file."""
+        if not file.is_relative_to(self._folder):
+            return RecorderMetadata()
+        for folder in file.parents:
+            mine = [one for recorder, one in self._of(folder) if file.name.casefold().startswith(recorder)]
+            if mine:
+                told = RecorderMetadata()
+                for summary in mine:
+                    told = told.completed(summary.at(known.started))
+                return told
+            if folder == self._folder:
+                break
+        return RecorderMetadata()
+
+    def _of(self, folder: Path) -> list[tuple[str, Summary]]:
+        if folder not in self._in_folder:
+            self._in_folder[folder] = [
+                (recorder.casefold(), self._summary(file))
+                for file in sorted(folder.iterdir() if folder.is_dir() else ())
+                if (recorder := recorder_of_summary(file.name)) and not file.is_dir()
+            ]
+        return self._in_folder[folder]
+
+    def _summary(self, file: Path) -> Summary:
+        self.read.add(file)
+        try:
+            summary = read_summary(file)
+        except (OSError, ValueError) as error:
+            summary = Summary((), (f"cannot be read ({error})",))
+        label = file.relative_to(self._folder).as_posix()
+        self.failures += [Failure(label, problem) for problem in summary.problems]
+        return summary
