@@ -134,6 +134,9 @@ class Dataset:
     # finds them in the names of sound files, else in their paths, without look-around; '': the usual names of
     # recorders, such as SITE_20230615_025100
     site_pattern: str = ""
+    # CSV of recorders' deployments: site or serial (or both), latitude, longitude (degrees), and optionally from, to
+    # (dates, with or without time) and elevation; it gives places where headers, names and tables have none
+    deployments: Path | None = None
     # time zone of the recorders' clocks, where neither header nor name of a file tells it, and of the place, in which
     # local times are given: UTC, +02:00, Europe/Berlin; '': not known, and local times are those of the clocks
     time_zone: str = ""

@@ -6,8 +6,8 @@
 It reads BirdCLEF 2018 archives (wav/ + xml/), Kaggle's BirdCLEF challenges, xeno-canto downloads, long recordings with
 tables of annotations, and plain folders of species. `dataset.split` chooses how recordings are split and what stays
 together; an audit lists recordists, sites and days that are in more than one split. The metadata of each recording
-become a JSON file. The recordings of an archive elsewhere (`dataset.archive = "s3://…"`) stay there. The exit status is
-3 if something had to be left out; sorted.log lists it.
+become a JSON file; what recorders wrote about theirs is in recorders.csv, too. The recordings of an archive elsewhere
+(`dataset.archive = "s3://…"`) stay there. The exit status is 3 if something had to be left out; sorted.log lists it.
 
 Source: sort_data.py of the 2018 BirdCLEF baseline.
 """
@@ -55,6 +55,7 @@ def _sort(config: Config, flags: Flags, remote: "RemoteArchive | None") -> Sorte
     from utils.recordings.archive import read_archive
     from utils.recordings.archive_split import split_archive
     from utils.recordings.class_names import write_class_names
+    from utils.recordings.recorders.archive_recordings import write_recorder_table
     from utils.recordings.selection import select_recordings
     from utils.recordings.sorting import (
         check_targets,
@@ -105,6 +106,7 @@ def _sort(config: Config, flags: Flags, remote: "RemoteArchive | None") -> Sorte
             warn_of_unused_files(table, root)
             write_sort_log(archive_split, selection, failures, root)
             write_csv(root / "audit.csv", classes)
+            write_recorder_table(root / "recorders.csv", archive_split.recordings, config.dataset)
             plot_split(root / "split.png", classes, archive_split.recordings, table)
             write_annotation_analysis(root, annotations)
             write_class_names(root, table, archive.taxonomy, config.dataset)

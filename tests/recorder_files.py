@@ -4,7 +4,6 @@ Source: those that the readers name (utils/recordings/recorders/).
 """
 
 import struct
-from datetime import datetime
 from pathlib import Path
 
 SERIAL = "24F319055FDF2205"
@@ -66,8 +65,3 @@ def write(path: Path, content: bytes | str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
-
-
-def moth_at(when: datetime, *, seconds: float = 0.5) -> bytes:
-    """Return an AudioMoth's file that was started at a time, UTC."""
-    return audiomoth_wave(comment(f"{when:%H:%M:%S %d/%m/%Y}"), seconds=seconds)

@@ -13,6 +13,7 @@ from utils.recordings.folders import splits_of
 from utils.recordings.inventory import Inventory, take_inventory
 from utils.recordings.labels import Taxonomy, read_aliases, read_taxonomy
 from utils.recordings.names import with_unique_names
+from utils.recordings.recorders.archive_recordings import RECORDER_KINDS, read_recorders
 from utils.recordings.recording import SPLITS, Contents, Recording
 from utils.recordings.remote_archive import RemoteArchive
 from utils.recordings.sorted_folders import TOOLKIT_FILES, find_sorted_file
@@ -78,12 +79,15 @@ def read_archive(settings: Dataset, remote: RemoteArchive | None = None) -> Arch
     has_splits = kind == "folders" and bool(splits_of(folder, moved))
     _check_apart(settings, folder, root, sounds_apart=READERS[kind].sounds_apart or has_splits)
     contents = READERS[kind].read(folder, settings, moved)
-    inventory = _inventory_of_archive(contents, folder, root, settings)
     taxonomy, names = _read_taxonomy(settings, contents)
     recordings, failures = _with_scientific_names(contents.recordings, taxonomy)
     recordings, missing = _with_files(with_unique_names(recordings, folder, earlier.names), earlier.moved, root)
     forgotten, unnamed = _forgotten(earlier.moved, recordings, taxonomy)
-    recordings += forgotten
+    applies = kind in RECORDER_KINDS and remote is None  # of an archive elsewhere, the sounds here are empty
+    recorded = read_recorders([*recordings, *forgotten], folder, settings, applies=applies)
+    recordings = recorded.recordings
+    inventory = _inventory_of_archive(contents, folder, root, settings, seen=recorded.files)
+    failures += recorded.failures
     failures += contents.failures + earlier.failures + missing + unnamed + inventory.failures
     failures += remote.failures if remote else ()
     if not recordings:
@@ -97,14 +101,26 @@ def read_archive(settings: Dataset, remote: RemoteArchive | None = None) -> Arch
     )
 
 
-def _inventory_of_archive(contents: Contents, folder: Path, root: Path, settings: Dataset) -> Inventory:
-    """Count what became of the archive's files; files that the toolkit wrote do not count."""
+def _inventory_of_archive(
+    contents: Contents, folder: Path, root: Path, settings: Dataset, *, seen: frozenset[Path]
+) -> Inventory:
+    """Count what became of the archive's files; files that the toolkit wrote do not count.
+
+    Parameters
+    ----------
+    seen : files that were used besides those of the contents
+    """
     used = {recording.file for recording in contents.recordings}
     written = folder.is_relative_to(root) or (folder / "split.parquet").is_file()
     ours = [folder / name for name in TOOLKIT_FILES] if written else []
     without = [path for path in (root, *ours) if path != folder and path not in contents.folders]
     return take_inventory(
-        folder, used=used, seen=contents.seen, columns=settings.columns, without=without, unlabelled=contents.unlabelled
+        folder,
+        used=used,
+        seen=contents.seen | seen,
+        columns=settings.columns,
+        without=without,
+        unlabelled=contents.unlabelled,
     )
 
 

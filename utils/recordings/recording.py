@@ -76,6 +76,10 @@ class Recording:
     unsure : whether some annotation could not be used: then spans without events may contain birds
     labelled : the spans in which all species are annotated, seconds; None: the whole recording
     scientific_name : of the primary species, if its class has another name
+    started : when the recording started, by the recorder's clock: 2021-10-02T19:00:00+02:00, with Z for UTC, without a
+        time zone if it is not known
+    recorder, serial, gain : kind of the recorder, its serial number, and its gain, as it wrote them
+    temperature, battery : degrees Celsius and volts, of the recorder
     common_name, author, locality, quality, licence, url, comments : as written in the archive; '' if missing
     """
 
@@ -103,6 +107,12 @@ class Recording:
     unsure: bool = False
     labelled: Spans | None = None
     scientific_name: str = ""
+    started: str = ""
+    recorder: str = ""
+    serial: str = ""
+    gain: str = ""
+    temperature: float | None = None
+    battery: float | None = None
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -165,19 +175,10 @@ class Contents:
 # keys of the 2018 baseline's JSON files that differ from the attributes
 _BASELINE_KEYS = {"sci-name": "species", "species": "common_name", "classid": "class_id"}
 _TEXT_FIELDS = (
-    "author",
-    "date",
-    "time",
-    "locality",
-    "elevation",
-    "quality",
-    "licence",
-    "url",
-    "comments",
-    "moved_from",
-    "source",
+    *("author", "date", "time", "locality", "elevation", "quality", "licence", "url", "comments", "moved_from"),
+    *("source", "started", "recorder", "serial", "gain"),
 )
-_NUMBER_FIELDS = ("latitude", "longitude")
+_NUMBER_FIELDS = ("latitude", "longitude", "temperature", "battery")
 
 
 def to_metadata(recording: Recording) -> dict[str, Any]:
@@ -239,6 +240,8 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, split: 
         scientific_name=scientific,
         latitude=degrees(metadata.get("latitude"), limit=90.0),
         longitude=degrees(metadata.get("longitude"), limit=180.0),
+        temperature=degrees(metadata.get("temperature"), limit=100.0),
+        battery=degrees(metadata.get("battery"), limit=100.0),
         **texts,
     )
 

@@ -33,9 +33,15 @@ def test_cards_of_an_audiomoth_and_a_song_meter(tmp_path: Path) -> None:
     found = survey(tmp_path)
     moth, other, meter = found.metadata
     assert (moth.site, moth.started, moth.recorder) == ("Elm", CLOCK.replace(tzinfo=UTC), "AudioMoth")
-    assert other == RecorderMetadata(CLOCK, "FIR")  # the summary is another recorder's
+    assert other == RecorderMetadata(CLOCK, "FIR", date="2021-10-02")  # the summary is another recorder's
     assert meter == RecorderMetadata(
-        CLOCK + timedelta(seconds=20), "OAK", temperature=11.5, battery=4.1, latitude=-33.0, longitude=-70.5
+        CLOCK + timedelta(seconds=20),
+        "OAK",
+        temperature=11.5,
+        battery=4.1,
+        latitude=-33.0,
+        longitude=-70.5,
+        date="2021-10-02",
     )
     assert found.failures == []
     assert found.summaries == {tmp_path / "card 2" / "OAK_Summary.txt"}

@@ -14,12 +14,12 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from utils.recordings.recorders.metadata import (
     COLDEST,
-    FIRST_YEAR,
     HOTTEST,
     MOST_VOLTS,
     NOTHING,
-    Found,
+    ReadMetadata,
     RecorderMetadata,
+    believable,
     in_range,
 )
 
@@ -33,7 +33,7 @@ _BATTERY = re.compile(r"battery (?:state )?was (?:less than |greater than |[<>] 
 _TEMPERATURE = re.compile(r"temperature was (-?\d{1,3}\.\d)C", re.ASCII)
 
 
-def parse_audiomoth(info: Mapping[str, str]) -> Found:
+def parse_audiomoth(info: Mapping[str, str]) -> ReadMetadata:
     """Return what an AudioMoth wrote into the list INFO: ICMT, its comment, and IART, its name; nothing of others.
 
     With a deployment's id in the comment, only IART tells the serial number.
@@ -54,7 +54,7 @@ def parse_audiomoth(info: Mapping[str, str]) -> Found:
         battery=in_range(battery[1], 0.0, MOST_VOLTS) if battery else None,
     )
     problem = f"the time in its AudioMoth comment cannot be used: {comment[:60]!r}"
-    return Found(metadata, () if started or not comment else (problem,))
+    return ReadMetadata(metadata, () if started or not comment else (problem,))
 
 
 def _started(comment: str) -> datetime | None:
@@ -69,4 +69,4 @@ def _started(comment: str) -> datetime | None:
         moment = datetime.strptime(f"{clock} {day}", "%H:%M:%S %d/%m/%Y").replace(tzinfo=zone)
     except ValueError:
         return None
-    return moment if moment.year >= FIRST_YEAR else None
+    return believable(moment)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from re import ASCII, fullmatch
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-SAME_TIME = timedelta(minutes=2)  # between the start in a header and in a name, which may be written later
+SAME_START = timedelta(minutes=2)  # between the start in a header and in a name, which may be written later
 
 
 def time_zone(text: str) -> tzinfo | None:
@@ -49,6 +49,15 @@ def in_zone(started: datetime | None, zone: tzinfo | None) -> datetime | None:
         return started
 
 
+def time_after(started: datetime | None, seconds: float, zone: tzinfo | None) -> datetime | None:
+    """Return the time some seconds after a start, as clocks of a time zone show it; None if the start is not known."""
+    if started is None:
+        return None
+    if started.tzinfo:  # not by the clock, which jumps when summer time begins or ends
+        return in_zone((started.astimezone(UTC) + timedelta(seconds=seconds)), zone or started.tzinfo)
+    return started + timedelta(seconds=seconds)
+
+
 def agreed_start(in_header: datetime | None, in_name: datetime | None, day: str) -> tuple[datetime | None, str]:
     """Return when a recording started, and why its header is not believed; '' if it is.
 
@@ -69,6 +78,6 @@ def agreed_start(in_header: datetime | None, in_name: datetime | None, day: str)
 
 def _are_same(one: datetime, other: datetime) -> bool:
     """Tell whether two times are the same on the clock, or, where both time zones are known, in truth."""
-    if abs(one.replace(tzinfo=None) - other.replace(tzinfo=None)) <= SAME_TIME:
+    if abs(one.replace(tzinfo=None) - other.replace(tzinfo=None)) <= SAME_START:
         return not (one.tzinfo and other.tzinfo) or one.utcoffset() == other.utcoffset()
-    return bool(one.tzinfo and other.tzinfo) and abs(one - other) <= SAME_TIME
+    return bool(one.tzinfo and other.tzinfo) and abs(one - other) <= SAME_START

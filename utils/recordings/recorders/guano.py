@@ -11,11 +11,11 @@ from datetime import datetime
 
 from utils.recordings.recorders.metadata import (
     COLDEST,
-    FIRST_YEAR,
     HOTTEST,
     MOST_VOLTS,
-    Found,
+    ReadMetadata,
     RecorderMetadata,
+    believable,
     in_range,
 )
 from utils.recordings.recording import degrees
@@ -23,12 +23,12 @@ from utils.recordings.recording import degrees
 _SITE_KEYS = ("WA|Song Meter|Prefix", "Site", "Site Name")
 _SETTINGS_KEY = "WA|Song Meter|Audio settings"  # JSON, which holds the gain: [{"rate":24000,"gain":18}]
 _BATTERY_KEYS = ("WA|Song Meter|Battery", "Battery", "Battery Voltage", "Voltage")
-_STAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,]\d+)? ?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
+_TIMESTAMP = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(?:[.,]\d+)? ?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
 
 
-def parse_guano(content: bytes) -> Found:
+def parse_guano(content: bytes) -> ReadMetadata:
     """Return what the chunk `guan` tells; lines that cannot be read cost only themselves."""
-    values, problems = _values(content)
+    values, problems = _key_values(content)
     read = _Fields(values)
     position = read.position()
     metadata = RecorderMetadata(
@@ -43,10 +43,10 @@ def parse_guano(content: bytes) -> Found:
         longitude=position[1],
         elevation=read.number(("Loc Elevation",), -500.0, 9000.0),
     )
-    return Found(metadata, (*problems, *read.problems))
+    return ReadMetadata(metadata, (*problems, *read.problems))
 
 
-def _values(content: bytes) -> tuple[dict[str, str], list[str]]:
+def _key_values(content: bytes) -> tuple[dict[str, str], list[str]]:
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
@@ -106,7 +106,7 @@ class _Fields:
 
 def parse_timestamp(text: str) -> datetime | None:
     """Return a time as GUANO writes it (ISO 8601, with or without a time zone); None if it is no time since 2000."""
-    found = _STAMP.fullmatch(text.strip())
+    found = _TIMESTAMP.fullmatch(text.strip())
     if not found:
         return None
     zone = found[3] or ""
@@ -115,7 +115,7 @@ def parse_timestamp(text: str) -> datetime | None:
         moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{zone}")
     except ValueError:
         return None
-    return moment if moment.year >= FIRST_YEAR else None
+    return believable(moment)
 
 
 def _gain(values: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-FIRST_YEAR = 2000  # clocks that were never set start in 1970 or 2000, or stand at 0
+FIRST_YEAR, LAST_YEAR = 2000, 2100  # clocks that were never set start in 1970, or show anything
 COLDEST, HOTTEST = -80.0, 100.0  # degrees Celsius, of a sensor that works
 MOST_VOLTS = 100.0
 
@@ -22,6 +22,7 @@ class RecorderMetadata:
     temperature, battery : degrees Celsius, volts
     latitude, longitude : degrees, both or none
     elevation : metres
+    date : of the start, YYYY-MM-DD; it may be known where the time of day is not
     """
 
     started: datetime | None = None
@@ -34,6 +35,7 @@ class RecorderMetadata:
     latitude: float | None = None
     longitude: float | None = None
     elevation: float | None = None
+    date: str = ""
 
     @property
     def utc(self) -> datetime | None:
@@ -55,14 +57,14 @@ class RecorderMetadata:
 _OF_PLACE = ("latitude", "longitude", "elevation")
 
 
-class Found(NamedTuple):
+class ReadMetadata(NamedTuple):
     """What a reader found, and what it could not use, one line each."""
 
     metadata: RecorderMetadata
     problems: tuple[str, ...] = ()
 
 
-NOTHING = Found(RecorderMetadata())
+NOTHING = ReadMetadata(RecorderMetadata())
 
 
 def in_utc(started: datetime | None) -> datetime | None:
@@ -73,8 +75,13 @@ def in_utc(started: datetime | None) -> datetime | None:
         return None
 
 
+def believable(moment: datetime) -> datetime | None:
+    """Return a time; None if no recorder's clock that was set shows it."""
+    return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else None
+
+
 def iso_text(moment: datetime | None) -> str:
-    """Return a time as 2021-10-02T19:00:00+02:00, in UTC with Z; '' for None."""
+    """Return a time as 2021-10-02T19:00:00+02:00, in UTC with Z; '' for None; parts of a second are cut."""
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z") if moment else ""
 
 

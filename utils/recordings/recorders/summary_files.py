@@ -19,19 +19,19 @@ from utils.encodings import decoded
 from utils.files import check_plain
 from utils.recordings.recorders.metadata import (
     COLDEST,
-    FIRST_YEAR,
     HOTTEST,
     MOST_VOLTS,
     RecorderMetadata,
+    believable,
     in_range,
 )
 
 LARGEST_SUMMARY = 64 << 20  # bytes: a line each minute for years
-NEAR = timedelta(minutes=30)  # temperature and voltage of a line further away say nothing of a recording
+NEAR_LINE = timedelta(minutes=30)  # temperature and voltage of a line further away say nothing of a recording
 _NAME = re.compile(r"(?P<recorder>.+?)(?:_[AB12])?_Summary(?:_\d)?\.txt", re.IGNORECASE)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAY = re.compile(r"(\d{4})-([A-Za-z]{3}|\d\d?)-(\d\d?)", re.ASCII)
-_CLOCK = re.compile(r"(\d\d?):(\d\d)(?::(\d\d))?", re.ASCII)
+_CLOCK_CELL = re.compile(r"(\d\d?):(\d\d)(?::(\d\d))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Summary:
             return _place_of(placed[0]) if len(places) == 1 else RecorderMetadata()
         clock = started.replace(tzinfo=None)
         near, nearest_placed = _nearest(self.lines, clock), _nearest(placed, clock)
-        metadata = near.metadata if near and abs(near.time - clock) <= NEAR else RecorderMetadata()
+        metadata = near.metadata if near and abs(near.time - clock) <= NEAR_LINE else RecorderMetadata()
         return metadata.completed(_place_of(nearest_placed)) if nearest_placed else metadata
 
 
@@ -98,7 +98,7 @@ def parse_summary(content: bytes) -> Summary:
     """Return the lines of a summary, and what could not be used in one line."""
     columns: dict[str, int] = {}
     lines, bad = list[SummaryLine](), list[int]()
-    for number, text in enumerate(decoded(content).lines, 1):
+    for line_index, text in enumerate(decoded(content).lines, 1):
         cells = [cell.strip().strip('"') for cell in text.strip("\0\r\n ").split(",")]
         if not any(cells):
             continue
@@ -108,7 +108,7 @@ def parse_summary(content: bytes) -> Summary:
         elif line := _line(cells, columns):
             lines.append(line)
         else:
-            bad.append(number)
+            bad.append(line_index)
     problem = f"{len(bad):,} of {len(bad) + len(lines):,} lines cannot be used, such as line {bad[0]}" if bad else ""
     return Summary(tuple(sorted(lines, key=lambda one: one.time)), (problem,) if problem else ())
 
@@ -116,10 +116,10 @@ def parse_summary(content: bytes) -> Summary:
 def _line(cells: Sequence[str], columns: dict[str, int]) -> SummaryLine | None:
     """Return a line below its headings; None if it has no time."""
     values = {name: cells[index] for name, index in columns.items() if index < len(cells)}
-    time = _time(values.get("DATE", ""), values.get("TIME", ""))
+    time = _time_of_line(values.get("DATE", ""), values.get("TIME", ""))
     if time is None:
         return None
-    latitude, longitude = (_degrees(cells, columns.get(name), limit=limit) for name, limit in _PLACE.items())
+    latitude, longitude = (_degrees(cells, columns.get(name), limit=limit) for name, limit in _PLACE_COLUMNS.items())
     placed = latitude is not None and longitude is not None and (latitude, longitude) != (0.0, 0.0)
     metadata = RecorderMetadata(
         temperature=in_range(values.get("TEMP", ""), COLDEST, HOTTEST),
@@ -130,7 +130,7 @@ def _line(cells: Sequence[str], columns: dict[str, int]) -> SummaryLine | None:
     return SummaryLine(time, metadata)
 
 
-_PLACE = {"LAT": 90.0, "LON": 180.0}  # columns and their limits, degrees
+_PLACE_COLUMNS = {"LAT": 90.0, "LON": 180.0}  # columns and their limits, degrees
 
 
 def _degrees(cells: Sequence[str], column: int | None, *, limit: float) -> float | None:
@@ -142,8 +142,8 @@ def _degrees(cells: Sequence[str], column: int | None, *, limit: float) -> float
     return -abs(number) if number is not None and hemisphere.upper() in ("S", "W") else number
 
 
-def _time(day: str, clock: str) -> datetime | None:
-    found, of_day = _DAY.fullmatch(day), _CLOCK.fullmatch(clock)
+def _time_of_line(day: str, clock: str) -> datetime | None:
+    found, of_day = _DAY.fullmatch(day), _CLOCK_CELL.fullmatch(clock)
     if not found or not of_day:
         return None
     month = found[2].lower()
@@ -152,4 +152,4 @@ def _time(day: str, clock: str) -> datetime | None:
         time = datetime(int(found[1]), number, int(found[3]), int(of_day[1]), int(of_day[2]), int(of_day[3] or 0))
     except ValueError:
         return None
-    return time if time.year >= FIRST_YEAR else None
+    return believable(time)

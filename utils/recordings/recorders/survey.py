@@ -1,8 +1,8 @@
 """What recorders wrote about the files of a folder: headers, names, and summaries on their cards, put together.
 
 A value comes from the first of these that tells it: the name of the file (or a table, where one is read), its header,
-the summary on its card. Of the time, the header is used, with its seconds and time zone, unless the name contradicts
-it.
+the summary on its card, the table of deployments. Of the time, the header is used, with its seconds and time zone,
+unless the name contradicts it.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,10 @@ from config import Dataset
 from utils.console import Failure
 from utils.recordings.recorders.audiomoth import parse_audiomoth
 from utils.recordings.recorders.clocks import agreed_start, time_zone, with_zone
-from utils.recordings.recorders.file_names import RecorderName, start_of
+from utils.recordings.recorders.deployments import read_deployments
+from utils.recordings.recorders.file_names import RecorderName, read_recorder_names, start_of
 from utils.recordings.recorders.guano import parse_guano
-from utils.recordings.recorders.metadata import NOTHING, Found, RecorderMetadata
+from utils.recordings.recorders.metadata import NOTHING, ReadMetadata, RecorderMetadata
 from utils.recordings.recorders.summary_files import Summary, read_summary, recorder_of_summary
 from utils.recordings.recorders.wave_texts import read_wave_texts
 
@@ -51,28 +52,41 @@ class Survey:
     summaries: frozenset[Path] = frozenset()
 
 
+NO_SURVEY = Survey([])
+
+
 def survey_recorders(sounds: Sequence[NamedSound], folder: Path, settings: Dataset) -> Survey:
     """Read what recorders wrote about sound files; the sound itself is not read.
 
     Parameters
     ----------
     folder : that holds them all; summaries are sought in it and below
+
+    Raises
+    ------
+    UserError
+        If the table of deployments cannot be read.
     """
     summaries, zone = _Summaries(folder), time_zone(settings.time_zone)
+    deployments = read_deployments(settings.deployments)
     metadata, failures = list[RecorderMetadata](), list[Failure]()
     for sound in sounds:
         header = read_header(sound.file)
         in_name = start_of(sound.name, sound.file.stem)
         started, doubt = agreed_start(header.metadata.started, in_name, sound.name.date)
-        told = replace(_of_name(sound.name), started=with_zone(started, zone))
+        started = with_zone(started, zone)
+        day = started.date().isoformat() if started else sound.name.date
+        told = replace(metadata_of_name(sound.name), started=started, date=day)
         told = told.completed(replace(header.metadata, started=None))
-        metadata.append(told.completed(summaries.at(sound.moved_from or sound.file, told)))
+        told = told.completed(summaries.at(sound.moved_from or sound.file, told))
+        metadata.append(deployments.complete(told) if deployments else told)
         problems = [*header.problems, *([doubt] if doubt else [])]
         failures += [Failure(sound.label, "; ".join(problems))] if problems else []
-    return Survey(metadata, [*failures, *summaries.failures], frozenset(summaries.read))
+    failures += [*summaries.failures, *(deployments.failures if deployments else ())]
+    return Survey(metadata, failures, frozenset(summaries.read))
 
 
-def read_header(file: Path) -> Found:
+def read_header(file: Path) -> ReadMetadata:
     """Read what a recorder wrote into a WAV file; of a file that is none, or cannot be read, nothing."""
     if file.suffix.lower() not in WAVE_SUFFIXES or not file.is_file():
         return NOTHING
@@ -85,12 +99,26 @@ def read_header(file: Path) -> Found:
     audiomoth = parse_audiomoth(texts.info)
     found = (guano.metadata.completed(audiomoth.metadata), (*guano.problems, *audiomoth.problems))
     cut_off = ("its header is cut off",) if texts.cut_off and found[0] != RecorderMetadata() else ()
-    return Found(found[0], (*found[1], *cut_off))
+    return ReadMetadata(found[0], (*found[1], *cut_off))
 
 
-def _of_name(name: RecorderName) -> RecorderMetadata:
+def survey_files(files: Sequence[str], folder: Path, settings: Dataset) -> Survey:
+    """Read what recorders wrote about the sound files of a folder, and what their names tell.
+
+    Parameters
+    ----------
+    files : paths below the folder, with /
+    """
+    names = read_recorder_names(files, settings.site_pattern)
+    sounds = [NamedSound(folder / file, file, name) for file, name in zip(files, names, strict=True)]
+    return survey_recorders(sounds, folder, settings)
+
+
+def metadata_of_name(name: RecorderName) -> RecorderMetadata:
+    """Return what the name of a file tells, but for the time of day; coordinates only if both are known."""
     placed = name.latitude is not None and name.longitude is not None
     return RecorderMetadata(
+        date=name.date,
         site=name.site,
         latitude=name.latitude if placed else None,
         longitude=name.longitude if placed else None,

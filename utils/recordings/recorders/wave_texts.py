@@ -8,8 +8,8 @@ from utils.sound.chunks import ChunkFormat, FileChunk, iter_chunks
 from utils.sound.layout import MAX_OFFSET, SIZE_UNKNOWN
 from utils.sound.wave import RIFF_BYTE_ORDERS
 
-MAX_CHUNKS = 64  # looked at in one file; damaged sizes could lead to many
-LONGEST_TEXT = 1 << 16  # bytes
+CHUNKS_SOUGHT = 64  # looked at in one file; damaged sizes could lead to many
+LONGEST_CHUNK_TEXT = 1 << 16  # bytes
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ def read_wave_texts(stream: BinaryIO) -> WaveTexts:
         return WaveTexts()
     chunk_format = ChunkFormat(RIFF_BYTE_ORDERS[first[:4]])
     guano, info, cut_off, position, long_size = None, dict[str, str](), False, 12, 0
-    for _ in range(MAX_CHUNKS):
+    for _ in range(CHUNKS_SOUGHT):
         chunk = chunk_format.read(stream, position)
         if chunk is None or chunk.next_start <= position:
             break
         position = chunk.next_start
         if chunk.name == b"ds64":
-            long_size = min(int.from_bytes(_content(stream, chunk)[8:16], "little"), MAX_OFFSET)
+            long_size = min(int.from_bytes(_content_of(stream, chunk)[8:16], "little"), MAX_OFFSET)
         elif chunk.name == b"data" and chunk.size == SIZE_UNKNOWN and long_size:
             position = chunk.start + long_size + long_size % 2
         elif chunk.name == b"guan" and guano is None:
-            guano = _content(stream, chunk)
-            cut_off = cut_off or len(guano) < min(chunk.size, LONGEST_TEXT)
+            guano = _content_of(stream, chunk)
+            cut_off = cut_off or len(guano) < min(chunk.size, LONGEST_CHUNK_TEXT)
         elif chunk.name == b"LIST":
             found, whole = _info(stream, chunk, chunk_format)
             info = {**found, **info}
@@ -61,9 +61,9 @@ def read_wave_texts(stream: BinaryIO) -> WaveTexts:
     return WaveTexts(guano, info, cut_off)
 
 
-def _content(stream: BinaryIO, chunk: FileChunk) -> bytes:
+def _content_of(stream: BinaryIO, chunk: FileChunk) -> bytes:
     stream.seek(chunk.start)
-    return stream.read(min(chunk.size, LONGEST_TEXT))
+    return stream.read(min(chunk.size, LONGEST_CHUNK_TEXT))
 
 
 def _info(stream: BinaryIO, chunk: FileChunk, chunk_format: ChunkFormat) -> tuple[dict[str, str], bool]:
@@ -72,12 +72,12 @@ def _info(stream: BinaryIO, chunk: FileChunk, chunk_format: ChunkFormat) -> tupl
     if chunk.size < 4 or stream.read(4) != b"INFO":
         return {}, True
     texts, end = dict[str, str](), chunk.start + chunk.size
-    for one in islice(iter_chunks(stream, chunk.start + 4, chunk_format), MAX_CHUNKS):
+    for one in islice(iter_chunks(stream, chunk.start + 4, chunk_format), CHUNKS_SOUGHT):
         if one.start >= end:
             break
-        content = _content(stream, one)
+        content = _content_of(stream, one)
         texts.setdefault(one.name.decode("latin-1"), _text(content))
-        if len(content) < min(one.size, LONGEST_TEXT):
+        if len(content) < min(one.size, LONGEST_CHUNK_TEXT):
             return texts, False
     return texts, True
 
