@@ -150,6 +150,7 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     inventory = _inventory(task, result, config)
     unused = [
         *inventory.failures,
+        *task.recorders.failures,
         *task.postprocessing.unused,
         *(truth.failures if truth else ()),
         *(evaluator.failures if evaluator else ()),
@@ -246,7 +247,9 @@ def _inventory(task: Task, result: InferenceResult, config: Config) -> Inventory
         config.dataset.taxonomy,
         config.dataset.aliases,
     )
-    named = {path.resolve() for path in (*settings, config.testing.prior) if path}
+    tables = (*settings, config.testing.prior, config.dataset.deployments)
+    named = {path.resolve() for path in tables if path}
+    seen |= task.recorders.summaries
     seen |= {root / path.relative_to(root.resolve()) for path in named if path.is_relative_to(root.resolve())}
     used = {file for index, file in enumerate(task.files) if index not in result.failures}
     return take_inventory(root, used=used, seen=seen, columns=columns, without=[] if without is None else [without])

@@ -1,9 +1,10 @@
-"""Where and when recordings were made that are to be predicted: the table `submission.places`, and the files' names.
+"""Where and when recordings were made that are to be predicted: from the table `submission.places`, and from recorders.
 
 The table has a row for each recording (column `recording`, `file`, …: its name, file or path) or site (column `site`),
 with the columns `latitude` and `longitude` (degrees), and if known `date` (2023-06-15) or `week` (1 to 48), and
 `elevation` (metres). What the row of a recording lacks is taken from that of its site. The site of a recording is in
-its row, or in the name of its file (`dataset.site_pattern`).
+its row, or in the name of its file (`dataset.site_pattern`). Recorders tell place and date in headers and names of
+files, and in summaries on their cards.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ from utils.recordings.metadata_tables import (
     site_key,
 )
 from utils.recordings.recorders.file_names import read_recorder_names
+from utils.recordings.recorders.metadata import RecorderMetadata
+from utils.recordings.recorders.survey import metadata_of_name
 from utils.recordings.sound_finder import SoundFinder
 from utils.scoring.inference.prior_metadata import WEEKS, PlaceAndWeek, day_of_year, metres, week_of
 from utils.tables import find_column, read_foreign
@@ -46,7 +49,7 @@ class Places:
     Attributes
     ----------
     given : from the table: of a recording, and the coordinates and elevation of its site
-    named : from the name of the file, and the date of its site
+    named : from the recorder and the name of its file, and the date of its site
     failures : what of the table cannot be used, or names nothing that is predicted
     """
 
@@ -55,30 +58,35 @@ class Places:
     failures: tuple[Failure, ...] = ()
 
     def of(self, name: str, known: PlaceAndWeek | None) -> PlaceAndWeek:
-        """Return place and week of a recording: from the table, else from its metadata, else from its file's name."""
+        """Return place and week of a recording: from the table, else from its metadata, else from its recorder."""
         return _completed(self.given.get(name), known, self.named.get(name))
 
 
-def read_places(names: Sequence[str], files: Sequence[str], config: Config) -> Places:
+def read_places(
+    names: Sequence[str], files: Sequence[str], config: Config, recorders: Sequence[RecorderMetadata] | None = None
+) -> Places:
     """Read the places of recordings.
 
     Parameters
     ----------
     names, files : of the recordings; the files relative to their folder
+    recorders : what recorders wrote about them; None: only what the names of their files tell
 
     Raises
     ------
     UserError
         If the table `submission.places` cannot be read, or lacks a column.
     """
-    found = read_recorder_names(files, config.dataset.site_pattern)
+    found = recorders
+    if found is None:
+        found = [metadata_of_name(one) for one in read_recorder_names(files, config.dataset.site_pattern)]
     rows = _read_rows(config.submission.places, names, files, [one.site for one in found])
     given, named = {}, {}
     for name, one in zip(names, found, strict=True):
         row = rows.recordings.get(name, _NO_ROW)
         site = rows.sites.get(site_key(row.site or one.site), _NO_ROW)
         given[name] = replace(_completed(row.place, site.place), week=row.place.week, day=row.place.day)
-        in_name = PlaceAndWeek(one.latitude, one.longitude, week_of(one.date), day_of_year(one.date))
+        in_name = PlaceAndWeek(one.latitude, one.longitude, week_of(one.date), day_of_year(one.date), one.elevation)
         named[name] = _completed(in_name, site.place)
     return Places(given, named, rows.failures)
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Float32
 
 from config import Config, IntervalRules
 from utils import console
+from utils.recordings.recorders.metadata import RecorderMetadata
 from utils.recordings.selection import read_whitelist
 from utils.scoring.inference.interval_rules import NO_RULES, with_rules
 from utils.scoring.inference.metadata_blend import Blend, blend_of, is_blended
@@ -92,7 +93,11 @@ def _empty_table(shape: tuple[int, ...], scratch_in: Path) -> IntervalTable:
 
 
 def postprocessing_of(
-    classes: Sequence[str], files: Sequence[str], calibration: Calibration | None, config: Config
+    classes: Sequence[str],
+    files: Sequence[str],
+    calibration: Calibration | None,
+    config: Config,
+    recorders: Sequence[RecorderMetadata] | None = None,
 ) -> Postprocessing:
     """Return the postprocessing of a submission.
 
@@ -100,6 +105,7 @@ def postprocessing_of(
     ----------
     classes : of the ensemble
     files : the recordings, relative to their folder
+    recorders : what recorders wrote about them; None: only what the names of their files tell
 
     Raises
     ------
@@ -107,7 +113,7 @@ def postprocessing_of(
         If the prior, the metadata classifier, the table of places or the whitelist cannot be read, or does not fit.
     """
     names = recording_names(files)
-    places = read_places(names, files, config) if uses_places(config) or is_blended(config.testing) else None
+    places = read_places(names, files, config, recorders) if needs_places(config) else None
     if config.submission.places and places is None:
         console.warning(
             "submission.places is not used: only a table of eBird frequencies as testing.prior, or testing.metadata, "
@@ -122,6 +128,17 @@ def postprocessing_of(
     unused = () if places is None else places.failures
     rules = config.testing.postprocessing
     return Postprocessing(by_index, calibration, _on_whitelist(classes, config), unused, of_metadata, rules)
+
+
+def needs_places(config: Config) -> bool:
+    """Tell whether scores depend on where and when recordings were made.
+
+    Raises
+    ------
+    UserError
+        If the prior cannot be read.
+    """
+    return uses_places(config) or is_blended(config.testing)
 
 
 def recording_names(files: Sequence[str]) -> list[str]:

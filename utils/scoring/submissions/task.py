@@ -10,6 +10,8 @@ from jaxtyping import Float
 from config import Config
 from utils import console
 from utils.recordings.audio_files import has_text_name, sounds_below
+from utils.recordings.recorders.clocks import time_zone
+from utils.recordings.recorders.survey import NO_SURVEY, Survey, survey_files
 from utils.scoring.evaluation.soundscape_truth import Truth, read_truth
 from utils.scoring.inference.ensembles import Ensemble, assemble, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
@@ -20,7 +22,7 @@ from utils.scoring.metrics.thresholds import read_thresholds
 from utils.scoring.metrics.units import Unit
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.registry import FORMATS, check_layout
-from utils.scoring.submissions.postprocessing import Postprocessing, postprocessing_of
+from utils.scoring.submissions.postprocessing import Postprocessing, needs_places, postprocessing_of
 from utils.scoring.submissions.score_parts import Parts
 from utils.scoring.submissions.threshold_warnings import calibration_warning, warning_about
 
@@ -44,6 +46,7 @@ class Task:
     parts : of the recordings
     path : of the submission
     truth : the annotations of soundscapes, if there are any
+    recorders : what recorders wrote about the recordings, if the submission needs it
     """
 
     kind: Kind
@@ -56,6 +59,7 @@ class Task:
     parts: Parts
     path: Path
     truth: Truth | None = None
+    recorders: Survey = NO_SURVEY
 
     @property
     def folder(self) -> Path:
@@ -88,7 +92,9 @@ def prepare_submission(config: Config, kind: Kind) -> Task:
     names = tuple(file.relative_to(root).as_posix() for file in files)
     of_scores = fingerprint_of_scores(members, config)
     tested = read_test_results(ensemble.classes, config, fingerprint=of_scores, interval=interval)
-    postprocessing = postprocessing_of(ensemble.classes, names, tested.calibration, config)
+    recorders = survey_files(names, root, config.dataset) if _needs_recorders(config) else NO_SURVEY
+    told = recorders.metadata or None
+    postprocessing = postprocessing_of(ensemble.classes, names, tested.calibration, config, told)
     layout = SubmissionLayout(
         ensemble.classes,
         config.submission,
@@ -98,6 +104,8 @@ def prepare_submission(config: Config, kind: Kind) -> Task:
         names,
         monophone=kind == "monophone",
         novelty=ensemble.measures_novelty,
+        recorders=dict(zip(names, told or (), strict=bool(told))),
+        zone=time_zone(config.dataset.time_zone),
     )
     check_layout(layout)
     folder = config.submission.folder
@@ -105,7 +113,18 @@ def prepare_submission(config: Config, kind: Kind) -> Task:
     parts = Parts(folder / f"{config.run}_{kind}.parts", fingerprint, root=root)
     targets = [parts.path_of(file) for file in files]
     path = folder / f"{config.run}_{kind}{FORMATS[config.submission.format].suffix}"
-    return Task(kind, interval, ensemble, files, targets, postprocessing, layout, parts, path, truth)
+    return Task(kind, interval, ensemble, files, targets, postprocessing, layout, parts, path, truth, recorders)
+
+
+def _needs_recorders(config: Config) -> bool:
+    """Tell whether a submission depends on sites, times or places of the recordings.
+
+    Raises
+    ------
+    UserError
+        If the prior cannot be read.
+    """
+    return config.submission.format == "csv" or needs_places(config)
 
 
 def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:

@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,7 @@ from jaxtyping import Float
 
 from config import Submission
 from utils.console import UserError
+from utils.recordings.recorders.metadata import RecorderMetadata
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.metrics.detection_rule import DetectionRule
 
@@ -35,6 +37,8 @@ class SubmissionLayout:
     monophone : whether each recording is one interval, and its best classes are wanted
     shared : the rule of `submission.dynamic = share`, which is known once all recordings have scores
     novelty : whether intervals have a novelty
+    recorders : what recorders wrote about the recordings, by their files
+    zone : in which local times are given; None: as the recorders' clocks showed them
     """
 
     classes: tuple[str, ...]
@@ -46,6 +50,8 @@ class SubmissionLayout:
     monophone: bool = False
     shared: DetectionRule | None = None
     novelty: bool = False
+    recorders: Mapping[str, RecorderMetadata] = field(default_factory=dict)
+    zone: tzinfo | None = None
 
     @property
     def rule(self) -> DetectionRule:

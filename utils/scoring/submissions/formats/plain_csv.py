@@ -3,7 +3,9 @@
 recording,start,end,species,score
 site 1/tape1.wav,5.000000,10.000000,Turdus merula,0.912345
 
-With `testing.novelty`, the novelty of the interval is one more column.
+With `testing.novelty`, the novelty of the interval is one more column. If recorders tell sites or times of any
+recording, three more columns follow: site, and when the interval starts, local and in UTC, as 2021-10-02T19:00:05+02:00
+and 2021-10-02T17:00:05Z.
 """
 
 from collections.abc import Iterable
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.recordings.recorders.clocks import time_after
+from utils.recordings.recorders.metadata import RecorderMetadata, in_utc, iso_text
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.submissions.formats.layout import DIGITS, SubmissionLayout, usable
 from utils.scoring.submissions.formats.problems import Problems, cells_of, check_event, check_score, quoted
@@ -18,6 +22,7 @@ from utils.scoring.submissions.formats.writing import csv_line, text_file
 
 CSV_HEADER = ("recording", "start", "end", "species", "score")
 NOVELTY_COLUMN = ("novelty",)  # more columns, if it was asked for
+RECORDER_COLUMNS = ("site", "local", "utc")  # if any of them is known
 
 
 def write_csv_detections(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
@@ -26,6 +31,7 @@ def write_csv_detections(path: Path, results: Iterable[IntervalScores], layout: 
     Recordings are identified by their path, because file names may repeat; those that cannot be used have no row.
     """
     count = 0
+    recorded = _has_recorders(layout)
     with text_file(path) as stream:
         stream.write(csv_line(_header(layout)))
         for one in usable(results, layout):
@@ -33,13 +39,26 @@ def write_csv_detections(path: Path, results: Iterable[IntervalScores], layout: 
                 times = f"{one.starts[interval]:.6f}", f"{one.ends[interval]:.6f}"
                 score = f"{one.scores[interval, index]:.{DIGITS}f}"
                 novelty = [] if one.novelty is None else [f"{one.novelty[interval]:.{DIGITS}f}"]
-                stream.write(csv_line([one.file, *times, layout.classes[index], score, *novelty]))
+                origin = recorder_cells(one.file, one.starts[interval], layout) if recorded else ()
+                stream.write(csv_line([one.file, *times, layout.classes[index], score, *novelty, *origin]))
                 count += 1
     return count
 
 
 def _header(layout: SubmissionLayout) -> tuple[str, ...]:
-    return (*CSV_HEADER, *(NOVELTY_COLUMN if layout.novelty else ()))
+    more = RECORDER_COLUMNS if _has_recorders(layout) else ()
+    return (*CSV_HEADER, *(NOVELTY_COLUMN if layout.novelty else ()), *more)
+
+
+def _has_recorders(layout: SubmissionLayout) -> bool:
+    return any(one.site or one.started for one in layout.recorders.values())
+
+
+def recorder_cells(file: str, start: float, layout: SubmissionLayout) -> tuple[str, str, str]:
+    """Return the site of a recording, and when an interval of it starts, local and in UTC; '' for what is not known."""
+    told = layout.recorders.get(file, RecorderMetadata())
+    local = time_after(told.started, start, layout.zone)
+    return told.site, iso_text(local), iso_text(in_utc(local))
 
 
 def check_csv_detections(path: Path, layout: SubmissionLayout) -> Problems:
@@ -52,10 +71,20 @@ def check_csv_detections(path: Path, layout: SubmissionLayout) -> Problems:
             if tuple(values) != header:
                 problems.add(f"the header should be {', '.join(header)}", line)
             continue
-        file, start, end, species, score, *novelty = values
+        file, start, end, species, score, *more = values
+        novelty = more[: len(NOVELTY_COLUMN) if layout.novelty else 0]
         if file not in files:
             problems.add(f"no recording has the path {quoted(file)}", line)
         check_event(start, end, species, labels, layout, problems, line)
         for value in (score, *novelty):
             check_score(value, problems, line)
+        if more[len(novelty) :] not in ([], list(_origin_of(file, start, layout))):
+            problems.add(f"site or times are not those of {quoted(file)}", line)
     return problems
+
+
+def _origin_of(file: str, start: str, layout: SubmissionLayout) -> tuple[str, str, str]:
+    try:
+        return recorder_cells(file, float(start), layout)
+    except (ValueError, OverflowError):  # not a time, as other checks tell
+        return "", "", ""
