@@ -80,11 +80,12 @@ def test_a_stream_is_cut_as_the_whole_would_be(
     samples = np.arange(1, total + 1, dtype=np.float32)
     count = count_intervals(Length(total, rate), interval=interval)
     found: dict[int, list[np.ndarray]] = {}
-    indices = []
-    for index, clip in cut_interval_clips(
+    indices, firsts = [], []
+    for index, first, clip in cut_interval_clips(
         in_blocks(samples, sizes), lambda: count, interval=interval, rate=rate, length=length, step=step
     ):
         indices.append(index)
+        firsts.append(first)
         found.setdefault(index, []).append(clip.copy())
     assert indices == sorted(indices)
     assert list(found) == list(range(count))
@@ -96,6 +97,7 @@ def test_a_stream_is_cut_as_the_whole_would_be(
         assert len(starts) == len(clips)
         for start, clip in zip(starts, clips, strict=True):
             np.testing.assert_array_equal(clip, around[start + length :][:length])
+            assert firsts.pop(0) == start
         if upper - lower >= length:
             assert starts[0] == lower
             assert starts[-1] + length - upper in (0, -1)
@@ -140,7 +142,7 @@ def test_shifted_clips_are_beside_the_others_and_within_the_recording(
         step=step,
         offsets=offsets,
     )
-    found = [(index, clip.tolist()) for index, clip in cut]
+    found = [(index, start, clip.tolist()) for index, start, clip in cut]
     silent = np.zeros(length, np.float32)
     around = np.concatenate([silent, samples, silent])
     expected = []
@@ -148,7 +150,7 @@ def test_shifted_clips_are_beside_the_others_and_within_the_recording(
         lower, upper = (min(total, interval_start(one, interval=interval, rate=rate)) for one in (index, index + 1))
         for start in clip_starts(lower, upper, length=length, step=step):
             starts = [start + one for one in offsets if one == 0 or 0 <= start + one <= total - length]
-            expected += [(index, around[one + length :][:length].tolist()) for one in starts]
+            expected += [(index, one, around[one + length :][:length].tolist()) for one in starts]
     assert found == expected
 
 
@@ -165,7 +167,7 @@ def test_another_rate_has_the_same_intervals(other: int) -> None:
         length=other,
         step=other,
     )
-    indices = [index for index, _ in clips]
+    indices = [clip.interval for clip in clips]
     assert indices == [0] * 5 + [1] * 5 + [2]
 
 

@@ -1,5 +1,6 @@
 """What a worker does with a recording for predictions per interval: spectrograms of the clips of each interval."""
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,9 @@ from utils.sound.remote import on_local_copy
 from utils.spectra.clips import clip_samples, cut_grid
 from utils.spectra.decode import AudioError, Length
 from utils.spectra.extraction import DecodedRecording, Job
-from utils.spectra.interval_grid import count_intervals, cut_interval_clips, shift_offsets
+from utils.spectra.interval_grid import IntervalClip, count_intervals, cut_interval_clips, shift_offsets
 from utils.spectra.recording_spectrograms import RecordingSpectrograms, spectrograms_of_clips
 from utils.spectra.stored_sound import ModelInput
-
-ClipsByInterval = Iterator[tuple[int, Float[np.ndarray, " length"]]]
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,13 @@ class IntervalSpectrograms:
     ----------
     spectrograms : those of all clips, in order of the intervals
     clips : number of clips of each interval, at least one
+    starts : first sample of each clip, as those of `IntervalClip`
     length : length of the recording
     """
 
     spectrograms: RecordingSpectrograms
     clips: Int64[np.ndarray, " intervals"]
+    starts: Int64[np.ndarray, " clips"]
     length: Length
 
     @property
@@ -74,18 +75,20 @@ def interval_spectrograms(job: IntervalJob) -> IntervalSpectrograms:
         check_readable(Path(job.file))
     except ValueError as error:
         raise AudioError(str(error)) from None
-    recording, clips = DecodedRecording(job), dict[int, int]()
+    recording, clips, starts = DecodedRecording(job), dict[int, int](), array("q")
 
     def counted() -> Iterator[Float[np.ndarray, " length"]]:
-        for interval, samples in _by_interval(recording, job) if job.interval else _first_clips(recording, job):
-            clips[interval] = clips.get(interval, 0) + 1
-            yield samples
+        for clip in _by_interval(recording, job) if job.interval else _first_clips(recording, job):
+            clips[clip.interval] = clips.get(clip.interval, 0) + 1
+            starts.append(clip.start)
+            yield clip.samples
 
     spectrograms = spectrograms_of_clips(counted(), job)
-    return IntervalSpectrograms(spectrograms, np.array(list(clips.values()), np.int64), recording.length)
+    of_intervals = np.array(list(clips.values()), np.int64)
+    return IntervalSpectrograms(spectrograms, of_intervals, np.array(starts, np.int64), recording.length)
 
 
-def _by_interval(recording: DecodedRecording, job: IntervalJob) -> ClipsByInterval:
+def _by_interval(recording: DecodedRecording, job: IntervalJob) -> Iterator[IntervalClip]:
     length, step, _ = clip_samples(job.clips, rate=job.spectrogram.rate)
 
     def count() -> int:
@@ -102,16 +105,16 @@ def _by_interval(recording: DecodedRecording, job: IntervalJob) -> ClipsByInterv
     )
 
 
-def _first_clips(recording: DecodedRecording, job: IntervalJob) -> ClipsByInterval:
+def _first_clips(recording: DecodedRecording, job: IntervalJob) -> Iterator[IntervalClip]:
     """Yield the first clips of the grid, or one centred clip if the recording is too short for the grid.
 
     The rest of the recording is decoded all the same, to know its length.
     """
     length, step, min_length = clip_samples(job.clips, rate=job.spectrogram.rate)
     count = 0
-    for _, batch in cut_grid(recording.blocks(), length=length, step=step, min_length=min_length):
-        for samples in batch[: job.max_clips - count if job.max_clips else None]:
-            yield 0, samples
+    for first, batch in cut_grid(recording.blocks(), length=length, step=step, min_length=min_length):
+        for index, samples in enumerate(batch[: job.max_clips - count if job.max_clips else None], first):
+            yield IntervalClip(0, index * step, samples)
             count += 1
     if count == 0:
         interval = (length + step) / job.spectrogram.rate  # longer than the recording

@@ -2,12 +2,28 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float64
 
 from utils.spectra.clips import starts_within
 from utils.spectra.decode import Length
+
+
+class IntervalClip(NamedTuple):
+    """A clip of an interval.
+
+    Attributes
+    ----------
+    interval : index of the interval
+    start : its first sample, counted from the start of the recording; below 0 if it begins with silence
+    samples : of the clip
+    """
+
+    interval: int
+    start: int
+    samples: Float[np.ndarray, " length"]
 
 
 def exact_seconds(seconds: float) -> Fraction:
@@ -83,7 +99,7 @@ def cut_interval_clips(
     length: int,
     step: int,
     offsets: Sequence[int] = (0,),
-) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
+) -> Iterator[IntervalClip]:
     """Cut the clips of a recording's intervals out of a stream of samples, at the starts of `clip_starts`.
 
     Clips that are longer than their interval have the sound before and after it, or silence beyond the recording. Each
@@ -102,20 +118,19 @@ def cut_interval_clips(
 
     Yields
     ------
-    The index of an interval, and the samples of a clip, in order of time but for offsets; each interval has at least
-    one clip.
+    Clips in order of time but for offsets; each interval has at least one.
     """
     before, reach = min(offsets), max(offsets)
     rest, first = np.zeros(length, np.float32), -length  # rest[0] is the recording's sample `first`
     index, lower, upper = 0, 0, interval_start(1, interval=interval, rate=rate)  # the interval and its bounds
     start = 0  # clips of the interval that start before it are done
 
-    def shifted(clip: int, total: int | None = None) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
+    def shifted(clip: int, total: int | None = None) -> Iterator[IntervalClip]:
         last = clip + reach if total is None else total - length
-        inside = (one for one in offsets if one == 0 or 0 <= clip + one <= last)
-        yield from ((index, rest[clip + one - first :][:length]) for one in inside)
+        starts = (clip + one for one in offsets if one == 0 or 0 <= clip + one <= last)
+        yield from (IntervalClip(index, start, rest[start - first :][:length]) for start in starts)
 
-    def remaining(upper: int, total: int | None = None) -> Iterator[tuple[int, Float[np.ndarray, " length"]]]:
+    def remaining(upper: int, total: int | None = None) -> Iterator[IntervalClip]:
         *others, last = clip_starts(lower, upper, length=length, step=step)
         for clip in (*(other for other in others if other >= start), last):
             yield from shifted(clip, total)
