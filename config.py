@@ -858,6 +858,9 @@ class Submission:
     min_score: Share = 0.1
     # format = raven: lowest and highest frequency of the selections, Hz
     band: tuple[NotNegative, NotNegative] = (500.0, 15_000.0)
+    # soundscapes: also write when each species calls, from start to end to a tenth of a second, in this file format;
+    # needs models with model.pool = attention; none: do not
+    events: Literal["none", "raven", "audacity", "csv"] = "none"
     # minutes of sound, over all recordings, on the page with timelines and players; 0.7 MB per minute; 0: no page
     page_minutes: NotNegative = 15.0
 
@@ -940,6 +943,11 @@ class Config:
     def input_dtype(self) -> Literal["uint8", "float16"]:
         """Type of what the model takes: grey levels, or values of embeddings."""
         return "float16" if self.clips.keep == "embeddings" else "uint8"
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the model also predicts each frame of a clip."""
+        return self.model.pool == "attention"
 
     @property
     def trains_on_sound(self) -> bool:

@@ -62,7 +62,7 @@ def stages(folder: Path) -> dict[str, float]:
     seconds["spectrogram"] = passed()
     predict(network, pixels[: config.testing.batch_size])  # compile
     passed = console.stopwatch()
-    logits = predict(network, pixels)
+    logits = predict(network, pixels).logits
     seconds["network"] = passed()
     passed = console.stopwatch()
     median_filtered(scores_of(logits, multi_label=False))

@@ -80,7 +80,7 @@ def as_in_2018(folder: Path) -> None:
                 for start in starts
             ]
             logits = [
-                predict(network, np.stack(spectrograms[first : first + TOGETHER]))
+                predict(network, np.stack(spectrograms[first : first + TOGETHER])).logits
                 for first in range(0, len(spectrograms), TOGETHER)
             ]
             pooled = median_filtered(scores_of(np.concatenate(logits), multi_label=False))

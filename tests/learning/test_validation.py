@@ -26,6 +26,7 @@ from utils.models.networks import build_network
 from utils.models.snapshots import Snapshot, find_snapshot, snapshots_of
 from utils.models.training_log import EpochRow, best_row, read_training_log, write_training_log
 from utils.scoring.inference.pooling import median_filtered
+from utils.scoring.inference.predictors import ClipOutputs
 from utils.scoring.metrics.detection_metrics import count_top_classes, macro, weighted
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -81,8 +82,8 @@ def validate_logits(
 def predict_these(logits: list[np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
     coming = iter(logits)
 
-    def predictor(*_: object, **__: object) -> Callable[[object, object], np.ndarray]:
-        return lambda network, pixels: next(coming)
+    def predictor(*_: object, **__: object) -> Callable[[object, object], ClipOutputs]:
+        return lambda network, pixels: ClipOutputs(next(coming))
 
     monkeypatch.setattr(validation, "predictor", predictor)
 

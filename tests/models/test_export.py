@@ -93,7 +93,7 @@ def test_norms_are_one_operation_each_and_nothing_is_left_idle() -> None:
 )
 def test_what_cannot_be_written_is_refused(function: object) -> None:
     with pytest.raises(UnsupportedByOnnx, match=r"operation sort|unsupported kind of convolution"):
-        to_onnx(function, shape=(4, 6), source="x", target="y")
+        to_onnx(lambda x: [function(x)], shape=(4, 6), source="x", targets=["y"])
 
 
 def test_a_damaged_net_is_refused() -> None:

@@ -1,7 +1,7 @@
 """Small copies of all backbones as ONNX files: equal to JAX, in the layout of convolutions, with input scaling."""
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from functools import cache
 
 import jax
@@ -19,7 +19,7 @@ from utils.models.architectures.efficientnet import EfficientNet, Stage
 from utils.models.architectures.mobilenet import Conv, Inverted, MobileNet
 from utils.models.architectures.resnest import ResNeSt
 from utils.models.input_scaling import Statistics, from_pixels, with_statistics
-from utils.models.networks import Network, apply
+from utils.models.networks import Network, all_outputs, apply
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
@@ -96,6 +96,26 @@ def test_scores_are_those_of_jax(kind: type[Classifier], design: Hashable, setti
     assert np.ptp(wanted, axis=0).max() > 1e-3  # the clips differ: something was compared
 
 
+@pytest.mark.parametrize(
+    ("kind", "design", "settings"),
+    [family for family in FAMILIES if family[2].pool == "attention"],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_frames_are_those_of_jax(kind: type[Classifier], design: Hashable, settings: Model) -> None:
+    graph, network = network_of(kind, design, settings)
+    model = to_onnx_model(graph, network, shape=SHAPE, further=("embeddings", "frames"))
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    wanted = jax.jit(all_outputs, static_argnums=0)(graph, network, from_pixels(jnp.asarray(PIXELS)))
+    assert wanted.frames is not None
+    assert wanted.frames.shape[1] > 1
+    assert np.ptp(wanted.frames, axis=1).max() > 1e-3  # frames differ
+    for name, found in zip(wanted._fields, session.run([*wanted._fields], {"spectrograms": PIXELS}), strict=True):
+        expected = np.asarray(getattr(wanted, name))
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found, expected, atol=1e-4 * max(1, np.abs(expected).max()))
+
+
 @pytest.mark.parametrize(("kind", "design", "settings"), FAMILIES, ids=lambda value: getattr(value, "name", ""))
 def test_the_layout_of_convolutions_is_kept(kind: type[Classifier], design: Hashable, settings: Model) -> None:
     nodes = exported(kind, design, settings)[2].graph.node
@@ -121,6 +141,11 @@ def maps(x: jax.Array) -> jax.Array:
     )
 
 
+def in_onnx(function: Callable[[jax.Array], jax.Array]) -> "onnx.ModelProto":
+    """Return a function of clips of 4 × 6 as an ONNX model."""
+    return to_onnx(lambda x: [function(x)], shape=(4, 6), source="x", targets=["y"])
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -142,12 +167,12 @@ def test_each_operation_is_that_of_jax(function: object) -> None:
     def wanted(x: jax.Array) -> jax.Array:
         return function(maps(x))  # type: ignore[operator]
 
-    session = onnxruntime.InferenceSession(to_onnx(wanted, shape=(4, 6), source="x", target="y").SerializeToString())
+    session = onnxruntime.InferenceSession(in_onnx(wanted).SerializeToString())
     np.testing.assert_allclose(session.run(None, {"x": pixels})[0], wanted(jnp.asarray(pixels)), rtol=1e-4, atol=1e-4)
 
 
 def test_a_number_that_maps_are_multiplied_by_costs_no_operation() -> None:
-    model = to_onnx(lambda x: (maps(x) / 3 * 2).mean(axis=(1, 2)) * 1.25, shape=(4, 6), source="x", target="y")
+    model = in_onnx(lambda x: (maps(x) / 3 * 2).mean(axis=(1, 2)) * 1.25)
     assert [node.op_type for node in model.graph.node] == [
         *("Cast", "Reshape", "Conv", "GlobalAveragePool", "Reshape"),
         *("Mul", "Identity"),
@@ -159,7 +184,7 @@ def test_a_norm_beside_another_use_of_its_input_stays() -> None:
         y = maps(x)
         return (y + jax.nn.relu(y * jnp.array([1.0, -2, 3]) + jnp.array([1.0, 2, 3]))).sum(axis=(1, 2))
 
-    model = to_onnx(function, shape=(4, 6), source="x", target="y")
+    model = in_onnx(function)
     operations = Counter(node.op_type for node in model.graph.node)
     assert (operations["Conv"], operations["BatchNormalization"]) == (1, 1)
     pixels = np.random.default_rng(2).integers(0, 256, (2, 4, 6), dtype=np.uint8)

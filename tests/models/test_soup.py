@@ -26,7 +26,7 @@ from utils.models.snapshots import (
 )
 from utils.models.soup import mean_of
 from utils.scoring.exporting import export_network
-from utils.scoring.inference.ensembles import Member, chosen_members, logits_of
+from utils.scoring.inference.ensembles import Member, chosen_members, outputs_of
 from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
 
 CLASSES = ("A", "B", "C")
@@ -59,7 +59,7 @@ def soup(config: Config, snapshots: Sequence[Snapshot], *weights: float) -> Snap
 
 
 def logits(snapshot: Snapshot, engine: str = "jax") -> np.ndarray:
-    return np.asarray(logits_of(snapshot, with_testing(Config(), engine=engine).testing)(PIXELS))
+    return outputs_of(snapshot, with_testing(Config(), engine=engine).testing)(PIXELS).logits
 
 
 def with_output(network: Network, other: Network) -> Network:

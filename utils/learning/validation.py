@@ -23,6 +23,7 @@ from utils.learning.losses import losses
 from utils.learning.targets import Labels, targets_of
 from utils.models.monitor import ALWAYS_BY_CLIP, F1_METRICS, Monitored, MonitorUnit
 from utils.models.networks import Network
+from utils.models.onnx.export import FurtherOutput
 from utils.scoring.inference.pooling import median_filtered
 from utils.scoring.inference.predictors import predictor, scores_of
 from utils.scoring.metrics.detection_metrics import count_top_classes, macro, weighted
@@ -93,8 +94,8 @@ def make_validation(
     count = len(examples.validation_rows)
     if count == 0:
         return lambda _: Validation(monitored=Monitored(settings.monitor, unit))
-    predict = predictor(graph, batch_size=min(VALIDATION_BATCH, count), embeddings=settings.compares_clips)
-    classes = len(examples.classes)
+    further: tuple[FurtherOutput, ...] = ("embeddings",) if settings.compares_clips else ()
+    predict = predictor(graph, batch_size=min(VALIDATION_BATCH, count), further=further)
     parts = np.array_split(np.arange(count), -(-count // CLIPS_IN_MEMORY))
     pixels = _kept_spectrograms(examples, mesh, resident=resident)
     by_recording = np.split(
@@ -114,8 +115,8 @@ def make_validation(
 
     def validate(network: Network) -> Validation:
         here = as_local_arrays(network)
-        columns = np.concatenate([predict(here, pixels_of(part)) for part in parts])
-        logits, embeddings = columns[:, :classes], columns[:, classes:]
+        outputs = [predict(here, pixels_of(part)) for part in parts]
+        logits = np.concatenate([one.logits for one in outputs])
         scores = scores_of(logits, multi_label=settings.multi_label)
         pooled = np.stack([median_filtered(scores[clips]) for clips in by_recording])
         loss = [
@@ -135,6 +136,7 @@ def make_validation(
             "cmap": _cmap(scores if by_clip else pooled, truth),
         }
         if settings.compares_clips:
+            embeddings = np.concatenate([one.embeddings for one in outputs if one.embeddings is not None])
             recall = recall_at_1(embeddings, examples.validation_labels.primary, examples.validation_recording)
             metrics["recall_at_1"] = recall
         mlrap_by_clip = settings.monitor == "mlrap" and by_clip

@@ -129,14 +129,6 @@ def classify(graph: nnx.GraphDef, network: Network, found: FeatureVectors) -> Ne
     return _merge(graph, network).classify(found)
 
 
-def apply_and_embed(
-    graph: nnx.GraphDef, network: Network, images: Images
-) -> Float[Array, "batch classes_and_features"]:
-    """Return a network's logits for images from 0 to 1, and beside them, as further columns, its embeddings."""
-    found = all_outputs(graph, network, images)
-    return jnp.concatenate([found.logits, found.embeddings], axis=1)
-
-
 def all_outputs(graph: nnx.GraphDef, network: Network, images: Images) -> NetworkOutput:
     """Return what a network makes of images from 0 to 1: logits, embeddings, and logits of frames if it has any."""
     module = _merge(graph, network)

@@ -107,7 +107,7 @@ def scores_alone(config: Config, file: str, spans: Sequence[tuple[float, float]]
     spectrograms = np.stack([to_pixels(make_spectrogram(clip, made.config.spectrogram)) for clip in clips])
     graph, network = load_network(made)
     return scores_of(
-        predictor(graph, batch_size=64)(network, spectrograms), multi_label=made.config.training.multi_label
+        predictor(graph, batch_size=64)(network, spectrograms).logits, multi_label=made.config.training.multi_label
     )
 
 

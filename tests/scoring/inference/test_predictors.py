@@ -34,7 +34,7 @@ def chosen(engine: str) -> str:
     predict = chosen_predictor(
         graph, network, shape=SHAPE, settings=replace(Config().testing, engine=engine, batch_size=4)
     )
-    assert scores_of(predict(network, PIXELS), multi_label=False).sum(axis=1) == pytest.approx(1)
+    assert scores_of(predict(network, PIXELS).logits, multi_label=False).sum(axis=1) == pytest.approx(1)
     return predict.__qualname__.split(".")[0]
 
 
@@ -47,11 +47,29 @@ def test_scores_are_equal_in_any_batches_and_for_several_networks() -> None:
     for one in (network, other, network):
         for multi_label in (False, True):
             np.testing.assert_allclose(
-                scores_of(quick(one, PIXELS), multi_label=multi_label),
-                scores_of(slow(one, PIXELS), multi_label=multi_label),
+                scores_of(quick(one, PIXELS).logits, multi_label=multi_label),
+                scores_of(slow(one, PIXELS).logits, multi_label=multi_label),
                 atol=1e-4,
             )
-    assert np.abs(quick(network, PIXELS) - quick(other, PIXELS)).max() > 1e-2
+    assert np.abs(quick(network, PIXELS).logits - quick(other, PIXELS).logits).max() > 1e-2
+
+
+def test_both_engines_return_embeddings_and_frames_if_they_are_asked_for() -> None:
+    pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
+    pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
+    graph, network = build_network(
+        Model(name="Baseline", filters=(4, 8), pool="attention"), classes=5, shape=SHAPE, seed=1
+    )
+    slow = predictor(graph, batch_size=4, further=("frames", "embeddings"))(network, PIXELS)
+    quick = onnx_predictor(graph, network, shape=SHAPE, batch_size=3, further=("frames",))(network, PIXELS)
+    assert slow.frames is not None
+    assert slow.embeddings is not None
+    assert (slow.frames.shape, slow.embeddings.shape) == ((11, 8, 5), (11, 16))
+    np.testing.assert_allclose(quick.frames, slow.frames, atol=1e-4)
+    np.testing.assert_allclose(quick.logits, slow.logits, atol=1e-4)
+    assert quick.embeddings is None
+    scores = scores_of(slow.frames, multi_label=False)
+    np.testing.assert_allclose(scores.sum(axis=2), 1, rtol=1e-5)  # over classes, frame by frame
 
 
 def test_the_engine_is_the_one_that_is_asked_for() -> None:
@@ -70,8 +88,8 @@ def test_int8_predicts_nearly_the_same_and_needs_clips() -> None:
     with pytest.raises(UserError, match=r"testing\.engine = onnx-int8: needs clips of a store"):
         chosen_predictor(graph, network, shape=SHAPE, settings=settings)
     predict = chosen_predictor(graph, network, shape=SHAPE, settings=settings, calibration=lambda: PIXELS)
-    wanted = predictor(graph, batch_size=4)(network, PIXELS)
-    found = predict(network, PIXELS)
+    wanted = predictor(graph, batch_size=4)(network, PIXELS).logits
+    found = predict(network, PIXELS).logits
     assert 0 < np.abs(found - wanted).max() < 0.1 * np.abs(wanted).max()
     assert engine_text(settings) == "ONNX Runtime, int8"
 

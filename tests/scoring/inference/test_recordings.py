@@ -23,9 +23,9 @@ from utils.scoring.evaluation.false_detections import false_detections, share_of
 from utils.scoring.held_out import held_out_recordings
 from utils.scoring.inference.batching import FullBatches
 from utils.scoring.inference.clip_workers import SCRATCH, ClipSpectrograms, spectrograms_of_recordings
-from utils.scoring.inference.ensembles import Member, assemble, chosen_members
+from utils.scoring.inference.ensembles import GroupScores, Member, assemble, chosen_members
 from utils.scoring.inference.pooling import median_filtered
-from utils.scoring.inference.predictors import predictor, scores_of
+from utils.scoring.inference.predictors import ClipOutputs, predictor, scores_of
 from utils.scoring.inference.recordings import iter_predictions, predict_file, predict_recordings
 from utils.scoring.metrics.thresholds import Thresholds
 from utils.scoring.testing import check_not_trained_on
@@ -86,7 +86,7 @@ def clip_scores(made: Snapshot, file: Path, max_clips: int = 128) -> np.ndarray:
     assert clips.pixels is not None
     graph, network = load_network(made)
     return scores_of(
-        predictor(graph, batch_size=64)(network, clips.pixels), multi_label=made.config.training.multi_label
+        predictor(graph, batch_size=64)(network, clips.pixels).logits, multi_label=made.config.training.multi_label
     )
 
 
@@ -292,9 +292,9 @@ def test_recordings_are_drawn_by_class_and_by_number(config: Config) -> None:
 def test_batches_are_full(config: Config) -> None:
     sizes = []
 
-    def brightness(pixels: np.ndarray) -> np.ndarray:
+    def brightness(pixels: np.ndarray) -> GroupScores:
         sizes.append(len(pixels))
-        return pixels[:, 0, :1].astype(np.float32)
+        return GroupScores(pixels[:, 0, :1].astype(np.float32), frames=np.repeat(pixels, 2, axis=1).astype(np.float32))
 
     with ThreadPoolExecutor(1) as executor:
         batches = FullBatches(brightness, size=8, executor=executor)
@@ -304,8 +304,10 @@ def test_batches_are_full(config: Config) -> None:
             source = ClipSpectrograms(row, 0, Failure("stands for spectrograms", ""))
             scored += batches.add(source, np.full((count, 1, 1), row, np.uint8))
         scored += batches.finish()
-    for source, scores in scored:
+    for source, scores, frames in scored:
         found.setdefault(source.row, []).extend(scores[:, 0].tolist())
+        assert frames is not None
+        np.testing.assert_array_equal(frames[:, :, 0], np.repeat(scores, 2, axis=1))
     assert sizes == [8, 8, 8, 7]
     assert found == {0: [0] * 3, 1: [1] * 20, 2: [2], 3: [3] * 7}
 
@@ -327,8 +329,8 @@ def test_a_damaged_network_is_an_error(config: Config, root: Path) -> None:
     group = assemble([Member(made)]).groups[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "utils.scoring.inference.ensembles.logits_of",
-            lambda *_, **__: lambda pixels: np.full((len(pixels), 3), np.nan, np.float32),
+            "utils.scoring.inference.ensembles.chosen_predictor",
+            lambda *_, **__: lambda _, pixels: ClipOutputs(np.full((len(pixels), 3), np.nan, np.float32)),
         )
         with pytest.raises(UserError, match="output is NaN or infinite"):
             group.scorer(dataclasses.replace(Config().testing, batch_size=4))(np.zeros((2, 16, 32), np.uint8))

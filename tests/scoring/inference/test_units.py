@@ -82,7 +82,7 @@ def score_at(config: Config, file: str, start: float) -> np.ndarray:
     clip[: len(part)] = part
     graph, network = load_network(made)
     pixels = to_pixels(make_spectrogram(clip, config.spectrogram, seed=0))[None]
-    return median_filtered(scores_of(predictor(graph, batch_size=1)(network, pixels), multi_label=False))
+    return median_filtered(scores_of(predictor(graph, batch_size=1)(network, pixels).logits, multi_label=False))
 
 
 def test_an_event_is_in_every_interval_that_it_overlaps() -> None:

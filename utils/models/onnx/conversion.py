@@ -20,18 +20,18 @@ from utils.models.onnx.shapes import shape_of
 
 
 def to_onnx(
-    function: Callable[[jax.Array], jax.Array],
+    function: Callable[[jax.Array], Sequence[jax.Array]],
     *,
     shape: tuple[int, ...],
     source: str,
-    target: str,
+    targets: Sequence[str],
     dtype: DTypeLike = np.uint8,
 ) -> onnx.ModelProto:
-    """Convert a function from arrays (batch, *shape) to float32 (batch, features), for batches of any size.
+    """Convert a function from arrays (batch, *shape) to several float32 (batch, …), for batches of any size.
 
     Parameters
     ----------
-    source, target : names of its input and its output
+    source, targets : names of its input and its outputs
     dtype : of its input
 
     Raises
@@ -42,15 +42,20 @@ def to_onnx(
     (batch,) = jax.export.symbolic_shape("batch")
     traced = jax.make_jaxpr(function)(jax.ShapeDtypeStruct((batch, *shape), dtype))
     graph = OnnxGraph()
-    (output,) = _convert(graph, traced, [Value(source, (-1, *shape))])
-    if not isinstance(output, Value):
-        raise UnsupportedByOnnx("an output that does not depend on the input")
+    outputs: dict[str, Value] = {}
+    for target, output in zip(targets, _convert(graph, traced, [Value(source, (-1, *shape))]), strict=True):
+        if not isinstance(output, Value):
+            raise UnsupportedByOnnx("an output that does not depend on the input")
+        outputs[target] = output
     return graph.model(
-        output,
+        list(outputs.values()),
         source=helper.make_tensor_value_info(
             source, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), ["batch", *shape]
         ),
-        target=helper.make_tensor_value_info(target, TensorProto.FLOAT, ["batch", output.shape[1]]),
+        targets=[
+            helper.make_tensor_value_info(target, TensorProto.FLOAT, ["batch", *output.shape[1:]])
+            for target, output in outputs.items()
+        ],
     )
 
 

@@ -6,27 +6,29 @@ sound becomes clips and spectrograms, and whether a softmax or a sigmoid turns l
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import jax
 import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Shaped
 
 from utils.console import UserError
 from utils.files import atomic_file
 from utils.models.input_scaling import from_pixels
-from utils.models.networks import Network, apply, apply_and_embed
+from utils.models.networks import Network, all_outputs
 from utils.models.snapshots import Snapshot, load_network
 
 if TYPE_CHECKING:
     import onnx
 
 INPUT, OUTPUT = "spectrograms", "logits"
+FurtherOutput = Literal["embeddings", "frames"]  # of a network, beside its logits; names of fields of `NetworkOutput`
 
 
 def can_export() -> bool:
@@ -55,7 +57,7 @@ def to_onnx_model(
     *,
     shape: tuple[int, int],
     dtype: DTypeLike = np.uint8,
-    embeddings: bool = False,
+    further: Sequence[FurtherOutput] = (),
 ) -> "onnx.ModelProto":
     """Return a network as an ONNX model.
 
@@ -65,7 +67,7 @@ def to_onnx_model(
     ----------
     shape : `Config.input_shape`: height and width of the spectrograms, pixels
     dtype : `Config.input_dtype`
-    embeddings : whether the output also has the embeddings, as further columns
+    further : other outputs, by the same names; embeddings are (batch, embedding), frames (batch, frames, classes)
 
     Raises
     ------
@@ -79,11 +81,13 @@ def to_onnx_model(
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network)):
         raise UnsupportedByOnnx("NaN or infinite weights")
 
-    def predict(pixels: Shaped[Array, "batch height width"]) -> Float[Array, "batch columns"]:
-        images = from_pixels(pixels)
-        return apply_and_embed(graph, network, images) if embeddings else apply(graph, network, images)[0]
+    targets = (OUTPUT, *further)
 
-    return to_onnx(predict, shape=shape, source=INPUT, target=OUTPUT, dtype=dtype)
+    def predict(pixels: Shaped[Array, "batch height width"]) -> list[Array]:
+        found = all_outputs(graph, network, from_pixels(pixels))
+        return [getattr(found, name) for name in targets]
+
+    return to_onnx(predict, shape=shape, source=INPUT, targets=targets, dtype=dtype)
 
 
 def export(
@@ -107,7 +111,13 @@ def export(
 
     graph, network = load_network(snapshot)
     try:
-        model = to_onnx_model(graph, network, shape=snapshot.config.input_shape, dtype=snapshot.config.input_dtype)
+        model = to_onnx_model(
+            graph,
+            network,
+            shape=snapshot.config.input_shape,
+            dtype=snapshot.config.input_dtype,
+            further=("frames",) if snapshot.config.has_frames else (),
+        )
     except UnsupportedByOnnx as error:
         raise UserError(f"{snapshot.folder}: its network cannot be written as ONNX ({error})") from None
     if calibration is not None:

@@ -172,23 +172,26 @@ class OnnxGraph:
             name = self.node("Mul", name, self.weight(scale))
         return self.node("Add", name, self.weight(shift)) if shift.any() else name
 
-    def model(self, value: Value, *, source: onnx.ValueInfoProto, target: onnx.ValueInfoProto) -> onnx.ModelProto:
-        """Return the model that computes one value, with no operation that it does not need."""
+    def model(
+        self, values: Sequence[Value], *, source: onnx.ValueInfoProto, targets: Sequence[onnx.ValueInfoProto]
+    ) -> onnx.ModelProto:
+        """Return the model that computes some values, with no operation that it does not need."""
+        names = [self.in_layout(value) for value in values]
         nodes = [
-            *_fold_norms(self._needed_for(name := self.in_layout(value)), self.weights),
-            helper.make_node("Identity", [name], [target.name]),
+            *_fold_norms(self._needed_for(names), self.weights),
+            *(helper.make_node("Identity", [name], [target.name]) for name, target in zip(names, targets, strict=True)),
         ]
         used = {name for node in nodes for name in node.input}
         weights = [numpy_helper.from_array(array, name) for name, array in self.weights.items() if name in used]
         return helper.make_model(
-            helper.make_graph(nodes, "network", [source], [target], weights),
+            helper.make_graph(nodes, "network", [source], list(targets), weights),
             opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=FILE_VERSION,
             producer_name="birdclef-jax",
         )
 
-    def _needed_for(self, wanted: str) -> list[onnx.NodeProto]:
-        needed, nodes = {wanted}, []
+    def _needed_for(self, wanted: Sequence[str]) -> list[onnx.NodeProto]:
+        needed, nodes = set(wanted), []
         for name, node in reversed(self.nodes.items()):
             if name in needed:
                 needed |= set(node.input)

@@ -1,7 +1,7 @@
 """Full batches for the networks: clips of many recordings share a batch, so that short ones fill a device, too."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import NamedTuple
@@ -12,12 +12,10 @@ from jaxtyping import Float32
 from config import Testing
 from utils import console
 from utils.scoring.inference.clip_workers import ClipSpectrograms
-from utils.scoring.inference.ensembles import Ensemble
+from utils.scoring.inference.ensembles import Ensemble, GroupScores, Scorer
 from utils.scoring.inference.predictors import Pixels
 
 BATCHES_IN_FLIGHT = 2  # while one is predicted, the next is ready
-
-BatchScores = Float32[np.ndarray, "clips columns"]
 
 
 class ScoredClips(NamedTuple):
@@ -27,10 +25,12 @@ class ScoredClips(NamedTuple):
     ----------
     source : the recording as the workers returned it; if it could not be used, there are no scores
     scores : one row per clip; all columns of the group's scorer
+    frames : the scores of each frame, if they were asked for
     """
 
     source: ClipSpectrograms
-    scores: BatchScores
+    scores: Float32[np.ndarray, "clips columns"]
+    frames: Float32[np.ndarray, "clips frames classes"] | None = None
 
 
 def predict_in_batches(
@@ -68,11 +68,11 @@ class FullBatches:
     executor : runs `predict`
     """
 
-    def __init__(self, predict: Callable[[Pixels], BatchScores], *, size: int, executor: Executor) -> None:
+    def __init__(self, predict: Scorer, *, size: int, executor: Executor) -> None:
         self._predict, self._size, self._executor = predict, size, executor
         self._parts: list[tuple[ClipSpectrograms, Pixels]] = []
         self._collected = 0
-        self._running: deque[tuple[Future[BatchScores], list[tuple[ClipSpectrograms, int]]]] = deque()
+        self._running: deque[tuple[Future[GroupScores], list[tuple[ClipSpectrograms, int]]]] = deque()
 
     def add(self, source: ClipSpectrograms, pixels: Pixels) -> Iterator[ScoredClips]:
         """Add spectrograms of a recording, and yield what was predicted meanwhile; the iterator has to be exhausted."""
@@ -101,7 +101,8 @@ class FullBatches:
 
     def _receive(self) -> Iterator[ScoredClips]:
         future, counts = self._running.popleft()
-        scores, first = future.result(), 0
+        (scores, frames), first = future.result(), 0
         for source, count in counts:
-            yield ScoredClips(source, scores[first : first + count])
+            rows = slice(first, first + count)
+            yield ScoredClips(source, scores[rows], None if frames is None else frames[rows])
             first += count

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -12,20 +12,36 @@ from jaxtyping import Float, Float32
 from config import Clips, Config, External, Spectrogram, Testing
 from utils import console
 from utils.external.settings import located
+from utils.models.onnx.export import FurtherOutput
 from utils.models.prototypes import Prototypes
 from utils.models.snapshots import Snapshot, find_snapshot, find_snapshot_at, load_network, snapshots_of
 from utils.models.soup import soup_of
 from utils.recordings.recording import NOISE
 from utils.scoring.inference.calibration_clips import calibration_clips
+from utils.scoring.inference.frame_grid import joined_frames
 from utils.scoring.inference.novelty_prototypes import prototypes_of
 from utils.scoring.inference.prediction_times import BatchTimer
-from utils.scoring.inference.predictors import Pixels, chosen_predictor, scores_of
+from utils.scoring.inference.predictors import ClipOutputs, Pixels, chosen_predictor, scores_of
 from utils.settings_keys import effective_settings
 
 FROM_SNAPSHOT = ("spectrogram.",)  # settings that every snapshot brings along
 CLASSES_IN_WARNING = 3  # classes that a warning lists
 
-Scorer = Callable[[Pixels], Float32[np.ndarray, "clips columns"]]
+
+class GroupScores(NamedTuple):
+    """What a group of members predicts for clips.
+
+    Attributes
+    ----------
+    columns : the scores of all classes of the group, and the distances of the members `measuring`
+    frames : the scores of each frame, if they were asked for
+    """
+
+    columns: Float32[np.ndarray, "clips columns"]
+    frames: Float32[np.ndarray, "clips frames classes"] | None = None
+
+
+Scorer = Callable[[Pixels], GroupScores]
 
 
 @dataclass(frozen=True)
@@ -144,14 +160,15 @@ def members_at(
     return members
 
 
-def logits_of(
-    snapshot: Snapshot, settings: Testing, *, embeddings: bool = False
-) -> Callable[[Pixels], Float[np.ndarray, "clips columns"]]:
-    """Load the network of a snapshot, and return its function from spectrograms to logits.
+def outputs_of(
+    snapshot: Snapshot, settings: Testing, *, further: Sequence[FurtherOutput] = ()
+) -> Callable[[Pixels], ClipOutputs]:
+    """Load the network of a snapshot, and return its function from spectrograms to logits, and what else is asked for.
 
-    Parameters
-    ----------
-    embeddings : whether it returns embeddings beside the logits, as further columns
+    Raises
+    ------
+    UserError
+        If it cannot be read; the returned function raises it if an output is NaN or infinite.
     """
     graph, network = load_network(snapshot)
     predict = chosen_predictor(
@@ -160,10 +177,16 @@ def logits_of(
         shape=snapshot.config.input_shape,
         settings=settings,
         calibration=partial(calibration_clips, snapshot),
-        embeddings=embeddings,
+        further=further,
         dtype=snapshot.config.input_dtype,
     )
-    return partial(predict, network)
+    return lambda pixels: _checked_finite(predict(network, pixels), snapshot)
+
+
+def _checked_finite(outputs: ClipOutputs, snapshot: Snapshot) -> ClipOutputs:
+    if not all(np.isfinite(part).all() for part in outputs if part is not None):
+        raise console.UserError(f"{snapshot.folder}: the network's output is NaN or infinite; the snapshot is damaged")
+    return outputs
 
 
 @dataclass(frozen=True)
@@ -176,6 +199,7 @@ class MemberGroup:
     members : of the ensemble
     classes : what any of its members predicts, sorted; may include 'Noise'
     weights : per class, the total weight of the members that know it
+    frames : whether the scores of frames are wanted, too, which all members must have
     """
 
     clips: Clips
@@ -184,6 +208,7 @@ class MemberGroup:
     classes: tuple[str, ...]
     weights: Float[np.ndarray, " classes"]
     external: External = field(default_factory=External)
+    frames: bool = False
 
     @property
     def measuring(self) -> tuple[Member, ...]:
@@ -192,7 +217,7 @@ class MemberGroup:
 
     @property
     def columns(self) -> int:
-        """Number of columns that its scorer returns."""
+        """Number of columns of what its scorer returns."""
         return len(self.classes) + len(self.measuring)
 
     def scorer(self, settings: Testing) -> Scorer:
@@ -206,37 +231,32 @@ class MemberGroup:
         Raises
         ------
         UserError
-            If a network cannot be read; the returned function raises it if a network's output is NaN or infinite.
+            As `outputs_of` does.
         """
-        networks = [
-            logits_of(member.snapshot, settings, embeddings=member.prototypes is not None) for member in self.members
-        ]
+        networks = [outputs_of(member.snapshot, settings, further=self._further(member)) for member in self.members]
         columns = [np.searchsorted(self.classes, member.snapshot.classes) for member in self.members]
 
-        def scores(pixels: Pixels) -> Float32[np.ndarray, "clips columns"]:
-            total, distances = np.zeros((len(pixels), len(self.classes))), []
+        def scores(pixels: Pixels) -> GroupScores:
+            total, distances, frames = np.zeros((len(pixels), len(self.classes))), [], []
             for member, network, known in zip(self.members, networks, columns, strict=True):
-                outputs = _checked_finite(network(pixels), member.snapshot)
-                logits, embeddings = np.split(outputs, [len(member.snapshot.classes)], axis=1)
-                if member.prototypes:
-                    distances.append(member.prototypes.distances(embeddings))
-                total[:, known] += member.weight * scores_of(
-                    logits, multi_label=member.snapshot.config.training.multi_label
-                )
+                found = network(pixels)
+                squashed = partial(scores_of, multi_label=member.snapshot.config.training.multi_label)
+                total[:, known] += member.weight * squashed(found.logits)
+                if member.prototypes and found.embeddings is not None:
+                    distances.append(member.prototypes.distances(found.embeddings))
+                if found.frames is not None:
+                    frames.append((member.weight * squashed(found.frames), known))
             means = (total / self.weights).astype(np.float32)
             if NOISE in self.classes:
                 means[:, self.classes.index(NOISE)] = means.min(axis=1)
-            return np.column_stack([means, *distances]) if distances else means
+            table = np.column_stack([means, *distances]) if distances else means
+            return GroupScores(table, joined_frames(frames, self.weights) if frames else None)
 
         return scores
 
-
-def _checked_finite(
-    logits: Float[np.ndarray, "clips classes"], snapshot: Snapshot
-) -> Float[np.ndarray, "clips classes"]:
-    if not np.isfinite(logits).all():
-        raise console.UserError(f"{snapshot.folder}: the network's output is NaN or infinite; the snapshot is damaged")
-    return logits
+    def _further(self, member: Member) -> list[FurtherOutput]:
+        wanted: dict[FurtherOutput, bool] = {"embeddings": member.prototypes is not None, "frames": self.frames}
+        return [name for name, used in wanted.items() if used]
 
 
 @dataclass(frozen=True)
@@ -278,6 +298,11 @@ class Ensemble:
         return any(group.measuring for group in self.groups)
 
     @property
+    def predicts_frames(self) -> bool:
+        """Whether the scores of frames are wanted, too."""
+        return all(group.frames for group in self.groups)
+
+    @property
     def members(self) -> tuple[Member, ...]:
         """All members."""
         return tuple(member for group in self.groups for member in group.members)
@@ -306,12 +331,17 @@ class Ensemble:
         return total / weights
 
 
-def assemble(members: Sequence[Member]) -> Ensemble:
-    """Make an ensemble; warn once if some members do not know all classes."""
+def assemble(members: Sequence[Member], *, frames: bool = False) -> Ensemble:
+    """Make an ensemble; warn once if some members do not know all classes.
+
+    Parameters
+    ----------
+    frames : whether the scores of frames are wanted, too, which all members must have
+    """
     by_input: dict[tuple[Clips, Spectrogram, External], list[Member]] = {}
     for member in members:
         by_input.setdefault(input_settings(member.snapshot.config), []).append(member)
-    groups = tuple(_group(shared, same) for shared, same in by_input.items())
+    groups = tuple(replace(_group(shared, same), frames=frames) for shared, same in by_input.items())
     classes = sorted({label for group in groups for label in group.classes} - {NOISE})
     partly = [label for label in classes if not all(label in member.snapshot.classes for member in members)]
     if partly:

@@ -28,7 +28,7 @@ from utils.models.snapshots import (
     recordings_used,
     validation_recordings_of,
 )
-from utils.scoring.inference.predictors import ClipTable, Pixels, chosen_predictor
+from utils.scoring.inference.predictors import ClipOutputs, Pixels, chosen_predictor
 from utils.spectra.store import Store
 from utils.spectra.store_settings import check_settings
 
@@ -89,10 +89,10 @@ def make_prototypes(snapshot: Snapshot, settings: Testing) -> Prototypes:
         network,
         shape=snapshot.config.input_shape,
         settings=settings,
-        embeddings=True,
+        further=("embeddings",),
         dtype=snapshot.config.input_dtype,
     )
-    embed = partial(_embeddings, store, partial(predict, network), len(snapshot.classes))
+    embed = partial(_embeddings, store, partial(predict, network))
     training, validation = clips.filter(~pl.col("validation")), clips.filter(pl.col("validation"))
     sums: PrototypeSums | None = None
     for part, embeddings in embed(training):
@@ -150,12 +150,14 @@ def _clips_of_training(snapshot: Snapshot) -> tuple[Store, pl.DataFrame]:
 
 
 def _embeddings(
-    store: Store, predict: Callable[[Pixels], ClipTable], classes: int, clips: pl.DataFrame
+    store: Store, predict: Callable[[Pixels], ClipOutputs], clips: pl.DataFrame
 ) -> Iterator[tuple[pl.DataFrame, Float[np.ndarray, "clips features"]]]:
     """Yield some clips after the other, and their embeddings."""
     for part in clips.iter_slices(CLIPS_READ):
         rows: Int64[np.ndarray, " clips"] = part["clip"].to_numpy()
-        yield part, predict(store.spectrograms(rows))[:, classes:]
+        embeddings = predict(store.spectrograms(rows)).embeddings
+        assert embeddings is not None  # noqa: S101 — they were asked for
+        yield part, embeddings
 
 
 def _warn_of_missing(snapshot: Snapshot, clips: Float[np.ndarray, " classes"]) -> None:

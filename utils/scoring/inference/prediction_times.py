@@ -8,16 +8,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
-
-import numpy as np
-from jaxtyping import Float32
+from typing import TypeVar
 
 from utils.spectra.stored_sound import ModelInput
 
 KEPT = 4096  # latest batches that count
 
 TimedBatches = Sequence[tuple[int, float]]  # clips and seconds of each
-PredictBatch = Callable[[ModelInput], Float32[np.ndarray, "clips columns"]]
+Scores = TypeVar("Scores")
 
 
 @dataclass(frozen=True)
@@ -59,12 +57,10 @@ class BatchTimer:
     def __init__(self) -> None:
         self._batches: deque[tuple[int, float]] = deque(maxlen=KEPT)  # clips and seconds
 
-    def timed(self, predict: PredictBatch) -> PredictBatch:
+    def timed(self, predict: Callable[[ModelInput], Scores]) -> Callable[[ModelInput], Scores]:
         """Return a function that does the same and is measured."""
 
-        def measured(
-            pixels: ModelInput,
-        ) -> Float32[np.ndarray, "clips columns"]:
+        def measured(pixels: ModelInput) -> Scores:
             start = time.perf_counter()
             scores = predict(pixels)
             self._batches.append((len(pixels), time.perf_counter() - start))

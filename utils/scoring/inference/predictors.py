@@ -1,8 +1,8 @@
-"""Predictors: a network's logits for any number of spectrograms, in batches, by JAX or ONNX Runtime."""
+"""Predictors: what a network makes of any number of spectrograms, in batches, by JAX or ONNX Runtime."""
 
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,20 +10,29 @@ import numpy as np
 import scipy.special
 from flax import nnx
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Shaped
+from jaxtyping import Array, Float, Float32, Shaped
 
 from config import Testing
 from utils import console
 from utils.models.input_scaling import from_pixels
-from utils.models.networks import Network, apply, apply_and_embed
-from utils.models.onnx.export import INPUT, OUTPUT, can_export, check_can_export, to_onnx_model
+from utils.models.networks import Network, all_outputs
+from utils.models.onnx.export import INPUT, OUTPUT, FurtherOutput, can_export, check_can_export, to_onnx_model
 from utils.spectra.stored_sound import ModelInput
 from utils.workers.worker_processes import THREADS_OF_MODELS
 
-ClipTable = Float[np.ndarray, "clips classes"]  # logits, or scores from 0 to 1
 Pixels = ModelInput
 INT8 = "onnx-int8"  # value of `testing.engine`
-Predict = Callable[[Network, ModelInput | Array], ClipTable]
+
+
+class ClipOutputs(NamedTuple):
+    """What a network makes of clips; embeddings and logits of frames only if they were asked for."""
+
+    logits: Float32[np.ndarray, "clips classes"]
+    embeddings: Float32[np.ndarray, "clips embedding"] | None = None
+    frames: Float32[np.ndarray, "clips frames classes"] | None = None
+
+
+Predict = Callable[[Network, ModelInput | Array], ClipOutputs]
 
 
 def chosen_predictor(
@@ -33,7 +42,7 @@ def chosen_predictor(
     shape: tuple[int, int],
     settings: Testing,
     calibration: Callable[[], Pixels] | None = None,
-    embeddings: bool = False,
+    further: Sequence[FurtherOutput] = (),
     dtype: DTypeLike = np.uint8,
 ) -> Predict:
     """Return the predictor that `testing.engine` names; JAX's, with a warning, if ONNX cannot express the network.
@@ -43,7 +52,7 @@ def chosen_predictor(
     network : the one that it will run, or the first of several of the same architecture
     shape, dtype : `Config.input_shape` and `Config.input_dtype` of the network
     calibration : returns the clips that `testing.engine = onnx-int8` needs
-    embeddings : whether it returns embeddings beside the logits, as further columns
+    further : what it returns beside the logits
 
     Raises
     ------
@@ -62,14 +71,14 @@ def chosen_predictor(
                 shape=shape,
                 batch_size=settings.batch_size,
                 calibration=clips,
-                embeddings=embeddings,
+                further=further,
                 dtype=dtype,
             )
         # whatever fails while the network is traced, exported or read, JAX can still run it
         except Exception as error:  # noqa: BLE001
             reason = f"{type(error).__name__}: {console.one_line(str(error))}"
             console.warning(f"ONNX Runtime cannot run this network ({reason}); JAX runs it, which is slower on a CPU")
-    return predictor(graph, batch_size=settings.batch_size, embeddings=embeddings)
+    return predictor(graph, batch_size=settings.batch_size, further=further)
 
 
 def check_engine(settings: Testing) -> None:
@@ -104,7 +113,7 @@ def onnx_predictor(
     shape: tuple[int, int],
     batch_size: int,
     calibration: Pixels | None = None,
-    embeddings: bool = False,
+    further: Sequence[FurtherOutput] = (),
     dtype: DTypeLike = np.uint8,
 ) -> Predict:
     """Return the same as `predictor`, run by ONNX Runtime on the CPU; each network is exported to ONNX once, in memory.
@@ -112,7 +121,7 @@ def onnx_predictor(
     Parameters
     ----------
     calibration : spectrograms by which networks become ones that compute in int8; None: in float32
-    embeddings, dtype : as for `chosen_predictor`
+    further, dtype : as for `chosen_predictor`
 
     Raises
     ------
@@ -123,7 +132,7 @@ def onnx_predictor(
 
     def session_of(network: Network) -> Any:
         if id(network) not in sessions:
-            model = to_onnx_model(graph, network, shape=shape, dtype=dtype, embeddings=embeddings)
+            model = to_onnx_model(graph, network, shape=shape, dtype=dtype, further=further)
             if calibration is not None:
                 from utils.models.onnx.int8 import to_int8
 
@@ -131,12 +140,13 @@ def onnx_predictor(
             sessions[id(network)] = network, _session(model.SerializeToString())
         return sessions[id(network)][1]
 
-    def predict(network: Network, pixels: ModelInput | Array) -> ClipTable:
+    names = [OUTPUT, *further]
+
+    def predict(network: Network, pixels: ModelInput | Array) -> ClipOutputs:
         session, pixels = session_of(network), np.asarray(pixels)
         starts = range(0, len(pixels), batch_size)
-        return np.concatenate(
-            [session.run([OUTPUT], {INPUT: pixels[start : start + batch_size]})[0] for start in starts]
-        )
+        batches = [session.run(names, {INPUT: pixels[start : start + batch_size]}) for start in starts]
+        return _concatenated([dict(zip(names, batch, strict=True)) for batch in batches])
 
     session_of(network)
     return predict
@@ -161,32 +171,38 @@ def threads_of_models() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def predictor(graph: nnx.GraphDef, *, batch_size: int, embeddings: bool = False) -> Predict:
-    """Return a function from (network, spectrograms) to logits, float32 (clips, classes); it compiles once.
+def predictor(graph: nnx.GraphDef, *, batch_size: int, further: Sequence[FurtherOutput] = ()) -> Predict:
+    """Return a function from (network, spectrograms) to what it makes of these clips; it compiles once.
 
     Parameters
     ----------
-    embeddings : as for `chosen_predictor`
+    further : as for `chosen_predictor`
     """
 
     @jax.jit
-    def logits_of_batch(network: Network, pixels: Shaped[Array, "batch height width"]) -> Float[Array, "batch columns"]:
-        images = from_pixels(pixels)
-        return apply_and_embed(graph, network, images) if embeddings else apply(graph, network, images)[0]
+    def outputs_of_batch(network: Network, pixels: Shaped[Array, "batch height width"]) -> dict[str, Array]:
+        found = all_outputs(graph, network, from_pixels(pixels))
+        return {name: getattr(found, name) for name in (OUTPUT, *further)}
 
-    def predict(network: Network, pixels: ModelInput | Array) -> ClipTable:
+    def predict(network: Network, pixels: ModelInput | Array) -> ClipOutputs:
         starts = range(0, len(pixels), batch_size)
         missing = -len(pixels) % batch_size
         if missing:
             library = np if isinstance(pixels, np.ndarray) else jnp
             pixels = library.concatenate([pixels, library.zeros((missing, *pixels.shape[1:]), pixels.dtype)])
-        # the device computes the next batch while logits are fetched
-        coming = [logits_of_batch(network, pixels[start : start + batch_size]) for start in starts]
-        return np.concatenate([np.asarray(logits) for logits in coming])[: len(pixels) - missing]
+        # the device computes the next batch while outputs are fetched
+        coming = [outputs_of_batch(network, pixels[start : start + batch_size]) for start in starts]
+        return _concatenated(coming, clips=len(pixels) - missing)
 
     return predict
 
 
-def scores_of(logits: ClipTable, *, multi_label: bool) -> ClipTable:
+def _concatenated(batches: Sequence[Mapping[str, Any]], *, clips: int | None = None) -> ClipOutputs:
+    """Return the outputs of batches one after the other; without those after `clips` clips, which are padding."""
+    names = batches[0].keys()
+    return ClipOutputs(**{name: np.concatenate([np.asarray(one[name]) for one in batches])[:clips] for name in names})
+
+
+def scores_of(logits: Float[np.ndarray, "*rows classes"], *, multi_label: bool) -> Float[np.ndarray, "*rows classes"]:
     """Turn logits into scores from 0 to 1: sigmoids if clips have several labels, else a softmax, which sums to 1."""
-    return scipy.special.expit(logits) if multi_label else scipy.special.softmax(logits, axis=1)
+    return scipy.special.expit(logits) if multi_label else scipy.special.softmax(logits, axis=-1)

@@ -134,7 +134,7 @@ def predict_file(snapshot: Snapshot, file: Path, settings: Testing | None = None
         part = Path(scratch) / "spectrograms"
         job = Job(file.name, file, settings.max_clips, group.clips, group.spectrogram, part=part)
         for pixels in first_spectrograms(job).blocks(settings.batch_size):
-            pool.add(scorer(pixels))
+            pool.add(scorer(pixels).columns)
     (scores,) = ensemble.join([pool.finish()])
     best = np.argsort(-scores, kind="stable")
     return {ensemble.classes[index]: float(scores[index]) for index in best.tolist()}

@@ -21,7 +21,7 @@ from utils.files import write_json
 from utils.models.layer_table import layers, totals
 from utils.models.snapshots import Snapshot, find_snapshot
 from utils.scoring.evaluation.recordings import evaluate_predictions
-from utils.scoring.inference.ensembles import Member, logits_of
+from utils.scoring.inference.ensembles import Member, outputs_of
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.bootstrap import draw_recordings, drawn_means, interval, paired_interval
 from utils.scoring.metrics.ranking import mean_of_defined
@@ -178,7 +178,7 @@ def row_texts(row: NetworkRow) -> list[str]:
 
 def clips_per_second(snapshot: Snapshot, settings: Testing) -> float:
     """Return the speed of a network with the engine that test.py uses: the median of some batches."""
-    predict = logits_of(snapshot, settings)
+    predict = outputs_of(snapshot, settings)
     shape = (settings.batch_size, *snapshot.config.input_shape)
     spectrograms = np.random.default_rng(0).integers(0, 256, shape).astype(snapshot.config.input_dtype)
     predict(spectrograms)
