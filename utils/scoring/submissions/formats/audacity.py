@@ -10,9 +10,7 @@ Source: manual.audacityteam.org/man/importing_and_exporting_labels.html
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
-from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.submissions.formats.detections import Detection, RecordingDetections
 from utils.scoring.submissions.formats.layout import SubmissionLayout, tab_cell
 from utils.scoring.submissions.formats.problems import Problems, cells_of, check_event
 from utils.scoring.submissions.formats.tables import check_tables, write_tables
@@ -20,18 +18,17 @@ from utils.scoring.submissions.formats.tables import check_tables, write_tables
 AUDACITY_ENDING = "_labels.txt"
 
 
-def write_audacity(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
+def write_audacity(path: Path, recordings: Iterable[RecordingDetections], layout: SubmissionLayout) -> int:
     """Write the folder; return the number of labels.
 
     A recording without detections has an empty file; recordings that cannot be used have none.
     """
-    labels = [tab_cell(label) for label in layout.classes]
+    labels, digits = [tab_cell(label) for label in layout.classes], layout.time_digits
 
-    def label_lines(one: IntervalScores) -> Iterable[str]:
-        for interval, index in np.argwhere(one.detections(layout.rule)).tolist():
-            yield f"{one.starts[interval]:.6f}\t{one.ends[interval]:.6f}\t{labels[index]}"
+    def label_line(index: int, file: str, one: Detection) -> str:
+        return f"{one.start:.{digits}f}\t{one.end:.{digits}f}\t{labels[one.class_index]}"
 
-    return write_tables(path, results, layout, ending=AUDACITY_ENDING, table_lines=label_lines)
+    return write_tables(path, recordings, layout, ending=AUDACITY_ENDING, line_of=label_line)
 
 
 def check_audacity(path: Path, layout: SubmissionLayout) -> Problems:

@@ -39,6 +39,7 @@ class SubmissionLayout:
     novelty : whether intervals have a novelty
     recorders : what recorders wrote about the recordings, by their files
     zone : in which local times are given; None: as the recorders' clocks showed them
+    time_digits : decimals of times in tables of detections
     """
 
     classes: tuple[str, ...]
@@ -52,6 +53,7 @@ class SubmissionLayout:
     novelty: bool = False
     recorders: Mapping[str, RecorderMetadata] = field(default_factory=dict)
     zone: tzinfo | None = None
+    time_digits: int = 6
 
     @property
     def rule(self) -> DetectionRule:

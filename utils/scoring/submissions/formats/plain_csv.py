@@ -11,12 +11,10 @@ and 2021-10-02T17:00:05Z.
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from utils.recordings.recorders.clocks import time_after
 from utils.recordings.recorders.metadata import RecorderMetadata, in_utc, iso_text
-from utils.scoring.inference.intervals import IntervalScores
-from utils.scoring.submissions.formats.layout import DIGITS, SubmissionLayout, usable
+from utils.scoring.submissions.formats.detections import RecordingDetections
+from utils.scoring.submissions.formats.layout import DIGITS, SubmissionLayout
 from utils.scoring.submissions.formats.problems import Problems, cells_of, check_event, check_score, quoted
 from utils.scoring.submissions.formats.writing import csv_line, text_file
 
@@ -25,22 +23,20 @@ NOVELTY_COLUMN = ("novelty",)  # more columns, if it was asked for
 RECORDER_COLUMNS = ("site", "local", "utc")  # if any of them is known
 
 
-def write_csv_detections(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
+def write_csv_detections(path: Path, recordings: Iterable[RecordingDetections], layout: SubmissionLayout) -> int:
     """Write the file; return its number of rows.
 
     Recordings are identified by their path, because file names may repeat; those that cannot be used have no row.
     """
-    count = 0
-    recorded = _has_recorders(layout)
+    count, digits, recorded = 0, layout.time_digits, _has_recorders(layout)
     with text_file(path) as stream:
         stream.write(csv_line(_header(layout)))
-        for one in usable(results, layout):
-            for interval, index in np.argwhere(one.detections(layout.rule)).tolist():
-                times = f"{one.starts[interval]:.6f}", f"{one.ends[interval]:.6f}"
-                score = f"{one.scores[interval, index]:.{DIGITS}f}"
-                novelty = [] if one.novelty is None else [f"{one.novelty[interval]:.{DIGITS}f}"]
-                origin = recorder_cells(one.file, one.starts[interval], layout) if recorded else ()
-                stream.write(csv_line([one.file, *times, layout.classes[index], score, *novelty, *origin]))
+        for file, detections in recordings:
+            for one in detections:
+                times = f"{one.start:.{digits}f}", f"{one.end:.{digits}f}"
+                numbers = [f"{number:.{DIGITS}f}" for number in (one.score, one.novelty) if number is not None]
+                origin = recorder_cells(file, one.start, layout) if recorded else ()
+                stream.write(csv_line([file, *times, layout.classes[one.class_index], *numbers, *origin]))
                 count += 1
     return count
 

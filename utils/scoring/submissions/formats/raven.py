@@ -14,9 +14,7 @@ too.
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.submissions.formats.detections import Detection, RecordingDetections
 from utils.scoring.submissions.formats.layout import DIGITS, SubmissionLayout, tab_cell
 from utils.scoring.submissions.formats.problems import (
     Problems,
@@ -44,30 +42,26 @@ RAVEN_HEADER = (
 )
 
 
-def write_raven(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
+def write_raven(path: Path, recordings: Iterable[RecordingDetections], layout: SubmissionLayout) -> int:
     """Write the folder; return the number of rows of all tables.
 
     A recording without detections has a table with its header only; recordings that cannot be used have none.
     """
-    labels = [tab_cell(label) for label in layout.classes]
-    return write_tables(
-        path,
-        results,
-        layout,
-        ending=RAVEN_ENDING,
-        table_lines=lambda one: _selections(one, layout, labels),
-        header="\t".join(RAVEN_HEADER) + "\n",
+    labels, (low, high), digits = (
+        [tab_cell(label) for label in layout.classes],
+        layout.settings.band,
+        layout.time_digits,
     )
 
+    def selection_line(selection: int, file: str, one: Detection) -> str:
+        name, start = tab_cell(PurePosixPath(file).name), f"{one.start:.{digits}f}"
+        box = f"{start}\t{one.end:.{digits}f}\t{low:.1f}\t{high:.1f}"
+        return (
+            f"{selection}\tSpectrogram 1\t1\t{box}\t{name}\t{start}\t{labels[one.class_index]}\t{one.score:.{DIGITS}f}"
+        )
 
-def _selections(one: IntervalScores, layout: SubmissionLayout, labels: list[str]) -> Iterable[str]:
-    low, high = layout.settings.band
-    name = tab_cell(PurePosixPath(one.file).name)
-    detections = np.argwhere(one.detections(layout.rule)).tolist()
-    for selection, (interval, index) in enumerate(detections, 1):
-        start, end, score = float(one.starts[interval]), float(one.ends[interval]), one.scores[interval, index]
-        box = f"{start:.6f}\t{end:.6f}\t{low:.1f}\t{high:.1f}"
-        yield f"{selection}\tSpectrogram 1\t1\t{box}\t{name}\t{start:.6f}\t{labels[index]}\t{score:.{DIGITS}f}"
+    header = "\t".join(RAVEN_HEADER) + "\n"
+    return write_tables(path, recordings, layout, ending=RAVEN_ENDING, line_of=selection_line, header=header)
 
 
 def check_raven(path: Path, layout: SubmissionLayout) -> Problems:

@@ -12,8 +12,11 @@ from utils.console import UserError
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.submissions.formats import audacity, birdclef2018, kaggle2021, kaggle2022, plain_csv, raven
 from utils.scoring.submissions.formats.class_ids import warn_of_classes_without_id
+from utils.scoring.submissions.formats.detections import RecordingDetections, detections_of_intervals
 from utils.scoring.submissions.formats.layout import IdRules, SubmissionLayout, media_ids
 from utils.scoring.submissions.formats.problems import Problems
+
+WriteDetections = Callable[[Path, Iterable[RecordingDetections], SubmissionLayout], int]
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class SubmissionFormat:
     suffix : what the name of a submission ends with; formats with one file per recording have a folder for them
     ids : how a challenge names recordings and classes; its times are whole seconds. None: not of a challenge
     check_sample : checks `submission.sample` before inference. None: the format takes no sample
+    write_detections : writes detections, whatever they are, in the same way; None: the format has other rows
     """
 
     write: Callable[[Path, Iterable[IntervalScores], SubmissionLayout], int]
@@ -34,6 +38,18 @@ class SubmissionFormat:
     suffix: str
     ids: IdRules | None = None
     check_sample: Callable[[SubmissionLayout], object] | None = None
+    write_detections: WriteDetections | None = None
+
+
+def _of_detections(
+    write: WriteDetections, check: Callable[[Path, SubmissionLayout], Problems], suffix: str
+) -> SubmissionFormat:
+    """Return a format whose rows are detections."""
+
+    def write_intervals(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
+        return write(path, detections_of_intervals(results, layout), layout)
+
+    return SubmissionFormat(write_intervals, check, suffix, write_detections=write)
 
 
 FORMATS = {
@@ -54,9 +70,9 @@ FORMATS = {
         ids=kaggle2022.IDS_2022,
         check_sample=kaggle2022.check_sample_2022,
     ),
-    "raven": SubmissionFormat(raven.write_raven, raven.check_raven, "_raven"),
-    "audacity": SubmissionFormat(audacity.write_audacity, audacity.check_audacity, "_audacity"),
-    "csv": SubmissionFormat(plain_csv.write_csv_detections, plain_csv.check_csv_detections, ".csv"),
+    "raven": _of_detections(raven.write_raven, raven.check_raven, "_raven"),
+    "audacity": _of_detections(audacity.write_audacity, audacity.check_audacity, "_audacity"),
+    "csv": _of_detections(plain_csv.write_csv_detections, plain_csv.check_csv_detections, ".csv"),
 }
 
 

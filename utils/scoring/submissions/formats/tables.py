@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from utils.files import LONGEST_NAME
-from utils.scoring.inference.intervals import IntervalScores
-from utils.scoring.submissions.formats.layout import SubmissionLayout, usable
+from utils.scoring.submissions.formats.detections import Detection, RecordingDetections
+from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.problems import Problems
 from utils.scoring.submissions.formats.writing import table_folder, text_file
 
@@ -16,11 +16,11 @@ HASH_DIGITS = 16  # hexadecimal digits that replace the end of a name that is to
 
 def write_tables(
     path: Path,
-    results: Iterable[IntervalScores],
+    recordings: Iterable[RecordingDetections],
     layout: SubmissionLayout,
     *,
     ending: str,
-    table_lines: Callable[[IntervalScores], Iterable[str]],
+    line_of: Callable[[int, str, Detection], str],
     header: str = "",
 ) -> int:
     """Write a folder of tables; recordings that cannot be used have none.
@@ -28,7 +28,7 @@ def write_tables(
     Parameters
     ----------
     ending : of the tables' names
-    table_lines : returns the rows of a recording
+    line_of : from the index of a detection in its recording, from 1, the recording, and the detection to its row
     header : first line of every table
 
     Returns
@@ -37,11 +37,11 @@ def write_tables(
     """
     names, count = table_names(layout.files, ending=ending), 0
     with table_folder(path, ending=ending) as folder:
-        for one in usable(results, layout):
-            with text_file(folder / names[one.file], lasting=False) as stream:
+        for file, detections in recordings:
+            with text_file(folder / names[file], lasting=False) as stream:
                 stream.write(header)
-                for line in table_lines(one):
-                    stream.write(f"{line}\n")
+                for index, one in enumerate(detections, 1):
+                    stream.write(f"{line_of(index, file, one)}\n")
                     count += 1
     return count
 
