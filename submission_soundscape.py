@@ -8,6 +8,8 @@ Each interval of `submission.interval` seconds is predicted, from the start of a
 it is; clips that are longer than an interval are centred on it. Models, pooling, prior and calibration are those of
 test.py (`testing`). A stopped run is resumed by the same command.
 
+`submission.events` also writes when each species calls, to a tenth of a second, if the models predict frames.
+
 `submission.format` chooses one of six formats; `--check FILE` lists what a challenge would refuse in such a file.
 
 Source: submission_soundscape.py of the 2018 BirdCLEF baseline.

@@ -27,6 +27,7 @@ from utils.scoring.inference.intervals import IntervalPrediction, IntervalScores
 from utils.scoring.inference.metadata_blend import blend_text
 from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
 from utils.scoring.submissions.dynamic_threshold import with_share_threshold
+from utils.scoring.submissions.event_table import write_events
 from utils.scoring.submissions.flags import SubmissionFlags
 from utils.scoring.submissions.formats.registry import check_submission, write_rows
 from utils.scoring.submissions.novelty_table import write_novelty_through
@@ -121,7 +122,7 @@ def predict_missing(task: Task, config: Config) -> InferenceResult:
 def write_submission(task: Task, result: InferenceResult, config: Config) -> Submitted:
     """Write the submission from the parts of its recordings; it appears whole, and then the parts are removed.
 
-    Soundscapes get a page of timelines and, if there are annotations beside them, metrics.
+    Soundscapes get a page of timelines and, as settings and annotations beside them allow, events and metrics.
 
     Raises
     ------
@@ -139,12 +140,15 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     rows = write_rows(task.path, write_novelty_through(novelty, results) if layout.novelty else results, layout)
     tally.zero_scores.warn(config.testing)
     evaluation = evaluator.finish(made_from=config.run) if evaluator else None
+    used = evaluator.used if evaluator else None
+    events = write_events(task, run=config.run, failed=result.failures, truth=used)
     if evaluation and truth:
+        evaluation = evaluation.with_onsets(events.onsets if events else None)
         _warn_of_known_recordings(task, truth)
     metrics = evaluation.metrics if evaluation else None
     thresholds = _write_evaluation(evaluation, task, config) if evaluation else None
     has_page = task.kind == "soundscape" and config.submission.page_minutes and task.files
-    page = _write_page(task, result, config, evaluator.used if evaluator else None, metrics) if has_page else None
+    page = _write_page(task, result, config, used, metrics) if has_page else None
     task.parts.remove()
     failures = [console.Failure(layout.files[index], failure.reason) for index, failure in result.failures.items()]
     inventory = _inventory(task, result, config)
@@ -166,6 +170,7 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
         thresholds=thresholds,
         page=page,
         novelty=novelty if layout.novelty else None,
+        events=events,
         odd=tally.odd,
         unused=unused,
         files=inventory.line(),
@@ -283,6 +288,7 @@ def report_submission(
             "time": f"{console.clock(seconds)}{speed}",
             "submission": f"{console.printable(submitted.path)}, {submitted.rows:,} rows",
             **({"timelines": console.printable(submitted.page)} if submitted.page else {}),
+            **({"events": submitted.events.text} if submitted.events else {}),
             **({"novelty": console.printable(submitted.novelty)} if submitted.novelty else {}),
         },
     )

@@ -43,6 +43,12 @@ def test_a_class_that_reaches_its_threshold_is_detected_in_all_the_recording_fro
     np.testing.assert_array_equal(same, DetectionRule(PER_CLASS).detections(SCORES))
 
 
+def test_limits_of_a_recording_by_its_highest_scores() -> None:
+    highest = np.array([0.9, 0.7, 0.9, 0.0])
+    np.testing.assert_array_equal(DetectionRule(PER_CLASS, factor=0.5).limits(highest), [0.4, np.inf, np.inf, 0.0])
+    np.testing.assert_array_equal(DetectionRule(PER_CLASS).limits(highest), PER_CLASS)
+
+
 def test_what_is_never_detected_stays_so() -> None:
     limits = np.array([np.inf, np.nan, np.inf, 0.0])
     for rule in (

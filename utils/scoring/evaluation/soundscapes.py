@@ -29,6 +29,7 @@ from utils.scoring.inference.unit_rows import ROWS, interval_rows
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.detection_metrics import count, micro, row_f1
 from utils.scoring.metrics.detection_rule import DetectionRule
+from utils.scoring.metrics.onsets import OnsetMetrics
 from utils.scoring.metrics.registry import value_text
 from utils.scoring.metrics.thresholds import Thresholds
 
@@ -54,6 +55,7 @@ class SoundscapeMetrics:
     nothing_detected : whether the thresholds of these metrics detect no species, because none is better than that
     thresholds : the scores from which species are detected in the submission
     micro_f1, row_f1 : of the detections by these thresholds; None if no species is present
+    onsets : of the events of `submission.events`; None if they were not asked for
     """
 
     recordings: int
@@ -71,6 +73,7 @@ class SoundscapeMetrics:
     metrics: Mapping[str, Interval] = field(default_factory=dict)
     nothing_detected: bool = False
     notes: tuple[str, ...] = ()
+    onsets: OnsetMetrics | None = None
 
     def value(self, key: str) -> float | None:
         """Return a metric; None if it is not defined."""
@@ -88,6 +91,10 @@ class SoundscapeEvaluation:
 
     metrics: SoundscapeMetrics
     found: HeldOutMetrics
+
+    def with_onsets(self, onsets: OnsetMetrics | None) -> "SoundscapeEvaluation":
+        """Return the same with the metrics of events."""
+        return replace(self, metrics=replace(self.metrics, onsets=onsets))
 
 
 class SoundscapeEvaluator:
@@ -305,4 +312,5 @@ def soundscape_rows(metrics: SoundscapeMetrics) -> dict[str, str]:
         ),
         "as submitted": f"micro F1 {value_text(metrics.micro_f1)}, row-wise F1 {value_text(metrics.row_f1)}, "
         f"with {metrics.thresholds}",
+        **({"events": metrics.onsets.text} if metrics.onsets else {}),
     }

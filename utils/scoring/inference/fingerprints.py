@@ -26,7 +26,8 @@ def fingerprint_of_parts(members: Sequence[Member], config: Config, *, interval:
 
     Parameters
     ----------
-    interval : seconds; 0: each recording is one interval, of which the first `testing.max_clips` clips are scored
+    interval : seconds; 0: each recording is one interval, of which the first `testing.max_clips` clips are scored;
+        it has no scores of frames, whatever `submission.events` says
 
     Raises
     ------
@@ -39,8 +40,10 @@ def fingerprint_of_parts(members: Sequence[Member], config: Config, *, interval:
         else settings_for_key(config, of=("testing.max_clips",))
     )
     prototypes = [member.prototypes.fingerprint for member in members if member.prototypes]
-    settings = [PARTS_VERSION, interval, clips, settings_for_key(config, of=FOR_PARTS)]
-    return _fingerprint_of([*settings, prototypes] if prototypes else settings, members)
+    settings: list[object] = [PARTS_VERSION, interval, clips, settings_for_key(config, of=FOR_PARTS)]
+    settings += [prototypes] if prototypes else []
+    settings += ["frames"] if interval and config.submission.events != "none" else []
+    return _fingerprint_of(settings, members)
 
 
 def fingerprint_of_scores(members: Sequence[Member], config: Config) -> str:

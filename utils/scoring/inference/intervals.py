@@ -14,10 +14,11 @@ from config import Config, Location
 from utils import console
 from utils.scoring.inference.batching import ScoredClips, predict_in_batches
 from utils.scoring.inference.clip_workers import scratch_home, spectrograms_of_intervals
-from utils.scoring.inference.ensembles import Ensemble
+from utils.scoring.inference.ensembles import Ensemble, MemberGroup
+from utils.scoring.inference.frame_cells import CellCollector
 from utils.scoring.inference.interval_rules import with_rules
 from utils.scoring.inference.novelty import ColumnPool, novelty_of, with_novelty, without_novelty
-from utils.scoring.inference.pooling import pooling_of
+from utils.scoring.inference.pooling import Pooling, pooling_of
 from utils.scoring.metrics.detection_rule import DetectionRule
 from utils.spectra.decode import Length
 from utils.spectra.interval_clips import IntervalSpectrograms
@@ -75,6 +76,7 @@ class IntervalPrediction(NamedTuple):
         before the next recording is asked for. If novelty is asked for, it is the last column (`without_novelty`)
     failure : why the recording could not be used; it has no scores then
     clips : how many clips were scored in each interval; if groups of members have different clips, the largest number
+    cells : the scores of all cells (`frame_grid`), table after table, as `tables`; None if they were not asked for
     """
 
     row: int
@@ -83,6 +85,7 @@ class IntervalPrediction(NamedTuple):
     tables: Iterable[Float[np.ndarray, "_ columns"]]
     failure: console.Failure | None = None
     clips: tuple[int, ...] = ()
+    cells: Iterable[Float[np.ndarray, "_ classes"]] | None = None
 
 
 def predict_intervals(
@@ -108,18 +111,18 @@ def predict_intervals(
     pooling, scratch = pooling_of(config.testing), scratch_home(ensemble, scratch_in)
     spectrograms = spectrograms_of_intervals(ensemble, files, config, interval=interval, scratch_in=scratch)
     unfinished: dict[int, list[IntervalScoreCollector]] = {}
-    for part in predict_in_batches(ensemble, spectrograms, config.testing):
-        row = part.source.row
-        if row not in unfinished:
-            unfinished[row] = [
-                IntervalScoreCollector(ColumnPool(group, pooling), group.columns, scratch) for group in ensemble.groups
-            ]
-        unfinished[row][part.source.group].add(part)
-        if all(collector.complete for collector in unfinished[row]):
-            collectors = unfinished.pop(row)
-            yield _joined_intervals(row, ensemble, collectors, whole=not interval)
-            for collector in collectors:
-                collector.close()
+    try:
+        for part in predict_in_batches(ensemble, spectrograms, config.testing):
+            row = part.source.row
+            if row not in unfinished:
+                unfinished[row] = [_collector_of(group, pooling, scratch) for group in ensemble.groups]
+            unfinished[row][part.source.group].add(part)
+            if all(collector.complete for collector in unfinished[row]):
+                yield _joined_intervals(row, ensemble, unfinished[row], whole=not interval)
+                _close(unfinished.pop(row))
+    finally:
+        for collectors in unfinished.values():
+            _close(collectors)
 
 
 def predict_intervals_in_memory(
@@ -154,6 +157,7 @@ class IntervalScoreCollector:
     ----------
     pool : for `columns` columns
     scratch : folder for what does not fit into memory; None: `TMPDIR`
+    cells : collects the scores of frames, if they were asked for
 
     Attributes
     ----------
@@ -162,8 +166,11 @@ class IntervalScoreCollector:
     failure : why the recording could not be used
     """
 
-    def __init__(self, pool: ColumnPool, columns: int, scratch: Path | None) -> None:
+    def __init__(
+        self, pool: ColumnPool, columns: int, scratch: Path | None, *, cells: CellCollector | None = None
+    ) -> None:
         self.length = Length(0, 1)
+        self.cells = cells
         self.intervals: int | None = None
         self.failure: console.Failure | None = None
         self._pool, self._columns = pool, columns
@@ -181,6 +188,8 @@ class IntervalScoreCollector:
             return
         if self.intervals is None:
             self.length, self.intervals, self._ends = outcome.length, len(outcome.clips), np.cumsum(outcome.clips)
+        if self.cells:
+            self.cells.add(part)
         clips = np.arange(self._clips, self._clips + len(part.scores))
         self._pool.add(part.scores, np.searchsorted(self._ends, clips, side="right") - self._pooled)
         self._clips += len(part.scores)
@@ -209,6 +218,18 @@ class IntervalScoreCollector:
     def close(self) -> None:
         """Drop the scores."""
         self._rows.close()
+        if self.cells:
+            self.cells.close()
+
+
+def _collector_of(group: MemberGroup, pooling: Pooling, scratch: Path | None) -> IntervalScoreCollector:
+    cells = CellCollector(group, scratch) if group.frames else None
+    return IntervalScoreCollector(ColumnPool(group, pooling), group.columns, scratch, cells=cells)
+
+
+def _close(collectors: Sequence[IntervalScoreCollector]) -> None:
+    for collector in collectors:
+        collector.close()
 
 
 def _joined_intervals(
@@ -223,7 +244,8 @@ def _joined_intervals(
     length = length._replace(warnings=tuple(warnings))
     clips = np.max([collector.clips_of_intervals for collector in collectors], axis=0).tolist()
     tables = _joined_tables(ensemble, collectors, whole=whole)
-    return IntervalPrediction(row, length, collectors[0].intervals or 0, tables, clips=tuple(clips))
+    cells = _joined_cells(ensemble, collectors) if ensemble.predicts_frames else None
+    return IntervalPrediction(row, length, collectors[0].intervals or 0, tables, clips=tuple(clips), cells=cells)
 
 
 def _joined_tables(
@@ -232,3 +254,11 @@ def _joined_tables(
     size = max(1, SCORES_JOINED_AT_ONCE // len(ensemble.classes))
     for tables in zip(*(collector.tables(size) for collector in collectors), strict=True):
         yield with_novelty(ensemble.join(tables), novelty_of(ensemble, tables, whole=whole))
+
+
+def _joined_cells(
+    ensemble: Ensemble, collectors: Sequence[IntervalScoreCollector]
+) -> Iterator[Float[np.ndarray, "_ classes"]]:
+    size = max(1, SCORES_JOINED_AT_ONCE // len(ensemble.classes))
+    for tables in zip(*(one.cells.tables(size) for one in collectors if one.cells), strict=True):
+        yield ensemble.join(tables)

@@ -53,12 +53,14 @@ class ModelsToLoad:
     members : without prototypes, which are in the folders of the snapshots
     measuring : which of them have prototypes
     settings : engine and batch size
+    frames : whether the scores of frames are wanted
     """
 
     fingerprint: str
     members: tuple[Member, ...] = field(compare=False)
     measuring: tuple[bool, ...] = field(compare=False)
     settings: Testing = field(compare=False)
+    frames: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +208,7 @@ def _models_of(ensemble: Ensemble, config: Config) -> ModelsToLoad:
         tuple(replace(member, prototypes=None) for member in members),
         tuple(member.prototypes is not None for member in members),
         config.testing,
+        ensemble.predicts_frames,
     )
 
 
@@ -227,7 +230,7 @@ def _loaded_ensemble(models: ModelsToLoad) -> tuple[Ensemble, Sequence[str]]:
         replace(member, prototypes=prototypes_of(member.snapshot, models.settings)) if measures else member
         for member, measures in zip(models.members, models.measuring, strict=True)
     ]
-    ensemble = assemble(members)  # the script has warned of the same
+    ensemble = assemble(members, frames=models.frames)  # the script has warned of the same
     with collected_warnings() as warnings:
         loaded = ensemble.scorers(models.settings)
     return replace(ensemble, loaded=loaded), tuple(warnings)

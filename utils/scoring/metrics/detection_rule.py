@@ -33,14 +33,24 @@ class DetectionRule:
 
     def detections(self, scores: Float[np.ndarray, "intervals classes"]) -> Bool[np.ndarray, "intervals classes"]:
         """Tell which classes are detected in each interval of one recording."""
-        limits: Limits = _never_below_zero(self.thresholds)
-        if self.factor < 1:
-            reached = self.detected_classes(scores)
-            limits = np.where(reached, self.factor * np.where(reached, limits, 0.0), np.inf)
+        limits = self.limits(scores.max(axis=0) if self.factor < 1 and len(scores) else np.zeros(scores.shape[1]))
         detected = np.empty(scores.shape, bool)
         for rows in _blocks(scores):
             np.greater_equal(scores[rows], limits, out=detected[rows])
         return detected
+
+    def limits(self, highest: Float[np.ndarray, " classes"]) -> Limits:
+        """Return the score from which each class is detected in a recording; infinite: never.
+
+        Parameters
+        ----------
+        highest : the highest score of each class in the recording; it matters only with a `factor` below 1
+        """
+        limits: Limits = _never_below_zero(self.thresholds)
+        if self.factor < 1:
+            reached = highest >= limits
+            limits = np.where(reached, self.factor * np.where(reached, limits, 0.0), np.inf)
+        return limits
 
     def detected_classes(self, scores: Float[np.ndarray, "intervals classes"]) -> Bool[np.ndarray, " classes"]:
         """Tell which classes are detected in some interval of one recording: those that reach their threshold."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from jaxtyping import Bool, Float, Float32
+from jaxtyping import Bool, Float, Float16, Float32
 
 from config import Config, IntervalRules
 from utils import console
@@ -74,9 +74,19 @@ class Postprocessing:
 
     def uncalibrated(self, part: PartScores, *, index: int) -> Iterator[IntervalTable]:
         """Yield a recording's uncalibrated scores, so many intervals at once as need little memory."""
+        return self._with_metadata(with_rules(part.scores, self.rules, at_once=SCORES_AT_ONCE), index=index)
+
+    def of_cells(self, cells: Float16[np.ndarray, "cells classes"], *, index: int) -> Iterator[IntervalTable]:
+        """Yield the uncalibrated scores of a recording's cells: blend, prior and whitelist are those of its intervals.
+
+        Rules are for intervals only.
+        """
+        return self._with_metadata(with_rules(cells, NO_RULES, at_once=SCORES_AT_ONCE), index=index)
+
+    def _with_metadata(self, tables: Iterator[IntervalTable], *, index: int) -> Iterator[IntervalTable]:
         factors = 1.0 if self.prior is None else self.prior(index)
         blended = self.blend(index).blended if self.blend else np.asarray
-        for pooled in with_rules(part.scores, self.rules, at_once=SCORES_AT_ONCE):
+        for pooled in tables:
             scores = blended(pooled).astype(np.float64) * factors
             yield np.where(self.wanted, scores, UNWANTED).astype(np.float32)
 

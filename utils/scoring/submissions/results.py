@@ -10,6 +10,7 @@ from utils.console import Failure
 from utils.scoring.evaluation.soundscapes import SoundscapeMetrics
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.inference.zero_scores import ZeroScores
+from utils.scoring.submissions.event_table import WrittenEvents
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.sound.report import is_partial
 
@@ -62,6 +63,7 @@ class Submitted:
     thresholds : the file of thresholds that are best for the annotated recordings
     page : the timelines of soundscapes
     novelty : the table of the novelty of all intervals, if it was asked for
+    events : the table of events, if it was asked for
     odd : the recordings that were used with a warning, such as a missing end
     unused : files of the folder, annotations, and rows of the table of places, that could not be used
     files : a summary of all files in the folder
@@ -77,6 +79,7 @@ class Submitted:
     thresholds: Path | None = None
     page: Path | None = None
     novelty: Path | None = None
+    events: WrittenEvents | None = None
     odd: Sequence[Failure] = ()
     unused: Sequence[Failure] = ()
     files: str = ""

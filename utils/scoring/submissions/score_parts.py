@@ -3,8 +3,9 @@
     submissions/<run>_soundscape.parts/<fingerprint of networks and settings>/<fingerprint of the recording>.part
 
 A part is one line of JSON, padded with spaces, and the pooled scores of its intervals, float32, with their novelty as
-the last column if it was asked for; then a checksum of all that. Post-processing, prior, calibration, whitelist and
-format are applied later: they may change, and the parts can still be used.
+the last column if it was asked for; then, for `submission.events`, the scores of its cells, float16; then a checksum of
+all that. Post-processing, prior, calibration, whitelist and format are applied later: they may change, and the parts
+can still be used.
 """
 
 import hashlib
@@ -13,16 +14,18 @@ import zlib
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float16, Float32
 
 from config import Config
 from utils.console import UserError, info, printable
 from utils.files import atomic_file, remove_folder
 from utils.scoring.inference.ensembles import Ensemble
+from utils.scoring.inference.frame_grid import count_cells
 from utils.scoring.inference.intervals import IntervalPrediction, predict_intervals
 from utils.spectra.decode import Length
 from utils.workers.shared_disk import SEEN_SECONDS, unseen_files
@@ -41,11 +44,13 @@ class PartScores:
     length : of the recording
     scores : one column per class of the ensemble, before prior and calibration; they stay in their file
     novelty : of each interval; None if it was not asked for
+    cells : the scores of its cells (`frame_grid`), which stay in their file, too; None if they were not asked for
     """
 
     length: Length
     scores: Float32[np.ndarray, "intervals classes"]
     novelty: Float32[np.ndarray, " intervals"] | None = None
+    cells: Float16[np.ndarray, "cells classes"] | None = None
 
 
 class Parts:
@@ -121,8 +126,8 @@ def predict_parts(
             row = left[one.row]
             if not one.failure:
                 shape = one.intervals, columns
-                write_score_part(targets[row], one.length, one.tables, shape=shape, novelty=novelty)
-            yield one._replace(row=row, tables=())
+                write_score_part(targets[row], one.length, one.tables, shape=shape, novelty=novelty, cells=one.cells)
+            yield one._replace(row=row, tables=(), cells=None)
 
 
 def wait_for_parts(targets: Iterable[Path]) -> None:
@@ -147,6 +152,7 @@ def write_score_part(
     *,
     shape: tuple[int, int],
     novelty: bool = False,
+    cells: Iterable[Float[np.ndarray, "_ classes"]] | None = None,
 ) -> None:
     """Write a recording's part; it appears whole or not at all.
 
@@ -157,18 +163,21 @@ def write_score_part(
     rows : tables of scores, one after the other
     shape : of all of them together: intervals, columns
     novelty : whether the last column is the novelty
+    cells : tables of the scores of all cells, one after the other
     """
     optional: dict[str, Any] = {"warnings": length.warnings} if length.warnings else {}
     optional |= {"novelty": True} if novelty else {}
+    optional |= {"cells": count_cells(length)} if cells is not None else {}
     head = json.dumps({"frames": length.frames, "rate": length.rate, "shape": shape, **optional}).encode()
     head += b" " * (-(len(head) + 1) % ALIGNMENT) + b"\n"
     with atomic_file(path, lasting=False) as stream:
         stream.write(head)
         checksum = zlib.crc32(head)
-        for table in rows:
-            content = np.ascontiguousarray(table, "<f4").tobytes()
-            stream.write(content)
-            checksum = zlib.crc32(content, checksum)
+        for kind, tables in (("<f4", rows), ("<f2", cells or ())):
+            for table in tables:
+                content = np.ascontiguousarray(table, kind).tobytes()
+                stream.write(content)
+                checksum = zlib.crc32(content, checksum)
         stream.write(checksum.to_bytes(CHECKSUM_SIZE, "little"))
 
 
@@ -193,4 +202,10 @@ def read_score_part(path: Path) -> PartScores:
     # parts of earlier versions have no warnings
     length = Length(head["frames"], head["rate"], tuple(head.get("warnings", ())))
     columns = np.memmap(path, "<f4", "r", offset=len(line), shape=tuple(head["shape"]))
-    return PartScores(length, columns[:, :-1], columns[:, -1]) if head.get("novelty") else PartScores(length, columns)
+    scores, novelty = (columns[:, :-1], columns[:, -1]) if head.get("novelty") else (columns, None)
+    if "cells" not in head:
+        return PartScores(length, scores, novelty)
+    shape = head["cells"], scores.shape[1]
+    # a recording of less than a tenth of a second has no cells, and NumPy maps no empty array
+    mapped = partial(np.memmap, path, mode="r", offset=len(line) + columns.nbytes) if shape[0] else np.zeros
+    return PartScores(length, scores, novelty, mapped(dtype="<f2", shape=shape))

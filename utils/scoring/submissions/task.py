@@ -1,5 +1,6 @@
 """The task of a submission: its recordings, models, parts and format, read and checked before inference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from utils.recordings.audio_files import has_text_name, sounds_below
 from utils.recordings.recorders.clocks import time_zone
 from utils.recordings.recorders.survey import NO_SURVEY, Survey, survey_files
 from utils.scoring.evaluation.soundscape_truth import Truth, read_truth
-from utils.scoring.inference.ensembles import Ensemble, assemble, chosen_members
+from utils.scoring.inference.ensembles import Ensemble, Member, assemble, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
 from utils.scoring.inference.interval_rules import for_unit, warn_of_unused_rules
 from utils.scoring.inference.prior import EXPECTED
@@ -84,8 +85,9 @@ def prepare_submission(config: Config, kind: Kind) -> Task:
     warn_of_unused_rules(config, unit)
     config = for_unit(config, unit)
     members = chosen_members(config)
+    _check_events(members, config, kind)
     root, files = recordings_of(config, long=kind == "soundscape")
-    ensemble = assemble(members)
+    ensemble = assemble(members, frames=config.submission.events != "none")
     interval = config.submission.interval if kind == "soundscape" else 0.0
     _check_overlap(ensemble, config)
     truth = _truth_of(root, config) if kind == "soundscape" and files else None
@@ -195,6 +197,21 @@ def _truth_of(root: Path, config: Config) -> Truth | None:
             "choose another folder"
         )
     return read_truth(root, config.dataset, without=submissions_within(root, config) or folder)
+
+
+def _check_events(members: Sequence[Member], config: Config, kind: Kind) -> None:
+    """Refuse events of whole recordings, and of models that do not predict frames."""
+    setting = f"submission.events = {config.submission.events}"
+    if config.submission.events == "none":
+        return
+    if kind == "monophone":
+        raise console.UserError(f"{setting}: is for submission_soundscape.py; set it to none for whole recordings")
+    for member in members:
+        if not member.snapshot.config.has_frames:
+            raise console.UserError(
+                f"{setting}: {console.printable(member.snapshot.folder)} does not predict frames; train a model with "
+                "model.pool = attention"
+            )
 
 
 def _check_overlap(ensemble: Ensemble, config: Config) -> None:
