@@ -26,6 +26,7 @@ from utils.scoring.inference.interval_rules import rules_text
 from utils.scoring.inference.intervals import IntervalPrediction, IntervalScores
 from utils.scoring.inference.metadata_blend import blend_text
 from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
+from utils.scoring.submissions.day_times import DayTimes
 from utils.scoring.submissions.dynamic_threshold import with_share_threshold
 from utils.scoring.submissions.event_table import write_events
 from utils.scoring.submissions.flags import SubmissionFlags
@@ -133,12 +134,14 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     layout, truth = task.layout, task.truth
     tally = Tally()
     evaluator = SoundscapeEvaluator(truth, layout.classes, layout.rule, config.testing) if truth else None
-    results = tally.through(_interval_scores(task, result.failures), layout)
+    day_times = DayTimes(layout)
+    results = day_times.through(tally.through(_interval_scores(task, result.failures), layout))
     results = evaluator.through(results) if evaluator else results
     novelty = task.folder / f"{config.run}_{task.kind}_novelty.csv"
     novelty.unlink(missing_ok=True)
     rows = write_rows(task.path, write_novelty_through(novelty, results) if layout.novelty else results, layout)
     tally.zero_scores.warn(config.testing)
+    times = day_times.write(task.folder / f"{config.run}_{task.kind}_times")
     evaluation = evaluator.finish(made_from=config.run) if evaluator else None
     used = evaluator.used if evaluator else None
     events = write_events(task, run=config.run, failed=result.failures, truth=used)
@@ -171,6 +174,7 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
         page=page,
         novelty=novelty if layout.novelty else None,
         events=events,
+        times=times,
         odd=tally.odd,
         unused=unused,
         files=inventory.line(),
@@ -290,6 +294,7 @@ def report_submission(
             **({"timelines": console.printable(submitted.page)} if submitted.page else {}),
             **({"events": submitted.events.text} if submitted.events else {}),
             **({"novelty": console.printable(submitted.novelty)} if submitted.novelty else {}),
+            **({"times of day": console.printable(submitted.times)} if submitted.times else {}),
         },
     )
     if submitted.metrics:

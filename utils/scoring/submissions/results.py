@@ -64,6 +64,7 @@ class Submitted:
     page : the timelines of soundscapes
     novelty : the table of the novelty of all intervals, if it was asked for
     events : the table of events, if it was asked for
+    times : the plot of detections by time of day, if times are known
     odd : the recordings that were used with a warning, such as a missing end
     unused : files of the folder, annotations, and rows of the table of places, that could not be used
     files : a summary of all files in the folder
@@ -80,6 +81,7 @@ class Submitted:
     page: Path | None = None
     novelty: Path | None = None
     events: WrittenEvents | None = None
+    times: Path | None = None
     odd: Sequence[Failure] = ()
     unused: Sequence[Failure] = ()
     files: str = ""
