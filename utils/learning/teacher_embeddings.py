@@ -18,9 +18,8 @@ from utils import console
 from utils.models.snapshots import Snapshot
 from utils.recordings.splits import read_split
 from utils.settings_keys import short_key
-from utils.spectra.shards import plan_shards
+from utils.spectra.side_store import fill_side_store
 from utils.spectra.store import Store
-from utils.spectra.store_writer import fill_store, finish_store, open_store_folder
 
 CLASS = "recordings"  # of all recordings in such a store: nothing depends on their labels
 
@@ -115,10 +114,7 @@ def _fill(
         pl.col("events").list.head(0),
         pl.lit(value=False).alias("unsure"),
     )
-    folder = open_store_folder(config, fresh=False)
-    shards = plan_shards(plain, config, folder, times=times)
-    fill_store(shards, config, folder)
-    recordings = finish_store(shards, plain, folder)
+    folder, recordings = fill_side_store(plain, config, what=f"embeddings of {config.external.title}", times=times)
     lost = recordings.filter(pl.col("reason").is_not_null())
     if len(lost):
         name, reason = lost.select("recording", "reason").row(0)

@@ -24,10 +24,9 @@ from utils.recordings.recording import NOISE
 from utils.recordings.splits import SPLIT_SCHEMA, read_split
 from utils.settings import load_text
 from utils.settings_keys import settings_for_key, short_key
-from utils.spectra.shards import plan_shards
+from utils.spectra.side_store import fill_side_store
 from utils.spectra.store import Store
 from utils.spectra.store_settings import STORE_SETTINGS, with_judging_spectrogram
-from utils.spectra.store_writer import fill_store, finish_store, is_finished_shard, open_store_folder
 
 LEARNED = "training.noise_folder"
 PREFIX = "noise_folder/"  # of the names of its recordings, before their paths in the folder
@@ -81,22 +80,12 @@ def _filled_store(
     """Compute what is missing of the store and open it; also return which files could not be used."""
     settings = _settings(store, folder, config)
     split = pl.DataFrame([_row_of(file, folder) for file in files], schema=SPLIT_SCHEMA)
-    with console.alone(config.dataset.root, "extraction of noise"):
-        at = open_store_folder(settings, fresh=False)
-        shards = plan_shards(split, settings, at)
-        fill_store(shards, settings, at)
-        recordings = finish_store(shards, split, at)
+    at, recordings = fill_side_store(split, settings, what=f"noise of {console.printable(folder)}")
     rejected = recordings.filter(pl.col("reason").is_not_null())
     failures = [
         console.Failure(name.removeprefix(PREFIX), reason)
         for name, reason in rejected.select("recording", "reason").iter_rows()
     ]
-    if not all(is_finished_shard(shard, at) for shard in shards):
-        console.report_failures(failures, what=f"recordings of {LEARNED}", done="not finished")
-        raise console.UserError(
-            f"{console.printable(folder)}: not all of its recordings could be tried; run the same command again, which "
-            "computes what is missing"
-        )
     return Store(config.dataset.root, config.spectrogram, at=at), failures
 
 

@@ -4,8 +4,8 @@
 temperature was 11.5C." The wording changed with the firmware; each value is found by itself, so that a damaged one
 costs no other. The first firmware does not tell the time zone: it was UTC.
 
-Source: setHeaderComment in main.c of github.com/OpenAcousticDevices/AudioMoth-Firmware-Basic, versions 1.0 to 1.11, and
-their differences in github.com/mbsantiago/metamoth.
+Source: setHeaderComment in main.c of github.com/OpenAcousticDevices/AudioMoth-Firmware-Basic, versions 1.0 to 1.6, and
+their differences in github.com/mbsantiago/metamoth. Comments of later versions are read part by part, and not tested.
 """
 
 import re
