@@ -14,7 +14,7 @@ With `distillation.rounds` students are trained one after the other, each on the
 before it, which did not learn from these clips, give the unlabelled ones; the best by validation is kept. It needs no
 teachers:
 
-    python distill.py experiments/soundscapes.toml --distillation.unlabelled datasets/soundscapes
+    python distill.py experiments/mine.toml --distillation.unlabelled datasets/soundscapes --distillation.rounds 3
 
 Source: TEACHER in train.py of the 2018 BirdCLEF baseline; Hinton et al., arXiv:1503.02531; rounds: Xie et al., Noisy
 Student, arXiv:1911.04252.
@@ -52,8 +52,10 @@ def main(config: Config, flags: train.Flags = train.Flags()) -> Distilled:
     """Train the network of `config.model` as `config.run` on the predictions of its teachers, and test it."""
     from utils.learning.devices import request_determinism
     from utils.learning.distillation import check_student, report_earlier_name, without_teachers
+    from utils.learning.rounds import open_rounds
     from utils.learning.students import train_rounds, train_student
     from utils.learning.teachers import chosen_teachers
+    from utils.learning.unlabelled import check_unlabelled
     from utils.models.used_settings import warn_of_unused
     from utils.recordings.splits import read_split
     from utils.scoring.held_out import held_out_recordings
@@ -69,6 +71,9 @@ def main(config: Config, flags: train.Flags = train.Flags()) -> Distilled:
     recordings = held_out_recordings(split, config)
     check_not_trained_on(recordings, members, config)
     check_noise_folder(config)
+    if config.distillation.rounds:
+        check_unlabelled(config)
+        open_rounds(config, fresh=flags.fresh)
     if starts_alone:
         train.main(without_teachers(config), flags)
     if config.distillation.rounds:

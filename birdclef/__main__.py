@@ -47,6 +47,8 @@ def run(name: str, words: Sequence[str]) -> int:
     try:
         runpy.run_module(module_of(name), run_name="__main__", alter_sys=True)
     except SystemExit as ended:
+        if isinstance(ended.code, str):
+            print(ended.code, file=sys.stderr)
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0
 

@@ -7,6 +7,7 @@ in a file changes. docs/architecture.md weighs this against the other ways.
 """
 
 import ast
+import runpy
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -46,7 +47,7 @@ def write_package(root: Path, package: Path) -> None:
     ValueError
         If a file is missing that every package has, or an import has no counterpart in the package.
     """
-    modules = {path.stem for path in root.glob("*.py")} | {"utils"}
+    modules = {path.stem for path in top_files(root)} | {"utils"}
     if not {"config", "train"} < modules or not (root / PACKAGE / "__init__.py").is_file():
         raise ValueError(f"{root}: is not the repository of the toolkit")
     for path in files_of(root):
@@ -61,9 +62,17 @@ def write_package(root: Path, package: Path) -> None:
             shutil.copyfile(path, inside)
 
 
+def top_files(root: Path) -> list[Path]:
+    """Return config.py and the scripts that are there; other files in the repository's folder are somebody's own."""
+    commands = root / "utils" / "commands.py"
+    scripts = runpy.run_path(str(commands))["COMMANDS"].values() if commands.is_file() else ()
+    names = ["config", *(name for name in scripts if "." not in name)]
+    return sorted(path for path in (root / f"{name}.py" for name in names) if path.is_file())
+
+
 def files_of(root: Path) -> Iterator[Path]:
     """Yield the files of the repository that the package holds."""
-    yield from sorted(root.glob("*.py"))
+    yield from top_files(root)
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*")):
             hidden = any(part.startswith(".") or part == "__pycache__" for part in path.relative_to(root).parts)

@@ -80,6 +80,13 @@ def test_texts_name_commands_as_they_are_called(text: str, installed: str | None
     assert with_commands(text, package="birdclef") == (installed or text)
 
 
+def test_sources_and_paths_stay_as_they_are() -> None:
+    for text in ("train.py: no such file", "spec.py/", "Source: test.py of the 2018 BirdCLEF baseline."):
+        assert with_commands(text, package="birdclef") == text
+    text = "Do as test.py does.\n\nSource: test.py of\nthe baseline."
+    assert with_commands(text, package="birdclef") == "Do as birdclef test does.\n\nSource: test.py of\nthe baseline."
+
+
 def test_experiments_are_found_beside_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = Path("experiments/fine-tune.toml")

@@ -8,6 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import polars as pl
 import pytest
 
@@ -15,11 +18,13 @@ import distill
 import sort_data
 import spec
 import train
-from config import Config, Distillation, Model, PseudoLabels
+from config import Augmentation, Config, Distillation, Model, PseudoLabels, SettingsError, Training
 from tests.conftest import REPOSITORY, small_config, write_folders
 from tests.test_distill import same
 from utils.console import UserError
-from utils.learning.pseudo_labels import part_of
+from utils.learning.batch_images import Batch, augmented_images
+from utils.learning.noise import Noise
+from utils.learning.pseudo_labels import LearnPseudoLabels, parts_of, sharpened
 from utils.learning.rounds import (
     FinishedRound,
     best_round,
@@ -27,9 +32,11 @@ from utils.learning.rounds import (
     round_config,
     teachers_of_round,
 )
+from utils.learning.targets import Labels
 from utils.models.monitor import Monitored
 from utils.models.snapshots import Snapshot, find_snapshot, recordings_learned, recordings_used
-from utils.settings import to_toml
+from utils.settings import load, to_toml
+from utils.settings_checks import check
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -78,31 +85,41 @@ def pseudo_labelled(config: Config, number: int) -> set[str]:
     return set(table.filter("learned")["recording"])
 
 
+def of_part(part: int) -> set[str]:
+    return {
+        name for name, one in parts_of([f"tapes/tape{index}" for index in range(8)], parts=2).items() if one == part
+    }
+
+
 def snapshot_of(config: Config, run: str) -> Snapshot:
     found = find_snapshot(config.snapshots / run, "latest")
     assert found
     return found
 
 
-def test_each_round_learns_what_its_teachers_did_not(rounds_config: Config, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_round_learns_what_its_teachers_did_not(
+    rounds_config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("utils.learning.students.is_worse", lambda _: False)  # so that all rounds are learned
     result = distill.main(rounds_config)
     told = capsys.readouterr().out
     rounds = pl.read_csv(rounds_config.run_folder / "rounds.csv")
-    assert rounds["run"].to_list()[:2] == ["noisy-round-0", "noisy-round-1"]
+    assert rounds["run"].to_list() == ["noisy-round-0", "noisy-round-1", "noisy-round-2"]
     assert rounds["kept"].sum() == 1
     kept = rounds.filter("kept").row(0, named=True)
     assert kept["value"] == rounds["value"].max()
     assert same(rounds_config.run_folder, rounds_config.snapshots / kept["run"])
     assert "student without teachers" in [row.name for row in result.networks]
     assert f"round {len(rounds) - 1}" in told
-    tapes = {f"tapes/tape{number}" for number in range(8)}
-    assert pseudo_labelled(rounds_config, 1) == {name for name in tapes if part_of(name, parts=2) == 0}
+    assert load(rounds_config.run_folder / "settings.toml").distillation.rounds == 2
+    tapes = {f"tapes/tape{index}" for index in range(8)}
+    assert pseudo_labelled(rounds_config, 1) == of_part(0)
+    assert pseudo_labelled(rounds_config, 2) == of_part(1)
+    first, second = (snapshot_of(rounds_config, f"noisy-round-{index}") for index in (1, 2))
     assert not recordings_learned(snapshot_of(rounds_config, "noisy-round-0")) & tapes
-    assert recordings_learned(snapshot_of(rounds_config, "noisy-round-1")) & tapes == pseudo_labelled(rounds_config, 1)
-    if len(rounds) > 2:
-        second = snapshot_of(rounds_config, "noisy-round-2")
-        assert recordings_learned(second) & tapes == tapes - pseudo_labelled(rounds_config, 1)
-        assert recordings_used(second) >= tapes  # by its teacher, so nothing tests it on them
+    assert recordings_learned(first) & tapes == of_part(0)
+    assert recordings_learned(second) & tapes == of_part(1)
+    assert recordings_used(second) >= tapes  # by its teacher, so nothing tests it on them
 
 
 @pytest.mark.usefixtures("learning_only")
@@ -110,7 +127,7 @@ def test_recordings_that_a_teacher_learned_get_no_pseudo_labels(
     rounds_config: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A teacher that learned a tape of the first part, and one that learned all of them."""
-    first = sorted(name for name in (f"tapes/tape{number}" for number in range(8)) if part_of(name, parts=2) == 0)
+    first = sorted(of_part(0))
     teacher = dataclasses.replace(rounds_config, run="leaky", distillation=Distillation())
     train.main(teacher)
     best = find_snapshot(teacher.run_folder, "best")
@@ -168,12 +185,13 @@ def test_a_round_that_is_worse_is_not_kept() -> None:
     better, worse = [finished(0, 0.5), finished(1, 0.6)], [finished(0, 0.5), finished(1, 0.6), finished(2, 0.55)]
     assert not is_worse(better)
     assert is_worse(worse)
-    assert best_round(worse).number == 1
-    assert best_round([finished(0, 0.5), finished(1, 0.5)]).number == 0
-    assert best_round([finished(0, 0.5, 2.0), finished(1, 0.5, 1.0)]).number == 1
+    assert best_round(worse).index == 1
+    assert best_round([finished(0, 0.5), finished(1, 0.5)]).index == 0
+    assert best_round([finished(0, 0.5, 2.0), finished(1, 0.5, 1.0)]).index == 1
     unknown = [finished(0, None), finished(1, None)]
-    assert best_round(unknown).number == 1
+    assert best_round(unknown).index == 1
     assert not is_worse(unknown)
+    assert not is_worse([finished(0, 0.5), finished(1, 0.5)])  # as good is not worse
 
 
 def test_teachers_are_the_models_of_the_rounds_before() -> None:
@@ -195,3 +213,74 @@ def test_parts_and_powers_of_rounds() -> None:
     rounds = [round_config(config, number).distillation.pseudo_labels for number in (1, 2, 3)]
     assert [one.first_part for one in rounds] == [1, 0, 1]
     assert [one.power for one in rounds] == [(1.0,), (1.5,), (1.5,)]
+
+
+@pytest.mark.usefixtures("learning_only")
+def test_a_round_without_confident_clips_ends_learning(
+    rounds_config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was learned before is kept."""
+    distill.main(changed(rounds_config, "doubtful", pseudo_labels=PseudoLabels(confidence=1.0)))
+    assert "round 1: part 0 of distillation.unlabelled: has no clip to learn" in capsys.readouterr().err
+    assert same(rounds_config.snapshots / "doubtful", rounds_config.snapshots / "doubtful-round-0")
+
+
+def test_what_cannot_be_learned_is_refused_before_training(rounds_config: Config) -> None:
+    with pytest.raises(UserError, match="is the data set with the labels"):
+        distill.main(changed(rounds_config, "own", unlabelled=(rounds_config.dataset.root,)))
+    with pytest.raises(UserError, match="missing"):
+        distill.main(changed(rounds_config, "none", unlabelled=(rounds_config.dataset.root / "missing",)))
+    for run in ("own", "none"):
+        assert not (rounds_config.snapshots / f"{run}-round-0").exists()
+
+
+@pytest.mark.parametrize(
+    ("distillation", "training", "reason"),
+    [
+        ({"unlabelled": ()}, {}, "distillation.unlabelled"),
+        ({"true_share": 0.5}, {}, "distillation.true_share"),
+        ({"unlabelled_ratio": 0.0}, {}, "distillation.unlabelled_ratio"),
+        ({"rounds": 0, "pseudo_labels": PseudoLabels(confidence=0.5)}, {}, "distillation.rounds"),
+        ({"pseudo_labels": PseudoLabels(first_part=2)}, {}, "first_part"),
+        ({}, {"images": Path("x")}, "training.images"),
+        ({}, {"noise_class": True}, "training.noise_class"),
+    ],
+)
+def test_settings_that_do_not_go_with_rounds(
+    distillation: dict[str, object], training: dict[str, object], reason: str
+) -> None:
+    settings = {"rounds": 2, "unlabelled": (Path("u"),), "teachers": (Path("t"),), **distillation}
+    config = Config(distillation=Distillation(**settings), training=Training(**training))  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=reason):
+        check(config)
+
+
+def test_powers_sharpen_predictions() -> None:
+    predictions = np.array([[0.5, 0.25, 0.0], [0.0, 0.0, 0.0]], np.float32)
+    np.testing.assert_allclose(sharpened(predictions, 2.0, multi_label=True), [[0.25, 0.0625, 0.0], [0.0] * 3])
+    np.testing.assert_allclose(sharpened(predictions, 2.0, multi_label=False), [[0.8, 0.2, 0.0], [0.0] * 3])
+
+
+def labels_of(primary: list[int]) -> Labels:
+    clips = len(primary)
+    return Labels(jnp.array(primary), jnp.full((clips, 1), -1), jnp.ones(clips))
+
+
+def test_labels_are_learned_where_there_are_any() -> None:
+    objective = LearnPseudoLabels(Training(loss="binary"), 2)
+    soft = jnp.array([[0.9, 0.8], [0.7, 0.1]])
+    np.testing.assert_allclose(objective.targets(labels_of([1, -1]), soft), [[0.0, 1.0], [0.7, 0.1]])
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_training_mixes_labelled_clips_with_soundscapes(share: float) -> None:
+    """A white clip with a label and a black one with pseudo labels: their mixture is grey, and has both species."""
+    distillation = Distillation(rounds=1, unlabelled=(Path("u"),), pseudo_labels=PseudoLabels(mix_share=share))
+    config = Config(distillation=distillation, augmentation=Augmentation(count=0), training=Training(loss="binary"))
+    clips = jnp.stack([jnp.full((4, 6), 255), jnp.zeros((4, 6))]).astype(jnp.uint8)
+    batch = Batch(clips, labels_of([1, -1]))
+    targets = jnp.array([[0.0, 1.0], [0.7, 0.1]])
+    noise = Noise(np.zeros((0, 4, 6), np.uint8))
+    images, found, _ = augmented_images(batch, targets, jnp.ones(2), noise, jax.random.key(0), config)
+    np.testing.assert_allclose(images[:, 0, 0], [1 - share / 2, 0.0], atol=1e-6)
+    np.testing.assert_allclose(found, [[0.7 * share, 1.0], [0.7, 0.1]], atol=1e-6)

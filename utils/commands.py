@@ -30,9 +30,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
     }
 )
 _MODULES = {module: name for name, module in COMMANDS.items()}
-# as texts name a command: `python -m utils.demo.mix`, `python spec.py`, `spec.py`; longer names first
+# as texts name a command: `python -m utils.demo.mix`, `python spec.py`, `spec.py`, but not a path, which messages start
+# with (`spec.py: no such file`); longer names first
 _NAMED = re.compile(
-    r"(?:\bpython )?(?<![\w./-])(?:-m (?P<tool>{})(?![\w.])|(?P<script>{})\.py\b)".format(
+    r"(?:\bpython )?(?<![\w./-])(?:-m (?P<tool>{})(?![\w.])|(?P<script>{})\.py\b(?![/:]))".format(
         *(
             "|".join(re.escape(name) for name in sorted(_MODULES, reverse=True) if ("." in name) == in_utils)
             for in_utils in (True, False)
@@ -43,7 +44,7 @@ _EXTRA = re.compile(r"pip install (?:-e )?(['\"])\.\[([\w,]+)\]\1")
 
 
 def with_commands(text: str, *, package: str = PACKAGE) -> str:
-    """Return a text for users with the commands that they have.
+    """Return a text for users with the commands that they have; paragraphs about its source stay as they are.
 
     Parameters
     ----------
@@ -52,6 +53,12 @@ def with_commands(text: str, *, package: str = PACKAGE) -> str:
     """
     if not package:
         return text
+    return "\n\n".join(
+        part if part.startswith("Source: ") else _named(part, package=package) for part in text.split("\n\n")
+    )
+
+
+def _named(text: str, *, package: str) -> str:
     named = _NAMED.sub(lambda found: f"{package} {_MODULES[found['tool'] or found['script']]}", text)
     return _EXTRA.sub(r"pip install 'birdclef-jax[\2]'", named)
 

@@ -15,7 +15,7 @@ def check_distillation(config: Config) -> None:
     distillation = config.distillation
     _check_teachers(distillation, config.training)
     if distillation.rounds:
-        _check_rounds(distillation)
+        _check_rounds(distillation, config.training)
     else:
         require(
             distillation.pseudo_labels == PseudoLabels(),
@@ -54,7 +54,8 @@ def _check_teachers(distillation: Distillation, training: Training) -> None:
     )
 
 
-def _check_rounds(distillation: Distillation) -> None:
+def _check_rounds(distillation: Distillation, training: Training) -> None:
+    labels = distillation.pseudo_labels
     require(
         bool(distillation.unlabelled),
         key="distillation.unlabelled",
@@ -71,8 +72,33 @@ def _check_rounds(distillation: Distillation) -> None:
             "labels",
         )
     require(
-        distillation.pseudo_labels.first_part < distillation.pseudo_labels.parts,
+        labels.first_part < labels.parts,
         key="distillation.pseudo_labels.first_part",
-        value=distillation.pseudo_labels.first_part,
-        reason=f"should be less than distillation.pseudo_labels.parts = {distillation.pseudo_labels.parts}",
+        value=labels.first_part,
+        reason=f"should be less than distillation.pseudo_labels.parts = {labels.parts}",
+    )
+    require(
+        distillation.unlabelled_ratio > 0,
+        key="distillation.unlabelled_ratio",
+        value=distillation.unlabelled_ratio,
+        reason="should be above 0 with distillation.rounds, which learn unlabelled clips",
+    )
+    require(
+        not distillation.weights or labels.parts == 2,
+        key="distillation.weights",
+        value=distillation.weights,
+        reason="needs distillation.pseudo_labels.parts = 2: with more, teachers and students label together, each with "
+        "the same weight",
+    )
+    require(
+        training.images is None,
+        key="training.images",
+        value=str(training.images),
+        reason="does not go with distillation.rounds, which read stores; remove it",
+    )
+    require(
+        not training.noise_class,
+        key="training.noise_class",
+        value=training.noise_class,
+        reason="should be false with distillation.rounds: unlabelled clips have such sound, and calls",
     )

@@ -10,7 +10,6 @@ Source: Xie et al., Self-training with Noisy Student, arXiv:1911.04252; powers a
 leading solutions of BirdCLEF 2024 and 2025.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,6 +71,10 @@ def sharpened(
     return powers / np.where(total > 0, total, np.float32(1))
 
 
+class NothingToLearn(console.UserError):
+    """No clip of a round can have pseudo labels."""
+
+
 @dataclass(frozen=True)
 class LearnPseudoLabels(LearnLabels):
     """Learn labels, and pseudo labels where there are none, all by `training.loss`."""
@@ -98,14 +101,18 @@ def with_pseudo_labels(examples: Examples, teachers: Teachers, config: Config) -
 
     Raises
     ------
-    UserError
+    NothingToLearn
         If no clip is left.
+    UserError
+        If no teacher knows some class.
     """
     settings, labelled = config.distillation.pseudo_labels, len(examples.rows)
     examples = with_unlabelled(examples, config)
     rows = examples.rows[labelled:]
+    _check_classes_known(teachers, examples.classes)
     recordings = examples.store.clips["recording"][rows]
-    in_part = _in_part(recordings, settings.first_part, parts=settings.parts)
+    parts = parts_of(recordings.unique().to_list(), parts=settings.parts)
+    in_part = recordings.is_in([name for name, part in parts.items() if part == settings.first_part]).to_numpy()
     usable = in_part & ~_learned_by(teachers.models, recordings)
     _report_learned(recordings, in_part & ~usable)
     rows = rows[usable]
@@ -114,10 +121,9 @@ def with_pseudo_labels(examples: Examples, teachers: Teachers, config: Config) -
     top, highest = _highest_predictions(predictions, rows)
     confident = highest >= settings.confidence
     if not confident.any():
-        raise console.UserError(
+        raise NothingToLearn(
             f"part {settings.first_part} of distillation.unlabelled: has no clip to learn ({len(rows)} clips of "
-            "recordings that no teacher learned from); lower distillation.pseudo_labels.confidence or parts, or add "
-            "recordings"
+            "recordings that no teacher learned from); lower distillation.pseudo_labels.confidence, or add recordings"
         )
     names = [examples.classes[index] for index in top]
     _write_pseudo_labels(config.run_folder / "pseudo_labels.csv", examples.store.clips[rows], names, highest, confident)
@@ -134,14 +140,20 @@ def with_pseudo_labels(examples: Examples, teachers: Teachers, config: Config) -
     )
 
 
-def part_of(recording: str, *, parts: int) -> int:
-    """Return the part that an unlabelled recording belongs to; it depends on its name alone."""
-    return int.from_bytes(hashlib.sha256(recording.encode()).digest()[:8]) % parts
+def parts_of(recordings: Sequence[str], *, parts: int) -> dict[str, int]:
+    """Return the part that each unlabelled recording belongs to: dealt in turn, in the order of their names."""
+    return {name: index % parts for index, name in enumerate(sorted(recordings))}
 
 
-def _in_part(recordings: pl.Series, part: int, *, parts: int) -> Bool[np.ndarray, " clips"]:
-    names = [name for name in recordings.unique().to_list() if part_of(name, parts=parts) == part]
-    return recordings.is_in(names).to_numpy()
+def _check_classes_known(teachers: Teachers, classes: Sequence[str]) -> None:
+    """Refuse classes that no teacher knows: their pseudo labels would say that they are absent everywhere."""
+    unknown = [classes[index] for index in np.flatnonzero((teachers.columns < 0).all(axis=0)).tolist()]
+    if unknown:
+        raise console.UserError(
+            f"distillation.teachers: none knows {len(unknown)} of the {len(classes)} classes ({unknown[0]}"
+            f"{', …' if len(unknown) > 1 else ''}), so that pseudo labels would call them absent; name other teachers, "
+            "or none"
+        )
 
 
 def _learned_by(teachers: Sequence[Member], recordings: pl.Series) -> Bool[np.ndarray, " clips"]:

@@ -4,8 +4,8 @@
     snapshots/<run>-round-1   the student of these; and so on
     snapshots/<run>           snapshots of the best round, and rounds.csv
 
-A round is a run of its own, with settings of its own: one round, the teachers by name, its part and its power. Rounds
-end when validation falls. A stopped call is resumed by the same command, with the same result.
+A round is a run of its own, with settings of its own: its teachers by name, its part and its power. Rounds end when
+validation falls. A stopped call is resumed by the same command, with the same result.
 """
 
 import shutil
@@ -22,6 +22,7 @@ from utils.learning.distillation import round_run
 from utils.learning.runs import RUN_FILES
 from utils.models.snapshots import Snapshot, find_snapshot, network_digest, snapshots_of
 from utils.models.training_log import EpochRow, read_training_log
+from utils.settings import to_toml
 
 LABELS_ALONE = 0  # index of the round without teachers
 
@@ -65,6 +66,7 @@ def round_config(config: Config, index: int) -> Config:
             rounds=1,
             teachers=teachers,
             weights=settings.weights if teachers == settings.teachers else (),
+            snapshot=settings.snapshot if teachers == settings.teachers else config.testing.snapshot,
             loss="binary" if config.training.multi_label else "cross_entropy",
             pseudo_labels=replace(labels, first_part=part, power=(power,)),
         ),
@@ -107,31 +109,35 @@ def best_round(rounds: Sequence[FinishedRound]) -> FinishedRound:
 
 def is_worse(rounds: Sequence[FinishedRound]) -> bool:
     """Tell whether the last round is worse than one before it, so that no other should follow."""
-    return best_round(rounds) is not rounds[-1]
+    return rounds[-1].rank < best_round(rounds).rank
 
 
-def check_home(config: Config) -> None:
-    """Refuse a folder of the run that holds something else.
+def open_rounds(config: Config, *, fresh: bool) -> None:
+    """Refuse a folder of the run that holds something else, or remove what an earlier run left there if `fresh`.
 
     Raises
     ------
     UserError
-        That names it.
+        That names a file which does not belong to a run, or a snapshot of another kind of run.
     """
     folder = config.run_folder
     unrelated = unrelated_names(folder, RUN_FILES)
+    if fresh and not unrelated:
+        remove_folder(folder)
     others = [one for one in snapshots_of(folder) if one.config.run == config.run] if folder.is_dir() else []
     if unrelated or others:
         what = unrelated[0] if unrelated else others[0].folder.name
+        advice = "" if unrelated else ", or remove that run with --fresh"
         raise console.UserError(
             f"{folder}: contains {what}, which is not of distillation.rounds; choose another --run, or another folder "
-            "for --snapshots"
+            f"for --snapshots{advice}"
         )
 
 
 def keep_best(rounds: Sequence[FinishedRound], config: Config) -> None:
     """Make the run: copies of the snapshots of the best round, and rounds.csv."""
     best, folder = best_round(rounds), config.run_folder
+    write_text(folder / "settings.toml", to_toml(config))
     write_text(folder / "rounds.csv", _rounds_table(rounds, best).write_csv())
     wanted = {network_digest(one) for one in snapshots_of(best.snapshot.folder.parent)}
     for snapshot in snapshots_of(folder):
@@ -140,8 +146,10 @@ def keep_best(rounds: Sequence[FinishedRound], config: Config) -> None:
     for snapshot in snapshots_of(best.snapshot.folder.parent):
         _copy_snapshot(snapshot, folder / snapshot.folder.name)
     for name in ("log.csv", "curves.png"):
-        with atomic_file(folder / name) as stream:
-            stream.write((best.snapshot.folder.parent / name).read_bytes())
+        made = best.snapshot.folder.parent / name
+        if made.is_file():
+            with atomic_file(folder / name) as stream:
+                stream.write(made.read_bytes())
 
 
 def _copy_snapshot(snapshot: Snapshot, to: Path) -> None:

@@ -12,10 +12,10 @@ from utils.learning.distillation import (
 )
 from utils.learning.examples import read_examples
 from utils.learning.loop import learn, summarize_training
-from utils.learning.pseudo_labels import LearnPseudoLabels, with_pseudo_labels
+from utils.learning.pseudo_labels import LearnPseudoLabels, NothingToLearn, with_pseudo_labels
 from utils.learning.rounds import (
     LABELS_ALONE,
-    check_home,
+    FinishedRound,
     finished_round,
     is_worse,
     keep_best,
@@ -64,21 +64,37 @@ def train_rounds(config: Config, *, fresh: bool) -> list[EpochRow]:
     Raises
     ------
     UserError
-        As `train_student`; also if the folder of the run holds something else.
+        As `train_student`; also if the first round has nothing to learn.
     """
     with console.alone(config.snapshots, f"rounds of {config.run}"):
-        check_home(config)
         rounds = [finished_round(config, LABELS_ALONE)] if config.distillation.starts_alone else []
         for index in round_indices(config):
-            _train_round(round_config(config, index), fresh=fresh)
+            try:
+                _train_round(round_config(config, index), fresh=fresh)
+            except NothingToLearn as error:
+                if not rounds:
+                    raise
+                console.warning(f"round {index}: {error}; learning ends")
+                break
             rounds.append(finished_round(config, index))
-            console.info(f"round {index}: validation {rounds[-1].snapshot.chosen_by.text}")
+            _report_round(rounds[-1])
             if is_worse(rounds):
                 console.info(f"round {index} is worse on the validation recordings: learning ends")
                 break
         keep_best(rounds, config)
     report_rounds(rounds, config)
     return log_of_rounds(config)
+
+
+def _report_round(one: FinishedRound) -> None:
+    metric = one.snapshot.chosen_by
+    if metric.value is None:
+        console.warning(
+            f"round {one.index}: there are no validation recordings, so all rounds are learned and the last is kept; "
+            "increase training.validation_share (if there is a test/: dataset.val_share)"
+        )
+    else:
+        console.info(f"round {one.index}: validation {metric.text}")
 
 
 def _train_round(config: Config, *, fresh: bool) -> None:

@@ -299,7 +299,9 @@ def _warn_of_unknown(columns: Int64[np.ndarray, "teachers classes"], classes: tu
     unknown = [classes[index] for index in np.flatnonzero((columns < 0).all(axis=0))]
     if unknown:
         never = (
-            "" if config.distillation.true_share else "; with distillation.true_share = 0 the student never learns them"
+            ""
+            if config.distillation.true_share or config.distillation.rounds
+            else "; with distillation.true_share = 0 the student never learns them"
         )
         console.warning(f"no teacher knows {len(unknown)} of the classes ({_some(unknown)}){never}")
 

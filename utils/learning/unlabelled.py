@@ -48,6 +48,23 @@ def with_unlabelled(examples: Examples, config: Config) -> Examples:
     return with_added_clips(examples, stores, np.concatenate(added), primary=-1, drawn_ratio=ratio)
 
 
+def check_unlabelled(config: Config) -> None:
+    """Refuse data sets that rounds cannot learn from without labels, before hours of training.
+
+    Raises
+    ------
+    UserError
+        If a store does not exist or was made with other settings, or it is the data set with the labels.
+    """
+    for root in config.distillation.unlabelled:
+        if root.resolve() == config.dataset.root.resolve():
+            raise console.UserError(
+                f"distillation.unlabelled: {root} is the data set with the labels, whose recordings the first models "
+                "learn from, so that they get no pseudo labels; name other data sets"
+            )
+        _open_store(root, config)
+
+
 def dataset_at(root: Path, config: Config) -> Dataset:
     """Return the settings of a data set of `distillation.unlabelled`: the student's, or one without folds."""
     if root.resolve() == config.dataset.root.resolve():
