@@ -18,7 +18,7 @@ from utils import console
 from utils.models.snapshots import Snapshot
 from utils.recordings.splits import read_split
 from utils.settings_keys import short_key
-from utils.spectra.side_store import fill_side_store
+from utils.spectra.further_store import fill_further_store
 from utils.spectra.store import Store
 
 CLASS = "recordings"  # of all recordings in such a store: nothing depends on their labels
@@ -114,7 +114,7 @@ def _fill(
         pl.col("events").list.head(0),
         pl.lit(value=False).alias("unsure"),
     )
-    folder, recordings = fill_side_store(plain, config, what=f"embeddings of {config.external.title}", times=times)
+    folder, recordings = fill_further_store(plain, config, what=f"embeddings of {config.external.title}", times=times)
     lost = recordings.filter(pl.col("reason").is_not_null())
     if len(lost):
         name, reason = lost.select("recording", "reason").row(0)

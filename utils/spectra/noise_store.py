@@ -24,7 +24,7 @@ from utils.recordings.recording import NOISE
 from utils.recordings.splits import SPLIT_SCHEMA, read_split
 from utils.settings import load_text
 from utils.settings_keys import settings_for_key, short_key
-from utils.spectra.side_store import fill_side_store
+from utils.spectra.further_store import fill_further_store
 from utils.spectra.store import Store
 from utils.spectra.store_settings import STORE_SETTINGS, with_judging_spectrogram
 
@@ -80,7 +80,7 @@ def _filled_store(
     """Compute what is missing of the store and open it; also return which files could not be used."""
     settings = _settings(store, folder, config)
     split = pl.DataFrame([_row_of(file, folder) for file in files], schema=SPLIT_SCHEMA)
-    at, recordings = fill_side_store(split, settings, what=f"noise of {console.printable(folder)}")
+    at, recordings = fill_further_store(split, settings, what=f"noise of {console.printable(folder)}")
     rejected = recordings.filter(pl.col("reason").is_not_null())
     failures = [
         console.Failure(name.removeprefix(PREFIX), reason)

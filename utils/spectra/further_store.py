@@ -11,7 +11,7 @@ from utils.spectra.shards import plan_shards
 from utils.spectra.store_writer import fill_store, finish_store, is_finished_shard, open_store_folder
 
 
-def fill_side_store(
+def fill_further_store(
     split: pl.DataFrame, config: Config, *, what: str, times: Times = NO_TIMES
 ) -> tuple[Path, pl.DataFrame]:
     """Compute what is missing of a store; return where it is, and its table of recordings.
