@@ -165,7 +165,7 @@ def test_a_worker_that_dies_costs_one_recording(
 def test_a_damaged_model_ends_the_stage(
     alone: Config, groups: list[RecordingGroup], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def damaged(_: object) -> None:
+    def damaged(_: object, **_named: object) -> None:
         raise UserError("damaged")
 
     with monkeypatch.context() as patched, pytest.raises(UserError, match=r"^damaged$"):

@@ -13,7 +13,7 @@ from tests.conftest import RATE, extracted
 from utils.console import UserError
 from utils.recordings.recording import NOISE
 from utils.recordings.splits import read_split
-from utils.spectra import noise_store, store_writer
+from utils.spectra import further_store, store_writer
 from utils.spectra.extraction import Job, extract
 from utils.spectra.noise_store import PREFIX, open_noise_store
 from utils.spectra.spectrogram import scored_spectrogram, to_pixels
@@ -70,7 +70,7 @@ def test_its_clips_follow_one_another_and_are_those_of_the_recordings(made: Conf
 
 def test_it_is_computed_once_and_resumes(made: Config, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done.clear()
-    monkeypatch.setattr(noise_store, "fill_store", lambda *given: store_writer.fill_store(*given, work=counted))
+    monkeypatch.setattr(further_store, "fill_store", lambda *given: store_writer.fill_store(*given, work=counted))
     with pytest.raises(KeyboardInterrupt):
         opened(folder, made)
     store = opened(folder, made)
