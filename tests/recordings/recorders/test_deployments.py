@@ -99,3 +99,23 @@ def test_damaged_tables_never_fail(tmp_path_factory: pytest.TempPathFactory, dam
     found = deployments_of(tmp_path_factory.getbasetemp(), ROWS[:start] + damage + ROWS[start:])
     found.complete(RecorderMetadata(datetime(2021, 10, 2), serial=SERIAL))
     assert all(failure.reason for failure in found.failures)
+
+
+def test_a_recorder_that_was_moved_has_both_places(tmp_path: Path) -> None:
+    """Also if the rows share a time, or the day of the move; a `to` without hyphens includes its day, too."""
+    head = "site,serial,latitude,longitude,from,to\n"
+    same_day = ("2021-10-15", "2021-10-15")
+    for end, start in (("2021-10-15 18:30", "2021-10-15 18:30"), same_day, ("20211015", "20211016")):
+        found = deployments_of(tmp_path, f"{head}Mill,{SERIAL},1,2,,{end}\nHill,{SERIAL},3,4,{start},\n")
+        on_day_of_move, later = (
+            found.complete(RecorderMetadata(datetime(2021, 10, day, 9), serial=SERIAL)).latitude for day in (15, 20)
+        )
+        assert on_day_of_move == (3 if (end, start) == same_day else 1)
+        assert later == 3
+        assert not any("tells of" in failure.reason for failure in found.failures)
+
+
+def test_a_site_of_several_recorders_places_only_those_with_serial_numbers(tmp_path: Path) -> None:
+    found = deployments_of(tmp_path, "site,serial,latitude,longitude\nMill,A,50,12\nMill,B,51,12\n")
+    assert found.complete(RecorderMetadata(datetime(2021, 10, 2), site="Mill")).latitude is None
+    assert found.complete(RecorderMetadata(datetime(2021, 10, 2), site="Mill", serial="b")).latitude == 51

@@ -151,3 +151,37 @@ def test_the_headers_of_ten_thousand_files_take_seconds(tmp_path: Path) -> None:
     found = survey_recorders(sounds, tmp_path, Dataset())
     assert time.process_time() - before < 2.0  # seconds, for a tenth of ten thousand files; measured: 0.1
     assert {one.serial for one in found.metadata} == {"SMM04321"}
+
+
+def test_a_summary_is_only_that_of_its_recorder(tmp_path: Path) -> None:
+    write(tmp_path / "SM1_Summary.txt", SUMMARY)
+    for name in ("SM1_20211002_190020.wav", "SM10_20211002_190020.wav"):
+        write(tmp_path / name, wave())
+    found = {one.site: one.latitude for one in survey(tmp_path).metadata}
+    assert found == {"SM1": -33.0, "SM10": None}
+
+
+def test_names_in_local_time_do_not_contradict_headers_in_utc(tmp_path: Path) -> None:
+    write(tmp_path / "Elm" / "20211003_050000.WAV", audiomoth_wave())  # 19:00 UTC of the day before
+    found = survey(tmp_path, zone="+10:00")
+    assert found.failures == []
+    assert found.metadata[0].utc == CLOCK.replace(tzinfo=UTC)
+
+
+def test_a_clock_that_was_never_set_tells_no_time(tmp_path: Path) -> None:
+    write(tmp_path / "MILL" / "19700101_000300.WAV", audiomoth_wave())
+    write(tmp_path / "MILL" / "19700101_000400.WAV", wave())
+    found = survey(tmp_path)
+    assert found.failures == []
+    assert [(one.started, one.date) for one in found.metadata] == [
+        (CLOCK.replace(tzinfo=UTC), "2021-10-02"),
+        (None, ""),
+    ]
+
+
+def test_headers_hold_no_formulas_and_keep_their_elevation(tmp_path: Path) -> None:
+    chunk = "GUANO|Version: 1.0\nLoc Site Name: =HYPERLINK(1)\nSerial: @7\nLoc Elevation: 300\n"
+    write(tmp_path / "a.wav", guano_wave(chunk))
+    (told,) = survey(tmp_path).metadata
+    assert (told.serial, told.elevation) == ("7", 300.0)
+    assert not told.site.startswith("=")

@@ -54,6 +54,12 @@ def test_a_long_recording_goes_on_after_midnight(tmp_path: Path) -> None:
     assert {minutes: count for minutes, count, _ in rows if count > 2} == {0: 3, 23 * 60: 3}
 
 
+def test_at_the_edge_of_polar_day_no_interval_is_half_a_day_from_the_sun(tmp_path: Path) -> None:
+    told = RecorderMetadata(datetime(2021, 5, 18, 12, tzinfo=UTC), latitude=69.65, longitude=18.96)
+    times = counted(layout_with(tmp_path, {"a.wav": told}), scores_of("a.wav", [[0.9, 0, 0]], seconds=5))
+    assert "sunrise" not in set(times.table()["from"])
+
+
 def test_where_the_sun_does_not_set_only_the_clock_counts(tmp_path: Path) -> None:
     place = {"latitude": 70.0, "longitude": 20.0}
     told = RecorderMetadata(datetime(2021, 6, 21, 2, tzinfo=UTC), **place)

@@ -181,6 +181,16 @@ def test_a_stopped_submission_resumes_to_the_same_bytes(
     assert again.events.path.read_bytes() == whole.events.path.read_bytes()
 
 
+def test_no_cell_is_kept_higher_than_it_is(tmp_path: Path) -> None:
+    """Of float16, 1 is the nearest to 0.9998, and would reach a threshold of 0.9999."""
+    path, cells = tmp_path / "x.part", np.array([[0.9998, 0.49992, 0.5, 0.0, 1.0]], np.float32)
+    write_score_part(path, Length(100, 1000), [np.zeros((1, 5))], shape=(1, 5), cells=[cells])
+    kept = read_score_part(path).cells
+    assert kept is not None
+    assert (np.asarray(kept, np.float32) <= cells).all()
+    np.testing.assert_allclose(kept, cells, atol=1e-3)
+
+
 def test_a_part_holds_cells_and_is_checked_with_them(tmp_path: Path) -> None:
     path, scores = tmp_path / "x.part", np.array([[0.25, 0.5, 0.9]], np.float32)
     cells = np.array([[0.0, 0.5], [1.0, 0.125]])

@@ -58,7 +58,9 @@ def time_after(started: datetime | None, seconds: float, zone: tzinfo | None) ->
     return started + timedelta(seconds=seconds)
 
 
-def agreed_start(in_header: datetime | None, in_name: datetime | None, day: str) -> tuple[datetime | None, str]:
+def agreed_start(
+    in_header: datetime | None, in_name: datetime | None, day: str, zone: tzinfo | None = None
+) -> tuple[datetime | None, str]:
     """Return when a recording started, and why its header is not believed; '' if it is.
 
     The header knows the seconds and the time zone. If it tells another time than the name of the file, or a table, it
@@ -67,9 +69,16 @@ def agreed_start(in_header: datetime | None, in_name: datetime | None, day: str)
     Parameters
     ----------
     day : YYYY-MM-DD, of the name or table; '' if it has none
+    zone : of names and tables that do not tell theirs; None if it is not known
     """
-    if in_header is None or (in_name is None and day in ("", in_header.date().isoformat())):
+    if in_header is None:
+        return in_name, ""
+    local = in_zone(in_header, zone) or in_header
+    if in_name is None and day in ("", in_header.date().isoformat(), local.date().isoformat()):
         return in_header or in_name, ""
+    in_zone_of_names = with_zone(in_name, zone)
+    if in_zone_of_names is not None and in_header.tzinfo and _are_same(in_header, in_zone_of_names):
+        return in_header, ""
     if in_name is not None and _are_same(in_header, in_name):
         return in_header if in_header.tzinfo or not in_name.tzinfo else in_header.replace(tzinfo=in_name.tzinfo), ""
     told = in_name.isoformat(" ", timespec="minutes") if in_name else day

@@ -3,12 +3,14 @@
 A CSV with the columns `latitude` and `longitude` (degrees), `site` or `serial` (of the recorder) or both, and if known
 `from` and `to` (2021-10-02 or 2021-10-02 19:00, by the recorder's clock; a `to` without a time includes its day) and
 `elevation` (metres). A row is a recording's if its serial number, or without one its site, is the same, and it was made
-in the row's time. The site of a row with a serial number counts more than the name of a folder.
+in the row's time; of two rows, the later one, as on the day on which a recorder was moved. The site of a row with a
+serial number counts more than the name of a folder.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from utils.console import Failure, UserError
@@ -18,13 +20,15 @@ from utils.tables import find_column, read_foreign
 
 _DEPLOYMENT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "site": SITE_COLUMNS,
-    "serial": ("serial", "serial_number", "recorder_serial", "recorder", "recorder_id", "device", "device_id"),
+    "serial": ("serial", "serial_number", "recorder_serial", "recorder_id", "device_id"),
     "latitude": METADATA_COLUMNS["latitude"],
     "longitude": METADATA_COLUMNS["longitude"],
     "elevation": METADATA_COLUMNS["elevation"],
     "from": ("from", "start", "deployed", "deployment_start", "start_date"),
     "to": ("to", "end", "retrieved", "deployment_end", "end_date"),
 }
+
+DAY_OF_MOVE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -44,8 +48,8 @@ class Deployment:
         return _serial_key(self.serial) if self.serial else _site_key(self.site)
 
     def overlaps(self, other: "Deployment") -> bool:
-        """Tell whether both hold at some time."""
-        return self.start <= other.end and other.start <= self.end
+        """Tell whether both hold for more than a day; less is the day on which a recorder was moved."""
+        return min(self.end, other.end) - max(self.start, other.start) > DAY_OF_MOVE
 
 
 class Deployments:
@@ -69,19 +73,23 @@ class Deployments:
 
     def complete(self, told: RecorderMetadata) -> RecorderMetadata:
         """Return what is known of a recording with the place of its deployment, if it has none, and with its site."""
-        found = next((row for row in self._candidates(told) if _holds(row, told)), None)
+        found = self._row_for(told)
         if found is None:
             return told
         self._matched.add(found.line)
         site = found.site if found.site and found.serial else told.site
         return replace(told, site=site).completed(found.place)
 
-    def _candidates(self, told: RecorderMetadata) -> list[Deployment]:
-        """Return the rows of a recorder, then those of its site; without a serial number, also of recorders there."""
-        of_site = self._by_key.get(_site_key(told.site), []) if told.site else []
-        if told.serial:
-            return [*self._by_key.get(_serial_key(told.serial), ()), *of_site]
-        return [*of_site, *(self._recorders_at.get(_site_key(told.site), ()) if told.site else ())]
+    def _row_for(self, told: RecorderMetadata) -> Deployment | None:
+        """Return the row of a recording's recorder, else of its site, else of the only recorder there; the latest."""
+        serial, site = _serial_key(told.serial) if told.serial else "", _site_key(told.site) if told.site else ""
+        for rows in (self._by_key.get(serial, ()), self._by_key.get(site, ())):
+            holding = [row for row in rows if _holds(row, told)]
+            if holding:
+                return max(holding, key=lambda row: row.start)
+        there = [] if serial else [row for row in self._recorders_at.get(site, ()) if _holds(row, told)]
+        recorders = {row.key for row in there}
+        return max(there, key=lambda row: row.start) if len(recorders) == 1 else None
 
     @property
     def failures(self) -> list[Failure]:
@@ -168,7 +176,7 @@ def _moment(values: Mapping[str, str], name: str, of_day: time) -> datetime | No
         return None
     text = values[name]
     try:
-        if len(text) == len("2021-10-02"):
+        with suppress(ValueError):
             return datetime.combine(date.fromisoformat(text), of_day)
         moment = datetime.fromisoformat(text)
     except ValueError:

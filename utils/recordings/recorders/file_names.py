@@ -28,6 +28,7 @@ import polars as pl
 
 from utils.console import warning
 from utils.recordings.audio_files import date_and_time_in
+from utils.recordings.recorders.metadata import believable
 from utils.recordings.recording import Recording, degrees
 
 _DATE = r"(?P<year>(?:19|20)\d\d)(?P<dash>-?)(?P<month>0[1-9]|1[0-2])(?P=dash)(?P<day>0[1-9]|[12]\d|3[01])"
@@ -115,7 +116,7 @@ def start_of(name: RecorderName, stem: str) -> datetime | None:
     same = stamp is not None and f"{stamp['hour']}:{stamp['minute']}" == found[1]
     seconds = found[2] or (stamp["second"] if stamp and same else "00")
     try:
-        return datetime.fromisoformat(f"{name.date}T{found[1]}:{seconds}{found[3] or ''}")
+        return believable(datetime.fromisoformat(f"{name.date}T{found[1]}:{seconds}{found[3] or ''}"))
     except ValueError:
         return None
 

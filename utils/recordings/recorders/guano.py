@@ -47,11 +47,8 @@ def parse_guano(content: bytes) -> ReadMetadata:
 
 
 def _key_values(content: bytes) -> tuple[dict[str, str], list[str]]:
-    try:
-        text = content.decode("utf-8")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    lines = [plain for line in text.split("\n") if (plain := line.strip("\0 \t\r\v\f"))]
+    texts = [_decoded(line) for line in content.split(b"\n")]
+    lines = [plain for line in texts if (plain := line.strip("\0 \t\r\v\f"))]
     bad = [line for line in lines if ":" not in line]
     values: dict[str, str] = {}
     for line in lines:
@@ -59,6 +56,13 @@ def _key_values(content: bytes) -> tuple[dict[str, str], list[str]]:
         if colon and value.strip():
             values.setdefault("|".join(part.strip() for part in key.split("|")), value.strip())
     return values, [f"{len(bad)} lines of its GUANO metadata have no key, such as {bad[0][:30]!r}"] if bad else []
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode("utf-8")
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
 
 
 class _Fields:

@@ -43,18 +43,18 @@ class RecorderMetadata:
         return in_utc(self.started)
 
     def completed(self, other: "RecorderMetadata") -> "RecorderMetadata":
-        """Return this metadata, and what is missing here from another source; a place is taken as a whole."""
+        """Return this metadata, and what is missing here from another source; coordinates are taken as a pair."""
         missing = {
             field.name: getattr(other, field.name)
             for field in fields(self)
             if getattr(self, field.name) in (None, "") and field.name not in _OF_PLACE
         }
-        if self.latitude is None:
+        if self.latitude is None and other.latitude is not None:
             missing |= {name: getattr(other, name) for name in _OF_PLACE}
         return replace(self, **missing)
 
 
-_OF_PLACE = ("latitude", "longitude", "elevation")
+_OF_PLACE = ("latitude", "longitude")
 
 
 class ReadMetadata(NamedTuple):
@@ -78,6 +78,11 @@ def in_utc(started: datetime | None) -> datetime | None:
 def believable(moment: datetime) -> datetime | None:
     """Return a time; None if no recorder's clock that was set shows it."""
     return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else None
+
+
+def believable_day(text: str) -> str:
+    """Return a day, YYYY-MM-DD; '' if no recorder's clock that was set shows it."""
+    return text if text[:4].isdecimal() and FIRST_YEAR <= int(text[:4]) <= LAST_YEAR else ""
 
 
 def iso_text(moment: datetime | None) -> str:

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from utils.encodings import decoded
@@ -49,13 +50,18 @@ class Summary:
     lines: tuple[SummaryLine, ...]
     problems: tuple[str, ...] = ()
 
+    @cached_property
+    def placed(self) -> tuple[SummaryLine, ...]:
+        """The lines with a place."""
+        return tuple(one for one in self.lines if one.metadata.latitude is not None)
+
     def at(self, started: datetime | None) -> RecorderMetadata:
         """Return what the summary tells of a recording.
 
         Place is that of the nearest line; temperature and voltage, too, if it is near. If the time of the recording is
         not known, the place is known only if the recorder never moved.
         """
-        placed = [one for one in self.lines if one.metadata.latitude is not None]
+        placed = self.placed
         if started is None:
             places = {(one.metadata.latitude, one.metadata.longitude) for one in placed}
             return _place_of(placed[0]) if len(places) == 1 else RecorderMetadata()

@@ -16,7 +16,7 @@ from utils.recordings.recorders.clocks import agreed_start, time_zone, with_zone
 from utils.recordings.recorders.deployments import read_deployments
 from utils.recordings.recorders.file_names import RecorderName, read_recorder_names, start_of
 from utils.recordings.recorders.guano import parse_guano
-from utils.recordings.recorders.metadata import NOTHING, ReadMetadata, RecorderMetadata
+from utils.recordings.recorders.metadata import NOTHING, ReadMetadata, RecorderMetadata, believable_day
 from utils.recordings.recorders.summary_files import Summary, read_summary, recorder_of_summary
 from utils.recordings.recorders.wave_texts import read_wave_texts
 
@@ -73,9 +73,10 @@ def survey_recorders(sounds: Sequence[NamedSound], folder: Path, settings: Datas
     for sound in sounds:
         header = read_header(sound.file)
         in_name = start_of(sound.name, sound.file.stem)
-        started, doubt = agreed_start(header.metadata.started, in_name, sound.name.date)
+        day_in_name = believable_day(sound.name.date)
+        started, doubt = agreed_start(header.metadata.started, in_name, day_in_name, zone)
         started = with_zone(started, zone)
-        day = started.date().isoformat() if started else sound.name.date
+        day = started.date().isoformat() if started else day_in_name
         told = replace(metadata_of_name(sound.name), started=started, date=day)
         told = told.completed(replace(header.metadata, started=None))
         told = told.completed(summaries.at(sound.moved_from or sound.file, told))
@@ -97,9 +98,15 @@ def read_header(file: Path) -> ReadMetadata:
         return NOTHING
     guano = parse_guano(texts.guano) if texts.guano is not None else NOTHING
     audiomoth = parse_audiomoth(texts.info)
-    found = (guano.metadata.completed(audiomoth.metadata), (*guano.problems, *audiomoth.problems))
+    found = (_without_formulas(guano.metadata.completed(audiomoth.metadata)), (*guano.problems, *audiomoth.problems))
     cut_off = ("its header is cut off",) if texts.cut_off and found[0] != RecorderMetadata() else ()
     return ReadMetadata(found[0], (*found[1], *cut_off))
+
+
+def _without_formulas(told: RecorderMetadata) -> RecorderMetadata:
+    """Return metadata whose texts no spreadsheet takes for a formula: foreign headers may say anything."""
+    texts = {name: getattr(told, name).lstrip("=+-@ \t\r\n") for name in ("site", "recorder", "serial")}
+    return replace(told, gain=told.gain.lstrip("=@ \t\r\n"), **texts)
 
 
 def survey_files(files: Sequence[str], folder: Path, settings: Dataset) -> Survey:
@@ -118,11 +125,16 @@ def metadata_of_name(name: RecorderName) -> RecorderMetadata:
     """Return what the name of a file tells, but for the time of day; coordinates only if both are known."""
     placed = name.latitude is not None and name.longitude is not None
     return RecorderMetadata(
-        date=name.date,
+        date=believable_day(name.date),
         site=name.site,
         latitude=name.latitude if placed else None,
         longitude=name.longitude if placed else None,
     )
+
+
+def _is_of(name: str, recorder: str) -> bool:
+    """Tell whether a file's name begins with that of a recorder: SM1_20211002.wav does with SM1, SM10_… does not."""
+    return name.startswith(recorder) and not name[len(recorder) : len(recorder) + 1].isalnum()
 
 
 class _Summaries:
@@ -139,7 +151,9 @@ class _Summaries:
         if not file.is_relative_to(self._folder):
             return RecorderMetadata()
         for folder in file.parents:
-            mine = [one for recorder, one in self._of(folder) if file.name.casefold().startswith(recorder)]
+            found = [(recorder, one) for recorder, one in self._of(folder) if _is_of(file.name.casefold(), recorder)]
+            longest = max((len(recorder) for recorder, _ in found), default=0)
+            mine = [one for recorder, one in found if len(recorder) == longest]
             if mine:
                 told = RecorderMetadata()
                 for summary in mine:

@@ -8,7 +8,7 @@ Of each species that is detected anywhere; `intervals` are those that were predi
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from jaxtyping import Float, Int64
 from matplotlib.axes import Axes
 
 from utils.plotting import new_figure, tick_name, write_figure
-from utils.recordings.recorders.clocks import in_zone
+from utils.recordings.recorders.clocks import time_after
 from utils.recordings.recorders.metadata import RecorderMetadata
 from utils.recordings.sun import sun_times
 from utils.scoring.inference.intervals import IntervalScores
@@ -28,6 +28,7 @@ BIN_MINUTES = 30
 HALF_HOURS = 24 * 60 // BIN_MINUTES
 ORIGINS = ("midnight", "sunrise", "sunset")  # from which times are counted
 FIRST_MINUTES = (0, -720, -720)
+HALF_DAY = 720  # minutes
 AXIS_TITLES = ("local time, hours", "hours from sunrise", "hours from sunset")
 MOST_SPECIES = 30  # in the plot
 
@@ -57,9 +58,7 @@ class DayTimes:
         self, told: RecorderMetadata, starts: Float[np.ndarray, " intervals"]
     ) -> list[Float[np.ndarray, " intervals"]]:
         """Return the minutes from each of `ORIGINS` to the start of each interval; NaN if they are not known."""
-        local = in_zone(told.started, self._layout.zone)
-        clock = 0.0 if local is None else 60 * local.hour + local.minute + local.second / 60
-        since_midnight = clock + starts / 60
+        since_midnight = _local_minutes(told.started, starts, self._layout.zone)
         unknown = np.full(len(starts), np.nan)
         if told.utc is None or told.latitude is None or told.longitude is None:
             return [since_midnight, unknown, unknown]
@@ -114,6 +113,19 @@ class DayTimes:
         return np.where(counts > 0, self._detected[origin] / np.maximum(counts, 1), np.nan)
 
 
+def _local_minutes(
+    started: datetime | None, starts: Float[np.ndarray, " intervals"], zone: tzinfo | None
+) -> Float[np.ndarray, " intervals"]:
+    """Return the minutes since midnight, by local clocks, at the start of each interval."""
+    first, last = (time_after(started, float(starts[index]), zone) for index in (0, -1))
+    if first is None or last is None:
+        return starts / 60
+    if first.utcoffset() != last.utcoffset():  # summer time begins or ends
+        moments = [time_after(started, seconds, zone) or first for seconds in starts.tolist()]
+        return np.array([60 * one.hour + one.minute + one.second / 60 for one in moments])
+    return 60 * first.hour + first.minute + first.second / 60 + (starts - starts[0]) / 60
+
+
 def _sun_around(started: datetime, seconds: float, latitude: float, longitude: float) -> list[list[datetime]]:
     """Return the sunrises, and the sunsets, from the day before a recording to the day after it."""
     first, last = started.date(), (started + timedelta(seconds=seconds)).date()
@@ -130,7 +142,8 @@ def _from_nearest(
         return np.full(len(starts), np.nan)
     at = np.array([(moment - started.astimezone(UTC)).total_seconds() for moment in moments])
     nearest = np.abs(starts[:, None] - at).argmin(axis=1)
-    return np.floor((starts - at[nearest]) / 60)
+    minutes = np.floor((starts - at[nearest]) / 60)
+    return np.where(np.abs(minutes) <= HALF_DAY, minutes, np.nan)  # at the edge of polar day there is none near
 
 
 def _draw_shares(axes: Axes, shares: Float[np.ndarray, "species bins"], *, first: float, title: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils import console
+from utils.files import remove_folder
 from utils.scoring.evaluation.onsets import OnsetEvaluator
 from utils.scoring.evaluation.soundscape_truth import Truth
 from utils.scoring.inference.frame_events import FrameEvent, find_events
@@ -42,6 +43,9 @@ def write_events(task: Task, *, run: str, failed: Container[int], truth: Truth |
     truth : what was annotated of them
     """
     chosen = task.layout.settings.events
+    stem = f"{run}_{task.kind}_events"
+    for form in FORMATS.values():  # those of an earlier call
+        _remove(task.folder / f"{stem}{form.suffix}")
     if chosen == "none":
         return None
     evaluator = OnsetEvaluator(truth, task.layout.classes) if truth else None
@@ -56,10 +60,17 @@ def write_events(task: Task, *, run: str, failed: Container[int], truth: Truth |
                 yield RecordingDetections(file, map(_detection, events))
 
     form = FORMATS[chosen]
-    path = task.folder / f"{run}_{task.kind}_events{form.suffix}"
+    path = task.folder / f"{stem}{form.suffix}"
     assert form.write_detections is not None  # noqa: S101 — a test holds that the setting lists such formats only
     rows = form.write_detections(path, recordings(), layout)
     return WrittenEvents(path, rows, evaluator.metrics() if evaluator else None)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        remove_folder(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def events_of(task: Task, index: int) -> list[FrameEvent]:

@@ -173,12 +173,18 @@ def write_score_part(
     with atomic_file(path, lasting=False) as stream:
         stream.write(head)
         checksum = zlib.crc32(head)
-        for kind, tables in (("<f4", rows), ("<f2", cells or ())):
+        for kind, tables in (("<f4", rows), ("<f2", map(_rounded_down, cells or ()))):
             for table in tables:
                 content = np.ascontiguousarray(table, kind).tobytes()
                 stream.write(content)
                 checksum = zlib.crc32(content, checksum)
         stream.write(checksum.to_bytes(CHECKSUM_SIZE, "little"))
+
+
+def _rounded_down(scores: Float[np.ndarray, "_ classes"]) -> Float16[np.ndarray, "_ classes"]:
+    """Return scores as float16, rounded towards 0, so that none reaches a threshold that it did not reach."""
+    nearest = scores.astype(np.float16)
+    return np.where(nearest > scores, np.nextafter(nearest, np.float16(0)), nearest)
 
 
 def is_score_part_complete(path: Path) -> bool:

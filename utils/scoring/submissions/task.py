@@ -126,7 +126,7 @@ def _needs_recorders(config: Config) -> bool:
     UserError
         If the prior cannot be read.
     """
-    return config.submission.format == "csv" or needs_places(config)
+    return "csv" in (config.submission.format, config.submission.events) or needs_places(config)
 
 
 def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
@@ -200,7 +200,7 @@ def _truth_of(root: Path, config: Config) -> Truth | None:
 
 
 def _check_events(members: Sequence[Member], config: Config, kind: Kind) -> None:
-    """Refuse events of whole recordings, and of models that do not predict frames."""
+    """Refuse events of whole recordings, and of models that do not predict frames; warn if thresholds are too low."""
     setting = f"submission.events = {config.submission.events}"
     if config.submission.events == "none":
         return
@@ -212,6 +212,12 @@ def _check_events(members: Sequence[Member], config: Config, kind: Kind) -> None
                 f"{setting}: {console.printable(member.snapshot.folder)} does not predict frames; train a model with "
                 "model.pool = attention"
             )
+    rules = config.testing.postprocessing
+    if rules.top_intervals or rules.maximum_power:
+        console.warning(
+            f"{setting}: testing.postprocessing lowers the scores of intervals, not those of frames, so that thresholds "
+            "which were chosen with it are low for events; look at them, or set submission.min_score"
+        )
 
 
 def _check_overlap(ensemble: Ensemble, config: Config) -> None:
