@@ -216,7 +216,7 @@ def _check_events(members: Sequence[Member], config: Config, kind: Kind) -> None
     if rules.top_intervals or rules.maximum_power:
         console.warning(
             f"{setting}: testing.postprocessing lowers the scores of intervals, not those of frames, so that thresholds "
-            "which were chosen with it are low for events; look at them, or set submission.min_score"
+            "that were chosen with it are low for events; choose others (submission.thresholds)"
         )
 
 
