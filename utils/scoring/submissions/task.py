@@ -215,8 +215,8 @@ def _check_events(members: Sequence[Member], config: Config, kind: Kind) -> None
     rules = config.testing.postprocessing
     if rules.top_intervals or rules.maximum_power:
         console.warning(
-            f"{setting}: testing.postprocessing lowers the scores of intervals, not those of frames, so that thresholds "
-            "that were chosen with it are low for events; choose others (submission.thresholds)"
+            f"{setting}: testing.postprocessing lowers the scores of intervals, not those of frames, so that "
+            "thresholds that were chosen with it are low for events; choose others (submission.thresholds)"
         )
 
 
