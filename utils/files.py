@@ -81,7 +81,7 @@ def atomic_file(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder to fill; it appears as `path`, which must not exist, if the block ends without an error."""
     part = _part(path)
-    _clear(part)
+    remove_path(part)
     part.mkdir(parents=True)
     with _naming(path):
         try:
@@ -103,10 +103,10 @@ def remove_folder(path: Path) -> None:
     """
     if path.is_symlink():
         for child in path.iterdir():
-            _clear(child)
+            remove_path(child)
         return
     part = _part(path)
-    _clear(part)
+    remove_path(part)
     if path.exists():
         os.rename(path, part)
         shutil.rmtree(part)
@@ -117,16 +117,17 @@ def empty_folder(path: Path, *, first: str) -> None:
     (path / first).unlink(missing_ok=True)
     for child in sorted(path.iterdir()) if path.is_dir() else ():
         if not LOCK_FILES.fullmatch(child.name):
-            _clear(child)
+            remove_path(child)
 
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the hidden files and folders that killed processes left half written or half removed."""
     for part in folder.glob(_part(Path("*")).name):
-        _clear(part)
+        remove_path(part)
 
 
-def _clear(path: Path) -> None:
+def remove_path(path: Path) -> None:
+    """Remove a file, a link, or a folder and all that is in it, if it is there."""
     if path.is_symlink() or path.is_file():
         path.unlink()
     elif path.exists():

@@ -187,6 +187,8 @@ def test_classes_are_matched_by_name(tmp_path: Path, capsys: pytest.CaptureFixtu
     )
     with pytest.raises(UserError, match=r"knows none of the student's 3 classes \(a, b, c\)"):
         teachers_of(teacher(tmp_path / "strange", classes=("x", "y", "z")))
+    with pytest.raises(UserError, match=r"none knows 1 of the 3 classes \(a\), so that pseudo labels would call them"):
+        teachers_of(model, rounds=1)
 
 
 def test_teachers_see_images_in_their_size(tmp_path: Path) -> None:

@@ -103,13 +103,10 @@ def with_pseudo_labels(examples: Examples, teachers: Teachers, config: Config) -
     ------
     NothingToLearn
         If no clip is left.
-    UserError
-        If no teacher knows some class.
     """
     settings, labelled = config.distillation.pseudo_labels, len(examples.rows)
     examples = with_unlabelled(examples, config)
     rows = examples.rows[labelled:]
-    _check_classes_known(teachers, examples.classes)
     recordings = examples.store.clips["recording"][rows]
     parts = parts_of(recordings.unique().to_list(), parts=settings.parts)
     in_part = recordings.is_in([name for name, part in parts.items() if part == settings.first_part]).to_numpy()
@@ -143,17 +140,6 @@ def with_pseudo_labels(examples: Examples, teachers: Teachers, config: Config) -
 def parts_of(recordings: Sequence[str], *, parts: int) -> dict[str, int]:
     """Return the part that each unlabelled recording belongs to: dealt in turn, in the order of their names."""
     return {name: index % parts for index, name in enumerate(sorted(recordings))}
-
-
-def _check_classes_known(teachers: Teachers, classes: Sequence[str]) -> None:
-    """Refuse classes that no teacher knows: their pseudo labels would say that they are absent everywhere."""
-    unknown = [classes[index] for index in np.flatnonzero((teachers.columns < 0).all(axis=0)).tolist()]
-    if unknown:
-        raise console.UserError(
-            f"distillation.teachers: none knows {len(unknown)} of the {len(classes)} classes ({unknown[0]}"
-            f"{', …' if len(unknown) > 1 else ''}), so that pseudo labels would call them absent; name other teachers, "
-            "or none"
-        )
 
 
 def _learned_by(teachers: Sequence[Member], recordings: pl.Series) -> Bool[np.ndarray, " clips"]:

@@ -17,9 +17,9 @@ import polars as pl
 
 from config import Config
 from utils import console
-from utils.files import atomic_file, atomic_folder, remove_folder, unrelated_names, write_text
+from utils.files import atomic_file, atomic_folder, remove_folder, write_text
 from utils.learning.distillation import round_run
-from utils.learning.runs import RUN_FILES
+from utils.learning.runs import check_run_folder
 from utils.models.snapshots import Snapshot, find_snapshot, network_digest, snapshots_of
 from utils.models.training_log import EpochRow, read_training_log
 from utils.settings import to_toml
@@ -121,16 +121,14 @@ def open_rounds(config: Config, *, fresh: bool) -> None:
         That names a file which does not belong to a run, or a snapshot of another kind of run.
     """
     folder = config.run_folder
-    unrelated = unrelated_names(folder, RUN_FILES)
-    if fresh and not unrelated:
+    check_run_folder(folder)
+    if fresh:
         remove_folder(folder)
-    others = [one for one in snapshots_of(folder) if one.config.run == config.run] if folder.is_dir() else []
-    if unrelated or others:
-        what = unrelated[0] if unrelated else others[0].folder.name
-        advice = "" if unrelated else ", or remove that run with --fresh"
+    others = [one.folder.name for one in snapshots_of(folder) if one.config.run == config.run]
+    if others:
         raise console.UserError(
-            f"{folder}: contains {what}, which is not of distillation.rounds; choose another --run, or another folder "
-            f"for --snapshots{advice}"
+            f"{folder}: contains {others[0]}, which is not of distillation.rounds; choose another --run, another "
+            "folder for --snapshots, or remove that run with --fresh"
         )
 
 
@@ -139,14 +137,16 @@ def keep_best(rounds: Sequence[FinishedRound], config: Config) -> None:
     best, folder = best_round(rounds), config.run_folder
     write_text(folder / "settings.toml", to_toml(config))
     write_text(folder / "rounds.csv", _rounds_table(rounds, best).write_csv())
-    wanted = {network_digest(one) for one in snapshots_of(best.snapshot.folder.parent)}
+    source = best.snapshot.folder.parent
+    wanted = snapshots_of(source)
+    digests = {network_digest(one) for one in wanted}
     for snapshot in snapshots_of(folder):
-        if network_digest(snapshot) not in wanted:
+        if network_digest(snapshot) not in digests:
             remove_folder(snapshot.folder)
-    for snapshot in snapshots_of(best.snapshot.folder.parent):
+    for snapshot in wanted:
         _copy_snapshot(snapshot, folder / snapshot.folder.name)
     for name in ("log.csv", "curves.png"):
-        made = best.snapshot.folder.parent / name
+        made = source / name
         if made.is_file():
             with atomic_file(folder / name) as stream:
                 stream.write(made.read_bytes())

@@ -103,6 +103,22 @@ def refuse_teachers(config: Config) -> None:
         )
 
 
+def check_run_folder(folder: Path) -> None:
+    """Refuse a folder that holds something else than a run.
+
+    Raises
+    ------
+    UserError
+        That names it.
+    """
+    unrelated = unrelated_names(folder, RUN_FILES)
+    if unrelated:
+        raise console.UserError(
+            f"{folder}: contains {unrelated[0]}, which does not belong to a run; choose another --run, or another "
+            "folder for --snapshots"
+        )
+
+
 def open_run(config: Config, *, fresh: bool) -> None:
     """Make the run's folder, or remove what a killed process left in it.
 
@@ -114,12 +130,7 @@ def open_run(config: Config, *, fresh: bool) -> None:
         That names the settings which differ, or a file in that folder that does not belong to a run.
     """
     folder = config.run_folder
-    unrelated = unrelated_names(folder, RUN_FILES)
-    if unrelated:
-        raise console.UserError(
-            f"{folder}: contains {unrelated[0]}, which does not belong to a run; choose another --run, or another "
-            "folder for --snapshots"
-        )
+    check_run_folder(folder)
     if fresh:
         remove_folder(folder)
     latest = latest_snapshot(folder)

@@ -1,6 +1,6 @@
 """The training of students: one of some teachers, or one in each round of `distillation.rounds`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from config import Config
 from utils import console
@@ -10,8 +10,9 @@ from utils.learning.distillation import (
     with_cached_predictions,
     with_teachers_recordings,
 )
-from utils.learning.examples import read_examples
+from utils.learning.examples import Examples, read_examples
 from utils.learning.loop import learn, summarize_training
+from utils.learning.objectives import Objective
 from utils.learning.pseudo_labels import LearnPseudoLabels, NothingToLearn, with_pseudo_labels
 from utils.learning.rounds import (
     LABELS_ALONE,
@@ -25,7 +26,7 @@ from utils.learning.rounds import (
     round_indices,
 )
 from utils.learning.runs import open_run
-from utils.learning.teachers import chosen_teachers, load_teachers
+from utils.learning.teachers import Teachers, chosen_teachers, load_teachers
 from utils.learning.unlabelled import with_unlabelled
 from utils.models.training_log import EpochRow
 from utils.scoring.inference.ensembles import Member
@@ -45,13 +46,12 @@ def train_student(members: Sequence[Member], config: Config, *, fresh: bool) -> 
         If settings, clips or teachers have changed since it was started, or a teacher cannot be used.
     """
     elapsed = console.stopwatch()
-    examples = with_teachers_recordings(with_unlabelled(read_examples(config), config), members)
-    teachers = load_teachers(members, examples.classes, config)
-    with console.alone(config.snapshots, f"training of {config.run}"):
-        open_run(config, fresh=fresh)
-        record_teachers(config.run_folder, teachers.named_contents)
+
+    def prepared(examples: Examples, teachers: Teachers) -> tuple[Examples, Objective]:
         examples = with_cached_predictions(examples, teachers, config)
-        rows = learn(examples, config, LearnFromTeachers.of(examples, teachers, config))
+        return examples, LearnFromTeachers.of(examples, teachers, config)
+
+    rows = _learn_from(members, with_unlabelled(read_examples(config), config), config, prepared, fresh=fresh)
     summarize_training(rows, config, seconds=elapsed())
     return rows
 
@@ -99,11 +99,32 @@ def _report_round(one: FinishedRound) -> None:
 
 def _train_round(config: Config, *, fresh: bool) -> None:
     """Train the student of one round, whose settings these are."""
-    members = chosen_teachers(config)
-    examples = with_teachers_recordings(read_examples(config), members)
+
+    def prepared(examples: Examples, teachers: Teachers) -> tuple[Examples, Objective]:
+        examples = with_pseudo_labels(examples, teachers, config)
+        return examples, LearnPseudoLabels(config.training, len(examples.classes))
+
+    _learn_from(chosen_teachers(config), read_examples(config), config, prepared, fresh=fresh)
+
+
+def _learn_from(
+    members: Sequence[Member],
+    examples: Examples,
+    config: Config,
+    prepared: Callable[[Examples, Teachers], tuple[Examples, Objective]],
+    *,
+    fresh: bool,
+) -> list[EpochRow]:
+    """Train or resume the run of a student.
+
+    Parameters
+    ----------
+    prepared : returns the examples with what the teachers say of them, and what is learned; called once the run is open
+    """
+    examples = with_teachers_recordings(examples, members)
     teachers = load_teachers(members, examples.classes, config)
     with console.alone(config.snapshots, f"training of {config.run}"):
         open_run(config, fresh=fresh)
         record_teachers(config.run_folder, teachers.named_contents)
-        examples = with_pseudo_labels(examples, teachers, config)
-        learn(examples, config, LearnPseudoLabels(config.training, len(examples.classes)))
+        examples, objective = prepared(examples, teachers)
+        return learn(examples, config, objective)

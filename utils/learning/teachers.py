@@ -226,11 +226,11 @@ def load_teachers(models: Sequence[Member], classes: tuple[str, ...], config: Co
     Raises
     ------
     UserError
-        If one has no class in common with the student, or cannot be read.
+        If one has no class in common with the student, or cannot be read; in rounds, if none knows some class.
     """
     _check_embedding(models, classes, config)
     columns = np.array([_match_classes(model.snapshot, classes) for model in models], np.int64)
-    _warn_of_unknown(columns, classes, config)
+    _check_unknown(columns, classes, config)
     loaded = [load_network(model.snapshot, dtype=compute_dtype(config.training)) for model in models]
     for model, (_, network) in zip(models, loaded, strict=True):
         if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(network)):
@@ -295,15 +295,18 @@ def _match_classes(snapshot: Snapshot, classes: tuple[str, ...]) -> list[int]:
     return [indices.get(label, -1) for label in classes]
 
 
-def _warn_of_unknown(columns: Int64[np.ndarray, "teachers classes"], classes: tuple[str, ...], config: Config) -> None:
+def _check_unknown(columns: Int64[np.ndarray, "teachers classes"], classes: tuple[str, ...], config: Config) -> None:
+    """Warn of classes that no teacher knows; refuse them in rounds, whose pseudo labels would call them absent."""
     unknown = [classes[index] for index in np.flatnonzero((columns < 0).all(axis=0))]
-    if unknown:
-        never = (
-            ""
-            if config.distillation.true_share or config.distillation.rounds
-            else "; with distillation.true_share = 0 the student never learns them"
+    if not unknown:
+        return
+    if config.distillation.rounds:
+        raise console.UserError(
+            f"distillation.teachers: none knows {len(unknown)} of the {len(classes)} classes ({_some(unknown)}), so "
+            "that pseudo labels would call them absent; name other teachers, or none"
         )
-        console.warning(f"no teacher knows {len(unknown)} of the classes ({_some(unknown)}){never}")
+    never = "" if config.distillation.true_share else "; with distillation.true_share = 0 the student never learns them"
+    console.warning(f"no teacher knows {len(unknown)} of the classes ({_some(unknown)}){never}")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -240,8 +240,8 @@ def from_metadata(metadata: Mapping[str, Any], *, name: str, file: Path, split: 
         scientific_name=scientific,
         latitude=degrees(metadata.get("latitude"), limit=90.0),
         longitude=degrees(metadata.get("longitude"), limit=180.0),
-        temperature=degrees(metadata.get("temperature"), limit=100.0),
-        battery=degrees(metadata.get("battery"), limit=100.0),
+        temperature=in_range(metadata.get("temperature"), -100.0, 100.0),
+        battery=in_range(metadata.get("battery"), -100.0, 100.0),
         **texts,
     )
 
@@ -327,11 +327,16 @@ def clean_labels(texts: Iterable[str], *, without: str) -> tuple[str, ...]:
 
 def degrees(value: object, *, limit: float) -> float | None:
     """Parse a latitude (limit 90) or longitude (limit 180) in degrees; None if the text is not one."""
+    return in_range(value, -limit, limit)
+
+
+def in_range(value: object, low: float, high: float) -> float | None:
+    """Parse a number; None if the text is none from `low` to `high`."""
     try:
         number = float(str(value))
     except ValueError:
         return None
-    return number if math.isfinite(number) and abs(number) <= limit else None
+    return number if low <= number <= high else None
 
 
 def label_of_folder(folder: str) -> str:

@@ -20,8 +20,8 @@ from utils.recordings.recorders.metadata import (
     ReadMetadata,
     RecorderMetadata,
     believable,
-    in_range,
 )
+from utils.recordings.recording import in_range
 
 _TIME = re.compile(
     r"Recorded at (\d\d:\d\d:\d\d)(?:\.\d+)? (\d\d/\d\d/\d{4})(?: \(UTC(?:([+-])(\d{1,2})(?::(\d\d))?)?\))?", re.ASCII

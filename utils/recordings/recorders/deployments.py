@@ -15,7 +15,8 @@ from pathlib import Path
 
 from utils.console import Failure, UserError
 from utils.recordings.metadata_tables import METADATA_COLUMNS, SITE_COLUMNS, is_given, parse_coordinates, site_key
-from utils.recordings.recorders.metadata import RecorderMetadata, in_range
+from utils.recordings.recorders.metadata import RecorderMetadata
+from utils.recordings.recording import in_range
 from utils.tables import find_column, read_foreign
 
 _DEPLOYMENT_COLUMNS: Mapping[str, tuple[str, ...]] = {

@@ -16,9 +16,8 @@ from utils.recordings.recorders.metadata import (
     ReadMetadata,
     RecorderMetadata,
     believable,
-    in_range,
 )
-from utils.recordings.recording import degrees
+from utils.recordings.recording import degrees, in_range
 
 _SITE_KEYS = ("WA|Song Meter|Prefix", "Site", "Site Name")
 _SETTINGS_KEY = "WA|Song Meter|Audio settings"  # JSON, which holds the gain: [{"rate":24000,"gain":18}]

@@ -96,12 +96,3 @@ def parsed_time(text: str) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError:
         return None
-
-
-def in_range(text: str, low: float, high: float) -> float | None:
-    """Return the number in a text; None if it is none from `low` to `high`."""
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if low <= number <= high else None

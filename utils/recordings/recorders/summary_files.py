@@ -24,8 +24,8 @@ from utils.recordings.recorders.metadata import (
     MOST_VOLTS,
     RecorderMetadata,
     believable,
-    in_range,
 )
+from utils.recordings.recording import in_range
 
 LARGEST_SUMMARY = 64 << 20  # bytes: a line each minute for years
 NEAR_LINE = timedelta(minutes=30)  # temperature and voltage of a line further away say nothing of a recording

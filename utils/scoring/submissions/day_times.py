@@ -27,8 +27,8 @@ from utils.tables import write_csv
 BIN_MINUTES = 30
 HALF_HOURS = 24 * 60 // BIN_MINUTES
 ORIGINS = ("midnight", "sunrise", "sunset")  # from which times are counted
-FIRST_MINUTES = (0, -720, -720)
 HALF_DAY = 720  # minutes
+FIRST_MINUTES = (0, -HALF_DAY, -HALF_DAY)
 AXIS_TITLES = ("local time, hours", "hours from sunrise", "hours from sunset")
 MOST_SPECIES = 30  # in the plot
 

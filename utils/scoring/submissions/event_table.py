@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from utils import console
-from utils.files import remove_folder
+from utils.files import remove_path
 from utils.scoring.evaluation.onsets import OnsetEvaluator
 from utils.scoring.evaluation.soundscape_truth import Truth
 from utils.scoring.inference.frame_events import FrameEvent, find_events
@@ -45,7 +45,7 @@ def write_events(task: Task, *, run: str, failed: Container[int], truth: Truth |
     chosen = task.layout.settings.events
     stem = f"{run}_{task.kind}_events"
     for form in FORMATS.values():  # those of an earlier call
-        _remove(task.folder / f"{stem}{form.suffix}")
+        remove_path(task.folder / f"{stem}{form.suffix}")
     if chosen == "none":
         return None
     evaluator = OnsetEvaluator(truth, task.layout.classes) if truth else None
@@ -64,13 +64,6 @@ def write_events(task: Task, *, run: str, failed: Container[int], truth: Truth |
     assert form.write_detections is not None  # noqa: S101 — a test holds that the setting lists such formats only
     rows = form.write_detections(path, recordings(), layout)
     return WrittenEvents(path, rows, evaluator.metrics() if evaluator else None)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        remove_folder(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def events_of(task: Task, index: int) -> list[FrameEvent]:
