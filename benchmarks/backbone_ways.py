@@ -92,13 +92,15 @@ def jax_way(name: str, shape: tuple[int, int], batch: int, *, training: bool) ->
 def onnx_way(name: str, shape: tuple[int, int], batch: int, *, int8: bool) -> Callable[[], object]:
     """Return a prediction by ONNX Runtime."""
     from utils.models.networks import build_network
-    from utils.scoring.inference.predictors import onnx_predictor
+    from utils.models.onnx.export import to_onnx_model
+    from utils.models.onnx.int8 import to_int8
+    from utils.scoring.inference.onnx_sessions import open_session, run_session
 
     graph, network = build_network(Model(name=name), classes=CLASSES, shape=shape, seed=0)  # type: ignore[arg-type]
     pixels = made_up(batch, shape)
-    calibration = pixels if int8 else None
-    predict = onnx_predictor(graph, network, shape=shape, batch_size=batch, calibration=calibration)
-    return lambda: predict(network, pixels)
+    model = to_onnx_model(graph, network, shape=shape)
+    session = open_session((to_int8(model, pixels) if int8 else model).SerializeToString())
+    return lambda: run_session(session, pixels, batch_size=batch)
 
 
 def torch_way(name: str, shape: tuple[int, int], batch: int, *, training: bool, compiled: bool) -> Callable[[], object]:

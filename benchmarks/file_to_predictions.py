@@ -32,7 +32,8 @@ from config import Config, Dataset
 from utils import console
 from utils.files import write_json, write_text
 from utils.models.networks import build_network
-from utils.models.snapshots import Snapshot, save_snapshot
+from utils.models.saved_networks import save_snapshot
+from utils.models.snapshots import Snapshot
 from utils.recordings.splits import SPLIT_SCHEMA, read_split
 from utils.settings import load, to_toml
 from utils.spectra.extraction import Job

@@ -26,10 +26,10 @@ from file_to_predictions import Sizes, jobs_of, make_recordings, measure_sizes, 
 
 from config import Config
 from utils import console
-from utils.models.snapshots import find_snapshot, load_network
-from utils.scoring.inference.calibration_clips import calibration_clips
+from utils.models.snapshots import find_snapshot
+from utils.scoring.inference.onnx_sessions import scores_of
 from utils.scoring.inference.pooling import median_filtered
-from utils.scoring.inference.predictors import chosen_predictor, scores_of
+from utils.scoring.inference.snapshot_predictors import snapshot_predictor
 from utils.settings import load
 from utils.spectra.decode import decode
 from utils.spectra.recording_spectrograms import grid_clips
@@ -43,14 +43,7 @@ def stages(folder: Path) -> dict[str, float]:
     job, config = jobs_of(folder)[0], load(folder / "settings.toml")
     snapshot = find_snapshot(config.run_folder, "latest")
     assert snapshot is not None  # noqa: S101
-    graph, network = load_network(snapshot)
-    predict = chosen_predictor(
-        graph,
-        network,
-        shape=config.spectrogram.shape,
-        settings=config.testing,
-        calibration=lambda: calibration_clips(snapshot),
-    )
+    predict = snapshot_predictor(snapshot, config.testing)
     seconds = {}
     passed = console.stopwatch()
     for _ in decode(Path(job.file), rate=job.spectrogram.rate):
@@ -60,9 +53,9 @@ def stages(folder: Path) -> dict[str, float]:
     passed = console.stopwatch()
     pixels = np.stack([to_pixels(make_spectrogram(samples, job.spectrogram)) for samples in clips])
     seconds["spectrogram"] = passed()
-    predict(network, pixels[: config.testing.batch_size])  # compile
+    predict(pixels[: config.testing.batch_size])  # compile
     passed = console.stopwatch()
-    logits = predict(network, pixels).logits
+    logits = predict(pixels).logits
     seconds["network"] = passed()
     passed = console.stopwatch()
     median_filtered(scores_of(logits, multi_label=False))

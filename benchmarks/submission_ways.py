@@ -62,10 +62,11 @@ def as_in_2018(folder: Path) -> None:
     """Predict recordings one by one: one spectrogram at a time by librosa, five clips at a time by XLA."""
     import librosa
 
-    from utils.models.snapshots import load_network
+    from utils.models.saved_networks import load_network
     from utils.scoring.inference.ensembles import chosen_members
+    from utils.scoring.inference.onnx_sessions import scores_of
     from utils.scoring.inference.pooling import median_filtered
-    from utils.scoring.inference.predictors import predictor, scores_of
+    from utils.scoring.inference.predictors import predictor
 
     config = settings_of(folder)
     (member,) = chosen_members(config)

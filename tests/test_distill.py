@@ -24,7 +24,8 @@ from utils.console import UserError
 from utils.learning.examples import read_examples
 from utils.learning.unlabelled import with_unlabelled
 from utils.models.layer_table import layers, totals
-from utils.models.snapshots import find_snapshot, load_network, recordings_used
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import find_snapshot, recordings_used
 from utils.settings import to_toml
 
 pytestmark = pytest.mark.usefixtures("undrawn")

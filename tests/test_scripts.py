@@ -241,7 +241,8 @@ def test_training_stopped_and_resumed(undisturbed: Path, tmp_path: Path) -> None
     assert "resuming after epoch" in again.stdout
     import jax
 
-    from utils.models.snapshots import find_snapshot, load_network
+    from utils.models.saved_networks import load_network
+    from utils.models.snapshots import find_snapshot
 
     networks = [
         load_network(snapshot)[1]

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "test": "test",
         "evaluate": "evaluate",
         "distill": "distill",
+        "predict": "predict",
         "submission-monophone": "submission_monophone",
         "submission-soundscape": "submission_soundscape",
         "models": "utils.models",

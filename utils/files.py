@@ -222,3 +222,8 @@ def check_name(name: str) -> str:
     if len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"{name[:40]!r}… is longer than {LONGEST_NAME} bytes")
     return name
+
+
+def digest_file(folder: Path) -> Path:
+    """Return the file that holds the SHA-256 of what is in a folder: beside it."""
+    return folder.with_name(f"{folder.name}.sha256")

@@ -19,7 +19,8 @@ from tests.training_runs import on_eight_devices, pause_training
 from utils.console import UserError
 from utils.models.architectures import convnext, convolutions, efficientnet, mobilenet, resnest
 from utils.models.array_trees import named_leaves
-from utils.models.snapshots import find_snapshot, load_network
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import find_snapshot
 from utils.models.training_log import read_training_log
 from utils.settings_checks import check
 

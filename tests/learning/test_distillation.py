@@ -23,7 +23,8 @@ from utils.learning.targets import Labels, class_weights
 from utils.learning.teachers import Teachers, chosen_teachers, load_teachers
 from utils.models.input_scaling import from_pixels
 from utils.models.networks import apply, build_network
-from utils.models.snapshots import Snapshot, load_network, save_snapshot
+from utils.models.saved_networks import load_network, save_snapshot
+from utils.models.snapshots import Snapshot
 from utils.scoring.inference.ensembles import Member
 from utils.spectra.joined_store import JoinedStore
 

@@ -25,7 +25,8 @@ from tests.training_runs import pause_training
 from utils.console import UserError
 from utils.external.settings import with_external_model
 from utils.models.array_trees import named_leaves
-from utils.models.snapshots import find_snapshot, load_network
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import find_snapshot
 from utils.recordings.splits import read_split
 from utils.scoring.inference.predictors import predictor
 from utils.spectra import store_writer

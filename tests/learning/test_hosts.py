@@ -18,7 +18,8 @@ from tests.host_processes import run_on_hosts, train_on_hosts
 from tests.training_runs import on_eight_devices
 from utils.learning.hosts import HostFlags, check_host_flags
 from utils.learning.lost_hosts import lost_host_message, message_of_abort
-from utils.models.snapshots import find_snapshot, load_network
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import find_snapshot
 from utils.models.training_log import EpochRow, read_training_log
 from utils.settings import to_toml
 

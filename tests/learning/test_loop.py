@@ -23,9 +23,10 @@ from tests.training_runs import pause_training
 from utils import console
 from utils.learning import epochs, loop, runs
 from utils.learning.examples import Examples, choose_examples, read_examples
-from utils.models import snapshots
+from utils.models import saved_networks
 from utils.models.array_trees import TooLarge
-from utils.models.snapshots import find_snapshot, load_network, snapshots_of
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import find_snapshot, snapshots_of
 from utils.models.training_log import EpochRow, best_row, read_training_log
 from utils.recordings.splits import read_split
 from utils.scoring.held_out import held_out_recordings
@@ -459,7 +460,7 @@ def test_quality_weighs_clips(tmp_path: Path) -> None:
 
 def broken_save(*arguments: object, **more: object) -> None:
     """Save a snapshot as Orbax once did in a folder with brackets: without its manifest and metadata."""
-    snapshots.save_snapshot(*arguments, **more)  # type: ignore[arg-type]
+    saved_networks.save_snapshot(*arguments, **more)  # type: ignore[arg-type]
     for left in ("manifest.ocdbt", "_METADATA"):
         (arguments[0].folder / "net" / left).unlink()  # type: ignore[attr-defined]
 
@@ -512,7 +513,7 @@ def test_a_run_with_an_unreadable_snapshot_is_not_reported_as_trained(
 
     def second_is_broken(*arguments: object, **more: object) -> None:
         calls.append(1)
-        (snapshots.save_snapshot if len(calls) == 1 else broken_save)(*arguments, **more)  # type: ignore[operator]
+        (saved_networks.save_snapshot if len(calls) == 1 else broken_save)(*arguments, **more)  # type: ignore[operator]
 
     with monkeypatch.context() as patch:
         patch.setattr(runs, "save_snapshot", second_is_broken)

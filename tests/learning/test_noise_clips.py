@@ -29,8 +29,10 @@ from utils.learning.loop import _primary_of_epoch
 from utils.learning.noise_clips import with_noise_folder
 from utils.learning.targets import targets_of
 from utils.models.networks import build_network
-from utils.models.snapshots import find_snapshot, load_network
-from utils.scoring.inference.predictors import predictor, scores_of
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import find_snapshot
+from utils.scoring.inference.onnx_sessions import scores_of
+from utils.scoring.inference.predictors import predictor
 from utils.spectra.noise_store import open_noise_store
 from utils.spectra.store import Store
 

@@ -23,7 +23,8 @@ from utils.learning.devices import device_mesh
 from utils.learning.examples import Examples, read_examples
 from utils.learning.packed_batches import FilesAhead, PackedBatches
 from utils.learning.sampling import packed_order
-from utils.models.snapshots import find_snapshot, load_network
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import find_snapshot
 from utils.settings_checks import check
 from utils.spectra.pack import Pack
 

@@ -25,7 +25,8 @@ from utils.learning.teacher_embeddings import part_centres, teacher_embeddings
 from utils.learning.teachers import chosen_teachers, load_teachers
 from utils.learning.unlabelled import dataset_at
 from utils.models.networks import apply
-from utils.models.snapshots import Snapshot, find_snapshot, load_network
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import Snapshot, find_snapshot
 from utils.models.training_log import read_training_log
 from utils.spectra.image_folder import ImageFolder
 from utils.spectra.store import Store

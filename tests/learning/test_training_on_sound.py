@@ -27,7 +27,8 @@ from utils.learning.examples import Examples, read_examples
 from utils.learning.input_statistics import training_statistics
 from utils.learning.noise_clips import with_noise_folder
 from utils.learning.targets import Labels
-from utils.models.snapshots import find_snapshot, load_network
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import find_snapshot
 from utils.models.training_log import read_training_log
 from utils.recordings.splits import read_split
 from utils.settings_checks import check

@@ -28,7 +28,8 @@ from utils.learning.triplets import anchor_recordings, draw_triplets, write_trip
 from utils.learning.validation import recall_at_1
 from utils.models.architectures.classifier import NetworkOutput
 from utils.models.networks import Network, apply, embed
-from utils.models.snapshots import find_snapshot, load_network
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import find_snapshot
 from utils.models.training_log import read_training_log
 from utils.recordings.splits import read_split
 from utils.settings_checks import check

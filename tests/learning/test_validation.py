@@ -25,8 +25,8 @@ from utils.models.monitor import Monitored
 from utils.models.networks import build_network
 from utils.models.snapshots import Snapshot, find_snapshot, snapshots_of
 from utils.models.training_log import EpochRow, best_row, read_training_log, write_training_log
+from utils.scoring.inference.onnx_sessions import ClipOutputs
 from utils.scoring.inference.pooling import median_filtered
-from utils.scoring.inference.predictors import ClipOutputs
 from utils.scoring.metrics.detection_metrics import count_top_classes, macro, weighted
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -15,8 +15,10 @@ from config import Config, Model, Training
 from utils.console import UserError
 from utils.models.input_scaling import from_pixels
 from utils.models.networks import apply, build_network
-from utils.models.onnx.export import check_can_export, export, metadata_of
-from utils.models.snapshots import Snapshot, save_snapshot
+from utils.models.onnx.export import export, metadata_of
+from utils.models.onnx.interface import check_can_export
+from utils.models.saved_networks import save_snapshot
+from utils.models.snapshots import Snapshot
 
 onnx = pytest.importorskip("onnx", reason="the extra `export` is not installed: no onnx")
 onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export` is not installed: no onnxruntime")
@@ -137,7 +139,7 @@ def test_an_export_that_fails_leaves_nothing(
 
 
 def test_without_the_extra_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("utils.models.onnx.export.find_spec", lambda name: None)
+    monkeypatch.setattr("utils.models.onnx.interface.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"--export: .*pip install '.\[export\]'"):
         check_can_export("--export")
 

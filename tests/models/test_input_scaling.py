@@ -12,7 +12,8 @@ from config import Model
 from tests.conftest import small_config
 from utils.models.input_scaling import Statistics, with_statistics
 from utils.models.networks import apply, build_network
-from utils.models.snapshots import Snapshot, load_network, save_snapshot
+from utils.models.saved_networks import load_network, save_snapshot
+from utils.models.snapshots import Snapshot
 
 SHAPE = (16, 32)
 BANDS = Statistics(np.linspace(0.1, 0.9, 16, dtype=np.float32), np.linspace(0.2, 0.4, 16, dtype=np.float32))

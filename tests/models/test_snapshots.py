@@ -12,19 +12,17 @@ import pytest
 from config import Config, Model
 from tests.conftest import small_config
 from utils.console import UserError
+from utils.files import digest_file
 from utils.models import array_trees
-from utils.models.array_trees import TooLarge, digest_file
+from utils.models.array_trees import TooLarge
 from utils.models.networks import Network, build_network
+from utils.models.saved_networks import check_snapshot, load_network, restore_training_state, save_snapshot
 from utils.models.snapshots import (
     Snapshot,
-    check_snapshot,
     find_snapshot,
     keep_best_and_newest,
-    load_network,
     read_snapshot,
     recordings_used,
-    restore_training_state,
-    save_snapshot,
     snapshots_of,
 )
 

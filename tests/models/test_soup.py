@@ -14,13 +14,12 @@ from tests.conftest import small_config
 from tests.scoring.inference.test_recordings import with_testing
 from utils.console import UserError
 from utils.models.networks import Network, build_network
+from utils.models.saved_networks import load_network, save_snapshot
 from utils.models.snapshots import (
     Snapshot,
-    load_network,
     network_digest,
     read_snapshot,
     recordings_used,
-    save_snapshot,
     snapshots_of,
     validation_recordings_of,
 )

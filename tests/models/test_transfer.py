@@ -11,7 +11,8 @@ from config import Config, Model
 from tests.conftest import small_config
 from utils.console import UserError
 from utils.models.networks import Network, build_network
-from utils.models.snapshots import Snapshot, save_snapshot
+from utils.models.saved_networks import save_snapshot
+from utils.models.snapshots import Snapshot
 from utils.models.transfer import find_pretrained, start_from
 
 OLD = ("Altus clarus", "Bassus gravis", "Solus unicus")

@@ -19,10 +19,10 @@ from tests.scoring.inference.test_units import split_of
 from tests.workers import environment
 from utils import console
 from utils.console import Failure, UserError
-from utils.models.snapshots import load_network
+from utils.models.saved_networks import load_network
 from utils.scoring.inference import clip_workers, ensembles, recording_groups
+from utils.scoring.inference.engines import engine_text
 from utils.scoring.inference.ensembles import assemble, chosen_members
-from utils.scoring.inference.predictors import engine_text
 from utils.scoring.inference.recording_groups import (
     GROUP_BYTES,
     GROUP_TIME_LIMIT,

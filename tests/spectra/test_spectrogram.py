@@ -89,7 +89,6 @@ def sweep(rate: int) -> np.ndarray:
         "pcen of librosa's own defaults",
     ],
 )
-@pytest.mark.filterwarnings("ignore:Empty filters detected")
 def test_the_formula_is_librosas(spectrogram: Spectrogram) -> None:
     samples = sweep(spectrogram.rate)
     expected = librosa_spectrogram(samples, spectrogram)
@@ -171,7 +170,6 @@ ANY = st.builds(
     st.sampled_from([0.0, 0.5]),
 )
 @example(SMALL, 31, 0, 0.0, 0.0)
-@pytest.mark.filterwarnings("ignore:Empty filters detected")
 def test_any_clip_gives_a_spectrogram(
     spectrogram_settings: Spectrogram, samples: int, seed: int, loudness: float, offset: float
 ) -> None:
@@ -251,7 +249,6 @@ FIXED = Spectrogram(
 )
 
 
-@pytest.mark.filterwarnings("ignore:Empty filters detected")
 @pytest.mark.parametrize(("kind", "height"), [("mel", 16), ("mel", 40), ("linear", 112)])
 def test_full_scale_is_a_sine_in_the_band_that_shows_it_best(kind: str, height: int) -> None:
     settings = replace(FIXED, kind=kind, height=height)

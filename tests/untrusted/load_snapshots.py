@@ -12,13 +12,8 @@ import jax
 import numpy as np
 
 from utils.console import UserError
-from utils.models.snapshots import (
-    load_network,
-    read_snapshot,
-    recordings_used,
-    restore_training_state,
-    validation_recordings_of,
-)
+from utils.models.saved_networks import load_network, restore_training_state
+from utils.models.snapshots import read_snapshot, recordings_used, validation_recordings_of
 
 TRAINING = {"moments": np.arange(500, dtype=np.float32), "count": np.int32(7)}
 

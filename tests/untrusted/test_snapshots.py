@@ -14,7 +14,8 @@ from config import Model
 from tests.conftest import REPOSITORY, small_config
 from tests.untrusted.load_snapshots import TRAINING
 from utils.models.networks import build_network
-from utils.models.snapshots import Snapshot, find_snapshot, save_snapshot
+from utils.models.saved_networks import save_snapshot
+from utils.models.snapshots import Snapshot, find_snapshot
 
 COUNT = 60
 MOST_SECONDS = 10.0  # for any of them

@@ -11,7 +11,8 @@ from utils.external.model_files import ClassLayer
 from utils.external.settings import class_layer_of
 from utils.models.array_trees import named_leaves, unflatten_named
 from utils.models.networks import Network, build_network
-from utils.models.snapshots import Snapshot, save_snapshot
+from utils.models.saved_networks import save_snapshot
+from utils.models.snapshots import Snapshot
 from utils.recordings.recording import NOISE
 
 UNKNOWN_LOGIT = -30.0  # of a class that the file does not have: never detected

@@ -43,7 +43,8 @@ from utils.learning.validation import Validation, make_validation, monitored_uni
 from utils.models.array_trees import TooLarge
 from utils.models.monitor import Monitored, MonitorUnit
 from utils.models.networks import Network, build_network, count_parameters
-from utils.models.snapshots import Snapshot, check_snapshot, find_snapshot
+from utils.models.saved_networks import check_snapshot
+from utils.models.snapshots import Snapshot, find_snapshot
 from utils.models.training_log import EpochRow, best_row, is_finished
 from utils.spectra.pack import Pack
 

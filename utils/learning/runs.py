@@ -14,16 +14,8 @@ from utils.learning.hard_negatives import hard_per_epoch
 from utils.learning.hosts import is_first
 from utils.learning.steps import TrainState
 from utils.models.array_trees import TooLarge
-from utils.models.snapshots import (
-    Snapshot,
-    check_snapshot,
-    find_snapshot,
-    keep_best_and_newest,
-    read_snapshot,
-    restore_network,
-    restore_training_state,
-    save_snapshot,
-)
+from utils.models.saved_networks import check_snapshot, restore_network, restore_training_state, save_snapshot
+from utils.models.snapshots import Snapshot, find_snapshot, keep_best_and_newest, read_snapshot
 from utils.models.training_log import EpochRow, best_row, is_finished, read_training_log, write_training_log
 from utils.settings import to_toml
 from utils.settings_keys import changed_settings

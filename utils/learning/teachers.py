@@ -21,7 +21,8 @@ from utils import console
 from utils.learning.devices import compute_dtype, on_accelerator
 from utils.learning.targets import Targets
 from utils.models.networks import Network, abstract_network, apply, embed
-from utils.models.snapshots import Snapshot, load_network
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import Snapshot
 from utils.scoring.inference.ensembles import Member, members_at, with_bird_model
 from utils.settings_keys import changed_settings, settings_for_key
 

@@ -23,9 +23,10 @@ from utils.learning.losses import losses
 from utils.learning.targets import Labels, targets_of
 from utils.models.monitor import ALWAYS_BY_CLIP, F1_METRICS, Monitored, MonitorUnit
 from utils.models.networks import Network
-from utils.models.onnx.export import FurtherOutput
+from utils.models.onnx.interface import FurtherOutput
+from utils.scoring.inference.onnx_sessions import scores_of
 from utils.scoring.inference.pooling import median_filtered
-from utils.scoring.inference.predictors import predictor, scores_of
+from utils.scoring.inference.predictors import predictor
 from utils.scoring.metrics.detection_metrics import count_top_classes, macro, weighted
 from utils.scoring.metrics.ranking import average_precision, class_mean, lrap, mean_of_defined
 from utils.spectra.stored_sound import ModelInput

@@ -19,7 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from utils.console import UserError
-from utils.files import write_text
+from utils.files import digest_file, write_text
 
 # Orbax takes these in any part of a path for a pattern, and TensorStore a backslash for the end of a folder's name
 MISREAD = re.compile(r"[\\*?\[\]]")
@@ -43,11 +43,6 @@ def named_leaves(tree: Any) -> dict[str, Any]:
 def unflatten_named(like: Tree, leaves: Mapping[str, Any]) -> Tree:
     """Put named leaves into a tree with the structure of `like`."""
     return jax.tree.unflatten(jax.tree.structure(like), [leaves[name] for name in named_leaves(like)])
-
-
-def digest_file(folder: Path) -> Path:
-    """Return the file that holds the SHA-256 of a tree's arrays: beside the tree's folder."""
-    return folder.with_name(f"{folder.name}.sha256")
 
 
 def save_tree(folder: Path, tree: Any) -> None:

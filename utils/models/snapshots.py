@@ -7,28 +7,21 @@
     <run>/epoch_012/*.sha256       digests of both
     <run>/paused/                  the same, of an epoch that Ctrl-C stopped; removed when that epoch is finished
 
-Which snapshot is the best and which the latest follows from their contents; no file points at them.
+Which snapshot is the best and which the latest follows from their contents; no file points at them. This module reads
+what a snapshot says of itself, without JAX; `saved_networks` saves snapshots and reads their arrays.
 """
 
 import json
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import jax.numpy as jnp
-import numpy as np
-from flax import nnx
-from jax.typing import DTypeLike
-
 from config import Config, SettingsError
 from utils.console import UserError, warning
-from utils.files import atomic_folder, remove_folder, write_json, write_text
-from utils.models.array_trees import Tree, digest_file, named_leaves, restore_leaves, restore_tree, save_tree
+from utils.files import digest_file, remove_folder
 from utils.models.monitor import UNITS, Monitored
-from utils.models.networks import Network, abstract_network
-from utils.settings import load, to_toml
+from utils.settings import load
 
 SNAPSHOT_VERSION = 1
 
@@ -67,41 +60,6 @@ class Snapshot:
     def chosen_by(self) -> Monitored:
         """The value by which snapshots of a run are ranked."""
         return self.monitored or Monitored(value=self.mlrap)
-
-
-def save_snapshot(
-    snapshot: Snapshot,
-    network: Network,
-    training: Any,
-    *,
-    recordings: Iterable[str],
-    validation: Iterable[str] = (),
-    indirect: Iterable[str] = (),
-) -> None:
-    """Save a snapshot to its folder; it appears whole or not at all.
-
-    Parameters
-    ----------
-    training : tree of arrays that resuming needs besides the network; None: no training resumes from it
-    recordings : names of the recordings that the network was trained or validated on
-    validation : names of those for validation
-    indirect : names of those that it learned through the predictions of other networks alone
-    """
-    remove_folder(snapshot.folder)  # only a damaged one can be there, or an earlier pause
-    state = {name: getattr(snapshot, name) for name in ("epoch", "mlrap", "validation_loss", "data", "steps", "sums")}
-    state["monitored"] = None if snapshot.monitored is None else asdict(snapshot.monitored)
-    state |= {"hard_negatives": snapshot.hard_negatives} if snapshot.hard_negatives else {}
-    with atomic_folder(snapshot.folder) as new:
-        write_text(new / "settings.toml", to_toml(snapshot.config))
-        write_text(new / "classes.txt", "".join(f"{label}\n" for label in snapshot.classes))
-        write_json(new / "snapshot.json", {"version": SNAPSHOT_VERSION, **state})
-        write_text(new / "learned.txt", "".join(f"{name}\n" for name in recordings))
-        write_text(new / "validation.txt", "".join(f"{name}\n" for name in validation))
-        if through_others := "".join(f"{name}\n" for name in indirect):
-            write_text(new / "indirect.txt", through_others)
-        save_tree(new / "net", network)
-        if training is not None:
-            save_tree(new / "training", training)
 
 
 def find_snapshot(run: Path, which: Literal["best", "latest"]) -> Snapshot | None:
@@ -244,63 +202,3 @@ def network_digest(snapshot: Snapshot) -> str:
     """Return the digest of a snapshot's network; '' for snapshots of earlier versions, which have none."""
     path = digest_file(snapshot.folder / "net")
     return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
-
-
-def restore_network(snapshot: Snapshot, like: Network) -> Network:
-    """Read the network of a snapshot.
-
-    Parameters
-    ----------
-    like : a network of the same settings and classes
-
-    Raises
-    ------
-    UserError
-        If the weights are damaged or belong to another model.
-    """
-    return restore_tree(snapshot.folder / "net", like)
-
-
-def network_arrays(snapshot: Snapshot, like: Network) -> dict[str, np.ndarray]:
-    """Return the arrays of a snapshot's network by name, in the memory of the host.
-
-    Parameters and errors are those of `restore_network`.
-    """
-    return restore_leaves(snapshot.folder / "net", named_leaves(like), on_host=True)
-
-
-def load_network(snapshot: Snapshot, *, dtype: DTypeLike = jnp.float32) -> tuple[nnx.GraphDef, Network]:
-    """Build the network of a snapshot, which computes in `dtype`, and read its weights.
-
-    Raises
-    ------
-    UserError
-        Same as `restore_network`.
-    """
-    graph, like = abstract_network(
-        snapshot.config.model, classes=len(snapshot.classes), shape=snapshot.config.input_shape, dtype=dtype
-    )
-    return graph, restore_network(snapshot, like)
-
-
-def check_snapshot(snapshot: Snapshot) -> None:
-    """Read back the whole snapshot: description, weights, and what resuming needs, each against its digest.
-
-    The arrays go into the memory of the host: that of the accelerator already holds all of them.
-
-    Raises
-    ------
-    TooLarge
-        If memory does not suffice.
-    UserError
-        If it cannot be read back.
-    """
-    saved = read_snapshot(snapshot.folder)
-    _, like = abstract_network(saved.config.model, classes=len(saved.classes), shape=saved.config.input_shape)
-    restore_leaves(saved.folder / "net", named_leaves(like), on_host=True)
-    restore_leaves(saved.folder / "training", None, on_host=True)
-
-
-def restore_training_state(snapshot: Snapshot, like: Tree) -> Tree:
-    """Read what resuming needs besides the network; `like` is a tree of the same shapes."""
-    return restore_tree(snapshot.folder / "training", like)

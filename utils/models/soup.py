@@ -24,15 +24,8 @@ from utils.console import UserError, alone, info, printable
 from utils.files import write_json
 from utils.models.array_trees import unflatten_named
 from utils.models.networks import abstract_network
-from utils.models.snapshots import (
-    Snapshot,
-    network_arrays,
-    network_digest,
-    read_snapshot,
-    recordings_used,
-    save_snapshot,
-    validation_recordings_of,
-)
+from utils.models.saved_networks import network_arrays, save_snapshot
+from utils.models.snapshots import Snapshot, network_digest, read_snapshot, recordings_used, validation_recordings_of
 from utils.settings_keys import effective_settings, short_key
 
 SOUP_VERSION = 1

@@ -9,7 +9,8 @@ from jaxtyping import Array
 from utils.console import UserError
 from utils.models.array_trees import named_leaves, unflatten_named
 from utils.models.networks import Network
-from utils.models.snapshots import Snapshot, find_snapshot_at, load_network
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import Snapshot, find_snapshot_at
 
 OUTPUT_LAYERS = ("params/output/", "params/frame_attention/")  # with a column for each class
 OF_POOL = ("params/frame_attention/", "params/pool/")  # layers that only some values of model.pool have

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils import console
-from utils.models.onnx.export import check_can_export, export
+from utils.models.onnx.export import export
+from utils.models.onnx.interface import check_can_export
 from utils.scoring.inference.calibration_clips import calibration_clips
 from utils.scoring.inference.ensembles import Member
 

@@ -1,11 +1,7 @@
 """The steps of both submission scripts: predict the recordings that have no part yet, and write the submission."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
-from functools import partial
+from contextlib import suppress
 from pathlib import Path
-
-import numpy as np
 
 from config import Config
 from utils import console
@@ -23,25 +19,18 @@ from utils.scoring.evaluation.soundscapes import (
 )
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.interval_rules import rules_text
-from utils.scoring.inference.intervals import IntervalPrediction, IntervalScores
 from utils.scoring.inference.metadata_blend import blend_text
-from utils.scoring.inference.recording_groups import PredictSome, predict_on_workers
 from utils.scoring.submissions.day_times import DayTimes
 from utils.scoring.submissions.dynamic_threshold import with_share_threshold
 from utils.scoring.submissions.event_table import write_events
 from utils.scoring.submissions.flags import SubmissionFlags
 from utils.scoring.submissions.formats.registry import check_submission, write_rows
 from utils.scoring.submissions.novelty_table import write_novelty_through
-from utils.scoring.submissions.results import Checked, InferenceResult, Submitted, Tally
-from utils.scoring.submissions.score_parts import (
-    is_score_part_complete,
-    predict_parts,
-    read_score_part,
-    wait_for_parts,
-)
+from utils.scoring.submissions.part_inference import InferenceResult, interval_scores, predict_missing
+from utils.scoring.submissions.results import Checked, Submitted
+from utils.scoring.submissions.tally import Tally
 from utils.scoring.submissions.task import Kind, Task, prepare_submission, submissions_within
 from utils.scoring.submissions.timeline import write_timeline
-from utils.spectra.interval_grid import interval_times
 
 
 def submit(config: Config, kind: Kind, flags: SubmissionFlags) -> Submitted | Checked:
@@ -72,54 +61,6 @@ def check_file(path: Path, task: Task) -> Checked:
     return Checked(path, problems)
 
 
-def predict_missing(task: Task, config: Config) -> InferenceResult:
-    """Predict the recordings that have no part yet, and write the part of each as it is finished.
-
-    Raises
-    ------
-    UserError
-        If a network is damaged.
-    """
-    missing = [index for index, target in enumerate(task.targets) if not is_score_part_complete(target)]
-    task.parts.report_others()
-    done = len(task.files) - len(missing)
-    if done:
-        console.info(f"{done:,} of {len(task.files):,} recordings were predicted before")
-    failures: dict[int, console.Failure] = {}
-    seconds, elapsed = 0.0, console.stopwatch()
-    files = [task.files[index] for index in missing]
-    task.parts.folder.mkdir(parents=True, exist_ok=True)  # workers of a cluster look for it
-    sizes = [1 + (file.stat().st_size if file.is_file() else 0) for file in files]
-    share = 0.0
-
-    def predict_rows(rows: Sequence[int]) -> PredictSome[IntervalPrediction]:
-        some = [missing[row] for row in rows]
-        return partial(
-            predict_parts,
-            files=[task.files[index] for index in some],
-            targets=[task.targets[index] for index in some],
-            interval=task.interval,
-            scratch_in=task.parts.folder,
-        )
-
-    predictions = predict_on_workers(predict_rows, files, task.ensemble, config, needs=[task.parts.folder])
-    with (
-        console.progress(task.kind, total=len(task.files), unit="recordings", in_words=True) as advance,
-        closing(predictions),
-    ):
-        advance(done)
-        for row, one in predictions:
-            if isinstance(one, console.Failure):
-                failures[missing[row]] = one
-            else:
-                seconds += one.length.frames / one.length.rate
-            share += sizes[row] / sum(sizes)
-            left = console.clock(elapsed() * max(1 - share, 0.0) / share)
-            advance(1, note=f"{seconds / elapsed():,.0f} × real time, {left} left")
-    wait_for_parts(task.targets[index] for index in missing if index not in failures)
-    return InferenceResult(failures, seconds, elapsed())
-
-
 def write_submission(task: Task, result: InferenceResult, config: Config) -> Submitted:
     """Write the submission from the parts of its recordings; it appears whole, and then the parts are removed.
 
@@ -135,7 +76,7 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     tally = Tally()
     evaluator = SoundscapeEvaluator(truth, layout.classes, layout.rule, config.testing) if truth else None
     day_times = DayTimes(layout)
-    results = day_times.through(tally.through(_interval_scores(task, result.failures), layout))
+    results = day_times.through(tally.through(interval_scores(task, result.failures), layout))
     results = evaluator.through(results) if evaluator else results
     novelty = task.folder / f"{config.run}_{task.kind}_novelty.csv"
     novelty.unlink(missing_ok=True)
@@ -210,29 +151,13 @@ def _write_evaluation(evaluation: SoundscapeEvaluation, task: Task, config: Conf
     return stem.with_name(f"{stem.name}.json") if written else None
 
 
-def _interval_scores(task: Task, failures: dict[int, console.Failure]) -> Iterator[IntervalScores]:
-    """Yield the scores of each recording, in the order of files."""
-    no_times, no_scores = np.zeros(0), np.zeros((0, len(task.layout.classes)))
-    for index, (file, target) in enumerate(zip(task.layout.files, task.targets, strict=True)):
-        name = task.files[index].stem
-        if index in failures:
-            yield IntervalScores(name, file, no_times, no_times, no_scores, no_scores, failures[index].reason)
-            continue
-        part = read_score_part(target)
-        scores, uncalibrated = task.postprocessing.scores(part, index=index, scratch_in=task.parts.folder)
-        starts, ends = interval_times(part.length, interval=task.interval)
-        yield IntervalScores(
-            name, file, starts, ends, scores, uncalibrated, warnings=part.length.warnings, novelty=part.novelty
-        )
-
-
 def _write_page(
     task: Task, result: InferenceResult, config: Config, truth: Truth | None, metrics: SoundscapeMetrics | None
 ) -> Path:
     path = task.folder / f"{config.run}_{task.kind}.html"
     write_timeline(
         path,
-        _interval_scores(task, result.failures),
+        interval_scores(task, result.failures),
         task.layout,
         settings=task.ensemble.members[0].snapshot.config,
         title=config.run,

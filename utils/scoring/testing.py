@@ -25,12 +25,12 @@ from utils.scoring.evaluation.result_files import predictions_table, write_resul
 from utils.scoring.evaluation.ridge_baseline import ridge_scores
 from utils.scoring.evaluation.without_metadata import WithoutMetadata, compare_without_metadata
 from utils.scoring.held_out import held_out_recordings
+from utils.scoring.inference.engines import check_engine, engine_text
 from utils.scoring.inference.ensembles import Member, members_at
 from utils.scoring.inference.interval_rules import rules_facts, rules_text
 from utils.scoring.inference.metadata_blend import blend_facts, blend_text, check_not_learned_by_classifier
 from utils.scoring.inference.noise_folder import check_noise_folder, predict_noise
 from utils.scoring.inference.novelty_prototypes import check_can_calibrate
-from utils.scoring.inference.predictors import check_engine, engine_text
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.inference.units import unit_of
 from utils.scoring.inference.zero_scores import zero_scores_of

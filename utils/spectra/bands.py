@@ -7,14 +7,14 @@ import math
 from functools import lru_cache
 from typing import NamedTuple
 
-import librosa.filters
 import numpy as np
 import scipy.ndimage
-import scipy.signal
 import scipy.sparse
 from jaxtyping import Float
 
 from config import Spectrogram
+from utils.spectra.mel import mel_filters, mel_frequencies
+from utils.spectra.windows import hamming, hann
 
 WINDOW_PER_BAND = 8  # samples of the Fourier window for each mel band
 
@@ -46,23 +46,21 @@ def bands_of(settings: Spectrogram) -> Bands:
             rate=settings.rate, fmin=settings.fmin, fmax=settings.fmax, height=settings.height
         )
         first, last = bins_between(settings.fmin, settings.fmax, rate=settings.rate, n_fft=n_fft)
-        return Bands(scipy.signal.get_window("hamming", n_fft).astype(np.float32), first, last, None, last - first)
+        return Bands(hamming(n_fft), first, last, None, last - first)
     n_fft = settings.n_fft or WINDOW_PER_BAND * settings.height
-    window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
+    window = hann(n_fft)
     if settings.kind == "reassigned":
         return Bands(window, 0, n_fft // 2 + 1, None, settings.height)
-    bank = librosa.filters.mel(
-        sr=settings.rate, n_fft=n_fft, n_mels=settings.height, fmin=settings.fmin, fmax=settings.fmax
-    )
+    bank = mel_filters(rate=settings.rate, n_fft=n_fft, bands=settings.height, fmin=settings.fmin, fmax=settings.fmax)
     used = np.flatnonzero(bank.any(axis=0))
     first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
-    weights = scipy.sparse.csr_array(bank[:, first:last].astype(np.float32))
+    weights = scipy.sparse.csr_array(bank[:, first:last])
     return Bands(window, first, last, weights, settings.height)
 
 
 def unit_area_heights(settings: Spectrogram) -> Float[np.ndarray, " bands"]:
     """Return the height of each triangular mel filter whose area is 1, 1 / Hz."""
-    edges = librosa.mel_frequencies(n_mels=settings.height + 2, fmin=settings.fmin, fmax=settings.fmax)
+    edges = mel_frequencies(settings.height + 2, fmin=settings.fmin, fmax=settings.fmax)
     return 2 / (edges[2:] - edges[:-2])
 
 

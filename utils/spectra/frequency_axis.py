@@ -1,10 +1,10 @@
 """Where frequencies lie in a spectrogram, for the axes of plots."""
 
-import librosa
 from matplotlib.ticker import MaxNLocator
 
 from config import Spectrogram
 from utils.spectra.bands import bands_of
+from utils.spectra.mel import hertz_to_mel
 
 OCTAVES = tuple(31.25 * 2**octave for octave in range(13))  # to 128,000 Hz
 FEWEST_TICKS = 3
@@ -19,7 +19,7 @@ def height_of(frequency: float, settings: Spectrogram) -> float:
         bands = bands_of(settings)
         row, rows = frequency * len(bands.window) / settings.rate - bands.first_bin, bands.rows
     else:  # the centres of the bands divide the range in mel into height + 1 equal steps
-        low, high, mel = (float(librosa.hz_to_mel(hertz)) for hertz in (settings.fmin, settings.fmax, frequency))
+        low, high, mel = (hertz_to_mel(hertz) for hertz in (settings.fmin, settings.fmax, frequency))
         row, rows = (mel - low) / (high - low) * (settings.height + 1) - 1, settings.height
     return (row + 0.5) / rows
 

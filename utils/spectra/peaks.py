@@ -9,20 +9,19 @@ Source: V. Lostanlen et al., github.com/BirdVox/PCEN-SNR (src/pcen_snr.py: hop o
 kaggle.com/code/johnowhitaker/peak-identification.
 """
 
-import warnings
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain
 
-import librosa.filters
 import numpy as np
 import scipy.ndimage
-import scipy.signal
 from jaxtyping import Float, Float32
 
 from config import Spectrogram
 from utils.spectra.clips import Window, cut_grid
 from utils.spectra.fourier import rfft
+from utils.spectra.mel import mel_filters
+from utils.spectra.windows import hann
 
 HOP = 512 / 22_050  # seconds from one frame to the next
 WINDOW_HOPS = 4  # length of the Fourier window, in hops
@@ -62,7 +61,7 @@ def _mel_power(
     hop = hop_samples(settings.rate)
     n_fft = WINDOW_HOPS * hop
     weights = mel_weights(settings)
-    window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
+    window = hann(n_fft)
     silence = np.zeros(n_fft // 2, np.float32)
     even = _even_blocks(chain([silence], blocks, [silence]), FRAMES_AT_ONCE * hop)
     for _, frames in cut_grid(even, length=n_fft, step=hop, min_length=n_fft):
@@ -84,28 +83,24 @@ def _even_blocks(blocks: Iterable[Float[np.ndarray, " _"]], size: int) -> Iterat
 @lru_cache(maxsize=8)
 def mel_weights(settings: Spectrogram) -> Float32[np.ndarray, "bins bands"]:
     """Return the weight of each Fourier bin in each mel band, without empty bands that lie between two bins."""
-    with warnings.catch_warnings(action="ignore"):
-        bank = librosa.filters.mel(
-            sr=settings.rate,
-            n_fft=WINDOW_HOPS * hop_samples(settings.rate),
-            n_mels=BANDS,
-            fmin=settings.fmin,
-            fmax=settings.fmax,
-        )
-    return np.ascontiguousarray(bank[bank.any(axis=1)].T, dtype=np.float32)
+    n_fft = WINDOW_HOPS * hop_samples(settings.rate)
+    bank = mel_filters(rate=settings.rate, n_fft=n_fft, bands=BANDS, fmin=settings.fmin, fmax=settings.fmax)
+    return np.ascontiguousarray(bank[bank.any(axis=1)].T)
 
 
 def _pcen_blocks(
     powers: Iterable[Float32[np.ndarray, "frames bands"]], *, rate: int
 ) -> Iterator[Float[np.ndarray, "frames bands"]]:
     """Yield `librosa.pcen` of a spectrogram that comes in blocks; as there, the initial running mean is 1."""
+    from scipy.signal import lfilter, lfilter_zi  # slow to import, and seldom needed
+
     frames = TIME_CONSTANT * rate / hop_samples(rate)
     share = (np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
     state = None
     for power in powers:
         if state is None:
-            state = np.full((1, power.shape[1]), scipy.signal.lfilter_zi([share], [1, share - 1]))
-        mean, state = scipy.signal.lfilter([share], [1, share - 1], power, axis=0, zi=state)
+            state = np.full((1, power.shape[1]), lfilter_zi([share], [1, share - 1]))
+        mean, state = lfilter([share], [1, share - 1], power, axis=0, zi=state)
         gained = power * np.exp(-GAIN * (np.log(EPS) + np.log1p(mean / EPS)))
         yield BIAS**POWER * np.expm1(POWER * np.log1p(gained / BIAS))
 
@@ -115,7 +110,9 @@ def strongest_peaks(curve: Float[np.ndarray, " frames"], *, apart: int) -> Itera
 
     The ends of the curve may be peaks; the peak of a flat curve is its middle.
     """
-    peaks = scipy.signal.find_peaks(np.concatenate([[-np.inf], curve, [-np.inf]]))[0] - 1
+    from scipy.signal import find_peaks  # slow to import, and seldom needed
+
+    peaks = find_peaks(np.concatenate([[-np.inf], curve, [-np.inf]]))[0] - 1
     free = np.ones(len(curve), bool)
     for peak in peaks[np.argsort(-curve[peaks], kind="stable")].tolist():
         if free[peak]:

@@ -183,9 +183,7 @@ def _window_spectrogram(
     settled = min(len(samples), int(PCEN_SETTLED * settings.rate)) if settings.kind == "pcen" else 0
     frames = round(settings.width * settled / len(samples))
     samples = np.concatenate([samples[:settled][::-1], samples])
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Empty filters")  # bands between two bins, which the plot shows
-        return make_spectrogram(samples, replace(settings, width=settings.width + frames))[:, frames:]
+    return make_spectrogram(samples, replace(settings, width=settings.width + frames))[:, frames:]
 
 
 def plot_clips(figure: SubFigure, survey: RecordingSurvey, config: Config) -> None:

@@ -8,7 +8,6 @@ import math
 from dataclasses import replace
 
 import numpy as np
-import scipy.signal
 from jaxtyping import Float, UInt8
 
 from config import Spectrogram
@@ -158,10 +157,12 @@ def pcen(amplitudes: Float[np.ndarray, "rows frames"], *, frames_per_second: flo
 
     Source: `librosa.pcen` and its defaults (Wang et al. 2017, arXiv:1607.05666).
     """
+    from scipy.signal import lfilter  # slow to import, and seldom needed
+
     scaled = amplitudes * np.float32(PCEN_SCALE)
     share = pcen_smoothing(frames_per_second)
     feed, back = np.array([share], np.float32), np.array([1, share - 1], np.float32)
-    mean, _ = scipy.signal.lfilter(feed, back, scaled, axis=1, zi=np.full((len(scaled), 1), 1 - share, np.float32))
+    mean, _ = lfilter(feed, back, scaled, axis=1, zi=np.full((len(scaled), 1), 1 - share, np.float32))
     gain = np.exp(np.float32(-PCEN_GAIN) * (np.float32(math.log(PCEN_LEAST)) + np.log1p(mean / np.float32(PCEN_LEAST))))
     return np.float32(PCEN_BIAS**PCEN_POWER) * np.expm1(
         np.float32(PCEN_POWER) * np.log1p(scaled * gain / np.float32(PCEN_BIAS))

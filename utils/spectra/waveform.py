@@ -7,11 +7,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import scipy.fft
-import scipy.signal
 from jaxtyping import Float
 
 from config import Spectrogram
 from utils.spectra.fourier import rfft
+from utils.spectra.windows import hann
 
 ORDER = 2  # order of the Butterworth filter, which is applied forwards and backwards
 SETTLED = 4  # periods of the cutoff frequency after which the filter has settled
@@ -59,10 +59,12 @@ def high_pass_filter(settings: Spectrogram, *, samples: int) -> HighPass:
 
     It equals `scipy.signal.sosfiltfilt` of a Butterworth filter: the squared gain of the filter, without delay.
     """
+    from scipy.signal import butter, freqz_sos  # slow to import, and seldom needed
+
     beyond = min(samples - 1, math.ceil(SETTLED * settings.rate / settings.high_pass))
     length = scipy.fft.next_fast_len(samples + 2 * beyond, real=True)
-    sections = scipy.signal.butter(ORDER, settings.high_pass, btype="highpass", fs=settings.rate, output="sos")
-    _, response = scipy.signal.freqz_sos(sections, worN=scipy.fft.rfftfreq(length, 1 / settings.rate), fs=settings.rate)
+    sections = butter(ORDER, settings.high_pass, btype="highpass", fs=settings.rate, output="sos")
+    _, response = freqz_sos(sections, worN=scipy.fft.rfftfreq(length, 1 / settings.rate), fs=settings.rate)
     return HighPass(beyond, length, (np.abs(response) ** 2).astype(np.float32))
 
 
@@ -104,17 +106,21 @@ def noise_gate(settings: Spectrogram, *, samples: int) -> Gate:
     spread = [
         int(reach / step) for reach, step in zip(GATE_BLUR, (settings.rate / n_fft, hop / settings.rate), strict=True)
     ]
-    frequencies, frames = (
-        (scipy.signal.windows.triang(2 * reach + 1) / (reach + 1)).astype(np.float32) for reach in spread
-    )
+    frequencies, frames = (_triangle(reach) for reach in spread)
     inside = slice(GATE_OVERLAP // 2, GATE_OVERLAP // 2 + steps)
     return Gate(
-        scipy.signal.get_window("hann", n_fft).astype(np.float32),
+        hann(n_fft),
         hop,
         steps * hop + 2 * n_fft,
         inside,
         (frequencies, frames),
     )
+
+
+def _triangle(reach: int) -> Float[np.ndarray, " weights"]:
+    """Return weights that fall evenly to both ends of 2 · reach + 1, with the sum 1."""
+    steps = np.arange(1, reach + 2)
+    return (np.concatenate([steps, steps[-2::-1]]) / (reach + 1) / (reach + 1)).astype(np.float32)
 
 
 def reduce_noise(samples: Float[np.ndarray, " samples"], settings: Spectrogram) -> Float[np.ndarray, " samples"]:

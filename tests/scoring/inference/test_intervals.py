@@ -18,14 +18,15 @@ from tests.conftest import RATE, chirp, small_config
 from tests.scoring.inference.test_recordings import snapshot, table, with_testing
 from utils import console
 from utils.files import write_text
-from utils.models.snapshots import load_network
+from utils.models.saved_networks import load_network
 from utils.scoring import submitting
 from utils.scoring.inference import clip_workers, intervals
 from utils.scoring.inference.ensembles import Member, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.inference.onnx_sessions import scores_of
 from utils.scoring.inference.pooling import median_filtered
-from utils.scoring.inference.predictors import predictor, scores_of
+from utils.scoring.inference.predictors import predictor
 from utils.scoring.inference.recordings import predict_recordings
 from utils.scoring.metrics.thresholds import Thresholds, write_thresholds
 from utils.scoring.submissions import postprocessing, score_parts, task

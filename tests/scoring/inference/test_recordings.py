@@ -17,15 +17,17 @@ from tests.conftest import RATE, chirp, small_config
 from utils.console import Failure, UserError
 from utils.files import try_lock
 from utils.models.networks import build_network
-from utils.models.snapshots import Snapshot, load_network, save_snapshot
+from utils.models.saved_networks import load_network, save_snapshot
+from utils.models.snapshots import Snapshot
 from utils.recordings.splits import SPLIT_SCHEMA
 from utils.scoring.evaluation.false_detections import false_detections, share_of_noise_detected
 from utils.scoring.held_out import held_out_recordings
 from utils.scoring.inference.batching import FullBatches
 from utils.scoring.inference.clip_workers import SCRATCH, ClipSpectrograms, spectrograms_of_recordings
 from utils.scoring.inference.ensembles import GroupScores, Member, assemble, chosen_members
+from utils.scoring.inference.onnx_sessions import ClipOutputs, scores_of
 from utils.scoring.inference.pooling import median_filtered
-from utils.scoring.inference.predictors import ClipOutputs, predictor, scores_of
+from utils.scoring.inference.predictors import predictor
 from utils.scoring.inference.recordings import iter_predictions, predict_file, predict_recordings
 from utils.scoring.metrics.thresholds import Thresholds
 from utils.scoring.testing import check_not_trained_on
@@ -329,8 +331,8 @@ def test_a_damaged_network_is_an_error(config: Config, root: Path) -> None:
     group = assemble([Member(made)]).groups[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "utils.scoring.inference.ensembles.chosen_predictor",
-            lambda *_, **__: lambda _, pixels: ClipOutputs(np.full((len(pixels), 3), np.nan, np.float32)),
+            "utils.scoring.inference.ensembles.snapshot_predictor",
+            lambda *_, **__: lambda pixels: ClipOutputs(np.full((len(pixels), 3), np.nan, np.float32)),
         )
         with pytest.raises(UserError, match="output is NaN or infinite"):
             group.scorer(dataclasses.replace(Config().testing, batch_size=4))(np.zeros((2, 16, 32), np.uint8))

@@ -19,7 +19,8 @@ from tests.conftest import RATE, chirp, small_config, write_folders
 from utils.external import embeddings
 from utils.external.settings import with_external_model
 from utils.models.networks import build_network
-from utils.models.snapshots import Snapshot, save_snapshot
+from utils.models.saved_networks import save_snapshot
+from utils.models.snapshots import Snapshot
 from utils.recordings.splits import read_split
 from utils.scoring.inference.ensembles import Member, assemble, chosen_members
 from utils.scoring.inference.recordings import Predictions, predict_recordings

@@ -13,14 +13,15 @@ from config import Clips, Config
 from tests.conftest import RATE, chirp, small_config
 from tests.scoring.inference.test_recordings import snapshot, with_testing
 from utils.console import UserError
-from utils.models.snapshots import load_network
+from utils.models.saved_networks import load_network
 from utils.recordings.recording import Event
 from utils.recordings.splits import SPLIT_SCHEMA
 from utils.scoring.evaluation.metric_texts import unknown_notes
 from utils.scoring.evaluation.recordings import evaluate_predictions
 from utils.scoring.inference.ensembles import Member
+from utils.scoring.inference.onnx_sessions import scores_of
 from utils.scoring.inference.pooling import median_filtered
-from utils.scoring.inference.predictors import predictor, scores_of
+from utils.scoring.inference.predictors import predictor
 from utils.scoring.inference.unit_rows import overlapping_species, species_of_intervals
 from utils.scoring.inference.units import predict_units, unit_of
 from utils.spectra.spectrogram import make_spectrogram, to_pixels

@@ -20,7 +20,8 @@ from tests.scoring.inference.test_recordings import snapshot, with_testing
 from utils import console
 from utils.files import write_text
 from utils.models.networks import Network, make_module
-from utils.models.snapshots import Snapshot, save_snapshot
+from utils.models.saved_networks import save_snapshot
+from utils.models.snapshots import Snapshot
 from utils.recordings.recording import NOISE, Event
 from utils.scoring.evaluation.onsets import OnsetEvaluator
 from utils.scoring.evaluation.soundscape_truth import Truth

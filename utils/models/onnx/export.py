@@ -8,9 +8,8 @@ sound becomes clips and spectrograms, and whether a softmax or a sigmoid turns l
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -22,31 +21,12 @@ from utils.console import UserError
 from utils.files import atomic_file
 from utils.models.input_scaling import from_pixels
 from utils.models.networks import Network, all_outputs
-from utils.models.snapshots import Snapshot, load_network
+from utils.models.onnx.interface import INPUT, OUTPUT, FurtherOutput, check_can_export
+from utils.models.saved_networks import load_network
+from utils.models.snapshots import Snapshot
 
 if TYPE_CHECKING:
     import onnx
-
-INPUT, OUTPUT = "spectrograms", "logits"
-FurtherOutput = Literal["embeddings", "frames"]  # of a network, beside its logits; names of fields of `NetworkOutput`
-
-
-def can_export() -> bool:
-    """Tell whether the extra `export` is installed."""
-    return bool(find_spec("onnx") and find_spec("onnxruntime"))
-
-
-def check_can_export(wanted: str) -> None:
-    """Refuse what needs the extra `export` if that is not installed.
-
-    Raises
-    ------
-    UserError
-        That says how to install it.
-    """
-    if not can_export():
-        raise UserError(f"{wanted}: needs ONNX and ONNX Runtime, which are not installed (pip install '.[export]')")
-
 
 EXTERNAL_FACTS = ("title", "licence", "sha256", "embedding", "rate", "window", "hop", "peak")  # in metadata
 

@@ -13,7 +13,7 @@ from config import Testing
 from utils import console
 from utils.scoring.inference.clip_workers import ClipSpectrograms
 from utils.scoring.inference.ensembles import Ensemble, GroupScores, Scorer
-from utils.scoring.inference.predictors import Pixels
+from utils.scoring.inference.onnx_sessions import Pixels
 
 BATCHES_IN_FLIGHT = 2  # while one is predicted, the next is ready
 

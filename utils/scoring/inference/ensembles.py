@@ -12,16 +12,14 @@ from jaxtyping import Float, Float32
 from config import Clips, Config, External, Spectrogram, Testing
 from utils import console
 from utils.external.settings import located
-from utils.models.onnx.export import FurtherOutput
+from utils.models.onnx.interface import FurtherOutput
 from utils.models.prototypes import Prototypes
-from utils.models.snapshots import Snapshot, find_snapshot, find_snapshot_at, load_network, snapshots_of
-from utils.models.soup import soup_of
+from utils.models.snapshots import Snapshot, find_snapshot, find_snapshot_at, snapshots_of
 from utils.recordings.recording import NOISE
-from utils.scoring.inference.calibration_clips import calibration_clips
 from utils.scoring.inference.frame_grid import joined_frames
-from utils.scoring.inference.novelty_prototypes import prototypes_of
+from utils.scoring.inference.onnx_sessions import ClipOutputs, Pixels, scores_of
 from utils.scoring.inference.prediction_times import BatchTimer
-from utils.scoring.inference.predictors import ClipOutputs, Pixels, chosen_predictor, scores_of
+from utils.scoring.inference.snapshot_predictors import SnapshotPredictor, snapshot_predictor
 from utils.settings_keys import effective_settings
 
 FROM_SNAPSHOT = ("spectrogram.",)  # settings that every snapshot brings along
@@ -77,6 +75,8 @@ def chosen_members(config: Config) -> list[Member]:
         members = [Member(_soup_of(members, config))]
     _warn_of_ignored_settings(members, config)
     if settings.novelty:
+        from utils.scoring.inference.novelty_prototypes import prototypes_of  # imports JAX
+
         members = [replace(member, prototypes=prototypes_of(member.snapshot, settings)) for member in members]
     return members
 
@@ -94,6 +94,8 @@ def _named_members(config: Config) -> list[Member]:
 
 
 def _soup_of(members: Sequence[Member], config: Config) -> Snapshot:
+    from utils.models.soup import soup_of  # imports JAX
+
     return soup_of(
         [member.snapshot for member in members],
         [member.weight for member in members],
@@ -160,9 +162,7 @@ def members_at(
     return members
 
 
-def outputs_of(
-    snapshot: Snapshot, settings: Testing, *, further: Sequence[FurtherOutput] = ()
-) -> Callable[[Pixels], ClipOutputs]:
+def outputs_of(snapshot: Snapshot, settings: Testing, *, further: Sequence[FurtherOutput] = ()) -> SnapshotPredictor:
     """Load the network of a snapshot, and return its function from spectrograms to logits, and what else is asked for.
 
     Raises
@@ -170,17 +170,8 @@ def outputs_of(
     UserError
         If it cannot be read; the returned function raises it if an output is NaN or infinite.
     """
-    graph, network = load_network(snapshot)
-    predict = chosen_predictor(
-        graph,
-        network,
-        shape=snapshot.config.input_shape,
-        settings=settings,
-        calibration=partial(calibration_clips, snapshot),
-        further=further,
-        dtype=snapshot.config.input_dtype,
-    )
-    return lambda pixels: _checked_finite(predict(network, pixels), snapshot)
+    predict = snapshot_predictor(snapshot, settings, further=further)
+    return lambda pixels: _checked_finite(predict(pixels), snapshot)
 
 
 def _checked_finite(outputs: ClipOutputs, snapshot: Snapshot) -> ClipOutputs:

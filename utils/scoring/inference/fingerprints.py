@@ -7,7 +7,7 @@ from pathlib import Path
 
 from config import Config
 from utils.console import UserError
-from utils.models.array_trees import digest_file
+from utils.files import digest_file
 from utils.models.snapshots import Snapshot
 from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.interval_rules import ONLY_INTERVALS

@@ -21,14 +21,9 @@ from utils.models.prototypes import (
     read_prototypes,
     write_prototypes,
 )
-from utils.models.snapshots import (
-    Snapshot,
-    load_network,
-    network_digest,
-    recordings_used,
-    validation_recordings_of,
-)
-from utils.scoring.inference.predictors import ClipOutputs, Pixels, chosen_predictor
+from utils.models.snapshots import Snapshot, network_digest, recordings_used, validation_recordings_of
+from utils.scoring.inference.onnx_sessions import ClipOutputs, Pixels
+from utils.scoring.inference.snapshot_predictors import snapshot_predictor
 from utils.spectra.store import Store
 from utils.spectra.store_settings import check_settings
 
@@ -83,16 +78,7 @@ def make_prototypes(snapshot: Snapshot, settings: Testing) -> Prototypes:
         If there is no store, or it lacks training or validation clips.
     """
     elapsed, (store, clips) = console.stopwatch(), _clips_of_training(snapshot)
-    graph, network = load_network(snapshot)
-    predict = chosen_predictor(
-        graph,
-        network,
-        shape=snapshot.config.input_shape,
-        settings=settings,
-        further=("embeddings",),
-        dtype=snapshot.config.input_dtype,
-    )
-    embed = partial(_embeddings, store, partial(predict, network))
+    embed = partial(_embeddings, store, snapshot_predictor(snapshot, settings, further=("embeddings",)))
     training, validation = clips.filter(~pl.col("validation")), clips.filter(pl.col("validation"))
     sums: PrototypeSums | None = None
     for part, embeddings in embed(training):

@@ -11,11 +11,11 @@ from typing import Generic, Protocol, TypeVar, runtime_checkable
 from config import Config, Location, Testing
 from utils.console import Failure, UserError, info, warning
 from utils.messages import collected_warnings
+from utils.scoring.inference.engines import engine_text
 from utils.scoring.inference.ensembles import Ensemble, Member, assemble
 from utils.scoring.inference.fingerprints import fingerprint_of_parts
 from utils.scoring.inference.novelty_prototypes import prototypes_of
 from utils.scoring.inference.prediction_times import TimedBatches
-from utils.scoring.inference.predictors import engine_text
 from utils.sound.remote import sizes_and_times
 from utils.workers.fanout import fan_out
 

@@ -13,8 +13,6 @@ from annotated_types import Ge, Gt, Le, MinLen
 from jaxtyping import Bool, Float, Int64, Shaped
 from pydantic import AllowInfNan, TypeAdapter
 from scipy.special import expit, logit
-from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
 
 from utils.console import UserError
 from utils.files import write_json
@@ -131,6 +129,9 @@ def fit(
     scores, 2002; scikit-learn's LogisticRegression (its default penalty keeps the slope finite where scores separate
     perfectly) and IsotonicRegression.
     """
+    from sklearn.isotonic import IsotonicRegression  # slow to import, and not needed to apply a calibration
+    from sklearn.linear_model import LogisticRegression
+
     _check_probabilities(scores, correct)
     if correct.all() or not correct.any():
         raise ValueError("scores cannot be calibrated if all predictions are correct, or none is")

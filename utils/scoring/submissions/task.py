@@ -1,7 +1,7 @@
 """The task of a submission: its recordings, models, parts and format, read and checked before inference."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -87,13 +87,45 @@ def prepare_submission(config: Config, kind: Kind) -> Task:
     members = chosen_members(config)
     _check_events(members, config, kind)
     root, files = recordings_of(config, long=kind == "soundscape")
+    truth = _truth_of(root, config) if kind == "soundscape" and files else None
+    stem = config.submission.folder / f"{config.run}_{kind}"
+    path = stem.with_name(f"{stem.name}{FORMATS[config.submission.format].suffix}")
+    parts = stem.with_name(f"{stem.name}.parts")
+    return replace(task_of(config, kind, members, root=root, files=files, path=path, parts=parts), truth=truth)
+
+
+def task_of(
+    config: Config,
+    kind: Kind,
+    members: Sequence[Member],
+    *,
+    root: Path,
+    files: list[Path],
+    path: Path,
+    parts: Path,
+    given_thresholds: bool = False,
+) -> Task:
+    """Read and check all that the predictions of some recordings depend on.
+
+    Parameters
+    ----------
+    root, files : the folder of the recordings, and these
+    path, parts : where the submission and its parts go
+    given_thresholds : `submission.min_score` is the threshold, whatever a test has found
+
+    Raises
+    ------
+    UserError
+        If something is missing or does not fit.
+    """
     ensemble = assemble(members, frames=config.submission.events != "none")
     interval = config.submission.interval if kind == "soundscape" else 0.0
     _check_overlap(ensemble, config)
-    truth = _truth_of(root, config) if kind == "soundscape" and files else None
     names = tuple(file.relative_to(root).as_posix() for file in files)
     of_scores = fingerprint_of_scores(members, config)
-    tested = read_test_results(ensemble.classes, config, fingerprint=of_scores, interval=interval)
+    tested = read_test_results(
+        ensemble.classes, config, fingerprint=of_scores, interval=interval, given_thresholds=given_thresholds
+    )
     recorders = survey_files(names, root, config.dataset) if _needs_recorders(config) else NO_SURVEY
     told = recorders.metadata or None
     postprocessing = postprocessing_of(ensemble.classes, names, tested.calibration, config, told)
@@ -110,12 +142,9 @@ def prepare_submission(config: Config, kind: Kind) -> Task:
         zone=time_zone(config.dataset.time_zone),
     )
     check_layout(layout)
-    folder = config.submission.folder
-    fingerprint = fingerprint_of_parts(members, config, interval=interval)
-    parts = Parts(folder / f"{config.run}_{kind}.parts", fingerprint, root=root)
-    targets = [parts.path_of(file) for file in files]
-    path = folder / f"{config.run}_{kind}{FORMATS[config.submission.format].suffix}"
-    return Task(kind, interval, ensemble, files, targets, postprocessing, layout, parts, path, truth, recorders)
+    of_parts = Parts(parts, fingerprint_of_parts(members, config, interval=interval), root=root)
+    targets = [of_parts.path_of(file) for file in files]
+    return Task(kind, interval, ensemble, files, targets, postprocessing, layout, of_parts, path, recorders=recorders)
 
 
 def _needs_recorders(config: Config) -> bool:
@@ -247,7 +276,12 @@ class TestResults:
 
 
 def read_test_results(
-    classes: tuple[str, ...], config: Config, *, fingerprint: str, interval: float | None = None
+    classes: tuple[str, ...],
+    config: Config,
+    *,
+    fingerprint: str,
+    interval: float | None = None,
+    given_thresholds: bool = False,
 ) -> TestResults:
     """Read thresholds and calibration; warn, in one line each, if they come from other networks or other rows.
 
@@ -257,6 +291,7 @@ def read_test_results(
     fingerprint : of its scores, from `fingerprint_of_scores`
     interval : length of the rows of the submission, seconds; 0: whole recordings. None: it does not matter what
         thresholds and calibration were made on
+    given_thresholds : the user gave a threshold, so that those of the test are not wanted
 
     Raises
     ------
@@ -265,8 +300,8 @@ def read_test_results(
     """
     tested, chosen, fingerprints = config.run_folder / "test", None, dict[Path, str | None]()
     path = config.submission.thresholds or tested / "thresholds.json"
-    if config.submission.thresholds is None and not path.is_file():
-        if config.submission.dynamic != "share":
+    if given_thresholds or (config.submission.thresholds is None and not path.is_file()):
+        if config.submission.dynamic != "share" and not given_thresholds:
             console.warning(
                 f"{path}: no such file, so there are no thresholds per class; "
                 "run test.py to choose them, or set submission.thresholds to a file"

@@ -1,0 +1,58 @@
+"""How predict.py is called: recordings, an experiment or the snapshots of a run, and flags."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+SNAPSHOT = "--snapshot"
+SETTINGS = "settings.toml"  # of a run, and of each of its snapshots
+
+
+@dataclass(frozen=True)
+class PredictFlags:
+    """Flags of a single call."""
+
+    # folder of a run, or one of its snapshots; several: an ensemble of equal weights; none: the run of the experiment
+    snapshot: tuple[Path, ...] = ()
+    # file, or folder in formats with one file for each recording, that detections are written to; none: the screen
+    out: Path | None = None
+    # of --out: csv, raven, audacity, …, as submission.format; '': by the ending of its name, or csv
+    format: str = ""
+    # score from which a species counts as detected, 0 to 1; none: the thresholds that test.py found for the run
+    threshold: float | None = None
+    overwrite: bool = False  # replace the file or folder of --out if it is there
+
+
+def split_call(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the places of recordings, and the words for the settings: an experiment, or that of the snapshot, first.
+
+    The words before the first flag are places, but for a name that ends in `.toml`.
+    """
+    count = next((index for index, word in enumerate(arguments) if word.startswith("-")), len(arguments))
+    leading, flags = list(arguments[:count]), list(arguments[count:])
+    experiments = [word for word in leading if word.endswith(".toml")]
+    places = [word for word in leading if not word.endswith(".toml")]
+    found = settings_of(list(_snapshots_in(flags)))
+    return places, [*(experiments or ([str(found)] if found else [])), *flags]
+
+
+def settings_of(snapshots: Sequence[Path]) -> Path | None:
+    """Return the settings of the first of some runs or snapshots; those of its latest snapshot if a run has none."""
+    for path in snapshots:
+        for file in (path / SETTINGS, *sorted(path.glob(f"epoch_*/{SETTINGS}"), reverse=True)):
+            if file.is_file():
+                return file
+    return None
+
+
+def _snapshots_in(words: Sequence[str]) -> Iterator[Path]:
+    """Yield the paths that follow the flag."""
+    in_flag = False
+    for word in words:
+        if word.startswith("-"):
+            name, _, value = word.partition("=")
+            in_flag = name == SNAPSHOT
+            if in_flag and value:
+                yield Path(value)
+        elif in_flag:
+            yield Path(word)

@@ -1,0 +1,49 @@
+"""The spectrogram of one clip, for programs and notebooks."""
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from config import Config
+from utils.console import UserError
+from utils.settings import load
+from utils.spectra.clips import clip_samples
+from utils.spectra.decode import AudioError, decode
+from utils.spectra.spectrogram import make_spectrogram, to_pixels
+
+
+def spectrogram_at(file: Path, *, start: float, settings: Path | None) -> UInt8[np.ndarray, "height width"]:
+    """Return the spectrogram of the clip of a recording that begins at `start` (seconds), padded with silence.
+
+    Parameters
+    ----------
+    settings : a TOML file, or a folder with settings.toml; None: the defaults
+
+    Raises
+    ------
+    SettingsError
+        If the settings cannot be read.
+    UserError
+        If the recording cannot be read, or ends before `start`.
+    """
+    config = Config() if settings is None else load(settings / "settings.toml" if settings.is_dir() else settings)
+    spectrogram = config.spectrogram
+    length, _, _ = clip_samples(config.clips, rate=spectrogram.rate)
+    first, parts, passed = round(start * spectrogram.rate), list[np.ndarray](), 0
+    if first < 0:
+        raise UserError(f"start = {start:g}: should be 0 or more")
+    try:
+        with closing(decode(file, rate=spectrogram.rate, channel=spectrogram.channel)) as blocks:
+            for block in blocks:
+                parts.append(block[max(0, first - passed) : max(0, first + length - passed)])
+                passed += len(block)
+                if passed >= first + length:
+                    break
+    except AudioError as error:
+        raise UserError(f"{file}: {error}") from None
+    if passed <= first:
+        raise UserError(f"{file}: ends at {passed / spectrogram.rate:g} s, before start = {start:g}")
+    samples = np.concatenate(parts)
+    return to_pixels(make_spectrogram(np.pad(samples, (0, length - len(samples))), spectrogram))
