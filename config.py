@@ -861,6 +861,9 @@ class Submission:
     # soundscapes: also write when each species calls, from start to end to a tenth of a second, in this file format;
     # needs models with model.pool = attention; none: do not
     events: Literal["none", "raven", "audacity", "csv"] = "none"
+    # events: an event lasts while its score is at least this share of the highest score of the species within 3 seconds
+    # around, besides its threshold; 0: by thresholds alone, which starts early and ends late
+    event_level: Share = 0.5
     # minutes of sound, over all recordings, on the page with timelines and players; 0.7 MB per minute; 0: no page
     page_minutes: NotNegative = 15.0
 

@@ -74,7 +74,8 @@ def events_of(task: Task, index: int) -> list[FrameEvent]:
     highest = np.zeros(len(task.layout.classes), np.float32)
     for table in task.postprocessing.of_cells(cells, index=index) if rule.factor < 1 else ():
         highest = np.maximum(highest, table.max(axis=0))
-    return find_events(task.postprocessing.of_cells(cells, index=index), rule.limits(highest))
+    tables = task.postprocessing.of_cells(cells, index=index)
+    return find_events(tables, rule.limits(highest), level=task.layout.settings.event_level)
 
 
 def _detection(event: FrameEvent) -> Detection:
