@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "evaluate": "evaluate",
         "distill": "distill",
         "predict": "predict",
+        "review": "review",
         "submission-monophone": "submission_monophone",
         "submission-soundscape": "submission_soundscape",
         "models": "utils.models",

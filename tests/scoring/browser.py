@@ -37,13 +37,18 @@ def visit(page: str, folder: Path, script: str, *options: str) -> tuple[Any, lis
     -------
     What the function returns, and what the page wrote to the console.
     """
-    browser = next((found for name in NAMES if (found := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip("no Chromium is installed")
     file = folder / "page.html"
     assert page.count("</body>") == 1
     file.write_text(page.replace("</body>", REPORTER.format(script=script)), encoding="utf-8")
-    command = [browser, *OPTIONS, *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom", file.as_uri()]
+    return visit_address(file.as_uri(), folder, *options)
+
+
+def visit_address(address: str, folder: Path, *options: str) -> tuple[Any, list[str]]:
+    """Open a page that has the script of `visit` in it already."""
+    browser = next((found for name in NAMES if (found := shutil.which(name))), None)
+    if browser is None:
+        pytest.skip("no Chromium is installed")
+    command = [browser, *OPTIONS, *options, f"--user-data-dir={folder / 'profile'}", "--dump-dom", address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     found = re.search(r'<body[^>]* data-result="([^"]*)"', done.stdout)
     assert found, (done.stdout[-2000:], done.stderr[-2000:])

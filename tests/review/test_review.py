@@ -1,0 +1,279 @@
+"""review.py: the page by keys and clicks, what others may not do, a reviewer who knows the truth, and the labels."""
+
+import csv
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import review as review_script
+import sort_data
+from config import Config, Dataset
+from tests.conftest import RATE
+from tests.scoring.browser import REPORTER, visit_address
+from utils.console import UserError
+from utils.files import write_text
+from utils.recordings.splits import read_split
+from utils.review import server as server_module
+from utils.review.call import ReviewFlags
+from utils.review.detections import read_detections
+from utils.review.reviewing import Reviewed, open_review
+from utils.review.server import ReviewHandler, ReviewServer
+from utils.review.session import Review
+
+SPECIES = ("Parus major", "Turdus <b>merula</b>")
+PAGE = Path(server_module.__file__).with_name("page")
+HEADER = "recording,start,end,species,score\n"
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    """Twelve detections of two species in two recordings; one recording is missing."""
+    for name, seconds in (("a & b.wav", 30), ("card/c.wav", 30)):
+        (tmp_path / "sounds" / name).parent.mkdir(parents=True, exist_ok=True)
+        sound = np.random.default_rng(seconds).normal(0, 0.1, seconds * RATE).astype(np.float32)
+        soundfile.write(tmp_path / "sounds" / name, sound, RATE)
+    rows = [
+        f"{name},{5 * index},{5 * index + 5},{SPECIES[index % 2]},{0.1 + 0.07 * index + 0.02 * (name[0] == 'c'):.3f}\n"
+        for name in ("a & b.wav", "card/c.wav")
+        for index in range(6)
+    ]
+    write_text(tmp_path / "found.csv", "".join([HEADER, *rows, "lost.wav,0,5,Parus major,0.9\n"]))
+    return tmp_path / "found.csv"
+
+
+@contextmanager
+def opened(table: Path, **flags: object) -> Iterator[Review]:
+    given = ReviewFlags(recordings=table.parent / "sounds", reviewer="anna", **flags)  # type: ignore[arg-type]
+    with open_review([str(table)], Config(), given) as review:
+        yield review
+
+
+@contextmanager
+def served(review: Review) -> Iterator[ReviewServer]:
+    server = ReviewServer(review, Config())
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def ask(server: ReviewServer, path: str, *, body: object = None, **headers: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    content = None if body is None else json.dumps(body)
+    connection.request("GET" if body is None else "POST", path, content, given)
+    answer = connection.getresponse()
+    found = answer.status, answer.read()
+    connection.close()
+    return found
+
+
+def lines(table: Path) -> list[dict[str, object]]:
+    path = table.with_name("found_review") / "anna.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_answers_are_saved_before_the_next_detection_is_shown(table: Path) -> None:
+    with opened(table) as review, served(review) as server:
+        home, mine = f"/{server.token}/", {"Origin": server.origin}
+        first = json.loads(ask(server, f"{home}state")[1])
+        assert (first["all"], first["seen"]) == (12, 0)
+        index = first["detection"]["index"]
+        status, content = ask(server, f"{home}answer", body={"index": index, "answer": "yes"}, **mine)
+        second = json.loads(content)
+        assert (status, second["seen"]) == (200, 1)
+        assert second["detection"]["index"] != index
+        assert [(line["verdict"], line["species"]) for line in lines(table)] == [("yes", first["detection"]["species"])]
+        undone = json.loads(ask(server, f"{home}undo", body={}, **mine)[1])
+        assert (undone["seen"], undone["detection"]["index"]) == (0, index)
+        status, image = ask(server, f"{home}image/{index}")
+        assert (status, image[:2]) == (200, b"\xff\xd8")
+        status, sound = ask(server, f"{home}sound/{index}")
+        assert (status, len(sound) > 1000) == (200, True)
+
+
+def test_pages_of_others_get_nothing_and_change_nothing(table: Path) -> None:
+    with opened(table) as review, served(review) as server:
+        home, mine = f"/{server.token}/", {"Origin": server.origin}
+        answer = {"index": 0, "answer": "yes"}
+        for path, body, headers in (
+            ("/", None, {}),
+            ("/state", None, {}),
+            (f"/{server.token[:-1]}x/state", None, {}),
+            (f"{home}state", None, {"Host": "evil.example"}),  # a name that was bound to this machine
+            (f"{home}answer", answer, {}),  # no origin
+            (f"{home}answer", answer, {"Origin": "http://evil.example"}),
+            (f"{home}answer", answer, {"Origin": "null"}),
+        ):
+            assert ask(server, path, body=body, **headers)[0] == 403
+        for path, body, status in (
+            ("../../etc/passwd", None, 404),
+            ("image/../../x", None, 404),
+            ("image/99", None, 404),
+            ("sound/-1", None, 404),
+            ("answer", {"index": 99, "answer": "yes"}, 400),
+            ("answer", {"index": True, "answer": "yes"}, 400),
+            ("answer", {"index": 0, "answer": "perhaps"}, 400),
+            ("answer", [], 400),
+            ("answer", {"index": 0, "answer": "other", "other": " "}, 400),
+            ("nothing", {}, 404),
+        ):
+            assert ask(server, f"{home}{path}", body=body, **(mine if body is not None else {}))[0] == status, path
+        assert not review.seen.any()
+        assert lines(table) == []
+
+
+def driven(script: str) -> type[ReviewHandler]:
+    """Return a handler whose page runs a script besides its own, from a file: the page allows no other."""
+    code = REPORTER.format(script=script).removeprefix("<script>").removesuffix("</script></body>")
+
+    class Driven(ReviewHandler):
+        def _send_part(self, name: str) -> None:
+            if name == "page.html":
+                page = (PAGE / name).read_text().replace("</body>", '<script src="image/drive.js"></script></body>')
+                self._send(page.encode(), "text/html; charset=utf-8")
+            else:
+                super()._send_part(name)
+
+        def _send_image(self, index: str) -> None:
+            if index == "drive.js":
+                self._send(code.encode(), "text/javascript")
+            else:
+                super()._send_image(index)
+
+    return Driven
+
+
+def test_keys_and_clicks_on_a_phones_width(table: Path, tmp_path: Path) -> None:
+    script = """
+      const until = async test => { for (let i = 0; i < 400 && !test(); i++) await sleep(10); };
+      const seen = () => document.getElementById("progress").textContent.split(" ")[0];
+      const press = key => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+      await until(() => seen() === "0");
+      const fits = document.documentElement.scrollWidth <= innerWidth;
+      press("y"); await until(() => seen() === "1");
+      press("n"); await until(() => seen() === "2");
+      press("u"); await until(() => seen() === "3");
+      press("z"); await until(() => seen() === "2");
+      document.querySelector("[data-answer=other]").click();
+      document.getElementById("name").value = "<img src=x onerror=document.title='broken'>";
+      document.querySelector("#other button").click(); await until(() => seen() === "3");
+      return { seen: seen(), fits, title: document.title, images: document.images.length,
+               rows: document.querySelectorAll("#table tr").length };
+    """
+    with opened(table) as review, served(review) as server:
+        server.RequestHandlerClass = driven(script)
+        found, console = visit_address(server.url, tmp_path, "--window-size=390,800")
+        assert (found, console) == (
+            {"seen": "3", "fits": True, "title": "Review of detections", "images": 1, "rows": 2},
+            [],
+        )
+    assert [line["verdict"] for line in lines(table)] == ["yes", "no", "unsure", "undo", "other"]
+
+
+def truthful(review: Review, truth: set[tuple[str, float]], *, until: float = 0.0) -> int:
+    """Answer from the truth until every species is known; return the number of presses."""
+    presses = 0
+    while (index := review.next()) is not None and not (review.estimates().half_widths <= until).all():
+        recording, start, _, _ = review.detections.key(index)
+        review.answer(index, "yes" if (recording, start) in truth else "no")
+        presses += 1
+    return presses
+
+
+def test_a_review_ends_in_tables_and_labels_that_sort_data_reads(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with opened(table) as review:
+        truthful(review, {("a & b.wav", 0.0), ("card/c.wav", 10.0)})
+    words = [str(table), "--recordings", str(table.parent / "sounds"), "--reviewer", "anna", "--summary"]
+    assert review_script.command(words) == 3  # a recording of the table is missing
+    printed = "".join(capsys.readouterr())
+    assert "lost.wav" in printed
+    assert "33% (33% to 33%)" in printed
+    home = table.with_name("found_review")
+    with (home / "precision.csv").open() as stream:
+        rows = {row["species"]: row for row in csv.DictReader(stream)}
+    assert float(rows["Parus major"]["precision"]) == pytest.approx(1 / 3, abs=1e-4)
+    assert float(rows[SPECIES[1]]["precision_high"]) == 0
+    config = Config(
+        dataset=Dataset(root=tmp_path / "root", archive=home / "labels", kind="annotations", sort_mode="symlink")
+    )
+    sort_data.main(config)
+    split = read_split(config.dataset)
+    events = {
+        (name, event["start"], event["species"])
+        for name, some in split.select("file", "events").iter_rows()
+        for event in some
+    }
+    assert {event[1:] for event in events} == {(0.0, "Parus major"), (10.0, "Parus major")}
+
+
+def test_what_was_not_verified_makes_annotations_incomplete(table: Path, tmp_path: Path) -> None:
+    with opened(table) as review:
+        index = next(one for one in range(12) if review.detections.key(one)[0].startswith("a"))
+        review.answer(index, "other", "Sitta europaea")
+        flags = ReviewFlags(recordings=table.parent / "sounds", reviewer="ben", summary=True)
+        done = review_script.main([str(table)], Config(), flags)
+    assert isinstance(done, Reviewed)
+    home = table.with_name("found_review") / "labels"
+    dataset = Dataset(root=tmp_path / "root", archive=home, kind="annotations", sort_mode="symlink", val_share=0.0)
+    sort_data.main(Config(dataset=dataset))
+    split = read_split(dataset)
+    assert split["unsure"].to_list() == [True]  # no noise is taken from it
+    assert [event["species"] for event in split["events"][0]] == ["Sitta europaea"]
+
+
+def test_a_hundred_thousand_detections_stay_quick(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.wav", "never read")
+    random = np.random.default_rng(1)
+    labels, scores = random.integers(0, 200, 100_000).tolist(), random.uniform(0, 1, 100_000).tolist()
+    rows = [
+        f"a.wav,{index},{index + 5},s{label},{score:.6f}\n"
+        for index, (label, score) in enumerate(zip(labels, scores, strict=True))
+    ]
+    write_text(tmp_path / "found.csv", "".join([HEADER, *rows]))
+    with open_review([str(tmp_path / "found.csv")], Config(), ReviewFlags()) as review:
+        assert len(review.detections) == 100_000
+        shown = [review.next()]
+        for _ in range(5):
+            assert shown[-1] is not None
+            review.answer(shown[-1], "yes")
+            shown.append(review.next())
+        assert len(set(shown)) == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file; python predict.py"),
+        ("a,b\n1,2\n", "should be a CSV with the columns"),
+        (HEADER, "has no detections of recordings"),
+        (f"{HEADER}a & b.wav,0,5,x,2\n", "1 rows lack a value, or have times or scores that cannot be"),
+        (f"{HEADER}a & b.wav,x,5,x,0.5\n", "found.csv: "),
+        (f"{HEADER}../sounds/a & b.wav,0,5,x,0.5\n", "has no detections of recordings"),
+    ],
+)
+def test_tables_that_cannot_be_reviewed_are_refused(table: Path, content: str | None, message: str) -> None:
+    table.unlink()
+    if content is not None:
+        write_text(table, content)
+    with pytest.raises(UserError, match=r"found\.csv") as raised:
+        read_detections(table, table.parent / "sounds")
+    assert message in str(raised.value)
+
+
+def test_two_calls_of_one_reviewer_do_not_run_at_a_time(table: Path) -> None:
+    with opened(table), pytest.raises(UserError), opened(table):
+        pass

@@ -1,0 +1,109 @@
+"""Verdicts are on disk at once, files of several reviewers are one, and nothing that was said is lost."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from utils.console import UserError
+from utils.review.verdicts import Verdict, VerdictFile, Verdicts, checked_answer, read_verdicts
+
+KEY = ("a.wav", 0.0, 5.0, "Parus major")
+OTHER = ("b\n.wav", 5.0, 10.0, "Turdus merula")
+
+
+def said(folder: Path, reviewer: str, *answers: tuple[tuple[str, float, float, str], str]) -> None:
+    file = VerdictFile(folder, reviewer)
+    for key, answer in answers:
+        file.append(key, None if answer == "undo" else Verdict(reviewer, answer, score=0.5))  # type: ignore[arg-type]
+    file.close()
+
+
+def test_a_later_verdict_replaces_an_earlier_one_and_undo_withdraws_it(tmp_path: Path) -> None:
+    said(tmp_path, "anna", (KEY, "yes"), (OTHER, "no"), (KEY, "no"), (OTHER, "undo"))
+    verdicts = read_verdicts(tmp_path)
+    assert verdicts.of(KEY) == Verdict("anna", "no", score=0.5)
+    assert verdicts.of(OTHER) is None
+    said(tmp_path, "anna", (OTHER, "yes"))  # opened again
+    assert read_verdicts(tmp_path).of(OTHER) == Verdict("anna", "yes", score=0.5)
+
+
+def test_most_reviewers_decide_and_contradictions_are_counted(tmp_path: Path) -> None:
+    said(tmp_path, "anna", (KEY, "yes"), (OTHER, "unsure"))
+    said(tmp_path, "ben", (KEY, "no"), (OTHER, "yes"))
+    verdicts = read_verdicts(tmp_path)
+    found = verdicts.of(KEY)
+    assert found is not None
+    assert found.correct is None
+    assert verdicts.disagreements() == 1
+    assert verdicts.of(OTHER) == Verdict("ben", "yes", score=0.5)
+    said(tmp_path, "carla", (KEY, "other"))
+    found = read_verdicts(tmp_path).of(KEY)
+    assert found is not None
+    assert found.correct is False
+
+
+def test_a_line_that_was_cut_is_dropped_and_the_file_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said(tmp_path, "anna", (KEY, "yes"), (OTHER, "no"))
+    path = tmp_path / "anna.jsonl"
+    whole = path.read_bytes()
+    for cut in range(whole.index(b"\n") + 1, len(whole)):
+        path.write_bytes(whole[:cut])
+        verdicts = read_verdicts(tmp_path)
+        assert (verdicts.of(KEY) is not None, verdicts.of(OTHER)) == (True, None)
+    assert "its last line is unfinished" in capsys.readouterr().err
+    said(tmp_path, "anna", (OTHER, "yes"))
+    assert read_verdicts(tmp_path).of(OTHER) == Verdict("anna", "yes", score=0.5)
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"recording": "a"}', "null", '{"recording": 1, "start": "x"}'])
+def test_a_line_that_is_no_verdict_is_named(tmp_path: Path, line: str) -> None:
+    said(tmp_path, "anna", (KEY, "yes"))
+    with (tmp_path / "anna.jsonl").open("a") as stream:
+        stream.write(f"{line}\n")
+    with pytest.raises(UserError, match=r"anna\.jsonl line 2: is no verdict"):
+        read_verdicts(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "../anna", "a/b", "x" * 61, ".hidden", "a b"])
+def test_a_reviewer_has_the_name_of_a_file(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="--reviewer"):
+        VerdictFile(tmp_path / "reviews", name)
+
+
+@given(st.text(max_size=300))
+def test_names_that_reviewers_type_are_one_line(text: str) -> None:
+    try:
+        answer, other = checked_answer("other", text)
+    except ValueError:
+        assert not text.split()
+    else:
+        assert answer == "other"
+        assert other == " ".join(other.split())
+        assert len(other) <= 200
+
+
+@pytest.mark.parametrize("answer", ["maybe", None, 1, ["yes"], {}])
+def test_other_answers_are_refused(answer: object) -> None:
+    with pytest.raises(ValueError, match="should be yes, no, unsure"):
+        checked_answer(answer, None)
+
+
+def test_a_file_is_readable_without_the_toolkit(tmp_path: Path) -> None:
+    said(tmp_path, "anna", (KEY, "yes"))
+    (line,) = (tmp_path / "anna.jsonl").read_text().splitlines()
+    found = json.loads(line)
+    assert found.pop("time").endswith("+00:00")
+    assert found == {
+        "recording": "a.wav",
+        "start": 0.0,
+        "end": 5.0,
+        "species": "Parus major",
+        "score": 0.5,
+        "verdict": "yes",
+    }
+    assert Verdicts().of(KEY) is None

@@ -1,0 +1,24 @@
+"""How review.py is called."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Order = Literal["precision", "uncertain"]
+
+
+@dataclass(frozen=True)
+class ReviewFlags:
+    """Flags of a single call."""
+
+    recordings: Path | None = None  # folder of the recordings; none: that of the table
+    out: Path | None = None  # folder for verdicts and what follows from them; none: <table>_review beside the table
+    reviewer: str = "me"  # who reviews; each reviewer has a file of verdicts
+    # which detections come first; precision: those that say most about the precision of each species; uncertain: those
+    # that a model learns most from
+    order: Order = "precision"
+    target: float = 0.1  # wanted half of the 95% interval of each species' precision
+    precision: float = 0.9  # share of correct detections for which a threshold is wanted
+    port: int = 0  # of the page; 0: any that is free
+    browser: bool = True  # open the page in a browser
+    summary: bool = False  # do not open the page: print and write what was found so far

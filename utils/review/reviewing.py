@@ -1,0 +1,149 @@
+"""The steps of review.py: what is reviewed, the page while somebody reviews, and what was found."""
+
+import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from config import Config
+from utils import console
+from utils.console import UserError, printable
+from utils.review.call import ReviewFlags
+from utils.review.detections import Detections, read_detections
+from utils.review.labels import write_labels
+from utils.review.server import ReviewServer
+from utils.review.session import Review, ReviewRules
+from utils.review.tables import score_table, species_table, write_tables
+from utils.review.verdicts import VerdictFile, read_verdicts
+
+ROWS_ON_SCREEN = 30
+
+
+@contextmanager
+def open_review(places: list[str], config: Config, flags: ReviewFlags) -> Iterator[Review]:
+    """Read detections and all verdicts so far; yield the review, whose reviewer nobody else is meanwhile.
+
+    Raises
+    ------
+    UserError
+        If something is missing or does not fit.
+    """
+    _check(flags)
+    source = table_of(places, config)
+    detections = read_detections(source, flags.recordings or config.submission.recordings or source.parent)
+    folder = folder_of(source, flags)
+    folder.mkdir(parents=True, exist_ok=True)
+    with console.alone(folder, flags.reviewer):
+        file = VerdictFile(folder, flags.reviewer)
+        try:
+            rules = ReviewRules(flags.order, flags.target)
+            yield Review(detections, read_verdicts(folder), file, rules)
+        finally:
+            file.close()
+
+
+def _check(flags: ReviewFlags) -> None:
+    for name, value in (("target", flags.target), ("precision", flags.precision)):
+        if not 0 < value <= 1:
+            raise UserError(f"--{name} {value:g}: should be more than 0 and at most 1")
+    if not 0 <= flags.port < 2**16:
+        raise UserError(f"--port {flags.port}: should be 0 to 65535")
+
+
+def table_of(places: list[str], config: Config) -> Path:
+    """Return the table that is reviewed: the one that is named, or the run's submission for soundscapes."""
+    if len(places) > 1:
+        raise UserError(f"name one table of detections, not {len(places)}")
+    named = Path(places[0]) if places else config.submission.folder / f"{config.run}_soundscape.csv"
+    return named.expanduser()
+
+
+def folder_of(source: Path, flags: ReviewFlags) -> Path:
+    """Return the folder of the review."""
+    return flags.out.expanduser() if flags.out else source.with_name(f"{source.stem}_review")
+
+
+def review_in_browser(review: Review, config: Config, flags: ReviewFlags) -> None:
+    """Serve the page until somebody presses Ctrl-C.
+
+    Raises
+    ------
+    UserError
+        If the port is taken.
+    """
+    try:
+        server = ReviewServer(review, config, port=flags.port)
+    except OSError as error:
+        raise UserError(f"--port {flags.port}: cannot be used ({error.strerror}); 0 takes any that is free") from None
+    console.info(f"review: {server.url}")
+    console.info("keys: y yes, n no, o other species, u unsure, z undo, space sound; Ctrl-C here ends it")
+    if flags.browser:
+        webbrowser.open(server.url)
+    try:
+        server.serve_forever(poll_interval=0.2)
+    except KeyboardInterrupt:
+        console.info("stopped; every verdict is saved")
+    finally:
+        server.server_close()
+
+
+@dataclass(frozen=True)
+class Reviewed:
+    """What a review found.
+
+    Attributes
+    ----------
+    species : one row for each species
+    labels : number of verified calls in the data set for sort_data.py
+    detections : that were reviewed
+    """
+
+    species: pl.DataFrame
+    labels: int
+    detections: Detections
+
+    @property
+    def complete(self) -> bool:
+        """Whether all recordings of the table are there."""
+        return not self.detections.failures
+
+
+def report_review(review: Review, flags: ReviewFlags) -> Reviewed:
+    """Write what was found, print it, and what to do next."""
+    folder, estimates = folder_of(review.detections.source, flags), review.estimates()
+    species = species_table(review, estimates, precision=flags.precision)
+    paths = write_tables(folder, species=species, scores=score_table(review, estimates))
+    labels = write_labels(folder / "labels", review.detections, review.verdicts)
+    verified = species.filter(pl.col("verified") > 0).sort("detections", descending=True)
+    headings = ["species", "verified", "precision", "correct", f"{100 * flags.precision:g}% from"]
+    rows = [_row_text(row) for row in verified.head(ROWS_ON_SCREEN).iter_rows(named=True)]
+    if rows:
+        console.show_grid("Precision, with 95% intervals", headings, rows)
+    console.show_table(
+        "Review",
+        {
+            "verdicts": f"{int(review.seen.sum()):,} of {len(review.detections):,} detections, in {printable(folder)}",
+            "disagreements": f"{review.verdicts.disagreements():,} between reviewers",
+            "precision": ", ".join(map(printable, paths)),
+            "labels": f"{labels:,} verified calls, in {printable(folder / 'labels')}",
+        },
+    )
+    console.info(
+        f"next: train on the labels (dataset.archive = {printable(folder / 'labels')}, clips.choose = annotations), "
+        "or go on with the same command"
+    )
+    console.report_failures(review.detections.failures, what="recordings", done="could not be found")
+    return Reviewed(species, labels, review.detections)
+
+
+def _row_text(row: dict[str, object]) -> list[str]:
+    def percent(name: str) -> str:
+        return f"{100 * float(str(row[name])):.0f}%"
+
+    precision = f"{percent('precision')} ({percent('precision_low')} to {percent('precision_high')})"
+    correct = f"{row['correct']:.0f} ({row['correct_low']:.0f} to {row['correct_high']:.0f})"
+    threshold = "no score" if row["threshold"] is None else f"{row['threshold']:.3f}"
+    return [str(row["species"]), f"{row['verified']:,} of {row['detections']:,}", precision, correct, threshold]

@@ -1,0 +1,172 @@
+"""What people say about detections: one file for each reviewer, to which each verdict is appended at once.
+
+    reviews/anna.jsonl   {"recording": …, "start": …, "end": …, "species": …, "score": …, "verdict": "yes", …}
+
+A line is on disk before the next detection is shown. A line that a power cut left unfinished is dropped. Files of
+several reviewers in a folder are read together.
+"""
+
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from utils.console import UserError, warning
+from utils.review.detections import DetectionKey
+
+Answer = Literal["yes", "no", "other", "unsure"]
+ANSWERS: tuple[Answer, ...] = get_args(Answer)
+UNDO = "undo"
+ENDING = ".jsonl"
+LONGEST_NAME = 200  # letters of the species that a reviewer types
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one reviewer said about one detection.
+
+    Attributes
+    ----------
+    answer : yes: it is the species; no: it is not; other: it is not, but `other` is; unsure
+    other : name of a species
+    score : of the detection
+    """
+
+    reviewer: str
+    answer: Answer
+    other: str = ""
+    score: float = 0.0
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether the detection is correct; None if nobody knows."""
+        return None if self.answer == "unsure" else self.answer == "yes"
+
+
+@dataclass
+class Verdicts:
+    """The verdicts of all reviewers of a folder; those of one are appended to a file.
+
+    Attributes
+    ----------
+    said : for each detection, the verdict of each reviewer, in the order of time
+    """
+
+    said: dict[DetectionKey, dict[str, Verdict]] = field(default_factory=dict)
+
+    def of(self, key: DetectionKey) -> Verdict | None:
+        """Return the verdict of most reviewers on a detection; unsure if they are divided. None: there is none."""
+        verdicts = list(self.said.get(key, {}).values())
+        sure = [one for one in verdicts if one.correct is not None]
+        correct = sum(one.correct is True for one in sure)
+        if not sure:
+            return verdicts[-1] if verdicts else None
+        if 2 * correct == len(sure):
+            return Verdict("", "unsure", score=sure[-1].score)
+        return next(one for one in reversed(sure) if one.correct is (2 * correct > len(sure)))
+
+    def disagreements(self) -> int:
+        """Return on how many detections reviewers contradict each other."""
+        return sum({True, False} <= {one.correct for one in said.values()} for said in self.said.values())
+
+    def take(self, key: DetectionKey, verdict: Verdict | None, *, reviewer: str) -> None:
+        """Take in a verdict, or its withdrawal."""
+        of_key = self.said.setdefault(key, {})
+        of_key.pop(reviewer, None)
+        if verdict:
+            of_key[reviewer] = verdict
+        if not of_key:
+            del self.said[key]
+
+
+def read_verdicts(folder: Path) -> Verdicts:
+    """Read the verdicts of all reviewers in a folder.
+
+    Raises
+    ------
+    UserError
+        If a line cannot be understood.
+    """
+    verdicts = Verdicts()
+    for path in sorted(folder.glob(f"*{ENDING}")):
+        _read_file(path, verdicts)
+    return verdicts
+
+
+def _read_file(path: Path, verdicts: Verdicts) -> None:
+    lines = path.read_bytes().split(b"\n")
+    if lines[-1]:
+        warning(f"{path}: its last line is unfinished, and not used")
+    for number, line in enumerate(lines[:-1], 1):
+        try:
+            said = json.loads(line)
+            key = str(said["recording"]), float(said["start"]), float(said["end"]), str(said["species"])
+            answer = said["verdict"]
+            if answer not in (*ANSWERS, UNDO):
+                raise ValueError(f"verdict {answer!r}")
+            other, score = str(said.get("other", "")), float(said["score"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UserError(f"{path} line {number}: is no verdict ({type(error).__name__}: {error})") from None
+        verdict = None if answer == UNDO else Verdict(path.stem, answer, other, score)
+        verdicts.take(key, verdict, reviewer=path.stem)
+
+
+class VerdictFile:
+    """The file of one reviewer, open for more verdicts.
+
+    Raises
+    ------
+    UserError
+        If the name of the reviewer cannot be that of a file.
+    """
+
+    def __init__(self, folder: Path, reviewer: str) -> None:
+        if not re.fullmatch(r"[\w-]{1,60}", reviewer):
+            raise UserError(f"--reviewer {reviewer!r}: should be a short name of letters, digits, - and _")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path, self.reviewer = folder / f"{reviewer}{ENDING}", reviewer
+        self._stream = self.path.open("a+b")
+        self._drop_unfinished_line()
+
+    def _drop_unfinished_line(self) -> None:
+        self._stream.seek(0)
+        content = self._stream.read()
+        self._stream.truncate(content.rfind(b"\n") + 1)
+
+    def append(self, key: DetectionKey, verdict: Verdict | None) -> None:
+        """Write a verdict, or its withdrawal; it is on disk when this returns."""
+        recording, start, end, species = key
+        said = {"recording": recording, "start": start, "end": end, "species": species}
+        said |= {"score": verdict.score if verdict else 0.0, "verdict": verdict.answer if verdict else UNDO}
+        said |= {"other": verdict.other} if verdict and verdict.other else {}
+        said["time"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self._stream.write(json.dumps(said).encode() + b"\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def clean_name(text: str) -> str:
+    """Return the name of a species as a reviewer typed it, in one line."""
+    return " ".join(text.split())[:LONGEST_NAME]
+
+
+def checked_answer(answer: object, other: object) -> tuple[Answer, str]:
+    """Return an answer from outside.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or `other` names no species.
+    """
+    found = next((one for one in ANSWERS if one == answer), None)
+    name = clean_name(other) if isinstance(other, str) else ""
+    if found is None or (found == "other" and not name):
+        raise ValueError("should be yes, no, unsure, or other with the name of a species")
+    return found, name if found == "other" else ""
