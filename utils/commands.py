@@ -13,6 +13,7 @@ PACKAGE = __name__.removesuffix("utils.commands").rstrip(".")
 # each subcommand of `birdclef`, and the module that it runs
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
+        "download": "utils.recordings.download",
         "sort-data": "sort_data",
         "spec": "spec",
         "train": "train",

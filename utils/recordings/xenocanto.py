@@ -18,6 +18,7 @@ from utils.recordings.recording import Contents, Recording, Taxon, check_label, 
 # JSON files that are read to recognise an archive: a data set that was sorted has one for every recording
 _MAX_INSPECTED = 100
 _CATALOGUE_NUMBER = re.compile(r"(?:XC)?(\d+)", re.ASCII | re.IGNORECASE)  # at the start of a sound's name
+_CATALOGUE_ID = re.compile(r"(?:XC)?(\d{1,18})", re.ASCII | re.IGNORECASE)
 _NO_SPECIES = {"mystery": "the species is unknown", "sonus naturalis": "a soundscape without a main species"}
 
 
@@ -59,7 +60,7 @@ def read_xenocanto(archive: Path, moved: Sequence[Path] = ()) -> Contents:
         others += [] if records else [Failure(path, "has no recordings in the format of xeno-canto's API")]
         for index, record in enumerate(records, 1):
             try:
-                _add_record(_recording_of_record(record, archive, by_number), recordings, names_of_files)
+                _add_record(recording_of_record(record, archive, by_number), recordings, names_of_files)
             except ValueError as error:
                 failures.append(failure_of(path if len(records) == 1 else f"{path} record {index}", error))
     failures += [] if found_records else others
@@ -144,16 +145,40 @@ def _unused_sound(
     return Failure(sound.relative_to(archive).as_posix(), reason)
 
 
-def _recording_of_record(record: Any, archive: Path, by_number: Mapping[str, Path]) -> Recording:
+def catalogue_id(record: Any) -> str:
+    """Return the catalogue number of a record, in digits.
+
+    Raises
+    ------
+    ValueError
+        If it has none, or is not a record.
+    """
     if not isinstance(record, dict):
         raise ValueError("is not a record")
-    number = re.fullmatch(r"(?:XC)?(\d{1,18})", _record_text(record, "id"), re.ASCII | re.IGNORECASE)
-    if not number:
-        raise ValueError(f"its id is {_record_text(record, 'id')!r}, not a number")
+    found = _CATALOGUE_ID.fullmatch(_record_text(record, "id"))
+    if not found:
+        raise ValueError(f"its id is {_record_text(record, 'id')[:40]!r}, not a number")
+    return found[1]
+
+
+def recording_of_record(record: Any, archive: Path, by_number: Mapping[str, Path]) -> Recording:
+    """Return what a record of the API tells of a recording.
+
+    Parameters
+    ----------
+    archive : folder of the sound, if it is named as its upload was
+    by_number : the sound of each catalogue number
+
+    Raises
+    ------
+    ValueError
+        With the reason why it cannot be used.
+    """
+    identifier = catalogue_id(record)
     species = _species_of_record(record)
-    file = _sound_of_record(record, number[1], archive, by_number)
+    file = _sound_of_record(record, identifier, archive, by_number)
     return Recording(
-        name=f"XC{number[1]}",
+        name=f"XC{identifier}",
         file=file,
         species=species,
         background=clean_labels(_background_labels(record), without=species),
@@ -168,7 +193,7 @@ def _recording_of_record(record: Any, archive: Path, by_number: Mapping[str, Pat
         elevation=_record_text(record, "alt"),
         quality=_record_text(record, "q"),
         licence=_record_text(record, "lic"),
-        url=_record_text(record, "url") or f"https://xeno-canto.org/{number[1]}",
+        url=_record_text(record, "url") or f"https://xeno-canto.org/{identifier}",
         comments=_record_text(record, "rmk"),
     )
 
