@@ -86,12 +86,12 @@ def demo(words: Sequence[str]) -> int:
 
 
 def completion(words: Sequence[str]) -> int:
-    """Print the completion of commands, flags and experiments for bash."""
-    if list(words) != ["bash"]:
+    """Print the completion of commands, flags and experiments for bash or zsh."""
+    if list(words) not in (["bash"], ["zsh"]):
         return _explain(completion, words)
     from birdclef.shell_completion import completion_script
 
-    print(completion_script([*OTHER_COMMANDS]))
+    print(completion_script(words[0], [*OTHER_COMMANDS]))
     return 0
 
 
@@ -112,7 +112,7 @@ def version(words: Sequence[str]) -> int:
 def _explain(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
     """Print what a command does, and refuse words that it does not take."""
     asked = words[:1] in (["-h"], ["--help"])
-    usage = f"usage: birdclef {command.__name__}{' bash' if command is completion else ''}"
+    usage = f"usage: birdclef {command.__name__}{' bash|zsh' if command is completion else ''}"
     print(f"{usage}\n\n{command.__doc__}" if asked else usage, file=sys.stdout if asked else sys.stderr)
     return 0 if asked else WRONG_CALL
 

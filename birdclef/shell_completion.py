@@ -1,51 +1,78 @@
-"""Completion in bash: names of commands, their flags, and the toolkit's experiments; else names of files."""
+"""Completion in bash and zsh: names of commands, their flags, and the toolkit's experiments; else names of files."""
 
 import dataclasses
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from types import MappingProxyType
 
 from config import Config
 from utils.commands import COMMANDS, HOME, module_of
 from utils.settings import settings_with_defaults
 
-SCRIPT = """\
+BASH = """\
 _birdclef() {{
-    local current=${{COMP_WORDS[COMP_CWORD]}} flags=
+    local current=${{COMP_WORDS[COMP_CWORD]}} flags=()
+    local commands=({commands})
+    local experiments=({experiments})
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
-        COMPREPLY=($(compgen -W {commands} -- "$current"))
+        COMPREPLY=($(compgen -W "${{commands[*]}}" -- "$current"))
         return
     fi
     case ${{COMP_WORDS[1]}} in
 {cases}
     esac
     case $current in
-    -*) COMPREPLY=($(compgen -W "$flags" -- "$current")) ;;
-    *) [ "$COMP_CWORD" -ne 2 ] || COMPREPLY=($(compgen -W {experiments} -- "$current")) ;;
+    -*) COMPREPLY=($(compgen -W "${{flags[*]}}" -- "$current")) ;;
+    *) [ "$COMP_CWORD" -ne 2 ] || COMPREPLY=($(compgen -W "${{experiments[*]}}" -- "$current")) ;;
     esac
 }}
 complete -o default -F _birdclef birdclef"""
-WITHOUT_SETTINGS = ("demo-data", "mix")  # commands that take no experiment
+# for `source`, or as the file _birdclef in a folder of $fpath: then its first call is a completion
+ZSH = """\
+#compdef birdclef
+_birdclef() {{
+    local -a flags
+    local -a commands=({commands})
+    local -a experiments=({experiments})
+    if (( CURRENT == 2 )); then
+        compadd -a commands
+        return
+    fi
+    case $words[2] in
+{cases}
+    esac
+    if [[ $PREFIX == -* ]]; then
+        compadd -a flags
+        return
+    fi
+    (( CURRENT != 3 )) || compadd -a experiments
+    _files
+}}
+if [[ $funcstack[1] == _birdclef ]]; then
+    _birdclef "$@"
+else
+    compdef _birdclef birdclef
+fi"""
+SHELLS: Mapping[str, str] = MappingProxyType({"bash": BASH, "zsh": ZSH})
+WITHOUT_SETTINGS = ("download", "demo-data", "mix")  # commands that take no experiment
 
 
-def completion_script(others: Sequence[str]) -> str:
-    """Return what bash has to read.
+def completion_script(shell: str, others: Sequence[str]) -> str:
+    """Return what a shell has to read.
 
     Parameters
     ----------
+    shell : a key of SHELLS
     others : commands without flags
     """
-    settings = " ".join(_setting_flags())
-    flags = {
-        name: " ".join(call_flags(name)) + ("" if name in WITHOUT_SETTINGS else f" {settings}") for name in COMMANDS
-    }
-    cases = [f"    {name}) flags={shlex.quote(words.strip())} ;;" for name, words in flags.items()]
-    experiments = sorted(f"experiments/{file.name}" for file in (HOME / "experiments").glob("*.toml"))
-    return SCRIPT.format(
-        commands=shlex.quote(" ".join((*COMMANDS, *others))),
-        cases="\n".join(cases),
-        experiments=shlex.quote(" ".join(experiments)),
+    settings = [*_setting_flags()]
+    flags = {name: [*call_flags(name), *([] if name in WITHOUT_SETTINGS else settings)] for name in COMMANDS}
+    return SHELLS[shell].format(
+        commands=shlex.join((*COMMANDS, *others)),
+        cases="\n".join(f"    {name}) flags=({shlex.join(words)}) ;;" for name, words in flags.items()),
+        experiments=shlex.join(sorted(f"experiments/{file.name}" for file in (HOME / "experiments").glob("*.toml"))),
     )
 
 

@@ -146,11 +146,11 @@ def test_experiments_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["trian"], 2, "no such command; did you mean train?"),
         (["\x1b[2J"], 2, r"'\x1b[2J': no such command; birdclef --help lists all"),
-        (["completion", "tcsh"], 2, "usage: birdclef completion bash"),
+        (["completion", "tcsh"], 2, "usage: birdclef completion bash|zsh"),
         (["demo", "folder"], 2, "usage: birdclef demo"),
         (["experiments", "demo"], 2, "usage: birdclef experiments"),
         (["demo", "--help"], 0, "synthetic birdsong"),
-        (["completion", "--help"], 0, "experiments for bash"),
+        (["completion", "--help"], 0, "experiments for bash or zsh"),
         ([], 0, "Commands, each with a --help of its own"),
     ],
 )
@@ -199,6 +199,20 @@ def test_the_demo_is_that_of_make() -> None:
         ("submission-monophone", {"--check"}),
         ("spectra", {"--at", "--seconds"}),
         ("mix", set()),
+        (
+            "download",
+            {
+                "--query",
+                "--species",
+                "--limit",
+                "--min_quality",
+                "--max_length",
+                "--pause",
+                "--refresh",
+                "--dry_run",
+                "--server",
+            },
+        ),
     ],
 )
 def test_flags_of_commands_are_known(name: str, flags: set[str]) -> None:
@@ -213,6 +227,7 @@ def test_flags_of_commands_are_known(name: str, flags: set[str]) -> None:
         (["train", "--training.all"], ["--training.all_data"]),
         (["train", "--training.no-all"], ["--training.no-all_data"]),
         (["evaluate", "experiments/demo.toml", "--models"], ["--models_per_fold"]),
+        (["download", "birds", "--max"], ["--max_length"]),
         (["train", "mine.toml", "mi"], []),  # the shell completes names of files
     ],
 )
@@ -221,7 +236,7 @@ def test_bash_completes(words: list[str], expected: list[str]) -> None:
         f"COMP_WORDS=(birdclef {' '.join(words)}); COMP_CWORD={len(words)}; _birdclef; "
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
-    script = f"{completion_script([*OTHER_COMMANDS])}\n{line}"
+    script = f"{completion_script('bash', [*OTHER_COMMANDS])}\n{line}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env={"PATH": os.environ["PATH"]})
     assert done.stderr == ""
     assert done.stdout.split() == expected
