@@ -73,8 +73,8 @@ def ask(server: ReviewServer, path: str, *, body: object = None, **headers: str)
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     content = None if body is None else json.dumps(body)
     connection.request("GET" if body is None else "POST", path, content, given)
-    answer = connection.getresponse()
-    found = answer.status, answer.read()
+    response = connection.getresponse()
+    found = response.status, response.read()
     connection.close()
     return found
 
@@ -84,13 +84,13 @@ def lines(table: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_answers_are_saved_before_the_next_detection_is_shown(table: Path) -> None:
+def test_verdicts_are_saved_before_the_next_detection_is_shown(table: Path) -> None:
     with opened(table) as review, served(review) as server:
         home, mine = f"/{server.token}/", {"Origin": server.origin}
         first = json.loads(ask(server, f"{home}state")[1])
         assert (first["all"], first["seen"]) == (12, 0)
         index = first["detection"]["index"]
-        status, content = ask(server, f"{home}answer", body={"index": index, "answer": "yes"}, **mine)
+        status, content = ask(server, f"{home}verdict", body={"index": index, "verdict": "yes"}, **mine)
         second = json.loads(content)
         assert (status, second["seen"]) == (200, 1)
         assert second["detection"]["index"] != index
@@ -106,15 +106,15 @@ def test_answers_are_saved_before_the_next_detection_is_shown(table: Path) -> No
 def test_pages_of_others_get_nothing_and_change_nothing(table: Path) -> None:
     with opened(table) as review, served(review) as server:
         home, mine = f"/{server.token}/", {"Origin": server.origin}
-        answer = {"index": 0, "answer": "yes"}
+        given = {"index": 0, "verdict": "yes"}
         for path, body, headers in (
             ("/", None, {}),
             ("/state", None, {}),
             (f"/{server.token[:-1]}x/state", None, {}),
             (f"{home}state", None, {"Host": "evil.example"}),  # a name that was bound to this machine
-            (f"{home}answer", answer, {}),  # no origin
-            (f"{home}answer", answer, {"Origin": "http://evil.example"}),
-            (f"{home}answer", answer, {"Origin": "null"}),
+            (f"{home}verdict", given, {}),  # no origin
+            (f"{home}verdict", given, {"Origin": "http://evil.example"}),
+            (f"{home}verdict", given, {"Origin": "null"}),
         ):
             assert ask(server, path, body=body, **headers)[0] == 403
         for path, body, status in (
@@ -122,11 +122,11 @@ def test_pages_of_others_get_nothing_and_change_nothing(table: Path) -> None:
             ("image/../../x", None, 404),
             ("image/99", None, 404),
             ("sound/-1", None, 404),
-            ("answer", {"index": 99, "answer": "yes"}, 400),
-            ("answer", {"index": True, "answer": "yes"}, 400),
-            ("answer", {"index": 0, "answer": "perhaps"}, 400),
-            ("answer", [], 400),
-            ("answer", {"index": 0, "answer": "other", "other": " "}, 400),
+            ("verdict", {"index": 99, "verdict": "yes"}, 400),
+            ("verdict", {"index": True, "verdict": "yes"}, 400),
+            ("verdict", {"index": 0, "verdict": "perhaps"}, 400),
+            ("verdict", [], 400),
+            ("verdict", {"index": 0, "verdict": "other", "other": " "}, 400),
             ("nothing", {}, 404),
         ):
             assert ask(server, f"{home}{path}", body=body, **(mine if body is not None else {}))[0] == status, path
@@ -166,7 +166,7 @@ def test_keys_and_clicks_on_a_phones_width(table: Path, tmp_path: Path) -> None:
       press("n"); await until(() => seen() === "2");
       press("u"); await until(() => seen() === "3");
       press("z"); await until(() => seen() === "2");
-      document.querySelector("[data-answer=other]").click();
+      document.querySelector("[data-verdict=other]").click();
       document.getElementById("name").value = "<img src=x onerror=document.title='broken'>";
       document.querySelector("#other button").click(); await until(() => seen() === "3");
       return { seen: seen(), fits, title: document.title, images: document.images.length,
@@ -183,11 +183,11 @@ def test_keys_and_clicks_on_a_phones_width(table: Path, tmp_path: Path) -> None:
 
 
 def truthful(review: Review, truth: set[tuple[str, float]], *, until: float = 0.0) -> int:
-    """Answer from the truth until every species is known; return the number of presses."""
+    """VerdictKind from the truth until every species is known; return the number of presses."""
     presses = 0
     while (index := review.next()) is not None and not (review.estimates().half_widths <= until).all():
         recording, start, _, _ = review.detections.key(index)
-        review.answer(index, "yes" if (recording, start) in truth else "no")
+        review.judge(index, "yes" if (recording, start) in truth else "no")
         presses += 1
     return presses
 
@@ -223,7 +223,7 @@ def test_a_review_ends_in_tables_and_labels_that_sort_data_reads(
 def test_what_was_not_verified_makes_annotations_incomplete(table: Path, tmp_path: Path) -> None:
     with opened(table) as review:
         index = next(one for one in range(12) if review.detections.key(one)[0].startswith("a"))
-        review.answer(index, "other", "Sitta europaea")
+        review.judge(index, "other", "Sitta europaea")
         flags = ReviewFlags(recordings=table.parent / "sounds", reviewer="ben", summary=True)
         done = review_script.main([str(table)], Config(), flags)
     assert isinstance(done, Reviewed)
@@ -249,7 +249,7 @@ def test_a_hundred_thousand_detections_stay_quick(tmp_path: Path) -> None:
         shown = [review.next()]
         for _ in range(5):
             assert shown[-1] is not None
-            review.answer(shown[-1], "yes")
+            review.judge(shown[-1], "yes")
             shown.append(review.next())
         assert len(set(shown)) == 6
 

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.console import UserError
-from utils.review.verdicts import Verdict, VerdictFile, Verdicts, checked_answer, read_verdicts
+from utils.review.verdicts import Verdict, VerdictFile, Verdicts, checked_verdict, read_verdicts
 
 KEY = ("a.wav", 0.0, 5.0, "Parus major")
 OTHER = ("b\n.wav", 5.0, 10.0, "Turdus merula")
 
 
-def said(folder: Path, reviewer: str, *answers: tuple[tuple[str, float, float, str], str]) -> None:
+def said(folder: Path, reviewer: str, *verdicts: tuple[tuple[str, float, float, str], str]) -> None:
     file = VerdictFile(folder, reviewer)
-    for key, answer in answers:
-        file.append(key, None if answer == "undo" else Verdict(reviewer, answer, score=0.5))  # type: ignore[arg-type]
+    for key, kind in verdicts:
+        file.append(key, None if kind == "undo" else Verdict(reviewer, kind, score=0.5))  # type: ignore[arg-type]
     file.close()
 
 
@@ -78,19 +78,19 @@ def test_a_reviewer_has_the_name_of_a_file(tmp_path: Path, name: str) -> None:
 @given(st.text(max_size=300))
 def test_names_that_reviewers_type_are_one_line(text: str) -> None:
     try:
-        answer, other = checked_answer("other", text)
+        kind, other = checked_verdict("other", text)
     except ValueError:
         assert not text.split()
     else:
-        assert answer == "other"
+        assert kind == "other"
         assert other == " ".join(other.split())
         assert len(other) <= 200
 
 
-@pytest.mark.parametrize("answer", ["maybe", None, 1, ["yes"], {}])
-def test_other_answers_are_refused(answer: object) -> None:
+@pytest.mark.parametrize("verdict", ["maybe", None, 1, ["yes"], {}])
+def test_other_verdicts_are_refused(verdict: object) -> None:
     with pytest.raises(ValueError, match="should be yes, no, unsure"):
-        checked_answer(answer, None)
+        checked_verdict(verdict, None)
 
 
 def test_a_file_is_readable_without_the_toolkit(tmp_path: Path) -> None:

@@ -44,6 +44,6 @@ def _row_of(key: DetectionKey, verdict: Verdict | None) -> tuple[str, float, flo
     recording, start, end, species = key
     if verdict is None or verdict.correct is None:
         return recording, start, end, species, "yes", "no"
-    if verdict.answer == "other":
+    if verdict.kind == "other":
         return recording, start, end, verdict.other, "yes", "yes"
     return recording, start, end, species, "yes" if verdict.correct else "no", "yes"

@@ -15,7 +15,7 @@ from typing import Any
 from config import Config
 from utils.review.clip_media import shown_span, sound_file, spectrogram_image
 from utils.review.session import Review
-from utils.review.verdicts import checked_answer
+from utils.review.verdicts import checked_verdict
 from utils.scoring.reports.excerpts import frequency_ticks
 from utils.spectra.decode import AudioError
 
@@ -53,7 +53,7 @@ class ReviewServer(ThreadingHTTPServer):
 
 
 class ReviewHandler(BaseHTTPRequestHandler):
-    """Answers one request."""
+    """Handles one request."""
 
     server: ReviewServer
     server_version, sys_version = "birdclef-review", ""
@@ -84,9 +84,9 @@ class ReviewHandler(BaseHTTPRequestHandler):
             return
         try:
             said = self._json()
-            if path == "answer":
-                answer, other = checked_answer(said.get("answer"), said.get("other"))
-                self.server.review.answer(_index(said.get("index"), self.server.review), answer, other)
+            if path == "verdict":
+                kind, other = checked_verdict(said.get("verdict"), said.get("other"))
+                self.server.review.judge(_index(said.get("index"), self.server.review), kind, other)
                 shown = self.server.review.next()
             elif path == "undo":
                 last = self.server.review.undo()

@@ -11,7 +11,7 @@ from utils.review.call import Order
 from utils.review.detections import Detections
 from utils.review.estimates import Estimates, ScoreBins, estimates_of, score_bins
 from utils.review.sampling import Sampler, uncertain_first
-from utils.review.verdicts import Answer, Verdict, VerdictFile, Verdicts
+from utils.review.verdicts import Verdict, VerdictFile, VerdictKind, Verdicts
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Review:
             return uncertain_first(self.detections.scores, self._species, self._recordings, self._seen)
         return self._sampler.next(self.estimates(), self._seen, target=self.rules.target)
 
-    def answer(self, index: int, answer: Answer, other: str = "") -> None:
+    def judge(self, index: int, kind: VerdictKind, other: str = "") -> None:
         """Take in what the reviewer says about a detection; it is on disk when this returns.
 
         Raises
@@ -93,7 +93,7 @@ class Review:
             raise ValueError("there is no such detection")
         with self._lock:
             score = float(self.detections.scores[index])
-            verdict = Verdict(self._file.reviewer, answer, other, score)
+            verdict = Verdict(self._file.reviewer, kind, other, score)
             self._write(index, verdict)
             self._done.append(index)
 

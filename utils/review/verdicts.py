@@ -17,8 +17,8 @@ from typing import Literal, get_args
 from utils.console import UserError, warning
 from utils.review.detections import DetectionKey
 
-Answer = Literal["yes", "no", "other", "unsure"]
-ANSWERS: tuple[Answer, ...] = get_args(Answer)
+VerdictKind = Literal["yes", "no", "other", "unsure"]
+KINDS: tuple[VerdictKind, ...] = get_args(VerdictKind)
 UNDO = "undo"
 ENDING = ".jsonl"
 LONGEST_NAME = 200  # letters of the species that a reviewer types
@@ -30,20 +30,20 @@ class Verdict:
 
     Attributes
     ----------
-    answer : yes: it is the species; no: it is not; other: it is not, but `other` is; unsure
+    kind : yes: it is the species; no: it is not; other: it is not, but `other` is; unsure
     other : name of a species
     score : of the detection
     """
 
     reviewer: str
-    answer: Answer
+    kind: VerdictKind
     other: str = ""
     score: float = 0.0
 
     @property
     def correct(self) -> bool | None:
         """Whether the detection is correct; None if nobody knows."""
-        return None if self.answer == "unsure" else self.answer == "yes"
+        return None if self.kind == "unsure" else self.kind == "yes"
 
 
 @dataclass
@@ -104,13 +104,13 @@ def _read_file(path: Path, verdicts: Verdicts) -> None:
         try:
             said = json.loads(line)
             key = str(said["recording"]), float(said["start"]), float(said["end"]), str(said["species"])
-            answer = said["verdict"]
-            if answer not in (*ANSWERS, UNDO):
-                raise ValueError(f"verdict {answer!r}")
+            kind = said["verdict"]
+            if kind not in (*KINDS, UNDO):
+                raise ValueError(f"verdict {kind!r}")
             other, score = str(said.get("other", "")), float(said["score"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path} line {number}: is no verdict ({type(error).__name__}: {error})") from None
-        verdict = None if answer == UNDO else Verdict(path.stem, answer, other, score)
+        verdict = None if kind == UNDO else Verdict(path.stem, kind, other, score)
         verdicts.take(key, verdict, reviewer=path.stem)
 
 
@@ -140,7 +140,7 @@ class VerdictFile:
         """Write a verdict, or its withdrawal; it is on disk when this returns."""
         recording, start, end, species = key
         said = {"recording": recording, "start": start, "end": end, "species": species}
-        said |= {"score": verdict.score if verdict else 0.0, "verdict": verdict.answer if verdict else UNDO}
+        said |= {"score": verdict.score if verdict else 0.0, "verdict": verdict.kind if verdict else UNDO}
         said |= {"other": verdict.other} if verdict and verdict.other else {}
         said["time"] = datetime.now(UTC).isoformat(timespec="seconds")
         self._stream.write(json.dumps(said).encode() + b"\n")
@@ -157,15 +157,15 @@ def clean_name(text: str) -> str:
     return " ".join(text.split())[:LONGEST_NAME]
 
 
-def checked_answer(answer: object, other: object) -> tuple[Answer, str]:
-    """Return an answer from outside.
+def checked_verdict(kind: object, other: object) -> tuple[VerdictKind, str]:
+    """Return a verdict from outside.
 
     Raises
     ------
     ValueError
         If it is none, or `other` names no species.
     """
-    found = next((one for one in ANSWERS if one == answer), None)
+    found = next((one for one in KINDS if one == kind), None)
     name = clean_name(other) if isinstance(other, str) else ""
     if found is None or (found == "other" and not name):
         raise ValueError("should be yes, no, unsure, or other with the name of a species")

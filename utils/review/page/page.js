@@ -66,14 +66,14 @@ async function ask(path, body) {
   }
 }
 
-function answer(kind) {
+function judge(kind) {
   if (shown === null || busy) return;
   if (kind === "other") {
     by("other").hidden = false;
     by("name").value = "";
     by("name").focus();
   } else {
-    ask("answer", { index: shown.index, answer: kind });
+    ask("verdict", { index: shown.index, verdict: kind });
   }
 }
 
@@ -85,12 +85,12 @@ function play() {
 by("other").addEventListener("submit", event => {
   event.preventDefault();
   const name = by("name").value.trim();
-  if (name) ask("answer", { index: shown.index, answer: "other", other: name });
+  if (name) ask("verdict", { index: shown.index, verdict: "other", other: name });
 });
 by("cancel").addEventListener("click", () => { by("other").hidden = true; });
 by("undo").addEventListener("click", () => ask("undo", {}));
-for (const button of document.querySelectorAll("[data-answer]")) {
-  button.addEventListener("click", () => answer(button.dataset.answer));
+for (const button of document.querySelectorAll("[data-verdict]")) {
+  button.addEventListener("click", () => judge(button.dataset.verdict));
 }
 by("image").addEventListener("error", () => { by("problem").textContent = "The recording cannot be read here."; });
 by("sound").addEventListener("timeupdate", () => {
@@ -103,7 +103,7 @@ document.addEventListener("keydown", event => {
   if (event.target.matches("input")) return;
   const keys = { y: "yes", n: "no", o: "other", u: "unsure" };
   const key = event.key.toLowerCase();
-  if (keys[key]) answer(keys[key]);
+  if (keys[key]) judge(keys[key]);
   else if (key === "z") ask("undo", {});
   else if (key === " " && !event.target.matches("button, audio, summary")) play();
   else return;
