@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from config import Columns
+from utils.formula_cells import restored
 from utils.recordings.event_columns import class_columns, column_positions, heading_unit, more_species_columns
 from utils.tables import csv_rows, find_column, first_line, without_preamble
 
@@ -188,9 +189,10 @@ def _split_rows(
 ) -> Iterator[tuple[int, list[str] | None]]:
     """Yield the line and the values of each row that is not empty, headings first; None for broken quoting."""
     found = _raven_rows(lines) if table_format == "Raven selection tables" else csv_rows(lines, separator=separator)
+    plain = restored if table_format == "CSV" else str
     for line, values in found:
         if values is None or any(map(str.strip, values)):
-            yield line, values and [value.strip() for value in values]
+            yield line, values and [plain(value.strip()).strip() for value in values]
 
 
 def _raven_rows(lines: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
