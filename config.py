@@ -842,8 +842,20 @@ class Submission:
     dynamic: Literal["off", "recording", "share"] = "off"
     dynamic_factor: Share = 0.5  # dynamic = recording: the lower threshold, as a factor of the species' threshold
     dynamic_share: Share = 0.5  # dynamic = share: fraction of the intervals of all recordings with a detection
-    # file format; kaggle2022: challenges of 2022 to 2025; birdclef2018 needs class_ids
-    format: Literal["birdclef2018", "kaggle2021", "kaggle2022", "raven", "audacity", "csv"] = "csv"
+    # file format; kaggle2022: challenges of 2022 to 2025; birdclef2018 needs class_ids; birdnet, kaleidoscope: the
+    # tables of BirdNET-Analyzer; darwin-core: an archive of occurrences for GBIF
+    format: Literal[
+        "birdclef2018",
+        "kaggle2021",
+        "kaggle2022",
+        "raven",
+        "audacity",
+        "csv",
+        "birdnet",
+        "kaleidoscope",
+        "parquet",
+        "darwin-core",
+    ] = "csv"
     # regular expression with one group that matches the id of a recording in its file name; '': the usual pattern of
     # the challenge, else the whole name without its ending
     media_pattern: str = ""
@@ -860,10 +872,16 @@ class Submission:
     band: tuple[NotNegative, NotNegative] = (500.0, 15_000.0)
     # soundscapes: also write when each species calls, from start to end to a tenth of a second, in this file format;
     # needs models with model.pool = attention; none: do not
-    events: Literal["none", "raven", "audacity", "csv"] = "none"
+    events: Literal["none", "raven", "audacity", "csv", "birdnet", "kaleidoscope", "parquet", "darwin-core"] = "none"
     # events: an event lasts while its score is at least this share of the highest score of the species within 3 seconds
     # around, besides its threshold; 0: by thresholds alone, which starts early and ends late
     event_level: Share = 0.5
+    # day: also write for each species, site and date whether it was detected, and the hours of recording, for models
+    # of occupancy; needs recorders that tell sites and times; none: do not
+    history: Literal["none", "day"] = "none"
+    # in tables that spreadsheets and people read, write an apostrophe before cells that a spreadsheet would run as a
+    # formula, such as a file named =1+1.wav; off: cells stay as they are
+    defuse: bool = True
     # minutes of sound, over all recordings, on the page with timelines and players; 0.7 MB per minute; 0: no page
     page_minutes: NotNegative = 15.0
 

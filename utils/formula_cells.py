@@ -8,12 +8,12 @@ Source: OWASP, CSV Injection.
 import re
 
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")  # apostrophes that were there before are counted, so that `restored` is exact
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 def defused(cell: str) -> str:
     """Return a cell with an apostrophe in front if a spreadsheet would run it; numbers such as -3.5 stay numbers."""
-    return f"'{cell}" if _FORMULA.match(cell) and not _NUMBER.fullmatch(cell) else cell
+    return f"'{cell}" if _FORMULA.match(cell) and not _PLAIN_NUMBER.fullmatch(cell) else cell
 
 
 def restored(cell: str) -> str:

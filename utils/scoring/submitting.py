@@ -25,6 +25,7 @@ from utils.scoring.submissions.dynamic_threshold import with_share_threshold
 from utils.scoring.submissions.event_table import write_events
 from utils.scoring.submissions.flags import SubmissionFlags
 from utils.scoring.submissions.formats.registry import check_submission, write_rows
+from utils.scoring.submissions.history import DetectionHistory
 from utils.scoring.submissions.novelty_table import write_novelty_through
 from utils.scoring.submissions.part_inference import InferenceResult, interval_scores, predict_missing
 from utils.scoring.submissions.results import Checked, Submitted
@@ -75,14 +76,18 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     layout, truth = task.layout, task.truth
     tally = Tally()
     evaluator = SoundscapeEvaluator(truth, layout.classes, layout.rule, config.testing) if truth else None
-    day_times = DayTimes(layout)
+    day_times, history = DayTimes(layout), DetectionHistory(layout)
     results = day_times.through(tally.through(interval_scores(task, result.failures), layout))
+    results = history.through(results)
     results = evaluator.through(results) if evaluator else results
     novelty = task.folder / f"{config.run}_{task.kind}_novelty.csv"
     novelty.unlink(missing_ok=True)
-    rows = write_rows(task.path, write_novelty_through(novelty, results) if layout.novelty else results, layout)
+    if layout.novelty:
+        results = write_novelty_through(novelty, results, defuse=config.submission.defuse)
+    rows = write_rows(task.path, results, layout)
     tally.zero_scores.warn(config.testing)
     times = day_times.write(task.folder / f"{config.run}_{task.kind}_times")
+    histories = history.write(task.folder / f"{config.run}_{task.kind}_history")
     evaluation = evaluator.finish(made_from=config.run) if evaluator else None
     used = evaluator.used if evaluator else None
     events = write_events(task, run=config.run, failed=result.failures, truth=used)
@@ -116,6 +121,7 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
         novelty=novelty if layout.novelty else None,
         events=events,
         times=times,
+        history=histories,
         odd=tally.odd,
         unused=unused,
         files=inventory.line(),
@@ -220,6 +226,7 @@ def report_submission(
             **({"events": submitted.events.text} if submitted.events else {}),
             **({"novelty": console.printable(submitted.novelty)} if submitted.novelty else {}),
             **({"times of day": console.printable(submitted.times)} if submitted.times else {}),
+            **({"detection history": submitted.history.text} if submitted.history else {}),
         },
     )
     if submitted.metrics:

@@ -213,6 +213,41 @@ CASES: list[tuple[str, Change, list[str]]] = [
         lambda lines: [line.replace(",", "\t") for line in lines[:2]],
         [f"line {line}: has 1 values, not 5; they should be separated by ',', not '\\t'" for line in (1, 2)],
     ),
+    (
+        "birdnet",
+        put(1, "Start (s)", "Start"),
+        ["line 1: the header should be Start (s), End (s), Scientific name, Common name, Confidence, File"],
+    ),
+    (
+        "birdnet",
+        put(2, "clarus,Altus", "clarus,Bassus"),
+        ["line 2: 'Bassus clarus' is not the common name of 'Altus clarus'"],
+    ),
+    ("birdnet", put(3, "gravis,", "gravior,"), ["line 3: no class is named 'Bassus gravior'"]),
+    ("birdnet", put(3, "0.8", "1.8"), ["line 3: the score '1.800000' is not from 0 to 1"]),
+    (
+        "kaleidoscope",
+        put(1, "IN FILE", "FILE"),
+        ["line 1: the header is not that of BirdNET-Analyzer's tables for Kaleidoscope"],
+    ),
+    (
+        "kaleidoscope",
+        put(2, ",5.000000", ",50.000000"),
+        ["line 2: from 0 to 50 s is not an interval of 5 s"],
+    ),
+    (
+        "kaleidoscope",
+        put(3, ",5.000000", ",later"),
+        ["line 3: the times 'later' and '5.000000' should be seconds, with a decimal point"],
+    ),
+    (
+        "kaleidoscope",
+        put(2, "0.900000,,,", "0.900000,91,-1.5,49"),
+        [
+            "line 2: lat is '91', it should be degrees from -90 to 90",
+            "line 2: week is '49', it should be from 1 to 48",
+        ],
+    ),
 ]
 
 

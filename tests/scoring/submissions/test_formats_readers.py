@@ -15,6 +15,7 @@ from hypothesis.extra.numpy import arrays
 
 from config import Columns
 from tests.scoring.layouts import layout_of, scores_of, write_labelset
+from utils.formula_cells import defused
 from utils.recordings.event_tables import TableLayout, read_layout, read_rows
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.submissions.formats.layout import SubmissionLayout, tab_cell
@@ -92,7 +93,8 @@ def hard(test):  # type: ignore[no-untyped-def]
 def test_csv(folder: Path, classes: list[str], pair: list[str], scores: np.ndarray) -> None:
     case = Case(folder, tuple(classes), (f"{pair[0]}.wav", f"sub/{pair[1]}.flac"), scores, "csv")
     path, layout = case.written()
-    wanted = [(one.file, *event) for one in case.results for event in events(one, layout)]
+    found = [(one.file, *event) for one in case.results for event in events(one, layout)]
+    wanted = [(defused(file), start, end, defused(label)) for file, start, end, label in found]
     assert (
         list(
             pl.read_csv(path, schema_overrides={"recording": pl.String, "species": pl.String}).drop("score").iter_rows()
@@ -101,6 +103,9 @@ def test_csv(folder: Path, classes: list[str], pair: list[str], scores: np.ndarr
     )
     table = pd.read_csv(path, keep_default_na=False, dtype={"recording": str, "species": str})
     assert list(table.drop(columns="score").itertuples(index=False, name=None)) == wanted
+    case.written(defuse=False)
+    table = pd.read_csv(path, keep_default_na=False, dtype={"recording": str, "species": str})
+    assert list(table.drop(columns="score").itertuples(index=False, name=None)) == found
 
 
 @pytest.mark.filterwarnings("ignore:The inplace keyword")  # inside crowsetta
@@ -196,4 +201,6 @@ def head_of(table: Path) -> TableLayout:
 
 
 def test_every_format_has_a_reader_here() -> None:  # what is written is read back by code that is not the toolkit's
-    assert {"csv", "raven", "audacity", "kaggle2021", "kaggle2022", "birdclef2018"} == set(FORMATS)
+    here = {"csv", "raven", "audacity", "kaggle2021", "kaggle2022", "birdclef2018"}
+    exchanged = {"birdnet", "kaleidoscope", "parquet", "darwin-core"}  # test_formats_exchange.py, test_darwin_core.py
+    assert here | exchanged == set(FORMATS)

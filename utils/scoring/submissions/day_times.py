@@ -16,6 +16,7 @@ import polars as pl
 from jaxtyping import Float, Int64
 from matplotlib.axes import Axes
 
+from utils.formula_cells import defused
 from utils.plotting import new_figure, tick_name, write_figure
 from utils.recordings.recorders.clocks import time_after
 from utils.recordings.recorders.metadata import RecorderMetadata
@@ -90,7 +91,8 @@ class DayTimes:
             for path in (table, plot):
                 path.unlink(missing_ok=True)
             return None
-        write_csv(table, counts)
+        defuse = defused if self._layout.settings.defuse else str
+        write_csv(table, counts.with_columns(pl.Series("species", map(defuse, counts["species"]), pl.String)))
         self._plot(plot)
         return plot
 

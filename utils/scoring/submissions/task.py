@@ -23,6 +23,7 @@ from utils.scoring.metrics.thresholds import read_thresholds
 from utils.scoring.metrics.units import Unit
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.registry import FORMATS, check_layout
+from utils.scoring.submissions.formats.species_names import model_names
 from utils.scoring.submissions.postprocessing import Postprocessing, needs_places, postprocessing_of
 from utils.scoring.submissions.score_parts import Parts
 from utils.scoring.submissions.threshold_warnings import calibration_warning, warning_about
@@ -140,6 +141,8 @@ def task_of(
         novelty=ensemble.measures_novelty,
         recorders=dict(zip(names, told or (), strict=bool(told))),
         zone=time_zone(config.dataset.time_zone),
+        taxonomy=config.dataset.taxonomy,
+        model=model_names(member.snapshot.folder for member in members),
     )
     check_layout(layout)
     of_parts = Parts(parts, fingerprint_of_parts(members, config, interval=interval), root=root)
@@ -155,7 +158,8 @@ def _needs_recorders(config: Config) -> bool:
     UserError
         If the prior cannot be read.
     """
-    return "csv" in (config.submission.format, config.submission.events) or needs_places(config)
+    chosen = [FORMATS[name] for name in (config.submission.format, config.submission.events) if name != "none"]
+    return any(form.recorders for form in chosen) or config.submission.history != "none" or needs_places(config)
 
 
 def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:

@@ -109,8 +109,13 @@ def _labelset_lines(path: Path) -> list[str]:
     return [line.strip() for line in lines]
 
 
-def ids_of_metadata(folder: Path, classes: Sequence[str]) -> dict[str, str]:
-    """Return the most frequent class id of each class in the recordings' JSON files; unreadable files are ignored."""
+def ids_of_metadata(folder: Path, classes: Sequence[str], *, key: str = "classid") -> dict[str, str]:
+    """Return the most frequent class id of each class in the recordings' JSON files; unreadable files are ignored.
+
+    Parameters
+    ----------
+    key : of the value; "species": common names
+    """
     wanted = {_comparable(label) for label in classes}
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for file in sorted(folder.rglob("*.json")):
@@ -118,7 +123,7 @@ def ids_of_metadata(folder: Path, classes: Sequence[str]) -> dict[str, str]:
             metadata = read_metadata(file)
         except (OSError, ValueError):
             continue
-        name, code = metadata.get("class") or metadata.get("sci-name"), metadata.get("classid")
+        name, code = metadata.get("class") or metadata.get("sci-name"), metadata.get(key)
         if isinstance(name, str) and isinstance(code, str) and code.strip() and _comparable(name) in wanted:
             found[name][code.strip()] += 1
     return {name: codes.most_common(1)[0][0] for name, codes in found.items()}

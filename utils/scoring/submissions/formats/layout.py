@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from config import Submission
 from utils.console import UserError
+from utils.formula_cells import defused, restored
 from utils.recordings.recorders.metadata import RecorderMetadata
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.metrics.detection_rule import DetectionRule
@@ -40,6 +41,9 @@ class SubmissionLayout:
     recorders : what recorders wrote about the recordings, by their files
     zone : in which local times are given; None: as the recorders' clocks showed them
     time_digits : decimals of times in tables of detections
+    taxonomy : a table of species, which may tell their common names
+    model : the name of the model, or of several
+    defuse : whether cells that a spreadsheet would run as a formula are written with an apostrophe in front
     """
 
     classes: tuple[str, ...]
@@ -54,6 +58,17 @@ class SubmissionLayout:
     recorders: Mapping[str, RecorderMetadata] = field(default_factory=dict)
     zone: tzinfo | None = None
     time_digits: int = 6
+    taxonomy: Path | None = None
+    model: str = ""
+    defuse: bool = False
+
+    def cell(self, text: str) -> str:
+        """Return a text as it is written into a cell."""
+        return defused(text) if self.defuse else text
+
+    def text(self, cell: str) -> str:
+        """Return the text of a cell that was written so."""
+        return restored(cell) if self.defuse else cell
 
     @property
     def rule(self) -> DetectionRule:

@@ -36,7 +36,8 @@ def write_csv_detections(path: Path, recordings: Iterable[RecordingDetections], 
                 times = f"{one.start:.{digits}f}", f"{one.end:.{digits}f}"
                 numbers = [f"{number:.{DIGITS}f}" for number in (one.score, one.novelty) if number is not None]
                 origin = recorder_cells(file, one.start, layout) if recorded else ()
-                stream.write(csv_line([file, *times, layout.classes[one.class_index], *numbers, *origin]))
+                cells = [file, *times, layout.classes[one.class_index], *numbers, *origin]
+                stream.write(csv_line([layout.cell(cell) for cell in cells]))
                 count += 1
     return count
 
@@ -67,7 +68,7 @@ def check_csv_detections(path: Path, layout: SubmissionLayout) -> Problems:
             if tuple(values) != header:
                 problems.add(f"the header should be {', '.join(header)}", line)
             continue
-        file, start, end, species, score, *more = values
+        file, start, end, species, score, *more = map(layout.text, values)
         novelty = more[: len(NOVELTY_COLUMN) if layout.novelty else 0]
         if file not in files:
             problems.add(f"no recording has the path {quoted(file)}", line)

@@ -5,16 +5,29 @@ config.py.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from utils.console import UserError
 from utils.scoring.inference.intervals import IntervalScores
-from utils.scoring.submissions.formats import audacity, birdclef2018, kaggle2021, kaggle2022, plain_csv, raven
+from utils.scoring.submissions.formats import (
+    audacity,
+    birdclef2018,
+    birdnet,
+    darwin_core,
+    darwin_core_check,
+    kaggle2021,
+    kaggle2022,
+    kaleidoscope,
+    parquet,
+    plain_csv,
+    raven,
+)
 from utils.scoring.submissions.formats.class_ids import warn_of_classes_without_id
 from utils.scoring.submissions.formats.detections import RecordingDetections, detections_of_intervals
 from utils.scoring.submissions.formats.layout import IdRules, SubmissionLayout, media_ids
 from utils.scoring.submissions.formats.problems import Problems
+from utils.scoring.submissions.formats.species_names import species_names
 
 WriteDetections = Callable[[Path, Iterable[RecordingDetections], SubmissionLayout], int]
 
@@ -31,6 +44,10 @@ class SubmissionFormat:
     ids : how a challenge names recordings and classes; its times are whole seconds. None: not of a challenge
     check_sample : checks `submission.sample` before inference. None: the format takes no sample
     write_detections : writes detections, whatever they are, in the same way; None: the format has other rows
+    spreadsheet : whether spreadsheets and people read it: cells that would run as formulas are made texts, unless
+        `submission.defuse` is off. Not so where a program takes names as they are
+    recorders : whether its rows tell what recorders wrote: sites, times, places
+    names : whether its rows have scientific and common names
     """
 
     write: Callable[[Path, Iterable[IntervalScores], SubmissionLayout], int]
@@ -39,17 +56,40 @@ class SubmissionFormat:
     ids: IdRules | None = None
     check_sample: Callable[[SubmissionLayout], object] | None = None
     write_detections: WriteDetections | None = None
+    spreadsheet: bool = False
+    recorders: bool = False
+    names: bool = False
 
 
 def _of_detections(
-    write: WriteDetections, check: Callable[[Path, SubmissionLayout], Problems], suffix: str
+    write: WriteDetections,
+    check: Callable[[Path, SubmissionLayout], Problems],
+    suffix: str,
+    *,
+    spreadsheet: bool = False,
+    recorders: bool = False,
+    names: bool = False,
 ) -> SubmissionFormat:
     """Return a format whose rows are detections."""
 
-    def write_intervals(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
-        return write(path, detections_of_intervals(results, layout), layout)
+    def with_cells(layout: SubmissionLayout) -> SubmissionLayout:
+        return replace(layout, defuse=spreadsheet and layout.settings.defuse)
 
-    return SubmissionFormat(write_intervals, check, suffix, write_detections=write)
+    def write_detections(path: Path, recordings: Iterable[RecordingDetections], layout: SubmissionLayout) -> int:
+        return write(path, recordings, with_cells(layout))
+
+    def write_intervals(path: Path, results: Iterable[IntervalScores], layout: SubmissionLayout) -> int:
+        return write_detections(path, detections_of_intervals(results, layout), layout)
+
+    return SubmissionFormat(
+        write_intervals,
+        lambda path, layout: check(path, with_cells(layout)),
+        suffix,
+        write_detections=write_detections,
+        spreadsheet=spreadsheet,
+        recorders=recorders,
+        names=names,
+    )
 
 
 FORMATS = {
@@ -72,7 +112,27 @@ FORMATS = {
     ),
     "raven": _of_detections(raven.write_raven, raven.check_raven, "_raven"),
     "audacity": _of_detections(audacity.write_audacity, audacity.check_audacity, "_audacity"),
-    "csv": _of_detections(plain_csv.write_csv_detections, plain_csv.check_csv_detections, ".csv"),
+    "csv": _of_detections(
+        plain_csv.write_csv_detections, plain_csv.check_csv_detections, ".csv", spreadsheet=True, recorders=True
+    ),
+    "birdnet": _of_detections(
+        birdnet.write_birdnet, birdnet.check_birdnet, "_birdnet.csv", spreadsheet=True, names=True
+    ),
+    "kaleidoscope": _of_detections(
+        kaleidoscope.write_kaleidoscope,
+        kaleidoscope.check_kaleidoscope,
+        "_kaleidoscope.csv",
+        recorders=True,
+        names=True,
+    ),
+    "parquet": _of_detections(parquet.write_parquet, parquet.check_parquet, ".parquet", recorders=True),
+    "darwin-core": _of_detections(
+        darwin_core.write_darwin_core,
+        darwin_core_check.check_darwin_core,
+        "_dwca.zip",
+        recorders=True,
+        names=True,
+    ),
 }
 
 
@@ -110,6 +170,9 @@ def check_layout(layout: SubmissionLayout) -> None:
         If they do not.
     """
     chosen = FORMATS[layout.settings.format]
+    events = layout.settings.events
+    if chosen.names or (events != "none" and FORMATS[events].names):
+        species_names(layout)
     if chosen.ids is None:
         return
     if not layout.monophone and not float(layout.settings.interval).is_integer():
