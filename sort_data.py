@@ -31,6 +31,9 @@ class Flags:
     dry_run: bool = False  # print the audit of the split without changing anything
     # decode every recording and list the unreadable, silent, clipped and short ones, without changing anything
     check_audio: bool = False
+    # forget how the recordings were divided before, and divide all of them anew; without it they stay in their split
+    # when the archive grows, as long as the settings of the split are the same
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,9 @@ def _sort(config: Config, flags: Flags, remote: "RemoteArchive | None") -> Sorte
     from utils.recordings.annotation_plot import write_annotation_analysis
     from utils.recordings.archive import read_archive
     from utils.recordings.archive_split import split_archive
+    from utils.recordings.assigned import write_assigned
     from utils.recordings.class_names import write_class_names
+    from utils.recordings.growth import show_growth
     from utils.recordings.recorders.archive_recordings import write_recorder_table
     from utils.recordings.selection import select_recordings
     from utils.recordings.sorting import (
@@ -89,9 +94,10 @@ def _sort(config: Config, flags: Flags, remote: "RemoteArchive | None") -> Sorte
         report_left_out(archive.failures, log=None)
         unusable = check_audio(selection.recordings, config, location_of=archive.location_of_sound)
         return Sorted(root / "split.parquet", [*archive.failures, *unusable])
-    archive_split = split_archive(archive, selection, config)
+    archive_split = split_archive(archive, selection, config, fresh=flags.fresh)
     table = archive_split.table(config.dataset)
     failures = [*archive.failures, *archive_split.failures]
+    show_growth(archive_split.growth)
     classes = show_audit(archive_split, table, config.dataset, whole=flags.dry_run)
     annotations = analyse_annotations(archive, archive_split, config)
     show_annotation_analysis(annotations)
@@ -102,6 +108,7 @@ def _sort(config: Config, flags: Flags, remote: "RemoteArchive | None") -> Sorte
         with console.alone(root, "sort_data"):
             check_targets(to_sort, config.dataset, dry_run=False)
             write_metadata(archive_split.recordings, archive, config.dataset)
+            write_assigned(root, archive_split.assigned)
             sort_into_folders(to_sort, [] if remote else archive_split.assignments, config.dataset)
             warn_of_unused_files(table, root)
             write_sort_log(archive_split, selection, failures, root)

@@ -12,14 +12,14 @@ from utils import console
 from utils.recordings.archive import Archive
 from utils.recordings.audit import missing_keys_message
 from utils.recordings.duplicates import ScannedFile, find_same_sound, scan_files
-from utils.recordings.grouping import Grouping, Groups, group_keys, group_recordings, grouping_of
+from utils.recordings.grouping import Grouping, Groups, group_keys, group_recordings
+from utils.recordings.growth import Growth, divide_recordings
 from utils.recordings.lengths import drop_events_after_end, verified_lengths
 from utils.recordings.recording import SPLITS, Recording, Split
 from utils.recordings.remote_archive import RemoteArchive
 from utils.recordings.selection import Selection
 from utils.recordings.sorted_folders import sorted_path, sound_file_of, stays_in_place
 from utils.recordings.splits import Assignment, split_table
-from utils.recordings.splitting import assign_with_long
 
 _KEY_WORDS: dict[Grouping, str] = {"author": "an author", "site": "a site", "day": "a date"}
 
@@ -40,6 +40,8 @@ class ArchiveSplit:
     lengths, rates : length (seconds; None if not known) and sample rate (Hz) of each recording that can be opened, by
         name; also of those that cannot be used because all their annotations are after their end
     remote : the archive, if it is elsewhere
+    assigned : the table of assignments (`assigned.parquet`); None: the archive comes with splits
+    growth : since the data set was sorted before
     """
 
     recordings: list[Recording]
@@ -52,6 +54,8 @@ class ArchiveSplit:
     lengths: Mapping[str, float | None] = field(default_factory=dict)
     rates: Mapping[str, int] = field(default_factory=dict)
     remote: RemoteArchive | None = None
+    assigned: pl.DataFrame | None = None
+    growth: Growth = field(default_factory=Growth)
 
     def table(self, settings: Dataset) -> pl.DataFrame:
         """Return the table of the split; `file` is the path of each sound after sorting, or its address."""
@@ -71,8 +75,10 @@ class ArchiveSplit:
         return sorted_path(recording, assignment.split).as_posix()
 
 
-def split_archive(archive: Archive, selection: Selection, config: Config) -> ArchiveSplit:
+def split_archive(archive: Archive, selection: Selection, config: Config, *, fresh: bool = False) -> ArchiveSplit:
     """Split the selected recordings by `dataset.split`; recordings that cannot be opened do not influence the others.
+
+    Those that were sorted before by the same settings stay in their split, unless `fresh`.
 
     Raises
     ------
@@ -91,9 +97,10 @@ def split_archive(archive: Archive, selection: Selection, config: Config) -> Arc
     if given:
         result = _keep_given_split(recordings, seconds, duplicates, same_sound, settings)
     else:
-        groups = group_recordings(recordings, settings, grouping_of(settings), duplicates)
-        assignments = assign_with_long(recordings, groups, settings, long=selection.long)
-        result = ArchiveSplit(recordings, assignments, groups, seconds, same_sound, [])
+        divided = divide_recordings(recordings, opened.sounds, duplicates, archive, selection, settings, fresh=fresh)
+        result = ArchiveSplit(recordings, divided.assignments, divided.groups, seconds, same_sound, [])
+        result = replace(result, assigned=divided.assigned, growth=divided.growth)
+        fixed = {**_held_out_before(divided.assigned), **fixed}
     result = _with_unreadable(result, opened.unreadable, given=given, fixed=fixed)
     if not given and (unknown := missing_keys_message(result.recordings, settings)):
         console.warning(unknown)
@@ -101,6 +108,12 @@ def split_archive(archive: Archive, selection: Selection, config: Config) -> Arc
     failures = [*result.failures, *opened.failures]
     result = replace(result, failures=failures, lost=lost, remote=archive.remote)
     return replace(result, lengths=opened.lengths, rates=opened.rates)
+
+
+def _held_out_before(assigned: pl.DataFrame) -> dict[str, Split]:
+    """Return the split of recordings that were held out, by name, for those that cannot be opened any more."""
+    held = assigned.filter(pl.col("split") != "train").select("recording", "split")
+    return {name: split for name, split in held.iter_rows() if split in ("val", "test")}
 
 
 def _split_of_long(selection: Selection, settings: Dataset, *, given: bool) -> dict[str, Split]:

@@ -42,7 +42,12 @@ def grouping_of(settings: Dataset) -> Grouping:
 
 
 def group_recordings(
-    recordings: Sequence[Recording], settings: Dataset, by: Grouping, duplicates: Iterable[Sequence[int]] = ()
+    recordings: Sequence[Recording],
+    settings: Dataset,
+    by: Grouping,
+    duplicates: Iterable[Sequence[int]] = (),
+    *,
+    dense: Container[str] | None = None,
 ) -> Groups:
     """Group recordings that share a recordist, site, day or block, and those with the same sound.
 
@@ -52,8 +57,10 @@ def group_recordings(
     Parameters
     ----------
     duplicates : indices of recordings with the same sound
+    dense : the blocks that stay together; None: those with enough recordings
     """
-    dense = _dense_blocks(recordings, settings) if by == "block" else frozenset[str]()
+    if dense is None:
+        dense = dense_blocks(recordings, settings) if by == "block" else frozenset[str]()
     keys = [group_keys(recording, settings, by, dense) for recording in recordings]
     for same in duplicates:
         for row in same:
@@ -140,9 +147,10 @@ def block_of(recording: Recording, settings: Dataset) -> str:
 def count_dense_blocks(recordings: Sequence[Recording], settings: Dataset) -> tuple[int, int]:
     """Return the number of blocks with at least `block_recordings` recordings, and of all blocks."""
     blocks = {block_of(recording, settings) for recording in recordings} - {""}
-    return len(_dense_blocks(recordings, settings)), len(blocks)
+    return len(dense_blocks(recordings, settings)), len(blocks)
 
 
-def _dense_blocks(recordings: Sequence[Recording], settings: Dataset) -> frozenset[str]:
+def dense_blocks(recordings: Sequence[Recording], settings: Dataset) -> frozenset[str]:
+    """Return the blocks with at least `block_recordings` recordings."""
     counts = Counter(block_of(recording, settings) for recording in recordings)
     return frozenset(block for block, count in counts.items() if block and count >= settings.block_recordings)

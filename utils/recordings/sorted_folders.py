@@ -18,7 +18,7 @@ TOOLKIT_FILES = (
     *SPLITS,
     *("metadata", "spec", "remote_spec", "snapshots", "submissions", "soundscapes", "test_soundscapes", "test_audio"),
     *("split.parquet", "split.png", "audit.csv", "annotations.png", "events.csv", "sorted.log", "timings.json"),
-    "recorders.csv",
+    *("recorders.csv", "assigned.parquet"),
 )
 
 

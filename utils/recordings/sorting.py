@@ -112,12 +112,13 @@ def warn_of_unused_files(table: pl.DataFrame, root: Path) -> None:
 def write_sort_log(
     archive_split: ArchiveSplit, selection: Selection, failures: Sequence[console.Failure], root: Path
 ) -> Path:
-    """Write `sorted.log`, one line each: files that cannot be used, what the settings leave out, and equal sounds."""
+    """Write `sorted.log`: files that cannot be used, what the settings leave out, equal sounds, and what vanished."""
     lines = [
         f"refused: {failure.name}: {failure.reason}" for failure in sorted(failures, key=lambda failure: failure.name)
     ]
     lines += [f"left out: {line}" for line in selection.left_out]
     lines += [f"same sound: {' = '.join(names)}" for names in archive_split.same_sound]
+    lines += archive_split.growth.log_lines()
     path = root / "sorted.log"
     write_text(path, "".join(f"{console.one_line(line)}\n" for line in lines))
     return path

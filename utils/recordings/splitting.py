@@ -70,9 +70,9 @@ def assign_splits(recordings: Sequence[Recording], groups: Groups, settings: Dat
             f"dataset.folds = {settings.folds}, but there are only {len(groups.names)} groups of recordings; "
             "use fewer folds"
         )
-    samples = _collect_samples(recordings, groups, by_quarter=settings.split == "blocked")
+    samples = collect_samples(recordings, groups, by_quarter=settings.split == "blocked")
     fold = np.full(len(groups.names), TRAIN, np.int64)
-    only = _only_groups(samples)
+    only = only_groups(samples)
     if settings.test_share:
         fold[_choose_held_out(samples, ~only, share=settings.test_share, seed=settings.seed, salt="test ")] = TEST
     free = ~only & (fold != TEST)
@@ -80,13 +80,19 @@ def assign_splits(recordings: Sequence[Recording], groups: Groups, settings: Dat
         fold = np.where(free, _assign_folds(samples, free, folds=settings.folds, seed=settings.seed), fold)
     elif settings.val_share:
         fold[_choose_held_out(samples, free, share=settings.val_share, seed=settings.seed, salt="")] = 0
-    returned = _return_to_train(samples, fold, folded=bool(settings.folds))
+    returned = return_to_train(samples, fold, folded=bool(settings.folds))
     alone = np.bincount(groups.index, minlength=len(groups.names)) == 1
-    reasons = np.where(
-        only, np.where(alone, "the only recording of its class", "in the only group of a class"), "drawn"
-    ).astype(object)
-    reasons[returned] = "moved to train so that its class can be learned"
-    return [_as_assignment(int(fold[group]), str(reasons[group]), settings) for group in groups.index]
+    reasons = [first_reason(only=bool(only[group]), alone=bool(alone[group])) for group in range(len(fold))]
+    for group in returned:
+        reasons[group] = "moved to train so that its class can be learned"
+    return [as_assignment(int(fold[group]), reasons[group], settings) for group in groups.index]
+
+
+def first_reason(*, only: bool, alone: bool) -> str:
+    """Return why a group is in its split: it is the `only` one of a class, of one recording if `alone`, or drawn."""
+    if not only:
+        return "drawn"
+    return "the only recording of its class" if alone else "in the only group of a class"
 
 
 def assign_with_long(
@@ -119,7 +125,8 @@ def assign_with_long(
     ]
 
 
-def _collect_samples(recordings: Sequence[Recording], groups: Groups, *, by_quarter: bool) -> Samples:
+def collect_samples(recordings: Sequence[Recording], groups: Groups, *, by_quarter: bool) -> Samples:
+    """Return the samples of recordings; groups are balanced by class, or by quarter of the year."""
     rows = [
         (row, label, quarter_of(recording))
         for row, recording in enumerate(recordings)
@@ -137,7 +144,8 @@ def _collect_samples(recordings: Sequence[Recording], groups: Groups, *, by_quar
     )
 
 
-def _as_assignment(fold: int, reason: str, settings: Dataset) -> Assignment:
+def as_assignment(fold: int, reason: str, settings: Dataset) -> Assignment:
+    """Return the assignment to TRAIN, TEST or a fold; without folds, 0 is val."""
     if fold == TEST:
         return Assignment("test", None, reason)
     split: Split = "val" if fold == (settings.fold if settings.folds else 0) else "train"
@@ -149,7 +157,7 @@ def _pairs(label: Int64[np.ndarray, " samples"], group: Int64[np.ndarray, " samp
     return np.unique(np.stack([label, group], axis=1), axis=0).astype(np.int64)
 
 
-def _only_groups(samples: Samples) -> Bool[np.ndarray, " groups"]:
+def only_groups(samples: Samples) -> Bool[np.ndarray, " groups"]:
     """Tell for each group whether it is the only one of some class."""
     pairs = _pairs(samples.label, samples.group)
     groups_of_class = np.bincount(pairs[:, 0])
@@ -173,7 +181,7 @@ def _choose_held_out(
         np.bincount(samples.label),
         np.bincount(samples.label[held[samples.group]], minlength=len(samples.labels)),
     )
-    for label, group_of in _single_recordings(samples, free & (sizes == 1)).items():
+    for label, group_of in single_recordings(samples, free & (sizes == 1)).items():
         count = max(0, held_out_count(int(total[label]), share=share) - int(already[label]))
         for name in draw_names(list(group_of), count, seed=seed, label=salt + samples.labels[label]):
             held[group_of[name]] = True
@@ -213,7 +221,7 @@ def _assign_folds(
         else np.full(len(sizes), TRAIN, np.int64)
     )
     fold_sizes = np.bincount(fold[large], weights=sizes[large], minlength=folds)
-    for label, group_of in _single_recordings(samples, free & (sizes == 1)).items():
+    for label, group_of in single_recordings(samples, free & (sizes == 1)).items():
         generator = np.random.default_rng((seed, zlib.crc32(samples.labels[label].encode())))
         of_class = np.bincount(fold[samples.group[(samples.label == label) & large[samples.group]]], minlength=folds)
         for name in generator.permutation(np.array(sorted(group_of), dtype=object)).tolist():
@@ -225,7 +233,7 @@ def _assign_folds(
     return fold
 
 
-def _single_recordings(samples: Samples, groups: Bool[np.ndarray, " groups"]) -> dict[int, dict[str, int]]:
+def single_recordings(samples: Samples, groups: Bool[np.ndarray, " groups"]) -> dict[int, dict[str, int]]:
     """Return, for each class, the recordings that are alone in one of these groups: their names with their groups."""
     group_of: dict[int, dict[str, int]] = {}
     for sample in np.flatnonzero(groups[samples.group]):
@@ -280,8 +288,18 @@ def _assign_by_sklearn(
             fold[samples.group[included][rows]] = index
 
 
-def _return_to_train(samples: Samples, fold: Int64[np.ndarray, " groups"], *, folded: bool) -> list[int]:
+def return_to_train(
+    samples: Samples,
+    fold: Int64[np.ndarray, " groups"],
+    *,
+    folded: bool,
+    movable: Bool[np.ndarray, " groups"] | None = None,
+) -> list[int]:
     """Move groups to train, in `fold`, until every class can be learned, whichever fold is val; rare classes first.
+
+    Parameters
+    ----------
+    movable : the groups that may be moved; None: all
 
     Returns
     -------
@@ -295,6 +313,9 @@ def _return_to_train(samples: Samples, fold: Int64[np.ndarray, " groups"], *, fo
         candidates = groups_of_class[label]
         folds = set(fold[candidates].tolist()) - {TEST}
         if TRAIN in folds or (folded and len(folds) > 1):
+            continue
+        candidates = candidates if movable is None else candidates[movable[candidates]]
+        if not len(candidates):
             continue
         group = int(min(candidates, key=lambda group: (fold[group] == TEST, sizes[group], group)))
         fold[group] = TRAIN
