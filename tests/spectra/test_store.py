@@ -189,11 +189,55 @@ def test_new_and_removed_recordings_touch_only_their_class(config: Config, monke
     names: list[str] = []
     monkeypatch.setattr(store_writer, "fan_out", noting(names))
     spec.main(config)
-    assert {name.split("/")[0] for name in names} == {"Altus clarus"}
+    # the others of its class are taken over; one that cannot be used is tried again
+    assert names == ["Altus clarus/new", "Altus clarus/short"]
     store = Store(config.dataset.root)
     assert "Altus clarus/new" in store.clips["recording"].to_list()
     assert not any("Solus" in name for name in content(config.dataset.root))
     assert [name for name in before if "Bassus" in name and before[name] != content(config.dataset.root)[name]] == []
+
+
+@pytest.mark.parametrize("keep", ["spectrograms", "sound"])
+@pytest.mark.parametrize("choose", ["grid", "peaks"])
+def test_a_store_that_grew_is_that_of_a_first_extraction(
+    config: Config, keep: str, choose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 2 clips of each recording of a class of 4, then 1: most are capped, before and after
+    config = dataclasses.replace(
+        config, clips=dataclasses.replace(config.clips, max_per_class=5, noise_share=0.5, keep=keep, choose=choose)
+    )
+    spec.main(config)
+    for index in range(2):
+        sound = chirp(3000, seconds=3, seed=60 + index)
+        soundfile.write(config.dataset.archive / "Altus clarus" / f"A1 {index}.wav", sound, RATE)
+    sort_data.main(config)
+    names: list[str] = []
+    monkeypatch.setattr(store_writer, "fan_out", noting(names))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(store_writer, "fan_out", stopping_after(1))
+        spec.main(config)
+    spec.main(config)
+    assert set(names) == {"Altus clarus/A1 0", "Altus clarus/A1 1", "Altus clarus/short"}
+    grown = content(config.dataset.root)
+    spec.main(config, spec.Flags(fresh=True))
+    first = content(config.dataset.root)
+    assert grown.keys() == first.keys()
+    assert [name for name in first if grown[name] != first[name]] == []
+
+
+def test_clips_of_which_too_few_were_kept_are_computed_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(config, clips=dataclasses.replace(config.clips, max_per_class=5))
+    spec.main(config)
+    for name in ("A0", "A1", "A2"):  # 3 clips of each recording now, which were 2
+        (config.dataset.archive / "Altus clarus" / f"{name}.wav").unlink()
+    sort_data.main(config)
+    shard = config.dataset.root / "spec" / "shards" / "Bassus gravis-000"
+    (shard / "key.txt").write_text("another")
+    (shard / "sources.jsonl").write_text("no JSON")  # a damaged one is not used
+    names: list[str] = []
+    monkeypatch.setattr(store_writer, "fan_out", noting(names))
+    spec.main(config)
+    assert {"Altus clarus/A3", "Bassus gravis/B0"} <= set(names)
 
 
 def test_a_missing_or_damaged_store_is_explained(config: Config) -> None:

@@ -15,7 +15,7 @@ from utils.learning.hosts import is_first
 from utils.learning.steps import TrainState
 from utils.models.array_trees import TooLarge
 from utils.models.saved_networks import check_snapshot, restore_network, restore_training_state, save_snapshot
-from utils.models.snapshots import Snapshot, find_snapshot, keep_best_and_newest, read_snapshot
+from utils.models.snapshots import Snapshot, find_snapshot, keep_best_and_newest, read_snapshot, recordings_used
 from utils.models.training_log import EpochRow, best_row, is_finished, read_training_log, write_training_log
 from utils.settings import to_toml
 from utils.settings_keys import changed_settings
@@ -152,8 +152,9 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
         return state, Progress()
     if snapshot.data != examples.fingerprint:
         raise console.UserError(
-            f"{folder}: the clips or classes changed since this run was started; choose another --run, or start over "
-            "with --fresh"
+            f"{folder}: the clips or classes changed since this run was started{_what_changed(snapshot, examples)}; "
+            f"choose another --run, which starts from what this one learned with --training.pretrained {folder}, or "
+            "start over with --fresh"
         )
     rows = read_training_log(folder / "log.csv", until=snapshot.epoch)
     if len(rows) != snapshot.epoch:
@@ -164,6 +165,22 @@ def resume(state: TrainState, examples: Examples, config: Config) -> tuple[Train
     console.info(f"resuming after epoch {snapshot.epoch}{within} ({console.printable(snapshot.folder)})")
     _check_hard_negatives(snapshot, examples, config)
     return _restored(snapshot, state), Progress(rows, snapshot.steps, snapshot.sums, snapshot.hard_negatives)
+
+
+def _what_changed(snapshot: Snapshot, examples: Examples) -> str:
+    """Say how many recordings and classes came and went since a snapshot was saved; nothing if it was neither."""
+    if not (snapshot.folder / "learned.txt").is_file():
+        return ""
+    recordings, now = recordings_used(snapshot), {*examples.recordings}
+    classes, new_classes = {*snapshot.classes}, {*examples.classes}
+    counts = {
+        "recordings more": len(now - recordings),
+        "recordings less": len(recordings - now),
+        "classes more": len(new_classes - classes),
+        "classes less": len(classes - new_classes),
+    }
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return f" ({told})" if told else ""
 
 
 def _check_hard_negatives(snapshot: Snapshot, examples: Examples, config: Config) -> None:

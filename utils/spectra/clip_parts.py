@@ -5,7 +5,7 @@ import json
 import math
 import shutil
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -129,18 +129,7 @@ class ClipReservoir:
     def write(self, stream: IO[bytes], summary: RecordingSummary) -> None:
         """Write the clips that stayed as a part."""
         clips = sorted((clip, slot) for heap in self._heaps.values() for _, clip, slot in heap)
-        metadata = {"clips": [clip for clip, _ in clips], **summary._asdict(), "histogram": summary.histogram.tolist()}
-        sums = []
-        with zipfile.ZipFile(stream, "w") as archive:
-            with archive.open(ROWS, "w", force_zip64=True) as entry:
-                for clip, slot in clips:
-                    row = self._read(slot)
-                    entry.write(row.tobytes())
-                    sums += [pixel_sums(row[None])] if clip.accepted and row.dtype == np.uint8 else []
-            if sums:
-                total = total_of(sums, height=self._format[0][0])
-                metadata["sums"] = [total.pixels, total.sums.tolist(), total.squares.tolist()]
-            archive.writestr(METADATA, json.dumps(metadata, default=float))
+        write_clip_part(stream, [clip for clip, _ in clips], (self._read(slot) for _, slot in clips), summary)
 
     def _read(self, slot: int) -> Row:
         shape, dtype = self._format
@@ -149,10 +138,36 @@ class ClipReservoir:
         return np.frombuffer(self._scratch.read(size), dtype).reshape(shape)
 
 
+def write_clip_part(stream: IO[bytes], clips: Sequence[Clip], rows: Iterable[Row], summary: RecordingSummary) -> None:
+    """Write a part.
+
+    Parameters
+    ----------
+    rows : the spectrogram or the samples of each clip
+    """
+    metadata = {"clips": clips, **summary._asdict(), "histogram": summary.histogram.tolist()}
+    sums = []
+    with zipfile.ZipFile(stream, "w") as archive:
+        with archive.open(ROWS, "w", force_zip64=True) as entry:
+            for clip, row in zip(clips, rows, strict=True):
+                entry.write(row.tobytes())
+                sums += [pixel_sums(row[None])] if clip.accepted and row.dtype == np.uint8 else []
+        if sums:
+            total = total_of(sums, height=len(sums[0].sums))
+            metadata["sums"] = [total.pixels, total.sums.tolist(), total.squares.tolist()]
+        archive.writestr(METADATA, json.dumps(metadata, default=float))
+
+
+def read_part_metadata(path: Path) -> dict[str, Any]:
+    """Return what a part says of its clips and its recording, as it was written."""
+    with zipfile.ZipFile(path) as archive:
+        found: dict[str, Any] = json.loads(archive.read(METADATA))
+    return found
+
+
 def read_clip_part(path: Path) -> Part:
     """Read all of a part but its spectrograms or samples."""
-    with zipfile.ZipFile(path) as archive:
-        metadata = json.loads(archive.read(METADATA))
+    metadata = read_part_metadata(path)
     clips = [Clip(*fields) for fields in metadata["clips"]]  # without a peak in earlier versions
     columns = zip(*clips, strict=True) if clips else [()] * len(CLIP_DTYPES)
     return Part(

@@ -40,6 +40,7 @@ class Job:
     unsure : whether an annotation is missing, so that clips without an event may have a bird and are no noise
     times : clips.choose = table: the times in the recording on which clips are centred, seconds, in order
     external : clips.keep = embeddings: the bird model
+    content : hash of all that its clips depend on, but for `max_clips`
     """
 
     name: str
@@ -53,6 +54,7 @@ class Job:
     unsure: bool = False
     times: tuple[float, ...] = ()
     external: External = field(default_factory=External)
+    content: str = ""
 
     @property
     def kept_for_models(self) -> Literal["spectrograms", "embeddings"]:

@@ -106,9 +106,14 @@ def _shard(
                 row["unsure"],
                 centres,
                 config.external,
+                _hash([row["recording"], size, time, made_with, *rule]),
             )
         )
     return Shard(name, rows, key.hexdigest(), jobs)
+
+
+def _hash(content: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
 
 def _event_spans(row: Mapping[str, Any], config: Config) -> tuple[EventSpan, ...] | None:

@@ -14,7 +14,8 @@ caches are in `<root>/remote_spec` on this machine, and nothing of it is in part
     <root>/spec/images/, noise/      the clips as PNG files, if `spectrogram.images` is on
     <root>/spec/shards/<class>-000/  spectrograms.npy: uint8 (clips, height, width); clips.parquet, recordings.parquet:
                                      its rows of the tables; pixel_sums.parquet: sums over the pixels of its recordings
-                                     (PIXEL_SUM_COLUMNS); key.txt: hash of its recordings and settings.
+                                     (PIXEL_SUM_COLUMNS); key.txt: hash of its recordings and settings; sources.jsonl:
+                                     what each recording's clips depend on (earlier_shards).
                                      clips.keep = sound: sound.npy: int16 (clips, samples) instead, and
                                      pixel_sums_<key>.parquet: the sums by the spectrogram settings of a training; of a
                                      store elsewhere with the shard's own key, too. clips.keep = embeddings:

@@ -13,6 +13,7 @@ from utils.files import atomic_folder, empty_folder, remove_folder, unrelated_na
 from utils.settings import load, to_toml
 from utils.spectra.clip_parts import is_complete_part, read_clip_part
 from utils.spectra.disk_forecast import DiskForecast
+from utils.spectra.earlier_shards import SOURCES, take_over, write_sources
 from utils.spectra.extraction import Job, JobResult, extract
 from utils.spectra.shard_tables import clip_table, peak_table, pixel_sum_table, recording_table
 from utils.spectra.shards import RECORDINGS_PER_SHARD, Shard
@@ -97,6 +98,7 @@ def fill_store(
     """
     missing = unfinished_shards(shards, folder)
     if missing:
+        take_over(missing, folder)
         (folder / "clips.parquet").unlink(missing_ok=True)  # its rows would point into shards that are about to change
     shard_of = {job.name: shard for shard in missing for job in shard.jobs}
     open_jobs = {shard.name: {job.name for job in shard.jobs if not is_complete_part(job.part)} for shard in missing}
@@ -186,6 +188,7 @@ def pack_shard(shard: Shard, failures: Mapping[str, console.Failure], folder: Pa
             write_table(new / PIXEL_SUMS, pixel_sum_table(shard, parts))
         if shard.has_peaks:
             write_table(new / "peaks.parquet", peak_table(shard, parts))
+        write_sources(new / SOURCES, shard, parts)
         write_text(new / "key.txt", shard.key if final else "to be done again")
     if final:
         for job in shard.jobs:
