@@ -75,6 +75,8 @@ ALLOWED = {
     ("utils/scoring/reports/distillation_table.py", "nets"): "key of files of earlier versions",
     ("utils/learning/cached_predictions.py", "answers"): "names of files of earlier versions",
     ("utils/learning/distillation.py", "untaught"): "name of runs of earlier versions",
+    ("utils/cleaning/unused.py", "answers"): "names of files of earlier versions",
+    ("utils/cleaning/stale.py", "pictures"): "name of a file of earlier versions",
     ("utils/spectra/shard_arrays.py", "pictures"): "name of a file of earlier versions",
     ("utils/spectra/store_writer.py", "pictures"): "name of files of earlier versions",
     ("utils/spectra/store_writer.py", "answers"): "names of files of earlier versions",

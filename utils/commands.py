@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "augmentation": "utils.learning.augmentation",
         "demo-data": "utils.demo",
         "mix": "utils.demo.mix",
+        "clean": "utils.cleaning",
     }
 )
 _MODULES = {module: name for name, module in COMMANDS.items()}

@@ -35,15 +35,22 @@ def scratch_folder(within: Path | None = None, *, prefix: str = SCRATCH_PREFIX) 
                 return
 
 
-def _remove_abandoned(within: Path, prefix: str) -> None:
-    """Remove this user's scratch folders whose locks are free, under their own names, so that a kill loses none."""
-    for left in within.glob(f"{prefix}*"):
+def abandoned_folders(within: Path, prefix: str = SCRATCH_PREFIX) -> Iterator[Path]:
+    """Yield this user's scratch folders whose locks are free; the lock is held while the caller looks at one."""
+    for left in sorted(within.glob(f"{prefix}*")):
         with suppress(OSError):  # it has just been removed by its process, or cannot be: the next call tries again
             if left.is_symlink() or not (left / f".{SCRATCH_LOCK}.lock").is_file() or not _is_ours(left):
                 continue
             with try_lock(left, SCRATCH_LOCK) as abandoned:
                 if abandoned:
-                    shutil.rmtree(left)
+                    yield left
+
+
+def _remove_abandoned(within: Path, prefix: str) -> None:
+    """Remove this user's scratch folders whose locks are free, under their own names, so that a kill loses none."""
+    for left in abandoned_folders(within, prefix):
+        with suppress(OSError):
+            shutil.rmtree(left)
 
 
 def _is_ours(folder: Path) -> bool:

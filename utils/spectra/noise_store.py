@@ -78,7 +78,8 @@ def _filled_store(
     store: Store, folder: Path, files: Sequence[Path], config: Config
 ) -> tuple[Store, list[console.Failure]]:
     """Compute what is missing of the store and open it; also return which files could not be used."""
-    settings = _settings(store, folder, config)
+    made_with = with_judging_spectrogram(load_text(store.settings_text, source=store.address), config)
+    settings = _settings(store.folder, folder, made_with, config)
     split = pl.DataFrame([_row_of(file, folder) for file in files], schema=SPLIT_SCHEMA)
     at, recordings = fill_further_store(split, settings, what=f"noise of {console.printable(folder)}")
     rejected = recordings.filter(pl.col("reason").is_not_null())
@@ -89,9 +90,22 @@ def _filled_store(
     return Store(config.dataset.root, config.spectrogram, at=at), failures
 
 
-def _settings(store: Store, folder: Path, config: Config) -> Config:
+def noise_store_name(at: Path, folder: Path | None, made_with: Config, config: Config) -> str:
+    """Return the name of the store of a folder's noise beside the data set's store; '' without such a folder.
+
+    Parameters
+    ----------
+    at : folder of the data set's store
+    made_with : its settings
+    """
+    if not folder:
+        return ""
+    settings = _settings(at, folder, with_judging_spectrogram(made_with, config), config)
+    return Path(settings.dataset.store_at).name
+
+
+def _settings(at: Path, folder: Path, made_with: Config, config: Config) -> Config:
     """Return the settings of the store of noise: those of the data set's, but all clips in turn."""
-    made_with = with_judging_spectrogram(load_text(store.settings_text, source=store.address), config)
     clips = Clips(
         choose="grid",
         length=config.clips.length,
@@ -105,7 +119,7 @@ def _settings(store: Store, folder: Path, config: Config) -> Config:
     )
     settings = replace(made_with, clips=clips, spectrogram=replace(made_with.spectrogram, images=False))
     key = short_key([str(folder.resolve()), settings_for_key(settings, of=STORE_SETTINGS)])
-    return replace(settings, dataset=replace(config.dataset, store=store.folder / f"noise_{key}"))
+    return replace(settings, dataset=replace(config.dataset, store=at / f"noise_{key}"))
 
 
 def _row_of(file: Path, folder: Path) -> dict[str, object]:

@@ -1,0 +1,41 @@
+"""List what earlier calls left on disk and nothing needs any more, and remove it with --remove.
+
+    python -m utils.cleaning experiments/mine.toml
+    python -m utils.cleaning experiments/mine.toml --remove
+
+Listed are unfinished files of processes that were killed, a store of other settings than the experiment's, stores of
+noise and embeddings and cached predictions that neither the experiment nor a run in `snapshots` uses, parts of stopped
+submissions, copies of other packs in `training.cache`, and scratch folders. Never listed are recordings, splits,
+snapshots, submissions, what the toolkit did not write, and the folders in which one of its stages runs.
+"""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from config import Config
+from utils import console
+
+
+@dataclass(frozen=True)
+class CleaningFlags:
+    """Flags of a single call."""
+
+    remove: bool = False  # remove what is listed
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Run the command line `[EXPERIMENT.toml] [--remove] [--flag VALUE …]`; return the exit status."""
+    words = shlex.join(["python", "-m", "utils.cleaning", *(word for word in arguments if word != "--remove")])
+
+    def main(config: Config, flags: CleaningFlags) -> None:
+        from utils.cleaning.cleaning import clean
+
+        clean(config, remove=flags.remove, words=words)
+
+    return console.run(main, doc=__doc__, flags=CleaningFlags, arguments=arguments, script="-m utils.cleaning")
+
+
+if __name__ == "__main__":
+    sys.exit(command(sys.argv[1:]))

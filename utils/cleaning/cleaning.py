@@ -1,0 +1,122 @@
+"""Finding and removing what nothing needs: under the locks of the stages, so that nothing in use is touched."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+from config import Config, is_address
+from utils import console
+from utils.cleaning.stale import (
+    Stale,
+    locks_in,
+    parts_of_store,
+    parts_of_submissions,
+    unfinished_in_root,
+    unfinished_in_runs,
+    unfinished_in_store,
+)
+from utils.cleaning.unused import (
+    abandoned_in_temporary_folder,
+    settings_of_users,
+    unused_copies,
+    unused_predictions,
+    unused_store,
+    unused_stores,
+)
+from utils.external.settings import with_external_model
+from utils.files import try_lock
+
+DAY = 24 * 3600.0  # seconds
+
+
+def clean(config: Config, *, remove: bool, words: str) -> list[Stale]:
+    """List what nothing needs any more, and remove it if asked.
+
+    While the locks of all stages in these folders are held here, no stage can start, and nothing is listed of folders
+    in which one runs.
+
+    Parameters
+    ----------
+    words : the command line, for the next command
+
+    Returns
+    -------
+    What was found.
+    """
+    config = with_external_model(config)
+    with ExitStack() as stack:
+        found = list(_not_needed(config, stack))
+        now, sizes = time.time(), [one.size() for one in found]
+        ages = [_age(now - one.changed()) for one in found]
+        rows = {
+            f"{index:3}  {_in_megabytes(size):>8}  {age:>8}": f"{console.printable(one.path)}: {one.reason}"
+            for index, (one, size, age) in enumerate(zip(found, sizes, ages, strict=True), 1)
+        }
+        if remove:
+            for one in found:
+                one.remove()
+    if not found:
+        console.info(f"nothing to remove for {console.printable(config.dataset.root)}")
+        return found
+    console.show_table("Size, age, and why it is not needed any more", rows)
+    next_words = "python spec.py, with the same experiment, if its store was removed" if remove else f"{words} --remove"
+    console.show_table(
+        "Removed" if remove else "Nothing was removed",
+        {"total": f"{len(found)} items, {_in_megabytes(sum(sizes))}", "next": next_words},
+    )
+    return found
+
+
+def _not_needed(config: Config, stack: ExitStack) -> Iterator[Stale]:
+    """Yield what nothing needs, from the folders in which no stage runs; their locks are held until `stack` ends."""
+    root, snapshots, submissions = config.dataset.root, config.snapshots, config.submission.folder
+    users = settings_of_users(config)
+    store = None if is_address(config.dataset.store_at) else Path(config.dataset.store_at)
+    held: set[Path] = set()
+    root_is_quiet = _hold_locks(root, stack, held) and (store is None or _hold_locks(store, stack, held))
+    runs_are_quiet = _hold_locks(snapshots, stack, held)
+    if root_is_quiet and runs_are_quiet:  # trainings read the store
+        yield from unfinished_in_root(root)
+        if store:
+            yield from unfinished_in_store(store)
+            other = list(unused_store(config))
+            yield from other or parts_of_store(store)
+            if users and not other:
+                yield from unused_stores(config, users)
+                yield from unused_predictions(config, users)
+        yield from unused_copies(config)
+    if runs_are_quiet:
+        yield from unfinished_in_runs(snapshots)
+    if _hold_locks(submissions, stack, held):
+        yield from parts_of_submissions(submissions)
+    yield from abandoned_in_temporary_folder()
+
+
+def _hold_locks(folder: Path, stack: ExitStack, held: set[Path]) -> bool:
+    """Take all locks in a folder, and in those of runs in it; if a process holds one, say so and return False.
+
+    Parameters
+    ----------
+    held : the locks that are held here, to which these are added
+    """
+    stages = {"sort_data", "spec"} if (folder / "split.parquet").is_file() else set()
+    locks = {folder / f".{stage}.lock" for stage in stages} | set(locks_in(folder))
+    for lock in sorted(locks):
+        if lock.resolve() in held:
+            continue
+        stage = lock.name.removeprefix(".").removesuffix(".lock")
+        if not stack.enter_context(try_lock(lock.parent, stage)):
+            console.warning(f"{console.printable(folder)}: {stage} is running here, so nothing of it is looked at")
+            return False
+        held.add(lock.resolve())
+    return True
+
+
+def _in_megabytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
+def _age(seconds: float) -> str:
+    days = int(max(seconds, 0.0) // DAY)
+    return "today" if days == 0 else "1 day" if days == 1 else f"{days} days"
