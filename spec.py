@@ -61,6 +61,7 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
     from utils.external.settings import with_external_model
     from utils.recordings.splits import read_split
     from utils.sound.report import is_partial
+    from utils.spectra.bands import warn_of_empty_bands
     from utils.spectra.clip_table import read_clip_table, unused_times
     from utils.spectra.engines import engine_of
     from utils.spectra.image_files import write_images
@@ -74,6 +75,7 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
 
     elapsed = console.stopwatch()
     config = with_external_model(config)
+    warn_of_empty_bands(config.spectrogram)
     split = read_split(config.dataset)
     table = read_clip_table(split, config)
     with console.alone(config.dataset.root, "spec"), remote_writer(config) as remote:

@@ -13,6 +13,7 @@ import scipy.sparse
 from jaxtyping import Float
 
 from config import Spectrogram
+from utils.console import warning
 from utils.spectra.mel import mel_filters, mel_frequencies
 from utils.spectra.windows import hamming, hann
 
@@ -56,6 +57,18 @@ def bands_of(settings: Spectrogram) -> Bands:
     first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 1)
     weights = scipy.sparse.csr_array(bank[:, first:last])
     return Bands(window, first, last, weights, settings.height)
+
+
+def warn_of_empty_bands(settings: Spectrogram) -> None:
+    """Warn of mel bands that lie between two bins of the Fourier transform: their rows stay black."""
+    weights = bands_of(settings).weights
+    empty = 0 if weights is None else int((np.diff(weights.indptr) == 0).sum())
+    if empty:
+        step = settings.rate / len(bands_of(settings).window)
+        warning(
+            f"{empty} of {settings.height} mel bands are narrower than the steps of the Fourier transform "
+            f"({step:.0f} Hz) and stay black; increase spectrogram.n_fft or fmin, or set spectrogram.kind = linear"
+        )
 
 
 def unit_area_heights(settings: Spectrogram) -> Float[np.ndarray, " bands"]:
