@@ -15,7 +15,16 @@ from config import Config, Dataset
 from tests.conftest import RATE, chirp, small_config, write_folders
 from utils.console import UserError
 from utils.recordings import sorted_folders
-from utils.recordings.assigned import ASSIGNED, ASSIGNED_SCHEMA, assigned_table, changed_rule, find_earlier, rule_of
+from utils.recordings.assigned import (
+    ASSIGNED,
+    ASSIGNED_SCHEMA,
+    assigned_table,
+    changed_rule,
+    find_earlier,
+    read_assigned,
+    rule_of,
+    write_assigned,
+)
 from utils.recordings.audit import shared_groups
 from utils.recordings.duplicates import ScannedFile
 from utils.recordings.grouping import group_keys, group_recordings, grouping_of
@@ -255,6 +264,30 @@ def test_other_settings_or_fresh_divide_anew_and_earlier_versions_are_understood
     with pytest.raises(UserError, match=r"assigned\.parquet.*--fresh"):
         sort(other)
     assert sort(other, fresh=True).height == 17
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        pl.lit("elsewhere").alias("split"),
+        pl.lit(-1, pl.Int32).alias("fold"),
+        pl.lit(7, pl.Int32).alias("fold"),
+        pl.lit(None, pl.String).alias("reason"),
+        pl.lit("no JSON").alias("rule"),
+        pl.lit("[1]").alias("rule"),
+    ],
+)
+def test_assignments_that_cannot_be_are_refused(tmp_path: Path, changed: pl.Expr) -> None:
+    settings = Dataset(root=tmp_path, folds=3)
+    row = {"recording": "a", "class": "C", "split": "train", "fold": 0, "reason": "drawn", "keys": [], "sound": ""}
+    table = pl.DataFrame(
+        [{**row, "first_name": "a", "first_class": "C", "rule": rule_of(settings)}], schema=ASSIGNED_SCHEMA
+    )
+    write_assigned(tmp_path, table)
+    assert read_assigned(settings).equals(table)
+    write_assigned(tmp_path, table.with_columns(changed))
+    with pytest.raises(UserError, match=r"has a row that is no assignment; run sort_data\.py --fresh"):
+        read_assigned(settings)
 
 
 def test_what_decides_on_a_split() -> None:

@@ -14,8 +14,9 @@ from typing import Any
 import polars as pl
 
 from config import Dataset
+from utils.console import UserError
 from utils.recordings.duplicates import ScannedFile
-from utils.recordings.recording import Recording
+from utils.recordings.recording import SPLITS, Recording
 from utils.recordings.splits import Assignment, count_folds, has_split, read_split
 from utils.tables import read_table, write_table
 
@@ -65,15 +66,33 @@ def read_assigned(settings: Dataset) -> pl.DataFrame:
     Raises
     ------
     UserError
-        If the table is damaged.
+        If the table is damaged, or has a split or fold that cannot be.
     """
     path = settings.root / ASSIGNED
     if path.is_file():
         advice = "run sort_data.py --fresh, which divides all recordings anew"
-        return read_table(path, ASSIGNED_SCHEMA, missing=advice, damaged=advice)
+        table = read_table(path, ASSIGNED_SCHEMA, missing=advice, damaged=advice)
+        if not _is_plausible(table, folds=settings.folds):
+            raise UserError(f"{path}: has a row that is no assignment; {advice}")
+        return table
     if not has_split(settings):
         return pl.DataFrame(schema=ASSIGNED_SCHEMA)
     return _of_split(settings)
+
+
+def _is_plausible(table: pl.DataFrame, *, folds: int) -> bool:
+    """Tell whether a table has only splits and folds that there can be, and one rule, so that it can be used."""
+    known = pl.col("split").is_in(SPLITS) & (pl.col("fold").is_null() | (pl.col("fold") >= 0))
+    full = pl.all_horizontal(pl.all().exclude("fold").is_not_null())
+    if not table.select((known & full).all()).item() or table["rule"].n_unique() > 1:
+        return False
+    if table.is_empty():
+        return True
+    try:
+        rule = json.loads(table["rule"][0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(rule, dict) and (rule.get("dataset.folds") != folds or (table["fold"].max() or 0) < max(folds, 1))
 
 
 def _of_split(settings: Dataset) -> pl.DataFrame:
