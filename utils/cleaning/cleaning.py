@@ -46,11 +46,11 @@ def clean(config: Config, *, remove: bool, words: str) -> list[Stale]:
     """
     config = with_external_model(config)
     with ExitStack() as stack:
-        found = list(_not_needed(config, stack))
+        found = [one for one in _not_needed(config, stack) if one.can_be_removed()]
         now, sizes = time.time(), [one.size() for one in found]
         ages = [_age(now - one.changed()) for one in found]
         rows = {
-            f"{index:3}  {_in_megabytes(size):>8}  {age:>8}": f"{console.printable(one.path)}: {one.reason}"
+            f"{index:3}  {_in_megabytes(size):>8}  {age:>8}": f"{console.printable(one.path)}, {one.reason}"
             for index, (one, size, age) in enumerate(zip(found, sizes, ages, strict=True), 1)
         }
         if remove:
@@ -60,10 +60,12 @@ def clean(config: Config, *, remove: bool, words: str) -> list[Stale]:
         console.info(f"nothing to remove for {console.printable(config.dataset.root)}")
         return found
     console.show_table("Size, age, and why it is not needed any more", rows)
-    next_words = "python spec.py, with the same experiment, if its store was removed" if remove else f"{words} --remove"
+    items = f"{len(found)} item{'' if len(found) == 1 else 's'}, {_in_megabytes(sum(sizes))}"
+    again = any(one.path == config.dataset.store_at for one in found)
+    after = "python spec.py, with the same experiment" if again else "the stages, as before"
     console.show_table(
         "Removed" if remove else "Nothing was removed",
-        {"total": f"{len(found)} items, {_in_megabytes(sum(sizes))}", "next": next_words},
+        {"total": items, "next": after if remove else f"{words} --remove"},
     )
     return found
 
@@ -114,7 +116,7 @@ def _hold_locks(folder: Path, stack: ExitStack, held: set[Path]) -> bool:
 
 
 def _in_megabytes(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB" if count >= 1e5 else f"{count:,} B"
 
 
 def _age(seconds: float) -> str:

@@ -56,6 +56,10 @@ class Stale:
     def _is_ours(self, file: Path) -> bool:
         return any(fnmatch(file.name, pattern) for pattern in self.names)
 
+    def can_be_removed(self) -> bool:
+        """Tell whether something would be removed: a folder with strangers' files alone stays."""
+        return bool(self.files()) or not any(_files_below(self.path))
+
     def size(self) -> int:
         """Return the bytes of its files."""
         return sum(file.stat(follow_symlinks=False).st_size for file in self.files())
