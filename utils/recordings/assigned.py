@@ -92,7 +92,8 @@ def _is_plausible(table: pl.DataFrame, *, folds: int) -> bool:
         rule = json.loads(table["rule"][0])
     except (ValueError, RecursionError):
         return False
-    return isinstance(rule, dict) and (rule.get("dataset.folds") != folds or (table["fold"].max() or 0) < max(folds, 1))
+    beyond = table.filter(pl.col("fold") >= max(folds, 1))
+    return isinstance(rule, dict) and (rule.get("dataset.folds") != folds or beyond.is_empty())
 
 
 def _of_split(settings: Dataset) -> pl.DataFrame:
