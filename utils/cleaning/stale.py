@@ -57,7 +57,7 @@ class Stale:
         return any(fnmatch(file.name, pattern) for pattern in self.names)
 
     def can_be_removed(self) -> bool:
-        """Tell whether something would be removed: a folder with strangers' files alone stays."""
+        """Tell whether something would be removed: a folder with files of others alone stays."""
         return bool(self.files()) or not any(_files_below(self.path))
 
     def size(self) -> int:
