@@ -290,6 +290,16 @@ def test_assignments_that_cannot_be_are_refused(tmp_path: Path, changed: pl.Expr
         read_assigned(settings)
 
 
+def test_a_split_of_an_earlier_version_that_cannot_be_read_is_made_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "split.parquet").write_bytes(b"no table")
+    assert read_assigned(Dataset(root=tmp_path)).is_empty()
+    assert "so that all recordings are divided anew" in " ".join(capsys.readouterr().err.split())
+    (tmp_path / ASSIGNED).symlink_to(tmp_path / "split.parquet")
+    assert read_assigned(Dataset(root=tmp_path)).is_empty()  # a link is not followed
+
+
 def test_what_decides_on_a_split() -> None:
     assert changed_rule(pl.DataFrame(schema=ASSIGNED_SCHEMA), Dataset()) == []
     assert rule_of(Dataset(fold=2, group_by="site")) == rule_of(Dataset(split="recordings"))

@@ -14,10 +14,10 @@ from typing import Any
 import polars as pl
 
 from config import Dataset
-from utils.console import UserError
+from utils.console import UserError, warning
 from utils.recordings.duplicates import ScannedFile
 from utils.recordings.recording import SPLITS, Recording
-from utils.recordings.splits import Assignment, count_folds, has_split, read_split
+from utils.recordings.splits import Assignment, count_folds, read_split
 from utils.tables import read_table, write_table
 
 ASSIGNED = "assigned.parquet"
@@ -69,15 +69,20 @@ def read_assigned(settings: Dataset) -> pl.DataFrame:
         If the table is damaged, or has a split or fold that cannot be.
     """
     path = settings.root / ASSIGNED
-    if path.is_file():
+    if path.is_file() and not path.is_symlink():  # a link came with a folder of someone else
         advice = "run sort_data.py --fresh, which divides all recordings anew"
         table = read_table(path, ASSIGNED_SCHEMA, missing=advice, damaged=advice)
         if not _is_plausible(table, folds=settings.folds):
             raise UserError(f"{path}: has a row that is no assignment; {advice}")
         return table
-    if not has_split(settings):
+    split = settings.root / "split.parquet"
+    if not split.is_file() or split.is_symlink():
         return pl.DataFrame(schema=ASSIGNED_SCHEMA)
-    return _of_split(settings)
+    try:
+        return _of_split(settings)
+    except UserError:
+        warning(f"{split}: cannot be read, and there is no {ASSIGNED}, so that all recordings are divided anew")
+        return pl.DataFrame(schema=ASSIGNED_SCHEMA)
 
 
 def _is_plausible(table: pl.DataFrame, *, folds: int) -> bool:
