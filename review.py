@@ -5,7 +5,7 @@
     python review.py detections.csv --recordings /data/card1 --summary
 
 A page opens in the browser, from this machine for this machine alone. It shows one detection after the other, those
-first that say most; one key judges each: yes, no, other species, unsure. Every verdict is on disk before the next
+first that say most; one key gives the verdict: yes, no, other species, unsure. Every verdict is on disk before the next
 detection is shown. Several reviewers may share a folder. The end, or --summary, gives the precision of each species
 with its interval, the score from which on a wanted share is correct, and a data set for sort_data.py.
 """

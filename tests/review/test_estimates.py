@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.review.estimates import BINS, Estimates, estimates_of, score_bins
+from utils.review.estimates import SCORE_BINS, Estimates, estimates_of, score_bins
 from utils.review.sampling import Sampler, uncertain_first
 
 
@@ -13,7 +13,7 @@ def test_bins_of_a_species_have_about_the_same_size_and_equal_scores_stay_togeth
     scores = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.5, 0.5, 0.5])
     species = np.array([0] * 10 + [1] * 3)
     bins = score_bins(scores, species, count=3)
-    assert bins.size.tolist() == [[2] * BINS, [0, 0, 0, 0, 3], [0] * BINS]
+    assert bins.size.tolist() == [[2] * SCORE_BINS, [0, 0, 0, 0, 3], [0] * SCORE_BINS]
     np.testing.assert_array_equal(bins.lowest[0], [0.1, 0.3, 0.5, 0.7, 0.9])
     assert len(set(bins.bin_index[10:].tolist())) == 1
 
@@ -50,7 +50,7 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says() -> None:
         species = np.zeros(200, np.int64)
         bins = score_bins(scores, species, count=1)
         verified = np.zeros(200, bool)
-        for which in range(BINS):
+        for which in range(SCORE_BINS):
             verified[random.permutation(np.flatnonzero(bins.bin_index == which))[:8]] = True
         found = estimates_of(bins, species, verified=verified, correct=verified & truth).number_correct(0)
         held += found.low <= truth.sum() <= found.high

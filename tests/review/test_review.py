@@ -187,7 +187,7 @@ def truthful(review: Review, truth: set[tuple[str, float]], *, until: float = 0.
     presses = 0
     while (index := review.next()) is not None and not (review.estimates().half_widths <= until).all():
         recording, start, _, _ = review.detections.key(index)
-        review.judge(index, "yes" if (recording, start) in truth else "no")
+        review.add_verdict(index, "yes" if (recording, start) in truth else "no")
         presses += 1
     return presses
 
@@ -223,7 +223,7 @@ def test_a_review_ends_in_tables_and_labels_that_sort_data_reads(
 def test_what_was_not_verified_makes_annotations_incomplete(table: Path, tmp_path: Path) -> None:
     with opened(table) as review:
         index = next(one for one in range(12) if review.detections.key(one)[0].startswith("a"))
-        review.judge(index, "other", "Sitta europaea")
+        review.add_verdict(index, "other", "Sitta europaea")
         flags = ReviewFlags(recordings=table.parent / "sounds", reviewer="ben", summary=True)
         done = review_script.main([str(table)], Config(), flags)
     assert isinstance(done, Reviewed)
@@ -249,7 +249,7 @@ def test_a_hundred_thousand_detections_stay_quick(tmp_path: Path) -> None:
         shown = [review.next()]
         for _ in range(5):
             assert shown[-1] is not None
-            review.judge(shown[-1], "yes")
+            review.add_verdict(shown[-1], "yes")
             shown.append(review.next())
         assert len(set(shown)) == 6
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Order = Literal["precision", "uncertain"]
+ReviewOrder = Literal["precision", "uncertain"]
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class ReviewFlags:
     reviewer: str = "me"  # who reviews; each reviewer has a file of verdicts
     # which detections come first; precision: those that say most about the precision of each species; uncertain: those
     # that a model learns most from
-    order: Order = "precision"
+    order: ReviewOrder = "precision"
     target: float = 0.1  # wanted half of the 95% interval of each species' precision
     precision: float = 0.9  # share of correct detections for which a threshold is wanted
     port: int = 0  # of the page; 0: any that is free

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from utils.console import Failure, UserError
 from utils.recordings.audio_files import path_below
 
-COLUMNS = ("recording", "start", "end", "species", "score")
+DETECTION_COLUMNS = ("recording", "start", "end", "species", "score")
 
 DetectionKey = tuple[str, float, float, str]  # recording, start, end, species
 
@@ -68,15 +68,19 @@ def read_detections(source: Path, recordings: Path) -> Detections:
         If it cannot be read, has no such columns or no usable row, or names recordings outside their folder.
     """
     try:
-        table = pl.read_csv(source, columns=list(COLUMNS), schema_overrides=dict.fromkeys(COLUMNS, pl.String))
+        table = pl.read_csv(
+            source, columns=list(DETECTION_COLUMNS), schema_overrides=dict.fromkeys(DETECTION_COLUMNS, pl.String)
+        )
     except FileNotFoundError:
         advice = f"python predict.py RECORDINGS --out {source.name} writes one"
         raise UserError(f"{source}: no such file; {advice}") from None
     except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{source}: should be a CSV with the columns {', '.join(COLUMNS)} ({reason})") from None
+        raise UserError(
+            f"{source}: should be a CSV with the columns {', '.join(DETECTION_COLUMNS)} ({reason})"
+        ) from None
     try:
-        table = table.select(COLUMNS).with_columns(pl.col("start", "end", "score").cast(pl.Float64))
+        table = table.select(DETECTION_COLUMNS).with_columns(pl.col("start", "end", "score").cast(pl.Float64))
     except pl.exceptions.PolarsError as error:
         raise UserError(f"{source}: {str(error).splitlines()[0]}") from None
     usable = pl.col("score").is_between(0, 1) & (pl.col("start") >= 0) & (pl.col("end") >= pl.col("start"))
@@ -85,7 +89,9 @@ def read_detections(source: Path, recordings: Path) -> Detections:
         reason = "lack a value, or have times or scores that cannot be"
         raise UserError(f"{source}: {len(wrong)} rows {reason}, such as {wrong.row(0)}")
     failures, there = _check_recordings(table["recording"].unique().sort().to_list(), recordings)
-    table = table.filter(pl.col("recording").is_in(there)).unique(COLUMNS[:4], keep="first", maintain_order=True)
+    table = table.filter(pl.col("recording").is_in(there)).unique(
+        DETECTION_COLUMNS[:4], keep="first", maintain_order=True
+    )
     if not len(table):
         raise UserError(f"{source}: has no detections of recordings in {recordings} (--recordings FOLDER)")
     return Detections(source, recordings, table, tuple(sorted(table["species"].unique())), tuple(failures))

@@ -14,9 +14,9 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-BINS = 5  # of each species
-DRAWS = 2000
-SEED = 1
+SCORE_BINS = 5  # of each species
+POSTERIOR_DRAWS = 2000
+POSTERIOR_SEED = 1
 QUANTILES = (0.025, 0.975)
 PRIOR = 0.5  # both parameters of Jeffreys' prior
 
@@ -48,10 +48,12 @@ def score_bins(
     count : number of species
     """
     bin_index = np.zeros(len(scores), np.int64)
-    lowest, size = np.full((count, BINS), np.nan), np.zeros((count, BINS), np.int64)
+    lowest, size = np.full((count, SCORE_BINS), np.nan), np.zeros((count, SCORE_BINS), np.int64)
     for one in range(count):
         rows = np.flatnonzero(species == one)
-        inner = np.quantile(scores[rows], np.arange(1, BINS) / BINS) if len(rows) else np.zeros(BINS - 1)
+        inner = (
+            np.quantile(scores[rows], np.arange(1, SCORE_BINS) / SCORE_BINS) if len(rows) else np.zeros(SCORE_BINS - 1)
+        )
         bin_index[rows] = np.searchsorted(inner, scores[rows], side="right")
         for each in np.unique(bin_index[rows]):
             inside = scores[rows][bin_index[rows] == each]
@@ -109,8 +111,8 @@ class Estimates:
 
     @cached_property
     def _drawn(self) -> Float[np.ndarray, "draws species bins"]:
-        random = np.random.default_rng(SEED)
-        share = random.beta(self._alpha, self._beta, (DRAWS, *self.size.shape))
+        random = np.random.default_rng(POSTERIOR_SEED)
+        share = random.beta(self._alpha, self._beta, (POSTERIOR_DRAWS, *self.size.shape))
         return self.correct + random.binomial(self.size - self.verified, share).astype(np.float64)
 
     def number_correct(self, species: int, *, from_bin: int = 0) -> ShareWithInterval:

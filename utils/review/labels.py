@@ -9,7 +9,7 @@ from utils.files import atomic_folder, remove_folder, write_text
 from utils.review.detections import DetectionKey, Detections
 from utils.review.verdicts import Verdict, Verdicts
 
-TABLE = "annotations.csv"
+ANNOTATIONS = "annotations.csv"
 HEADER = {"file": pl.String, "start": pl.Float64, "end": pl.Float64, "species": pl.String, "present": pl.String}
 HEADER |= {"verified": pl.String}
 
@@ -25,12 +25,14 @@ def write_labels(folder: Path, detections: Detections, verdicts: Verdicts) -> in
     OSError
         If links cannot be made.
     """
-    judged = {name for name, *_ in verdicts.said}
-    rows = [_row_of(key, verdicts.of(key)) for key in map(detections.key, range(len(detections))) if key[0] in judged]
+    reviewed = {name for name, *_ in verdicts.given}
+    rows = [
+        _label_row(key, verdicts.of(key)) for key in map(detections.key, range(len(detections))) if key[0] in reviewed
+    ]
     fresh = folder.with_name(f".{folder.name}.new")
     remove_folder(fresh)
     with atomic_folder(fresh) as home:
-        write_text(home / TABLE, pl.DataFrame(rows, schema=HEADER, orient="row").write_csv())
+        write_text(home / ANNOTATIONS, pl.DataFrame(rows, schema=HEADER, orient="row").write_csv())
         for name in sorted({row[0] for row in rows}):
             link = home / name
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +42,7 @@ def write_labels(folder: Path, detections: Detections, verdicts: Verdicts) -> in
     return sum(row[-1] == row[-2] == "yes" for row in rows)
 
 
-def _row_of(key: DetectionKey, verdict: Verdict | None) -> tuple[str, float, float, str, str, str]:
+def _label_row(key: DetectionKey, verdict: Verdict | None) -> tuple[str, float, float, str, str, str]:
     recording, start, end, species = key
     if verdict is None or verdict.correct is None:
         return recording, start, end, species, "yes", "no"

@@ -16,10 +16,10 @@ from utils.review.detections import Detections, read_detections
 from utils.review.labels import write_labels
 from utils.review.server import ReviewServer
 from utils.review.session import Review, ReviewRules
-from utils.review.tables import score_table, species_table, write_tables
+from utils.review.tables import score_table, species_table, write_precision_tables
 from utils.review.verdicts import VerdictFile, read_verdicts
 
-ROWS_ON_SCREEN = 30
+SPECIES_ON_SCREEN = 30
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def open_review(places: list[str], config: Config, flags: ReviewFlags) -> Iterat
     UserError
         If something is missing or does not fit.
     """
-    _check(flags)
+    _check_flags(flags)
     source = table_of(places, config)
     detections = read_detections(source, flags.recordings or config.submission.recordings or source.parent)
     folder = folder_of(source, flags)
@@ -45,7 +45,7 @@ def open_review(places: list[str], config: Config, flags: ReviewFlags) -> Iterat
             file.close()
 
 
-def _check(flags: ReviewFlags) -> None:
+def _check_flags(flags: ReviewFlags) -> None:
     for name, value in (("target", flags.target), ("precision", flags.precision)):
         if not 0 < value <= 1:
             raise UserError(f"--{name} {value:g}: should be more than 0 and at most 1")
@@ -115,11 +115,11 @@ def report_review(review: Review, flags: ReviewFlags) -> Reviewed:
     """Write what was found, print it, and what to do next."""
     folder, estimates = folder_of(review.detections.source, flags), review.estimates()
     species = species_table(review, estimates, precision=flags.precision)
-    paths = write_tables(folder, species=species, scores=score_table(review, estimates))
+    paths = write_precision_tables(folder, species=species, scores=score_table(review, estimates))
     labels = write_labels(folder / "labels", review.detections, review.verdicts)
     verified = species.filter(pl.col("verified") > 0).sort("detections", descending=True)
     headings = ["species", "verified", "precision", "correct", f"{100 * flags.precision:g}% from"]
-    rows = [_row_text(row) for row in verified.head(ROWS_ON_SCREEN).iter_rows(named=True)]
+    rows = [_row_text(row) for row in verified.head(SPECIES_ON_SCREEN).iter_rows(named=True)]
     if rows:
         console.show_grid("Precision, with 95% intervals", headings, rows)
     console.show_table(
@@ -133,7 +133,7 @@ def report_review(review: Review, flags: ReviewFlags) -> Reviewed:
     )
     console.info(
         f"next: train on the labels (dataset.archive = {printable(folder / 'labels')}, clips.choose = annotations), "
-        "or go on with the same command"
+        "or continue with the same command"
     )
     console.report_failures(review.detections.failures, what="recordings", done="could not be found")
     return Reviewed(species, labels, review.detections)

@@ -83,10 +83,10 @@ class ReviewHandler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.FORBIDDEN)
             return
         try:
-            said = self._json()
+            record = self._json()
             if path == "verdict":
-                kind, other = checked_verdict(said.get("verdict"), said.get("other"))
-                self.server.review.judge(_index(said.get("index"), self.server.review), kind, other)
+                kind, other = checked_verdict(record.get("verdict"), record.get("other"))
+                self.server.review.add_verdict(_index(record.get("index"), self.server.review), kind, other)
                 shown = self.server.review.next()
             elif path == "undo":
                 last = self.server.review.undo()
@@ -114,10 +114,10 @@ class ReviewHandler(BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > LONGEST_REQUEST:
             raise ValueError("the request should be short")
-        said = json.loads(self.rfile.read(int(length)) or b"{}")
-        if not isinstance(said, dict):
+        record = json.loads(self.rfile.read(int(length)) or b"{}")
+        if not isinstance(record, dict):
             raise ValueError("the request should be an object")
-        return said
+        return record
 
     def _send_part(self, name: str) -> None:
         kind = {"html": "text/html", "js": "text/javascript", "css": "text/css"}[name.rpartition(".")[2]]
@@ -178,7 +178,7 @@ def state_of(review: Review, config: Config, shown: int | None) -> dict[str, Any
     shares = estimates.expected.sum(axis=1) / sizes.clip(1)
     known = [half <= review.rules.target for half in estimates.half_widths.tolist()]
     return {
-        "detection": None if shown is None else _detection(review, shown, config),
+        "detection": None if shown is None else _shown_detection(review, shown, config),
         "seen": int(review.seen.sum()),
         "all": len(detections),
         "known": sum(known),
@@ -197,7 +197,7 @@ def state_of(review: Review, config: Config, shown: int | None) -> dict[str, Any
     }
 
 
-def _detection(review: Review, index: int, config: Config) -> dict[str, Any]:
+def _shown_detection(review: Review, index: int, config: Config) -> dict[str, Any]:
     recording, start, end, species = review.detections.key(index)
     span = shown_span(start, end)
     return {

@@ -1,4 +1,4 @@
-"""A review: the detections, what was said about them so far, and which one is next."""
+"""A review: the detections, the verdicts on them so far, and which one is next."""
 
 import threading
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Int64
 
-from utils.review.call import Order
+from utils.review.call import ReviewOrder
 from utils.review.detections import Detections
 from utils.review.estimates import Estimates, ScoreBins, estimates_of, score_bins
 from utils.review.sampling import Sampler, uncertain_first
@@ -25,7 +25,7 @@ class ReviewRules:
     seed : of the order
     """
 
-    order: Order = "precision"
+    order: ReviewOrder = "precision"
     target: float = 0.1
     seed: int = 1
 
@@ -81,7 +81,7 @@ class Review:
             return uncertain_first(self.detections.scores, self._species, self._recordings, self._seen)
         return self._sampler.next(self.estimates(), self._seen, target=self.rules.target)
 
-    def judge(self, index: int, kind: VerdictKind, other: str = "") -> None:
+    def add_verdict(self, index: int, kind: VerdictKind, other: str = "") -> None:
         """Take in what the reviewer says about a detection; it is on disk when this returns.
 
         Raises

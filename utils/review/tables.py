@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 
 from utils.files import write_text
-from utils.review.estimates import BINS, Estimates, ShareWithInterval
+from utils.review.estimates import SCORE_BINS, Estimates, ShareWithInterval
 from utils.review.session import Review
 
-DIGITS = 4
+TABLE_DIGITS = 4
 
 
 def species_table(review: Review, estimates: Estimates, *, precision: float) -> pl.DataFrame:
@@ -38,7 +38,7 @@ def _species_row(review: Review, estimates: Estimates, index: int, precision: fl
         "verified_correct": int(estimates.correct[index].sum()),
         **_three("precision", estimates.precision(index) if known else None),
         **_three("correct", estimates.number_correct(index) if known else None),
-        "threshold": None if first is None else round(float(review.bins.lowest[index, first]), DIGITS),
+        "threshold": None if first is None else round(float(review.bins.lowest[index, first]), TABLE_DIGITS),
         **_three("precision_above", above),
     }
 
@@ -50,12 +50,12 @@ def score_table(review: Review, estimates: Estimates) -> pl.DataFrame:
 
 def _score_rows(review: Review, estimates: Estimates) -> Iterator[dict[str, object]]:
     for index, species in enumerate(review.detections.species):
-        for which in range(BINS):
+        for which in range(SCORE_BINS):
             found = estimates.precision_in_bin(index, which)
             if found:
                 yield {
                     "species": species,
-                    "from_score": round(float(review.bins.lowest[index, which]), DIGITS),
+                    "from_score": round(float(review.bins.lowest[index, which]), TABLE_DIGITS),
                     "detections": int(estimates.size[index, which]),
                     "verified": int(estimates.verified[index, which]),
                     "verified_correct": int(estimates.correct[index, which]),
@@ -66,10 +66,10 @@ def _score_rows(review: Review, estimates: Estimates) -> Iterator[dict[str, obje
 def _three(name: str, found: ShareWithInterval | None) -> dict[str, float | None]:
     values = (found.value, found.low, found.high) if found else (None, None, None)
     names = (name, f"{name}_low", f"{name}_high")
-    return {key: None if one is None else round(one, DIGITS) for key, one in zip(names, values, strict=True)}
+    return {key: None if one is None else round(one, TABLE_DIGITS) for key, one in zip(names, values, strict=True)}
 
 
-def write_tables(folder: Path, *, species: pl.DataFrame, scores: pl.DataFrame) -> tuple[Path, Path]:
+def write_precision_tables(folder: Path, *, species: pl.DataFrame, scores: pl.DataFrame) -> tuple[Path, Path]:
     """Write both tables as CSV; return their paths."""
     paths = folder / "precision.csv", folder / "precision_by_score.csv"
     for path, table in zip(paths, (species, scores), strict=True):

@@ -18,15 +18,15 @@ from utils.console import UserError, warning
 from utils.review.detections import DetectionKey
 
 VerdictKind = Literal["yes", "no", "other", "unsure"]
-KINDS: tuple[VerdictKind, ...] = get_args(VerdictKind)
+VERDICT_KINDS: tuple[VerdictKind, ...] = get_args(VerdictKind)
 UNDO = "undo"
 ENDING = ".jsonl"
-LONGEST_NAME = 200  # letters of the species that a reviewer types
+LONGEST_TYPED = 200  # letters of the species that a reviewer types
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one reviewer said about one detection.
+    """What one reviewer found of one detection.
 
     Attributes
     ----------
@@ -52,14 +52,14 @@ class Verdicts:
 
     Attributes
     ----------
-    said : for each detection, the verdict of each reviewer, in the order of time
+    given : for each detection, the verdict of each reviewer, in the order of time
     """
 
-    said: dict[DetectionKey, dict[str, Verdict]] = field(default_factory=dict)
+    given: dict[DetectionKey, dict[str, Verdict]] = field(default_factory=dict)
 
     def of(self, key: DetectionKey) -> Verdict | None:
         """Return the verdict of most reviewers on a detection; unsure if they are divided. None: there is none."""
-        verdicts = list(self.said.get(key, {}).values())
+        verdicts = list(self.given.get(key, {}).values())
         sure = [one for one in verdicts if one.correct is not None]
         correct = sum(one.correct is True for one in sure)
         if not sure:
@@ -70,16 +70,16 @@ class Verdicts:
 
     def disagreements(self) -> int:
         """Return on how many detections reviewers contradict each other."""
-        return sum({True, False} <= {one.correct for one in said.values()} for said in self.said.values())
+        return sum({True, False} <= {one.correct for one in given.values()} for given in self.given.values())
 
     def take(self, key: DetectionKey, verdict: Verdict | None, *, reviewer: str) -> None:
         """Take in a verdict, or its withdrawal."""
-        of_key = self.said.setdefault(key, {})
+        of_key = self.given.setdefault(key, {})
         of_key.pop(reviewer, None)
         if verdict:
             of_key[reviewer] = verdict
         if not of_key:
-            del self.said[key]
+            del self.given[key]
 
 
 def read_verdicts(folder: Path) -> Verdicts:
@@ -100,16 +100,16 @@ def _read_file(path: Path, verdicts: Verdicts) -> None:
     lines = path.read_bytes().split(b"\n")
     if lines[-1]:
         warning(f"{path}: its last line is unfinished, and not used")
-    for number, line in enumerate(lines[:-1], 1):
+    for position, line in enumerate(lines[:-1], 1):
         try:
-            said = json.loads(line)
-            key = str(said["recording"]), float(said["start"]), float(said["end"]), str(said["species"])
-            kind = said["verdict"]
-            if kind not in (*KINDS, UNDO):
+            record = json.loads(line)
+            key = str(record["recording"]), float(record["start"]), float(record["end"]), str(record["species"])
+            kind = record["verdict"]
+            if kind not in (*VERDICT_KINDS, UNDO):
                 raise ValueError(f"verdict {kind!r}")
-            other, score = str(said.get("other", "")), float(said["score"])
+            other, score = str(record.get("other", "")), float(record["score"])
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise UserError(f"{path} line {number}: is no verdict ({type(error).__name__}: {error})") from None
+            raise UserError(f"{path} line {position}: is no verdict ({type(error).__name__}: {error})") from None
         verdict = None if kind == UNDO else Verdict(path.stem, kind, other, score)
         verdicts.take(key, verdict, reviewer=path.stem)
 
@@ -139,11 +139,11 @@ class VerdictFile:
     def append(self, key: DetectionKey, verdict: Verdict | None) -> None:
         """Write a verdict, or its withdrawal; it is on disk when this returns."""
         recording, start, end, species = key
-        said = {"recording": recording, "start": start, "end": end, "species": species}
-        said |= {"score": verdict.score if verdict else 0.0, "verdict": verdict.kind if verdict else UNDO}
-        said |= {"other": verdict.other} if verdict and verdict.other else {}
-        said["time"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self._stream.write(json.dumps(said).encode() + b"\n")
+        record = {"recording": recording, "start": start, "end": end, "species": species}
+        record |= {"score": verdict.score if verdict else 0.0, "verdict": verdict.kind if verdict else UNDO}
+        record |= {"other": verdict.other} if verdict and verdict.other else {}
+        record["time"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self._stream.write(json.dumps(record).encode() + b"\n")
         self._stream.flush()
         os.fsync(self._stream.fileno())
 
@@ -154,7 +154,7 @@ class VerdictFile:
 
 def clean_name(text: str) -> str:
     """Return the name of a species as a reviewer typed it, in one line."""
-    return " ".join(text.split())[:LONGEST_NAME]
+    return " ".join(text.split())[:LONGEST_TYPED]
 
 
 def checked_verdict(kind: object, other: object) -> tuple[VerdictKind, str]:
@@ -165,7 +165,7 @@ def checked_verdict(kind: object, other: object) -> tuple[VerdictKind, str]:
     ValueError
         If it is none, or `other` names no species.
     """
-    found = next((one for one in KINDS if one == kind), None)
+    found = next((one for one in VERDICT_KINDS if one == kind), None)
     name = clean_name(other) if isinstance(other, str) else ""
     if found is None or (found == "other" and not name):
         raise ValueError("should be yes, no, unsure, or other with the name of a species")

@@ -15,7 +15,7 @@ import pytest
 
 from config import Dataset
 from tests.conftest import REPOSITORY
-from tests.recordings.download.stub import KEY, SOUND, Stub, running_stub, send, sound, status
+from tests.recordings.download.stub import SOUND, Stub, running_stub, send, sound, status
 from utils.recordings.archive import read_archive
 from utils.recordings.download import client
 from utils.recordings.download.__main__ import main

@@ -40,7 +40,7 @@ from utils.console import (
 if TYPE_CHECKING:
     from utils.recordings.download.downloading import Downloaded
 
-KEY = "XENO_CANTO_KEY"
+API_KEY = "XENO_CANTO_KEY"
 SITE = "https://xeno-canto.org"
 MIN_PAUSE = 1.0  # seconds; xeno-canto's limit is a request per second
 MAX_LISTED = 20  # failures on the terminal; download.log has all
@@ -99,11 +99,13 @@ def _key_of_api() -> str:
     UserError
         If there is none, or it cannot be one.
     """
-    key = os.environ.get(KEY, "").strip()
+    key = os.environ.get(API_KEY, "").strip()
     if not key:
-        raise UserError(f"{KEY} is not set: put your key of the API there (it is shown at {SITE}/account)")
+        raise UserError(f"{API_KEY} is not set: put your key of the API there (it is shown at {SITE}/account)")
     if not re.fullmatch(r"[A-Za-z0-9._~-]{1,200}", key):
-        raise UserError(f"{KEY} holds other characters than letters, digits and . _ ~ -; copy it from {SITE}/account")
+        raise UserError(
+            f"{API_KEY} holds other characters than letters, digits and . _ ~ -; copy it from {SITE}/account"
+        )
     return key
 
 
