@@ -26,6 +26,8 @@ def spectrogram(
 ) -> "UInt8[np.ndarray, 'height width']":
     """Return the spectrogram of one clip of a recording, as networks get it; the last row is the lowest frequency.
 
+    Bird models from files take sound, not spectrograms.
+
     Parameters
     ----------
     recording : a sound file
@@ -48,7 +50,7 @@ def spectrogram(
 
 
 def predict(
-    recordings: Sequence[Path | str], *, snapshot: Path | str | Sequence[Path | str], interval: float = 5.0
+    recordings: Sequence[Path | str], *, snapshot: Path | str | Sequence[Path | str], interval: float | None = None
 ) -> "pl.DataFrame":
     """Return the scores of all classes in each interval of recordings, as `birdclef predict` finds them.
 
@@ -56,7 +58,7 @@ def predict(
     ----------
     recordings : files, folders with all that is in them, or patterns of names
     snapshot : the folder of a run, or one of its snapshots; several: an ensemble of equal weights
-    interval : seconds
+    interval : seconds; None: that of the run (`submission.interval`)
 
     Returns
     -------
@@ -86,8 +88,8 @@ def evaluate(predictions: "pl.DataFrame", truth: "pl.DataFrame", *, min_positive
     Parameters
     ----------
     predictions : scores, as `predict` returns them; of this toolkit or any other
-    truth : the same columns, with 1 where a species is present and else 0. Species that `predictions` do not have are
-        species that the model does not know; species that only `predictions` have are absent
+    truth : the same columns, with 1 (or true) where a species is present and else 0. Species that `predictions` do not
+        have are species that the model does not know; species that only `predictions` have are absent
     min_positives : class means leave out classes that are present in fewer rows
 
     Returns
@@ -98,7 +100,7 @@ def evaluate(predictions: "pl.DataFrame", truth: "pl.DataFrame", *, min_positive
     Raises
     ------
     ValueError
-        If a row of `truth` has no prediction, a column is missing, or a value is not from 0 to 1.
+        If a row of `truth` has no prediction, a row is there twice, a column is missing, or a value is not from 0 to 1.
 
     Examples
     --------

@@ -160,9 +160,13 @@ def test_a_broken_recording_costs_only_itself(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere.wav"], "nowhere.wav: no such file or folder, and no file has a name of that pattern"),
+        (["nowhere.wav"], "nowhere.wav: no such file or folder, and no recording has a name of that pattern"),
         (["."], "no recordings in"),
-        ([], "no recordings in this call"),
+        ([], "name recordings first"),
+        (["~nobody-here/a.wav"], "~nobody-here/a.wav: no such file or folder"),
+        (["a.wav", "--format", "audacity"], "--format and --overwrite are of --out FILE"),
+        (["a.wav", "--out", "folder", "--overwrite"], "--out folder: is there already, and --overwrite replaces only"),
+        (["a.wav", "--out", "here.csv", "--overwrite", "--format", "raven"], "replaces only files by files"),
         (["a.wav", "--out", "b.wav"], "--out b.wav: has the name of a recording"),
         (["a.wav", "--out", "here.csv"], "--out here.csv: is there already"),
         (["a.wav", "--threshold", "1.5"], "--threshold 1.5: should be from 0 to 1"),
@@ -180,11 +184,13 @@ def test_wrong_calls_are_refused_in_one_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write_text(tmp_path / "here.csv", "mine")
+    write_text(tmp_path / "folder" / "corrected_labels.txt", "mine, too")
     if "a.wav" in words:
         words = [str(sounds / "a.wav"), *words[1:]]
     assert run_command(config, *words) == 1
     assert message in capsys.readouterr().err
     assert (tmp_path / "here.csv").read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "folder" / "corrected_labels.txt").read_text(encoding="utf-8") == "mine, too"
 
 
 def test_a_table_is_replaced_if_the_user_says_so(config: Config, sounds: Path, tmp_path: Path) -> None:
@@ -192,6 +198,61 @@ def test_a_table_is_replaced_if_the_user_says_so(config: Config, sounds: Path, t
     write_text(out, "old")
     assert run_command(config, sounds / "a.wav", "--out", out, "--overwrite") == 0
     assert out.read_text(encoding="utf-8").startswith("recording,start,end,species,score")
+
+
+def test_recordings_of_another_folder_are_not_those_that_were_predicted(
+    config: Config, sounds: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two recorders on one schedule write files of one name, size and time."""
+    out, folders = tmp_path / "found.csv", [tmp_path / "card1", tmp_path / "card2"]
+    for seed, folder in enumerate(folders):
+        folder.mkdir()
+        sound = np.random.default_rng(seed).normal(0, 0.1, 2 * RATE).astype(np.float32)
+        soundfile.write(folder / "same.wav", sound, RATE)
+        os.utime(folder / "same.wav", (1e9, 1e9))
+    with monkeypatch.context() as patch:
+        patch.setattr("utils.scoring.predicting.Highest.through", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            run_command(config, folders[0], "--threshold", "0", "--out", out)
+    assert run_command(config, folders[1], "--threshold", "0", "--out", out) == 0
+    wanted = tmp_path / "wanted.csv"
+    assert run_command(config, folders[1], "--threshold", "0", "--out", wanted) == 0
+    assert out.read_bytes() == wanted.read_bytes()
+
+
+def test_a_link_in_the_place_of_the_table_stays_a_link(config: Config, sounds: Path, tmp_path: Path) -> None:
+    write_text(tmp_path / "real.csv", "old")
+    (tmp_path / "link.csv").symlink_to("real.csv")
+    assert run_command(config, sounds / "a.wav", "--out", tmp_path / "link.csv", "--overwrite") == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "real.csv").read_text(encoding="utf-8").startswith("recording,")
+
+
+@pytest.mark.parametrize("dynamic", ["share", "recording"])
+def test_dynamic_thresholds_of_the_run_count_unless_one_is_given(
+    config: Config, sounds: Path, capsys: pytest.CaptureFixture[str], dynamic: str
+) -> None:
+    setting = ["--submission.dynamic", dynamic]
+    assert run_command(config, sounds, *setting) == 0
+    assert ("of all intervals reach" if dynamic == "share" else "in recordings in which") in capsys.readouterr().out
+    assert run_command(config, sounds, *setting, "--threshold", "0.3") == 0
+    assert "a threshold of 0.3 \n" in capsys.readouterr().out.replace("0.3  ", "0.3 ").replace("  ", "")
+
+
+def test_names_with_markup_are_shown_as_they_are(
+    config: Config, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "q[/b][red].wav"
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes((sounds / "a.wav").read_bytes())
+    assert run_command(config, tmp_path, "--threshold", "0") == 0
+    assert Path(name).name in capsys.readouterr().out
+
+
+def test_dots_that_follow_a_link_lead_where_the_system_says(sounds: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(sounds / "card")
+    found = find_recordings([str(tmp_path / "link" / ".." / "a.wav")])
+    assert found.files == [(sounds / "a.wav").resolve()]
 
 
 def test_without_a_model_a_line_says_where_models_come_from(
@@ -266,10 +327,28 @@ def test_metrics_are_those_of_a_case_by_hand() -> None:
     assert shuffled == found
 
 
+def test_rows_are_found_by_times_that_are_nearly_the_same() -> None:
+    truth = table(A=[1, 0, 0, 1])
+    scores = truth.with_columns(pl.col("start", "end") + 1e-9, A=pl.col("A") * 0.5)
+    assert birdclef.evaluate(scores, truth.with_columns(pl.col("A").cast(pl.Boolean)))["mlrap"].value == 1
+
+
 def test_tables_that_do_not_fit_are_refused() -> None:
     scores, truth = table(A=[0.1, 0.2, 0.3, 0.4]), table(A=[1, 0, 0, 1])
     with pytest.raises(ValueError, match="1 rows of truth have no predictions, such as c, 0 to 5 s"):
         birdclef.evaluate(scores[:3], truth)
+    with pytest.raises(
+        ValueError, match="predictions: rows should have a recording, a start and an end, and be there once"
+    ):
+        birdclef.evaluate(pl.concat([scores, scores]), truth)
+    with pytest.raises(ValueError, match="truth should be 1 where"):
+        birdclef.evaluate(scores, truth.with_columns(A=pl.lit(0.5)))
+    with pytest.raises(ValueError, match="predictions has no column of a class"):
+        birdclef.evaluate(scores.drop("A"), truth)
+    with pytest.raises(ValueError, match="predictions: A has values that are not from 0 to 1"):
+        birdclef.evaluate(scores.with_columns(A=pl.lit(None, pl.Float64)), truth)
+    with pytest.raises(ValueError, match="truth: "):
+        birdclef.evaluate(scores, truth.with_columns(A=pl.lit("yes")))
     with pytest.raises(ValueError, match="truth has no column end"):
         birdclef.evaluate(scores, truth.drop("end"))
     with pytest.raises(ValueError, match="predictions: A has values that are not from 0 to 1"):

@@ -145,7 +145,9 @@ def report_failures(
 
 def show_table(title: str, rows: Mapping[str, str]) -> None:
     """Print a summary: the name of each value, and the value."""
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
+    table = Table(
+        title=_escaped(title), title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False
+    )
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows.items():
@@ -155,7 +157,7 @@ def show_table(title: str, rows: Mapping[str, str]) -> None:
 
 def show_grid(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: names in the first column, values in the others."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table = Table(title=_escaped(title), title_justify="left", title_style="bold", box=None, pad_edge=False)
     for index, heading in enumerate(headings):
         table.add_column(
             _escaped(heading),

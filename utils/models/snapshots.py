@@ -201,4 +201,4 @@ def _names_in(path: Path) -> set[str]:
 def network_digest(snapshot: Snapshot) -> str:
     """Return the digest of a snapshot's network; '' for snapshots of earlier versions, which have none."""
     path = digest_file(snapshot.folder / "net")
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else ""
+    return path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""

@@ -35,36 +35,38 @@ def find_recordings(places: Sequence[str]) -> GivenRecordings:
     UserError
         If there is nothing at a place, or there are no recordings at all.
     """
-    files, failures, others = dict[Path, None](), list[Failure](), 0
+    if not places:
+        raise UserError("name recordings first: files, folders, or patterns of names; flags come after them")
+    files, others, unread = dict[Path, None](), set[Path](), dict[str, Failure]()
     for path in (path for place in places for path in _paths_at(place)):
         if not path.is_dir():
-            files[_absolute(path)] = None
+            files[path] = None
             continue
         content = walk(path)
-        failures += content.unread
-        sounds = [file for file in content.files if is_sound(file)]
-        others += len(content.files) - len(sounds)
-        files |= {_absolute(file): None for file in sounds}
-    failures += [Failure(str(file), "has a name that is not text") for file in files if not has_text_name(file)]
+        unread |= {failure.name: failure for failure in content.unread}
+        files |= {file: None for file in content.files if is_sound(file)}
+        others |= {file for file in content.files if not is_sound(file)}
+    nameless = [Failure(str(file), "has a name that is not text") for file in files if not has_text_name(file)]
     named = [file for file in files if has_text_name(file)]
     if not named:
-        where = " or ".join(map(printable, places)) or "this call; name files, folders, or patterns of names"
-        raise UserError(f"no recordings in {where} ({', '.join(sorted(READABLE))})")
+        raise UserError(f"no recordings in {' or '.join(map(printable, places))} ({', '.join(sorted(READABLE))})")
     root = Path(os.path.commonpath([file.parent for file in named]))
     ordered = sorted(named, key=lambda file: file.relative_to(root).as_posix())
-    return GivenRecordings(root, ordered, failures, others)
+    return GivenRecordings(root, ordered, [*unread.values(), *nameless], len(others))
 
 
 def _paths_at(place: str) -> list[Path]:
-    """Return the path that a word names, or the files that it is a pattern of."""
-    path = Path(place).expanduser()
+    """Return the path that a word names, or the folders and audio files that it is a pattern of."""
+    path = Path(os.path.expanduser(place))  # noqa: PTH111 — Path raises an error for users that are not known
     if path.exists():
-        return [path]
+        return [_absolute(path)]
     matches = sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 — patterns may be absolute
-    if not matches:
-        raise UserError(f"{place}: no such file or folder, and no file has a name of that pattern")
-    return matches
+    found = [_absolute(match) for match in matches if match.is_dir() or is_sound(match)]
+    if not found:
+        raise UserError(f"{place}: no such file or folder, and no recording has a name of that pattern")
+    return found
 
 
 def _absolute(path: Path) -> Path:
-    return Path(os.path.abspath(path))  # noqa: PTH100 — `resolve` would follow links, and show other names
+    """Return the whole path, by the names that the user gave; only `..` follows links."""
+    return path.resolve() if ".." in path.parts else path.absolute()

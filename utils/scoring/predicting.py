@@ -9,9 +9,10 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from config import Config
+from config import Cluster, Config
 from utils import console
 from utils.console import Failure, UserError, printable
+from utils.models.snapshots import find_snapshot_at
 from utils.recordings.audio_files import is_sound
 from utils.recordings.given_recordings import GivenRecordings, find_recordings
 from utils.scoring.inference.ensembles import chosen_members
@@ -62,8 +63,9 @@ def prepare_prediction(places: Sequence[str], config: Config, flags: PredictFlag
     """
     given = find_recordings(places)
     config = for_unit(_for_call(config, flags), "interval")
-    out = _checked_out(flags, given)
-    members = chosen_members(_with_snapshot(config))
+    out = _checked_out(flags, given, config)
+    _check_model(config, flags)
+    members = chosen_members(config)
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "detections" if out is None else out
         home.parent.mkdir(parents=True, exist_ok=True)
@@ -76,8 +78,10 @@ def prepare_prediction(places: Sequence[str], config: Config, flags: PredictFlag
             path=home,
             parts=home.with_name(f".{home.name}.parts"),
             given_thresholds=flags.threshold is not None,
+            origins=out is not None,
         )
         with console.alone(home.parent, home.name):
+            _checked_out(flags, given, config)  # another call may have written it while this one waited
             yield PredictionTask(task, given, out)
 
 
@@ -85,16 +89,21 @@ def _for_call(config: Config, flags: PredictFlags) -> Config:
     """Return the settings of the run, with what the call asks for."""
     if flags.threshold is not None and not 0 <= flags.threshold <= 1:
         raise UserError(f"--threshold {flags.threshold:g}: should be from 0 to 1")
+    if flags.out is None and (flags.format or flags.overwrite):
+        raise UserError("--format and --overwrite are of --out FILE, which is missing")
     form: Any = _format_of(flags)
-    submission = replace(config.submission, format=form, events="none", sample=None, class_ids=None)
+    submission = replace(config.submission, format=form, events="none", history="none", sample=None, class_ids=None)
     if flags.threshold is not None:
-        submission = replace(submission, min_score=flags.threshold)
+        submission = replace(submission, min_score=flags.threshold, dynamic="off")
+    if flags.out is None:  # parts are in the memory of this machine alone
+        config = replace(config, cluster=Cluster())
     config = replace(config, submission=submission)
     if not flags.snapshot:
         return config
-    run = flags.snapshot[0] if not (flags.snapshot[0] / "snapshot.json").is_file() else flags.snapshot[0].parent
-    testing = replace(config.testing, models=flags.snapshot, weights=())
-    return replace(config, snapshots=run.absolute().parent, run=run.absolute().name, testing=testing)
+    snapshots = tuple(path.expanduser().resolve() for path in flags.snapshot)
+    run = snapshots[0].parent if (snapshots[0] / "snapshot.json").is_file() else snapshots[0]
+    testing = replace(config.testing, models=snapshots, weights=())
+    return replace(config, snapshots=run.parent, run=run.name, testing=testing)
 
 
 def _format_of(flags: PredictFlags) -> str:
@@ -107,22 +116,28 @@ def _format_of(flags: PredictFlags) -> str:
     return flags.format
 
 
-def _with_snapshot(config: Config) -> Config:
+def _check_model(config: Config, flags: PredictFlags) -> None:
     """Refuse a call that names no model in one line that says where models come from."""
+    for path in config.testing.models if flags.snapshot else ():
+        if find_snapshot_at(path, config.testing.snapshot) is None:
+            raise UserError(f"--snapshot {printable(path)}: neither a snapshot nor the folder of a run with one")
     if not config.testing.models and not config.run_folder.is_dir():
         raise UserError(f"{printable(config.run_folder)}: no such run; {NO_MODEL}")
-    return config
 
 
-def _checked_out(flags: PredictFlags, given: GivenRecordings) -> Path | None:
-    """Return where detections go; nothing that is there is replaced unless the user says so."""
+def _checked_out(flags: PredictFlags, given: GivenRecordings, config: Config) -> Path | None:
+    """Return where detections go; nothing that is there is replaced but a file, if the user says so."""
     if flags.out is None:
         return None
-    out = flags.out.expanduser().absolute()
+    out = flags.out.expanduser().resolve()
+    name = f"--out {printable(out)}"
     if is_sound(out) or out in given.files:
-        raise UserError(f"--out {printable(out)}: has the name of a recording; choose another")
+        raise UserError(f"{name}: has the name of a recording; choose another")
+    is_file = bool(Path(f"x{FORMATS[config.submission.format].suffix}").suffix)
+    if out.is_dir() or (out.exists() and not is_file):
+        raise UserError(f"{name}: is there already, and --overwrite replaces only files by files; choose another name")
     if out.exists() and not flags.overwrite:
-        raise UserError(f"--out {printable(out)}: is there already; choose another name, or add --overwrite")
+        raise UserError(f"{name}: is there already; choose another name, or add --overwrite")
     return out
 
 
@@ -136,7 +151,8 @@ class PredictedRecordings:
     tally : of intervals and species
     rows : number of detections
     shown : the first of them, for the screen
-    highest : where nothing is detected at all: the highest score, as a sentence
+    highest : the highest score of all, as a sentence
+    threshold : from which score on a species is detected, for people
     failures : what could not be used
     """
 
@@ -145,6 +161,7 @@ class PredictedRecordings:
     rows: int
     shown: list[ShownRow]
     highest: str
+    threshold: str
     failures: list[Failure]
 
     @property
@@ -173,7 +190,9 @@ def write_prediction(prediction: PredictionTask, config: Config) -> PredictedRec
     task.parts.remove()
     tally.zero_scores.warn(config.testing)
     failures = [Failure(task.layout.files[index], failure.reason) for index, failure in result.failures.items()]
-    return PredictedRecordings(result, tally, rows, shown, best.text, [*failures, *given.failures])
+    unused = [*given.failures, *task.recorders.failures, *task.postprocessing.unused]
+    threshold = task.layout.rule.text
+    return PredictedRecordings(result, tally, rows, shown, best.text, threshold, [*failures, *unused])
 
 
 def _rows_for_screen(results: Iterable[IntervalScores], task: Task) -> tuple[int, list[ShownRow]]:
@@ -229,7 +248,7 @@ def report_prediction(
         "Prediction",
         {
             "snapshots": ", ".join(printable(member.snapshot.folder) for member in task.ensemble.members),
-            "threshold": task.layout.rule.text,
+            "threshold": predicted.threshold,
             "recordings": f"{used:,} of {len(task.files):,} in {printable(given.root)}",
             **({"other files": f"{given.others:,} in the same folders are no recordings"} if given.others else {}),
             "intervals": f"{predicted.tally.intervals:,} of {task.interval:g} s",

@@ -1,6 +1,6 @@
 """How predict.py is called: recordings, an experiment or the snapshots of a run, and flags."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,29 +30,33 @@ def split_call(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """
     count = next((index for index, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     leading, flags = list(arguments[:count]), list(arguments[count:])
-    experiments = [word for word in leading if word.endswith(".toml")]
-    places = [word for word in leading if not word.endswith(".toml")]
-    found = settings_of(list(_snapshots_in(flags)))
+    experiments = [word for word in leading if _is_experiment(word)]
+    places = [word for word in leading if not _is_experiment(word)]
+    found = settings_of(_snapshots_in(flags))
     return places, [*(experiments or ([str(found)] if found else [])), *flags]
+
+
+def _is_experiment(word: str) -> bool:
+    return word.endswith(".toml") and not Path(word).is_dir()
 
 
 def settings_of(snapshots: Sequence[Path]) -> Path | None:
     """Return the settings of the first of some runs or snapshots; those of its latest snapshot if a run has none."""
-    for path in snapshots:
+    for path in map(Path.expanduser, snapshots):
         for file in (path / SETTINGS, *sorted(path.glob(f"epoch_*/{SETTINGS}"), reverse=True)):
             if file.is_file():
                 return file
     return None
 
 
-def _snapshots_in(words: Sequence[str]) -> Iterator[Path]:
-    """Yield the paths that follow the flag."""
-    in_flag = False
+def _snapshots_in(words: Sequence[str]) -> list[Path]:
+    """Return the paths that follow the flag; of several such flags, the last one counts."""
+    found, in_flag = list[Path](), False
     for word in words:
         if word.startswith("-"):
             name, _, value = word.partition("=")
             in_flag = name == SNAPSHOT
-            if in_flag and value:
-                yield Path(value)
+            found = ([Path(value)] if value else []) if in_flag else found
         elif in_flag:
-            yield Path(word)
+            found.append(Path(word))
+    return found

@@ -21,7 +21,7 @@ def hertz_to_mel(frequency: Hertz) -> float:
     """Return a frequency (Hz) on the mel scale."""
     if frequency < LINEAR_END:
         return frequency / LINEAR
-    return LINEAR_END / LINEAR + math.log(frequency / LINEAR_END) / LOG_STEP
+    return LINEAR_END / LINEAR + float(np.log(frequency / LINEAR_END)) / LOG_STEP
 
 
 def mel_frequencies(count: int, *, fmin: Hertz, fmax: Hertz) -> Float[np.ndarray, " frequencies"]:

@@ -1,5 +1,6 @@
 """The spectrogram of one clip, for programs and notebooks."""
 
+import math
 from contextlib import closing
 from pathlib import Path
 
@@ -31,9 +32,9 @@ def spectrogram_at(file: Path, *, start: float, settings: Path | None) -> UInt8[
     config = Config() if settings is None else load(settings / "settings.toml" if settings.is_dir() else settings)
     spectrogram = config.spectrogram
     length, _, _ = clip_samples(config.clips, rate=spectrogram.rate)
-    first, parts, passed = round(start * spectrogram.rate), list[np.ndarray](), 0
-    if first < 0:
+    if not 0 <= start < math.inf:
         raise UserError(f"start = {start:g}: should be 0 or more")
+    first, parts, passed = round(start * spectrogram.rate), list[np.ndarray](), 0
     try:
         with closing(decode(file, rate=spectrogram.rate, channel=spectrogram.channel)) as blocks:
             for block in blocks:

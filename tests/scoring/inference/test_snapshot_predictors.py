@@ -85,6 +85,7 @@ def test_the_graph_is_made_once_and_again_when_it_does_not_fit(
             path.write_bytes((other.folder / path.name).read_bytes()) for path in (graph, digests)
         ],
         lambda: monkeypatch.setattr("utils.models.onnx.cached.code_digest", lambda: "other code"),
+        lambda: monkeypatch.setattr("utils.models.onnx.cached.source_digest", lambda _: "other settings"),
     ):
         change()
         after = stamps()
@@ -185,3 +186,15 @@ def test_only_a_positive_integer_says_how_many_threads_run_a_model(given: str, m
     assert threads_of_models() == 3
     monkeypatch.setenv(THREADS_OF_MODELS, "7")
     assert threads_of_models() == 7
+
+
+@with_onnx
+def test_a_snapshot_that_is_saved_again_meanwhile_leaves_no_graph(
+    made: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digests = iter(["before", "before", "after"])
+    monkeypatch.setattr("utils.models.onnx.cached.source_digest", lambda _: next(digests))
+    (made.folder / "network.onnx").write_bytes(b"old")
+    digest_file(made.folder / "network.onnx").write_text("old")
+    outputs(made, "onnx")
+    assert (made.folder / "network.onnx").read_bytes() == b"old"

@@ -1,7 +1,7 @@
 """The network of a snapshot as an ONNX graph, cached in the snapshot's folder, so that inference starts without JAX.
 
     epoch_012/network.onnx         all outputs of the network
-    epoch_012/network.onnx.sha256  digests of that file, of the network's arrays, and of the code that made it
+    epoch_012/network.onnx.sha256  digests of that file, of what it was made from, and of the code that made it
 
 A graph whose digests differ is not used, and made again.
 """
@@ -43,11 +43,21 @@ def _cached(snapshot: Snapshot) -> bytes | None:
         graph, digests = path.read_bytes(), digest_file(path).read_text(encoding="utf-8")
     except (OSError, ValueError):  # it was never made, or half of the pair is missing
         return None
-    return graph if digests == _digests(graph, snapshot) else None
+    return graph if digests == _digests(graph, source_digest(snapshot)) else None
 
 
-def _digests(graph: bytes, snapshot: Snapshot) -> str:
-    return "".join(f"{one}\n" for one in (hashlib.sha256(graph).hexdigest(), network_digest(snapshot), code_digest()))
+def _digests(graph: bytes, source: str) -> str:
+    return "".join(f"{one}\n" for one in (hashlib.sha256(graph).hexdigest(), source, code_digest()))
+
+
+def source_digest(snapshot: Snapshot) -> str:
+    """Return the digest of what decides on a graph: weights, model settings, input and classes; '' without the first.
+
+    Snapshots of earlier versions have no digest of their weights.
+    """
+    weights, config = network_digest(snapshot), snapshot.config
+    source = repr((weights, config.model, config.input_shape, str(config.input_dtype), snapshot.classes))
+    return hashlib.sha256(source.encode()).hexdigest() if weights else ""
 
 
 @lru_cache
@@ -65,6 +75,7 @@ def _made(snapshot: Snapshot) -> bytes | None:
     from utils.models.saved_networks import load_network
 
     further: tuple[FurtherOutput, ...] = ("embeddings", "frames") if snapshot.config.has_frames else ("embeddings",)
+    source = source_digest(snapshot)
     graph, network = load_network(snapshot)
     shape, dtype = snapshot.config.input_shape, snapshot.config.input_dtype
     # whatever fails while the network is traced or written, JAX can still run it
@@ -73,11 +84,11 @@ def _made(snapshot: Snapshot) -> bytes | None:
     except Exception as error:  # noqa: BLE001
         warn_of_jax(error)
         return None
-    if network_digest(snapshot):  # snapshots of earlier versions have none
+    if source and source == source_digest(snapshot):  # else a training has just saved the epoch again
         with suppress(OSError):  # somebody else's snapshot, or a full disk: it is made again the next time
             with atomic_file(_graph_file(snapshot)) as stream:
                 stream.write(made)
-            write_text(digest_file(_graph_file(snapshot)), _digests(made, snapshot))
+            write_text(digest_file(_graph_file(snapshot)), _digests(made, source))
     return made
 
 

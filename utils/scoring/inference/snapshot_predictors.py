@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from config import Testing
+from utils.console import UserError
 from utils.models.onnx.cached import graph_of, warn_of_jax
 from utils.models.onnx.interface import FurtherOutput
 from utils.models.snapshots import Snapshot
@@ -38,10 +39,10 @@ def _by_onnx(snapshot: Snapshot, settings: Testing, further: Sequence[FurtherOut
     graph = graph_of(snapshot)
     if graph is None:
         return None
-    if settings.engine == INT8:
-        graph = _in_int8(graph, snapshot)
     try:
-        session = open_session(graph)
+        session = open_session(_in_int8(graph, snapshot) if settings.engine == INT8 else graph)
+    except UserError:
+        raise
     except Exception as error:  # noqa: BLE001 — ONNX Runtime raises types of its own; JAX can still run the network
         warn_of_jax(error)
         return None

@@ -54,7 +54,7 @@ def predict_missing(task: Task, config: Config) -> InferenceResult:
     files = [task.files[index] for index in missing]
     task.parts.folder.mkdir(parents=True, exist_ok=True)  # workers of a cluster look for it
     sizes = [1 + (file.stat().st_size if file.is_file() else 0) for file in files]
-    share = 0.0
+    whole, share = sum(sizes), 0.0
 
     def predict_rows(rows: Sequence[int]) -> PredictSome[IntervalPrediction]:
         some = [missing[row] for row in rows]
@@ -77,7 +77,7 @@ def predict_missing(task: Task, config: Config) -> InferenceResult:
                 failures[missing[row]] = one
             else:
                 seconds += one.length.frames / one.length.rate
-            share += sizes[row] / sum(sizes)
+            share += sizes[row] / whole
             left = console.clock(elapsed() * max(1 - share, 0.0) / share)
             advance(1, note=f"{seconds / elapsed():,.0f} × real time, {left} left")
     wait_for_parts(task.targets[index] for index in missing if index not in failures)

@@ -84,7 +84,7 @@ class Parts:
             stamp = file.stat().st_size, file.stat().st_mtime_ns
         except OSError:
             stamp = -1, -1
-        name = json.dumps([file.relative_to(self._root).as_posix(), *stamp])
+        name = json.dumps([str(self._root.absolute()), file.relative_to(self._root).as_posix(), *stamp])
         return self._current / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.part"
 
     def remove(self) -> None:

@@ -105,6 +105,7 @@ def task_of(
     path: Path,
     parts: Path,
     given_thresholds: bool = False,
+    origins: bool = True,
 ) -> Task:
     """Read and check all that the predictions of some recordings depend on.
 
@@ -113,6 +114,7 @@ def task_of(
     root, files : the folder of the recordings, and these
     path, parts : where the submission and its parts go
     given_thresholds : `submission.min_score` is the threshold, whatever a test has found
+    origins : whether the submission may tell what recorders wrote; else they are read only if a prior needs them
 
     Raises
     ------
@@ -127,7 +129,7 @@ def task_of(
     tested = read_test_results(
         ensemble.classes, config, fingerprint=of_scores, interval=interval, given_thresholds=given_thresholds
     )
-    recorders = survey_files(names, root, config.dataset) if _needs_recorders(config) else NO_SURVEY
+    recorders = survey_files(names, root, config.dataset) if _needs_recorders(config, origins=origins) else NO_SURVEY
     told = recorders.metadata or None
     postprocessing = postprocessing_of(ensemble.classes, names, tested.calibration, config, told)
     layout = SubmissionLayout(
@@ -150,7 +152,7 @@ def task_of(
     return Task(kind, interval, ensemble, files, targets, postprocessing, layout, of_parts, path, recorders=recorders)
 
 
-def _needs_recorders(config: Config) -> bool:
+def _needs_recorders(config: Config, *, origins: bool) -> bool:
     """Tell whether a submission depends on sites, times or places of the recordings.
 
     Raises
@@ -159,7 +161,8 @@ def _needs_recorders(config: Config) -> bool:
         If the prior cannot be read.
     """
     chosen = [FORMATS[name] for name in (config.submission.format, config.submission.events) if name != "none"]
-    return any(form.recorders for form in chosen) or config.submission.history != "none" or needs_places(config)
+    tells = any(form.recorders for form in chosen) or config.submission.history != "none"
+    return (origins and tells) or needs_places(config)
 
 
 def recordings_of(config: Config, *, long: bool) -> tuple[Path, list[Path]]:
