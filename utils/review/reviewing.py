@@ -31,7 +31,7 @@ def open_review(places: list[str], config: Config, flags: ReviewFlags) -> Iterat
     UserError
         If something is missing or does not fit.
     """
-    _check_flags(flags)
+    _check_ranges(flags)
     source = table_of(places, config)
     detections = read_detections(source, flags.recordings or config.submission.recordings or source.parent)
     folder = folder_of(source, flags)
@@ -45,7 +45,7 @@ def open_review(places: list[str], config: Config, flags: ReviewFlags) -> Iterat
             file.close()
 
 
-def _check_flags(flags: ReviewFlags) -> None:
+def _check_ranges(flags: ReviewFlags) -> None:
     for name, value in (("target", flags.target), ("precision", flags.precision)):
         if not 0 < value <= 1:
             raise UserError(f"--{name} {value:g}: should be more than 0 and at most 1")

@@ -51,7 +51,7 @@ def predicted_scores(places: Sequence[str], snapshots: Sequence[Path], *, interv
         task = prediction.task
         result = predict_missing(task, config)
         scored = [one for one in interval_scores(task, result.failures) if one.reason is None]
-        table = _table(scored, task.layout.classes)
+        table = _score_table(scored, task.layout.classes)
     for failure in (*prediction.given.failures, *result.failures.values()):
         warnings.warn(f"{failure.name}: {failure.reason}", stacklevel=3)
     for one in scored:
@@ -60,7 +60,7 @@ def predicted_scores(places: Sequence[str], snapshots: Sequence[Path], *, interv
     return table
 
 
-def _table(scored: Sequence[IntervalScores], classes: Sequence[str]) -> pl.DataFrame:
+def _score_table(scored: Sequence[IntervalScores], classes: Sequence[str]) -> pl.DataFrame:
     taken = [label for label in classes if label in ROW_COLUMNS]
     if taken:
         raise UserError(f"a class is called {taken[0]}, as a column of the table is; its scores cannot be told apart")
@@ -81,7 +81,7 @@ def metrics_of_tables(predictions: pl.DataFrame, truth: pl.DataFrame, *, min_pos
     ValueError
         If a row of `truth` has no prediction, rows are there twice, a column is missing, or a value cannot be.
     """
-    scored, labelled = _checked(predictions, "predictions"), _checked(truth, "truth")
+    scored, labelled = _checked_table(predictions, "predictions"), _checked_table(truth, "truth")
     classes, labels = (table.columns[len(ROW_COLUMNS) :] for table in (scored, labelled))
     missing = labelled.join(scored, on=ROW_COLUMNS, how="anti")
     if len(missing):
@@ -103,16 +103,16 @@ def metrics_of_tables(predictions: pl.DataFrame, truth: pl.DataFrame, *, min_pos
             primary=np.where(correct.sum(axis=1) == 1, correct.argmax(axis=1), -1),
             draws=draw_recordings(recordings.astype(np.int64), seed=DRAW_SEED),
             min_positives=min_positives,
-            unknown=_count([present[label] for label in labels if label not in classes], rows=len(truth)),
+            unknown=_present_count([present[label] for label in labels if label not in classes], rows=len(truth)),
         )
     )
 
 
-def _count(columns: Sequence[Bool[np.ndarray, " rows"]], *, rows: int) -> np.ndarray:
-    return np.sum([np.zeros(rows, np.int64), *columns], axis=0, dtype=np.int64)
+def _present_count(columns: Sequence[Bool[np.ndarray, " rows"]], *, rows: int) -> np.ndarray:
+    return np.asarray(sum(columns, np.zeros(rows, np.int64)))
 
 
-def _checked(table: pl.DataFrame, name: str) -> pl.DataFrame:
+def _checked_table(table: pl.DataFrame, name: str) -> pl.DataFrame:
     """Return a table with the columns that name rows first, and numbers from 0 to 1 in all others."""
     missing = [key for key in ROW_COLUMNS if key not in table.columns]
     if missing:
@@ -128,10 +128,8 @@ def _checked(table: pl.DataFrame, name: str) -> pl.DataFrame:
         )
     except pl.exceptions.PolarsError as error:
         raise ValueError(f"{name}: {str(error).splitlines()[0]}") from None
-    if (
-        found.select(ROW_COLUMNS).null_count().sum_horizontal().item()
-        or found.select(ROW_COLUMNS).is_duplicated().any()
-    ):
+    names = found.select(ROW_COLUMNS)
+    if names.null_count().sum_horizontal().item() or names.is_duplicated().any():
         raise ValueError(f"{name}: rows should have a recording, a start and an end, and be there once")
     values: Float64[np.ndarray, "rows classes"] = found.select(classes).to_numpy()
     wrong = ~((values >= 0) & (values <= 1))  # not a number, too
