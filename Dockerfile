@@ -1,6 +1,8 @@
 # The toolkit with JAX for NVIDIA GPUs; without one it runs on the CPU. docker-run.sh builds and starts it.
 # Layers that change seldom come first: Python, packages, code.
-FROM python:3.12-slim-bookworm
+# Other images with Python 3.11 or newer, and less than all extras, can be chosen: docs/docker.md.
+ARG BASE=python:3.12-slim-bookworm
+FROM $BASE
 
 LABEL org.opencontainers.image.title="birdclef-jax" \
       org.opencontainers.image.description="Learns to name birds from sound: the 2018 BirdCLEF baseline on JAX and Flax" \
@@ -15,7 +17,8 @@ WORKDIR /app
 
 # The packages of pyproject.toml, in the versions of requirements.txt; soundfile brings libsndfile, as the last line checks.
 COPY pyproject.toml requirements.txt install/needed.py ./
-RUN python needed.py gpu export hub places litert tune cluster remote > needed.txt \
+ARG EXTRAS=gpu,export,hub,places,litert,tune,cluster,remote
+RUN python needed.py "$EXTRAS" > needed.txt \
     && pip install --no-cache-dir --constraint requirements.txt --requirement needed.txt \
     && rm needed.py needed.txt \
     && python -c "import soundfile; print('libsndfile', soundfile.__libsndfile_version__)"

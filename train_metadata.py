@@ -41,7 +41,7 @@ def main(config: Config, flags: Flags = Flags()) -> "TrainedClassifier":
     from utils.scoring.inference.metadata_classifier import check_catboost
 
     elapsed = console.stopwatch()
-    check_catboost("train_metadata.py")
+    check_catboost("training the metadata classifier")
     split, folder = read_split(config.dataset), classifier_folder(config)
     data = read_boosting_data(split, config)
     with console.alone(config.snapshots, f"training of {folder.name}"):

@@ -32,6 +32,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 LARGE = ("gpu", "dev")
+ZONE = "from birdclef.utils.recordings.recorders.clocks import time_zone; time_zone('Europe/Berlin')"
 RESULTS = ("report.html", "demo_monophone.txt", "demo_soundscape.txt")  # files that the demo writes, besides others
 
 
@@ -84,6 +85,7 @@ def check_base(python: Path, home: Path) -> None:
     print("the wheel alone", flush=True)
     call(python, "-m", "pip", "check", folder=home)
     call(python.with_name("birdclef"), "version", folder=home)
+    call(python, "-c", ZONE, folder=home, PYTHONTZPATH="")  # as where the system has no zone files
     for name in ("utils", "config", "train", "spec", "evaluate"):
         if is_importable(python, name, home):
             raise SystemExit(f"{name}: a module of the toolkit on the top level of site-packages")
@@ -124,17 +126,17 @@ def pip(python: Path, what: str) -> None:
     call(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", what, folder=python.parent)
 
 
-def call(*words: str | Path, folder: Path) -> None:
-    """Run a program in a folder; end with its output if it fails."""
-    done = run(words, folder)
+def call(*words: str | Path, folder: Path, **variables: str) -> None:
+    """Run a program in a folder, with some environment variables; end with its output if it fails."""
+    done = run(words, folder, **variables)
     if done.returncode:
         raise SystemExit(f"{' '.join(map(str, words))}\n{done.stdout}{done.stderr}\nexit status {done.returncode}")
 
 
-def run(words: Sequence[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
+def run(words: Sequence[str | Path], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a folder, without the environment variables by which Python would find the repository."""
     clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    return subprocess.run(words, cwd=folder, env=clean, capture_output=True, text=True, check=False)  # noqa: S603
+    return subprocess.run(words, cwd=folder, env=clean | variables, capture_output=True, text=True, check=False)  # noqa: S603
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def test_the_image_is_a_python_that_the_project_supports(container: dict[str, An
     assert found
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     assert Version(found[1]) in SpecifierSet(project["requires-python"])
-    assert f"FROM python:{found[1]}-" in (REPOSITORY / "Dockerfile").read_text()
+    assert f"ARG BASE=python:{found[1]}-" in (REPOSITORY / "Dockerfile").read_text()
     assert "features" not in container  # they come from registries
 
 

@@ -190,10 +190,22 @@ def test_the_cpu_is_named_with_the_reason(calls: Path, tmp_path: Path) -> None:
     assert "because: everything runs on the CPU" in enter(calls, tmp_path, WITHOUT_GPU="because").stderr
 
 
+# what engines say when they are asked what they are, whether they respond, and which runtimes they know
+DOCKER = """case $1 in
+--version) echo "Docker version 28.2.2" ;;
+info) echo '{"runc":{}}' ;;
+esac
+"""
+DOCKER_WITH_GPU = DOCKER.replace('"runc"', '"nvidia":{},"runc"')
+PODMAN = '[ "$1" != --version ] || echo "podman version 4.3.1"\n'
+GONE = "echo 'Cannot connect'; exit 1\n"
+
+
 def start(
-    calls: Path, *words: str, docker: str = "", folder: Path | None = None, **variables: str
+    calls: Path, *words: str, docker: str = DOCKER, podman: str = GONE, folder: Path | None = None, **variables: str
 ) -> subprocess.CompletedProcess[str]:
-    program(calls.parent / "bin" / "docker", docker)
+    for name, then in (("docker", docker), ("podman", podman)):
+        program(calls.parent / "bin" / name, then)
     environment = {
         **os.environ,
         "CALLS": str(calls),
@@ -207,16 +219,46 @@ def start(
 def test_the_gpu_is_used_if_docker_has_one(gpu: bool, calls: Path, tmp_path: Path) -> None:
     datasets = tmp_path / "a folder; with $HOME"
     datasets.mkdir()
-    runtimes = '{"nvidia":{},"runc":{}}' if gpu else '{"runc":{}}'
-    done = start(calls, str(datasets), "mine.toml", docker=f"[ \"$1\" != info ] || echo '{runtimes}'\n")
+    done = start(calls, str(datasets), "mine.toml", docker=DOCKER_WITH_GPU if gpu else DOCKER)
     assert done.returncode == 0, done.stderr
     words = called(calls)[-1]
     assert words[:3] == ["run", "--rm", "--init"]
     assert ("--gpus" in words) == gpu
     assert ("WITHOUT_GPU=Docker has no NVIDIA runtime" in words) == (not gpu)
+    assert "--userns" not in words  # a flag of Podman
     assert words[words.index("--volume") + 1] == f"{datasets}:/datasets"
     assert words[words.index("--user") + 1] == f"{os.getuid()}:{os.getgid()}"
     assert words[-2:] == ["birdclef-jax", "mine.toml"]
+
+
+@pytest.mark.parametrize("wanted", ["", "podman"])
+def test_podman_runs_it_if_docker_does_not_respond_or_podman_is_wanted(
+    wanted: str, calls: Path, tmp_path: Path
+) -> None:
+    done = start(calls, str(tmp_path), docker=DOCKER if wanted else GONE, podman=PODMAN, ENGINE=wanted)
+    assert done.returncode == 0, done.stderr
+    words = called(calls)[-1]
+    assert words[0] == "run"
+    assert words[-1] == "birdclef-jax"
+    assert "--gpus" not in words  # a flag of Docker
+    assert ("--userns" in words) == (os.getuid() != 0)
+    devices = [file for folder in ("/etc/cdi", "/var/run/cdi") for file in Path(folder).glob("*")]
+    known = any("nvidia.com/gpu" in file.read_text() for file in devices)
+    assert ("nvidia.com/gpu=all" in words) == known
+    assert ("WITHOUT_GPU=Podman knows no NVIDIA GPU" in words) == (not known)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="sudo makes its caller root")
+def test_with_sudo_results_belong_to_its_caller(calls: Path, tmp_path: Path) -> None:
+    start(calls, str(tmp_path), SUDO_UID="1234", SUDO_GID="1235")
+    words = called(calls)[-1]
+    assert words[words.index("--user") + 1] == "1234:1235"
+
+
+def test_flags_for_the_build_are_passed_on(calls: Path, tmp_path: Path) -> None:
+    start(calls, str(tmp_path), BUILD_FLAGS="--build-arg EXTRAS=export")
+    (build,) = [words for words in called(calls) if words[0] == "build"]
+    assert build[1:-1] == ["--build-arg", "EXTRAS=export", "--tag", "birdclef-jax"]
 
 
 @pytest.mark.parametrize("name", ["birds", "-x"])
@@ -240,7 +282,7 @@ def test_a_colon_in_the_path_is_reported_in_one_line(calls: Path, tmp_path: Path
     (tmp_path / "a:b").mkdir()
     done = start(calls, str(tmp_path / "a:b"))
     assert done.returncode == 2
-    assert f"{tmp_path}/a:b: docker cannot mount a path with a colon" in done.stderr
+    assert f"{tmp_path}/a:b: a path with a colon cannot be mounted" in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not calls.exists()
 
@@ -248,7 +290,7 @@ def test_a_colon_in_the_path_is_reported_in_one_line(calls: Path, tmp_path: Path
 def test_wrong_calls_are_explained(calls: Path, tmp_path: Path) -> None:
     assert "usage" in start(calls).stderr
     assert "no such folder" in start(calls, str(tmp_path / "none")).stderr
-    gone = start(calls, str(tmp_path), docker="echo 'Cannot connect'; exit 1\n")
+    gone = start(calls, str(tmp_path), docker=GONE)
     assert gone.returncode == 2
     assert "docker does not respond: Cannot connect" in gone.stderr
 
@@ -261,7 +303,7 @@ def service(name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("gpu", [True, False])
 def test_compose_does_what_the_script_does(gpu: bool, calls: Path, tmp_path: Path) -> None:
-    start(calls, str(tmp_path), docker='[ "$1" != info ] || echo nvidia\n' if gpu else "")
+    start(calls, str(tmp_path), docker=DOCKER_WITH_GPU if gpu else DOCKER)
     words = called(calls)[-1]
     composed = service("gpu" if gpu else "cpu")
     values = {"DATASETS": str(tmp_path), "USER_ID": str(os.getuid()), "GROUP_ID": str(os.getgid())}
@@ -274,6 +316,7 @@ def test_compose_does_what_the_script_does(gpu: bool, calls: Path, tmp_path: Pat
     assert filled(composed["user"]) == words[words.index("--user") + 1]
     assert composed["network_mode"] == words[words.index("--network") + 1]
     assert composed["init"] == ("--init" in words)
+    assert composed["security_opt"] == [words[words.index("--security-opt") + 1].replace("=", ":")]
     assert ("deploy" in composed) == ("--gpus" in words)
     assert ("WITHOUT_GPU" in composed.get("environment", {})) == ("--env" in words)
     assert (HOME / composed["build"] / "Dockerfile").is_file()

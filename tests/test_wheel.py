@@ -141,6 +141,8 @@ def test_commands_and_their_workers_run_in_a_folder_with_such_modules(installed:
     assert (mine / "sorted" / "spec" / "clips.parquet").is_file()
     assert "birdclef train, with the same experiment" in done.stdout
     assert ".py" not in done.stdout
+    refused = python(installed, mine, "-m", "birdclef", "spec", "mine.toml", "--dataset.root", "none")
+    assert refused.stderr.startswith("birdclef spec: none/split.parquet: no such file; run birdclef sort-data")
     listed = python(installed, mine, "-m", "birdclef", "experiments")
     assert f"copy it from {installed / 'birdclef' / 'experiments'}" in listed.stdout
 

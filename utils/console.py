@@ -363,5 +363,5 @@ def _leave(status: int) -> NoReturn:
 
 def _end(text: str, *, name: str, status: int) -> int:
     with suppress(OSError):  # the log file, too, may be on the full disk
-        log_line(logging.ERROR, one_line(text), prefix=f"{one_line(name)}:", style="red")
+        log_line(logging.ERROR, one_line(text), prefix=f"{one_line(with_commands(name))}:", style="red")
     return status

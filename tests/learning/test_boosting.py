@@ -351,7 +351,9 @@ def test_foreign_folders_and_missing_packages(seasons: Config, monkeypatch: pyte
     with pytest.raises(UserError, match=r"contains epoch_001, which does not belong to a metadata classifier"):
         train_metadata.main(config)
     monkeypatch.setattr(metadata_classifier, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"train_metadata\.py: needs catboost.*pip install '\.\[places\]'"):
+    with pytest.raises(
+        UserError, match=r"training the metadata classifier: needs catboost.*pip install '\.\[places\]'"
+    ):
         train_metadata.main(seasons)
 
 
