@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup setup-dev demo test chaos lint check-install clean
+.PHONY: setup setup-dev demo test chaos lint check-install check-container clean
 
 setup: $(VENV)/ready
 
@@ -41,6 +41,9 @@ lint: setup-dev
 
 check-install:  # some minutes, with network: the wheel in an environment of its own, the demo there, and each extra
 	$(PYTHON) -m install.check
+
+check-container:  # as root, with network, podman and debootstrap: the image on a stand-in of its base, the demo in it
+	$(PYTHON) -m install.container
 
 clean:
 	rm -rf $(VENV) demo .pytest_cache .ruff_cache .mypy_cache .hypothesis

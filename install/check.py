@@ -1,14 +1,15 @@
 """Install the wheel in an environment of its own, run the demo there, and see that each extra brings what it says.
 
-    python -m install.check                          # all extras but gpu and dev, which take gigabytes and minutes
+    python -m install.check                          # all extras but gpu and dev; gpu is only resolved
     python -m install.check --extras hub tune --without-demo
 
-It needs the network, some minutes and 3 GB in the folder for temporary files. Nothing of the repository is on the path
-of what it runs.
+It needs the network, some minutes and 3 GB in the folder for temporary files; `uv` is used if it is there.
+Nothing of the repository is on the path of what it runs.
 """
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,12 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         home = Path(folder)
         wheel = build_wheel(home)
         base = new_environment(home / "base")
-        pip(base, str(wheel))
+        pip(base, "install", str(wheel))
         check_base(base, home)
         if not words.without_demo:
             check_demo(base, home)
         for name in words.extras:
             check_extra(name, wheel, base, home)
+        if "gpu" not in words.extras:
+            print("extra gpu, without installing it", flush=True)
+            pip(base, "install", "--dry-run", f"{wheel}[gpu]")
     print("installed, and all is there")
     return 0
 
@@ -71,7 +75,8 @@ def new_environment(folder: Path, *, over: Path | None = None) -> Path:
     ----------
     over : the Python of another environment, whose packages are there, too
     """
-    call(sys.executable, "-m", "venv", folder, folder=folder.parent)
+    without = ["--without-pip"] if shutil.which("uv") else []
+    call(sys.executable, "-m", "venv", *without, folder, folder=folder.parent)
     python = folder / "bin" / "python"
     if over:
         (packages,) = over.parents[1].glob("lib/python*/site-packages")
@@ -83,7 +88,7 @@ def new_environment(folder: Path, *, over: Path | None = None) -> Path:
 def check_base(python: Path, home: Path) -> None:
     """See that the command is there, that it takes one name, and that no extra came with it."""
     print("the wheel alone", flush=True)
-    call(python, "-m", "pip", "check", folder=home)
+    pip(python, "check")
     call(python.with_name("birdclef"), "version", folder=home)
     call(python, "-c", ZONE, folder=home, PYTHONTZPATH="")  # as where the system has no zone files
     for name in ("utils", "config", "train", "spec", "evaluate"):
@@ -110,7 +115,7 @@ def check_extra(name: str, wheel: Path, base: Path, home: Path) -> None:
     """Install one extra, and no other, in an environment over the base; import what it brings."""
     print(f"extra {name}", flush=True)
     python = new_environment(home / name, over=base)
-    pip(python, f"{wheel}[{name}]")
+    pip(python, "install", f"{wheel}[{name}]")
     for module in EXTRAS[name]:
         call(python, "-c", f"import {module}", folder=home)
 
@@ -121,9 +126,11 @@ def is_importable(python: Path, module: str, home: Path) -> bool:
     return run(words, home).returncode == 0
 
 
-def pip(python: Path, what: str) -> None:
-    """Install something."""
-    call(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", what, folder=python.parent)
+def pip(python: Path, command: str, *words: str) -> None:
+    """Let pip do something for an environment, or uv if that is there."""
+    uv = shutil.which("uv")
+    program: tuple[str | Path, ...] = (uv, "pip", command, "--python", python) if uv else (python, "-m", "pip", command)
+    call(*program, "--quiet", *words, folder=python.parent)
 
 
 def call(*words: str | Path, folder: Path, **variables: str) -> None:

@@ -339,6 +339,13 @@ def test_the_image_is_readable_for_every_user(tmp_path: Path) -> None:
     ]
 
 
+def test_the_check_of_the_container_says_what_it_needs(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "install.container"]
+    done = subprocess.run(words, cwd=HOME, env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("needs root and debootstrap podman; missing: debootstrap podman")
+
+
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 @pytest.mark.parametrize("script", ["docker-run.sh", "docker-entry.sh", ".ci/run"])
 def test_shellcheck_finds_nothing(script: str) -> None:
