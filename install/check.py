@@ -142,8 +142,8 @@ def call(*words: str | Path, folder: Path, **variables: str) -> None:
 
 def run(words: Sequence[str | Path], folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a program in a folder, without the environment variables by which Python would find the repository."""
-    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    return subprocess.run(words, cwd=folder, env=clean | variables, capture_output=True, text=True, check=False)  # noqa: S603
+    clean = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")} | variables
+    return subprocess.run(words, cwd=folder, env=clean, capture_output=True, text=True, check=False)  # noqa: S603
 
 
 if __name__ == "__main__":

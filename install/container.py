@@ -146,10 +146,10 @@ def check_stop(datasets: Path) -> None:
     must(process.returncode == STOPPED and "stopped" in output, f"not with exit status {process.returncode}", output)
 
 
-def check_demo(datasets: Path, said: str) -> None:
-    """Run all stages; see what was said, that the report is there, and that all that was made belongs to the user."""
+def check_demo(datasets: Path, printed: str) -> None:
+    """Run all stages; see that something is printed, the report is there, and all that was made belongs to the user."""
     output = call(*RUN, datasets, EXPERIMENT, *FLAGS, expected=(0, 3))  # 3: done, but broken files were left out
-    must(said in output, f"{said!r} is said", output)
+    must(printed in output, f"{printed!r} is printed", output)
     must((datasets / REPORT).is_file(), f"{REPORT} is there", output)
     strange = [path for path in (datasets / "snapshots").rglob("*") if path.stat().st_uid != USER]
     must(not strange, f"all belongs to the user, not {strange[:3]}", output)
