@@ -15,8 +15,8 @@ from utils.scoring.submissions.dynamic_threshold import highest_of, reached_text
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.registry import FORMATS, write_rows
 from utils.scoring.submissions.postprocessing import Postprocessing
-from utils.scoring.submissions.results import Tally
 from utils.scoring.submissions.score_parts import read_score_part, write_score_part
+from utils.scoring.submissions.tally import Tally
 from utils.scoring.submissions.timeline import lanes_of, write_timeline
 from utils.spectra.decode import Length
 
