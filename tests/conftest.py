@@ -1,6 +1,7 @@
 """What tests share: checks of shapes (jaxtyping, beartype), data of ../shared if it exists, and small archives."""
 
 import atexit
+import gc
 import os
 import shutil
 import socket
@@ -19,10 +20,10 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }
 
-from jaxtyping import install_import_hook
+from tests.type_checks import check_types_in
 
 if "WITHOUT_CHECKS" not in os.environ:  # as in processes that tests start: checks take seconds to prepare
-    install_import_hook("utils", "beartype.beartype")
+    check_types_in("utils")
 
 import numpy as np
 import pytest
@@ -33,6 +34,9 @@ from config import Clips, Config, Dataset, Model, Spectrogram, Training
 from tests.one_process import no_processes
 from utils.recordings.recording import Contents
 from utils.workers import fanout, local_processes
+
+# after every 700 objects, as by default, looking for garbage takes a tenth of the time of all tests
+gc.set_threshold(50_000, 20, 20)
 
 # the same examples in every run; --hypothesis-profile random looks for others
 settings.register_profile("any machine", deadline=None, derandomize=True)
@@ -64,6 +68,10 @@ SLOW = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in SLOW)
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # what is imported is no garbage
 
 
 @pytest.fixture(scope="session", autouse=True)
