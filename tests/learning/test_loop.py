@@ -103,12 +103,18 @@ def test_it_learns(config: Config) -> None:
     assert len(snapshots_of(folder)) <= 2
 
 
+@pytest.fixture(scope="module")
+def whole(config: Config) -> Config:
+    """Train undisturbed."""
+    whole = with_run(config, "whole")
+    train.main(whole)
+    return whole
+
+
 @pytest.mark.parametrize("stop_in", ["epoch", "save", "log"])
 def test_a_stopped_run_ends_as_an_undisturbed_one(
-    config: Config, stop_in: str, monkeypatch: pytest.MonkeyPatch
+    config: Config, whole: Config, stop_in: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = with_run(config, f"whole_{stop_in}")
-    train.main(whole)
     stopped = with_run(config, f"stopped_{stop_in}")
     module, name = {
         "epoch": (epochs, "epoch_order"),
