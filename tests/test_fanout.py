@@ -140,10 +140,10 @@ def test_few_items_are_in_hand_and_none_goes_on_when_nobody_wants_them(cluster: 
     with closing(fan_out(leave_marks, marks, workers=1, name=str, cluster=cluster, ahead=2)) as outcomes:
         mark, result = next(outcomes)
         assert result == mark.name
-        time.sleep(3.5)
+        time.sleep(2.1)
         assert 2 <= len(list(tmp_path.glob("*.started"))) <= 4
     ended = len(list(tmp_path.glob("*.ended")))
-    time.sleep(1.5)
+    time.sleep(0.9)
     assert len(list(tmp_path.glob("*.ended"))) == ended
 
 

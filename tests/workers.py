@@ -44,7 +44,7 @@ def behave(what: str) -> str:
 def leave_marks(mark: Path) -> str:
     """Leave a file at the start and, after a while, one at the end."""
     mark.with_suffix(".started").touch()
-    time.sleep(1.0)
+    time.sleep(0.6)
     mark.with_suffix(".ended").touch()
     return mark.name
 
