@@ -50,13 +50,16 @@ def spectrogram(
 
 
 def predict(
-    recordings: Sequence[Path | str], *, snapshot: Path | str | Sequence[Path | str], interval: float | None = None
+    recordings: Path | str | Sequence[Path | str],
+    *,
+    snapshot: Path | str | Sequence[Path | str],
+    interval: float | None = None,
 ) -> "pl.DataFrame":
     """Return the scores of all classes in each interval of recordings, as `birdclef predict` finds them.
 
     Parameters
     ----------
-    recordings : files, folders with all that is in them, or patterns of names
+    recordings : a file, a folder with all that is in it, a pattern of names, or several of these
     snapshot : the folder of a run, or one of its snapshots; several: an ensemble of equal weights
     interval : seconds; None: that of the run (`submission.interval`)
 
@@ -78,8 +81,8 @@ def predict(
     """
     from utils.scoring.score_tables import predicted_scores
 
-    snapshots = [snapshot] if isinstance(snapshot, Path | str) else snapshot
-    return predicted_scores([str(one) for one in recordings], [Path(one) for one in snapshots], interval=interval)
+    places, snapshots = ([given] if isinstance(given, Path | str) else list(given) for given in (recordings, snapshot))
+    return predicted_scores([str(one) for one in places], [Path(one) for one in snapshots], interval=interval)
 
 
 def evaluate(predictions: "pl.DataFrame", truth: "pl.DataFrame", *, min_positives: int = 1) -> "Mapping[str, Interval]":

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import soundfile
 
 import review as review_script
 import sort_data
-from config import Config, Dataset
+from config import Config, Dataset, Spectrogram
 from tests.conftest import RATE
 from tests.scoring.browser import REPORTER, visit_address
 from utils.console import UserError
@@ -22,8 +23,9 @@ from utils.files import write_text
 from utils.recordings.splits import read_split
 from utils.review import server as server_module
 from utils.review.call import ReviewFlags
+from utils.review.clip_media import ShownSpan, samples_of, shown_span
 from utils.review.detections import read_detections
-from utils.review.reviewing import Reviewed, open_review
+from utils.review.reviewing import Reviewed, open_review, report_review
 from utils.review.server import ReviewHandler, ReviewServer
 from utils.review.session import Review
 
@@ -220,6 +222,103 @@ def test_a_review_ends_in_tables_and_labels_that_sort_data_reads(
     assert {event[1:] for event in events} == {(0.0, "Parus major"), (10.0, "Parus major")}
 
 
+def test_what_another_reviewer_found_meanwhile_is_not_lost(table: Path) -> None:
+    flags = ReviewFlags(recordings=table.parent / "sounds", reviewer="anna")
+    with open_review([str(table)], Config(), flags) as review:
+        review.add_verdict(0, "yes")
+        with open_review([str(table)], Config(), replace(flags, reviewer="ben")) as other:
+            other.add_verdict(1, "no")
+        assert report_review(review, flags).species["verified"].sum() == 2
+
+
+def test_a_folder_of_the_user_is_not_replaced_by_labels(table: Path) -> None:
+    write_text(table.with_name("found_review") / "labels" / "notes.txt", "mine")
+    with pytest.raises(UserError, match=r"notes\.txt: is not as this command wrote it"), opened(table):
+        pass
+    assert (table.with_name("found_review") / "labels" / "notes.txt").read_text() == "mine"
+
+
+def test_uncertain_detections_become_labels_and_say_nothing_about_precision(table: Path) -> None:
+    with opened(table, order="uncertain") as review:
+        index = review.next()
+        assert index is not None
+        review.add_verdict(index, "other", review.detections.key(index)[-1])  # the name that is shown
+        done = report_review(review, ReviewFlags(recordings=table.parent / "sounds", reviewer="anna"))
+    assert done.labels == 1
+    assert done.species["verified"].sum() == 0
+    assert [(line["verdict"], line["order"]) for line in lines(table)] == [("yes", "uncertain")]
+
+
+def test_what_was_verified_stays_a_label_when_the_table_has_fewer_detections(table: Path) -> None:
+    with opened(table) as review:
+        for index in range(12):
+            review.add_verdict(index, "yes")
+        assert report_review(review, ReviewFlags()).labels == 12
+    rows = table.read_text().splitlines(keepends=True)
+    write_text(table, "".join([rows[0], rows[2], rows[8]]))  # one detection in each recording
+    with opened(table) as review:
+        assert report_review(review, ReviewFlags()).labels == 12
+    edited = table.with_name("found_review") / "labels" / "annotations.csv"
+    edited.write_text(f"{edited.read_text()}a & b.wav,1,2,Sitta europaea,yes,yes\n")
+    with pytest.raises(UserError, match="is not as this command wrote it"), opened(table):
+        pass
+
+
+def test_a_second_page_cannot_change_a_verdict_and_undo_takes_back_one(table: Path) -> None:
+    with opened(table) as review:
+        review.add_verdict(3, "yes")
+        with pytest.raises(ValueError, match="has a verdict already"):
+            review.add_verdict(3, "no")
+        review.add_verdict(4, "no")
+        assert (review.undo(), review.undo(), review.undo()) == (4, 3, None)
+        assert not review.seen.any()
+
+
+def test_a_full_disk_saves_nothing_by_halves(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(table) as review, served(review) as server:
+        home, mine = f"/{server.token}/", {"Origin": server.origin}
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+            assert ask(server, f"{home}verdict", body={"index": 0, "verdict": "yes"}, **mine)[0] == 507
+        assert (lines(table), review.seen.any()) == ([], False)
+        assert ask(server, f"{home}verdict", body={"index": 0, "verdict": "no"}, **mine)[0] == 200
+        assert [line["verdict"] for line in lines(table)] == ["no"]
+
+
+def test_other_methods_are_refused(table: Path) -> None:
+    with opened(table) as review, served(review) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
+        connection.request("PUT", f"/{server.token}/verdict", "{}")
+        response = connection.getresponse()
+        assert (response.status, response.headers["X-Content-Type-Options"]) == (501, "nosniff")
+        connection.close()
+
+
+def test_rows_that_were_defused_are_found(table: Path) -> None:
+    (table.parent / "sounds" / "-1.wav").write_bytes((table.parent / "sounds" / "a & b.wav").read_bytes())
+    write_text(table, f"{HEADER}'-1.wav,0,5,'=species,0.5\n")
+    detections = read_detections(table, table.parent / "sounds")
+    assert detections.key(0) == ("-1.wav", 0.0, 5.0, "=species")
+
+
+def test_the_marks_are_where_the_detection_is(table: Path) -> None:
+    file = table.parent / "sounds" / "a & b.wav"
+    assert shown_span(file, 10.0, 15.0) == (9.0, 16.0)
+    assert shown_span(file, 0.0, 5.0) == (0.0, 6.0)
+    assert shown_span(file, 27.0, 32.0) == (26.0, 30.0)  # it is half a minute long
+    assert len(samples_of(file, shown_span(file, 27.0, 32.0), rate=RATE, config=Config())) == 4 * RATE
+
+
+@pytest.mark.parametrize("channel", [1, 2, "mean", "loudest"])
+def test_the_channel_is_that_which_the_model_heard(tmp_path: Path, channel: int | str) -> None:
+    wave = np.sin(np.arange(RATE))
+    stereo = np.stack([0.1 * wave, 0.3 * wave], axis=1)
+    soundfile.write(tmp_path / "s.wav", stereo, RATE, subtype="FLOAT")
+    config = Config(spectrogram=Spectrogram(channel=channel))  # type: ignore[arg-type]
+    found = samples_of(tmp_path / "s.wav", ShownSpan(0.0, 1.0), rate=RATE, config=config)
+    assert found.max() == pytest.approx({1: 0.1, 2: 0.3, "mean": 0.2, "loudest": 0.3}[channel], abs=1e-3)
+
+
 def test_what_was_not_verified_makes_annotations_incomplete(table: Path, tmp_path: Path) -> None:
     with opened(table) as review:
         index = next(one for one in range(12) if review.detections.key(one)[0].startswith("a"))
@@ -262,6 +361,8 @@ def test_a_hundred_thousand_detections_stay_quick(tmp_path: Path) -> None:
         (HEADER, "has no detections of recordings"),
         (f"{HEADER}a & b.wav,0,5,x,2\n", "1 rows lack a value, or have times or scores that cannot be"),
         (f"{HEADER}a & b.wav,x,5,x,0.5\n", "found.csv: "),
+        (f"{HEADER}a & b.wav,0,inf,x,0.5\n", "1 rows lack a value"),
+        (f"{HEADER}annotations.csv,0,5,x,0.5\n", "has no detections of recordings"),
         (f"{HEADER}../sounds/a & b.wav,0,5,x,0.5\n", "has no detections of recordings"),
     ],
 )

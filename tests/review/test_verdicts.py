@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from utils.console import UserError
-from utils.review.verdicts import Verdict, VerdictFile, Verdicts, checked_verdict, read_verdicts
+from utils.review.verdicts import Verdict, VerdictFile, Verdicts, check_name, checked_verdict, clean_name, read_verdicts
 
 KEY = ("a.wav", 0.0, 5.0, "Parus major")
 OTHER = ("b\n.wav", 5.0, 10.0, "Turdus merula")
@@ -51,13 +51,32 @@ def test_a_line_that_was_cut_is_dropped_and_the_file_goes_on(
     said(tmp_path, "anna", (KEY, "yes"), (OTHER, "no"))
     path = tmp_path / "anna.jsonl"
     whole = path.read_bytes()
-    for cut in range(whole.index(b"\n") + 1, len(whole)):
+    for cut in range(whole.index(b"\n") + 1, len(whole) - 1):
         path.write_bytes(whole[:cut])
         verdicts = read_verdicts(tmp_path)
         assert (verdicts.of(KEY) is not None, verdicts.of(OTHER)) == (True, None)
     assert "its last line is unfinished" in capsys.readouterr().err
     said(tmp_path, "anna", (OTHER, "yes"))
     assert read_verdicts(tmp_path).of(OTHER) == Verdict("anna", "yes", score=0.5)
+
+
+def test_a_last_line_without_its_end_counts_if_it_is_whole(tmp_path: Path) -> None:
+    said(tmp_path, "anna", (KEY, "yes"), (OTHER, "no"))
+    path = tmp_path / "anna.jsonl"
+    path.write_bytes(path.read_bytes().removesuffix(b"\n"))  # as some editors leave it
+    assert read_verdicts(tmp_path).of(OTHER) is not None
+    said(tmp_path, "anna", (KEY, "no"))
+    verdicts = read_verdicts(tmp_path)
+    assert verdicts.of(OTHER) is not None
+    assert verdicts.of(KEY) == Verdict("anna", "no", score=0.5)
+
+
+def test_a_link_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("mine")
+    (tmp_path / "anna.jsonl").symlink_to("elsewhere")
+    with pytest.raises(UserError, match="is a link"):
+        VerdictFile(tmp_path, "anna")
+    assert (tmp_path / "elsewhere").read_text() == "mine"
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"recording": "a"}', "null", '{"recording": 1, "start": "x"}'])
@@ -80,7 +99,8 @@ def test_names_that_reviewers_type_are_one_line(text: str) -> None:
     try:
         kind, other = checked_verdict("other", text)
     except ValueError:
-        assert not text.split()
+        with pytest.raises(ValueError, match=r".+"):  # nor could a folder of the species have this name
+            check_name(clean_name(text))
     else:
         assert kind == "other"
         assert other == " ".join(other.split())
@@ -107,3 +127,10 @@ def test_a_file_is_readable_without_the_toolkit(tmp_path: Path) -> None:
         "verdict": "yes",
     }
     assert Verdicts().of(KEY) is None
+
+
+def test_names_that_reviewers_type_are_those_of_the_table_and_of_files() -> None:
+    assert checked_verdict("other", " erithacus  RUBECULA", ["Erithacus rubecula"]) == ("other", "Erithacus rubecula")
+    for name in ("Parus majr/..", "..", "a\\b"):
+        with pytest.raises(ValueError, match=r"holds|begins with a dot"):
+            checked_verdict("other", name)

@@ -11,11 +11,12 @@ ReviewOrder = Literal["precision", "uncertain"]
 class ReviewFlags:
     """Flags of a single call."""
 
-    recordings: Path | None = None  # folder of the recordings; none: that of the table
-    out: Path | None = None  # folder for verdicts and what follows from them; none: <table>_review beside the table
+    recordings: Path | None = None  # folder of the recordings; none: submission.recordings, else that of the table
+    # folder for verdicts and what follows from them, where labels/ is replaced; none: <table>_review beside the table
+    out: Path | None = None
     reviewer: str = "me"  # who reviews; each reviewer has a file of verdicts
     # which detections come first; precision: those that say most about the precision of each species; uncertain: those
-    # that a model learns most from
+    # that a model learns most from; their verdicts become labels, but say nothing about precision
     order: ReviewOrder = "precision"
     target: float = 0.1  # wanted half of the 95% interval of each species' precision
     precision: float = 0.9  # share of correct detections for which a threshold is wanted

@@ -1,8 +1,10 @@
 """The sound and the spectrogram of a detection, with a little of what is before and after it."""
 
+import math
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import soundfile
@@ -15,6 +17,7 @@ from utils.spectra.decode import AudioError, decode
 
 AROUND = 1.0  # seconds of sound before and after a detection
 LONGEST = 30.0  # seconds that are shown of a detection
+LEAST_SHOWN = 0.1  # seconds that are shown at least
 IMAGE_SIZE = (900, 256)  # pixels
 
 
@@ -25,9 +28,19 @@ class ShownSpan(NamedTuple):
     end: float
 
 
-def shown_span(start: float, end: float) -> ShownSpan:
-    """Return the part that is shown for a detection."""
-    return ShownSpan(max(0.0, start - AROUND), min(end, start + LONGEST) + AROUND)
+def shown_span(file: Path, start: float, end: float) -> ShownSpan:
+    """Return the part of a recording that is shown for a detection."""
+    behind = min(min(end, start + LONGEST) + AROUND, recording_seconds(file))
+    return ShownSpan(max(0.0, start - AROUND), max(behind, start + LEAST_SHOWN))
+
+
+@lru_cache(maxsize=1000)
+def recording_seconds(file: Path) -> float:
+    """Return the length of a recording by its header; infinite if it has none."""
+    try:
+        return float(soundfile.info(file).duration) or math.inf
+    except (soundfile.LibsndfileError, RuntimeError, OSError):
+        return math.inf
 
 
 def samples_of(file: Path, span: ShownSpan, *, rate: int, config: Config) -> Float32[np.ndarray, " samples"]:
@@ -39,21 +52,26 @@ def samples_of(file: Path, span: ShownSpan, *, rate: int, config: Config) -> Flo
         If there are none.
     """
     samples = np.zeros(0, np.float32)
-    with suppress(soundfile.LibsndfileError, RuntimeError, ValueError, OSError):
-        samples = _read_directly(file, span, rate=rate)
+    channel = config.spectrogram.channel
+    if channel != "loudest":  # that takes the whole recording
+        with suppress(soundfile.LibsndfileError, RuntimeError, ValueError, OSError, IndexError):
+            samples = _read_directly(file, span, rate=rate, channel=channel)
     if not len(samples):  # damaged, or of a kind in which one cannot jump
-        blocks = decode(file, rate=rate, channel=config.spectrogram.channel)
+        blocks = decode(file, rate=rate, channel=channel)
         samples = samples_between(blocks, start=span.start, end=span.end, rate=rate)
     if not len(samples):
         raise AudioError("has no sound there")
     return samples
 
 
-def _read_directly(file: Path, span: ShownSpan, *, rate: int) -> Float32[np.ndarray, " samples"]:
+def _read_directly(
+    file: Path, span: ShownSpan, *, rate: int, channel: Literal["mean"] | int
+) -> Float32[np.ndarray, " samples"]:
     with soundfile.SoundFile(file) as sound:
         sound.seek(round(span.start * sound.samplerate))
         count = round((span.end - span.start) * sound.samplerate)
-        mixed = sound.read(count, dtype="float32", always_2d=True).mean(axis=1)
+        channels = sound.read(count, dtype="float32", always_2d=True)
+        mixed = channels.mean(axis=1) if channel == "mean" or channels.shape[1] == 1 else channels[:, channel - 1]
         return soxr.resample(mixed, sound.samplerate, rate).astype(np.float32)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import polars as pl
 from jaxtyping import Float, Int64
 
 from utils.console import Failure, UserError
-from utils.recordings.audio_files import path_below
+from utils.formula_cells import restored
+from utils.recordings.audio_files import is_sound, path_below
 
 DETECTION_COLUMNS = ("recording", "start", "end", "species", "score")
 
@@ -41,8 +43,12 @@ class Detections:
 
     def key(self, index: int) -> DetectionKey:
         """Return what names a detection, also in a table that was made again."""
-        recording, start, end, species, _ = self.table.row(index)
-        return recording, start, end, species
+        return self.keys[index]
+
+    @cached_property
+    def keys(self) -> list[DetectionKey]:
+        """What names each detection."""
+        return list(self.table.select(DETECTION_COLUMNS[:4]).iter_rows())
 
     def file(self, index: int) -> Path:
         """Return the sound file of a detection."""
@@ -80,21 +86,36 @@ def read_detections(source: Path, recordings: Path) -> Detections:
             f"{source}: should be a CSV with the columns {', '.join(DETECTION_COLUMNS)} ({reason})"
         ) from None
     try:
-        table = table.select(DETECTION_COLUMNS).with_columns(pl.col("start", "end", "score").cast(pl.Float64))
+        table = table.select(DETECTION_COLUMNS).with_columns(
+            pl.col("start", "end", "score").cast(pl.Float64),
+            *(
+                pl.Series(name, [restored(text or "") or None for text in table[name]])
+                for name in ("recording", "species")
+            ),
+        )
     except pl.exceptions.PolarsError as error:
         raise UserError(f"{source}: {str(error).splitlines()[0]}") from None
-    usable = pl.col("score").is_between(0, 1) & (pl.col("start") >= 0) & (pl.col("end") >= pl.col("start"))
+    usable = (
+        pl.col("score").is_between(0, 1)
+        & (pl.col("start") >= 0)
+        & (pl.col("end") >= pl.col("start"))
+        & pl.col("end").is_finite()
+    )
     wrong = table.filter(~usable.fill_null(False) | pl.any_horizontal(pl.all().is_null()))
     if len(wrong):
         reason = "lack a value, or have times or scores that cannot be"
         raise UserError(f"{source}: {len(wrong)} rows {reason}, such as {wrong.row(0)}")
     failures, there = _check_recordings(table["recording"].unique().sort().to_list(), recordings)
-    table = table.filter(pl.col("recording").is_in(there)).unique(
-        DETECTION_COLUMNS[:4], keep="first", maintain_order=True
-    )
+    table = table.filter(pl.col("recording").is_in(there))
+    table = table.group_by(DETECTION_COLUMNS[:4], maintain_order=True).agg(pl.col("score").max())
     if not len(table):
         raise UserError(f"{source}: has no detections of recordings in {recordings} (--recordings FOLDER)")
     return Detections(source, recordings, table, tuple(sorted(table["species"].unique())), tuple(failures))
+
+
+def _without_apostrophes(texts: pl.Series) -> pl.Series:
+    """Return texts without what `submission.defuse` has put before those that a spreadsheet would run."""
+    return pl.Series(texts.name, [None if text is None else restored(text) for text in texts], dtype=pl.String)
 
 
 def _check_recordings(names: Sequence[str], folder: Path) -> tuple[list[Failure], list[str]]:
@@ -105,7 +126,9 @@ def _check_recordings(names: Sequence[str], folder: Path) -> tuple[list[Failure]
         except ValueError as error:
             failures.append(Failure(name, str(error)))
             continue
-        if file.is_file():
+        if not is_sound(file):
+            failures.append(Failure(name, "has not the name of a sound"))
+        elif file.is_file():
             there.append(name)
         else:
             failures.append(Failure(name, f"is not in {folder}"))

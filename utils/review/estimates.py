@@ -1,7 +1,9 @@
 """What verified detections say about all of a table: how many are correct, species by species and score by score.
 
-The detections of a species are divided by score into bins of about the same size. In each bin, the share that is
-correct has Jeffreys' prior, Beta(1/2, 1/2); the detections that nobody verified are correct with that share, each by
+The detections of a species are divided by score into bins of about the same size. The share that is correct in a bin
+is near that of the species, and is learned from what was verified in the bin: in each of many draws, the share of the
+species comes from Beta(correct + 1/2, wrong + 1/2), and that of a bin from a beta distribution around it that weighs
+as much as `PRIOR_WEIGHT` verdicts. Detections that nobody verified are correct with the share of their bin, each by
 itself. So the numbers are about this table, and are certain when all of it is verified.
 
 Source: stratified by score and summed over bins as in Navine et al., All thresholds barred: direct estimation of call
@@ -9,16 +11,20 @@ density in bioacoustic data, 2024 (doi:10.3389/fbirs.2024.1380636).
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 
 SCORE_BINS = 5  # of each species
-POSTERIOR_DRAWS = 2000
+POSTERIOR_DRAWS = 1000
 POSTERIOR_SEED = 1
 QUANTILES = (0.025, 0.975)
-PRIOR = 0.5  # both parameters of Jeffreys' prior
+JEFFREYS = 0.5  # both parameters of the prior of a species' share
+PRIOR_WEIGHT = 2.0  # of the share of the species in each bin, verdicts
+LEAST = 1e-6  # parameter of a beta distribution
+
+BinCounts = tuple[int, ...]  # one for each bin
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,27 @@ def score_bins(
     return ScoreBins(bin_index, lowest, size)
 
 
+@lru_cache(maxsize=10_000)
+def drawn_correct(size: BinCounts, verified: BinCounts, correct: BinCounts) -> Float32[np.ndarray, "draws bins"]:
+    """Return draws of the number of correct detections in each bin of a species.
+
+    Parameters
+    ----------
+    size : number of detections in each bin
+    verified, correct : how many of them somebody was sure about, and how many of these are correct
+    """
+    random = np.random.default_rng(POSTERIOR_SEED)
+    sizes, seen, right = (np.array(counts) for counts in (size, verified, correct))
+    share = random.beta(right.sum() + JEFFREYS, (seen - right).sum() + JEFFREYS, (POSTERIOR_DRAWS, 1))
+    of_bins = random.beta(
+        np.maximum(right + PRIOR_WEIGHT * share, LEAST), np.maximum(seen - right + PRIOR_WEIGHT * (1 - share), LEAST)
+    )
+    return (right + random.binomial(sizes - seen, of_bins)).astype(np.float32)
+
+
 @dataclass(frozen=True)
 class ShareWithInterval:
-    """A share or a number, and its 95% interval."""
+    """A share or a count, and its 95% interval."""
 
     value: float
     low: float
@@ -84,64 +108,39 @@ class Estimates:
     verified: Int64[np.ndarray, "species bins"]
     correct: Int64[np.ndarray, "species bins"]
 
-    @property
-    def _alpha(self) -> Float[np.ndarray, "species bins"]:
-        return self.correct + PRIOR
-
-    @property
-    def _beta(self) -> Float[np.ndarray, "species bins"]:
-        return self.verified - self.correct + PRIOR
-
-    @cached_property
-    def expected(self) -> Float[np.ndarray, "species bins"]:
-        """Expected number of correct detections in each bin."""
-        return self.correct + (self.size - self.verified) * self._alpha / (self._alpha + self._beta)
-
-    @cached_property
-    def variance(self) -> Float[np.ndarray, "species bins"]:
-        """Variance of the number of correct detections in each bin: that of a beta-binomial distribution."""
-        left, total = self.size - self.verified, self._alpha + self._beta
-        spread = self._alpha * self._beta / (total * (total + 1))
-        return left * spread * (1 + left / total)
+    def drawn(self, species: int) -> Float32[np.ndarray, "draws bins"]:
+        """Return draws of the number of correct detections in each bin of a species."""
+        return drawn_correct(*(tuple(table[species].tolist()) for table in (self.size, self.verified, self.correct)))
 
     @cached_property
     def half_widths(self) -> Float[np.ndarray, " species"]:
-        """About half of the 95% interval of each species' precision."""
-        return 1.96 * np.sqrt(self.variance.sum(axis=1)) / np.maximum(self.size.sum(axis=1), 1)
+        """Half of the 95% interval of each species' precision."""
+        found = [self.precision(species) for species in range(len(self.size))]
+        return np.array([(one.high - one.low) / 2 if one else 0.0 for one in found])
 
-    @cached_property
-    def _drawn(self) -> Float[np.ndarray, "draws species bins"]:
-        random = np.random.default_rng(POSTERIOR_SEED)
-        share = random.beta(self._alpha, self._beta, (POSTERIOR_DRAWS, *self.size.shape))
-        return self.correct + random.binomial(self.size - self.verified, share).astype(np.float64)
+    def variances(self, species: int) -> Float[np.ndarray, " bins"]:
+        """Return the variance of the number of correct detections in each bin of a species."""
+        return self.drawn(species).var(axis=0, dtype=np.float64)
 
-    def number_correct(self, species: int, *, from_bin: int = 0) -> ShareWithInterval:
-        """Return how many detections of a species are correct, in a bin and those with higher scores."""
-        drawn = self._drawn[:, species, from_bin:].sum(axis=1)
+    def count_correct(self, species: int, *, from_bin: int = 0, to_bin: int | None = None) -> ShareWithInterval:
+        """Return how many detections of a species are correct, in the bins from one up to another."""
+        drawn = self.drawn(species)[:, from_bin:to_bin].sum(axis=1)
         low, high = np.quantile(drawn, QUANTILES)
-        return ShareWithInterval(float(self.expected[species, from_bin:].sum()), float(low), float(high))
+        return ShareWithInterval(float(drawn.mean()), float(low), float(high))
 
-    def precision(self, species: int, *, from_bin: int = 0) -> ShareWithInterval | None:
+    def precision(self, species: int, *, from_bin: int = 0, to_bin: int | None = None) -> ShareWithInterval | None:
         """Return the share that is correct of these detections; None if there are none."""
-        size = int(self.size[species, from_bin:].sum())
+        size = int(self.size[species, from_bin:to_bin].sum())
         if not size:
             return None
-        number = self.number_correct(species, from_bin=from_bin)
-        return ShareWithInterval(number.value / size, number.low / size, number.high / size)
-
-    def precision_in_bin(self, species: int, which: int) -> ShareWithInterval | None:
-        """Return the share of the detections in one bin that is correct; None if it is empty."""
-        size = int(self.size[species, which])
-        if not size:
-            return None
-        low, high = np.quantile(self._drawn[:, species, which], QUANTILES) / size
-        return ShareWithInterval(float(self.expected[species, which]) / size, float(low), float(high))
+        found = self.count_correct(species, from_bin=from_bin, to_bin=to_bin)
+        return ShareWithInterval(found.value / size, found.low / size, found.high / size)
 
     def first_bin_with(self, precision: float, *, species: int) -> int | None:
-        """Return the lowest bin from which on the wanted share is correct, among bins somebody verified; None: none."""
+        """Return the lowest bin from which on the wanted share is correct, with 97.5% certainty; None: none."""
         for which in range(self.size.shape[1]):
             found = self.precision(species, from_bin=which)
-            if found and self.verified[species, which:].sum() and found.value >= precision:
+            if found and self.size[species, which] and found.low >= precision:
                 return which
         return None
 

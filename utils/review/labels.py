@@ -1,11 +1,13 @@
 """What was verified, as a data set that sort_data.py reads: a table of annotations, and links to its recordings."""
 
-import os
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
-from utils.files import atomic_folder, remove_folder, write_text
+from utils.console import UserError
+from utils.files import digest_file, write_text
 from utils.review.detections import DetectionKey, Detections
 from utils.review.verdicts import Verdict, Verdicts
 
@@ -14,32 +16,60 @@ HEADER = {"file": pl.String, "start": pl.Float64, "end": pl.Float64, "species": 
 HEADER |= {"verified": pl.String}
 
 
+def check_labels(folder: Path) -> None:
+    """Refuse to replace what is somebody's own: anything but links, and the table as it was written.
+
+    Raises
+    ------
+    UserError
+        That names it.
+    """
+    for path in sorted(folder.rglob("*")) if folder.exists() else ():
+        if path.is_symlink() or path.is_dir():
+            continue
+        known = digest_file(folder).read_text(encoding="utf-8") if digest_file(folder).is_file() else ""
+        if path != folder / ANNOTATIONS or hashlib.sha256(path.read_bytes()).hexdigest() != known:
+            raise UserError(f"{path}: is not as this command wrote it; move it elsewhere")
+
+
 def write_labels(folder: Path, detections: Detections, verdicts: Verdicts) -> int:
     """Write the data set, in place of an earlier one; return the number of verified calls.
 
     Detections that nobody was sure about are rows that are not verified. So sort_data.py knows that the annotations of
-    their recordings are incomplete, and takes no noise from them.
+    their recordings are incomplete, and takes no noise from them. Verdicts on detections that the table has no more
+    count as well.
 
     Raises
     ------
     OSError
         If links cannot be made.
+    UserError
+        If there is anything in the folder that is not of such a data set.
     """
-    reviewed = {name for name, *_ in verdicts.given}
-    rows = [
-        _label_row(key, verdicts.of(key)) for key in map(detections.key, range(len(detections))) if key[0] in reviewed
-    ]
-    fresh = folder.with_name(f".{folder.name}.new")
-    remove_folder(fresh)
-    with atomic_folder(fresh) as home:
-        write_text(home / ANNOTATIONS, pl.DataFrame(rows, schema=HEADER, orient="row").write_csv())
-        for name in sorted({row[0] for row in rows}):
-            link = home / name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to((detections.recordings / name).resolve())
-    remove_folder(folder)
-    os.rename(fresh, folder)
+    check_labels(folder)
+    rows = [_label_row(key, verdicts.of(key)) for key in _keys(detections, verdicts)]
+    names = {row[0] for row in rows}
+    folder.mkdir(parents=True, exist_ok=True)
+    for link in [path for path in folder.rglob("*") if path.is_symlink()]:
+        if link.relative_to(folder).as_posix() not in names:
+            link.unlink()
+    for name in sorted(names):
+        link = folder / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to((detections.recordings / name).resolve())
+    text = pl.DataFrame(rows, schema=HEADER, orient="row").write_csv()
+    write_text(digest_file(folder), hashlib.sha256(text.encode()).hexdigest())
+    write_text(folder / ANNOTATIONS, text)
     return sum(row[-1] == row[-2] == "yes" for row in rows)
+
+
+def _keys(detections: Detections, verdicts: Verdicts) -> Iterator[DetectionKey]:
+    """Yield the detections in recordings that somebody reviewed, and what is verified beside them."""
+    reviewed = {name for name, *_ in verdicts.given}
+    yield from (key for key in detections.keys if key[0] in reviewed)
+    here, recordings = set(detections.keys), set(detections.table["recording"])
+    yield from (key for key in verdicts.given if key not in here and key[0] in recordings)
 
 
 def _label_row(key: DetectionKey, verdict: Verdict | None) -> tuple[str, float, float, str, str, str]:

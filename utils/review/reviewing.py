@@ -13,11 +13,11 @@ from utils import console
 from utils.console import UserError, printable
 from utils.review.call import ReviewFlags
 from utils.review.detections import Detections, read_detections
-from utils.review.labels import write_labels
+from utils.review.labels import check_labels, write_labels
 from utils.review.server import ReviewServer
 from utils.review.session import Review, ReviewRules
 from utils.review.tables import score_table, species_table, write_precision_tables
-from utils.review.verdicts import VerdictFile, read_verdicts
+from utils.review.verdicts import VerdictFile, check_reviewer, read_verdicts
 
 SPECIES_ON_SCREEN = 30
 
@@ -34,9 +34,11 @@ def open_review(places: list[str], config: Config, flags: ReviewFlags) -> Iterat
     _check_ranges(flags)
     source = table_of(places, config)
     detections = read_detections(source, flags.recordings or config.submission.recordings or source.parent)
+    check_reviewer(flags.reviewer)
     folder = folder_of(source, flags)
     folder.mkdir(parents=True, exist_ok=True)
-    with console.alone(folder, flags.reviewer):
+    with console.alone(folder, f"review of {flags.reviewer}"):
+        check_labels(folder / "labels")
         file = VerdictFile(folder, flags.reviewer)
         try:
             rules = ReviewRules(flags.order, flags.target)
@@ -78,7 +80,7 @@ def review_in_browser(review: Review, config: Config, flags: ReviewFlags) -> Non
         server = ReviewServer(review, config, port=flags.port)
     except OSError as error:
         raise UserError(f"--port {flags.port}: cannot be used ({error.strerror}); 0 takes any that is free") from None
-    console.info(f"review: {server.url}")
+    console.info(f"review: {server.url} (open this address in a browser of this machine)")
     console.info("keys: y yes, n no, o other species, u unsure, z undo, space sound; Ctrl-C here ends it")
     if flags.browser:
         webbrowser.open(server.url)
@@ -113,12 +115,16 @@ class Reviewed:
 
 def report_review(review: Review, flags: ReviewFlags) -> Reviewed:
     """Write what was found, print it, and what to do next."""
-    folder, estimates = folder_of(review.detections.source, flags), review.estimates()
-    species = species_table(review, estimates, precision=flags.precision)
-    paths = write_precision_tables(folder, species=species, scores=score_table(review, estimates))
-    labels = write_labels(folder / "labels", review.detections, review.verdicts)
+    folder = folder_of(review.detections.source, flags)
+    with console.alone(folder, "summary of reviews"):
+        review.use(read_verdicts(folder))  # others may have reviewed meanwhile
+        estimates = review.estimates()
+        species = species_table(review, estimates, precision=flags.precision)
+        paths = write_precision_tables(folder, species=species, scores=score_table(review, estimates))
+        labels = write_labels(folder / "labels", review.detections, review.verdicts)
     verified = species.filter(pl.col("verified") > 0).sort("detections", descending=True)
-    headings = ["species", "verified", "precision", "correct", f"{100 * flags.precision:g}% from"]
+    differ = review.verdicts.disagreements()
+    headings = ["species", "verified", "precision", "correct", f"over {100 * flags.precision:g}% from"]
     rows = [_row_text(row) for row in verified.head(SPECIES_ON_SCREEN).iter_rows(named=True)]
     if rows:
         console.show_grid("Precision, with 95% intervals", headings, rows)
@@ -126,15 +132,16 @@ def report_review(review: Review, flags: ReviewFlags) -> Reviewed:
         "Review",
         {
             "verdicts": f"{int(review.seen.sum()):,} of {len(review.detections):,} detections, in {printable(folder)}",
-            "disagreements": f"{review.verdicts.disagreements():,} between reviewers",
+            **({"disagreements": f"{differ:,} between reviewers, not counted"} if differ else {}),
             "precision": ", ".join(map(printable, paths)),
             "labels": f"{labels:,} verified calls, in {printable(folder / 'labels')}",
         },
     )
-    console.info(
-        f"next: train on the labels (dataset.archive = {printable(folder / 'labels')}, clips.choose = annotations), "
-        "or continue with the same command"
+    train = (
+        f"train on the labels (dataset.archive = {printable(folder / 'labels')}, clips.choose = annotations, "
+        "training.pretrained = the run that made the detections), or "
     )
+    console.info(f"next: {train if labels else ''}continue with the same command")
     console.report_failures(review.detections.failures, what="recordings", done="could not be found")
     return Reviewed(species, labels, review.detections)
 

@@ -37,7 +37,7 @@ class Sampler:
         widths = estimates.half_widths
         urgent = np.lexsort((-widths, widths <= target))
         for species in urgent.tolist():
-            gains = estimates.variance[species] / (estimates.verified[species] + 1)
+            gains = estimates.variances(species) / (estimates.verified[species] + 1)
             for which in np.argsort(-gains, kind="stable").tolist():
                 left = next((one for one in self._of_bin.get((species, which), ()) if not seen[one]), None)
                 if left is not None:

@@ -6,6 +6,7 @@ others, which a browser may show at the same time, can neither read nor send any
 
 import json
 import secrets
+import sys
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -51,11 +52,17 @@ class ReviewServer(ThreadingHTTPServer):
         self.origin = f"http://{LOOPBACK}:{self.server_address[1]}"
         self.url = f"{self.origin}/{self.token}/"
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing if a browser left before it had all."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
+
 
 class ReviewHandler(BaseHTTPRequestHandler):
     """Handles one request."""
 
     server: ReviewServer
+    timeout = 60  # seconds for a request
     server_version, sys_version = "birdclef-review", ""
 
     def do_GET(self) -> None:
@@ -85,7 +92,9 @@ class ReviewHandler(BaseHTTPRequestHandler):
         try:
             record = self._json()
             if path == "verdict":
-                kind, other = checked_verdict(record.get("verdict"), record.get("other"))
+                kind, other = checked_verdict(
+                    record.get("verdict"), record.get("other"), self.server.review.detections.species
+                )
                 self.server.review.add_verdict(_index(record.get("index"), self.server.review), kind, other)
                 shown = self.server.review.next()
             elif path == "undo":
@@ -94,8 +103,11 @@ class ReviewHandler(BaseHTTPRequestHandler):
             else:
                 self._refuse(HTTPStatus.NOT_FOUND)
                 return
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self._refuse(HTTPStatus.BAD_REQUEST, str(error))
+            return
+        except OSError as error:  # the disk is full: the page says that nothing was saved
+            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, str(error.strerror))
             return
         self._send_json(state_of(self.server.review, self.server.config, shown))
 
@@ -135,7 +147,8 @@ class ReviewHandler(BaseHTTPRequestHandler):
         try:
             which = _index(int(index) if index.isdecimal() else None, review)
             _, start, end, _ = review.detections.key(which)
-            content = make(review.detections.file(which), shown_span(start, end), self.server.config)
+            file = review.detections.file(which)
+            content = make(file, shown_span(file, start, end), self.server.config)
         except ValueError as error:
             self._refuse(HTTPStatus.NOT_FOUND, str(error))
         except (AudioError, OSError) as error:
@@ -156,6 +169,10 @@ class ReviewHandler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is no request, with the headers of every response."""
+        self._refuse(HTTPStatus(code), message or "")
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 — the name of the overridden method
         """Print nothing for each request."""
 
@@ -175,7 +192,7 @@ def state_of(review: Review, config: Config, shown: int | None) -> dict[str, Any
     """
     estimates, detections = review.estimates(), review.detections
     sizes, verified = estimates.size.sum(axis=1), estimates.verified.sum(axis=1)
-    shares = estimates.expected.sum(axis=1) / sizes.clip(1)
+    shares = [found.value if (found := estimates.precision(one)) else 0.0 for one in range(len(sizes))]
     known = [half <= review.rules.target for half in estimates.half_widths.tolist()]
     return {
         "detection": None if shown is None else _shown_detection(review, shown, config),
@@ -188,7 +205,7 @@ def state_of(review: Review, config: Config, shown: int | None) -> dict[str, Any
                 "name": name,
                 "detections": int(sizes[index]),
                 "verified": int(verified[index]),
-                "precision": float(shares[index]),
+                "precision": shares[index],
                 "half": float(estimates.half_widths[index]),
                 "known": known[index],
             }
@@ -199,7 +216,7 @@ def state_of(review: Review, config: Config, shown: int | None) -> dict[str, Any
 
 def _shown_detection(review: Review, index: int, config: Config) -> dict[str, Any]:
     recording, start, end, species = review.detections.key(index)
-    span = shown_span(start, end)
+    span = shown_span(review.detections.file(index), start, end)
     return {
         "index": index,
         "recording": recording,

@@ -48,13 +48,20 @@ class Review:
         self._seen = np.zeros(len(detections), bool)
         self._sure, self._correct = self._seen.copy(), self._seen.copy()
         self._done: list[int] = []  # by this reviewer, in this call
-        for index, key in enumerate(map(detections.key, range(len(detections)))):
-            self._look_up(index, verdicts.of(key))
+        self.use(verdicts)
+
+    def use(self, verdicts: Verdicts) -> None:
+        """Take these verdicts in place of those so far."""
+        with self._lock:
+            self.verdicts = verdicts
+            for index, key in enumerate(self.detections.keys):
+                self._look_up(index, verdicts.of(key))
 
     def _look_up(self, index: int, verdict: Verdict | None) -> None:
         self._seen[index] = verdict is not None
-        self._sure[index] = verdict is not None and verdict.correct is not None
-        self._correct[index] = verdict is not None and verdict.correct is True
+        # those that were chosen because they are uncertain say nothing of others
+        self._sure[index] = verdict is not None and verdict.random and verdict.correct is not None
+        self._correct[index] = self._sure[index] and verdict is not None and verdict.correct is True
 
     @cached_property
     def _recordings(self) -> Int64[np.ndarray, " detections"]:
@@ -92,8 +99,12 @@ class Review:
         if not 0 <= index < len(self.detections):
             raise ValueError("there is no such detection")
         with self._lock:
-            score = float(self.detections.scores[index])
-            verdict = Verdict(self._file.reviewer, kind, other, score)
+            if self._file.reviewer in self.verdicts.given.get(self.detections.key(index), {}):
+                raise ValueError("it has a verdict already, of another page; undo it there, or load this page again")
+            score, species = float(self.detections.scores[index]), self.detections.key(index)[-1]
+            if kind == "other" and other == species:
+                kind, other = "yes", ""
+            verdict = Verdict(self._file.reviewer, kind, other, score, self.rules.order == "precision")
             self._write(index, verdict)
             self._done.append(index)
 

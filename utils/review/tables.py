@@ -37,7 +37,7 @@ def _species_row(review: Review, estimates: Estimates, index: int, precision: fl
         "verified": int(estimates.verified[index].sum()),
         "verified_correct": int(estimates.correct[index].sum()),
         **_three("precision", estimates.precision(index) if known else None),
-        **_three("correct", estimates.number_correct(index) if known else None),
+        **_three("correct", estimates.count_correct(index) if known else None),
         "threshold": None if first is None else round(float(review.bins.lowest[index, first]), TABLE_DIGITS),
         **_three("precision_above", above),
     }
@@ -51,7 +51,7 @@ def score_table(review: Review, estimates: Estimates) -> pl.DataFrame:
 def _score_rows(review: Review, estimates: Estimates) -> Iterator[dict[str, object]]:
     for index, species in enumerate(review.detections.species):
         for which in range(SCORE_BINS):
-            found = estimates.precision_in_bin(index, which)
+            found = estimates.precision(index, from_bin=which, to_bin=which + 1)
             if found:
                 yield {
                     "species": species,

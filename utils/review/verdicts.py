@@ -6,15 +6,18 @@ A line is on disk before the next detection is shown. A line that a power cut le
 several reviewers in a folder are read together.
 """
 
+import errno
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
 
 from utils.console import UserError, warning
+from utils.files import check_name
 from utils.review.detections import DetectionKey
 
 VerdictKind = Literal["yes", "no", "other", "unsure"]
@@ -33,12 +36,14 @@ class Verdict:
     kind : yes: it is the species; no: it is not; other: it is not, but `other` is; unsure
     other : name of a species
     score : of the detection
+    random : whether the detection was drawn at random from its scores, so that it says something of the others
     """
 
     reviewer: str
     kind: VerdictKind
     other: str = ""
     score: float = 0.0
+    random: bool = True
 
     @property
     def correct(self) -> bool | None:
@@ -97,10 +102,10 @@ def read_verdicts(folder: Path) -> Verdicts:
 
 
 def _read_file(path: Path, verdicts: Verdicts) -> None:
-    lines = path.read_bytes().split(b"\n")
-    if lines[-1]:
-        warning(f"{path}: its last line is unfinished, and not used")
-    for position, line in enumerate(lines[:-1], 1):
+    *lines, last = path.read_bytes().split(b"\n")
+    for position, line in enumerate([*lines, last] if _is_whole(last) else lines, 1):
+        if not line.strip():
+            continue
         try:
             record = json.loads(line)
             key = str(record["recording"]), float(record["start"]), float(record["end"]), str(record["species"])
@@ -108,10 +113,33 @@ def _read_file(path: Path, verdicts: Verdicts) -> None:
             if kind not in (*VERDICT_KINDS, UNDO):
                 raise ValueError(f"verdict {kind!r}")
             other, score = str(record.get("other", "")), float(record["score"])
+            random = record.get("order", "precision") == "precision"
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path} line {position}: is no verdict ({type(error).__name__}: {error})") from None
-        verdict = None if kind == UNDO else Verdict(path.stem, kind, other, score)
+        verdict = None if kind == UNDO else Verdict(path.stem, kind, other, score, random)
         verdicts.take(key, verdict, reviewer=path.stem)
+    if last and not _is_whole(last):
+        warning(f"{path}: its last line is unfinished, and not used")
+
+
+def _is_whole(line: bytes) -> bool:
+    """Tell whether the last line of a file, which nothing ends, is a verdict all the same, as editors leave it."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def check_reviewer(name: str) -> None:
+    """Refuse a name that cannot be that of a file.
+
+    Raises
+    ------
+    UserError
+        That says which names can.
+    """
+    if not re.fullmatch(r"[\w-]{1,60}", name):
+        raise UserError(f"--reviewer {name!r}: should be a short name of letters, digits, - and _")
 
 
 class VerdictFile:
@@ -124,17 +152,23 @@ class VerdictFile:
     """
 
     def __init__(self, folder: Path, reviewer: str) -> None:
-        if not re.fullmatch(r"[\w-]{1,60}", reviewer):
-            raise UserError(f"--reviewer {reviewer!r}: should be a short name of letters, digits, - and _")
+        check_reviewer(reviewer)
         folder.mkdir(parents=True, exist_ok=True)
         self.path, self.reviewer = folder / f"{reviewer}{ENDING}", reviewer
-        self._stream = self.path.open("a+b")
-        self._drop_unfinished_line()
+        if self.path.is_symlink():
+            raise UserError(f"{self.path}: is a link; verdicts are appended to files of the folder itself")
+        self._stream = self.path.open("a+b", buffering=0)
+        self._end_last_line()
 
-    def _drop_unfinished_line(self) -> None:
+    def _end_last_line(self) -> None:
+        """End the last line, or drop it if it is unfinished."""
         self._stream.seek(0)
         content = self._stream.read()
-        self._stream.truncate(content.rfind(b"\n") + 1)
+        end = content.rfind(b"\n") + 1
+        if end < len(content) and _is_whole(content[end:]):
+            self._stream.write(b"\n")
+        else:
+            self._stream.truncate(end)
 
     def append(self, key: DetectionKey, verdict: Verdict | None) -> None:
         """Write a verdict, or its withdrawal; it is on disk when this returns."""
@@ -142,10 +176,16 @@ class VerdictFile:
         record = {"recording": recording, "start": start, "end": end, "species": species}
         record |= {"score": verdict.score if verdict else 0.0, "verdict": verdict.kind if verdict else UNDO}
         record |= {"other": verdict.other} if verdict and verdict.other else {}
+        record |= {} if verdict is None or verdict.random else {"order": "uncertain"}
         record["time"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self._stream.write(json.dumps(record).encode() + b"\n")
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        line, end = json.dumps(record).encode() + b"\n", self._stream.seek(0, os.SEEK_END)
+        try:
+            if self._stream.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._stream.fileno())
+        except OSError:
+            self._stream.truncate(end)
+            raise
 
     def close(self) -> None:
         """Close the file."""
@@ -157,8 +197,12 @@ def clean_name(text: str) -> str:
     return " ".join(text.split())[:LONGEST_TYPED]
 
 
-def checked_verdict(kind: object, other: object) -> tuple[VerdictKind, str]:
+def checked_verdict(kind: object, other: object, species: Sequence[str] = ()) -> tuple[VerdictKind, str]:
     """Return a verdict from outside.
+
+    Parameters
+    ----------
+    species : names that the table has
 
     Raises
     ------
@@ -169,4 +213,9 @@ def checked_verdict(kind: object, other: object) -> tuple[VerdictKind, str]:
     name = clean_name(other) if isinstance(other, str) else ""
     if found is None or (found == "other" and not name):
         raise ValueError("should be yes, no, unsure, or other with the name of a species")
-    return found, name if found == "other" else ""
+    return found, _as_known(check_name(name), species) if found == "other" else ""
+
+
+def _as_known(name: str, species: Sequence[str]) -> str:
+    """Return a name as the table writes it, if it has it in whatever letters."""
+    return next((known for known in species if known.casefold() == name.casefold()), name)

@@ -109,8 +109,13 @@ def _for_call(config: Config, flags: PredictFlags) -> Config:
 def _format_of(flags: PredictFlags) -> str:
     possible = {name: form for name, form in FORMATS.items() if form.write_detections}
     if not flags.format:
-        ending = flags.out.suffix.lower() if flags.out else ""
-        return next((name for name, form in possible.items() if ending and form.suffix == ending), "csv")
+        endings = {form.suffix: name for name, form in reversed(possible.items()) if form.suffix.startswith(".")}
+        if flags.out and flags.out.suffix.lower() not in endings and not is_sound(flags.out):
+            raise UserError(
+                f"--out {flags.out}: say in which format (--format {', '.join(possible)}), "
+                f"or end the name with {' or '.join(sorted(endings))}"
+            )
+        return endings.get(flags.out.suffix.lower(), "csv") if flags.out else "csv"
     if flags.format not in possible:
         raise UserError(f"--format {flags.format}: should be one of {', '.join(possible)}")
     return flags.format
@@ -122,7 +127,11 @@ def _check_model(config: Config, flags: PredictFlags) -> None:
         if find_snapshot_at(path, config.testing.snapshot) is None:
             raise UserError(f"--snapshot {printable(path)}: neither a snapshot nor the folder of a run with one")
     if not config.testing.models and not config.run_folder.is_dir():
-        raise UserError(f"{printable(config.run_folder)}: no such run; {NO_MODEL}")
+        runs = sorted(path.parent.name for path in config.snapshots.glob("*/log.csv"))
+        there = (
+            f"; {printable(config.snapshots)} has {', '.join(runs)} (--snapshot FOLDER)" if runs else f"; {NO_MODEL}"
+        )
+        raise UserError(f"{printable(config.run_folder)}: no such run{there}")
 
 
 def _checked_out(flags: PredictFlags, given: GivenRecordings, config: Config) -> Path | None:

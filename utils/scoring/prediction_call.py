@@ -26,12 +26,17 @@ class PredictFlags:
 def split_call(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the places of recordings, and the words for the settings: an experiment, or that of the snapshot, first.
 
-    The words before the first flag are places, but for a name that ends in `.toml`.
+    The words before the first flag are places, but for a name that ends in `.toml`. If there is none, those behind the
+    first snapshot are.
     """
     count = next((index for index, word in enumerate(arguments) if word.startswith("-")), len(arguments))
     leading, flags = list(arguments[:count]), list(arguments[count:])
     experiments = [word for word in leading if _is_experiment(word)]
     places = [word for word in leading if not _is_experiment(word)]
+    if not places and SNAPSHOT in flags:  # `--snapshot RUN RECORDING …`
+        first = flags.index(SNAPSHOT) + 2
+        end = next((index for index in range(first, len(flags)) if flags[index].startswith("-")), len(flags))
+        places, flags = flags[first:end], flags[:first] + flags[end:]
     found = settings_of(_snapshots_in(flags))
     return places, [*(experiments or ([str(found)] if found else [])), *flags]
 
