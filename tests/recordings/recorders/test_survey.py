@@ -10,8 +10,8 @@ from config import Config, Dataset, SettingsError
 from tests.recorder_files import SUMMARY, audiomoth_wave, comment, guano_wave, wave, write
 from utils.recordings.recorders.clocks import agreed_start, in_zone, time_zone, with_zone
 from utils.recordings.recorders.file_names import RecorderName, read_recorder_names, start_of
-from utils.recordings.recorders.metadata import RecorderMetadata, in_utc, iso_text
-from utils.recordings.recorders.survey import NamedSound, Survey, survey_recorders
+from utils.recordings.recorders.metadata import RecorderMetadata, believable_day, in_utc, iso_text
+from utils.recordings.recorders.survey import NamedSound, Survey, survey_files, survey_recorders
 from utils.settings_checks import check
 
 CLOCK = datetime(2021, 10, 2, 19)
@@ -45,6 +45,12 @@ def test_cards_of_an_audiomoth_and_a_song_meter(tmp_path: Path) -> None:
     )
     assert found.failures == []
     assert found.summaries == {tmp_path / "card 2" / "OAK_Summary.txt"}
+
+
+def test_days_that_no_calendar_has_are_left_out(tmp_path: Path) -> None:
+    files = ["20210231.wav", "Elm/20210231_190000.wav", "20210228.wav"]
+    assert [one.date for one in survey_files(files, tmp_path, Dataset()).metadata] == ["", "", "2021-02-28"]
+    assert [believable_day(text) for text in ("2021-13-01", "1970-01-01", "2021", "20210228", "")] == [""] * 5
 
 
 def test_a_header_that_contradicts_the_name_is_told_in_one_line(tmp_path: Path) -> None:

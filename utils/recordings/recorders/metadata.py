@@ -1,7 +1,7 @@
 """What a recorder wrote about one of its files."""
 
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 FIRST_YEAR, LAST_YEAR = 2000, 2100  # clocks that were never set start in 1970, or show anything
@@ -81,8 +81,12 @@ def believable(moment: datetime) -> datetime | None:
 
 
 def believable_day(text: str) -> str:
-    """Return a day, YYYY-MM-DD; '' if no recorder's clock that was set shows it."""
-    return text if text[:4].isdecimal() and FIRST_YEAR <= int(text[:4]) <= LAST_YEAR else ""
+    """Return a day, YYYY-MM-DD; '' if the calendar has none such, or no recorder's clock that was set shows it."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return ""
+    return text if text == day.isoformat() and FIRST_YEAR <= day.year <= LAST_YEAR else ""
 
 
 def iso_text(moment: datetime | None) -> str:
