@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from utils.formula_cells import defused, restored
 
-CELLS = st.text(st.sampled_from("'=+-@\t\r\n 1.5ae"), max_size=8) | st.text(max_size=8)
+CELLS = st.text(st.sampled_from("'=+-@＝\t\r\n 1.5ae"), max_size=8) | st.text(max_size=8)
 
 
 @given(CELLS)
@@ -15,7 +15,7 @@ CELLS = st.text(st.sampled_from("'=+-@\t\r\n 1.5ae"), max_size=8) | st.text(max_
 def test_a_cell_comes_back_and_does_not_run(cell: str) -> None:
     written = defused(cell)
     assert restored(written) == cell
-    if written[:1] in tuple("=+-@\t\r"):
+    if written[:1] in tuple("=+-@\t\r\n＝＋－＠"):
         float(written)
 
 
@@ -26,7 +26,10 @@ def test_a_cell_comes_back_and_does_not_run(cell: str) -> None:
         ("@SUM(A1)", "'@SUM(A1)"),
         ("\t=1", "'\t=1"),
         ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
         ("-cmd", "'-cmd"),
+        ("＝1+1", "'＝1+1"),
+        ("＠SUM(A1)", "'＠SUM(A1)"),
         ("+1+1", "'+1+1"),
         ("-3.5", "-3.5"),
         ("+1e-3", "+1e-3"),

@@ -7,7 +7,9 @@ Source: OWASP, CSV Injection.
 
 import re
 
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # apostrophes that were there before are counted, so that `restored` is exact
+# spreadsheets also take the wide signs of East Asian keyboards; apostrophes that were there before are counted, so that
+# `restored` is exact
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n＝＋－＠]")
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from config import Dataset
 from tests.conftest import REPOSITORY
-from tests.recordings.download.stub import SOUND, Stub, running_stub, send, sound, status
+from tests.recordings.download.stub import KEY, SOUND, Stub, running_stub, send, sound, status
 from utils.recordings.archive import read_archive
 from utils.recordings.download import client
 from utils.recordings.download.__main__ import main
@@ -125,6 +125,14 @@ def test_calls_for_other_species_add_to_the_folder(stub: Stub, call: Call, out: 
     rows = (out / "licences.csv").read_text().splitlines()[1:]
     assert [row.split(",")[1] for row in rows] == ["Turdus merula", "Parus major"]
     assert "1970" not in rows[0]
+
+
+def test_no_cell_of_the_licences_is_a_formula(stub: Stub, call: Call, out: Path) -> None:
+    stub.record(1, rec="=HYPERLINK(A1)", lic="@SUM(A1)")
+    assert call("--query", "gen:turdus")[0] == 0
+    with (out / "licences.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    assert (row["recordist"], row["licence"], row["licence_url"]) == ("'=HYPERLINK(A1)", "'@SUM(A1)", "'@SUM(A1)")
 
 
 def test_the_best_of_each_species_in_turn(stub: Stub, call: Call, out: Path) -> None:

@@ -117,6 +117,12 @@ def test_damaged_headers_and_false_times_are_one_line_each(tmp_path: Path) -> No
     assert "31/02/2021" in failures[1].reason
 
 
+def test_no_cell_of_the_table_is_a_formula(tmp_path: Path) -> None:
+    one = Recording("=1/a", tmp_path / "a.wav", ROBIN, locality="@SUM(A1)", recorder="+cmd", gain="-3.5")
+    (row,) = recorder_table([one], Dataset()).rows(named=True)
+    assert [row[name] for name in ("recording", "site", "recorder", "gain")] == ["'=1/a", "'@SUM(A1)", "'+cmd", "-3.5"]
+
+
 def test_without_recorders_there_is_no_table(tmp_path: Path) -> None:
     path = write(tmp_path / "recorders.csv", "of an earlier sort")
     write_recorder_table(path, [Recording("a", tmp_path / "a.wav", ROBIN)], Dataset())

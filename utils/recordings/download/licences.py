@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from utils.console import UserError
+from utils.formula_cells import defused
 from utils.recordings.download.candidates import SOUNDS
 from utils.recordings.recording import Recording
 from utils.recordings.xenocanto import read_xenocanto
@@ -23,6 +24,8 @@ _CREATIVE_COMMONS = re.compile(
 
 def write_licences(out: Path) -> list[Recording]:
     """Write licences.csv: a row for each sound in a folder of downloads, also those of earlier calls.
+
+    Cells that a spreadsheet would run as a formula are made texts.
 
     Returns
     -------
@@ -44,7 +47,8 @@ def write_licences(out: Path) -> list[Recording]:
         if recording.file.is_file()
     ]
     columns = ("id", "species", "recordist", "licence", "licence_url", "url", "downloaded")
-    write_csv(out / TABLE, pl.DataFrame(rows, schema=dict.fromkeys(columns, pl.String)))
+    cells = [{column: defused(row[column]) for column in columns} for row in rows]
+    write_csv(out / TABLE, pl.DataFrame(cells, schema=dict.fromkeys(columns, pl.String)))
     return [recording for recording in recordings if recording.file.is_file()]
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from config import Dataset
 from utils.console import Failure
+from utils.formula_cells import defused
 from utils.recordings.recorders.clocks import in_zone, time_zone
 from utils.recordings.recorders.file_names import RecorderName
 from utils.recordings.recorders.metadata import RecorderMetadata, in_utc, iso_text, parsed_time
@@ -88,15 +89,19 @@ def _with_metadata(recording: Recording, told: RecorderMetadata) -> Recording:
 
 
 def recorder_table(recordings: Sequence[Recording], settings: Dataset) -> pl.DataFrame:
-    """Return what is known of each recording that was made by a recorder, or whose time of day is known."""
+    """Return what is known of each recording that was made by a recorder, or whose time of day is known.
+
+    Cells that a spreadsheet would run as a formula are made texts.
+    """
     zone = time_zone(settings.time_zone)
     rows = []
     for one in recordings:
         if one.started or one.recorder or one.serial:
             started = parsed_time(one.started)
-            texts = (one.name, one.locality, iso_text(in_zone(started, zone)), iso_text(in_utc(started)))
+            times = (iso_text(in_zone(started, zone)), iso_text(in_utc(started)))
             numbers = (one.temperature, one.battery, one.latitude, one.longitude)
-            rows.append((*texts, one.recorder, one.serial, one.gain, *numbers))
+            texts = (one.name, one.locality, *times, one.recorder, one.serial, one.gain)
+            rows.append((*map(defused, texts), *numbers))
     return pl.DataFrame(rows, schema=RECORDER_SCHEMA, orient="row").sort("recording")
 
 
