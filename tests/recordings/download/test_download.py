@@ -135,6 +135,14 @@ def test_no_cell_of_the_licences_is_a_formula(stub: Stub, call: Call, out: Path)
     assert (row["recordist"], row["licence"], row["licence_url"]) == ("'=HYPERLINK(A1)", "'@SUM(A1)", "'@SUM(A1)")
 
 
+def test_sounds_that_cannot_be_read_are_not_asked_for(stub: Stub, call: Call, out: Path) -> None:
+    stub.record(1, **{"file-name": "upload.M4A"})
+    stub.record(2)
+    assert call("--query", "gen:turdus", "--limit", "1")[0] == 3
+    assert stub.downloads() == ["2"]
+    assert (out / "download.log").read_text() == "XC1: its sound is .m4a, which cannot be read\n"
+
+
 def test_the_best_of_each_species_in_turn(stub: Stub, call: Call, out: Path) -> None:
     for index, quality in enumerate("CBAAE", 1):
         stub.record(index, q=quality)

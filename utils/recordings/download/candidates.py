@@ -192,12 +192,14 @@ def record_text(record: dict[str, Any]) -> str:
 
 
 def _suffix_of_record(record: dict[str, Any]) -> str:
-    """Return the suffix of a sound, which is that of its upload if it is one of a sound."""
+    """Return the suffix of a sound, which is that of its upload if it is one of a sound that can be read."""
     name = record.get("file-name") or ""
     if not isinstance(name, str):
         raise ValueError("file-name is not a text")
     suffix = PurePosixPath(name.strip()).suffix.lower() if name.strip() else USUAL_SUFFIX
-    if suffix not in READABLE | UNREADABLE:
+    if suffix in UNREADABLE:
+        raise ValueError(f"its sound is {suffix}, which cannot be read")
+    if suffix not in READABLE:
         raise ValueError(f"its file-name {name[:100]!r} is not that of a sound")
     return suffix
 
