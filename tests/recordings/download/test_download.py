@@ -116,6 +116,15 @@ def test_a_second_call_asks_nothing_and_changes_nothing(stub: Stub, call: Call, 
     assert len(stub.downloads()) == 7
 
 
+def test_pages_of_another_site_are_not_read(stub: Stub, call: Call, out: Path) -> None:
+    stub.record(1)
+    call("--query", "gen:turdus", "--dry-run")
+    with running_stub() as other:
+        other.record(2)
+        call("--query", "gen:turdus", "--dry-run", "--server", other.base)
+        assert len(other.asked) == 1
+
+
 def test_calls_for_other_species_add_to_the_folder(stub: Stub, call: Call, out: Path) -> None:
     stub.record(1)
     stub.record(2, "Parus major")

@@ -12,7 +12,7 @@ from utils.recordings.download.client import message_of, seconds_to_wait
 from utils.recordings.download.licences import licence_name
 from utils.recordings.download.pages import page_name
 from utils.recordings.download.search import queries_of_species, species_in
-from utils.recordings.download.servers import server_of
+from utils.recordings.download.servers import SITE, server_of
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,7 @@ def test_messages_of_errors() -> None:
 
 
 def test_pages_of_queries_have_names_of_their_own() -> None:
-    names = {page_name(query) for query in ("gen:a sp:b", "gen:a-sp:b", "GEN:A SP:B", "/../x", "")}
-    assert len(names) == 5
+    queries, sites = ("gen:a sp:b", "gen:a-sp:b", "GEN:A SP:B", "/../x", ""), (SITE, "https://other.org")
+    names = {page_name(query, site) for query in queries for site in sites}
+    assert len(names) == 10
     assert all(name.replace("-", "").isalnum() for name in names)

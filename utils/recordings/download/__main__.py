@@ -36,12 +36,12 @@ from utils.console import (
     stopwatch,
     warning,
 )
+from utils.recordings.download.servers import SITE
 
 if TYPE_CHECKING:
     from utils.recordings.download.downloading import Downloaded
 
 API_KEY = "XENO_CANTO_KEY"
-SITE = "https://xeno-canto.org"
 MIN_PAUSE = 1.0  # seconds; xeno-canto's limit is a request per second
 MAX_LISTED = 20  # failures on the terminal; download.log has all
 
@@ -75,7 +75,7 @@ def _download_parser() -> argparse.ArgumentParser:
     add("--min-quality", "--min_quality", choices=[*"ABCDE"], help="lowest rating (default: any)")
     add("--max-length", "--max_length", type=float, metavar="SECONDS", help="longest recording (default: any)")
     add("--pause", type=float, default=MIN_PAUSE, metavar="SECONDS", help="between requests (default 1, the least)")
-    add("--refresh", action="store_true", help="search anew, instead of reading the results of earlier calls")
+    add("--refresh", action="store_true", help="search anew; else the results of earlier calls are read, of any age")
     add("--dry-run", "--dry_run", action="store_true", help="search and show what there is; download no sound")
     add("--server", default=SITE, help="another site with the same API (default %(default)s)")
     return parser
@@ -160,7 +160,7 @@ def _show(done: "Downloaded", out: Path, flags: DownloadFlags, *, seconds: float
         "found": f"{candidates.found:,} recordings, {len(chosen):,} chosen ({clock(length)}), "
         f"{len({candidate.recording.species for candidate in chosen}):,} species",
         "pages of results": f"{done.pages.asked:,} asked for"
-        + (f", {done.pages.kept:,} kept from earlier calls (--refresh asks again)" if done.pages.kept else ""),
+        + (f", {done.pages.cached:,} cached from earlier calls (--refresh asks again)" if done.pages.cached else ""),
         **{f"not wanted: {reason}": f"{count:,}" for reason, count in sorted(candidates.passed_over.items())},
     }
     if not flags.dry_run:

@@ -58,7 +58,7 @@ def download(
     out : folder for sounds/, licences.csv and download.log
     species : scientific names, or files with one in each line
     query : tags of xeno-canto's search; with species, for each of them
-    refresh : ask again for pages of results that are kept from earlier calls
+    refresh : ask again for pages of results that are cached from earlier calls
     dry_run : ask for the pages only
 
     Raises

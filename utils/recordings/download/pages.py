@@ -1,4 +1,4 @@
-"""Pages of results: asked once, kept as the API's JSON, and read again by the next call.
+"""Pages of results: asked once, cached as the API's JSON, and read again by the next call.
 
 Source: xeno-canto.org/explore/api, version 3.
 """
@@ -13,11 +13,12 @@ from typing import Any
 from utils.console import UserError
 from utils.files import atomic_file
 from utils.recordings.download.client import Client, RequestError
+from utils.recordings.download.servers import SITE
 
 API = "/api/3/recordings"
 PER_PAGE = 500  # the most that the API gives: fewer requests
 MAX_PAGE = 32 << 20  # bytes
-KEY_PAGE = "https://xeno-canto.org/account"
+KEY_PAGE = f"{SITE}/account"
 
 
 @dataclass(frozen=True)
@@ -33,17 +34,17 @@ class Pages:
 
     Parameters
     ----------
-    folder : where they are kept
+    folder : where they are cached
     refresh : ask for each page again
 
     Attributes
     ----------
-    asked, kept : how many pages were asked for, and how many were there from earlier calls
+    asked, cached : how many pages were asked for, and how many were there from earlier calls
     """
 
     def __init__(self, folder: Path, client: Client, *, refresh: bool = False) -> None:
         self._folder, self._client, self._refresh = folder, client, refresh
-        self.asked = self.kept = 0
+        self.asked = self.cached = 0
 
     def read(self, query: str, index: int) -> Page:
         """Return a page of a query; the first is 1.
@@ -53,11 +54,11 @@ class Pages:
         UserError
             If there is no page to be had, with what to do.
         """
-        file = self._folder / f"{page_name(query)}-{index}.json"
+        file = self._folder / f"{page_name(query, self._client.server.base)}-{index}.json"
         if file.is_file() and not self._refresh:
             try:
                 page = parse_page(file.read_bytes())
-                self.kept += 1
+                self.cached += 1
                 return page
             except ValueError:  # damaged: asked for again
                 pass
@@ -94,10 +95,11 @@ class Pages:
         return f"{host}: {error.reason}; try the same command again later"
 
 
-def page_name(query: str) -> str:
-    """Return a name for the files of a query, which no other query has."""
+def page_name(query: str, base: str) -> str:
+    """Return a name for the files of a query to a site, which no other query or site has."""
     words = re.sub(r"[^a-z0-9]+", "-", query.lower()).strip("-")[:60]
-    return f"{words}-{hashlib.sha256(query.encode('utf-8', 'backslashreplace')).hexdigest()[:12]}"
+    site = "" if base == SITE else f"{base} "  # none for the usual one: pages of earlier versions stay
+    return f"{words}-{hashlib.sha256(f'{site}{query}'.encode('utf-8', 'backslashreplace')).hexdigest()[:12]}"
 
 
 def parse_page(content: bytes) -> Page:

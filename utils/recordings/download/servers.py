@@ -6,7 +6,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from utils.console import UserError
 
-XENO_CANTO = "https://xeno-canto.org"
+SITE = "https://xeno-canto.org"
 _KEPT = "%/:=&?~#+!$,;'@()*[]"  # characters of an address that stay as they are
 
 
