@@ -156,6 +156,25 @@ def test_a_day_without_a_time_is_an_event_date_and_no_detections_are_no_occurren
     assert check_submission(path, layout) == []
 
 
+def test_events_are_not_told_as_intervals(tmp_path: Path) -> None:
+    path = written(tmp_path, replace(layout_for(tmp_path), events=True), SCORES)
+    assert {"interval" in row["samplingProtocol"] for row in rows_of(path)} == {False}
+    with zipfile.ZipFile(path) as archive:
+        abstract = fromstring(archive.read("eml.xml")).findtext("dataset/abstract/para")
+    assert "one for each event, in which the score of a species reaches" in abstract
+
+
+def test_other_recordings_of_the_same_name_have_other_ids(tmp_path: Path) -> None:
+    layout = replace(layout_for(tmp_path), recorders={})
+    (tmp_path / "Mill").mkdir()
+    found = []
+    for samples in (b"one", b"two", b"one"):
+        (tmp_path / FILES[0]).write_bytes(b"RIFF" + samples)
+        found.append([row["occurrenceID"] for row in rows_of(written(tmp_path, layout, SCORES))])
+    assert found[0] == found[2]
+    assert not set(found[0]) & set(found[1])
+
+
 def test_an_impossible_place_is_not_written(tmp_path: Path) -> None:
     layout = replace(layout_for(tmp_path), recorders={FILES[0]: replace(MILL, latitude=95.0)})
     with pytest.raises(ValueError, match=r"decimalLatitude is '95\.000000', it should be degrees from -90 to 90"):

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import zipfile
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -219,6 +220,14 @@ def test_events_of_whole_recordings_and_of_models_without_frames_are_refused(con
     snapshot(plain, "plain", CLASSES, seed=1)
     with pytest.raises(console.UserError, match=r"plain.epoch_001 does not predict frames; .*model\.pool = attention$"):
         submission_soundscape.main(plain)
+
+
+def test_a_darwin_core_archive_of_events_says_so(config: Config, tmp_path: Path) -> None:
+    done = submitted(config, folder=tmp_path, events="darwin-core")
+    assert done.events is not None
+    with zipfile.ZipFile(done.events.path) as archive:
+        assert b"one for each event, in which" in archive.read("eml.xml")
+        assert b"start and end of sounds of a species" in archive.read("occurrence.txt")
 
 
 def test_the_setting_lists_the_formats_of_detections() -> None:

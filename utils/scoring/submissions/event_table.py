@@ -49,7 +49,7 @@ def write_events(task: Task, *, run: str, failed: Container[int], truth: Truth |
     if chosen == "none":
         return None
     evaluator = OnsetEvaluator(truth, task.layout.classes) if truth else None
-    layout = replace(task.layout, novelty=False, time_digits=1)
+    layout = replace(task.layout, novelty=False, time_digits=1, events=True)
 
     def recordings() -> Iterator[RecordingDetections]:
         for index, file in enumerate(task.layout.files):

@@ -63,8 +63,9 @@ def eml_xml(layout: SubmissionLayout, extent: Extent, *, occurrences: int) -> by
 
 def _abstract(layout: SubmissionLayout, occurrences: int) -> str:
     rows = "recording" if layout.monophone else f"interval of {layout.settings.interval:g} seconds"
+    each = "event, in which the score of a species" if layout.events else f"{rows} and species whose score"
     return (
-        f"{occurrences} detections in {len(layout.files)} recordings, one for each {rows} and species whose score "
+        f"{occurrences} detections in {len(layout.files)} recordings, one for each {each} "
         "reaches its threshold. Nobody has checked them by ear; scores are in identificationRemarks."
     )
 

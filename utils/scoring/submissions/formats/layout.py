@@ -41,6 +41,7 @@ class SubmissionLayout:
     recorders : what recorders wrote about the recordings, by their files
     zone : in which local times are given; None: as the recorders' clocks showed them
     time_digits : decimals of times in tables of detections
+    events : whether rows are events, not intervals
     taxonomy : a table of species, which may tell their common names
     model : the name of the model, or of several
     defuse : whether cells that a spreadsheet would run as a formula are written with an apostrophe in front
@@ -58,6 +59,7 @@ class SubmissionLayout:
     recorders: Mapping[str, RecorderMetadata] = field(default_factory=dict)
     zone: tzinfo | None = None
     time_digits: int = 6
+    events: bool = False
     taxonomy: Path | None = None
     model: str = ""
     defuse: bool = False
