@@ -17,6 +17,7 @@ from hypothesis.extra.numpy import arrays
 
 from config import Columns
 from tests.scoring.layouts import CLASSES, layout_of, scores_of, unreadable
+from utils.cleaning.stale import unfinished_in
 from utils.console import UserError
 from utils.files import write_text
 from utils.formula_cells import defused
@@ -189,6 +190,20 @@ def test_parquet_is_the_same_however_many_rows_are_in_memory(tmp_path: Path, mon
     assert first["utc"] == datetime(2021, 10, 2, 22, 0, 3, tzinfo=UTC)
     assert tables[0].row(20)[-3:] == (None, None, None)
     assert sorted(file.name.split()[0] for file in tmp_path.iterdir()) == ["one", "one", "two", "two"]
+
+
+def test_rows_of_a_killed_call_are_found_and_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = layout_of(tmp_path / "root", ("a.wav",), format="parquet", min_score=0.5)
+    results = [scores_of("a.wav", [[0.9, 0, 0]], seconds=5.0)]
+    out = tmp_path / "run_soundscape.parquet"
+    with monkeypatch.context() as killed:
+        killed.setattr(parquet, "remove_path", lambda path: None)
+        killed.setattr(parquet, "_join", lambda parts, path: None)  # killed before
+        write_rows(out, results, layout)
+    (left,) = unfinished_in(tmp_path, ("*_soundscape*",), what="a submission")
+    assert left.path.name == ".run_soundscape.parquet.part"
+    assert write_rows(out, results, layout) == 1
+    assert [file.name for file in tmp_path.iterdir()] == [out.name]
 
 
 def test_a_check_of_parquet_finds_wrong_columns_and_rows(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ recording (String), start, end (Float64, seconds), species (String), score (Floa
 clocks there show it, without a time zone) and `utc`; null where it is not known.
 """
 
-import shutil
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from utils.console import UserError
-from utils.files import atomic_file, remove_path
+from utils.files import remove_path
 from utils.recordings.recorders.clocks import time_after
 from utils.recordings.recorders.metadata import RecorderMetadata, in_utc
 from utils.scoring.submissions.formats.detections import RecordingDetections
@@ -48,7 +48,7 @@ def write_parquet(path: Path, recordings: Iterable[RecordingDetections], layout:
         If it cannot be written.
     """
     rows, count, schema = _typed_rows(recordings, layout), 0, parquet_schema(layout)
-    with _empty_folder(path.with_name(f".{path.name}.rows")) as folder:
+    with _empty_folder(path.with_name(f".{path.name}.part")) as folder:  # as unfinished files are called
         parts = [folder / "0"]
         while some := list(islice(rows, PARQUET_ROWS)):
             parts[-1] = folder / f"{count}"
@@ -72,14 +72,15 @@ def _empty_folder(path: Path) -> Iterator[Path]:
 
 
 def _join(parts: list[Path], path: Path) -> None:
-    """Write the rows of all parts as one file."""
+    """Write the rows of all parts as one file, which appears when it is whole and on disk."""
     joined = parts[0].with_name("all")
     try:
         pl.scan_parquet(parts, glob=False).sink_parquet(joined, row_group_size=PARQUET_ROWS)
     except pl.exceptions.PolarsError as error:
         raise UserError(f"{path}: cannot be written ({' '.join(str(error).split())})") from None
-    with joined.open("rb") as source, atomic_file(path) as stream:
-        shutil.copyfileobj(source, stream)
+    with joined.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    os.replace(joined, path)
 
 
 def _typed_rows(recordings: Iterable[RecordingDetections], layout: SubmissionLayout) -> Iterator[_TypedRow]:
