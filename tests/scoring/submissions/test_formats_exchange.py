@@ -152,7 +152,10 @@ def test_names_come_from_the_data_set(tmp_path: Path) -> None:
         ("Solus unicus", ""),
     ]
     assert species_names(layout)[3].shown == "Solus unicus"
+    known = check_layout(layout)
+    (tmp_path / "metadata" / "1.json").unlink()
     (tmp_path / "taxa.csv").unlink()
+    assert species_names(known)[1].common == "Deep Bass"  # the files are read once
     with pytest.raises(UserError, match=r"taxa\.csv"):  # before inference
         check_layout(layout)
 

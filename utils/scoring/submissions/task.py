@@ -146,7 +146,7 @@ def task_of(
         taxonomy=config.dataset.taxonomy,
         model=model_names(member.snapshot.folder for member in members),
     )
-    check_layout(layout)
+    layout = check_layout(layout)
     of_parts = Parts(parts, fingerprint_of_parts(members, config, interval=interval), root=root)
     targets = [of_parts.path_of(file) for file in files]
     return Task(kind, interval, ensemble, files, targets, postprocessing, layout, of_parts, path, recorders=recorders)

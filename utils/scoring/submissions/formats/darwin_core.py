@@ -24,8 +24,8 @@ from utils.recordings.recording import NOISE
 from utils.scoring.submissions.formats.darwin_core_rows import TERMS, Extent, Occurrence, occurrence_faults
 from utils.scoring.submissions.formats.darwin_core_xml import eml_xml, meta_xml
 from utils.scoring.submissions.formats.detections import Detection, RecordingDetections
-from utils.scoring.submissions.formats.layout import DIGITS, SubmissionLayout, tab_cell
-from utils.scoring.submissions.formats.species_names import SpeciesName, species_names
+from utils.scoring.submissions.formats.layout import DIGITS, SpeciesName, SubmissionLayout, tab_cell
+from utils.scoring.submissions.formats.species_names import species_names
 
 OCCURRENCES, META, EML = "occurrence.txt", "meta.xml", "eml.xml"
 FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # of all files in the zip, so that the same detections are the same bytes

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -20,6 +21,18 @@ from utils.scoring.metrics.detection_rule import DetectionRule
 
 DIGITS = 6  # decimals of a score
 SAME_TIME = 1e-6  # seconds; less than a sample of any recording: times that differ by it are the same
+
+
+class SpeciesName(NamedTuple):
+    """The names of a class; `common` is '' if it is not known."""
+
+    scientific: str
+    common: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The common name, or the scientific one: programs that group rows by it would mix the species otherwise."""
+        return self.common or self.scientific
 
 
 @dataclass(frozen=True)
@@ -43,6 +56,7 @@ class SubmissionLayout:
     time_digits : decimals of times in tables of detections
     events : whether rows are events, not intervals
     taxonomy : a table of species, which may tell their common names
+    names : of the classes; None: not read yet
     model : the name of the model, or of several
     defuse : whether cells that a spreadsheet would run as a formula are written with an apostrophe in front
     """
@@ -61,6 +75,7 @@ class SubmissionLayout:
     time_digits: int = 6
     events: bool = False
     taxonomy: Path | None = None
+    names: tuple[SpeciesName, ...] | None = None
     model: str = ""
     defuse: bool = False
 

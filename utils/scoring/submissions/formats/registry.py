@@ -161,8 +161,12 @@ def write_rows(path: Path, results: Iterable[IntervalScores], layout: Submission
     return FORMATS[layout.settings.format].write(path, results, layout)
 
 
-def check_layout(layout: SubmissionLayout) -> None:
+def check_layout(layout: SubmissionLayout) -> SubmissionLayout:
     """Check before inference whether ids, pattern, intervals and sample fit, and warn of what will be left out.
+
+    Returns
+    -------
+    The layout, with the names of the classes if rows have them.
 
     Raises
     ------
@@ -172,9 +176,9 @@ def check_layout(layout: SubmissionLayout) -> None:
     chosen = FORMATS[layout.settings.format]
     events = layout.settings.events
     if chosen.names or (events != "none" and FORMATS[events].names):
-        species_names(layout)
+        layout = replace(layout, names=species_names(layout))
     if chosen.ids is None:
-        return
+        return layout
     if not layout.monophone and not float(layout.settings.interval).is_integer():
         raise UserError(
             f"submission.interval = {layout.settings.interval:g}: should be whole seconds; "
@@ -184,6 +188,7 @@ def check_layout(layout: SubmissionLayout) -> None:
     warn_of_classes_without_id(layout, chosen.ids)
     if chosen.check_sample:
         chosen.check_sample(layout)
+    return layout
 
 
 def check_submission(path: Path, layout: SubmissionLayout) -> list[str]:

@@ -2,38 +2,28 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from utils.recordings.class_names import read_class_names
 from utils.recordings.labels import Taxonomy, read_taxonomy
 from utils.recordings.recording import Taxon, split_common_name
 from utils.scoring.submissions.formats.class_ids import ids_of_metadata
-from utils.scoring.submissions.formats.layout import SubmissionLayout
-
-
-class SpeciesName(NamedTuple):
-    """The names of a class; `common` is '' if it is not known."""
-
-    scientific: str
-    common: str = ""
-
-    @property
-    def shown(self) -> str:
-        """The common name, or the scientific one: programs that group rows by it would mix the species otherwise."""
-        return self.common or self.scientific
+from utils.scoring.submissions.formats.layout import SpeciesName, SubmissionLayout
 
 
 def species_names(layout: SubmissionLayout) -> tuple[SpeciesName, ...]:
     """Return the names of each class.
 
     Scientific names are those of classes in metadata/classes.csv, else the classes themselves. Common names come from
-    there, from `dataset.taxonomy` and from the recordings in metadata/, the first that tells one.
+    there, from `dataset.taxonomy` and from the recordings in metadata/, the first that tells one. They are read once:
+    those in the layout are taken as they are.
 
     Raises
     ------
     UserError
         If a table cannot be read.
     """
+    if layout.names is not None:
+        return layout.names
     taxonomy = Taxonomy(_named_taxa(layout), labels=(labels := read_class_names(layout.root).labels))
     by_label = {label: species for species, label in labels.items()}
     return tuple(_name_of(by_label.get(label, label), taxonomy) for label in layout.classes)
