@@ -48,17 +48,17 @@ MAX_LISTED = 20  # failures on the terminal; download.log has all
 
 @dataclass(frozen=True)
 class DownloadFlags:
-    """Flags of a call."""
+    """Flags of a call; the parser has their defaults."""
 
-    query: str = ""
-    species: Sequence[str] = ()
-    limit: int = 100
-    min_quality: str | None = None
-    max_length: float | None = None
-    pause: float = MIN_PAUSE
-    refresh: bool = False
-    dry_run: bool = False
-    server: str = SITE
+    query: str
+    species: Sequence[str]
+    limit: int
+    min_quality: str | None
+    max_length: float | None
+    pause: float
+    refresh: bool
+    dry_run: bool
+    server: str
 
 
 def _download_parser() -> argparse.ArgumentParser:
