@@ -19,7 +19,6 @@ from tests.scoring.inference.test_units import split_of
 from tests.workers import environment
 from utils import console
 from utils.console import Failure, UserError
-from utils.models.saved_networks import load_network
 from utils.scoring.inference import clip_workers, ensembles, recording_groups
 from utils.scoring.inference.engines import engine_text
 from utils.scoring.inference.ensembles import assemble, chosen_members
@@ -120,7 +119,10 @@ def test_parts_are_those_of_one_process(
     expected = parts_of(alone, kind)
     assert len(expected) == 4
     loads: list[object] = []
-    monkeypatch.setattr(ensembles, "load_network", lambda one: (loads.append(one), load_network(one))[1])
+    load = ensembles.snapshot_predictor
+    monkeypatch.setattr(
+        ensembles, "snapshot_predictor", lambda *one, **more: (loads.append(one), load(*one, **more))[1]
+    )
     assert parts_of(on(alone, ON_CLUSTER, kind), kind) == expected
     assert [len(group.rows) for group in groups] == [3, 2]
     assert len(loads) == 2  # once for each model, not for each group
@@ -301,11 +303,13 @@ def test_finished_parts_of_a_lost_group_are_kept(
 def test_what_workers_warn_of_is_printed_once(
     alone: Config, groups: list[RecordingGroup], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def complaining(one: object) -> object:
-        console.warning("this model is odd")
-        return load_network(one)
+    load = ensembles.snapshot_predictor
 
-    monkeypatch.setattr(ensembles, "load_network", complaining)
+    def complaining(*one: object, **more: object) -> object:
+        console.warning("this model is odd")
+        return load(*one, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ensembles, "snapshot_predictor", complaining)
     # this process is the worker, too: what it prints there is what nobody sees
     with caplog.at_level("INFO"):
         units(on(alone, ON_CLUSTER), "recording")

@@ -255,7 +255,7 @@ def _read_events(entries: Any) -> tuple[Event, ...]:
         raise ValueError(f"an event cannot be read: {error}") from None
 
 
-def _read_event(entry: Mapping[str, Any]) -> Event:
+def _read_event(entry: Any) -> Event:
     low, high = (None if entry.get(key) is None else float(entry[key]) for key in ("low", "high"))
     start, end = float(entry["start"]), float(entry["end"])
     if not all(math.isfinite(number) for number in (start, end, low or 0.0, high or 0.0)):

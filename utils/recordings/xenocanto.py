@@ -157,7 +157,7 @@ def catalogue_id(record: Any) -> str:
         raise ValueError("is not a record")
     found = _CATALOGUE_ID.fullmatch(_record_text(record, "id"))
     if not found:
-        raise ValueError(f"its id is {_record_text(record, 'id')[:40]!r}, not a number")
+        raise ValueError(f"its id is {_record_text(record, 'id')!r}, not a number")
     return found[1]
 
 
