@@ -1,6 +1,9 @@
-"""What nothing needs is listed and removed; strangers' files, stores in use and results stay."""
+"""What nothing needs is listed and removed; files of users, stores in use and results stay."""
 
 import dataclasses
+import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +15,10 @@ from utils.cleaning import __main__ as cleaning
 from utils.cleaning.cleaning import clean
 from utils.files import try_lock
 from utils.settings import load, to_toml
+from utils.settings_keys import short_key
+from utils.spectra.pack import CONTENTS_FORM, read_contents
 from utils.spectra.store import Store
+from utils.storage import open_storage
 
 KEY = "0123456789abcdef"
 
@@ -52,7 +58,7 @@ def further_store(config: Config, name: str) -> Path:
 
 
 def plant(config: Config) -> tuple[set[str], list[Path]]:
-    """Leave everything that killed and stopped calls leave; return its names, and strangers' files beside it."""
+    """Leave everything that killed and stopped calls leave; return its names, and files of users beside it."""
     root, base = config.dataset.root, config.dataset.root.parent
     run = config.snapshots / "small"
     write(run / "settings.toml", run / "epoch_001" / "classes.txt", run / "test" / "metrics.json")
@@ -72,13 +78,14 @@ def plant(config: Config) -> tuple[set[str], list[Path]]:
         further_store(config, f"teacher_{KEY}"),
         root / "spec" / "shards" / "Altus clarus-007",
         base / "temporary" / "birdclef-scratch-x",
+        base / "temporary" / f"birdclef-lock-{getattr(os, 'getuid', lambda: 'user')()}-{KEY}",
     ]
-    for index in (3, 5, 6, 8, 12, 13):
+    for index in (3, 5, 6, 8, 12, 13, 14):
         ours[index].mkdir(parents=True, exist_ok=True)
     write(*(ours[index] for index in (0, 1, 2, 4, 7, 9)))
     write(ours[3] / "spectrograms.npy", ours[5] / f"{KEY}.zip", ours[6] / "classes.txt", ours[8] / KEY / f"{KEY}.part")
-    write(ours[12] / "spectrograms.npy", ours[13] / ".scratch.lock")
-    strangers = [
+    write(ours[12] / "spectrograms.npy", ours[13] / ".scratch.lock", ours[14] / ".turn.lock")
+    of_users = [
         root / ".mine.part",
         root / "notes.txt",
         root / "train" / "Altus clarus" / ".notes.txt.part",
@@ -91,8 +98,8 @@ def plant(config: Config) -> tuple[set[str], list[Path]]:
         base / "submissions" / "small_soundscape.parts" / "mine.txt",
         base / "temporary" / "birdclef-scratch-of-mine",
     ]
-    write(*strangers)
-    return {path.relative_to(base).as_posix() for path in ours}, strangers
+    write(*of_users)
+    return {path.relative_to(base).as_posix() for path in ours}, of_users
 
 
 def test_a_clean_data_set_has_nothing_to_remove(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,18 +112,18 @@ def test_what_is_planted_is_listed_and_removed_and_nothing_else(
 ) -> None:
     base = config.dataset.root.parent
     before = files(base)
-    planted, strangers = plant(config)
+    planted, of_users = plant(config)
     with_all = files(base)
     assert listed(config) == planted
     shown = capsys.readouterr().out
-    assert "14 items" in shown
+    assert "15 items" in shown
     assert "python -m utils.cleaning --remove" in shown
     assert files(base) == with_all  # nothing is removed unasked
     assert listed(config, remove=True) == planted
     run = {f"root/snapshots/small/{name}" for name in ("settings.toml", "epoch_001/classes.txt", "test/metrics.json")}
-    assert files(base) == before | run | {path.relative_to(base).as_posix() for path in strangers}
+    assert files(base) == before | run | {path.relative_to(base).as_posix() for path in of_users}
     assert len(Store(config.dataset.root).clips)
-    assert listed(config) == set()  # what holds a stranger's file alone is not listed again
+    assert listed(config) == set()  # what holds a user's file alone is not listed again
 
 
 def test_killed_in_the_middle_and_run_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +170,8 @@ def test_stores_of_other_settings_are_listed_and_those_in_use_stay(config: Confi
 
     other = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, height=32))
     assert listed(other) == {"root/spec"}
+    of_users = [Path("my-notes.zip"), Path("mine/classes.csv"), Path("mine/settings.toml"), Path("shards/mine.npy")]
+    write(*(config.dataset.root / "spec" / name for name in of_users))
     base, store = config.dataset.root.parent, config.dataset.root / "spec"
     noise = base / "noise"
     training = dataclasses.replace(config.training, noise_folder=noise, noise_class=True)
@@ -176,13 +185,23 @@ def test_stores_of_other_settings_are_listed_and_those_in_use_stay(config: Confi
     (config.snapshots / "user" / "settings.toml").write_text(to_toml(user))
     assert [one.run for one in settings_of_users(config) or []] == ["small", "user"]
     assert listed(config) == set()  # a run has this folder of noise
+    assert listed(other) == set()  # a run uses the store
     (config.snapshots / "user" / "settings.toml").write_text("no TOML")
     assert settings_of_users(config) is None
-    assert listed(config) == set()  # what it uses is not known
+    assert listed(config) == listed(other) == set()  # what it uses is not known
+    (config.snapshots / "user" / "settings.toml").unlink()
     assert listed(other, remove=True) == {"root/spec"}
     assert not (config.dataset.root / "spec" / "clips.parquet").exists()
     assert (config.dataset.root / "spec" / name / "clips.parquet").exists() is False
     assert (config.dataset.root / "train").is_dir()
+    assert files(store) == {name.as_posix() for name in of_users}
+
+
+def test_a_lock_for_remote_storage_that_is_held_stays(config: Config, tmp_path: Path) -> None:
+    folder = tmp_path / "temporary" / f"birdclef-lock-{getattr(os, 'getuid', lambda: 'user')()}-{KEY}"
+    with try_lock(folder, "turn"):
+        assert listed(config, remove=True) == set()
+    assert listed(config, remove=True) == {f"temporary/{folder.name}"}
 
 
 def test_copies_of_other_packs_are_listed(config: Config, tmp_path: Path) -> None:
@@ -193,8 +212,19 @@ def test_copies_of_other_packs_are_listed(config: Config, tmp_path: Path) -> Non
     write(cache / KEY / "pack-00000-of-00001.npy", cache / KEY / "mine.txt", cache / "photos" / "a-of-b.npy")
     training = dataclasses.replace(config.training, packed=str(tmp_path / "pack"), cache=cache)
     packed = dataclasses.replace(config, training=training)
+    with try_lock(cache / KEY, "pack-00000-of-00001.npy"):  # as while it arrives
+        assert listed(packed, remove=True) == set()
+    other = shutil.copytree(tmp_path / "pack", tmp_path / "other")
+    contents = (other / "pack.json").read_text()
+    (other / "pack.json").write_text(contents.replace(json.loads(contents)["key"], KEY))
+    key = short_key(CONTENTS_FORM.dump_python(read_contents(open_storage(str(other)))))
+    run = config.snapshots / "other" / "settings.toml"
+    write(cache / key / "pack-00000-of-00001.npy", run)
+    run.write_text(to_toml(dataclasses.replace(packed, training=dataclasses.replace(training, packed=str(other)))))
     assert listed(packed, remove=True) == {f"cache/{KEY}"}
-    assert files(cache) == {f"{KEY}/mine.txt", "photos/a-of-b.npy"}
+    assert files(cache) == {f"{KEY}/mine.txt", "photos/a-of-b.npy", f"{key}/pack-00000-of-00001.npy"}
+    (other / "pack.json").unlink()
+    assert listed(packed, remove=True) == set()  # which copies are of the run's pack is not known
 
 
 def test_the_command(config: Config, capsys: pytest.CaptureFixture[str]) -> None:

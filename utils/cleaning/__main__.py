@@ -3,10 +3,10 @@
     python -m utils.cleaning experiments/mine.toml
     python -m utils.cleaning experiments/mine.toml --remove
 
-Listed are unfinished files of processes that were killed, a store of other settings than the experiment's, stores of
-noise and embeddings and cached predictions that neither the experiment nor a run in `snapshots` uses, parts of stopped
-submissions, copies of other packs in `training.cache`, and scratch folders. Never listed are recordings, splits,
-snapshots, submissions, what the toolkit did not write, and the folders in which one of its stages runs.
+Listed are unfinished files of processes that were killed, a store, stores of noise and embeddings, cached predictions
+and copies of packs that neither the experiment nor a run in `snapshots` uses, parts of stopped submissions, and scratch
+folders. Never listed are recordings, splits, snapshots, submissions, what the toolkit did not write, and the folders in
+which one of its stages runs.
 """
 
 import shlex

@@ -19,6 +19,7 @@ from utils.cleaning.stale import (
 from utils.cleaning.unused import (
     abandoned_in_temporary_folder,
     settings_of_users,
+    turn_folders,
     unused_copies,
     unused_predictions,
     unused_store,
@@ -33,8 +34,8 @@ DAY = 24 * 3600.0  # seconds
 def clean(config: Config, *, remove: bool, words: str) -> list[Stale]:
     """List what nothing needs any more, and remove it if asked.
 
-    While the locks of all stages in these folders are held here, no stage can start, and nothing is listed of folders
-    in which one runs.
+    Nothing is listed of folders in which a stage runs. While their locks are held here, no stage can start that ran
+    there before; one that never did, such as a new run, has no lock yet, and could.
 
     Parameters
     ----------
@@ -73,7 +74,8 @@ def clean(config: Config, *, remove: bool, words: str) -> list[Stale]:
 def _not_needed(config: Config, stack: ExitStack) -> Iterator[Stale]:
     """Yield what nothing needs, from the folders in which no stage runs; their locks are held until `stack` ends."""
     root, snapshots, submissions = config.dataset.root, config.snapshots, config.submission.folder
-    users = settings_of_users(config)
+    everyone = settings_of_users(config) or []
+    users = [user for user in everyone if user.dataset.root.resolve() == root.resolve()]
     store = None if is_address(config.dataset.store_at) else Path(config.dataset.store_at)
     held: set[Path] = set()
     root_is_quiet = _hold_locks(root, stack, held) and (store is None or _hold_locks(store, stack, held))
@@ -82,17 +84,18 @@ def _not_needed(config: Config, stack: ExitStack) -> Iterator[Stale]:
         yield from unfinished_in_root(root)
         if store:
             yield from unfinished_in_store(store)
-            other = list(unused_store(config))
+            other = list(unused_store(config, users)) if users else []
             yield from other or parts_of_store(store)
             if users and not other:
                 yield from unused_stores(config, users)
                 yield from unused_predictions(config, users)
-        yield from unused_copies(config)
+        yield from (one for one in unused_copies(config, everyone) if _hold_locks(one.path, stack, held))
     if runs_are_quiet:
         yield from unfinished_in_runs(snapshots)
     if _hold_locks(submissions, stack, held):
         yield from parts_of_submissions(submissions)
     yield from abandoned_in_temporary_folder()
+    yield from (one for one in turn_folders() if _hold_locks(one.path, stack, held))
 
 
 def _hold_locks(folder: Path, stack: ExitStack, held: set[Path]) -> bool:

@@ -24,12 +24,18 @@ RUN_NAMES = (
 SUBMISSION_NAMES = ("*_monophone*", "*_soundscape*")
 
 
-# names of all files of a store; others in its folders are not the toolkit's
-STORE_NAMES = (
-    *("clips.parquet", "settings.toml", "recordings.parquet", "peaks.parquet", "pixel_sums*.parquet", "key.txt"),
-    *("sources.jsonl", "rejected.csv", "peaks.csv", "classes.csv", "overview.html", "spectrograms.npy", "sound.npy"),
-    *("embeddings.npy", "pictures.npy", "predictions_*.npy", "*.zip", "[0-9][0-9][0-9][0-9]_*_[0-9][0-9][0-9].png"),
+# names of all files of a shard, and of a store with the stores in it; others in its folders are not the toolkit's
+SHARD_NAMES = (
+    *("clips.parquet", "recordings.parquet", "peaks.parquet", "pixel_sums*.parquet", "key.txt", "sources.jsonl"),
+    *("spectrograms.npy", "sound.npy", "embeddings.npy", "pictures.npy"),
 )
+_ONE_STORE = (
+    *("clips.parquet", "settings.toml", "recordings.parquet", "rejected.csv", "peaks.csv", "classes.csv"),
+    *("overview.html", "predictions_*.npy", "parts/*.zip", *(f"shards/*/{name}" for name in SHARD_NAMES)),
+    *(f"{folder}/*/[0-9][0-9][0-9][0-9]*_*_[0-9][0-9][0-9]*.png" for folder in ("images", "noise", "pictures")),
+)
+KEY = "[0-9a-f]" * 16
+STORE_NAMES = (*_ONE_STORE, *(f"{kind}_{KEY}/{name}" for kind in ("noise", "teacher") for name in _ONE_STORE))
 PART_NAME = re.compile(r"\.(?P<name>.+)\.(part|link)")  # what atomic writers fill, under the name that it gets
 
 
@@ -41,12 +47,12 @@ class Stale:
     ----------
     path : of the file or folder
     reason : why nothing needs it
-    names : of the files that are removed, wherever below the folder; none: all of them
+    names : of the files that are removed, each with the folders between (`parts/*.zip`); none: all of them
     """
 
     path: Path
     reason: str
-    names: tuple[str, ...] = ("*",)
+    names: tuple[str, ...] = ()
 
     def files(self) -> list[Path]:
         """Return the files that are removed, the table of a store first; links are not followed."""
@@ -54,7 +60,11 @@ class Stale:
         return sorted(found, key=lambda file: (file.name != "clips.parquet", file))
 
     def _is_ours(self, file: Path) -> bool:
-        return any(fnmatch(file.name, pattern) for pattern in self.names)
+        parts = file.relative_to(self.path).parts
+        patterns = [pattern.split("/") for pattern in self.names]
+        return not patterns or any(
+            len(parts) == len(pattern) and all(map(fnmatch, parts, pattern)) for pattern in patterns
+        )
 
     def can_be_removed(self) -> bool:
         """Tell whether something would be removed: a folder with files of others alone stays."""
@@ -131,7 +141,7 @@ def unfinished_in_store(folder: Path) -> Iterator[Stale]:
     for shard in sorted(shards.glob("[!.]*-[0-9][0-9][0-9]*")) if shards.is_dir() else ():
         known = {"spectrograms.npy", "sound.npy", "embeddings.npy", "pictures.npy"}
         if shard.is_dir() and not (shard / "clips.parquet").is_file() and known & {one.name for one in shard.iterdir()}:
-            yield Stale(shard, "a shard without a table of its clips", STORE_NAMES)
+            yield Stale(shard, "a shard without a table of its clips", SHARD_NAMES)
 
 
 def parts_of_store(folder: Path) -> Iterator[Stale]:
@@ -156,7 +166,7 @@ def parts_of_submissions(folder: Path) -> Iterator[Stale]:
     for parts in sorted(folder.glob("*.parts")) if folder.is_dir() else ():
         if parts.is_dir() and not parts.is_symlink() and any(fnmatch(parts.stem, name) for name in SUBMISSION_NAMES):
             reason = "finished recordings of a submission that was stopped; the same command would use them"
-            yield Stale(parts, reason, ("*.part",))
+            yield Stale(parts, reason, ("*/*.part",))
 
 
 def locks_in(folder: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from config import Config, SettingsError
-from utils.cleaning.stale import STORE_NAMES, Stale
+from utils.cleaning.stale import KEY, STORE_NAMES, Stale
 from utils.console import UserError, warning
 from utils.scratch import abandoned_folders
 from utils.settings import load
@@ -19,37 +19,36 @@ from utils.spectra.store import Store
 from utils.spectra.store_settings import STORE_SETTINGS, with_judging_spectrogram
 from utils.storage import open_storage
 
-KEY = "[0-9a-f]" * 16
 COPIES = ("*-of-*.npy", ".*-of-*.npy.reserved", ".*-of-*.npy.lock")  # names of the files of a cache of packs
 
 
 def settings_of_users(config: Config) -> list[Config] | None:
-    """Return the settings of an experiment, and of the runs of its folder that are of the same data set.
+    """Return the settings of an experiment, and of the runs of its folder.
 
     None if those of a run cannot be read: then it is not known what it uses.
     """
     found = [config]
     for path in sorted(config.snapshots.glob("*/settings.toml")):
         try:
-            run = load(path)
+            found.append(load(path))
         except (SettingsError, UserError, OSError) as error:
-            warning(
-                f"{path}: cannot be read, so that it is not known which stores it uses, and none is listed ({error})"
-            )
+            warning(f"{path}: cannot be read, so no store and no copy that it may use is listed ({error})")
             return None
-        if run.dataset.root.resolve() == config.dataset.root.resolve():
-            found.append(run)
     return found
 
 
-def unused_store(config: Config) -> Iterator[Stale]:
-    """Yield the data set's store if it was made with settings that cannot serve the experiment."""
+def unused_store(config: Config, users: Sequence[Config]) -> Iterator[Stale]:
+    """Yield the data set's store if it was made with settings that can serve neither the experiment nor a run."""
     folder = Path(config.dataset.store_at)
     made_with = _settings_in(folder)
     if made_with is None:
         return
-    needed = with_judging_spectrogram(made_with, config)
-    if changed := changed_settings(made_with, needed, of=STORE_SETTINGS):
+    others = [
+        changed_settings(made_with, with_judging_spectrogram(made_with, user), of=STORE_SETTINGS)
+        for user in (config, *users)
+    ]
+    if all(others):
+        changed = others[0]
         yield Stale(folder, f"a store of other settings: {'; '.join(changed)}", STORE_NAMES)
 
 
@@ -119,25 +118,31 @@ def _length(path: Path) -> int:
         return -1
 
 
-def unused_copies(config: Config) -> Iterator[Stale]:
-    """Yield the copies of other packs than the experiment's in the folder `training.cache`."""
+def unused_copies(config: Config, users: Sequence[Config]) -> Iterator[Stale]:
+    """Yield the copies, in the folder `training.cache`, of packs that neither the experiment nor a run here reads."""
     cache = config.training.cache
-    if not cache or not config.training.packed:
+    if not cache or not config.training.packed or not users:
         return
     try:
-        contents = read_contents(open_storage(config.training.packed))
-    except (UserError, OSError):  # which of them are its is not known
+        packs = {user.training.packed for user in users if user.training.packed and user.training.cache}
+        contents = [read_contents(open_storage(pack)) for pack in packs]
+    except (UserError, OSError):  # which of them are theirs is not known
         return
-    key = short_key(CONTENTS_FORM.dump_python(contents))
+    keys = {short_key(CONTENTS_FORM.dump_python(one)) for one in contents}
     for folder in _folders_named(Path(cache), KEY):
-        if folder.name != key:
-            yield Stale(folder, "copies of another pack than training.packed", COPIES)
+        if folder.name not in keys:
+            yield Stale(folder, "copies of a pack that neither the experiment nor a run here reads", COPIES)
 
 
 def abandoned_in_temporary_folder() -> Iterator[Stale]:
     """Yield the scratch folders of killed processes of this user."""
     for folder in abandoned_folders(Path(tempfile.gettempdir())):
         yield Stale(folder, "a scratch folder of a process that was killed")
+
+
+def turn_folders() -> Iterator[Stale]:
+    """Yield this user's folders for locks on remote storage, which some process may hold."""
     user = os.getuid() if os.name == "posix" else "user"
     for folder in _folders_named(Path(tempfile.gettempdir()), f"birdclef-lock-{user}-{KEY}"):
-        yield Stale(folder, "a folder for a lock on remote storage", (".turn.lock",))
+        if (folder / ".turn.lock").is_file():
+            yield Stale(folder, "a folder for a lock on remote storage", (".turn.lock",))
