@@ -13,6 +13,7 @@ Source: sort_data.py of the 2018 BirdCLEF baseline.
 """
 
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +64,7 @@ def _sort(config: Config, flags: Flags, remote: "RemoteArchive | None") -> Sorte
     from utils.recordings.recorders.archive_recordings import write_recorder_table
     from utils.recordings.selection import select_recordings
     from utils.recordings.sorting import (
+        alone_in_root,
         check_targets,
         sort_into_folders,
         warn_of_unused_files,
@@ -94,18 +96,19 @@ def _sort(config: Config, flags: Flags, remote: "RemoteArchive | None") -> Sorte
         report_left_out(archive.failures, log=None)
         unusable = check_audio(selection.recordings, config, location_of=archive.location_of_sound)
         return Sorted(root / "split.parquet", [*archive.failures, *unusable])
-    archive_split = split_archive(archive, selection, config, fresh=flags.fresh)
-    table = archive_split.table(config.dataset)
-    failures = [*archive.failures, *archive_split.failures]
-    show_growth(archive_split.growth)
-    classes = show_audit(archive_split, table, config.dataset, whole=flags.dry_run)
-    annotations = analyse_annotations(archive, archive_split, config)
-    show_annotation_analysis(annotations)
-    to_sort = [] if remote else archive_split.recordings
-    if flags.dry_run:
-        check_targets(to_sort, config.dataset, dry_run=True)
-    else:
-        with console.alone(root, "sort_data"):
+    # a split is decided by what the last call assigned, so that no other call may be between
+    with nullcontext() if flags.dry_run else alone_in_root(root):
+        archive_split = split_archive(archive, selection, config, fresh=flags.fresh)
+        table = archive_split.table(config.dataset)
+        failures = [*archive.failures, *archive_split.failures]
+        show_growth(archive_split.growth)
+        classes = show_audit(archive_split, table, config.dataset, whole=flags.dry_run)
+        annotations = analyse_annotations(archive, archive_split, config)
+        show_annotation_analysis(annotations)
+        to_sort = [] if remote else archive_split.recordings
+        if flags.dry_run:
+            check_targets(to_sort, config.dataset, dry_run=True)
+        else:
             check_targets(to_sort, config.dataset, dry_run=False)
             write_metadata(archive_split.recordings, archive, config.dataset)
             write_assigned(root, archive_split.assigned)
@@ -119,15 +122,15 @@ def _sort(config: Config, flags: Flags, remote: "RemoteArchive | None") -> Sorte
             write_class_names(root, table, archive.taxonomy, config.dataset)
             write_split(root, table)
             record_time(root, "sort_data", elapsed())
-    show_sort_summary(
-        table,
-        inventory_of_sort(archive, selection, archive_split),
-        selection,
-        failures,
-        config,
-        seconds=elapsed(),
-        dry_run=flags.dry_run,
-    )
+        show_sort_summary(
+            table,
+            inventory_of_sort(archive, selection, archive_split),
+            selection,
+            failures,
+            config,
+            seconds=elapsed(),
+            dry_run=flags.dry_run,
+        )
     return Sorted(root / "split.parquet", failures)
 
 

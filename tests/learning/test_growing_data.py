@@ -34,7 +34,7 @@ def test_a_run_of_a_data_set_that_grew(tmp_path: Path) -> None:
     spec.main(config)
     with pytest.raises(
         UserError,
-        match=r"changed since this run was started \(\d recordings more, 1 classes more\);.*pretrained",
+        match=r"changed since this run was started \(\d more recordings, 1 more classes\);.*pretrained",
     ):
         train.main(config)
     unchanged = {path: path.read_bytes() for path in before if path.name != "settings.toml"}

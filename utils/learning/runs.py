@@ -174,10 +174,10 @@ def _what_changed(snapshot: Snapshot, examples: Examples) -> str:
     recordings, now = recordings_used(snapshot), {*examples.recordings}
     classes, new_classes = {*snapshot.classes}, {*examples.classes}
     counts = {
-        "recordings more": len(now - recordings),
-        "recordings less": len(recordings - now),
-        "classes more": len(new_classes - classes),
-        "classes less": len(classes - new_classes),
+        "more recordings": len(now - recordings),
+        "fewer recordings": len(recordings - now),
+        "more classes": len(new_classes - classes),
+        "fewer classes": len(classes - new_classes),
     }
     told = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return f" ({told})" if told else ""

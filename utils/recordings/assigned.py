@@ -1,7 +1,7 @@
 """What sort_data.py assigned to splits before: by `assigned.parquet`, recordings stay where they are as archives grow.
 
-It is written before the first recording is put into its folder, and never removed, so that a call that was killed ends
-with the same split when it is run again.
+It is written before the first recording is put into its folder, so that a call that was killed ends with the same split
+when it is run again. An archive that comes with splits removes it: nothing is assigned then.
 """
 
 import json
@@ -112,7 +112,10 @@ def _of_split(settings: Dataset) -> pl.DataFrame:
         "split",
         "fold",
         "reason",
-        keys=pl.concat_list("group"),
+        # a group without keys has the name of its only recording, or of its sound
+        keys=pl.when((pl.col("group") == pl.col("recording")) | pl.col("group").str.starts_with("same sound: "))
+        .then(pl.lit([], pl.List(pl.String)))
+        .otherwise(pl.concat_list("group")),
         sound=pl.lit(""),
         first_name="recording",
         first_class="class",
@@ -167,7 +170,7 @@ def find_earlier(
     new, lost = Counter(marks), Counter(row["sound"] for row in gone.values())
     renamed = {row["sound"]: name for name, row in gone.items() if row["sound"] and lost[row["sound"]] == 1}
     for index, mark in enumerate(marks):
-        if mark in renamed and new[mark] == 1:
+        if mark and mark in renamed and new[mark] == 1:
             rows[index] = by_name.pop(renamed[mark])
             del gone[renamed[mark]]
     others = [row for name, row in by_name.items() if name not in gone]
@@ -175,7 +178,9 @@ def find_earlier(
 
 
 def sound_mark(sound: ScannedFile) -> str:
-    """Return a text by which a sound is known under another name."""
+    """Return a text by which a sound is known under another name; '' if its length is not known for certain."""
+    if sound.frames is None:  # its start alone may be silence
+        return ""
     return f"{sound.frames} {sound.channels} {sound.first_digest}"
 
 

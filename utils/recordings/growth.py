@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
 from config import Dataset
 from utils import console
+from utils.console import UserError
 from utils.recordings.archive import Archive
 from utils.recordings.assigned import (
     ASSIGNED_SCHEMA,
@@ -23,7 +24,7 @@ from utils.recordings.grouping import Groups, block_of, dense_blocks, group_keys
 from utils.recordings.growing import extend_split
 from utils.recordings.recording import SPLITS, Recording
 from utils.recordings.selection import Selection
-from utils.recordings.splits import Assignment
+from utils.recordings.splits import Assignment, read_split
 from utils.recordings.splitting import assign_with_long
 
 SHOWN_NAMES = 5  # of recordings that something happened to
@@ -37,11 +38,12 @@ class Growth:
     ----------
     stayed, new : number of recordings that were sorted before, and that were not
     new_classes : classes that no recording had before
-    joined : names of recordings that had to change their split, because new ones joined their group to another
+    joined : names of recordings that had to change their split or fold, because new ones joined their group to another
     vanished : names of those that are no longer in the archive, with their splits
     renamed : earlier and present names of recordings that are known by their sound
     relabelled : names of recordings that are of another class than at first, by both classes
     changed : the settings that decide on the split and changed, so that all were assigned anew
+    told : names of recordings of which the last call told what is told here
     """
 
     stayed: int = 0
@@ -52,6 +54,7 @@ class Growth:
     renamed: tuple[tuple[str, str], ...] = ()
     relabelled: tuple[tuple[str, str, str], ...] = ()
     changed: tuple[str, ...] = ()
+    told: frozenset[str] = frozenset()
 
     def log_lines(self) -> list[str]:
         """Return the lines of sorted.log."""
@@ -113,6 +116,7 @@ def divide_recordings(
     growth = Growth(changed=tuple(changed))
     if not assigned.is_empty():
         growth = _growth(recordings, assignments, earlier, assigned, table, joined)
+        growth = replace(growth, told=_already_told(recordings, earlier, settings))
     return Divided(groups, assignments, table, growth)
 
 
@@ -156,8 +160,25 @@ def _growth(
     )
 
 
+def _already_told(recordings: Sequence[Recording], earlier: Earlier, settings: Dataset) -> frozenset[str]:
+    """Return the recordings whose names and classes are those of the last call, or that had vanished before it."""
+    same = {
+        recording.name
+        for recording, row in zip(recordings, earlier.rows, strict=True)
+        if row and (row["recording"], row["class"]) == (recording.name, recording.species)
+    }
+    path = settings.root / "split.parquet"
+    if not path.is_file() or path.is_symlink():
+        return frozenset(same)
+    try:
+        last = read_split(Dataset(root=settings.root, archive=settings.archive), sounds=False)["recording"]
+    except UserError:
+        return frozenset(same)
+    return frozenset(same | ({row["recording"] for row in earlier.vanished} - {*last}))
+
+
 def show_growth(growth: Growth) -> None:
-    """Print what became of the recordings that were sorted before."""
+    """Print what became of the recordings that were sorted before; of single ones, what the last call did not tell."""
     if growth.changed:
         console.info(f"all recordings are divided anew: {'; '.join(growth.changed)}")
     if growth.new and growth.stayed:
@@ -166,24 +187,27 @@ def show_growth(growth: Growth) -> None:
         console.info(f"{growth.new.total()} recordings are new ({parts}); {growth.stayed} stay in their split{classes}")
     if growth.joined:
         console.warning(
-            f"{len(growth.joined)} recordings change their split, because new ones joined their group to one that is "
-            f"held out: {_some_names(growth.joined)}"
+            f"{len(growth.joined)} recordings change their split or fold, because new ones joined their group to one "
+            f"that is held out: {_some_names(growth.joined)}"
         )
-    if growth.vanished:
-        names = [f"{name} ({split})" for name, split in growth.vanished]
+    _show_changed_recordings(growth)
+
+
+def _show_changed_recordings(growth: Growth) -> None:
+    if names := [f"{name} ({split})" for name, split in growth.vanished if name not in growth.told]:
         console.warning(
             f"{len(names)} recordings of the earlier split are no longer in the archive: {_some_names(names)}; if they "
-            "come back, they come back to their split (--fresh forgets them)"
+            "come back, they come back to their split (--fresh forgets them, and divides all others anew, too)"
         )
-    if growth.renamed:
+    if renamed := [f"{before} is {now}" for before, now in growth.renamed if now not in growth.told]:
         console.info(
-            f"{len(growth.renamed)} recordings have new names, are known by their sound, and stay in their split: "
-            f"{_some_names([f'{before} is {now}' for before, now in growth.renamed])}"
+            f"{len(renamed)} recordings have new names, are known by their sound, and stay in their split: "
+            f"{_some_names(renamed)}"
         )
-    if growth.relabelled:
+    if other := [f"{name} was {before}" for name, before, _ in growth.relabelled if name not in growth.told]:
         console.info(
-            f"{len(growth.relabelled)} recordings are of another species than at first, and stay in their split: "
-            f"{_some_names([f'{name} was {before}' for name, before, _ in growth.relabelled])}"
+            f"{len(other)} recordings are of another species than at first, and stay in their split: "
+            f"{_some_names(other)}"
         )
 
 

@@ -1,6 +1,8 @@
 """The steps of sort_data.py that write: metadata, sounds in the folders of their splits, and the log."""
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import polars as pl
 
 from config import Dataset, is_address
 from utils import console
-from utils.files import json_text, write_text
+from utils.files import LOCK_FILES, json_text, write_text
 from utils.recordings.archive import Archive
 from utils.recordings.archive_split import ArchiveSplit
 from utils.recordings.audio_files import sounds_below
@@ -23,6 +25,19 @@ from utils.recordings.sorted_folders import (
     stays_in_place,
 )
 from utils.recordings.splits import Assignment
+
+
+@contextmanager
+def alone_in_root(root: Path) -> Iterator[None]:
+    """Let only one sort_data at a time use a data set's root; a new root stays away if the archive is refused."""
+    is_new = not root.exists()
+    with console.alone(root, "sort_data"):
+        try:
+            yield
+        except console.UserError:
+            if is_new and all(LOCK_FILES.fullmatch(child.name) for child in root.iterdir()):
+                shutil.rmtree(root, ignore_errors=True)
+            raise
 
 
 def check_targets(recordings: Sequence[Recording], settings: Dataset, *, dry_run: bool) -> None:
