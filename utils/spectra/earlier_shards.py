@@ -43,17 +43,26 @@ def write_sources(path: Path, shard: Shard, parts: Sequence[Part | None]) -> Non
     write_text(path, "".join(f"{json.dumps(line)}\n" for line in lines))
 
 
-def take_over(shards: Sequence[Shard], folder: Path) -> None:
-    """Write the parts of recordings of unfinished shards whose clips some shard of the store has already."""
+def take_over(shards: Sequence[Shard], folder: Path) -> set[str]:
+    """Write the parts of recordings of unfinished shards whose clips some shard of the store has already.
+
+    Returns
+    -------
+    The names of the recordings that have no part, and must be computed.
+    """
     wanted = {job.name: job for shard in shards for job in shard.jobs if not is_complete_part(job.part)}
     earlier = sorted((folder / "shards").glob(f"[!.]*/{SOURCES}")) if wanted else []
     taken = sum(_take_from(sources, wanted) for sources in earlier)
     if taken:
         console.info(f"{taken:,} recordings of shards that change were computed before, and are taken over")
+    return {*wanted}
 
 
 def _take_from(sources: Path, wanted: dict[str, Job]) -> int:
-    """Write the parts of the wanted recordings that a shard has; return how many. A damaged shard has none."""
+    """Write the parts of the wanted recordings that a shard has, which are wanted no more; return how many.
+
+    A damaged shard has none.
+    """
     taken = 0
     try:
         if not (sources.parent / SHARD_KEY).is_file():
@@ -66,6 +75,7 @@ def _take_from(sources: Path, wanted: dict[str, Job]) -> int:
             )
             with atomic_file(job.part, lasting=False) as stream:
                 write_clip_part(stream, [Clip(*part["clips"][index]) for index in kept], rows[kept], summary)
+            del wanted[job.name]
             taken += 1
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         if isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError):

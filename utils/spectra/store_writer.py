@@ -11,7 +11,7 @@ from config import Config
 from utils import console
 from utils.files import atomic_folder, empty_folder, remove_folder, unrelated_names, write_text
 from utils.settings import load, to_toml
-from utils.spectra.clip_parts import is_complete_part, read_clip_part
+from utils.spectra.clip_parts import read_clip_part
 from utils.spectra.disk_forecast import DiskForecast
 from utils.spectra.earlier_shards import SOURCES, take_over, write_sources
 from utils.spectra.extraction import Job, JobResult, extract
@@ -97,11 +97,11 @@ def fill_store(
     then : what the main process does after the worker; None: nothing
     """
     missing = unfinished_shards(shards, folder)
+    to_compute = take_over(missing, folder)
     if missing:
-        take_over(missing, folder)
         (folder / "clips.parquet").unlink(missing_ok=True)  # its rows would point into shards that are about to change
     shard_of = {job.name: shard for shard in missing for job in shard.jobs}
-    open_jobs = {shard.name: {job.name for job in shard.jobs if not is_complete_part(job.part)} for shard in missing}
+    open_jobs = {shard.name: {job.name for job in shard.jobs if job.name in to_compute} for shard in missing}
     failures: dict[str, console.Failure] = {}
     todo = [job for shard in missing for job in shard.jobs if job.name in open_jobs[shard.name]]
     done_before = sum(len(shard.jobs) for shard in shards) - len(todo)
