@@ -1,7 +1,7 @@
 """Finding and removing what nothing needs: under the locks of the stages, so that nothing in use is touched."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -48,12 +48,8 @@ def clean(config: Config, *, remove: bool, words: str) -> list[Stale]:
     config = with_external_model(config)
     with ExitStack() as stack:
         found = [one for one in _not_needed(config, stack) if one.can_be_removed()]
-        now, sizes = time.time(), [one.size() for one in found]
-        ages = [_age(now - one.changed()) for one in found]
-        rows = {
-            f"{index:3}  {_in_megabytes(size):>8}  {age:>8}": f"{console.printable(one.path)}, {one.reason}"
-            for index, (one, size, age) in enumerate(zip(found, sizes, ages, strict=True), 1)
-        }
+        sizes = [one.size() for one in found]
+        rows = _rows_of_table(found, sizes)
         if remove:
             for one in found:
                 one.remove()
@@ -69,6 +65,15 @@ def clean(config: Config, *, remove: bool, words: str) -> list[Stale]:
         {"total": items, "next": after if remove else f"{words} --remove"},
     )
     return found
+
+
+def _rows_of_table(found: Sequence[Stale], sizes: Sequence[int]) -> dict[str, str]:
+    now = time.time()
+    ages = [_age(now - one.changed()) for one in found]
+    return {
+        f"{index:3}  {_in_megabytes(size):>8}  {age:>8}": f"{console.printable(one.path)}, {one.reason}"
+        for index, (one, size, age) in enumerate(zip(found, sizes, ages, strict=True), 1)
+    }
 
 
 def _not_needed(config: Config, stack: ExitStack) -> Iterator[Stale]:
