@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from config import Config
 from tests.conftest import extracted
 from utils.cleaning import __main__ as cleaning
 from utils.cleaning.cleaning import clean
+from utils.console import UserError
 from utils.files import try_lock
 from utils.settings import load, to_toml
 from utils.settings_keys import short_key
@@ -41,7 +43,7 @@ def write(*paths: Path) -> None:
 
 def listed(config: Config, *, remove: bool = False) -> set[str]:
     base = config.dataset.root.parent
-    found = clean(config, remove=remove, words="python -m utils.cleaning")
+    found = clean(config, remove=remove, words="python -m utils.cleaning", stopped=True)
     return {one.path.relative_to(base).as_posix() for one in found}
 
 
@@ -235,3 +237,43 @@ def test_the_command(config: Config, capsys: pytest.CaptureFixture[str]) -> None
     assert f"python-mutils.cleaning{file}--remove" in "".join(capsys.readouterr().out.split())
     assert cleaning.command([str(file), "--remove"]) == 0
     assert not (config.dataset.root / ".split.parquet.part").exists()
+
+
+def test_a_store_that_a_process_reads_or_that_is_a_link_stays(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = dataclasses.replace(config, spectrogram=dataclasses.replace(config.spectrogram, height=24))
+    (config.run_folder / "settings.toml").parent.mkdir(parents=True)
+    (config.run_folder / "settings.toml").write_text(to_toml(other))
+    store = config.dataset.root / "spec"
+    before = files(store)
+    shard = next(store.glob("shards/*/spectrograms.npy"))
+    mapped = np.load(shard, mmap_mode="r")  # as a training does, wherever its snapshots are
+    if Path("/proc/self/maps").is_file():
+        listed(other, remove=True)
+        assert files(store) == before
+        assert "is read by a process" in capsys.readouterr().err
+    del mapped
+    store.rename(tmp_path / "bigger")
+    store.symlink_to(tmp_path / "bigger")
+    listed(other, remove=True)
+    assert files(tmp_path / "bigger") == before
+    assert "is a link" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_data_set_is_refused(config: Config, tmp_path: Path) -> None:
+    write(tmp_path / "home" / ".song.wav.part", tmp_path / "home" / ".test.part")
+    home = dataclasses.replace(config, dataset=dataclasses.replace(config.dataset, root=tmp_path / "home"))
+    with pytest.raises(UserError, match="is no data set"):
+        listed(home, remove=True)
+    assert len(list((tmp_path / "home").iterdir())) == 2
+
+
+def test_what_a_stopped_submission_has_predicted_stays_unless_asked(config: Config) -> None:
+    part = config.submission.folder / "small_soundscape.parts" / KEY / "1.part"
+    mine = config.submission.folder / "small_soundscape_talk.parts" / "1.part"
+    write(part, mine)
+    clean(config, remove=True, words="")
+    assert part.is_file()
+    clean(config, remove=True, words="", stopped=True)
+    assert (part.is_file(), mine.is_file()) == (False, True)

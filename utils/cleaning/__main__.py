@@ -4,9 +4,9 @@
     python -m utils.cleaning experiments/mine.toml --remove
 
 Listed are unfinished files of processes that were killed, a store, stores of noise and embeddings, cached predictions
-and copies of packs that neither the experiment nor a run in `snapshots` uses, parts of stopped submissions, and scratch
-folders. Never listed are recordings, splits, snapshots, submissions, what the toolkit did not write, and the folders in
-which one of its stages runs.
+and copies of packs that neither the experiment nor a run in `snapshots` uses, and scratch folders; with --stopped, also
+what stopped submissions have predicted. Never listed are recordings, splits, snapshots, submissions, what the toolkit
+did not write, the folders in which one of its stages runs, and stores that a process reads or that are links.
 """
 
 import shlex
@@ -23,6 +23,8 @@ class CleaningFlags:
     """Flags of a single call."""
 
     remove: bool = False  # remove what is listed
+    # also what stopped submissions have predicted, which the same command of a submission would use
+    stopped: bool = False
 
 
 def command(arguments: Sequence[str]) -> int:
@@ -32,7 +34,7 @@ def command(arguments: Sequence[str]) -> int:
     def main(config: Config, flags: CleaningFlags) -> None:
         from utils.cleaning.cleaning import clean
 
-        clean(config, remove=flags.remove, words=words)
+        clean(config, remove=flags.remove, words=words, stopped=flags.stopped)
 
     return console.run(main, doc=__doc__, flags=CleaningFlags, arguments=arguments, script="-m utils.cleaning")
 

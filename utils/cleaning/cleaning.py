@@ -7,6 +7,7 @@ from pathlib import Path
 
 from config import Config, is_address
 from utils import console
+from utils.cleaning.open_files import is_open_below
 from utils.cleaning.stale import (
     Stale,
     locks_in,
@@ -15,6 +16,7 @@ from utils.cleaning.stale import (
     unfinished_in_root,
     unfinished_in_runs,
     unfinished_in_store,
+    unfinished_submissions,
 )
 from utils.cleaning.unused import (
     abandoned_in_temporary_folder,
@@ -31,7 +33,7 @@ from utils.files import try_lock
 DAY = 24 * 3600.0  # seconds
 
 
-def clean(config: Config, *, remove: bool, words: str) -> list[Stale]:
+def clean(config: Config, *, remove: bool, words: str, stopped: bool = False) -> list[Stale]:
     """List what nothing needs any more, and remove it if asked.
 
     Nothing is listed of folders in which a stage runs. While their locks are held here, no stage can start that ran
@@ -40,14 +42,25 @@ def clean(config: Config, *, remove: bool, words: str) -> list[Stale]:
     Parameters
     ----------
     words : the command line, for the next command
+    stopped : whether what stopped submissions have predicted counts, too
 
     Returns
     -------
     What was found.
+
+    Raises
+    ------
+    UserError
+        If there is no data set at `dataset.root`.
     """
+    if not (config.dataset.root / "split.parquet").is_file():
+        raise console.UserError(
+            f"{console.printable(config.dataset.root)}: is no data set (it has no split.parquet); set dataset.root, or "
+            "name the experiment"
+        )
     config = with_external_model(config)
     with ExitStack() as stack:
-        found = [one for one in _not_needed(config, stack) if one.can_be_removed()]
+        found = [one for one in _not_needed(config, stack, stopped=stopped) if one.can_be_removed()]
         sizes = [one.size() for one in found]
         rows = _rows_of_table(found, sizes)
         if remove:
@@ -76,13 +89,17 @@ def _rows_of_table(found: Sequence[Stale], sizes: Sequence[int]) -> dict[str, st
     }
 
 
-def _not_needed(config: Config, stack: ExitStack) -> Iterator[Stale]:
+def _not_needed(config: Config, stack: ExitStack, *, stopped: bool) -> Iterator[Stale]:
     """Yield what nothing needs, from the folders in which no stage runs; their locks are held until `stack` ends."""
     root, snapshots, submissions = config.dataset.root, config.snapshots, config.submission.folder
     everyone = settings_of_users(config) or []
     users = [user for user in everyone if user.dataset.root.resolve() == root.resolve()]
     store = None if is_address(config.dataset.store_at) else Path(config.dataset.store_at)
     held: set[Path] = set()
+    if store and (store.is_symlink() or is_open_below(store)):
+        why = "is a link" if store.is_symlink() else "is read by a process"
+        console.warning(f"{console.printable(store)}: {why}, so nothing of it is looked at")
+        store = None
     root_is_quiet = _hold_locks(root, stack, held) and (store is None or _hold_locks(store, stack, held))
     runs_are_quiet = _hold_locks(snapshots, stack, held)
     if root_is_quiet and runs_are_quiet:  # trainings read the store
@@ -98,7 +115,8 @@ def _not_needed(config: Config, stack: ExitStack) -> Iterator[Stale]:
     if runs_are_quiet:
         yield from unfinished_in_runs(snapshots)
     if _hold_locks(submissions, stack, held):
-        yield from parts_of_submissions(submissions)
+        yield from unfinished_submissions(submissions)
+        yield from parts_of_submissions(submissions) if stopped else ()
     yield from abandoned_in_temporary_folder()
     yield from (one for one in turn_folders() if _hold_locks(one.path, stack, held))
 

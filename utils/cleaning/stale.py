@@ -160,11 +160,15 @@ def unfinished_in_runs(snapshots: Path) -> Iterator[Stale]:
                 yield from unfinished_in(folder, RUN_NAMES, what="a training or a test")
 
 
-def parts_of_submissions(folder: Path) -> Iterator[Stale]:
-    """Yield the finished recordings of submissions that were stopped, and what they left unfinished."""
+def unfinished_submissions(folder: Path) -> Iterator[Stale]:
+    """Yield what submissions that were killed left unfinished."""
     yield from unfinished_in(folder, SUBMISSION_NAMES, what="a submission")
+
+
+def parts_of_submissions(folder: Path) -> Iterator[Stale]:
+    """Yield the finished recordings of submissions that were stopped."""
     for parts in sorted(folder.glob("*.parts")) if folder.is_dir() else ():
-        if parts.is_dir() and not parts.is_symlink() and any(fnmatch(parts.stem, name) for name in SUBMISSION_NAMES):
+        if parts.is_dir() and not parts.is_symlink() and parts.stem.endswith(("_monophone", "_soundscape")):
             reason = "finished recordings of a submission that was stopped; the same command would use them"
             yield Stale(parts, reason, ("*/*.part",))
 
