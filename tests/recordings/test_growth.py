@@ -182,19 +182,40 @@ def test_a_block_that_an_earlier_version_divided_stays_divided(tmp_path: Path) -
     assert blocks_kept_together(now, earlier.rows, settings) == {groups.names[-1]}
 
 
-def test_a_recording_is_known_by_its_sound_unless_two_have_it() -> None:
-    def table(*names: str) -> pl.DataFrame:
-        recordings = [Recording(name, Path("x.wav"), "C", comments="same" if "same" in name else "") for name in names]
-        sounds = [sound_of(recording) for recording in recordings]
-        nothing = find_earlier(recordings, sounds, pl.DataFrame(schema=ASSIGNED_SCHEMA), in_archive=set(names))
-        drawn = [Assignment("val", None, "drawn")] * len(names)
-        return assigned_table(recordings, sounds, drawn, [[]] * len(names), nothing, Dataset())
+def sounding(name: str, sound: str) -> Recording:
+    return Recording(name, Path("x.wav"), "C", comments=sound)
 
-    new = [Recording("new", Path("x.wav"), "C", comments="old"), Recording("copy", Path("x.wav"), "C", comments="same")]
-    sounds = [sound_of(recording) for recording in new]
-    found = find_earlier(new, sounds, table("old", "same 1", "same 2"), in_archive={"new", "copy"})
-    assert [row and row["recording"] for row in found.rows] == ["old", None]
-    assert [row["recording"] for row in found.vanished] == ["same 1", "same 2"]
+
+def table_of(splits: dict[str, str], sounds: dict[str, str]) -> pl.DataFrame:
+    """Return the assignments of recordings, whose sounds are those of other names."""
+    recordings = [sounding(name, sounds.get(name, name)) for name in splits]
+    found = [sound_of(recording) for recording in recordings]
+    nothing = find_earlier(recordings, found, pl.DataFrame(schema=ASSIGNED_SCHEMA), in_archive=set(splits))
+    drawn = [Assignment(split, None, "drawn") for split in splits.values()]  # type: ignore[arg-type]
+    return assigned_table(recordings, found, drawn, [[]] * len(splits), nothing, Dataset())
+
+
+def known_as(table: pl.DataFrame, *now: Recording) -> tuple[list[str | None], list[str]]:
+    """Return as which earlier recording each is known, and which vanished."""
+    found = find_earlier(now, list(map(sound_of, now)), table, in_archive={one.name for one in now})
+    return [row and row["recording"] for row in found.rows], [row["recording"] for row in found.vanished]
+
+
+def test_a_recording_is_known_by_its_sound_where_that_says_in_which_split_it_was() -> None:
+    copies = {"same 1": "same", "same 2": "same"}
+    table = table_of({"old": "val", "same 1": "val", "same 2": "val"}, copies)
+    new, copy, second = sounding("new", "old"), sounding("copy 1", "same"), sounding("copy 2", "same")
+    assert known_as(table, new, copy) == (["old", "same 1"], ["same 2"])
+    assert known_as(table, new, copy, second) == (["old", "same 1", "same 2"], [])
+    apart = table_of({"same 1": "val", "same 2": "train"}, copies)
+    assert known_as(apart, copy, second) == ([None, None], ["same 1", "same 2"])
+
+
+def test_recordings_that_exchanged_their_names_stay_where_their_sounds_were() -> None:
+    table = table_of({"1": "val", "2": "train", "3": "train"}, {})
+    assert known_as(table, sounding("1", "2"), sounding("2", "1"), sounding("3", "3")) == (["2", "1", "3"], [])
+    # a file that was edited keeps its name's split
+    assert known_as(table, sounding("1", "cut"), sounding("2", "2")) == (["1", "2"], ["3"])
 
 
 def test_a_recording_of_unknown_length_is_not_known_by_its_start() -> None:

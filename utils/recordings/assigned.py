@@ -5,7 +5,6 @@ when it is run again. An archive that comes with splits removes it: nothing is a
 """
 
 import json
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,24 +156,36 @@ def find_earlier(
 ) -> Earlier:
     """Find the earlier assignment of each recording: by its name, or by its sound if it has a new name.
 
-    A recording has a new name if exactly one that vanished has its sound, and no other new one has.
+    Names that were exchanged follow their sounds, too. Of several recordings with one sound, each takes one of those
+    that had it, if all of these were in one split and fold.
 
     Parameters
     ----------
     in_archive : names of all recordings of the archive, also of those that are not used
     """
-    by_name = {row["recording"]: row for row in assigned.iter_rows(named=True)}
-    rows = [by_name.pop(recording.name, None) for recording in recordings]
-    gone = {name: row for name, row in by_name.items() if name not in in_archive}
-    marks = [None if row else sound_mark(sound) for row, sound in zip(rows, sounds, strict=True)]
-    new, lost = Counter(marks), Counter(row["sound"] for row in gone.values())
-    renamed = {row["sound"]: name for name, row in gone.items() if row["sound"] and lost[row["sound"]] == 1}
+    free = {row["recording"]: row for row in assigned.iter_rows(named=True)}
+    marks = list(map(sound_mark, sounds))
+    rows = [
+        free.pop(recording.name) if _is_as_before(free.get(recording.name), mark) else None
+        for recording, mark in zip(recordings, marks, strict=True)
+    ]
+    here = {recording.name for recording in recordings}
+    by_sound: dict[str, list[str]] = {}
+    for name, row in free.items():
+        if row["sound"] and (name in here or name not in in_archive):
+            by_sound.setdefault(row["sound"], []).append(name)
     for index, mark in enumerate(marks):
-        if mark and mark in renamed and new[mark] == 1:
-            rows[index] = by_name.pop(renamed[mark])
-            del gone[renamed[mark]]
-    others = [row for name, row in by_name.items() if name not in gone]
-    return Earlier(rows, list(gone.values()), others)
+        names = by_sound.get(mark, [])
+        if rows[index] is None and names and len({(free[name]["split"], free[name]["fold"]) for name in names}) == 1:
+            rows[index] = free.pop(names.pop(0))
+    rows = [row or free.pop(recording.name, None) for row, recording in zip(rows, recordings, strict=True)]
+    gone = [row for name, row in free.items() if name not in in_archive]
+    return Earlier(rows, gone, [row for name, row in free.items() if name in in_archive])
+
+
+def _is_as_before(row: dict[str, Any] | None, mark: str) -> bool:
+    """Tell whether the recording of a name has the sound that it had, as far as that is known."""
+    return row is not None and (not row["sound"] or not mark or row["sound"] == mark)
 
 
 def sound_mark(sound: ScannedFile) -> str:
