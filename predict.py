@@ -41,6 +41,7 @@ def command(arguments: Sequence[str]) -> int:
     return console.run(
         partial(main, places),
         doc=__doc__,
+        sections=("testing", "submission", "metadata", "cluster", "log"),
         flags=PredictFlags,
         complete=lambda done: done.complete,
         arguments=words,

@@ -40,6 +40,7 @@ def command(arguments: Sequence[str]) -> int:
     return console.run(
         partial(main, places),
         doc=__doc__,
+        sections=("submission", "log"),
         flags=ReviewFlags,
         complete=lambda done: done.complete,
         arguments=words,

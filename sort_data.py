@@ -135,4 +135,12 @@ def _sort(config: Config, flags: Flags, remote: "RemoteArchive | None") -> Sorte
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda result: not result.failures))
+    sys.exit(
+        console.run(
+            main,
+            doc=__doc__,
+            sections=("dataset", "cluster", "log"),
+            flags=Flags,
+            complete=lambda result: not result.failures,
+        )
+    )

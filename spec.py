@@ -105,4 +105,12 @@ def main(config: Config, flags: Flags = Flags()) -> Extracted:
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda result: result.complete))
+    sys.exit(
+        console.run(
+            main,
+            doc=__doc__,
+            sections=("dataset", "clips", "spectrogram", "external", "cluster", "log"),
+            flags=Flags,
+            complete=lambda result: result.complete,
+        )
+    )

@@ -34,4 +34,12 @@ def main(config: Config, flags: SubmissionFlags = SubmissionFlags()) -> "Submitt
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=SubmissionFlags, complete=lambda done: done.complete))
+    sys.exit(
+        console.run(
+            main,
+            doc=__doc__,
+            sections=("testing", "submission", "metadata", "cluster", "log"),
+            flags=SubmissionFlags,
+            complete=lambda done: done.complete,
+        )
+    )

@@ -60,4 +60,12 @@ def main(config: Config, flags: Flags = Flags()) -> "Tested":
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags, complete=lambda tested: tested.complete))
+    sys.exit(
+        console.run(
+            main,
+            doc=__doc__,
+            sections=("testing", "metadata", "cluster", "log"),
+            flags=Flags,
+            complete=lambda tested: tested.complete,
+        )
+    )

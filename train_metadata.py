@@ -52,4 +52,4 @@ def main(config: Config, flags: Flags = Flags()) -> "TrainedClassifier":
 
 
 if __name__ == "__main__":
-    sys.exit(console.run(main, doc=__doc__, flags=Flags))
+    sys.exit(console.run(main, doc=__doc__, sections=("dataset", "metadata", "log"), flags=Flags))

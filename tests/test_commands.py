@@ -1,5 +1,6 @@
 """The program `birdclef`: its commands are the scripts, and asking for help is quick."""
 
+import dataclasses
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from birdclef.shell_completion import call_flags, completion_script
 from config import Config
 from tests.conftest import REPOSITORY
 from utils import console
+from utils.command_line import from_command_line
 from utils.commands import COMMANDS, find_experiment, first_sentence, source_of, with_commands
 
 HELP_OF_ALL = """
@@ -32,6 +34,31 @@ print(json.dumps([found, texts]))
 """
 QUICK = {"tyro", "pydantic", "rich", "numpy"}  # not needed to list the commands
 HEAVY = {"jax", "flax", "optax", "orbax", "polars", "scipy", "librosa", "matplotlib", "sklearn", "cv2", "onnxruntime"}
+
+
+def test_help_shows_what_a_script_reads_and_help_all_the_rest(capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(word: str) -> str:
+        with pytest.raises(SystemExit):
+            from_command_line([word], doc="Does.", script="x.py", sections=("log",))
+        return " ".join(capsys.readouterr().out.split())
+
+    for word in ("-h", "--help"):
+        assert "--log.mode" in shown(word)
+        assert "processes that read recordings" in shown(word)  # the comments of settings without a section
+        assert "--training.epochs" not in shown(word)
+        assert "--help_all shows the settings of dataset, clips, spectrogram" in shown(word)
+    assert "--training.epochs" in shown("--help_all")
+    assert "--training.epochs" in shown("--help-all")
+    config, _ = from_command_line(["--training.epochs", "7"], doc="", script="x.py", sections=("log",))
+    assert config.training.epochs == 7
+
+
+def test_scripts_show_sections_that_exist() -> None:
+    sections = {one.name for one in dataclasses.fields(Config)}
+    sources = [source_of(name).read_text() for name in COMMANDS]
+    named = re.findall(r"sections=\(([^)]*)\)", "\n".join(sources))
+    assert len(named) > 9
+    assert {word.strip('" \n') for words in named for word in words.split(",")} - {""} <= sections
 
 
 def test_every_script_is_a_command() -> None:

@@ -149,6 +149,14 @@ def test_a_stopped_call_resumes(
     assert "1 of 3 recordings were predicted before" in capsys.readouterr().out
 
 
+def test_a_wrong_place_costs_only_itself(config: Config, sounds: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(config, "nowhere.wav", sounds / "a.wav", "--threshold", "0") == INCOMPLETE
+    printed = "".join(capsys.readouterr())
+    assert "1 recording could not be used" in printed
+    assert "nowhere.wav: no such file or folder" in printed
+    assert "1 of 1 in" in printed
+
+
 def test_a_broken_recording_costs_only_itself(
     config: Config, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

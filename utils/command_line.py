@@ -2,11 +2,14 @@
 
 import contextlib
 import dataclasses
+import inspect
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, get_origin, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -24,6 +27,7 @@ def from_command_line(
     doc: str,
     script: str,
     flags: type | None = None,
+    sections: Sequence[str] | None = None,
     warn: Callable[[str], None] | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> tuple[Config, Any]:
@@ -34,6 +38,7 @@ def from_command_line(
     arguments : the words after the script's name
     doc, script : head of `--help`, and the name in it
     flags : dataclass of the script's own flags, besides the settings
+    sections : of the settings that `--help` shows; `--help_all` shows all, as `--help` does with None
     warn : called with one line for each setting that the file has under an old name
     tell : called with one line if the file is not in the working folder, but the toolkit's own
 
@@ -53,6 +58,8 @@ def from_command_line(
         if tell and path != named:
             tell(f"{named}: not in this folder, so the toolkit's own is taken: {path}")
     base = load(path, warn=warn) if path else Config()
+    if sections is not None:
+        _show_help(words, base, doc=doc, script=script, flags=flags, sections=sections)
     config, call = _parse_flags(words, _parser(base, doc=doc, script=script, flags=flags))
     try:
         validated(to_dict(config))
@@ -63,9 +70,40 @@ def from_command_line(
     return expand_home(config), call
 
 
-def _parser(base: Config, *, doc: str, script: str, flags: type | None) -> Parse:
-    """Return what parses flags over a config."""
-    entries: list[tuple[str, Any, Any]] = [("config", Annotated[Config, tyro.conf.arg(name="")], base)]
+def _show_help(
+    words: Sequence[str], base: Config, *, doc: str, script: str, flags: type | None, sections: Sequence[str]
+) -> None:
+    """Print help and leave the program, if a word asks for it."""
+    if {"--help_all", "--help-all"} & {*words}:
+        _parser(base, doc=doc, script=script, flags=flags)(["--help"])
+    if {"-h", "--help"} & {*words}:
+        names = [one.name for one in dataclasses.fields(base) if dataclasses.is_dataclass(getattr(base, one.name))]
+        hidden = [name for name in names if name not in sections]
+        doc = f"{doc}\n\n--help_all shows the settings of {', '.join(hidden)}, too."
+        _parser(_with_hidden(base, hidden), doc=doc, script=script, flags=flags)(["--help"])
+
+
+def _with_hidden(base: Config, hidden: Sequence[str]) -> Config:
+    """Return the same settings, of which help leaves out some sections."""
+    kinds, texts = get_type_hints(Config, include_extras=True), _comments(Config)
+    marks = dict.fromkeys(hidden, tyro.conf.Suppress)
+    marks |= {name: tyro.conf.arg(help=text) for name, text in texts.items()}  # tyro finds none of a class made here
+    changed = [
+        (name, Annotated[kinds[name], mark], dataclasses.field(default_factory=partial(getattr, base, name)))
+        for name, mark in marks.items()
+    ]
+    settings = dataclasses.make_dataclass("Settings", changed, bases=(Config,), frozen=True)
+    return settings(**{one.name: getattr(base, one.name) for one in dataclasses.fields(base)})
+
+
+def _comments(settings: type) -> dict[str, str]:
+    """Return the comments behind the settings of a class."""
+    return dict(re.findall(r"^    (\w+): .*  # (.*)$", inspect.getsource(settings), flags=re.MULTILINE))
+
+
+def _parser(base: Any, *, doc: str, script: str, flags: type | None) -> Parse:
+    """Return what parses flags over settings."""
+    entries: list[tuple[str, Any, Any]] = [("config", Annotated[type(base), tyro.conf.arg(name="")], base)]
     if flags:
         entries.append(("call", Annotated[flags, tyro.conf.arg(name="")], flags()))
     arguments = dataclasses.make_dataclass("Arguments", [(name, kind) for name, kind, _ in entries], frozen=True)

@@ -251,6 +251,7 @@ def run(
     *,
     doc: str,
     flags: type | None = None,
+    sections: Sequence[str] | None = None,
     complete: Callable[[Any], bool] = lambda _: True,
     script: str = "",
     arguments: Sequence[str] | None = None,
@@ -262,6 +263,7 @@ def run(
     main : called with the config, and with the script's own flags where it has any
     doc : the script's docstring, the head of its `--help`
     flags : dataclass of what a single call may ask for (such as `--fresh`); never saved with the settings
+    sections : of the settings that `--help` shows: those that the script reads; none: all
     complete : tells by what `main` returned whether nothing was left out
     script : how the script is called, such as "-m utils.models"; '': by its file's name
     arguments : the words of the command line after that; none: as they are
@@ -277,7 +279,7 @@ def run(
     try:
         words, renamed, taken = sys.argv[1:] if arguments is None else arguments, list[str](), list[str]()
         config, call = from_command_line(
-            words, doc=doc, script=name, flags=flags, warn=renamed.append, tell=taken.append
+            words, doc=doc, script=name, flags=flags, sections=sections, warn=renamed.append, tell=taken.append
         )
         obey_log_settings(config.log)
         for line in taken:

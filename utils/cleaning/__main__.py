@@ -36,7 +36,14 @@ def command(arguments: Sequence[str]) -> int:
 
         clean(config, remove=flags.remove, words=words, stopped=flags.stopped)
 
-    return console.run(main, doc=__doc__, flags=CleaningFlags, arguments=arguments, script="-m utils.cleaning")
+    return console.run(
+        main,
+        doc=__doc__,
+        sections=("dataset", "submission", "log"),
+        flags=CleaningFlags,
+        arguments=arguments,
+        script="-m utils.cleaning",
+    )
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from utils.scoring.inference.zero_scores import zero_scores_of
 from utils.scoring.learned_recordings import advice_on_learned, refuse_all_data
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.registry import METRICS, value_and_ends_text, value_text
+from utils.scoring.metrics.thresholds import rows_text
 from utils.scoring.metrics.units import Unit, unit_word
 from utils.scoring.reports.contents import report_of
 from utils.scoring.reports.page import write_report
@@ -283,6 +284,8 @@ def _print_tested(tested: Tested, members: Sequence[Member], predictions: Predic
             **headline_rows(tested),
             "top-1 confidence": value_text(headline.top1_confidence),
             **rules_text(settings, unit),
+            "thresholds": f"{console.printable(tested.folder / 'thresholds.json')}, chosen on "
+            f"{rows_text(unit, tested.interval)}; predict.py and submissions of this run use them",
             **blend_text(settings),
             **({"embeddings": stored} if predictions.from_store else {}),
             "engine": engine_text(settings),

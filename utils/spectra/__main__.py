@@ -38,6 +38,7 @@ def command(arguments: Sequence[str]) -> int:
     return console.run(
         functools.partial(look, paths),
         doc=__doc__,
+        sections=("clips", "spectrogram", "log"),
         flags=LookFlags,
         arguments=arguments[len(paths) :],
         script="-m utils.spectra RECORDING OUT.png",

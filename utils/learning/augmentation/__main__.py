@@ -44,6 +44,7 @@ def command(arguments: Sequence[str]) -> int:
     return console.run(
         main,
         doc=__doc__,
+        sections=("clips", "spectrogram", "waveform", "augmentation", "log"),
         flags=AugmentationFlags,
         arguments=arguments[len(paths) :],
         script="-m utils.learning.augmentation augmentation.png",

@@ -68,7 +68,7 @@ def predict_missing(task: Task, config: Config) -> InferenceResult:
 
     predictions = predict_on_workers(predict_rows, files, task.ensemble, config, needs=[task.parts.folder])
     with (
-        console.progress(task.kind, total=len(task.files), unit="recordings", in_words=True) as advance,
+        console.progress("inference", total=len(task.files), unit="recordings", in_words=True) as advance,
         closing(predictions),
     ):
         advance(done)

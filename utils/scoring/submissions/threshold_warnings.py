@@ -68,5 +68,6 @@ def _advice(thresholds: Thresholds, interval: float) -> str:
     return (
         f"{other}set submission.thresholds to thresholds for intervals of {interval:g} s: "
         "<run>_soundscape_thresholds.json of annotated soundscapes, or thresholds.json of test.py with "
-        f"testing.unit = interval and testing.interval = {interval:g}"
+        f"testing.unit = interval and testing.interval = {interval:g}; where no recording is annotated, verify some "
+        "detections (python review.py), which tells a threshold for each species"
     )
