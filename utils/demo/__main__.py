@@ -17,12 +17,13 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from utils.commands import with_commands
-from utils.console import STOPPED, UserError, clock, info, printable, show_table, stopwatch, warning
+from utils.console import clock, info, printable, run_tool, show_table, stopwatch
 
 # of each form: its experiment, which is for a folder of the same name
 EXPERIMENTS: Mapping[str, str] = MappingProxyType(
@@ -45,15 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = parser.parse_args(arguments)
     if words.seed < 0:
         parser.error(f"--seed {words.seed}: should be 0 or more")
+    return run_tool(partial(_make, words))
+
+
+def _make(words: argparse.Namespace) -> int:
     passed = stopwatch()
-    try:
-        made = _makers()[words.form](words.root, seed=words.seed)
-    except (UserError, OSError) as error:
-        warning(str(error))
-        return 1
-    except KeyboardInterrupt:
-        warning("stopped; no file is half-written, and the same command resumes here")
-        return STOPPED
+    made = _makers()[words.form](words.root, seed=words.seed)
     rows = {"recordings": f"{made.recordings} of {made.species} species, {clock(made.seconds)}", **made.more}
     show_table(f"Written to {printable(made.root)} in {clock(passed())}", rows)
     settings = shlex.join(next_words(words.root, form=words.form))

@@ -14,21 +14,19 @@ OUT/sources.json (what was used). Test models on them:
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from utils.commands import with_commands
 from utils.console import (
     INCOMPLETE,
-    STOPPED,
-    UserError,
-    accept_any_text,
     clock,
     info,
     printable,
     report_failures,
+    run_tool,
     show_table,
     stopwatch,
-    warning,
 )
 from utils.demo.mix_settings import MixSettings
 
@@ -83,19 +81,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _mix_parser()
     words = parser.parse_args(arguments)
     _check(words, parser)
-    accept_any_text()
+    return run_tool(partial(_mix, words), again="starts again")
+
+
+def _mix(words: argparse.Namespace) -> int:
     from utils.demo.mixing import mix  # takes a second, which --help need not wait for
 
     passed = stopwatch()
     settings = MixSettings(words.seconds, words.events, tuple(words.snr), words.rate, words.seed)
-    try:
-        made = mix(words.recordings, words.out, noises=words.noise, count=words.count, settings=settings)
-    except (UserError, OSError) as error:
-        warning(str(error))
-        return 1
-    except KeyboardInterrupt:
-        warning("stopped; no file is half-written, and the same command starts again here")
-        return STOPPED
+    made = mix(words.recordings, words.out, noises=words.noise, count=words.count, settings=settings)
     report_failures(made.failures, what="recordings")
     rows = {
         "soundscapes": f"{made.soundscapes} of {clock(words.seconds)}",

@@ -24,13 +24,12 @@ from typing import TYPE_CHECKING
 from utils.commands import with_commands
 from utils.console import (
     INCOMPLETE,
-    STOPPED,
     UserError,
-    accept_any_text,
     clock,
     info,
     printable,
     report_failures,
+    run_tool,
     show_grid,
     show_table,
     stopwatch,
@@ -114,18 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _download_parser()
     words = parser.parse_args(arguments)
     flags = DownloadFlags(**{field.name: getattr(words, field.name) for field in fields(DownloadFlags)})
-    accept_any_text()
-    passed = stopwatch()
-    try:
+
+    def work() -> int:
+        passed = stopwatch()
         done = _download(words.out, flags, parser)
-    except (UserError, OSError) as error:
-        warning(str(error))
-        return 1
-    except KeyboardInterrupt:
-        warning("stopped; no file is half-written, and the same command resumes here")
-        return STOPPED
-    _show(done, words.out, flags, seconds=passed())
-    return INCOMPLETE if done.failures else 0
+        _show(done, words.out, flags, seconds=passed())
+        return INCOMPLETE if done.failures else 0
+
+    return run_tool(work)
 
 
 def _download(out: Path, flags: DownloadFlags, parser: argparse.ArgumentParser) -> "Downloaded":
