@@ -12,8 +12,9 @@ import soxr
 from jaxtyping import Float32
 
 from config import Config
-from utils.scoring.reports.excerpts import SOUND_RATE, jpeg, mp3, samples_between
+from utils.scoring.reports.excerpts import SOUND_RATE, jpeg, mp3
 from utils.spectra.decode import AudioError, decode
+from utils.spectra.decoded_part import samples_between
 
 AROUND = 1.0  # seconds of sound before and after a detection
 LONGEST = 30.0  # seconds that are shown of a detection

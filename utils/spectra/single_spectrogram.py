@@ -12,6 +12,7 @@ from utils.console import UserError
 from utils.settings import load
 from utils.spectra.clips import clip_samples
 from utils.spectra.decode import AudioError, decode
+from utils.spectra.decoded_part import samples_between
 from utils.spectra.spectrogram import make_spectrogram, to_pixels
 
 
@@ -34,17 +35,12 @@ def spectrogram_at(file: Path, *, start: float, settings: Path | None) -> UInt8[
     length, _, _ = clip_samples(config.clips, rate=spectrogram.rate)
     if not 0 <= start < math.inf:
         raise UserError(f"start = {start:g}: should be 0 or more")
-    first, parts, passed = round(start * spectrogram.rate), list[np.ndarray](), 0
     try:
         with closing(decode(file, rate=spectrogram.rate, channel=spectrogram.channel)) as blocks:
-            for block in blocks:
-                parts.append(block[max(0, first - passed) : max(0, first + length - passed)])
-                passed += len(block)
-                if passed >= first + length:
-                    break
+            end = (round(start * spectrogram.rate) + length) / spectrogram.rate
+            samples = samples_between(blocks, start=start, end=end, rate=spectrogram.rate)
     except AudioError as error:
         raise UserError(f"{file}: {error}") from None
-    if passed <= first:
-        raise UserError(f"{file}: ends at {passed / spectrogram.rate:g} s, before start = {start:g}")
-    samples = np.concatenate(parts)
+    if not len(samples):
+        raise UserError(f"{file}: ends before start = {start:g} s")
     return to_pixels(make_spectrogram(np.pad(samples, (0, length - len(samples))), spectrogram))

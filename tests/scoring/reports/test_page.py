@@ -20,11 +20,11 @@ from utils.scoring.reports.excerpts import (
     frequency_ticks,
     make_excerpt,
     mp3,
-    samples_between,
     strongest_window,
 )
 from utils.scoring.reports.page import report_page
 from utils.scoring.reports.report_parts import Chart, Confusion, Excerpt, Gallery, Line, MetricRow, Report, Strip
+from utils.spectra.decoded_part import samples_between
 
 CLASS_COLUMNS = {name: kind for name, kind in PER_CLASS_SCHEMA.items() if name not in ("clips", "confused")}
 EVIL = "<script>alert('x')</script>"

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from config import Config, Spectrogram
 from utils.scoring.reports.report_parts import Excerpt, Strip
 from utils.spectra.clips import clip_samples
 from utils.spectra.decode import decode
+from utils.spectra.decoded_part import samples_between
 from utils.spectra.frequency_axis import height_of
 from utils.spectra.spectrogram import make_spectrogram
 
@@ -190,20 +191,6 @@ def strips_of(
     order: list[int] = np.argsort(-pooled, kind="stable").tolist()
     shown = {*order[:TOP_CLASSES], *[index for index in order if truth[index]][:CORRECT_CLASSES]}
     return tuple(Strip(classes[i], bool(truth[i]), float(pooled[i]), clip_scores[:, i]) for i in order if i in shown)
-
-
-def samples_between(
-    blocks: Iterable[Float[np.ndarray, " _"]], *, start: float, end: float, rate: int
-) -> Float[np.ndarray, " samples"]:
-    """Return the samples of a stream from `start` to `end`, seconds, or to its end; later blocks are not decoded."""
-    first, last, passed = round(start * rate), round(end * rate), 0
-    wanted = []
-    for block in blocks:
-        wanted.append(block[max(0, first - passed) : max(0, last - passed)])
-        passed += len(block)
-        if passed >= last:
-            break
-    return np.concatenate(wanted)
 
 
 def jpeg(

@@ -14,10 +14,11 @@ from utils.recordings.recording import Event
 from utils.scoring.evaluation.soundscape_truth import Truth
 from utils.scoring.evaluation.soundscapes import SoundscapeMetrics, soundscape_rows
 from utils.scoring.inference.intervals import IntervalScores
-from utils.scoring.reports.excerpts import SOUND_RATE, frequency_ticks, jpeg, mp3, samples_between
+from utils.scoring.reports.excerpts import SOUND_RATE, frequency_ticks, jpeg, mp3
 from utils.scoring.reports.page import render
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.spectra.decode import AudioError, decode
+from utils.spectra.decoded_part import samples_between
 from utils.spectra.frequency_axis import height_of
 
 LONGEST_TIMELINE = 300.0  # seconds of one recording, at most
