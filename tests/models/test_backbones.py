@@ -175,6 +175,8 @@ def test_a_step_of_training_reaches_everything_in_both_dtypes(name: str) -> None
             return (jax.nn.softmax(logits) ** 2).sum(), (logits, rest)
 
         step = compiled(jax.value_and_grad(loss, has_aux=True))
+        # the arrays that a step returns have strong types: with weak ones at first, it would be compiled again
+        assert not [path for path, array in named_leaves(network).items() if array.weak_type]
         (_, (logits[dtype], rest)), gradients = step(*network, jax.random.key(2))
         (_, (other, _)), _ = step(*network, jax.random.key(3))
         assert logits[dtype].shape == (4, CLASSES)

@@ -128,7 +128,7 @@ class ConvNeXtBlock(nnx.Module):
         self.conv_dw = depthwise(channels, 7, bias=True, rngs=rngs)
         self.norm = LayerNorm(channels, rngs=rngs)
         self.mlp = Mlp(channels, 4 * channels, conv_mlp=conv_mlp, rngs=rngs)
-        self.gamma = nnx.Param(jnp.full(channels, 1e-6))
+        self.gamma = nnx.Param(jnp.full(channels, 1e-6, jnp.float32))
         self.drop_path = drop_path
 
     def __call__(self, x: FeatureMaps, *, train: bool, key: PRNGKeyArray | None) -> FeatureMaps:

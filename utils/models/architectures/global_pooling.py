@@ -17,7 +17,7 @@ class GlobalPool(nnx.Module):
 
     def __init__(self, settings: Model) -> None:
         self.by_frame = settings.pool == "attention"
-        self.exponent = nnx.data(nnx.Param(jnp.full((), EXPONENT)) if settings.pool == "gem" else None)
+        self.exponent = nnx.data(nnx.Param(jnp.full((), EXPONENT, jnp.float32)) if settings.pool == "gem" else None)
 
     def __call__(self, x: FeatureMaps) -> Float[Array, "batch *frames channels"]:
         """Return means over height and width, or generalised ones, or over height alone; computed in float32."""
