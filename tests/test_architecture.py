@@ -61,6 +61,15 @@ def test_scoring_imports_go_one_way(path: Path) -> None:
         assert other <= rank, f"{path} imports upward: {name}"
 
 
+def test_pages_of_this_machine_know_nothing_of_what_they_show() -> None:
+    for path in (REPOSITORY / "utils" / "local_page").rglob("*.py"):
+        folders = {name.split(".")[1] for name in imports(path) if name.startswith("utils.")}
+        assert folders <= {"local_page", "console"}, path
+    for folder in ORDER:
+        for path in (REPOSITORY / "utils" / folder).rglob("*.py"):
+            assert not any(name.startswith("utils.local_page") for name in imports(path)), path
+
+
 DEVICE_MODULES = ("on_device.py", "on_device_reassigned.py", "on_device_waveform.py", "engines.py")
 
 

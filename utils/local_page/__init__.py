@@ -1,0 +1,1 @@
+"""Pages that a command serves to the browser of this machine alone."""
