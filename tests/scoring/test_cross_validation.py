@@ -31,7 +31,7 @@ from utils.scoring.fold_results import CrossValidated, ensemble_of
 from utils.scoring.inference.ensembles import assemble, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.recordings import Predictions
-from utils.scoring.submissions.task import read_test_results
+from utils.scoring.submissions.results_of_test import read_test_results
 from utils.settings import load
 
 pytestmark = pytest.mark.usefixtures("undrawn")

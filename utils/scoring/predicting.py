@@ -62,9 +62,9 @@ def prepare_prediction(places: Sequence[str], config: Config, flags: PredictFlag
         If something is missing or does not fit.
     """
     given = find_recordings(places)
-    config = for_unit(_for_call(config, flags), "interval")
+    config = for_unit(config_of_call(config, flags), "interval")
     out = _checked_out(flags, given, config)
-    _check_model(config, flags)
+    check_model(config, flags)
     members = chosen_members(config)
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "detections" if out is None else out
@@ -85,7 +85,7 @@ def prepare_prediction(places: Sequence[str], config: Config, flags: PredictFlag
             yield PredictionTask(task, given, out)
 
 
-def _for_call(config: Config, flags: PredictFlags) -> Config:
+def config_of_call(config: Config, flags: PredictFlags) -> Config:
     """Return the settings of the run, with what the call asks for."""
     if flags.threshold is not None and not 0 <= flags.threshold <= 1:
         raise UserError(f"--threshold {flags.threshold:g}: should be from 0 to 1")
@@ -121,7 +121,7 @@ def _format_of(flags: PredictFlags) -> str:
     return flags.format
 
 
-def _check_model(config: Config, flags: PredictFlags) -> None:
+def check_model(config: Config, flags: PredictFlags) -> None:
     """Refuse a call that names no model in one line that says where models come from."""
     for path in config.testing.models if flags.snapshot else ():
         if find_snapshot_at(path, config.testing.snapshot) is None:

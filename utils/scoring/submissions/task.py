@@ -5,9 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from jaxtyping import Float
-
 from config import Config
 from utils import console
 from utils.recordings.audio_files import has_text_name, sounds_below
@@ -17,16 +14,13 @@ from utils.scoring.evaluation.soundscape_truth import Truth, read_truth
 from utils.scoring.inference.ensembles import Ensemble, Member, assemble, chosen_members
 from utils.scoring.inference.fingerprints import fingerprint_of_parts, fingerprint_of_scores
 from utils.scoring.inference.interval_rules import for_unit, warn_of_unused_rules
-from utils.scoring.inference.prior import EXPECTED
-from utils.scoring.metrics.calibration import Calibration, read_calibration
-from utils.scoring.metrics.thresholds import read_thresholds
 from utils.scoring.metrics.units import Unit
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.registry import FORMATS, check_layout
 from utils.scoring.submissions.formats.species_names import model_names
 from utils.scoring.submissions.postprocessing import Postprocessing, needs_places, postprocessing_of
+from utils.scoring.submissions.results_of_test import TestResults, read_test_results
 from utils.scoring.submissions.score_parts import Parts
-from utils.scoring.submissions.threshold_warnings import calibration_warning, warning_about
 
 TEST_FOLDERS = ("test", "test_audio")  # of a data set or its archive
 SOUNDSCAPE_FOLDERS = ("soundscapes", "test_soundscapes")
@@ -121,35 +115,71 @@ def task_of(
     UserError
         If something is missing or does not fit.
     """
+    basis = basis_of(config, kind, members, given_thresholds=given_thresholds)
+    return task_on(basis, root=root, files=files, path=path, parts=parts, origins=origins)
+
+
+@dataclass(frozen=True)
+class TaskBasis:
+    """What the predictions of any recordings depend on, read and checked once.
+
+    Attributes
+    ----------
+    config, kind, members : as of `task_of`
+    interval : seconds; 0: each recording is one interval
+    ensemble : the models
+    tested : thresholds and calibration
+    fingerprint : of parts
+    """
+
+    config: Config
+    kind: Kind
+    members: tuple[Member, ...]
+    interval: float
+    ensemble: Ensemble
+    tested: TestResults
+    fingerprint: str
+
+
+def basis_of(config: Config, kind: Kind, members: Sequence[Member], *, given_thresholds: bool = False) -> TaskBasis:
+    """Read and check what does not depend on the recordings; parameters and errors are those of `task_of`."""
     ensemble = assemble(members, frames=config.submission.events != "none")
     interval = config.submission.interval if kind == "soundscape" else 0.0
     _check_overlap(ensemble, config)
-    names = tuple(file.relative_to(root).as_posix() for file in files)
     of_scores = fingerprint_of_scores(members, config)
     tested = read_test_results(
         ensemble.classes, config, fingerprint=of_scores, interval=interval, given_thresholds=given_thresholds
     )
+    of_parts = fingerprint_of_parts(members, config, interval=interval)
+    return TaskBasis(config, kind, tuple(members), interval, ensemble, tested, of_parts)
+
+
+def task_on(basis: TaskBasis, *, root: Path, files: list[Path], path: Path, parts: Path, origins: bool = True) -> Task:
+    """Return the task for some recordings; parameters and errors are those of `task_of`."""
+    config, classes = basis.config, basis.ensemble.classes
+    names = tuple(file.relative_to(root).as_posix() for file in files)
     recorders = survey_files(names, root, config.dataset) if _needs_recorders(config, origins=origins) else NO_SURVEY
     told = recorders.metadata or None
-    postprocessing = postprocessing_of(ensemble.classes, names, tested.calibration, config, told)
+    postprocessing = postprocessing_of(classes, names, basis.tested.calibration, config, told)
     layout = SubmissionLayout(
-        ensemble.classes,
+        classes,
         config.submission,
         config.dataset.root,
         root,
-        tested.thresholds,
+        basis.tested.thresholds,
         names,
-        monophone=kind == "monophone",
-        novelty=ensemble.measures_novelty,
+        monophone=basis.kind == "monophone",
+        novelty=basis.ensemble.measures_novelty,
         recorders=dict(zip(names, told or (), strict=bool(told))),
         zone=time_zone(config.dataset.time_zone),
         taxonomy=config.dataset.taxonomy,
-        model=model_names(member.snapshot.folder for member in members),
+        model=model_names(member.snapshot.folder for member in basis.members),
     )
     layout = check_layout(layout)
-    of_parts = Parts(parts, fingerprint_of_parts(members, config, interval=interval), root=root)
+    of_parts = Parts(parts, basis.fingerprint, root=root)
     targets = [of_parts.path_of(file) for file in files]
-    return Task(kind, interval, ensemble, files, targets, postprocessing, layout, of_parts, path, recorders=recorders)
+    used = basis.interval, basis.ensemble, files, targets, postprocessing, layout, of_parts, path
+    return Task(basis.kind, *used, recorders=recorders)
 
 
 def _needs_recorders(config: Config, *, origins: bool) -> bool:
@@ -264,72 +294,3 @@ def _check_overlap(ensemble: Ensemble, config: Config) -> None:
                 f"submission.overlap = {overlap:g}: should be less than the clips of all models, "
                 f"{group.clips.length:g} s"
             )
-
-
-@dataclass(frozen=True)
-class TestResults:
-    """What a submission uses of a test.
-
-    Attributes
-    ----------
-    thresholds : the uncalibrated score from which each class is detected; infinite: never. None if there are none
-    calibration : from scores to probabilities, if it is asked for
-    """
-
-    __test__ = False  # not a class of tests
-
-    thresholds: Float[np.ndarray, " classes"] | None
-    calibration: Calibration | None
-
-
-def read_test_results(
-    classes: tuple[str, ...],
-    config: Config,
-    *,
-    fingerprint: str,
-    interval: float | None = None,
-    given_thresholds: bool = False,
-) -> TestResults:
-    """Read thresholds and calibration; warn, in one line each, if they come from other networks or other rows.
-
-    Parameters
-    ----------
-    classes : of the ensemble
-    fingerprint : of its scores, from `fingerprint_of_scores`
-    interval : length of the rows of the submission, seconds; 0: whole recordings. None: it does not matter what
-        thresholds and calibration were made on
-    given_thresholds : the user gave a threshold, so that those of the test are not wanted
-
-    Raises
-    ------
-    UserError
-        If the thresholds or the calibration cannot be read, or are of other classes.
-    """
-    tested, chosen, fingerprints = config.run_folder / "test", None, dict[Path, str | None]()
-    path = config.submission.thresholds or tested / "thresholds.json"
-    if given_thresholds or (config.submission.thresholds is None and not path.is_file()):
-        if config.submission.dynamic != "share" and not given_thresholds:
-            console.warning(
-                f"{path}: no such file, so there are no thresholds per class; "
-                "run test.py to choose them, or set submission.thresholds to a file"
-            )
-    else:
-        thresholds = read_thresholds(path, classes, highest=EXPECTED if config.testing.prior else 1.0)
-        chosen = np.array([np.inf if value is None else value for value in thresholds.values])
-        replaced = config.submission.dynamic == "share"
-        if warning := warning_about(thresholds, path, interval=interval, replaced=replaced):
-            console.warning(warning)
-        fingerprints[path] = thresholds.fingerprint
-    calibration = read_calibration(tested / "calibration.json") if config.testing.calibration != "none" else None
-    if calibration:
-        fingerprints[tested / "calibration.json"] = calibration.fingerprint
-        if warning := calibration_warning(calibration, tested / "calibration.json", interval=interval):
-            console.warning(warning)
-    others = [console.printable(file) for file, found in fingerprints.items() if found != fingerprint]
-    if others:
-        console.warning(
-            f"{' and '.join(others)}: made by a test with other networks, weights, pooling, sharpness, "
-            "post-processing, prior or metadata, or by an earlier version; run test.py again with the same testing "
-            "settings"
-        )
-    return TestResults(chosen, calibration)

@@ -8,7 +8,7 @@ recording, three more columns follow: site, and when the interval starts, local 
 and 2021-10-02T17:00:05Z.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from utils.recordings.recorders.clocks import time_after
@@ -28,23 +28,36 @@ def write_csv_detections(path: Path, recordings: Iterable[RecordingDetections], 
 
     Recordings are identified by their path, because file names may repeat; those that cannot be used have no row.
     """
-    count, digits, recorded = 0, layout.time_digits, _has_recorders(layout)
+    count, recorded = 0, _has_recorders(layout)
     with text_file(path) as stream:
-        stream.write(csv_line(_header(layout)))
-        for file, detections in recordings:
-            for one in detections:
-                times = f"{one.start:.{digits}f}", f"{one.end:.{digits}f}"
-                numbers = [f"{number:.{DIGITS}f}" for number in (one.score, one.novelty) if number is not None]
-                origin = recorder_cells(file, one.start, layout) if recorded else ()
-                cells = [file, *times, layout.classes[one.class_index], *numbers, *origin]
-                stream.write(csv_line([layout.cell(cell) for cell in cells]))
-                count += 1
+        stream.write(header_line(layout, recorded=recorded))
+        for line in detection_lines(recordings, layout, recorded=recorded):
+            stream.write(line)
+            count += 1
     return count
 
 
-def _header(layout: SubmissionLayout) -> tuple[str, ...]:
-    more = RECORDER_COLUMNS if _has_recorders(layout) else ()
-    return (*CSV_HEADER, *(NOVELTY_COLUMN if layout.novelty else ()), *more)
+def header_line(layout: SubmissionLayout, *, recorded: bool) -> str:
+    """Return the first line of such a file; `recorded`: with the columns of what recorders tell."""
+    return csv_line(_header(layout, recorded=recorded))
+
+
+def detection_lines(
+    recordings: Iterable[RecordingDetections], layout: SubmissionLayout, *, recorded: bool
+) -> Iterator[str]:
+    """Yield the line of each detection, under such a header."""
+    digits = layout.time_digits
+    for file, detections in recordings:
+        for one in detections:
+            times = f"{one.start:.{digits}f}", f"{one.end:.{digits}f}"
+            numbers = [f"{number:.{DIGITS}f}" for number in (one.score, one.novelty) if number is not None]
+            origin = recorder_cells(file, one.start, layout) if recorded else ()
+            cells = [file, *times, layout.classes[one.class_index], *numbers, *origin]
+            yield csv_line([layout.cell(cell) for cell in cells])
+
+
+def _header(layout: SubmissionLayout, *, recorded: bool) -> tuple[str, ...]:
+    return (*CSV_HEADER, *(NOVELTY_COLUMN if layout.novelty else ()), *(RECORDER_COLUMNS if recorded else ()))
 
 
 def _has_recorders(layout: SubmissionLayout) -> bool:
@@ -61,7 +74,7 @@ def recorder_cells(file: str, start: float, layout: SubmissionLayout) -> tuple[s
 def check_csv_detections(path: Path, layout: SubmissionLayout) -> Problems:
     """Check a CSV of detections."""
     problems, files, labels = Problems(), set(layout.files), set(layout.classes)
-    header = _header(layout)
+    header = _header(layout, recorded=_has_recorders(layout))
     cells = cells_of(path, problems, separator=",", fields=len(header), quoting=True)
     for index, (line, values) in enumerate(cells):
         if index == 0:
