@@ -62,7 +62,7 @@ def test_retired_words_are_found(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("A contact sheet of ResNet.\nThe net sheet is no number.\n")
     lines = [
         '"""Pictures."""',
-        "def answerAll(net_size, *, side):  # a lesson, watched",
+        "def answerAll(net_size, *, side):  # a lesson, untaught",
         "    side = f(side=1)",
         '    return f"go on {net_size}"',
         "number = [f[number] for number, _ in enumerate(f)]",
@@ -76,7 +76,7 @@ def test_retired_words_are_found(tmp_path: Path) -> None:
         ("name", "heard.py", 2, "net"),
         ("name", "heard.py", 2, "side"),
         ("comment", "heard.py", 2, "lesson"),
-        ("comment", "heard.py", 2, "watched"),
+        ("comment", "heard.py", 2, "untaught"),
         ("name", "heard.py", 3, "side"),
         ("string", "heard.py", 4, next(pattern for pattern in RETIRED_PHRASES if "going" in pattern)),
         ("name", "heard.py", 4, "net"),

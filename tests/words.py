@@ -28,7 +28,6 @@ RETIRED = {
     "yardstick yardsticks": "baseline",
     "mend mends mended": "fix",
     "sheet sheets": "layout",
-    "watch watches watched watching": "validation recordings, validate",
 }
 # retired as parts of names
 RETIRED_IN_NAMES = {

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "distill": "distill",
         "predict": "predict",
         "review": "review",
+        "watch": "watch",
         "submission-monophone": "submission_monophone",
         "submission-soundscape": "submission_soundscape",
         "models": "utils.models",

@@ -64,7 +64,7 @@ def prepare_prediction(places: Sequence[str], config: Config, flags: PredictFlag
     given = find_recordings(places)
     config = for_unit(config_of_call(config, flags), "interval")
     out = _checked_out(flags, given, config)
-    check_model(config, flags)
+    check_model_of_call(config, flags)
     members = chosen_members(config)
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "detections" if out is None else out
@@ -121,7 +121,7 @@ def _format_of(flags: PredictFlags) -> str:
     return flags.format
 
 
-def check_model(config: Config, flags: PredictFlags) -> None:
+def check_model_of_call(config: Config, flags: PredictFlags) -> None:
     """Refuse a call that names no model in one line that says where models come from."""
     for path in config.testing.models if flags.snapshot else ():
         if find_snapshot_at(path, config.testing.snapshot) is None:
