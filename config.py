@@ -882,6 +882,9 @@ class Submission:
     # in tables that spreadsheets and people read, write an apostrophe before cells that a spreadsheet would run as a
     # formula, such as a file named =1+1.wav; off: cells stay as they are
     defuse: bool = True
+    # soundscapes: also plot when and where species were detected, how many, and their scores, as PNG files and on the
+    # page
+    plots: bool = True
     # minutes of sound, over all recordings, on the page with timelines and players; 0.7 MB per minute; 0: no page
     page_minutes: NotNegative = 15.0
 

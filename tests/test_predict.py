@@ -179,7 +179,8 @@ def test_a_broken_recording_costs_only_itself(
         ([], "name recordings first"),
         (["~nobody-here/a.wav"], "~nobody-here/a.wav: no such file or folder"),
         (["a.wav", "--out", "found.raven"], "--out found.raven: say in which format"),
-        (["a.wav", "--format", "audacity"], "--format and --overwrite are of --out FILE"),
+        (["a.wav", "--format", "audacity"], "--format, --overwrite and --plots are of --out FILE"),
+        (["a.wav", "--plots"], "--format, --overwrite and --plots are of --out FILE"),
         (
             ["a.wav", "--out", "folder", "--overwrite", "--format", "csv"],
             "--out folder: is there already, and --overwrite replaces only",
@@ -209,6 +210,26 @@ def test_wrong_calls_are_refused_in_one_line(
     assert message in capsys.readouterr().err
     assert (tmp_path / "here.csv").read_text(encoding="utf-8") == "mine"
     assert (tmp_path / "folder" / "corrected_labels.txt").read_text(encoding="utf-8") == "mine, too"
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_plots_stand_beside_the_table(
+    config: Config, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, recording = tmp_path / "found.v2.txt", tmp_path / "card" / "Mill_20210621_030000.wav"
+    recording.parent.mkdir()
+    recording.write_bytes((sounds / "a.wav").read_bytes())
+    words = [recording, sounds / "a.wav", "--threshold", "0", "--out", out, "--format", "csv", "--plots"]
+    assert run_command(config, *words) == 0
+    plots = tmp_path / "found.v2_plots"
+    assert {file.name for file in plots.iterdir()} == {"activity.png", "accumulation.png", "scores.png"}
+    assert "no plot of sites: no recording tells where" in capsys.readouterr().out
+    out.unlink()
+    assert run_command(config, *words) == 0  # as after a call that was killed between plots and table
+    plots.rename(tmp_path / "elsewhere")
+    plots.write_text("mine")
+    assert run_command(config, *words, "--overwrite") == 1
+    assert "found.v2_plots: is a file, and the plots belong there" in capsys.readouterr().err
 
 
 def test_a_table_is_replaced_if_the_user_says_so(config: Config, sounds: Path, tmp_path: Path) -> None:

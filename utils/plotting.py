@@ -1,5 +1,6 @@
 """Matplotlib figures that are saved as PNG files, without a screen."""
 
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -29,6 +30,31 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def new_figure_of_panels(
+    width: float, height: float, *, margins: tuple[float, float, float, float], gaps: tuple[float, float]
+) -> Figure:
+    """Return an empty figure for many panels with fixed margins, because a layout that adapts to them is slow.
+
+    Parameters
+    ----------
+    width, height : inches
+    margins : left, right, below and above the panels, inches
+    gaps : between panels, across and down, as shares of the size of a panel
+    """
+    figure = Figure(figsize=(width, height))
+    FigureCanvasAgg(figure)
+    left, right, below, above = margins
+    figure.subplots_adjust(
+        left=left / width,
+        right=1 - right / width,
+        bottom=below / height,
+        top=1 - above / height,
+        wspace=gaps[0],
+        hspace=gaps[1],
+    )
+    return figure
+
+
 def make_logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
     """Make an axis logarithmic, with plain numbers beside it; matplotlib would write powers, which are formulas.
 
@@ -51,6 +77,7 @@ class _PlainMinorFormatter(LogFormatter):
 
 
 def write_figure(path: Path, figure: Figure, *, dpi: int = 110) -> None:
-    """Write a figure as PNG; it appears whole or not at all."""
-    with atomic_file(path) as stream:
+    """Write a figure as PNG; it appears whole or not at all. Letters that the font lacks are drawn as boxes."""
+    with atomic_file(path) as stream, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # in names of files and species
         figure.savefig(stream, format="png", dpi=dpi)

@@ -15,7 +15,7 @@ from utils.files import write_text
 from utils.scoring.cross_validation import TestedFold, results_folder
 from utils.scoring.evaluation.out_of_fold import Spread, pool_folds, spread_over_folds
 from utils.scoring.evaluation.recordings import HeldOutMetrics, compute_metrics, evaluate_predictions
-from utils.scoring.evaluation.result_files import write_result_files
+from utils.scoring.evaluation.result_files import read_score_plot, write_result_files
 from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.fingerprints import fingerprint_of_scores
 from utils.scoring.inference.interval_rules import for_unit, rules_facts
@@ -99,7 +99,7 @@ def conclude(
     write_csv(folder / "folds.csv", folds_table(tested))
     write_result_files(folder / "test", predictions, evaluation, held_out, {**summary, "seconds": round(seconds, 2)})
     page = fold_report(predictions, evaluation, held_out, metrics, spread, config, title=folder.name, notes=notes)
-    write_report(folder / "test" / "report.html", page)
+    write_report(folder / "test" / "report.html", replace(page, score_plot=read_score_plot(folder / "test")))
     path = _write_ensemble(ensemble, held_out, folder, fingerprint)
     result = CrossValidated(held_out.metrics, spread, folder, path, predictions.failures, predictions.odd)
     _print_result(result, predictions, folds, notes, seconds=seconds)

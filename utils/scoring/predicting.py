@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from config import Cluster, Config
 from utils import console
@@ -23,9 +23,13 @@ from utils.scoring.submissions.dynamic_threshold import with_share_threshold
 from utils.scoring.submissions.formats.detections import detections_of_intervals
 from utils.scoring.submissions.formats.registry import FORMATS
 from utils.scoring.submissions.part_inference import InferenceResult, interval_scores, predict_missing
+from utils.scoring.submissions.plots.folder import plots_folder
 from utils.scoring.submissions.tally import Tally
 from utils.scoring.submissions.task import Task, task_of
 from utils.sound.report import is_partial
+
+if TYPE_CHECKING:
+    from utils.scoring.submissions.plots.writing import WrittenPlots
 
 ROWS_ON_SCREEN = 40
 ShownRow = tuple[str, ...]
@@ -80,19 +84,32 @@ def prepare_prediction(places: Sequence[str], config: Config, flags: PredictFlag
             given_thresholds=flags.threshold is not None,
             origins=out is not None,
         )
+        task = _with_plots_beside(task, home)
         with console.alone(home.parent, home.name):
             _checked_out(flags, given, config)  # another call may have written it while this one waited
             yield PredictionTask(task, given, out)
+
+
+def _with_plots_beside(task: Task, out: Path) -> Task:
+    """Return the task with the folder of plots named after the table, whatever its ending."""
+    stem = out.with_suffix("") if _is_one_file(task.layout.settings.format) else out
+    return replace(task, plots=plots_folder(stem)) if task.plots else task
+
+
+def _is_one_file(form: str) -> bool:
+    """Tell whether the detections of a format are one file, not a folder of them."""
+    return bool(Path(f"x{FORMATS[form].suffix}").suffix)
 
 
 def config_of_call(config: Config, flags: PredictFlags) -> Config:
     """Return the settings of the run, with what the call asks for."""
     if flags.threshold is not None and not 0 <= flags.threshold <= 1:
         raise UserError(f"--threshold {flags.threshold:g}: should be from 0 to 1")
-    if flags.out is None and (flags.format or flags.overwrite):
-        raise UserError("--format and --overwrite are of --out FILE, which is missing")
+    if flags.out is None and (flags.format or flags.overwrite or flags.plots):
+        raise UserError("--format, --overwrite and --plots are of --out FILE, which is missing")
     form: Any = _format_of(flags)
     submission = replace(config.submission, format=form, events="none", history="none", sample=None, class_ids=None)
+    submission = replace(submission, plots=flags.plots)
     if flags.threshold is not None:
         submission = replace(submission, min_score=flags.threshold, dynamic="off")
     if flags.out is None:  # parts are in the memory of this machine alone
@@ -142,8 +159,7 @@ def _checked_out(flags: PredictFlags, given: GivenRecordings, config: Config) ->
     name = f"--out {printable(out)}"
     if is_sound(out) or out in given.files:
         raise UserError(f"{name}: has the name of a recording; choose another")
-    is_file = bool(Path(f"x{FORMATS[config.submission.format].suffix}").suffix)
-    if out.is_dir() or (out.exists() and not is_file):
+    if out.is_dir() or (out.exists() and not _is_one_file(config.submission.format)):
         raise UserError(f"{name}: is there already, and --overwrite replaces only files by files; choose another name")
     if out.exists() and not flags.overwrite:
         raise UserError(f"{name}: is there already; choose another name, or add --overwrite")
@@ -163,6 +179,7 @@ class PredictedRecordings:
     highest : the highest score of all, as a sentence
     threshold : from which score on a species is detected, for people
     failures : what could not be used
+    plots : of the detections, if they were asked for
     """
 
     result: InferenceResult
@@ -172,6 +189,7 @@ class PredictedRecordings:
     highest: str
     threshold: str
     failures: list[Failure]
+    plots: "WrittenPlots | None" = None
 
     @property
     def complete(self) -> bool:
@@ -192,6 +210,7 @@ def write_prediction(prediction: PredictionTask, config: Config) -> PredictedRec
     task = with_share_threshold(task, failed=result.failures)
     tally, best = Tally(), Highest(task.layout.classes)
     results = best.through(tally.through(interval_scores(task, result.failures), task.layout))
+    plots, results = _with_plots(task, results)
     if prediction.out:
         rows, shown = FORMATS[task.layout.settings.format].write(task.path, results, task.layout), list[ShownRow]()
     else:
@@ -201,7 +220,22 @@ def write_prediction(prediction: PredictionTask, config: Config) -> PredictedRec
     failures = [Failure(task.layout.files[index], failure.reason) for index, failure in result.failures.items()]
     unused = [*given.failures, *task.recorders.failures, *task.postprocessing.unused]
     threshold = task.layout.rule.text
-    return PredictedRecordings(result, tally, rows, shown, best.text, threshold, [*failures, *unused])
+    return PredictedRecordings(result, tally, rows, shown, best.text, threshold, [*failures, *unused], plots)
+
+
+def _with_plots(
+    task: Task, results: Iterator[IntervalScores]
+) -> tuple["WrittenPlots | None", Iterator[IntervalScores]]:
+    """Pass recordings on; the plots are drawn after the last one, if they were asked for."""
+    if task.plots is None:
+        return None, results
+    from utils.scoring.submissions.plots.writing import (
+        WrittenPlots,
+        write_plots_through,
+    )  # matplotlib is slow to import
+
+    plots = WrittenPlots(task.plots)
+    return plots, write_plots_through(plots, results, task.layout)
 
 
 def _rows_for_screen(results: Iterable[IntervalScores], task: Task) -> tuple[int, list[ShownRow]]:
@@ -263,9 +297,12 @@ def report_prediction(
             "intervals": f"{predicted.tally.intervals:,} of {task.interval:g} s",
             "detections": f"{predicted.rows:,} of {len(predicted.tally.detected):,} species",
             **({"file": printable(prediction.out)} if prediction.out else {}),
+            **({"plots": predicted.plots.text} if predicted.plots else {}),
             "time": f"{console.clock(seconds)}{speed}",
         },
     )
+    if predicted.plots:
+        predicted.plots.report()
     if not predicted.rows and predicted.highest:
         console.info(
             f"no species reaches its threshold; the highest score: {predicted.highest} (--threshold lowers it)"

@@ -21,6 +21,8 @@ class PredictFlags:
     # score from which a species counts as detected, 0 to 1; none: the thresholds that test.py found for the run
     threshold: float | None = None
     overwrite: bool = False  # replace the file or folder of --out if it is there
+    # of --out: also plot when and where species were detected, how many, and their scores, in a folder beside it
+    plots: bool = False
 
 
 def split_call(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

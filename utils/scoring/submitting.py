@@ -28,6 +28,8 @@ from utils.scoring.submissions.formats.registry import check_submission, write_r
 from utils.scoring.submissions.history import DetectionHistory
 from utils.scoring.submissions.novelty_table import write_novelty_through
 from utils.scoring.submissions.part_inference import InferenceResult, interval_scores, predict_missing
+from utils.scoring.submissions.plots.folder import remove_plots
+from utils.scoring.submissions.plots.writing import WrittenPlots, write_plots_through
 from utils.scoring.submissions.results import Checked, Submitted
 from utils.scoring.submissions.tally import Tally
 from utils.scoring.submissions.task import Kind, Task, prepare_submission, submissions_within
@@ -84,6 +86,11 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     novelty.unlink(missing_ok=True)
     if layout.novelty:
         results = write_novelty_through(novelty, results, defuse=config.submission.defuse)
+    plots = WrittenPlots(task.plots) if task.plots else None
+    if plots:
+        results = write_plots_through(plots, results, layout)
+    else:
+        remove_plots(task.folder / f"{config.run}_{task.kind}_plots")
     rows = write_rows(task.path, results, layout)
     tally.zero_scores.warn(config.testing)
     times = day_times.write(task.folder / f"{config.run}_{task.kind}_times")
@@ -97,7 +104,7 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
     metrics = evaluation.metrics if evaluation else None
     thresholds = _write_evaluation(evaluation, task, config) if evaluation else None
     has_page = task.kind == "soundscape" and config.submission.page_minutes and task.files
-    page = _write_page(task, result, config, used, metrics) if has_page else None
+    page = _write_page(task, result, config, used, metrics, plots) if has_page else None
     task.parts.remove()
     failures = [console.Failure(layout.files[index], failure.reason) for index, failure in result.failures.items()]
     inventory = _inventory(task, result, config)
@@ -122,6 +129,7 @@ def write_submission(task: Task, result: InferenceResult, config: Config) -> Sub
         events=events,
         times=times,
         history=histories,
+        plots=plots,
         odd=tally.odd,
         unused=unused,
         files=inventory.line(),
@@ -158,7 +166,12 @@ def _write_evaluation(evaluation: SoundscapeEvaluation, task: Task, config: Conf
 
 
 def _write_page(
-    task: Task, result: InferenceResult, config: Config, truth: Truth | None, metrics: SoundscapeMetrics | None
+    task: Task,
+    result: InferenceResult,
+    config: Config,
+    truth: Truth | None,
+    metrics: SoundscapeMetrics | None,
+    plots: WrittenPlots | None,
 ) -> Path:
     path = task.folder / f"{config.run}_{task.kind}.html"
     write_timeline(
@@ -169,6 +182,7 @@ def _write_page(
         title=config.run,
         truth=truth,
         metrics=metrics,
+        plots=plots.files if plots else {},
     )
     return path
 
@@ -224,11 +238,14 @@ def report_submission(
             "submission": f"{console.printable(submitted.path)}, {submitted.rows:,} rows",
             **({"timelines": console.printable(submitted.page)} if submitted.page else {}),
             **({"events": submitted.events.text} if submitted.events else {}),
+            **({"plots": submitted.plots.text} if submitted.plots else {}),
             **({"novelty": console.printable(submitted.novelty)} if submitted.novelty else {}),
             **({"times of day": console.printable(submitted.times)} if submitted.times else {}),
             **({"detection history": submitted.history.text} if submitted.history else {}),
         },
     )
+    if submitted.plots:
+        submitted.plots.report()
     if submitted.metrics:
         print_soundscape_metrics(submitted.metrics)
         if submitted.thresholds:

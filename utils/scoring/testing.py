@@ -1,7 +1,7 @@
 """The steps of test.py: select held-out recordings, compare predictions with the truth, and report the metrics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from utils.scoring.evaluation.recordings import (
     evaluate_predictions,
     with_noise,
 )
-from utils.scoring.evaluation.result_files import predictions_table, write_result_files
+from utils.scoring.evaluation.result_files import predictions_table, read_score_plot, write_result_files
 from utils.scoring.evaluation.ridge_baseline import ridge_scores
 from utils.scoring.evaluation.without_metadata import WithoutMetadata, compare_without_metadata
 from utils.scoring.held_out import held_out_recordings
@@ -184,9 +184,8 @@ def evaluate_and_report(
     write_result_files(
         folder, predictions, evaluation, held_out, {**summary, "seconds": round(seconds, 2), **predictions.times.facts}
     )
-    write_report(
-        folder / "report.html", report_of(predictions, evaluation, held_out, ridge, members, config, without_metadata)
-    )
+    report = report_of(predictions, evaluation, held_out, ridge, members, config, without_metadata)
+    write_report(folder / "report.html", replace(report, score_plot=read_score_plot(folder)))
     tested = Tested(
         members[0].snapshot,
         evaluation.headline,

@@ -1,6 +1,5 @@
 """The contact sheet of one recording: levels, signal-to-noise curve and scores over time, spectrograms, and clips."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,9 +68,7 @@ def plot_recording(path: Path, name: str, survey: RecordingSurvey, window: Shown
     plot_overview(_column(figure, rows[:3]), survey, window, config)
     plot_kinds(_column(figure, rows[3:-1]), kinds, window, usual=config.spectrogram.kind)
     plot_clips(figure.add_subfigure(rows[-1]), survey, config)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # in names of files
-        write_figure(path, figure)
+    write_figure(path, figure)
 
 
 def _column(figure: Figure, rows: Sequence[SubplotSpec]) -> list[Axes]:

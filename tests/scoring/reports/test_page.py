@@ -74,6 +74,7 @@ def report(*excerpts: Excerpt) -> Report:
         failures=((EVIL, "is empty"),),
         settings='name = "' + EVIL + '"',
         warnings=(EVIL,),
+        score_plot=b"PNG",
     )
 
 
@@ -84,7 +85,8 @@ def test_no_name_breaks_out_of_the_page(tmp_path: Path) -> None:
     assert 'onerror="' not in text
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;" in text
     # nothing from the network
-    assert not re.search(r"https?:|url\(|(src|href)=\"(?!data:(image/jpeg|audio/mpeg)|#)", text)
+    assert not re.search(r"https?:|url\(|(src|href)=\"(?!data:(image/(jpeg|png)|audio/mpeg)|#)", text)
+    assert text.count("data:image/png;base64,UE5H") == 1
 
 
 @pytest.mark.parametrize(
@@ -92,6 +94,7 @@ def test_no_name_breaks_out_of_the_page(tmp_path: Path) -> None:
 )
 def test_a_report_of_nothing_is_a_page(empty: Report) -> None:
     assert "<h1>t</h1>" in report_page(empty)
+    assert "image/png" not in report_page(empty)
 
 
 def test_a_gap_breaks_a_line() -> None:

@@ -41,6 +41,8 @@ def page(
     truth = Truth({files[0]: EVENTS}) if annotated else None
     results = [scores_of(file, ROWS, seconds=12.0) for file in files]
     scores = SoundscapeEvaluator(truth, layout.classes, layout.rule) if truth else None
+    plot = folder / "scores.png"
+    plot.write_bytes(b"PNG")
     passed = list(scores.through(results) if scores else results)
     evaluation = scores.finish() if scores else None
     shown = write_timeline(
@@ -51,6 +53,7 @@ def page(
         title=EVIL,
         truth=truth,
         metrics=evaluation.metrics if evaluation else None,
+        plots={"scores": plot},
     )
     return (folder / "timeline.html").read_text(encoding="utf-8"), shown
 
@@ -64,7 +67,8 @@ def test_no_name_breaks_out_of_the_page(tmp_path: Path) -> None:
     assert text.count("<script") == 1
     assert 'onerror="' not in text
     # nothing from the network
-    assert not re.search(r"https?:|url\(|(src|href)=\"(?!data:(image/jpeg|audio/mpeg)|#)", text)
+    assert not re.search(r"https?:|url\(|(src|href)=\"(?!data:(image/(jpeg|png)|audio/mpeg)|#)", text)
+    assert text.count("data:image/png;base64,UE5H") == 1
     assert "could not be used: is empty (0 bytes)" in text
 
 

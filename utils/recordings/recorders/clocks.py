@@ -4,6 +4,9 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from re import ASCII, fullmatch
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import numpy as np
+from jaxtyping import Float, Float64
+
 SAME_START = timedelta(minutes=2)  # between the start in a header and in a name, which may be written later
 
 
@@ -56,6 +59,32 @@ def time_after(started: datetime | None, seconds: float, zone: tzinfo | None) ->
     if started.tzinfo:  # not by the clock, which jumps when summer time begins or ends
         return in_zone((started.astimezone(UTC) + timedelta(seconds=seconds)), zone or started.tzinfo)
     return started + timedelta(seconds=seconds)
+
+
+def clock_seconds(
+    started: datetime, after: Float[np.ndarray, " times"], zone: tzinfo | None
+) -> Float64[np.ndarray, " times"]:
+    """Return what clocks show some seconds after a start: seconds since the midnight at which day 0 began.
+
+    Days are those of `date.toordinal`. What is left of a day's 86,400 seconds is the time of day, whole seconds of the
+    start and parts of `after`.
+
+    Parameters
+    ----------
+    after : seconds, ascending, at least one
+    zone : of the clocks; None: as the recorder's clock showed it
+    """
+    first, last = (time_after(started, float(after[index]), zone) or started for index in (0, -1))
+    if first.utcoffset() == last.utcoffset():
+        return _on_clock(first) + (after - after[0])
+    moments = (
+        time_after(started, seconds, zone) or started for seconds in after.tolist()
+    )  # summer time begins or ends
+    return np.array([float(_on_clock(moment)) for moment in moments])
+
+
+def _on_clock(moment: datetime) -> int:
+    return 86_400 * moment.toordinal() + 3600 * moment.hour + 60 * moment.minute + moment.second
 
 
 def agreed_start(

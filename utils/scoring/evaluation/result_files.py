@@ -17,6 +17,7 @@ from utils.scoring.evaluation.confusions import confusion_pairs
 from utils.scoring.evaluation.plots import draw_reliability
 from utils.scoring.evaluation.recordings import Evaluation, HeldOutMetrics
 from utils.scoring.evaluation.saved_scores import LABELS, SCORE_COLUMN
+from utils.scoring.evaluation.score_histograms import ScoreCounts, ScorePanel, draw_score_panels
 from utils.scoring.evaluation.threshold_files import write_threshold_search
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.calibration import write_calibration
@@ -24,9 +25,12 @@ from utils.scoring.metrics.registry import value_text
 from utils.scoring.metrics.units import Unit, unit_word
 from utils.tables import write_csv, write_table
 
-OPTIONAL_FILES = ("calibration.json", "reliability.png", "noise.parquet")  # not every test writes them
+SCORE_PLOT = "scores.png"
+OPTIONAL_FILES = ("calibration.json", "reliability.png", "noise.parquet", SCORE_PLOT)  # not every test writes them
+SCORE_LAYERS = ("without the class", "with the class")
 LISTED_PREDICTIONS = 5  # per row in predictions.csv
 PLOTTED_CLASSES = 60  # at most, in report.png: those with the lowest mean LRAP
+HARDEST_SHOWN = 24  # at most, in scores.png: those with the lowest average precision
 
 
 def write_result_files(
@@ -55,6 +59,8 @@ def write_result_files(
     if held_out.noise is not None:
         write_table(folder / "noise.parquet", held_out.noise)
     draw_report(folder / "report.png", predictions, evaluation, title=title)
+    if panels := right_and_wrong_panels(predictions, evaluation, held_out):
+        draw_score_panels(folder / SCORE_PLOT, panels, SCORE_LAYERS, title=_panels_title(panels, held_out, predictions))
     write_json(folder / "metrics.json", dict(summary))
 
 
@@ -173,6 +179,41 @@ def draw_report(path: Path, predictions: Predictions, evaluation: Evaluation, *,
     _draw_confusion(confusion, confusion_pairs(predictions, evaluation), labels, unit=predictions.unit)
     figure.suptitle(f"{title}: {_headline_text(evaluation, predictions.unit)}{_plotted_text(len(means))}")
     write_figure(path, figure)
+
+
+def right_and_wrong_panels(
+    predictions: Predictions, evaluation: Evaluation, held_out: HeldOutMetrics
+) -> list[ScorePanel]:
+    """Return histograms of wrong and right scores of the classes with the lowest average precision; each has positives.
+
+    A score is right if the class is correct for its row.
+    """
+    right, wrong = (ScoreCounts(len(predictions.classes)) for _ in range(2))
+    right.add(predictions.scores, evaluation.truth)
+    wrong.add(predictions.scores, ~evaluation.truth)
+    precision = dict(held_out.per_class.select("class", "ap").drop_nulls().iter_rows())
+    thresholds = dict(zip(held_out.thresholds.classes, held_out.thresholds.values, strict=True))
+    shown = sorted(precision, key=lambda label: precision[label])[:HARDEST_SHOWN]
+    return [
+        ScorePanel(
+            label,
+            (wrong.counts[index], right.counts[index]),
+            [np.inf if (value := thresholds.get(label)) is None else value],
+        )
+        for label, index in ((label, predictions.classes.index(label)) for label in shown)
+    ]
+
+
+def read_score_plot(folder: Path) -> bytes:
+    """Return the histograms of scores that a test left, a PNG; b'' if no class has positives."""
+    path = folder / SCORE_PLOT
+    return path.read_bytes() if path.is_file() else b""
+
+
+def _panels_title(panels: Sequence[ScorePanel], held_out: HeldOutMetrics, predictions: Predictions) -> str:
+    classes = len(held_out.per_class["ap"].drop_nulls())
+    some = f", the {len(panels)} hardest of {classes:,} classes" if classes > len(panels) else ""
+    return f"scores of {unit_word(predictions.unit)}{some}"
 
 
 def _mean_lraps(predictions: Predictions, evaluation: Evaluation) -> dict[str, float]:

@@ -187,6 +187,7 @@ class Report:
     networks : of a distillation: headings, then one row per network
     unit : what a prediction is for, in the plural
     most_novel : what is most unlike the training clips, the most novel first
+    score_plot : histograms of scores, a PNG; b'' if there are none
     """
 
     title: str
@@ -202,6 +203,7 @@ class Report:
     networks: tuple[tuple[str, ...], ...] = ()
     unit: str = "recordings"
     most_novel: tuple[NovelRow, ...] = ()
+    score_plot: bytes = b""
 
 
 def metric_rows(

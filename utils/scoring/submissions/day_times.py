@@ -8,7 +8,7 @@ Of each species that is detected anywhere; `intervals` are those that were predi
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 
 from utils.formula_cells import defused
 from utils.plotting import new_figure, tick_name, write_figure
-from utils.recordings.recorders.clocks import time_after
+from utils.recordings.recorders.clocks import clock_seconds
 from utils.recordings.recorders.metadata import RecorderMetadata
 from utils.recordings.sun import sun_times
 from utils.scoring.inference.intervals import IntervalScores
@@ -48,7 +48,7 @@ class DayTimes:
             told = self._layout.recorders.get(one.file)
             if told and told.started and one.reason is None:
                 hits = one.detections(self._layout.rule)
-                for origin, minutes in enumerate(self._minutes(told, one.starts.astype(np.float64))):
+                for origin, minutes in enumerate(self._minutes(told, told.started, one.starts.astype(np.float64))):
                     known = np.isfinite(minutes)
                     bins = (minutes[known] - FIRST_MINUTES[origin]).astype(np.int64) // BIN_MINUTES % HALF_HOURS
                     np.add.at(self._intervals[origin], bins, 1)
@@ -56,10 +56,10 @@ class DayTimes:
             yield one
 
     def _minutes(
-        self, told: RecorderMetadata, starts: Float[np.ndarray, " intervals"]
+        self, told: RecorderMetadata, started: datetime, starts: Float[np.ndarray, " intervals"]
     ) -> list[Float[np.ndarray, " intervals"]]:
         """Return the minutes from each of `ORIGINS` to the start of each interval; NaN if they are not known."""
-        since_midnight = _local_minutes(told.started, starts, self._layout.zone)
+        since_midnight = clock_seconds(started, starts, self._layout.zone) / 60 % (2 * HALF_DAY)
         unknown = np.full(len(starts), np.nan)
         if told.utc is None or told.latitude is None or told.longitude is None:
             return [since_midnight, unknown, unknown]
@@ -113,19 +113,6 @@ class DayTimes:
     def _shares(self, origin: int) -> Float[np.ndarray, "bins classes"]:
         counts: Int64[np.ndarray, "bins 1"] = self._intervals[origin][:, None]
         return np.where(counts > 0, self._detected[origin] / np.maximum(counts, 1), np.nan)
-
-
-def _local_minutes(
-    started: datetime | None, starts: Float[np.ndarray, " intervals"], zone: tzinfo | None
-) -> Float[np.ndarray, " intervals"]:
-    """Return the minutes since midnight, by local clocks, at the start of each interval."""
-    first, last = (time_after(started, float(starts[index]), zone) for index in (0, -1))
-    if first is None or last is None:
-        return starts / 60
-    if first.utcoffset() != last.utcoffset():  # summer time begins or ends
-        moments = [time_after(started, seconds, zone) or first for seconds in starts.tolist()]
-        return np.array([60 * one.hour + one.minute + one.second / 60 for one in moments])
-    return 60 * first.hour + first.minute + first.second / 60 + (starts - starts[0]) / 60
 
 
 def _sun_around(started: datetime, seconds: float, latitude: float, longitude: float) -> list[list[datetime]]:

@@ -8,6 +8,7 @@ from utils.console import Failure
 from utils.scoring.evaluation.soundscapes import SoundscapeMetrics
 from utils.scoring.submissions.event_table import WrittenEvents
 from utils.scoring.submissions.history import WrittenHistory
+from utils.scoring.submissions.plots.writing import WrittenPlots
 from utils.sound.report import is_partial
 
 
@@ -28,6 +29,7 @@ class Submitted:
     events : the table of events, if it was asked for
     times : the plot of detections by time of day, if times are known
     history : the tables of detections and effort by site and day, if they were asked for
+    plots : of detections by time, site and recording, and of scores, if they were asked for
     odd : the recordings that were used with a warning, such as a missing end
     unused : files of the folder, annotations, and rows of the table of places, that could not be used
     files : a summary of all files in the folder
@@ -46,6 +48,7 @@ class Submitted:
     events: WrittenEvents | None = None
     times: Path | None = None
     history: WrittenHistory | None = None
+    plots: WrittenPlots | None = None
     odd: Sequence[Failure] = ()
     unused: Sequence[Failure] = ()
     files: str = ""

@@ -18,6 +18,7 @@ from utils.scoring.metrics.units import Unit
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.formats.registry import FORMATS, check_layout
 from utils.scoring.submissions.formats.species_names import model_names
+from utils.scoring.submissions.plots.folder import plots_folder
 from utils.scoring.submissions.postprocessing import Postprocessing, needs_places, postprocessing_of
 from utils.scoring.submissions.results_of_test import TestResults, read_test_results
 from utils.scoring.submissions.score_parts import Parts
@@ -43,6 +44,7 @@ class Task:
     path : of the submission
     truth : the annotations of soundscapes, if there are any
     recorders : what recorders wrote about the recordings, if the submission needs it
+    plots : the folder of its plots, if there are to be any
     """
 
     kind: Kind
@@ -56,6 +58,7 @@ class Task:
     path: Path
     truth: Truth | None = None
     recorders: Survey = NO_SURVEY
+    plots: Path | None = None
 
     @property
     def folder(self) -> Path:
@@ -158,7 +161,9 @@ def task_on(basis: TaskBasis, *, root: Path, files: list[Path], path: Path, part
     """Return the task for some recordings; parameters and errors are those of `task_of`."""
     config, classes = basis.config, basis.ensemble.classes
     names = tuple(file.relative_to(root).as_posix() for file in files)
-    recorders = survey_files(names, root, config.dataset) if _needs_recorders(config, origins=origins) else NO_SURVEY
+    plotted = config.submission.plots and basis.kind == "soundscape"
+    needed = _needs_recorders(config, origins=origins) or plotted
+    recorders = survey_files(names, root, config.dataset) if needed else NO_SURVEY
     told = recorders.metadata or None
     postprocessing = postprocessing_of(classes, names, basis.tested.calibration, config, told)
     layout = SubmissionLayout(
@@ -179,7 +184,8 @@ def task_on(basis: TaskBasis, *, root: Path, files: list[Path], path: Path, part
     of_parts = Parts(parts, basis.fingerprint, root=root)
     targets = [of_parts.path_of(file) for file in files]
     used = basis.interval, basis.ensemble, files, targets, postprocessing, layout, of_parts, path
-    return Task(basis.kind, *used, recorders=recorders)
+    plots = plots_folder(path.with_name(path.name.removesuffix(FORMATS[config.submission.format].suffix)))
+    return Task(basis.kind, *used, recorders=recorders, plots=plots if plotted else None)
 
 
 def _needs_recorders(config: Config, *, origins: bool) -> bool:

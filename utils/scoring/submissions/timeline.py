@@ -1,8 +1,9 @@
 """The page of timelines: predictions and annotations along long recordings, to see and to hear, in one file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ MAX_MARKS = 14
 MAX_LANES = 12  # species
 MIN_LANES = 3  # species, even if none is detected
 FAINTEST_SCORE = 0.02  # lower scores are not drawn
+NO_PLOTS: Mapping[str, Path] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def write_timeline(
     title: str,
     truth: Truth | None = None,
     metrics: SoundscapeMetrics | None = None,
+    plots: Mapping[str, Path] = NO_PLOTS,
 ) -> int:
     """Write the page, with at most `submission.page_minutes` of sound, whatever the recordings' number and length.
 
@@ -114,6 +117,7 @@ def write_timeline(
     ----------
     settings : of the snapshot, for spectrograms
     truth, metrics : annotations, and how good the predictions are, if there are any
+    plots : PNG files that the page shows, by what they show
 
     Returns
     -------
@@ -148,6 +152,7 @@ def write_timeline(
             metrics=soundscape_rows(metrics) if metrics else {},
             notes=metrics.notes if metrics else (),
             rule=layout.rule.text,
+            plots={name: file.read_bytes() for name, file in plots.items()},
         ),
     )
     return len(timelines)

@@ -1,0 +1,1 @@
+"""Plots of what was detected: when, where, with which scores, and how many species."""
