@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "evaluate": "evaluate",
         "distill": "distill",
         "predict": "predict",
+        "explain": "explain",
         "review": "review",
         "watch": "watch",
         "submission-monophone": "submission_monophone",

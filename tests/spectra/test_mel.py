@@ -11,7 +11,9 @@ import scipy.signal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from utils.spectra.mel import hertz_to_mel, mel_filters, mel_frequencies
+from config import Spectrogram
+from utils.spectra.frequency_axis import frequency_at, height_of
+from utils.spectra.mel import hertz_to_mel, mel_filters, mel_frequencies, mel_to_hertz
 from utils.spectra.windows import hamming, hann
 
 
@@ -55,3 +57,16 @@ def test_spectrograms_wait_for_no_slow_import() -> None:
         "print({'librosa', 'scipy.signal', 'numba', 'jax', 'matplotlib'} & {*sys.modules})"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("mel", [-1.0, 0.0, 3.0, 15.0, 15.001, 40.0])
+def test_mels_become_the_frequencies_they_came_from(mel: float) -> None:
+    assert hertz_to_mel(mel_to_hertz(mel)) == pytest.approx(mel)
+
+
+@pytest.mark.parametrize("kind", ["mel", "linear", "pcen"])
+def test_heights_and_frequencies_are_inverse(kind: str) -> None:
+    settings = Spectrogram(kind=kind, rate=16_000, fmin=500.0, fmax=7000.0, height=64)
+    for height in (0.0, 0.3, 1.0):
+        assert height_of(frequency_at(height, settings), settings) == pytest.approx(height)
+    assert frequency_at(-50.0, settings) == 0.0

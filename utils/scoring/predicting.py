@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from config import Cluster, Config
 from utils import console
 from utils.console import Failure, UserError, printable
-from utils.models.snapshots import find_snapshot_at
 from utils.recordings.audio_files import is_sound
 from utils.recordings.given_recordings import GivenRecordings, find_recordings
 from utils.scoring.inference.ensembles import chosen_members
 from utils.scoring.inference.interval_rules import for_unit
 from utils.scoring.inference.intervals import IntervalScores
+from utils.scoring.named_models import check_named_models, with_snapshots
 from utils.scoring.prediction_call import PredictFlags
 from utils.scoring.submissions.dynamic_threshold import with_share_threshold
 from utils.scoring.submissions.formats.detections import detections_of_intervals
@@ -33,11 +33,6 @@ if TYPE_CHECKING:
 
 ROWS_ON_SCREEN = 40
 ShownRow = tuple[str, ...]
-NO_MODEL = (
-    "no trained model comes with the toolkit: train one (python train.py), start from public weights "
-    "(experiments/fine-tune.toml), or use a bird model from a file (experiments/external.toml); then name its folder: "
-    "--snapshot snapshots/RUN"
-)
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ def prepare_prediction(places: Sequence[str], config: Config, flags: PredictFlag
     given = find_recordings(places)
     config = for_unit(config_of_call(config, flags), "interval")
     out = _checked_out(flags, given, config)
-    check_model_of_call(config, flags)
+    check_named_models(config, flags.snapshot)
     members = chosen_members(config)
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch) / "detections" if out is None else out
@@ -114,13 +109,7 @@ def config_of_call(config: Config, flags: PredictFlags) -> Config:
         submission = replace(submission, min_score=flags.threshold, dynamic="off")
     if flags.out is None:  # parts are in the memory of this machine alone
         config = replace(config, cluster=Cluster())
-    config = replace(config, submission=submission)
-    if not flags.snapshot:
-        return config
-    snapshots = tuple(path.expanduser().resolve() for path in flags.snapshot)
-    run = snapshots[0].parent if (snapshots[0] / "snapshot.json").is_file() else snapshots[0]
-    testing = replace(config.testing, models=snapshots, weights=())
-    return replace(config, snapshots=run.parent, run=run.name, testing=testing)
+    return with_snapshots(replace(config, submission=submission), flags.snapshot)
 
 
 def _format_of(flags: PredictFlags) -> str:
@@ -136,19 +125,6 @@ def _format_of(flags: PredictFlags) -> str:
     if flags.format not in possible:
         raise UserError(f"--format {flags.format}: should be one of {', '.join(possible)}")
     return flags.format
-
-
-def check_model_of_call(config: Config, flags: PredictFlags) -> None:
-    """Refuse a call that names no model in one line that says where models come from."""
-    for path in config.testing.models if flags.snapshot else ():
-        if find_snapshot_at(path, config.testing.snapshot) is None:
-            raise UserError(f"--snapshot {printable(path)}: neither a snapshot nor the folder of a run with one")
-    if not config.testing.models and not config.run_folder.is_dir():
-        runs = sorted(path.parent.name for path in config.snapshots.glob("*/log.csv"))
-        there = (
-            f"; {printable(config.snapshots)} has {', '.join(runs)} (--snapshot FOLDER)" if runs else f"; {NO_MODEL}"
-        )
-        raise UserError(f"{printable(config.run_folder)}: no such run{there}")
 
 
 def _checked_out(flags: PredictFlags, given: GivenRecordings, config: Config) -> Path | None:

@@ -4,7 +4,7 @@ from matplotlib.ticker import MaxNLocator
 
 from config import Spectrogram
 from utils.spectra.bands import bands_of
-from utils.spectra.mel import hertz_to_mel
+from utils.spectra.mel import hertz_to_mel, mel_to_hertz
 
 OCTAVES = tuple(31.25 * 2**octave for octave in range(13))  # to 128,000 Hz
 FEWEST_TICKS = 3
@@ -22,6 +22,17 @@ def height_of(frequency: float, settings: Spectrogram) -> float:
         low, high, mel = (hertz_to_mel(hertz) for hertz in (settings.fmin, settings.fmax, frequency))
         row, rows = (mel - low) / (high - low) * (settings.height + 1) - 1, settings.height
     return (row + 0.5) / rows
+
+
+def frequency_at(height: float, settings: Spectrogram) -> float:
+    """Return the frequency (Hz) at a height in a spectrogram, 0 to 1: the inverse of `height_of`; not below 0."""
+    if settings.kind == "linear":
+        bands = bands_of(settings)
+        row = height * bands.rows - 0.5
+        return max(0.0, (row + bands.first_bin) * settings.rate / len(bands.window))
+    low, high = hertz_to_mel(settings.fmin), hertz_to_mel(settings.fmax)
+    row = height * settings.height - 0.5
+    return max(0.0, mel_to_hertz(low + (row + 1) * (high - low) / (settings.height + 1)))
 
 
 def kilohertz_ticks(settings: Spectrogram) -> list[tuple[str, float]]:

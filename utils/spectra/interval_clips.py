@@ -78,7 +78,7 @@ def interval_spectrograms(job: IntervalJob) -> IntervalSpectrograms:
     recording, clips, starts = DecodedRecording(job), dict[int, int](), array("q")
 
     def counted() -> Iterator[Float[np.ndarray, " length"]]:
-        for clip in _by_interval(recording, job) if job.interval else _first_clips(recording, job):
+        for clip in clips_by_interval(recording, job) if job.interval else _first_clips(recording, job):
             clips[clip.interval] = clips.get(clip.interval, 0) + 1
             starts.append(clip.start)
             yield clip.samples
@@ -88,7 +88,8 @@ def interval_spectrograms(job: IntervalJob) -> IntervalSpectrograms:
     return IntervalSpectrograms(spectrograms, of_intervals, np.array(starts, np.int64), recording.length)
 
 
-def _by_interval(recording: DecodedRecording, job: IntervalJob) -> Iterator[IntervalClip]:
+def clips_by_interval(recording: DecodedRecording, job: IntervalJob) -> Iterator[IntervalClip]:
+    """Yield the clips of a recording's intervals as they are decoded, in order of time."""
     length, step, _ = clip_samples(job.clips, rate=job.spectrogram.rate)
 
     def count() -> int:

@@ -24,6 +24,13 @@ def hertz_to_mel(frequency: Hertz) -> float:
     return LINEAR_END / LINEAR + float(np.log(frequency / LINEAR_END)) / LOG_STEP
 
 
+def mel_to_hertz(mel: float) -> float:
+    """Return the frequency (Hz) of a value on the mel scale."""
+    if mel < LINEAR_END / LINEAR:
+        return mel * LINEAR
+    return LINEAR_END * math.exp(LOG_STEP * (mel - LINEAR_END / LINEAR))
+
+
 def mel_frequencies(count: int, *, fmin: Hertz, fmax: Hertz) -> Float[np.ndarray, " frequencies"]:
     """Return so many frequencies (Hz) from fmin to fmax, which divide the mel scale between them evenly."""
     mels = np.linspace(hertz_to_mel(fmin), hertz_to_mel(fmax), count)

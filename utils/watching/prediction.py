@@ -16,7 +16,8 @@ from utils.messages import LOGGER
 from utils.recordings.recorders.metadata import iso_text
 from utils.scoring.inference.ensembles import chosen_members
 from utils.scoring.inference.interval_rules import for_unit
-from utils.scoring.predicting import check_model_of_call, config_of_call
+from utils.scoring.named_models import check_named_models
+from utils.scoring.predicting import config_of_call
 from utils.scoring.prediction_call import PredictFlags
 from utils.scoring.submissions.formats.detections import RecordingDetections, detections_of_intervals
 from utils.scoring.submissions.formats.plain_csv import detection_lines, header_line
@@ -99,7 +100,7 @@ def load_predictor(root: Path, config: Config, flags: WatchFlags) -> "SnapshotPr
             "submission.dynamic = share: needs all recordings at once; choose a threshold (--threshold), or "
             "--submission.dynamic off"
         )
-    check_model_of_call(config, call)
+    check_named_models(config, call.snapshot)
     members = chosen_members(config)
     basis = basis_of(config, "soundscape", members, given_thresholds=flags.threshold is not None)
     # one thread of this process decodes: processes would have to be started for each recording
