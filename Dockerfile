@@ -17,7 +17,7 @@ WORKDIR /app
 
 # The packages of pyproject.toml, in the versions of requirements.txt; soundfile brings libsndfile, as the last line checks.
 COPY pyproject.toml requirements.txt install/needed.py ./
-ARG EXTRAS=gpu,export,hub,places,litert,tune,cluster,remote
+ARG EXTRAS=gpu,export,hub,openvino,places,litert,tune,cluster,remote
 RUN python needed.py "$EXTRAS" > needed.txt \
     && pip install --no-cache-dir --constraint requirements.txt --requirement needed.txt \
     && rm needed.py needed.txt \

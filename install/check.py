@@ -24,6 +24,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "gpu": ("jax_cuda13_plugin",),
         "export": ("onnx", "onnxruntime"),
         "hub": ("huggingface_hub",),
+        "openvino": ("openvino",),
         "places": ("catboost", "rasterio"),
         "litert": ("ai_edge_litert.interpreter",),
         "tune": ("optuna",),

@@ -18,7 +18,17 @@ from tests.conftest import REPOSITORY
 
 PROJECT: dict[str, Any] = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
-TESTED = ("dev", "export", "litert", "tune", "places", "cluster", "remote")  # extras that the tests use
+TESTED = (
+    "dev",
+    "export",
+    "hub",
+    "openvino",
+    "litert",
+    "tune",
+    "places",
+    "cluster",
+    "remote",
+)  # extras that the tests use
 REFERENCES = {"torch", "timm", "tensorflow"}  # of tests and benchmarks only; whoever runs those installs them
 
 

@@ -67,6 +67,7 @@ ALLOWED = {
     ("docs/trust.md", "net"): "name of a folder of snapshots",
     ("utils/settings.py", "*"): "reads settings under their old names",
     ("utils/models/snapshots.py", "net"): "name of a folder of snapshots",
+    ("utils/models/published.py", "net"): "name of a folder of snapshots",
     ("utils/models/saved_networks.py", "net"): "name of a folder of snapshots",
     ("utils/learning/runs.py", "net"): "name of a folder of snapshots",
     ("utils/scoring/inference/fingerprints.py", "net"): "hashed as when thresholds were found",

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "explain": "explain",
         "review": "review",
         "watch": "watch",
+        "card": "card",
         "submission-monophone": "submission_monophone",
         "submission-soundscape": "submission_soundscape",
         "models": "utils.models",

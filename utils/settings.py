@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from config import Config, SettingsError
 from utils.commands import HOME
+from utils.portable_settings import SUMS, portable
 from utils.settings_checks import check
 
 # settings that were renamed: old name, name today. Files may still use the old names
@@ -32,6 +33,8 @@ _TREE: TypeAdapter[Config] = TypeAdapter(Config)
 def load(path: Path, *, warn: Callable[[str], None] | None = None) -> Config:
     """Read an experiment's TOML file over the defaults.
 
+    Of one that belongs to a published model, nothing is taken over that names a file or a machine.
+
     Parameters
     ----------
     warn : called with one line for each setting that the file has under an old name; none: old names are read silently
@@ -41,7 +44,9 @@ def load(path: Path, *, warn: Callable[[str], None] | None = None) -> Config:
     SettingsError
         If the file cannot be read, or holds an unknown setting or an invalid value.
     """
-    return _config_of_tree(_read_toml(path), source=str(path), warn=warn)
+    config = _config_of_tree(_read_toml(path), source=str(path), warn=warn)
+    published = any((folder / SUMS).is_file() for folder in path.absolute().parents[:2])
+    return portable(config).config if published else config
 
 
 def load_text(text: str, *, source: str) -> Config:

@@ -21,6 +21,7 @@ from config import Config, SettingsError
 from utils.console import UserError, warning
 from utils.files import digest_file, remove_folder
 from utils.models.monitor import UNITS, Monitored
+from utils.models.published import check_published, published_at
 from utils.settings import load
 
 SNAPSHOT_VERSION = 1
@@ -81,11 +82,15 @@ def find_snapshot(run: Path, which: Literal["best", "latest"]) -> Snapshot | Non
 def find_snapshot_at(path: Path, which: Literal["best", "latest"]) -> Snapshot | None:
     """Return the snapshot at `path`, or that of the run whose folder it is; None if it is neither.
 
+    `path` may be that of a published model, or name one on the hub: hf:OWNER/NAME.
+
     Raises
     ------
     UserError
-        If a snapshot's description is damaged.
+        If a snapshot's description is damaged, or a published model is or cannot be downloaded.
     """
+    path = published_at(path)
+    check_published(path)
     if (path / "snapshot.json").is_file():
         return read_snapshot(path)
     return find_snapshot(path, which) if path.is_dir() else None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from config import Config
 from utils.console import UserError, printable
+from utils.models.published import published_at
 from utils.models.snapshots import find_snapshot_at
 
 NO_MODEL = (
@@ -24,7 +25,7 @@ def with_snapshots(config: Config, snapshots: Sequence[Path]) -> Config:
     """
     if not snapshots:
         return config
-    paths = tuple(path.expanduser().resolve() for path in snapshots)
+    paths = tuple(published_at(path.expanduser()).resolve() for path in snapshots)
     run = paths[0].parent if (paths[0] / "snapshot.json").is_file() else paths[0]
     testing = replace(config.testing, models=paths, weights=())
     return replace(config, snapshots=run.parent, run=run.name, testing=testing)

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.console import UserError
+from utils.models.published import published_at
+
 SNAPSHOT = "--snapshot"
 SETTINGS = "settings.toml"  # of a run, and of each of its snapshots
 
@@ -12,7 +15,8 @@ SETTINGS = "settings.toml"  # of a run, and of each of its snapshots
 class PredictFlags:
     """Flags of a single call."""
 
-    # folder of a run, or one of its snapshots; several: an ensemble of equal weights; none: the run of the experiment
+    # folder of a run, or one of its snapshots, or hf:OWNER/NAME of a published model; several: an ensemble of equal
+    # weights; none: the run of the experiment
     snapshot: tuple[Path, ...] = ()
     # file, or folder in formats with one file for each recording, that detections are written to; none: the screen
     out: Path | None = None
@@ -48,8 +52,15 @@ def _is_experiment(word: str) -> bool:
 
 
 def settings_of(snapshots: Sequence[Path]) -> Path | None:
-    """Return the settings of the first of some runs or snapshots; those of its latest snapshot if a run has none."""
-    for path in map(Path.expanduser, snapshots):
+    """Return the settings of the first of some runs or snapshots; those of its latest snapshot if a run has none.
+
+    None, too, where a published model cannot be downloaded: whoever loads it raises the error.
+    """
+    for given in map(Path.expanduser, snapshots):
+        try:
+            path = published_at(given)
+        except UserError:
+            return None
         for file in (path / SETTINGS, *sorted(path.glob(f"epoch_*/{SETTINGS}"), reverse=True)):
             if file.is_file():
                 return file
