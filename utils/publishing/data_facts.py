@@ -66,7 +66,7 @@ class DataFacts:
     known: bool = False
 
     def counts(self, what: str) -> list[tuple[str, int]]:
-        """Return the values of a field of `RecordingFacts` that is a text, and how often each is, the most frequent first."""
+        """Return the values of a text field of `RecordingFacts`, and how often each is, the most frequent first."""
         counts = Counter(value for one in self.learned.values() if (value := getattr(one, what)))
         return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
