@@ -39,6 +39,7 @@ def command(arguments: Sequence[str]) -> int:
     return console.run(
         partial(main, places),
         doc=__doc__,
+        sections=("testing", "log"),
         flags=CardFlags,
         arguments=words,
         script="card.py RUN_OR_SNAPSHOT",

@@ -43,6 +43,7 @@ def command(arguments: Sequence[str]) -> int:
     return console.run(
         partial(main, places),
         doc=__doc__,
+        sections=("testing", "log"),
         flags=ExplainFlags,
         arguments=words,
         script="explain.py RECORDING",

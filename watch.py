@@ -42,6 +42,7 @@ def command(arguments: Sequence[str]) -> int:
     return console.run(
         partial(main, places),
         doc=__doc__,
+        sections=("testing", "submission", "metadata", "log"),
         flags=WatchFlags,
         complete=lambda done: done.complete,
         arguments=words,
