@@ -9,7 +9,8 @@ seconds is predicted as by submission_soundscape.py, with the settings of the ru
 is resumed by the same command.
 
 No trained model comes with the toolkit. Train one on your own recordings (python train.py), start from public weights
-(experiments/fine-tune.toml), or use a bird model from a file, such as BirdNET (experiments/external.toml).
+(experiments/fine-tune.toml), use a bird model from a file, such as BirdNET (experiments/external.toml), or take one
+that somebody published with card.py (--snapshot hf:OWNER/NAME).
 """
 
 import sys
