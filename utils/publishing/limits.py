@@ -13,7 +13,7 @@ FEW_TO_LEARN = 10  # of a class, to learn from
 FEW_ROWS = 100  # of a test
 FEW_OF_CLASS = 5  # held-out rows of a class
 ONE_REGION = 15.0  # degrees of latitude and longitude
-CLASSES_NAMED = 10  # classes that a sentence names
+CLASSES_IN_SENTENCE = 10  # classes that a sentence names
 MONTHS = 12
 
 
@@ -30,8 +30,8 @@ def limits_of(data: DataFacts, results: HeldOutResults | None, config: Config) -
 
 def listed(names: list[str]) -> str:
     """Return the first names, and how many more there are."""
-    more = len(names) - CLASSES_NAMED
-    return ", ".join(names[:CLASSES_NAMED]) + (f" and {more:,} more" if more > 0 else "")
+    more = len(names) - CLASSES_IN_SENTENCE
+    return ", ".join(names[:CLASSES_IN_SENTENCE]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _class_limits(data: DataFacts) -> Iterator[str]:
