@@ -235,6 +235,17 @@ def test_an_upload_is_private_and_resumed(
     np.testing.assert_array_equal(found.to_numpy(), birdclef.predict(recording, snapshot=folder).to_numpy())
 
 
+def test_a_model_that_cannot_be_fetched_is_one_line(
+    config: Config, hub: Hub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = next((config.dataset.archive_folder or Path()).rglob("A0.wav"))
+    assert predict.command([str(recording), "--snapshot", "hf:anna/none"]) == 1
+    printed = capsys.readouterr().err
+    assert "hf:anna/none: cannot be downloaded" in " ".join(printed.split())
+    assert "Traceback" not in printed
+    assert len(hub.asked) == 1
+
+
 def test_a_public_repository_needs_the_flag(folder: Path, hub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     hub.holds("anna/open", folder).files["epoch_099/classes.txt"] = b"of an earlier upload"
     assert card.command([str(folder), "--upload", "anna/open"]) == 1
