@@ -125,13 +125,31 @@ def compare_runs(folders: Sequence[Path]) -> Comparison:
         raise console.UserError(
             "--compare needs the folders of two or more runs, such as snapshots/one snapshots/other"
         )
-    saved = [read_scores(folder) for folder in folders]
-    common, notes = on_common_rows(saved, [console.printable(folder) for folder in folders])
+    names, page = _run_names(folders), folders[0].resolve().parent / "compare.html"
+    places = [console.printable(folder) for folder in folders]
+    return compare_scores([read_scores(folder) for folder in folders], names, page=page, places=places)
+
+
+def compare_scores(
+    saved: Sequence[SavedScores], names: Sequence[str], *, page: Path, places: Sequence[str] = ()
+) -> Comparison:
+    """Compare the scores of runs on the rows that all have, print a table, and write a page.
+
+    Parameters
+    ----------
+    saved, names : of two or more runs; the others are compared with the first
+    places : how notes call the runs; none: by their names
+
+    Raises
+    ------
+    UserError
+        If the rows differ in kind, or no row was scored by all, or they have no class in common.
+    """
+    common, notes = on_common_rows(saved, places or names)
     min_positives = max(one.min_positives for one in saved)
     draws = _draws(common[0].recordings)
-    runs = tuple(run_of(name, one, draws) for name, one in zip(_run_names(folders), common, strict=True))
+    runs = tuple(run_of(name, one, draws) for name, one in zip(names, common, strict=True))
     metrics = metric_differences(runs, min_positives=min_positives)
-    page = folders[0].resolve().parent / "compare.html"
     comparison = Comparison(runs, metrics, min_positives, notes, page, common[0].unit)
     write_text(comparison.page, comparison_page(comparison))
     _print_comparison(comparison)
