@@ -20,6 +20,7 @@ AROUND = 1.0  # seconds of sound before and after a detection
 LONGEST = 30.0  # seconds that are shown of a detection
 LEAST_SHOWN = 0.1  # seconds that are shown at least
 IMAGE_SIZE = (900, 256)  # pixels
+SMALL_SIZE = (240, 96)
 
 
 class ShownSpan(NamedTuple):
@@ -76,15 +77,19 @@ def _read_directly(
         return soxr.resample(mixed, sound.samplerate, rate).astype(np.float32)
 
 
-def spectrogram_image(file: Path, span: ShownSpan, config: Config) -> bytes:
+def spectrogram_image(file: Path, span: ShownSpan, config: Config, *, size: tuple[int, int] = IMAGE_SIZE) -> bytes:
     """Return the spectrogram of a part of a recording as JPEG.
+
+    Parameters
+    ----------
+    size : width and height, pixels
 
     Raises
     ------
     AudioError
         If there is no sound.
     """
-    return jpeg(samples_of(file, span, rate=config.spectrogram.rate, config=config), config, size=IMAGE_SIZE)
+    return jpeg(samples_of(file, span, rate=config.spectrogram.rate, config=config), config, size=size)
 
 
 def sound_file(file: Path, span: ShownSpan, config: Config) -> bytes:

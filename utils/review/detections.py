@@ -15,6 +15,8 @@ from utils.recordings.audio_files import is_sound, path_below
 
 DETECTION_COLUMNS = ("recording", "start", "end", "species", "score")
 
+KEY_COLUMNS = DETECTION_COLUMNS[:4]
+
 DetectionKey = tuple[str, float, float, str]  # recording, start, end, species
 
 
@@ -43,26 +45,49 @@ class Detections:
 
     def key(self, index: int) -> DetectionKey:
         """Return what names a detection, also in a table that was made again."""
-        return self.keys[index]
+        recording, start, end, species, _ = self.table.row(index)
+        return recording, start, end, species
 
-    @cached_property
-    def keys(self) -> list[DetectionKey]:
-        """What names each detection."""
-        return list(self.table.select(DETECTION_COLUMNS[:4]).iter_rows())
+    def keys(self, indices: Sequence[int]) -> list[DetectionKey]:
+        """Return what names each of some detections."""
+        return list(self.table[list(indices)].select(KEY_COLUMNS).iter_rows())
+
+    def find(self, keys: Sequence[DetectionKey]) -> Int64[np.ndarray, " keys"]:
+        """Return the index of each detection by what names it; −1: the table has it no more."""
+        wanted = pl.DataFrame(list(keys), schema={name: self.table.schema[name] for name in KEY_COLUMNS}, orient="row")
+        there = (
+            self.table.lazy()
+            .select(KEY_COLUMNS)
+            .with_row_index("index")
+            .join(wanted.lazy(), on=KEY_COLUMNS, how="semi")
+            .collect()
+        )  # of a large table, few rows are left to be joined in order
+        found = wanted.join(there, on=KEY_COLUMNS, how="left", maintain_order="left")
+        return found["index"].cast(pl.Int64).fill_null(-1).to_numpy()
 
     def file(self, index: int) -> Path:
         """Return the sound file of a detection."""
         return path_below(self.recordings, self.table["recording"][index])
 
-    @property
+    @cached_property
     def scores(self) -> Float[np.ndarray, " detections"]:
         """The score of each detection."""
         return self.table["score"].to_numpy()
 
-    @property
+    @cached_property
     def species_index(self) -> Int64[np.ndarray, " detections"]:
         """The index of the species of each detection."""
-        return np.searchsorted(np.array(self.species), self.table["species"].to_numpy().astype(str)).astype(np.int64)
+        return index_in(self.table["species"], self.species)
+
+    @cached_property
+    def recording_index(self) -> Int64[np.ndarray, " detections"]:
+        """The index of the recording of each detection, from 0 without gaps."""
+        return index_in(self.table["recording"], self.table["recording"].unique().to_list())
+
+
+def index_in(texts: pl.Series, known: Sequence[str]) -> Int64[np.ndarray, " texts"]:
+    """Return the index of each text in a list that has all of them."""
+    return texts.cast(pl.Enum(list(known))).to_physical().cast(pl.Int64).to_numpy()
 
 
 def read_detections(source: Path, recordings: Path) -> Detections:
@@ -88,10 +113,7 @@ def read_detections(source: Path, recordings: Path) -> Detections:
     try:
         table = table.select(DETECTION_COLUMNS).with_columns(
             pl.col("start", "end", "score").cast(pl.Float64),
-            *(
-                pl.Series(name, [restored(text or "") or None for text in table[name]])
-                for name in ("recording", "species")
-            ),
+            *(_without_apostrophes(table[name]) for name in ("recording", "species")),
         )
     except pl.exceptions.PolarsError as error:
         raise UserError(f"{source}: {str(error).splitlines()[0]}") from None
@@ -106,16 +128,26 @@ def read_detections(source: Path, recordings: Path) -> Detections:
         reason = "lack a value, or have times or scores that cannot be"
         raise UserError(f"{source}: {len(wrong)} rows {reason}, such as {wrong.row(0)}")
     failures, there = _check_recordings(table["recording"].unique().sort().to_list(), recordings)
-    table = table.filter(pl.col("recording").is_in(there))
-    table = table.group_by(DETECTION_COLUMNS[:4], maintain_order=True).agg(pl.col("score").max())
+    if failures:
+        table = table.filter(pl.col("recording").is_in(there))
+    table = _without_repetitions(table)
     if not len(table):
         raise UserError(f"{source}: has no detections of recordings in {recordings} (--recordings FOLDER)")
     return Detections(source, recordings, table, tuple(sorted(table["species"].unique())), tuple(failures))
 
 
+def _without_repetitions(table: pl.DataFrame) -> pl.DataFrame:
+    """Return each detection once, with its highest score, in the order of the table."""
+    if not table.select(KEY_COLUMNS).is_duplicated().any():
+        return table
+    return table.group_by(KEY_COLUMNS, maintain_order=True).agg(pl.col("score").max())
+
+
 def _without_apostrophes(texts: pl.Series) -> pl.Series:
-    """Return texts without what `submission.defuse` has put before those that a spreadsheet would run."""
-    return pl.Series(texts.name, [None if text is None else restored(text) for text in texts], dtype=pl.String)
+    """Return texts without what `submission.defuse` has put before those that a spreadsheet would run; '' is null."""
+    several = texts.unique()
+    meant = {text: restored(text) for text in several.filter(several.str.starts_with("'").fill_null(False))}
+    return texts.replace({**meant, "": None})
 
 
 def _check_recordings(names: Sequence[str], folder: Path) -> tuple[list[Failure], list[str]]:

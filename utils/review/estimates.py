@@ -55,8 +55,8 @@ def score_bins(
     """
     bin_index = np.zeros(len(scores), np.int64)
     lowest, size = np.full((count, SCORE_BINS), np.nan), np.zeros((count, SCORE_BINS), np.int64)
-    for one in range(count):
-        rows = np.flatnonzero(species == one)
+    by_species = np.split(np.argsort(species, kind="stable"), np.bincount(species, minlength=count).cumsum()[:-1])
+    for one, rows in enumerate(by_species):
         inner = (
             np.quantile(scores[rows], np.arange(1, SCORE_BINS) / SCORE_BINS) if len(rows) else np.zeros(SCORE_BINS - 1)
         )
@@ -67,7 +67,7 @@ def score_bins(
     return ScoreBins(bin_index, lowest, size)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=2000)
 def drawn_correct(size: BinCounts, verified: BinCounts, correct: BinCounts) -> Float32[np.ndarray, "draws bins"]:
     """Return draws of the number of correct detections in each bin of a species.
 
@@ -94,6 +94,16 @@ class ShareWithInterval:
     high: float
 
 
+@lru_cache(maxsize=100_000)
+def _counted_correct(
+    size: BinCounts, verified: BinCounts, correct: BinCounts, *, from_bin: int, to_bin: int | None
+) -> ShareWithInterval:
+    """Return the number of correct detections in some bins of a species; a verdict changes that of one species only."""
+    drawn = drawn_correct(size, verified, correct)[:, from_bin:to_bin].sum(axis=1)
+    low, high = np.quantile(drawn, QUANTILES)
+    return ShareWithInterval(float(drawn.mean()), float(low), float(high))
+
+
 @dataclass(frozen=True)
 class Estimates:
     """What is known of each bin, and what follows.
@@ -110,7 +120,11 @@ class Estimates:
 
     def drawn(self, species: int) -> Float32[np.ndarray, "draws bins"]:
         """Return draws of the number of correct detections in each bin of a species."""
-        return drawn_correct(*(tuple(table[species].tolist()) for table in (self.size, self.verified, self.correct)))
+        return drawn_correct(*self._counts(species))
+
+    def _counts(self, species: int) -> tuple[BinCounts, BinCounts, BinCounts]:
+        size, verified, correct = (tuple(table[species].tolist()) for table in (self.size, self.verified, self.correct))
+        return size, verified, correct
 
     @cached_property
     def half_widths(self) -> Float[np.ndarray, " species"]:
@@ -124,9 +138,7 @@ class Estimates:
 
     def count_correct(self, species: int, *, from_bin: int = 0, to_bin: int | None = None) -> ShareWithInterval:
         """Return how many detections of a species are correct, in the bins from one up to another."""
-        drawn = self.drawn(species)[:, from_bin:to_bin].sum(axis=1)
-        low, high = np.quantile(drawn, QUANTILES)
-        return ShareWithInterval(float(drawn.mean()), float(low), float(high))
+        return _counted_correct(*self._counts(species), from_bin=from_bin, to_bin=to_bin)
 
     def precision(self, species: int, *, from_bin: int = 0, to_bin: int | None = None) -> ShareWithInterval | None:
         """Return the share that is correct of these detections; None if there are none."""

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from utils.console import UserError
@@ -67,9 +68,13 @@ def write_labels(folder: Path, detections: Detections, verdicts: Verdicts) -> in
 def _keys(detections: Detections, verdicts: Verdicts) -> Iterator[DetectionKey]:
     """Yield the detections in recordings that somebody reviewed, and what is verified beside them."""
     reviewed = {name for name, *_ in verdicts.given}
-    yield from (key for key in detections.keys if key[0] in reviewed)
-    here, recordings = set(detections.keys), set(detections.table["recording"])
-    yield from (key for key in verdicts.given if key not in here and key[0] in recordings)
+    index = np.flatnonzero(detections.table["recording"].is_in(list(reviewed)).to_numpy())
+    yield from detections.keys(index.tolist())
+    given = list(verdicts.given)
+    recordings = set(detections.table["recording"].unique()) & reviewed
+    for key, found in zip(given, detections.find(given).tolist(), strict=True):
+        if found < 0 and key[0] in recordings:
+            yield key
 
 
 def _label_row(key: DetectionKey, verdict: Verdict | None) -> tuple[str, float, float, str, str, str]:

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
-from utils.review.estimates import Estimates, ScoreBins
+from utils.review.estimates import SCORE_BINS, Estimates, ScoreBins
 
 
 class Sampler:
@@ -18,10 +18,40 @@ class Sampler:
 
     def __init__(self, bins: ScoreBins, species: Int64[np.ndarray, " detections"], *, seed: int) -> None:
         order = np.random.default_rng(seed).permutation(len(species))
-        ranked = order[np.lexsort((bins.bin_index[order], species[order]))]
-        self._of_bin: dict[tuple[int, int], list[int]] = {}
-        for index in ranked.tolist():
-            self._of_bin.setdefault((int(species[index]), int(bins.bin_index[index])), []).append(index)
+        cells = (species * SCORE_BINS + bins.bin_index)[order]
+        by_cell = np.argsort(cells, kind="stable")
+        self._ranked, cells = order[by_cell], cells[by_cell]
+        self._ends = np.searchsorted(cells, np.arange(bins.size.size), side="right")
+        self._starts = np.searchsorted(cells, np.arange(bins.size.size), side="left")
+
+    def _first_unseen(self, cell: int, seen: Bool[np.ndarray, " detections"]) -> int | None:
+        drawn = self._ranked[self._starts[cell] : self._ends[cell]]
+        left = ~seen[drawn]
+        return int(drawn[left.argmax()]) if left.any() else None
+
+    def passed(
+        self, seen: Bool[np.ndarray, " detections"], drawn: Bool[np.ndarray, " detections"]
+    ) -> Bool[np.ndarray, " detections"]:
+        """Tell which detections the random order of their bin has passed: all up to the last one that it showed.
+
+        What was verified for another reason was not drawn, and says nothing of others. But the order would have shown
+        it before those that come after it, so that it counts as soon as one of these was shown: to leave it out would
+        leave a sample of what nobody looked for.
+
+        Parameters
+        ----------
+        seen : which detections have a verdict
+        drawn : which of them were shown by the random order
+        """
+        result = np.zeros(len(seen), bool)
+        shown = drawn[self._ranked]
+        for cell in np.unique(np.searchsorted(self._ends, np.flatnonzero(shown), side="right")).tolist():
+            inside = slice(self._starts[cell], self._ends[cell])
+            left = ~seen[self._ranked[inside]]
+            first_left = int(left.argmax()) if left.any() else len(left)
+            last = np.flatnonzero(shown[inside][:first_left])
+            result[self._ranked[inside][: last[-1] + 1 if len(last) else 0]] = True
+        return result
 
     def next(self, estimates: Estimates, seen: Bool[np.ndarray, " detections"], *, target: float) -> int | None:
         """Return the index of the next detection; None if all were seen.
@@ -39,7 +69,7 @@ class Sampler:
         for species in urgent.tolist():
             gains = estimates.variances(species) / (estimates.verified[species] + 1)
             for which in np.argsort(-gains, kind="stable").tolist():
-                left = next((one for one in self._of_bin.get((species, which), ()) if not seen[one]), None)
+                left = self._first_unseen(species * SCORE_BINS + which, seen)
                 if left is not None:
                     return left
         return None

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, get_args
@@ -22,6 +22,11 @@ from utils.review.detections import DetectionKey
 
 VerdictKind = Literal["yes", "no", "other", "unsure"]
 VERDICT_KINDS: tuple[VerdictKind, ...] = get_args(VerdictKind)
+# why a detection was shown: by the order of the call, as one like another or of its cluster, or to a second reviewer
+ShownBecause = Literal["precision", "uncertain", "similar", "cluster", "second"]
+REASONS: tuple[ShownBecause, ...] = get_args(ShownBecause)
+RANDOM: ShownBecause = "precision"  # the only reason that draws at random
+SEARCHES: tuple[ShownBecause, ...] = ("similar", "cluster")
 UNDO = "undo"
 ENDING = ".jsonl"
 LONGEST_TYPED = 200  # letters of the species that a reviewer types
@@ -36,14 +41,19 @@ class Verdict:
     kind : yes: it is the species; no: it is not; other: it is not, but `other` is; unsure
     other : name of a species
     score : of the detection
-    random : whether the detection was drawn at random from its scores, so that it says something of the others
+    shown : why the reviewer saw it
     """
 
     reviewer: str
     kind: VerdictKind
     other: str = ""
     score: float = 0.0
-    random: bool = True
+    shown: ShownBecause = RANDOM
+
+    @property
+    def random(self) -> bool:
+        """Whether the detection was drawn at random from its scores, so that it says something of the others."""
+        return self.shown == RANDOM
 
     @property
     def correct(self) -> bool | None:
@@ -63,14 +73,22 @@ class Verdicts:
     given: dict[DetectionKey, dict[str, Verdict]] = field(default_factory=dict)
 
     def of(self, key: DetectionKey) -> Verdict | None:
-        """Return the verdict of most reviewers on a detection; unsure if they are divided. None: there is none."""
+        """Return the verdict of most reviewers on a detection; unsure if they are divided. None: there is none.
+
+        It is of a detection that was drawn at random if any of them was shown it for that reason.
+        """
         verdicts = list(self.given.get(key, {}).values())
+        found = self._of_most(verdicts)
+        return replace(found, shown=RANDOM) if found and any(one.random for one in verdicts) else found
+
+    @staticmethod
+    def _of_most(verdicts: Sequence[Verdict]) -> Verdict | None:
         sure = [one for one in verdicts if one.correct is not None]
         correct = sum(one.correct is True for one in sure)
         if not sure:
             return verdicts[-1] if verdicts else None
         if 2 * correct == len(sure):
-            return Verdict("", "unsure", score=sure[-1].score)
+            return Verdict("", "unsure", score=sure[-1].score, shown=sure[-1].shown)
         return next(one for one in reversed(sure) if one.correct is (2 * correct > len(sure)))
 
     def disagreements(self) -> int:
@@ -113,10 +131,12 @@ def _read_file(path: Path, verdicts: Verdicts) -> None:
             if kind not in (*VERDICT_KINDS, UNDO):
                 raise ValueError(f"verdict {kind!r}")
             other, score = str(record.get("other", "")), float(record["score"])
-            random = record.get("order", "precision") == "precision"
+            shown = next((reason for reason in REASONS if reason == record.get("order", RANDOM)), None)
+            if shown is None:
+                raise ValueError(f"order {record['order']!r}")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise UserError(f"{path} line {position}: is no verdict ({type(error).__name__}: {error})") from None
-        verdict = None if kind == UNDO else Verdict(path.stem, kind, other, score, random)
+        verdict = None if kind == UNDO else Verdict(path.stem, kind, other, score, shown)
         verdicts.take(key, verdict, reviewer=path.stem)
     if last and not _is_whole(last):
         warning(f"{path}: its last line is unfinished, and not used")
@@ -176,7 +196,7 @@ class VerdictFile:
         record = {"recording": recording, "start": start, "end": end, "species": species}
         record |= {"score": verdict.score if verdict else 0.0, "verdict": verdict.kind if verdict else UNDO}
         record |= {"other": verdict.other} if verdict and verdict.other else {}
-        record |= {} if verdict is None or verdict.random else {"order": "uncertain"}
+        record |= {} if verdict is None or verdict.random else {"order": verdict.shown}
         record["time"] = datetime.now(UTC).isoformat(timespec="seconds")
         line, end = json.dumps(record).encode() + b"\n", self._stream.seek(0, os.SEEK_END)
         try:
@@ -219,3 +239,19 @@ def checked_verdict(kind: object, other: object, species: Sequence[str] = ()) ->
 def _as_known(name: str, species: Sequence[str]) -> str:
     """Return a name as the table writes it, if it has it in whatever letters."""
     return next((known for known in species if known.casefold() == name.casefold()), name)
+
+
+def checked_reason(reason: object) -> ShownBecause | None:
+    """Return why a detection was shown, if it was found by a search; None: because of the order.
+
+    Raises
+    ------
+    ValueError
+        If it is another reason.
+    """
+    if reason is None:
+        return None
+    found = next((one for one in SEARCHES if one == reason), None)
+    if found is None:
+        raise ValueError("shown should be similar or cluster")
+    return found
