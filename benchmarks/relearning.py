@@ -2,7 +2,10 @@ r"""What verdicts teach: a reviewer who knows the truth verifies detections, and
 
     python predict.py /data/pool --snapshot snapshots/first --threshold 0.1 --out detections.csv
     python benchmarks/relearning.py --detections detections.csv --recordings /data/pool --run snapshots/first \
-        --held-out /data/soundscapes --verdicts 300 --orders none random uncertain precision --train
+        --held-out /data/soundscapes --verdicts 300 --orders none random diverse --train
+
+Orders: `diverse` is what review.py --snapshot --order uncertain shows: uncertain, and unlike each other by the first
+model's embeddings; `uncertain` is the same without embeddings, `precision` the usual order.
 
 The recordings of the table and those of --held-out have annotations beside them, in any form that sort_data.py reads.
 For each order, the reviewer gives so many verdicts on the page's detections in that order: yes if an annotated call of
@@ -41,6 +44,8 @@ from utils.recordings.recording import NOISE, Event, event_overlaps
 from utils.recordings.spans import labelled_intervals
 from utils.recordings.splits import read_split
 from utils.review.detections import DETECTION_COLUMNS, Detections, read_detections
+from utils.review.embedding_files import embeddings_of
+from utils.review.embeddings import Embeddings
 from utils.review.labels import ANNOTATIONS, HEADER, write_labels
 from utils.review.session import Review, ReviewRules
 from utils.review.verdicts import VERDICT_KINDS, VerdictFile, VerdictKind, Verdicts
@@ -56,7 +61,7 @@ from utils.scoring.score_tables import predicted_scores
 from utils.settings import load, to_toml
 from utils.spectra.store import Store
 
-Order = Literal["none", "random", "uncertain", "precision"]
+Order = Literal["none", "random", "uncertain", "diverse", "precision"]
 FIRST = "first"
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).with_name("results")
@@ -74,7 +79,7 @@ class Options:
     held_out: Path | None = None  # folder of other annotated soundscapes, on which models are compared
     out: Path = Path("relearning")  # folder for everything
     verdicts: int = 300  # in each order
-    orders: tuple[Order, ...] = ("none", "random", "uncertain", "precision")
+    orders: tuple[Order, ...] = ("none", "random", "diverse")
     first: bool = True  # learn the clips that the first model learned, too
     train: bool = False  # run the commands
     epochs: int = 10  # of the second models
@@ -142,13 +147,15 @@ def verified_detections(options: Options, truth: Truth) -> Detections:
     return replace(detections, table=table, species=tuple(sorted(table["species"].unique())))
 
 
-def give_verdicts(detections: Detections, reviewer: Reviewer, order: Order, options: Options) -> Verdicts:
+def give_verdicts(
+    detections: Detections, reviewer: Reviewer, order: Order, options: Options, embeddings: Embeddings | None
+) -> Verdicts:
     """Let the reviewer verify detections in an order; the verdicts are in the folder of that order."""
     folder = options.out / order
     (folder / f"{REVIEWER}.jsonl").unlink(missing_ok=True)  # of an earlier call
     file = VerdictFile(folder, REVIEWER)
-    rules = ReviewRules("uncertain" if order == "uncertain" else "precision", seed=options.seed)
-    review = Review(detections, Verdicts(), file, rules)
+    rules = ReviewRules("uncertain" if order in ("uncertain", "diverse") else "precision", seed=options.seed)
+    review = Review(detections, Verdicts(), file, rules, embeddings if order == "diverse" else None)
     drawn = iter(np.random.default_rng(options.seed).permutation(len(detections)).tolist())
     for _ in range(0 if order == "none" else min(options.verdicts, len(detections))):
         index = next(drawn) if order == "random" else review.next()
@@ -307,7 +314,9 @@ def check_apart(options: Options) -> None:
 
 def prepare(order: Order, detections: Detections, truth: Truth, config: Config, options: Options) -> list[list[str]]:
     """Verify in an order, write labels, archive and experiment, and return the commands of the second model."""
-    verdicts = give_verdicts(detections, Reviewer(truth), order, options)
+    snapshot = find_snapshot_at(options.run, "best")
+    embeddings = embeddings_of(detections, snapshot, config, options.out) if snapshot and order == "diverse" else None
+    verdicts = give_verdicts(detections, Reviewer(truth), order, options, embeddings)
     folder = options.out / order
     labels = write_archive(folder, detections, verdicts, config, first=options.first)
     write_text(folder / "relearn.toml", to_toml(second_settings(config, order, options)))

@@ -20,9 +20,10 @@ from safetensors.numpy import save
 from utils import console
 from utils.console import UserError, printable
 from utils.files import atomic_file
-from utils.review.embeddings import BLOCK, Embeddings
+from utils.review.embeddings import Embeddings
 
 FORM = "1"  # version of the file
+BLOCK = 8192  # rows that are projected together
 PLACED_BY_TSNE = 5000
 COMPONENTS = 50
 NEIGHBOURS = 5
@@ -108,6 +109,8 @@ def principal_components(
     from sklearn.decomposition import PCA
 
     some = embeddings.rows[chosen].astype(np.float32)
+    if len(some) < 2:
+        return np.zeros((len(known), 1), np.float32)
     pca = PCA(min(COMPONENTS, *some.shape), svd_solver="randomized", random_state=SEED).fit(some)
     blocks = (known[start : start + BLOCK] for start in range(0, len(known), BLOCK))
     parts = [pca.transform(embeddings.rows[rows].astype(np.float32)) for rows in blocks]

@@ -26,7 +26,7 @@ class Row {
   frame(index) {
     this.items.forEach((item, at) => {
       this.buttons[at].setAttribute("aria-current", item.index === index);
-      if (item.index === index) this.buttons[at].scrollIntoView({ block: "nearest", inline: "nearest" });
+      if (item.index === index) this.buttons[at].scrollIntoView({ block: "nearest", inline: "center" });
     });
   }
 
