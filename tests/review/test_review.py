@@ -3,6 +3,9 @@
 import csv
 import http.client
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,15 +19,18 @@ import soundfile
 import review as review_script
 import sort_data
 from config import Config, Dataset, Spectrogram
-from tests.conftest import RATE
+from tests.conftest import RATE, REPOSITORY
 from tests.scoring.browser import REPORTER, visit_address
 from utils.console import UserError
 from utils.files import write_text
+from utils.models.prototypes import unit_length
 from utils.recordings.splits import read_split
 from utils.review import server as server_module
+from utils.review import session as session_module
 from utils.review.call import ReviewFlags
 from utils.review.clip_media import ShownSpan, samples_of, shown_span
 from utils.review.detections import read_detections
+from utils.review.embeddings import Embeddings, span_index, spans_of
 from utils.review.reviewing import Reviewed, open_review, report_review
 from utils.review.server import ReviewHandler, ReviewServer
 from utils.review.session import Review
@@ -182,6 +188,215 @@ def test_keys_and_clicks_on_a_phones_width(table: Path, tmp_path: Path) -> None:
             [],
         )
     assert [line["verdict"] for line in lines(table)] == ["yes", "no", "unsure", "undo", "other"]
+
+
+def with_embeddings(table: Path, review: Review, *, rows: np.ndarray | None = None) -> Review:
+    """Return a review that knows embeddings: of each species, those of one direction, the later the more askew."""
+    detections = review.detections
+    spans = spans_of(detections)
+    index = span_index(detections, spans)
+    if rows is None:
+        rows = np.zeros((len(spans), 8))
+        rows[index] = np.eye(2, 8)[detections.species_index]
+        rows[:, 2] = np.arange(len(spans)) / 20
+    found = unit_length(rows).astype(np.float16)
+    path = table.parent / "embeddings" / "rows.npy"
+    review.embeddings = Embeddings(found, index, path)
+    return review
+
+
+@pytest.mark.browser
+def test_more_like_this_by_keys_and_clicks_on_a_phones_width(table: Path, tmp_path: Path) -> None:
+    script = """
+      const until = async test => { for (let i = 0; i < 400 && !test(); i++) await sleep(10); };
+      const press = key => document.body.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+      const idle = async () => { await until(() => !busy); };
+      const buttons = () => [...document.querySelectorAll("#items button")];
+      const framed = () => buttons().findIndex(one => one.getAttribute("aria-current") === "true");
+      await until(() => shown); await idle();
+      const first = shown.index;
+      press("m"); await until(() => row); await idle();
+      const found = { items: row.items.map(item => item.index) };
+      found.fits = document.documentElement.scrollWidth <= innerWidth;
+      found.opened = shown.index;
+      press("y"); await until(() => framed() === 1); await idle();
+      press("ArrowRight"); await until(() => framed() === 2); await idle();
+      press("n"); await until(() => framed() === 3); await idle();
+      press("z"); await until(() => framed() === 2); await idle();
+      buttons()[4].click(); await until(() => shown.index === row.items[4].index); await idle();
+      press("u"); await until(() => framed() === 5 || !row); await idle();
+      found.marks = [...row.marks.values()];
+      press("Escape"); await until(() => !row); await idle();
+      found.back = shown.index === next.index;
+      document.getElementById("mapbox").open = true; await until(() => points);
+      await until(() => document.getElementById("canvas").width > 0);
+      found.points = points.x.length;
+      const at = points.detection.findIndex(index => index !== shown.index);
+      const [x, y] = place(at), box = document.getElementById("canvas").getBoundingClientRect();
+      const where = { clientX: box.left + x, clientY: box.top + y, bubbles: true };
+      document.getElementById("canvas").dispatchEvent(new MouseEvent("mousemove", where));
+      found.named = document.getElementById("under").textContent.startsWith(points.names[points.species[at]]);
+      document.getElementById("canvas").dispatchEvent(new MouseEvent("click", where));
+      await until(() => shown.index === points.detection[at]); await idle();
+      found.clicked = shown.index === points.detection[at];
+      press("c"); await until(() => row); await idle();
+      found.cluster = row.shown;
+      found.wide = document.documentElement.scrollWidth <= innerWidth;
+      return { first, ...found };
+    """
+    with opened(table) as review, served(with_embeddings(table, review)) as server:
+        expected = [index for index, _ in review.similar(review.next() or 0, count=24)]
+        server.RequestHandlerClass = driven(script)
+        found, console = visit_address(server.url, tmp_path, "--window-size=390,800")
+        assert console == []
+        assert found.pop("items") == expected
+        assert (found.pop("first"), found.pop("opened")) != (expected[0], None)
+        assert found == {
+            "fits": True,
+            "marks": ["yes", "unsure"],
+            "back": True,
+            "points": 12,
+            "named": True,
+            "clicked": True,
+            "cluster": "cluster",
+            "wide": True,
+        }
+    saved = [(line["verdict"], line.get("order")) for line in lines(table)]
+    assert saved == [("yes", "similar"), ("no", "similar"), ("undo", None), ("unsure", "similar")]
+
+
+def test_what_a_search_finds_is_a_label_and_says_nothing_about_precision(table: Path) -> None:
+    with opened(table) as review, served(with_embeddings(table, review)) as server:
+        home, mine = f"/{server.token}/", {"Origin": server.origin}
+        first = json.loads(ask(server, f"{home}state")[1])
+        assert (first["searchable"], first["why_not"]) == (True, "")
+        row = json.loads(ask(server, f"{home}similar/{first['detection']['index']}")[1])
+        assert row["shown"] == "similar"
+        assert row["items"][0]["species"] == first["detection"]["species"]
+        assert [item["similarity"] for item in row["items"]] == sorted(
+            (item["similarity"] for item in row["items"]), reverse=True
+        )
+        index = row["items"][0]["index"]
+        assert json.loads(ask(server, f"{home}detection/{index}")[1])["index"] == index
+        assert ask(server, f"{home}small/{index}")[1][:2] == b"\xff\xd8"
+        given = {"index": index, "verdict": "yes", "shown": "similar"}
+        assert ask(server, f"{home}verdict", body=given, **mine)[0] == 200
+        for wrong in ("precision", "second", 1, []):
+            body = {"index": row["items"][1]["index"], "verdict": "yes", "shown": wrong}
+            assert ask(server, f"{home}verdict", body=body, **mine)[0] == 400
+        for path in ("similar/99", "similar/-1", "similar/x", "detection/99", "cluster/%C2%B2"):
+            assert ask(server, f"{home}{path}")[0] == 404
+        for part in ("row.js", "map.js"):
+            assert ask(server, f"{home}{part}")[0] == 200
+        again = json.loads(ask(server, f"{home}similar/{first['detection']['index']}")[1])
+        assert index not in [item["index"] for item in again["items"]]
+        cluster = json.loads(ask(server, f"{home}cluster/{first['detection']['index']}")[1])
+        assert cluster["left"] == len(cluster["items"])
+        done = report_review(review, ReviewFlags(recordings=table.parent / "sounds", reviewer="anna"))
+    assert (done.labels, done.species["verified"].sum()) == (1, 0)
+
+
+def test_what_a_search_found_counts_when_the_random_order_has_passed_it(table: Path) -> None:
+    """Else the random order would be of what nobody looked for: only of those unlike the ones that were searched."""
+    with opened(table) as review:
+        random = []  # the random order of one bin after the other
+        while (index := review.next()) is not None:
+            review.add_verdict(index, "yes")
+            random.append(index)
+        assert review.estimates().verified.sum() == 12
+        bins = review.detections.species_index * 5 + review.bins.bin_index
+        pair = next(
+            [one for one in random if bins[one] == bins[other]] for other in random if (bins == bins[other]).sum() > 1
+        )
+        while review.undo() is not None:
+            pass
+        review.add_verdict(pair[0], "yes", shown="similar")
+        assert review.estimates().verified.sum() == 0
+        review.add_verdict(pair[1], "no")
+        assert (review.estimates().verified.sum(), review.estimates().correct.sum()) == (2, 1)
+
+
+def test_without_a_snapshot_one_line_says_why_there_is_no_search(table: Path) -> None:
+    with opened(table) as review, served(review) as server:
+        home = f"/{server.token}/"
+        state = json.loads(ask(server, f"{home}state")[1])
+        assert (state["searchable"], state["why_not"][:14]) == (False, "--snapshot RUN")
+        assert ask(server, f"{home}similar/0") == (404, b"there are no embeddings")
+        assert ask(server, f"{home}map")[0] == 404
+    with (
+        pytest.raises(UserError, match="neither a snapshot nor the folder of a run"),
+        opened(table, snapshot=Path("x")),
+    ):
+        pass
+
+
+def test_a_second_reviewer_reads_again_without_the_first_verdicts(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = ReviewFlags(recordings=table.parent / "sounds", reviewer="ben", second=0.5)
+    with pytest.raises(UserError, match="nobody but ben has verified"), open_review([str(table)], Config(), flags):
+        pass
+    with opened(table) as review:
+        for index in range(8):
+            review.add_verdict(index, "yes" if index % 2 else "no")
+    with open_review([str(table)], Config(), flags) as review, served(review) as server:
+        home, mine = f"/{server.token}/", {"Origin": server.origin}
+        state = json.loads(ask(server, f"{home}state")[1])
+        assert state["again"] == [0, 4]
+        shown = []
+        while state["detection"]:
+            assert "yes" not in json.dumps(state["detection"])
+            shown.append(state["detection"]["index"])
+            given = {"index": shown[-1], "verdict": "yes"}
+            state = json.loads(ask(server, f"{home}verdict", body=given, **mine)[1])
+        assert (len(set(shown)), state["again"]) == (4, [4, 4])
+        assert set(shown) <= set(range(8))
+    with open_review([str(table)], Config(), flags) as review:
+        assert review.next() is None  # it resumes where it was
+        report_review(review, flags)
+    printed = "".join(capsys.readouterr())
+    assert "Cohen's kappa" in printed
+    home_folder = table.with_name("found_review")
+    with (home_folder / "agreement.csv").open() as stream:
+        (row,) = csv.DictReader(stream)
+    even = sum(index % 2 == 0 for index in shown)
+    assert (row["detections"], row["only_2_correct"], row["kappa"]) == ("4", str(even), "0.0")
+    with (home_folder / "disagreements.csv").open() as stream:
+        assert [(one["verdict_1"], one["verdict_2"]) for one in csv.DictReader(stream)] == [("no", "yes")] * even
+
+
+def test_the_page_computes_estimates_once_a_request(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    with opened(table) as review, served(review) as server:
+        real = session_module.estimates_of
+        monkeypatch.setattr(session_module, "estimates_of", lambda *a, **b: counted.append(1) or real(*a, **b))
+        home, mine = f"/{server.token}/", {"Origin": server.origin}
+        state = json.loads(ask(server, f"{home}state")[1])
+        given = {"index": state["detection"]["index"], "verdict": "yes"}
+        ask(server, f"{home}verdict", body=given, **mine)
+        assert len(counted) == 2
+        ask(server, f"{home}state")
+        assert len(counted) == 2  # nothing has changed
+
+
+def test_a_killed_page_loses_no_verdict(table: Path) -> None:
+    code = f"""
+import os, sys
+from pathlib import Path
+from config import Config
+from utils.review.call import ReviewFlags
+from utils.review.reviewing import open_review
+flags = ReviewFlags(recordings=Path({str(table.parent / "sounds")!r}), reviewer="anna")
+with open_review([{str(table)!r}], Config(), flags) as review:
+    for index in range(3):
+        review.add_verdict(index, "yes", shown="similar" if index else None)
+    os.kill(os.getpid(), 9)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "WITHOUT_CHECKS": "1"}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, timeout=120).returncode == -9
+    with opened(table) as review:
+        assert int(review.seen.sum()) == 3
+        assert [line.get("order") for line in lines(table)] == [None, "similar", "similar"]
 
 
 def truthful(review: Review, truth: set[tuple[str, float]], *, until: float = 0.0) -> int:
