@@ -88,7 +88,7 @@ def prepare_explanation(places: Sequence[str], config: Config, flags: ExplainFla
         If something is missing or does not fit.
     """
     file = _checked_recording(places)
-    _check_flags(flags)
+    _check_time_and_cells(flags)
     image = _checked_image(file, flags)
     config = with_snapshots(config, flags.snapshot)
     check_named_models(config, flags.snapshot)
@@ -113,7 +113,7 @@ def _checked_recording(places: Sequence[str]) -> Path:
     return file
 
 
-def _check_flags(flags: ExplainFlags) -> None:
+def _check_time_and_cells(flags: ExplainFlags) -> None:
     if flags.at is not None and not 0 <= flags.at < np.inf:
         raise UserError(f"--at {flags.at:g}: should be 0 or more, seconds from the start of the recording")
     if not all(1 <= count <= MOST_CELLS for count in flags.cells):
@@ -156,10 +156,10 @@ def explain_clip(task: ExplanationTask, config: Config) -> list[Explanation]:
         if species and species not in group.classes:
             continue
         scorer, job = group.scorer(config.testing), _job_of(task.file, group, config)
-        clip = _find_clip(job, scorer, _columns_of(group, species), at=at, batch_size=config.testing.batch_size)
-        species = species or group.classes[max(_columns_of(group, ""), key=lambda column: clip.scores[column])]
+        clip = _find_clip(job, scorer, _class_columns(group, species), at=at, batch_size=config.testing.batch_size)
+        species = species or group.classes[max(_class_columns(group, ""), key=lambda column: clip.scores[column])]
         at = clip.middle if at is None else at
-        explanations.append(_explained(species, group, clip, scorer, task.flags, config))
+        explanations.append(_explanation_of(species, group, clip, scorer, task.flags, config))
     return explanations
 
 
@@ -173,7 +173,7 @@ def _groups_with(species: str, ensemble: Ensemble) -> list[MemberGroup]:
     return groups
 
 
-def _columns_of(group: MemberGroup, species: str) -> list[int]:
+def _class_columns(group: MemberGroup, species: str) -> list[int]:
     """Return the column of a class in the scores of a group; of '', those of all species."""
     return [index for index, label in enumerate(group.classes) if (label == species if species else label != NOISE)]
 
@@ -215,7 +215,7 @@ def _find_clip(
     return found
 
 
-def _explained(
+def _explanation_of(
     species: str, group: MemberGroup, clip: FoundClip, scorer: Scorer, flags: ExplainFlags, config: Config
 ) -> Explanation:
     column = group.classes.index(species)

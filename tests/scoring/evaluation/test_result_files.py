@@ -13,7 +13,13 @@ from utils.models.snapshots import Snapshot
 from utils.recordings.splits import SPLIT_SCHEMA
 from utils.scoring import testing
 from utils.scoring.evaluation.recordings import compute_metrics, evaluate_predictions
-from utils.scoring.evaluation.result_files import draw_report, predictions_table, scores_table, write_result_files
+from utils.scoring.evaluation.result_files import (
+    draw_report,
+    predictions_table,
+    right_and_wrong_panels,
+    scores_table,
+    write_result_files,
+)
 from utils.scoring.inference.ensembles import Member
 from utils.scoring.inference.recordings import Predictions
 from utils.scoring.metrics.calibration import read_calibration
@@ -49,6 +55,19 @@ def test_metrics_by_hand(predictions: Predictions) -> None:
     assert (headline.recordings, headline.scored, headline.without_truth, headline.ranked) == (4, 3, 1, 2)
     without_background = evaluate_predictions(predictions.scores, predictions, background=False).headline
     assert without_background.mlrap == pytest.approx((1 + 1 / 2) / 2)
+
+
+def test_scores_are_plotted_by_right_and_wrong(predictions: Predictions) -> None:
+    """Hardest first; C is only in the background, and X is no class."""
+    evaluation = evaluate_predictions(predictions.scores, predictions, background=True)
+    held_out = compute_metrics(predictions, evaluation, Config().testing, made_from="x")
+    panels = {panel.name: panel for panel in right_and_wrong_panels(predictions, evaluation, held_out)}
+    precision = dict(held_out.per_class.select("class", "ap").iter_rows())
+    assert [*panels] == sorted(CLASSES, key=lambda label: precision[label])
+    wrong, right = panels["A"].layers
+    assert np.flatnonzero(right).tolist() == [45]  # 0.9, of r1
+    assert np.flatnonzero(wrong).tolist() == [15, 30]  # 0.3 and 0.6; r3 has no scores
+    assert {panel.thresholds[0] for panel in panels.values()} == {held_out.thresholds.common}
 
 
 def test_tables(predictions: Predictions) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 import soundfile
 
 import submission_soundscape
@@ -20,6 +21,7 @@ from utils.scoring.submissions.results import Checked, Submitted
 FILES = ("Mill/20211002_235958.wav", "Elm/20211003_050000.wav", "tape.wav")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_outputs_for_other_programs(tmp_path: Path) -> None:
     root = tmp_path / "root"
     sound = np.zeros(7 * RATE, np.float32)
@@ -67,6 +69,12 @@ def test_outputs_for_other_programs(tmp_path: Path) -> None:
         "A,Mill,0,1",
     ]
     assert done.history.effort.read_text().splitlines()[2] == f"Mill,{2 / 3600:.6f},{5 / 3600:.6f}"
+    assert done.plots is not None
+    assert [*done.plots.files] == ["activity", "accumulation", "scores", "sites"]
+    assert all(path.parent == tmp_path / "out" / "small_soundscape_plots" for path in done.plots.files.values())
+    without = dataclasses.replace(config, submission=dataclasses.replace(config.submission, plots=False))
+    assert submission_soundscape.main(without).plots is None
+    assert not (tmp_path / "out" / "small_soundscape_plots").exists()
     checked = submission_soundscape.main(config, SubmissionFlags(check=done.path))
     assert isinstance(checked, Checked)
     assert checked.complete

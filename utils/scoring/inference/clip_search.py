@@ -67,7 +67,7 @@ def clip_with_highest_score(
         If the recording cannot be used.
     """
     best: FoundClip | None = None
-    with closing(_clips_of(job, spectrograms=_always)) as clips:
+    with closing(_predicted_clips(job, spectrograms=_everywhere)) as clips:
         while batch := list(islice(clips, batch_size)):
             table = scorer(np.stack([clip.pixels for clip in batch])).columns
             row = int(table[:, columns].max(axis=1).argmax())
@@ -96,7 +96,7 @@ def clip_at(job: IntervalJob, scorer: Scorer, *, at: float) -> FoundClip:
     def near(start: float) -> bool:
         return abs(start + half - at) <= max(job.interval, job.clips.length)
 
-    with closing(_clips_of(job, spectrograms=near)) as clips:
+    with closing(_predicted_clips(job, spectrograms=near)) as clips:
         for clip in clips:
             last = clip.start + job.clips.length
             if clip.pixels.size and (nearest is None or abs(clip.start + half - at) < abs(nearest.start + half - at)):
@@ -108,11 +108,11 @@ def clip_at(job: IntervalJob, scorer: Scorer, *, at: float) -> FoundClip:
     return FoundClip(nearest.start, job.clips.length, nearest.pixels, scorer(nearest.pixels[None]).columns[0])
 
 
-def _always(_: float) -> bool:
+def _everywhere(_: float) -> bool:
     return True
 
 
-def _clips_of(job: IntervalJob, *, spectrograms: Callable[[float], bool]) -> Generator[ClipOfRecording]:
+def _predicted_clips(job: IntervalJob, *, spectrograms: Callable[[float], bool]) -> Generator[ClipOfRecording]:
     """Yield the clips of a recording; without pixels where `spectrograms` does not want them for a start (seconds)."""
     nothing, rate = np.zeros((0, 0), np.uint8), job.spectrogram.rate
     try:

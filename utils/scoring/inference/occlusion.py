@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64, Int64, UInt8
 
-PATCH = 2  # cells of a patch, in height and in width; neighbouring patches are one cell apart
+PATCH_CELLS = 2  # cells of a patch, in height and in width; neighbouring patches are one cell apart
 
 ScoreClips = Callable[[UInt8[np.ndarray, "clips height width"]], Float[np.ndarray, " clips"]]
 
@@ -57,7 +57,7 @@ class OcclusionGrid:
     def patches(self) -> Sequence[tuple[slice, slice]]:
         """The cells of each patch, rows and columns; those at the edges are cut, so that all cells are in as many."""
         rows, columns = (
-            [slice(max(first, 0), min(first + PATCH, count)) for first in range(1 - PATCH, count)]
+            [slice(max(first, 0), min(first + PATCH_CELLS, count)) for first in range(1 - PATCH_CELLS, count)]
             for count in self.shape
         )
         return [(row, column) for row in rows for column in columns]
