@@ -45,7 +45,7 @@ from utils.recordings.spans import labelled_intervals
 from utils.recordings.splits import read_split
 from utils.review.detections import DETECTION_COLUMNS, Detections, read_detections
 from utils.review.embedding_files import embeddings_of
-from utils.review.embeddings import Embeddings
+from utils.review.embeddings import SoundEmbeddings
 from utils.review.labels import ANNOTATIONS, HEADER, write_labels
 from utils.review.session import Review, ReviewRules
 from utils.review.verdicts import VERDICT_KINDS, VerdictFile, VerdictKind, Verdicts
@@ -148,7 +148,7 @@ def verified_detections(options: Options, truth: Truth) -> Detections:
 
 
 def give_verdicts(
-    detections: Detections, reviewer: Reviewer, order: Order, options: Options, embeddings: Embeddings | None
+    detections: Detections, reviewer: Reviewer, order: Order, options: Options, embeddings: SoundEmbeddings | None
 ) -> Verdicts:
     """Let the reviewer verify detections in an order; the verdicts are in the folder of that order."""
     folder = options.out / order

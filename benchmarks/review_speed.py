@@ -3,9 +3,9 @@
     python benchmarks/review_speed.py
     python benchmarks/review_speed.py --detections 1000000 --width 1280
 
-Detections and embeddings are made up: 200 species in 1,000 recordings whose files are never read; embeddings of 60 kinds
-of sounds. Seconds are of the clock, and of the processor in brackets. Instead of its search, a user would compare rows
-as float64 with SciPy. The last line is the ratio of the two.
+Detections and embeddings are made up: 200 species in 1,000 recordings whose files are never read; embeddings of 60
+kinds of sounds. Seconds are of the clock, and of the processor in brackets. Instead of its search, a user would compare
+rows as float64 with SciPy. The last line is the ratio of the two.
 """
 
 import sys
@@ -30,7 +30,7 @@ from utils.files import write_json
 from utils.models.prototypes import unit_length
 from utils.review.call import ReviewFlags
 from utils.review.embedding_map import make_map
-from utils.review.embeddings import Embeddings
+from utils.review.embeddings import SoundEmbeddings
 from utils.review.reviewing import open_review
 
 RESULTS = Path(__file__).with_name("results")
@@ -76,7 +76,7 @@ def write_table(folder: Path, count: int) -> Path:
     return folder / "found.csv"
 
 
-def made_up_embeddings(folder: Path, count: int, width: int) -> Embeddings:
+def made_up_embeddings(folder: Path, count: int, width: int) -> SoundEmbeddings:
     """Write embeddings of made-up sounds to a file, and map it into memory."""
     random = np.random.default_rng(2)
     centres = np.abs(random.normal(size=(KINDS, width)))
@@ -86,7 +86,7 @@ def made_up_embeddings(folder: Path, count: int, width: int) -> Embeddings:
         kinds = random.integers(0, KINDS, len(some))
         some[:] = unit_length(centres[kinds] + random.normal(size=some.shape)).astype(np.float16)
     rows.flush()
-    return Embeddings(np.load(folder / "rows.npy", mmap_mode="r"), np.arange(count), folder / "rows.npy")
+    return SoundEmbeddings(np.load(folder / "rows.npy", mmap_mode="r"), np.arange(count), folder / "rows.npy")
 
 
 def by_scipy(rows: np.ndarray, wanted: np.ndarray) -> np.ndarray:

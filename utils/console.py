@@ -307,29 +307,6 @@ def run(
     return 0 if complete(result) else INCOMPLETE
 
 
-def run_tool(work: Callable[[], int], *, again: str = "resumes") -> int:
-    """Run a program that has no settings, and turn what goes wrong into one line.
-
-    Parameters
-    ----------
-    work : returns the exit status
-    again : what the same command does after Ctrl-C
-
-    Returns
-    -------
-    The exit status, as `run` returns it.
-    """
-    accept_any_text()
-    try:
-        return work()
-    except (UserError, OSError) as error:
-        warning(str(error))
-        return 1
-    except KeyboardInterrupt:
-        warning(f"stopped; no file is half-written, and the same command {again} here")
-        return STOPPED
-
-
 def _is_output_lost(error: OSError) -> bool:
     return error.errno in OUTPUT_IS_LOST or isinstance(error, PermissionError)
 

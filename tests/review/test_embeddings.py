@@ -20,14 +20,14 @@ from utils.review.detections import Detections, read_detections
 from utils.review.diversity import FarthestFirst
 from utils.review.embedding_files import embeddings_of
 from utils.review.embedding_map import chosen_evenly, in_cluster, make_map, map_of
-from utils.review.embeddings import Embeddings, span_index, spans_of
+from utils.review.embeddings import SoundEmbeddings, span_index, spans_of
 from utils.scoring.inference.ensembles import outputs_of
 from utils.spectra.single_spectrogram import spectrogram_at
 
 
-def embeddings(*rows: list[float], span_of: list[int] | None = None) -> Embeddings:
+def embeddings(*rows: list[float], span_of: list[int] | None = None) -> SoundEmbeddings:
     found = unit_length(np.array(rows, np.float32)).astype(np.float16)
-    return Embeddings(found, np.array(range(len(rows)) if span_of is None else span_of, np.int64))
+    return SoundEmbeddings(found, np.array(range(len(rows)) if span_of is None else span_of, np.int64))
 
 
 def test_what_is_most_similar_by_hand() -> None:
@@ -69,7 +69,7 @@ def test_rare_kinds_are_chosen_as_well() -> None:
 
 
 @pytest.fixture
-def blobs() -> tuple[Embeddings, np.ndarray]:
+def blobs() -> tuple[SoundEmbeddings, np.ndarray]:
     """Three kinds of sounds, twenty of each, and one that could not be read."""
     random = np.random.default_rng(1)
     kinds = np.repeat([0, 1, 2], 20)
@@ -78,7 +78,7 @@ def blobs() -> tuple[Embeddings, np.ndarray]:
 
 
 def test_like_sounds_are_near_on_the_map(
-    blobs: tuple[Embeddings, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: tuple[SoundEmbeddings, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     some, kinds = blobs
     monkeypatch.setattr(embedding_map, "PLACED_BY_TSNE", 40)  # the others are placed between their neighbours
@@ -196,7 +196,7 @@ def test_a_recording_that_cannot_be_read_costs_nothing_else(
 
 def test_a_large_search_reads_every_row_once() -> None:
     rows = unit_length(np.random.default_rng(1).normal(size=(20_000, 32))).astype(np.float16)
-    some = Embeddings(rows, np.arange(20_000))
+    some = SoundEmbeddings(rows, np.arange(20_000))
     everything = np.ones(20_000, bool)
     found = some.most_similar(
         7, count=5, allowed=everything, species=np.zeros(20_000, np.int64), scores=np.ones(20_000)

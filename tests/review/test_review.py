@@ -30,7 +30,7 @@ from utils.review import session as session_module
 from utils.review.call import ReviewFlags
 from utils.review.clip_media import ShownSpan, samples_of, shown_span
 from utils.review.detections import read_detections
-from utils.review.embeddings import Embeddings, span_index, spans_of
+from utils.review.embeddings import SoundEmbeddings, span_index, spans_of
 from utils.review.reviewing import Reviewed, open_review, report_review
 from utils.review.server import ReviewHandler, ReviewServer
 from utils.review.session import Review
@@ -201,7 +201,7 @@ def with_embeddings(table: Path, review: Review, *, rows: np.ndarray | None = No
         rows[:, 2] = np.arange(len(spans)) / 20
     found = unit_length(rows).astype(np.float16)
     path = table.parent / "embeddings" / "rows.npy"
-    review.embeddings = Embeddings(found, index, path)
+    review.embeddings = SoundEmbeddings(found, index, path)
     return review
 
 

@@ -23,7 +23,8 @@ from types import MappingProxyType
 from typing import Any
 
 from utils.commands import with_commands
-from utils.console import clock, info, printable, run_tool, show_table, stopwatch
+from utils.console import clock, info, printable, show_table, stopwatch
+from utils.tool_call import run_tool
 
 # of each form: its experiment, which is for a folder of the same name
 EXPERIMENTS: Mapping[str, str] = MappingProxyType(

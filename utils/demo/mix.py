@@ -24,11 +24,11 @@ from utils.console import (
     info,
     printable,
     report_failures,
-    run_tool,
     show_table,
     stopwatch,
 )
 from utils.demo.mix_settings import MixSettings
+from utils.tool_call import run_tool
 
 
 def _mix_parser() -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 
-from utils.review.embeddings import Embeddings
+from utils.review.embeddings import SoundEmbeddings
 
 MOST_UNCERTAIN = 200  # of which the one least like the others is shown
 
@@ -20,7 +20,7 @@ class FarthestFirst:
     k-centre); Zhdanov, Diverse mini-batch Active Learning, 2019 (only among the most uncertain).
     """
 
-    def __init__(self, embeddings: Embeddings) -> None:
+    def __init__(self, embeddings: SoundEmbeddings) -> None:
         self._embeddings = embeddings
         self._centres = np.zeros((0, embeddings.rows.shape[1]), np.float32)
         self._seen = np.zeros(len(embeddings.span_of), bool)

@@ -22,7 +22,7 @@ from utils.files import atomic_file
 from utils.models.prototypes import unit_length
 from utils.models.snapshots import Snapshot, network_digest
 from utils.review.detections import Detections
-from utils.review.embeddings import Embeddings, span_index, spans_of
+from utils.review.embeddings import SoundEmbeddings, span_index, spans_of
 from utils.scoring.inference.ensembles import input_settings, outputs_of
 from utils.scoring.inference.snapshot_predictors import SnapshotPredictor
 from utils.scratch import scratch_folder
@@ -31,11 +31,11 @@ from utils.spectra.event_clips import EventSpectrograms, event_spectrograms
 from utils.spectra.extraction import Job
 from utils.workers.fanout import fan_out
 
-FOLDER = "embeddings"
-FORM = 1  # version of the files
+EMBEDDING_FOLDER = "embeddings"
+EMBEDDING_FORM = 1  # version of the files
 ON_WHICH_THEY_DEPEND = ("clips.", "spectrogram.", "external.", "model.")
 RECORDINGS_AHEAD = 2  # in hand for each worker
-SCRATCH = ".spectrograms-"
+EMBEDDING_SCRATCH = ".spectrograms-"
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class RecordingPart:
     path: Path
 
 
-def embeddings_of(detections: Detections, snapshot: Snapshot, config: Config, folder: Path) -> Embeddings:
+def embeddings_of(detections: Detections, snapshot: Snapshot, config: Config, folder: Path) -> SoundEmbeddings:
     """Return the embeddings of all detections; those that are missing are computed now.
 
     Parameters
@@ -66,21 +66,23 @@ def embeddings_of(detections: Detections, snapshot: Snapshot, config: Config, fo
     UserError
         If no recording can be read, or the network is damaged.
     """
-    spans, home = spans_of(detections), folder / FOLDER
-    network = [FORM, network_digest(snapshot) or snapshot.folder.as_posix()]
+    spans, home = spans_of(detections), folder / EMBEDDING_FOLDER
+    network = [EMBEDDING_FORM, network_digest(snapshot) or snapshot.folder.as_posix()]
     network += [settings_for_key(snapshot.config, of=ON_WHICH_THEY_DEPEND)]
-    parts = list(_parts(detections, spans, home / "parts", network))
+    parts = list(_embedding_parts(detections, spans, home / "parts", network))
     path = home / f"{short_key([part.path.name for part in parts])}.npy"
     if not path.is_file():
         with console.alone(home, "computation of embeddings"):
-            failures = _compute(detections, parts, snapshot, config)
-            _join(path, parts)
+            failures = _compute_embeddings(detections, parts, snapshot, config)
+            _join_parts_of_embeddings(path, parts)
             shutil.rmtree(home / "parts", ignore_errors=True)
         console.report_failures(failures, what="recordings", done="have no embeddings")
-    return Embeddings(_mapped(path, rows=len(spans)), span_index(detections, spans), path)
+    return SoundEmbeddings(_mapped(path, rows=len(spans)), span_index(detections, spans), path)
 
 
-def _parts(detections: Detections, spans: pl.DataFrame, folder: Path, network: list[object]) -> Iterator[RecordingPart]:
+def _embedding_parts(
+    detections: Detections, spans: pl.DataFrame, folder: Path, network: list[object]
+) -> Iterator[RecordingPart]:
     for (name,), rows in spans.group_by(["recording"], maintain_order=True):
         found = (detections.recordings / str(name)).stat()
         times = tuple(rows.select("start", "end").iter_rows())
@@ -88,7 +90,9 @@ def _parts(detections: Detections, spans: pl.DataFrame, folder: Path, network: l
         yield RecordingPart(str(name), times, folder / f"{key}.npy")
 
 
-def _compute(detections: Detections, parts: list[RecordingPart], snapshot: Snapshot, config: Config) -> list[Failure]:
+def _compute_embeddings(
+    detections: Detections, parts: list[RecordingPart], snapshot: Snapshot, config: Config
+) -> list[Failure]:
     """Write the embeddings of each recording that has none yet; return those that cannot be read."""
     missing = {part.recording: part for part in parts if not part.path.is_file()}
     failures = []
@@ -99,7 +103,7 @@ def _compute(detections: Detections, parts: list[RecordingPart], snapshot: Snaps
     home = parts[0].path.parent
     home.mkdir(parents=True, exist_ok=True)
     with (
-        scratch_folder(home, prefix=SCRATCH) as scratch,
+        scratch_folder(home, prefix=EMBEDDING_SCRATCH) as scratch,
         console.progress("embeddings", total=len(missing), unit="recordings") as advance,
     ):
         jobs = [
@@ -144,7 +148,7 @@ def _of_spans(
     return unit_length(sums).astype(np.float16)
 
 
-def _join(path: Path, parts: list[RecordingPart]) -> None:
+def _join_parts_of_embeddings(path: Path, parts: list[RecordingPart]) -> None:
     """Write the embeddings of all recordings as one array; zeros for recordings that have none.
 
     Raises

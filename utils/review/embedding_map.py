@@ -20,18 +20,18 @@ from safetensors.numpy import save
 from utils import console
 from utils.console import UserError, printable
 from utils.files import atomic_file
-from utils.review.embeddings import Embeddings
+from utils.review.embeddings import SoundEmbeddings
 
-FORM = "1"  # version of the file
-BLOCK = 8192  # rows that are projected together
+MAP_FORM = "1"  # version of the file
+PROJECTED_ROWS = 8192  # rows that are projected together
 PLACED_BY_TSNE = 5000
 COMPONENTS = 50
-NEIGHBOURS = 5
+NEAREST_ANCHORS = 5
 PERPLEXITY = 30.0
 FEWEST = 10  # rows for t-SNE
 MOST_CLUSTERS = 100
-SEED = 1
-SHORTEST = 1e-9
+MAP_SEED = 1
+LEAST_DISTANCE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class EmbeddingMap:
     distances: Float32[np.ndarray, " spans"]
 
 
-def map_of(embeddings: Embeddings, species: Int64[np.ndarray, " detections"]) -> EmbeddingMap:
+def map_of(embeddings: SoundEmbeddings, species: Int64[np.ndarray, " detections"]) -> EmbeddingMap:
     """Return the map of embeddings from its file; it is made now if there is none.
 
     Parameters
@@ -71,7 +71,7 @@ def map_of(embeddings: Embeddings, species: Int64[np.ndarray, " detections"]) ->
     return read_map(path, rows=len(embeddings.rows))
 
 
-def make_map(embeddings: Embeddings, species: Int64[np.ndarray, " detections"]) -> EmbeddingMap:
+def make_map(embeddings: SoundEmbeddings, species: Int64[np.ndarray, " detections"]) -> EmbeddingMap:
     """Compute the map of embeddings; the same embeddings give the same map.
 
     Parameters
@@ -83,7 +83,7 @@ def make_map(embeddings: Embeddings, species: Int64[np.ndarray, " detections"]) 
     known = np.flatnonzero(embeddings.known)
     first = np.zeros(len(embeddings.rows), np.int64)
     first[embeddings.span_of] = species
-    chosen = chosen_evenly(first[known], PLACED_BY_TSNE, seed=SEED)
+    chosen = chosen_evenly(first[known], PLACED_BY_TSNE, seed=MAP_SEED)
     positions = np.full((len(embeddings.rows), 2), np.nan, np.float32)
     clusters, distances = np.full(len(positions), -1), np.zeros(len(positions), np.float32)
     with threadpool_limits(1):  # threads of OpenMP that wait for each other take minutes where cores are busy
@@ -103,7 +103,7 @@ def chosen_evenly(kinds: Int64[np.ndarray, " rows"], count: int, *, seed: int) -
 
 
 def principal_components(
-    embeddings: Embeddings, known: Int64[np.ndarray, " known"], chosen: Int64[np.ndarray, " chosen"]
+    embeddings: SoundEmbeddings, known: Int64[np.ndarray, " known"], chosen: Int64[np.ndarray, " chosen"]
 ) -> Float32[np.ndarray, "known components"]:
     """Return the principal components of the known rows, learned from the chosen ones."""
     from sklearn.decomposition import PCA
@@ -111,8 +111,8 @@ def principal_components(
     some = embeddings.rows[chosen].astype(np.float32)
     if len(some) < 2:
         return np.zeros((len(known), 1), np.float32)
-    pca = PCA(min(COMPONENTS, *some.shape), svd_solver="randomized", random_state=SEED).fit(some)
-    blocks = (known[start : start + BLOCK] for start in range(0, len(known), BLOCK))
+    pca = PCA(min(COMPONENTS, *some.shape), svd_solver="randomized", random_state=MAP_SEED).fit(some)
+    blocks = (known[start : start + PROJECTED_ROWS] for start in range(0, len(known), PROJECTED_ROWS))
     parts = [pca.transform(embeddings.rows[rows].astype(np.float32)) for rows in blocks]
     return np.concatenate(parts).astype(np.float32)
 
@@ -130,14 +130,16 @@ def placed(
     if others.any():
         positions[others] = between_neighbours(components[others], anchors, places)
     low, high = positions.min(axis=0), positions.max(axis=0)
-    return ((positions - low) / np.maximum(high - low, SHORTEST)).astype(np.float32)
+    return ((positions - low) / np.maximum(high - low, LEAST_DISTANCE)).astype(np.float32)
 
 
 def tsne(rows: Float32[np.ndarray, "rows components"]) -> Float32[np.ndarray, "rows 2"]:
     """Return the positions of rows by t-SNE, started from their first two principal components."""
     from sklearn.manifold import TSNE
 
-    found = TSNE(2, perplexity=min(PERPLEXITY, (len(rows) - 1) / 3), init="pca", random_state=SEED).fit_transform(rows)
+    found = TSNE(2, perplexity=min(PERPLEXITY, (len(rows) - 1) / 3), init="pca", random_state=MAP_SEED).fit_transform(
+        rows
+    )
     return np.asarray(found, np.float32)
 
 
@@ -153,8 +155,8 @@ def between_neighbours(
     """Return the mean place of each row's nearest anchors, the nearer the more."""
     from sklearn.neighbors import NearestNeighbors
 
-    distances, nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(anchors))).fit(anchors).kneighbors(rows)
-    weights: Float[np.ndarray, "rows neighbours"] = 1 / np.maximum(distances, SHORTEST)
+    distances, nearest = NearestNeighbors(n_neighbors=min(NEAREST_ANCHORS, len(anchors))).fit(anchors).kneighbors(rows)
+    weights: Float[np.ndarray, "rows neighbours"] = 1 / np.maximum(distances, LEAST_DISTANCE)
     means = (places[nearest] * weights[..., None]).sum(axis=1) / weights.sum(axis=1, keepdims=True)
     return np.asarray(means, np.float32)
 
@@ -166,7 +168,7 @@ def clustered(
     from sklearn.cluster import MiniBatchKMeans
 
     count = int(np.clip(round(len(components) ** 0.5 / 2), 1, MOST_CLUSTERS))
-    kmeans = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=SEED).fit(components)
+    kmeans = MiniBatchKMeans(count, batch_size=4096, n_init=3, random_state=MAP_SEED).fit(components)
     clusters = kmeans.labels_.astype(np.int64)
     distances = np.linalg.norm(components - kmeans.cluster_centers_[clusters], axis=1)
     return clusters, distances.astype(np.float32)
@@ -176,7 +178,7 @@ def write_map(path: Path, found: EmbeddingMap) -> None:
     """Write a map; the file appears whole or not at all."""
     arrays = {"positions": found.positions, "clusters": found.clusters, "distances": found.distances}
     with atomic_file(path) as stream:
-        stream.write(save(arrays, metadata={"form": FORM}))
+        stream.write(save(arrays, metadata={"form": MAP_FORM}))
 
 
 def read_map(path: Path, *, rows: int) -> EmbeddingMap:
@@ -190,7 +192,7 @@ def read_map(path: Path, *, rows: int) -> EmbeddingMap:
     try:
         with safe_open(path, framework="numpy") as file:
             found = EmbeddingMap(*(file.get_tensor(name) for name in ("positions", "clusters", "distances")))
-            if (file.metadata() or {}).get("form") != FORM or len(found.positions) != rows:
+            if (file.metadata() or {}).get("form") != MAP_FORM or len(found.positions) != rows:
                 raise ValueError("is of another version, or another table")
     except (OSError, ValueError, TypeError, SafetensorError) as error:
         raise UserError(f"{printable(path)}: cannot be used ({error}); remove it, and it is made again") from None
@@ -198,7 +200,7 @@ def read_map(path: Path, *, rows: int) -> EmbeddingMap:
 
 
 def in_cluster(
-    found: EmbeddingMap, embeddings: Embeddings, detection: int, allowed: Bool[np.ndarray, " detections"]
+    found: EmbeddingMap, embeddings: SoundEmbeddings, detection: int, allowed: Bool[np.ndarray, " detections"]
 ) -> list[int]:
     """Return the allowed detections of a detection's cluster, one of each span, those nearest to its centre first."""
     cluster = found.clusters[embeddings.span_of[detection]]

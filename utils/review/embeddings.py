@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float16, Float32, Int64
 from utils.review.detections import Detections, index_in
 
 SPAN = ("recording", "start", "end")
-BLOCK = 1024  # rows that are read together; as float32 they stay in the processor's cache
+COMPARED_ROWS = 1024  # rows that are read together; as float32 they stay in the processor's cache
 
 
 def spans_of(detections: Detections) -> pl.DataFrame:
@@ -26,7 +26,7 @@ def spans_of(detections: Detections) -> pl.DataFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class Embeddings:
+class SoundEmbeddings:
     """The embeddings of all detections of a table.
 
     Attributes
@@ -43,9 +43,9 @@ class Embeddings:
     @cached_property
     def known(self) -> Bool[np.ndarray, " spans"]:
         """Which rows are embeddings."""
-        firsts = range(0, len(self.rows), BLOCK)
+        firsts = range(0, len(self.rows), COMPARED_ROWS)
         blocks = (
-            np.asarray(self.rows[first : first + BLOCK]).view(np.uint16) for first in firsts
+            np.asarray(self.rows[first : first + COMPARED_ROWS]).view(np.uint16) for first in firsts
         )  # faster than floats
         return np.concatenate([block.any(axis=1) for block in blocks])
 
@@ -65,11 +65,11 @@ class Embeddings:
 
     def similarities(self, wanted: Float32[np.ndarray, " features"]) -> Float32[np.ndarray, " spans"]:
         """Return how like an embedding each row is: one product of matrices, in blocks."""
-        found, block = np.empty(len(self.rows), np.float32), np.empty((BLOCK, self.rows.shape[1]), np.float32)
-        for first in range(0, len(self.rows), BLOCK):
-            some = self.rows[first : first + BLOCK]
+        found, block = np.empty(len(self.rows), np.float32), np.empty((COMPARED_ROWS, self.rows.shape[1]), np.float32)
+        for first in range(0, len(self.rows), COMPARED_ROWS):
+            some = self.rows[first : first + COMPARED_ROWS]
             block[: len(some)] = some
-            found[first : first + BLOCK] = block[: len(some)] @ wanted
+            found[first : first + COMPARED_ROWS] = block[: len(some)] @ wanted
         return found
 
     def most_similar(
@@ -89,13 +89,13 @@ class Embeddings:
         ----------
         species, scores : of all detections
         """
-        own = int(self.span_of[detection])
-        if not self.known[own]:
+        shown = int(self.span_of[detection])
+        if not self.known[shown]:
             return []
-        similarities = self.similarities(self.rows[own].astype(np.float32))
+        similarities = self.similarities(self.rows[shown].astype(np.float32))
         usable = self.known & (np.bincount(self.span_of, weights=allowed, minlength=len(self.rows)) > 0)
-        usable[own] = False
-        ranked = _best(np.where(usable, similarities, -np.inf), min(count, int(usable.sum())))
+        usable[shown] = False
+        ranked = _most_alike(np.where(usable, similarities, -np.inf), min(count, int(usable.sum())))
         found = []
         for span in ranked.tolist():
             some = self.detections_of(span)
@@ -105,7 +105,7 @@ class Embeddings:
         return found
 
 
-def _best(values: Float32[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " count"]:
+def _most_alike(values: Float32[np.ndarray, " n"], count: int) -> Int64[np.ndarray, " count"]:
     """Return the indices of the largest values, largest first."""
     if not count:
         return np.zeros(0, np.int64)

@@ -7,7 +7,7 @@ import numpy as np
 
 from config import Config
 from utils.review.clip_media import shown_span
-from utils.review.embedding_map import SEED, chosen_evenly
+from utils.review.embedding_map import MAP_SEED, chosen_evenly
 from utils.review.session import Review
 from utils.scoring.reports.excerpts import frequency_ticks
 
@@ -101,7 +101,7 @@ def map_points(review: Review) -> dict[str, Any]:
     detection[embeddings.span_of[by_score]] = by_score  # of each sound, the one with the highest score
     spans = np.flatnonzero(embeddings.known)
     kinds = review.detections.species_index[detection[spans]]
-    chosen = spans[chosen_evenly(kinds, MAP_POINTS, seed=SEED)]
+    chosen = spans[chosen_evenly(kinds, MAP_POINTS, seed=MAP_SEED)]
     x, y = (MAP_SCALE * found.positions[chosen]).round().astype(int).T
     return {
         "scale": MAP_SCALE,
@@ -111,6 +111,6 @@ def map_points(review: Review) -> dict[str, Any]:
         "detection": detection[chosen].tolist(),
         "species": review.detections.species_index[detection[chosen]].tolist(),
         "cluster": found.clusters[chosen].tolist(),
-        "verdict": review.own[detection[chosen]].tolist(),
+        "verdict": review.by_me[detection[chosen]].tolist(),
         "names": list(review.detections.species),
     }

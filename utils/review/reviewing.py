@@ -16,7 +16,7 @@ from utils.models.snapshots import find_snapshot_at
 from utils.review.call import ReviewFlags
 from utils.review.detections import Detections, read_detections
 from utils.review.embedding_files import embeddings_of
-from utils.review.embeddings import Embeddings
+from utils.review.embeddings import SoundEmbeddings
 from utils.review.labels import check_labels, write_labels
 from utils.review.second_reading import agreement_table, agreements, disagreement_table
 from utils.review.server import ReviewServer
@@ -50,12 +50,14 @@ def open_review(places: list[str], config: Config, flags: ReviewFlags) -> Iterat
             rules = ReviewRules(flags.order, flags.target, second=flags.second)
             verdicts = read_verdicts(folder)
             _check_second(verdicts, flags)
-            yield Review(detections, verdicts, file, rules, _embeddings(detections, folder, config, flags))
+            yield Review(detections, verdicts, file, rules, _embeddings_of_review(detections, folder, config, flags))
         finally:
             file.close()
 
 
-def _embeddings(detections: Detections, folder: Path, config: Config, flags: ReviewFlags) -> Embeddings | None:
+def _embeddings_of_review(
+    detections: Detections, folder: Path, config: Config, flags: ReviewFlags
+) -> SoundEmbeddings | None:
     """Return the embeddings of the detections by `--snapshot`; None without it, or if nothing is to be shown."""
     if flags.snapshot is None or flags.summary:
         return None

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from utils.review.session import ReviewRules
 
 LEAST_OF_A_SPECIES = 10  # detections that two reviewers were sure about, for a row of their own
-DIGITS = 4
+SHOWN_DIGITS = 4
 AGREEMENT_COLUMNS = pl.Schema(
     {
         "reviewer_1": pl.String(),
@@ -89,15 +89,15 @@ class Agreement:
     def share(self) -> ShareWithInterval:
         """The share of detections on which they agree."""
         drawn = self._drawn()
-        return _with_interval(float(_shares(np.array([self.counts]))[0][0]), _shares(drawn)[0])
+        return _with_interval(float(_agreement_shares(np.array([self.counts]))[0][0]), _agreement_shares(drawn)[0])
 
     @property
     def kappa(self) -> ShareWithInterval | None:
         """Cohen's kappa; None if both gave the same verdict throughout: then chance alone would do."""
-        agreement, expected = (float(one[0]) for one in _shares(np.array([self.counts])))
+        agreement, expected = (float(one[0]) for one in _agreement_shares(np.array([self.counts])))
         if expected == 1:
             return None
-        drawn_agreement, drawn_expected = _shares(self._drawn())
+        drawn_agreement, drawn_expected = _agreement_shares(self._drawn())
         drawn = (drawn_agreement - drawn_expected) / (1 - drawn_expected)
         return _with_interval((agreement - expected) / (1 - expected), drawn)
 
@@ -106,7 +106,7 @@ class Agreement:
         return random.dirichlet(np.array(self.counts) + JEFFREYS, POSTERIOR_DRAWS)
 
 
-def _shares(
+def _agreement_shares(
     counts: Float[np.ndarray, "rows 4"] | Int64[np.ndarray, "rows 4"],
 ) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, " rows"]]:
     """Return which share agrees, and which would by chance."""
@@ -123,7 +123,7 @@ def _with_interval(value: float, drawn: Float[np.ndarray, " draws"]) -> ShareWit
 def agreements(verdicts: Verdicts) -> list[Agreement]:
     """Return the agreement of each two reviewers: over all that both were sure about, and by species where enough."""
     counts: dict[tuple[tuple[str, str], str], list[int]] = {}
-    for key, one, other in _pairs(verdicts):
+    for key, one, other in _pairs_of_readings(verdicts):
         if one.correct is None or other.correct is None:
             continue
         which = 2 * (not one.correct) + (not other.correct)
@@ -136,7 +136,7 @@ def agreements(verdicts: Verdicts) -> list[Agreement]:
     ]
 
 
-def _pairs(verdicts: Verdicts) -> Iterator[tuple[DetectionKey, Verdict, Verdict]]:
+def _pairs_of_readings(verdicts: Verdicts) -> Iterator[tuple[DetectionKey, Verdict, Verdict]]:
     """Yield the verdicts of each two reviewers on a detection, by their names."""
     for key, given in verdicts.given.items():
         for one, other in combinations(sorted(given), 2):
@@ -148,7 +148,7 @@ def agreement_table(found: Sequence[Agreement]) -> pl.DataFrame:
 
     def rounded(share: ShareWithInterval | None) -> list[float | None]:
         values = (share.value, share.low, share.high) if share else (None, None, None)
-        return [None if value is None else round(value, DIGITS) for value in values]
+        return [None if value is None else round(value, SHOWN_DIGITS) for value in values]
 
     rows = [
         (*one.reviewers, one.species, sum(one.counts), *one.counts, *rounded(one.share), *rounded(one.kappa))
@@ -161,7 +161,7 @@ def disagreement_table(verdicts: Verdicts) -> pl.DataFrame:
     """Return one row for each two verdicts on a detection that differ, also in the other species; unsure is none."""
     rows = [
         (*key, max(one.score, other.score), *_names(one), *_names(other))
-        for key, one, other in _pairs(verdicts)
+        for key, one, other in _pairs_of_readings(verdicts)
         if one.correct is not None and other.correct is not None and _names(one)[1:] != _names(other)[1:]
     ]
     return pl.DataFrame(rows, schema=DISAGREEMENT_COLUMNS, orient="row").sort("recording", "start", "species")

@@ -11,7 +11,7 @@ from utils.review.call import ReviewOrder
 from utils.review.detections import DetectionKey, Detections
 from utils.review.diversity import FarthestFirst
 from utils.review.embedding_map import EmbeddingMap, in_cluster, map_of
-from utils.review.embeddings import Embeddings
+from utils.review.embeddings import SoundEmbeddings
 from utils.review.estimates import Estimates, ScoreBins, estimates_of, score_bins
 from utils.review.sampling import Sampler, uncertain_first
 from utils.review.second_reading import to_be_read_again
@@ -57,7 +57,7 @@ class Review:
         verdicts: Verdicts,
         file: VerdictFile,
         rules: ReviewRules,
-        embeddings: Embeddings | None = None,
+        embeddings: SoundEmbeddings | None = None,
     ) -> None:
         self.detections, self.verdicts, self.rules, self.embeddings = detections, verdicts, rules, embeddings
         self._file, self._lock = file, threading.RLock()
@@ -99,7 +99,7 @@ class Review:
         return self._seen
 
     @property
-    def own(self) -> Int64[np.ndarray, " detections"]:
+    def by_me(self) -> Int64[np.ndarray, " detections"]:
         """What this reviewer found of each detection: 1: correct, 0: not, −1: unsure, −2: nothing yet."""
         found = np.full(len(self.detections), -2)
         for index in np.flatnonzero(self._mine).tolist():
@@ -177,7 +177,7 @@ class Review:
         """Return the detections without a verdict of a detection's cluster; raises the same errors."""
         return in_cluster(self.map, self._known_embeddings(), index, ~self._seen)
 
-    def _known_embeddings(self) -> Embeddings:
+    def _known_embeddings(self) -> SoundEmbeddings:
         if self.embeddings is None:
             raise ValueError("there are no embeddings")
         return self.embeddings

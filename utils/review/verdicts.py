@@ -24,7 +24,7 @@ VerdictKind = Literal["yes", "no", "other", "unsure"]
 VERDICT_KINDS: tuple[VerdictKind, ...] = get_args(VerdictKind)
 # why a detection was shown: by the order of the call, as one like another or of its cluster, or to a second reviewer
 ShownBecause = Literal["precision", "uncertain", "similar", "cluster", "second"]
-REASONS: tuple[ShownBecause, ...] = get_args(ShownBecause)
+SHOWN_REASONS: tuple[ShownBecause, ...] = get_args(ShownBecause)
 RANDOM: ShownBecause = "precision"  # the only reason that draws at random
 SEARCHES: tuple[ShownBecause, ...] = ("similar", "cluster")
 UNDO = "undo"
@@ -131,7 +131,7 @@ def _read_file(path: Path, verdicts: Verdicts) -> None:
             if kind not in (*VERDICT_KINDS, UNDO):
                 raise ValueError(f"verdict {kind!r}")
             other, score = str(record.get("other", "")), float(record["score"])
-            shown = next((reason for reason in REASONS if reason == record.get("order", RANDOM)), None)
+            shown = next((reason for reason in SHOWN_REASONS if reason == record.get("order", RANDOM)), None)
             if shown is None:
                 raise ValueError(f"order {record['order']!r}")
         except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -29,13 +29,13 @@ from utils.console import (
     info,
     printable,
     report_failures,
-    run_tool,
     show_grid,
     show_table,
     stopwatch,
     warning,
 )
 from utils.recordings.download.servers import SITE
+from utils.tool_call import run_tool
 
 if TYPE_CHECKING:
     from utils.recordings.download.downloading import Downloaded
