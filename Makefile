@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 
-.PHONY: setup setup-dev demo test chaos lint check-install check-container clean
+.PHONY: setup setup-dev demo test chaos lint docs notebooks check-install check-container clean
 
 setup: $(VENV)/ready
 
@@ -38,6 +38,13 @@ lint: setup-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+docs: setup-dev  # the site in build/docs/; warnings, such as links that lead nowhere, are errors
+	$(PY) -m sphinx -W --keep-going -q -b html -D nb_execution_mode=$(or $(NOTEBOOKS),off) -d build/docs-cache docs build/docs
+	@echo "build/docs/index.html"
+
+notebooks: setup-dev  # some minutes; each in a temporary folder, and an error in a cell is one here
+	$(PY) -m pytest -m notebooks tests/test_notebooks.py
 
 check-install:  # some minutes, with network: the wheel in an environment of its own, the demo there, and each extra
 	$(PYTHON) -m install.check

@@ -30,6 +30,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "tune": ("optuna",),
         "cluster": ("ray", "grpc"),
         "remote": ("obstore",),
+        "docs": ("sphinx", "myst_nb", "pydata_sphinx_theme"),
         "dev": ("pytest", "hypothesis", "beartype", "ruff", "mypy", "hatchling"),
     }
 )

@@ -27,7 +27,7 @@ def test_messages_are_the_programs(message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *(str(path.relative_to(HOME)) for path in sorted((HOME / "docs").glob("*.md")))]
+    "page", ["README.md", *(str(path.relative_to(HOME)) for path in sorted((HOME / "docs").rglob("*.md")))]
 )
 def test_links_lead_somewhere(page: str) -> None:
     text = (HOME / page).read_text(encoding="utf-8")

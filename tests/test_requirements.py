@@ -28,6 +28,7 @@ TESTED = (
     "places",
     "cluster",
     "remote",
+    "docs",
 )  # extras that the tests use
 REFERENCES = {"torch", "timm", "tensorflow"}  # of tests and benchmarks only; whoever runs those installs them
 
@@ -111,7 +112,7 @@ def test_the_installation_check_knows_every_extra() -> None:
 
 def test_the_container_has_what_the_toolkit_needs() -> None:
     (extras,) = re.findall(r"^ARG EXTRAS=([\w,]+)$", (REPOSITORY / "Dockerfile").read_text(), re.MULTILINE)
-    assert set(extras.split(",")) == set(EXTRAS) - {"dev"}
+    assert set(extras.split(",")) == set(EXTRAS) - {"dev", "docs"}
     words = [sys.executable, "install/needed.py", extras]
     lines = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.splitlines()
     assert set(lines) == {*PROJECT["dependencies"], *(one for name in extras.split(",") for one in EXTRAS[name])}

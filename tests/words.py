@@ -83,8 +83,8 @@ ALLOWED = {
     ("utils/spectra/image_files.py", "pictures"): "name of a folder of earlier versions",
 }
 KEYWORDS_OF_OTHERS = {"side"}  # numpy.searchsorted
-CODE = ("*.py", "utils/**/*.py", "birdclef/*.py", "install/*.py", "benchmarks/*.py")
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "experiments/*.toml", "utils/**/*.j2")
+CODE = ("*.py", "utils/**/*.py", "birdclef/*.py", "install/*.py", "benchmarks/*.py", "docs/**/*.py")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/**/*.md", "docs/**/*.ipynb", "experiments/*.toml", "utils/**/*.j2")
 
 
 class Use(NamedTuple):
