@@ -40,7 +40,7 @@ lint: setup-dev
 	$(PY) -m mypy
 
 docs: setup-dev  # the site in build/docs/; warnings, such as links that lead nowhere, are errors
-	$(PY) -m sphinx -W --keep-going -q -b html -D nb_execution_mode=$(or $(NOTEBOOKS),off) -d build/docs-cache docs build/docs
+	$(PY) -m sphinx -E -W --keep-going -q -b html -D nb_execution_mode=$(or $(NOTEBOOKS),off) -d build/docs-cache docs build/docs
 	@echo "build/docs/index.html"
 
 notebooks: setup-dev  # some minutes; each in a temporary folder, and an error in a cell is one here

@@ -17,7 +17,7 @@ import birdclef
 import predict
 import submission_soundscape
 from config import Config, Submission
-from tests.conftest import RATE, small_config
+from tests.conftest import RATE, REPOSITORY, small_config
 from tests.scoring.inference.test_recordings import snapshot
 from utils.console import INCOMPLETE, UserError
 from utils.files import write_text
@@ -397,3 +397,17 @@ def test_tables_that_do_not_fit_are_refused() -> None:
         birdclef.evaluate(scores, truth.drop("end"))
     with pytest.raises(ValueError, match="predictions: A has values that are not from 0 to 1"):
         birdclef.evaluate(scores.with_columns(A=pl.col("A") * 10), truth)
+
+
+def test_the_program_of_the_docs_runs(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (REPOSITORY / "docs" / "api.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "snapshots").symlink_to(config.snapshots)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "api.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert f"{config.spectrogram.shape} uint8" in printed
+    assert "high.wav" in printed
+    assert re.search(r"MLRAP \d\.\d{3} \(\d\.\d{3} to \d\.\d{3}\)", printed)

@@ -5,7 +5,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 from site_pages.commands_page import commands_reference
-from site_pages.links import CONTENTS, contents_of, fit_links
+from site_pages.links import CONTENTS, contents_of, fit_links, without_outside_pages
 from site_pages.settings_page import SettingsReference, link_settings, note_settings
 
 MARKS = {  # comments in pages, which repositories do not show, and what stands there on the site
@@ -28,6 +28,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 def fill_marks(app: Sphinx, page: str, source: list[str]) -> None:
     """Put what is made from the code, and from the page itself, where its marks are."""
+    if page.startswith("notebooks/"):
+        return
+    source[0] = without_outside_pages(source[0])
     for mark, made in MARKS.items():
-        if mark in source[0] and not page.startswith("notebooks/"):
+        if mark in source[0]:
             source[0] = source[0].replace(mark, made(source[0]))

@@ -10,6 +10,14 @@ from sphinx.application import Sphinx
 CONTENTS = "<!-- contents -->"
 PAGE = re.compile(r"\]\((?!https?:|/|\.\./\.\./)([^)#\s]+)\.(?:md|ipynb)(?:#[^)]*)?\)")
 
+# pages of the repository that the site does not have, linked to from pages that it has
+OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:README|CONTRIBUTING|CHANGELOG)\.md(?:#[^)]*)?\)")
+
+
+def without_outside_pages(text: str) -> str:
+    """Return a page with the words of links to the repository's own pages, which the site does not have."""
+    return OUTSIDE.sub(r"\1", text)
+
 
 def contents_of(text: str) -> str:
     """Return the pages below this one in the site's menu: those that the list or table before the mark links to."""
