@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from utils.review.session import ReviewRules
 
 LEAST_OF_A_SPECIES = 10  # detections that two reviewers were sure about, for a row of their own
-TABLE_DIGITS = 4
+READING_DIGITS = 4
 AGREEMENT_COLUMNS = pl.Schema(
     {
         "reviewer_1": pl.String(),
@@ -148,7 +148,7 @@ def agreement_table(found: Sequence[Agreement]) -> pl.DataFrame:
 
     def rounded(share: ShareWithInterval | None) -> list[float | None]:
         values = (share.value, share.low, share.high) if share else (None, None, None)
-        return [None if value is None else round(value, TABLE_DIGITS) for value in values]
+        return [None if value is None else round(value, READING_DIGITS) for value in values]
 
     rows = [
         (*one.reviewers, one.species, sum(one.counts), *one.counts, *rounded(one.share), *rounded(one.kappa))
