@@ -95,12 +95,16 @@ def draw_activity(path: Path, tables: PlotTables, zone: tzinfo | None) -> None:
     for index, label in enumerate(shown):
         one = tables.detections.filter(pl.col("class") == label)
         counts = hours_by_day(*_arrays_of(one, "hour", "detections"), first_day=first_day, days=days)
-        title = f"{tick_name(tables.classes[label])}: {int(counts.sum()):,} detections"
+        title = f"{tick_name(tables.classes[label])}: {_count_text(int(counts.sum()))}"
         _draw_species(figure, grid[index // columns, index % columns], (counts, effort), title, first_day, sun)
     some = f"the {PANELS} of {len(ranked):,} species with most detections; " if len(ranked) > PANELS else ""
     title = f"detections per hour of recording, {some}grey: not recorded; {sun.text}"
     figure.suptitle(title, x=0.01, y=1 - 0.08 / size[1], ha="left", va="top", fontsize=10)
     write_figure(path, figure)
+
+
+def _count_text(detections: int) -> str:
+    return "1 detection" if detections == 1 else f"{detections:,} detections"
 
 
 def _arrays_of(table: pl.DataFrame, *names: str) -> list[np.ndarray]:
