@@ -1,7 +1,6 @@
 """The steps of watch.py: what is checked first, the page and the webhook meanwhile, and the summary."""
 
 import threading
-import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from config import Config
 from utils import console
 from utils.console import UserError, printable
+from utils.local_page.opening import in_browser
 from utils.watching.arrivals import Arrivals
 from utils.watching.call import WatchFlags
 from utils.watching.live import Live
@@ -182,10 +182,9 @@ def _page(watch: Watch, flags: WatchFlags) -> Iterator[None]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.5}, daemon=True)
     thread.start()
     console.info(f"page: {server.url} (open this address in a browser of this machine); Ctrl-C here ends it")
-    if flags.browser:
-        webbrowser.open(server.url)
     try:
-        yield
+        with in_browser(server.url, wanted=flags.browser):
+            yield
     finally:
         server.shutdown()
         server.server_close()
