@@ -15,6 +15,7 @@ _birdclef() {{
     local current=${{COMP_WORDS[COMP_CWORD]}} flags=()
     local commands=({commands})
     local experiments=({experiments})
+    local settings=({settings})
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
         COMPREPLY=($(compgen -W "${{commands[*]}}" -- "$current"))
@@ -36,6 +37,7 @@ _birdclef() {{
     local -a flags
     local -a commands=({commands})
     local -a experiments=({experiments})
+    local -a settings=({settings})
     if (( CURRENT == 2 )); then
         compadd -a commands
         return
@@ -67,13 +69,18 @@ def completion_script(shell: str, others: Sequence[str]) -> str:
     shell : a key of SHELLS
     others : commands without flags
     """
-    settings = [*_setting_flags()]
-    flags = {name: [*call_flags(name), *([] if name in WITHOUT_SETTINGS else settings)] for name in COMMANDS}
     return SHELLS[shell].format(
         commands=shlex.join((*COMMANDS, *others)),
-        cases="\n".join(f"    {name}) flags=({shlex.join(words)}) ;;" for name, words in flags.items()),
+        cases="\n".join(f"    {name}) flags=({_flags_of(name)}) ;;" for name in COMMANDS),
+        settings=shlex.join(_setting_flags()),
         experiments=shlex.join(sorted(f"experiments/{file.name}" for file in (HOME / "experiments").glob("*.toml"))),
     )
+
+
+def _flags_of(name: str) -> str:
+    """Return the flags of a command for either shell; settings stand in a list that all share."""
+    flags = shlex.join(call_flags(name))
+    return flags if name in WITHOUT_SETTINGS else f'{flags} --help_all "${{settings[@]}}"'.strip()
 
 
 def call_flags(name: str) -> list[str]:
