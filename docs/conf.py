@@ -13,7 +13,7 @@ sys.path[:0] = [str(HOME), str(HOME / "docs")]
 
 project = "birdclef-jax"
 author = "the authors of birdclef-jax"
-project_copyright = "MIT licence"
+project_copyright = "the authors of birdclef-jax; MIT licence"
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "myst_nb", "site_pages"]
 exclude_patterns = ["site_pages"]
 highlight_language = "text"
