@@ -33,3 +33,12 @@ def test_links_lead_somewhere(page: str) -> None:
     text = (HOME / page).read_text(encoding="utf-8")
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", text):
         assert (HOME / page).parent.joinpath(link).exists(), link
+
+
+def test_the_guide_lists_its_sections() -> None:
+    contents, sections = (HOME / "docs" / "guide.md").read_text(encoding="utf-8").split("\n## ", 1)
+    headings = re.findall(r"^#{2,3} (.+)$", f"## {sections}", re.MULTILINE)
+    listed = re.findall(r"\[([^\]]+)\]\(#", contents)
+    assert sorted(listed) == sorted(heading.replace("`", "") for heading in headings), (
+        "the table at the top of guide.md"
+    )
