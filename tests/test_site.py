@@ -15,7 +15,7 @@ from birdclef.shell_completion import WITHOUT_SETTINGS, call_flags
 from config import Config
 from tests.conftest import REPOSITORY
 from tests.test_config import comments
-from utils.commands import COMMANDS
+from utils.commands import COMMANDS, source_of
 from utils.settings import RENAMED, settings_with_defaults
 
 pytest.importorskip("pydata_sphinx_theme")
@@ -83,6 +83,9 @@ def test_every_command_is_explained_with_its_own_flags(site: Path) -> None:
     for name in COMMANDS:
         flags = [] if name in WITHOUT_SETTINGS else call_flags(name)
         assert all(flag in texts[name] for flag in flags), name
+        doc = source_of(name).read_text(encoding="utf-8").split('"""')[1]
+        for paragraph in (" ".join(part.split()) for part in doc.split("\n\n") if not part.startswith("    ")):
+            assert paragraph.replace("`", "") in texts[name]
     assert "--seed SEED" in texts["demo-data"]
 
 

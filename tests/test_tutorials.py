@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import matplotlib
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
 
 from birdclef.__main__ import main
 from config import Config
@@ -32,6 +32,7 @@ pytestmark = [
 TUTORIALS = REPOSITORY / "docs" / "tutorials"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MOST_LINES = 100
+DRAWN = Figure.savefig
 # as the commands make them, only smaller
 SMALLER: dict[str, Callable[..., object]] = {
     "annotated.make_annotated": partial(annotated.make_annotated, seconds=30),
@@ -81,9 +82,8 @@ def shown_labels(text: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ["ecologist", "competitor", "researcher"])
 def test_every_command_runs_and_prints_what_is_shown(
-    name: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(matplotlib, "get_backend", lambda: "agg")
     text = (TUTORIALS / f"{name}.md").read_text(encoding="utf-8")
     printed, commands = "", 0
     for language, block in BLOCK.findall(text):
@@ -99,7 +99,10 @@ def test_every_command_runs_and_prints_what_is_shown(
                     assert program in ("#", "pip"), line
             printed = "".join(capsys.readouterr())
         elif language == "python":
-            exec(compile(block, name, "exec"), {"__name__": name})
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Figure, "savefig", DRAWN)
+                exec(compile(block, name, "exec"), {"__name__": name})
+            assert (folder / re.findall(r'savefig\("(.+)"\)', block)[0]).stat().st_size > 1000
             printed = "".join(capsys.readouterr())
         elif language == "text":
             for label in shown_labels(block):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -23,14 +24,28 @@ def commands_reference() -> str:
 def _section(name: str) -> str:
     module = import_module(module_of(name))
     call = f"python {COMMANDS[name]}.py" if "." not in COMMANDS[name] else f"python -m {COMMANDS[name]}"
-    head = f"## `birdclef {name}`\n\nIn the repository: `{call}`.\n\n{module.__doc__}"
+    head = f"## `birdclef {name}`\n\nIn the repository: `{call}`.\n\n{as_markdown(module.__doc__ or '')}"
     return f"{head}\n\n{_help_page(name) if name in WITHOUT_SETTINGS else _flags(module)}"
+
+
+def as_markdown(text: str) -> str:
+    """Return a text of the code with what Markdown would take for tags, emphasis and cells as it is; code stays."""
+    paragraphs = (part if part.startswith("    ") else _escaped(part) for part in text.split("\n\n"))
+    return "\n\n".join(paragraphs)
+
+
+def _escaped(paragraph: str) -> str:
+    parts = paragraph.split("`")  # every second one is code
+    return "`".join(part if index % 2 else re.sub(r"[<*|]", r"\\\g<0>", part) for index, part in enumerate(parts))
 
 
 def _flags(module: ModuleType) -> str:
     kinds = [kind for label, kind in vars(module).items() if label.endswith("Flags") and isinstance(kind, type)]
     fields = {field.name: (field, comments_of(kind)) for kind in kinds for field in dataclasses.fields(kind)}
-    rows = [f"| `--{name}` | {_default(field)} | {comments[name]} |" for name, (field, comments) in fields.items()]
+    rows = [
+        f"| `--{name}` | {_default(field)} | {as_markdown(comments[name])} |"
+        for name, (field, comments) in fields.items()
+    ]
     table = ["Its own flags, besides all [settings](settings.md):", "", "| flag | default | |", "|---|---|---|", *rows]
     return "\n".join(table) if rows else "It has no flags of its own besides all [settings](settings.md)."
 
