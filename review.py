@@ -2,12 +2,17 @@
 
     python predict.py /data/card1 --snapshot snapshots/mine --threshold 0.1 --out detections.csv
     python review.py detections.csv --recordings /data/card1 --reviewer anna
+    python review.py detections.csv --recordings /data/card1 --reviewer anna --snapshot snapshots/mine
+    python review.py detections.csv --recordings /data/card1 --reviewer ben --second 0.2
     python review.py detections.csv --recordings /data/card1 --summary
 
 A page opens in the browser, from this machine for this machine alone. It shows one detection after the other, those
 first that say most; one key gives the verdict: yes, no, other species, unsure. Every verdict is on disk before the next
 detection is shown. Several reviewers may share a folder. The end, or --summary, gives the precision of each species
 with its interval, the score from which on a wanted share is correct, and a data set for sort_data.py.
+
+With --snapshot, the page also finds more like a detection, and shows a map of all sounds. With --second, another
+reviewer reads a share again without the first verdicts, and the summary says how well both agree.
 """
 
 import sys

@@ -3,8 +3,8 @@
     python benchmarks/review_speed.py
     python benchmarks/review_speed.py --detections 1000000 --width 1280
 
-Detections and embeddings are made up: 200 species in 1,000 recordings whose files are never read; embeddings of 60
-kinds of sounds. Seconds are of the clock, and of the processor in brackets. Instead of its search, a user would compare
+Detections and embeddings are made up: 200 species in 1,000 recordings, whose files are never read; 60 kinds of sounds
+in embeddings. Seconds are of the clock, and of the processor in brackets. Instead of its search, a user would compare
 rows as float64 with SciPy. The last line is the ratio of the two.
 """
 

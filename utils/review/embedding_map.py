@@ -1,6 +1,6 @@
 """A map of sounds: embeddings in two dimensions, in which like sounds are near each other, and clusters of them.
 
-At most 5,000 rows are placed by t-SNE on their 50 first principal components, drawn such that rare species are there as
+At most 3,000 rows are placed by t-SNE on their 50 first principal components, drawn such that rare species are there as
 well. All others lie between the five of these that are nearest to them. Clusters are those of k-means on the same
 components. It is computed once, and kept beside the embeddings:
 
@@ -24,7 +24,7 @@ from utils.review.embeddings import SoundEmbeddings
 
 MAP_FORM = "1"  # version of the file
 PROJECTED_ROWS = 8192  # rows that are projected together
-PLACED_BY_TSNE = 5000
+PLACED_BY_TSNE = 3000
 COMPONENTS = 50
 NEAREST_ANCHORS = 5
 PERPLEXITY = 30.0
