@@ -51,7 +51,7 @@ def no_plots() -> Iterator[None]:
         ):
             patch.setattr(f"utils.scoring.evaluation.{name}", lambda *_, **__: None)
         for name in ("report_of", "write_report"):
-            patch.setattr(f"utils.scoring.testing.{name}", lambda *_: None)
+            patch.setattr(f"utils.scoring.testing.{name}", lambda *_, **__: None)
         yield
 
 

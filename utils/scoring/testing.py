@@ -1,7 +1,7 @@
 """The steps of test.py: select held-out recordings, compare predictions with the truth, and report the metrics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -184,8 +184,9 @@ def evaluate_and_report(
     write_result_files(
         folder, predictions, evaluation, held_out, {**summary, "seconds": round(seconds, 2), **predictions.times.facts}
     )
-    report = report_of(predictions, evaluation, held_out, ridge, members, config, without_metadata)
-    write_report(folder / "report.html", replace(report, score_plot=read_score_plot(folder)))
+    plot = read_score_plot(folder)
+    report = report_of(predictions, evaluation, held_out, ridge, members, config, without_metadata, score_plot=plot)
+    write_report(folder / "report.html", report)
     tested = Tested(
         members[0].snapshot,
         evaluation.headline,

@@ -72,12 +72,15 @@ def report_of(
     members: Sequence[Member],
     config: Config,
     without_metadata: WithoutMetadata | None = None,
+    *,
+    score_plot: bytes = b"",
 ) -> Report:
     """Return everything that the page shows; the clips of notable recordings are scored again.
 
     Parameters
     ----------
     ridge : metrics of the baseline, if it was asked for
+    score_plot : histograms of scores, a PNG; b'' if there are none
     members : what was tested. For an ensemble, there are no learning curves, and the settings are those of the first
         member
     without_metadata : what the metadata classifier brings, if there is one
@@ -103,6 +106,7 @@ def report_of(
         networks=networks_of(config),
         unit=unit_word(unit),
         most_novel=most_novel_rows(predictions, evaluation),
+        score_plot=score_plot,
     )
 
 
