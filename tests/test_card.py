@@ -47,6 +47,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, undrawn: None) -> Config:
         known |= {
             "author": EVIL if index % 2 else "Bert",
             "locality": "Karen, Nairobi, Kenya",
+            "url": "https://xeno-canto.org/1",
             "date": f"2021-05-{index + 1:02d}",
         }
         known |= {"latitude": -1.0 - index / 10, "longitude": 36.0}
@@ -258,7 +259,7 @@ def test_a_public_repository_needs_the_flag(folder: Path, hub: Hub, capsys: pyte
 
 def test_a_published_folder_is_not_published_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert card.command([str(folder)]) == 1
-    assert "is published already; add --upload" in " ".join(capsys.readouterr().err.split())
+    assert "is published already; to upload it as it is, add --upload" in " ".join(capsys.readouterr().err.split())
 
 
 def test_other_formats_give_the_same_scores(config: Config, tmp_path: Path) -> None:
@@ -282,3 +283,23 @@ def test_an_export_that_differs_is_not_published(
     assert publish(config, tmp_path / "out", "--formats", "onnx-int8") == 1
     assert "its scores differ by up to" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_no_link_is_published(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    linked = shutil.copytree(folder, tmp_path / "linked")
+    secret = tmp_path / "secret.txt"
+    secret.write_text("mine")
+    (linked / "README.md").unlink()
+    (linked / "README.md").symlink_to(secret)
+    assert card.command([str(linked), "--upload", "anna/birds", "--dry-run"]) == 1
+    assert "README.md: is a link" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--license", "mit"], ["--author", "Bert"], ["--overwrite"], ["--formats", "openvino"]]
+)
+def test_flags_of_the_card_are_refused_for_what_is_published(
+    folder: Path, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert card.command([str(folder), "--upload", "anna/birds", "--dry-run", *words]) == 1
+    assert "is published already; to upload it as it is" in capsys.readouterr().err

@@ -16,14 +16,15 @@ import soundfile
 import birdclef
 import predict
 import submission_soundscape
-from config import Config, Submission
+from config import Cluster, Config, Log, Submission
 from tests.conftest import RATE, REPOSITORY, small_config
 from tests.scoring.inference.test_recordings import snapshot
+from utils.command_line import from_command_line
 from utils.console import INCOMPLETE, UserError
 from utils.files import write_text
 from utils.models.onnx.interface import can_export
 from utils.recordings.given_recordings import find_recordings
-from utils.scoring.prediction_call import split_call
+from utils.scoring.prediction_call import NOT_OF_A_SNAPSHOT, PredictFlags, split_call
 from utils.settings import to_toml
 
 CLASSES = ("Parus major", "Turdus merula", "Sitta europaea")
@@ -314,11 +315,24 @@ def test_recordings_are_found_once_each_and_by_patterns(sounds: Path) -> None:
 def test_an_experiment_comes_before_the_settings_of_the_snapshot(config: Config) -> None:
     run = str(config.run_folder)
     assert split_call(["a.wav", "x.toml", "--snapshot", run]) == (["a.wav"], ["x.toml", "--snapshot", run])
-    settings = f"{run}/settings.toml"
-    assert split_call(["a.wav", f"--snapshot={run}"]) == (["a.wav"], [settings, f"--snapshot={run}"])
-    behind = (["a.wav", "b"], [settings, "--snapshot", run, "--out", "x"])  # the other order
+    settings = [f"{run}/settings.toml", *NOT_OF_A_SNAPSHOT]
+    assert split_call(["a.wav", f"--snapshot={run}"]) == (["a.wav"], [*settings, f"--snapshot={run}"])
+    behind = (["a.wav", "b"], [*settings, "--snapshot", run, "--out", "x"])  # the other order
     assert split_call(["--snapshot", run, "a.wav", "b", "--out", "x"]) == behind
     assert split_call(["a.wav", "--out", "x"]) == (["a.wav"], ["--out", "x"])
+
+
+def test_a_snapshot_names_no_log_and_no_cluster(config: Config, tmp_path: Path) -> None:
+    """Even where it has no sums: it may be a stranger's."""
+    evil = dataclasses.replace(
+        config, log=Log(file=tmp_path / "evil.log"), cluster=Cluster(address="ray://10.0.0.1:10001")
+    )
+    write_text(tmp_path / "run" / "settings.toml", to_toml(evil))
+    _, words = split_call(["a.wav", "--snapshot", str(tmp_path / "run")])
+    found, _ = from_command_line(words, doc="", script="x.py", flags=PredictFlags)
+    assert (found.log.file, found.cluster.address) == (None, "")
+    found, _ = from_command_line([*words, "--log.file", "mine.log"], doc="", script="x.py", flags=PredictFlags)
+    assert found.log.file == Path("mine.log")
 
 
 @pytest.mark.skipif(not can_export(), reason="the extra `export` is not installed")

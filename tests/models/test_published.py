@@ -115,6 +115,21 @@ def test_a_damaged_file_is_one_line(folder: Path, name: str, damage: str) -> Non
             find_snapshot_at(place, "best")
 
 
+def test_a_snapshot_without_sums_is_refused(folder: Path) -> None:
+    """One that somebody put beside the published one would be taken, where its metric is better."""
+    shutil.copytree(folder / "epoch_007", folder / "epoch_999")
+    with pytest.raises(UserError, match=r"epoch_999/\S+: is not listed in SHA256SUMS"):
+        find_snapshot_at(folder, "best")
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x"])
+def test_a_list_names_nothing_outside(folder: Path, name: str) -> None:
+    with (folder / SUMS).open("a") as stream:
+        stream.write(f"{'0' * 64}  {name}\n")
+    with pytest.raises(UserError, match="is outside"):
+        read_sums(folder / SUMS)
+
+
 def test_other_files_may_change(folder: Path) -> None:
     (folder / "README.md").write_text("edited by hand")
     check_published(folder)
@@ -182,10 +197,16 @@ def test_without_a_connection_the_cache_serves(hub: Hub) -> None:
 
 def test_files_that_lead_elsewhere_are_not_fetched(hub: Hub, tmp_path: Path) -> None:
     repository = hub.repositories["anna/birds"]
+    planted = hashlib.sha256(b"planted").hexdigest()
     for name in ("../../outside.txt", "epoch_007/evil.py", "epoch_007/net/../../../outside.txt"):
         repository.files[name] = b"planted"
-        repository.files[SUMS] += f"{hashlib.sha256(b'planted').hexdigest()}  {name}\n".encode()
+    repository.files[SUMS] += f"{planted}  epoch_007/evil.py\n".encode()
     published_at(Path("hf:anna/birds"))
+    published._fetched.cache_clear()
+    shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    repository.files[SUMS] += f"{planted}  epoch_007/net/../../../outside.txt\n".encode()
+    with pytest.raises(UserError, match="is outside"):
+        published_at(Path("hf:anna/birds"))
     assert not any("outside" in path or "evil" in path for path in hub.asked)
     assert not [*tmp_path.rglob("outside.txt"), *tmp_path.rglob("evil.py")]
 

@@ -12,11 +12,12 @@ fetched, by their names; nothing in them is run. This module needs neither JAX n
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from utils.console import UserError
 from utils.portable_settings import HUB_PREFIX, SUMS
@@ -39,6 +40,7 @@ LOADED = re.compile(
 )
 _MOST_SUMS = 10_000_000  # bytes of SHA256SUMS
 _BLOCK = 1 << 20
+ERRORS_LAST = 60.0  # seconds after which a notebook asks the hub again; a call asks once for all that it loads
 FETCH_AGAIN = "download it again, or run card.py again"
 
 
@@ -53,7 +55,7 @@ def published_at(path: Path) -> Path:
     name = path.as_posix()
     if not name.startswith(HUB_PREFIX):
         return path
-    found = _fetched(name)
+    found = _fetched(name, int(time.monotonic() // ERRORS_LAST))
     if isinstance(found, UserError):
         raise found
     return found
@@ -71,10 +73,20 @@ def check_published(path: Path) -> None:
     if home is None:
         return
     sums = loaded_sums(home)
+    for name in _names_that_loading_needs(home):
+        if name not in sums:
+            raise UserError(
+                f"{home / name}: is not listed in {SUMS}, so it may be of somebody else; remove it, or {FETCH_AGAIN}"
+            )
     state = tuple((name, *_size_and_time(home / name)) for name in sums)
     damaged = _first_damaged(home, tuple(sums.items()), state)
     if damaged:
         raise UserError(f"{home / damaged}: is missing or differs from its sum in {SUMS}; {FETCH_AGAIN}")
+
+
+def _names_that_loading_needs(folder: Path) -> list[str]:
+    paths = (path for path in folder.rglob("*") if not path.is_dir())
+    return sorted(name for path in paths if LOADED.fullmatch(name := path.relative_to(folder).as_posix()))
 
 
 def loaded_sums(folder: Path) -> dict[str, str]:
@@ -104,13 +116,20 @@ def read_sums(path: Path) -> dict[str, str]:
             raise ValueError("is too long")
         lines = path.read_text(encoding="utf-8").splitlines()
         found = [_LINE.fullmatch(line) for line in lines]
-        return {one[2]: one[1] for one in found if one} if all(found) else _no_sum()
+        if not all(found):
+            raise ValueError("a line is not a digest and a name")
+        sums = {one[2]: one[1] for one in found if one}
+        for name in sums:
+            check_name_inside(name)
+        return sums
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: is not a list of SHA-256 sums ({error}); {FETCH_AGAIN}") from None
 
 
-def _no_sum() -> dict[str, str]:
-    raise ValueError("a line is not a digest and a name")
+def check_name_inside(name: str) -> None:
+    """Refuse a name that leads out of its folder, with a ValueError."""
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
+        raise ValueError(f"{name} is outside")
 
 
 def sums_text(digests: Mapping[str, str]) -> str:
@@ -146,8 +165,9 @@ def _first_damaged(home: Path, sums: tuple[tuple[str, str], ...], state: tuple[o
 
 
 @lru_cache(maxsize=64)
-def _fetched(name: str) -> Path | UserError:
-    """Return the folder of a model in the hub's cache, or why there is none: the same for the whole process."""
+def _fetched(name: str, period: int) -> Path | UserError:
+    """Return the folder of a model in the hub's cache, or why there is none, which holds for a while (`period`)."""
+    del period  # part of the key
     found = _HUB_ADDRESS.fullmatch(name)
     if not found:
         return UserError(f"{name}: should be hf:OWNER/NAME or hf:OWNER/NAME@REVISION")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from utils.scoring.prediction_call import settings_of
+from utils.scoring.prediction_call import NOT_OF_A_SNAPSHOT, settings_of
 
 ExportFormat = Literal["onnx", "onnx-int8", "openvino"]
 
@@ -26,7 +26,7 @@ class CardFlags:
     # OWNER/NAME on the Hugging Face Hub to which the folder is uploaded (extra `hub`); '': do not
     upload: str = ""
     public: bool = False  # of --upload: everybody may see it; off: only its owner
-    dry_run: bool = False  # of --upload: only list what would be uploaded
+    dry_run: bool = False  # of --upload: write the folder and list its files, but upload nothing
     overwrite: bool = False  # replace files in --out that somebody changed by hand
 
 
@@ -40,4 +40,4 @@ def split_card_call(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     experiments = [word for word in leading if word.endswith(".toml") and not Path(word).is_dir()]
     places = [word for word in leading if word not in experiments]
     found = None if experiments else settings_of([Path(place) for place in places])
-    return places, [*(experiments or ([str(found)] if found else [])), *flags]
+    return places, [*(experiments or ([str(found), *NOT_OF_A_SNAPSHOT] if found else [])), *flags]

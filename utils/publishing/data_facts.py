@@ -139,16 +139,22 @@ def _metadata_of(settings: Dataset, names: list[str]) -> dict[str, Mapping[str, 
 
 
 def _recorded(metadata: Mapping[str, Any]) -> RecordingFacts:
-    licence, locality = _metadata_text(metadata, "licence"), _metadata_text(metadata, "locality")
+    licence = _metadata_text(metadata, "licence")
     latitude, longitude = (metadata.get(key) for key in ("latitude", "longitude"))
     numbers = isinstance(latitude, int | float) and isinstance(longitude, int | float)
     return RecordingFacts(
         _metadata_text(metadata, "author"),
         licence_name(licence) if licence else "",
-        locality.rpartition(", ")[2] if ", " in locality else "",
+        _country(metadata),
         _day(_metadata_text(metadata, "date") or _metadata_text(metadata, "started")),
         (float(latitude or 0), float(longitude or 0)) if numbers else None,
     )
+
+
+def _country(metadata: Mapping[str, Any]) -> str:
+    """Return the country of a recording, where it is told: only localities from xeno-canto end in it."""
+    _, comma, country = _metadata_text(metadata, "locality").rpartition(", ")
+    return country if comma and "xeno-canto.org/" in _metadata_text(metadata, "url") else ""
 
 
 def _metadata_text(metadata: Mapping[str, Any], key: str) -> str:

@@ -63,6 +63,19 @@ def _differs(path: Path, digest: str) -> bool:
     return path.is_symlink() or (path.is_file() and sha256_of(path) != digest)
 
 
+def check_no_links(folder: Path) -> None:
+    """Refuse a published folder in which a listed file is a link, or lies in a linked folder that leads out.
+
+    Raises
+    ------
+    UserError
+        If one is, or the list cannot be read.
+    """
+    for name in read_sums(folder / SUMS):
+        if (folder / name).is_symlink() or not _is_inside(folder, name):
+            raise UserError(f"{printable(folder / name)}: is a link; publish the file itself")
+
+
 def _is_inside(folder: Path, name: str) -> bool:
     return (folder / name).resolve().is_relative_to(folder.resolve())
 
@@ -139,6 +152,7 @@ def with_new_card(folder: Path, card: str) -> None:
     UserError
         If another file changed, or one is missing.
     """
+    check_no_links(folder)
     sums = read_sums(folder / SUMS)
     wrong = [name for name in changed_files(folder) if name != card]
     wrong += [name for name in sums if not (folder / name).is_file()]

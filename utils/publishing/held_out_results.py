@@ -13,6 +13,7 @@ from utils import console
 from utils.console import UserError, printable
 from utils.models.published import TEST_FOLDER
 from utils.models.snapshots import Snapshot
+from utils.recordings.recording import NOISE
 from utils.scoring.metrics.bootstrap import Interval
 from utils.scoring.metrics.registry import METRICS
 from utils.scoring.metrics.thresholds import Thresholds, read_thresholds
@@ -90,7 +91,7 @@ def held_out_results(run: Path, snapshot: Snapshot) -> HeldOutResults | None:
         unit,
         rows,
         _per_class(folder / "per_class.csv", unit),
-        read_thresholds(thresholds, [one for one in snapshot.classes if one != "Noise"])
+        read_thresholds(thresholds, [one for one in snapshot.classes if one != NOISE])
         if thresholds.is_file()
         else None,
         facts,

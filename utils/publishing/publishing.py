@@ -17,7 +17,14 @@ from utils.portable_settings import SUMS, PortableSettings, portable
 from utils.publishing.call import CardFlags
 from utils.publishing.data_facts import DataFacts, data_facts
 from utils.publishing.exports import Exported, check_formats, export_all
-from utils.publishing.folder import PublishedFile, checked_out, new_folder, published_files, with_new_card
+from utils.publishing.folder import (
+    PublishedFile,
+    checked_out,
+    new_folder,
+    published_files,
+    restore_interrupted,
+    with_new_card,
+)
 from utils.publishing.held_out_results import HeldOutResults, held_out_results
 from utils.publishing.leaks import check_no_leaks, private_paths
 from utils.publishing.model_card import CardFacts, GivenTexts, card_text, parameter_count
@@ -87,6 +94,8 @@ def prepare_card(places: Sequence[str], config: Config, flags: CardFlags) -> Ite
         raise UserError(f"one run or snapshot can be published at a time, not {len(places)}")
     _check_call(flags)
     place = Path(places[0]).expanduser() if places else config.run_folder
+    if place.name:
+        restore_interrupted(place)
     given = GivenTexts(
         flags.license.lower(), flags.author.strip(), _description_text(flags.description), flags.datasets, flags.upload
     )
@@ -94,7 +103,9 @@ def prepare_card(places: Sequence[str], config: Config, flags: CardFlags) -> Ite
         task = _published_already(place, config, flags, given)
     else:
         task = _new_task(place, config, flags, given)
-    with console.alone(task.out.parent, task.out.name):
+    with console.alone(task.out.parent, f"card.py for {task.out.name}"):
+        if task.snapshot is not None:
+            checked_out(task.out, flags)
         yield task
 
 
@@ -128,9 +139,11 @@ def _description_text(path: Path | None) -> str:
 
 
 def _published_already(place: Path, config: Config, flags: CardFlags, given: GivenTexts) -> CardTask:
-    if not flags.upload or flags.out:
+    of_card = (flags.out, flags.license, flags.author, flags.description, flags.datasets, flags.overwrite)
+    if not flags.upload or any(of_card) or flags.formats != CardFlags().formats:
         raise UserError(
-            f"{printable(place)}: is published already; add --upload OWNER/NAME to upload it, or name its run"
+            f"{printable(place)}: is published already; to upload it as it is, add --upload OWNER/NAME and no flags "
+            "of the card; to write it again, name its run"
         )
     return CardTask(place, config, given)
 
@@ -144,7 +157,6 @@ def _new_task(place: Path, config: Config, flags: CardFlags, given: GivenTexts) 
     out = (flags.out.expanduser() if flags.out else run.with_name(f"{run.name}-published")).absolute()
     if out == run or out in run.parents:
         raise UserError(f"--out {printable(out)}: is the folder of the run, or holds it; choose another name")
-    checked_out(out, flags)
     return CardTask(out, config, given, snapshot, run)
 
 

@@ -9,6 +9,8 @@ from utils.models.published import published_at
 
 SNAPSHOT = "--snapshot"
 SETTINGS = "settings.toml"  # of a run, and of each of its snapshots
+# a snapshot may be somebody else's: it says neither which file gets the log nor which machines are called
+NOT_OF_A_SNAPSHOT = ("--log.file", "None", "--cluster.address", "")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def split_call(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         end = next((index for index in range(first, len(flags)) if flags[index].startswith("-")), len(flags))
         places, flags = flags[first:end], flags[:first] + flags[end:]
     found = settings_of(_snapshots_in(flags))
-    return places, [*(experiments or ([str(found)] if found else [])), *flags]
+    return places, [*(experiments or ([str(found), *NOT_OF_A_SNAPSHOT] if found else [])), *flags]
 
 
 def _is_experiment(word: str) -> bool:
