@@ -167,6 +167,8 @@ def test_a_stopped_call_resumes_and_a_damaged_file_is_named(
             embeddings_of(detections, made, made.config, home)
     assert len(list((home / "embeddings" / "parts").glob("*.npy"))) == 1
     assert list((home / "embeddings").glob("*.npy")) == []
+    (part,) = (home / "embeddings" / "parts").glob("*.npy")
+    whole_part = part.read_bytes()
     computed = []
     real = embedding_files.event_spectrograms
     monkeypatch.setattr(embedding_files, "event_spectrograms", lambda job: computed.append(job.name) or real(job))
@@ -174,9 +176,18 @@ def test_a_stopped_call_resumes_and_a_damaged_file_is_named(
     resumed = embeddings_of(detections, made, made.config, home)
     assert len(computed) == 1
     np.testing.assert_array_equal(resumed.rows, whole.rows)
-    resumed.path.write_bytes(resumed.path.read_bytes()[:-10])
-    with pytest.raises(UserError, match="cannot be used"):
-        embeddings_of(detections, made, made.config, home)
+    for damaged in (b"", whole_part[:-10], whole_part[:20]):
+        resumed.path.unlink()
+        part.parent.mkdir()
+        part.write_bytes(damaged)
+        computed.clear()
+        resumed = embeddings_of(detections, made, made.config, home)
+        assert len(computed) == len({*detections.table["recording"]})
+        np.testing.assert_array_equal(resumed.rows, whole.rows)
+    for content in (resumed.path.read_bytes()[:-10], b""):
+        resumed.path.write_bytes(content)
+        with pytest.raises(UserError, match="cannot be used"):
+            embeddings_of(detections, made, made.config, home)
 
 
 @pytest.mark.skipif(not can_export(), reason="needs the extra export")

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import soundfile
 
@@ -29,6 +30,7 @@ from utils.review import server as server_module
 from utils.review import session as session_module
 from utils.review.call import ReviewFlags
 from utils.review.clip_media import ShownSpan, samples_of, shown_span
+from utils.review.csv_tables import csv_text
 from utils.review.detections import read_detections
 from utils.review.embeddings import SoundEmbeddings, span_index, spans_of
 from utils.review.reviewing import Reviewed, open_review, report_review
@@ -593,3 +595,8 @@ def test_tables_that_cannot_be_reviewed_are_refused(table: Path, content: str | 
 def test_two_calls_of_one_reviewer_do_not_run_at_a_time(table: Path) -> None:
     with opened(table), pytest.raises(UserError), opened(table):
         pass
+
+
+def test_no_table_of_a_review_has_a_formula() -> None:
+    table = pl.DataFrame({"recording": ["=1+1.wav", None, "a.wav"], "score": [-0.5, 0.1, 0.2]})
+    assert csv_text(table) == "recording,score\n'=1+1.wav,-0.5\n,0.1\na.wav,0.2\n"

@@ -94,7 +94,7 @@ def _compute_embeddings(
     detections: Detections, parts: list[RecordingPart], snapshot: Snapshot, config: Config
 ) -> list[Failure]:
     """Write the embeddings of each recording that has none yet; return those that cannot be read."""
-    missing = {part.recording: part for part in parts if not part.path.is_file()}
+    missing = {part.recording: part for part in parts if not _is_whole(part)}
     failures = []
     if not missing:
         return []
@@ -131,6 +131,19 @@ def _compute_embeddings(
                     np.save(stream, _of_spans(outcome, predict, len(part.spans), config.testing.batch_size))
             advance()
     return failures
+
+
+def _is_whole(part: RecordingPart) -> bool:
+    """Tell whether the embeddings of a recording are there; a damaged file is removed, to be made again."""
+    try:
+        if len(np.load(part.path, mmap_mode="r", allow_pickle=False)) == len(part.spans):
+            return True
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, EOFError) as error:
+        console.warning(f"{printable(part.path)}: is damaged ({error}), and is made again")
+    part.path.unlink()
+    return False
 
 
 def _of_spans(
@@ -175,6 +188,6 @@ def _mapped(path: Path, *, rows: int) -> Float16[np.ndarray, "rows features"]:
         found: Float16[np.ndarray, "rows features"] = np.load(path, mmap_mode="r", allow_pickle=False)
         if found.dtype != np.float16 or found.ndim != 2 or len(found) != rows:
             raise ValueError("is no array of the embeddings of this table")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{printable(path)}: cannot be used ({error}); remove it, and it is made again") from None
     return found

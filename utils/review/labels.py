@@ -9,6 +9,7 @@ import polars as pl
 
 from utils.console import UserError
 from utils.files import digest_file, write_text
+from utils.review.csv_tables import csv_text
 from utils.review.detections import DetectionKey, Detections
 from utils.review.verdicts import Verdict, Verdicts
 
@@ -59,7 +60,7 @@ def write_labels(folder: Path, detections: Detections, verdicts: Verdicts) -> in
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to((detections.recordings / name).resolve())
-    text = pl.DataFrame(rows, schema=HEADER, orient="row").write_csv()
+    text = csv_text(pl.DataFrame(rows, schema=HEADER, orient="row"))
     write_text(digest_file(folder), hashlib.sha256(text.encode()).hexdigest())
     write_text(folder / ANNOTATIONS, text)
     return sum(row[-1] == row[-2] == "yes" for row in rows)

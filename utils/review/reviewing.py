@@ -14,6 +14,7 @@ from utils.files import write_text
 from utils.local_page.opening import in_browser
 from utils.models.snapshots import find_snapshot_at
 from utils.review.call import ReviewFlags
+from utils.review.csv_tables import csv_text
 from utils.review.detections import Detections, read_detections
 from utils.review.embedding_files import embeddings_of
 from utils.review.embeddings import SoundEmbeddings
@@ -185,7 +186,7 @@ def _write_agreement(folder: Path, verdicts: Verdicts) -> pl.DataFrame:
     found = agreement_table(agreements(verdicts))
     for name, table in zip(AGREEMENT_FILES, (found, disagreement_table(verdicts)), strict=True):
         if len(found):
-            write_text(folder / name, table.write_csv())
+            write_text(folder / name, csv_text(table))
         else:
             (folder / name).unlink(missing_ok=True)
     return found

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from utils.files import write_text
+from utils.review.csv_tables import csv_text
 from utils.review.estimates import SCORE_BINS, Estimates, ShareWithInterval
 from utils.review.session import Review
 
@@ -73,5 +74,5 @@ def write_precision_tables(folder: Path, *, species: pl.DataFrame, scores: pl.Da
     """Write both tables as CSV; return their paths."""
     paths = folder / "precision.csv", folder / "precision_by_score.csv"
     for path, table in zip(paths, (species, scores), strict=True):
-        write_text(path, table.write_csv())
+        write_text(path, csv_text(table))
     return paths

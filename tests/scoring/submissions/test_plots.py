@@ -16,10 +16,10 @@ from utils.recordings.recorders.metadata import RecorderMetadata
 from utils.scoring.inference.intervals import IntervalScores
 from utils.scoring.submissions.formats.layout import SubmissionLayout
 from utils.scoring.submissions.plots.accumulation import expected_curve, observed_curve
-from utils.scoring.submissions.plots.activity import hours_by_day, sun_lines
+from utils.scoring.submissions.plots.activity import hours_by_day, main_span, sun_lines
 from utils.scoring.submissions.plots.counts import ColumnBuffer, PlotCounts, PlotTables
 from utils.scoring.submissions.plots.folder import PLOT_NAMES, plots_folder, remove_plots
-from utils.scoring.submissions.plots.sites import site_table
+from utils.scoring.submissions.plots.sites import _degrees_text, _unwrapped, site_table
 from utils.scoring.submissions.plots.writing import WrittenPlots, score_panels, write_plots_through
 
 BERLIN = {"latitude": 52.52, "longitude": 13.405}  # sunrise on 21 June 2021 at 2:43 UTC, sunset at 19:33
@@ -210,3 +210,16 @@ def test_columns_grow_by_rows_of_any_count() -> None:
     buffer.add(a=3, b=np.nan)
     assert buffer.table()["a"].to_list() == [1, 2, 3]
     assert buffer.table()["b"].to_list()[:2] == [0.5, 0.5]
+
+
+def test_one_wrong_clock_does_not_hide_the_others() -> None:
+    hours = [24 * 700_000 + 5, 24 * 700_000 + 29, 24 * 700_300, 24 * 730_000, 24 * 900_000]
+    effort = pl.DataFrame({"hour": hours, "seconds": [60.0, 60.0, 60.0, 100.0, 60.0]})
+    assert main_span(effort) == (700_000, 700_300)
+    assert main_span(effort.tail(1)) == (900_000, 900_000)
+
+
+def test_sites_on_both_sides_of_the_date_line_are_near() -> None:
+    assert np.ptp(_unwrapped(np.array([179.9, -179.9, 179.5]))) == pytest.approx(0.6)
+    np.testing.assert_allclose(_unwrapped(np.array([10.0, 20.0])), [10, 20])
+    assert (_degrees_text(180.1, 0), _degrees_text(-179.5, 0), _degrees_text(36.0, 0)) == ("-179.9", "-179.5", "36")

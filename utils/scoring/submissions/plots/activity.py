@@ -22,6 +22,7 @@ from utils.scoring.submissions.plots.counts import HOUR_SECONDS, PlotTables
 
 PANELS = 12  # species, those with most detections
 COLUMNS = 2  # of panels
+LONGEST_GAP = 366  # days without sound within what is shown; a clock that was reset is years away
 PANEL = (6.2, 2.0)  # width and height, inches
 MARGINS, GAPS = (0.55, 0.25, 0.4, 0.55), (0.14, 0.32)  # around the panels, inches; between them, shares of their size
 HOURS = 24
@@ -72,6 +73,20 @@ def sun_lines(tables: PlotTables, zone: tzinfo | None, *, first_day: int, days: 
     return SunLines(rises, sets, f"lines: sunrise and, dashed, sunset at {latitude:.2f}, {longitude:.2f}")
 
 
+def main_span(effort: pl.DataFrame) -> tuple[int, int]:
+    """Return the first and the last day of most of the sound; what a long gap parts from it may be of a wrong clock.
+
+    Parameters
+    ----------
+    effort : hour (since day 0) and seconds of sound in it
+    """
+    days = effort.group_by(day=pl.col("hour") // HOURS).agg(pl.col("seconds").sum()).sort("day")
+    parts = days.with_columns(part=(pl.col("day").diff().fill_null(0) > LONGEST_GAP).cum_sum())
+    spans = parts.group_by("part").agg(pl.col("seconds").sum(), first=pl.col("day").min(), last=pl.col("day").max())
+    first, last = spans.sort("seconds", "part", descending=[True, False]).select("first", "last").row(0)
+    return int(first), int(last)
+
+
 def draw_activity(path: Path, tables: PlotTables, zone: tzinfo | None) -> None:
     """Draw a panel for each of the species with most detections; hours without recordings are grey.
 
@@ -80,10 +95,12 @@ def draw_activity(path: Path, tables: PlotTables, zone: tzinfo | None) -> None:
     tables : with detections of known time
     zone : of local clocks, for sunrise and sunset; None: not known
     """
-    first_day = int(tables.effort["hour"].min()) // HOURS  # type: ignore[arg-type]
-    days = int(tables.effort["hour"].max()) // HOURS - first_day + 1  # type: ignore[arg-type]
-    effort = hours_by_day(*_arrays_of(tables.effort, "hour", "seconds"), first_day=first_day, days=days)
-    ranked = tables.detections.group_by("class").agg(pl.col("detections").sum())
+    first_day, last_day = main_span(tables.effort)
+    days = last_day - first_day + 1
+    shown_hours = pl.col("hour").is_between(first_day * HOURS, (last_day + 1) * HOURS - 1)
+    recorded, detections = tables.effort.filter(shown_hours), tables.detections.filter(shown_hours)
+    effort = hours_by_day(*_arrays_of(recorded, "hour", "seconds"), first_day=first_day, days=days)
+    ranked = detections.group_by("class").agg(pl.col("detections").sum())
     ranked = ranked.sort("detections", "class", descending=[True, False])
     shown = ranked["class"].head(PANELS).to_list()
     columns = min(COLUMNS, len(shown))
@@ -93,12 +110,14 @@ def draw_activity(path: Path, tables: PlotTables, zone: tzinfo | None) -> None:
     grid = figure.add_gridspec(rows, columns)
     sun = sun_lines(tables, zone, first_day=first_day, days=days)
     for index, label in enumerate(shown):
-        one = tables.detections.filter(pl.col("class") == label)
+        one = detections.filter(pl.col("class") == label)
         counts = hours_by_day(*_arrays_of(one, "hour", "detections"), first_day=first_day, days=days)
         title = f"{tick_name(tables.classes[label])}: {_count_text(int(counts.sum()))}"
         _draw_species(figure, grid[index // columns, index % columns], (counts, effort), title, first_day, sun)
     some = f"the {PANELS} of {len(ranked):,} species with most detections; " if len(ranked) > PANELS else ""
     title = f"detections per hour of recording, {some}grey: not recorded; {sun.text}"
+    if far := len(tables.effort) - len(recorded):
+        title += f"\nwithout {far:,} hours more than {LONGEST_GAP} days apart from these: was a clock wrong?"
     figure.suptitle(title, x=0.01, y=1 - 0.08 / size[1], ha="left", va="top", fontsize=10)
     write_figure(path, figure)
 

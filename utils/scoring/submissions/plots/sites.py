@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import MaxNLocator, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, StrMethodFormatter
 
 from utils.plotting import new_figure, tick_name, write_figure
 from utils.scoring.submissions.plots.counts import PlotTables
@@ -49,6 +50,7 @@ _AXES = ("latitude", "longitude")
 
 def draw_sites(path: Path, sites: pl.DataFrame) -> None:
     """Draw a dot for each site, whose area grows with its number of species; a degree is as long east as north."""
+    sites = sites.with_columns(longitude=_unwrapped(sites["longitude"].to_numpy()))
     figure = new_figure(8.0, 6.5)
     axes = figure.add_subplot()
     most = max(1, *sites["species"])
@@ -75,6 +77,16 @@ def draw_sites(path: Path, sites: pl.DataFrame) -> None:
     write_figure(path, figure)
 
 
+def _unwrapped(longitudes: Float[np.ndarray, " sites"]) -> Float[np.ndarray, " sites"]:
+    """Return longitudes within half a turn of their circular mean: sites on both sides of the date line are near."""
+    middle = np.degrees(np.angle(np.exp(1j * np.radians(longitudes)).mean()))
+    return middle + (longitudes - middle + 180) % 360 - 180
+
+
+def _degrees_text(longitude: float, _: int) -> str:
+    return f"{(longitude + 180) % 360 - 180:.6g}"
+
+
 def _area(species: int, most: int) -> float:
     return SMALLEST_DOT + (LARGEST_DOT - SMALLEST_DOT) * species / most
 
@@ -92,6 +104,6 @@ def _set_extent(axes: Axes, sites: pl.DataFrame) -> None:
         middle = (values.min() + values.max()) / 2
         axes.set(**{f"{which}lim": (middle - span, middle + span)})
     axes.set_aspect(stretch)
-    for axis in (axes.xaxis, axes.yaxis):
+    for axis, form in ((axes.xaxis, FuncFormatter(_degrees_text)), (axes.yaxis, StrMethodFormatter("{x:.6g}"))):
         axis.set_major_locator(MaxNLocator(6))
-        axis.set_major_formatter(StrMethodFormatter("{x:.6g}"))
+        axis.set_major_formatter(form)
