@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from utils.watching import arrivals as arrivals_module
 from utils.watching.arrivals import Arrivals, FileStamp, KnownRecording, is_left_alone
 
 NOTHING_KNOWN: dict[str, KnownRecording] = {}
@@ -113,6 +114,24 @@ def test_what_is_done_is_not_taken_again_and_what_failed_only_if_it_changed(
     found.look(21.0)
     assert (ready(found, 40.0), found.changed) == (["failed.wav"], 1)
     assert capsys.readouterr().err.count("done.wav: has another size than when it was predicted") == 1
+
+
+def test_more_problems_than_are_told_are_told_once_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(arrivals_module, "MOST_NAMED", 3)
+    known = {f"{index}.wav": KnownRecording(True, FileStamp(1, 0)) for index in range(5)}
+    for name in known:
+        write(tmp_path / name)
+    found = arrivals(tmp_path, known)
+    for time in range(4):
+        found.look(float(time))
+        assert found.changed == 5
+    printed = capsys.readouterr().err
+    assert (printed.count("has another size"), printed.count("more than 3 files or folders")) == (3, 1)
+    (tmp_path / "0.wav").unlink()
+    found.look(5.0)
+    assert found.changed == 4
 
 
 def test_a_folder_that_is_gone_for_a_while_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

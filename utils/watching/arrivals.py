@@ -17,7 +17,7 @@ from utils.recordings.audio_files import has_text_name, is_sound
 # folders of systems and of programs that copy files; hidden ones are left alone, too
 NO_FOLDERS = frozenset({"@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 CONFLICT = ".sync-conflict-"  # in the names of Syncthing's second versions of a file
-MOST_NAMED = 1000  # files and folders whose problems are remembered, so that each is told once
+MOST_NAMED = 1000  # problems that are told, each once; of more, only that there are more
 
 
 class FileStamp(NamedTuple):
@@ -58,14 +58,14 @@ class Arrivals:
 
     Attributes
     ----------
-    is_there : whether the folder could be opened
-    changed : recordings whose size changed after they were predicted
+    is_there : whether the folder was there at the last look
+    changed : recordings that had another size at the last look than when they were predicted
     """
 
     def __init__(self, folder: Path, known: Known, *, without: Path, settle: float) -> None:
         self._folder, self._known, self._without, self._settle = folder, known, without, settle
         self._seen: dict[str, _Seen] = {}
-        self._told: set[str] = set()
+        self._told, self._standing, self._told_of_more = set[str](), set[str](), False
         self.is_there, self.changed = True, 0
 
     def __len__(self) -> int:
@@ -77,13 +77,14 @@ class Arrivals:
         if not self._find_folder():
             return
         found = dict[str, _Seen]()
+        self._standing, self.changed = set(), 0
         for below, entries in self._folders():
             known = self._known(below)
             for entry in entries:
                 path = f"{below}/{entry.name}" if below else entry.name
                 if self._is_recording(entry, path) and (stamp := _stamp_of(entry)):
                     self._take(path, stamp, known.get(entry.name), found, now)
-        self._seen = found
+        self._seen, self._told = found, self._standing
 
     def _find_folder(self) -> bool:
         is_there = self._folder.is_dir()
@@ -97,9 +98,9 @@ class Arrivals:
         self, path: str, stamp: FileStamp, known: KnownRecording | None, found: dict[str, _Seen], now: float
     ) -> None:
         if known and known.done:
-            if known.stamp.size != stamp.size and self._is_news(f"{path} {stamp.size}"):
+            if known.stamp.size != stamp.size:
                 self.changed += 1
-                console.warning(
+                self._warn_once(
                     f"{path}: has another size than when it was predicted, and is not predicted again; if it is "
                     "another recording, it needs another name"
                 )
@@ -169,16 +170,16 @@ class Arrivals:
         return True
 
     def _warn_once(self, text: str) -> None:
-        if self._is_news(text):
+        """Tell of a problem that the last look did not find, unless too many are told already."""
+        if text not in self._told and len(self._told) >= MOST_NAMED:
+            if not self._told_of_more:
+                console.warning(f"more than {MOST_NAMED:,} files or folders have such problems; the others are not named")
+            self._told_of_more = True
+            return
+        if text not in self._told:
             console.warning(text)
-
-    def _is_news(self, text: str) -> bool:
-        if text in self._told:
-            return False
-        if len(self._told) >= MOST_NAMED:
-            self._told.clear()
-        self._told.add(text)
-        return True
+            self._told.add(text)
+        self._standing.add(text)
 
 
 def is_left_alone(name: str) -> bool:
