@@ -26,7 +26,7 @@ def _part(path: Path) -> Path:
     return path.with_name(f".{path.name}.part")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Make a file, or the renames in a folder, survive a power cut."""
     if os.name == "posix":  # elsewhere a folder cannot be synced
         descriptor = os.open(path, os.O_RDONLY)
@@ -74,7 +74,7 @@ def atomic_file(path: Path, *, lasting: bool = True) -> Iterator[BinaryIO]:
             part.unlink(missing_ok=True)
             raise
         if lasting:
-            _sync(path.parent)
+            sync(path.parent)
 
 
 @contextmanager
@@ -88,12 +88,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             yield part
             for file in part.rglob("*"):
                 if file.is_file():
-                    _sync(file)
+                    sync(file)
             os.rename(part, path)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        _sync(path.parent)
+        sync(path.parent)
 
 
 def remove_folder(path: Path) -> None:

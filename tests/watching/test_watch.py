@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,8 @@ def test_a_table_that_leads_outside_shows_nothing_of_it(tmp_path: Path) -> None:
     live.read_day(tmp_path, "2026-05-01", {"../secret.wav": "2026-05-01T10:00:00Z"})
     (tmp_path / "station").mkdir()
     with served(live, tmp_path / "station", Config()) as server:
-        (shown,) = live.state()["detections"]
+        (shown,) = server.state()["detections"]
+        assert (shown["from"], shown["to"]) == (0.0, 1.0)  # nothing of the file is read
         assert ask(server, f"/{server.token}/sound/{shown['key']}")[0] == 404  # type: ignore[arg-type]
 
 
@@ -322,7 +324,7 @@ def test_the_page_shows_detections_and_new_ones_by_itself(live: Live, tmp_path: 
         def get(self, path: str) -> None:
             if path == "arrive.js":
                 new = PredictedRecording(
-                    "", (NamedDetection(CLASSES[2], 0.0, 1.0, 0.9),), 1.0, started="2026-05-01T05:00:00"
+                    "", (NamedDetection(CLASSES[2], 0.0, 1.0, 0.9),), 1.0, started=datetime(2026, 5, 1, 5)
                 )
                 live.add("new.wav", new, day="2026-05-01", time="2026-05-01T11:00:00Z")
                 self._send(b"", "text/javascript")

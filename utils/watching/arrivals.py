@@ -173,7 +173,9 @@ class Arrivals:
         """Tell of a problem that the last look did not find, unless too many are told already."""
         if text not in self._told and len(self._told) >= MOST_NAMED:
             if not self._told_of_more:
-                console.warning(f"more than {MOST_NAMED:,} files or folders have such problems; the others are not named")
+                console.warning(
+                    f"more than {MOST_NAMED:,} files or folders have such problems; the others are not named"
+                )
             self._told_of_more = True
             return
         if text not in self._told:

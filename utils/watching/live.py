@@ -1,17 +1,19 @@
 """What the page shows: species of the day, the last detections, and how many recordings are done, waiting, failed."""
 
 import csv
+import math
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from utils.formula_cells import restored
+from utils.recordings.recorders.clocks import time_after
 from utils.recordings.recorders.metadata import iso_text
 from utils.watching.prediction import NamedDetection, PredictedRecording
+from utils.watching.tables import tables_of
 
 SHOWN_DETECTIONS = 12
 SHOWN_FAILURES = 10
@@ -55,7 +57,7 @@ class Live:
             self.done += 1
             self._start_day(day)
             for one in found.detections:
-                self._add(recording, one, _after(found.started, one.start) or time)
+                self._add(recording, one, iso_text(time_after(found.started, one.start, found.zone)) or time)
 
     def add_failure(self, recording: str, reason: str) -> None:
         """Take in a recording that cannot be used."""
@@ -72,16 +74,15 @@ class Live:
         """
         with self._lock:
             self._start_day(day)
-            for path in (folder / f"{day}.csv", *sorted(folder.glob(f"{day}_*.csv"))):
-                if path.is_file():
-                    with path.open(encoding="utf-8", errors="replace", newline="") as stream:
-                        for row in csv.DictReader(stream):
-                            self._add_row(row, times)
+            for path in tables_of(folder, day):
+                with path.open(encoding="utf-8", errors="replace", newline="") as stream:
+                    for row in _rows(stream):
+                        self._add_row(row, times)
 
     def _add_row(self, row: Mapping[str, Any], times: Mapping[str, str]) -> None:
         try:
             recording, species = restored(row["recording"]), restored(row["species"])
-            found = NamedDetection(species, float(row["start"]), float(row["end"]), float(row["score"]))
+            found = NamedDetection(species, *(_finite(row[name]) for name in ("start", "end", "score")))
         except (KeyError, TypeError, ValueError):  # a user's edit
             return
         self._add(recording, found, str(row.get("local") or times.get(recording, "")))
@@ -148,6 +149,20 @@ class Live:
         self._last.append(one)
 
 
-def _after(started: str, seconds: float) -> str:
-    """Return an ISO time some seconds later; '' if it is not known."""
-    return iso_text(datetime.fromisoformat(started) + timedelta(seconds=seconds)) if started else ""
+def _rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of a table; those that are no CSV, as after a quote that does not end, are left out."""
+    reader = csv.DictReader(lines, restval="")
+    while True:
+        try:
+            yield next(reader)
+        except csv.Error:
+            continue
+        except StopIteration:
+            return
+
+
+def _finite(cell: str) -> float:
+    value = float(cell)
+    if not math.isfinite(value):
+        raise ValueError(f"{cell} is no finite value")
+    return value

@@ -3,9 +3,11 @@
 import errno
 import logging
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -13,7 +15,6 @@ from config import Config
 from utils import console
 from utils.console import Failure, UserError
 from utils.messages import LOGGER
-from utils.recordings.recorders.metadata import iso_text
 from utils.scoring.inference.ensembles import chosen_members
 from utils.scoring.inference.interval_rules import for_unit
 from utils.scoring.named_models import check_named_models
@@ -49,7 +50,8 @@ class PredictedRecording:
     detections : the same
     seconds : of sound
     warnings : what is odd about its file
-    site, started : what the recorder tells, '' if it does not; `started` is an ISO time by its clock
+    site, started : what the recorder tells, '' and None if it does not; `started` is by its clock
+    zone : in which the table gives times; None: as the recorder's clock showed them
     """
 
     lines: str
@@ -57,7 +59,8 @@ class PredictedRecording:
     seconds: float
     warnings: tuple[str, ...] = ()
     site: str = ""
-    started: str = ""
+    started: datetime | None = None
+    zone: tzinfo | None = None
 
     @property
     def is_partial(self) -> bool:
@@ -186,7 +189,8 @@ class SnapshotPredictions:
             one.length.frames / one.length.rate,
             odd,
             told.site,
-            iso_text(told.started),
+            told.started,
+            task.layout.zone,
         )
 
 
@@ -196,14 +200,19 @@ def _is_about(error: OSError, file: Path) -> bool:
 
 
 class _EachLineOnce(logging.Filter):
-    """Lets each message of the blocks `within` pass once, because most are about the settings, not the recording."""
+    """Lets each message of the blocks `within` pass once, because most are about the settings, not the recording.
+
+    Messages of other threads pass always.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._printed: set[str] = set()
+        self._printed, self._thread = set[str](), threading.get_ident()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a message is new."""
+        if record.thread != self._thread:
+            return True
         text = record.getMessage()
         is_new = text not in self._printed
         if len(self._printed) >= MOST_LINES:
@@ -213,7 +222,8 @@ class _EachLineOnce(logging.Filter):
 
     @contextmanager
     def within(self) -> Iterator[None]:
-        """Filter the messages of a block."""
+        """Filter the messages of a block, of the thread that runs it."""
+        self._thread = threading.get_ident()
         LOGGER.addFilter(self)
         try:
             yield

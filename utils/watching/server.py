@@ -40,7 +40,10 @@ class WatchServer(LocalPageServer):
         return {**state, "detections": detections, "folder": self.folder.name, "ticks": ticks}
 
     def _span(self, one: Mapping[str, Any]) -> dict[str, float]:
-        span = shown_span(self.folder / one["recording"], one["start"], one["end"])
+        try:
+            span = shown_span(path_below(self.folder, one["recording"]), one["start"], one["end"])
+        except ValueError:  # a user's edit of the table: its sound and image are refused, too
+            return {"from": one["start"], "to": one["end"]}
         return {"from": span.start, "to": span.end}
 
 

@@ -1,11 +1,13 @@
 """The tables of detections, one for each day, to which the rows of each recording are appended."""
 
 import os
+import re
 from io import FileIO
 from itertools import count
 from pathlib import Path
 
 from utils.console import printable, warning
+from utils.files import sync
 from utils.watching.state import Unwritten
 
 
@@ -28,6 +30,12 @@ def rows_for(folder: Path, day: str, header: str, lines: str) -> Unwritten:
     raise AssertionError("unreachable")
 
 
+def tables_of(folder: Path, day: str) -> list[Path]:
+    """Return the tables of a day, as `rows_for` names them; other files beside them, such as copies, are left out."""
+    found = re.compile(rf"{re.escape(day)}(_\d+)?\.csv", re.ASCII)
+    return sorted(path for path in folder.iterdir() if found.fullmatch(path.name) and path.is_file())
+
+
 def _ends_of(path: Path, length: int) -> tuple[bytes, bytes, int]:
     """Return the first bytes of a file, the last one, and its size; nothing if there is no file."""
     if not path.exists():
@@ -44,9 +52,10 @@ def append_rows(folder: Path, rows: Unwritten) -> None:
     If another program has changed the table meanwhile, they are appended at its end, unless it has them.
     """
     path = folder / rows.file
-    position = rows.position if path.exists() else 0
+    is_new = not path.exists()
+    position = 0 if is_new else rows.position
     content = f"{'' if position else rows.header}{rows.lines}".encode()
-    with path.open("r+b" if path.exists() else "xb", buffering=0) as stream:
+    with path.open("xb" if is_new else "r+b", buffering=0) as stream:
         there = _from(stream, position) if path.stat().st_size else b""
         if stream.seek(0, os.SEEK_END) >= position and content.startswith(there):
             stream.truncate(position)
@@ -56,6 +65,8 @@ def append_rows(folder: Path, rows: Unwritten) -> None:
             warning(f"{printable(path)}: was changed by another program; rows are appended at its end")
             _write_all(stream, content)
         os.fsync(stream.fileno())
+    if is_new:
+        sync(folder)
 
 
 def _from(stream: FileIO, position: int) -> bytes:

@@ -17,6 +17,7 @@ from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Re
 
 from utils import console
 from utils.console import UserError
+from utils.recordings.recorders.metadata import iso_text
 from utils.watching.prediction import PredictedRecording
 from utils.watching.state import Delivery, WatchState
 
@@ -48,7 +49,7 @@ def delivery_body(recording: str, found: PredictedRecording, *, time: str) -> st
         "id": uuid.uuid4().hex,
         "recording": recording,
         "time": time,
-        "started": found.started or None,
+        "started": iso_text(found.started) or None,
         "site": found.site or None,
         "detections": [one._asdict() for one in found.detections],
     }
