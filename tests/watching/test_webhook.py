@@ -14,8 +14,9 @@ import pytest
 from tests.watching.small_watch import CLASSES, ONCE, MadeUp, watcher_of, write_recording
 from utils.console import UserError
 from utils.watching import webhook as webhook_module
+from utils.watching.call import WatchFlags
 from utils.watching.state import Delivery, WatchState
-from utils.watching.webhook import Webhook, check_webhook
+from utils.watching.webhook import Webhook, check_webhook, webhook_address
 
 
 class Receiver:
@@ -197,10 +198,34 @@ def test_a_server_that_never_responds_does_not_hold_up_prediction(
         webhook.start()
         start = time.monotonic()
         assert made.run().done == 2
-        webhook.end(seconds=0.1)
+        webhook.end(seconds=0.1, last=0.0)
         assert time.monotonic() - start < 10
         assert state.next_delivery() == Delivery(1, 0, state.next_delivery().body)  # type: ignore[union-attr]
         state.close()
+
+
+def test_what_is_being_posted_is_noted_also_when_the_call_ends_with_an_error(tmp_path: Path) -> None:
+    state, begun = WatchState(tmp_path), threading.Event()
+    for name in ("a", "b"):
+        add(state, name)
+
+    class Slow(Webhook):
+        def _post(self, body: str) -> str:
+            begun.set()
+            time.sleep(0.3)
+            return ""
+
+    with pytest.raises(UserError, match="disk"), Slow("http://127.0.0.1", state).delivering():
+        assert begun.wait(10)
+        raise UserError("disk")
+    assert state.count_deliveries() == 1  # a is noted, b is not begun
+    state.close()
+
+
+def test_an_address_of_the_environment_is_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BIRDCLEF_WEBHOOK", "https://example.org/secret")
+    assert webhook_address(WatchFlags()) == "https://example.org/secret"
+    assert webhook_address(WatchFlags(webhook="https://example.org/other")) == "https://example.org/other"
 
 
 @pytest.mark.parametrize("address", ["http://example.org", "https://example.org:8000/a?b=c", "http://[::1]:80/x"])
@@ -208,7 +233,9 @@ def test_addresses_of_webhooks(address: str) -> None:
     check_webhook(address)
 
 
-@pytest.mark.parametrize("address", ["file:///etc/passwd", "example.org", "http://", "http://a@b/", "https://a b"])
+@pytest.mark.parametrize(
+    "address", ["file:///etc/passwd", "example.org", "http://", "http://a@b/", "https://a b", "https://ä.org"]
+)
 def test_other_addresses_are_refused(address: str) -> None:
     with pytest.raises(UserError, match="--webhook"):
         check_webhook(address)

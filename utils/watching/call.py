@@ -18,7 +18,9 @@ class WatchFlags:
     # seconds after its last change from which on a file that is cut off or cannot be read is taken as it is
     patience: float = 600.0
     once: bool = False  # predict what is there now, then end, without a page: for cron
-    webhook: str = ""  # address (http or https) to which each recording with detections is posted as JSON
+    # address (http or https) to which each recording with detections is posted as JSON; none: BIRDCLEF_WEBHOOK of the
+    # environment, which keeps a secret address out of the list of programs
+    webhook: str = ""
     port: int = 0  # of the page; 0: any that is free
     browser: bool = True  # open the page in a browser
     moved: bool = False  # the folder was moved since the last call, and its results continue

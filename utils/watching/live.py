@@ -76,13 +76,13 @@ class Live:
             self._start_day(day)
             for path in tables_of(folder, day):
                 with path.open(encoding="utf-8", errors="replace", newline="") as stream:
-                    for row in _rows(stream):
+                    for row in _readable_rows(stream):
                         self._add_row(row, times)
 
     def _add_row(self, row: Mapping[str, Any], times: Mapping[str, str]) -> None:
         try:
             recording, species = restored(row["recording"]), restored(row["species"])
-            found = NamedDetection(species, *(_finite(row[name]) for name in ("start", "end", "score")))
+            found = NamedDetection(species, *(_finite_value(row[name]) for name in ("start", "end", "score")))
         except (KeyError, TypeError, ValueError):  # a user's edit
             return
         self._add(recording, found, str(row.get("local") or times.get(recording, "")))
@@ -149,7 +149,7 @@ class Live:
         self._last.append(one)
 
 
-def _rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
+def _readable_rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
     """Yield the rows of a table; those that are no CSV, as after a quote that does not end, are left out."""
     reader = csv.DictReader(lines, restval="")
     while True:
@@ -161,7 +161,7 @@ def _rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
             return
 
 
-def _finite(cell: str) -> float:
+def _finite_value(cell: str) -> float:
     value = float(cell)
     if not math.isfinite(value):
         raise ValueError(f"{cell} is no finite value")

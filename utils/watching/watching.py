@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,10 +18,11 @@ from utils.watching.server import WatchServer
 from utils.watching.state import WatchState
 from utils.watching.tables import append_rows
 from utils.watching.watcher import Watcher, WatchTally, today
-from utils.watching.webhook import Webhook, check_webhook, undelivered_text
+from utils.watching.webhook import Webhook, check_webhook, undelivered_text, webhook_address
 
 TABLE_FOLDER = "detections"  # folder of the tables, in that of the results
 FOLDER = "folder"  # name of the fact
+MOST_SECONDS = 1_000_000  # of a flag
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,13 @@ def _check_watch_flags(flags: WatchFlags) -> None:
         ("settle", flags.settle, 0),
         ("patience", flags.patience, 0),
     ):
-        if not least <= value < 1e6:
-            raise UserError(f"--{name} {value:g}: should be seconds, at least {least:g}")
+        if not least <= value <= MOST_SECONDS:
+            raise UserError(f"--{name} {value:g}: should be seconds, at least {least:g}, at most {MOST_SECONDS:,}")
     if not 0 <= flags.port < 2**16:
         raise UserError(f"--port {flags.port}: should be 0 to 65535")
-    check_webhook(flags.webhook)
+    if flags.once and (flags.port or not flags.browser):
+        raise UserError("--once: ends without a page; leave out --port and --no-browser")
+    check_webhook(webhook_address(flags))
 
 
 @contextmanager
@@ -142,10 +145,9 @@ def open_results(folder: Path, out: Path, flags: WatchFlags) -> Iterator[WatchSt
 
 def run_watch(watch: Watch, flags: WatchFlags) -> WatchTally:
     """Watch, with page and webhook, until somebody asks to stop; with `once`, until all is predicted that is there."""
-    webhook = Webhook(flags.webhook, watch.state) if flags.webhook else None
-    if webhook:
-        webhook.start()
-    with console.stop_when_ready() as stopping, _page(watch, flags):
+    address = webhook_address(flags)
+    deliveries = Webhook(address, watch.state).delivering() if address else nullcontext()
+    with console.stop_when_ready() as stopping, _page(watch, flags), deliveries as webhook:
         watcher = Watcher(
             watch.arrivals,
             watch.predictor,
@@ -156,10 +158,7 @@ def run_watch(watch: Watch, flags: WatchFlags) -> WatchTally:
             webhook=webhook,
             stopping=stopping,
         )
-        tally = watcher.run()
-        if webhook:
-            webhook.end()
-        return tally
+        return watcher.run()
 
 
 @contextmanager
@@ -215,7 +214,7 @@ def report_watch(watch: Watch, tally: WatchTally, flags: WatchFlags, *, seconds:
             **({"changed": f"{watch.arrivals.changed:,} after they were predicted"} if watch.arrivals.changed else {}),
             "detections": f"{tally.detections:,} of {len(tally.species):,} species",
             "tables": printable(watch.tables),
-            **undelivered_text(flags.webhook != "", watch.state),
+            **undelivered_text(webhook_address(flags) != "", watch.state),
             "time": f"{console.clock(seconds)}, {console.clock(tally.seconds)} of sound",
         },
     )

@@ -2,35 +2,47 @@
 
 What is to be delivered is in the database, in the same transaction that says that the recording is done, so that a kill
 loses nothing. It is removed there once the address has confirmed it with a status from 200 to 299, and never sent
-again. Only if the program is killed between the confirmation and that removal is it sent twice, under the same id.
+again. Only if the program is killed, or stopped at once, between the confirmation and that removal, or if the address
+takes longer to confirm than a call waits at its end, is it sent twice, under the same id.
 """
 
 import http.client
 import json
+import math
+import os
 import re
 import ssl
 import threading
+import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPRedirectHandler, OpenerDirector, ProxyHandler, Request, build_opener
 
 from utils import console
 from utils.console import UserError
 from utils.recordings.recorders.metadata import iso_text
+from utils.watching.call import WatchFlags
 from utils.watching.prediction import PredictedRecording
 from utils.watching.state import Delivery, WatchState
 
 FIRST_PAUSE = 5.0  # seconds after a failure; doubled after each further one
 LONGEST_PAUSE = 3600.0  # seconds
 LONGEST_SILENCE = 20.0  # seconds without a byte
-END_TIME = 15.0  # seconds that the end of a call waits for deliveries
-LOCAL = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])([:/]|$)")
+END_TIME = 15.0  # seconds after the end of a call in which deliveries are started
+VARIABLE = "BIRDCLEF_WEBHOOK"  # of the environment: an address that no argument shows
+LOCAL = re.compile(r"https?://(127\.0\.0\.1|localhost|\[::1\])([:/]|$)", re.IGNORECASE)
 ADDRESS = re.compile(r"https?://[^\s/?#@]+([/?#]\S*)?", re.IGNORECASE)
 
 
+def webhook_address(flags: WatchFlags) -> str:
+    """Return the address of the flags, or else that of the environment; '' if there is none."""
+    return flags.webhook or os.environ.get(VARIABLE, "")
+
+
 def check_webhook(address: str) -> None:
-    """Refuse an address that is neither http nor https, or holds a password.
+    """Refuse an address that is neither http nor https, holds a password, or has other characters than ASCII.
 
     Raises
     ------
@@ -38,7 +50,12 @@ def check_webhook(address: str) -> None:
         That does not repeat it: it may hold a secret.
     """
     if address and not ADDRESS.fullmatch(address):
-        raise UserError("--webhook: should be an address that starts with http:// or https://, without user:password@")
+        raise UserError(
+            f"--webhook, or {VARIABLE}: should be an address that starts with http:// or https://, without "
+            "user:password@"
+        )
+    if not address.isascii():
+        raise UserError(f"--webhook, or {VARIABLE}: should be ASCII; write other characters as %C3%A4, names as xn--…")
 
 
 def delivery_body(recording: str, found: PredictedRecording, *, time: str) -> str:
@@ -77,13 +94,24 @@ class Webhook:
     def __init__(self, address: str, state: WatchState, *, first_wait: float = FIRST_PAUSE) -> None:
         self.problem = ""
         self._address, self._state, self._first_wait = address, state, first_wait
-        self._misses = 0
+        self._misses, self._last_start = 0, math.inf
         self._wake, self._ending = threading.Event(), threading.Event()
         self._opener: OpenerDirector = build_opener(
             _RedirectsAreFailures, *([ProxyHandler({})] if LOCAL.match(address) else [])
         )
         self._thread = threading.Thread(target=self._deliver_all, name="webhook", daemon=True)
         self._error: UserError | None = None
+
+    @contextmanager
+    def delivering(self) -> Iterator["Webhook"]:
+        """Deliver during a block, and for a while after it; after an error, only what is being posted."""
+        self.start()
+        try:
+            yield self
+        except Exception:  # not if somebody asks to stop at once
+            self.end(seconds=0.0)
+            raise
+        self.end()
 
     def start(self) -> None:
         """Start to deliver."""
@@ -101,15 +129,22 @@ class Webhook:
             raise self._error
         self._wake.set()
 
-    def end(self, *, seconds: float = END_TIME) -> None:
-        """Wait a little until all is delivered, or a delivery fails."""
+    def end(self, *, seconds: float = END_TIME, last: float = LONGEST_SILENCE) -> None:
+        """Wait a little until all is delivered, or a delivery fails.
+
+        Parameters
+        ----------
+        seconds : in which deliveries are started
+        last : seconds that the last of them has besides
+        """
+        self._last_start = time.monotonic() + seconds
         self._ending.set()
         self._wake.set()
-        self._thread.join(seconds)
+        self._thread.join(seconds + last)
 
     def _deliver_all(self) -> None:
         try:
-            while not (self._ending.is_set() and self._misses):
+            while not (self._ending.is_set() and (self._misses or time.monotonic() > self._last_start)):
                 self._wake.clear()
                 one = self._state.next_delivery()
                 if one is None:
