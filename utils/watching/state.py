@@ -2,7 +2,10 @@
 
 Each transaction is on disk, whole or not at all. One that says that a recording is done also holds the rows of its
 table and what is to be delivered; the rows are written to the table afterwards, and again at the next start if that was
-not finished (`unwritten`). Size of memory and time of a recording do not grow with what is done.
+not finished (`unwritten`).
+
+What is known of the files that are in the watched folder stays in memory, some 300 bytes each: each look compares every
+file with it. So the time of a look grows with the files that are there, and that of a recording does not.
 """
 
 import sqlite3
@@ -64,6 +67,7 @@ class WatchState:
 
     def __init__(self, folder: Path) -> None:
         self.path, self._lock = folder / STATE, threading.Lock()
+        self._known = dict[str, dict[str, KnownRecording]]()
         with self._told():
             self._database = sqlite3.connect(self.path, timeout=LOCKED, isolation_level=None, check_same_thread=False)
             self._create()
@@ -81,10 +85,22 @@ class WatchState:
 
     def known(self, folder: str) -> Mapping[str, KnownRecording]:
         """Return the recordings of a folder that are done or failed, by name."""
-        found = self._rows(
-            "SELECT name, state, size, mtime_ns FROM recordings WHERE folder = ? AND state != 'started'", folder
-        )
-        return {name: KnownRecording(state == "done", FileStamp(*stamp)) for name, state, *stamp in found}
+        if folder not in self._known:
+            found = self._rows(
+                "SELECT name, state, size, mtime_ns FROM recordings WHERE folder = ? AND state != 'started'", folder
+            )
+            self._known[folder] = {
+                name: KnownRecording(state == "done", FileStamp(*stamp)) for name, state, *stamp in found
+            }
+        return self._known[folder]
+
+    def _remember(self, path: str, one: KnownRecording | None) -> None:
+        """Take in what has become known of a recording; None: nothing."""
+        folder, _, name = path.rpartition("/")
+        known = self._known.get(folder, {})
+        known.pop(name, None)
+        if one:
+            known[name] = one
 
     def count(self, state: str) -> int:
         """Return how many recordings are in a state."""
@@ -106,6 +122,7 @@ class WatchState:
         with self._told(), self._transaction() as execute:
             execute("DELETE FROM unwritten")
             self._put(execute, path, stamp, "started", tries=tries + 1, time=time)
+        self._remember(path, None)
         return Before(tries, state == "failed")
 
     def postpone(self, path: str) -> None:
@@ -118,6 +135,7 @@ class WatchState:
         """Note that a recording cannot be used, and why."""
         with self._told(), self._transaction() as execute:
             self._put(execute, path, stamp, "failed", time=time, reason=reason)
+        self._remember(path, KnownRecording(False, stamp))
 
     def finish(
         self,
@@ -137,6 +155,7 @@ class WatchState:
             execute("INSERT INTO unwritten VALUES (?, ?, ?, ?)", rows)
             if body:
                 execute("INSERT INTO deliveries (tries, body) VALUES (0, ?)", (body,))
+        self._remember(path, KnownRecording(True, stamp))
 
     def unwritten(self) -> list[Unwritten]:
         """Return the rows that may not be in their table yet."""
