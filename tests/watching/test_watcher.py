@@ -18,7 +18,8 @@ from utils.watching import tables as tables_module
 from utils.watching.prediction import PredictedRecording
 from utils.watching.state import WatchState
 from utils.watching.tables import append_rows, rows_for
-from utils.watching.watcher import MOST_TRIES, WatchTally, today
+from utils.watching.times import today
+from utils.watching.watcher import MOST_TRIES, WatchTally
 
 
 class Killed(BaseException):
@@ -231,6 +232,14 @@ def test_watching_takes_what_arrives_meanwhile(folder: Path, tmp_path: Path) -> 
     assert made.run().done == 3
     state.close()
     assert sorted(rows_of(tmp_path / "out")) == wanted("a.wav", "card/b.wav", "late.wav")
+
+
+def test_the_folder_of_a_new_table_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = list[Path]()
+    monkeypatch.setattr(tables_module, "sync", synced.append)
+    for _ in range(2):
+        append_rows(tmp_path, rows_for(tmp_path, "2026-05-01", HEADER, "a.wav,0,1,x,0.5\n"))
+    assert synced == [tmp_path]  # once: the second rows belong to the same file
 
 
 def test_a_table_with_other_columns_stays_as_it_is(tmp_path: Path) -> None:

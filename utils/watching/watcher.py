@@ -14,6 +14,7 @@ from utils.watching.live import Live
 from utils.watching.prediction import PredictedRecording, Predictor
 from utils.watching.state import WatchState
 from utils.watching.tables import append_rows, rows_for
+from utils.watching.times import today, utc_now
 from utils.watching.webhook import Webhook, delivery_body
 
 MOST_TRIES = 3  # of a recording during which the program ended, or that could not be read for a passing reason
@@ -215,13 +216,3 @@ def _line_of(path: str, found: PredictedRecording, took: float) -> str:
     more = f" and {len(order) - SPECIES_NAMED} more species" if len(order) > SPECIES_NAMED else ""
     count = f"{len(found.detections):,} detections" if found.detections else "no detection"
     return f"{path}: {count}{f' ({shown}{more})' if shown else ''}, {console.clock(took)}"
-
-
-def utc_now() -> str:
-    """Return the time in UTC, as 2021-10-02T17:00:05Z."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def today() -> str:
-    """Return the day on this machine's clock."""
-    return time.strftime("%Y-%m-%d")

@@ -17,7 +17,8 @@ from utils.watching.prediction import Predictor, load_predictor
 from utils.watching.server import WatchServer
 from utils.watching.state import WatchState
 from utils.watching.tables import append_rows
-from utils.watching.watcher import Watcher, WatchTally, today
+from utils.watching.times import today
+from utils.watching.watcher import Watcher, WatchTally
 from utils.watching.webhook import Webhook, check_webhook, undelivered_text, webhook_address
 
 TABLE_FOLDER = "detections"  # folder of the tables, in that of the results
