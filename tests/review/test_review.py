@@ -29,13 +29,13 @@ from utils.recordings.splits import read_split
 from utils.review import server as server_module
 from utils.review import session as session_module
 from utils.review.call import ReviewFlags
-from utils.review.clip_media import ShownSpan, samples_of, shown_span
 from utils.review.csv_tables import csv_text
 from utils.review.detections import read_detections
 from utils.review.embeddings import SoundEmbeddings, span_index, spans_of
 from utils.review.reviewing import Reviewed, open_review, report_review
 from utils.review.server import ReviewHandler, ReviewServer
 from utils.review.session import Review
+from utils.scoring.reports.clip_media import ShownSpan, samples_of, shown_span
 
 SPECIES = ("Parus major", "Turdus <b>merula</b>")
 PAGE = Path(server_module.__file__).with_name("page")

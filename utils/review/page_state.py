@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from config import Config
-from utils.review.clip_media import shown_span
 from utils.review.embedding_map import MAP_SEED, chosen_evenly
 from utils.review.session import Review
+from utils.scoring.reports.clip_media import shown_span
 from utils.scoring.reports.excerpts import frequency_ticks
 
 ROW_LENGTH = 24  # detections that a search shows

@@ -9,10 +9,10 @@ from typing import Any
 from config import Config
 from utils.console import UserError
 from utils.local_page.server import LocalPageHandler, LocalPageServer
-from utils.review.clip_media import SMALL_SIZE, shown_span, sound_file, spectrogram_image
 from utils.review.page_state import cluster_row, map_points, shown_detection, similar_row, state_of
 from utils.review.session import Review
 from utils.review.verdicts import checked_reason, checked_verdict
+from utils.scoring.reports.clip_media import SMALL_SIZE, shown_span, sound_file, spectrogram_image
 from utils.spectra.decode import AudioError
 
 MORE_PARTS = ("row.js", "map.js")  # of the page

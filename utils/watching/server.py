@@ -9,7 +9,7 @@ from typing import Any
 from config import Config
 from utils.local_page.server import LocalPageHandler, LocalPageServer
 from utils.recordings.audio_files import path_below
-from utils.review.clip_media import shown_span, sound_file, spectrogram_image
+from utils.scoring.reports.clip_media import shown_span, sound_file, spectrogram_image
 from utils.scoring.reports.excerpts import frequency_ticks
 from utils.spectra.decode import AudioError
 from utils.watching.live import Live
