@@ -159,3 +159,22 @@ def test_a_name_that_is_no_text_is_named_once(tmp_path: Path, capsys: pytest.Cap
     found.look(1.0)
     assert len(found) == 0
     assert capsys.readouterr().err.count("has a name that is not text") == 1
+
+
+def test_a_folder_whose_name_is_no_text_costs_nothing_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "station" / "a.wav")
+    odd = os.fsencode(tmp_path / "station") + b"/caf\xe9"
+    Path(os.fsdecode(odd)).mkdir()
+    (Path(os.fsdecode(odd)) / "b.wav").write_bytes(b"sound")
+    names = list[str]()
+
+    def known(below: str) -> dict[str, KnownRecording]:
+        names.append(below)
+        return {}
+
+    found = Arrivals(tmp_path / "station", known, without=tmp_path / "out", settle=0.0)
+    found.look(0.0)
+    found.look(1.0)
+    assert ready(found, 2.0) == ["a.wav"]
+    assert set(names) == {""}
+    assert capsys.readouterr().err.count("has a name that is not text; no recording in it is predicted") == 1

@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import sqlite3
+import time
 from contextlib import suppress
 from dataclasses import replace
 from io import FileIO
@@ -153,6 +154,10 @@ def test_a_fresh_file_that_is_cut_off_or_unreadable_may_still_become_whole(
     made.run()
     assert (state.count("failed"), state.count("done"), state.count("started"), rows_of(out)) == (0, 0, 0, [])
     assert made._live.waiting == 1
+    ahead = time.time() + 3600  # by a recorder's clock that is ahead
+    os.utime(file, (ahead, ahead))
+    made.run()
+    assert (state.count("failed"), state.count("done"), made._live.waiting) == (0, 0, 1)
     state.close()
     os.utime(file, (1.7e9, 1.7e9))  # as if that was long ago
     tally = watch(folder, out, predictor, patience=600.0)

@@ -154,8 +154,12 @@ class Arrivals:
             yield below, entries
             for entry in entries:
                 path = f"{below}/{entry.name}" if below else entry.name
-                if entry.is_dir(follow_symlinks=False) and self._folder / path != self._without:
+                if not entry.is_dir(follow_symlinks=False) or self._folder / path == self._without:
+                    continue
+                if has_text_name(Path(path)):
                     ahead.append(path)
+                else:
+                    self._warn_once(f"{path}: has a name that is not text; no recording in it is predicted")
 
     def _is_recording(self, entry: os.DirEntry[str], path: str) -> bool:
         if entry.is_symlink():

@@ -147,8 +147,9 @@ class Watcher:
             self._state.postpone(path)
             return True
         if failed or (isinstance(found, PredictedRecording) and found.is_partial):
-            age = time.time() - stamp.mtime_ns / 1e9
-            if 0 <= age < self._flags.patience and self._arrivals.unchanged_for(path, now) < self._flags.patience:
+            # of a clock that is ahead, the age is not known; the time since this program saw the file is
+            age = max(0.0, time.time() - stamp.mtime_ns / 1e9, self._arrivals.unchanged_for(path, now))
+            if age < self._flags.patience:
                 self._state.postpone(path)
                 self._arrivals.postpone(path, now + self._flags.patience - age)
                 return True
