@@ -94,7 +94,7 @@ def _compute_embeddings(
     detections: Detections, parts: list[RecordingPart], snapshot: Snapshot, config: Config
 ) -> list[Failure]:
     """Write the embeddings of each recording that has none yet; return those that cannot be read."""
-    missing = {part.recording: part for part in parts if not _is_whole(part)}
+    missing = {part.recording: part for part in parts if not _has_embeddings(part)}
     failures = []
     if not missing:
         return []
@@ -133,7 +133,7 @@ def _compute_embeddings(
     return failures
 
 
-def _is_whole(part: RecordingPart) -> bool:
+def _has_embeddings(part: RecordingPart) -> bool:
     """Tell whether the embeddings of a recording are there; a damaged file is removed, to be made again."""
     try:
         if len(np.load(part.path, mmap_mode="r", allow_pickle=False)) == len(part.spans):

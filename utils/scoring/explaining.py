@@ -285,7 +285,8 @@ def report_explanation(explained: Explained, task: ExplanationTask, *, seconds: 
         )
         if top["importance"] < EVEN * one.found.score:
             console.info(
-                "no single part matters much: the model finds the species in many parts, or by the whole spectrogram"
+                "no single part matters much: the model finds the species in many parts, or its score is so near 1 "
+                "that no part lowers it; try larger parts (--cells 4 8), or a clip with a lower score (--at SECONDS)"
             )
         if one.found.background >= one.found.score / 2:
             console.info(
@@ -294,5 +295,5 @@ def report_explanation(explained: Explained, task: ExplanationTask, *, seconds: 
             )
     table = f", {printable(explained.table)}" if explained.table else ""
     console.info(f"written: {printable(explained.image)}{table} ({console.clock(seconds)})")
-    console.info("next: other clips (--at SECONDS) and classes (--species NAME), or a finer map (--cells 24 48)")
+    console.info("next: other clips (--at SECONDS) and classes (--species NAME), or another map (--cells 6 12)")
     return explained
