@@ -43,8 +43,8 @@ docs: setup-dev  # the site in build/docs/; warnings, such as links that lead no
 	$(PY) -m sphinx -E -W --keep-going -q -b html -D nb_execution_mode=$(or $(NOTEBOOKS),off) -d build/docs-cache docs build/docs
 	@echo "build/docs/index.html"
 
-notebooks: setup-dev  # some minutes; each in a temporary folder, and an error in a cell is one here
-	$(PY) -m pytest -m notebooks tests/test_notebooks.py
+notebooks: setup-dev  # some minutes; notebooks and tutorials, each in a temporary folder; an error in one is one here
+	$(PY) -m pytest -m notebooks tests/test_notebooks.py tests/test_tutorials.py
 
 check-install:  # some minutes, with network: the wheel in an environment of its own, the demo there, and each extra
 	$(PYTHON) -m install.check

@@ -80,7 +80,10 @@ def shown_labels(text: str) -> list[str]:
     return [re.split(r"\d", label)[0].strip() for label in (*titles, *rows)]
 
 
-@pytest.mark.parametrize("name", ["ecologist", "competitor", "researcher"])
+@pytest.mark.parametrize(
+    "name",
+    ["ecologist", *(pytest.param(name, marks=pytest.mark.notebooks) for name in ("competitor", "researcher"))],
+)
 def test_every_command_runs_and_prints_what_is_shown(
     name: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
